@@ -1,0 +1,178 @@
+"""Every error that Penstock raises on purpose. This module imports nothing of ours.
+
+    PenstockError
+    ├── Refused                     the caller's request cannot be done; nothing was changed
+    │   ├── BadInput          422   the content: every fault of it is listed
+    │   ├── TooLarge          413
+    │   ├── Unauthenticated   401
+    │   ├── Forbidden         403
+    │   ├── NotFound          404   also what belongs to another tenant
+    │   ├── Conflict          409   not in this state, or not right now (`retry_after`)
+    │   └── Unavailable       503   not on this machine as it is set up, or not right now (`retry_after`)
+    ├── IllegalMove                 a status change that the tables do not know: a fault of ours
+    └── ProviderError               a call did not bring an answer; `blame` says whose matter it is
+        ├── AccountRefused          401, 402, 403, spend limits: holds the limit group
+        ├── RateLimited             429
+        ├── Overloaded              529, 502–504
+        ├── Unreachable             the TCP connection was refused: nothing was sent
+        ├── RequestRejected         400, 404, 413, 422: the record's own, final
+        ├── ServerFault             500
+        ├── TimedOut                no answer within the call's deadline
+        ├── ConnectionCut           the connection broke after something was sent
+        └── BadAnswer               an answer that is no answer: HTML, half a JSON, not the schema's shape
+"""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+
+class PenstockError(Exception):
+    """The root of the tree."""
+
+
+class Refused(PenstockError):
+    """The caller asked for something that cannot be done. `type` and `status` are the wire's words for it."""
+
+    type = "refused"
+    status = 400
+
+    def __init__(self, message: str, details: Mapping[str, Any] | None = None, *, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = dict(details or {})
+        self.retry_after = retry_after  # seconds
+
+
+class BadInput(Refused):
+    """Content that cannot be taken. `problems` are `{"where", "message"}`, in the order of the input."""
+
+    type = "invalid_request"
+    status = 422
+
+    def __init__(self, message: str, problems: Sequence[Mapping[str, Any]] = (), *, more: int = 0) -> None:
+        details: dict[str, Any] = {"problems": [dict(problem) for problem in problems]} if problems else {}
+        if more:
+            details["more"] = more
+        super().__init__(message, details)
+
+
+class TooLarge(Refused):
+    type = "too_large"
+    status = 413
+
+
+class Unauthenticated(Refused):
+    type = "unauthenticated"
+    status = 401
+
+
+class Forbidden(Refused):
+    type = "forbidden"
+    status = 403
+
+
+class NotFound(Refused):
+    type = "not_found"
+    status = 404
+
+
+class Conflict(Refused):
+    type = "conflict"
+    status = 409
+
+
+class Unavailable(Refused):
+    type = "unavailable"
+    status = 503
+
+
+class IllegalMove(PenstockError):
+    """A status change that `models.transitions` does not know."""
+
+    def __init__(self, what: str, old: str, new: str) -> None:
+        super().__init__(f"{what} cannot go from {old} to {new}")
+
+
+class Blame(StrEnum):
+    """Whose matter a call without an answer is; it decides what happens next."""
+
+    ACCOUNT = "account"  # hold the limit group; no record pays for it
+    PROVIDER = "provider"  # everybody waits; no record pays for it
+    RECORD = "record"  # final, or one of the record's own tries
+
+
+class ProviderError(PenstockError):
+    """A call that brought no answer.
+
+    `type` is what the record's `error.type` says; `retryable` whether asking again may help; `sent` whether
+    the provider may have worked (and billed) for it.
+    """
+
+    type = "provider_error"
+    blame = Blame.RECORD
+    retryable = False
+    sent = True
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        type: str | None = None,
+        retry_after: float | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.type = type or self.type
+        self.retry_after = retry_after  # seconds, as the provider asked
+        self.request_id = request_id
+
+
+class AccountRefused(ProviderError):
+    type = "account_refused"
+    blame = Blame.ACCOUNT
+    retryable = True
+
+
+class RateLimited(ProviderError):
+    type = "rate_limited"
+    blame = Blame.PROVIDER
+    retryable = True
+
+
+class Overloaded(ProviderError):
+    type = "overloaded"
+    blame = Blame.PROVIDER
+    retryable = True
+
+
+class Unreachable(ProviderError):
+    type = "unreachable"
+    blame = Blame.PROVIDER
+    retryable = True
+    sent = False
+
+
+class RequestRejected(ProviderError):
+    type = "invalid_request"
+
+
+class ServerFault(ProviderError):
+    type = "server_error"
+    retryable = True
+
+
+class TimedOut(ProviderError):
+    type = "timeout"
+    retryable = True
+
+
+class ConnectionCut(ProviderError):
+    type = "connection_cut"
+    retryable = True
+
+
+class BadAnswer(ProviderError):
+    type = "bad_answer"
+    retryable = True

@@ -1,0 +1,60 @@
+"""What every door turns its input into, and where the faults of an input are collected."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.errors import BadInput
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """One record that is not stored yet.
+
+    `body` is compact JSON, an object with exactly one of the keys `prompt` (text), `messages` (a list),
+    `params` (a whole Messages request), `row` (an object of cells for the job's template).
+    """
+
+    body: bytes
+    request_bytes: int  # of the request as it will be sent, about: prompts rendered, job-level parts included
+    custom_id: str | None = None
+    conversation: str | None = None
+    max_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What belongs to the job and is stored once."""
+
+    model: str
+    max_tokens: int
+    system: str | None = None
+    template: str | None = None
+    schema: Mapping[str, Any] | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Problems:
+    """The faults of one input: all are counted, the first hundred are told."""
+
+    TOLD = 100
+
+    def __init__(self) -> None:
+        self.listed: list[dict[str, Any]] = []
+        self.count = 0
+
+    def add(self, where: str, message: str) -> None:
+        """`where` names the place as its author knows it: `line 7`, `row 3, column "review"`, `records[2]`."""
+        self.count += 1
+        if len(self.listed) < self.TOLD:
+            self.listed.append({"where": where, "message": message})
+
+    def refuse(self) -> None:
+        """Raise `BadInput` if there was any fault."""
+        if not self.count:
+            return
+        first = self.listed[0]
+        message = f"{first['where']}: {first['message']}"
+        if self.count > 1:
+            message += f" (and {self.count - 1} more; nothing was stored)"
+        raise BadInput(message, self.listed, more=self.count - len(self.listed))

@@ -1,0 +1,45 @@
+"""The seam between Penstock and whatever answers a record.
+
+A provider is one class with the methods of `Client`. It is made, used and closed on the event loop of one
+slice worker. It makes exactly one call for each `ask`: no retries, no limits, no waiting; those are ours.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one call, each kind priced by itself."""
+
+    input_tokens: int = 0  # neither read from nor written to the cache
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_5m_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    server_tool_uses: dict[str, int] = field(default_factory=dict)  # e.g. {"web_search_requests": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer. `body` is one JSON object, the bytes as they came but for line breaks between tokens."""
+
+    body: bytes
+    usage: Usage
+    request_id: str | None
+    text: str  # the answer's text blocks, joined: what a table's answer column and a schema check look at
+
+
+class Client(Protocol):
+    """What answers a record."""
+
+    async def ask(self, params: dict[str, Any], *, deadline: float, attempt: int) -> Reply:
+        """Make one call with a whole Messages request and bring its answer.
+
+        `deadline` is in seconds from now, for everything from connecting to the last byte. `attempt` counts
+        the calls for this record, from 1. Raises `ProviderError` (see `app.errors`) and, when cancelled,
+        closes the connection before it lets go.
+        """
+
+    async def close(self) -> None:
+        """Close every connection."""

@@ -1,0 +1,167 @@
+"""Every variable that Penstock reads, checked once, in one frozen object.
+
+`current()` reads the environment the first time it is asked and never again; a value that cannot be used
+stops the start with its name, what was found and what would do.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+
+class BadSetting(ValueError):
+    """A variable of the environment cannot be used."""
+
+    def __init__(self, name: str, value: str, wanted: str) -> None:
+        super().__init__(f"{name}={value!r} cannot be used: give {wanted}")
+        self.name = name
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the environment says. Times are seconds, sizes bytes, rates a minute."""
+
+    data: Path  # SQLite, the embedded broker's files, spooled uploads
+    database_url: str
+    redis_url: str  # its database number is the base: broker and limiter take the two after it
+    broker_url: str  # where Celery's messages go: a Redis database of their own, or RabbitMQ
+    anthropic_api_key: str | None
+    anthropic_base_url: str | None
+    default_model: str
+    default_max_tokens: int
+    claude_requests_per_minute: int  # over all workers; strict
+    simulated_requests_per_minute: int | None
+    max_concurrent_calls: int | None  # of each job over all workers; None: 5, and no bound for `simulated`
+    record_retries: int  # tries after a failure of the record's own: timeout, cut, 500, garbage
+    records_per_task: int  # what one slice holds in flight; 1: one chord of one task a record, at any size
+    chord_plain_max: int  # up to this many records a job is one chord of one task a record
+    call_deadline: int
+    grace: int  # how long calls may take to end after SIGTERM
+    keep_days: int  # inputs and outputs are deleted that long after the end
+    max_json_bytes: int
+    max_upload_bytes: int
+    max_records: int
+    log_level: str
+    log_format: str  # `text` or `json`
+
+    @property
+    def limiter_url(self) -> str:
+        """Limiter and events, apart from the broker's database."""
+        return _with_database(self.redis_url, 2)
+
+    @property
+    def results_url(self) -> str:
+        """Chord counters: beside the broker's queues."""
+        return _with_database(self.redis_url, 1)
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.database_url.startswith("sqlite")
+
+
+@cache
+def current() -> Settings:
+    """The settings of this process, read from its environment once."""
+    return read(os.environ)
+
+
+def read(environ: Mapping[str, str]) -> Settings:
+    """Settings from `environ`; raises `BadSetting` for the first value that cannot be used."""
+    env = _Environment(environ)
+    data = Path(env.text("PENSTOCK_DATA", "data")).resolve()
+    redis_url = env.url("REDIS_URL", "redis://127.0.0.1:6379/0", ("redis", "rediss"))
+    return Settings(
+        data=data,
+        database_url=_driver(
+            env.url("DATABASE_URL", f"sqlite:///{data / 'penstock.db'}", ("sqlite", "postgresql", "postgres"))
+        ),
+        redis_url=redis_url,
+        broker_url=env.url(
+            "CELERY_BROKER_URL", _with_database(redis_url, 1), ("redis", "rediss", "amqp", "amqps")
+        ),
+        anthropic_api_key=env.text("ANTHROPIC_API_KEY", "") or None,
+        anthropic_base_url=env.url("ANTHROPIC_BASE_URL", "", ("http", "https")) or None,
+        default_model=env.text("DEFAULT_MODEL", "claude-haiku-4-5"),
+        default_max_tokens=env.number("DEFAULT_MAX_TOKENS", 1024, 1, 1_000_000),
+        # 50 is what every account may do; learning more from the answers' headers comes with the full limiter.
+        claude_requests_per_minute=env.number("CLAUDE_REQUESTS_PER_MINUTE", 50, 1, 1_000_000),
+        simulated_requests_per_minute=env.optional("SIMULATED_REQUESTS_PER_MINUTE", 1, 1_000_000),
+        max_concurrent_calls=env.optional("BATCH_MAX_CONCURRENT_LLM_CALLS", 1, 100_000),
+        record_retries=env.number("BATCH_RECORD_RETRY_COUNT", 1, 0, 20),
+        records_per_task=env.number("RECORDS_PER_TASK", 64, 1, 1_000),
+        chord_plain_max=env.number("CHORD_PLAIN_MAX", 100, 0, 1_000),
+        call_deadline=env.number("CALL_DEADLINE_SECONDS", 600, 1, 3_600),
+        grace=env.number("PENSTOCK_GRACE_SECONDS", 30, 1, 3_600),
+        keep_days=env.number("PENSTOCK_KEEP_DAYS", 30, 1, 3_650),
+        max_json_bytes=env.number("MAX_JSON_BYTES", 16_000_000, 1_000, 1_000_000_000),
+        max_upload_bytes=env.number("MAX_UPLOAD_BYTES", 512_000_000, 1_000, 10_000_000_000),
+        max_records=env.number("MAX_RECORDS", 1_000_000, 1, 100_000_000),
+        log_level=env.one_of("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
+        log_format=env.one_of("LOG_FORMAT", "text", ("text", "json")),
+    )
+
+
+class _Environment:
+    """Reads one variable at a time; an empty value counts as unset, as it does in an .env file."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._get: Callable[[str], str] = lambda name: environ.get(name, "").strip()
+
+    def text(self, name: str, default: str) -> str:
+        return self._get(name) or default
+
+    def number(self, name: str, default: int, low: int, high: int) -> int:
+        found = self.optional(name, low, high)
+        return default if found is None else found
+
+    def optional(self, name: str, low: int, high: int) -> int | None:
+        value = self._get(name)
+        if not value:
+            return None
+        try:
+            number = int(value)
+        except ValueError:
+            raise BadSetting(name, value, f"a whole number from {low} to {high}") from None
+        if not low <= number <= high:
+            raise BadSetting(name, value, f"a whole number from {low} to {high}")
+        return number
+
+    def one_of(self, name: str, default: str, allowed: tuple[str, ...]) -> str:
+        value = self._get(name)
+        for candidate in allowed:
+            if value.lower() == candidate.lower():
+                return candidate
+        if value:
+            raise BadSetting(name, value, "one of " + ", ".join(allowed))
+        return default
+
+    def url(self, name: str, default: str, schemes: tuple[str, ...]) -> str:
+        value = self._get(name) or default
+        if value and urlsplit(value).scheme.split("+")[0] not in schemes:
+            raise BadSetting(name, _without_password(value), "an address that starts with " + " or ".join(f"{s}://" for s in schemes))
+        return value
+
+
+def _with_database(url: str, offset: int) -> str:
+    """`url` with its Redis database number raised by `offset`."""
+    parts = urlsplit(url)
+    base = parts.path.strip("/") or "0"
+    if not base.isdigit():
+        raise BadSetting("REDIS_URL", _without_password(url), "redis://host:port/0, its path a database number")
+    return urlunsplit(parts._replace(path=f"/{int(base) + offset}"))
+
+
+def _driver(url: str) -> str:
+    """Name the PostgreSQL driver that we ship."""
+    scheme, rest = url.split(":", 1)
+    return f"postgresql+psycopg:{rest}" if scheme in ("postgres", "postgresql") else url
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    return url.replace(f":{parts.password}@", ":***@")

@@ -1,0 +1,26 @@
+"""The rows: what is true. Importing this package knows every table."""
+
+from models.base import Base
+from models.job import IdempotencyKey, Job, JobCounts, JobSpec, JobStatus
+from models.lease import Lease
+from models.record import Attempt, Record, RecordInput, RecordOutput, RecordStatus, Window
+from models.tenant import ApiKey, Tenant, User
+
+__all__ = [
+    "ApiKey",
+    "Attempt",
+    "Base",
+    "IdempotencyKey",
+    "Job",
+    "JobCounts",
+    "JobSpec",
+    "JobStatus",
+    "Lease",
+    "Record",
+    "RecordInput",
+    "RecordOutput",
+    "RecordStatus",
+    "Tenant",
+    "User",
+    "Window",
+]

@@ -1,0 +1,95 @@
+"""What every table shares: the base, the types that both databases store alike, and their clock."""
+
+import datetime as dt
+import secrets
+import time
+import uuid
+from typing import Any
+
+from sqlalchemy import BigInteger, DateTime, Dialect, Float, Integer, LargeBinary, MetaData, Uuid, bindparam
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeDecorator
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_N_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+# SQLite gives only an INTEGER PRIMARY KEY its own numbers.
+BigId = BigInteger().with_variant(Integer, "sqlite")
+Uid = Uuid(as_uuid=True)
+Bytes = LargeBinary
+
+
+class UTCDateTime(TypeDecorator[dt.datetime]):
+    """An aware UTC time; SQLite, which knows no zones, holds it as text that sorts by time."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone: give an aware time")
+        value = value.astimezone(dt.UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
+
+
+class now(FunctionElement[dt.datetime]):  # noqa: N801 - reads as the SQL function that it is
+    """The database's clock, `seconds` from now. Workers' clocks may be wrong; this one is everybody's.
+
+    The start of the transaction in PostgreSQL, the moment in SQLite (to the millisecond).
+    """
+
+    type = UTCDateTime()
+    inherit_cache = True
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        super().__init__(bindparam(None, float(seconds), type_=Float))
+
+
+@compiles(now, "postgresql")
+def _now_postgresql(element: now, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"(now() + make_interval(secs => {compiler.process(element.clauses, **kw)}))"
+
+
+@compiles(now, "sqlite")
+def _now_sqlite(element: now, compiler: SQLCompiler, **kw: Any) -> str:
+    # %f is SS.SSS; the three zeros make it the same text that SQLAlchemy writes, so that both compare.
+    seconds = compiler.process(element.clauses, **kw)
+    return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', {seconds} || ' seconds')"
+
+
+def new_uid() -> uuid.UUID:
+    """A UUIDv7: sorts by the millisecond of its making, the rest is random."""
+    milliseconds = time.time_ns() // 1_000_000
+    value = (milliseconds & (1 << 48) - 1) << 80 | secrets.randbits(80)
+    value = value & ~(0xF << 76) | 0x7 << 76
+    value = value & ~(0x3 << 62) | 0x2 << 62
+    return uuid.UUID(int=value)
+
+
+def record_uid(job: uuid.UUID, index: int) -> uuid.UUID:
+    """The id of a job's record: the job's own with its random tail counted up, so that nothing is stored.
+
+    Records sort by index behind their job. Two records of one job never share an id; two of different jobs do
+    with the odds of any two UUIDv7 of one millisecond.
+    """
+    tail = (1 << 62) - 1
+    return uuid.UUID(int=job.int & ~tail | (job.int + 1 + index) & tail)

@@ -1,0 +1,145 @@
+"""A job: its row, what its records share, and the narrow row that moves with every answer."""
+
+import datetime as dt
+import uuid
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, LargeBinary, String, Text, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from models.base import Base, BigId, Uid, UTCDateTime, new_uid, now
+from models.tenant import User
+
+
+class JobStatus(StrEnum):
+    STAGING = "staging"  # its records are being written; nobody sees it
+    PENDING = "pending"  # whole, nothing asked yet
+    RUNNING = "running"
+    PAUSED = "paused"  # no new calls; those in flight end
+    CANCELLING = "cancelling"  # closed: calls in flight are being ended
+    COMPLETED = "completed"  # every record has ended
+    FAILED = "failed"  # the job itself could not run; no record was asked
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+    @property
+    def final(self) -> bool:
+        return self in FINAL
+
+
+FINAL = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.EXPIRED})
+LIVE = frozenset({JobStatus.PENDING, JobStatus.RUNNING, JobStatus.PAUSED, JobStatus.CANCELLING})
+
+
+class Job(Base):
+    __tablename__ = "job"
+    __table_args__ = (
+        Index("ix_job_tenant_id_uid", "tenant_id", "uid"),
+        # What the sweep looks for, each index as small as what is unfinished.
+        Index(
+            "ix_job_live",
+            "status",
+            postgresql_where=text("status IN ('staging','pending','running','paused','cancelling')"),
+            sqlite_where=text("status IN ('staging','pending','running','paused','cancelling')"),
+        ),
+        Index(
+            "ix_job_unsettled",
+            "id",
+            postgresql_where=text("closed_as IS NOT NULL AND settled_at IS NULL"),
+            sqlite_where=text("closed_as IS NOT NULL AND settled_at IS NULL"),
+        ),
+        Index(
+            "ix_job_content",
+            "ended_at",
+            postgresql_where=text("content_removed_at IS NULL"),
+            sqlite_where=text("content_removed_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    uid: Mapped[uuid.UUID] = mapped_column(Uid, default=new_uid, unique=True)
+    tenant_id: Mapped[int] = mapped_column(ForeignKey("tenant.id"))
+    user_id: Mapped[int] = mapped_column(ForeignKey("user.id"))
+    name: Mapped[str | None] = mapped_column(String(255))
+    status: Mapped[str] = mapped_column(String(20), default=JobStatus.STAGING)
+    status_reason: Mapped[str | None] = mapped_column(Text)
+    # Cancel and expiry write this one word: from then on a pending record of the job *is* cancelled
+    # (expired) in every query; the sweep writes the rows later and then sets `settled_at`.
+    closed_as: Mapped[str | None] = mapped_column(String(20))
+    settled_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
+    priority: Mapped[int] = mapped_column(Integer, default=5)  # 10 is the most urgent
+    model: Mapped[str] = mapped_column(String(200))
+    limit_group: Mapped[str] = mapped_column(String(200))
+    total: Mapped[int] = mapped_column(Integer, default=0)
+    max_request_bytes: Mapped[int] = mapped_column(BigInteger, default=0)  # of its largest record
+    cursor: Mapped[int] = mapped_column(Integer, default=0)  # the first index that was never offered
+    # Retry walks failed and expired records from here on, some thousands a transaction; None: not retrying.
+    reopen_from: Mapped[int | None] = mapped_column(Integer)
+    retries: Mapped[int | None] = mapped_column(Integer)  # None: BATCH_RECORD_RETRY_COUNT
+    max_cost: Mapped[int | None] = mapped_column(BigInteger)  # pico-dollars
+    extra: Mapped[dict[str, Any]] = mapped_column("metadata", JSON, default=dict)
+    created_at: Mapped[dt.datetime] = mapped_column(UTCDateTime, insert_default=now())
+    updated_at: Mapped[dt.datetime] = mapped_column(UTCDateTime, insert_default=now(), onupdate=now())
+    started_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
+    ended_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
+    expires_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
+    content_removed_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
+    deleted_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)  # by its owner: a 404 from then on
+
+    user: Mapped[User] = relationship()
+    counts: Mapped["JobCounts"] = relationship(uselist=False)
+    spec: Mapped["JobSpec"] = relationship(uselist=False)
+
+
+class JobSpec(Base):
+    """What a job's records share, written once with the job and never changed."""
+
+    __tablename__ = "job_spec"
+
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id"), primary_key=True, autoincrement=False)
+    max_tokens: Mapped[int] = mapped_column(Integer)
+    system: Mapped[str | None] = mapped_column(Text)
+    template: Mapped[str | None] = mapped_column(Text)
+    schema: Mapped[bytes | None] = mapped_column(LargeBinary)  # JSON, as bytes: text columns refuse \u0000
+    params: Mapped[bytes] = mapped_column(LargeBinary, default=b"{}")  # JSON
+    columns: Mapped[list[str] | None] = mapped_column(JSON)  # of the table it came as
+    skipped: Mapped[list[int] | None] = mapped_column(JSON)  # numbers of the table's wholly empty rows
+
+
+class JobCounts(Base):
+    """What every group of answers moves: the last row that a transaction locks, so keep it narrow.
+
+    Lock order, always: job, then records by index, then this.
+    """
+
+    __tablename__ = "job_counts"
+
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id"), primary_key=True, autoincrement=False)
+    succeeded: Mapped[int] = mapped_column(Integer, default=0)
+    failed: Mapped[int] = mapped_column(Integer, default=0)
+    cancelled: Mapped[int] = mapped_column(Integer, default=0)
+    expired: Mapped[int] = mapped_column(Integer, default=0)
+    input_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
+    output_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
+    cache_read_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
+    cache_write_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
+    cost: Mapped[int] = mapped_column(BigInteger, default=0)  # pico-dollars, of answered attempts
+    cost_unconfirmed: Mapped[int] = mapped_column(BigInteger, default=0)  # pico-dollars, their worst case
+    unpriced: Mapped[int] = mapped_column(Integer, default=0)  # answered attempts whose model has no price
+    seq: Mapped[int] = mapped_column(BigInteger, default=0)  # of the last record that ended
+    # When `advance` must look at this job at the latest, whatever became of the messages about it. It lives
+    # here and not in `job` because those who set it hold record locks, and the job's comes before those.
+    wake_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime, index=True)
+
+
+class IdempotencyKey(Base):
+    """A caller's name for one submission: the same name and content is the same job."""
+
+    __tablename__ = "idempotency_key"
+
+    tenant_id: Mapped[int] = mapped_column(ForeignKey("tenant.id"), primary_key=True, autoincrement=False)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    fingerprint: Mapped[bytes] = mapped_column(LargeBinary(32))
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id"), index=True)
+    created_at: Mapped[dt.datetime] = mapped_column(UTCDateTime, insert_default=now())

@@ -1,0 +1,52 @@
+"""Bringing a database to the newest revision, and knowing whether it is there."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine
+
+from models.session import make_engine
+
+HERE = Path(__file__).parent / "migrations"
+
+
+def configuration(url: str) -> Config:
+    """Alembic's configuration; there is no alembic.ini."""
+    config = Config()
+    config.set_main_option("script_location", str(HERE))
+    config.attributes["url"] = url
+    return config
+
+
+def upgrade(url: str) -> tuple[str | None, str]:
+    """Bring the database at `url` to the newest revision; returns the revisions before and after."""
+    engine = make_engine(url)
+    try:
+        if engine.dialect.name == "sqlite" and engine.url.database:
+            Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
+        before = revision(engine)
+        command.upgrade(configuration(url), "head")
+        return before, newest()
+    finally:
+        engine.dispose()
+
+
+def revision(engine: Engine) -> str | None:
+    """The revision that the database is at; None before the first."""
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def newest() -> str:
+    """The revision that this code needs."""
+    head = ScriptDirectory(str(HERE)).get_current_head()
+    assert head is not None
+    return head
+
+
+def is_current(engine: Engine) -> bool:
+    """Whether the database is at the revision that this code needs."""
+    return revision(engine) == newest()

@@ -1,0 +1,178 @@
+"""Records, their inputs and outputs, the windows that offer them, and the attempts made for them.
+
+The tables with a row a record have no foreign keys: a check a row would cost more than writing it, and a job's
+row is never deleted.
+"""
+
+import datetime as dt
+from enum import IntEnum
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    String,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.base import Base, BigId, UTCDateTime, now
+
+
+class RecordStatus(IntEnum):
+    """Where a record is. Outside, the first three are all `pending`."""
+
+    PENDING = 0  # never claimed; a window offers it by its index
+    HELD = 1  # a conversation's later turn: the one before it has not ended
+    WAITING = 2  # given back, or freed: to be claimed when `not_before` has come
+    RUNNING = 3  # claimed under a lease
+    SUCCEEDED = 4
+    FAILED = 5
+    CANCELLED = 6
+    EXPIRED = 7
+
+    @property
+    def word(self) -> str:
+        return "pending" if self in UNASKED else self.name.lower()
+
+
+UNASKED = frozenset({RecordStatus.PENDING, RecordStatus.HELD, RecordStatus.WAITING})
+ENDED = frozenset({RecordStatus.SUCCEEDED, RecordStatus.FAILED, RecordStatus.CANCELLED, RecordStatus.EXPIRED})
+
+
+def _only(name: str, *columns: str, status: RecordStatus) -> Index:
+    where = text(f"status = {status.value}")
+    return Index(name, *columns, postgresql_where=where, sqlite_where=where)
+
+
+class Record(Base):
+    """One unit of work. Narrow, because each one is written three times: offered, claimed, ended."""
+
+    __tablename__ = "record"
+    __table_args__ = (
+        # The next turn to free and the turns before one: only records of conversations are in it.
+        Index(
+            "ix_record_conversation",
+            "job_id",
+            "conversation",
+            "idx",
+            postgresql_where=text("conversation IS NOT NULL"),
+            sqlite_where=text("conversation IS NOT NULL"),
+        ),
+        _only("ix_record_waiting", "job_id", "not_before", status=RecordStatus.WAITING),
+        _only("ix_record_running", "job_id", "lease_id", status=RecordStatus.RUNNING),
+        _only("ix_record_failed", "job_id", "idx", status=RecordStatus.FAILED),
+    )
+
+    job_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    idx: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    status: Mapped[int] = mapped_column(SmallInteger)
+    attempts: Mapped[int] = mapped_column(SmallInteger, default=0)  # calls made, the one in flight included
+    tries: Mapped[int] = mapped_column(SmallInteger, default=0)  # calls whose failure was the record's own
+    deaths: Mapped[int] = mapped_column(SmallInteger, default=0)  # of processes that held it
+    max_tokens: Mapped[int | None] = mapped_column(Integer)
+    request_bytes: Mapped[int] = mapped_column(Integer)
+    conversation: Mapped[int | None] = mapped_column(Integer)  # the index of its first turn
+    lease_id: Mapped[int | None] = mapped_column(BigInteger)
+    not_before: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
+    claimed_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)  # of its latest call
+
+
+class RecordInput(Base):
+    """What a record asks, as `app.ingest.draft.Draft.body` says. Insert-only."""
+
+    __tablename__ = "record_input"
+
+    job_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    idx: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    custom_id: Mapped[bytes | None] = mapped_column(LargeBinary)  # UTF-8 with surrogates passed: any JSON text
+    body: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class RecordOutput(Base):
+    """How a record that was asked has ended. Written once, removed only with a retry or the whole content."""
+
+    __tablename__ = "record_output"
+    __table_args__ = (Index("uq_record_output_job_id_seq", "job_id", "seq", unique=True),)
+
+    job_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    idx: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    # The order in which the job's records ended. Taken from `job_counts` under its lock, so that no smaller
+    # one appears after a reader has passed: a cursor that never misses.
+    seq: Mapped[int] = mapped_column(BigInteger)
+    body: Mapped[bytes | None] = mapped_column(LargeBinary)  # the answer, bytes as they came
+    error_type: Mapped[str | None] = mapped_column(String(100))
+    error_message: Mapped[bytes | None] = mapped_column(LargeBinary)
+    usage: Mapped[dict[str, int] | None] = mapped_column(JSON)  # of the answer; None without one
+    cost: Mapped[int | None] = mapped_column(BigInteger)  # pico-dollars of all its answered attempts
+    latency_ms: Mapped[int | None] = mapped_column(Integer)  # of the call that ended it
+    started_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
+    ended_at: Mapped[dt.datetime] = mapped_column(UTCDateTime, insert_default=now())
+
+
+class Window(Base):
+    """A range of a job's records that Celery has in hand: one chord.
+
+    `cursor` walks from `first` to `last` as slices claim, so that a claim scans nothing. A window may have an
+    empty range: it then only serves what was given back.
+    """
+
+    __tablename__ = "window"
+    __table_args__ = (
+        Index(
+            "ix_window_unclosed",
+            "job_id",
+            postgresql_where=text("closed_at IS NULL"),
+            sqlite_where=text("closed_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id"))
+    first: Mapped[int] = mapped_column(Integer)
+    last: Mapped[int] = mapped_column(Integer)  # exclusive
+    cursor: Mapped[int] = mapped_column(Integer)
+    # Messages carry it. Publishing again raises it, and a slice or callback of an older one returns at once.
+    epoch: Mapped[int] = mapped_column(Integer, default=1)
+    offered_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)  # of this epoch; None: shelved
+    published_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)  # None: its chord is yet to be sent
+    incarnation: Mapped[str | None] = mapped_column(String(64))  # of the broker it was sent to
+    slice_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)  # the latest claim of this epoch
+    drained_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)  # nothing of it is left to claim
+    closed_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)  # nothing of it is in flight
+
+
+class Attempt(Base):
+    """One call of a provider; the attempts are the ledger. They hold no content and stay for good.
+
+    `outcome`: `answered` (cost known; an error's is 0), `unsent` (no byte left, or none to speak of) or
+    `unconfirmed` (killed, cut, timed out or cancelled after sending: cost is the worst case until a late
+    answer tells).
+    """
+
+    __tablename__ = "attempt"
+    __table_args__ = (Index("ix_attempt_tenant_id_ended_at", "tenant_id", "ended_at"),)
+
+    job_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    idx: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    attempt: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    tenant_id: Mapped[int] = mapped_column(BigInteger)
+    outcome: Mapped[str] = mapped_column(String(12))
+    error_type: Mapped[str | None] = mapped_column(String(100))
+    model: Mapped[str] = mapped_column(String(200))
+    request_id: Mapped[str | None] = mapped_column(String(200))  # the provider's
+    input_tokens: Mapped[int] = mapped_column(Integer, default=0)
+    output_tokens: Mapped[int] = mapped_column(Integer, default=0)
+    cache_read_tokens: Mapped[int] = mapped_column(Integer, default=0)
+    cache_write_5m_tokens: Mapped[int] = mapped_column(Integer, default=0)
+    cache_write_1h_tokens: Mapped[int] = mapped_column(Integer, default=0)
+    server_tool_uses: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    price: Mapped[str | None] = mapped_column(String(200))  # the id of the price in force; None: no price
+    cost: Mapped[int | None] = mapped_column(BigInteger)  # pico-dollars
+    started_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
+    ended_at: Mapped[dt.datetime] = mapped_column(UTCDateTime, insert_default=now())

@@ -1,0 +1,119 @@
+"""How everything reaches the database: one engine a process, transactions that run again when they may."""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import cache
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.orm import Session
+
+from config import settings
+
+ATTEMPTS = 8  # of one transaction; the waits between them add up to about six seconds at most
+# serialization_failure, deadlock_detected, lock_not_available, admin_shutdown, crash_shutdown, cannot_connect_now
+_TRANSIENT = {"40001", "40P01", "55P03", "57P01", "57P02", "57P03"}
+
+# SQLite has one writer. Waiting for it here, first come first served, keeps the longest wait of 32 threads
+# under a tenth of what its busy handler's polling gives.
+_sqlite_writer = threading.Lock()
+
+T = TypeVar("T")
+
+
+@cache
+def engine() -> Engine:
+    """The engine of this process."""
+    return make_engine(settings.current().database_url)
+
+
+def make_engine(url: str) -> Engine:
+    """An engine set up as Penstock needs it: SQLite for many writers, PostgreSQL for many threads.
+
+    Statements are logged without their values (`hide_parameters`): those are prompts and answers.
+    """
+    if not url.startswith("sqlite"):
+        return create_engine(url, hide_parameters=True, pool_size=16, max_overflow=16, pool_pre_ping=True)
+    made = create_engine(
+        url,
+        hide_parameters=True,
+        pool_size=16,
+        max_overflow=0,
+        pool_timeout=120,
+        connect_args={"timeout": 60},
+    )
+    event.listen(made, "connect", _prepare_sqlite)
+    event.listen(made, "begin", _begin_sqlite)
+    return made
+
+
+def _prepare_sqlite(connection: Any, _: object) -> None:
+    # The driver's own transactions would run a SELECT outside of them: 771 of 800 updates were lost so.
+    connection.isolation_level = None
+    for pragma in ("journal_mode=wal", "synchronous=normal", "foreign_keys=on"):
+        connection.execute(f"pragma {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A transaction that reads first and writes later cannot wait for the writer: take its place at once.
+    reads = connection.get_execution_options().get("reads_only")
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+def in_transaction(work: Callable[[Session], T]) -> T:
+    """Run `work` in a transaction, commit, and return what it returned.
+
+    Runs it again, whole, on a deadlock, a serialization failure or a lost connection. A COMMIT whose answer
+    was lost may have happened: `work` must stand being run on top of itself (ids chosen before, guarded
+    updates, `ON CONFLICT DO NOTHING`). What `after_commit` was given runs once, after the last one.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            with _writing() as session:
+                result = work(session)
+                session.commit()
+                callbacks: list[Callable[[], None]] = session.info.get("after_commit", [])
+        except (OperationalError, InterfaceError, DBAPIError) as error:
+            if attempt == ATTEMPTS or not _is_transient(error):
+                raise
+            time.sleep(random.uniform(0, min(0.02 * 2**attempt, 2.0)))  # noqa: S311 - jitter
+        else:
+            for callback in callbacks:
+                callback()
+            return result
+    raise AssertionError("unreachable")
+
+
+def after_commit(session: Session, callback: Callable[[], None]) -> None:
+    """Run `callback` once the session's transaction is committed; messages about rows leave only so."""
+    session.info.setdefault("after_commit", []).append(callback)
+
+
+@contextmanager
+def reading() -> Iterator[Session]:
+    """A session that only reads: one snapshot in SQLite, and never in a writer's way."""
+    connection = engine().connect().execution_options(reads_only=True)
+    with connection, Session(connection, expire_on_commit=False, autoflush=False) as session:
+        yield session
+
+
+@contextmanager
+def _writing() -> Iterator[Session]:
+    lock = _sqlite_writer if engine().dialect.name == "sqlite" else nullcontext()
+    with lock, Session(engine(), expire_on_commit=False) as session:
+        yield session
+
+
+def _is_transient(error: DBAPIError) -> bool:
+    if error.connection_invalidated:
+        return True
+    code = getattr(error.orig, "sqlstate", None)
+    if code is not None:
+        return code in _TRANSIENT or code.startswith("08")  # 08: connection exceptions
+    if engine().dialect.name == "sqlite":
+        return "locked" in str(error.orig) or "busy" in str(error.orig)
+    return isinstance(error, OperationalError | InterfaceError)  # psycopg without a code: no connection

@@ -1,0 +1,50 @@
+"""Who owns jobs, whose name a key carries, and the keys."""
+
+import datetime as dt
+import uuid
+
+from sqlalchemy import ForeignKey, LargeBinary, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from models.base import Base, BigId, Uid, UTCDateTime, new_uid, now
+
+
+class Tenant(Base):
+    __tablename__ = "tenant"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    uid: Mapped[uuid.UUID] = mapped_column(Uid, default=new_uid, unique=True)
+    name: Mapped[str] = mapped_column(String(200), unique=True)
+    created_at: Mapped[dt.datetime] = mapped_column(UTCDateTime, insert_default=now())
+
+
+class User(Base):
+    """A name that keys act for, within a tenant. A key made without one has a user of its own."""
+
+    __tablename__ = "user"
+    __table_args__ = (UniqueConstraint("tenant_id", "name"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    tenant_id: Mapped[int] = mapped_column(ForeignKey("tenant.id"))
+    name: Mapped[str] = mapped_column(String(200))  # the `user_id` of the wire
+    created_at: Mapped[dt.datetime] = mapped_column(UTCDateTime, insert_default=now())
+
+
+class ApiKey(Base):
+    """256 random bits, shown once, stored as their SHA-256 and found by their prefix."""
+
+    __tablename__ = "api_key"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    uid: Mapped[uuid.UUID] = mapped_column(Uid, default=new_uid, unique=True)
+    tenant_id: Mapped[int] = mapped_column(ForeignKey("tenant.id"), index=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("user.id"))
+    name: Mapped[str] = mapped_column(String(200))
+    prefix: Mapped[str] = mapped_column(String(20), unique=True)
+    sha256: Mapped[bytes] = mapped_column(LargeBinary(32))
+    scopes: Mapped[str] = mapped_column(String(500))  # separated by spaces
+    created_at: Mapped[dt.datetime] = mapped_column(UTCDateTime, insert_default=now())
+    revoked_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
+
+    tenant: Mapped[Tenant] = relationship(lazy="joined")
+    user: Mapped[User] = relationship(lazy="joined")

