@@ -6,7 +6,7 @@ import time
 import uuid
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Float, Integer, LargeBinary, MetaData, Uuid, bindparam
+from sqlalchemy import BigInteger, BindParameter, DateTime, Dialect, Float, Integer, LargeBinary, MetaData, Uuid, bindparam
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -60,8 +60,9 @@ class now(FunctionElement[dt.datetime]):  # noqa: N801 - reads as the SQL functi
     type = UTCDateTime()
     inherit_cache = True
 
-    def __init__(self, seconds: float = 0.0) -> None:
-        super().__init__(bindparam(None, float(seconds), type_=Float))
+    def __init__(self, seconds: float | BindParameter[float] = 0.0) -> None:
+        named = isinstance(seconds, BindParameter)  # one for each row of an executemany
+        super().__init__(seconds if named else bindparam(None, float(seconds), type_=Float))
 
 
 @compiles(now, "postgresql")

@@ -1,0 +1,144 @@
+"""The only place that decides what comes next for a job. Idempotent, under the job's row lock."""
+
+import datetime as dt
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
+
+from app.core import claims, jobs, wakes, windows
+from app.core.windows import Publication
+from app.providers import registry
+from config import settings
+from models.base import now
+from models.job import FINAL, Job, JobCounts, JobStatus
+from models.record import Record, RecordOutput, RecordStatus
+from models.transitions import move_job, moving_records
+
+REOPENED = 5_000  # records that a retry lets go in one transaction
+SERVED = dt.timedelta(seconds=2)  # what is due now is in a window's hands; look again if it still is then
+
+
+def advance(session: Session, job_id: int, held_for: float) -> list[Publication]:
+    """Do what is next for the job and return the chords to publish once this is committed.
+
+    `held_for`: seconds until the job's limit group may be tried again, 0 when it is not held.
+    """
+    job = jobs.lock(session, job_id)
+    if job is None or job.status == JobStatus.STAGING:
+        return []
+    woken_for = session.scalar(select(JobCounts.wake_at).where(JobCounts.job_id == job_id))
+    publications = _next(session, job, held_for)
+    _sleep(session, job, woken_for)
+    return publications
+
+
+def _next(session: Session, job: Job, held_for: float) -> list[Publication]:
+    if job.status in FINAL:
+        return []
+    if job.closed_as is None and jobs.expired(session, job):
+        jobs.close(session, job, JobStatus.EXPIRED, f"It was to end by {job.expires_at:%Y-%m-%d %H:%M:%S} UTC.")
+        return []
+    if job.closed_as is not None:
+        jobs.finish_closed(session, job)
+        return []
+    if job.status == JobStatus.PAUSED:
+        return []
+    if job.reopen_from is not None:
+        _reopen(session, job, job.reopen_from)
+    if _all_ended(session, job):
+        jobs.finalise(session, job, JobStatus.COMPLETED)
+        return []
+    if held_for > 0:
+        wakes.at_latest(session, job.id, held_for)
+        return []
+    return _offer(session, job)
+
+
+def _sleep(session: Session, job: Job, woken_for: dt.datetime | None) -> None:
+    """Set when to look next, unless somebody has asked for a look since this one began."""
+    time = session.scalar(select(now()))
+    assert time is not None
+    due = claims.next_due(session, job.id) if job.status == JobStatus.RUNNING else None
+    if due is not None:
+        due = max(due, time + SERVED)
+    times = [at for at in (due, job.expires_at) if at is not None and job.status not in FINAL]
+    session.execute(
+        update(JobCounts)
+        .where(JobCounts.job_id == job.id, JobCounts.wake_at.is_not_distinct_from(woken_for))
+        .values(wake_at=min(times, default=None)),
+        execution_options={"synchronize_session": False},
+    )
+
+
+def _reopen(session: Session, job: Job, first: int) -> None:
+    """Let the next failed and expired records of a retried job be asked again."""
+    indices = session.scalars(
+        select(Record.idx)
+        .where(
+            Record.job_id == job.id,
+            Record.idx >= first,
+            Record.status.in_((RecordStatus.FAILED, RecordStatus.EXPIRED)),
+        )
+        .order_by(Record.idx)
+        .limit(REOPENED)
+    ).all()
+    for status in (RecordStatus.FAILED, RecordStatus.EXPIRED):
+        moved = session.scalars(
+            moving_records(
+                status,
+                RecordStatus.WAITING,
+                Record.job_id == job.id,
+                Record.idx.in_(indices),
+                not_before=now(),
+                tries=0,
+            ).returning(Record.idx)
+        ).all()
+        column = getattr(JobCounts, status.name.lower())
+        session.execute(
+            update(JobCounts).where(JobCounts.job_id == job.id).values({column: column - len(moved)}),
+            execution_options={"synchronize_session": False},
+        )
+    session.execute(
+        delete(RecordOutput).where(RecordOutput.job_id == job.id, RecordOutput.idx.in_(indices)),
+        execution_options={"synchronize_session": False},
+    )
+    more = len(indices) == REOPENED
+    job.reopen_from = indices[-1] + 1 if more else None
+    session.flush()
+    wakes.at_latest(session, job.id, 0 if more else 5.0)
+
+
+def _all_ended(session: Session, job: Job) -> bool:
+    ended = JobCounts.succeeded + JobCounts.failed + JobCounts.cancelled + JobCounts.expired
+    return session.scalar(select(ended).where(JobCounts.job_id == job.id)) == job.total
+
+
+def _offer(session: Session, job: Job) -> list[Publication]:
+    """Windows that were shelved, the next ones of what was never offered, or one for what was given back."""
+    open_windows = windows.undrained(session, job.id)
+    publications = [
+        windows.offer_again(session, job, window) for window in open_windows if window.offered_at is None
+    ]
+    share = _share(session, job)
+    while len(open_windows) + len(publications) < windows.OPEN_AT_ONCE and job.cursor < job.total:
+        publications.append(windows.open_next(session, job, windows.size(job, share)))
+    if not open_windows and not publications:
+        due = claims.due_count(session, job.id, windows.LARGEST)
+        if due:
+            publications.append(windows.open_for_returned(session, job, due))
+    if job.status == JobStatus.PENDING and publications:
+        move_job(session, job, JobStatus.RUNNING, started_at=job.started_at or session.scalar(select(now())))
+    return publications
+
+
+def _share(session: Session, job: Job) -> float | None:
+    """Calls a second that the job's group may start, divided by the jobs that want them; None: no limit."""
+    per_minute = registry.requests_per_minute(job.limit_group, settings.current())
+    if per_minute is None:
+        return None
+    sharing = session.scalar(
+        select(func.count()).where(
+            Job.status.in_((JobStatus.PENDING, JobStatus.RUNNING)), Job.limit_group == job.limit_group
+        )
+    )
+    return per_minute / 60 / max(1, sharing or 1)

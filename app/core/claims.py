@@ -1,0 +1,202 @@
+"""Claiming records of a window under a lease. A claim is committed before its call leaves."""
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import and_, func, select, update
+from sqlalchemy.orm import Session
+
+from app.core import wakes
+from app.core.requests import Turn
+from models.base import now
+from models.job import Job, JobStatus
+from models.record import Record, RecordInput, RecordOutput, RecordStatus, Window
+from models.transitions import moving_records
+
+
+@dataclass(slots=True)
+class Claim:
+    """One record in this process's hands. Writes for it are fenced by (record, lease, attempt)."""
+
+    job_id: int
+    idx: int
+    lease_id: int
+    attempt: int  # the number of the call that may leave now
+    tries: int  # failures of its own so far
+    request_bytes: int
+    max_tokens: int | None
+    conversation: int | None
+    body: bytes = b""
+    history: list[Turn] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a slice got. `open` says whether asking again may bring more; `left` how much at the most."""
+
+    claims: list[Claim]
+    open: bool
+    left: int = 0
+
+
+_CLOSED = Taken([], open=False)
+
+
+def take(session: Session, window_id: int, epoch: int, lease_id: int, limit: int) -> Taken:
+    """Claim up to `limit` records: first those of the job that were given back and are due, then the window's.
+
+    Nothing for a window of another epoch, a closed window, or a job that does not run. Whoever claims a
+    window's last record wakes `advance`.
+    """
+    # Lock order: (job,) window, records by index, job_counts.
+    row = session.execute(
+        select(Window, Job.status, Job.closed_as)
+        .join(Job, Job.id == Window.job_id)
+        .where(Window.id == window_id, Window.epoch == epoch, Window.closed_at.is_(None))
+        .with_for_update(of=Window)
+    ).one_or_none()
+    if row is None or row.status != JobStatus.RUNNING or row.closed_as is not None:
+        return _CLOSED
+    window: Window = row.Window
+    claims = _claim_due(session, window.job_id, lease_id, limit)
+    end = min(window.cursor + limit - len(claims), window.last)
+    if end > window.cursor:
+        claims += _claim_range(session, window.job_id, lease_id, window.cursor, end)
+    drained = end == window.last and (window.first < window.last or len(claims) < limit)
+    session.execute(
+        update(Window)
+        .where(Window.id == window.id)
+        .values(cursor=end, slice_at=now(), **({"drained_at": now()} if drained else {})),
+        execution_options={"synchronize_session": False},
+    )
+    _read_inputs(session, window.job_id, claims)
+    if drained and window.drained_at is None:
+        wakes.at_latest(session, window.job_id, 0)
+    return Taken(claims, open=not drained, left=window.last - end)
+
+
+def take_due(session: Session, job_id: int, lease_id: int, limit: int) -> list[Claim]:
+    """Claim up to `limit` records that are due: the next turns of conversations that a slice is asking."""
+    running = session.scalar(
+        select(Job.id).where(Job.id == job_id, Job.status == JobStatus.RUNNING, Job.closed_as.is_(None))
+    )
+    claims = [] if running is None else _claim_due(session, job_id, lease_id, limit)
+    _read_inputs(session, job_id, claims)
+    return claims
+
+
+def _claim_due(session: Session, job_id: int, lease_id: int, limit: int) -> list[Claim]:
+    due = (
+        select(Record.idx)
+        .where(
+            Record.job_id == job_id, Record.status == RecordStatus.WAITING, Record.not_before <= now()
+        )
+        .order_by(Record.not_before, Record.idx)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    indices = sorted(session.scalars(due))
+    if not indices:
+        return []
+    return _claim(session, job_id, lease_id, RecordStatus.WAITING, Record.idx.in_(indices))
+
+
+def _claim_range(session: Session, job_id: int, lease_id: int, first: int, end: int) -> list[Claim]:
+    return _claim(
+        session, job_id, lease_id, RecordStatus.PENDING, and_(Record.idx >= first, Record.idx < end)
+    )
+
+
+def _claim(session: Session, job_id: int, lease_id: int, old: RecordStatus, where) -> list[Claim]:  # type: ignore[no-untyped-def]
+    statement = moving_records(
+        old,
+        RecordStatus.RUNNING,
+        Record.job_id == job_id,
+        where,
+        lease_id=lease_id,
+        attempts=Record.attempts + 1,
+        not_before=None,
+        claimed_at=now(),
+    ).returning(
+        Record.idx,
+        Record.attempts,
+        Record.tries,
+        Record.request_bytes,
+        Record.max_tokens,
+        Record.conversation,
+    )
+    rows = session.execute(statement).all()
+    return [
+        Claim(
+            job_id=job_id,
+            idx=row.idx,
+            lease_id=lease_id,
+            attempt=row.attempts,
+            tries=row.tries,
+            request_bytes=row.request_bytes,
+            max_tokens=row.max_tokens,
+            conversation=row.conversation,
+        )
+        for row in sorted(rows, key=lambda row: row.idx)
+    ]
+
+
+def _read_inputs(session: Session, job_id: int, claims: Sequence[Claim]) -> None:
+    if not claims:
+        return
+    found = session.execute(
+        select(RecordInput.idx, RecordInput.body).where(
+            RecordInput.job_id == job_id, RecordInput.idx.in_([claim.idx for claim in claims])
+        )
+    )
+    bodies = {row.idx: row.body for row in found}
+    for claim in claims:
+        claim.body = bodies[claim.idx]
+    talks = {claim.conversation for claim in claims if claim.conversation is not None}
+    if talks:
+        turns = _succeeded_turns(session, job_id, talks)
+        for claim in claims:
+            if claim.conversation is not None:
+                claim.history = [turn for idx, turn in turns[claim.conversation] if idx < claim.idx]
+
+
+def _succeeded_turns(session: Session, job_id: int, talks: set[int]) -> dict[int, list[tuple[int, Turn]]]:
+    rows = session.execute(
+        select(Record.conversation, Record.idx, RecordInput.body, RecordOutput.body.label("answer"))
+        .join(RecordInput, and_(RecordInput.job_id == Record.job_id, RecordInput.idx == Record.idx))
+        .join(RecordOutput, and_(RecordOutput.job_id == Record.job_id, RecordOutput.idx == Record.idx))
+        .where(
+            Record.job_id == job_id,
+            Record.conversation.in_(talks),
+            Record.status == RecordStatus.SUCCEEDED,
+        )
+        .order_by(Record.idx)
+    )
+    turns: dict[int, list[tuple[int, Turn]]] = defaultdict(list)
+    for row in rows:
+        turns[row.conversation].append((row.idx, (row.body, row.answer)))
+    return turns
+
+
+def due_count(session: Session, job_id: int, at_most: int) -> int:
+    """How many records of the job could be claimed now besides its windows' own, counted up to `at_most`."""
+    due = (
+        select(Record.idx)
+        .where(
+            Record.job_id == job_id, Record.status == RecordStatus.WAITING, Record.not_before <= now()
+        )
+        .limit(at_most)
+        .subquery()
+    )
+    return session.scalar(select(func.count()).select_from(due)) or 0
+
+
+def next_due(session: Session, job_id: int) -> dt.datetime | None:
+    """When the next of the job's waiting records may be asked."""
+    return session.scalar(
+        select(func.min(Record.not_before)).where(
+            Record.job_id == job_id, Record.status == RecordStatus.WAITING
+        )
+    )

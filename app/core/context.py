@@ -1,0 +1,82 @@
+"""What a worker must know of a job to ask its records; read once a process, for nothing of it ever changes."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+import jsonschema_rs
+from sqlalchemy import select
+
+from app.core.limiter import Limits
+from app.errors import NotFound
+from app.ingest.templates import Template, compile_template
+from app.providers import registry
+from config import settings
+from models.job import Job, JobSpec
+from models.session import reading
+
+
+@dataclass(frozen=True)
+class JobContext:
+    """The job-level parts of a request, and the rules for its calls."""
+
+    job_id: int
+    tenant_id: int
+    total: int
+    model: str
+    provider: str
+    limits: Limits
+    retries: int
+    max_request_bytes: int
+    max_tokens: int
+    system: str | None
+    template_source: str | None
+    schema: dict[str, Any] | None
+    params: dict[str, Any]
+
+    @cached_property
+    def template(self) -> Template | None:
+        return None if self.template_source is None else compile_template(self.template_source)
+
+    @cached_property
+    def validator(self) -> Any:
+        """Checks an answer against the job's schema; patterns run in linear time, references stay local."""
+        if self.schema is None:
+            return None
+        return jsonschema_rs.validator_for(
+            self.schema, pattern_options=jsonschema_rs.RegexOptions(), offline=True
+        )
+
+
+@lru_cache(maxsize=256)
+def of(job_id: int) -> JobContext:
+    """The context of a job; raises `NotFound` for one that is not there."""
+    with reading() as session:
+        row = session.execute(
+            select(Job, JobSpec).join(JobSpec, JobSpec.job_id == Job.id).where(Job.id == job_id)
+        ).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no job {job_id}.")
+    job, spec = row
+    now = settings.current()
+    return JobContext(
+        job_id=job.id,
+        tenant_id=job.tenant_id,
+        total=job.total,
+        model=job.model,
+        provider=registry.provider_of(job.model),
+        limits=Limits(
+            group=job.limit_group,
+            job_id=job.id,
+            requests_per_minute=registry.requests_per_minute(job.limit_group, now),
+            seats=registry.max_concurrent_calls(job.limit_group, now),
+        ),
+        retries=now.record_retries if job.retries is None else job.retries,
+        max_request_bytes=job.max_request_bytes,
+        max_tokens=spec.max_tokens,
+        system=spec.system,
+        template_source=spec.template,
+        schema=None if spec.schema is None else json.loads(spec.schema),
+        params=json.loads(spec.params),
+    )

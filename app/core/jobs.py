@@ -1,0 +1,202 @@
+"""What can be done to a job: its verbs, each under the job's row lock."""
+
+import datetime as dt
+import uuid
+from typing import Any, Final
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.core import totals, wakes, windows
+from app.errors import Conflict, NotFound
+from models.base import now
+from models.job import FINAL, LIVE, Job, JobCounts, JobStatus
+from models.record import Record, RecordOutput, RecordStatus
+from models.transitions import move_job
+
+KEEP: Final[Any] = object()  # leaves a field as it is
+
+
+def find(session: Session, tenant_id: int, uid: str | uuid.UUID) -> Job:
+    """The tenant's job, its row locked where the transaction writes. Another tenant's is `NotFound`."""
+    try:
+        wanted = uid if isinstance(uid, uuid.UUID) else uuid.UUID(uid)
+    except ValueError:
+        raise NotFound(f"There is no job {uid!r}.") from None
+    job = session.scalars(
+        select(Job)
+        .where(
+            Job.uid == wanted,
+            Job.tenant_id == tenant_id,
+            Job.status != JobStatus.STAGING,
+            Job.deleted_at.is_(None),
+        )
+        .with_for_update(key_share=True)
+    ).one_or_none()
+    if job is None:
+        raise NotFound(f"There is no job {uid}.")
+    return job
+
+
+def lock(session: Session, job_id: int) -> Job | None:
+    """The job under its row lock, by its number inside."""
+    return session.scalars(
+        select(Job).where(Job.id == job_id).with_for_update(key_share=True)
+    ).one_or_none()
+
+
+def cancel(session: Session, job: Job) -> None:
+    """Ask nothing more: calls in flight are closed within a second, pending records are cancelled as of now."""
+    if job.status in (JobStatus.CANCELLED, JobStatus.CANCELLING):
+        return
+    _refuse_ended(job, "cancelled")
+    close(session, job, JobStatus.CANCELLED, reason=None)
+
+
+def close(session: Session, job: Job, closed_as: JobStatus, reason: str | None) -> None:
+    """Write the one word that ends the job's pending records, and end the job if nothing is in flight."""
+    move_job(
+        session, job, JobStatus.CANCELLING, closed_as=closed_as.value, status_reason=reason, settled_at=None
+    )
+    finish_closed(session, job)
+
+
+def pause(session: Session, job: Job) -> None:
+    """No new calls; those in flight end and are paid."""
+    if job.status == JobStatus.PAUSED:
+        return
+    _refuse_ended(job, "paused")
+    hold(session, job, "Paused by its owner.")
+
+
+def hold(session: Session, job: Job, reason: str) -> None:
+    """Pause the job, for `reason`."""
+    move_job(session, job, JobStatus.PAUSED, status_reason=reason)
+    windows.shelve(session, job.id)
+
+
+def pause_if_hopeless(session: Session, job_id: int) -> bool:
+    """Pause a running job of which nothing succeeded and whose first records all failed with one error."""
+    job = lock(session, job_id)
+    if job is None or job.status != JobStatus.RUNNING:
+        return False
+    kinds = session.execute(
+        select(RecordOutput.error_type, func.count())
+        .where(RecordOutput.job_id == job_id)
+        .group_by(RecordOutput.error_type)
+        .limit(2)
+    ).all()
+    if len(kinds) != 1 or kinds[0][0] is None:
+        return False
+    kind, count = kinds[0]
+    hold(
+        session,
+        job,
+        f"Its first {count} records all failed with {kind!r}; see their errors. Resume goes on all the same.",
+    )
+    return True
+
+
+def resume(session: Session, job: Job) -> None:
+    """Go on with a paused job."""
+    if job.status in (JobStatus.PENDING, JobStatus.RUNNING):
+        return
+    if job.status != JobStatus.PAUSED:
+        raise Conflict(f"The job is {job.status}; only a paused job can be resumed.", {"status": job.status})
+    started = JobStatus.RUNNING if job.started_at else JobStatus.PENDING
+    move_job(session, job, started, status_reason=None)
+    wakes.at_latest(session, job.id, 0)
+
+
+def retry(session: Session, job: Job) -> None:
+    """Ask again what failed or expired, as new attempts of the same records."""
+    if job.status not in FINAL:
+        raise Conflict(f"The job is {job.status}; only an ended job can be retried.", {"status": job.status})
+    if job.content_removed_at is not None:
+        raise Conflict("The job's inputs were deleted; submit them again.")
+    if job.closed_as is not None and job.settled_at is None:
+        raise Conflict("The job has just been closed and is still being written down.", retry_after=2)
+    counts = session.get_one(JobCounts, job.id)
+    if not counts.failed and not counts.expired:
+        raise Conflict("No record of the job failed or expired: there is nothing to retry.")
+    move_job(
+        session,
+        job,
+        JobStatus.RUNNING,
+        closed_as=None,
+        settled_at=None,
+        status_reason=None,
+        ended_at=None,
+        expires_at=None,
+        reopen_from=0,
+    )
+    wakes.at_latest(session, job.id, 0)
+
+
+def change(
+    session: Session,
+    job: Job,
+    *,
+    name: str | None = KEEP,
+    metadata: dict[str, Any] = KEEP,
+    priority: int = KEEP,
+    max_cost: int | None = KEEP,
+) -> None:
+    """Change what may be changed; `max_cost` is in pico-dollars."""
+    for field, value in (("name", name), ("extra", metadata), ("priority", priority), ("max_cost", max_cost)):
+        if value is not KEEP:
+            setattr(job, field, value)
+    session.flush()
+
+
+def delete(session: Session, job: Job) -> None:
+    """Remove an ended job and its content; its attempts stay in the ledger."""
+    if job.status not in FINAL:
+        raise Conflict(
+            f"The job is {job.status}; cancel it before it is deleted.", {"status": job.status}
+        )
+    job.deleted_at = session.scalar(select(now()))
+    session.flush()
+
+
+def running_count(session: Session, job_id: int) -> int:
+    """Records in flight, counted in an index that holds only those."""
+    return (
+        session.scalar(
+            select(func.count()).where(Record.job_id == job_id, Record.status == RecordStatus.RUNNING)
+        )
+        or 0
+    )
+
+
+def finish_closed(session: Session, job: Job) -> bool:
+    """End a closed job once nothing of it is in flight; False while something is."""
+    assert job.closed_as is not None
+    if running_count(session, job.id):
+        wakes.at_latest(session, job.id, 1.0)
+        return False
+    finalise(session, job, JobStatus(job.closed_as))
+    return True
+
+
+def finalise(session: Session, job: Job, status: JobStatus) -> None:
+    """End the job: status, counts, tokens and cost, from the rows."""
+    move_job(session, job, status, ended_at=session.scalar(select(now())), reopen_from=None)
+    windows.close_all(session, job.id)
+    totals.write(session, job)
+
+
+def expired(session: Session, job: Job) -> bool:
+    """Whether the job's time is over, by the database's clock."""
+    return job.status in LIVE and job.expires_at is not None and job.expires_at <= _time(session)
+
+
+def _time(session: Session) -> dt.datetime:
+    time = session.scalar(select(now()))
+    assert time is not None
+    return time
+
+
+def _refuse_ended(job: Job, verb: str) -> None:
+    if job.status in FINAL or job.status == JobStatus.CANCELLING:
+        raise Conflict(f"The job is {job.status}; it can no longer be {verb}.", {"status": job.status})

@@ -1,0 +1,66 @@
+"""Leases of worker processes: taken, raised, looked at, and found dead. See `models.lease` for the rule."""
+
+import os
+import socket
+
+from sqlalchemy import Integer, case, cast, or_, select, update
+from sqlalchemy.engine import CursorResult
+from sqlalchemy.orm import Session
+
+from models.base import now
+from models.lease import Lease
+
+BEAT = 2.0  # seconds between two raises of the counter
+LOOK_EVERY = 3.0  # seconds between two looks at least
+STILL_LOOKS = 3  # that found the counter where the look before had seen it: four looks in all
+
+
+def take(session: Session) -> int:
+    """A new lease for this process."""
+    lease = Lease(name=f"{socket.gethostname()}:{os.getpid()}")
+    session.add(lease)
+    session.flush()
+    return lease.id
+
+
+def renew(session: Session, lease_id: int, serving: frozenset[int]) -> bool:
+    """Raise the counter and say which windows the process has slices of; False when the lease is dead."""
+    renewed = session.execute(
+        update(Lease)
+        .where(Lease.id == lease_id, Lease.dead_at.is_(None))
+        .values(counter=Lease.counter + 1, serving=" ".join(map(str, sorted(serving))))
+    )
+    assert isinstance(renewed, CursorResult)
+    return renewed.rowcount == 1
+
+
+def look(session: Session) -> list[int]:
+    """Take one look at every live lease that was not looked at just now; returns those that are dead by it."""
+    still = case((Lease.counter == Lease.looked_counter, Lease.still + 1), else_=0)
+    session.execute(
+        update(Lease)
+        .where(
+            Lease.dead_at.is_(None),
+            or_(Lease.looked_at.is_(None), Lease.looked_at <= now(-LOOK_EVERY)),
+        )
+        .values(looked_at=now(), looked_counter=Lease.counter, still=cast(still, Integer)),
+        execution_options={"synchronize_session": False},
+    )
+    return list(
+        session.scalars(select(Lease.id).where(Lease.dead_at.is_(None), Lease.still >= STILL_LOOKS))
+    )
+
+
+def end(session: Session, lease_id: int) -> bool:
+    """Write that the lease is dead; False when it was already."""
+    ended = session.execute(
+        update(Lease).where(Lease.id == lease_id, Lease.dead_at.is_(None)).values(dead_at=now(), serving="")
+    )
+    assert isinstance(ended, CursorResult)
+    return ended.rowcount == 1
+
+
+def served_windows(session: Session) -> frozenset[int]:
+    """The windows that live processes have slices of, as of their last beat."""
+    lists = session.scalars(select(Lease.serving).where(Lease.dead_at.is_(None), Lease.serving != ""))
+    return frozenset(int(window) for served in lists for window in served.split())

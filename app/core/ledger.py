@@ -1,0 +1,124 @@
+"""The attempts: one row for each call of a provider, and what it cost."""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Float, bindparam, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from app.core import pricing
+from app.core.claims import Claim
+from app.core.context import JobContext
+from app.providers.client import Usage
+from models.base import now
+from models.record import Attempt
+
+ANSWERED, UNCONFIRMED, UNSENT = "answered", "unconfirmed", "unsent"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """How one call ended, as the ledger keeps it."""
+
+    outcome: str  # ANSWERED, UNCONFIRMED or UNSENT
+    model: str
+    usage: Usage = Usage()
+    cost: int | None = 0  # pico-dollars; None: the model has no price
+    price: str | None = None
+    error_type: str | None = None
+    request_id: str | None = None
+    seconds: float = 0.0  # it took, by this process's monotonic clock
+
+
+def answered(model: str, params: dict[str, Any], usage: Usage, request_id: str | None, seconds: float) -> Call:
+    """A call whose tokens are known."""
+    price = pricing.price_at(model, dt.datetime.now(dt.UTC))
+    cost = None if price is None else price.cost(usage, us_only=params.get("inference_geo") == "us")
+    return Call(
+        ANSWERED, model, usage, cost, None if price is None else price.id, None, request_id, seconds
+    )
+
+
+def unconfirmed(
+    model: str, request_bytes: int, max_tokens: int, error_type: str, seconds: float = 0.0
+) -> Call:
+    """A call that was sent and whose answer nobody has: it stands with its worst case."""
+    price = pricing.price_at(model, dt.datetime.now(dt.UTC))
+    cost = None if price is None else price.worst_case(request_bytes, max_tokens)
+    return Call(
+        UNCONFIRMED,
+        model,
+        cost=cost,
+        price=None if price is None else price.id,
+        error_type=error_type,
+        seconds=seconds,
+    )
+
+
+def row(job: JobContext, claim: Claim, call: Call) -> dict[str, Any]:
+    """The attempt's row, for an insert of many."""
+    usage = call.usage
+    return {
+        "job_id": job.job_id,
+        "idx": claim.idx,
+        "attempt": claim.attempt,
+        "tenant_id": job.tenant_id,
+        "outcome": call.outcome,
+        "error_type": call.error_type,
+        "model": call.model,
+        "request_id": call.request_id,
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "cache_read_tokens": usage.cache_read_tokens,
+        "cache_write_5m_tokens": usage.cache_write_5m_tokens,
+        "cache_write_1h_tokens": usage.cache_write_1h_tokens,
+        "server_tool_uses": usage.server_tool_uses or None,
+        "price": call.price,
+        "cost": call.cost,
+        "ago": -call.seconds,
+    }
+
+
+def write(session: Session, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert attempts; one that is there already stays as it is (a COMMIT whose answer was lost)."""
+    if not rows:
+        return
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(Attempt).on_conflict_do_nothing()
+    session.connection().execute(
+        statement.values(started_at=now(bindparam("ago", type_=Float)), ended_at=now()), list(rows)
+    )
+
+
+def confirm(session: Session, job: JobContext, claim: Claim, call: Call) -> int | None:
+    """A late answer: turn its unconfirmed attempt to answered.
+
+    Returns the worst case that it replaces (pico-dollars; 0 when the model had no price), or None when there
+    was nothing to confirm.
+    """
+    key = (Attempt.job_id == job.job_id, Attempt.idx == claim.idx, Attempt.attempt == claim.attempt)
+    worst = session.execute(
+        select(Attempt.cost).where(*key, Attempt.outcome == UNCONFIRMED).with_for_update()
+    ).one_or_none()
+    if worst is None:
+        return None
+    values = row(job, claim, call)
+    for name in ("job_id", "idx", "attempt", "tenant_id", "ago"):
+        values.pop(name)
+    session.execute(update(Attempt).where(*key).values(**values, ended_at=now()))
+    return worst.cost or 0
+
+
+def answered_cost(session: Session, job_id: int, idx: int) -> int:
+    """Pico-dollars of a record's answered attempts so far."""
+    return (
+        session.scalar(
+            select(func.coalesce(func.sum(Attempt.cost), 0)).where(
+                Attempt.job_id == job_id, Attempt.idx == idx, Attempt.outcome == ANSWERED
+            )
+        )
+        or 0
+    )

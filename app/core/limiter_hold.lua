@@ -1,0 +1,24 @@
+-- Hold a limit group: nothing of it leaves before a time, then one probe, until a call succeeds.
+--
+-- KEYS  1 hold:{group}
+-- ARGV  1 seconds, 0: by the strikes so far (1, 2, 4 … 60, jittered)  2 reason  3 seconds between probes, 0: as 1
+-- Answers the microseconds until it ends.
+--
+-- Refusals of calls that were in flight when the hold began lengthen it only if the provider named a time.
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local held = redis.call('HMGET', KEYS[1], 'until', 'strikes')
+local ends, strikes = tonumber(held[1]) or 0, tonumber(held[2]) or 0
+local seconds = tonumber(ARGV[1])
+if seconds == 0 then
+  if ends > now then return ends - now end
+  strikes = strikes + 1
+  seconds = math.min(60, 2 ^ (strikes - 1)) * (0.75 + 0.5 * (time[2] % 1000) / 1000)
+end
+local every = tonumber(ARGV[3])
+if every == 0 then every = math.max(seconds, 1) end
+ends = math.max(ends, now + seconds * 1000000)
+redis.call('HSET', KEYS[1], 'until', string.format('%.0f', ends), 'reason', ARGV[2],
+  'every', string.format('%.0f', every * 1000000), 'strikes', strikes)
+redis.call('PEXPIRE', KEYS[1], math.ceil((ends - now) / 1000) + 86400000)
+return math.ceil(ends - now)

@@ -1,0 +1,268 @@
+"""Writing how records ended, in groups: one transaction for whatever has finished meanwhile.
+
+Lock order: records by index, attempts, and last `job_counts`, whose statement gives out the `seq`s.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import ColumnElement, Float, bindparam, insert, select, update
+from sqlalchemy.orm import Session
+
+from app.core import ledger, wakes
+from app.core.claims import Claim
+from app.core.context import JobContext
+from app.core.ledger import Call
+from models.base import now
+from models.job import JobCounts
+from models.record import Record, RecordOutput, RecordStatus
+from models.transitions import moving_records
+
+# A chord's callback comes within milliseconds of its last slice. When it is lost, `advance` looks after this.
+CALLBACK_GRACE = 5.0  # seconds
+HOPELESS = 50  # first records of a job that all failed alike pause it
+
+
+@dataclass(slots=True, eq=False)
+class Outcome:
+    """What became of one call, to be written.
+
+    `status` is the end of the record; None gives it back for `again_in` seconds, or, when that is None too,
+    keeps it claimed for its next call, which leaves once this is committed.
+    """
+
+    job: JobContext
+    claim: Claim
+    call: Call
+    status: RecordStatus | None = None
+    body: bytes | None = None
+    error_type: str | None = None
+    error_message: str | None = None
+    blamed: bool = False  # the failure was the record's own: it has used one of its tries
+    again_in: float | None = None
+
+    @property
+    def key(self) -> tuple[int, int]:
+        return self.claim.job_id, self.claim.idx
+
+
+@dataclass(slots=True)
+class Written:
+    """What a group came to: whose write won its fence, and what follows from it."""
+
+    won: set[Outcome] = field(default_factory=set)
+    freed: set[int] = field(default_factory=set)  # jobs in which a conversation's next turn may be asked
+    hopeless: set[int] = field(default_factory=set)  # jobs whose first records all failed
+
+
+def write(session: Session, group: Sequence[Outcome]) -> Written:
+    """Write a group of outcomes. An outcome that lost its fence only adds its cost to the ledger."""
+    written = Written()
+    by_job: dict[int, list[Outcome]] = defaultdict(list)
+    for outcome in sorted(group, key=lambda outcome: outcome.key):
+        by_job[outcome.job.job_id].append(outcome)
+    for outcomes in by_job.values():
+        _move_records(session, outcomes, written)
+    for job_id, outcomes in by_job.items():
+        won = [outcome for outcome in outcomes if outcome in written.won]
+        late = [outcome for outcome in outcomes if outcome not in written.won]
+        ledger.write(session, [ledger.row(outcome.job, outcome.claim, outcome.call) for outcome in won])
+        confirmed = [_confirm(session, outcome) for outcome in late]
+        if any(won) or any(confirmed):
+            _count(session, job_id, won, [c for c in confirmed if c is not None], written)
+    return written
+
+
+def _move_records(session: Session, outcomes: Sequence[Outcome], written: Written) -> None:
+    """Move the records of one job whose lease and attempt are still theirs."""
+    alike: dict[tuple[Any, ...], list[Outcome]] = defaultdict(list)
+    for outcome in outcomes:
+        claim = outcome.claim
+        alike[
+            claim.lease_id, claim.attempt, outcome.status, outcome.again_in, outcome.blamed
+        ].append(outcome)
+    for same in alike.values():
+        by_index = {outcome.claim.idx: outcome for outcome in same}
+        moved = session.scalars(_move(same[0], list(by_index)))
+        written.won.update(by_index[idx] for idx in moved)
+    for outcome in outcomes:
+        if outcome in written.won and outcome.status is not None and _free_next_turn(session, outcome):
+            written.freed.add(outcome.job.job_id)
+
+
+def _move(outcome: Outcome, indices: list[int]) -> Any:
+    claim = outcome.claim
+    fence: tuple[ColumnElement[bool], ...] = (
+        Record.job_id == claim.job_id,
+        Record.idx.in_(indices),
+        Record.lease_id == claim.lease_id,
+        Record.attempts == claim.attempt,
+    )
+    tries = Record.tries + (1 if outcome.blamed else 0)
+    if outcome.status is not None:
+        moving = moving_records(RecordStatus.RUNNING, outcome.status, *fence, tries=tries, lease_id=None)
+    elif outcome.again_in is not None:
+        moving = moving_records(
+            RecordStatus.RUNNING,
+            RecordStatus.WAITING,
+            *fence,
+            tries=tries,
+            lease_id=None,
+            not_before=now(outcome.again_in),
+        )
+    else:
+        moving = (
+            update(Record)
+            .where(*fence, Record.status == RecordStatus.RUNNING)
+            .values(attempts=Record.attempts + 1, tries=tries, claimed_at=now())
+            .execution_options(synchronize_session=False)
+        )
+    return moving.returning(Record.idx)
+
+
+def _free_next_turn(session: Session, outcome: Outcome) -> bool:
+    """Let the next turn of an ended turn's conversation be claimed."""
+    claim = outcome.claim
+    if claim.conversation is None or outcome.status in (RecordStatus.CANCELLED, RecordStatus.EXPIRED):
+        return False
+    following = (
+        select(Record.idx)
+        .where(
+            Record.job_id == claim.job_id,
+            Record.conversation == claim.conversation,
+            Record.status == RecordStatus.HELD,
+        )
+        .order_by(Record.idx)
+        .limit(1)
+        .scalar_subquery()
+    )
+    freed = session.scalars(
+        moving_records(
+            RecordStatus.HELD,
+            RecordStatus.WAITING,
+            Record.job_id == claim.job_id,
+            Record.idx == following,
+            not_before=now(),
+        ).returning(Record.idx)
+    ).all()
+    return bool(freed)
+
+
+def _confirm(session: Session, outcome: Outcome) -> tuple[Outcome, int] | None:
+    if outcome.call.outcome != ledger.ANSWERED:
+        return None
+    worst = ledger.confirm(session, outcome.job, outcome.claim, outcome.call)
+    return None if worst is None else (outcome, worst)
+
+
+def _count(
+    session: Session,
+    job_id: int,
+    won: Sequence[Outcome],
+    confirmed: Sequence[tuple[Outcome, int]],
+    written: Written,
+) -> None:
+    """Move the job's counters by what this group really changed, and number the records that ended."""
+    ended = [outcome for outcome in won if outcome.status is not None]
+    values = _sums([*won, *(outcome for outcome, _ in confirmed)])
+    values["cost_unconfirmed"] -= sum(worst for _, worst in confirmed)
+    for status in (outcome.status for outcome in ended):
+        assert status is not None
+        values[status.name.lower()] += 1
+    values["seq"] = len(ended)
+    changes = {name: getattr(JobCounts, name) + by for name, by in values.items() if by}
+    job = (won[0] if won else confirmed[0][0]).job
+    counts = session.execute(
+        update(JobCounts)
+        .where(JobCounts.job_id == job_id)
+        .values(**(changes or {"seq": JobCounts.seq}))
+        .returning(
+            JobCounts.seq, JobCounts.succeeded, JobCounts.failed, JobCounts.cancelled, JobCounts.expired
+        ),
+        execution_options={"synchronize_session": False},
+    ).one()
+    _write_outputs(session, ended, first_seq=counts.seq - len(ended) + 1)
+    _wake(session, job_id, won, written)
+    if counts.succeeded + counts.failed + counts.cancelled + counts.expired >= job.total:
+        wakes.at_latest(session, job_id, CALLBACK_GRACE)
+    if counts.succeeded == 0 and counts.failed >= HOPELESS and job.total > 2 * HOPELESS:
+        written.hopeless.add(job_id)
+
+
+def _sums(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    values: dict[str, int] = defaultdict(int)
+    for call in (outcome.call for outcome in outcomes):
+        if call.outcome == ledger.UNCONFIRMED:
+            values["cost_unconfirmed"] += call.cost or 0
+            continue
+        values["input_tokens"] += call.usage.input_tokens
+        values["output_tokens"] += call.usage.output_tokens
+        values["cache_read_tokens"] += call.usage.cache_read_tokens
+        values["cache_write_tokens"] += call.usage.cache_write_5m_tokens + call.usage.cache_write_1h_tokens
+        values["cost"] += call.cost or 0
+        values["unpriced"] += call.cost is None
+    return values
+
+
+def _wake(session: Session, job_id: int, won: Sequence[Outcome], written: Written) -> None:
+    """Say when `advance` must look at the latest because of what this group wrote."""
+    times = [outcome.again_in for outcome in won if outcome.again_in is not None]
+    if any(outcome.status in (RecordStatus.CANCELLED, RecordStatus.EXPIRED) for outcome in won):
+        times.append(0)
+    if job_id in written.freed:
+        times.append(2.0)  # the slice that wrote this goes on with the freed turn before that
+    if times:
+        wakes.at_latest(session, job_id, min(times))
+
+
+_insert_outputs = insert(RecordOutput).values(
+    started_at=now(bindparam("ago", type_=Float)), ended_at=now()
+)
+
+
+def _write_outputs(session: Session, ended: Sequence[Outcome], first_seq: int) -> None:
+    if not ended:
+        return
+    rows = [
+        {
+            "job_id": outcome.claim.job_id,
+            "idx": outcome.claim.idx,
+            "seq": seq,
+            "body": outcome.body,
+            "error_type": outcome.error_type,
+            "error_message": _text(outcome.error_message),
+            "usage": _usage(outcome),
+            "cost": _cost(session, outcome),
+            "latency_ms": round(outcome.call.seconds * 1000),
+            "ago": -outcome.call.seconds,
+        }
+        for seq, outcome in enumerate(ended, start=first_seq)
+    ]
+    session.connection().execute(_insert_outputs, rows)
+
+
+def _usage(outcome: Outcome) -> dict[str, int] | None:
+    if outcome.call.outcome != ledger.ANSWERED or outcome.body is None:
+        return None
+    usage = outcome.call.usage
+    return {
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "cache_read_tokens": usage.cache_read_tokens,
+        "cache_write_tokens": usage.cache_write_5m_tokens + usage.cache_write_1h_tokens,
+    }
+
+
+def _cost(session: Session, outcome: Outcome) -> int | None:
+    if outcome.claim.attempt == 1:
+        return outcome.call.cost if outcome.call.outcome == ledger.ANSWERED else 0
+    if outcome.call.cost is None:
+        return None
+    return ledger.answered_cost(session, *outcome.key)
+
+
+def _text(value: str | None) -> bytes | None:
+    """Any text that JSON can carry, half surrogates and \\u0000 included."""
+    return None if value is None else value.encode("utf-8", "surrogatepass")

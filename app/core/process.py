@@ -1,0 +1,230 @@
+"""One worker process: its event loop and the calls on it, its lease, its writer, its providers' clients."""
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.core import leases, recovery
+from app.core.calls import Asker, Asking, Closing, Permit
+from app.core.claims import Claim
+from app.core.context import JobContext
+from app.core.limiter import Grant, LimiterAway, Limits, limiter
+from app.core.writer import Writer
+from app.providers import registry
+from app.providers.client import Client
+from config import settings
+from models.job import Job, JobStatus
+from models.session import in_transaction, reading
+
+log = structlog.get_logger()
+
+WATCH = 1.0  # seconds between two looks at the status of the jobs that are served
+MEMORY = 64_000_000  # bytes of requests that a process holds at most
+STORAGE_LAG = 2.0  # seconds that a paid answer may wait for its commit before new calls stop
+
+
+class Process:
+    """Made by the first slice of a worker process; ends with it."""
+
+    def __init__(self) -> None:
+        self.lease_id = in_transaction(leases.take)
+        self.writer = Writer()
+        self.stopping = threading.Event()
+        self.loop = asyncio.new_event_loop()
+        self.loop.set_default_executor(ThreadPoolExecutor(16, thread_name_prefix="loop-help"))
+        self._clients: dict[str, Client] = {}
+        self._asking: dict[Asking, asyncio.Task[None]] = {}
+        self._bytes = 0  # of the requests in flight
+        self._lock = threading.Lock()  # guards _bytes and _served
+        self._served: Counter[tuple[int, int]] = Counter()  # (job, window) -> slices
+        self._halted: set[int] = set()  # jobs that were seen paused, closed or gone
+        self._thread = threading.Thread(target=self._run, name="calls", daemon=True)
+        self._thread.start()
+
+    # --- for slices, from their threads
+
+    @contextmanager
+    def serving(self, job_id: int, window_id: int) -> Iterator[None]:
+        """Say, for as long as it lasts, that a slice of the window runs here."""
+        with self._lock:
+            self._served[job_id, window_id] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._served[job_id, window_id] -= 1
+                self._served += Counter()  # drops what is at zero
+
+    def may_start(self, job_id: int) -> bool:
+        """Whether new calls of the job may leave: it runs, this process does, and answers are being stored."""
+        return not self.stopping.is_set() and job_id not in self._halted and not self.storage_lags
+
+    @property
+    def storage_lags(self) -> bool:
+        return self.writer.lag() > STORAGE_LAG
+
+    def room(self, job: JobContext) -> int:
+        """How many more records of the job fit into this process's memory; one always does when it is empty."""
+        free = MEMORY - self._bytes
+        return max(free // max(job.max_request_bytes, 1), 0 if self._bytes else 1)
+
+    def ask(self, asker: Asker, job: JobContext, claims: Sequence[Claim], grant: Grant) -> None:
+        """Start the calls of `claims`, each at its time in `grant`."""
+        with self._lock:
+            self._bytes += sum(claim.request_bytes for claim in claims)
+        start = time.monotonic() + grant.delay
+        self.loop.call_soon_threadsafe(self._start, asker, job, claims, start, grant)
+
+    def stop(self, grace: float) -> None:
+        """Start nothing new; let calls end for `grace` seconds, close the rest, give everything back."""
+        self.stopping.set()
+        self.loop.call_soon_threadsafe(self.loop.call_later, grace, self._close_all)
+
+    def end(self) -> None:
+        """Write what is there and give up the lease; the slices have returned."""
+        asyncio.run_coroutine_threadsafe(self._close_clients(), self.loop).result(timeout=10)
+        self.writer.stop()
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(timeout=10)
+        in_transaction(partial(recovery.bury, lease_id=self.lease_id, died=False))
+
+    # --- for calls, on the loop
+
+    def client(self, provider: str) -> Client:
+        if provider not in self._clients:
+            self._clients[provider] = registry.make_client(provider, settings.current())
+        return self._clients[provider]
+
+    async def permit(self, limits: Limits) -> Grant:
+        """A new start for a record that has its seat, or how long to wait; never without Redis."""
+        try:
+            return await asyncio.to_thread(limiter().take, limits, self.lease_id, 1, seated=True)
+        except LimiterAway:
+            return Grant(0, 0.0, 0.0, 1.0, "redis", False, "0")
+
+    async def hold(self, group: str, reason: str, seconds: float, every: float) -> None:
+        try:
+            await asyncio.to_thread(limiter().hold, group, reason, seconds=seconds, every=every)
+        except LimiterAway:
+            log.warning("limiter.away", group=group)
+
+    async def clear(self, group: str) -> None:
+        try:
+            await asyncio.to_thread(limiter().clear, group)
+        except LimiterAway:
+            log.warning("limiter.away", group=group)
+
+    # --- the loop itself
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        lasting = [self.loop.create_task(self._beat()), self.loop.create_task(self._watch())]
+        self.loop.run_forever()
+        for task in lasting:
+            task.cancel()
+        self.loop.run_until_complete(asyncio.wait(lasting))
+        self.loop.close()
+
+    def _start(
+        self, asker: Asker, job: JobContext, claims: Sequence[Claim], start: float, grant: Grant
+    ) -> None:
+        for place, claim in enumerate(claims):
+            asking = Asking(self, asker, job, claim, Permit(start + place * grant.step, grant.probe))
+            task = self.loop.create_task(asking.run())
+            self._asking[asking] = task
+            task.add_done_callback(partial(self._ended, asking))
+
+    def _ended(self, asking: Asking, _: "asyncio.Task[None]") -> None:
+        del self._asking[asking]
+        with self._lock:
+            self._bytes -= asking.claim.request_bytes
+
+    async def _beat(self) -> None:
+        """Raise the lease's counter from this loop: a dead loop must not look alive."""
+        while True:
+            try:
+                await asyncio.to_thread(self._renew)
+            except (SQLAlchemyError, LimiterAway) as error:
+                log.warning("lease.not_renewed", error=type(error).__name__)
+            await asyncio.sleep(leases.BEAT)
+
+    def _renew(self) -> None:
+        with self._lock:
+            windows = frozenset(window for _, window in self._served)
+        if not in_transaction(partial(leases.renew, lease_id=self.lease_id, serving=windows)):
+            # Others took this process for dead and gave its records back. Its answers lose their fences.
+            log.warning("lease.lost", lease=self.lease_id)
+            self.lease_id = in_transaction(leases.take)
+        limiter().heartbeat(self.lease_id)
+
+    async def _watch(self) -> None:
+        """Stop new calls of jobs that were paused, and close the calls of jobs that were closed."""
+        while True:
+            try:
+                closed = await asyncio.to_thread(self._read_jobs)
+            except SQLAlchemyError as error:
+                log.warning("jobs.not_read", error=type(error).__name__)
+                closed = {}
+            for asking, task in list(self._asking.items()):
+                if asking.job.job_id in closed and asking.closing is None:
+                    asking.closing = closed[asking.job.job_id]
+                    task.cancel()
+            await asyncio.sleep(WATCH)
+
+    def _read_jobs(self) -> dict[int, Closing]:
+        with self._lock:
+            served = {job for job, _ in self._served}
+        if not served:
+            self._halted = set()
+            return {}
+        with reading() as session:
+            rows = session.execute(select(Job.id, Job.status, Job.closed_as).where(Job.id.in_(served))).all()
+        running = {row.id for row in rows if row.status == JobStatus.RUNNING and row.closed_as is None}
+        self._halted = served - running
+        return {row.id: Closing[row.closed_as.upper()] for row in rows if row.closed_as is not None}
+
+    def _close_all(self) -> None:
+        for asking, task in list(self._asking.items()):
+            if asking.closing is None:
+                asking.closing = Closing.STOPPING
+                task.cancel()
+
+    async def _close_clients(self) -> None:
+        for client in self._clients.values():
+            await client.close()
+
+
+_process: Process | None = None
+_making = threading.Lock()
+
+
+def current() -> Process:
+    """The one of this process, made when a slice first asks for it."""
+    global _process  # noqa: PLW0603 - one a process is the point
+    with _making:
+        if _process is None:
+            _process = Process()
+        return _process
+
+
+def stop_current(grace: float) -> None:
+    """SIGTERM: see `Process.stop`."""
+    if _process is not None:
+        _process.stop(grace)
+
+
+def end_current() -> None:
+    """The slices have returned and the process ends."""
+    global _process  # noqa: PLW0603
+    if _process is not None:
+        _process.end()
+        _process = None

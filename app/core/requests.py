@@ -1,0 +1,59 @@
+"""From a record's stored input to the Messages request that is sent for it."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from app.core.context import JobContext
+from app.errors import BadInput, RequestRejected
+
+Turn = tuple[bytes, bytes]  # the input and the answer of an earlier turn of the conversation
+
+
+def build(job: JobContext, body: bytes, max_tokens: int | None, history: Sequence[Turn]) -> dict[str, Any]:
+    """The whole request: the job's parts, the conversation's successful turns, the record's own.
+
+    What a record says itself wins over what its job says. Raises `RequestRejected` when it cannot be made.
+    """
+    asked = json.loads(body)
+    params = dict(job.params)
+    if job.system is not None:
+        params["system"] = job.system
+    if job.schema is not None:
+        params["output_config"] = {
+            **params.get("output_config", {}),
+            "format": {"type": "json_schema", "schema": job.schema},
+        }
+    params |= asked.get("params", {})
+    params.setdefault("model", job.model)
+    params.setdefault("max_tokens", max_tokens or job.max_tokens)
+    params["messages"] = [*_earlier(job, history), *_messages(job, asked)]
+    return params
+
+
+def _messages(job: JobContext, asked: dict[str, Any]) -> list[Any]:
+    if "params" in asked:
+        return list(asked["params"]["messages"])
+    if "messages" in asked:
+        return list(asked["messages"])
+    return [{"role": "user", "content": _prompt(job, asked)}]
+
+
+def _prompt(job: JobContext, asked: dict[str, Any]) -> str:
+    if "prompt" in asked:
+        return str(asked["prompt"])
+    row = asked["row"]
+    if job.template is None:
+        return str(row["prompt"])
+    try:
+        return job.template.render(row)
+    except BadInput as error:
+        raise RequestRejected(error.message, type="template_error") from error
+
+
+def _earlier(job: JobContext, history: Sequence[Turn]) -> list[Any]:
+    turns: list[Any] = []
+    for body, answer in history:
+        turns += _messages(job, json.loads(body))
+        turns.append({"role": "assistant", "content": json.loads(answer)["content"]})
+    return turns

@@ -1,0 +1,220 @@
+"""Windows: how much of a job is offered at once, opened, published, lost and closed."""
+
+import uuid
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy.orm import Session
+
+from app.core import leases
+from config import settings
+from models.base import now
+from models.job import Job, JobStatus
+from models.record import Record, RecordStatus, Window
+
+OPEN_AT_ONCE = 2  # windows of a job that hold unclaimed records
+AHEAD = 10.0  # seconds of the job's share of the limit that a window offers
+LARGEST = 1_000  # records of a window without a limit
+SLICES = 24  # of a window: with two of them at most 48 of a worker's 64 threads wait for one job
+UNPUBLISHED = 5.0  # seconds after which a window that nobody marked published is sent again
+SILENT = 10.0  # seconds without a claim, with no slice alive and the queue empty
+STARVED = 300.0  # seconds without a claim, however long the queue
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A chord to be sent: `slices` header tasks for one epoch of a window, then its callback."""
+
+    window_id: int
+    epoch: int
+    slices: int
+    quota: int | None  # records that one slice may take; None: as many as it can
+    job: uuid.UUID
+    name: str
+
+
+def is_plain(job: Job) -> bool:
+    """Whether the job is one chord of one task a record."""
+    now_set = settings.current()
+    return now_set.records_per_task == 1 or job.total <= now_set.chord_plain_max
+
+
+def undrained(session: Session, job_id: int) -> list[Window]:
+    """The job's windows that hold unclaimed records, oldest first."""
+    return list(
+        session.scalars(
+            select(Window)
+            .where(Window.job_id == job_id, Window.closed_at.is_(None), Window.drained_at.is_(None))
+            .order_by(Window.id)
+            .with_for_update()
+        )
+    )
+
+
+def size(job: Job, per_second: float | None) -> int:
+    """How many records the job's next window offers, for a share of `per_second` calls."""
+    if is_plain(job):
+        return job.total
+    if per_second is None:
+        return LARGEST
+    return max(1, min(LARGEST, round(per_second * AHEAD)))
+
+
+def open_next(session: Session, job: Job, count: int) -> Publication:
+    """Offer the job's next `count` records (0: only what was given back)."""
+    window = Window(
+        job_id=job.id,
+        first=job.cursor,
+        last=min(job.cursor + count, job.total),
+        cursor=job.cursor,
+        offered_at=session.scalar(select(now())),
+    )
+    session.add(window)
+    session.flush()
+    job.cursor = window.last
+    return _publication(job, window, window.last - window.first)
+
+
+def open_for_returned(session: Session, job: Job, due: int) -> Publication:
+    """Offer `due` records that were given back, and nothing else."""
+    window = Window(
+        job_id=job.id, first=0, last=0, cursor=0, offered_at=session.scalar(select(now()))
+    )
+    session.add(window)
+    session.flush()
+    return _publication(job, window, due)
+
+
+def offer_again(session: Session, job: Job, window: Window) -> Publication:
+    """Send a window's rest under a new epoch; what is left of older messages returns at once."""
+    window.epoch += 1
+    window.offered_at = session.scalar(select(now()))
+    window.published_at = window.slice_at = window.incarnation = None
+    session.flush()
+    return _publication(job, window, max(window.last - window.cursor, 1))
+
+
+def shelve(session: Session, job_id: int) -> None:
+    """Take the job's offers back: slices in hand end, and `advance` offers the rest again when it may."""
+    session.execute(
+        update(Window)
+        .where(Window.job_id == job_id, Window.closed_at.is_(None), Window.drained_at.is_(None))
+        .values(epoch=Window.epoch + 1, offered_at=None, published_at=None, slice_at=None),
+        execution_options={"synchronize_session": False},
+    )
+
+
+def mark_published(session: Session, publication: Publication, incarnation: str) -> None:
+    """The broker has the whole chord."""
+    session.execute(
+        update(Window)
+        .where(Window.id == publication.window_id, Window.epoch == publication.epoch)
+        .values(published_at=now(), incarnation=incarnation),
+        execution_options={"synchronize_session": False},
+    )
+
+
+def close(session: Session, window_id: int, epoch: int) -> int | None:
+    """What a chord's callback does: close its window if nothing of it is in flight.
+
+    The callback is a hint: it may come before its last slice ended. Returns the job that `advance` should
+    look at, or None for a callback of an older epoch.
+    """
+    window = session.scalars(
+        select(Window)
+        .where(Window.id == window_id, Window.epoch == epoch, Window.closed_at.is_(None))
+        .with_for_update()
+    ).one_or_none()
+    if window is None:
+        return None
+    if window.drained_at is None:
+        # Its slices ran out of time or their processes stop: the rest is offered again.
+        window.epoch += 1
+        window.offered_at = window.published_at = window.slice_at = None
+    elif not _in_flight(session, window):
+        window.closed_at = session.scalar(select(now()))
+    return window.job_id
+
+
+def close_all(session: Session, job_id: int) -> None:
+    """The job has ended: whatever is still said about its windows comes too late."""
+    session.execute(
+        update(Window)
+        .where(Window.job_id == job_id, Window.closed_at.is_(None))
+        .values(closed_at=now(), epoch=Window.epoch + 1),
+        execution_options={"synchronize_session": False},
+    )
+
+
+def _in_flight(session: Session, window: Window) -> bool:
+    return (
+        session.scalar(
+            select(Record.idx)
+            .where(
+                Record.job_id == window.job_id,
+                Record.status == RecordStatus.RUNNING,
+                Record.idx >= window.first,
+                Record.idx < window.last,
+            )
+            .limit(1)
+        )
+        is not None
+    )
+
+
+def lost(session: Session, incarnation: str | None, queue_empty: bool) -> list[int]:
+    """Jobs with a window whose messages are gone; it is shelved here and offered again by `advance`.
+
+    A window is lost if it was not marked published in time, if the broker is not the one it was published to
+    (it came back empty), if nobody serves it while the queue is empty, or if nothing of it started for long.
+    Queued is not lost.
+    """
+    quiet = and_(
+        Window.published_at <= now(-SILENT),
+        or_(Window.slice_at.is_(None), Window.slice_at <= now(-SILENT)),
+    )
+    starved = and_(
+        Window.published_at <= now(-STARVED),
+        or_(Window.slice_at.is_(None), Window.slice_at <= now(-STARVED)),
+    )
+    unsent = and_(Window.published_at.is_(None), Window.offered_at <= now(-UNPUBLISHED))
+    suspects = session.scalars(
+        select(Window)
+        .join(Job, Job.id == Window.job_id)
+        .where(
+            Window.closed_at.is_(None),
+            Window.drained_at.is_(None),
+            Job.status == JobStatus.RUNNING,
+            or_(unsent, quiet, starved, Window.incarnation != incarnation),
+        )
+        .with_for_update(of=Window, skip_locked=True)
+    ).all()
+    served = leases.served_windows(session) if suspects else frozenset()
+    jobs = set()
+    for window in suspects:
+        unpublished = window.published_at is None
+        gone = incarnation is not None and window.incarnation != incarnation
+        silent = queue_empty and window.id not in served
+        if unpublished or gone or silent or _is(session, window, starved):
+            window.epoch += 1
+            window.offered_at = window.published_at = window.slice_at = None
+            jobs.add(window.job_id)
+    return sorted(jobs)
+
+
+def _is(session: Session, window: Window, condition: ColumnElement[bool]) -> bool:
+    return session.scalar(select(Window.id).where(Window.id == window.id, condition)) is not None
+
+
+def _publication(job: Job, window: Window, records: int) -> Publication:
+    per_task = settings.current().records_per_task
+    plain = is_plain(job)
+    slices = records if plain else min(SLICES, -(-records // per_task))
+    return Publication(
+        window_id=window.id,
+        epoch=window.epoch,
+        slices=max(1, slices),
+        quota=1 if plain else None,
+        job=job.uid,
+        name=job.name or "",
+    )

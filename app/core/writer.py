@@ -1,0 +1,119 @@
+"""The one writer of a process: writes whatever has finished while its last commit ran."""
+
+import dataclasses
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import structlog
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError, StatementError
+
+from app.core import events, outcomes
+from app.core.outcomes import Outcome, Written
+from models.record import RecordStatus
+from models.session import in_transaction
+
+log = structlog.get_logger()
+
+GATHER = 0.02  # seconds at least between two commits: a result is visible within a tenth of a second
+GROUP = 256  # answers at most in one transaction
+RETRY_EVERY = 1.0  # seconds; the database is away and answers wait
+
+Told = Callable[[Outcome, bool, Written], None]  # (outcome, whether it won its fence, what its group came to)
+
+
+class Writer:
+    """Takes outcomes from any thread; `told` is called on the writer's thread once theirs are committed."""
+
+    def __init__(self) -> None:
+        self._waiting: queue.SimpleQueue[tuple[Outcome, Told] | None] = queue.SimpleQueue()
+        self._oldest: float | None = None  # monotonic, of the group being written
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+        self._thread.start()
+
+    def put(self, outcome: Outcome, told: Told) -> None:
+        self._waiting.put((outcome, told))
+
+    def lag(self) -> float:
+        """Seconds that the oldest answer has waited for its commit."""
+        oldest = self._oldest
+        return 0.0 if oldest is None else time.monotonic() - oldest
+
+    def stop(self) -> None:
+        """Write what is there and end."""
+        self._waiting.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (first := self._waiting.get()) is not None:
+            self._oldest = time.monotonic()
+            group, last = self._gather(first)
+            self._write(group)
+            self._oldest = None
+            if last:
+                return
+
+    def _gather(self, first: tuple[Outcome, Told]) -> tuple[list[tuple[Outcome, Told]], bool]:
+        group = [first]
+        until = time.monotonic() + GATHER
+        while len(group) < GROUP:
+            try:
+                item = self._waiting.get(timeout=max(0.0, until - time.monotonic()))
+            except queue.Empty:
+                return group, False
+            if item is None:
+                return group, True
+            group.append(item)
+        return group, False
+
+    def _write(self, group: Sequence[tuple[Outcome, Told]]) -> None:
+        written = _write_or_wait([outcome for outcome, _ in group])
+        events.look({outcome.job.job_id for outcome, _ in group})
+        for outcome, told in group:
+            told(outcome, outcome in written.won, written)
+
+
+def _write_or_wait(group: list[Outcome]) -> Written:
+    """Write a group however long the database is away: these answers are paid for."""
+    while True:
+        try:
+            return in_transaction(partial(outcomes.write, group=group))
+        except (OperationalError, ConnectionError) as error:
+            log.warning("storage.away", answers=len(group), error=type(error).__name__)
+            time.sleep(RETRY_EVERY)
+        except (DataError, IntegrityError, StatementError, ValueError) as error:
+            return _write_one_by_one(group, error)
+
+
+def _write_one_by_one(group: list[Outcome], error: Exception) -> Written:
+    """Find the outcome that cannot be stored for its data's sake; the others do not suffer from it."""
+    if len(group) == 1:
+        log.error("record.unstorable", job=group[0].job.job_id, index=group[0].claim.idx, error=type(error).__name__)
+        return _write_or_wait([_unstorable(group[0])]) if group[0].body is not None else _give_up(error)
+    whole = Written()
+    for outcome in group:
+        written = _write_or_wait([outcome])
+        whole.won |= {outcome} if written.won else set()
+        whole.freed |= written.freed
+        whole.hopeless |= written.hopeless
+    return whole
+
+
+def _unstorable(outcome: Outcome) -> Outcome:
+    """The same call, paid and in the ledger, without the answer that the database refused."""
+    return dataclasses.replace(
+        outcome,
+        status=RecordStatus.FAILED,
+        body=None,
+        error_type="unstorable_answer",
+        error_message="The answer came and is paid for, but the database refused to store it.",
+    )
+
+
+def _give_up(error: Exception) -> Written:
+    """Not the data: a fault of ours. The records stay claimed and are given back when they are overdue."""
+    if isinstance(error, DBAPIError):
+        log.error("storage.refused", error=type(error).__name__)
+    return Written()

@@ -1,0 +1,223 @@
+"""Storing a job and waking it. Every front door comes through here."""
+
+import json
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.errors import BadInput, Conflict
+from app.ingest.draft import Defaults, Draft
+from app.ingest.spool import DraftSpool
+from app.providers import registry
+from models.base import new_uid, now
+from models.job import IdempotencyKey, Job, JobCounts, JobSpec, JobStatus
+from models.record import Record, RecordInput, RecordStatus
+from models.session import after_commit, in_transaction
+from models.transitions import move_job
+from tasks.wake import start
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a caller may say about a job besides its records and their defaults."""
+
+    name: str | None = None
+    priority: int = 5
+    retries: int | None = None
+    expires_in: int | None = None  # seconds
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    columns: Sequence[str] | None = None  # of the table it came as
+    skipped: Sequence[int] | None = None  # numbers of the table's wholly empty rows
+    idempotency_key: str | None = None
+    fingerprint: bytes | None = None  # 32 bytes over what was asked; goes with the key
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The job that stands for a submission; `created` is False when an earlier one with the same key made it."""
+
+    id: int
+    uid: uuid.UUID
+    created: bool
+
+
+def submit(
+    tenant_id: int, user_id: int, spool: DraftSpool, defaults: Defaults, options: Options
+) -> Submitted:
+    """Store the spooled drafts as one job and wake it.
+
+    The records are written in chunks as `staging`, which nobody sees; one UPDATE makes the job `pending`. The
+    broker may be down: the row says that the job is to be looked at. Raises `Conflict` while another
+    submission with the same key is being written, `BadInput` when that one asked for something else.
+    """
+    earlier = _find_earlier(tenant_id, options)
+    if earlier is not None:
+        return earlier
+    job_id = _stage(tenant_id, user_id, spool, defaults, options)
+    if isinstance(job_id, Submitted):
+        return job_id
+    talks: dict[str, int] = {}
+    first = 0
+    for chunk in spool.chunks():
+        in_transaction(partial(_write_chunk, job_id=job_id, first=first, drafts=chunk, talks=talks))
+        first += len(chunk)
+    uid = in_transaction(partial(_release, job_id=job_id))
+    return Submitted(job_id, uid, created=True)
+
+
+def _find_earlier(tenant_id: int, options: Options) -> Submitted | None:
+    if options.idempotency_key is None:
+        return None
+    return in_transaction(
+        lambda session: _earlier(session, tenant_id, str(options.idempotency_key), options.fingerprint)
+    )
+
+
+def _earlier(
+    session: Session, tenant_id: int, key: str, fingerprint: bytes | None
+) -> Submitted | None:
+    row = session.execute(
+        select(IdempotencyKey.fingerprint, Job.id, Job.uid, Job.status)
+        .join(Job, Job.id == IdempotencyKey.job_id)
+        .where(IdempotencyKey.tenant_id == tenant_id, IdempotencyKey.key == key)
+    ).one_or_none()
+    if row is None:
+        return None
+    if row.fingerprint != fingerprint:
+        raise BadInput(
+            f"The Idempotency-Key {key!r} was used for another submission: use a new key for new content."
+        )
+    if row.status == JobStatus.STAGING:
+        raise Conflict("The first submission with this Idempotency-Key is still being read.", retry_after=1)
+    return Submitted(row.id, row.uid, created=False)
+
+
+def _stage(
+    tenant_id: int, user_id: int, spool: DraftSpool, defaults: Defaults, options: Options
+) -> int | Submitted:
+    """The job's row as `staging`, with its key; the key's constraint decides between two at once."""
+    uid = new_uid()
+    try:
+        return in_transaction(partial(_insert_job, uid, tenant_id, user_id, spool, defaults, options))
+    except IntegrityError:
+        earlier = _find_earlier(tenant_id, options)
+        if earlier is None:
+            raise
+        return earlier
+
+
+def _insert_job(
+    uid: uuid.UUID,
+    tenant_id: int,
+    user_id: int,
+    spool: DraftSpool,
+    defaults: Defaults,
+    options: Options,
+    session: Session,
+) -> int:
+    there = session.scalar(select(Job.id).where(Job.uid == uid))
+    if there is not None:
+        return there  # a COMMIT whose answer was lost
+    job = Job(
+        uid=uid,
+        tenant_id=tenant_id,
+        user_id=user_id,
+        name=options.name,
+        priority=options.priority,
+        model=defaults.model,
+        limit_group=registry.limit_group(defaults.model),
+        total=spool.count,
+        max_request_bytes=spool.max_request_bytes,
+        retries=options.retries,
+        extra=dict(options.metadata),
+        expires_at=None if options.expires_in is None else session.scalar(select(now(options.expires_in))),
+    )
+    session.add(job)
+    session.flush()
+    session.add(JobCounts(job_id=job.id))
+    session.add(
+        JobSpec(
+            job_id=job.id,
+            max_tokens=defaults.max_tokens,
+            system=defaults.system,
+            template=defaults.template,
+            schema=None if defaults.schema is None else json.dumps(defaults.schema).encode(),
+            params=json.dumps(dict(defaults.params)).encode(),
+            columns=None if options.columns is None else list(options.columns),
+            skipped=None if options.skipped is None else list(options.skipped),
+        )
+    )
+    if options.idempotency_key is not None:
+        session.add(
+            IdempotencyKey(
+                tenant_id=tenant_id,
+                key=options.idempotency_key,
+                fingerprint=options.fingerprint,
+                job_id=job.id,
+            )
+        )
+    session.flush()
+    return job.id
+
+
+def _write_chunk(
+    session: Session, job_id: int, first: int, drafts: Sequence[Draft], talks: dict[str, int]
+) -> None:
+    """Insert a chunk; run again after a COMMIT whose answer was lost, it finds its rows and stops."""
+    session.execute(update(Job).where(Job.id == job_id).values(updated_at=now()))
+    if session.scalar(select(Record.idx).where(Record.job_id == job_id, Record.idx == first)) is not None:
+        return
+    connection = session.connection()
+    connection.execute(insert(Record), list(_records(job_id, first, drafts, talks)))
+    connection.execute(
+        insert(RecordInput),
+        [
+            {
+                "job_id": job_id,
+                "idx": idx,
+                "custom_id": _bytes(draft.custom_id),
+                "body": draft.body,
+            }
+            for idx, draft in enumerate(drafts, start=first)
+        ],
+    )
+
+
+def _records(
+    job_id: int, first: int, drafts: Sequence[Draft], talks: dict[str, int]
+) -> Iterator[dict[str, Any]]:
+    """Rows of records; of a conversation only the first turn can be claimed, the others are held."""
+    for idx, draft in enumerate(drafts, start=first):
+        opener = None if draft.conversation is None else talks.setdefault(draft.conversation, idx)
+        held = opener is not None and opener != idx
+        yield {
+            "job_id": job_id,
+            "idx": idx,
+            "status": RecordStatus.HELD if held else RecordStatus.PENDING,
+            "attempts": 0,
+            "tries": 0,
+            "deaths": 0,
+            "max_tokens": draft.max_tokens,
+            "request_bytes": draft.request_bytes,
+            "conversation": opener,
+        }
+
+
+def _release(session: Session, job_id: int) -> uuid.UUID:
+    """The one UPDATE that makes the job everybody's; it is woken once that is committed."""
+    job = session.get_one(Job, job_id)
+    if job.status == JobStatus.STAGING:
+        move_job(session, job, JobStatus.PENDING)
+        session.execute(update(JobCounts).where(JobCounts.job_id == job_id).values(wake_at=now()))
+    after_commit(session, partial(start, job_id))
+    return job.uid
+
+
+def _bytes(text: str | None) -> bytes | None:
+    return None if text is None else text.encode("utf-8", "surrogatepass")

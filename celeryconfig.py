@@ -1,0 +1,60 @@
+"""How Celery runs Penstock's tasks. Plain constants, one reason each; what varies comes from the environment."""
+
+from config import settings
+
+_settings = settings.current()
+
+# --- where messages and chord counters are
+
+broker_url = _settings.broker_url
+result_backend = _settings.results_url
+# Names of our own keys' namespace: one Redis may serve others too.
+broker_transport_options = {
+    # A slice starts no call after 60 s, a call ends by its deadline, and 60 s more. Shorter would deliver
+    # live slices again and again; after a kill it is the sweep that is quick, not this.
+    "visibility_timeout": 60 + _settings.call_deadline + 60,
+    "socket_keepalive": True,
+    "health_check_interval": 25,
+}
+result_backend_transport_options = {"global_keyprefix": "penstock:"}
+broker_connection_retry_on_startup = True
+broker_connection_max_retries = None  # a broker that is away for an hour is not the end of a worker
+redis_socket_keepalive = True
+redis_backend_health_check_interval = 25
+
+# --- what is kept of results
+
+task_ignore_result = True  # rows hold the outcomes; chords count their parts all the same
+result_expires = 3600
+result_chord_join_timeout = 10.0
+
+# --- how messages are taken
+
+task_acks_late = True  # a message lives until its task has ended
+task_reject_on_worker_lost = False
+worker_prefetch_multiplier = 1  # what waits in a worker cannot be taken by another
+worker_cancel_long_running_tasks_on_connection_loss = False  # the rows fence what the broker delivers twice
+worker_disable_rate_limits = True  # limits are kept over all workers, in Redis
+worker_detect_quorum_queues = False
+worker_hijack_root_logger = False
+worker_send_task_events = True  # Flower lives on them
+task_send_sent_event = True
+
+# --- what goes where
+
+task_serializer = result_serializer = "json"
+accept_content = ["json"]
+task_default_queue = "control"
+task_create_missing_queues = True
+task_routes = {"penstock.slice": {"queue": "slices"}}
+
+enable_utc = True
+timezone = "UTC"
+
+# --- beat
+
+beat_schedule = {
+    # `expires`: a control worker that was away finds one tick, not an hour of them.
+    "tick": {"task": "penstock.tick", "schedule": 1.0, "options": {"expires": 2}},
+    "sweep": {"task": "penstock.sweep", "schedule": 5.0, "options": {"expires": 10}},
+}

@@ -1,0 +1,77 @@
+"""`advance` as a task, and the publishing of the chords that it decides on."""
+
+import uuid
+from functools import partial
+
+import structlog
+from celery import chord
+from redis import Redis
+
+from app.core import events, windows
+from app.core.advance import advance as decide
+from app.core.limiter import LimiterAway, limiter
+from app.core.windows import Publication
+from config import settings
+from models.job import Job
+from models.session import in_transaction, reading
+from tasks.celery import app
+
+log = structlog.get_logger()
+
+NAMED_WAIT = 5.0  # seconds; a group that is held for longer gets no new windows until then
+INCARNATION = "penstock:incarnation"
+
+
+@app.task(name="penstock.advance")
+def advance(job_id: int) -> None:
+    run(job_id)
+
+
+def run(job_id: int) -> None:
+    """Decide what is next for the job, commit, then publish."""
+    publications = in_transaction(partial(decide, job_id=job_id, held_for=_held_for(job_id)))
+    events.look([job_id])
+    for publication in publications:
+        publish(publication)
+
+
+def publish(publication: Publication) -> None:
+    """Send a window's chord and mark it published; until then the sweep takes it for lost."""
+    args = (publication.window_id, publication.epoch)
+    shown = f"job {publication.job} {publication.name!r}, window {publication.window_id}.{publication.epoch}"
+    header = [
+        app.signature("penstock.slice", (*args, publication.quota)).set(
+            argsrepr=f"({shown}, slice {number + 1}/{publication.slices})"
+        )
+        for number in range(publication.slices)
+    ]
+    body = app.signature("penstock.close_window", args, immutable=True).set(argsrepr=f"({shown})")
+    mark = incarnation()
+    chord(header)(body)
+    in_transaction(partial(windows.mark_published, publication=publication, incarnation=mark))
+
+
+def incarnation() -> str:
+    """A mark in the broker's own store: another one means that it came back without its queues.
+
+    RabbitMQ's queues are durable: it has one incarnation.
+    """
+    url = settings.current().broker_url
+    if not url.startswith("redis"):
+        return "durable"
+    with Redis.from_url(url, socket_timeout=2, socket_connect_timeout=1, decode_responses=True) as client:
+        client.set(INCARNATION, uuid.uuid4().hex, nx=True)
+        return str(client.get(INCARNATION))
+
+
+def _held_for(job_id: int) -> float:
+    """Seconds until the job's group may be tried; 0 when that is soon. Redis away holds everything."""
+    with reading() as session:
+        job = session.get(Job, job_id)
+    if job is None:
+        return 0
+    try:
+        held = limiter().held(job.limit_group)
+    except LimiterAway:
+        return 1.0
+    return held[0] if held and held[0] > NAMED_WAIT else 0

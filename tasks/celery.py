@@ -1,0 +1,36 @@
+"""The Celery application: `celery -A tasks worker`, `celery -A tasks beat`, `celery -A tasks flower`."""
+
+import logging
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging, worker_shutdown, worker_shutting_down
+
+from config import logs, settings
+
+app = Celery("penstock")
+app.config_from_object("celeryconfig")
+app.conf.update(imports=("tasks.advance", "tasks.slice", "tasks.finalise", "tasks.sweep"))
+
+
+@setup_logging.connect
+def _set_up_logging(**_: Any) -> None:
+    logs.configure(settings.current().log_level, settings.current().log_format)
+    for chatty in ("celery.worker.strategy", "celery.app.trace", "celery.beat"):
+        # A line for each message received and each task done: Flower shows those; a log should be read.
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+@worker_shutting_down.connect
+def _stop_calls(**_: Any) -> None:
+    """SIGTERM: Celery waits for the slices in hand; they start nothing new and end within the grace."""
+    from app.core import process
+
+    process.stop_current(settings.current().grace)
+
+
+@worker_shutdown.connect
+def _end_process(**_: Any) -> None:
+    from app.core import process
+
+    process.end_current()

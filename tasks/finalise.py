@@ -1,0 +1,16 @@
+"""A chord's callback."""
+
+from functools import partial
+
+from app.core import windows
+from models.session import in_transaction
+from tasks.advance import run
+from tasks.celery import app
+
+
+@app.task(name="penstock.close_window")
+def close_window(window_id: int, epoch: int) -> None:
+    """Close the window if its records have ended, and let `advance` do what is next: finalise, at last."""
+    job_id = in_transaction(partial(windows.close, window_id=window_id, epoch=epoch))
+    if job_id is not None:
+        run(job_id)

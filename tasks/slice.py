@@ -1,0 +1,208 @@
+"""A slice: one header task of a window's chord. Its thread waits; the calls are on the process's loop."""
+
+import queue
+import time
+from collections import Counter
+from functools import partial
+
+import structlog
+
+from app.core import claims, context, jobs, process
+from app.core.claims import Claim, Taken
+from app.core.limiter import Grant, LimiterAway, limiter
+from app.core.outcomes import Outcome, Written
+from app.core.process import Process
+from app.errors import NotFound
+from config import settings
+from models.record import RecordStatus, Window
+from models.session import in_transaction, reading
+from tasks.celery import app
+from tasks.wake import wake
+
+log = structlog.get_logger()
+
+STARTS_FOR = 60.0  # seconds after which a slice starts no call; celeryconfig's visibility_timeout counts on it
+LISTEN = 1.0  # seconds at most between two looks at whether anything may start
+REFILL = 4  # a slice asks for more when a quarter of its seats are free, not for every one
+
+Summary = dict[str, int]
+
+
+@app.task(name="penstock.slice")
+def run_slice(window_id: int, epoch: int, quota: int | None = None) -> Summary:
+    """Claim and ask records of the window until it is drained or the time is over.
+
+    The summary is what Flower shows. A record's failure is an outcome, never an exception: one that is raised
+    here would hold back the chord's callback.
+    """
+    with reading() as session:
+        window = session.get(Window, window_id)
+    if window is None or window.epoch != epoch:
+        return Slice.nothing()
+    try:
+        return Slice(process.current(), window.job_id, window_id, epoch, quota).run()
+    except NotFound:
+        return Slice.nothing()
+
+
+class Slice:
+    """One run of the task. The loop's and the writer's threads tell it through a queue."""
+
+    def __init__(
+        self, here: Process, job_id: int, window_id: int, epoch: int, quota: int | None
+    ) -> None:
+        self._process = here
+        self._job = context.of(job_id)
+        self._window = (window_id, epoch)
+        self._quota = quota
+        self._told: queue.SimpleQueue[tuple[Outcome, bool, Written] | None] = queue.SimpleQueue()
+        self._seats = settings.current().records_per_task
+        self._until = time.monotonic() + STARTS_FOR
+        self._in_flight = 0  # calls
+        self._unwritten = 0  # records of this slice whose outcome is not committed
+        self._freed = 0  # seats to give back with the next word to the limiter
+        self._open = True  # the window may hold more
+        self._left: int | None = None  # how many at most
+        self._turns_due = False  # a conversation's next turn may be asked
+        self._wait = 0.0  # seconds that the limiter said
+        self._summary: Counter[str] = Counter()
+
+    # --- told by other threads
+
+    def ended(self) -> None:
+        self._told.put(None)
+
+    def written(self, outcome: Outcome, won: bool, group: Written) -> None:
+        self._told.put((outcome, won, group))
+
+    # --- the task's own thread
+
+    def run(self) -> Summary:
+        with self._process.serving(self._job.job_id, self._window[0]):
+            while self._may_start() or self._unwritten:
+                self._wait = 0.0
+                if self._may_start():
+                    self._start_more()
+                self._listen()
+            self._return_seats()
+        return self.nothing() | dict(self._summary)
+
+    @staticmethod
+    def nothing() -> Summary:
+        return {"records": 0, "succeeded": 0, "failed": 0, "retried": 0, "tokens": 0, "cost": 0}
+
+    def _may_start(self) -> bool:
+        return (
+            (self._open or self._turns_due)
+            and self._quota != 0
+            and time.monotonic() < self._until
+            and self._process.may_start(self._job.job_id)
+        )
+
+    def _start_more(self) -> None:
+        """Permits first, then as many claims: what is claimed leaves at once."""
+        want = self._wanted()
+        if want <= 0:
+            self._wait = LISTEN if self._in_flight else 0.1  # others of this process hold its memory
+            return
+        try:
+            grant = limiter().take(
+                self._job.limits, self._process.lease_id, want, freed=self._freed
+            )
+        except LimiterAway:
+            self._wait = LISTEN
+            return
+        self._freed = 0
+        if not grant.count:
+            self._wait = max(grant.wait, 0.01)
+            return
+        lease_id = self._process.lease_id
+        taken = self._take(lease_id, grant.count)
+        self._start(taken.claims, grant, lease_id)
+        self._open = self._open and taken.open
+        self._turns_due = bool(taken.claims) and self._turns_due
+        self._left = taken.left
+        if not taken.open and taken.claims:
+            wake(self._job.job_id)
+
+    def _wanted(self) -> int:
+        free = self._seats - self._in_flight
+        if self._in_flight and free < self._seats // REFILL:
+            return 0
+        known = self._seats if self._left is None or self._turns_due else max(self._left, 1)
+        quota = self._seats if self._quota is None else self._quota
+        return min(free, known, quota, self._process.room(self._job))
+
+    def _take(self, lease_id: int, count: int) -> Taken:
+        if self._open:
+            window_id, epoch = self._window
+            return in_transaction(
+                partial(claims.take, window_id=window_id, epoch=epoch, lease_id=lease_id, limit=count)
+            )
+        found = in_transaction(
+            partial(claims.take_due, job_id=self._job.job_id, lease_id=lease_id, limit=count)
+        )
+        return Taken(found, open=False)
+
+    def _start(self, found: list[Claim], grant: Grant, lease_id: int) -> None:
+        if len(found) < grant.count:
+            self._give_back(grant, grant.count - len(found), lease_id)
+        if not found:
+            return
+        self._in_flight += len(found)
+        self._unwritten += len(found)
+        if self._quota is not None:
+            self._quota -= len(found)
+        self._process.ask(self, self._job, found, grant)
+
+    def _listen(self) -> None:
+        """Hear what has ended and what is written; wait for it if nothing can be started."""
+        timeout = min(self._wait, LISTEN) if self._wait else LISTEN
+        if not self._unwritten and not self._wait:
+            return
+        try:
+            self._hear(self._told.get(timeout=timeout))
+            while True:
+                self._hear(self._told.get_nowait())
+        except queue.Empty:
+            return
+
+    def _hear(self, news: tuple[Outcome, bool, Written] | None) -> None:
+        if news is None:
+            self._in_flight -= 1
+            self._freed += 1
+            return
+        outcome, won, group = news
+        self._unwritten -= 1
+        self._turns_due = self._turns_due or self._job.job_id in group.freed
+        if won:
+            self._count(outcome)
+        if self._job.job_id in group.hopeless:
+            self._pause_if_hopeless()
+
+    def _count(self, outcome: Outcome) -> None:
+        usage = outcome.call.usage
+        self._summary["records"] += 1
+        self._summary["succeeded"] += outcome.status is RecordStatus.SUCCEEDED
+        self._summary["failed"] += outcome.status is RecordStatus.FAILED
+        self._summary["retried"] += outcome.claim.attempt > 1
+        self._summary["tokens"] += usage.input_tokens + usage.output_tokens
+        self._summary["cost"] += outcome.call.cost or 0
+
+    def _pause_if_hopeless(self) -> None:
+        if in_transaction(partial(jobs.pause_if_hopeless, job_id=self._job.job_id)):
+            log.warning("job.hopeless", job=self._job.job_id)
+            wake(self._job.job_id)
+
+    def _return_seats(self) -> None:
+        if self._freed:
+            try:
+                limiter().take(self._job.limits, self._process.lease_id, 0, freed=self._freed)
+            except LimiterAway:
+                pass  # the seats are leases: they come back by themselves
+
+    def _give_back(self, grant: Grant, count: int, lease_id: int) -> None:
+        try:
+            limiter().give_back(self._job.limits, lease_id, grant, count)
+        except LimiterAway:
+            pass

@@ -1,0 +1,44 @@
+"""Messages that hurry a job along. Rows say the same: losing every message delays a job by one sweep."""
+
+import threading
+import time
+from collections.abc import Callable
+
+import structlog
+from kombu.exceptions import OperationalError as BrokerError
+from redis import RedisError
+
+from tasks.celery import app
+
+log = structlog.get_logger()
+
+PATIENCE = 1.0  # seconds that a sender waits for the broker; a request must not hang as long as Redis does
+SKIP = 5.0  # seconds without trying after a failure
+
+_failed_at = -SKIP
+_lock = threading.Lock()
+
+
+def wake(job_id: int) -> None:
+    """Ask a control worker to look at the job. Never raises; after a failure skipped for a while."""
+    hurry(lambda: app.signature("penstock.advance", (job_id,)).apply_async(retry=False))
+
+
+def start(job_id: int) -> None:
+    """Open a new job's first window from here, so that a small one is under way at once."""
+    from tasks.advance import run
+
+    hurry(lambda: run(job_id))
+
+
+def hurry(send: Callable[[], object]) -> None:
+    """Send if the broker was there a moment ago; what fails is found by the tick."""
+    global _failed_at  # noqa: PLW0603
+    if time.monotonic() - _failed_at < SKIP:
+        return
+    try:
+        send()
+    except (BrokerError, RedisError, OSError) as error:
+        with _lock:
+            _failed_at = time.monotonic()
+        log.warning("broker.away", error=type(error).__name__)
