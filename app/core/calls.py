@@ -245,6 +245,7 @@ class Asking:
     def _unconfirmed(self, error_type: str, seconds: float) -> Call:
         return ledger.unconfirmed(
             self._model,
+            self._params,
             self.claim.request_bytes,
             self._params.get("max_tokens", self.job.max_tokens),
             error_type,

@@ -36,18 +36,23 @@ class Call:
 def answered(model: str, params: dict[str, Any], usage: Usage, request_id: str | None, seconds: float) -> Call:
     """A call whose tokens are known."""
     price = pricing.price_at(model, dt.datetime.now(dt.UTC))
-    cost = None if price is None else price.cost(usage, us_only=params.get("inference_geo") == "us")
+    cost = None if price is None else price.cost(usage, **_surcharges(params))
     return Call(
         ANSWERED, model, usage, cost, None if price is None else price.id, None, request_id, seconds
     )
 
 
 def unconfirmed(
-    model: str, request_bytes: int, max_tokens: int, error_type: str, seconds: float = 0.0
+    model: str,
+    params: dict[str, Any],
+    request_bytes: int,
+    max_tokens: int,
+    error_type: str,
+    seconds: float = 0.0,
 ) -> Call:
     """A call that was sent and whose answer nobody has: it stands with its worst case."""
     price = pricing.price_at(model, dt.datetime.now(dt.UTC))
-    cost = None if price is None else price.worst_case(request_bytes, max_tokens)
+    cost = None if price is None else price.worst_case(request_bytes, max_tokens, **_surcharges(params))
     return Call(
         UNCONFIRMED,
         model,
@@ -56,6 +61,11 @@ def unconfirmed(
         error_type=error_type,
         seconds=seconds,
     )
+
+
+def _surcharges(params: dict[str, Any]) -> dict[str, bool]:
+    """What makes a request dearer than its model's list price."""
+    return {"us_only": params.get("inference_geo") == "us", "fast": params.get("speed") == "fast"}
 
 
 def row(job: JobContext, claim: Claim, call: Call) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def _give_back(session: Session, job_id: int, where, *, died: bool) -> int:  # t
     for row in sorted(rows, key=lambda row: row.idx):
         claim = Claim(job_id, row.idx, 0, row.attempts, 0, row.request_bytes, row.max_tokens, None)
         call = ledger.unconfirmed(
-            job.model, row.request_bytes, row.max_tokens or job.max_tokens, "process_died"
+            job.model, job.params, row.request_bytes, row.max_tokens or job.max_tokens, "process_died"
         )
         attempts.append(ledger.row(job, claim, call))
     ledger.write(session, attempts)

@@ -1,0 +1,181 @@
+"""Claude, asked through the official SDK.
+
+The SDK brings the headers, the connections and the streams. Retries, limits and deadlines are ours, and a
+request or an answer passes as it is, so that what the API learns tomorrow works without a new release.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import aiohttp
+import httpx2
+from anthropic import (
+    NOT_GIVEN,
+    APIConnectionError,
+    APIStatusError,
+    APITimeoutError,
+    AsyncAnthropic,
+    AsyncStream,
+    DefaultAioHttpClient,
+    Omit,
+    RequestOptions,
+)
+from anthropic._constants import MODEL_NONSTREAMING_TOKENS
+from anthropic.lib.streaming import AsyncMessageStream
+from anthropic.types import Message, RawMessageStreamEvent
+
+from app.errors import BadAnswer, ConnectionCut, ProviderError, TimedOut, Unreachable
+from app.providers import answers, refusals
+from app.providers.client import Reply
+
+PUBLIC_URL = "https://api.anthropic.com"
+CONNECT_SECONDS = 10
+CONNECTIONS = 5_000  # more than a process holds in flight: 64 slices of 64 records
+ONE_PIECE, PIECE = 2**20, 2**16  # bytes of a request that are written at once
+LONGEST_WHOLE_ANSWER = 600  # seconds; what may take longer is streamed, or idle connections are cut under it
+SECONDS_PER_TOKEN = 3_600 / 128_000  # the SDK's own measure of how long an answer may take
+
+# aiohttp raises these only while there is no connection yet: it was refused, there is no such host, no TLS,
+# no answer at all, or a proxy between us does not let us through.
+NOTHING_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
+
+# At DEBUG the SDK logs whole requests, at INFO its transport logs each call; a log never holds a prompt.
+for _name in ("anthropic", "httpx2"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
+
+
+class AnthropicClient:
+    """`app.providers.client.Client` for the Messages API. Close it on the loop that it was used on."""
+
+    def __init__(self, api_key: str, base_url: str | None = None) -> None:
+        self._sdk = AsyncAnthropic(
+            api_key=api_key,
+            base_url=base_url or PUBLIC_URL,
+            max_retries=0,
+            timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),  # `ask` bounds the whole
+            http_client=DefaultAioHttpClient(
+                limits=httpx2.Limits(max_connections=CONNECTIONS),
+                follow_redirects=False,  # one ask is one call
+            ),
+        )
+        # The SDK lets ANTHROPIC_CUSTOM_HEADERS replace the key that it was given; what is said here wins.
+        self._credentials: dict[str, str | Omit] = {"Authorization": f"Bearer {api_key}", "X-Api-Key": Omit()}
+
+    async def ask(self, params: dict[str, Any], *, deadline: float, attempt: int) -> Reply:
+        try:
+            async with asyncio.timeout(deadline):
+                with _our_errors():
+                    if _may_outlast_a_connection(params):
+                        return await self._ask_for_a_stream(params)
+                    return await self._ask_for_the_whole(params)
+        except TimeoutError:
+            raise TimedOut(f"no whole answer within the deadline of {deadline:g} s") from None
+
+    async def close(self) -> None:
+        await self._sdk.close()
+
+    async def _ask_for_the_whole(self, params: dict[str, Any]) -> Reply:
+        body = _as_bytes(params)
+        response = await self._sdk.post(
+            "/v1/messages", cast_to=httpx2.Response, content=_content(body), options=self._options(body)
+        )
+        return answers.read(response.content, response.headers.get("request-id"))
+
+    async def _ask_for_a_stream(self, params: dict[str, Any]) -> Reply:
+        body = _as_bytes(params | {"stream": True})
+        events = await self._sdk.post(
+            "/v1/messages",
+            cast_to=Message,
+            content=_content(body),
+            options=self._options(body),
+            stream=True,
+            stream_cls=AsyncStream[RawMessageStreamEvent],
+        )
+        request_id = events.response.headers.get("request-id")
+        async with AsyncMessageStream(events, output_format=NOT_GIVEN) as stream:
+            message = await _put_together(stream, request_id)
+        return answers.read(_as_bytes(message), request_id)
+
+    def _options(self, body: bytes) -> RequestOptions:
+        return {"headers": {**self._credentials, "Content-Length": str(len(body))}}
+
+
+async def _put_together(stream: AsyncMessageStream[Any], request_id: str | None) -> dict[str, Any]:
+    """The message that a stream's events make."""
+    last = None
+    try:
+        async for event in stream:
+            last = event.type
+    except (APIStatusError, httpx2.RequestError):
+        raise
+    except Exception as fault:  # whatever the SDK's assembly stumbles over: the answer, not the call, is bad
+        raise BadAnswer(f"the stream's events make no message: {fault!r}", request_id=request_id) from fault
+    if last is None:
+        raise BadAnswer("the answer to a streamed call held no events", request_id=request_id)
+    if last != "message_stop":
+        raise ConnectionCut(f"the stream ended after {last}, before the message did", request_id=request_id)
+    return stream.current_message_snapshot.to_dict(mode="json", warnings=False)
+
+
+def _as_bytes(content: dict[str, Any]) -> bytes:
+    """Compact JSON. ASCII, because the SDK's own writing fails on half a surrogate pair."""
+    return json.dumps(content, separators=(",", ":")).encode()
+
+
+def _content(body: bytes) -> bytes | AsyncIterator[bytes]:
+    """A body in one piece, or in several where aiohttp warns of holding up the loop."""
+    return body if len(body) <= ONE_PIECE else _pieces(body)
+
+
+async def _pieces(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), PIECE):
+        yield body[start : start + PIECE]
+
+
+def _may_outlast_a_connection(params: dict[str, Any]) -> bool:
+    """Whether the SDK would refuse to wait for the whole answer of this request."""
+    max_tokens, model = params.get("max_tokens"), params.get("model")
+    if not isinstance(max_tokens, int) or not isinstance(model, str):
+        return False
+    bound = MODEL_NONSTREAMING_TOKENS.get(model)
+    return max_tokens * SECONDS_PER_TOKEN > LONGEST_WHOLE_ANSWER or (bound is not None and max_tokens > bound)
+
+
+@contextmanager
+def _our_errors() -> Iterator[None]:
+    """Turn what the SDK and its transport raise into our tree."""
+    try:
+        yield
+    except APIStatusError as refusal:
+        raise refusals.read(refusal.status_code, refusal.body, refusal.response.headers) from refusal
+    except (APIConnectionError, httpx2.RequestError) as failure:
+        raise _broken_call(failure) from failure
+
+
+def _broken_call(failure: Exception) -> ProviderError:
+    """The error for a call that brought no answer at all.
+
+    The transport calls a refused connection and one that was cut after the whole request by the same name
+    (`ConnectError`); only the exception of aiohttp behind it tells whether anything was sent.
+    """
+    causes = list(_causes(failure))
+    root = causes[-1]
+    if any(isinstance(cause, NOTHING_SENT) for cause in causes):
+        return Unreachable(f"no connection to the provider: {root}")
+    if isinstance(failure, APITimeoutError | httpx2.TimeoutException):
+        return TimedOut(f"the provider stopped sending: {root}")
+    if any(isinstance(cause, aiohttp.ClientResponseError | httpx2.DecodingError) for cause in causes):
+        return BadAnswer(f"the provider's answer is no HTTP that can be read: {root}")
+    return ConnectionCut(f"the connection broke: {root!r}")
+
+
+def _causes(failure: BaseException) -> Iterator[BaseException]:
+    """`failure` and what it was raised from, down to the first cause."""
+    cause: BaseException | None = failure
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__

@@ -1,0 +1,60 @@
+"""Which provider answers a model, what it needs and what it allows. No SDK is imported to know that."""
+
+from app.errors import BadInput, Unavailable
+from app.providers.client import Client
+from config.settings import Settings
+
+CONCURRENT_CALLS = 5  # of a job, for providers that somebody pays
+
+
+def provider_of(model: str) -> str:
+    """The provider that answers `model`; raises `BadInput` when none does."""
+    if model == "simulated":
+        return "simulated"
+    if model.startswith("claude"):
+        return "anthropic"
+    raise BadInput(
+        f"model {model!r} is not known: give a name that starts with 'claude',"
+        " or 'simulated' for invented answers"
+    )
+
+
+def require_key(model: str, settings: Settings) -> None:
+    """Raise `Unavailable` when the provider of `model` has no key on this machine."""
+    if provider_of(model) == "anthropic" and not settings.anthropic_api_key:
+        raise Unavailable(
+            f"model {model!r} needs a key, and none is set: set ANTHROPIC_API_KEY where Penstock runs,"
+            " or ask for the model 'simulated'"
+        )
+
+
+def limit_group(model: str) -> str:
+    """What shares the provider's limits with `model`: all that its account answers."""
+    return provider_of(model)
+
+
+def requests_per_minute(group: str, settings: Settings) -> int | None:
+    """How many calls of a limit group may leave in any 60 s, over all workers; None: any number."""
+    if group == "anthropic":
+        return settings.claude_requests_per_minute
+    return settings.simulated_requests_per_minute
+
+
+def max_concurrent_calls(group: str, settings: Settings) -> int | None:
+    """How many calls of one job may be in flight, over all workers; None: any number."""
+    if settings.max_concurrent_calls is None and group != "simulated":
+        return CONCURRENT_CALLS
+    return settings.max_concurrent_calls
+
+
+def make_client(provider: str, settings: Settings) -> Client:
+    """A client for the loop of one slice worker. A provider's SDK takes seconds and 90 MB to import."""
+    if provider == "simulated":
+        from app.providers.simulated import SimulatedClient
+
+        return SimulatedClient()
+    if not settings.anthropic_api_key:
+        raise Unavailable("provider 'anthropic' has no key: set ANTHROPIC_API_KEY where the workers run")
+    from app.providers.anthropic import AnthropicClient
+
+    return AnthropicClient(settings.anthropic_api_key, settings.anthropic_base_url)

@@ -1,0 +1,202 @@
+"""The provider that nobody pays: it invents answers, visibly, and misbehaves when it is asked to.
+
+The same request always brings the same answer. An object `simulate` in the request (a job's `params` reach
+every record) says how it goes:
+
+    latency_ms       the median time of a call; without it a few milliseconds
+    latency_sigma    of the lognormal that times are drawn from; without it every call takes the median
+    output_tokens    the length of the answer
+    error            the `type` of a `ProviderError`: this goes wrong instead
+    share            for this share of the records, chosen by their content (1: all)
+    times            on this many first attempts of a record (without it: on all)
+"""
+
+import asyncio
+import hashlib
+import json
+import math
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from app import errors
+from app.providers import answers, sample
+from app.providers.client import Reply
+
+CHARACTERS_PER_TOKEN = 4
+
+FAILURES: dict[str, type[errors.ProviderError]] = {
+    kind.type: kind
+    for kind in (
+        errors.AccountRefused,
+        errors.RateLimited,
+        errors.Overloaded,
+        errors.Unreachable,
+        errors.RequestRejected,
+        errors.ServerFault,
+        errors.TimedOut,
+        errors.ConnectionCut,
+        errors.BadAnswer,
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What `simulate` asks for."""
+
+    latency_ms: float = 10
+    latency_sigma: float = 0.4
+    output_tokens: int | None = None
+    error: str | None = None
+    share: float = 1
+    times: int | None = None
+
+    def latency(self, chance: random.Random) -> float:
+        """Seconds that a call takes."""
+        return self.latency_ms / 1000 * math.exp(chance.gauss(0, self.latency_sigma))
+
+    def failure(self, chance: random.Random, attempt: int) -> errors.ProviderError | None:
+        """What goes wrong with this attempt."""
+        chosen = chance.random() < self.share
+        if self.error is None or not chosen or (self.times is not None and attempt > self.times):
+            return None
+        return FAILURES[self.error]("[simulated] failed as asked")
+
+
+class SimulatedClient:
+    """`app.providers.client.Client` without a provider behind it."""
+
+    async def ask(self, params: dict[str, Any], *, deadline: float, attempt: int) -> Reply:
+        wishes = _read_wishes(params.get("simulate"))
+        request = {name: value for name, value in params.items() if name != "simulate"}
+        digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
+        chance = random.Random(digest)  # noqa: S311  repeatable on purpose
+        message = _message(request, wishes, digest, chance)
+        failure = wishes.failure(chance, attempt)
+        await _wait(wishes.latency(chance), deadline)
+        if failure is not None:
+            raise failure
+        return answers.read(json.dumps(message, separators=(",", ":")).encode(), f"req_sim_{digest[:24]}")
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+async def _wait(seconds: float, deadline: float) -> None:
+    try:
+        async with asyncio.timeout(deadline):
+            await asyncio.sleep(seconds)
+    except TimeoutError:
+        raise errors.TimedOut(f"[simulated] no answer within the deadline of {deadline:g} s") from None
+
+
+def _message(
+    request: Mapping[str, Any], wishes: Wishes, digest: str, chance: random.Random
+) -> dict[str, Any]:
+    messages, max_tokens = request.get("messages"), request.get("max_tokens")
+    if not isinstance(messages, list) or not messages:
+        raise _rejected("messages: a list with at least one message is needed")
+    if type(max_tokens) is not int or max_tokens < 1:
+        raise _rejected(f"max_tokens: a whole number from 1 is needed, found {max_tokens!r}")
+    whole = _answer(request, wishes, digest, chance)
+    text = whole[: max_tokens * CHARACTERS_PER_TOKEN]
+    return {
+        "id": f"msg_sim_{digest[:24]}",
+        "type": "message",
+        "role": "assistant",
+        "model": "simulated",
+        "content": [{"type": "text", "text": text}],
+        "stop_reason": "end_turn" if text == whole else "max_tokens",
+        "stop_sequence": None,
+        "usage": {
+            "input_tokens": _tokens(json.dumps([request.get("system"), messages, request.get("tools")])),
+            "output_tokens": _tokens(text),
+        },
+    }
+
+
+def _answer(request: Mapping[str, Any], wishes: Wishes, digest: str, chance: random.Random) -> str:
+    schema = _schema(request)
+    if schema is not None:
+        return json.dumps(_fit(schema, chance), ensure_ascii=False)
+    question = " ".join(_last_text(request["messages"]).split())
+    text = f"[simulated] answer {digest[:6]} to: {question[:60]}"
+    if wishes.output_tokens is None:
+        return text
+    length = wishes.output_tokens * CHARACTERS_PER_TOKEN
+    return text.ljust(length, ".")[:length]
+
+
+def _schema(request: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The schema that a structured answer is asked to fit."""
+    config = request.get("output_config")
+    form = config.get("format") if isinstance(config, Mapping) else None
+    if not isinstance(form, Mapping) or form.get("type") != "json_schema":
+        return None
+    schema = form.get("schema")
+    if not isinstance(schema, Mapping):
+        raise _rejected(f"output_config.format.schema: a JSON schema is needed, found {schema!r}")
+    return schema
+
+
+def _fit(schema: Mapping[str, Any], chance: random.Random) -> Any:
+    try:
+        return sample.fit(schema, chance)
+    except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError) as fault:
+        raise _rejected(f"output_config.format.schema: cannot be followed ({fault!r})") from fault
+
+
+def _last_text(messages: list[Any]) -> str:
+    """The text of the last message."""
+    content = messages[-1].get("content") if isinstance(messages[-1], Mapping) else None
+    if isinstance(content, str):
+        return content
+    blocks = content if isinstance(content, list) else []
+    return " ".join(str(block.get("text", "")) for block in blocks if isinstance(block, Mapping))
+
+
+def _tokens(text: str) -> int:
+    return max(1, math.ceil(len(text) / CHARACTERS_PER_TOKEN))
+
+
+def _read_wishes(asked: object) -> Wishes:
+    """What `simulate` says; a name or a value that it does not know is refused, as a provider would."""
+    if asked is None:
+        return Wishes()
+    if not isinstance(asked, dict):
+        raise _rejected(f"simulate: an object is needed, found {asked!r}")
+    for name, value in asked.items():
+        _check(name, value)
+    if "latency_ms" in asked:
+        asked = {"latency_sigma": 0} | asked
+    return Wishes(**asked)
+
+
+_RANGES: dict[str, tuple[type[int] | type[float], int, int]] = {
+    "latency_ms": (float, 0, 3_600_000),
+    "latency_sigma": (float, 0, 5),
+    "output_tokens": (int, 1, 1_000_000),
+    "share": (float, 0, 1),
+    "times": (int, 0, 1_000),
+}
+
+
+def _check(name: str, value: object) -> None:
+    if name == "error":
+        if not isinstance(value, str) or value not in FAILURES:
+            raise _rejected(f"simulate.error: one of {', '.join(FAILURES)} is needed, found {value!r}")
+        return
+    if name not in _RANGES:
+        known = ", ".join(field.name for field in fields(Wishes))
+        raise _rejected(f"simulate.{name}: not known; known are {known}")
+    kind, low, high = _RANGES[name]
+    numbers = (int,) if kind is int else (int, float)
+    if not isinstance(value, numbers) or isinstance(value, bool) or not low <= value <= high:
+        what = "whole number" if kind is int else "number"
+        raise _rejected(f"simulate.{name}: a {what} from {low} to {high} is needed, found {value!r}")
+
+
+def _rejected(message: str) -> errors.RequestRejected:
+    return errors.RequestRejected(message, type="invalid_request_error")

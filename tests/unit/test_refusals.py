@@ -1,0 +1,138 @@
+"""What each refusal of the Messages API means."""
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+
+from app import errors
+from app.errors import Blame
+from app.providers import refusals
+
+
+def body(type: str, message: str = "no", code: str | None = None) -> dict[str, Any]:
+    error: dict[str, Any] = {"type": type, "message": message}
+    if code:
+        error["details"] = {"error_code": code}
+    return {"type": "error", "error": error, "request_id": "req_1"}
+
+
+ACCOUNT, PROVIDER, RECORD = Blame.ACCOUNT, Blame.PROVIDER, Blame.RECORD
+
+
+@pytest.mark.parametrize(
+    ("status", "told", "kind", "blame", "name"),
+    [
+        (400, body("invalid_request_error"), errors.RequestRejected, RECORD, "invalid_request_error"),
+        (404, body("not_found_error"), errors.RequestRejected, RECORD, "not_found_error"),
+        (409, body("conflict_error"), errors.RequestRejected, RECORD, "conflict_error"),
+        (413, body("request_too_large"), errors.RequestRejected, RECORD, "request_too_large"),
+        (422, "no JSON at all", errors.RequestRejected, RECORD, "invalid_request"),
+        (401, body("authentication_error"), errors.AccountRefused, ACCOUNT, "authentication_error"),
+        (402, body("billing_error"), errors.AccountRefused, ACCOUNT, "billing_error"),
+        (403, "<html>Forbidden</html>", errors.AccountRefused, ACCOUNT, "account_refused"),
+        (
+            400,
+            body("invalid_request_error", code="organization_on_hold"),
+            errors.AccountRefused,
+            ACCOUNT,
+            "organization_on_hold",
+        ),
+        (429, body("rate_limit_error"), errors.RateLimited, PROVIDER, "rate_limited"),
+        (
+            429,
+            body("rate_limit_error", code="ramp_limit_exceeded"),
+            errors.RateLimited,
+            PROVIDER,
+            "ramp_limit_exceeded",
+        ),
+        (529, body("overloaded_error"), errors.Overloaded, PROVIDER, "overloaded"),
+        (502, "<html>Bad Gateway</html>", errors.Overloaded, PROVIDER, "overloaded"),
+        (503, body("api_error"), errors.Overloaded, PROVIDER, "overloaded"),
+        (504, body("timeout_error"), errors.Overloaded, PROVIDER, "overloaded"),
+        (408, body("timeout_error"), errors.ServerFault, RECORD, "server_error"),
+        (500, body("api_error"), errors.ServerFault, RECORD, "server_error"),
+        (501, None, errors.ServerFault, RECORD, "server_error"),
+    ],
+)
+def test_who_is_to_blame_is_told_by_status_type_and_code(
+    status: int, told: object, kind: type[errors.ProviderError], blame: Blame, name: str
+) -> None:
+    error = refusals.read(status, told, {"request-id": "req_1"})
+    assert (type(error), error.blame, error.type, error.request_id) == (kind, blame, name, "req_1")
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (429, body("rate_limit_error", code="enforced_spend_limit_reached")),
+        (429, body("rate_limit_error", code="contract_spend_limit_reached")),
+        (402, body("billing_error", code="linked_organization_spend_limit_reached")),
+        (400, body("invalid_request_error", "You have reached your specified API usage limits.")),
+        (400, body("invalid_request_error", "You have reached your specified workspace API usage limits.")),
+        (400, body("invalid_request_error", "Your credit balance is too low to access the Anthropic API.")),
+    ],
+)
+def test_a_spent_budget_is_looked_at_once_an_hour(status: int, told: object) -> None:
+    error = refusals.read(status, told, {})
+    assert isinstance(error, errors.AccountRefused)
+    assert error.retry_after == 3_600
+    assert "limit" in error.type
+
+
+def test_a_refused_account_is_looked_at_once_a_minute() -> None:
+    assert refusals.read(401, body("authentication_error"), {}).retry_after == 60
+
+
+@pytest.mark.parametrize(
+    ("type", "kind"),
+    [
+        ("overloaded_error", errors.Overloaded),
+        ("rate_limit_error", errors.RateLimited),
+        ("authentication_error", errors.AccountRefused),
+        ("invalid_request_error", errors.RequestRejected),
+        ("timeout_error", errors.ServerFault),
+        ("api_error", errors.ServerFault),
+        ("an_error_of_tomorrow", errors.ServerFault),
+    ],
+)
+def test_an_error_inside_a_stream_is_told_by_its_type(type: str, kind: type[errors.ProviderError]) -> None:
+    assert isinstance(refusals.read(200, body(type), {}), kind)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "7"}, 7),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after": "0"}, 0),
+        ({"retry-after-ms": "1500", "retry-after": "7"}, 1.5),
+        ({"retry-after-ms": "soon", "retry-after": "7"}, 7),
+        ({"retry-after": "-1"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "99999999"}, None),
+        ({"retry-after": "tomorrow"}, None),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 -0000"}, 0),
+    ],
+)
+def test_a_pause_is_read_in_every_form(headers: dict[str, str], seconds: float | None) -> None:
+    assert refusals.pause(headers) == seconds
+
+
+def test_a_date_is_a_pause_until_then() -> None:
+    then = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
+    told = refusals.pause({"retry-after": then})
+    assert told is not None
+    assert 80 < told <= 90
+
+
+def test_the_providers_words_are_kept_as_they_can_be_stored() -> None:
+    error = refusals.read(400, body("invalid_request_error", "messages: \0 and \ud83d " + "x" * 10_000), {})
+    error.message.encode()
+    assert error.message.startswith("messages: ")
+    assert "\0" not in error.message
+    assert len(error.message) <= 2_000

@@ -1,0 +1,587 @@
+"""A Messages provider over real HTTP, with limits, faults and books of its own.
+
+Run by itself: `python tests/upstream.py --port 8080`; it prints its address when it listens. In a test:
+
+    with Upstream() as upstream:
+        upstream.configure(requests_per_minute=60, faults=[{"kind": "status", "status": 529, "first": 3}])
+        ...
+        assert [seen["outcome"] for seen in upstream.books()] == ["529", "529", "529", "answered"]
+
+Everything that it does by chance follows from the request's bytes, so that a run can be repeated. What it
+bills is what a provider would: every request that it began to work on, whether or not the answer arrived.
+"""
+
+import argparse
+import asyncio
+import hashlib
+import json
+import math
+import random
+import socket
+import struct
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from aiohttp import web
+
+ERROR_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    408: "timeout_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+
+
+@dataclass
+class Seen:
+    """One request that arrived."""
+
+    number: int
+    at: float  # monotonic seconds
+    wall: float  # Unix seconds
+    sha256: str  # of the body
+    text: str  # the last user text, its first 500 characters
+    key: str  # the first 12 characters of the API key
+    outcome: str = "in flight"
+    input_tokens: int = 0  # billed
+    output_tokens: int = 0
+    streamed: bool = False
+    disconnected: bool = False  # the client went before its answer was written
+    request: dict[str, Any] | None = None  # only with `keep_requests`
+    headers: dict[str, str] | None = None
+
+
+@dataclass
+class Fault:
+    """What goes wrong, and for whom: a share of the requests (by their bytes), the first few, a text."""
+
+    kind: str  # a key of `FAULTS`
+    share: float = 1.0
+    first: int | None = None  # requests in all
+    first_of_each: int | None = None  # requests with the same body
+    matching: str = ""
+    status: int = 500
+    type: str | None = None
+    code: str | None = None
+    message: str = "told to fail"
+    headers: dict[str, str] = field(default_factory=dict)
+    text: str = ""  # what `answer` says
+    body: str = ""  # what `body` sends, as it stands
+    hits: int = 0
+    hits_of: Counter[str] = field(default_factory=Counter)
+
+    def strikes(self, text: str, sha256: str) -> bool:
+        """Whether it goes wrong for this request; counts it if so."""
+        if self.matching not in text or not self._chooses(sha256):
+            return False
+        if self.first is not None and self.hits >= self.first:
+            return False
+        if self.first_of_each is not None and self.hits_of[sha256] >= self.first_of_each:
+            return False
+        self.hits += 1
+        self.hits_of[sha256] += 1
+        return True
+
+    def _chooses(self, sha256: str) -> bool:
+        return random.Random(f"{self.kind}{self.status}{sha256}").random() < self.share
+
+
+@dataclass
+class Behaviour:
+    """What `configure` sets."""
+
+    latency_ms: float = 0.0  # the median
+    latency_sigma: float = 0.0  # of the lognormal; 0: every call takes the median
+    requests_per_minute: int | None = None
+    window_seconds: float = 60.0
+    interval_ms: float = 20.0  # between the pieces of a trickled answer
+    keep_requests: bool = False  # whole requests and headers in the books
+    faults: list[Fault] = field(default_factory=list)
+
+    def changed(self, wishes: dict[str, Any]) -> "Behaviour":
+        faults = wishes.pop("faults", None)
+        new = replace(self, **wishes)
+        if faults is not None:
+            new.faults = [Fault(**fault) for fault in faults]
+        for fault in new.faults:
+            if fault.kind not in FAULTS:
+                raise ValueError(f"fault {fault.kind!r} is not one of {', '.join(FAULTS)}")
+        return new
+
+    def latency(self, sha256: str) -> float:
+        """Seconds that this request takes."""
+        if not self.latency_sigma:
+            return self.latency_ms / 1000
+        return self.latency_ms / 1000 * math.exp(random.Random(sha256).gauss(0, self.latency_sigma))
+
+
+class SlidingWindow:
+    """At most `limit` requests in any `seconds`. Later limits have the same three methods."""
+
+    def __init__(self) -> None:
+        self.taken: deque[float] = deque()
+
+    def admit(self, limit: int, seconds: float) -> float:
+        """0 when the request may pass, else the seconds until it could."""
+        now = time.monotonic()
+        while self.taken and self.taken[0] <= now - seconds:
+            self.taken.popleft()
+        if len(self.taken) >= limit:
+            return self.taken[0] + seconds - now
+        self.taken.append(now)
+        return 0.0
+
+    def headers(self, limit: int, seconds: float) -> dict[str, str]:
+        left = self.taken[0] + seconds - time.monotonic() if self.taken else 0.0
+        return {
+            "anthropic-ratelimit-requests-limit": str(limit),
+            "anthropic-ratelimit-requests-remaining": str(max(0, limit - len(self.taken))),
+            "anthropic-ratelimit-requests-reset": (datetime.now(UTC) + timedelta(seconds=left)).isoformat(),
+        }
+
+    def clear(self) -> None:
+        self.taken.clear()
+
+
+class Provider:
+    """The server: its behaviour, its books."""
+
+    def __init__(self) -> None:
+        self.behaviour = Behaviour()
+        self.window = SlidingWindow()
+        self.books: list[Seen] = []
+        self.in_flight = 0
+        self.most_in_flight = 0
+
+    def app(self) -> web.Application:
+        app = web.Application(client_max_size=64 * 1024 * 1024)
+        app.router.add_post("/v1/messages", self.messages)
+        app.router.add_post("/_control/configure", self.configure)
+        app.router.add_post("/_control/reset", self.reset)
+        app.router.add_get("/_control/books", self.show_books)
+        app.router.add_get("/_control/summary", self.show_summary)
+        return app
+
+    async def messages(self, request: web.Request) -> web.StreamResponse:
+        call = Call(self, request, await request.read())
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            return await call.answer()
+        except (asyncio.CancelledError, ConnectionError):
+            call.seen.disconnected = True
+            call.seen.outcome = "disconnected"
+            raise
+        finally:
+            self.in_flight -= 1
+
+    async def configure(self, request: web.Request) -> web.Response:
+        try:
+            self.behaviour = self.behaviour.changed(await request.json())
+        except (TypeError, ValueError) as fault:
+            return web.Response(status=400, text=str(fault))
+        return web.Response()
+
+    async def reset(self, request: web.Request) -> web.Response:
+        self.behaviour = Behaviour()
+        self.window.clear()
+        self.books = []
+        self.most_in_flight = self.in_flight
+        return web.Response()
+
+    async def show_books(self, request: web.Request) -> web.Response:
+        return web.json_response([asdict(seen) for seen in self.books])
+
+    async def show_summary(self, request: web.Request) -> web.Response:
+        return web.json_response(
+            {
+                "requests": len(self.books),
+                "outcomes": Counter(seen.outcome for seen in self.books),
+                "input_tokens": sum(seen.input_tokens for seen in self.books),
+                "output_tokens": sum(seen.output_tokens for seen in self.books),
+                "in_flight": self.in_flight,
+                "most_in_flight": self.most_in_flight,
+            }
+        )
+
+
+class Call:
+    """One request to /v1/messages, from its bytes to its line in the books."""
+
+    def __init__(self, provider: Provider, request: web.Request, raw: bytes) -> None:
+        self.provider = provider
+        self.behaviour = provider.behaviour
+        self.request = request
+        self.params = read_json(raw)
+        self.text = last_user_text(self.params)
+        self.seen = self.enter(raw)
+        self.headers = {"request-id": f"req_up_{self.seen.number:06}", "anthropic-organization-id": "org_up"}
+
+    def enter(self, raw: bytes) -> Seen:
+        headers = self.request.headers
+        key = headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
+        seen = Seen(
+            number=len(self.provider.books) + 1,
+            at=time.monotonic(),
+            wall=time.time(),
+            sha256=hashlib.sha256(raw).hexdigest(),
+            text=self.text[:500],
+            key=key[:12],
+            streamed=self.params.get("stream") is True,
+        )
+        if self.behaviour.keep_requests:
+            seen.request = self.params
+            seen.headers = {name.lower(): value for name, value in headers.items()}
+        self.provider.books.append(seen)
+        return seen
+
+    async def answer(self) -> web.StreamResponse:
+        refusal = self.refuse()
+        if refusal is not None:
+            return refusal
+        for fault in self.behaviour.faults:
+            if fault.strikes(self.text, self.seen.sha256):
+                return await FAULTS[fault.kind](self, fault)
+        return await self.work(f"Answer {self.seen.sha256[:8]} to: {self.text[:80]}")
+
+    def refuse(self) -> web.Response | None:
+        """What a provider refuses before it works on a request."""
+        if not self.seen.key:
+            return self.error(401, message="x-api-key: a key is needed")
+        for name in ("model", "max_tokens", "messages"):
+            if name not in self.params:
+                return self.error(400, message=f"{name}: Field required")
+        limit, seconds = self.behaviour.requests_per_minute, self.behaviour.window_seconds
+        if limit is None:
+            return None
+        wait = self.provider.window.admit(limit, seconds)
+        self.headers |= self.provider.window.headers(limit, seconds)
+        if not wait:
+            return None
+        self.headers["retry-after"] = str(max(1, math.ceil(wait)))
+        return self.error(429, message=f"This request would exceed your limit of {limit} requests a minute")
+
+    def error(
+        self, status: int, message: str, type: str | None = None, code: str | None = None
+    ) -> web.Response:
+        self.seen.outcome = str(status)
+        error: dict[str, Any] = {"type": type or ERROR_TYPES.get(status, "api_error"), "message": message}
+        if code:
+            error["details"] = {"error_code": code}
+        body = {"type": "error", "error": error, "request_id": self.headers["request-id"]}
+        return web.json_response(body, status=status, headers=self.headers)
+
+    async def work(self, text: str) -> web.StreamResponse:
+        """Answer with `text`, as a message or as a stream of events."""
+        message = await self.think(text)
+        if self.seen.streamed:
+            response = await self.stream(message)
+        else:
+            response = web.json_response(message, headers=self.headers)
+        self.seen.outcome = "answered"
+        return response
+
+    async def think(self, text: str) -> dict[str, Any]:
+        """Take the time that it takes, bill it, and say what there is to say."""
+        message = self.message(text)
+        self.seen.input_tokens = message["usage"]["input_tokens"]
+        self.seen.output_tokens = message["usage"]["output_tokens"]
+        await asyncio.sleep(self.behaviour.latency(self.seen.sha256))
+        return message
+
+    def message(self, text: str) -> dict[str, Any]:
+        return {
+            "id": f"msg_up_{self.seen.number:06}",
+            "type": "message",
+            "role": "assistant",
+            "model": self.params["model"],
+            "content": [{"type": "text", "text": text}],
+            "stop_reason": "end_turn",
+            "stop_sequence": None,
+            "stop_details": None,
+            "usage": {
+                "input_tokens": count_tokens(json.dumps(self.params["messages"])),
+                "cache_creation_input_tokens": 0,
+                "cache_read_input_tokens": 0,
+                "output_tokens": count_tokens(text),
+                "service_tier": "standard",
+            },
+        }
+
+    async def stream(self, message: dict[str, Any], *, stop_after: int | None = None) -> web.StreamResponse:
+        """Send `message` as events: all of them, or the first `stop_after`."""
+        response = web.StreamResponse(headers=self.headers | {"content-type": "text/event-stream"})
+        await response.prepare(self.request)
+        for event in events_of(message)[:stop_after]:
+            await response.write(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode())
+        if stop_after is None:
+            await response.write_eof()
+        return response
+
+    def hang_up(self, *, reset: bool = False) -> web.Response:
+        """Close the connection; the response that is returned goes nowhere."""
+        transport = self.request.transport
+        if transport is not None:
+            if reset:
+                linger = struct.pack("ii", 1, 0)  # on, 0 seconds: the peer sees a reset, no orderly end
+                transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            transport.abort()
+        return web.Response()
+
+
+async def refuse(call: Call, fault: Fault) -> web.StreamResponse:
+    call.headers |= fault.headers
+    return call.error(fault.status, fault.message, fault.type, fault.code)
+
+
+async def cut(call: Call, fault: Fault) -> web.StreamResponse:
+    """Work, bill, and close the connection instead of answering."""
+    await call.think("lost")
+    call.seen.outcome = "cut"
+    return call.hang_up()
+
+
+async def reset(call: Call, fault: Fault) -> web.StreamResponse:
+    await call.think("lost")
+    call.seen.outcome = "reset"
+    return call.hang_up(reset=True)
+
+
+async def cut_midway(call: Call, fault: Fault) -> web.StreamResponse:
+    message = await call.think("lost in the middle of a sentence that nobody will ever read to its end")
+    call.seen.outcome = "cut midway"
+    if call.seen.streamed:
+        await call.stream(message, stop_after=4)
+    else:
+        body = json.dumps(message).encode()
+        response = web.StreamResponse(headers=call.headers | {"content-length": str(len(body))})
+        await response.prepare(call.request)
+        await response.write(body[: len(body) // 2])
+    return call.hang_up()
+
+
+async def hang(call: Call, fault: Fault) -> web.StreamResponse:
+    await call.think("never said")
+    await asyncio.get_running_loop().create_future()
+    raise AssertionError("nobody ends this wait but the client's leaving")
+
+
+async def html(call: Call, fault: Fault) -> web.StreamResponse:
+    await call.think("lost")
+    call.seen.outcome = "html"
+    page = "<html><body><h1>Bad Gateway</h1></body></html>"
+    return web.Response(text=page, content_type="text/html", headers=call.headers)
+
+
+async def half_json(call: Call, fault: Fault) -> web.StreamResponse:
+    message = json.dumps(await call.think("lost")).encode()
+    call.seen.outcome = "half json"
+    half = message[: len(message) // 2]
+    return web.Response(body=half, content_type="application/json", headers=call.headers)
+
+
+async def trickle(call: Call, fault: Fault) -> web.StreamResponse:
+    """The answer in ten pieces, `interval_ms` apart."""
+    body = json.dumps(await call.think("slowly")).encode()
+    response = web.StreamResponse(headers=call.headers | {"content-type": "application/json"})
+    await response.prepare(call.request)
+    for start in range(0, len(body), len(body) // 10):
+        await response.write(body[start : start + len(body) // 10])
+        await asyncio.sleep(call.behaviour.interval_ms / 1000)
+    await response.write_eof()
+    call.seen.outcome = "answered"
+    return response
+
+
+async def say(call: Call, fault: Fault) -> web.StreamResponse:
+    return await call.work(fault.text)
+
+
+async def send(call: Call, fault: Fault) -> web.StreamResponse:
+    """Bytes as they were told, as if they were an answer."""
+    await call.think("told")
+    call.seen.outcome = "answered"
+    call.headers |= fault.headers
+    return web.Response(body=fault.body.encode(), content_type="application/json", headers=call.headers)
+
+
+async def break_stream(call: Call, fault: Fault) -> web.StreamResponse:
+    """Begin to stream, then send an error as an event."""
+    response = await call.stream(await call.think("lost"), stop_after=3)
+    error = {"type": "error", "error": {"type": fault.type or "overloaded_error", "message": fault.message}}
+    await response.write(f"event: error\ndata: {json.dumps(error)}\n\n".encode())
+    await response.write_eof()
+    call.seen.outcome = "broken stream"
+    return response
+
+
+FAULTS: dict[str, Callable[[Call, Fault], Awaitable[web.StreamResponse]]] = {
+    "status": refuse,
+    "cut": cut,
+    "reset": reset,
+    "cut_midway": cut_midway,
+    "hang": hang,
+    "html": html,
+    "half_json": half_json,
+    "trickle": trickle,
+    "answer": say,
+    "body": send,
+    "stream_error": break_stream,
+}
+
+
+def read_json(raw: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(raw)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def last_user_text(params: dict[str, Any]) -> str:
+    for message in reversed(params.get("messages") or []):
+        if message.get("role") != "user":
+            continue
+        content = message.get("content")
+        if isinstance(content, str):
+            return content
+        return " ".join(block.get("text", "") for block in content or [])
+    return ""
+
+
+def count_tokens(text: str) -> int:
+    """Four characters are a token; there is always one."""
+    return max(1, math.ceil(len(text) / 4))
+
+
+def events_of(message: dict[str, Any]) -> list[dict[str, Any]]:
+    """A message as the events of a stream."""
+    text: str = message["content"][0]["text"]
+    start = message | {"content": [], "stop_reason": None, "usage": message["usage"] | {"output_tokens": 1}}
+    empty = {"type": "text", "text": ""}
+    end = {name: message[name] for name in ("stop_reason", "stop_sequence", "stop_details")}
+    return [
+        {"type": "message_start", "message": start},
+        {"type": "content_block_start", "index": 0, "content_block": empty},
+        {"type": "ping"},
+        *(
+            {
+                "type": "content_block_delta",
+                "index": 0,
+                "delta": {"type": "text_delta", "text": text[at : at + 20]},
+            }
+            for at in range(0, len(text), 20)
+        ),
+        {"type": "content_block_stop", "index": 0},
+        {
+            "type": "message_delta",
+            "delta": end,
+            "usage": {"output_tokens": message["usage"]["output_tokens"]},
+        },
+        {"type": "message_stop"},
+    ]
+
+
+class Upstream:
+    """A provider in a process of its own, on a free port unless one is named. It ends with its parent."""
+
+    def __init__(self, port: int = 0) -> None:
+        arguments = [
+            sys.executable,
+            str(Path(__file__).resolve()),
+            "--port",
+            str(port),
+            "--until-stdin-closes",
+        ]
+        self._process = subprocess.Popen(
+            arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
+        assert self._process.stdout is not None
+        self.url = self._process.stdout.readline().strip()
+        if not self.url:
+            raise RuntimeError(f"the upstream did not start on port {port} (exit {self._process.wait()})")
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def configure(self, **wishes: Any) -> None:
+        """Change what is named (see `Behaviour`), keep the rest; `faults` replaces the whole list."""
+        self._control("configure", wishes)
+
+    def reset(self) -> None:
+        """Behave well again, with empty books."""
+        self._control("reset", {})
+
+    def books(self) -> list[dict[str, Any]]:
+        """Every request that arrived since the last reset, in order, with the fields of `Seen`."""
+        books: list[dict[str, Any]] = self._control("books")
+        return books
+
+    def summary(self) -> dict[str, Any]:
+        """Counts, tokens billed, calls in flight now and at most: cheap at any size."""
+        summary: dict[str, Any] = self._control("summary")
+        return summary
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.communicate()
+
+    def _control(self, what: str, body: dict[str, Any] | None = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        try:
+            with self._opener.open(f"{self.url}/_control/{what}", data, timeout=30) as response:
+                answer = response.read()
+        except urllib.error.HTTPError as refused:
+            with refused:
+                raise ValueError(refused.read().decode()) from None
+        return json.loads(answer) if answer else None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+async def serve(port: int, until_stdin_closes: bool) -> None:
+    # Without handler_cancellation a handler would never learn that its client went away.
+    runner = web.AppRunner(Provider().app(), handler_cancellation=True, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", port, backlog=2048, reuse_address=True)
+    await site.start()
+    print(f"http://127.0.0.1:{runner.addresses[0][1]}", flush=True)
+    if until_stdin_closes:
+        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    else:
+        await asyncio.get_running_loop().create_future()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="A Messages provider for tests.")
+    parser.add_argument("--port", type=int, default=0, help="0: any that is free")
+    parser.add_argument("--until-stdin-closes", action="store_true")
+    arguments = parser.parse_args()
+    try:
+        asyncio.run(serve(arguments.port, arguments.until_stdin_closes))
+    except KeyboardInterrupt:
+        pass
+
+
+if __name__ == "__main__":
+    main()
