@@ -4,7 +4,7 @@ import logging
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging, worker_shutdown, worker_shutting_down
+from celery.signals import setup_logging, worker_ready, worker_shutdown, worker_shutting_down
 
 from config import logs, settings
 
@@ -19,6 +19,15 @@ def _set_up_logging(**_: Any) -> None:
     for chatty in ("celery.worker.strategy", "celery.app.trace", "celery.beat"):
         # A line for each message received and each task done: Flower shows those; a log should be read.
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+@worker_ready.connect
+def _warm_up(sender: Any, **_: Any) -> None:
+    """A slice worker's first record should not wait for a provider's SDK: seconds to import."""
+    if "slices" in sender.app.amqp.queues.consume_from:
+        from app.core import process
+
+        process.current().warm_up()
 
 
 @worker_shutting_down.connect

@@ -21,7 +21,7 @@ from models.record import Record, RecordOutput, RecordStatus
 from models.transitions import moving_records
 
 # A chord's callback comes within milliseconds of its last slice. When it is lost, `advance` looks after this.
-CALLBACK_GRACE = 5.0  # seconds
+CALLBACK_GRACE = 2.0  # seconds
 HOPELESS = 50  # first records of a job that all failed alike pause it
 
 

@@ -97,6 +97,11 @@ class Process:
         self._thread.join(timeout=10)
         in_transaction(partial(recovery.bury, lease_id=self.lease_id, died=False))
 
+    def warm_up(self) -> None:
+        """Make the clients of the providers that have a key, before the first record needs one."""
+        for provider in registry.ready_providers(settings.current()):
+            self.loop.call_soon_threadsafe(self.client, provider)
+
     # --- for calls, on the loop
 
     def client(self, provider: str) -> Client:

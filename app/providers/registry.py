@@ -28,6 +28,11 @@ def require_key(model: str, settings: Settings) -> None:
         )
 
 
+def ready_providers(settings: Settings) -> list[str]:
+    """The providers that can be asked on this machine."""
+    return ["simulated", *(["anthropic"] if settings.anthropic_api_key else [])]
+
+
 def limit_group(model: str) -> str:
     """What shares the provider's limits with `model`: all that its account answers."""
     return provider_of(model)
