@@ -4,6 +4,8 @@ from config import settings
 
 _settings = settings.current()
 
+imports = ("tasks.advance", "tasks.slice", "tasks.finalise", "tasks.sweep")
+
 # --- where messages and chord counters are
 
 broker_url = _settings.broker_url

@@ -79,9 +79,7 @@ def _find_earlier(tenant_id: int, options: Options) -> Submitted | None:
     )
 
 
-def _earlier(
-    session: Session, tenant_id: int, key: str, fingerprint: bytes | None
-) -> Submitted | None:
+def _earlier(session: Session, tenant_id: int, key: str, fingerprint: bytes | None) -> Submitted | None:
     row = session.execute(
         select(IdempotencyKey.fingerprint, Job.id, Job.uid, Job.status)
         .join(Job, Job.id == IdempotencyKey.job_id)

@@ -10,7 +10,6 @@ from config import logs, settings
 
 app = Celery("penstock")
 app.config_from_object("celeryconfig")
-app.conf.update(imports=("tasks.advance", "tasks.slice", "tasks.finalise", "tasks.sweep"))
 
 
 @setup_logging.connect

@@ -1,7 +1,8 @@
 """Real servers for every test: a Redis-protocol server and PostgreSQL from wheels, migrated databases.
 
-A test that asks for `database` runs once on SQLite and once on PostgreSQL. Nothing here ever skips: a server
-that cannot start fails the test.
+A test that asks for `environment` or `stack` runs once on SQLite and once on PostgreSQL, on a database of its
+own. `running` is a stack whose workers serve all tests of a module. Nothing here ever skips: a server that
+cannot start fails the test.
 """
 
 import os
@@ -9,13 +10,12 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
 
-from config import settings
-from models import migrate, session
 from tests import servers
 
 # What a developer's own shell may hold must not reach a test.
@@ -26,12 +26,26 @@ for _name in list(os.environ):
     ):
         del os.environ[_name]
 
+# Celery's application is configured once a process: its broker's address must be known before anything of ours
+# is imported. The server itself starts with the first test that wants it.
+_redis = servers.RedisServer()
+os.environ["REDIS_URL"] = _redis.url
+
+from app.core import context, events, limiter  # noqa: E402
+from config import settings  # noqa: E402
+from models import migrate, session  # noqa: E402
+from tests.stack import Stack  # noqa: E402
+from tests.upstream import Upstream  # noqa: E402
+
+KINDS = ("sqlite", "postgresql")
+
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     """A Redis-protocol server of this test process's own."""
-    with servers.redis() as url:
-        yield url
+    _redis.start()
+    yield _redis.url
+    _redis.kill()
 
 
 @pytest.fixture(scope="session")
@@ -50,11 +64,11 @@ def sqlite_template() -> Iterator[Path]:
         yield path
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """An empty migrated database, once of each kind."""
-    if request.param == "sqlite":
-        path = tmp_path / "penstock.db"
+@contextmanager
+def new_database(kind: str, request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
+    """An empty migrated database: a copy of the template, which costs less than migrating."""
+    if kind == "sqlite":
+        path = folder / "penstock.db"
         shutil.copy(request.getfixturevalue("sqlite_template"), path)
         yield f"sqlite:///{path}"
         return
@@ -71,22 +85,80 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     admin.dispose()
 
 
-@pytest.fixture
-def environment(
-    database_url: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@contextmanager
+def penstock_of_its_own(
+    kind: str, request: pytest.FixtureRequest, folder: Path, **more: str
 ) -> Iterator[dict[str, str]]:
-    """The variables of a Penstock of this test's own, set for this process and to hand to child processes."""
+    """The variables of a Penstock, set for this process and to hand to child processes."""
+    redis_url: str = request.getfixturevalue("redis_url")
     servers.flush(redis_url)
-    values = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "PENSTOCK_DATA": str(tmp_path)}
-    for name, value in values.items():
-        monkeypatch.setenv(name, value)
-    forget_process_state()
-    yield values
-    session.engine().dispose()
-    forget_process_state()
+    with new_database(kind, request, folder) as database_url, pytest.MonkeyPatch.context() as patch:
+        values = {
+            "DATABASE_URL": database_url,
+            "REDIS_URL": redis_url,
+            "PENSTOCK_DATA": str(folder),
+            "LOG_LEVEL": "INFO",
+            **more,
+        }
+        for name, value in values.items():
+            patch.setenv(name, value)
+        forget_process_state()
+        yield values
+        session.engine().dispose()
+        forget_process_state()
 
 
 def forget_process_state() -> None:
-    """Settings, engine and clients are made once a process; a test starts with none of them."""
-    settings.current.cache_clear()
-    session.engine.cache_clear()
+    """Settings, engine, clients and job contexts are made once a process; a test starts with none of them."""
+    for made_once in (settings.current, session.engine, limiter.limiter, events._client, context.of):
+        made_once.cache_clear()
+
+
+@pytest.fixture(params=KINDS)
+def environment(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """A Penstock of the test's own without processes: an empty database of each kind, an empty broker."""
+    with penstock_of_its_own(request.param, request, tmp_path) as values:
+        yield values
+
+
+@pytest.fixture
+def stack(environment: dict[str, str], tmp_path: Path) -> Iterator[Stack]:
+    """A Penstock of the test's own; `stack.start()` starts its workers."""
+    made = Stack(environment, tmp_path)
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def upstream_process() -> Iterator[Upstream]:
+    """A provider that speaks Anthropic's Messages API over HTTP and keeps its own books."""
+    with Upstream() as provider:
+        yield provider
+
+
+@pytest.fixture
+def upstream(upstream_process: Upstream) -> Upstream:
+    """A provider that behaves well and has empty books."""
+    upstream_process.reset()
+    return upstream_process
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def running(
+    request: pytest.FixtureRequest, upstream_process: Upstream, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
+    """A Penstock whose two slice workers and control worker serve all tests of a module.
+
+    Claude is the upstream, with more room than any test needs.
+    """
+    folder = tmp_path_factory.mktemp("running")
+    more = {
+        "ANTHROPIC_API_KEY": "test-key",
+        "ANTHROPIC_BASE_URL": upstream_process.url,
+        "CLAUDE_REQUESTS_PER_MINUTE": "60000",
+        "BATCH_MAX_CONCURRENT_LLM_CALLS": "500",
+    }
+    with penstock_of_its_own(request.param, request, folder, **more) as values:
+        made = Stack(values, folder).start(slice_workers=2)
+        yield made
+        made.stop()

@@ -58,16 +58,6 @@ class RedisServer:
             return False
 
 
-@contextmanager
-def redis() -> Iterator[str]:
-    server = RedisServer()
-    server.start()
-    try:
-        yield server.url
-    finally:
-        server.kill()
-
-
 def flush(url: str) -> None:
     with redis_client.Redis.from_url(url) as client:
         client.flushall()

@@ -1,0 +1,286 @@
+"""Submitting over REST: what is taken, what is refused, and what a second try comes to."""
+
+import json
+
+import pytest
+from sqlalchemy import func, select
+
+from models import Job, Record
+from models.session import reading
+from tests.door import JOBS, Door
+
+
+@pytest.fixture
+def door(environment):
+    return Door()
+
+
+def test_a_json_submission_is_answered_with_the_job_and_where_it_is(door):
+    # When three records are submitted
+    response = door.post_records(3, name="Reviews", priority=9, metadata={"team": "ops", "\ud800": 1})
+
+    # Then the answer is the whole job, and the address where it can be looked at
+    job = response.get_json()
+    assert response.status_code == 202
+    assert response.headers["Location"] == f"{JOBS}/{job['id']}"
+    assert job["name"] == "Reviews"
+    assert job["priority"] == 9
+    assert job["created_by"] == "ada"
+    assert job["model"] == "simulated"
+    assert job["total"] == 3
+    assert sum(job["counts"].values()) == 3
+    assert job["status"] in ("pending", "running")
+    assert job["progress"] == 0
+    assert (job["cost"], job["cost_unconfirmed"], job["max_cost"]) == ("0.00", "0.00", None)
+    assert job["metadata"] == {"team": "ops", "\ud800": 1}
+    assert job["created_at"].endswith("Z")
+    assert job["ended_at"] is None
+    assert door.get(response.headers["Location"]).get_json()["id"] == job["id"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("records.jsonl", b'{"prompt":"a"}\n\n{"prompt":"b"}\n'),
+        ("records.ndjson", b'{"prompt":"a"}\n{"prompt":"b"}'),
+        ("reviews.csv", b"prompt,stars\r\na,1\r\n,\r\nb,2\r\n"),
+        ("reviews.tsv", b"prompt\tstars\na\t1\nb\t2\n"),
+    ],
+)
+def test_a_file_of_each_kind_is_taken(door, name, content):
+    response = door.upload(name, content, priority="7", metadata='{"from": "sheet"}')
+
+    job = response.get_json()
+    assert response.status_code == 202, response.text
+    assert job["total"] == 2
+    assert job["priority"] == 7
+    assert job["metadata"] == {"from": "sheet"}
+    assert job["skipped_rows"] == ([3] if name == "reviews.csv" else [] if "reviews" in name else None)
+
+
+def test_a_long_template_and_a_large_file_go_through_a_form(door):
+    # Given a template and a file over what forms and memory hold by default
+    template = "{{ review }}" + "x" * 900_000
+    content = b"review\n" + b"\n".join(b"%d " % number + b"y" * 900 for number in range(2_000))
+
+    response = door.upload("reviews.csv", content, template=template)
+
+    assert response.status_code == 202, response.text
+    assert response.get_json()["total"] == 2_000
+
+
+@pytest.mark.parametrize(
+    ("fields", "where"),
+    [
+        ({"priority": 11}, "priority"),
+        ({"priority": "5"}, "priority"),
+        ({"priority": True}, "priority"),
+        ({"name": "x" * 256}, "name"),
+        ({"name": "two\nlines"}, "name"),
+        ({"retries": -1}, "retries"),
+        ({"expires_in": 0}, "expires_in"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"system": "nul \0"}, "system"),
+        ({"template": "half \ud83d"}, "template"),
+        ({"metadata": {str(number): 0 for number in range(65)}}, "metadata"),
+        ({"metadata": {"x": "y" * 16_000}}, "metadata"),
+        ({"metadata": []}, "metadata"),
+        ({"params": {"messages": []}}, "params"),
+        ({"params": {"stream": True}}, "params"),
+        ({"webhook_url": "https://example.com"}, "webhook_url"),
+        ({"max_cost": "1.50"}, "max_cost"),
+        ({"colour": "red"}, "colour"),
+        ({"model": "gpt\n"}, "model"),
+    ],
+)
+def test_a_field_that_cannot_be_used_is_named_and_nothing_is_stored(door, fields, where):
+    response = door.post_records(1, **fields)
+
+    assert response.status_code == 422
+    problems = response.get_json()["error"]["details"]["problems"]
+    assert [problem["where"] for problem in problems] == [where]
+    assert _jobs() == 0
+
+
+def test_what_this_version_has_not_is_said_not_ignored(door):
+    messages = [
+        door.post_records(1, **field).get_json()["error"]["message"]
+        for field in ({"webhook_url": "https://example.com"}, {"max_cost": 2})
+    ]
+
+    assert messages == [
+        "webhook_url: webhooks are not available in this version: leave it out",
+        "max_cost: cost caps are not available in this version: leave it out",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "words"),
+    [
+        ({"model": "gpt-9"}, 422, "gpt-9"),
+        ({"model": "claude-haiku-4-5"}, 503, "ANTHROPIC_API_KEY"),
+        ({"template": "{% for x in y %}{% endfor %}"}, 422, "loop"),
+        ({"schema": {"type": "objekt"}}, 422, "schema"),
+        ({"schema": {"$ref": "http://127.0.0.1:9/schema.json"}}, 422, "schema"),
+        ({"schema": {"pattern": "(a)\\1"}}, 422, "schema"),
+    ],
+)
+def test_what_cannot_be_worked_on_is_refused_at_once(door, fields, status, words):
+    response = door.post_records(1, **fields)
+
+    assert response.status_code == status
+    assert words in response.get_json()["error"]["message"]
+    assert _jobs() == 0
+
+
+def test_every_fault_of_the_records_is_told_with_its_place(door):
+    response = door.post_records([{"prompt": "fine"}, {"prompt": ""}, 5, {"custom_id": "a"}])
+
+    error = response.get_json()["error"]
+    assert response.status_code == 422
+    assert [problem["where"] for problem in error["details"]["problems"]] == [
+        "records[1]",
+        "records[2]",
+        "records[3]",
+    ]
+    assert "2 more" in error["message"]
+    assert _jobs() == 0
+
+
+def test_broken_json_on_line_7_is_named_by_its_line(door):
+    lines = [json.dumps({"prompt": f"p{number}"}) for number in range(1, 11)]
+    lines[6] = '{"prompt": "no end'
+
+    response = door.upload("records.jsonl", "\n".join(lines).encode())
+
+    [problem] = response.get_json()["error"]["details"]["problems"]
+    assert response.status_code == 422
+    assert problem["where"] == "line 7"
+    assert _jobs() == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "fields", "words"),
+    [
+        ("reviews.csv", b"", {}, ""),
+        ("records.jsonl", b"", {}, "no records"),
+        ("reviews.csv", b"review\ngood\n", {"template": "{{ text }}"}, '"text"'),
+        ("reviews.csv", b"review\n" + b"x" * 2_000_000, {"template": "{{ review }}"}, "row 2"),
+        ("reviews.doc", b"review\n", {}, ".doc"),
+        ("reviews.csv", b"prompt\nx\n", {"params": "{"}, "params"),
+        ("reviews.csv", b"prompt\nx\n", {"priority": "high"}, "priority"),
+    ],
+)
+def test_a_file_that_cannot_be_used_says_why(door, name, content, fields, words):
+    response = door.upload(name, content, **fields)
+
+    assert response.status_code == 422
+    assert words in response.get_json()["error"]["message"]
+    assert _jobs() == 0
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"records": 5}', b"{}", b"\xff", b'{"records":[NaN]}', b"[" * 99_999])
+def test_a_body_that_is_no_submission_is_refused_in_words(door, body):
+    response = door.post(JOBS, data=body, content_type="application/json")
+
+    assert response.status_code == 422
+    assert response.get_json()["error"]["message"]
+
+
+def test_an_empty_list_of_records_is_refused(door):
+    assert door.post_records([]).status_code == 422
+
+
+def test_another_kind_of_body_is_a_415_that_names_what_is_taken(door):
+    response = door.post(JOBS, data=b"a,b", content_type="text/csv")
+
+    assert response.status_code == 415
+    assert "multipart/form-data" in response.get_json()["error"]["message"]
+
+
+@pytest.mark.parametrize("form", [{}, {"file": "text without a name"}])
+def test_a_form_without_a_file_says_so(door, form):
+    response = door.post(JOBS, data=form, content_type="multipart/form-data")
+
+    assert response.status_code == 422
+    assert "file" in response.get_json()["error"]["message"]
+
+
+def test_the_same_key_and_content_find_the_first_job(door):
+    # Given a submission with a key
+    first = door.post_records(2, headers={"Idempotency-Key": "k-1"})
+
+    # When it is sent again, its fields in another order
+    again = door.post(
+        JOBS,
+        data=json.dumps(dict(reversed(json.loads(first.request.data).items()))),
+        content_type="application/json",
+        headers={"Idempotency-Key": "k-1"},
+    )
+
+    # Then it is the same job, and says so
+    assert again.status_code == 202
+    assert again.get_json()["id"] == first.get_json()["id"]
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert "Idempotency-Replayed" not in first.headers
+    assert _jobs() == 1
+
+
+def test_the_same_upload_in_another_envelope_is_the_same_submission(door):
+    first, again = (
+        door.upload("r.csv", b"prompt\nx\n", headers={"Idempotency-Key": "k-1"}, name="n") for _ in range(2)
+    )
+
+    assert first.request.content_type != again.request.content_type  # another boundary
+    assert again.get_json()["id"] == first.get_json()["id"]
+
+
+def test_the_same_key_for_other_content_is_refused(door):
+    door.post_records(2, headers={"Idempotency-Key": "k-1"})
+
+    other = door.post_records(3, headers={"Idempotency-Key": "k-1"})
+
+    assert other.status_code == 422
+    assert "k-1" in other.get_json()["error"]["message"]
+    assert _jobs() == 1
+
+
+def test_a_key_is_its_tenants_own(door):
+    mine = door.post_records(2, headers={"Idempotency-Key": "k-1"}).get_json()
+
+    theirs = door.other().post_records(2, headers={"Idempotency-Key": "k-1"}).get_json()
+
+    assert theirs["id"] != mine["id"]
+
+
+def test_the_key_of_a_deleted_job_makes_no_second_one_silently(door):
+    job = door.post_records(2, headers={"Idempotency-Key": "k-1"}).get_json()
+    door.post(f"{JOBS}/{job['id']}/cancel")
+    assert door.call("DELETE", f"{JOBS}/{job['id']}").status_code == 204
+
+    again = door.post_records(2, headers={"Idempotency-Key": "k-1"})
+
+    assert again.status_code == 409
+    assert "deleted" in again.get_json()["error"]["message"]
+
+
+@pytest.mark.parametrize("key", ["", "with space", "é", "x" * 256])
+def test_a_key_that_cannot_be_one_is_refused(door, key):
+    response = door.post_records(1, headers={"Idempotency-Key": key.encode().decode("latin-1")})
+
+    assert response.status_code == 422
+
+
+def test_a_caller_that_prefers_to_wait_gets_the_job_as_it_is_when_its_time_is_over(door):
+    response = door.post_records(1, headers={"Prefer": "respond-async, wait=1"})
+
+    assert response.status_code == 202
+    assert response.headers["Preference-Applied"] == "wait=1"
+
+
+def _jobs() -> int:
+    with reading() as session:
+        jobs = session.scalar(select(func.count()).select_from(Job))
+        records = session.scalar(select(func.count()).select_from(Record))
+    assert (jobs == 0) == (records == 0)
+    return jobs

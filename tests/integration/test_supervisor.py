@@ -1,0 +1,252 @@
+"""The supervisor, its keeper and its locks, over real child processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from app.errors import Conflict
+from app.stack import child as children
+from app.stack.lock import Lock, Running, holder
+from tests.servers import wait_until
+
+# A supervisor as a process of its own: two stages of children, what it says on its standard output.
+SUPERVISED = """
+import os, sys
+from pathlib import Path
+from app.stack.child import Child
+from app.stack.keeper import Keeper
+from app.stack import child as children
+from app.stack.lock import Lock
+from app.stack.supervisor import Supervisor
+
+folder = Path(sys.argv[1])
+lock = Lock(folder)
+assert lock.is_clear()
+supervisor = Supervisor(Keeper(patience=2.0), lambda line: print(line, flush=True))
+supervisor.obey_signals()
+def child(name, script, patience=5.0):
+    command = [sys.executable, "-u", "-c", script]
+    return Child(name, command, os.environ, folder / f"{name}.log", patience, (lock.processes,))
+supervisor.add(child("first", FIRST))
+supervisor.add(child("second", SECOND))
+print("watching", flush=True)
+try:
+    supervisor.watch()
+finally:
+    print("stopping", flush=True)
+    supervisor.stop()
+print("stopped", flush=True)
+"""
+
+# Says its pid and that of a child of its own, and ends (its own child, too) on SIGTERM.
+POLITE = """
+import os, signal, subprocess, sys, time
+inner = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+def end(*_):
+    print(f"ended {time.monotonic()}"); inner.kill(); inner.wait(); sys.exit(0)
+signal.signal(signal.SIGTERM, end)
+print(f"pids {os.getpid()} {inner.pid}")
+while True: time.sleep(0.05)
+"""
+
+# Does not end on SIGTERM, and neither does its child.
+STUBBORN = """
+import os, signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+inner = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+print(f"pids {os.getpid()} {inner.pid}")
+while True: time.sleep(0.05)
+"""
+
+BROKEN = "import sys; print('no such thing as a turbine'); sys.exit(3)"
+
+
+class Supervised:
+    """A running supervisor of two children."""
+
+    def __init__(self, folder: Path, first: str, second: str) -> None:
+        self.folder = folder
+        script = textwrap.dedent(SUPERVISED).replace("FIRST", repr(first)).replace("SECOND", repr(second))
+        self.said = folder / "said"
+        with self.said.open("wb") as said:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", script, str(folder)], stdout=said, stderr=said
+            )
+
+    def says(self, text: str, seconds: float = 10) -> None:
+        wait_until(lambda: text in self.said.read_text(), seconds=seconds, what=f"{text!r} is said")
+
+    def pids(self, name: str, starts: int = 1) -> list[int]:
+        """The pids of child `name` and of its own child, once it has been started `starts` times."""
+        log = self.folder / f"{name}.log"
+        wait_until(lambda: log.exists() and log.read_text().count("pids ") >= starts, what=f"{name} runs")
+        return [int(pid) for pid in log.read_text().split("pids ")[-1].split()[:2]]
+
+    def ended_at(self, name: str) -> float:
+        return float((self.folder / f"{name}.log").read_text().split("ended ")[1].split()[0])
+
+
+def lives(pid: int) -> bool:
+    """Whether a process runs; a zombie that nobody has waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.fixture
+def supervise(tmp_path):
+    started = []
+
+    def start(first: str, second: str) -> Supervised:
+        started.append(Supervised(tmp_path, first, second))
+        return started[-1]
+
+    yield start
+    for supervised in started:
+        if supervised.process.poll() is None:
+            supervised.process.kill()
+        supervised.process.wait()
+
+
+def test_a_child_that_dies_is_started_again_and_what_it_left_behind_is_cleared_away(supervise):
+    # Given
+    stack = supervise(POLITE, POLITE)
+    pid, inner = stack.pids("second")
+    # When
+    os.kill(pid, signal.SIGKILL)
+    # Then
+    stack.says("second ended after 0 s with signal 9 (SIGKILL); started again in 1 s; log: ")
+    assert stack.pids("second", starts=2)[0] != pid
+    assert not lives(inner)
+
+
+def test_a_child_that_keeps_dying_comes_again_later_each_time_and_its_last_words_are_told(supervise):
+    # Given
+    stack = supervise(POLITE, BROKEN)
+    # Then
+    stack.says("second ended after 0 s with exit code 3; started again in 1 s")
+    stack.says("no such thing as a turbine")
+    stack.says("started again in 2 s")
+
+
+def test_children_end_in_the_opposite_order_of_their_start(supervise):
+    # Given
+    stack = supervise(POLITE, POLITE)
+    pids = stack.pids("first") + stack.pids("second")
+    # When
+    stack.process.send_signal(signal.SIGTERM)
+    # Then
+    assert stack.process.wait(10) == 0
+    assert stack.ended_at("second") < stack.ended_at("first")
+    assert not any(map(lives, pids))
+
+
+def test_a_second_signal_hurries_a_child_that_does_not_end(supervise):
+    # Given
+    stack = supervise(POLITE, STUBBORN)
+    pids = stack.pids("first") + stack.pids("second")
+    # When
+    stack.process.send_signal(signal.SIGINT)
+    stack.says("stopping")
+    stack.process.send_signal(signal.SIGINT)
+    # Then
+    stack.says("second did not end within 1 s and is killed")
+    assert stack.process.wait(10) == 0
+    assert not any(map(lives, pids))
+
+
+def test_kill_9_of_the_supervisor_ends_every_child_and_grandchild(supervise):
+    # Given
+    stack = supervise(POLITE, STUBBORN)
+    pids = stack.pids("first") + stack.pids("second")
+    # When
+    stack.process.kill()
+    # Then
+    wait_until(lambda: not any(map(lives, pids)), seconds=6, what="every process has ended")
+
+
+def test_the_keeper_is_started_again_and_still_knows_the_children(supervise):
+    # Given
+    stack = supervise(POLITE, STUBBORN)
+    pids = stack.pids("first") + stack.pids("second")
+    keeper = keeper_of(stack.process.pid)
+    # When
+    os.kill(keeper, signal.SIGKILL)
+    wait_until(lambda: keeper_of(stack.process.pid) not in (keeper, None), what="another keeper")
+    stack.process.kill()
+    # Then
+    wait_until(lambda: not any(map(lives, pids)), seconds=6, what="every process has ended")
+
+
+def keeper_of(supervisor: int) -> int | None:
+    for pid in Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split():
+        if "keeper.py" in Path(f"/proc/{pid}/cmdline").read_text() and lives(int(pid)):
+            return int(pid)
+    return None
+
+
+def test_a_log_does_not_grow_without_end_while_its_child_goes_on_writing(tmp_path, monkeypatch):
+    # Given
+    monkeypatch.setattr(children, "LARGEST_LOG", 1_000)
+    script = "import time\nwhile True: print('a line of the log'); time.sleep(0.001)"
+    log = tmp_path / "child.log"
+    child = children.Child("child", [sys.executable, "-u", "-c", script], os.environ, log, patience=1)
+    child.start()
+    # When
+    wait_until(lambda: log.exists() and log.stat().st_size > 1_000, what="a large log")
+    child.keep_log_small()
+    # Then
+    wait_until(
+        lambda: 0 < log.stat().st_size < 1_000 or child.keep_log_small(), what="it goes on in a small one"
+    )
+    assert log.read_bytes().startswith(b"a line of the log")
+    assert log.with_suffix(".log.1").stat().st_size > 1_000
+    child.kill()
+
+
+def test_a_second_stack_on_the_same_data_is_refused_with_the_pid_of_the_first(supervise, tmp_path):
+    # Given
+    stack = supervise(POLITE, POLITE)
+    stack.says("watching")
+    (tmp_path / "up.lock").write_text(
+        json.dumps({"pid": 4711, "address": "http://127.0.0.1:1", "redis_url": "", "asks_claude": False})
+    )
+    # When / Then
+    with pytest.raises(Conflict, match="process 4711"):
+        Lock(tmp_path)
+
+
+def test_the_lock_is_free_at_once_after_kill_9_and_the_processes_lock_when_the_last_child_has_ended(
+    supervise, tmp_path
+):
+    # Given
+    stack = supervise(POLITE, STUBBORN)
+    stack.pids("second")
+    # When
+    stack.process.kill()
+    stack.process.wait()
+    # Then
+    lock = Lock(tmp_path)
+    assert not lock.is_clear()
+    lock.wait_for_the_last(6)
+
+
+def test_who_holds_a_directory_is_known_only_while_it_does(tmp_path):
+    # Given
+    assert holder(tmp_path) is None
+    lock = Lock(tmp_path)
+    running = Running(os.getpid(), "http://127.0.0.1:8000", "redis://127.0.0.1:1/0", asks_claude=False)
+    # When
+    lock.tell(running)
+    # Then
+    assert holder(tmp_path) == running
+    assert (tmp_path / "up.lock").stat().st_mode & 0o777 == 0o600
+    os.close(lock._fd)
+    assert holder(tmp_path) is None

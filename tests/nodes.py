@@ -1,0 +1,122 @@
+"""pytest-celery's nodes over local processes: a container is what has docker's calls, and a process can have them."""
+
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+from typing import Any
+
+from celery import Celery
+from pytest_celery import CeleryTestWorker, CeleryWorkerContainer
+
+from tests.servers import wait_until
+
+PROJECT = Path(__file__).parent.parent
+
+
+class LocalProcess:
+    """What `pytest_docker_tools.wrappers.Container` asks of a docker container, done by a child process."""
+
+    def __init__(self, command: list[str], environment: dict[str, str], log: Path) -> None:
+        self.id = uuid.uuid4().hex
+        self.name = log.stem
+        self.attrs: dict[str, Any] = {
+            "Config": {"Hostname": "127.0.0.1", "Env": []},
+            "HostConfig": {"PortBindings": {}},
+            "NetworkSettings": {"Networks": {}, "Ports": {}},
+        }
+        self._command = [part.replace("%h", self.id[:12]) for part in command]
+        self._environment = {**os.environ, **environment, "PYTHONUNBUFFERED": "1"}
+        self._log = log
+        self.start()
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self._command,
+                cwd=PROJECT,
+                env=self._environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    @property
+    def status(self) -> str:
+        return "running" if self.process.poll() is None else "exited"
+
+    def reload(self) -> None:
+        self.process.poll()
+
+    def logs(self, **_: Any) -> bytes:
+        return self._log.read_bytes()
+
+    def kill(self, signal: str | int | None = None) -> None:  # noqa: A002 - docker's word
+        self.process.send_signal(_number(signal))
+        if _number(signal) == 9:
+            self.process.wait()
+
+    def stop(self, timeout: float = 40) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            self.process.wait(timeout)
+        finally:
+            if self.process.poll() is None:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
+
+    def restart(self, timeout: float = 40) -> None:
+        self.stop(timeout)
+        self.start()
+
+
+def _number(name: str | int | None) -> int:
+    if isinstance(name, str):
+        return signal.Signals[name].value
+    return signal.SIGKILL.value if name is None else int(name)
+
+
+class PenstockWorker(CeleryWorkerContainer):
+    """A worker as `penstock up` starts it."""
+
+    queue = "slices"
+    threads = 64
+    more: tuple[str, ...] = ()
+
+    @classmethod
+    def start(cls, name: str, environment: dict[str, str], folder: Path) -> "PenstockWorker":
+        more = [part.format(folder=folder) for part in cls.more]
+        command = [sys.executable, "-m", "celery", "-A", "tasks", "worker", "-Q", cls.queue, "-P", "threads"]
+        command += ["-c", str(cls.threads), "-n", f"{name}@%h", "--without-gossip", "--without-mingle", *more]
+        return cls(LocalProcess(command, environment, folder / f"{name}.log"))
+
+    def teardown(self) -> None:
+        self._container.stop()
+
+
+class SliceWorker(PenstockWorker):
+    pass
+
+
+class ControlWorker(PenstockWorker):
+    queue = "control"
+    threads = 8
+    more = ("-B", "-s", "{folder}/beat", "-l", "INFO")
+
+
+def start_node(
+    kind: type[PenstockWorker], name: str, environment: dict[str, str], folder: Path, app: Celery
+) -> CeleryTestWorker:
+    """A worker that answers; kill it with `node.kill()`, stop it with `node.teardown()`."""
+    container = kind.start(name, environment, folder)
+    node = CeleryTestWorker(container, app=app)
+    wait_until(
+        lambda: container._container.status == "exited" or b"ready." in container._container.logs(),
+        seconds=40,
+        what=f"worker {name} is ready",
+    )
+    assert container._container.status == "running", container._container.logs().decode()
+    return node

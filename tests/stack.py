@@ -1,0 +1,139 @@
+"""A Penstock of one test's own: real workers on a real broker and database, and what they did."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_celery import CeleryTestWorker
+from sqlalchemy import func, select
+
+from app import submission
+from app.core import keys
+from app.ingest.draft import Defaults, Draft
+from app.ingest.spool import DraftSpool
+from models import Attempt, Job, JobCounts, Record, RecordOutput, RecordStatus
+from models.session import in_transaction, reading
+from tasks.celery import app
+from tests.nodes import ControlWorker, SliceWorker, start_node
+from tests.servers import wait_until
+
+
+@dataclass
+class Running:
+    """A job that a test has submitted, read from its rows."""
+
+    id: int
+    uid: Any
+    created: bool
+
+    def row(self) -> Job:
+        with reading() as session:
+            return session.get_one(Job, self.id)
+
+    def counts(self) -> JobCounts:
+        with reading() as session:
+            return session.get_one(JobCounts, self.id)
+
+    @property
+    def status(self) -> str:
+        return self.row().status
+
+    def ended(self) -> int:
+        counts = self.counts()
+        return counts.succeeded + counts.failed + counts.cancelled + counts.expired
+
+    def wait_for(self, *statuses: str, seconds: float = 60) -> "Running":
+        wait_until(
+            lambda: self.status in statuses, seconds=seconds, what=f"job is {statuses}; it is {self.status}"
+        )
+        return self
+
+    def wait_until_ended(self, count: int, seconds: float = 60) -> None:
+        wait_until(lambda: self.ended() >= count, seconds=seconds, what=f"{count} records have ended")
+
+    def statuses(self) -> Counter[str]:
+        with reading() as session:
+            rows = session.execute(
+                select(Record.status, func.count()).where(Record.job_id == self.id).group_by(Record.status)
+            )
+            return Counter({RecordStatus(status).name.lower(): count for status, count in rows})
+
+    def attempts(self) -> list[Attempt]:
+        with reading() as session:
+            found = session.scalars(select(Attempt).where(Attempt.job_id == self.id).order_by(Attempt.idx))
+            return list(found)
+
+    def outputs(self) -> dict[int, RecordOutput]:
+        with reading() as session:
+            found = session.scalars(select(RecordOutput).where(RecordOutput.job_id == self.id))
+            return {output.idx: output for output in found}
+
+
+class Stack:
+    """Starts workers and submits jobs; `environment` are the variables of its processes."""
+
+    def __init__(self, environment: dict[str, str], folder: Path) -> None:
+        self.environment = environment
+        self.folder = folder
+        self.nodes: list[CeleryTestWorker] = []
+        key, self.key = in_transaction(
+            lambda session: keys.create(session, "tests", name="tests", scopes=["admin"])
+        )
+        self.tenant_id, self.user_id = key.tenant_id, key.user_id
+
+    def start(self, slice_workers: int = 1) -> "Stack":
+        for _ in range(slice_workers):
+            self.start_slices()
+        self.start_control()
+        return self
+
+    def start_slices(self) -> CeleryTestWorker:
+        return self._start(SliceWorker, f"slices{len(self.nodes)}")
+
+    def start_control(self) -> CeleryTestWorker:
+        return self._start(ControlWorker, f"control{len(self.nodes)}")
+
+    def _start(self, kind: Any, name: str) -> CeleryTestWorker:
+        node = start_node(kind, name, self.environment, self.folder, app)
+        self.nodes.append(node)
+        return node
+
+    def stop(self) -> None:
+        for node in self.nodes:
+            with suppress(ProcessLookupError):
+                node.teardown()
+
+    def logs(self) -> str:
+        return "\n".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("*.log")))
+
+    def prompts(self, count: int, **wishes: Any) -> Running:
+        """A job of `count` short prompts for the simulated model."""
+        return self.submit([{"prompt": f"Prompt {number}"} for number in range(count)], **wishes)
+
+    def submit(
+        self,
+        bodies: Iterable[dict[str, Any]],
+        *,
+        model: str = "simulated",
+        params: dict[str, Any] | None = None,
+        conversations: Sequence[str | None] | None = None,
+        options: submission.Options | None = None,
+        **defaults: Any,
+    ) -> Running:
+        with DraftSpool(self.folder) as spool:
+            for number, body in enumerate(bodies):
+                raw = json.dumps(body).encode()
+                talk = None if conversations is None else conversations[number]
+                spool.add(Draft(raw, len(raw) + 200, f"id-{number}", talk, None))
+            made = submission.submit(
+                self.tenant_id,
+                self.user_id,
+                spool,
+                Defaults(model=model, max_tokens=100, params=params or {}, **defaults),
+                options or submission.Options(),
+            )
+        return Running(made.id, made.uid, made.created)
