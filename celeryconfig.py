@@ -1,4 +1,4 @@
-"""How Celery runs Penstock's tasks. Plain constants, one reason each; what varies comes from the environment."""
+"""How Celery runs Penstock's tasks: plain constants, one reason each. What varies is in the settings."""
 
 from config import settings
 

@@ -40,7 +40,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """The job that stands for a submission; `created` is False when an earlier one with the same key made it."""
+    """The job that stands for a submission; an earlier one with the same key made it unless `created`."""
 
     id: int
     uid: uuid.UUID

@@ -6,7 +6,18 @@ import time
 import uuid
 from typing import Any
 
-from sqlalchemy import BigInteger, BindParameter, DateTime, Dialect, Float, Integer, LargeBinary, MetaData, Uuid, bindparam
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    DateTime,
+    Dialect,
+    Float,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Uuid,
+    bindparam,
+)
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -51,7 +62,7 @@ class UTCDateTime(TypeDecorator[dt.datetime]):
         return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
 
 
-class now(FunctionElement[dt.datetime]):  # noqa: N801 - reads as the SQL function that it is
+class now(FunctionElement[dt.datetime]):
     """The database's clock, `seconds` from now. Workers' clocks may be wrong; this one is everybody's.
 
     The start of the transaction in PostgreSQL, the moment in SQLite (to the millisecond).

@@ -1,7 +1,7 @@
 """Records, their inputs and outputs, the windows that offer them, and the attempts made for them.
 
-The tables with a row a record have no foreign keys: a check a row would cost more than writing it, and a job's
-row is never deleted.
+The tables with a row a record have no foreign keys: a check a row would cost more than writing it, and a
+job's row is never deleted.
 """
 
 import datetime as dt
@@ -90,7 +90,9 @@ class RecordInput(Base):
 
     job_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     idx: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
-    custom_id: Mapped[bytes | None] = mapped_column(LargeBinary)  # UTF-8 with surrogates passed: any JSON text
+    custom_id: Mapped[bytes | None] = mapped_column(
+        LargeBinary
+    )  # UTF-8 with surrogates passed: any JSON text
     body: Mapped[bytes] = mapped_column(LargeBinary)
 
 

@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session
 from config import settings
 
 ATTEMPTS = 8  # of one transaction; the waits between them add up to about six seconds at most
-# serialization_failure, deadlock_detected, lock_not_available, admin_shutdown, crash_shutdown, cannot_connect_now
+# serialization_failure, deadlock_detected, lock_not_available, admin_shutdown, crash_shutdown,
+# cannot_connect_now
 _TRANSIENT = {"40001", "40P01", "55P03", "57P01", "57P02", "57P03"}
 
 # SQLite has one writer. Waiting for it here, first come first served, keeps the longest wait of 32 threads

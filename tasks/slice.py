@@ -21,7 +21,9 @@ from tasks.wake import wake
 
 log = structlog.get_logger()
 
-STARTS_FOR = 60.0  # seconds after which a slice starts no call; celeryconfig's visibility_timeout counts on it
+STARTS_FOR = (
+    60.0  # seconds after which a slice starts no call; celeryconfig's visibility_timeout counts on it
+)
 LISTEN = 1.0  # seconds at most between two looks at whether anything may start
 REFILL = 4  # a slice asks for more when a quarter of its seats are free, not for every one
 
@@ -48,9 +50,7 @@ def run_slice(window_id: int, epoch: int, quota: int | None = None) -> Summary:
 class Slice:
     """One run of the task. The loop's and the writer's threads tell it through a queue."""
 
-    def __init__(
-        self, here: Process, job_id: int, window_id: int, epoch: int, quota: int | None
-    ) -> None:
+    def __init__(self, here: Process, job_id: int, window_id: int, epoch: int, quota: int | None) -> None:
         self._process = here
         self._job = context.of(job_id)
         self._window = (window_id, epoch)
@@ -106,9 +106,7 @@ class Slice:
             self._wait = LISTEN if self._in_flight else 0.1  # others of this process hold its memory
             return
         try:
-            grant = limiter().take(
-                self._job.limits, self._process.lease_id, want, freed=self._freed
-            )
+            grant = limiter().take(self._job.limits, self._process.lease_id, want, freed=self._freed)
         except LimiterAway:
             self._wait = LISTEN
             return

@@ -1,10 +1,12 @@
 """The tick and the sweep: what finds, by state, whatever a crash or a lost message left behind."""
 
+from collections.abc import Callable
 from functools import partial
 
 import structlog
 from kombu.exceptions import OperationalError as BrokerError
 from redis import RedisError
+from sqlalchemy.orm import Session
 
 from app.core import recovery, wakes, windows
 from models.session import in_transaction, reading
@@ -12,6 +14,8 @@ from tasks.advance import incarnation, run
 from tasks.celery import app
 
 log = structlog.get_logger()
+
+CHUNKS = 20  # transactions of each kind in one sweep
 
 
 @app.task(name="penstock.tick")
@@ -77,10 +81,10 @@ def _queue_is_empty() -> bool:
         return bool(found.message_count == 0)
 
 
-def _in_chunks(work, most=20):  # type: ignore[no-untyped-def]
+def _in_chunks(work: Callable[[Session], int]) -> int:
     """Run `work` until it finds nothing, but leave the rest of a very large one to the next sweep."""
     total = 0
-    for _ in range(most):
+    for _ in range(CHUNKS):
         done = in_transaction(work)
         total += done
         if not done:

@@ -36,7 +36,9 @@ def _next(session: Session, job: Job, held_for: float) -> list[Publication]:
     if job.status in FINAL:
         return []
     if job.closed_as is None and jobs.expired(session, job):
-        jobs.close(session, job, JobStatus.EXPIRED, f"It was to end by {job.expires_at:%Y-%m-%d %H:%M:%S} UTC.")
+        jobs.close(
+            session, job, JobStatus.EXPIRED, f"It was to end by {job.expires_at:%Y-%m-%d %H:%M:%S} UTC."
+        )
         return []
     if job.closed_as is not None:
         jobs.finish_closed(session, job)

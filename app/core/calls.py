@@ -87,7 +87,9 @@ class Permit:
 class Asking:
     """A record between its claim and its outcome."""
 
-    def __init__(self, process: "Process", asker: Asker, job: JobContext, claim: Claim, permit: Permit) -> None:
+    def __init__(
+        self, process: "Process", asker: Asker, job: JobContext, claim: Claim, permit: Permit
+    ) -> None:
         self._process = process
         self._asker = asker
         self._permit: Permit = permit
@@ -101,9 +103,7 @@ class Asking:
 
     async def run(self) -> None:
         """Ask until there is an outcome, and hand it to the writer."""
-        retrying = AsyncRetrying(
-            retry=retry_if_exception_type(_AskAgain), wait=_named_seconds, reraise=True
-        )
+        retrying = AsyncRetrying(retry=retry_if_exception_type(_AskAgain), wait=_named_seconds, reraise=True)
         try:
             outcome: Outcome | None = await retrying(self._call)
         except asyncio.CancelledError:

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import and_, func, select, update
+from sqlalchemy import ColumnElement, and_, func, select, update
 from sqlalchemy.orm import Session
 
 from app.core import wakes
@@ -45,7 +45,7 @@ _CLOSED = Taken([], open=False)
 
 
 def take(session: Session, window_id: int, epoch: int, lease_id: int, limit: int) -> Taken:
-    """Claim up to `limit` records: first those of the job that were given back and are due, then the window's.
+    """Claim up to `limit` records: first those that were given back and are due, then the window's.
 
     Nothing for a window of another epoch, a closed window, or a job that does not run. Whoever claims a
     window's last record wakes `advance`.
@@ -90,9 +90,7 @@ def take_due(session: Session, job_id: int, lease_id: int, limit: int) -> list[C
 def _claim_due(session: Session, job_id: int, lease_id: int, limit: int) -> list[Claim]:
     due = (
         select(Record.idx)
-        .where(
-            Record.job_id == job_id, Record.status == RecordStatus.WAITING, Record.not_before <= now()
-        )
+        .where(Record.job_id == job_id, Record.status == RecordStatus.WAITING, Record.not_before <= now())
         .order_by(Record.not_before, Record.idx)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -109,7 +107,9 @@ def _claim_range(session: Session, job_id: int, lease_id: int, first: int, end: 
     )
 
 
-def _claim(session: Session, job_id: int, lease_id: int, old: RecordStatus, where) -> list[Claim]:  # type: ignore[no-untyped-def]
+def _claim(
+    session: Session, job_id: int, lease_id: int, old: RecordStatus, where: ColumnElement[bool]
+) -> list[Claim]:
     statement = moving_records(
         old,
         RecordStatus.RUNNING,
@@ -184,9 +184,7 @@ def due_count(session: Session, job_id: int, at_most: int) -> int:
     """How many records of the job could be claimed now besides its windows' own, counted up to `at_most`."""
     due = (
         select(Record.idx)
-        .where(
-            Record.job_id == job_id, Record.status == RecordStatus.WAITING, Record.not_before <= now()
-        )
+        .where(Record.job_id == job_id, Record.status == RecordStatus.WAITING, Record.not_before <= now())
         .limit(at_most)
         .subquery()
     )

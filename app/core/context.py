@@ -1,4 +1,4 @@
-"""What a worker must know of a job to ask its records; read once a process, for nothing of it ever changes."""
+"""What a worker must know of a job to ask its records. Read once a process: nothing of it ever changes."""
 
 import json
 from dataclasses import dataclass

@@ -40,13 +40,11 @@ def find(session: Session, tenant_id: int, uid: str | uuid.UUID) -> Job:
 
 def lock(session: Session, job_id: int) -> Job | None:
     """The job under its row lock, by its number inside."""
-    return session.scalars(
-        select(Job).where(Job.id == job_id).with_for_update(key_share=True)
-    ).one_or_none()
+    return session.scalars(select(Job).where(Job.id == job_id).with_for_update(key_share=True)).one_or_none()
 
 
 def cancel(session: Session, job: Job) -> None:
-    """Ask nothing more: calls in flight are closed within a second, pending records are cancelled as of now."""
+    """Ask nothing more. Calls in flight are closed within a second, what is pending is cancelled by this."""
     if job.status in (JobStatus.CANCELLED, JobStatus.CANCELLING):
         return
     _refuse_ended(job, "cancelled")
@@ -152,9 +150,7 @@ def change(
 def delete(session: Session, job: Job) -> None:
     """Remove an ended job and its content; its attempts stay in the ledger."""
     if job.status not in FINAL:
-        raise Conflict(
-            f"The job is {job.status}; cancel it before it is deleted.", {"status": job.status}
-        )
+        raise Conflict(f"The job is {job.status}; cancel it before it is deleted.", {"status": job.status})
     job.deleted_at = session.scalar(select(now()))
     session.flush()
 
@@ -192,9 +188,7 @@ def expired(session: Session, job: Job) -> bool:
 
 
 def _time(session: Session) -> dt.datetime:
-    time = session.scalar(select(now()))
-    assert time is not None
-    return time
+    return session.scalars(select(now())).one()
 
 
 def _refuse_ended(job: Job, verb: str) -> None:

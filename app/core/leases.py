@@ -35,7 +35,7 @@ def renew(session: Session, lease_id: int, serving: frozenset[int]) -> bool:
 
 
 def look(session: Session) -> list[int]:
-    """Take one look at every live lease that was not looked at just now; returns those that are dead by it."""
+    """Look at every live lease that was not looked at just now; returns those that are dead by it."""
     still = case((Lease.counter == Lease.looked_counter, Lease.still + 1), else_=0)
     session.execute(
         update(Lease)
@@ -46,9 +46,7 @@ def look(session: Session) -> list[int]:
         .values(looked_at=now(), looked_counter=Lease.counter, still=cast(still, Integer)),
         execution_options={"synchronize_session": False},
     )
-    return list(
-        session.scalars(select(Lease.id).where(Lease.dead_at.is_(None), Lease.still >= STILL_LOOKS))
-    )
+    return list(session.scalars(select(Lease.id).where(Lease.dead_at.is_(None), Lease.still >= STILL_LOOKS)))
 
 
 def end(session: Session, lease_id: int) -> bool:

@@ -17,6 +17,7 @@ from models.base import now
 from models.record import Attempt
 
 ANSWERED, UNCONFIRMED, UNSENT = "answered", "unconfirmed", "unsent"
+NOTHING = Usage()
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Call:
 
     outcome: str  # ANSWERED, UNCONFIRMED or UNSENT
     model: str
-    usage: Usage = Usage()
+    usage: Usage = NOTHING
     cost: int | None = 0  # pico-dollars; None: the model has no price
     price: str | None = None
     error_type: str | None = None
@@ -33,13 +34,13 @@ class Call:
     seconds: float = 0.0  # it took, by this process's monotonic clock
 
 
-def answered(model: str, params: dict[str, Any], usage: Usage, request_id: str | None, seconds: float) -> Call:
+def answered(
+    model: str, params: dict[str, Any], usage: Usage, request_id: str | None, seconds: float
+) -> Call:
     """A call whose tokens are known."""
     price = pricing.price_at(model, dt.datetime.now(dt.UTC))
     cost = None if price is None else price.cost(usage, **_surcharges(params))
-    return Call(
-        ANSWERED, model, usage, cost, None if price is None else price.id, None, request_id, seconds
-    )
+    return Call(ANSWERED, model, usage, cost, None if price is None else price.id, None, request_id, seconds)
 
 
 def unconfirmed(

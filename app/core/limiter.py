@@ -4,9 +4,11 @@ Requests are strict and paced: starts lie at least 60/(0.99·N) s apart, so that
 them as counted where they arrive, though each may be `LATE` seconds late. Calls in flight are seats of a job.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import redis
 from redis.commands.core import AsyncScript, Script
@@ -66,7 +68,9 @@ class Limiter:
         self._hold = self._script("limiter_hold.lua")
         self._return = self._script("limiter_return.lua")
 
-    def take(self, limits: Limits, lease_id: int, want: int, *, freed: int = 0, seated: bool = False) -> Grant:
+    def take(
+        self, limits: Limits, lease_id: int, want: int, *, freed: int = 0, seated: bool = False
+    ) -> Grant:
         """Up to `want` permits, or how long to wait. `freed` seats are given back first.
 
         `seated`: for a call that is asked again and still has its seat.
@@ -114,6 +118,7 @@ class Limiter:
 
     def held(self, group: str) -> tuple[float, str] | None:
         """Seconds until the group's next probe and the reason of its hold, or None."""
+
         def read() -> tuple[float, str] | None:
             pipe = self._redis.pipeline(transaction=False)
             pipe.hmget(f"hold:{group}", ["until", "reason"])
@@ -121,15 +126,17 @@ class Limiter:
             (until, reason), (seconds, micros) = pipe.execute()
             return None if until is None else (float(until) / 1e6 - seconds - micros / 1e6, str(reason))
 
-        return self._guarded(read)
+        held: tuple[float, str] | None = self._guarded(read)
+        return held
 
     def reason(self, job_id: int) -> str | None:
-        """What the job waited for within the last seconds: `requests`, `concurrency` or why its group is held."""
+        """What the job waited for a moment ago: `requests`, `concurrency` or why its group is held."""
         found = self._guarded(lambda: self._redis.get(f"why:{job_id}"))
         return None if found is None else str(found)
 
     def heartbeat(self, lease_id: int) -> None:
         """Keep the seats of a process whose calls outlast its asking."""
+
         def write() -> None:
             seconds, micros = self._redis.time()
             self._redis.zadd("alive", {str(lease_id): seconds * 1_000_000 + micros})
@@ -140,11 +147,11 @@ class Limiter:
     def _script(self, name: str) -> Script | AsyncScript:
         return self._redis.register_script((_HERE / name).read_text())
 
-    def _run(self, script, keys, args):  # type: ignore[no-untyped-def]
+    def _run(self, script: Script | AsyncScript, keys: list[str], args: list[str | int | float]) -> Any:
         return self._guarded(lambda: script(keys=keys, args=args))
 
     @staticmethod
-    def _guarded(call):  # type: ignore[no-untyped-def]
+    def _guarded(call: Callable[[], Any]) -> Any:
         try:
             return call()
         except redis.RedisError as error:

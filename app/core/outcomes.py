@@ -80,9 +80,7 @@ def _move_records(session: Session, outcomes: Sequence[Outcome], written: Writte
     alike: dict[tuple[Any, ...], list[Outcome]] = defaultdict(list)
     for outcome in outcomes:
         claim = outcome.claim
-        alike[
-            claim.lease_id, claim.attempt, outcome.status, outcome.again_in, outcome.blamed
-        ].append(outcome)
+        alike[claim.lease_id, claim.attempt, outcome.status, outcome.again_in, outcome.blamed].append(outcome)
     for same in alike.values():
         by_index = {outcome.claim.idx: outcome for outcome in same}
         moved = session.scalars(_move(same[0], list(by_index)))
@@ -217,9 +215,7 @@ def _wake(session: Session, job_id: int, won: Sequence[Outcome], written: Writte
         wakes.at_latest(session, job_id, min(times))
 
 
-_insert_outputs = insert(RecordOutput).values(
-    started_at=now(bindparam("ago", type_=Float)), ended_at=now()
-)
+_insert_outputs = insert(RecordOutput).values(started_at=now(bindparam("ago", type_=Float)), ended_at=now())
 
 
 def _write_outputs(session: Session, ended: Sequence[Outcome], first_seq: int) -> None:

@@ -65,7 +65,7 @@ class Process:
                 self._served += Counter()  # drops what is at zero
 
     def may_start(self, job_id: int) -> bool:
-        """Whether new calls of the job may leave: it runs, this process does, and answers are being stored."""
+        """Whether new calls of the job may leave: it and this process run, and answers are being stored."""
         return not self.stopping.is_set() and job_id not in self._halted and not self.storage_lags
 
     @property
@@ -73,7 +73,7 @@ class Process:
         return self.writer.lag() > STORAGE_LAG
 
     def room(self, job: JobContext) -> int:
-        """How many more records of the job fit into this process's memory; one always does when it is empty."""
+        """How many more of the job's records fit into this process's memory; into an empty one always one."""
         free = MEMORY - self._bytes
         return max(free // max(job.max_request_bytes, 1), 0 if self._bytes else 1)
 

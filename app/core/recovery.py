@@ -1,8 +1,9 @@
 """What the sweep does: it finds by state, never by age alone, what a crash left behind."""
 
+from collections.abc import Sequence
 from functools import partial
 
-from sqlalchemy import and_, delete, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, or_, select, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
@@ -56,7 +57,7 @@ def give_back_overdue() -> int:
     )
 
 
-def _give_back(session: Session, job_id: int, where, *, died: bool) -> int:  # type: ignore[no-untyped-def]
+def _give_back(session: Session, job_id: int, where: ColumnElement[bool], *, died: bool) -> int:
     """Let records in flight be claimed again; their calls stand as unconfirmed."""
     rows = session.execute(
         moving_records(
@@ -127,9 +128,7 @@ def settle(session: Session) -> int:
 def drop_staging(session: Session) -> int:
     """Remove a job whose upload was cut off by the end of its web process."""
     job_id = session.scalar(
-        select(Job.id)
-        .where(Job.status == JobStatus.STAGING, Job.updated_at <= now(-STAGING))
-        .limit(1)
+        select(Job.id).where(Job.status == JobStatus.STAGING, Job.updated_at <= now(-STAGING)).limit(1)
     )
     if job_id is None:
         return 0
@@ -173,7 +172,10 @@ def _remove_content(session: Session, job_id: int) -> int:
     return _remove_rows(session, job_id, (RecordInput, RecordOutput, Record))
 
 
-def _remove_rows(session: Session, job_id: int, tables) -> int:  # type: ignore[no-untyped-def]
+_PerRecord = type[Record] | type[RecordInput] | type[RecordOutput]
+
+
+def _remove_rows(session: Session, job_id: int, tables: Sequence[_PerRecord]) -> int:
     """Remove the next chunk of a job's rows from each of `tables`; 0 when none were left."""
     removed = 0
     for table in tables:
@@ -182,5 +184,6 @@ def _remove_rows(session: Session, job_id: int, tables) -> int:  # type: ignore[
             delete(table).where(table.job_id == job_id, table.idx.in_(chunk)),
             execution_options={"synchronize_session": False},
         )
+        assert isinstance(result, CursorResult)
         removed += result.rowcount
     return removed

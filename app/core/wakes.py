@@ -20,9 +20,7 @@ def at_latest(session: Session, job_id: int, seconds: float) -> None:
         update(JobCounts)
         .where(
             JobCounts.job_id == job_id,
-            or_(
-                JobCounts.wake_at.is_(None), JobCounts.wake_at > now(seconds), JobCounts.wake_at <= now()
-            ),
+            or_(JobCounts.wake_at.is_(None), JobCounts.wake_at > now(seconds), JobCounts.wake_at <= now()),
         )
         .values(wake_at=case((JobCounts.wake_at <= now(), now()), else_=now(seconds))),
         execution_options={"synchronize_session": False},
@@ -39,5 +37,3 @@ def due(session: Session, limit: int = 500) -> list[int]:
             .limit(limit)
         )
     )
-
-

@@ -77,9 +77,7 @@ def open_next(session: Session, job: Job, count: int) -> Publication:
 
 def open_for_returned(session: Session, job: Job, due: int) -> Publication:
     """Offer `due` records that were given back, and nothing else."""
-    window = Window(
-        job_id=job.id, first=0, last=0, cursor=0, offered_at=session.scalar(select(now()))
-    )
+    window = Window(job_id=job.id, first=0, last=0, cursor=0, offered_at=session.scalar(select(now())))
     session.add(window)
     session.flush()
     return _publication(job, window, due)

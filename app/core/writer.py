@@ -90,7 +90,9 @@ def _write_or_wait(group: list[Outcome]) -> Written:
 def _write_one_by_one(group: list[Outcome], error: Exception) -> Written:
     """Find the outcome that cannot be stored for its data's sake; the others do not suffer from it."""
     if len(group) == 1:
-        log.error("record.unstorable", job=group[0].job.job_id, index=group[0].claim.idx, error=type(error).__name__)
+        log.error(
+            "record.unstorable", job=group[0].job.job_id, index=group[0].claim.idx, error=type(error).__name__
+        )
         return _write_or_wait([_unstorable(group[0])]) if group[0].body is not None else _give_up(error)
     whole = Written()
     for outcome in group:

@@ -1,0 +1,29 @@
+"""Fixtures of the tests that need real servers."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+import pytest
+from sqlalchemy import event
+
+from models import session
+
+
+@pytest.fixture
+def statements(environment: dict[str, str]) -> Callable[[], AbstractContextManager[list[str]]]:
+    """Notes every statement that this process sends within a block."""
+
+    @contextmanager
+    def noting() -> Iterator[list[str]]:
+        sent: list[str] = []
+
+        def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+            sent.append(statement)
+
+        event.listen(session.engine(), "before_cursor_execute", note)
+        try:
+            yield sent
+        finally:
+            event.remove(session.engine(), "before_cursor_execute", note)
+
+    return noting
