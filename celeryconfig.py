@@ -36,6 +36,7 @@ task_acks_late = True  # a message lives until its task has ended
 task_reject_on_worker_lost = False
 worker_prefetch_multiplier = 1  # what waits in a worker cannot be taken by another
 worker_cancel_long_running_tasks_on_connection_loss = False  # the rows fence what the broker delivers twice
+worker_consumer = "tasks.consumer:Consumer"  # survives a broker that comes back later
 worker_disable_rate_limits = True  # limits are kept over all workers, in Redis
 worker_detect_quorum_queues = False
 worker_hijack_root_logger = False

@@ -44,7 +44,8 @@ class Process:
         self._clients: dict[str, Client] = {}
         self._asking: dict[Asking, asyncio.Task[None]] = {}
         self._bytes = 0  # of the requests in flight
-        self._lock = threading.Lock()  # guards _bytes and _served
+        self._in_flight: Counter[int] = Counter()  # calls of each job
+        self._lock = threading.Lock()  # guards _bytes, _in_flight and _served
         self._served: Counter[tuple[int, int]] = Counter()  # (job, window) -> slices
         self._halted: set[int] = set()  # jobs that were seen paused, closed or gone
         self._thread = threading.Thread(target=self._run, name="calls", daemon=True)
@@ -75,12 +76,17 @@ class Process:
     def room(self, job: JobContext) -> int:
         """How many more of the job's records fit into this process's memory; into an empty one always one."""
         free = MEMORY - self._bytes
-        return max(free // max(job.max_request_bytes, 1), 0 if self._bytes else 1)
+        fits = max(free // max(job.max_request_bytes, 1), 0 if self._bytes else 1)
+        if job.limits.seats is None:
+            return fits
+        # The limiter counts seats over all processes; a Redis that was emptied forgets them, and this does not.
+        return min(fits, job.limits.seats - self._in_flight[job.job_id])
 
     def ask(self, asker: Asker, job: JobContext, claims: Sequence[Claim], grant: Grant) -> None:
         """Start the calls of `claims`, each at its time in `grant`."""
         with self._lock:
             self._bytes += sum(claim.request_bytes for claim in claims)
+            self._in_flight[job.job_id] += len(claims)
         start = time.monotonic() + grant.delay
         self.loop.call_soon_threadsafe(self._start, asker, job, claims, start, grant)
 
@@ -152,6 +158,8 @@ class Process:
         del self._asking[asking]
         with self._lock:
             self._bytes -= asking.claim.request_bytes
+            self._in_flight[asking.job.job_id] -= 1
+            self._in_flight += Counter()  # drops what is at zero
 
     async def _beat(self) -> None:
         """Raise the lease's counter from this loop: a dead loop must not look alive."""
