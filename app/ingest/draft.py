@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.errors import BadInput
+from app.ingest.values import byte_size, to_json
+
+ENVELOPE_BYTES = 200  # model, max_tokens, role and the braces around them
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """One record that is not stored yet.
 
     `body` is compact JSON, an object with exactly one of the keys `prompt` (text), `messages` (a list),
@@ -32,6 +34,11 @@ class Defaults:
     template: str | None = None
     schema: Mapping[str, Any] | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
+    request_bytes: int = field(init=False)  # what the job adds to each of its requests, about
+
+    def __post_init__(self) -> None:
+        added = sum(len(to_json(part)) for part in (self.schema, self.params) if part)
+        object.__setattr__(self, "request_bytes", ENVELOPE_BYTES + byte_size(self.system or "") + added)
 
 
 class Problems:
@@ -44,10 +51,10 @@ class Problems:
         self.count = 0
 
     def add(self, where: str, message: str) -> None:
-        """`where` names the place as its author knows it: `line 7`, `row 3, column "review"`, `records[2]`."""
+        """`where` is the place as its author knows it: `line 7`, `row 3, column "review"`, `records[2]`."""
         self.count += 1
         if len(self.listed) < self.TOLD:
-            self.listed.append({"where": where, "message": message})
+            self.listed.append({"where": _printable(where), "message": _printable(message)})
 
     def refuse(self) -> None:
         """Raise `BadInput` if there was any fault."""
@@ -58,3 +65,8 @@ class Problems:
         if self.count > 1:
             message += f" (and {self.count - 1} more; nothing was stored)"
         raise BadInput(message, self.listed, more=self.count - len(self.listed))
+
+
+def _printable(text: str) -> str:
+    """Names of columns and keys are the sender's, and may hold half a surrogate pair."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,291 @@
+"""One record of the native contract: what it may say, and the draft that it becomes."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from app.errors import BadInput
+from app.ingest.draft import Defaults, Draft, Problems
+from app.ingest.intake import Intake
+from app.ingest.templates import Template
+from app.ingest.values import byte_size, is_deeper, is_plain, to_json
+
+MAX_RECORD_BYTES = 32_000_000  # what a provider takes as one request
+MAX_CELL_BYTES = 1_000_000
+MAX_ID_CHARACTERS = 256
+MAX_TOKENS = 1_000_000
+MAX_DEPTH = 100  # of lists and objects: whoever reads them next may have less stack than we had
+
+ASKS = ("prompt", "messages", "params")
+LATER = ("document", "input")
+BESIDE = ("custom_id", "conversation", "max_tokens")
+TAKEN = {ask: frozenset({ask, *BESIDE}) for ask in (*ASKS, "row")}
+
+
+class Fault(ValueError):
+    """What is wrong with a record; `column` if one cell of it is to blame."""
+
+    def __init__(self, message: str, column: str | None = None) -> None:
+        super().__init__(message)
+        self.column = column
+
+    def report(self, where: str, problems: Problems) -> None:
+        at = where if self.column is None else f'{where}, column "{self.column}"'
+        problems.add(at, str(self))
+
+
+def read_records(
+    items: Iterable[Any],
+    defaults: Defaults,
+    template: Template | None,
+    problems: Problems,
+    *,
+    max_records: int,
+) -> Iterator[Draft]:
+    """The `records` of a JSON request; those with faults are left out and named in `problems`."""
+    intake = Intake("records[{}]", max_records, problems)
+    for number, item in enumerate(items):
+        draft = read_record(item, intake.place(number), defaults, template, problems)
+        if intake.admits(draft, number):
+            yield draft
+    intake.close("`records` is empty: give at least one record")
+
+
+def read_record(
+    item: Any, where: str, defaults: Defaults, template: Template | None, problems: Problems
+) -> Draft | None:
+    """The draft of one record; None if it has a fault, which is then in `problems`.
+
+    A record names one of `prompt`, `messages` and `params`. In a job with a template, one that names none of
+    them (or whose template does) is a row: `{"row": {…}}` or simply an object of cells.
+    """
+    try:
+        if template is None or _asks(item, template):
+            return _read_ask(item, defaults)
+        return _read_row(item, defaults, template)
+    except Fault as fault:
+        fault.report(where, problems)
+        return None
+
+
+def read_row(
+    cells: Mapping[str, Any], where: str, defaults: Defaults, template: Template, problems: Problems
+) -> Draft | None:
+    """The draft of a row of cells; its cells `custom_id` and `conversation`, if any, are taken as such."""
+    try:
+        return _draft_of_cells(cells, defaults, template)
+    except Fault as fault:
+        fault.report(where, problems)
+        return None
+
+
+def _asks(item: Any, template: Template) -> bool:
+    """Whether it asks something by itself and is no row for the template."""
+    return not isinstance(item, dict) or any(ask in item and ask not in template.variables for ask in ASKS)
+
+
+def _read_ask(item: Any, defaults: Defaults) -> Draft:
+    ask = _the_ask(item)
+    if not item.keys() <= TAKEN[ask]:
+        raise _unknown(item, ask)
+    max_tokens = _max_tokens(item)
+    if ask == "params":
+        max_tokens = _check_params(item[ask], max_tokens)
+    elif ask == "messages":
+        _check_messages(item[ask])
+    else:
+        _check_prompt(item[ask])
+    body = _body(ask, item[ask])
+    size = _sized(len(body), defaults)
+    return Draft(body, size, _name(item, "custom_id"), _name(item, "conversation"), max_tokens)
+
+
+def _read_row(item: dict[str, Any], defaults: Defaults, template: Template) -> Draft:
+    cells = item.get("row")
+    if not isinstance(cells, dict):
+        return _draft_of_cells(item, defaults, template)
+    if not item.keys() <= TAKEN["row"]:
+        raise _unknown(item, "row")
+    return _draft_of_row(
+        cells,
+        defaults,
+        template,
+        custom_id=_name(item, "custom_id"),
+        conversation=_name(item, "conversation"),
+        max_tokens=_max_tokens(item),
+    )
+
+
+def _draft_of_cells(cells: Mapping[str, Any], defaults: Defaults, template: Template) -> Draft:
+    return _draft_of_row(
+        cells,
+        defaults,
+        template,
+        custom_id=_name_in_cells(cells, "custom_id"),
+        conversation=_name_in_cells(cells, "conversation"),
+    )
+
+
+def _draft_of_row(
+    cells: Mapping[str, Any],
+    defaults: Defaults,
+    template: Template,
+    *,
+    custom_id: str | None,
+    conversation: str | None,
+    max_tokens: int | None = None,
+) -> Draft:
+    for column, cell in cells.items():
+        _check_cell(column, cell)
+    try:
+        prompt = template.render(cells)
+    except BadInput as error:
+        raise Fault(error.message) from None
+    body = _body("row", cells)
+    _sized(len(body), defaults)
+    return Draft(body, _sized(byte_size(prompt), defaults), custom_id, conversation, max_tokens)
+
+
+def _the_ask(item: Any) -> str:
+    if not isinstance(item, dict):
+        raise Fault(f"a record is a JSON object, found {_kind(item)}")
+    for ask in ASKS:
+        if ask in item:
+            return ask
+    if later := [key for key in LATER if key in item]:
+        raise Fault(f"{_listed(later)}: documents and inputs are not taken yet by this version")
+    if "row" in item:
+        raise Fault('a "row" needs a template: give the job one')
+    raise Fault(f"give one of {_listed(ASKS)}; found {_listed(item) or 'nothing'}")
+
+
+def _unknown(item: dict[str, Any], ask: str) -> Fault:
+    others = [key for key in item if key not in TAKEN[ask]]
+    if any(other in ASKS for other in others):
+        return Fault(f'give exactly one of {_listed(ASKS)}; found "{ask}" and {_listed(others)}')
+    return Fault(f'unknown: {_listed(others)}; beside "{ask}" a record may have {_listed(BESIDE)}')
+
+
+def _check_prompt(prompt: Any) -> None:
+    if not isinstance(prompt, str) or not prompt:
+        raise Fault(f'"prompt" must be text that is not empty, found {_kind(prompt)}')
+
+
+def _check_messages(messages: Any) -> None:
+    if not isinstance(messages, list) or not messages:
+        raise Fault(f'"messages" must be a list that is not empty, found {_kind(messages)}')
+    for number, message in enumerate(messages):
+        _check_message(message, f"messages[{number}]")
+    if messages[0]["role"] != "user":
+        raise Fault('messages[0]: the first "role" must be "user"')
+
+
+def _check_message(message: Any, at: str) -> None:
+    if not isinstance(message, dict):
+        raise Fault(f"{at}: a message is an object, found {_kind(message)}")
+    role, content = message.get("role"), message.get("content")
+    if role == "system":
+        raise Fault(f'{at}: "system" is no role here: give the job a `system`, or the record `params`')
+    if role not in ("user", "assistant"):
+        raise Fault(f'{at}: "role" must be "user" or "assistant"')
+    if not (isinstance(content, str | list) and content):
+        raise Fault(f'{at}: "content" must be text or a list of blocks, not empty; found {_kind(content)}')
+
+
+def _check_params(params: Any, beside: int | None) -> int | None:
+    """The record's own `max_tokens`, if any. All else of a whole request is the provider's to judge."""
+    if not isinstance(params, dict):
+        raise Fault(f'"params" must be an object, found {_kind(params)}')
+    messages = params.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise Fault(f'params: "messages" must be a list that is not empty, found {_kind(messages)}')
+    if not isinstance(params.get("model", ""), str):
+        raise Fault(f'params: "model" must be text, found {_kind(params["model"])}')
+    if params.get("stream"):
+        raise Fault('params: "stream" cannot be asked for: answers are brought whole')
+    if beside is not None and "max_tokens" in params:
+        raise Fault('"max_tokens" is given twice: beside "params" and in it')
+    return _max_tokens(params) if "max_tokens" in params else beside
+
+
+def _max_tokens(item: Mapping[str, Any]) -> int | None:
+    value = item.get("max_tokens")
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_TOKENS:
+        raise Fault(f'"max_tokens" must be a whole number from 1 to {MAX_TOKENS:,}')
+    return value
+
+
+def _name(item: Mapping[str, Any], key: str) -> str | None:
+    value = item.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise Fault(f'"{key}" must be text, found {_kind(value)}')
+    return _check_name(value, key)
+
+
+def _name_in_cells(cells: Mapping[str, Any], key: str) -> str | None:
+    """An empty cell is no name, and a number is one: a sheet does not ask its author for quotes."""
+    value = cells.get(key)
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise Fault(f"must be text or a number, found {_kind(value)}", key)
+    return _check_name(str(value), key)
+
+
+def _check_name(value: str, key: str) -> str:
+    if not 1 <= len(value) <= MAX_ID_CHARACTERS:
+        raise Fault(f'"{key}" must have 1 to {MAX_ID_CHARACTERS} characters, found {len(value):,}')
+    if not is_plain(value):
+        raise Fault(f'"{key}" must be plain text, without NUL and without half a surrogate pair')
+    return value
+
+
+def _check_cell(column: str, cell: Any) -> None:
+    if cell is None or isinstance(cell, int | float):
+        return
+    size = byte_size(cell) if isinstance(cell, str) else len(_json(cell))
+    if size > MAX_CELL_BYTES:
+        raise Fault(f"the cell has {size:,} bytes, the limit is {MAX_CELL_BYTES:,}", column)
+
+
+def _body(key: str, value: Any) -> bytes:
+    # An object of one key, put together here: text alone is written twice as fast as an object with it.
+    return b'{"%b":%b}' % (key.encode(), _json(value))
+
+
+def _json(value: Any) -> bytes:
+    if is_deeper(value, MAX_DEPTH):
+        raise Fault(f"it is nested over {MAX_DEPTH} deep")
+    try:
+        return to_json(value)
+    except ValueError as error:
+        raise Fault(f"it cannot be written as JSON: {error}") from None
+
+
+def _sized(size: int, defaults: Defaults) -> int:
+    """Bytes of a request, of which `size` are the record's own."""
+    total = size + defaults.request_bytes
+    if total > MAX_RECORD_BYTES:
+        raise Fault(f"the request has {total:,} bytes, the limit is {MAX_RECORD_BYTES:,}")
+    return total
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return "text" if value else "an empty text"
+    if isinstance(value, list):
+        return "a list" if value else "an empty list"
+    return "an object" if isinstance(value, dict) else "a number"
+
+
+def _listed(keys: Iterable[str]) -> str:
+    """The first keys, quoted and cut: their names are the sender's."""
+    quoted = [f'"{key[:60]}"' for key in keys]
+    return ", ".join(quoted[:8]) + (f" and {len(quoted) - 8} more" if len(quoted) > 8 else "")

@@ -1,0 +1,72 @@
+"""Drafts on disk: an input is read once whole for its faults, and not parsed again to be stored."""
+
+import marshal
+from collections.abc import Iterator
+from pathlib import Path
+from struct import Struct
+from tempfile import TemporaryFile
+from types import TracebackType
+from typing import Self
+
+from app.ingest.draft import Draft
+
+CHUNK_DRAFTS = 1_000
+CHUNK_BYTES = 8_000_000
+LENGTH = Struct("<Q")  # before each chunk
+
+
+class DraftSpool:
+    """Drafts in a file of `directory` that has no name, so nothing is left of it even after a kill.
+
+    Memory holds one chunk: up to 1,000 drafts or about 8 MB. Use it as a context manager.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.count = 0
+        self.bytes = 0  # of all bodies
+        self.max_request_bytes = 0
+        self._file = TemporaryFile(dir=directory)  # noqa: SIM115 - closed with the spool
+        self._waiting: list[Draft] = []
+        self._waiting_bytes = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def add(self, draft: Draft) -> None:
+        size = len(draft.body)
+        self.count += 1
+        self.bytes += size
+        self.max_request_bytes = max(self.max_request_bytes, draft.request_bytes)
+        self._waiting.append(draft)
+        self._waiting_bytes += size
+        if len(self._waiting) >= CHUNK_DRAFTS or self._waiting_bytes >= CHUNK_BYTES:
+            self._write()
+
+    def chunks(self) -> Iterator[list[Draft]]:
+        """All drafts in the order in which they were added; may be asked for again, as after a deadlock."""
+        self._write()
+        position = 0
+        while True:
+            self._file.seek(position)
+            length = self._file.read(LENGTH.size)
+            if not length:
+                return
+            # This process wrote it, and nobody else can.
+            fields = marshal.loads(self._file.read(*LENGTH.unpack(length)))  # noqa: S302
+            position = self._file.tell()
+            yield list(map(Draft, *fields))
+
+    def _write(self) -> None:
+        if not self._waiting:
+            return
+        # Field by field: twice as fast as draft by draft.
+        chunk = marshal.dumps(list(zip(*self._waiting, strict=True)))
+        self._file.seek(0, 2)
+        self._file.write(LENGTH.pack(len(chunk)) + chunk)
+        self._waiting = []
+        self._waiting_bytes = 0

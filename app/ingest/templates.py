@@ -1,0 +1,271 @@
+"""Prompt templates: Jinja2 cut down to what a prompt needs and what cannot blow up.
+
+A template names columns (`{{ review }}`), columns whose names are no identifiers (`{{ row["Review text"] }}`,
+with `row` for the whole row), parts of structured cells (`{{ address.city }}`, `{{ tags[0] }}`) and the
+filters of `template_filters`, and may choose with `{% if rating|int > 3 %}`. Anything else is refused before
+it could run: Jinja's own sandbox lets `{{ 'ab' * 300000000 }}` through, and multiplies while it compiles.
+"""
+
+import inspect
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import Any
+
+from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefined, nodes
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from app.errors import BadInput
+from app.ingest import template_filters
+from app.ingest.values import as_text, byte_size, is_plain
+
+MAX_TEMPLATE_BYTES = 1_000_000
+MAX_OUTPUT_BYTES = 1_000_000
+MAX_DEPTH = 40  # of expressions and conditions in each other; Jinja and Python recurse over them
+MAX_TAGS = 1_000  # `{{` and `{%`: Jinja takes 0.1 ms to compile each
+MAX_NODES = 10_000  # of the parsed template
+
+WHOLE_ROW = "row"
+
+_TAKEN = (
+    nodes.Template,
+    nodes.Output,
+    nodes.TemplateData,
+    nodes.Name,
+    nodes.Const,
+    nodes.Getattr,
+    nodes.Getitem,
+    nodes.Filter,
+    nodes.Keyword,
+    nodes.If,
+    nodes.CondExpr,
+    nodes.Compare,
+    nodes.Operand,
+    nodes.And,
+    nodes.Or,
+    nodes.Not,
+)
+
+_WORDS: tuple[tuple[type[nodes.Node], str], ...] = (
+    (nodes.For, "a loop"),
+    (nodes.Call, "a call"),
+    (nodes.Concat, "joining with ~"),
+    (nodes.BinExpr, "arithmetic"),
+    (nodes.UnaryExpr, "arithmetic"),
+    (nodes.Test, "an `is` test"),
+    (nodes.Slice, "a slice"),
+    (nodes.Assign, "{% set %}"),
+    (nodes.AssignBlock, "{% set %}"),
+    (nodes.Include, "{% include %}"),
+    (nodes.Extends, "{% extends %}"),
+    (nodes.Import, "{% import %}"),
+    (nodes.FromImport, "{% import %}"),
+    (nodes.Macro, "{% macro %}"),
+    (nodes.CallBlock, "{% call %}"),
+    (nodes.FilterBlock, "{% filter %}"),
+    (nodes.With, "{% with %}"),
+    (nodes.Block, "{% block %}"),
+    (nodes.List, "a list"),
+    (nodes.Tuple, "a tuple"),
+    (nodes.Dict, "a dictionary"),
+)
+
+
+class Template:
+    """A template that was checked and compiled; made by `compile_template`.
+
+    `variables` are the columns that it names, as `{{ name }}` or as `{{ row["name"] }}`. A row must have all
+    of them, but for those that `default` stands in for.
+    """
+
+    def __init__(self, source: str, tree: nodes.Template, check: "_Check") -> None:
+        self.source = source
+        self.variables = frozenset(check.named)
+        self._needed = frozenset(check.needed)
+        self._takes_whole_row = check.takes_whole_row
+        self._compiled = _ENVIRONMENT.from_string(tree)
+
+    def render(self, row: Mapping[str, Any]) -> str:
+        """The prompt for `row`; raises `BadInput` if it cannot be made or is over 1,000,000 bytes."""
+        if not self._needed <= row.keys():
+            raise BadInput(absent_columns(self._needed - row.keys(), row))
+        try:
+            return _join(self._compiled.root_render_func(self._compiled.new_context(self._names(row))))
+        except BadInput:
+            raise
+        except Exception as error:
+            # A cell that does not fit the template, in any of the ways in which Python says so.
+            raise BadInput(f"the template does not fit this row: {_told(error)}") from error
+
+    def _names(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        names = row if self._takes_whole_row else [name for name in self.variables if name in row]
+        cells = {name: _filled(row[name]) for name in names}
+        return {**cells, WHOLE_ROW: cells}
+
+
+def compile_template(source: str) -> Template:
+    """Check and compile `source`; raises `BadInput` that names the construct refused and its line."""
+    _check_source(source)
+    try:
+        tree = _ENVIRONMENT.parse(source)
+        return Template(source, tree, _Check(tree))
+    except TemplateSyntaxError as error:
+        raise BadInput(f"the template, line {error.lineno}: {error.message}") from None
+    except (RecursionError, MemoryError, SyntaxError):
+        raise BadInput("the template is nested too deeply") from None
+    except (TemplateError, ValueError, TypeError) as error:
+        # Jinja reads numbers, and works out what is constant, while it parses and compiles.
+        raise BadInput(f"the template: {_told(error)}") from None
+
+
+def absent_columns(absent: Iterable[str], found: Iterable[str]) -> str:
+    """The sentence for columns that a template names and a row or a sheet has not."""
+    them = ", ".join(f'"{name}"' for name in sorted(absent))
+    there = ", ".join(f'"{name}"' for name in islice(found, 50))
+    return f"the template names {them}; there is {there or 'no column'}"
+
+
+class _Check:
+    """A walk over a parsed template that lets nothing pass but what is on the list, and notes the columns.
+
+    `needed` are the columns that the template cannot do without: `default` stands in for the others.
+    """
+
+    def __init__(self, tree: nodes.Template) -> None:
+        self.named: set[str] = set()
+        self.needed: set[str] = set()
+        self.takes_whole_row = False
+        self._nodes = 0
+        self._walk(tree, MAX_DEPTH, needed=True)
+
+    def _walk(self, node: nodes.Node, depth: int, *, needed: bool) -> None:
+        self._count(node, depth)
+        if not isinstance(node, _TAKEN):
+            raise _refused(node, next((word for kind, word in _WORDS if isinstance(node, kind)), "this"))
+        if isinstance(node, nodes.Filter):
+            _check_filter(node)
+            needed = node.name not in template_filters.FOR_ABSENT
+        if isinstance(node, nodes.Getitem) and not isinstance(node.arg, nodes.Const):
+            raise _refused(node, "an item that is not named by a constant")
+        if (column := _column(node)) is not None:
+            self._note(column, needed=needed)
+            return
+        if isinstance(node, nodes.Name):
+            self._take_name(node, needed=needed)
+        for child in node.iter_child_nodes():
+            self._walk(child, depth - 1, needed=needed)
+
+    def _count(self, node: nodes.Node, depth: int) -> None:
+        self._nodes += 1
+        if depth == 0:
+            raise BadInput(f"the template, line {node.lineno}: nested over {MAX_DEPTH} deep")
+        if self._nodes > MAX_NODES:
+            raise BadInput(f"the template has over {MAX_NODES:,} parts: make it simpler")
+
+    def _take_name(self, node: nodes.Name, *, needed: bool) -> None:
+        if node.name == "self":  # Jinja's own word
+            raise BadInput(f'the template, line {node.lineno}: write {{{{ row["self"] }}}} for this column')
+        if node.name == WHOLE_ROW:
+            self.takes_whole_row = True
+        else:
+            self._note(node.name, needed=needed)
+
+    def _note(self, column: str, *, needed: bool) -> None:
+        self.named.add(column)
+        if needed:
+            self.needed.add(column)
+
+
+def _column(node: nodes.Node) -> str | None:
+    """The column that `row["…"]` or `row.…` names."""
+    if not isinstance(node, nodes.Getitem | nodes.Getattr):
+        return None
+    if not isinstance(node.node, nodes.Name) or node.node.name != WHOLE_ROW:
+        return None
+    return node.attr if isinstance(node, nodes.Getattr) else str(node.arg.as_const())
+
+
+def _check_filter(node: nodes.Filter) -> None:
+    known = template_filters.ALL.get(node.name)
+    if known is None:
+        raise _refused(node, f"the filter {node.name}")
+    if node.dyn_args is not None or node.dyn_kwargs is not None:
+        raise _refused(node, "an unpacked argument")
+    arguments = [*node.args, *(keyword.value for keyword in node.kwargs)]
+    if not all(isinstance(argument, nodes.Const) for argument in arguments):
+        raise _refused(node, "a filter's argument that is not a constant")
+    try:
+        inspect.signature(known).bind(None, *node.args, **{str(keyword.key): None for keyword in node.kwargs})
+    except TypeError as error:
+        raise BadInput(f"the template, line {node.lineno}: the filter {node.name}: {error}") from None
+
+
+def _refused(node: nodes.Node, what: str) -> BadInput:
+    return BadInput(
+        f"the template, line {node.lineno}: {what} is not taken here. A template may use columns, their "
+        f"parts, {{% if %}} and the filters {', '.join(sorted(template_filters.ALL))}"
+    )
+
+
+def _check_source(source: str) -> None:
+    if byte_size(source) > MAX_TEMPLATE_BYTES:
+        raise BadInput(f"the template has {byte_size(source):,} bytes, the limit is {MAX_TEMPLATE_BYTES:,}")
+    if not is_plain(source):
+        raise BadInput("the template must be plain text, without NUL and without half a surrogate pair")
+    tags = source.count("{{") + source.count("{%")
+    if tags > MAX_TAGS:
+        raise BadInput(f"the template has {tags:,} tags, the limit is {MAX_TAGS:,}")
+
+
+def _told(error: Exception) -> str:
+    told = str(error)[:300]  # Python puts the cell itself into some of its errors
+    hint = " (cells of a CSV are text: `|int` makes a number of one)" if isinstance(error, TypeError) else ""
+    return told + hint
+
+
+def _filled(cell: Any) -> Any:
+    return "" if cell is None else cell
+
+
+def _join(parts: Iterable[str]) -> str:
+    taken = []
+    room = MAX_OUTPUT_BYTES
+    for part in parts:
+        taken.append(part)
+        room -= len(part)
+        if room < 0:
+            raise _too_long()
+    text = "".join(taken)
+    if byte_size(text) > MAX_OUTPUT_BYTES:
+        raise _too_long()
+    return text
+
+
+def _too_long() -> BadInput:
+    return BadInput(
+        f"the prompt is over {MAX_OUTPUT_BYTES:,} bytes: shorten the template or the cell, as in "
+        "{{ review|truncate(10000) }}"
+    )
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    """Names and items of JSON values only: no attribute of a Python object is ever looked up."""
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        return self.getitem(obj, attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        if isinstance(obj, Undefined):
+            obj._fail_with_undefined_error()
+        if isinstance(obj, Mapping) and argument in obj:
+            return _filled(obj[argument])
+        if isinstance(obj, list | str) and isinstance(argument, int) and argument < len(obj):
+            return obj[argument]
+        return self.undefined(f"there is no {argument!r} in it", obj, argument)
+
+
+_ENVIRONMENT = _Environment(
+    undefined=StrictUndefined, autoescape=False, finalize=as_text, keep_trailing_newline=True
+)
+_ENVIRONMENT.globals.clear()
+_ENVIRONMENT.tests.clear()
+_ENVIRONMENT.filters = dict(template_filters.ALL)

@@ -1,0 +1,80 @@
+"""Values of records: read from JSON, written as JSON, measured, and shown as text.
+
+JSON may hold what UTF-8 may not: half of a surrogate pair. Nothing here loses or refuses it.
+"""
+
+import json
+from typing import Any, NoReturn
+
+
+def from_json(text: str) -> Any:
+    """The value that `text` holds; raises `ValueError` that says what is wrong and at which column."""
+    start = len(text) - len(text.lstrip(_SPACES))
+    try:
+        # `decode` finds the spaces around the value with regular expressions, which takes as long as a record
+        value, end = _DECODER.raw_decode(text, start)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{error.msg} at column {error.pos + 1}") from None
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if extra := text[end:].lstrip(_SPACES):
+        raise ValueError(f"Extra data at column {len(text) - len(extra) + 1}")
+    return value
+
+
+def to_json(value: Any) -> bytes:
+    """Compact JSON in UTF-8, in ASCII if half a surrogate pair is in it.
+
+    Raises `ValueError` for a number that JSON has no word for, and for nesting without end.
+    """
+    if isinstance(value, str) and value.isascii():
+        return _ASCII_ENCODER.encode(value).encode()  # the same bytes, in half the time
+    try:
+        return _ENCODER.encode(value).encode()
+    except UnicodeEncodeError:
+        return _ASCII_ENCODER.encode(value).encode()
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def byte_size(text: str) -> int:
+    """Bytes of `text` in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def is_plain(text: str) -> bool:
+    """Whether a database takes it as text: it holds no NUL and no half of a surrogate pair."""
+    try:
+        return "\0" not in text and (text.isascii() or bool(text.encode()))
+    except UnicodeEncodeError:
+        return False
+
+
+def is_deeper(value: Any, levels: int) -> bool:
+    """Whether lists and objects are nested in each other over `levels` deep."""
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(is_deeper(part, levels - 1) for part in inner)
+
+
+def as_text(value: Any) -> str:
+    """A cell as a reader of the sheet expects it: nothing for an empty one, JSON for what is no text."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, bool | dict | list):
+        return _ENCODER.encode(value)
+    return str(value)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number in JSON")
+
+
+_SPACES = " \t\r\n"
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+# Values come from a JSON text or a sheet, so they hold no cycles to look for.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False)
+_ASCII_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False)

@@ -1,0 +1,423 @@
+"""Tables: any usual CSV or XLSX is read as a spreadsheet shows it, and every fault is named by its row."""
+
+import csv
+import io
+import json
+from datetime import date, datetime
+from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from zipfile import ZIP_DEFLATED, ZipFile
+
+import openpyxl
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from app.errors import BadInput, TooLarge
+from app.ingest.draft import Defaults, Problems
+from app.ingest.tables import Table, read_csv, read_xlsx
+from app.ingest.templates import compile_template
+
+DEFAULTS = Defaults(model="simulated", max_tokens=100)
+SHEET = "xl/worksheets/sheet1.xml"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "reviews.csv"
+
+
+class Read:
+    """A table that was read to its end."""
+
+    def __init__(self, data: bytes, template: str | None, reader=read_csv, max_records: int = 1_000) -> None:
+        problems = Problems()
+        compiled = None if template is None else compile_template(template)
+        self.table: Table = reader(io.BytesIO(data), DEFAULTS, compiled, problems, max_records=max_records)
+        self.drafts = list(self.table.drafts)
+        self.problems = problems.listed
+        self.rows = [json.loads(draft.body)["row"] for draft in self.drafts]
+
+
+def rows_of(data: bytes, template: str | None = "x", reader=read_csv) -> list[dict]:
+    read = Read(data, template, reader)
+    assert read.problems == []
+    return read.rows
+
+
+def refusal(data: bytes, template: str | None = "x", reader=read_csv, max_records: int = 1_000) -> str:
+    with pytest.raises(BadInput) as caught:
+        Read(data, template, reader, max_records)
+    return caught.value.message
+
+
+def workbook(*rows: list) -> bytes:
+    book = openpyxl.Workbook()
+    for row in rows:
+        book.active.append(row)
+    file = io.BytesIO()
+    book.save(file)
+    return file.getvalue()
+
+
+def patched(data: bytes, old: bytes, new: bytes, part: str = SHEET) -> bytes:
+    """The XLSX file with one part of its XML changed."""
+    file = io.BytesIO()
+    with ZipFile(io.BytesIO(data)) as source, ZipFile(file, "w", ZIP_DEFLATED) as target:
+        for name in source.namelist():
+            content = source.read(name)
+            if name == part:
+                assert old in content
+                content = content.replace(old, new)
+            target.writestr(name, content)
+    return file.getvalue()
+
+
+# CSV
+
+
+def test_each_row_becomes_a_record_of_its_cells():
+    assert rows_of(b"id,review\n1,Nice\n2,\n") == [{"id": "1", "review": "Nice"}, {"id": "2", "review": ""}]
+
+
+def test_quotes_separators_and_line_breaks_in_cells_are_kept():
+    data = b'review,b\r\n"one\r\ntwo, ""three""\n", x \r\n'
+
+    assert rows_of(data) == [{"review": 'one\r\ntwo, "three"\n', "b": " x "}]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252"]
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_encoding_separator_and_line_ends_are_found(separator, encoding, end):
+    lines = ['prénom,"a; b, c | d"', 'Zoë,"1,5; 2 | x"', "Straße,€ 3"]
+    text = end.join(line.replace(",", separator, 1) for line in lines)
+
+    assert rows_of(text.encode(encoding)) == [
+        {"prénom": "Zoë", "a; b, c | d": "1,5; 2 | x"},
+        {"prénom": "Straße", "a; b, c | d": "€ 3"},
+    ]
+
+
+def test_a_single_column_needs_no_separator():
+    assert rows_of(b"review\nNice, really\n".replace(b",", b" -")) == [{"review": "Nice - really"}]
+
+
+def test_one_bad_byte_in_utf8_is_named_and_not_guessed_around():
+    assert refusal("a,b\né,1\n".encode() + b"x\xe9y,2\n") == (
+        "line 3: byte 0xe9 is not UTF-8: save the file as UTF-8"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("Привет, мир", "cp1251"),
+        ("产品评论很好很好", "gbk"),
+        ("製品のレビュー", "shift-jis"),
+        ("καλημέρα", "cp1253"),
+    ],
+)
+def test_another_alphabet_is_not_read_as_western(text, encoding):
+    assert "save" in refusal(f'a,b\n"{text}",1\n'.encode(encoding))
+
+
+def test_wholly_empty_rows_are_skipped_and_told_as_a_spreadsheet_counts():
+    # Given rows of separators alone, a blank line between rows, and blank lines at the end
+    read = Read(b'a,b\n1,2\n,\n\n"x\ny",4\n , \n5,6\n,\n\n\n', "{{ a }}")
+
+    # Then the blank lines below the last row are no rows at all
+    assert len(read.drafts) == 3
+    assert (read.table.skipped, read.table.skipped_count) == ([3, 4, 6, 8], 4)
+
+
+def test_of_very_many_skipped_rows_the_first_are_told_and_all_are_counted():
+    read = Read(b"a,b\n" + b",\n" * 5_000 + b"1,2\n", "x")
+
+    assert read.table.skipped == list(range(2, 1_002))
+    assert read.table.skipped_count == 5_000
+
+
+def test_a_short_row_is_filled_up_and_a_long_one_is_a_fault():
+    read = Read(b"a,b,c\n1\n1,2,3,,\n1,2,3,4\n", "x")
+
+    assert read.rows == [{"a": "1", "b": "", "c": ""}, {"a": "1", "b": "2", "c": "3"}]
+    assert read.problems[0]["where"] == "row 4"
+    assert read.problems[0]["message"].startswith("the row has 4 cells, the header names 3 columns")
+
+
+def test_trailing_columns_without_name_and_content_are_dropped():
+    assert Read(b"a, b ,,\n1,2,,\n", "x").table.columns == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "the file is empty: its first row must name the columns"),
+        (b"\xef\xbb\xbf", "the file is empty"),
+        (b"\n\n", "row 1 is empty: it must name the columns"),
+        (b",,\n1,2,3\n", "row 1 is empty: it must name the columns"),
+        (b"a,b\n", "the table has a header and no row with content below it"),
+        (b"a,b\n,\n \n", "the table has a header and no row with content below it"),
+        (b"a,b,a\n", 'row 1: the columns 1 and 3 are both called "a"'),
+        (b"a,,b\n", "row 1: column 2 has no name"),
+        (b"a," + b"x" * 1_001 + b"\n", "row 1: the name of column 2 must be text of up to 1,000 characters"),
+        (b",".join(b"c%d" % n for n in range(16_001)), "row 1 names 16,001 columns, the limit is 16,000"),
+        (b'a,b\n1,2\n3,"x\ny,z\n', "row 3: not CSV: a quotation mark is never closed"),
+        (b'a,b\n1,"x"y\n', "row 2: not CSV: ',' expected after '\"'"),
+        (b'a,b\n1,"' + b"x" * 33_000_000, "row 2: it has over 32,000,000 characters"),
+    ],
+    ids=range(13),
+)
+def test_a_table_that_cannot_be_used_says_why(data, said):
+    assert refusal(data).startswith(said)
+
+
+def test_a_cell_of_two_megabytes_is_named_with_its_size():
+    read = Read(b"id,review\n1,ok\n2," + b"x" * 2_000_000 + b"\n3,ok\n", "{{ review }}")
+
+    assert read.problems == [
+        {
+            "where": 'row 3, column "review"',
+            "message": "the cell has 2,000,000 bytes, the limit is 1,000,000",
+        }
+    ]
+    assert len(read.drafts) == 2
+
+
+def test_a_column_that_the_template_names_and_the_table_lacks_is_named():
+    assert refusal(b"id,reviews\n1,x\n", "{{ review }} {{ product|default('?') }}") == (
+        'the template names "product", "review"; there is "id", "reviews"'
+    )
+
+
+def test_without_a_template_the_column_prompt_is_asked():
+    read = Read(b"id,prompt\n1,Say hi\n", None)
+
+    assert read.table.template.source == "{{ prompt }}"
+    assert read.rows == [{"id": "1", "prompt": "Say hi"}]
+    assert refusal(b"id,review\n1,x\n", None) == (
+        'a table needs a template, or a column "prompt"; there is "id", "review"'
+    )
+
+
+def test_ids_come_from_columns_of_their_names():
+    read = Read(b"custom_id,conversation,q\n7,c,x\n,,y\n7,,z\n", "{{ q }}")
+
+    assert [(draft.custom_id, draft.conversation) for draft in read.drafts] == [("7", "c"), (None, None)]
+    assert read.problems == [{"where": "row 4", "message": 'custom_id "7" was already given to row 2'}]
+
+
+def test_one_row_too_many_is_named():
+    with pytest.raises(TooLarge, match="row 5: a job takes up to 2 records"):
+        Read(b"a\n1\n\n2\n3\n", "x", max_records=2)
+
+
+def test_other_readers_of_csv_keep_working_after_us():
+    # Given a limit that the process already had
+    before = csv.field_size_limit(50_000_000)
+    try:
+        # When a table is read, then that limit is not lowered
+        rows_of(b"a\n1\n")
+        assert csv.field_size_limit() == 50_000_000
+    finally:
+        csv.field_size_limit(before)
+
+
+def test_an_upload_that_is_kept_in_memory_until_it_is_large_can_be_read():
+    for size in (10_000_000, 10):
+        with SpooledTemporaryFile(max_size=size) as upload:
+            upload.write(b"a\n1\n2\n")
+            table = read_csv(upload, DEFAULTS, compile_template("x"), Problems(), max_records=10)
+            assert len(list(table.drafts)) == 2
+        with SpooledTemporaryFile(max_size=size) as upload:
+            upload.write(GOOD)
+            table = read_xlsx(upload, DEFAULTS, compile_template("x"), Problems(), max_records=10)
+            assert len(list(table.drafts)) == 2
+
+
+def test_a_stream_is_left_open_and_may_be_closed_early():
+    stream = io.BytesIO(b"a\n1\n2\n")
+    table = read_csv(stream, DEFAULTS, compile_template("x"), Problems(), max_records=10)
+    next(table.drafts)
+    table.drafts.close()
+    assert not stream.closed
+
+    table = read_csv(stream, DEFAULTS, compile_template("x"), Problems(), max_records=10)
+    stream.close()
+    del table
+
+
+CELLS = st.text(st.characters(codec="utf-8"), max_size=20)
+
+
+@given(
+    st.lists(st.lists(CELLS, min_size=3, max_size=3), min_size=1, max_size=6),
+    st.sampled_from(",;\t|"),
+    st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32"]),
+    # With \n alone Python's writer leaves an \r in a cell without quotation marks.
+    st.sampled_from([("\r\n", csv.QUOTE_MINIMAL), ("\n", csv.QUOTE_ALL)]),
+)
+def test_what_a_csv_writer_wrote_comes_back(table, separator, encoding, style):
+    # Given a table that was written by Python's own writer
+    end, quoting = style
+    file = io.StringIO(newline="")
+    writer = csv.writer(file, delimiter=separator, lineterminator=end, quoting=quoting)
+    writer.writerow(["one", "two", "three"])
+    writer.writerows(table)
+    filled = [row for row in table if any(cell.strip() for cell in row)]
+    assume(filled)
+
+    # Then every cell of every row that is not empty comes back
+    rows = rows_of(file.getvalue().encode(encoding))
+    assert [list(row.values()) for row in rows] == filled
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_a_table_or_a_refusal(data):
+    for reader in (read_csv, read_xlsx):
+        try:
+            Read(data, None, reader)
+        except BadInput:
+            pass
+
+
+# XLSX
+
+
+def test_a_sheet_keeps_the_types_of_its_cells():
+    data = workbook(
+        ["text", "number", "part", "truth", "day", "moment"],
+        ["007", 5, 2.5, True, date(2026, 1, 2), datetime.fromisoformat("2026-01-02T03:04")],
+        ["x", None, None, None, None, None],
+    )
+
+    assert rows_of(data, "{{ text }}", read_xlsx) == [
+        {
+            "text": "007",
+            "number": 5,
+            "part": 2.5,
+            "truth": True,
+            "day": "2026-01-02",
+            "moment": "2026-01-02T03:04:00",
+        },
+        {"text": "x", "number": "", "part": "", "truth": "", "day": "", "moment": ""},
+    ]
+
+
+def test_rows_of_a_sheet_are_counted_as_it_shows_them():
+    read = Read(workbook(["a", 2024], ["x", 1], [], ["", None], ["y", 2, None, "stray"]), "x", read_xlsx)
+
+    assert read.table.columns == ["a", "2024"]
+    assert (read.table.skipped, len(read.drafts)) == ([3, 4], 1)
+    assert [problem["where"] for problem in read.problems] == ["row 5"]
+
+
+def test_a_formula_gives_the_value_that_was_saved_with_it():
+    data = workbook(["a", "b"], ["x", "=1+1"])
+
+    assert rows_of(patched(data, b"<f>1+1</f><v />", b"<f>1+1</f><v>2</v>"), "x", read_xlsx) == [
+        {"a": "x", "b": 2}
+    ]
+
+
+def test_a_dimension_that_is_wrong_is_not_believed():
+    data = patched(workbook(["a", "b"], ["x", "y"]), b'<dimension ref="A1:B2"', b'<dimension ref="A1"')
+
+    assert rows_of(data, "x", read_xlsx) == [{"a": "x", "b": "y"}]
+
+
+def test_the_first_sheet_that_is_shown_is_read():
+    book = openpyxl.Workbook()
+    book.active.append(["hidden"])
+    book.active.sheet_state = "hidden"
+    shown = book.create_sheet("shown")
+    shown.append(["a"])
+    shown.append(["x"])
+    file = io.BytesIO()
+    book.save(file)
+
+    assert rows_of(file.getvalue(), "x", read_xlsx) == [{"a": "x"}]
+
+
+def archive(**parts: str) -> bytes:
+    file = io.BytesIO()
+    with ZipFile(file, "w") as target:
+        for name, content in parts.items():
+            target.writestr(name, content)
+    return file.getvalue()
+
+
+GOOD = workbook(["a", "b"], ["x", 5], ["y", 6])
+LAUGHS = (
+    b'<!DOCTYPE x [<!ENTITY a "'
+    + b"lol" * 1_000
+    + b'">'
+    + b"".join(b'<!ENTITY %c "%s">' % (98 + n, b"&%c;" % (97 + n) * 20) for n in range(8))
+    + b"]><worksheet"
+)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"a,b\n1,2\n", "the file cannot be read as XLSX: File is not a zip file"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 500, "the file is encrypted or of Excel 97"),
+        (GOOD[: len(GOOD) // 2], "the file cannot be read as XLSX"),
+        (archive(readme="hello"), "the file cannot be read as XLSX"),
+        (workbook(), "the file is empty"),
+        (workbook(["a"]), "the table has a header and no row with content"),
+        (patched(GOOD, b"</row>", b""), "row 1"),
+        (patched(GOOD, b"<v>5</v>", b"<v>five</v>"), "row 2 cannot be read as XLSX"),
+        (patched(GOOD, b'<row r="3"', b'<row r="99999999999"'), "the sheet has over 1,048,576 rows"),
+        (patched(GOOD, b'r="A3"', b'r="ZZZZZZZ3"'), "row 3 cannot be read as XLSX"),
+        (patched(patched(GOOD, b"<worksheet", LAUGHS), b"<v>5</v>", b"<v>&i;</v>"), "row 2"),
+    ],
+    ids=range(11),
+)
+def test_a_workbook_that_cannot_be_read_is_a_refusal(data, said):
+    assert refusal(data, "x", read_xlsx).startswith(said)
+
+
+def claiming(data: bytes, part: str, size: int) -> bytes:
+    """The archive with another size for a part in its directory."""
+    file = io.BytesIO(data)
+    with ZipFile(file, "a") as target:
+        target.getinfo(part).file_size = size
+        target.comment = b"so that the directory is written again"
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("part", "size"), [(SHEET, 2_000_000_001), (SHEET, 150_000_000), ("xl/styles.xml", 256_000_001)]
+)
+def test_an_archive_that_unpacks_to_too_much_is_refused_unread(part, size):
+    assert "which is too much" in refusal(claiming(GOOD, part, size), "x", read_xlsx)
+
+
+def test_an_archive_that_lies_about_its_sizes_is_not_read_beyond_them():
+    assert "cannot be read as XLSX" in refusal(claiming(GOOD, SHEET, 700), "x", read_xlsx)
+
+
+# The example
+
+
+def test_the_example_sheet_asks_299_of_its_300_rows():
+    # Given the sheet that every new user sees first
+    read = Read(EXAMPLE.read_bytes(), "Summarise: {{ review }}")
+
+    # Then its one empty row is skipped, and all else is asked as it stands
+    assert read.problems == []
+    assert len(read.drafts) == 299
+    assert read.table.skipped_count == 1
+    assert read.table.columns == ["id", "product", "rating", "language", "review"]
+
+
+def test_the_example_sheet_holds_what_real_sheets_hold():
+    reviews = [row["review"] for row in Read(EXAMPLE.read_bytes(), "{{ review }}").rows]
+
+    assert len(set(reviews)) == 299
+    assert "" in reviews
+    assert 15_000 < max(len(review.encode()) for review in reviews) < 25_000
+    for mark in ("\n", '"', ",", "{{", "<b>", "العملاء", "הסוללה", "很", "😍"):
+        assert any(mark in review for review in reviews), mark
+    assert any(review.startswith("=") for review in reviews)
+    assert any(review != review.strip() for review in reviews)
