@@ -25,8 +25,10 @@ def _warm_up(sender: Any, **_: Any) -> None:
     """A slice worker's first record should not wait for a provider's SDK: seconds to import."""
     if "slices" in sender.app.amqp.queues.consume_from:
         from app.core import process
+        from app.providers import registry
 
-        process.current().warm_up()
+        for provider in registry.ready_providers(settings.current()):
+            process.current().prepare(provider)
 
 
 @worker_shutting_down.connect

@@ -12,7 +12,7 @@ from app.core.claims import Claim, Taken
 from app.core.limiter import Grant, LimiterAway, limiter
 from app.core.outcomes import Outcome, Written
 from app.core.process import Process
-from app.errors import NotFound
+from app.errors import NotFound, Unavailable
 from config import settings
 from models.record import RecordStatus, Window
 from models.session import in_transaction, reading
@@ -45,6 +45,18 @@ def run_slice(window_id: int, epoch: int, quota: int | None = None) -> Summary:
         return Slice(process.current(), window.job_id, window_id, epoch, quota).run()
     except NotFound:
         return Slice.nothing()
+    except Unavailable as error:
+        log.error("provider.unavailable", job=window.job_id, reason=error.message)
+        _hold_group(window.job_id)
+        return Slice.nothing()
+
+
+def _hold_group(job_id: int) -> None:
+    """This worker has no key for the job's provider: to its jobs that is as an account that refuses."""
+    try:
+        limiter().hold(context.of(job_id).limits.group, "account: no_key", seconds=60, every=60)
+    except LimiterAway:
+        log.warning("limiter.away", job=job_id)
 
 
 class Slice:
@@ -53,6 +65,7 @@ class Slice:
     def __init__(self, here: Process, job_id: int, window_id: int, epoch: int, quota: int | None) -> None:
         self._process = here
         self._job = context.of(job_id)
+        here.prepare(self._job.provider)
         self._window = (window_id, epoch)
         self._quota = quota
         self._told: queue.SimpleQueue[tuple[Outcome, bool, Written] | None] = queue.SimpleQueue()

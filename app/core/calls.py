@@ -169,6 +169,8 @@ class Asking:
         if not blamed:
             self._refusals += 1
             await self._hold(error)
+        elif self._permit.probe:
+            await self._process.clear(self.job.limits.group)  # it answers, if not as this record hoped
         if isinstance(decision, retries.Ended):
             return self._outcome(call, RecordStatus.FAILED, error, blamed=blamed)
         failure = self._outcome(call, None, error, blamed=blamed)

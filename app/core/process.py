@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -42,6 +42,7 @@ class Process:
         self.loop = asyncio.new_event_loop()
         self.loop.set_default_executor(ThreadPoolExecutor(16, thread_name_prefix="loop-help"))
         self._clients: dict[str, Client] = {}
+        self._making = threading.Lock()  # of a client, by the first slice that needs it
         self._asking: dict[Asking, asyncio.Task[None]] = {}
         self._bytes = 0  # of the requests in flight
         self._in_flight: Counter[int] = Counter()  # calls of each job
@@ -103,16 +104,17 @@ class Process:
         self._thread.join(timeout=10)
         in_transaction(partial(recovery.bury, lease_id=self.lease_id, died=False))
 
-    def warm_up(self) -> None:
-        """Make the clients of the providers that have a key, before the first record needs one."""
-        for provider in registry.ready_providers(settings.current()):
-            self.loop.call_soon_threadsafe(self.client, provider)
+    def prepare(self, provider: str) -> None:
+        """Have a client for the provider, before anything is claimed for it."""
+        with self._making:
+            if provider not in self._clients:
+                make = registry.client_maker(provider, settings.current())
+                self._clients[provider] = asyncio.run_coroutine_threadsafe(_made(make), self.loop).result()
 
     # --- for calls, on the loop
 
     def client(self, provider: str) -> Client:
-        if provider not in self._clients:
-            self._clients[provider] = registry.make_client(provider, settings.current())
+        """The client of a provider that was prepared."""
         return self._clients[provider]
 
     async def permit(self, limits: Limits) -> Grant:
@@ -216,14 +218,18 @@ class Process:
             await client.close()
 
 
+async def _made(make: Callable[[], Client]) -> Client:
+    return make()
+
+
 _process: Process | None = None
-_making = threading.Lock()
+_starting = threading.Lock()
 
 
 def current() -> Process:
     """The one of this process, made when a slice first asks for it."""
     global _process  # noqa: PLW0603 - one a process is the point
-    with _making:
+    with _starting:
         if _process is None:
             _process = Process()
         return _process

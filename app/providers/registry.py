@@ -1,5 +1,8 @@
 """Which provider answers a model, what it needs and what it allows. No SDK is imported to know that."""
 
+from collections.abc import Callable
+from functools import partial
+
 from app.errors import BadInput, Unavailable
 from app.providers.client import Client
 from config.settings import Settings
@@ -52,14 +55,18 @@ def max_concurrent_calls(group: str, settings: Settings) -> int | None:
     return settings.max_concurrent_calls
 
 
-def make_client(provider: str, settings: Settings) -> Client:
-    """A client for the loop of one slice worker. A provider's SDK takes seconds and 90 MB to import."""
+def client_maker(provider: str, settings: Settings) -> Callable[[], Client]:
+    """What makes a client on the loop of a slice worker.
+
+    A provider's SDK takes seconds and 90 MB to import, which happens here: call it on another thread, or the
+    loop stands still for so long that its process is taken for dead.
+    """
     if provider == "simulated":
         from app.providers.simulated import SimulatedClient
 
-        return SimulatedClient()
+        return SimulatedClient
     if not settings.anthropic_api_key:
         raise Unavailable("provider 'anthropic' has no key: set ANTHROPIC_API_KEY where the workers run")
     from app.providers.anthropic import AnthropicClient
 
-    return AnthropicClient(settings.anthropic_api_key, settings.anthropic_base_url)
+    return partial(AnthropicClient, settings.anthropic_api_key, settings.anthropic_base_url)

@@ -33,7 +33,7 @@ def test_a_model_without_key_is_refused_with_the_variable_to_set() -> None:
     with pytest.raises(Unavailable, match="ANTHROPIC_API_KEY"):
         registry.require_key("claude-haiku-4-5", WITHOUT_KEY)
     with pytest.raises(Unavailable, match="ANTHROPIC_API_KEY"):
-        registry.make_client("anthropic", WITHOUT_KEY)
+        registry.client_maker("anthropic", WITHOUT_KEY)
 
 
 @pytest.mark.parametrize(("model", "settings"), [("claude-haiku-4-5", WITH_KEY), ("simulated", WITHOUT_KEY)])
@@ -71,7 +71,7 @@ def test_no_sdk_is_imported_to_know_a_provider() -> None:
             "from app.providers import registry\n"
             "from config.settings import read\n"
             "registry.require_key('claude-haiku-4-5', read({'ANTHROPIC_API_KEY': 'k'}))\n"
-            "registry.make_client('simulated', read({}))\n"
+            "registry.client_maker('simulated', read({}))()\n"
             "print('anthropic' in sys.modules, 'aiohttp' in sys.modules)",
         ],
         capture_output=True,
