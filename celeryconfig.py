@@ -2,7 +2,10 @@
 
 from config import settings
 
-_settings = settings.current()
+try:
+    _settings = settings.current()
+except settings.BadSetting as _error:
+    raise SystemExit(f"penstock: {_error}") from None  # a line to read, not a traceback
 
 imports = ("tasks.advance", "tasks.slice", "tasks.finalise", "tasks.sweep")
 

@@ -96,6 +96,8 @@ class Slice:
                 self._wait = 0.0
                 if self._may_start():
                     self._start_more()
+                elif self._process.storage_lags:
+                    self._say("storage")
                 self._listen()
             self._return_seats()
         return self.nothing() | dict(self._summary)
@@ -211,6 +213,12 @@ class Slice:
                 limiter().take(self._job.limits, self._process.lease_id, 0, freed=self._freed)
             except LimiterAway:
                 pass  # the seats are leases: they come back by themselves
+
+    def _say(self, reason: str) -> None:
+        try:
+            limiter().say(self._job.job_id, reason)
+        except LimiterAway:
+            pass  # then that is what holds the job back, and readers see it
 
     def _give_back(self, grant: Grant, count: int, lease_id: int) -> None:
         try:

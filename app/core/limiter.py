@@ -134,6 +134,10 @@ class Limiter:
         found = self._guarded(lambda: self._redis.get(f"why:{job_id}"))
         return None if found is None else str(found)
 
+    def say(self, job_id: int, reason: str) -> None:
+        """Note what holds the job back besides its limits, for as long as it is said again every second."""
+        self._guarded(lambda: self._redis.set(f"why:{job_id}", reason, ex=3))
+
     def heartbeat(self, lease_id: int) -> None:
         """Keep the seats of a process whose calls outlast its asking."""
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from app.core.context import JobContext
 from app.errors import BadInput, RequestRejected
+from app.providers import registry
 
 Turn = tuple[bytes, bytes]  # the input and the answer of an earlier turn of the conversation
 
@@ -28,7 +29,22 @@ def build(job: JobContext, body: bytes, max_tokens: int | None, history: Sequenc
     params.setdefault("model", job.model)
     params.setdefault("max_tokens", max_tokens or job.max_tokens)
     params["messages"] = [*_earlier(job, history), *_messages(job, asked)]
+    _check_provider(job, params["model"])
     return params
+
+
+def _check_provider(job: JobContext, model: Any) -> None:
+    """A record may name another model of its job's provider; another provider has limits of its own."""
+    try:
+        provider = registry.provider_of(str(model))
+    except BadInput as error:
+        raise RequestRejected(error.message, type="unknown_model") from error
+    if provider != job.provider:
+        raise RequestRejected(
+            f"model {model!r} is answered by {provider!r}, the job's {job.model!r} by {job.provider!r}:"
+            " submit the records of each provider as a job of their own",
+            type="unknown_model",
+        )
 
 
 def _messages(job: JobContext, asked: dict[str, Any]) -> list[Any]:
