@@ -8,10 +8,10 @@ from celery.worker.consumer import Consumer as CeleryConsumer
 class Consumer(CeleryConsumer):
     """Lets go of the messages of a broken connection.
 
-    kombu 5.7 hands unacknowledged messages back, and acknowledges finished ones, over the very channel that was
-    lost; with Redis either ends the worker with an AttributeError in place of a new connection. They need
-    neither: the broker delivers them again, rows fence what is done twice, and the sweep does not wait for it.
-    An orderly stop still hands its messages back.
+    kombu 5.7 hands unacknowledged messages back, and acknowledges finished ones, over the very channel that
+    was lost; with Redis either ends the worker with an AttributeError in place of a new connection. They need
+    neither: the broker delivers them again, rows fence what is done twice, and the sweep does not wait for
+    it. An orderly stop still hands its messages back.
     """
 
     def on_connection_error_after_connected(self, exc: Exception) -> Any:

@@ -46,7 +46,7 @@ def run_slice(window_id: int, epoch: int, quota: int | None = None) -> Summary:
     except NotFound:
         return Slice.nothing()
     except Unavailable as error:
-        log.error("provider.unavailable", job=window.job_id, reason=error.message)
+        log.warning("provider.unavailable", job=window.job_id, reason=error.message)
         _hold_group(window.job_id)
         return Slice.nothing()
 

@@ -8,11 +8,11 @@ import structlog
 from kombu.exceptions import OperationalError as BrokerError
 from redis import RedisError
 
+from app.core import events
 from tasks.celery import app
 
 log = structlog.get_logger()
 
-PATIENCE = 1.0  # seconds that a sender waits for the broker; a request must not hang as long as Redis does
 SKIP = 5.0  # seconds without trying after a failure
 
 _failed_at = -SKIP
@@ -32,11 +32,17 @@ def start(job_id: int) -> None:
 
 
 def hurry(send: Callable[[], object]) -> None:
-    """Send if the broker was there a moment ago; what fails is found by the tick."""
+    """Send if Redis is there; what is not sent is found by the tick.
+
+    It is asked first, with a second's patience: a sender would hang for as long as Redis does, and a request
+    with it.
+    """
     global _failed_at  # noqa: PLW0603
     if time.monotonic() - _failed_at < SKIP:
         return
     try:
+        if not events.reachable():
+            raise ConnectionError("Redis does not answer")
         send()
     except (BrokerError, RedisError, OSError) as error:
         with _lock:

@@ -19,6 +19,14 @@ def _client() -> redis.Redis:
     return redis.Redis.from_url(settings.current().limiter_url, socket_timeout=1, socket_connect_timeout=1)
 
 
+def reachable() -> bool:
+    """Whether Redis answers within a second."""
+    try:
+        return bool(_client().ping())
+    except redis.RedisError:
+        return False
+
+
 def look(job_ids: Iterable[int]) -> None:
     """Say that rows of these jobs have moved. Best effort: readers look once a second anyway."""
     try:

@@ -80,7 +80,7 @@ class Process:
         fits = max(free // max(job.max_request_bytes, 1), 0 if self._bytes else 1)
         if job.limits.seats is None:
             return fits
-        # The limiter counts seats over all processes; a Redis that was emptied forgets them, and this does not.
+        # The limiter counts seats over all processes; a Redis that was emptied forgets them, this does not.
         return min(fits, job.limits.seats - self._in_flight[job.job_id])
 
     def ask(self, asker: Asker, job: JobContext, claims: Sequence[Claim], grant: Grant) -> None:

@@ -1,0 +1,19 @@
+# One image for every role; docker-compose.yml names the command of each.
+
+FROM python:3.13-slim AS build
+RUN python -m venv /opt/penstock
+WORKDIR /src
+COPY . .
+# Every dependency comes as a wheel, so nothing is compiled here either.
+RUN --mount=type=cache,target=/root/.cache/pip \
+    /opt/penstock/bin/pip install --disable-pip-version-check --constraint constraints.txt .
+
+FROM python:3.13-slim
+# A volume that is mounted on /data for the first time takes its owner from here.
+RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin penstock \
+    && install --directory --owner=penstock --group=penstock /data
+COPY --from=build /opt/penstock /opt/penstock
+ENV PATH="/opt/penstock/bin:$PATH" PENSTOCK_DATA=/data PYTHONUNBUFFERED=1
+WORKDIR /data
+USER 10001
+CMD ["penstock", "--help"]

@@ -1,0 +1,177 @@
+"""docker-compose.yml and the Dockerfile, as far as they can be judged without Docker."""
+
+import re
+import shlex
+import subprocess
+import sys
+from configparser import ConfigParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import celeryconfig
+from app.stack import commands, family
+from config import settings
+
+ROOT = Path(__file__).parents[2]
+COMPOSE = ROOT / "docker-compose.yml"
+SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE.read_text())["services"]
+OURS = {name: service for name, service in SERVICES.items() if "build" in service}
+LASTING = {name: service for name, service in OURS.items() if name != "migrate"}
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+
+
+def test_the_file_is_a_compose_file() -> None:
+    # When the published schema of compose files judges it
+    judge = [
+        sys.executable,
+        "-m",
+        "check_jsonschema",
+        "--builtin-schema",
+        "vendor.compose-spec",
+        str(COMPOSE),
+    ]
+    judged = subprocess.run(judge, check=False, capture_output=True, text=True)
+
+    # Then it finds nothing
+    assert judged.returncode == 0, judged.stdout + judged.stderr
+
+
+def test_every_queue_has_a_service_that_consumes_it() -> None:
+    # Given the queues that messages go to
+    queues = {celeryconfig.task_default_queue} | {
+        route["queue"] for route in celeryconfig.task_routes.values()
+    }
+
+    # Then each of them is consumed, and no worker waits at one that nothing is sent to
+    assert {flag(command_of(name), "--queues") for name in ("worker", "control")} == queues
+
+
+def test_one_service_runs_the_beat() -> None:
+    assert [name for name in OURS if "--beat" in command_of(name)] == ["control"]
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [
+        ("web", commands.web(3, settings.read({}).web_threads)),
+        ("worker", commands.slice_worker(1, "INFO")),
+        ("control", commands.control_worker(Path("/data/beat-schedule"), "INFO")),
+    ],
+)
+def test_a_service_runs_the_command_line_that_penstock_up_runs(name: str, ours: list[str]) -> None:
+    # Given what differs by its nature: the interpreter, the socket, the worker's name
+    own = {"--bind", "--hostname"}
+
+    # Then all else is the same, word for word
+    assert without(own, command_of(name)[1:]) == without(own, ours[1:])
+
+
+@pytest.mark.parametrize("name", ["web", "worker", "control"])
+def test_the_readme_starts_a_process_as_compose_does(name: str) -> None:
+    # Given the command lines of the README, without those flags that are not for everybody
+    own = {"--bind", "--hostname", "--loglevel", "--schedule"}
+    block = (ROOT / "README.md").read_text().replace("\\\n", "")
+    lines = [
+        shlex.split(line, comments=True)
+        for line in re.findall(r"^(?:gunicorn|celery) .*$", block, re.MULTILINE)
+    ]
+
+    # Then one of them is this; the beat may run by itself
+    wanted = [word for word in without(own, command_of(name)[2:]) if word != "--beat"]
+    assert wanted in [without(own, line) for line in lines]
+
+
+@pytest.mark.parametrize("name", ["worker", "control"])
+def test_a_probe_asks_the_worker_by_the_name_that_it_has(name: str) -> None:
+    worker = flag(command_of(name), "--hostname").removesuffix("%h")
+    assert f"--destination {worker}$$(hostname)" in SERVICES[name]["healthcheck"]["test"][1]
+
+
+def test_flower_is_behind_a_password() -> None:
+    assert SERVICES["flower"]["environment"]["FLOWER_BASIC_AUTH"].startswith("${FLOWER_BASIC_AUTH:?")
+
+
+def test_no_secret_has_a_value_in_the_files() -> None:
+    # Then every variable that holds a secret must be given, and the image is told none
+    for name, rest in re.findall(r"\$\{(\w+)([^}]*)\}", COMPOSE.read_text()):
+        assert rest.startswith(":?") or not re.search("PASSWORD|KEY|AUTH|SECRET", name), name
+    assert not re.search("PASSWORD|_KEY|AUTH|SECRET", DOCKERFILE)
+
+
+def test_services_are_restarted_probed_and_started_after_the_migration() -> None:
+    for name, service in LASTING.items():
+        assert service["restart"] == "unless-stopped", name
+        assert "test" in service["healthcheck"], name
+        if name != "flower":  # it never looks at the database
+            assert service["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}, name
+    assert OURS["migrate"]["restart"] == "no"
+
+
+@pytest.mark.parametrize("name", ["worker", "control"])
+def test_a_worker_is_not_killed_while_its_calls_may_end(name: str) -> None:
+    patience = int(SERVICES[name]["stop_grace_period"].removesuffix("s"))
+    assert patience >= settings.read({}).grace + family.MARGIN
+
+
+def test_the_broker_evicts_nothing_and_keeps_its_queues() -> None:
+    command = command_of("redis")
+    assert flag(command, "--maxmemory-policy") == "noeviction"
+    assert flag(command, "--appendonly") == "yes"
+    assert flag(command, "--appendfsync") == "everysec"
+
+
+def test_ports_are_open_to_this_machine_alone() -> None:
+    ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
+    assert ports
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_the_image_runs_as_an_ordinary_user_on_pinned_versions() -> None:
+    assert re.findall(r"^USER (.*)", DOCKERFILE, re.MULTILINE)[-1] not in ("root", "0")
+    assert all(":" in base for base in re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE))
+    assert "--constraint constraints.txt" in DOCKERFILE
+
+
+def test_the_build_sees_the_code_and_nothing_else() -> None:
+    # Given the list of what goes to the build
+    first, *rest = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] != "#"]
+
+    # Then it is a list of what is let in, and all of it is there
+    assert first == "*"
+    for name in (line[1:] for line in rest if line.startswith("!")):
+        assert (ROOT / name).exists(), name
+
+
+def test_an_installed_penstock_has_every_file_of_the_code() -> None:
+    # Given the packages and the kinds of files that setup.cfg names
+    config = ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    kinds = {kind.strip() for kind in config["options.package_data"]["*"].split(",")} | {"*.py"}
+    needs_init = config["options"]["packages"] == "find:"  # `find_namespace:` takes every directory
+
+    # Then no file of them is left out
+    for path in (path for top in ("app", "config", "models", "tasks") for path in (ROOT / top).rglob("*.*")):
+        if path.is_file() and path.suffix != ".pyc":
+            assert f"*{path.suffix}" in kinds, path
+            assert path.with_name("__init__.py").exists() or not needs_init, path
+
+
+def command_of(name: str) -> list[str]:
+    """The command line, its variables at their defaults."""
+    return [re.sub(r"\$\{\w+:-(.*?)\}", r"\1", word) for word in SERVICES[name]["command"]]
+
+
+def flag(command: list[str], name: str) -> str:
+    return command[command.index(name) + 1]
+
+
+def without(flags: set[str], command: list[str]) -> list[str]:
+    """The command line without these flags and their values."""
+    return [
+        word
+        for before, word in zip(["", *command], command, strict=False)
+        if word not in flags and before not in flags
+    ]

@@ -1,0 +1,165 @@
+"""The documents say what is there: variables, commands, calls, files and links."""
+
+import re
+from collections.abc import Iterator, Mapping
+from configparser import ConfigParser
+from pathlib import Path
+
+import click
+import pytest
+
+from app.cli import cli
+from app.factory import create_app
+from config import settings
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+EXAMPLE = (ROOT / ".env.example").read_text()
+DOCUMENTS = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+TOP = ("app", "config", "docs", "examples", "models", "tasks", "tests")  # what a path in a text begins with
+
+each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+
+
+class Recording(Mapping[str, str]):
+    """An empty environment that notes what it is asked for."""
+
+    def __init__(self) -> None:
+        self.asked: set[str] = set()
+
+    def __getitem__(self, name: str) -> str:
+        self.asked.add(name)
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+@pytest.fixture(scope="module")
+def variables() -> set[str]:
+    """The variables that Penstock really reads."""
+    environment = Recording()
+    settings.read(environment)
+    return environment.asked
+
+
+def test_the_readme_names_every_variable_and_no_other(variables: set[str]) -> None:
+    assert sorted(defaults_in_readme()) == sorted(variables)
+
+
+def test_the_example_of_an_environment_names_every_variable_and_no_other(variables: set[str]) -> None:
+    # Given what docker-compose.yml asks for besides
+    compose = set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text()))
+
+    # Then both, and nothing else, can be copied from the example
+    assert sorted(re.findall(r"^(?:# )?([A-Z_]+)=", EXAMPLE, re.MULTILINE)) == sorted(variables | compose)
+
+
+def test_the_documented_defaults_are_the_defaults() -> None:
+    # Given an environment that says what is documented, and one that says nothing
+    in_example = dict(re.findall(r"^# ([A-Z_]+)=(.*)$", EXAMPLE, re.MULTILINE))
+    silent = settings.read({})
+
+    # Then there is no difference
+    assert settings.read(defaults_in_readme()) == silent
+    assert settings.read(in_example) == silent
+
+
+def test_an_example_copied_as_it_is_changes_nothing() -> None:
+    copied = dict(re.findall(r"^([A-Z_]+)=(.*)$", EXAMPLE, re.MULTILINE))
+    assert settings.read(copied) == settings.read({})
+
+
+@each_document
+def test_make_targets_in_a_document_are_there(document: Path) -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert {name for code in code_in(document) for name in re.findall(r"\bmake ([a-z]+)", code)} <= targets
+
+
+@each_document
+def test_commands_in_a_document_are_there(document: Path) -> None:
+    for code in code_in(document):
+        for words in re.findall(r"(?<![\w/.-])penstock ([a-z][^#\n`]*)", code):
+            command, options = resolve(words.split())
+            known = {name for parameter in command.params for name in (*parameter.opts, "--help")}
+            assert options <= known, f"penstock {words}"
+
+
+def test_the_calls_in_the_readme_are_there() -> None:
+    # Given the routes of the web application
+    routes = {
+        (method, re.sub(r"<.*?>", "{id}", rule.rule))
+        for rule in create_app().url_map.iter_rules()
+        for method in rule.methods or ()
+    }
+
+    # Then the README's calls are among them
+    calls = re.findall(r"`(GET|POST|PATCH|PUT|DELETE) (/[\w/{}-]*)`", README)
+    assert len(calls) > 10
+    assert set(calls) <= routes
+
+
+@each_document
+def test_links_in_a_document_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        page = document.parent / path if path else document
+        assert page.exists(), target
+        assert not anchor or anchor in anchors_of(page), target
+
+
+@each_document
+def test_files_in_a_document_are_there(document: Path) -> None:
+    for code in code_in(document):
+        for path in re.findall(rf"(?<![\w/.-])(?:{'|'.join(TOP)})/[\w./-]*\w/?", code):
+            assert (ROOT / path).exists() or ".answers." in path, path  # those are written by the demo
+        if re.fullmatch(r"[\w.-]+\.(md|py|yml|toml|cfg|txt|lua)", code):  # a file named by itself
+            assert (ROOT / code).exists(), code
+
+
+def test_the_changelog_knows_the_version() -> None:
+    config = ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    headings = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert headings[:2] == ["Unreleased", config["metadata"]["version"]]
+
+
+def defaults_in_readme() -> dict[str, str]:
+    """The table of variables: name to default, nothing where there is none."""
+    return {
+        name: default.strip("` ")
+        for name, default in re.findall(r"^\| `([A-Z_]+)` \|([^|]*)\|", README, re.MULTILINE)
+    }
+
+
+def code_in(document: Path) -> list[str]:
+    """What stands in backticks, and the lines of blocks of code."""
+    text = document.read_text()
+    blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    inline = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
+    return [*inline, *(line for block in blocks for line in block.splitlines())]
+
+
+def resolve(words: list[str]) -> tuple[click.Command, set[str]]:
+    """The command that the words name, and the options that they give it."""
+    command: click.Command = cli
+    for word in words:
+        if not isinstance(command, click.Group):
+            break
+        assert word in command.commands, f"penstock has no {word}: {' '.join(words)}"
+        command = command.commands[word]
+    return command, {word for word in words if re.fullmatch(r"-[a-zA-Z]|--[a-z-]+", word)}
+
+
+def anchors_of(page: Path) -> set[str]:
+    """What GitHub makes of the headings."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
