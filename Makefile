@@ -1,0 +1,66 @@
+# Penstock's commands. `make demo` and `make test` set up by themselves what they need, in .venv.
+
+# The first of these that Penstock runs on, unless PYTHON=… names one.
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c '$(SUPPORTED)' 2>/dev/null && echo $$python && break; done)
+
+BIN := .venv/bin
+RUNTIME := .venv/.runtime-is-installed
+ALL := .venv/.everything-is-installed
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+# The demo has a data directory of its own and asks nobody else's stack. The invented answers come at the pace
+# of a real account's limit, so that there is something to see.
+DEMO := env -u PENSTOCK_URL -u PENSTOCK_API_KEY -u DATABASE_URL -u REDIS_URL -u CELERY_BROKER_URL \
+	PENSTOCK_DATA=data/demo SIMULATED_REQUESTS_PER_MINUTE=2400
+ASK := $(BIN)/penstock run examples/reviews.csv \
+	--prompt '<review>{{ review }}</review> In one short English sentence: what does this customer like or dislike?'
+DEMO_ROWS := 20
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up static check test
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(ALL) ## Install everything, tests included, into .venv
+
+demo: $(RUNTIME) ## Ask about 300 reviews: invented answers, or Claude's for the first 20 if ANTHROPIC_API_KEY is set
+	@if [ -n "$$ANTHROPIC_API_KEY" ]; then \
+		$(DEMO) $(ASK) --rows $(DEMO_ROWS) && \
+		echo "Only the first $(DEMO_ROWS) rows were asked. All of them:" && echo "  $(ASK)"; \
+	else $(DEMO) $(ASK) --again; fi
+
+up: $(RUNTIME) ## Run the whole stack on http://127.0.0.1:8000 until Ctrl-C
+	@$(BIN)/penstock up
+
+check: static ## Format, lint, types, import layers, unit and architecture tests
+	$(BIN)/pytest tests/unit tests/architecture
+
+test: static ## Everything that `check` does, and the whole test suite on real servers
+	$(BIN)/pytest
+
+static: $(ALL)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# pip's script is the last thing that a new environment gets.
+$(BIN)/pip:
+	@[ -n "$(PYTHON)" ] && $(PYTHON) -c '$(SUPPORTED)' 2>/dev/null || { echo 'Penstock runs on Python 3.11, 3.12 or 3.13;' \
+		"found $$($(or $(PYTHON),python3) --version 2>&1). Install one of them, or name it: make $(MAKECMDGOALS) PYTHON=…" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments:" \
+		'on Debian and Ubuntu run `sudo apt install python3-venv`, then this again.' >&2; exit 1; }
+	@$(PYTHON) -m venv .venv
+
+$(RUNTIME): setup.cfg constraints.txt | $(BIN)/pip
+	@echo 'installing Penstock into .venv (about a minute, once)'
+	@$(PIP) --editable .
+	@touch $@
+
+$(ALL): $(RUNTIME)
+	@echo 'installing what the tests need into .venv (about a minute, once)'
+	@$(PIP) --editable '.[test]'
+	@touch $@

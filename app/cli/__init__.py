@@ -1,0 +1,34 @@
+"""`penstock`, the command line. Commands import what they need when they run, so that --help is quick."""
+
+import os
+import sys
+
+import click
+
+from app.cli import faults
+from app.cli.database import migrate, sweep
+from app.cli.jobs import jobs
+from app.cli.keys import keys
+from app.cli.run import run
+from app.cli.up import up
+from config import settings
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="penstock")
+def cli() -> None:
+    """Run batches of records through a language model, as fast as its limits allow."""
+    settings.read(os.environ)  # a wrong variable stops every command before it starts anything
+
+
+for command in (up, run, jobs, keys, migrate, sweep):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """The console script: 0 done, 1 could not be done, 2 bad input, 3 some records failed, 130 Ctrl-C."""
+    try:
+        code = cli(standalone_mode=False)
+    except (Exception, click.Abort) as error:
+        code = faults.report(error)
+    sys.exit(code or 0)

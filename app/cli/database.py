@@ -1,0 +1,51 @@
+"""`penstock migrate` and `penstock sweep`, and what the operator's commands need of the database."""
+
+import click
+
+from app.errors import Unavailable
+
+
+@click.command()
+def migrate() -> None:
+    """Bring the database of DATABASE_URL to the newest revision."""
+    from config import settings
+    from models import migrate as migrations
+
+    before, after = migrations.upgrade(settings.current().database_url)
+    if before == after:
+        click.echo(f"the database is at revision {after}, the newest")
+    else:
+        click.echo(f"the database went from revision {before or 'none'} to {after}")
+
+
+@click.command()
+def sweep() -> None:
+    """Find once what a crash left behind, as the control worker does every few seconds."""
+    check_revision()
+    _use_embedded_broker()
+    from tasks.sweep import sweep_once
+
+    for what, count in sweep_once().items():
+        click.echo(f"{count:7,} {what.replace('_', ' ')}")
+
+
+def check_revision() -> None:
+    """Raise `Unavailable` unless the database has the tables that this code needs."""
+    from models import migrate as migrations
+    from models.session import engine
+
+    if not migrations.is_current(engine()):
+        where = engine().url.render_as_string(hide_password=True)
+        raise Unavailable(f"the database {where} has not the newest tables: run `penstock migrate`")
+
+
+def _use_embedded_broker() -> None:
+    """Without REDIS_URL, what the sweep sends goes to the broker of the stack that runs here."""
+    import os
+
+    from app.stack.lock import holder
+    from config import settings
+
+    running = holder(settings.read(os.environ).data)
+    if running and running.redis_url:
+        os.environ.setdefault("REDIS_URL", running.redis_url)

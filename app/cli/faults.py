@@ -1,0 +1,72 @@
+"""What is said, and which exit code is given, when a command cannot be done."""
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from app.errors import BadInput, PenstockError
+from config.settings import BadSetting
+
+FAILED = 1
+BAD_INPUT = 2
+SOME_FAILED = 3
+INTERRUPTED = 130
+TOLD = 20  # problems of an input
+
+
+def report(error: BaseException) -> int:
+    """Say what went wrong, without a traceback where the fault is not ours; returns the exit code."""
+    if isinstance(error, click.ClickException):
+        error.show()
+        return error.exit_code
+    if isinstance(error, click.Abort):
+        click.secho("stopped", err=True)
+        return INTERRUPTED
+    if _is_database(error):
+        cause = " ".join(str(getattr(error, "orig", error)).split())
+        say(f"the database cannot be used ({cause}): see DATABASE_URL, or run `penstock migrate`")
+        return FAILED
+    if isinstance(error, OSError) and error.filename:
+        say(f"{error.filename}: {error.strerror}")
+        return FAILED
+    if not isinstance(error, PenstockError | BadSetting):
+        raise error
+    say(str(error))
+    details: Mapping[str, Any] = getattr(error, "details", {})
+    _list_problems(details.get("problems", ()), details.get("more", 0))
+    return _code(error)
+
+
+def _is_database(error: BaseException) -> bool:
+    """Whether the database did not answer, or not as its tables should; nothing is imported to know it."""
+    library = sys.modules.get("sqlalchemy.exc")
+    return library is not None and isinstance(error, library.OperationalError | library.ProgrammingError)
+
+
+def say(message: str) -> None:
+    click.echo(click.style("error: ", fg="red", bold=True) + message, err=True)
+
+
+def _list_problems(problems: Any, more: int) -> None:
+    """One line each; a single one is the message already."""
+    if len(problems) < 2:
+        return
+    for problem in problems[:TOLD]:
+        click.echo(f"  {problem['where']}: {problem['message']}", err=True)
+    hidden = max(len(problems) - TOLD, 0) + more
+    if hidden > 0:
+        click.echo(f"  … and {hidden:,} more", err=True)
+
+
+def _code(error: BaseException) -> int:
+    if isinstance(error, BadInput | BadSetting):
+        return BAD_INPUT
+    return BAD_INPUT if getattr(error, "status", None) in (400, 413, 422) and _is_answer(error) else FAILED
+
+
+def _is_answer(error: BaseException) -> bool:
+    from app.rest import Answered
+
+    return isinstance(error, Answered)

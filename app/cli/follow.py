@@ -1,0 +1,65 @@
+"""Following a job to its end."""
+
+import json
+import time
+from collections.abc import Iterator
+from http import HTTPStatus
+
+from httpx2 import ServerSentEvent
+
+from app.cli import words
+from app.cli.views import View
+from app.errors import PenstockError
+from app.rest import Answered, Job, Rest, Unanswered
+
+LOOK = 1.0  # seconds between two looks where there is no stream of events
+AWAY = 20.0  # seconds without an answer after which the stack is taken for gone
+
+
+class Gone(PenstockError):
+    """The stack stopped answering in the middle."""
+
+
+def follow(rest: Rest, job: Job, view: View) -> Job:
+    """Show `job` until it has ended or is paused; returns it as it is then. Raises `Gone`."""
+    last_id: str | None = None
+    heard = time.monotonic()
+    while _goes_on(job):
+        view.show(job)
+        try:
+            for event in _events(rest, job["id"], last_id):
+                last_id = event.id or last_id
+                job = _told(job, event.data)
+                heard = time.monotonic()
+                view.show(job)
+            job = rest.job(job["id"])
+            heard = time.monotonic()
+        except Unanswered as error:
+            if time.monotonic() - heard > AWAY:
+                raise Gone(str(error)) from error
+        if _goes_on(job):
+            time.sleep(LOOK)
+    view.show(job)
+    return job
+
+
+def _events(rest: Rest, job_id: str, last_id: str | None) -> Iterator[ServerSentEvent]:
+    """The stream of events, or none where the stack has no place for one more."""
+    try:
+        yield from rest.events(job_id, last_id)
+    except Answered as refusal:
+        if refusal.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise
+
+
+def _goes_on(job: Job) -> bool:
+    return not words.is_over(job) and job["status"] != "paused"
+
+
+def _told(job: Job, data: str) -> Job:
+    """The job with what an event says about it."""
+    try:
+        news = json.loads(data)
+    except ValueError:
+        return job
+    return job | {name: value for name, value in news.items() if name in job}

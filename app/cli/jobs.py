@@ -1,0 +1,83 @@
+"""`penstock jobs`: what was submitted, over the native contract."""
+
+from itertools import islice
+from typing import Any
+
+import click
+
+from app.cli import listing
+
+LISTED = 20
+
+
+@click.group()
+def jobs() -> None:
+    """List, show, cancel and retry jobs."""
+
+
+@jobs.command("list")
+@click.option("--limit", default=LISTED, show_default=True, type=click.IntRange(1, 10_000))
+def list_jobs(limit: int) -> None:
+    """The newest jobs."""
+    from app.cli import target, words
+
+    def row(job: dict[str, Any]) -> list[str]:
+        ended = f"{words.ended(job):,}/{job['total']:,}"
+        failed = f"{job['counts']['failed']:,}"
+        return [
+            job["id"],
+            job["status"],
+            ended,
+            failed,
+            words.dollars(job["cost"]),
+            job["created_at"][:16],
+            job["name"] or "",
+        ]
+
+    with target.running() as rest:
+        rows = [row(job) for job in islice(rest.jobs(), limit)]
+    listing.show(
+        ("job", "status", "ended", "failed", "cost", "created", "name"),
+        rows,
+        right=("ended", "failed", "cost"),
+    )
+
+
+@jobs.command()
+@click.argument("job_id")
+def show(job_id: str) -> None:
+    """Everything about one job, as JSON."""
+    from app.cli import target
+
+    with target.running() as rest:
+        _print(rest.job(job_id))
+
+
+@jobs.command()
+@click.argument("job_id")
+def cancel(job_id: str) -> None:
+    """Ask nothing more; what has been answered stays."""
+    _act(job_id, "cancel")
+
+
+@jobs.command()
+@click.argument("job_id")
+def retry(job_id: str) -> None:
+    """Ask again what failed or expired, and only that."""
+    _act(job_id, "retry")
+
+
+def _act(job_id: str, action: str) -> None:
+    from app.cli import target, words
+
+    with target.running() as rest:
+        job = rest.act(job_id, action)
+    click.echo(
+        f"job {job['id']} is {job['status']}: {words.ended(job):,} of {job['total']:,} records have ended"
+    )
+
+
+def _print(job: dict[str, Any]) -> None:
+    import json
+
+    click.echo(json.dumps(job, indent=2, ensure_ascii=False))

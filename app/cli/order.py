@@ -1,0 +1,154 @@
+"""What `penstock run` was asked to do: checked, named by a fingerprint, cut to its beginning."""
+
+import csv
+import hashlib
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.errors import BadInput
+
+READ = (".csv", ".tsv", ".jsonl", ".xlsx")
+WRITTEN = (".csv", ".jsonl", ".xlsx")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One table or list of records, what to ask about each, and where the answers go."""
+
+    file: Path
+    out: Path
+    prompt: str | None = None
+    model: str | None = None
+    system: str | None = None
+    max_tokens: int | None = None
+    rows: int | None = None  # the first so many; None: all
+
+    @property
+    def format(self) -> str:
+        return self.out.suffix.lower().removeprefix(".")
+
+    def fields(self) -> dict[str, str]:
+        """The form fields of the submission beside the file."""
+        given = {
+            "template": self.prompt,
+            "model": self.model,
+            "system": self.system,
+            "max_tokens": self.max_tokens and str(self.max_tokens),
+        }
+        fields = {name: value for name, value in given.items() if value}
+        metadata = json.dumps({"run_fingerprint": self.fingerprint()})
+        return fields | {"name": self.name, "metadata": metadata}
+
+    def key(self, earlier: str | None) -> str:
+        """The submission's name, so that two equal runs at once make one job. `earlier` was not taken up."""
+        file = hashlib.sha256(self.name.encode()).hexdigest()[:16]
+        return f"run-{self.fingerprint()}-{file}-{earlier or 'first'}"
+
+    @property
+    def name(self) -> str:
+        """The file's name, as a job may be called."""
+        return "".join(letter for letter in self.file.name if letter.isprintable())[:255]
+
+    def fingerprint(self) -> str:
+        """The same for the same content, template, model and parameters; the file's name does not matter."""
+        with self.file.open("rb") as content:
+            digest = hashlib.file_digest(content, "sha256")
+        asked = [self.prompt, self.model, self.system, self.max_tokens, self.rows]
+        digest.update(json.dumps(asked).encode())
+        return digest.hexdigest()
+
+
+def check(file: Path, out: Path | None) -> Path:
+    """Where the answers go: `out`, or beside `file`. Raises `BadInput` before anything is paid for."""
+    _check_input(file)
+    suffix = ".csv" if file.suffix.lower() == ".tsv" else file.suffix
+    chosen = out or file.with_name(f"{file.stem}.answers{suffix}")
+    if chosen.suffix.lower() not in WRITTEN:
+        raise BadInput(
+            f"{chosen}: answers are written as {', '.join(WRITTEN)}; end the name of -o with one of them"
+        )
+    if chosen.resolve() == file.resolve():
+        raise BadInput(f"{chosen} is the input itself: name another file with -o")
+    if not chosen.parent.is_dir():
+        raise BadInput(f"{chosen.parent} is not a directory: make it, or name another with -o")
+    return chosen
+
+
+def _check_input(file: Path) -> None:
+    if not file.exists():
+        raise BadInput(f"{file} does not exist")
+    if not file.is_file():
+        raise BadInput(f"{file} is not a file")
+    if file.suffix.lower() not in READ:
+        raise BadInput(f"{file}: records are read from {', '.join(READ)}")
+    try:
+        file.open("rb").close()
+    except OSError as error:
+        raise BadInput(f"{file} cannot be read ({error.strerror})") from None
+
+
+@contextmanager
+def content(order: Order) -> Iterator[Path]:
+    """The file to send: the input, or a copy of its beginning under the same name."""
+    if order.rows is None:
+        yield order.file
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        beginning = Path(folder, order.file.name)
+        _CUTS[order.file.suffix.lower()](order.file, beginning, order.rows)
+        yield beginning
+
+
+def _cut_lines(file: Path, to: Path, rows: int) -> None:
+    with file.open("rb") as lines, to.open("wb") as kept:
+        for line in lines:
+            if rows == 0:
+                return
+            rows -= bool(line.strip())
+            kept.write(line)
+
+
+def _cut_csv(file: Path, to: Path, rows: int) -> None:
+    """Copy the bytes of the header and of the first rows; a row may have line breaks in its cells."""
+    csv.field_size_limit(sys.maxsize)
+    with file.open("rb") as lines, to.open("wb") as kept:
+        taken: list[bytes] = []
+
+        def told() -> Iterator[str]:
+            for line in lines:
+                taken.append(line)
+                yield line.decode("latin-1")  # every byte a character: only quotes and delimiters matter here
+
+        try:
+            for number, _ in enumerate(csv.reader(told(), delimiter=_delimiter(file))):
+                if number > rows:
+                    return
+                kept.writelines(taken)
+                taken.clear()
+        except csv.Error as error:
+            raise BadInput(f"{file} cannot be cut into rows ({error}): leave --rows out") from None
+
+
+def _delimiter(file: Path) -> str:
+    with file.open("rb") as lines:
+        header = lines.readline().decode("latin-1")
+    return max(",;\t|", key=header.count)
+
+
+def _cut_xlsx(file: Path, to: Path, rows: int) -> None:
+    import openpyxl
+
+    shutil.copyfile(file, to)
+    book = openpyxl.load_workbook(to)
+    sheet = book.worksheets[0]
+    sheet.delete_rows(rows + 2, max(sheet.max_row - rows - 1, 0))
+    book.save(to)
+
+
+_CUTS = {".csv": _cut_csv, ".tsv": _cut_csv, ".jsonl": _cut_lines, ".xlsx": _cut_xlsx}

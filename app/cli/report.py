@@ -1,0 +1,88 @@
+"""The end of a run: the answers in their file, and how it went."""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.text import Text
+
+from app.cli import faults, words
+from app.cli.order import Order
+from app.rest import Job, Rest
+
+LOOKED_AT = 1_000  # failed records that are grouped
+SHOWN = 5  # groups of them
+
+
+def warn_of_simulated(console: Console, *, no_key: bool) -> None:
+    why = "No ANTHROPIC_API_KEY is set. " if no_key else ""
+    how = "\nSet ANTHROPIC_API_KEY, or name a model with --model, to ask a real one." if no_key else ""
+    text = f"{why}The model `simulated` answers: every answer is INVENTED, none is worth anything.{how}"
+    shown = Panel(text, expand=False) if console.is_terminal else text
+    console.print(shown, style="yellow", soft_wrap=not console.is_terminal)
+
+
+def write(rest: Rest, job: Job, order: Order) -> None:
+    """Write the answers, whole or not at all."""
+    part = order.out.with_name(order.out.name + ".part")
+    try:
+        with part.open("wb") as to:
+            rest.download(job["id"], order.format, to)
+        part.replace(order.out)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def tell(console: Console, rest: Rest, job: Job, order: Order) -> int:
+    """Say how it went; returns the exit code."""
+    for name, fact in _facts(job, order):
+        console.print(Text(f"{name:<9}").append(fact), soft_wrap=True)
+    if job["counts"]["failed"]:
+        _tell_failures(console, job, rest.records(job["id"], "failed"))
+    return _code(console, job)
+
+
+def _facts(job: Job, order: Order) -> Iterator[tuple[str, Text]]:
+    invented = job["model"] == "simulated"
+    yield "records", words.outcomes(job).append(words.time_taken(job))
+    if job["skipped_rows"]:
+        yield "skipped", Text(f"{words.rows(job['skipped_rows'])}, wholly empty")
+    yield "tokens", Text(words.tokens(job))
+    yield "cost", Text(words.cost(job) + (" (nobody is billed for an invented answer)" if invented else ""))
+    yield "answers", Text(str(order.out), "bold") + Text(" (invented)" if invented else "", "yellow")
+    yield "job", Text(job["id"])
+
+
+def _tell_failures(console: Console, job: Job, failed: Iterable[dict[str, Any]]) -> None:
+    """The errors by kind, each with how often and one record of it."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for record in islice(failed, LOOKED_AT):
+        groups.setdefault(record["error"]["type"], []).append(record)
+    some = job["counts"]["failed"] > LOOKED_AT
+    console.print(Text(f"why {'the first ' + format(LOOKED_AT, ',') if some else 'they'} failed", "red"))
+    for kind, records in sorted(groups.items(), key=lambda group: -len(group[1]))[:SHOWN]:
+        why = records[0]["error"]["message"] or "no more is known"
+        line = f"  {len(records):,} × {kind}; {_place(records[0])}: {why}"
+        console.print(line, markup=False, soft_wrap=True)
+    retry = f"penstock jobs retry {job['id']}"
+    console.print(
+        f"only these again: `{retry}` on a running stack, then this command", style="dim", markup=False
+    )
+
+
+def _place(record: dict[str, Any]) -> str:
+    named = f" ({record['custom_id']})" if record.get("custom_id") else ""
+    return f"record {record['index'] + 1}{named}"
+
+
+def _code(console: Console, job: Job) -> int:
+    if job["status"] != "completed":
+        reason = f": {job['status_reason']}" if job.get("status_reason") else ""
+        hint = "; the same command resumes it" if job["status"] == "paused" else ""
+        console.print(
+            f"the job is {job['status']}{reason}{hint}", style="yellow", markup=False, soft_wrap=True
+        )
+        return faults.FAILED
+    return faults.SOME_FAILED if job["counts"]["failed"] else 0

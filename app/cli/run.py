@@ -1,0 +1,51 @@
+"""`penstock run`: the main job from a terminal."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--prompt", metavar="TEMPLATE", help="What to ask about each row, e.g. 'Summarise: {{ review }}'."
+)
+@click.option(
+    "--model", help="The model to ask  [default: DEFAULT_MODEL; `simulated` where no API key is set]"
+)
+@click.option(
+    "--max-tokens", type=click.IntRange(min=1), help="Longest answer  [default: DEFAULT_MAX_TOKENS]"
+)
+@click.option("--system", metavar="TEXT", help="System prompt of every request.")
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Where the answers go: .csv, .jsonl or .xlsx  [default: beside FILE]",
+)
+@click.option("--rows", type=click.IntRange(min=1), help="Only the first so many rows.")
+@click.option(
+    "--again", is_flag=True, help="Ask everything again, and pay again, though it has been answered."
+)
+@click.pass_context
+def run(
+    context: click.Context,
+    file: Path,
+    prompt: str | None,
+    model: str | None,
+    max_tokens: int | None,
+    system: str | None,
+    out: Path | None,
+    rows: int | None,
+    again: bool,
+) -> None:
+    """Ask a model about every record of FILE (.csv, .tsv, .jsonl or .xlsx) and write the answers beside it.
+
+    The same command goes on with a job that was left unfinished, and writes a finished one out again without
+    paying again. Exit code: 0 all succeeded, 3 some failed, 2 bad input, 1 anything else.
+    """
+    from app.cli.order import Order, check
+    from app.cli.session import Session
+
+    order = Order(file, check(file, out), prompt, model, system, max_tokens, rows)
+    context.exit(Session(order, again=again).run())

@@ -1,0 +1,126 @@
+"""One `penstock run`: find or submit the job, follow it, write its answers out, tell how it went."""
+
+import uuid
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from http import HTTPStatus
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from app.cli import faults, report, target, words
+from app.cli.follow import Gone, follow
+from app.cli.order import Order, content
+from app.cli.views import view
+from app.rest import Answered, Job, Rest
+
+SIMULATED = "simulated"
+LOOKED_AT = 1_000  # jobs among which one of an equal fingerprint is looked for, the newest first
+
+
+class Session:
+    """What one run knows; everything in it can be done over again, as after a stack that went away."""
+
+    def __init__(self, order: Order, *, again: bool) -> None:
+        self._order, self._again = order, again
+        self._job: Job | None = None
+        self._earlier: str | None = None  # a job of an equal fingerprint that is not taken up
+        self._stays = False  # whether the stack goes on when this run ends
+        self._console = Console(stderr=True, highlight=False)
+
+    def run(self) -> int:
+        """Returns the exit code."""
+        try:
+            return self._answer_in_spite_of_the_stack()
+        except KeyboardInterrupt:
+            if self._job is None:
+                self._say("stopped before a job was there; the same command starts it, or finds it")
+            return faults.INTERRUPTED
+
+    def _answer_in_spite_of_the_stack(self) -> int:
+        """Another run's stack ends with that run: then this one goes on with its own."""
+        try:
+            return self._answer()
+        except Gone as gone:
+            self._say(f"{gone}; going on with another stack")
+            return self._answer()
+
+    def _answer(self) -> int:
+        with target.any_stack(self._waiting) as stack:
+            self._stays = not stack.ends_with_us
+            try:
+                self._choose_model(stack.asks_claude)
+                job = self._job = self._find(stack.rest) or self._submit(stack.rest)
+                self._again = False  # this is the job, whatever becomes of the stack
+                with view(self._console, self._order.file.name) as shown:
+                    job = follow(stack.rest, job, shown)
+                report.write(stack.rest, job, self._order)
+                return report.tell(self._console, stack.rest, job, self._order)
+            except KeyboardInterrupt:
+                if self._job:
+                    self._say(self._farewell(self._job))
+                raise
+
+    def _choose_model(self, asks_claude: bool | None) -> None:
+        """Without a key only the simulated model can answer; nobody shall take that for the real thing."""
+        if self._order.model is None and asks_claude is False:
+            self._order = replace(self._order, model=SIMULATED)
+        if self._order.model == SIMULATED:
+            report.warn_of_simulated(self._console, no_key=asks_claude is False)
+
+    def _find(self, rest: Rest) -> Job | None:
+        """The job that this command submitted before: unfinished, or finished and not to be asked again."""
+        fingerprint = self._order.fingerprint()
+        for number, job in enumerate(rest.jobs()):
+            if number == LOOKED_AT:
+                return None
+            if job["metadata"].get("run_fingerprint") == fingerprint:
+                self._earlier = job["id"]
+                return self._take_up(rest, job)
+        return None
+
+    def _take_up(self, rest: Rest, job: Job) -> Job | None:
+        name = f"job {job['id']}"
+        if not words.is_over(job):
+            self._say(f"going on with {name}: {words.ended(job):,} of {job['total']:,} records have ended")
+            return rest.act(job["id"], "resume") if job["status"] == "paused" else job
+        if job["status"] != "completed":
+            self._say(f"an earlier {name} was {job['status']}: starting anew")
+            return None
+        if self._again:
+            return None
+        self._say(f"{name} has done this already; nothing is asked or paid again (--again would)")
+        return job
+
+    def _submit(self, rest: Rest) -> Job:
+        with content(self._order) as file, self._waiting(f"sending {self._order.file.name}"):
+            job = self._send(rest, file)
+        self._say(f"job {job['id']}: {job['total']:,} records")
+        return job
+
+    def _send(self, rest: Rest, file: Path) -> Job:
+        fields = self._order.fields()
+        try:
+            return rest.submit(file, fields, self._order.key(self._earlier))
+        except Answered as refusal:
+            if refusal.status != HTTPStatus.CONFLICT or refusal.retry_after is not None:
+                raise
+        return rest.submit(file, fields, uuid.uuid4().hex)  # the job of the first key was deleted
+
+    def _farewell(self, job: Job) -> str:
+        """What becomes of the job after Ctrl-C."""
+        if self._stays:
+            cancel = f"penstock jobs cancel {job['id']}"
+            return f"the job goes on; the same command follows it again, `{cancel}` ends it"
+        return "stopping in order; the job is kept, and the same command goes on with it"
+
+    def _waiting(self, what: str) -> AbstractContextManager[object]:
+        """A sign of life on a terminal, a line elsewhere."""
+        if self._console.is_terminal:
+            return self._console.status(Text(f"{what} …", style="dim"))
+        self._say(what)
+        return nullcontext()
+
+    def _say(self, line: str) -> None:
+        self._console.print(line, style="dim", markup=False, soft_wrap=True)

@@ -1,0 +1,43 @@
+"""`penstock up`."""
+
+import os
+from pathlib import Path
+
+import click
+
+CORES_USED = 2  # a slice worker makes some hundred calls a second; more processes are asked for by name
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 picks a free one."
+)
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Directory of everything that is kept  [default: PENSTOCK_DATA, else ./data]",
+)
+@click.option(
+    "--workers", type=click.IntRange(1, 64), help="Slice-worker processes  [default: one a core, at most two]"
+)
+@click.option(
+    "--attached", is_flag=True, hidden=True, help="Stop when the process that started this one ends."
+)
+def up(host: str, port: int, data: Path | None, workers: int | None, attached: bool) -> None:
+    """Run the whole stack: web and workers, with a broker and a database unless others are named."""
+    from app.stack.up import Wanted
+    from app.stack.up import up as run_stack
+
+    if data:
+        os.environ["PENSTOCK_DATA"] = str(data)
+    workers = workers or min(CORES_USED, os.cpu_count() or 1)
+    run_stack(Wanted(host, port, workers, parent=os.getppid() if attached else None), _say)
+
+
+def _say(line: str) -> None:
+    """Whoever read it may have gone; the stack goes on, or stops in order."""
+    try:
+        click.echo(line)
+    except OSError:
+        pass

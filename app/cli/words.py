@@ -1,0 +1,118 @@
+"""Facts of a job in few words."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from rich.text import Text
+
+from app.rest import Job
+
+ENDED = ("succeeded", "failed", "cancelled", "expired")
+OVER = ("completed", "failed", "cancelled", "expired")  # statuses of a job that goes no further
+REASONS = {"requests": "requests a minute", "concurrency": "calls at a time", "redis": "Redis, which is away"}
+STYLES = {"succeeded": "green", "failed": "red", "cancelled": "yellow", "expired": "yellow"}
+
+
+def ended(job: Job) -> int:
+    """Records with an outcome."""
+    return sum(job["counts"][name] for name in ENDED)
+
+
+def is_over(job: Job) -> bool:
+    return job["status"] in OVER
+
+
+def outcomes(job: Job) -> Text:
+    """`298 succeeded · 2 failed`: what there is none of is left out."""
+    counts = job["counts"]
+    parts = [
+        Text(f"{counts[name]:,} {name}", STYLES[name])
+        for name in ENDED
+        if counts[name] or name == "succeeded"
+    ]
+    return Text(" · ").join(parts)
+
+
+def state(job: Job, rate: float) -> Text:
+    """How it goes: outcomes, rate, cost, time left, and what holds it up."""
+    parts = [outcomes(job)]
+    if not is_over(job):
+        left = job["total"] - ended(job)
+        if rate > 0:
+            parts.append(Text(pace(rate), "cyan"))
+        parts.append(Text(cost(job)))
+        if rate > 0 and left:
+            parts.append(Text(f"{duration(left / rate)} left"))
+        if job["status"] != "running":
+            parts.append(Text(job["status"], "yellow"))
+        if job.get("limited_by"):
+            parts.append(Text(f"limited by {reason(job['limited_by'])}", "yellow"))
+    else:
+        parts.append(Text(cost(job)))
+    return Text(" · ").join(parts)
+
+
+def pace(rate: float) -> str:
+    """Records a second; slow ones a minute."""
+    return f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s" if rate >= 1 else f"{rate * 60:.0f}/min"
+
+
+def cost(job: Job) -> str:
+    """In dollars; what a crash may have cost beside what is known."""
+    if job["cost"] is None:
+        return "cost unknown (the model has no price)"
+    known = dollars(job["cost"])
+    unconfirmed = Decimal(job.get("cost_unconfirmed") or 0)
+    return f"{known} (+ up to {dollars(unconfirmed)} unconfirmed)" if unconfirmed else known
+
+
+def dollars(amount: Any) -> str:
+    """With cents; below ten dollars with as many digits as say something, six at most. None has no price."""
+    if amount is None:
+        return "?"
+    value = Decimal(amount)
+    if value >= 10 or value == 0:
+        return f"${value:,.2f}"
+    whole, _, digits = f"{value:.6f}".partition(".")
+    return f"${whole}.{digits.rstrip('0').ljust(2, '0')}"
+
+
+def tokens(job: Job) -> str:
+    usage = job["usage"]
+    cached = usage["cache_read_tokens"]
+    said = f"{usage['input_tokens'] + usage['cache_write_tokens'] + cached:,} in"
+    if cached:
+        said += f" ({cached:,} of them from the cache)"
+    return f"{said}, {usage['output_tokens']:,} out"
+
+
+def time_taken(job: Job) -> str:
+    """` in 0:07`, from the first call to the last answer; nothing for a job that never started."""
+    if not job["started_at"] or not job["ended_at"]:
+        return ""
+    started, ended_at = (datetime.fromisoformat(job[name]) for name in ("started_at", "ended_at"))
+    return f" in {duration((ended_at - started).total_seconds())}"
+
+
+def rows(numbers: Sequence[int]) -> str:
+    """`row 7`, `rows 7, 9`, and the first ten of many."""
+    listed = ", ".join(str(number) for number in numbers[:10])
+    more = f" and {len(numbers) - 10:,} more" if len(numbers) > 10 else ""
+    return f"row{'s' if len(numbers) > 1 else ''} {listed}{more}"
+
+
+def duration(seconds: float) -> str:
+    """`0:07`, `12:30`, `3:05:00`, and days from two on."""
+    whole = round(seconds)
+    if whole >= 172_800:
+        return f"{whole // 86_400} days"
+    hours, rest = divmod(whole, 3_600)
+    minutes, rest = divmod(rest, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def reason(word: str) -> str:
+    """What holds a job up, in words that a limiter's own may be too short for."""
+    return REASONS.get(word, word.replace("_", " "))

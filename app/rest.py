@@ -1,0 +1,163 @@
+"""A small client of the native contract, for the command line."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO, Self, TypeVar
+
+import httpx2
+
+from app.errors import PenstockError
+
+TRIES = 4  # of a request whose answer was lost, or was "not right now"
+LONGEST_WAIT = 30.0  # seconds, whatever a Retry-After says
+HEARD = 60  # seconds without a byte after which a stream of events is asked for again; it sends heartbeats
+UPLOAD_SECONDS = 900  # a large table is read whole before it is answered
+
+T = TypeVar("T")
+Job = dict[str, Any]
+
+
+class Answered(PenstockError):
+    """The stack refused a request; the message is its own."""
+
+    def __init__(self, status: int, error: Mapping[str, Any], retry_after: float | None = None) -> None:
+        super().__init__(error.get("message") or f"the stack answered {status}")
+        self.status = status
+        self.retry_after = retry_after  # seconds; None: asking again would not help
+        self.type = error.get("type", "")
+        self.details: Mapping[str, Any] = error.get("details") or {}
+        self.request_id = error.get("request_id")
+
+
+class Unanswered(PenstockError):
+    """Nobody answered, or the connection broke."""
+
+    def __init__(self, url: str, error: Exception) -> None:
+        super().__init__(f"no answer from {url} ({type(error).__name__}: {error})")
+
+
+class Rest:
+    """The native contract at one address, with one key."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self.url = url.rstrip("/")
+        address = httpx2.URL(self.url)
+        self._client = httpx2.Client(
+            base_url=f"{self.url}/api/v1",
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=httpx2.Timeout(30, connect=5),
+            trust_env=address.host
+            not in ("127.0.0.1", "localhost", "::1"),  # a proxy does not know our loopback
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def submit(self, file: Path, fields: Mapping[str, str], key: str) -> Job:
+        """Submit a job of the records in `file`; `key` names the submission, so it makes one job at most."""
+        name = {"Idempotency-Key": key}
+
+        def send() -> Any:
+            with file.open("rb") as content:
+                parts = {"file": (file.name, content)}
+                return self._json(
+                    "POST", "/jobs", data=dict(fields), files=parts, headers=name, timeout=UPLOAD_SECONDS
+                )
+
+        job: Job = _again(send)
+        return job
+
+    def jobs(self) -> Iterator[Job]:
+        """Every job, the newest first."""
+        yield from self._pages("/jobs", {})
+
+    def job(self, job_id: str) -> Job:
+        return _again(lambda: self._json("GET", f"/jobs/{job_id}"))
+
+    def act(self, job_id: str, action: str) -> Job:
+        """`cancel`, `pause`, `resume` or `retry`."""
+        job: Job = self._json("POST", f"/jobs/{job_id}/{action}")
+        return job
+
+    def records(self, job_id: str, status: str) -> Iterator[dict[str, Any]]:
+        yield from self._pages(f"/jobs/{job_id}/records", {"status": status})
+
+    def events(self, job_id: str, last_id: str | None) -> Iterator[httpx2.ServerSentEvent]:
+        """What happens to a job, after the event `last_id`; ends with the job or with `Unanswered`."""
+        headers = {"Last-Event-ID": last_id} if last_id else {}
+        timeout = httpx2.Timeout(HEARD, connect=5)
+        with self._stream(f"/jobs/{job_id}/events", headers=headers, timeout=timeout) as response:
+            yield from httpx2.EventSource(response)
+
+    def download(self, job_id: str, format: str, to: BinaryIO) -> None:
+        """Write the results to `to` as they arrive."""
+        with self._stream(f"/jobs/{job_id}/results", params={"format": format}) as response:
+            for chunk in response.iter_bytes():
+                to.write(chunk)
+
+    def _pages(self, path: str, query: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+        cursor: dict[str, str] = {}
+        while True:
+            params = {**query, **cursor, "limit": "100"}
+            page = _again(partial(self._json, "GET", path, params=params))
+            yield from page["data"]
+            if not page["next_cursor"]:
+                return
+            cursor = {"cursor": page["next_cursor"]}
+
+    def _json(self, method: str, path: str, **request: Any) -> Any:
+        with self._reaching():
+            response = self._client.request(method, path, **request)
+        _check(response)
+        try:
+            return response.json()
+        except ValueError:
+            told = f"{self.url} answered with something else than JSON: is this the address of a Penstock?"
+            raise Answered(response.status_code, {"message": told}) from None
+
+    @contextmanager
+    def _stream(self, path: str, **request: Any) -> Iterator[httpx2.Response]:
+        with self._reaching(), self._client.stream("GET", path, **request) as response:
+            if response.is_error:
+                response.read()
+            _check(response)
+            yield response
+
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx2.TransportError as error:
+            raise Unanswered(self.url, error) from error
+
+
+def _check(response: httpx2.Response) -> None:
+    """Raise `Answered` for an answer that is an error, in whatever shape: a proxy may have made it."""
+    if not response.is_error:
+        return
+    try:
+        error = dict(response.json()["error"])
+    except (ValueError, KeyError, TypeError):
+        error = {}
+    wait = response.headers.get("Retry-After", "")
+    raise Answered(response.status_code, error, float(wait) if wait.isdigit() else None)
+
+
+def _again(send: Callable[[], T]) -> T:
+    """Send again when the answer was lost or asks for it; only what does no harm when it arrives twice."""
+    for number in range(1, TRIES):
+        try:
+            return send()
+        except Unanswered:
+            time.sleep(0.25 * 2**number)
+        except Answered as answer:
+            if answer.retry_after is None:
+                raise
+            time.sleep(min(answer.retry_after, LONGEST_WAIT))
+    return send()

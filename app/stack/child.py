@@ -1,0 +1,116 @@
+"""One process of the stack: started, looked at, started again, ended."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from app.stack import keeper, tether
+
+FIRST_DELAY = 1.0  # seconds until a child that died is started again; doubles
+LONGEST_DELAY = 30.0
+LARGEST_LOG = 50_000_000  # bytes
+WELL = 60.0  # a child that lived so many seconds was well: the next delay is the first again
+
+
+@dataclass
+class Child:
+    """What to run and how it went. `patience` is in seconds, from SIGTERM to SIGKILL."""
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    log: Path
+    patience: float
+    inherits: Sequence[int] = ()  # file descriptors
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    due_at: float | None = field(default=None)  # when it is started again
+    delay: float = FIRST_DELAY
+
+    def start(self) -> int:
+        """Start it in a process group of its own; returns the group."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(  # noqa: S603 - our own command lines
+                [sys.executable, "-I", "-S", tether.__file__, str(os.getpid()), *self.command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=dict(self.environment),
+                cwd=CODE,
+                pass_fds=tuple(self.inherits),
+                process_group=0,
+            )
+        self.started_at, self.due_at = time.monotonic(), None
+        return self.process.pid
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    @property
+    def age(self) -> float:
+        return time.monotonic() - self.started_at
+
+    def is_alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send `number` to the process itself; it ends its own children in its own way."""
+        if self.is_alive():
+            assert self.process is not None
+            self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """End it at once, and whatever it has started."""
+        if self.process is not None:
+            keeper.send(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+    def put_off(self) -> float:
+        """Note when to start it again after it died; returns the seconds until then."""
+        wait = FIRST_DELAY if self.age >= WELL else self.delay
+        self.delay = min(wait * 2, LONGEST_DELAY)
+        self.due_at = time.monotonic() + wait
+        return wait
+
+    def keep_log_small(self) -> None:
+        """Put a large log aside while the child goes on writing; a line written just then may be lost."""
+        if self.log.exists() and self.log.stat().st_size > LARGEST_LOG:
+            shutil.copyfile(self.log, aside(self.log))
+            os.truncate(self.log, 0)
+
+    def ending(self) -> str:
+        """How it ended, in words."""
+        assert self.process is not None
+        code = self.process.returncode
+        return f"exit code {code}" if code >= 0 else f"signal {-code} ({signal.Signals(-code).name})"
+
+    def last_words(self) -> str:
+        """The last line of its log."""
+        with self.log.open("rb") as log:
+            log.seek(max(0, self.log.stat().st_size - 4096))
+            lines = log.read().decode(errors="replace").splitlines()
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def rotate(log: Path) -> None:
+    """Put the log of the last start aside."""
+    if log.exists():
+        log.replace(aside(log))
+
+
+def aside(log: Path) -> Path:
+    return log.with_suffix(".log.1")
+
+
+# Where `app`, `tasks` and `celeryconfig` are found: Celery and gunicorn put their working directory first on
+# the path, and the user's may have modules of these names.
+CODE = Path(__file__).parents[2]

@@ -1,0 +1,48 @@
+"""The command line of every process of the stack; the only place where their flags stand."""
+
+import sys
+from pathlib import Path
+
+SLICE_THREADS = 64  # a slice's thread waits for its calls, it does not work
+CONTROL_THREADS = 8
+GRACEFUL_WEB = 5  # seconds: an open stream of events takes them all
+
+# What the whole stack is for is read from the database, not from other workers.
+QUIET = ("--without-gossip", "--without-mingle")
+
+
+def broker(program: Path, configuration: Path) -> list[str]:
+    return [str(program), str(configuration)]
+
+
+def web(listener: int, threads: int) -> list[str]:
+    """One process with many threads; `listener` is the descriptor of the socket it inherits."""
+    return [
+        *_module("gunicorn", "app.factory:create_app()"),
+        *("--bind", f"fd://{listener}"),
+        *("--workers", "1", "--worker-class", "gthread", "--threads", str(threads)),
+        *("--graceful-timeout", str(GRACEFUL_WEB)),
+        "--no-control-socket",
+    ]
+
+
+def slice_worker(number: int, log_level: str) -> list[str]:
+    return _worker(f"slice{number}", "slices", SLICE_THREADS, log_level)
+
+
+def control_worker(schedule: Path, log_level: str) -> list[str]:
+    """Decides and recovers; the beat runs in it. `schedule` is the beat's own file."""
+    return [*_worker("control", "control", CONTROL_THREADS, log_level), "--beat", "--schedule", str(schedule)]
+
+
+def _worker(name: str, queue: str, threads: int, log_level: str) -> list[str]:
+    return [
+        *_module("celery", "--app", "tasks", "worker"),
+        *("--hostname", f"{name}@%h", "--queues", queue),
+        *("--pool", "threads", "--concurrency", str(threads)),
+        *("--loglevel", log_level, *QUIET),
+    ]
+
+
+def _module(name: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", name, *arguments]

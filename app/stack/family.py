@@ -1,0 +1,62 @@
+"""Which processes a stack has, and what each of them is given."""
+
+import os
+from pathlib import Path
+
+from app.stack import broker, commands
+from app.stack.child import Child, rotate
+from config.settings import Settings
+
+MARGIN = 10  # seconds a worker gets beyond the grace that its calls have
+
+
+class Family:
+    """The children of one stack. Each holds the lock that says when the last of them has ended."""
+
+    def __init__(self, chosen: Settings, lock: int) -> None:
+        self._settings, self._lock = chosen, lock
+
+    def broker(self, embedded: broker.Broker) -> Child:
+        return self._child("broker", commands.broker(broker.binary(), embedded.configuration), patience=10)
+
+    def control(self) -> Child:
+        schedule = self._settings.data / "beat-schedule"
+        return self._worker("control", commands.control_worker(schedule, self._settings.log_level))
+
+    def slices(self, number: int) -> Child:
+        return self._worker(f"slice{number}", commands.slice_worker(number, self._settings.log_level))
+
+    def web(self, listener: int) -> Child:
+        patience = commands.GRACEFUL_WEB + 5
+        return self._child(
+            "web", commands.web(listener, self._settings.web_threads), patience=patience, inherits=(listener,)
+        )
+
+    def _worker(self, name: str, command: list[str]) -> Child:
+        return self._child(name, command, patience=self._settings.grace + MARGIN)
+
+    def _child(
+        self, name: str, command: list[str], *, patience: float, inherits: tuple[int, ...] = ()
+    ) -> Child:
+        log = self._settings.data / "logs" / f"{name}.log"
+        rotate(log)
+        return Child(name, command, os.environ, log, patience, (self._lock, *inherits))
+
+
+def environment(chosen: Settings, embedded: broker.Broker | None) -> dict[str, str]:
+    """What every process of the stack must see alike, whatever was left out or said relatively."""
+    return {
+        "PENSTOCK_DATA": str(chosen.data),
+        "DATABASE_URL": _absolute(chosen.database_url),
+        "REDIS_URL": embedded.url if embedded else chosen.redis_url,
+    }
+
+
+def _absolute(url: str) -> str:
+    """A relative SQLite path means the directory of the command, not that of its children."""
+    from sqlalchemy import make_url
+
+    parts = make_url(url)
+    if parts.get_backend_name() != "sqlite" or not parts.database or parts.database == ":memory:":
+        return url
+    return parts.set(database=str(Path(parts.database).resolve())).render_as_string(hide_password=False)

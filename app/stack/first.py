@@ -1,0 +1,55 @@
+"""What a stack does before anything is served: the newest tables, and a key to come in with."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from models import migrate as migrations
+from models.session import in_transaction, reading
+
+TENANT = "default"
+FILE = "api-key"
+
+
+def migrate(url: str, say: Callable[[str], None]) -> None:
+    """Bring the database to the newest revision."""
+    before, after = migrations.upgrade(url)
+    if before is not None and before != after:
+        say(f"database brought from revision {before} to {after}")
+
+
+def key(data: Path) -> tuple[Path, str | None]:
+    """The file with an API key that works, and the key itself if it was made just now.
+
+    One is made the first time, and for a database that does not know the one in the file.
+    """
+    kept = data / FILE
+    if kept.exists() and _works(kept.read_text().strip()):
+        return kept, None
+    text = _make()
+    _keep(kept, text)
+    return kept, text
+
+
+def _works(text: str) -> bool:
+    from app.core import keys
+
+    with reading() as session:
+        return keys.verify(session, text) is not None
+
+
+def _make() -> str:
+    from app.core import keys
+
+    return in_transaction(
+        lambda session: keys.create(session, TENANT, name="penstock up", scopes=[keys.ADMIN])[1]
+    )
+
+
+def _keep(path: Path, text: str) -> None:
+    """Write it whole, for this user alone."""
+    part = path.with_suffix(".part")
+    part.unlink(missing_ok=True)
+    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # noqa: PTH123 - a mode from the start
+        file.write(f"{text}\n")
+    part.replace(path)

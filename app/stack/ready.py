@@ -1,0 +1,59 @@
+"""Whether the stack can be used: the web answers, and every worker takes commands."""
+
+import http.client
+import time
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from app.stack.supervisor import Supervisor
+
+STEP = 30.0  # seconds between two lines about a start that takes long
+
+
+def wait_until_ready(
+    supervisor: Supervisor, address: str, workers: set[str], say: Callable[[str], None]
+) -> bool:
+    """Wait for the web and every worker; True when all answered before anybody wanted to stop."""
+    started = time.monotonic()
+    waiting = {"web", *workers}
+
+    def nobody_is_missing() -> bool:
+        if "web" in waiting and web_answers(address):
+            waiting.discard("web")
+        waiting.difference_update(workers_that_answer(waiting & workers))
+        return not waiting
+
+    while not supervisor.wait_until(nobody_is_missing, STEP):
+        if supervisor.asked:
+            return False
+        say(f"still waiting for {', '.join(sorted(waiting))}: see the logs")
+    say(f"ready after {time.monotonic() - started:.1f} s; Ctrl-C stops")
+    return True
+
+
+def web_answers(address: str) -> bool:
+    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=1)
+    try:
+        connection.request("GET", "/health")
+        return connection.getresponse().status == http.client.OK
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def workers_that_answer(names: set[str]) -> set[str]:
+    """Those of the workers `names` that take commands from the broker."""
+    if not names:
+        return set()
+    from celery.utils.nodenames import host_format
+    from kombu.exceptions import OperationalError
+
+    from tasks.celery import app
+
+    nodes = {host_format(f"{name}@%h"): name for name in names}
+    try:
+        answers = app.control.ping(destination=list(nodes), timeout=0.5, limit=len(nodes))
+    except (OperationalError, OSError):  # the broker is away; who is waited for is told in the end
+        return set()
+    return {nodes[node] for answer in answers for node in answer if node in nodes}

@@ -1,0 +1,24 @@
+"""Run a command that ends with its parent: `tether.py PARENT COMMAND…` becomes the command.
+
+A program of its own, run before the command takes its place, since Python code between fork and exec is not
+safe. Linux sends the SIGTERM; elsewhere the keeper does. It imports nothing of ours.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+
+
+def main(parent: int, command: list[str]) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it died before the line above
+        sys.exit(1)
+    os.execv(command[0], command)  # noqa: S606 - no shell is the point
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2:])

@@ -1,0 +1,98 @@
+"""`penstock up`: everything that a batch needs, in one command."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from app.errors import Unavailable
+from app.stack import broker, first
+from app.stack.family import MARGIN, Family, environment
+from app.stack.keeper import Keeper
+from app.stack.listen import address, listen
+from app.stack.lock import Lock, Running
+from app.stack.ready import wait_until_ready
+from app.stack.supervisor import Supervisor
+from config import settings
+from config.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the command line asks for. `parent` is the process that it runs for, if it runs for one."""
+
+    host: str
+    port: int
+    workers: int
+    parent: int | None = None
+
+
+def up(wanted: Wanted, say: Callable[[str], None]) -> None:
+    """Run the stack until somebody stops it. Raises `Refused` when it cannot start."""
+    chosen = settings.read(os.environ)
+    lock = Lock(chosen.data)
+    _outlive_the_last(lock, chosen, say)
+    listener = listen(wanted.host, wanted.port)
+    embedded = None if os.environ.get("REDIS_URL", "").strip() else broker.prepare(chosen.data)
+    os.environ.update(environment(chosen, embedded))
+    chosen = settings.current()
+    running = Running(os.getpid(), address(listener), chosen.redis_url, chosen.anthropic_api_key is not None)
+    lock.tell(running)
+    first.migrate(chosen.database_url, say)
+    _greet(running, chosen, embedded is not None, say)
+
+    supervisor = Supervisor(Keeper(chosen.grace + MARGIN), say, parent=wanted.parent)
+    supervisor.obey_signals()
+    family = Family(chosen, lock.processes)
+    try:
+        workers = _start(supervisor, family, embedded, listener.fileno(), wanted.workers)
+        if wait_until_ready(supervisor, running.address, workers, say):
+            lock.tell(replace(running, ready=True))
+        supervisor.watch()
+    finally:
+        say("stopping: the web first, then the workers when their calls have ended; once more Ctrl-C hurries")
+        listener.close()
+        supervisor.stop()
+    say("stopped")
+
+
+def _outlive_the_last(lock: Lock, chosen: Settings, say: Callable[[str], None]) -> None:
+    """After a kill -9 the processes of the last stack may still be ending; the broker's files are theirs."""
+    if not lock.is_clear():
+        say("waiting for the processes of a stack that was killed to end")
+        lock.wait_for_the_last(chosen.grace + 2 * MARGIN)
+
+
+def _start(
+    supervisor: Supervisor, family: Family, embedded: broker.Broker | None, listener: int, workers: int
+) -> set[str]:
+    """Broker, control worker, slice workers, web: the opposite is the order in which they end.
+
+    Returns the workers' names.
+    """
+    if embedded:
+        child = family.broker(embedded)
+        supervisor.add(child)
+        answers = supervisor.wait_until(embedded.answers, broker.ANSWER_SECONDS)
+        if not answers and not supervisor.asked:
+            raise Unavailable(f"the embedded broker does not answer: see {child.log} ({child.last_words()})")
+    if supervisor.asked:
+        return set()
+    slices = [family.slices(number) for number in range(1, workers + 1)]
+    control = family.control()
+    supervisor.add(control)
+    supervisor.add(*slices)
+    supervisor.add(family.web(listener))
+    return {child.name for child in (control, *slices)}
+
+
+def _greet(running: Running, chosen: Settings, embedded: bool, say: Callable[[str], None]) -> None:
+    database = "SQLite" if chosen.is_sqlite else "the database of DATABASE_URL"
+    redis = "an embedded broker" if embedded else "the Redis of REDIS_URL"
+    say(f"Penstock  {running.address}")
+    say(f"docs      {running.address}/docs")
+    say(f"data      {chosen.data} ({database}, {redis})")
+    say(f"logs      {chosen.data / 'logs'}")
+    kept, made = first.key(chosen.data)
+    say(f"API key   {f'{made}, kept in ' if made else 'in '}{kept}")
+    if not running.asks_claude:
+        say("no ANTHROPIC_API_KEY is set: only the model `simulated` answers, with invented text")

@@ -1,0 +1,197 @@
+"""`penstock run` as its user sees it, against an embedded stack of its own."""
+
+import csv
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.penstock import Command, Stack
+from tests.servers import wait_until
+
+PROMPT = "Say it in one word: {{ review }}"
+
+
+@pytest.fixture
+def penstock(tmp_path):
+    """Start a command, on a data directory of this test's own unless another is given."""
+    started: list[Command] = []
+
+    def start(*arguments: str, data: Path = tmp_path / "data", **environment: str) -> Command:
+        started.append(Command(arguments, data, **environment))
+        return started[-1]
+
+    yield start
+    for command in started:
+        command.clear_away()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """A stack that runs already."""
+    running = Stack(tmp_path_factory.mktemp("run") / "data")
+    yield running.is_ready()
+    running.clear_away()
+
+
+@pytest.fixture
+def reviews(tmp_path) -> Path:
+    path = tmp_path / "reviews.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = [[str(number), f'review "{number}"\nin two lines'] for number in range(20)]
+        csv.writer(file).writerows([["id", "review"], *rows])
+    return path
+
+
+def answers(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        return list(csv.DictReader(file))
+
+
+def attempts(data: Path) -> list[int]:
+    """How often each record was asked, from the ledger."""
+    with sqlite3.connect(f"file:{data / 'penstock.db'}?mode=ro", uri=True) as database:
+        return [count for (count,) in database.execute("SELECT count(*) FROM attempt GROUP BY job_id, idx")]
+
+
+def test_a_table_comes_back_with_its_answers_from_a_stack_of_the_runs_own(penstock, reviews):
+    # When
+    ran = penstock("run", str(reviews), "--prompt", PROMPT)
+    # Then
+    assert ran.ends(120) == 0, ran.said
+    rows = answers(reviews.with_name("reviews.answers.csv"))
+    assert [row["id"] for row in rows] == [str(number) for number in range(20)]
+    assert all("[simulated]" in "".join(row.values()) for row in rows)
+    assert "every answer is INVENTED" in ran.said
+    assert "20 succeeded" in ran.said
+    assert attempts(ran.data) == [1] * 20
+
+
+def test_ctrl_c_in_mid_job_keeps_it_and_the_same_command_goes_on_without_asking_twice(penstock, reviews):
+    # Given
+    slow = {"SIMULATED_REQUESTS_PER_MINUTE": "120"}
+    first = penstock("run", str(reviews), "--prompt", PROMPT, **slow)
+    first.says("20 records", 90)
+    wait_until(lambda: 3 <= len(attempts(first.data)) < 17, seconds=60, what="some records have been asked")
+    # When
+    first.interrupt()
+    # Then
+    assert first.ends(60) == 130
+    job_id = first.said.partition("job ")[2][:36]
+    assert "the job is kept, and the same command goes on with it" in first.said
+    assert "Traceback" not in first.said
+    assert not reviews.with_name("reviews.answers.csv").exists()
+    # And when
+    second = penstock("run", str(reviews), "--prompt", PROMPT)
+    # Then
+    assert second.ends(120) == 0, second.said
+    assert job_id in second.said
+    assert len(answers(reviews.with_name("reviews.answers.csv"))) == 20
+    assert attempts(first.data) == [1] * 20
+
+
+def test_a_finished_job_is_written_out_again_and_nothing_is_paid_unless_it_is_asked_again(
+    penstock, reviews, shared
+):
+    # Given
+    command = ("run", str(reviews), "--prompt", PROMPT, "--system", "Be brief.")
+    out = reviews.with_name("reviews.answers.csv")
+    first = penstock(*command, data=shared.data)
+    assert first.ends() == 0, first.said
+    assert "starting the stack" not in first.said
+    asked = len(attempts(shared.data))
+    out.unlink()
+    # When
+    second = penstock(*command, data=shared.data)
+    # Then
+    assert second.ends() == 0, second.said
+    assert "nothing is asked or paid again" in second.said
+    assert len(answers(out)) == 20
+    assert len(attempts(shared.data)) == asked
+    # And when
+    third = penstock(*command, "--again", data=shared.data)
+    # Then
+    assert third.ends() == 0, third.said
+    assert len(attempts(shared.data)) == asked + 20
+
+
+def test_two_equal_runs_at_once_make_one_job(penstock, reviews, shared, tmp_path):
+    # When
+    outs = [tmp_path / name for name in ("a.csv", "b.csv")]
+    command = ("run", str(reviews), "--prompt", PROMPT, "--system", "Be quick.")
+    runs = [penstock(*command, "-o", str(out), data=shared.data) for out in outs]
+    # Then
+    assert [run.ends() for run in runs] == [0, 0]
+    assert len({run.said.partition("job ")[2][:36] for run in runs}) == 1
+    assert answers(outs[0]) == answers(outs[1])
+
+
+def test_records_that_fail_are_told_by_kind_with_an_example_and_exit_code_3(penstock, tmp_path, shared):
+    # Given
+    records = tmp_path / "records.jsonl"
+    fine = {"custom_id": "fine", "prompt": "Hello"}
+    faulty = {
+        "custom_id": "faulty",
+        "params": {
+            "model": "simulated",
+            "max_tokens": 10,
+            "messages": [{"role": "user", "content": "Hello"}],
+            "simulate": {"error": "invalid_request"},
+        },
+    }
+    records.write_text("".join(f"{json.dumps(record)}\n" for record in (fine, faulty)))
+    # When
+    ran = penstock("run", str(records), "-o", str(tmp_path / "out.jsonl"), data=shared.data)
+    # Then
+    assert ran.ends() == 3, ran.said
+    assert "1 × invalid_request; record 2 (faulty)" in ran.said
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [(line["custom_id"], line["status"]) for line in lines] == [
+        ("fine", "succeeded"),
+        ("faulty", "failed"),
+    ]
+
+
+def test_bad_input_is_told_whole_and_nothing_is_stored(penstock, reviews, tmp_path, shared):
+    # Given
+    broken = tmp_path / "broken.jsonl"
+    broken.write_text('{"prompt":"a"}\n{"prompt":\n[]\n')
+    # When
+    template = penstock("run", str(reviews), "--prompt", "{{ reviw }}", data=shared.data)
+    lines = penstock("run", str(broken), data=shared.data)
+    # Then
+    assert template.ends() == 2, template.said
+    assert "reviw" in template.said
+    assert lines.ends() == 2, lines.said
+    assert "line 2" in lines.said
+    assert "line 3" in lines.said
+    with shared.client() as client:
+        names = [job["name"] for job in client.get("/jobs").json()["data"]]
+    assert "broken.jsonl" not in names
+
+
+def test_a_missing_file_is_bad_input_and_starts_nothing(penstock, tmp_path):
+    ran = penstock("run", str(tmp_path / "nowhere.csv"))
+    assert ran.ends() == 2
+    assert "nowhere.csv does not exist" in ran.said
+    assert not ran.data.exists()
+
+
+def test_the_first_rows_alone_can_be_asked_and_jobs_are_listed_shown_and_retried(penstock, reviews, shared):
+    # Given
+    ran = penstock("run", str(reviews), "--prompt", PROMPT, "--rows", "5", data=shared.data)
+    assert ran.ends() == 0, ran.said
+    assert len(answers(reviews.with_name("reviews.answers.csv"))) == 5
+    # When
+    listed = penstock("jobs", "list", data=shared.data)
+    assert listed.ends() == 0
+    newest = listed.said.splitlines()[1]
+    shown = penstock("jobs", "show", newest.split()[0], data=shared.data)
+    retried = penstock("jobs", "retry", newest.split()[0], data=shared.data)
+    # Then
+    assert "5/5" in newest
+    assert shown.ends() == 0
+    assert json.loads(shown.said)["name"] == "reviews.csv"
+    assert retried.ends() == 1
+    assert "nothing to retry" in retried.said

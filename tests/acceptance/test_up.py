@@ -1,0 +1,140 @@
+"""`penstock up` as its user sees it: real broker, real workers, real web, real signals."""
+
+import os
+import re
+import signal
+import socket
+
+import httpx2
+import pytest
+
+from tests.acceptance.penstock import Command, Stack, lives
+from tests.servers import wait_until
+
+CHILDREN = ("slice1", "control", "web", "broker")
+
+
+@pytest.fixture
+def up(tmp_path):
+    started: list[Command] = []
+
+    def start(*options: str, **environment: str) -> Stack:
+        stack = Stack(tmp_path / "data", *options, **environment)
+        started.append(stack)
+        return stack
+
+    yield start
+    for stack in started:
+        stack.clear_away()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """A stack for the tests that leave it running."""
+    stack = Stack(tmp_path_factory.mktemp("up") / "data")
+    yield stack.is_ready()
+    stack.clear_away()
+
+
+def job_of(stack: Stack, records: int) -> dict:
+    body = {"model": "simulated", "records": [{"prompt": f"number {number}"} for number in range(records)]}
+    with stack.client() as client:
+        return client.post("/jobs", json=body, headers={"Prefer": "wait=30"}).json()
+
+
+def test_one_command_serves_a_job_and_says_where_everything_is(shared):
+    # Given
+    key = shared.data / "api-key"
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert key.read_text().strip() in shared.said
+    assert re.search(r"docs +http://127.0.0.1:\d+/docs", shared.said)
+    assert re.search(r"ready after \d+\.\d s", shared.said)
+    assert shared.told()["ready"] is True
+    assert httpx2.get(f"{shared.address}/health").status_code == 200
+    # When
+    job = job_of(shared, 3)
+    # Then
+    assert (job["status"], job["counts"]["succeeded"]) == ("completed", 3)
+
+
+def test_a_second_up_on_the_same_data_is_refused_with_the_pid_of_the_first(shared):
+    second = Stack(shared.data)
+    assert second.ends() == 1
+    assert f"process {shared.process.pid} {shared.address}" in second.said
+
+
+def test_a_child_that_is_killed_comes_back_and_there_is_never_a_second_beat(shared):
+    # Given
+    before = [shared.pid_of(name) for name in CHILDREN]
+    # When
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    # Then
+    for name in CHILDREN:
+        shared.says(f"{name} ended after")
+    wait_until(lambda: all_run(shared, before), seconds=60, what="every child runs again")
+    assert job_of(shared, 3)["counts"]["succeeded"] == 3
+    control = [command for command in shared.family().values() if "--hostname control@" in command]
+    assert len(control) == 2  # the worker and its beat
+
+
+def all_run(stack: Stack, before: list[int]) -> bool:
+    try:
+        now = [stack.pid_of(name) for name in CHILDREN]
+        return not set(now) & set(before) and httpx2.get(f"{stack.address}/health").is_success
+    except (ValueError, FileNotFoundError, httpx2.TransportError):
+        return False
+
+
+def test_ctrl_c_ends_every_process_in_order(up):
+    # Given
+    stack = up("--workers", "2").is_ready()
+    assert sum(" worker " in command and "slice" in command for command in stack.family().values()) == 2
+    pids = list(stack.family())
+    # When
+    stack.interrupt()
+    # Then
+    assert stack.ends() == 0
+    assert not any(map(lives, pids))
+    assert "is killed" not in stack.said
+    assert stack.said.endswith("stopped\n")
+
+
+def test_a_port_that_is_taken_is_named_and_nothing_is_left_running(up):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        stack = up("--port", str(port))
+        assert stack.ends() == 1
+        assert stack.said == (
+            f"error: port {port} of 127.0.0.1 is in use: "
+            "choose another with --port, or --port 0 for a free one\n"
+        )
+
+
+def test_kill_9_leaves_no_process_and_the_next_up_goes_on_with_key_and_jobs(up):
+    # Given
+    first = up().is_ready()
+    job = job_of(first, 2)
+    key = (first.data / "api-key").read_text()
+    pids = list(first.family())
+    assert len(pids) >= 7  # keeper, broker, slice worker, control worker and beat, web and its worker
+    # When
+    first.process.kill()
+    second = up().is_ready()
+    # Then
+    assert not any(map(lives, pids))
+    assert (second.data / "api-key").read_text() == key
+    assert key.strip() not in second.said
+    with second.client() as client:
+        assert client.get(f"/jobs/{job['id']}").json()["status"] == "completed"
+
+
+@pytest.mark.parametrize("environment", ["postgresql"], indirect=True)
+def test_real_redis_and_postgresql_are_used_when_they_are_named(environment, up):
+    # Given
+    named = {name: environment[name] for name in ("REDIS_URL", "DATABASE_URL")}
+    stack = up(**named).is_ready()
+    # Then
+    assert not any("valkey" in command for command in stack.family().values())
+    assert not (stack.data / "penstock.db").exists()
+    assert job_of(stack, 3)["counts"]["succeeded"] == 3

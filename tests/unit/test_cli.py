@@ -1,0 +1,124 @@
+"""The command line as a program: how it starts, and what it says when it cannot."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from app.cli import faults
+from app.errors import BadInput, Conflict
+from app.rest import Answered
+from config.settings import BadSetting
+
+HEAVY = ("flask", "celery", "sqlalchemy", "httpx2", "rich", "openpyxl", "anthropic")
+
+
+def penstock(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "app.cli", *arguments],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_the_command_line_starts_without_the_heavy_libraries():
+    script = f"import app.cli, sys; print([name for name in {HEAVY} if name in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "command", [["up"], ["run", "reviews.csv"], ["jobs", "list"], ["keys", "list"], ["migrate"], ["sweep"]]
+)
+def test_a_wrong_setting_stops_every_command_with_its_name_its_value_and_a_right_one(command):
+    ran = penstock(*command, CALL_DEADLINE_SECONDS="soon")
+    assert ran.returncode == 2
+    assert (
+        ran.stderr
+        == "error: CALL_DEADLINE_SECONDS='soon' cannot be used: give a whole number from 1 to 3600\n"
+    )
+
+
+def test_jobs_without_a_stack_say_how_to_have_one(tmp_path):
+    ran = penstock("jobs", "list", PENSTOCK_DATA=str(tmp_path), PENSTOCK_URL="")
+    assert ran.returncode == 1
+    assert "start one with `penstock up`, or name one in PENSTOCK_URL" in ran.stderr
+
+
+def test_a_stack_elsewhere_wants_a_key():
+    ran = penstock("jobs", "list", PENSTOCK_URL="http://127.0.0.1:1", PENSTOCK_API_KEY="")
+    assert ran.returncode == 1
+    assert "set PENSTOCK_API_KEY" in ran.stderr
+
+
+def test_keys_are_made_listed_and_revoked_on_the_database_and_the_new_one_stands_alone(tmp_path):
+    # Given
+    env = {"PENSTOCK_DATA": str(tmp_path), "DATABASE_URL": ""}
+    migrated = penstock("migrate", **env)
+    assert "from revision none to" in migrated.stdout
+    # When
+    made = penstock(
+        "keys", "create", "--tenant", "acme", "--user", "alice", "--scopes", "jobs:read,admin", **env
+    )
+    # Then
+    key = made.stdout.strip()
+    prefix = key.rpartition("_")[0]
+    assert made.stdout == f"{key}\n"
+    assert "tenant acme, user alice, scopes jobs:read admin" in made.stderr
+    listed = penstock("keys", "list", "--tenant", "acme", **env).stdout
+    assert prefix in listed
+    assert key not in listed
+    assert penstock("keys", "revoke", prefix, **env).returncode == 0
+    assert penstock("keys", "revoke", "pk_unknown", **env).returncode == 1
+
+
+def test_without_tables_the_operator_is_told_to_migrate(tmp_path):
+    ran = penstock("keys", "list", PENSTOCK_DATA=str(tmp_path), DATABASE_URL="")
+    assert ran.returncode == 1
+    assert "run `penstock migrate`" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (BadSetting("X", "1", "2"), 2),
+        (BadInput("no"), 2),
+        (Conflict("no"), 1),
+        (Answered(422, {"message": "no"}), 2),
+        (Answered(413, {"message": "no"}), 2),
+        (Answered(401, {"message": "no"}), 1),
+        (Answered(503, {"message": "no"}), 1),
+    ],
+)
+def test_bad_input_has_an_exit_code_of_its_own(error, code):
+    assert faults.report(error) == code
+
+
+def test_every_problem_of_an_input_is_listed_up_to_a_readable_number(capsys):
+    # Given
+    problems = [{"where": f"line {number}", "message": "is not JSON"} for number in range(1, 31)]
+    error = {"message": "line 1: is not JSON (and 34 more)", "details": {"problems": problems, "more": 5}}
+    # When
+    faults.report(Answered(422, error))
+    # Then
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "error: line 1: is not JSON (and 34 more)"
+    assert lines[1] == "  line 1: is not JSON"
+    assert lines[-1] == "  … and 15 more"
+
+
+def test_a_directory_that_cannot_be_made_is_told_without_a_traceback(tmp_path):
+    (tmp_path / "file").touch()
+    ran = penstock("up", "--data", str(tmp_path / "file" / "data"), "--port", "0")
+    assert ran.returncode == 1
+    assert ran.stderr == f"error: {tmp_path}/file/data: Not a directory\n"
+
+
+def test_a_fault_of_ours_is_not_hidden():
+    with pytest.raises(ZeroDivisionError):
+        faults.report(ZeroDivisionError())
