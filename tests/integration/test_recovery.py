@@ -29,7 +29,7 @@ from tasks import sweep
 
 @pytest.fixture
 def quiet(stack, monkeypatch):
-    """A stack without workers whose jobs are not opened by the submission, so that a test holds every step."""
+    """A stack without workers, whose submission opens no job: a test holds every step."""
     monkeypatch.setattr("app.submission.start", lambda job_id: None)
     return stack
 
