@@ -1,25 +1,27 @@
 """Every error that Penstock raises on purpose. This module imports nothing of ours.
 
-    PenstockError
-    ├── Refused                     the caller's request cannot be done; nothing was changed
-    │   ├── BadInput          422   the content: every fault of it is listed
-    │   ├── TooLarge          413
-    │   ├── Unauthenticated   401
-    │   ├── Forbidden         403
-    │   ├── NotFound          404   also what belongs to another tenant
-    │   ├── Conflict          409   not in this state, or not right now (`retry_after`)
-    │   └── Unavailable       503   not on this machine as it is set up, or not right now (`retry_after`)
-    ├── IllegalMove                 a status change that the tables do not know: a fault of ours
-    └── ProviderError               a call did not bring an answer; `blame` says whose matter it is
-        ├── AccountRefused          401, 402, 403, spend limits: holds the limit group
-        ├── RateLimited             429
-        ├── Overloaded              529, 502–504
-        ├── Unreachable             the TCP connection was refused: nothing was sent
-        ├── RequestRejected         400, 404, 413, 422: the record's own, final
-        ├── ServerFault             500
-        ├── TimedOut                no answer within the call's deadline
-        ├── ConnectionCut           the connection broke after something was sent
-        └── BadAnswer               an answer that is no answer: HTML, half a JSON, not the schema's shape
+PenstockError
+├── Refused                     the caller's request cannot be done; nothing was changed
+│   ├── BadInput          422   the content: every fault of it is listed
+│   ├── TooLarge          413
+│   ├── Unauthenticated   401
+│   ├── Forbidden         403
+│   ├── NotFound          404   also what belongs to another tenant
+│   ├── Conflict          409   not in this state, or not right now (`retry_after`)
+│   ├── Gone              410   it was here and was deleted
+│   ├── UnknownForm       415   not one of the forms in which it can be sent
+│   └── Unavailable       503   not on this machine as it is set up, or not right now (`retry_after`)
+├── IllegalMove                 a status change that the tables do not know: a fault of ours
+└── ProviderError               a call did not bring an answer; `blame` says whose matter it is
+    ├── AccountRefused          401, 402, 403, spend limits: holds the limit group
+    ├── RateLimited             429
+    ├── Overloaded              529, 502–504
+    ├── Unreachable             the TCP connection was refused: nothing was sent
+    ├── RequestRejected         400, 404, 413, 422: the record's own, final
+    ├── ServerFault             500
+    ├── TimedOut                no answer within the call's deadline
+    ├── ConnectionCut           the connection broke after something was sent
+    └── BadAnswer               an answer that is no answer: HTML, half a JSON, not the schema's shape
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,7 +39,9 @@ class Refused(PenstockError):
     type = "refused"
     status = 400
 
-    def __init__(self, message: str, details: Mapping[str, Any] | None = None, *, retry_after: int | None = None) -> None:
+    def __init__(
+        self, message: str, details: Mapping[str, Any] | None = None, *, retry_after: int | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.details = dict(details or {})
@@ -80,6 +84,16 @@ class NotFound(Refused):
 class Conflict(Refused):
     type = "conflict"
     status = 409
+
+
+class Gone(Refused):
+    type = "gone"
+    status = 410
+
+
+class UnknownForm(Refused):
+    type = "unsupported_media_type"
+    status = 415
 
 
 class Unavailable(Refused):

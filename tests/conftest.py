@@ -20,14 +20,16 @@ from tests import servers
 
 # What a developer's own shell may hold must not reach a test.
 for _name in list(os.environ):
-    if _name.startswith(("PENSTOCK_", "ANTHROPIC_", "CLAUDE_", "BATCH_", "DEFAULT_M", "CELERY_")) or _name in (
+    if _name.startswith(
+        ("PENSTOCK_", "ANTHROPIC_", "CLAUDE_", "BATCH_", "DEFAULT_M", "CELERY_")
+    ) or _name in (
         "DATABASE_URL",
         "REDIS_URL",
     ):
         del os.environ[_name]
 
-# Celery's application is configured once a process: its broker's address must be known before anything of ours
-# is imported. The server itself starts with the first test that wants it.
+# Celery's application is configured once a process: its broker's address must be known before anything of
+# ours is imported. The server itself starts with the first test that wants it.
 _redis = servers.RedisServer()
 os.environ["REDIS_URL"] = _redis.url
 
@@ -50,7 +52,7 @@ def redis_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """A PostgreSQL server of this test process's own; the database at the address is the migrated template."""
+    """A PostgreSQL server of this test process's own; its address names the migrated template."""
     with servers.postgres() as url:
         migrate.upgrade(url)
         yield url

@@ -2,13 +2,16 @@
 
 import datetime as dt
 
+import jsonschema_rs
 import pytest
 from sqlalchemy import update
 
-from models import Job, JobCounts
+from config import settings
+from models import Job, JobCounts, session
 from models.base import now
 from models.session import in_transaction
 from tests.door import JOBS, Door, Worker, number_of
+from tests.servers import free_port
 
 
 @pytest.fixture
@@ -86,7 +89,7 @@ def test_a_model_without_a_price_has_no_cost_rather_than_none(door):
 def test_money_is_told_to_the_last_digit(door):
     job = door.submit(1)
     in_transaction(
-        lambda session: session.execute(
+        lambda transaction: transaction.execute(
             update(JobCounts)
             .where(JobCounts.job_id == number_of(job))
             .values(cost=1_230_000_000_001, cost_unconfirmed=500_000_000_000)
@@ -107,7 +110,9 @@ def test_what_may_be_changed_is_changed_and_the_rest_stays(door):
     assert door.job(job)["priority"] == 10
 
 
-@pytest.mark.parametrize("change", [{"status": "completed"}, {"priority": 0}, {"max_cost": "1"}, {"model": "x"}, []])
+@pytest.mark.parametrize(
+    "change", [{"status": "completed"}, {"priority": 0}, {"max_cost": "1"}, {"model": "x"}, []]
+)
 def test_nothing_else_can_be_changed(door, change):
     job = door.submit(1)
 
@@ -196,7 +201,7 @@ def test_an_end_is_foretold_from_the_latest_answers(door):
     job, worker = door.submit(120), Worker()
     worker.end(job, list(range(20)))
     in_transaction(
-        lambda session: session.execute(
+        lambda transaction: transaction.execute(
             update(Job).where(Job.id == number_of(job)).values(status="running", started_at=now(-10))
         )
     )
@@ -205,3 +210,43 @@ def test_an_end_is_foretold_from_the_latest_answers(door):
     eta = dt.datetime.fromisoformat(door.job(job)["eta"])
     assert 45 < (eta - dt.datetime.now(dt.UTC)).total_seconds() < 55
     assert door.post(f"{JOBS}/{job['id']}/pause").get_json()["eta"] is None
+
+
+def test_what_is_answered_is_what_the_document_says(door):
+    # Given the contract's document, and one of everything that it answers with
+    document = door.get("/api/v1/openapi.json").get_json()
+    job, worker = door.submit(4), Worker()
+    worker.end(job, [0])
+    worker.end(job, [1], error=("x", "y"))
+    worker.claim(job, [2])
+    answers = {
+        "JobOut": door.job(job),
+        "JobPage": door.get(JOBS).get_json(),
+        "RecordPage": door.get(job["links"]["records"]).get_json(),
+        "MeOut": door.get("/api/v1/me").get_json(),
+        "KeyList": door.get("/api/v1/keys").get_json(),
+        "NewKeyOut": door.post("/api/v1/keys", json={"name": "n"}).get_json(),
+        "ReadyOut": door.get("/ready").get_json(),
+        "ErrorOut": door.get(f"{JOBS}/x").get_json(),
+    }
+
+    # Then each has the form that the document gives it, and no field beside it
+    for name, answer in answers.items():
+        jsonschema_rs.validate({"$ref": f"#/components/schemas/{name}", **document}, answer)
+        assert set(answer) == set(document["components"]["schemas"][name]["properties"]), name
+    record = answers["RecordPage"]["data"][0]
+    assert set(record) == set(document["components"]["schemas"]["RecordOut"]["properties"])
+
+
+def test_a_database_that_is_away_is_a_503_that_says_when_to_try_again(door, monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://nobody@127.0.0.1:{free_port()}/nothing")
+    session.engine().dispose()
+    settings.current.cache_clear()
+    session.engine.cache_clear()
+
+    response, ready = door.get(JOBS), door.get("/ready")
+
+    assert (response.status_code, ready.status_code) == (503, 503)
+    assert response.headers["Retry-After"]
+    assert response.get_json()["error"]["type"] == "unavailable"
+    assert ready.get_json()["error"]["details"] == {"down": ["database"]}

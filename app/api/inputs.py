@@ -1,0 +1,186 @@
+"""What goes into the native contract: every field with its checks, as the OpenAPI document shows it."""
+
+from collections.abc import Mapping, Sized
+from typing import Any
+
+import marshmallow as ma
+from marshmallow import fields, validate
+
+from app.core.keys import SCOPES
+from app.core.lines import WORDS
+from app.ingest.values import byte_size, to_json
+
+MAX_METADATA_KEYS = 64
+MAX_METADATA_BYTES = 16_000
+MAX_SYSTEM_BYTES = 8_000_000
+MAX_SCHEMA_BYTES = 1_000_000
+MAX_PARAMS_BYTES = 8_000_000
+DAY = 86_400  # seconds
+
+# They have names of their own, belong to the records, or are ours to decide.
+NOT_PARAMS = ("model", "max_tokens", "system", "messages", "stream")
+
+
+def _between(low: int, high: int, unit: str = "") -> validate.Range:
+    return validate.Range(low, high, error=f"give {low:,} to {high:,}{unit}; found {{input}}")
+
+
+def _plain_text(value: str) -> None:
+    """What every database stores as text."""
+    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        raise ma.ValidationError("plain text, without NUL and without half a surrogate pair")
+
+
+def _small(what: str, limit: int, value: Any) -> None:
+    size = byte_size(value) if isinstance(value, str) else len(to_json(value))
+    if size > limit:
+        raise ma.ValidationError(f"{what} has {size:,} bytes; the limit is {limit:,}")
+
+
+def _check_name(value: str) -> None:
+    if not value.isprintable():
+        raise ma.ValidationError("printable characters only")
+
+
+def _check_system(value: str) -> None:
+    _small("it", MAX_SYSTEM_BYTES, value)
+
+
+def _check_metadata(value: Mapping[str, Any]) -> None:
+    _at_most(value, MAX_METADATA_KEYS)
+    _small("it", MAX_METADATA_BYTES, value)
+
+
+def _at_most(value: Sized, limit: int) -> None:
+    if len(value) > limit:
+        raise ma.ValidationError(f"{len(value):,} keys; the limit is {limit}")
+
+
+def _check_schema(value: Mapping[str, Any]) -> None:
+    _small("it", MAX_SCHEMA_BYTES, value)
+
+
+def _check_params(value: Mapping[str, Any]) -> None:
+    if taken := [name for name in NOT_PARAMS if name in value]:
+        raise ma.ValidationError(
+            f"{', '.join(taken)}: not here; `model`, `max_tokens` and `system` stand beside `params`,"
+            " messages belong to the records, and answers are always brought whole"
+        )
+    if not isinstance(value.get("output_config", {}), Mapping):
+        raise ma.ValidationError("`output_config` is an object")
+    _small("it", MAX_PARAMS_BYTES, value)
+
+
+def _no_caps(_: object) -> None:
+    raise ma.ValidationError("cost caps are not available in this version: leave it out")
+
+
+def _no_webhooks(_: object) -> None:
+    raise ma.ValidationError("webhooks are not available in this version: leave it out")
+
+
+class Text(fields.String):
+    def __init__(self, *checks: Any, **metadata: Any) -> None:
+        super().__init__(allow_none=True, validate=[_plain_text, *checks], metadata=metadata)
+
+
+class Whole(fields.Integer):
+    def __init__(self, low: int, high: int, unit: str = "", **metadata: Any) -> None:
+        super().__init__(strict=True, allow_none=True, validate=_between(low, high, unit), metadata=metadata)
+
+
+class JsonObject(fields.Dict):
+    def __init__(self, check: Any, **metadata: Any) -> None:
+        super().__init__(keys=fields.String(), allow_none=True, validate=check, metadata=metadata)
+
+
+class JobChange(ma.Schema):
+    """What can be changed of a job; what is left out stays."""
+
+    name = Text(validate.Length(max=255), _check_name, description="null: none")
+    metadata = JsonObject(_check_metadata, description="Replaces what there is.")
+    priority = Whole(1, 10, description="10 is the most urgent.")
+    max_cost = fields.Raw(
+        allow_none=True,
+        validate=_no_caps,
+        metadata={"type": ["string", "number"], "description": "Not available in this version."},
+    )
+
+
+class JobFields(JobChange):
+    """What a submission says about its job."""
+
+    model = Text(
+        validate.Regexp(r"[\w.:/@-]{1,200}\Z", error="give a model's name"),
+        description="DEFAULT_MODEL if left out.",
+    )
+    max_tokens = Whole(1, 1_000_000, description="Of each answer, unless the record says otherwise.")
+    system = Text(_check_system)
+    template = Text(description="What is asked about each row, such as `Summarise: {{ review }}`.")
+    schema = JsonObject(_check_schema, description="A JSON Schema that every answer must follow.")
+    params = JsonObject(_check_params, description="Anything else that goes into every Messages request.")
+    expires_in = Whole(1, 30 * DAY, " seconds", description="Seconds until what was not asked expires.")
+    retries = Whole(0, 20, description="Tries after a failure of the record's own.")
+    webhook_url = fields.Raw(
+        allow_none=True,
+        validate=_no_webhooks,
+        metadata={"type": "string", "description": "Not available in this version."},
+    )
+
+
+class RecordIn(ma.Schema):
+    """One of `prompt`, `messages`, `params`, or a row for the job's template."""
+
+    class Meta:
+        unknown = ma.INCLUDE
+
+    custom_id = fields.String(allow_none=True)
+    prompt = fields.String()
+    messages = fields.List(fields.Dict())
+    params = fields.Dict(metadata={"description": "A whole Messages request."})
+    row = fields.Dict(metadata={"description": "Cells for the template; a bare object of cells does, too."})
+    conversation = fields.String(
+        allow_none=True, metadata={"description": "Records of one conversation are asked in order."}
+    )
+    max_tokens = fields.Integer(allow_none=True)
+
+
+class JobIn(JobFields):
+    """A job with its records."""
+
+    records = fields.List(fields.Nested(RecordIn), required=True)
+
+
+class Upload(JobFields):
+    """A job whose records are in a file: JSON lines, CSV, TSV or XLSX. Objects are given as JSON text."""
+
+    file = fields.Raw(required=True, metadata={"type": "string", "format": "binary"})
+
+
+class PageQuery(ma.Schema):
+    limit = fields.Integer(load_default=100, validate=_between(1, 1_000))
+    cursor = fields.String(load_default=None, metadata={"description": "`next_cursor` of the page before."})
+
+
+class RecordQuery(PageQuery):
+    status = fields.String(load_default=None, validate=validate.OneOf(WORDS))
+
+
+class ResultQuery(ma.Schema):
+    format = fields.String(load_default="jsonl", validate=validate.OneOf(["jsonl", "csv", "xlsx"]))
+    order = fields.String(load_default="input", validate=validate.OneOf(["input", "completion"]))
+
+
+class KeyIn(ma.Schema):
+    name = fields.String(required=True, validate=validate.Length(1, 200))
+    user_id = fields.String(
+        load_default=None,
+        allow_none=True,
+        validate=validate.Length(1, 200),
+        metadata={"description": "Whom the key acts for; left out, a user of its own."},
+    )
+    scopes = fields.List(
+        fields.String(validate=validate.OneOf(SCOPES)),
+        load_default=lambda: ["jobs:read", "jobs:write"],
+        validate=validate.Length(min=1),
+    )

@@ -1,0 +1,128 @@
+"""Jobs: listing, looking, changing, and the verbs."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from flask import Response
+from sqlalchemy.orm import Session
+
+from app.api import cursors
+from app.api.blueprint import Blueprint, answer
+from app.api.inputs import JobChange, PageQuery
+from app.api.outputs import JobOut, JobPage
+from app.auth import caller, needs
+from app.core import events, jobs, shown, views
+from app.core.keys import READ, WRITE
+from models.job import Job
+from models.session import after_commit, in_transaction, reading
+from tasks.wake import wake
+
+blp = Blueprint("jobs", "Batches of records that are submitted together.")
+
+
+@blp.route("/jobs", methods=["GET"])
+@needs(READ)
+@blp.arguments(PageQuery, location="query")
+@blp.response(200, JobPage)
+def list_jobs(query: dict[str, Any]) -> Response:
+    """List jobs, the newest first."""
+    before, limit = cursors.job_before(query["cursor"]), query["limit"]
+    with reading() as session:
+        found = views.page(session, caller().tenant_id, before, limit + 1)
+    more = len(found) > limit
+    found = found[:limit]
+    return answer(
+        {
+            "data": shown.jobs_out(found),
+            "next_cursor": cursors.write(str(found[-1].uid)) if more else None,
+        }
+    )
+
+
+@blp.route("/jobs/<job_id>", methods=["GET"])
+@needs(READ, 404)
+@blp.response(200, JobOut)
+def get_job(job_id: str) -> Response:
+    """Look at a job."""
+    return show(job_id)
+
+
+@blp.route("/jobs/<job_id>", methods=["PATCH"])
+@needs(WRITE, 404)
+@blp.arguments(JobChange)
+@blp.response(200, JobOut)
+def change_job(changes: dict[str, Any], job_id: str) -> Response:
+    """Change a job's name, metadata or priority."""
+    if changes.get("priority", 0) is None:
+        del changes["priority"]
+    if changes.get("metadata", {}) is None:
+        changes["metadata"] = {}
+    changes.pop("max_cost", None)  # null, which is what it is
+    _do(job_id, partial(jobs.change, **changes))
+    return show(job_id)
+
+
+@blp.route("/jobs/<job_id>", methods=["DELETE"])
+@needs(WRITE, 404, 409)
+@blp.response(204)
+def delete_job(job_id: str) -> Response:
+    """Delete a job that has ended, with its content; what it cost stays in the books."""
+    _do(job_id, jobs.delete)
+    return Response(status=204)
+
+
+@blp.route("/jobs/<job_id>/cancel", methods=["POST"])
+@needs(WRITE, 404, 409)
+@blp.response(200, JobOut)
+def cancel_job(job_id: str) -> Response:
+    """Ask nothing more; calls in flight are closed."""
+    _do(job_id, jobs.cancel)
+    return show(job_id)
+
+
+@blp.route("/jobs/<job_id>/pause", methods=["POST"])
+@needs(WRITE, 404, 409)
+@blp.response(200, JobOut)
+def pause_job(job_id: str) -> Response:
+    """Start no new calls; those in flight end."""
+    _do(job_id, jobs.pause)
+    return show(job_id)
+
+
+@blp.route("/jobs/<job_id>/resume", methods=["POST"])
+@needs(WRITE, 404, 409)
+@blp.response(200, JobOut)
+def resume_job(job_id: str) -> Response:
+    """Go on with a paused job."""
+    _do(job_id, jobs.resume)
+    return show(job_id)
+
+
+@blp.route("/jobs/<job_id>/retry", methods=["POST"])
+@needs(WRITE, 404, 409)
+@blp.response(200, JobOut)
+def retry_job(job_id: str) -> Response:
+    """Ask again what failed or expired, as new attempts of the same records."""
+    _do(job_id, jobs.retry)
+    return show(job_id)
+
+
+def show(job_id: str, status: int = 200, **headers: str) -> Response:
+    """The job as it is now."""
+    with reading() as session:
+        view = views.find(session, caller().tenant_id, job_id)
+    return answer(shown.jobs_out([view])[0], status, **headers)
+
+
+def _do(job_id: str, verb: Callable[[Session, Job], None]) -> None:
+    """Do `verb` to the job, then tell workers and readers."""
+    tenant_id = caller().tenant_id
+
+    def work(session: Session) -> None:
+        job = jobs.find(session, tenant_id, job_id)
+        verb(session, job)
+        after_commit(session, partial(wake, job.id))
+        after_commit(session, partial(events.look, [job.id]))
+
+    in_transaction(work)

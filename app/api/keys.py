@@ -1,0 +1,74 @@
+"""API keys of the caller's tenant."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from flask import Response
+from sqlalchemy.orm import Session
+
+from app.api.blueprint import Blueprint, answer
+from app.api.inputs import KeyIn
+from app.api.outputs import KeyList, NewKeyOut
+from app.auth import caller, needs
+from app.core import keys
+from app.core.lines import timestamp
+from app.errors import Forbidden
+from models.session import in_transaction, reading
+from models.tenant import ApiKey
+
+blp = Blueprint("keys", "API keys of your tenant.")
+
+
+@blp.route("/keys", methods=["POST"])
+@needs(keys.KEYS)
+@blp.arguments(KeyIn)
+@blp.response(201, NewKeyOut)
+def create_key(asked: dict[str, Any]) -> Response:
+    """Make a key. The answer is the only one that shows it."""
+    me = caller()
+    _check_own(asked["scopes"])
+
+    def work(session: Session) -> dict[str, Any]:
+        key, text = keys.create(
+            session, me.tenant, name=asked["name"], user=asked["user_id"], scopes=asked["scopes"]
+        )
+        return _key_out(key) | {"key": text}
+
+    return answer(in_transaction(work), 201)
+
+
+@blp.route("/keys", methods=["GET"])
+@needs(keys.KEYS)
+@blp.response(200, KeyList)
+def list_keys() -> Response:
+    """List the tenant's keys, the oldest first, with those that were revoked."""
+    with reading() as session:
+        return answer({"data": [_key_out(key) for key in keys.list_keys(session, caller().tenant)]})
+
+
+@blp.route("/keys/<key_id>", methods=["DELETE"])
+@needs(keys.KEYS, 404)
+@blp.response(204)
+def revoke_key(key_id: str) -> Response:
+    """Revoke a key: it is refused from now on."""
+    tenant_id = caller().tenant_id
+    in_transaction(lambda session: keys.revoke(session, keys.find(session, tenant_id, key_id).prefix))
+    return Response(status=204)
+
+
+def _check_own(scopes: Sequence[str]) -> None:
+    """A key gives no more than it has."""
+    if beyond := [scope for scope in scopes if not caller().may(scope)]:
+        raise Forbidden(f"the key {caller().prefix} has no scope {', '.join(beyond)} to give")
+
+
+def _key_out(key: ApiKey) -> dict[str, Any]:
+    return {
+        "id": str(key.uid),
+        "name": key.name,
+        "user_id": key.user.name,
+        "prefix": key.prefix,
+        "scopes": key.scopes.split(),
+        "created_at": timestamp(key.created_at),
+        "revoked_at": timestamp(key.revoked_at),
+    }

@@ -1,0 +1,27 @@
+"""Whom a key acts for."""
+
+from flask import Response
+
+from app.api.blueprint import Blueprint, answer
+from app.api.outputs import MeOut
+from app.auth import caller, needs
+from app.core.keys import SCOPES
+
+blp = Blueprint("me", "Whom a key acts for.")
+
+
+@blp.route("/me", methods=["GET"])
+@needs(None)
+@blp.response(200, MeOut)
+def get_me() -> Response:
+    """Tell whom the key acts for."""
+    me = caller()
+    return answer(
+        {
+            "tenant_id": str(me.tenant_uid),
+            "tenant": me.tenant,
+            "user_id": me.user,
+            "key": me.prefix,
+            "scopes": [scope for scope in SCOPES if scope in me.scopes],
+        }
+    )

@@ -1,0 +1,162 @@
+"""What comes out of the native contract, as the OpenAPI document shows it. Nothing is written by these."""
+
+from typing import Any
+
+import marshmallow as ma
+from marshmallow import fields, validate
+
+from app.core.lines import WORDS
+from models.job import JobStatus
+
+
+class CountsOut(ma.Schema):
+    """Where the records are."""
+
+    pending = fields.Integer(required=True)
+    running = fields.Integer(required=True)
+    succeeded = fields.Integer(required=True)
+    failed = fields.Integer(required=True)
+    cancelled = fields.Integer(required=True)
+    expired = fields.Integer(required=True)
+
+
+class UsageOut(ma.Schema):
+    """Tokens."""
+
+    input_tokens = fields.Integer(required=True)
+    output_tokens = fields.Integer(required=True)
+    cache_read_tokens = fields.Integer(required=True)
+    cache_write_tokens = fields.Integer(required=True)
+
+
+class LinksOut(ma.Schema):
+    self = fields.String(required=True)
+    records = fields.String(required=True)
+    results = fields.String(required=True)
+    events = fields.String(required=True)
+
+
+def _time(**metadata: Any) -> fields.String:
+    example = "2026-11-22T10:15:00.123456Z"
+    return fields.String(
+        required=True, allow_none=True, metadata={"format": "date-time", "example": example, **metadata}
+    )
+
+
+def _dollars(description: str) -> fields.String:
+    return fields.String(
+        required=True, allow_none=True, metadata={"example": "0.0123", "description": description}
+    )
+
+
+class JobOut(ma.Schema):
+    """A job."""
+
+    id = fields.String(required=True, metadata={"format": "uuid"})
+    name = fields.String(required=True, allow_none=True)
+    status = fields.String(
+        required=True,
+        validate=validate.OneOf([status.value for status in JobStatus if status != JobStatus.STAGING]),
+        metadata={"description": "`completed`: every record has ended; `counts` says how."},
+    )
+    status_reason = fields.String(required=True, allow_none=True)
+    created_by = fields.String(required=True, metadata={"description": "The key's user."})
+    model = fields.String(required=True)
+    priority = fields.Integer(required=True)
+    total = fields.Integer(required=True)
+    counts = fields.Nested(CountsOut, required=True)
+    progress = fields.Float(required=True, metadata={"description": "0 to 1."})
+    eta = _time(description="When it ends if it goes on as it went lately.")
+    limited_by = fields.String(
+        required=True, allow_none=True, metadata={"description": "Why it goes no faster, if anything."}
+    )
+    usage = fields.Nested(UsageOut, required=True)
+    cost = _dollars("USD of all answers; null when the model has no price.")
+    cost_unconfirmed = _dollars("USD that calls without an answer may have cost beside it, at most.")
+    max_cost = _dollars("USD.")
+    created_at = _time()
+    updated_at = _time()
+    started_at = _time()
+    ended_at = _time()
+    expires_at = _time()
+    skipped_rows = fields.List(
+        fields.Integer(), required=True, allow_none=True, metadata={"description": "Wholly empty rows."}
+    )
+    metadata = fields.Dict(required=True)
+    links = fields.Nested(LinksOut, required=True)
+
+
+class JobPage(ma.Schema):
+    data = fields.List(fields.Nested(JobOut), required=True)
+    next_cursor = fields.String(required=True, allow_none=True)
+
+
+class RecordError(ma.Schema):
+    type = fields.String(required=True)
+    message = fields.String(required=True, allow_none=True)
+
+
+class RecordOut(ma.Schema):
+    """A record with its outcome."""
+
+    id = fields.String(required=True, metadata={"format": "uuid"})
+    index = fields.Integer(required=True)
+    custom_id = fields.String(required=True, allow_none=True)
+    status = fields.String(required=True, validate=validate.OneOf(WORDS))
+    attempts = fields.Integer(required=True)
+    response = fields.Dict(
+        required=True, allow_none=True, metadata={"description": "The provider's answer as it came."}
+    )
+    error = fields.Nested(RecordError, required=True, allow_none=True)
+    usage = fields.Nested(UsageOut, required=True, allow_none=True)
+    cost = _dollars("USD of all its answers.")
+    latency_ms = fields.Integer(required=True, allow_none=True)
+    started_at = _time()
+    ended_at = _time()
+
+
+class RecordPage(ma.Schema):
+    data = fields.List(fields.Nested(RecordOut), required=True)
+    next_cursor = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "A page may end before `limit` when its answers are long."},
+    )
+
+
+class MeOut(ma.Schema):
+    """Whom the key acts for."""
+
+    tenant_id = fields.String(required=True, metadata={"format": "uuid"})
+    tenant = fields.String(required=True)
+    user_id = fields.String(required=True)
+    key = fields.String(required=True, metadata={"description": "The key's prefix."})
+    scopes = fields.List(fields.String(), required=True)
+
+
+class KeyOut(ma.Schema):
+    id = fields.String(required=True, metadata={"format": "uuid"})
+    name = fields.String(required=True)
+    user_id = fields.String(required=True)
+    prefix = fields.String(required=True)
+    scopes = fields.List(fields.String(), required=True)
+    created_at = _time()
+    revoked_at = _time()
+
+
+class NewKeyOut(KeyOut):
+    key = fields.String(required=True, metadata={"description": "The key itself. It is never shown again."})
+
+
+class KeyList(ma.Schema):
+    data = fields.List(fields.Nested(KeyOut), required=True)
+
+
+class HealthOut(ma.Schema):
+    status = fields.String(required=True)
+
+
+class ReadyOut(HealthOut):
+    degraded = fields.List(
+        fields.String(), required=True, metadata={"description": "What is away; submitting works without it."}
+    )

@@ -1,0 +1,44 @@
+"""A job's records with their outcomes, from the first answer on."""
+
+import json
+from typing import Any
+
+from flask import Response
+
+from app.api import cursors
+from app.api.blueprint import Blueprint
+from app.api.inputs import RecordQuery
+from app.api.outputs import RecordPage
+from app.auth import caller, needs
+from app.core import lines, views
+from app.core.keys import READ
+from app.core.views import JobView
+from app.errors import Gone
+from models.session import reading
+
+blp = Blueprint("records", "The records of a job with their outcomes.")
+
+
+@blp.route("/jobs/<job_id>/records", methods=["GET"])
+@needs(READ, 404, 410)
+@blp.arguments(RecordQuery, location="query")
+@blp.response(200, RecordPage)
+def list_records(query: dict[str, Any], job_id: str) -> Response:
+    """List a job's records by index, those with `status` alone if it is given."""
+    after = cursors.index_after(query["cursor"])
+    words = frozenset(lines.WORDS if query["status"] is None else [query["status"]])
+    with reading() as session:
+        view = with_content(views.find(session, caller().tenant_id, job_id))
+        page = lines.by_index(session, view, after, query["limit"], words=words)
+    data = b",".join(lines.line(view.uid, row) for row in page.rows)
+    cursor = json.dumps(None if page.after is None else cursors.write(str(page.after))).encode()
+    body = b"".join((b'{"data":[', data, b'],"next_cursor":', cursor, b"}"))
+    return Response(body, mimetype="application/json")
+
+
+def with_content(view: JobView) -> JobView:
+    """The job, or `Gone` when its inputs and outputs were deleted."""
+    if view.content_removed_at is not None:
+        when = lines.timestamp(view.content_removed_at)
+        raise Gone(f"the content of job {view.uid} was deleted on {when}; its counts and cost stay")
+    return view

@@ -1,0 +1,93 @@
+"""A job's results as a file: streamed page by page, whatever their size."""
+
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import PurePath
+from typing import Any
+from urllib.parse import quote
+
+from flask import Response
+from sqlalchemy.orm import Session
+
+from app import seats
+from app.api.blueprint import Blueprint
+from app.api.inputs import ResultQuery
+from app.api.records import with_content
+from app.auth import caller, needs
+from app.core import lines, sheets, views
+from app.core.exports import Row, csv_lines, xlsx_chunks
+from app.core.keys import READ
+from app.core.lines import Page
+from app.core.views import JobView
+from models.session import reading
+
+PAGE = 1_000  # records
+
+Read = Callable[[Session, JobView, int | None, int], Page]
+
+TYPES = {
+    "jsonl": "application/x-ndjson",
+    "csv": "text/csv; charset=utf-8",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+
+TABLES = {"csv": csv_lines, "xlsx": xlsx_chunks}
+
+blp = Blueprint("results", "The results of a job as a file.")
+
+
+@blp.route("/jobs/<job_id>/results", methods=["GET"])
+@needs(READ, 404, 410, 503)
+@blp.arguments(ResultQuery, location="query")
+@blp.response(200, {"type": "string"}, content_type=TYPES["jsonl"])
+def get_results(query: dict[str, Any], job_id: str) -> Response:
+    """Download what has ended.
+
+    One JSON object a line, as under `/records`; or the table that the job came as, its answers in columns
+    beside its own. Before the end of the job it is what has ended so far.
+    """
+    with reading() as session:
+        view = with_content(views.find(session, caller().tenant_id, job_id))
+        columns = sheets.columns(session, view.id)
+    format, order = query["format"], query["order"]
+    chunks = _jsonl(view, order) if format == "jsonl" else TABLES[format](columns, _rows(view, order))
+    return seats.stream(chunks, TYPES[format], {"Content-Disposition": _disposition(view, format)})
+
+
+def _jsonl(view: JobView, order: str) -> Iterator[bytes]:
+    for page in _pages(view, order, inputs=False):
+        yield b"".join(lines.line(view.uid, row) + b"\n" for row in page.rows)
+
+
+def _rows(view: JobView, order: str) -> Iterator[Row]:
+    for page in _pages(view, order, inputs=True):
+        yield from map(sheets.row, page.rows)
+
+
+def _pages(view: JobView, order: str, *, inputs: bool) -> Iterator[Page]:
+    """Every record that has ended, once. Nothing of the database is held between two pages."""
+    if order == "input":
+        yield from _walk(partial(lines.by_index, words=lines.ENDED_WORDS, inputs=inputs), view)
+    else:
+        yield from _walk(partial(lines.by_completion, inputs=inputs), view)
+        yield from _walk(partial(lines.never_asked, inputs=inputs), view)
+
+
+def _walk(read: Read, view: JobView) -> Iterator[Page]:
+    after: int | None = None
+    while True:
+        with reading() as session:
+            page = read(session, view, after, PAGE)
+        yield page
+        if page.after is None:
+            return
+        after = page.after
+
+
+def _disposition(view: JobView, format: str) -> str:
+    """The name of the file, and for old clients the same in letters that cannot be misread."""
+    stem = PurePath(view.name or "").stem or f"job-{view.uid}"
+    name = f"{stem}.results.{format}"
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "_", name)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

@@ -1,0 +1,122 @@
+"""Submitting: the one call that makes jobs."""
+
+import re
+
+from flask import Response, request
+
+from app import submission
+from app.api.blueprint import Blueprint, answer
+from app.api.inputs import JobIn, Upload
+from app.api.outputs import JobOut
+from app.api.reception import take_in
+from app.auth import caller, needs
+from app.core import shown, views
+from app.core.follow import wait_until_ended
+from app.core.keys import WRITE
+from app.core.views import JobView
+from app.errors import BadInput, Conflict, NotFound
+from app.ingest.spool import DraftSpool
+from app.seats import seats
+from app.submission import Submitted
+from config import settings
+from models.session import reading
+
+LONGEST_WAIT = 60  # seconds that a caller may ask to wait
+
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_WAIT = re.compile(r'wait="?(\d{1,9})"?', re.IGNORECASE)
+
+blp = Blueprint("submissions", "Submitting records.")
+
+_DOCUMENTED = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": JobIn},
+            "multipart/form-data": {"schema": Upload},
+        },
+    },
+    "parameters": [
+        {
+            "in": "header",
+            "name": "Idempotency-Key",
+            "schema": {"type": "string", "maxLength": 255},
+            "description": "A name for this submission: sent again, it finds the job that it made.",
+        },
+        {
+            "in": "header",
+            "name": "Prefer",
+            "schema": {"type": "string"},
+            "example": "wait=10",
+            "description": "`wait=N`: answer at the job's end, after N seconds (60 at most) in any case.",
+        },
+    ],
+}
+
+
+@blp.route("/jobs", methods=["POST"])
+@needs(WRITE, 409, 413, 415, 422, 503)
+@blp.doc(**_DOCUMENTED)
+@blp.response(202, JobOut, description="The job is stored and will be worked on.")
+@blp.alt_response(200, schema=JobOut, description="With `Prefer: wait`: the job, which has ended.")
+def submit_job() -> Response:
+    """Submit a job.
+
+    Its records come as JSON, or as a file of JSON lines, CSV, TSV or XLSX. All faults of an input are told at
+    once, each with its place, and nothing is stored then.
+    """
+    key, wait = _idempotency_key(), _wait()
+    with DraftSpool(settings.current().data) as spool:
+        received = take_in(request, spool, key)
+        me = caller()
+        submitted = submission.submit(me.tenant_id, me.user_id, spool, received.defaults, received.options)
+    view = _find(submitted)
+    waited = wait is not None and _wait_for(view, wait)
+    if waited:
+        view = _find(submitted)
+    job = shown.jobs_out([view])[0]
+    response = answer(job, 200 if waited and view.status.final else 202, Location=job["links"]["self"])
+    if waited:
+        response.headers["Preference-Applied"] = f"wait={wait}"
+    if not submitted.created:
+        response.headers["Idempotency-Replayed"] = "true"
+    return response
+
+
+def _idempotency_key() -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not _KEY.fullmatch(key):
+        raise BadInput("Idempotency-Key: give 1 to 255 visible ASCII characters, without spaces")
+    return key
+
+
+def _wait() -> int | None:
+    """Seconds that the caller prefers to wait for the end of the job."""
+    preferences = ",".join(request.headers.getlist("Prefer")).split(",")
+    for preference in preferences:
+        found = _WAIT.fullmatch(preference.partition(";")[0].strip())
+        if found:
+            return min(int(found[1]), LONGEST_WAIT)
+    return None
+
+
+def _wait_for(view: JobView, seconds: int) -> bool:
+    """Wait for the end of the job; not at all when every seat is taken, for the job can be polled."""
+    taken = seats()
+    if not taken.take():
+        return False
+    try:
+        wait_until_ended(view, seconds)
+    finally:
+        taken.give_back()
+    return True
+
+
+def _find(submitted: Submitted) -> JobView:
+    try:
+        with reading() as session:
+            return views.find(session, caller().tenant_id, str(submitted.uid))
+    except NotFound:
+        if submitted.created:
+            raise
+        raise Conflict("the job of this Idempotency-Key was deleted: use a new key for a new job") from None

@@ -1,0 +1,113 @@
+"""Who is calling, and what the key lets them do. A route that does not say who may call it is closed."""
+
+import http
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import structlog
+from flask import Flask, current_app, g, request
+from flask_smorest import Blueprint
+
+from app.core import keys
+from app.core.keys import Caller
+from app.errors import Forbidden, Unauthenticated
+from models.session import reading
+
+SECURITY_SCHEMES = {
+    "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    "bearer": {"type": "http", "scheme": "bearer", "description": "The same key."},
+}
+PUBLIC = "public"  # the scope of what needs no key
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+def needs(scope: str | None, *refusals: int) -> Callable[[View], View]:
+    """Mark a view as one for keys with `scope`; None: for every key.
+
+    `refusals` are the statuses of the errors that it may answer with besides 401 and 403.
+    """
+    document = Blueprint.doc(
+        security=[{name: []} for name in SECURITY_SCHEMES],
+        # The names are Python's, which changed some of them.
+        responses={str(status): http.HTTPStatus(status).name for status in (401, 403, *refusals)},
+    )
+    return _marked(scope, document)
+
+
+def public() -> Callable[[View], View]:
+    """Mark a view as open to callers without a key."""
+    return _marked(PUBLIC, Blueprint.doc(security=[]))
+
+
+def mark_public(app: Flask, endpoint: str) -> None:
+    """Open a view of a library."""
+    app.view_functions[endpoint] = public()(app.view_functions[endpoint])
+
+
+def caller() -> Caller:
+    """Whom the request's key acts for."""
+    return cast(Caller, g.caller)
+
+
+def guard(app: Flask) -> None:
+    """Check every request of `app` before anything of it is read."""
+    app.before_request(_check)
+
+
+def scope_of(view: Callable[..., Any]) -> str | None:
+    """What a view was marked with; raises `LookupError` when it was not."""
+    if not hasattr(view, "needed_scope"):
+        raise LookupError(f"{view.__module__}.{view.__qualname__} does not say who may call it")
+    return cast(str | None, view.needed_scope)
+
+
+def _marked(scope: str | None, document: Callable[[View], View]) -> Callable[[View], View]:
+    def mark(view: View) -> View:
+        documented = document(view)
+        documented.needed_scope = scope  # type: ignore[attr-defined]
+        return documented
+
+    return mark
+
+
+def _check() -> None:
+    if request.endpoint is None:
+        return  # an unknown path or method: there is nothing to guard
+    scope = scope_of(current_app.view_functions[request.endpoint])
+    if scope == PUBLIC:
+        return
+    g.caller = _authenticate()
+    structlog.contextvars.bind_contextvars(tenant=g.caller.tenant, user=g.caller.user)
+    if scope is not None and not g.caller.may(scope):
+        held = " ".join(sorted(g.caller.scopes))
+        raise Forbidden(
+            f"this call needs a key with the scope {scope!r}; the key {g.caller.prefix} has {held}"
+        )
+
+
+def _authenticate() -> Caller:
+    text = _key_text()
+    with reading() as session:
+        found = keys.verify(session, text)
+    if found is None:
+        raise Unauthenticated(f"the API key {_shown(text)} is not known here, or it was revoked")
+    return found
+
+
+def _key_text() -> str:
+    if key := request.headers.get("X-API-Key", "").strip():
+        return key
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and token.strip():
+        return token.strip()
+    raise Unauthenticated(
+        "no API key came with the request: send it as `X-API-Key: pk_…` or `Authorization: Bearer pk_…`;"
+        " `penstock keys create` makes one"
+    )
+
+
+def _shown(text: str) -> str:
+    """A key without its secret."""
+    prefix = "_".join(text.split("_")[:2])
+    return repr(prefix if text.startswith("pk_") and len(prefix) <= 20 else "(not in the form pk_…)")

@@ -1,0 +1,56 @@
+"""Hearing which jobs have moved, as `app.core.events` says it on Redis."""
+
+import time
+
+import redis
+from redis.client import PubSub
+
+from app.core.events import CHANNELS
+
+ASK_AGAIN = 1.0  # seconds until an absent Redis is tried again
+AT_ONCE = 10_000  # messages
+
+
+class Ear:
+    """Listens on one connection; when Redis is away it hears nothing, and takes as long."""
+
+    def __init__(self, url: str) -> None:
+        self._redis = redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1)
+        self._pubsub: PubSub | None = None
+        self._away_until = float("-inf")
+
+    def listen(self, timeout: float) -> set[int]:
+        """Jobs that moved, as soon as there are any; none after `timeout` seconds."""
+        started = time.monotonic()
+        if started < self._away_until:
+            time.sleep(timeout)
+            return set()
+        try:
+            return self._hear(timeout)
+        except (redis.RedisError, OSError):
+            self._forget()
+            time.sleep(max(0.0, timeout - (time.monotonic() - started)))
+            return set()
+
+    def close(self) -> None:
+        self._forget()
+        self._redis.close()
+
+    def _hear(self, timeout: float) -> set[int]:
+        if self._pubsub is None:
+            self._pubsub = self._redis.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
+            self._pubsub.psubscribe(CHANNELS)
+        heard: set[int] = set()
+        message = self._pubsub.get_message(timeout=timeout)
+        while message is not None and len(heard) < AT_ONCE:
+            job_id = message["channel"].rpartition(b":")[2]
+            if job_id.isdigit():  # channels are everybody's who uses this Redis
+                heard.add(int(job_id))
+            message = self._pubsub.get_message(timeout=0)
+        return heard
+
+    def _forget(self) -> None:
+        self._away_until = time.monotonic() + ASK_AGAIN
+        if self._pubsub is not None:
+            self._pubsub.close()
+            self._pubsub = None

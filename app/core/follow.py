@@ -1,0 +1,72 @@
+"""Following one job from any of its events to its end, without a gap."""
+
+import time
+from collections.abc import Iterator
+
+from app.core import news, shown
+from app.core.feed import Cut, Reader, feed
+from app.core.news import Event
+from app.core.views import JobView
+from models.session import reading
+
+HEARTBEAT = 15.0  # seconds
+
+
+def follow(view: JobView, seen: int | None) -> Iterator[Event | None]:
+    """The job's events behind seq `seen`, None whenever nothing happened for 15 s; the last one is its end.
+
+    A new reader (`seen` is None) gets the whole job first. One that resumes gets what it missed and then how
+    the job stands. It ends early when this process stops or the reader cannot keep up.
+    """
+    limited_by = shown.limited_by([view])[view.id]
+    with feed().join(view, news.state(view, limited_by)) as reader:
+        known = max(view.seq, reader.start)
+        if seen is None:
+            yield news.snapshot(view, limited_by)
+            yield from _missed(view.id, view.seq, known)
+        else:
+            yield from _missed(view.id, seen, known)
+            yield news.progress(view, limited_by)
+        if seen is not None or view.status.final:
+            yield news.status(view, limited_by)
+        if not view.status.final:
+            yield from _live(reader, known)
+
+
+def wait_until_ended(view: JobView, seconds: float) -> None:
+    """Return when the job has ended, when `seconds` are over or when this process stops."""
+    deadline = time.monotonic() + seconds
+    if view.status.final:
+        return
+    with feed().join(view, news.state(view, None)) as reader:
+        try:
+            while (left := deadline - time.monotonic()) > 0:
+                event = reader.next(left)
+                if event is not None and event.last:
+                    return
+        except Cut:
+            return
+
+
+def _missed(job_id: int, after: int, until: int) -> Iterator[Event]:
+    while after < until:
+        with reading() as session:
+            items = news.ended_since(session, job_id, after, until)
+        if not items:
+            return
+        yield news.records(items)
+        after = items[-1][2]
+
+
+def _live(reader: Reader, known: int) -> Iterator[Event | None]:
+    """What the feed tells, without what the reader knows already: the feed may have been behind it."""
+    try:
+        while True:
+            event = reader.next(HEARTBEAT)
+            new = None if event is None else event.behind(known)
+            if event is None or new is not None:
+                yield new
+            if event is not None and event.last:
+                return
+    except Cut:
+        return

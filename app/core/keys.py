@@ -1,0 +1,168 @@
+"""API keys: `pk_<prefix>_<secret>`, shown once, stored as a SHA-256 and found by the prefix."""
+
+import hashlib
+import hmac
+import re
+import secrets
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.errors import BadInput, NotFound
+from models.base import new_uid, now
+from models.tenant import ApiKey, Tenant, User
+
+READ = "jobs:read"
+WRITE = "jobs:write"
+KEYS = "keys"
+ADMIN = "admin"  # implies the others
+SCOPES = (READ, WRITE, KEYS, ADMIN)
+
+MAX_NAME = 200  # characters, of tenants, users and keys
+
+Row = TypeVar("Row", Tenant, User)
+
+_PREFIX_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
+_FORM = re.compile(r"(pk_[a-z2-7]{10})_([0-9a-f]{64})")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whom a key acts for."""
+
+    tenant_id: int
+    tenant_uid: uuid.UUID
+    tenant: str
+    user_id: int
+    user: str
+    prefix: str
+    scopes: frozenset[str]
+
+    def may(self, scope: str) -> bool:
+        return scope in self.scopes or ADMIN in self.scopes
+
+
+def create(
+    session: Session, tenant_name: str, *, name: str, user: str | None = None, scopes: Sequence[str]
+) -> tuple[ApiKey, str]:
+    """A new key and its text, which nobody can see again. The tenant and the user are made if they are new.
+
+    Without `user` the key has one of its own, named by the key's id.
+    """
+    check_scopes(scopes)
+    prefix = "pk_" + "".join(secrets.choice(_PREFIX_LETTERS) for _ in range(10))
+    text = f"{prefix}_{secrets.token_hex(32)}"
+    uid = new_uid()
+    tenant = _tenant(session, _checked("tenant", tenant_name))
+    key = ApiKey(
+        uid=uid,
+        tenant=tenant,
+        user=_user(session, tenant, str(uid) if user is None else _checked("user_id", user)),
+        name=_checked("name", name),
+        prefix=prefix,
+        sha256=_digest(text),
+        scopes=" ".join(scope for scope in SCOPES if scope in scopes),
+    )
+    session.add(key)
+    session.flush()
+    session.refresh(key)  # its time is the database's
+    return key, text
+
+
+def verify(session: Session, text: str) -> Caller | None:
+    """Whom the key `text` acts for; None when it is no key of ours or was revoked."""
+    parts = _FORM.fullmatch(text)
+    if parts is None:
+        return None
+    key = session.scalar(select(ApiKey).where(ApiKey.prefix == parts[1]))
+    if key is None or not hmac.compare_digest(key.sha256, _digest(text)) or key.revoked_at is not None:
+        return None
+    return Caller(
+        tenant_id=key.tenant_id,
+        tenant_uid=key.tenant.uid,
+        tenant=key.tenant.name,
+        user_id=key.user_id,
+        user=key.user.name,
+        prefix=key.prefix,
+        scopes=frozenset(key.scopes.split()),
+    )
+
+
+def list_keys(session: Session, tenant_name: str | None = None) -> list[ApiKey]:
+    """The keys of a tenant, or of all, the oldest first, with those that were revoked."""
+    statement = select(ApiKey).order_by(ApiKey.id)
+    if tenant_name is not None:
+        statement = statement.join(ApiKey.tenant).where(Tenant.name == tenant_name)
+    return list(session.scalars(statement))
+
+
+def find(session: Session, tenant_id: int, uid: str) -> ApiKey:
+    """A tenant's key by its id; raises `NotFound`."""
+    try:
+        key = session.scalar(
+            select(ApiKey).where(ApiKey.tenant_id == tenant_id, ApiKey.uid == uuid.UUID(uid))
+        )
+    except ValueError:
+        key = None
+    if key is None:
+        raise NotFound(f"there is no key {uid!r}: GET /api/v1/keys lists them")
+    return key
+
+
+def revoke(session: Session, prefix: str) -> ApiKey:
+    """Refuse the key from now on; raises `NotFound`. To revoke it again changes nothing."""
+    key = session.scalar(select(ApiKey).where(ApiKey.prefix == prefix))
+    if key is None:
+        raise NotFound(f"there is no key with the prefix {prefix!r}")
+    session.execute(
+        update(ApiKey).where(ApiKey.id == key.id, ApiKey.revoked_at.is_(None)).values(revoked_at=now()),
+        execution_options={"synchronize_session": False},
+    )
+    session.refresh(key)
+    return key
+
+
+def check_scopes(scopes: Iterable[str]) -> None:
+    """Raise `BadInput` unless `scopes` are at least one and all known."""
+    wanted = set(scopes)
+    unknown = sorted(wanted - set(SCOPES))
+    if unknown or not wanted:
+        found = ", ".join(unknown) or "none"
+        raise BadInput(f"scopes: found {found}; give one or more of {', '.join(SCOPES)}")
+
+
+def _checked(what: str, value: str) -> str:
+    value = value.strip()
+    if not 1 <= len(value) <= MAX_NAME or not value.isprintable():
+        raise BadInput(f"{what}: give 1 to {MAX_NAME} printable characters")
+    return value
+
+
+def _tenant(session: Session, name: str) -> Tenant:
+    wanted = select(Tenant).where(Tenant.name == name)
+    return session.scalar(wanted) or _insert(session, Tenant(name=name)) or session.scalars(wanted).one()
+
+
+def _user(session: Session, tenant: Tenant, name: str) -> User:
+    wanted = select(User).where(User.tenant_id == tenant.id, User.name == name)
+    new = User(tenant_id=tenant.id, name=name)
+    return session.scalar(wanted) or _insert(session, new) or session.scalars(wanted).one()
+
+
+def _insert(session: Session, row: Row) -> Row | None:
+    """Insert `row`; None when somebody else made the same one in the meantime."""
+    try:
+        with session.begin_nested():
+            session.add(row)
+    except IntegrityError:
+        return None
+    return row
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()

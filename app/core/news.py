@@ -1,0 +1,95 @@
+"""What is told of a job while it runs: events made from rows, and the whole story of one reader."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.core import shown
+from app.core.views import JobView
+from models.record import Record, RecordOutput, RecordStatus
+
+GROUP = 2_000  # records in one event
+
+Item = tuple[int, str, int]  # index, status, seq
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event. `id` is the seq of the last record that a reader knows of once it has read this."""
+
+    kind: str  # `snapshot`, `records`, `progress` or `status`
+    id: int
+    data: bytes  # JSON
+    items: Sequence[Item] = ()
+    last: bool = False  # the job has ended: nothing comes behind this
+
+    def behind(self, seq: int) -> "Event | None":
+        """What of it is new to a reader that knows everything up to `seq`."""
+        if self.id < seq or (self.items and self.id == seq):
+            return None
+        if not self.items or self.items[0][2] > seq:
+            return self
+        return records([item for item in self.items if item[2] > seq])
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What is compared, to tell only what changed. The eta moves by itself and says nothing new."""
+
+    moved: tuple[object, ...]
+    status: tuple[object, ...]
+
+
+def state(view: JobView, limited_by: str | None) -> State:
+    return State(
+        moved=(view.seq, view.counts, view.usage, view.cost, view.cost_unconfirmed, limited_by),
+        status=(view.status, view.status_reason),
+    )
+
+
+def snapshot(view: JobView, limited_by: str | None) -> Event:
+    """The whole job."""
+    return Event("snapshot", view.seq, _json(shown.job_out(view, limited_by)))
+
+
+def records(items: Sequence[Item]) -> Event:
+    """Records that have ended."""
+    return Event("records", items[-1][2], _json({"records": items}), items)
+
+
+def progress(view: JobView, limited_by: str | None) -> Event:
+    """Counts, tokens and cost."""
+    return Event("progress", view.seq, _json(shown.progress_out(view, limited_by)))
+
+
+def status(view: JobView, limited_by: str | None) -> Event:
+    """The whole job, for its status has changed; the last event when it has ended."""
+    return Event("status", view.seq, _json(shown.job_out(view, limited_by)), last=view.status.final)
+
+
+def ended_since(session: Session, job_id: int, after: int, until: int) -> list[Item]:
+    """Up to `GROUP` records that ended behind seq `after`, in order, none behind `until`."""
+    if after >= until:
+        return []
+    ends = session.execute(
+        select(RecordOutput.idx, RecordOutput.seq)
+        .where(RecordOutput.job_id == job_id, RecordOutput.seq > after, RecordOutput.seq <= until)
+        .order_by(RecordOutput.seq)
+        .limit(GROUP)
+    ).all()
+    # By their indices, not by a join: a planner that takes the job for small would read it whole.
+    found = session.execute(
+        select(Record.idx, Record.status).where(
+            Record.job_id == job_id, Record.idx.in_([end.idx for end in ends])
+        )
+    )
+    words = {row.idx: RecordStatus(row.status).word for row in found}
+    return [(end.idx, words[end.idx], end.seq) for end in ends]
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()

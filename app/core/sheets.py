@@ -1,0 +1,55 @@
+"""Results as rows of a table: the columns that the job came with, and what came of each row."""
+
+import json
+from typing import Any
+
+from sqlalchemy import Row as Selected
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.core import pricing
+from app.core.exports import Row
+from app.core.lines import text
+from models.job import JobSpec
+from models.record import RecordStatus
+
+# Of a job that did not come as a table: what its owner knows its records by.
+KNOWN_BY = ("index", "custom_id")
+
+
+def columns(session: Session, job_id: int) -> list[str]:
+    """The columns of the job's table."""
+    return session.scalars(select(JobSpec.columns).where(JobSpec.job_id == job_id)).one() or list(KNOWN_BY)
+
+
+def row(record: Selected[*tuple[Any, ...]]) -> Row:
+    """An ended record with its input, as `app.core.lines` reads it."""
+    usage = record.usage or {}
+    return Row(
+        cells={**_known_by(record), **_cells(record.asked)},
+        answer=None if record.answer is None else _said(record.answer),
+        status=RecordStatus(record.status).word,
+        error=None if record.error_type is None else f"{record.error_type}: {text(record.message) or ''}",
+        input_tokens=usage.get("input_tokens"),
+        output_tokens=usage.get("output_tokens"),
+        cost=None if record.cost is None else pricing.dollars(record.cost),
+    )
+
+
+def _known_by(record: Selected[*tuple[Any, ...]]) -> dict[str, Any]:
+    return dict(zip(KNOWN_BY, (record.idx, text(record.custom_id)), strict=True))
+
+
+def _cells(asked: bytes | None) -> dict[str, Any]:
+    """The cells of a record that came as a row."""
+    cells: dict[str, Any] = json.loads(asked or b"{}").get("row", {})
+    return cells
+
+
+def _said(answer: bytes) -> str:
+    """The text of an answer; all of it if it says nothing in the way that was expected."""
+    try:
+        blocks = json.loads(answer)["content"]
+        return "".join(block["text"] for block in blocks if block["type"] == "text")
+    except (KeyError, TypeError, ValueError):
+        return answer.decode("utf-8", "replace")

@@ -1,0 +1,103 @@
+"""A job as JSON, as every reader of the native contract gets it: calls, lists and streams alike."""
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from app.core import pricing
+from app.core.limiter import LimiterAway, limiter
+from app.core.lines import timestamp
+from app.core.views import JobView
+from models.job import JobStatus
+
+PREFIX = "/api/v1"
+REDIS_AWAY = "redis"
+ASK_AGAIN = (
+    5.0  # seconds for which an absent Redis is not asked again: each try may take as long as its timeout
+)
+
+_asked_in_vain = float("-inf")
+
+
+def jobs_out(views: Sequence[JobView]) -> list[dict[str, Any]]:
+    reasons = limited_by(views)
+    return [job_out(view, reasons[view.id]) for view in views]
+
+
+def job_out(view: JobView, limited_by: str | None) -> dict[str, Any]:
+    """The whole job."""
+    return {
+        "id": str(view.uid),
+        "name": view.name,
+        "status": view.status.value,
+        "status_reason": view.status_reason,
+        "created_by": view.created_by,
+        "model": view.model,
+        "priority": view.priority,
+        "total": view.total,
+        **progress_out(view, limited_by),
+        "max_cost": None if view.max_cost is None else pricing.dollars(view.max_cost),
+        "created_at": timestamp(view.created_at),
+        "updated_at": timestamp(view.updated_at),
+        "started_at": timestamp(view.started_at),
+        "ended_at": timestamp(view.ended_at),
+        "expires_at": timestamp(view.expires_at),
+        "skipped_rows": view.skipped_rows,
+        "metadata": view.metadata,
+        "links": _links(f"{PREFIX}/jobs/{view.uid}"),
+    }
+
+
+def progress_out(view: JobView, limited_by: str | None) -> dict[str, Any]:
+    """What moves with every answer."""
+    counts = view.counts
+    return {
+        "counts": {
+            "pending": counts.pending,
+            "running": counts.running,
+            "succeeded": counts.succeeded,
+            "failed": counts.failed,
+            "cancelled": counts.cancelled,
+            "expired": counts.expired,
+        },
+        # Cut, not rounded: 1 says that every record has ended.
+        "progress": (view.total - counts.unended) * 10_000 // view.total / 10_000 if view.total else 1.0,
+        "eta": timestamp(view.eta),
+        "limited_by": limited_by,
+        "usage": dict(view.usage),
+        "cost": None if view.cost is None else pricing.dollars(view.cost),
+        "cost_unconfirmed": pricing.dollars(view.cost_unconfirmed),
+    }
+
+
+def limited_by(views: Iterable[JobView]) -> dict[int, str | None]:
+    """Why each job goes no faster, as far as anything but its provider's own speed holds it back."""
+    return {view.id: _reason(view) for view in views}
+
+
+def _reason(view: JobView) -> str | None:
+    if view.status == JobStatus.PAUSED:
+        return "paused"
+    if view.status not in (JobStatus.PENDING, JobStatus.RUNNING):
+        return None
+    return _ask_limiter(view.id)
+
+
+def _ask_limiter(job_id: int) -> str | None:
+    global _asked_in_vain  # noqa: PLW0603 - one Redis a process
+    if time.monotonic() - _asked_in_vain < ASK_AGAIN:
+        return REDIS_AWAY
+    try:
+        return limiter().reason(job_id)
+    except LimiterAway:
+        _asked_in_vain = time.monotonic()
+        return REDIS_AWAY
+
+
+def _links(job: str) -> dict[str, str]:
+    return {
+        "self": job,
+        "records": f"{job}/records",
+        "results": f"{job}/results",
+        "events": f"{job}/events",
+    }

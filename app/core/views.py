@@ -1,0 +1,206 @@
+"""Jobs as their owners see them: one statement reads a page of them, whatever their size."""
+
+import datetime as dt
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, ScalarSelect, Select, SQLColumnExpression, func, select
+from sqlalchemy.orm import Session
+
+from app.errors import NotFound
+from models.base import now
+from models.job import Job, JobCounts, JobSpec, JobStatus
+from models.record import Record, RecordOutput, RecordStatus
+from models.tenant import User
+
+RECENT = 500  # answers whose rate tells when a job will end
+ENOUGH_ANSWERS = 3
+ENOUGH_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Where a job's records are; their sum is its total."""
+
+    pending: int
+    running: int
+    succeeded: int
+    failed: int
+    cancelled: int
+    expired: int
+
+    @property
+    def unended(self) -> int:
+        return self.pending + self.running
+
+    @property
+    def total(self) -> int:
+        return self.unended + self.succeeded + self.failed + self.cancelled + self.expired
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A job at one moment. Money is in pico-dollars; `seq` is that of the record that ended last."""
+
+    id: int
+    uid: uuid.UUID
+    name: str | None
+    status: JobStatus
+    status_reason: str | None
+    closed_as: str | None
+    created_by: str
+    priority: int
+    model: str
+    total: int
+    counts: Counts
+    usage: Mapping[str, int]
+    cost: int | None  # None: at least one of its answers has no price
+    cost_unconfirmed: int
+    max_cost: int | None
+    seq: int
+    eta: dt.datetime | None
+    created_at: dt.datetime
+    updated_at: dt.datetime
+    started_at: dt.datetime | None
+    ended_at: dt.datetime | None
+    expires_at: dt.datetime | None
+    content_removed_at: dt.datetime | None
+    metadata: Mapping[str, Any]
+    skipped_rows: Sequence[int] | None
+
+
+def find(session: Session, tenant_id: int, uid: str) -> JobView:
+    """A tenant's job; raises `NotFound` for one that is unknown, another's, deleted or not yet whole."""
+    try:
+        statement = _visible(tenant_id).where(Job.uid == uuid.UUID(uid))
+    except ValueError:
+        raise _not_found(uid) from None
+    row = session.execute(statement).one_or_none()
+    if row is None:
+        raise _not_found(uid)
+    return _view(row)
+
+
+def page(session: Session, tenant_id: int, before: uuid.UUID | None, limit: int) -> list[JobView]:
+    """Up to `limit` of a tenant's jobs, the newest first, from the one made before `before` on."""
+    statement = _visible(tenant_id).order_by(Job.uid.desc()).limit(limit)
+    if before is not None:
+        statement = statement.where(Job.uid < before)
+    return [_view(row) for row in session.execute(statement)]
+
+
+def watched(session: Session, job_ids: Iterable[int]) -> list[JobView]:
+    """Jobs by their numbers, for readers that were let in before."""
+    return [_view(row) for row in session.execute(_everything().where(Job.id.in_(sorted(job_ids))))]
+
+
+def _not_found(uid: str) -> NotFound:
+    return NotFound(f"there is no job {uid!r}: GET /api/v1/jobs lists them")
+
+
+def _visible(tenant_id: int) -> Select[*tuple[Any, ...]]:
+    return _everything().where(
+        Job.tenant_id == tenant_id, Job.deleted_at.is_(None), Job.status != JobStatus.STAGING
+    )
+
+
+def _everything() -> Select[*tuple[Any, ...]]:
+    running = (
+        select(func.count())
+        .select_from(Record)
+        .where(Record.job_id == Job.id, Record.status == RecordStatus.RUNNING)
+        .correlate(Job)
+        .scalar_subquery()
+    )
+    return (
+        select(
+            Job,
+            JobCounts,
+            User.name.label("created_by"),
+            JobSpec.skipped,
+            running.label("running"),
+            _ended_at(JobCounts.seq).label("last_answer"),
+            _ended_at(JobCounts.seq - RECENT).label("recent_answer"),
+            now().label("now"),
+        )
+        .join(JobCounts, JobCounts.job_id == Job.id)
+        .join(JobSpec, JobSpec.job_id == Job.id)
+        .join(User, User.id == Job.user_id)
+    )
+
+
+def _ended_at(seq: SQLColumnExpression[int]) -> ScalarSelect[Any]:
+    return (
+        select(RecordOutput.ended_at)
+        .where(RecordOutput.job_id == Job.id, RecordOutput.seq == seq)
+        .correlate(Job, JobCounts)
+        .scalar_subquery()
+    )
+
+
+def _view(row: Row[*tuple[Any, ...]]) -> JobView:
+    job: Job = row.Job
+    sums: JobCounts = row.JobCounts
+    counts = _counts(job, sums, row.running)
+    return JobView(
+        id=job.id,
+        uid=job.uid,
+        name=job.name,
+        status=JobStatus(job.status),
+        status_reason=job.status_reason,
+        closed_as=job.closed_as,
+        created_by=row.created_by,
+        priority=job.priority,
+        model=job.model,
+        total=job.total,
+        counts=counts,
+        usage={
+            "input_tokens": sums.input_tokens,
+            "output_tokens": sums.output_tokens,
+            "cache_read_tokens": sums.cache_read_tokens,
+            "cache_write_tokens": sums.cache_write_tokens,
+        },
+        cost=None if sums.unpriced else sums.cost,
+        cost_unconfirmed=sums.cost_unconfirmed,
+        max_cost=job.max_cost,
+        seq=sums.seq,
+        eta=_eta(job, sums.seq, counts.unended, row.recent_answer, row.now),
+        created_at=job.created_at,
+        updated_at=max(job.updated_at, row.last_answer or job.updated_at),
+        started_at=job.started_at,
+        ended_at=job.ended_at,
+        expires_at=job.expires_at,
+        content_removed_at=job.content_removed_at,
+        metadata=job.extra,
+        skipped_rows=row.skipped,
+    )
+
+
+def _counts(job: Job, sums: JobCounts, running: int) -> Counts:
+    """Nothing counts the records that are pending: they are the rest."""
+    ended = {
+        "succeeded": sums.succeeded,
+        "failed": sums.failed,
+        "cancelled": sums.cancelled,
+        "expired": sums.expired,
+    }
+    rest = max(0, job.total - running - sum(ended.values()))
+    if job.closed_as is not None:
+        ended[job.closed_as] += rest  # in the rows the sweep writes it later
+        rest = 0
+    return Counts(pending=rest, running=running, **ended)
+
+
+def _eta(
+    job: Job, seq: int, left: int, recent_answer: dt.datetime | None, at: dt.datetime
+) -> dt.datetime | None:
+    """When the job ends if it goes on as it went lately; None where that would be a guess."""
+    since, answers = (recent_answer, RECENT) if seq > RECENT else (job.started_at, seq)
+    if job.status != JobStatus.RUNNING or not left or since is None or answers < ENOUGH_ANSWERS:
+        return None
+    seconds = (at - since).total_seconds()
+    if seconds < ENOUGH_SECONDS:
+        return None
+    return at + dt.timedelta(seconds=left * seconds / answers)

@@ -1,0 +1,184 @@
+"""Every error as JSON, in the shape of the contract that the path belongs to, with the id of its request."""
+
+import re
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+import structlog
+from flask import Flask, Response, g, jsonify, request
+from marshmallow import Schema, ValidationError, fields
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from werkzeug.exceptions import HTTPException
+
+from app.errors import Refused
+from app.ingest.draft import Problems
+
+log = structlog.get_logger(__name__)
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_TYPES = {
+    400: "bad_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    406: "not_acceptable",
+    413: "too_large",
+    415: "unsupported_media_type",
+    422: "invalid_request",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What an error response says, in whatever shape."""
+
+    status: int
+    type: str
+    message: str
+    request_id: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+Shape = Callable[[Fault], Mapping[str, Any]]
+
+
+def native(fault: Fault) -> Mapping[str, Any]:
+    return {
+        "error": {
+            "type": fault.type,
+            "message": fault.message,
+            "details": fault.details,
+            "request_id": fault.request_id,
+        }
+    }
+
+
+# The shape of every contract by the path it lies under; the longest prefix of whole segments decides.
+SHAPES: dict[str, Shape] = {"/": native}
+
+
+class ErrorBody(Schema):
+    """The inside of an error."""
+
+    type = fields.String(required=True, metadata={"example": "invalid_request"})
+    message = fields.String(required=True, metadata={"description": "What was asked, found and to be done."})
+    details = fields.Dict(
+        required=True, metadata={"description": "`problems`, each with `where` and `message`, for bad input."}
+    )
+    request_id = fields.String(required=True, metadata={"description": "As in the header X-Request-Id."})
+
+
+class ErrorOut(Schema):
+    """Every error."""
+
+    error = fields.Nested(ErrorBody, required=True)
+
+
+def register(app: Flask) -> None:
+    """Give every request an id and every error of `app` its shape."""
+    app.before_request(_name_request)
+    app.after_request(_add_headers)
+    app.teardown_request(lambda _error: structlog.contextvars.clear_contextvars())
+    app.register_error_handler(Refused, _refused)
+    app.register_error_handler(HTTPException, _http)
+    for error in (OperationalError, InterfaceError, PoolTimeout):
+        app.register_error_handler(error, _database_away)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def shape_for(path: str, shapes: Mapping[str, Shape]) -> Shape:
+    """The shape of the longest prefix of `path` by whole segments."""
+    segments = [segment for segment in path.split("/") if segment]
+    for length in range(len(segments), -1, -1):
+        shape = shapes.get("/" + "/".join(segments[:length]))
+        if shape is not None:
+            return shape
+    raise LookupError("there is no shape for '/'")
+
+
+def refuse_invalid(error: ValidationError) -> NoReturn:
+    """Raise `BadInput` that names every field with a fault."""
+    problems = Problems()
+    for where, message in _flat(error.messages_dict):
+        problems.add(where, message)
+    problems.refuse()
+    raise AssertionError("unreachable: an error without messages")
+
+
+def _flat(messages: Mapping[Any, Any], inside: str = "") -> Iterator[tuple[str, str]]:
+    for name, found in messages.items():
+        where = f"{inside}[{name}]" if isinstance(name, int) else f"{inside}.{name}".strip(".")
+        where = "body" if where == "_schema" else where.removesuffix("._schema")
+        if isinstance(found, Mapping):
+            yield from _flat(found, where)
+            continue
+        for message in found:
+            yield where, str(message)
+
+
+def _name_request() -> None:
+    asked = request.headers.get("X-Request-Id", "")
+    g.request_id = asked if _REQUEST_ID.fullmatch(asked) else uuid.uuid4().hex
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=g.request_id)
+    if job := (request.view_args or {}).get("job_id"):
+        structlog.contextvars.bind_contextvars(job=job)
+
+
+def _add_headers(response: Response) -> Response:
+    response.headers["X-Request-Id"] = g.request_id
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+    response.headers.setdefault("Cache-Control", "no-store")
+    return response
+
+
+def _refused(error: Refused) -> Response:
+    response = _response(error.status, error.type, error.message, error.details)
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(error.retry_after)
+    if error.status == 401:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="penstock"'
+    return response
+
+
+def _http(error: HTTPException) -> Response:
+    if error.response is not None:  # such as a redirect
+        return error.response  # type: ignore[return-value]
+    status = error.code or 500
+    response = _response(status, _TYPES.get(status, "error"), _sentence(error))
+    for name, value in error.get_headers():
+        if name.lower() != "content-type":
+            response.headers[name] = value
+    return response
+
+
+def _sentence(error: HTTPException) -> str:
+    if error.code == 404:
+        return f"there is nothing at {request.path}: GET /docs shows what there is"
+    if error.code == 405:
+        return f"{request.path} does not take {request.method}: the header Allow says what it takes"
+    return error.description or error.name
+
+
+def _database_away(error: Exception) -> Response:
+    log.error("database_error", exc_info=error)
+    response = _response(503, "unavailable", "the database does not answer as it should: try again shortly")
+    response.headers["Retry-After"] = "5"
+    return response
+
+
+def _unexpected(error: Exception) -> Response:
+    log.error("unexpected_error", exc_info=error)
+    message = f"an unexpected error of Penstock's own; the log knows it by the request id {g.request_id}"
+    return _response(500, "internal_error", message)
+
+
+def _response(status: int, type: str, message: str, details: Mapping[str, Any] | None = None) -> Response:
+    fault = Fault(status, type, message, g.request_id, details or {})
+    response = jsonify(shape_for(request.path, SHAPES)(fault))
+    response.status_code = status
+    return response

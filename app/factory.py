@@ -1,0 +1,87 @@
+"""The web application."""
+
+import signal
+import threading
+from typing import Any
+
+from flask import Flask
+from flask_smorest import Api
+
+from app import auth, error_responses, seats, streams
+from app.api import docs, jobs, keys, me, probes, records, results, submissions
+from app.api.asked import SpoolingRequest
+from app.core.feed import feed
+from app.core.shown import PREFIX
+from app.error_responses import ErrorOut
+from config import logs, settings
+
+BODY = 1_000_000  # bytes; submissions say otherwise for themselves
+
+
+class Penstock(Flask):
+    request_class = SpoolingRequest
+
+
+class Contract(Api):
+    """The native contract and its OpenAPI document."""
+
+    ERROR_SCHEMA = ErrorOut
+
+    def _register_error_handlers(self) -> None:
+        """Errors are `app.error_responses`' matter, for every contract alike."""
+
+
+def create_app() -> Flask:
+    """The application, as gunicorn serves it. Raises `BadSetting` for an environment that cannot be used."""
+    chosen = settings.current()
+    logs.configure(chosen.log_level, chosen.log_format)
+    chosen.data.mkdir(parents=True, exist_ok=True)
+    app = Penstock(__name__, static_folder=None)
+    app.config.update(_config())
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    error_responses.register(app)
+    auth.guard(app)
+    seats.prepare(app, chosen.web_threads)
+    _register(app)
+    _end_streams_on_sigterm()
+    return app
+
+
+def _register(app: Flask) -> None:
+    contract = Contract(app)
+    for module in (submissions, jobs, records, results, streams, me, keys, probes):
+        contract.register_blueprint(module.blp)
+    app.register_blueprint(probes.unprefixed)
+    app.register_blueprint(docs.blp)
+    auth.mark_public(app, "api-docs.openapi_json")
+
+
+def _config() -> dict[str, Any]:
+    return {
+        "MAX_CONTENT_LENGTH": BODY,
+        "API_TITLE": "Penstock",
+        "API_VERSION": "v1",
+        "OPENAPI_VERSION": "3.1.0",
+        "OPENAPI_URL_PREFIX": PREFIX,
+        "OPENAPI_JSON_PATH": "openapi.json",
+        "API_SPEC_OPTIONS": {
+            "info": {"description": "Batches of records, answered by a language model."},
+            "components": {"securitySchemes": auth.SECURITY_SCHEMES},
+            "security": [{name: []} for name in auth.SECURITY_SCHEMES],
+        },
+    }
+
+
+def _end_streams_on_sigterm() -> None:
+    """A server that stops waits for its requests, and a stream of events lasts as long as its job."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    earlier = signal.getsignal(signal.SIGTERM)
+    if not callable(earlier):
+        return  # no server has asked to be told
+
+    def end(number: int, frame: Any) -> None:
+        feed().stop()
+        earlier(number, frame)
+
+    signal.signal(signal.SIGTERM, end)

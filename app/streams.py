@@ -1,0 +1,64 @@
+"""Watching a job while it runs: server-sent events."""
+
+from collections.abc import Iterator
+
+from flask import Response, request
+from flask_smorest import Blueprint
+
+from app import seats
+from app.auth import caller, needs
+from app.core import views
+from app.core.follow import follow
+from app.core.keys import READ
+from app.core.news import Event
+from app.core.shown import PREFIX
+from models.session import reading
+
+HEARTBEAT = b": nothing new\n\n"  # a comment: proxies and readers see that the stream lives
+
+blp = Blueprint("events", __name__, url_prefix=PREFIX, description="Watching a job while it runs.")
+
+_DOCUMENTED = {
+    "parameters": [
+        {
+            "in": "header",
+            "name": "Last-Event-ID",
+            "schema": {"type": "string"},
+            "description": "The id of the last event that was read: the stream goes on behind it.",
+        }
+    ]
+}
+
+
+@blp.route("/jobs/<job_id>/events", methods=["GET"])
+@needs(READ, 404, 503)
+@blp.doc(**_DOCUMENTED)
+@blp.response(200, {"type": "string"}, content_type="text/event-stream")
+def stream_events(job_id: str) -> Response:
+    """Watch a job.
+
+    The first event, `snapshot`, is the whole job. Then come `records`, those that ended, as
+    `{"records": [[index, status, seq], …]}`, `progress` with what moves (counts, usage, cost, eta and the
+    like) and `status` with the whole job, for its status has changed. The stream ends with the job: its last
+    event is a `status`.
+    """
+    with reading() as session:
+        view = views.find(session, caller().tenant_id, job_id)
+    return seats.stream(
+        _lines(follow(view, _last_event_id(view.seq))), "text/event-stream", {"X-Accel-Buffering": "no"}
+    )
+
+
+def _last_event_id(newest: int) -> int | None:
+    """The seq behind which a reader goes on; None for a new one, or for an id that is none of ours."""
+    text = request.headers.get("Last-Event-ID", "")
+    seq = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
+    return None if seq is None or seq > newest else seq
+
+
+def _lines(events: Iterator[Event | None]) -> Iterator[bytes]:
+    for event in events:
+        if event is None:
+            yield HEARTBEAT
+        else:
+            yield b"event: %s\nid: %d\ndata: %s\n\n" % (event.kind.encode(), event.id, event.data)

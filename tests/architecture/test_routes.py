@@ -1,0 +1,100 @@
+"""Who may call what, and that the contract's document says so."""
+
+import pytest
+from openapi_spec_validator import validate
+
+from app import auth
+from app.core.keys import SCOPES
+from app.core.shown import PREFIX
+from app.factory import create_app
+from config import settings
+
+# Everything that is answered without a key.
+PUBLIC = {
+    "/health",
+    "/ready",
+    f"{PREFIX}/health",
+    f"{PREFIX}/ready",
+    f"{PREFIX}/openapi.json",
+    "/docs",
+    "/docs/start.js",
+    "/docs/<path:name>",
+}
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PENSTOCK_DATA", str(tmp_path_factory.mktemp("data")))
+        settings.current.cache_clear()
+        yield create_app()
+    settings.current.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def document(app):
+    response = app.test_client().get(f"{PREFIX}/openapi.json")
+    assert response.status_code == 200
+    return response.get_json()
+
+
+def test_every_route_says_who_may_call_it(app):
+    found = {rule.rule: auth.scope_of(app.view_functions[rule.endpoint]) for rule in app.url_map.iter_rules()}
+
+    assert {path for path, scope in found.items() if scope == auth.PUBLIC} == PUBLIC
+    assert set(found.values()) <= {auth.PUBLIC, None, *SCOPES}
+
+
+def test_every_other_route_refuses_a_call_without_a_key(app):
+    client = app.test_client()
+    for rule in app.url_map.iter_rules():
+        if rule.rule in PUBLIC:
+            continue
+        path = rule.rule.replace("<job_id>", "x").replace("<key_id>", "x")
+        for method in rule.methods - {"HEAD", "OPTIONS"}:
+            assert client.open(path, method=method).status_code == 401, f"{method} {path}"
+
+
+def test_a_route_that_does_not_say_who_may_call_it_is_closed(app):
+    def forgotten():
+        return "open"
+
+    with pytest.raises(LookupError, match="forgotten"):
+        auth.scope_of(forgotten)
+
+
+def test_the_document_is_valid_openapi_3_1(document):
+    assert document["openapi"].startswith("3.1")
+    validate(document)
+
+
+def test_every_operation_names_both_ways_to_send_a_key(document):
+    assert set(document["components"]["securitySchemes"]) == {"apiKey", "bearer"}
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            if method in ("get", "post", "put", "patch", "delete"):
+                expected = [] if path in PUBLIC else [{"apiKey": []}, {"bearer": []}]
+                assert operation["security"] == expected, f"{method} {path}"
+                assert operation["summary"], f"{method} {path}"
+
+
+def test_every_route_of_the_contract_is_in_its_document(app, document):
+    rules = {
+        rule.rule.replace("<", "{").replace(">", "}")
+        for rule in app.url_map.iter_rules()
+        if rule.rule.startswith(PREFIX)
+    }
+
+    assert rules - {f"{PREFIX}/openapi.json"} == set(document["paths"])
+
+
+def test_the_docs_page_brings_all_that_it_needs(app):
+    client = app.test_client()
+    page = client.get("/docs")
+
+    assert page.status_code == 200
+    assert "http" not in page.text.replace("http-equiv", "")  # nothing from anywhere else
+    for name in ("swagger-ui.css", "swagger-ui-bundle.js", "start.js", "favicon-32x32.png"):
+        assert f"/docs/{name}" in page.text
+        with client.get(f"/docs/{name}") as file:
+            assert file.status_code == 200

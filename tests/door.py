@@ -1,0 +1,148 @@
+"""The front door of one test's own, without workers: the test itself says how records end."""
+
+import io
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from flask.testing import FlaskClient
+from sqlalchemy import insert, select
+from werkzeug.datastructures import FileStorage
+from werkzeug.test import TestResponse, encode_multipart
+
+from app.core import context, events, keys, ledger, outcomes, shown
+from app.core.claims import Claim
+from app.core.outcomes import Outcome
+from app.factory import create_app
+from app.providers.client import Usage
+from models import Job, Lease, Record, RecordStatus
+from models.base import now
+from models.session import in_transaction, reading
+from models.transitions import moving_records
+
+JOBS = "/api/v1/jobs"
+ANSWER = {"id": "msg_1", "content": [{"type": "text", "text": "Good."}]}
+
+
+class Door:
+    """A caller with a key. `other()` is one of another tenant, at the same door."""
+
+    def __init__(self, tenant: str = "acme", scopes: Sequence[str] = ("admin",), app: Any = None) -> None:
+        self.app = app or create_app()
+        shown._asked_in_vain = float("-inf")  # what the test before has seen of Redis is not of ours
+        row, self.key = in_transaction(
+            lambda session: keys.create(session, tenant, name="test", user="ada", scopes=scopes)
+        )
+        self.tenant_id, self.prefix = row.tenant_id, row.prefix
+        self.client: FlaskClient = self.app.test_client()
+        self.headers = {"X-API-Key": self.key}
+
+    def other(self, tenant: str = "other", scopes: Sequence[str] = ("admin",)) -> "Door":
+        return Door(tenant, scopes, self.app)
+
+    def call(self, method: str, path: str, **request: Any) -> TestResponse:
+        headers = {**self.headers, **request.pop("headers", {})}
+        return self.client.open(path, method=method, headers=headers, **request)
+
+    def get(self, path: str, **request: Any) -> TestResponse:
+        return self.call("GET", path, **request)
+
+    def post(self, path: str, **request: Any) -> TestResponse:
+        return self.call("POST", path, **request)
+
+    def submit(self, records: Any = 3, **fields: Any) -> dict[str, Any]:
+        """A job that was taken."""
+        response = self.post_records(records, **fields)
+        assert response.status_code in (200, 202), response.text
+        job: dict[str, Any] = response.get_json()
+        return job
+
+    def post_records(
+        self, records: Any = 3, headers: Mapping[str, str] | None = None, **fields: Any
+    ) -> TestResponse:
+        if isinstance(records, int):
+            records = [{"custom_id": f"r{number}", "prompt": f"Say {number}"} for number in range(records)]
+        body = {"model": "simulated", "records": records, **fields}
+        return self.post(JOBS, data=json.dumps(body), content_type="application/json", headers=headers or {})
+
+    def upload(
+        self, file: str, content: bytes, headers: Mapping[str, str] | None = None, **fields: Any
+    ) -> TestResponse:
+        part = FileStorage(io.BytesIO(content), filename=file, name="file")
+        boundary, body = encode_multipart({"model": "simulated", **fields, "file": part})
+        content_type = f'multipart/form-data; boundary="{boundary}"'
+        return self.post(JOBS, data=body, content_type=content_type, headers=headers or {})
+
+    def job(self, job: Mapping[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = self.get(job["links"]["self"]).get_json()
+        return found
+
+
+class Worker:
+    """Claims records and ends them, as a slice worker's transactions do."""
+
+    def __init__(self) -> None:
+        self.lease_id = in_transaction(
+            lambda session: session.execute(
+                insert(Lease).values(name="test").returning(Lease.id)
+            ).scalar_one()
+        )
+
+    def claim(self, job: Mapping[str, Any], indices: Sequence[int]) -> list[Claim]:
+        job_id = number_of(job)
+
+        def work(session: Any) -> list[Claim]:
+            for old in (RecordStatus.PENDING, RecordStatus.WAITING):
+                session.execute(
+                    moving_records(
+                        old,
+                        RecordStatus.RUNNING,
+                        Record.job_id == job_id,
+                        Record.idx.in_(indices),
+                        lease_id=self.lease_id,
+                        attempts=Record.attempts + 1,
+                        claimed_at=now(),
+                    )
+                )
+            rows = [session.get_one(Record, (job_id, idx)) for idx in indices]
+            return [
+                Claim(job_id, row.idx, self.lease_id, row.attempts, row.tries, row.request_bytes, None, None)
+                for row in rows
+            ]
+
+        return in_transaction(work)
+
+    def end(
+        self,
+        job: Mapping[str, Any],
+        indices: Sequence[int],
+        answer: bytes | None = None,
+        error: tuple[str, str] | None = None,
+        model: str = "simulated",
+        tell: bool = True,
+    ) -> None:
+        """End records in one group: with an answer, or with an error when it is given."""
+        claims = self.claim(job, indices)
+        of = context.of(number_of(job))
+        group = [
+            Outcome(
+                job=of,
+                claim=claim,
+                call=ledger.answered(model, {}, Usage(10, 5), "req_1", 0.25),
+                status=RecordStatus.FAILED if error else RecordStatus.SUCCEEDED,
+                body=None if error else (answer or json.dumps(ANSWER).encode()),
+                error_type=error[0] if error else None,
+                error_message=error[1] if error else None,
+            )
+            for claim in claims
+        ]
+        in_transaction(lambda session: outcomes.write(session, group))
+        if tell:
+            events.look([of.job_id])
+
+
+def number_of(job: Mapping[str, Any]) -> int:
+    """A job's number inside."""
+    with reading() as session:
+        return session.scalars(select(Job.id).where(Job.uid == uuid.UUID(job["id"]))).one()

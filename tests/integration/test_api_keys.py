@@ -1,0 +1,171 @@
+"""Keys: shown once, hashed, scoped, revoked; and who may do what with them."""
+
+import threading
+
+import pytest
+from sqlalchemy import select
+
+from app.core import keys
+from app.errors import BadInput, NotFound
+from models import ApiKey, Tenant, User
+from models.session import in_transaction, reading
+from tests.door import JOBS, Door
+
+KEYS = "/api/v1/keys"
+
+
+@pytest.fixture
+def door(environment):
+    return Door()
+
+
+def test_a_caller_learns_whom_its_key_acts_for(door):
+    me = door.get("/api/v1/me").get_json()
+
+    assert me["tenant"] == "acme"
+    assert me["user_id"] == "ada"
+    assert me["key"] == door.prefix
+    assert me["scopes"] == ["admin"]
+    assert set(me) == {"tenant_id", "tenant", "user_id", "key", "scopes"}
+
+
+def test_both_headers_carry_a_key(door):
+    assert door.client.get("/api/v1/me", headers={"Authorization": f"Bearer {door.key}"}).status_code == 200
+    assert door.client.get("/api/v1/me", headers={"X-API-Key": door.key}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"X-API-Key": "nope"},
+        {"X-API-Key": "pk_aaaaaaaaaa_" + "0" * 64},
+        {"X-API-Key": "pk_é"},
+        {"Authorization": "Basic YTpi"},
+        {"Authorization": "Bearer "},
+    ],
+)
+def test_without_a_known_key_nothing_is_answered(door, headers):
+    response = door.client.get(
+        JOBS, headers={name: value.encode().decode("latin-1") for name, value in headers.items()}
+    )
+
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"].startswith("Bearer")
+    assert response.get_json()["error"]["type"] == "unauthenticated"
+
+
+def test_a_known_prefix_with_another_secret_is_refused(door):
+    other = door.key[:-1] + ("0" if door.key[-1] != "0" else "1")
+
+    response = door.client.get(JOBS, headers={"X-API-Key": other})
+
+    assert response.status_code == 401
+    assert other[-64:] not in response.text
+
+
+def test_a_key_is_shown_once_and_stored_as_its_hash(door):
+    # When a key is made
+    made = door.post(KEYS, json={"name": "ci", "scopes": ["jobs:read"]})
+
+    # Then its text is in that answer and nowhere else
+    key = made.get_json()["key"]
+    assert made.status_code == 201
+    assert made.get_json()["prefix"] == key.rpartition("_")[0]
+    assert key not in door.get(KEYS).text
+    with reading() as session:
+        row = session.scalars(select(ApiKey).where(ApiKey.name == "ci")).one()
+    assert key.encode() not in row.sha256
+    assert len(row.sha256) == 32
+
+    # And without a user it acts for one of its own
+    assert made.get_json()["user_id"] == made.get_json()["id"]
+    assert (
+        door.client.get("/api/v1/me", headers={"X-API-Key": key}).get_json()["user_id"]
+        == made.get_json()["id"]
+    )
+
+
+def test_scopes_bound_what_a_key_may_do(door):
+    # Given a key that may read and one that may write
+    reader, writer = door.other("acme", ["jobs:read"]), door.other("acme", ["jobs:write"])
+    job = door.submit(1)
+
+    assert reader.get(JOBS).status_code == 200
+    assert writer.post_records(1).status_code == 202
+    refused = [
+        reader.post_records(1),
+        reader.post(f"{JOBS}/{job['id']}/cancel"),
+        reader.call("DELETE", f"{JOBS}/{job['id']}"),
+        writer.get(JOBS),
+        writer.get(job["links"]["results"]),
+        reader.get(KEYS),
+    ]
+    assert [response.status_code for response in refused] == [403] * 6
+    assert "jobs:write" in refused[0].get_json()["error"]["message"]
+
+
+def test_a_key_gives_no_more_than_it_has(door):
+    manager = door.other("acme", ["keys", "jobs:read"])
+
+    assert manager.post(KEYS, json={"name": "n", "scopes": ["jobs:read"]}).status_code == 201
+    assert manager.post(KEYS, json={"name": "n", "scopes": ["admin"]}).status_code == 403
+    assert manager.post(KEYS, json={"name": "n"}).status_code == 403  # jobs:write is one of the usual two
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{}, {"name": ""}, {"name": "n", "scopes": []}, {"name": "n", "scopes": ["root"]}, {"name": "n", "x": 1}],
+)
+def test_a_key_that_cannot_be_made_is_refused(door, asked):
+    assert door.post(KEYS, json=asked).status_code == 422
+
+
+def test_a_revoked_key_is_refused_from_then_on(door):
+    made = door.post(KEYS, json={"name": "ci"}).get_json()
+    headers = {"X-API-Key": made["key"]}
+    assert door.client.get(JOBS, headers=headers).status_code == 200
+
+    assert door.call("DELETE", f"{KEYS}/{made['id']}").status_code == 204
+    assert door.call("DELETE", f"{KEYS}/{made['id']}").status_code == 204
+
+    assert door.client.get(JOBS, headers=headers).status_code == 401
+    assert [key["revoked_at"] is None for key in door.get(KEYS).get_json()["data"]] == [True, False]
+
+
+def test_another_tenants_keys_do_not_exist(door):
+    stranger = door.other()
+    [mine] = door.get(KEYS).get_json()["data"]
+
+    assert [key["name"] for key in stranger.get(KEYS).get_json()["data"]] == ["test"]
+    assert stranger.call("DELETE", f"{KEYS}/{mine['id']}").status_code == 404
+    assert stranger.call("DELETE", f"{KEYS}/nope").status_code == 404
+
+
+def test_two_who_make_the_same_tenant_at_once_make_one(environment):
+    made = []
+
+    def make() -> None:
+        made.append(
+            in_transaction(lambda session: keys.create(session, "new", name="k", user="u", scopes=["admin"]))
+        )
+
+    threads = [threading.Thread(target=make) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    with reading() as session:
+        assert len(session.scalars(select(Tenant)).all()) == 1
+        assert len(session.scalars(select(User)).all()) == 1
+        assert len(keys.list_keys(session, "new")) == len(made) == 6
+
+
+def test_what_is_no_name_or_no_key_is_said(environment):
+    with pytest.raises(BadInput, match="tenant"):
+        in_transaction(lambda session: keys.create(session, " ", name="k", scopes=["admin"]))
+    with pytest.raises(BadInput, match="root"):
+        in_transaction(lambda session: keys.create(session, "t", name="k", scopes=["root"]))
+    with pytest.raises(NotFound, match="pk_x"):
+        in_transaction(lambda session: keys.revoke(session, "pk_x"))

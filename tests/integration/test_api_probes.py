@@ -1,0 +1,59 @@
+"""Probes: what a load balancer and an operator are told, and when."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from config import settings
+from models import session
+from tests.door import Door
+from tests.servers import free_port
+
+
+@pytest.mark.parametrize("prefix", ["", "/api/v1"])
+def test_a_process_that_can_take_jobs_says_so_without_a_key(environment, prefix):
+    client = Door().client
+
+    assert client.get(f"{prefix}/health").get_json() == {"status": "ok"}
+    ready = client.get(f"{prefix}/ready")
+    assert ready.status_code == 200
+    assert ready.get_json() == {"status": "ready", "degraded": []}
+
+
+def test_without_its_broker_it_takes_jobs_and_says_what_is_away(environment, monkeypatch):
+    # Given a Redis that nobody answers at
+    monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{free_port()}/0")
+    settings.current.cache_clear()
+    door = Door()
+
+    # Then it is ready, degraded, and takes a job
+    ready = door.client.get("/ready")
+    assert (ready.status_code, ready.get_json()["degraded"]) == (200, ["broker"])
+    assert door.submit(1)["limited_by"] == "redis"
+
+
+def test_a_database_of_another_revision_is_named_with_what_to_do(environment):
+    door = Door()
+    with session.engine().begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0000'"))
+
+    ready = door.client.get("/ready")
+
+    error = ready.get_json()["error"]
+    assert ready.status_code == 503
+    assert error["details"] == {"down": ["database"]}
+    assert "penstock migrate" in error["message"]
+    assert door.client.get("/health").status_code == 200
+
+
+def test_storage_that_cannot_be_written_is_named(environment, monkeypatch, tmp_path):
+    door = Door()
+    monkeypatch.setenv("PENSTOCK_DATA", str(tmp_path / "gone"))
+    settings.current.cache_clear()
+    assert not Path(tmp_path / "gone").exists()
+
+    ready = door.client.get("/ready")
+
+    assert ready.status_code == 503
+    assert ready.get_json()["error"]["details"] == {"down": ["storage"]}

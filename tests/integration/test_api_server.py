@@ -1,0 +1,182 @@
+"""The front door as gunicorn serves it: its end, its memory, and answers to bodies that are too large."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+from sqlalchemy import insert, update
+
+from models import JobCounts, Record, RecordOutput
+from models.base import now
+from models.session import in_transaction
+from tests.door import Door, Worker, number_of
+from tests.servers import free_port, wait_until
+from tests.sse import Stream
+
+# What does not depend on the database is tried with one.
+on_sqlite = pytest.mark.parametrize("environment", ["sqlite"], indirect=True)
+
+
+class Gunicorn:
+    """One web process with threads."""
+
+    def __init__(self, environment: dict[str, str], folder: Path, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        command = [
+            sys.executable,
+            "-m",
+            "gunicorn",
+            "app.factory:create_app()",
+            "--bind",
+            f"127.0.0.1:{port}",
+        ]
+        command += ["--worker-class", "gthread", "--threads", "64", "--graceful-timeout", "30"]
+        self.log = folder / "web.log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [*command, "--no-control-socket"],
+                env={**os.environ, **environment, "PENSTOCK_WEB_THREADS": "64"},
+                stdout=log,
+                stderr=log,
+            )
+
+    def answers(self) -> bool:
+        try:
+            return httpx2.get(f"{self.url}/health", timeout=2, trust_env=False).is_success
+        except httpx2.TransportError:
+            return False
+
+    def resident(self) -> int:
+        """Bytes of memory that the worker process holds."""
+        [child] = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        pages = int(Path(f"/proc/{child}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(20)
+        finally:
+            self.process.kill()
+
+
+@contextmanager
+def _running(environment: dict[str, str], folder: Path) -> Iterator[Gunicorn]:
+    server = Gunicorn(environment, folder, free_port())
+    try:
+        wait_until(server.answers, what="gunicorn answers")
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def server(environment, tmp_path) -> Iterator[Gunicorn]:
+    with _running(environment, tmp_path) as running:
+        yield running
+
+
+@on_sqlite
+def test_a_process_that_stops_ends_its_streams_at_once(server):
+    # Given an open stream of a job that does not end
+    door = Door()
+    job = door.submit(1)
+    with Stream(server.url, job["links"]["events"], door.key) as stream:
+        stream.next("snapshot")
+
+        # When the process is told to stop
+        started = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        rest = list(stream)
+        code = server.process.wait(20)
+
+    # Then the stream ends in good order, long before the time that requests have
+    assert [event.kind for event in rest if event.kind == "records"] == []
+    assert code == 0
+    assert time.monotonic() - started < 15
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_results_of_any_size_take_little_memory(server):
+    # Given 200 MB of answers, of which no page of records holds more than a few
+    door, worker = Door(), Worker()
+    job = door.submit(2_000)
+    worker.end(job, [0])
+    _answer_all(job, 2_000, json.dumps({"content": [{"type": "text", "text": "x" * 100_000}]}).encode())
+    headers = {"X-API-Key": door.key}
+    httpx2.get(f"{server.url}{job['links']['self']}", headers=headers, timeout=10)
+    before = server.resident()
+
+    # When they are downloaded, slower than they could be
+    most, lines = before, 0
+    with httpx2.stream("GET", server.url + job["links"]["results"], headers=headers, timeout=60) as response:
+        for chunk in response.iter_bytes(1_000_000):
+            lines += chunk.count(b"\n")
+            most = max(most, server.resident())
+
+    # Then all of them came, and the process held some pages of them at the most
+    assert lines == 2_000
+    assert most - before < 60_000_000
+
+
+@on_sqlite
+def test_a_body_over_the_limit_is_answered_though_it_is_still_coming(server):
+    door = Door()
+    body = json.dumps({"model": "simulated", "records": [{"prompt": "x" * 17_000_000}]})
+
+    response = httpx2.post(
+        f"{server.url}/api/v1/jobs",
+        content=body,
+        headers={"X-API-Key": door.key, "Content-Type": "application/json"},
+        timeout=30,
+    )
+
+    assert response.status_code == 413
+    assert "JSONL" in response.json()["error"]["message"]
+
+
+def test_the_web_brings_no_providers_sdk_and_no_calls(tmp_path):
+    heavy = ["anthropic", "aiohttp", "tasks.slice", "app.core.calls"]
+    code = (
+        f"from app.factory import create_app; create_app(); import sys; print(sys.modules.keys() & {heavy})"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PENSTOCK_DATA": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout.strip() == "set()"
+
+
+def _answer_all(job, count: int, body: bytes) -> None:
+    """Rows of a job whose records all have this answer."""
+    job_id = number_of(job)
+
+    def work(session) -> None:
+        session.execute(update(Record).where(Record.job_id == job_id).values(status=4, attempts=1))
+        for first in range(1, count, 100):
+            session.execute(
+                insert(RecordOutput).values(ended_at=now()),
+                [
+                    {"job_id": job_id, "idx": index, "seq": index + 1, "body": body}
+                    for index in range(first, min(first + 100, count))
+                ],
+            )
+        session.execute(
+            update(JobCounts).where(JobCounts.job_id == job_id).values(succeeded=count, seq=count)
+        )
+
+    in_transaction(work)

@@ -1,0 +1,31 @@
+"""What of an event is new to a reader that knows some of it."""
+
+import json
+
+from app.core import news
+from app.core.news import Event
+
+GROUP = news.records([(4, "succeeded", 11), (2, "failed", 12), (9, "succeeded", 13)])
+
+
+def test_a_group_of_records_has_the_id_of_its_last():
+    assert GROUP.id == 13
+    assert json.loads(GROUP.data) == {
+        "records": [[4, "succeeded", 11], [2, "failed", 12], [9, "succeeded", 13]]
+    }
+
+
+def test_a_reader_is_told_what_it_does_not_know_and_nothing_else():
+    assert GROUP.behind(10) is GROUP
+    half = GROUP.behind(11)
+    assert half is not None
+    assert json.loads(half.data)["records"] == [[2, "failed", 12], [9, "succeeded", 13]]
+    assert GROUP.behind(13) is None
+    assert GROUP.behind(20) is None
+
+
+def test_a_state_older_than_what_the_reader_knows_is_not_told():
+    status = Event("status", 5, b"{}", last=True)
+
+    assert status.behind(5) is status
+    assert status.behind(6) is None
