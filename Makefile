@@ -38,8 +38,9 @@ up: $(RUNTIME) ## Run the whole stack on http://127.0.0.1:8000 until Ctrl-C
 check: static ## Format, lint, types, import layers, unit and architecture tests
 	$(BIN)/pytest tests/unit tests/architecture
 
+# Three at a time on two cores: many tests wait for processes of theirs. Each has servers of its own.
 test: static ## Everything that `check` does, and the whole test suite on real servers
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 3 --dist loadscope
 
 static: $(ALL)
 	$(BIN)/ruff format --check .

@@ -107,16 +107,21 @@ class ControlWorker(PenstockWorker):
     more = ("-B", "-s", "{folder}/beat", "-l", "INFO")
 
 
-def start_node(
+def launch(
     kind: type[PenstockWorker], name: str, environment: dict[str, str], folder: Path, app: Celery
 ) -> CeleryTestWorker:
-    """A worker that answers; kill it with `node.kill()`, stop it with `node.teardown()`."""
-    container = kind.start(name, environment, folder)
-    node = CeleryTestWorker(container, app=app)
+    """A worker's process; it takes tasks once `await_ready` has returned.
+
+    Kill it with `node.kill()`, stop it with `node.teardown()`.
+    """
+    return CeleryTestWorker(kind.start(name, environment, folder), app=app)
+
+
+def await_ready(node: CeleryTestWorker) -> None:
+    process = node.container._container
     wait_until(
-        lambda: container._container.status == "exited" or b"ready." in container._container.logs(),
-        seconds=40,
-        what=f"worker {name} is ready",
+        lambda: process.status == "exited" or b"ready." in process.logs(),
+        seconds=60,
+        what=f"worker {process.name} is ready",
     )
-    assert container._container.status == "running", container._container.logs().decode()
-    return node
+    assert process.status == "running", process.logs().decode()

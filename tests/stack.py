@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from app.ingest.spool import DraftSpool
 from models import Attempt, Job, JobCounts, Record, RecordOutput, RecordStatus
 from models.session import in_transaction, reading
 from tasks.celery import app
-from tests.nodes import ControlWorker, SliceWorker, start_node
+from tests.nodes import ControlWorker, PenstockWorker, SliceWorker, await_ready, launch
 from tests.servers import wait_until
 
 
@@ -86,26 +85,29 @@ class Stack:
         self.tenant_id, self.user_id = key.tenant_id, key.user_id
 
     def start(self, slice_workers: int = 1) -> "Stack":
-        for _ in range(slice_workers):
-            self.start_slices()
-        self.start_control()
+        """Start workers, all at the same time, and wait until they take tasks."""
+        started = [self._launch(SliceWorker) for _ in range(slice_workers)]
+        for node in [*started, self._launch(ControlWorker)]:
+            await_ready(node)
         return self
 
     def start_slices(self) -> CeleryTestWorker:
-        return self._start(SliceWorker, f"slices{len(self.nodes)}")
-
-    def start_control(self) -> CeleryTestWorker:
-        return self._start(ControlWorker, f"control{len(self.nodes)}")
-
-    def _start(self, kind: Any, name: str) -> CeleryTestWorker:
-        node = start_node(kind, name, self.environment, self.folder, app)
-        self.nodes.append(node)
+        """One more slice worker."""
+        node = self._launch(SliceWorker)
+        await_ready(node)
         return node
 
+    def _launch(self, kind: type[PenstockWorker]) -> CeleryTestWorker:
+        name = f"{kind.queue}{len(self.nodes)}"
+        self.nodes.append(launch(kind, name, self.environment, self.folder, app))
+        return self.nodes[-1]
+
     def stop(self) -> None:
+        """Stop every worker, all at the same time."""
         for node in self.nodes:
-            with suppress(ProcessLookupError):
-                node.teardown()
+            node.container._container.process.terminate()
+        for node in self.nodes:
+            node.teardown()
 
     def logs(self) -> str:
         return "\n".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("*.log")))

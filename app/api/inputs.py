@@ -7,7 +7,7 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 from app.core.keys import SCOPES
-from app.core.lines import WORDS
+from app.core.pages import WORDS
 from app.ingest.values import byte_size, to_json
 
 MAX_METADATA_KEYS = 64

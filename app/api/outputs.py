@@ -5,7 +5,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
-from app.core.lines import WORDS
+from app.core.pages import WORDS
 from models.job import JobStatus
 
 

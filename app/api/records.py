@@ -10,7 +10,7 @@ from app.api.blueprint import Blueprint
 from app.api.inputs import RecordQuery
 from app.api.outputs import RecordPage
 from app.auth import caller, needs
-from app.core import lines, views
+from app.core import lines, pages, views
 from app.core.keys import READ
 from app.core.views import JobView
 from app.errors import Gone
@@ -26,11 +26,12 @@ blp = Blueprint("records", "The records of a job with their outcomes.")
 def list_records(query: dict[str, Any], job_id: str) -> Response:
     """List a job's records by index, those with `status` alone if it is given."""
     after = cursors.index_after(query["cursor"])
-    words = frozenset(lines.WORDS if query["status"] is None else [query["status"]])
+    words = pages.ALL_WORDS if query["status"] is None else frozenset({query["status"]})
     with reading() as session:
         view = with_content(views.find(session, caller().tenant_id, job_id))
-        page = lines.by_index(session, view, after, query["limit"], words=words)
-    data = b",".join(lines.line(view.uid, row) for row in page.rows)
+    with pages.snapshot() as session:
+        page = pages.by_index(session, view, after, query["limit"], words=words)
+    data = b",".join(lines.line(view.uid, record) for record in page.records)
     cursor = json.dumps(None if page.after is None else cursors.write(str(page.after))).encode()
     body = b"".join((b'{"data":[', data, b'],"next_cursor":', cursor, b"}"))
     return Response(body, mimetype="application/json")

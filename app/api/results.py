@@ -15,10 +15,10 @@ from app.api.blueprint import Blueprint
 from app.api.inputs import ResultQuery
 from app.api.records import with_content
 from app.auth import caller, needs
-from app.core import lines, sheets, views
+from app.core import lines, pages, sheets, views
 from app.core.exports import Row, csv_lines, xlsx_chunks
 from app.core.keys import READ
-from app.core.lines import Page
+from app.core.pages import Page
 from app.core.views import JobView
 from models.session import reading
 
@@ -57,27 +57,27 @@ def get_results(query: dict[str, Any], job_id: str) -> Response:
 
 def _jsonl(view: JobView, order: str) -> Iterator[bytes]:
     for page in _pages(view, order, inputs=False):
-        yield b"".join(lines.line(view.uid, row) + b"\n" for row in page.rows)
+        yield b"".join(lines.line(view.uid, record) + b"\n" for record in page.records)
 
 
 def _rows(view: JobView, order: str) -> Iterator[Row]:
     for page in _pages(view, order, inputs=True):
-        yield from map(sheets.row, page.rows)
+        yield from map(sheets.row, page.records)
 
 
 def _pages(view: JobView, order: str, *, inputs: bool) -> Iterator[Page]:
     """Every record that has ended, once. Nothing of the database is held between two pages."""
     if order == "input":
-        yield from _walk(partial(lines.by_index, words=lines.ENDED_WORDS, inputs=inputs), view)
+        yield from _walk(partial(pages.by_index, words=pages.ENDED_WORDS, inputs=inputs), view)
     else:
-        yield from _walk(partial(lines.by_completion, inputs=inputs), view)
-        yield from _walk(partial(lines.never_asked, inputs=inputs), view)
+        yield from _walk(partial(pages.by_completion, inputs=inputs), view)
+        yield from _walk(partial(pages.never_asked, inputs=inputs), view)
 
 
 def _walk(read: Read, view: JobView) -> Iterator[Page]:
     after: int | None = None
     while True:
-        with reading() as session:
+        with pages.snapshot() as session:
             page = read(session, view, after, PAGE)
         yield page
         if page.after is None:

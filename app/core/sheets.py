@@ -3,15 +3,14 @@
 import json
 from typing import Any
 
-from sqlalchemy import Row as Selected
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.core import pricing
 from app.core.exports import Row
 from app.core.lines import text
+from app.core.pages import RecordView
 from models.job import JobSpec
-from models.record import RecordStatus
 
 # Of a job that did not come as a table: what its owner knows its records by.
 KNOWN_BY = ("index", "custom_id")
@@ -22,21 +21,23 @@ def columns(session: Session, job_id: int) -> list[str]:
     return session.scalars(select(JobSpec.columns).where(JobSpec.job_id == job_id)).one() or list(KNOWN_BY)
 
 
-def row(record: Selected[*tuple[Any, ...]]) -> Row:
-    """An ended record with its input, as `app.core.lines` reads it."""
+def row(record: RecordView) -> Row:
+    """An ended record that was read with its input."""
     usage = record.usage or {}
     return Row(
         cells={**_known_by(record), **_cells(record.asked)},
         answer=None if record.answer is None else _said(record.answer),
-        status=RecordStatus(record.status).word,
-        error=None if record.error_type is None else f"{record.error_type}: {text(record.message) or ''}",
+        status=record.status.word,
+        error=None
+        if record.error_type is None
+        else f"{record.error_type}: {text(record.error_message) or ''}",
         input_tokens=usage.get("input_tokens"),
         output_tokens=usage.get("output_tokens"),
         cost=None if record.cost is None else pricing.dollars(record.cost),
     )
 
 
-def _known_by(record: Selected[*tuple[Any, ...]]) -> dict[str, Any]:
+def _known_by(record: RecordView) -> dict[str, Any]:
     return dict(zip(KNOWN_BY, (record.idx, text(record.custom_id)), strict=True))
 
 

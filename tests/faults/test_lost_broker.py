@@ -20,6 +20,7 @@ def broker(environment, monkeypatch):
     server.kill()
 
 
+@pytest.mark.parametrize("environment", ["sqlite"], indirect=True)
 def test_a_job_goes_on_by_itself_when_the_broker_comes_back_empty(broker, stack, upstream):
     # Given a job under way
     upstream.configure(latency_ms=300)

@@ -110,15 +110,10 @@ def test_what_may_be_changed_is_changed_and_the_rest_stays(door):
     assert door.job(job)["priority"] == 10
 
 
-@pytest.mark.parametrize(
-    "change", [{"status": "completed"}, {"priority": 0}, {"max_cost": "1"}, {"model": "x"}, []]
-)
-def test_nothing_else_can_be_changed(door, change):
+def test_nothing_else_can_be_changed(door):
     job = door.submit(1)
-
-    response = door.call("PATCH", f"{JOBS}/{job['id']}", json=change)
-
-    assert response.status_code == 422
+    for change in ({"status": "completed"}, {"priority": 0}, {"max_cost": "1"}, {"model": "x"}, []):
+        assert door.call("PATCH", f"{JOBS}/{job['id']}", json=change).status_code == 422, change
 
 
 def test_a_change_that_is_not_json_is_a_415(door):
@@ -167,10 +162,10 @@ def test_a_job_cannot_do_what_its_status_forbids(door):
     assert door.post(f"{path}/resume").status_code == 409
 
 
-@pytest.mark.parametrize("name", ["nope", "0193a6a8-0000-7000-8000-000000000000", "%00", "'; drop table job"])
-def test_a_job_that_is_not_there_is_a_404(door, name):
-    assert door.get(f"{JOBS}/{name}").status_code == 404
-    assert door.post(f"{JOBS}/{name}/cancel").status_code == 404
+def test_a_job_that_is_not_there_is_a_404(door):
+    for name in ("nope", "0193a6a8-0000-7000-8000-000000000000", "%00", "'; drop table job"):
+        assert door.get(f"{JOBS}/{name}").status_code == 404, name
+        assert door.post(f"{JOBS}/{name}/cancel").status_code == 404, name
 
 
 def test_another_tenants_job_does_not_exist(door):
@@ -188,12 +183,13 @@ def test_another_tenants_job_does_not_exist(door):
     assert door.job(job)["name"] is None
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=x", "cursor=!", "cursor=YWJj", "staus=x"])
-def test_a_query_that_cannot_be_used_is_named(door, query):
-    response = door.get(f"{JOBS}?{query}")
+def test_a_query_that_cannot_be_used_is_named(door):
+    for query in ("limit=0", "limit=1001", "limit=x", "cursor=!", "cursor=YWJj", "staus=x"):
+        response = door.get(f"{JOBS}?{query}")
 
-    assert response.status_code == 422
-    assert response.get_json()["error"]["details"]["problems"][0]["where"] == query.partition("=")[0]
+        assert response.status_code == 422, query
+        [problem] = response.get_json()["error"]["details"]["problems"]
+        assert problem["where"] == query.partition("=")[0]
 
 
 def test_an_end_is_foretold_from_the_latest_answers(door):

@@ -34,25 +34,20 @@ def test_both_headers_carry_a_key(door):
     assert door.client.get("/api/v1/me", headers={"X-API-Key": door.key}).status_code == 200
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
+def test_without_a_known_key_nothing_is_answered(door):
+    for headers in (
         {},
         {"X-API-Key": "nope"},
         {"X-API-Key": "pk_aaaaaaaaaa_" + "0" * 64},
-        {"X-API-Key": "pk_é"},
+        {"X-API-Key": "pk_\u00e9"},
         {"Authorization": "Basic YTpi"},
         {"Authorization": "Bearer "},
-    ],
-)
-def test_without_a_known_key_nothing_is_answered(door, headers):
-    response = door.client.get(
-        JOBS, headers={name: value.encode().decode("latin-1") for name, value in headers.items()}
-    )
+    ):
+        response = door.client.get(JOBS, headers=headers)
 
-    assert response.status_code == 401
-    assert response.headers["WWW-Authenticate"].startswith("Bearer")
-    assert response.get_json()["error"]["type"] == "unauthenticated"
+        assert response.status_code == 401, headers
+        assert response.headers["WWW-Authenticate"].startswith("Bearer")
+        assert response.get_json()["error"]["type"] == "unauthenticated"
 
 
 def test_a_known_prefix_with_another_secret_is_refused(door):
@@ -113,12 +108,10 @@ def test_a_key_gives_no_more_than_it_has(door):
     assert manager.post(KEYS, json={"name": "n"}).status_code == 403  # jobs:write is one of the usual two
 
 
-@pytest.mark.parametrize(
-    "asked",
-    [{}, {"name": ""}, {"name": "n", "scopes": []}, {"name": "n", "scopes": ["root"]}, {"name": "n", "x": 1}],
-)
-def test_a_key_that_cannot_be_made_is_refused(door, asked):
-    assert door.post(KEYS, json=asked).status_code == 422
+def test_a_key_that_cannot_be_made_is_refused(door):
+    fine = {"name": "n"}
+    for asked in ({}, {"name": ""}, fine | {"scopes": []}, fine | {"scopes": ["root"]}, fine | {"x": 1}):
+        assert door.post(KEYS, json=asked).status_code == 422, asked
 
 
 def test_a_revoked_key_is_refused_from_then_on(door):

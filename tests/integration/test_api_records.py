@@ -9,7 +9,7 @@ import openpyxl
 import pytest
 from sqlalchemy import update
 
-from app.core import lines
+from app.core import pages
 from models import Job, RecordOutput
 from models.base import now, record_uid
 from models.session import in_transaction
@@ -111,14 +111,14 @@ def test_records_are_filtered_by_what_they_are_and_paged_by_a_cursor(door, worke
     assert _indices(door, job, status="expired") == [[]]
 
 
-@pytest.mark.parametrize("query", ["status=done", "limit=0", "limit=1001", "cursor=%00", "page=2"])
-def test_a_query_that_cannot_be_used_is_named(door, query):
+def test_a_query_that_cannot_be_used_is_named(door):
     job = door.submit(1)
+    for query in ("status=done", "limit=0", "limit=1001", "cursor=%00", "page=2"):
+        response = door.get(f"{job['links']['records']}?{query}")
 
-    response = door.get(f"{job['links']['records']}?{query}")
-
-    assert response.status_code == 422
-    assert response.get_json()["error"]["details"]["problems"][0]["where"] == query.partition("=")[0]
+        assert response.status_code == 422, query
+        [problem] = response.get_json()["error"]["details"]["problems"]
+        assert problem["where"] == query.partition("=")[0]
 
 
 @pytest.mark.parametrize("word", ["cancelled", "expired"])
@@ -171,7 +171,7 @@ def test_results_of_any_length_are_read_page_by_page(door, worker, monkeypatch):
     assert [record["index"] for record in _results(door, job, order="completion")] == list(
         reversed(range(30))
     )
-    monkeypatch.setattr(lines, "PAGE_BYTES", 2)
+    monkeypatch.setattr(pages, "PAGE_BYTES", 2)
     assert [record["index"] for record in _results(door, job)] == list(range(30))
     assert _indices(door, job, limit=30) == [[index] for index in range(30)]
 
