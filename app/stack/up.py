@@ -28,6 +28,7 @@ class Wanted:
 
 def up(wanted: Wanted, say: Callable[[str], None]) -> None:
     """Run the stack until somebody stops it. Raises `Refused` when it cannot start."""
+    os.umask(0o077)  # prompts, answers and keys stand in the files that follow, the children's included
     chosen = settings.read(os.environ)
     lock = Lock(chosen.data)
     _outlive_the_last(lock, chosen, say)
