@@ -11,16 +11,18 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from app.core import windows
 from app.errors import BadInput, Conflict
 from app.ingest.draft import Defaults, Draft
 from app.ingest.spool import DraftSpool
 from app.providers import registry
+from config import settings
 from models.base import new_uid, now
 from models.job import IdempotencyKey, Job, JobCounts, JobSpec, JobStatus
 from models.record import Record, RecordInput, RecordStatus
 from models.session import after_commit, in_transaction
 from models.transitions import move_job
-from tasks.wake import start
+from tasks.wake import start, wake
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +215,9 @@ def _release(session: Session, job_id: int) -> uuid.UUID:
     if job.status == JobStatus.STAGING:
         move_job(session, job, JobStatus.PENDING)
         session.execute(update(JobCounts).where(JobCounts.job_id == job_id).values(wake_at=now()))
-    after_commit(session, partial(start, job_id))
+    # With one record a task a large job's chord takes seconds to send: not on the caller's time.
+    hurry = wake if windows.is_plain(job) and job.total > settings.current().chord_plain_max else start
+    after_commit(session, partial(hurry, job_id))
     return job.uid
 
 

@@ -22,13 +22,19 @@ _TRANSIENT = {"40001", "40P01", "55P03", "57P01", "57P02", "57P03"}
 # SQLite has one writer. Waiting for it here, first come first served, keeps the longest wait of 32 threads
 # under a tenth of what its busy handler's polling gives.
 _sqlite_writer = threading.Lock()
+_making_engine = threading.Lock()
 
 T = TypeVar("T")
 
 
-@cache
 def engine() -> Engine:
     """The engine of this process."""
+    with _making_engine:  # a cache alone lets two threads make one each, and loses one with its connections
+        return _engine()
+
+
+@cache
+def _engine() -> Engine:
     return make_engine(settings.current().database_url)
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from functools import partial
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.core import claims, context, jobs, process
 from app.core.claims import Claim, Taken
@@ -130,7 +131,13 @@ class Slice:
             self._wait = max(grant.wait, 0.01)
             return
         lease_id = self._process.lease_id
-        taken = self._take(lease_id, grant.count)
+        try:
+            taken = self._take(lease_id, grant.count)
+        except SQLAlchemyError as error:
+            log.warning("storage.away", job=self._job.job_id, error=type(error).__name__)
+            self._give_back(grant, grant.count, lease_id)
+            self._wait = LISTEN
+            return
         self._start(taken.claims, grant, lease_id)
         self._open = self._open and taken.open
         self._turns_due = bool(taken.claims) and self._turns_due

@@ -112,7 +112,7 @@ def penstock_of_its_own(
 
 def forget_process_state() -> None:
     """Settings, engine, clients and job contexts are made once a process; a test starts with none of them."""
-    for made_once in (settings.current, session.engine, limiter.limiter, events._client, context.of):
+    for made_once in (settings.current, session._engine, limiter.limiter, events._client, context.of):
         made_once.cache_clear()
 
 
