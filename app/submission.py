@@ -140,19 +140,7 @@ def _insert_job(
     )
     session.add(job)
     session.flush()
-    session.add(JobCounts(job_id=job.id))
-    session.add(
-        JobSpec(
-            job_id=job.id,
-            max_tokens=defaults.max_tokens,
-            system=defaults.system,
-            template=defaults.template,
-            schema=None if defaults.schema is None else json.dumps(defaults.schema).encode(),
-            params=json.dumps(dict(defaults.params)).encode(),
-            columns=None if options.columns is None else list(options.columns),
-            skipped=None if options.skipped is None else list(options.skipped),
-        )
-    )
+    session.add_all([JobCounts(job_id=job.id), _spec(job.id, defaults, options)])
     if options.idempotency_key is not None:
         session.add(
             IdempotencyKey(
@@ -164,6 +152,19 @@ def _insert_job(
         )
     session.flush()
     return job.id
+
+
+def _spec(job_id: int, defaults: Defaults, options: Options) -> JobSpec:
+    return JobSpec(
+        job_id=job_id,
+        max_tokens=defaults.max_tokens,
+        system=defaults.system,
+        template=defaults.template,
+        schema=None if defaults.schema is None else json.dumps(defaults.schema).encode(),
+        params=json.dumps(dict(defaults.params)).encode(),
+        columns=None if options.columns is None else list(options.columns),
+        skipped=None if options.skipped is None else list(options.skipped),
+    )
 
 
 def _write_chunk(
