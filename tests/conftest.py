@@ -7,6 +7,7 @@ cannot start fails the test.
 
 import os
 import shutil
+import signal
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -27,6 +28,9 @@ for _name in list(os.environ):
         "REDIS_URL",
     ):
         del os.environ[_name]
+
+# A shell that runs the tests in its background lets them ignore Ctrl-C, and what they start would inherit it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Celery's application is configured once a process: its broker's address must be known before anything of
 # ours is imported. The server itself starts with the first test that wants it.

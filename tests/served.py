@@ -19,6 +19,7 @@ class Served:
     def __init__(self, door: Door) -> None:
         self.door, self.worker = door, Worker()
         self._server = make_server("127.0.0.1", 0, door.app, threaded=True)
+        self._server.daemon_threads = False  # so that its end waits for every request's
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()

@@ -144,23 +144,6 @@ def test_a_body_over_the_limit_is_answered_though_it_is_still_coming(server):
     assert "JSONL" in response.json()["error"]["message"]
 
 
-def test_the_web_brings_no_providers_sdk_and_no_calls(tmp_path):
-    heavy = ["anthropic", "aiohttp", "tasks.slice", "app.core.calls"]
-    code = (
-        f"from app.factory import create_app; create_app(); import sys; print(sys.modules.keys() & {heavy})"
-    )
-
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PENSTOCK_DATA": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-
-    assert done.stdout.strip() == "set()"
-
-
 def _answer_all(job, count: int, body: bytes) -> None:
     """Rows of a job whose records all have this answer."""
     job_id = number_of(job)
