@@ -44,7 +44,14 @@ def make_engine(url: str) -> Engine:
     Statements are logged without their values (`hide_parameters`): those are prompts and answers.
     """
     if not url.startswith("sqlite"):
-        return create_engine(url, hide_parameters=True, pool_size=16, max_overflow=16, pool_pre_ping=True)
+        return create_engine(
+            url,
+            hide_parameters=True,
+            pool_size=16,
+            max_overflow=16,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": 5},  # a host that swallows packets must not hold a probe
+        )
     made = create_engine(
         url,
         hide_parameters=True,

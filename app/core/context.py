@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
-import jsonschema_rs
 from sqlalchemy import select
 
 from app.core.limiter import Limits
+from app.core.schemas import compile_schema
 from app.errors import NotFound
 from app.ingest.templates import Template, compile_template
 from app.providers import registry
@@ -41,12 +41,10 @@ class JobContext:
 
     @cached_property
     def validator(self) -> Any:
-        """Checks an answer against the job's schema; patterns run in linear time, references stay local."""
+        """Checks an answer against the job's schema; None without one."""
         if self.schema is None:
             return None
-        return jsonschema_rs.validator_for(
-            self.schema, pattern_options=jsonschema_rs.RegexOptions(), offline=True
-        )
+        return compile_schema(self.schema)
 
 
 @lru_cache(maxsize=256)

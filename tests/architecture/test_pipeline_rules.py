@@ -74,6 +74,7 @@ def test_workers_and_the_web_do_not_import_what_is_not_theirs():
         ("tasks.celery", "flask"),
         ("tasks.sweep", "anthropic"),
         ("app.factory", "anthropic"),
+        ("app.factory", "tasks.slice"),
         ("app.cli", "sqlalchemy"),
     ):
         code = f"import sys, {imported}; sys.exit({forbidden!r} in sys.modules)"
