@@ -104,6 +104,7 @@ def penstock_of_its_own(
             "REDIS_URL": redis_url,
             "PENSTOCK_DATA": str(folder),
             "LOG_LEVEL": "INFO",
+            "PENSTOCK_GRACE_SECONDS": "5",
             **more,
         }
         for name, value in values.items():

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ class LocalProcess:
         self.start()
 
     def start(self) -> None:
+        self._asked_to_end = False
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 self._command,
@@ -58,15 +60,20 @@ class LocalProcess:
         if _number(signal) == 9:
             self.process.wait()
 
-    def stop(self, timeout: float = 40) -> None:
-        if self.process.poll() is None:
+    def terminate(self) -> None:
+        """Ask it to end, once: an impatient second signal is not what stops a worker in production."""
+        if self.process.poll() is None and not self._asked_to_end:
+            self._asked_to_end = True
             self.process.terminate()
-        try:
+
+    def stop(self, timeout: float = 40) -> None:
+        """End it, as a supervisor does: what has not ended by then is killed."""
+        self.terminate()
+        with suppress(subprocess.TimeoutExpired):
             self.process.wait(timeout)
-        finally:
-            if self.process.poll() is None:
-                os.killpg(self.process.pid, signal.SIGKILL)
-                self.process.wait()
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
 
     def restart(self, timeout: float = 40) -> None:
         self.stop(timeout)

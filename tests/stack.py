@@ -105,7 +105,7 @@ class Stack:
     def stop(self) -> None:
         """Stop every worker, all at the same time."""
         for node in self.nodes:
-            node.container._container.process.terminate()
+            node.container._container.terminate()
         for node in self.nodes:
             node.teardown()
 

@@ -116,6 +116,13 @@ class Asking:
             # A fault of ours: the record stays claimed until it is overdue; nobody here waits for it.
             log.exception("call.broken", job=self.job.job_id, index=self.claim.idx)
             outcome = None
+        self._finish(outcome)
+
+    def close_unstarted(self) -> None:
+        """The coroutine was cancelled before its first step, so that nothing in it could see it."""
+        self._finish(self._closed())
+
+    def _finish(self, outcome: Outcome | None) -> None:
         self._asker.ended()
         if outcome is None:
             self._asker.written(self._known_or(ledger.UNSENT), won=False, group=Written())

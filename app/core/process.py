@@ -156,8 +156,10 @@ class Process:
             self._asking[asking] = task
             task.add_done_callback(partial(self._ended, asking))
 
-    def _ended(self, asking: Asking, _: "asyncio.Task[None]") -> None:
+    def _ended(self, asking: Asking, task: "asyncio.Task[None]") -> None:
         del self._asking[asking]
+        if task.cancelled():
+            asking.close_unstarted()
         with self._lock:
             self._bytes -= asking.claim.request_bytes
             self._in_flight[asking.job.job_id] -= 1
