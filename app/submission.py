@@ -133,6 +133,7 @@ def _insert_job(
         model=defaults.model,
         limit_group=registry.limit_group(defaults.model),
         total=spool.count,
+        request_bytes=spool.request_bytes,
         max_request_bytes=spool.max_request_bytes,
         retries=options.retries,
         extra=dict(options.metadata),

@@ -7,6 +7,7 @@ stops the start with its name, what was found and what would do.
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -32,9 +33,14 @@ class Settings:
     anthropic_base_url: str | None
     default_model: str
     default_max_tokens: int
-    claude_requests_per_minute: int  # over all workers; strict
+    claude_requests_per_minute: int | None  # of each model class, over all workers; None: learned
+    claude_input_tokens_per_minute: int | None  # the same
+    claude_output_tokens_per_minute: int | None
+    limits_file: Path | None  # figures for each model class, in the form of config/limits.toml
     simulated_requests_per_minute: int | None
     max_concurrent_calls: int | None  # of each job over all workers; None: 5, and no bound for `simulated`
+    cost_per_1k_input_tokens: Decimal | None  # dollars; instead of the price list's
+    cost_per_1k_output_tokens: Decimal | None
     record_retries: int  # tries after a failure of the record's own: timeout, cut, 500, garbage
     records_per_task: int  # what one slice holds in flight; 1: one chord of one task a record, at any size
     chord_plain_max: int  # up to this many records a job is one chord of one task a record
@@ -89,10 +95,14 @@ def read(environ: Mapping[str, str]) -> Settings:
         anthropic_base_url=env.url("ANTHROPIC_BASE_URL", "", ("http", "https")) or None,
         default_model=env.text("DEFAULT_MODEL", "claude-haiku-4-5"),
         default_max_tokens=env.number("DEFAULT_MAX_TOKENS", 1024, 1, 1_000_000),
-        # 50 is what every account may do.
-        claude_requests_per_minute=env.number("CLAUDE_REQUESTS_PER_MINUTE", 50, 1, 1_000_000),
+        claude_requests_per_minute=env.optional("CLAUDE_REQUESTS_PER_MINUTE", 1, 1_000_000),
+        claude_input_tokens_per_minute=env.optional("CLAUDE_INPUT_TOKENS_PER_MINUTE", 1, 10**12),
+        claude_output_tokens_per_minute=env.optional("CLAUDE_OUTPUT_TOKENS_PER_MINUTE", 1, 10**12),
+        limits_file=_path(env.text("PENSTOCK_LIMITS_FILE", "")),
         simulated_requests_per_minute=env.optional("SIMULATED_REQUESTS_PER_MINUTE", 1, 1_000_000),
         max_concurrent_calls=env.optional("BATCH_MAX_CONCURRENT_LLM_CALLS", 1, 100_000),
+        cost_per_1k_input_tokens=env.dollars("BATCH_COST_PER_1K_INPUT_TOKENS"),
+        cost_per_1k_output_tokens=env.dollars("BATCH_COST_PER_1K_OUTPUT_TOKENS"),
         record_retries=env.number("BATCH_RECORD_RETRY_COUNT", 1, 0, 20),
         records_per_task=env.number("RECORDS_PER_TASK", 64, 1, 1_000),
         chord_plain_max=env.number("CHORD_PLAIN_MAX", 100, 0, 1_000),
@@ -135,6 +145,20 @@ class _Environment:
             raise BadSetting(name, value, f"a whole number from {low} to {high}")
         return number
 
+    def dollars(self, name: str) -> Decimal | None:
+        """Dollars for 1,000 tokens, to a whole number of pico-dollars a token."""
+        value = self._get(name)
+        if not value:
+            return None
+        wanted = "dollars, such as 0.003: 0 to 1,000 with up to nine decimal places"
+        try:
+            amount = Decimal(value)
+        except InvalidOperation:
+            raise BadSetting(name, value, wanted) from None
+        if not amount.is_finite() or not 0 <= amount <= 1000 or amount != round(amount, 9):
+            raise BadSetting(name, value, wanted)
+        return amount
+
     def one_of(self, name: str, default: str, allowed: tuple[str, ...]) -> str:
         value = self._get(name)
         for candidate in allowed:
@@ -153,6 +177,10 @@ class _Environment:
                 "an address that starts with " + " or ".join(f"{s}://" for s in schemes),
             )
         return value
+
+
+def _path(text: str) -> Path | None:
+    return Path(text).resolve() if text else None
 
 
 def _with_database(url: str, offset: int) -> str:

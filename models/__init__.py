@@ -1,8 +1,9 @@
 """The rows: what is true. Importing this package knows every table."""
 
 from models.base import Base
-from models.job import IdempotencyKey, Job, JobCounts, JobSpec, JobStatus
+from models.job import IdempotencyKey, Job, JobCounts, JobSpec, JobStatus, Spend
 from models.lease import Lease
+from models.limit import LimitGroup
 from models.record import Attempt, Record, RecordInput, RecordOutput, RecordStatus, Window
 from models.tenant import ApiKey, Tenant, User
 
@@ -16,10 +17,12 @@ __all__ = [
     "JobSpec",
     "JobStatus",
     "Lease",
+    "LimitGroup",
     "Record",
     "RecordInput",
     "RecordOutput",
     "RecordStatus",
+    "Spend",
     "Tenant",
     "User",
     "Window",

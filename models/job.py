@@ -5,7 +5,7 @@ import uuid
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, LargeBinary, String, Text, text
+from sqlalchemy import JSON, BigInteger, Date, ForeignKey, Index, Integer, LargeBinary, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from models.base import Base, BigId, Uid, UTCDateTime, new_uid, now
@@ -72,6 +72,9 @@ class Job(Base):
     model: Mapped[str] = mapped_column(String(200))
     limit_group: Mapped[str] = mapped_column(String(200))
     total: Mapped[int] = mapped_column(Integer, default=0)
+    request_bytes: Mapped[int] = mapped_column(
+        BigInteger, default=0, server_default="0"
+    )  # of all its records, as they are sent
     max_request_bytes: Mapped[int] = mapped_column(BigInteger, default=0)  # of its largest record
     cursor: Mapped[int] = mapped_column(Integer, default=0)  # the first index that was never offered
     # Retry walks failed and expired records from here on, some thousands a transaction; None: not retrying.
@@ -105,6 +108,8 @@ class JobSpec(Base):
     params: Mapped[bytes] = mapped_column(LargeBinary, default=b"{}")  # JSON
     columns: Mapped[list[str] | None] = mapped_column(JSON)  # of the table it came as
     skipped: Mapped[list[int] | None] = mapped_column(JSON)  # numbers of the table's wholly empty rows
+    # Why nobody can say what a call of it costs at most, so that no cap can hold; None: it has a bound.
+    unbounded: Mapped[str | None] = mapped_column(Text)
 
 
 class JobCounts(Base):
@@ -131,6 +136,22 @@ class JobCounts(Base):
     # When `advance` must look at this job at the latest, whatever became of the messages about it. It lives
     # here and not in `job` because those who set it hold record locks, and the job's comes before those.
     wake_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime, index=True)
+
+
+class Spend(Base):
+    """What a job's calls of one day (UTC) cost: a tenant's spending is the sum of these few rows.
+
+    Moved by whoever moves `job_counts`, in the same transaction and after it.
+    """
+
+    __tablename__ = "spend"
+    __table_args__ = (Index("ix_spend_tenant_id_day", "tenant_id", "day"),)
+
+    job_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    day: Mapped[dt.date] = mapped_column(Date, primary_key=True)
+    tenant_id: Mapped[int] = mapped_column(BigInteger)
+    cost: Mapped[int] = mapped_column(BigInteger, default=0)  # pico-dollars, of answered attempts
+    cost_unconfirmed: Mapped[int] = mapped_column(BigInteger, default=0)  # pico-dollars, their worst case
 
 
 class IdempotencyKey(Base):

@@ -81,6 +81,8 @@ class Record(Base):
     lease_id: Mapped[int | None] = mapped_column(BigInteger)
     not_before: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
     claimed_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)  # of its latest call
+    # Under a cap: pico-dollars that the call in flight may cost at most. It counts while the record runs.
+    reserved: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class RecordInput(Base):

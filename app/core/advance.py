@@ -5,10 +5,8 @@ import datetime as dt
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from app.core import claims, jobs, wakes, windows
+from app.core import claims, jobs, limits, wakes, windows
 from app.core.windows import Publication
-from app.providers import registry
-from config import settings
 from models.base import now
 from models.job import FINAL, Job, JobCounts, JobStatus
 from models.record import Record, RecordOutput, RecordStatus
@@ -135,7 +133,7 @@ def _offer(session: Session, job: Job) -> list[Publication]:
 
 def _share(session: Session, job: Job) -> float | None:
     """Calls a second that the job's group may start, divided by the jobs that want them; None: no limit."""
-    per_minute = registry.requests_per_minute(job.limit_group, settings.current())
+    per_minute = limits.read(session, job.limit_group).figures.requests
     if per_minute is None:
         return None
     sharing = session.scalar(

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from app.core import limits
 from app.core.limiter import Limits
 from app.core.schemas import compile_schema
 from app.errors import NotFound
@@ -67,7 +68,7 @@ def of(job_id: int) -> JobContext:
         limits=Limits(
             group=job.limit_group,
             job_id=job.id,
-            requests_per_minute=registry.requests_per_minute(job.limit_group, now),
+            requests_per_minute=limits.allowance(job.limit_group, None).figures.requests,
             seats=registry.max_concurrent_calls(job.limit_group, now),
         ),
         retries=now.record_retries if job.retries is None else job.retries,

@@ -24,6 +24,7 @@ class DraftSpool:
     def __init__(self, directory: Path) -> None:
         self.count = 0
         self.bytes = 0  # of all bodies
+        self.request_bytes = 0  # of all requests, as they will be sent, about
         self.max_request_bytes = 0
         self._file = TemporaryFile(dir=directory)  # noqa: SIM115 - closed with the spool
         self._waiting: list[Draft] = []
@@ -41,6 +42,7 @@ class DraftSpool:
         size = len(draft.body)
         self.count += 1
         self.bytes += size
+        self.request_bytes += draft.request_bytes
         self.max_request_bytes = max(self.max_request_bytes, draft.request_bytes)
         self._waiting.append(draft)
         self._waiting_bytes += size

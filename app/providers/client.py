@@ -21,6 +21,16 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Figures:
+    """Limits of a group: requests and tokens in any minute, and calls at a time. None: not known."""
+
+    requests: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    concurrent: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """An answer. `body` is one JSON object, the bytes as they came but for line breaks between tokens."""
 

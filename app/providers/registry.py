@@ -4,10 +4,12 @@ from collections.abc import Callable
 from functools import partial
 
 from app.errors import BadInput, Unavailable
-from app.providers.client import Client
+from app.providers import classes
+from app.providers.client import Client, Figures
 from config.settings import Settings
 
 CONCURRENT_CALLS = 5  # of a job, for providers that somebody pays
+REQUESTS_OF_EVERY_ACCOUNT = 50  # a minute: until its answers tell what it really may
 
 
 def provider_of(model: str) -> str:
@@ -37,15 +39,32 @@ def ready_providers(settings: Settings) -> list[str]:
 
 
 def limit_group(model: str) -> str:
-    """What shares the provider's limits with `model`: all that its account answers."""
-    return provider_of(model)
+    """What shares the provider's limits with `model`: all of its class, such as `anthropic:sonnet-4`."""
+    provider = provider_of(model)
+    return provider if provider == "simulated" else f"{provider}:{classes.class_of(model).name}"
 
 
-def requests_per_minute(group: str, settings: Settings) -> int | None:
-    """How many calls of a limit group may leave in any 60 s, over all workers; None: any number."""
-    if group == "anthropic":
-        return settings.claude_requests_per_minute
-    return settings.simulated_requests_per_minute
+def configured(group: str, settings: Settings) -> Figures:
+    """What an operator allows a limit group, by its class in the file, else by the environment."""
+    if group == "simulated":
+        return Figures(requests=settings.simulated_requests_per_minute)
+    own = classes.named(group.partition(":")[2])
+    return Figures(
+        requests=own.requests_per_minute or settings.claude_requests_per_minute,
+        input_tokens=own.input_tokens_per_minute or settings.claude_input_tokens_per_minute,
+        output_tokens=own.output_tokens_per_minute or settings.claude_output_tokens_per_minute,
+        concurrent=own.max_concurrent_calls,
+    )
+
+
+def assumed(group: str) -> Figures:
+    """What a limit group may do when nobody has said anything."""
+    return Figures() if group == "simulated" else Figures(requests=REQUESTS_OF_EVERY_ACCOUNT)
+
+
+def cache_reads_count(group: str) -> bool:
+    """Whether tokens that are read from the cache count toward the group's input limit."""
+    return classes.named(group.partition(":")[2]).cache_reads_count
 
 
 def max_concurrent_calls(group: str, settings: Settings) -> int | None:

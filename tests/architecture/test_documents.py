@@ -58,12 +58,12 @@ def test_the_example_of_an_environment_names_every_variable_and_no_other(variabl
     compose = set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text()))
 
     # Then both, and nothing else, can be copied from the example
-    assert sorted(re.findall(r"^(?:# )?([A-Z_]+)=", EXAMPLE, re.MULTILINE)) == sorted(variables | compose)
+    assert sorted(re.findall(r"^(?:# )?([A-Z0-9_]+)=", EXAMPLE, re.MULTILINE)) == sorted(variables | compose)
 
 
 def test_the_documented_defaults_are_the_defaults() -> None:
     # Given an environment that says what is documented, and one that says nothing
-    in_example = dict(re.findall(r"^# ([A-Z_]+)=(.*)$", EXAMPLE, re.MULTILINE))
+    in_example = dict(re.findall(r"^# ([A-Z0-9_]+)=(.*)$", EXAMPLE, re.MULTILINE))
     silent = settings.read({})
 
     # Then there is no difference
@@ -72,7 +72,7 @@ def test_the_documented_defaults_are_the_defaults() -> None:
 
 
 def test_an_example_copied_as_it_is_changes_nothing() -> None:
-    copied = dict(re.findall(r"^([A-Z_]+)=(.*)$", EXAMPLE, re.MULTILINE))
+    copied = dict(re.findall(r"^([A-Z0-9_]+)=(.*)$", EXAMPLE, re.MULTILINE))
     assert settings.read(copied) == settings.read({})
 
 
@@ -136,7 +136,7 @@ def defaults_in_readme() -> dict[str, str]:
     """The table of variables: name to default, nothing where there is none."""
     return {
         name: default.strip("` ")
-        for name, default in re.findall(r"^\| `([A-Z_]+)` \|([^|]*)\|", README, re.MULTILINE)
+        for name, default in re.findall(r"^\| `([A-Z0-9_]+)` \|([^|]*)\|", README, re.MULTILINE)
     }
 
 

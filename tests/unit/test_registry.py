@@ -7,6 +7,7 @@ import pytest
 
 from app.errors import BadInput, Unavailable
 from app.providers import registry
+from app.providers.client import Figures
 from config.settings import Settings, read
 
 WITHOUT_KEY = read({})
@@ -19,7 +20,7 @@ WITH_KEY = read({"ANTHROPIC_API_KEY": "sk-test"})
 )
 def test_a_models_name_tells_its_provider(model: str, provider: str) -> None:
     assert registry.provider_of(model) == provider
-    assert registry.limit_group(model) == provider
+    assert registry.limit_group(model).partition(":")[0] == provider
 
 
 @pytest.mark.parametrize("model", ["gpt-6", "", "simulated-2", "Claude"])
@@ -42,9 +43,10 @@ def test_a_model_that_can_be_asked_is_not_refused(model: str, settings: Settings
 
 
 def test_only_paid_providers_have_limits_that_nobody_set() -> None:
-    assert registry.requests_per_minute("anthropic", WITHOUT_KEY) == 50
-    assert registry.max_concurrent_calls("anthropic", WITHOUT_KEY) == 5
-    assert registry.requests_per_minute("simulated", WITHOUT_KEY) is None
+    assert registry.assumed("anthropic:opus-5").requests == 50
+    assert registry.configured("anthropic:opus-5", WITHOUT_KEY) == Figures()
+    assert registry.max_concurrent_calls("anthropic:opus-5", WITHOUT_KEY) == 5
+    assert registry.assumed("simulated") == registry.configured("simulated", WITHOUT_KEY) == Figures()
     assert registry.max_concurrent_calls("simulated", WITHOUT_KEY) is None
 
 
@@ -56,9 +58,28 @@ def test_limits_that_are_set_hold_for_every_provider() -> None:
             "BATCH_MAX_CONCURRENT_LLM_CALLS": "3",
         }
     )
-    assert registry.requests_per_minute("anthropic", settings) == 1000
-    assert registry.requests_per_minute("simulated", settings) == 7
-    assert {registry.max_concurrent_calls(group, settings) for group in ("anthropic", "simulated")} == {3}
+    assert registry.configured("anthropic:opus-5", settings).requests == 1000
+    assert registry.configured("simulated", settings).requests == 7
+    assert {
+        registry.max_concurrent_calls(group, settings) for group in ("anthropic:opus-5", "simulated")
+    } == {3}
+
+
+@pytest.mark.parametrize(
+    ("model", "group"),
+    [
+        ("claude-opus-4-8", "anthropic:opus-4"),
+        ("claude-opus-4-1-20250805", "anthropic:opus-4"),
+        ("claude-opus-5", "anthropic:opus-5"),
+        ("claude-opus-5-5", "anthropic:opus-5.5"),
+        ("claude-haiku-4-5-20251001", "anthropic:haiku-4.5"),
+        ("claude-mythos-5-1", "anthropic:fable-5"),
+        ("claude-of-tomorrow", "anthropic:claude-of-tomorrow"),
+        ("simulated", "simulated"),
+    ],
+)
+def test_models_of_one_class_share_a_limit_group(model: str, group: str) -> None:
+    assert registry.limit_group(model) == group
 
 
 def test_no_sdk_is_imported_to_know_a_provider() -> None:

@@ -1,0 +1,142 @@
+"""What each limit group may do: what was set or configured, never more than what the provider told.
+
+For each figure of its own: an operator's word (`PUT /limits/{group}`), else the configuration, is the most;
+the headers of the provider's answers may lower it. Where nobody said anything, the headers alone decide.
+"""
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from sqlalchemy import select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from app.providers import registry
+from app.providers.client import Figures
+from config import settings
+from models.base import now
+from models.limit import LimitGroup
+
+SET, CONFIGURED, LEARNED, ASSUMED = "set", "configured", "learned", "assumed"
+
+# Columns of a group's row for each figure.
+SET_IN = {
+    "requests": "requests_per_minute",
+    "input_tokens": "input_tokens_per_minute",
+    "output_tokens": "output_tokens_per_minute",
+    "concurrent": "max_concurrent_calls",
+}
+LEARNED_IN = {
+    "requests": "learned_requests",
+    "input_tokens": "learned_input_tokens",
+    "output_tokens": "learned_output_tokens",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """A group's figures in force, and for each where it comes from."""
+
+    figures: Figures
+    sources: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A hold as its row keeps it: `seconds` until the next probe, 0 when that is due."""
+
+    reason: str
+    seconds: float
+    probe_every: float
+
+
+def allowance(group: str, row: LimitGroup | None) -> Allowance:
+    """What `group` may do; `row` is its row, if it has one."""
+    configured = registry.configured(group, settings.current())
+    assumed = registry.assumed(group)
+    found: dict[str, int] = {}
+    sources: dict[str, str] = {}
+    for name in (field.name for field in fields(Figures)):
+        said = {
+            SET: None if row is None else getattr(row, SET_IN[name]),
+            CONFIGURED: getattr(configured, name),
+            LEARNED: getattr(row, LEARNED_IN[name]) if row is not None and name in LEARNED_IN else None,
+            ASSUMED: getattr(assumed, name),
+        }
+        source = _source(said)
+        if source is not None:
+            found[name], sources[name] = said[source], source
+    return Allowance(Figures(**found), sources)
+
+
+def _source(said: Mapping[str, int | None]) -> str | None:
+    """Whose figure is in force."""
+    most = next((name for name in (SET, CONFIGURED) if said[name] is not None), None)
+    learned = said[LEARNED]
+    if learned is not None and (most is None or learned < (said[most] or 0)):
+        return LEARNED
+    if most is not None:
+        return most
+    return ASSUMED if said[ASSUMED] is not None else None
+
+
+def read(session: Session, group: str) -> Allowance:
+    """What `group` may do, from its row as it is now."""
+    return allowance(group, session.get(LimitGroup, group))
+
+
+def read_all(session: Session) -> dict[str, tuple[Allowance, Held | None]]:
+    """Every group that has a row, and how it is held."""
+    time = session.scalars(select(now())).one()
+    return {
+        row.name: (allowance(row.name, row), _held(row, time)) for row in session.scalars(select(LimitGroup))
+    }
+
+
+def _held(row: LimitGroup, time: dt.datetime) -> Held | None:
+    if row.held_until is None:
+        return None
+    left = max(0.0, (row.held_until - time).total_seconds())
+    return Held(row.held_reason or "", left, row.probe_every or 0.0)
+
+
+def put(session: Session, group: str, figures: Mapping[str, int | None]) -> None:
+    """Set a group's figures by the names of `Figures`; None leaves a figure to the configuration again."""
+    row = _row(session, group)
+    for name, figure in figures.items():
+        setattr(row, SET_IN[name], figure)
+    session.flush()
+
+
+def learn(session: Session, group: str, told: Figures) -> None:
+    """Keep what the provider's headers said; what they did not say stays."""
+    row = _row(session, group)
+    for name, column in LEARNED_IN.items():
+        if (figure := getattr(told, name)) is not None:
+            setattr(row, column, figure)
+    row.learned_at = session.scalar(select(now()))
+    session.flush()
+
+
+def hold(session: Session, group: str, reason: str, *, seconds: float, probe_every: float) -> None:
+    """Keep a hold, so that a Redis that comes back empty does not end it."""
+    row = _row(session, group)
+    row.held_until = session.scalar(select(now(seconds)))
+    row.held_reason, row.probe_every = reason[:200], probe_every
+    session.flush()
+
+
+def clear(session: Session, group: str) -> None:
+    """A probe succeeded."""
+    row = session.get(LimitGroup, group)
+    if row is not None:
+        row.held_until = row.held_reason = row.probe_every = None
+        session.flush()
+
+
+def _row(session: Session, group: str) -> LimitGroup:
+    """The group's row under its lock, made if it is new; of two that make it at once one does."""
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    session.execute(dialect.insert(LimitGroup).values(name=group).on_conflict_do_nothing())
+    return session.get_one(LimitGroup, group, with_for_update=True)
