@@ -1,6 +1,7 @@
 """A slice: one header task of a window's chord. Its thread waits; the calls are on the process's loop."""
 
 import queue
+import random
 import time
 from collections import Counter
 from functools import partial
@@ -55,7 +56,7 @@ def run_slice(window_id: int, epoch: int, quota: int | None = None) -> Summary:
 def _hold_group(job_id: int) -> None:
     """This worker has no key for the job's provider: to its jobs that is as an account that refuses."""
     try:
-        limiter().hold(context.of(job_id).limits.group, "account: no_key", seconds=60, every=60)
+        limiter().hold(context.of(job_id).group, "account: no_key", seconds=60, every=60)
     except LimiterAway:
         log.warning("limiter.away", job=job_id)
 
@@ -79,6 +80,7 @@ class Slice:
         self._left: int | None = None  # how many at most
         self._turns_due = False  # a conversation's next turn may be asked
         self._wait = 0.0  # seconds that the limiter said
+        self._waits = False  # the limiter counts this slice as waiting
         self._summary: Counter[str] = Counter()
 
     # --- told by other threads
@@ -122,13 +124,17 @@ class Slice:
             self._wait = LISTEN if self._in_flight else 0.1  # others of this process hold its memory
             return
         try:
-            grant = limiter().take(self._job.limits, self._process.lease_id, want, freed=self._freed)
+            limits = self._process.limits(self._job)
+            grant = limiter().take(
+                limits, self._process.lease_id, want, freed=self._freed, waited=self._waits
+            )
         except LimiterAway:
             self._wait = LISTEN
             return
         self._freed = 0
+        self._waits = grant.waits
         if not grant.count:
-            self._wait = max(grant.wait, 0.01)
+            self._wait = max(grant.wait * random.uniform(0.75, 1.25), 0.01)  # noqa: S311 - jitter
             return
         lease_id = self._process.lease_id
         try:
@@ -215,9 +221,15 @@ class Slice:
             wake(self._job.job_id)
 
     def _return_seats(self) -> None:
-        if self._freed:
+        if self._freed or self._waits:
             try:
-                limiter().take(self._job.limits, self._process.lease_id, 0, freed=self._freed)
+                limiter().take(
+                    self._process.limits(self._job),
+                    self._process.lease_id,
+                    0,
+                    freed=self._freed,
+                    waited=self._waits,
+                )
             except LimiterAway:
                 pass  # the seats are leases: they come back by themselves
 
@@ -229,6 +241,6 @@ class Slice:
 
     def _give_back(self, grant: Grant, count: int, lease_id: int) -> None:
         try:
-            limiter().give_back(self._job.limits, lease_id, grant, count)
+            limiter().give_back(self._process.limits(self._job), lease_id, grant, count)
         except LimiterAway:
             pass

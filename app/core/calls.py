@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 import time
 from dataclasses import dataclass
 from enum import Enum
@@ -14,7 +15,7 @@ from app.core import ledger, requests, retries
 from app.core.claims import Claim
 from app.core.context import JobContext
 from app.core.ledger import Call
-from app.core.limiter import LATE
+from app.core.limiter import LATE, Grant, Limits
 from app.core.outcomes import Outcome, Written
 from app.errors import (
     AccountRefused,
@@ -26,7 +27,8 @@ from app.errors import (
     TimedOut,
     Unreachable,
 )
-from app.providers.client import Reply
+from app.providers import registry
+from app.providers.client import Reply, Usage
 from config import settings
 from models.record import RecordStatus
 
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 ACCOUNT_PROBE = 60.0  # seconds between two probes of a group whose account is refused
+OUTAGE = 10  # failures among a group's last 20 calls
+RAMP_LIMIT = "ramp_limit_exceeded"
+DEBT = 0.005  # of a limit: what a request may be larger than its permit without one of its own
 
 
 class Closing(Enum):
@@ -78,10 +83,19 @@ class _Lost(Exception):
 
 @dataclass(slots=True)
 class Permit:
-    """A start time on this process's monotonic clock, and whether its call probes a held group."""
+    """The right to one call of a group: its start on this process's monotonic clock, and what was charged."""
 
+    group: str
     at: float
-    probe: bool
+    probe: bool  # its call tries a held group
+    input_tokens: int
+    output_tokens: int
+    per_byte: float  # input tokens that a byte of the job's requests makes, about
+
+    @classmethod
+    def of(cls, grant: Grant, limits: Limits, at: float) -> "Permit":
+        per_byte = grant.estimate / limits.request_bytes
+        return cls(limits.group, at, grant.probe, grant.input_tokens, grant.output_tokens, per_byte)
 
 
 class Asking:
@@ -131,15 +145,14 @@ class Asking:
 
     async def _call(self) -> Outcome:
         """One call with its permit; raises `_AskAgain` when its failure is to be tried again here."""
-        await self._wait_for_start()
+        try:
+            self._params = self._params or self._build()
+            await self._wait_for_start()
+        except RequestRejected as error:
+            self._refund()
+            return self._outcome(Call(ledger.UNSENT, self.job.model), RecordStatus.FAILED, error)
         if self._failure is not None:
             await self._commit_failure(self._failure)
-        try:
-            self._params = requests.build(
-                self.job, self.claim.body, self.claim.max_tokens, self.claim.history
-            )
-        except RequestRejected as error:
-            return self._outcome(Call(ledger.UNSENT, self.job.model), RecordStatus.FAILED, error)
         started = self._sent_at = time.monotonic()
         client = self._process.client(self.job.provider)
         try:
@@ -152,32 +165,40 @@ class Asking:
         self._sent_at = None
         return await self._answered(reply, time.monotonic() - started)
 
+    def _build(self) -> dict[str, Any]:
+        return requests.build(self.job, self.claim.body, self.claim.max_tokens, self.claim.history)
+
     async def _answered(self, reply: Reply, seconds: float) -> Outcome:
+        self._settle(reply.usage, seconds)
+        await self._process.book.learn(self._permit.group, reply.told)
         if self._permit.probe:
-            await self._process.clear(self.job.limits.group)
+            await self._process.book.clear(self._permit.group)
         call = ledger.answered(self._model, self._params, reply.usage, reply.request_id, seconds)
         try:
             _check_schema(self.job, reply)
         except BadAnswer as error:
-            return await self._failed(error, call)
+            return await self._failed(error, call, answered=True)
         outcome = self._outcome(call, RecordStatus.SUCCEEDED)
         outcome.body = reply.body
         return outcome
 
-    async def _failed(self, error: ProviderError, call: Call) -> Outcome:
-        """Who is to blame decides: again here, given back, or ended."""
-        blamed = error.blame is Blame.RECORD
+    async def _failed(self, error: ProviderError, call: Call, *, answered: bool = False) -> Outcome:
+        """Who is to blame decides: again here, given back, or ended. `answered`: not as it was asked."""
+        await self._process.book.learn(self._permit.group, error.told)
+        outage = not answered and await self._is_outage(error)
+        blamed = error.blame is Blame.RECORD and not outage
         decision = retries.decide(
             error,
             tries_left=self.job.retries - self.claim.tries,
             refusals=self._refusals,
             tries_used=self.claim.tries,
+            outage=outage,
         )
         if not blamed:
             self._refusals += 1
-            await self._hold(error)
+            await self._hold(error, outage)
         elif self._permit.probe:
-            await self._process.clear(self.job.limits.group)  # it answers, if not as this record hoped
+            await self._process.book.clear(self._permit.group)  # it answers, if not as this record hoped
         if isinstance(decision, retries.Ended):
             return self._outcome(call, RecordStatus.FAILED, error, blamed=blamed)
         failure = self._outcome(call, None, error, blamed=blamed)
@@ -187,33 +208,109 @@ class Asking:
         failure.again_in = decision.seconds
         return failure
 
-    async def _hold(self, error: ProviderError) -> None:
+    async def _is_outage(self, error: ProviderError) -> bool:
+        """Whether what looks like the record's own failure is the group's: half of its last calls failed."""
+        if not isinstance(error, TimedOut | ConnectionCut | BadAnswer):
+            self._refund()  # the provider refused before it worked for it
+        if error.blame is not Blame.RECORD or not error.retryable:
+            return False
+        self._process.book.settlement(self._limits).failed += 1
+        failed = await self._process.book.settle_now(self._limits)
+        return failed >= OUTAGE or self._permit.probe
+
+    async def _hold(self, error: ProviderError, outage: bool) -> None:
         """All workers of the group wait together for what one of them was told."""
+        book, group = self._process.book, self._permit.group
         if isinstance(error, AccountRefused):
             seconds = error.retry_after or ACCOUNT_PROBE
-            await self._process.hold(self.job.limits.group, f"account: {error.type}", seconds, seconds)
+            await book.hold(group, f"account: {error.type}", seconds, seconds)
+        elif error.type == RAMP_LIMIT:
+            await book.slow_down(self._limits)
+            if error.retry_after:
+                await book.hold(group, f"provider: {error.type}", error.retry_after, 0)
         else:
-            await self._process.hold(
-                self.job.limits.group, f"provider: {error.type}", error.retry_after or 0, 0
-            )
+            what = f"outage ({error.type})" if outage else error.type
+            await book.hold(group, f"provider: {what}", error.retry_after or 0, 0)
 
     async def _wait_for_start(self) -> None:
-        if self._failure is not None:
-            self._permit = await self._new_permit()
+        """Wait for this call's time, with a permit of its model's group that is large enough and not late."""
+        limits = self._limits_of_call()
+        if self._failure is not None or self._permit.group != limits.group or self._is_small(limits):
+            if self._failure is None:
+                self._refund()
+            self._permit = await self._new_permit(limits)
         await asyncio.sleep(self._permit.at - time.monotonic())
         while time.monotonic() - self._permit.at > LATE:
-            self._permit = await self._new_permit()
+            self._refund()
+            self._permit = await self._new_permit(limits)
             await asyncio.sleep(self._permit.at - time.monotonic())
 
-    async def _new_permit(self) -> Permit:
+    def _limits_of_call(self) -> Limits:
+        """What holds for this very call; raises `RequestRejected` for one that could never pass."""
+        group = registry.limit_group(str(self._params["model"]))
+        limits = self._process.limits(self.job, group).sized(self.claim.request_bytes, self._max_tokens)
+        allowed = limits.figures.input_tokens
+        if allowed is not None and self._input_tokens() > allowed:
+            raise RequestRejected(
+                f"the request needs about {self._input_tokens():,} input tokens, and the limit group {group}"
+                f" allows {allowed:,} a minute: make it smaller, or raise the limit",
+                type="over_limit",
+            )
+        return limits
+
+    def _is_small(self, limits: Limits) -> bool:
+        """Whether the permit, which is for an average call of the job, is too small to be settled as debt.
+
+        A little more or less than was charged is charged at once.
+        """
+        more = self._input_tokens() - self._permit.input_tokens
+        allowed = limits.figures.input_tokens
+        if allowed is not None and more > DEBT * allowed and more > self._permit.input_tokens:
+            return True
+        self._process.book.settlement(self._limits).input_tokens += more
+        self._permit.input_tokens += more
+        return False
+
+    def _input_tokens(self) -> int:
+        """Tokens of this request, by what the job's bytes made so far."""
+        return max(1, round(self._permit.per_byte * self.claim.request_bytes))
+
+    def _settle(self, usage: Usage, seconds: float) -> None:
+        """Charge what the call took beyond its permit, and learn from it."""
+        input_tokens = usage.input_tokens + usage.cache_write_5m_tokens + usage.cache_write_1h_tokens
+        if registry.cache_reads_count(self._permit.group):
+            input_tokens += usage.cache_read_tokens
+        settlement = self._process.book.settlement(self._limits)
+        settlement.input_tokens += input_tokens - self._permit.input_tokens
+        settlement.output_tokens += usage.output_tokens - self._permit.output_tokens
+        settlement.bytes += self.claim.request_bytes
+        settlement.answered_input += input_tokens
+        settlement.answered_output += usage.output_tokens
+        settlement.calls += 1
+        settlement.seconds += seconds
+
+    def _refund(self) -> None:
+        """Nothing was taken of what was charged."""
+        settlement = self._process.book.settlement(self._limits)
+        settlement.input_tokens -= self._permit.input_tokens
+        settlement.output_tokens -= self._permit.output_tokens
+        self._permit.input_tokens = self._permit.output_tokens = 0
+
+    @property
+    def _limits(self) -> Limits:
+        return self._process.limits(self.job, self._permit.group)
+
+    async def _new_permit(self, limits: Limits) -> Permit:
         """Another start for this record, which has its seat; raises `_GiveBack` when it is far away."""
+        waited = False
         while True:
-            grant = await self._process.permit(self.job.limits)
+            grant = await self._process.permit(limits, waited=waited)
             if grant.count:
-                return Permit(time.monotonic() + grant.delay, grant.probe)
+                return Permit.of(grant, limits, time.monotonic() + grant.delay)
+            waited = grant.waits
             if grant.reason.startswith(("account", "provider")) and grant.wait > retries.LONGEST_WAIT:
                 raise _GiveBack(grant.wait)
-            await asyncio.sleep(min(grant.wait, 1.0))
+            await asyncio.sleep(min(grant.wait, 1.0) * random.uniform(0.75, 1.25))  # noqa: S311 - jitter
 
     async def _commit_failure(self, failure: Outcome) -> None:
         """Write down the call that failed and that the next one may leave; raises `_Lost` if it may not."""
@@ -256,7 +353,7 @@ class Asking:
             self._model,
             self._params,
             self.claim.request_bytes,
-            self._params.get("max_tokens", self.job.max_tokens),
+            self._max_tokens,
             error_type,
             seconds,
         )
@@ -275,6 +372,7 @@ class Asking:
 
     def _in_flight(self, why: str) -> Call | str:
         if self._sent_at is None:
+            self._refund()
             return ledger.UNSENT
         return self._unconfirmed(why, time.monotonic() - self._sent_at)
 
@@ -304,6 +402,10 @@ class Asking:
             error_message=None if error is None else error.message,
             blamed=blamed,
         )
+
+    @property
+    def _max_tokens(self) -> int:
+        return int(self._params.get("max_tokens", self.job.max_tokens))
 
     @property
     def _model(self) -> str:

@@ -7,8 +7,6 @@ from typing import Any
 
 from sqlalchemy import select
 
-from app.core import limits
-from app.core.limiter import Limits
 from app.core.schemas import compile_schema
 from app.errors import NotFound
 from app.ingest.templates import Template, compile_template
@@ -27,7 +25,10 @@ class JobContext:
     total: int
     model: str
     provider: str
-    limits: Limits
+    group: str  # the limit group of the job's model
+    seats: int | None  # calls in flight, over all workers
+    mean_request_bytes: int
+    priority: int  # as it was when the job was first served here; the process looks it up once a second
     retries: int
     max_request_bytes: int
     max_tokens: int
@@ -65,12 +66,10 @@ def of(job_id: int) -> JobContext:
         total=job.total,
         model=job.model,
         provider=registry.provider_of(job.model),
-        limits=Limits(
-            group=job.limit_group,
-            job_id=job.id,
-            requests_per_minute=limits.allowance(job.limit_group, None).figures.requests,
-            seats=registry.max_concurrent_calls(job.limit_group, now),
-        ),
+        group=job.limit_group,
+        seats=registry.max_concurrent_calls(job.limit_group, now),
+        mean_request_bytes=-(-job.request_bytes // max(job.total, 1)) or job.max_request_bytes or 1,
+        priority=job.priority,
         retries=now.record_retries if job.retries is None else job.retries,
         max_request_bytes=job.max_request_bytes,
         max_tokens=spec.max_tokens,

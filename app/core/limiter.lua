@@ -1,78 +1,345 @@
--- Permits for calls: a start time in the group's pace and a seat of the job, both or nothing.
+-- Permits for calls: requests, input tokens, output tokens and seats together, all or nothing, and to whom they
+-- are due. Behind limiter_group.lua.
 --
--- KEYS  1 pace:{group}   hash: `next` start that is free, `clock` the latest time seen (both microseconds)
---       2 hold:{group}   hash: `until` (microseconds), `reason`, `every` (microseconds between probes), `strikes`
---       3 seats:{job}    hash: lease -> calls in flight
---       4 alive          sorted set: lease -> when it was last heard of (microseconds)
---       5 why:{job}      string: what the job last waited for
--- ARGV  1 lease  2 starts wanted  3 microseconds between starts, 0: no pace  4 the job's seats, 0: no bound
---       5 seats given back first  6 seats to take with each start (1, or 0 for a call that has its seat)
--- Answers {granted, microseconds until the first start, microseconds to wait if none, reason, probe, mark}
+-- KEYS  3 hold:{group}    hash: `until`, `reason`, `every` (microseconds between probes), `strikes`
+--       4 fair:{group}    hash, for each job j: j: service, w: weight, o: tenant, n: favoured, a: askers that wait;
+--                         for each tenant t: service, nt: favoured; bf bu: served to the favoured and the others
+--       5 asking:{group}  sorted set: job -> when it last asked
+--       6 seats:{job}     hash: lease -> calls in flight          7 seats:{group}  the same, of all its jobs
+--       8 alive           sorted set: lease -> when it was last heard of
+--       9 why:{job}       string: what the job last waited for
+--      10 est:{job}       hash: bytes, tokens and calls of its answers, fading
+-- ARGV  5 lease  6 job  7 tenant  8 weight  9 starts wanted  10 seats given back first
+--      11 seats to take with each start (1, or 0 for a call that has its seat)  12 this asker counts as waiting
+--      13 the group's seats  14 the job's seats (0: no bound)  15 bytes of a request  16 tokens a byte and
+--      17 output tokens before the job has answers of its own  18 max_tokens
+-- Answers {granted, microseconds until the first start, microseconds between starts, microseconds to wait if
+-- none, reason, probe, mark, input tokens, output tokens charged for each, counts as waiting, input tokens that a
+-- call is estimated at}
 --
--- The clock is Redis's own and never goes back. A start is never granted further ahead than HORIZON, so that
--- a worker that dies with its permits wastes a fifth of a second of the rate. Seats are leases: those of a
--- process that was not heard of for ALIVE are free again.
+-- A start is never granted further ahead than HORIZON, so a worker that dies with its permits wastes a fifth of a
+-- second of the rate. Seats are leases: those of a process that was not heard of for ALIVE are free again.
 local HORIZON, ALIVE, POLL = 200000, 15000000, 100000
-local lease, want, step = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local seats, given, taking = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local PLACE, LONGEST = 1000000, 500000   -- who does not ask again for so long is not waited for; the longest wait
+local lease, job, tenant, weight = ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8])
+local want, given, taking, waited = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
+local group_seats, job_seats = tonumber(ARGV[13]), tonumber(ARGV[14])
 
-local time = redis.call('TIME')
-local pace = redis.call('HMGET', KEYS[1], 'next', 'clock')
-local now = math.max(time[1] * 1000000 + time[2], tonumber(pace[2]) or 0)
-redis.call('ZADD', KEYS[4], now, lease)
+redis.call('ZADD', KEYS[8], now, lease)
+local function give_seats(count)
+  for _, key in ipairs({KEYS[6], KEYS[7]}) do
+    if redis.call('HINCRBY', key, lease, -count) <= 0 then redis.call('HDEL', key, lease) end
+  end
+end
+if given > 0 then give_seats(given) end
 
-if given > 0 and redis.call('HINCRBY', KEYS[3], lease, -given) <= 0 then
-  redis.call('HDEL', KEYS[3], lease)
+-- --- who waits
+
+local function leave()
+  redis.call('ZREM', KEYS[5], job)
+  redis.call('HDEL', KEYS[4], 'a' .. job)
 end
 
-local function wait(microseconds, reason)
-  redis.call('SET', KEYS[5], reason, 'PX', math.ceil(microseconds / 1000) + 3000)
-  return {0, 0, math.ceil(microseconds), reason, 0, '0'}
+-- Count the askers of this job that wait; without one it is not asking.
+local function count_waiting(still)
+  local waiting = redis.call('HINCRBY', KEYS[4], 'a' .. job, still - waited)
+  if waiting <= 0 then leave() else redis.call('ZADD', KEYS[5], now, job) end
+  return waiting
 end
 
-if want <= 0 then return {0, 0, 0, '', 0, '0'} end
+local function why(reason, milliseconds) redis.call('SET', KEYS[9], reason, 'PX', milliseconds) end
 
-local hold = redis.call('HMGET', KEYS[2], 'until', 'reason', 'every')
+local function refuse(microseconds, reason, counts)
+  why(reason, math.ceil(microseconds / 1000) + 3000)
+  save()
+  return {0, 0, 0, math.ceil(microseconds), reason, 0, '0', 0, 0, counts, 0}
+end
+
+if want <= 0 then
+  if waited > 0 then count_waiting(0) end
+  save()
+  return {0, 0, 0, 0, '', 0, '0', 0, 0, 0, 0}
+end
+
+-- --- holds
+
+local hold = redis.call('HMGET', KEYS[3], 'until', 'reason', 'every')
 local probe = 0
 if hold[1] then
-  if now < tonumber(hold[1]) then return wait(tonumber(hold[1]) - now, hold[2]) end
+  if now < tonumber(hold[1]) then
+    leave()
+    return refuse(tonumber(hold[1]) - now, hold[2], 0)
+  end
   want, probe = 1, 1
 end
 
-if seats > 0 and taking > 0 then
-  local used = 0
-  local held = redis.call('HGETALL', KEYS[3])
-  for i = 1, #held, 2 do
-    local heard = tonumber(redis.call('ZSCORE', KEYS[4], held[i])) or 0
-    if now - heard > ALIVE then redis.call('HDEL', KEYS[3], held[i]) else used = used + held[i + 1] end
+-- --- what one call takes
+
+local est = redis.call('HMGET', KEYS[10], 'bytes', 'input', 'output', 'calls')
+local per_byte, output = tonumber(ARGV[16]), tonumber(ARGV[17])
+if (tonumber(est[4]) or 0) > 0 and tonumber(est[1]) > 0 then
+  per_byte, output = est[2] / est[1], est[3] / est[4]
+end
+local tokens = {
+  i = math.max(1, math.ceil(ARGV[15] * per_byte)),
+  o = math.max(1, math.ceil(math.min(output, tonumber(ARGV[18])))),
+}
+local estimate = tokens.i
+-- What is larger than all that a window allows can only be tried alone; the caller ends what cannot pass.
+for kind, amount in pairs(tokens) do
+  if limit[kind] > 0 and amount > limit[kind] then tokens[kind] = limit[kind] end
+end
+
+local spans = {r = span('r', 1), i = span('i', tokens.i), o = span('o', tokens.o)}
+local each = math.max(spans.r, spans.i, spans.o)   -- microseconds of the group's rate that a call takes
+local tightest = 'requests'
+if spans.i > spans.r and spans.i >= spans.o then tightest = 'input_tokens' end
+if spans.o > spans.r and spans.o > spans.i then tightest = 'output_tokens' end
+
+-- --- seats
+
+local function taken_of(key)
+  local used, held = 0, redis.call('HGETALL', key)
+  for at = 1, #held, 2 do
+    local heard = tonumber(redis.call('ZSCORE', KEYS[8], held[at])) or 0
+    if now - heard > ALIVE then redis.call('HDEL', key, held[at]) else used = used + held[at + 1] end
   end
-  if used >= seats then return wait(POLL, 'concurrency') end
-  if seats - used < want then
-    want = seats - used
-    redis.call('SET', KEYS[5], 'concurrency', 'PX', 3000)
+  return used
+end
+
+-- How many calls at a time would use the limit: Little's law, and a tenth for calls that take longer.
+local function concurrency(seats)
+  if each == 0 or number('latency') == 0 then return 'concurrency' end
+  local enough = math.max(math.ceil(1.1 * number('latency') / each) + 1, seats + 1)
+  return string.format('concurrency: %d calls at a time, %d would use the limit', seats, enough)
+end
+
+if taking > 0 then
+  for _, seats in ipairs({{KEYS[6], job_seats}, {KEYS[7], group_seats}}) do
+    if seats[2] > 0 then
+      local free = seats[2] - taken_of(seats[1])
+      if free <= 0 then
+        leave()
+        return refuse(POLL, concurrency(seats[2]), 0)
+      end
+      if free < want then
+        want = free
+        why(concurrency(seats[2]), 3000)
+      end
+    end
   end
 end
 
-local start = now
-local mark = '0'
-if step > 0 then
-  start = math.max(tonumber(pace[1]) or 0, now)
-  if start - now > HORIZON then return wait(start - now - HORIZON, 'requests') end
-  local fits = math.floor((HORIZON - (start - now)) / step) + 1
-  if fits < want then
-    want = fits
-    redis.call('SET', KEYS[5], 'requests', 'PX', 3000)
-  end
-  mark = string.format('%.0f', start + want * step)
-  redis.call('HSET', KEYS[1], 'next', mark, 'clock', string.format('%.0f', now))
-  redis.call('PEXPIRE', KEYS[1], 180000)
+-- --- whose turn it is: the tenant, then the job, with the least service for its weight
+
+local minute = window / 1000000
+local fair = {}
+local function load_fair()
+  local all = redis.call('HGETALL', KEYS[4])
+  for at = 1, #all, 2 do fair[all[at]] = all[at + 1] end
 end
+local function value(name) return tonumber(fair[name]) or 0 end
+local function put(name, amount)
+  fair[name] = string.format('%.9f', amount)
+  redis.call('HSET', KEYS[4], name, fair[name])
+end
+local function drop(name)
+  if fair[name] then fair[name] = nil redis.call('HDEL', KEYS[4], name) end
+end
+
+-- Service fades over ten windows.
+local function fade()
+  local since = tonumber(fair.faded)
+  if since and now - since < window / 6 then return end
+  if since then
+    local factor = math.exp((since - now) / (10 * window))
+    for name in pairs(fair) do
+      local kind, whom = string.sub(name, 1, 1), string.sub(name, 2)
+      if kind == 'j' or kind == 't' then
+        local left = value(name) * factor
+        if math.abs(left) < 0.01 and not (kind == 'j' and redis.call('ZSCORE', KEYS[5], whom)) then
+          drop(name)
+          if kind == 'j' then for _, of in ipairs({'w', 'o', 'n', 'a'}) do drop(of .. whom) end end
+        else
+          put(name, left)
+        end
+      end
+    end
+  end
+  put('faded', now)
+end
+
+local function asking()
+  for _, gone in ipairs(redis.call('ZRANGEBYSCORE', KEYS[5], 0, now - PLACE)) do
+    redis.call('ZREM', KEYS[5], gone)
+    drop('a' .. gone)
+  end
+  return redis.call('ZRANGE', KEYS[5], 0, -1)
+end
+
+-- A newcomer starts one window's share below the least of those present, and never above what it had.
+local function join(others)
+  local tenants, siblings, weights, least_tenant, least_job = {}, 0, weight, nil, nil
+  local count = 1
+  for _, other in ipairs(others) do
+    local whose = fair['o' .. other]
+    if whose == tenant then
+      siblings = siblings + 1
+      weights = weights + value('w' .. other)
+      local key = value('j' .. other) / value('w' .. other)
+      if not least_job or key < least_job then least_job = key end
+    elseif not tenants[whose] then
+      tenants[whose] = true
+      count = count + 1
+      local key = value('t' .. whose)
+      if not least_tenant or key < least_tenant then least_tenant = key end
+    end
+  end
+  if siblings == 0 and least_tenant then
+    local start = least_tenant - minute / count
+    if not fair['t' .. tenant] or value('t' .. tenant) < start then put('t' .. tenant, start) end
+    if value('t' .. tenant) < least_tenant then put('nt' .. tenant, 1) end
+  end
+  if least_job then
+    local start = (least_job - minute / weights) * weight
+    if not fair['j' .. job] or value('j' .. job) < start then put('j' .. job, start) end
+    if value('j' .. job) / weight < least_job then put('n' .. job, 1) end
+  end
+end
+
+-- The one with the least key; but a fifth of what is granted goes to those who are not favoured newcomers.
+local function choose(names, key_of, flag, level)
+  local least, least_other
+  for _, name in ipairs(names) do
+    if not fair[flag .. name] and (not least_other or key_of(name) < key_of(least_other)) then
+      least_other = name
+    end
+  end
+  for _, name in ipairs(names) do
+    if fair[flag .. name] and (not least_other or key_of(name) >= key_of(least_other)) then
+      drop(flag .. name)
+    end
+    if not least or key_of(name) < key_of(least) then least = name end
+  end
+  if not least_other or not fair[flag .. least] then
+    drop('bf' .. level) drop('bu' .. level)
+    return least, nil
+  end
+  if 4 * value('bu' .. level) + 4 * each / 1000000 <= value('bf' .. level) then
+    return least_other, 'bu' .. level
+  end
+  return least, 'bf' .. level
+end
+
+local ledgers = {}   -- of favour, that a grant to this job moves
+local function is_our_turn(others)
+  local tenants, seen, jobs = {}, {}, {}
+  for _, other in ipairs(others) do
+    local whose = fair['o' .. other]
+    if not seen[whose] then seen[whose] = true tenants[#tenants + 1] = whose end
+  end
+  if not seen[tenant] then tenants[#tenants + 1] = tenant end
+  local first, ledger = choose(tenants, function(name) return value('t' .. name) end, 'nt', 'T')
+  if first ~= tenant then return false end
+  ledgers[#ledgers + 1] = ledger
+  local ours = false
+  for _, other in ipairs(others) do
+    if fair['o' .. other] == tenant then jobs[#jobs + 1] = other ours = ours or other == job end
+  end
+  if not ours then jobs[#jobs + 1] = job end
+  first, ledger = choose(jobs, function(name) return value('j' .. name) / value('w' .. name) end, 'n', tenant)
+  if first ~= job then return false end
+  ledgers[#ledgers + 1] = ledger
+  return true
+end
+
+roll()
+local alone, our_turn = true, true
+if each > 0 then
+  load_fair()
+  fade()
+  local others = asking()
+  if not redis.call('ZSCORE', KEYS[5], job) then join(others) end
+  put('w' .. job, weight)
+  fair['o' .. job] = tenant
+  redis.call('HSET', KEYS[4], 'o' .. job, tenant)
+  alone = #others == 0 or (#others == 1 and others[1] == job)
+  if not alone then our_turn = is_our_turn(others) end
+end
+
+-- --- how many may start, and when
+
+local paid = {r = number('pr')}
+for _, kind in ipairs({'i', 'o'}) do
+  paid[kind] = limit[kind] > 0 and state['p' .. kind] and math.max(number('p' .. kind), now - CREDIT * window) or 0
+end
+local start = math.max(now, paid.r, paid.i, paid.o)
+
+local function wait_for_pace(reason)
+  -- Not for one start each: several waiting askers take a few at a time, and not all at once.
+  local microseconds = math.max(start - now - HORIZON, math.min(HORIZON / 2, 4 * each))
+  local waiting = count_waiting(1)
+  if waiting > 1 then microseconds = microseconds * (1 + (waiting - 1) / 4) end
+  if not alone or waiting > 1 then microseconds = math.min(microseconds, LONGEST) end
+  return refuse(microseconds, reason, 1)
+end
+
+if not our_turn or (each > 0 and start - now > HORIZON) then return wait_for_pace(tightest) end
+
+local fits = want
+for _, kind in ipairs({'i', 'o'}) do
+  if limit[kind] > 0 then fits = math.min(fits, math.floor(room(kind) / tokens[kind] + 0.000001)) end
+end
+if fits < 1 then
+  count_waiting(1)
+  return refuse(math.max(window / SLOTS, 10000), tightest, 1)
+end
+local last, count = start, 0
+if each == 0 then
+  count = fits
+else
+  -- Each start after the one before it, and after what is paid for so far.
+  while count < fits do
+    local at = math.max(start, paid.r, paid.i, paid.o)
+    if at - now > HORIZON then break end
+    last, count = at, count + 1
+    paid.r = at + spans.r
+    paid.i, paid.o = paid.i + spans.i, paid.o + spans.o
+  end
+end
+local step = count > 1 and (last - start) / (count - 1) or spans.r
+
+if limit.r > 0 then set('pr', last + spans.r) end
+take_of('r', count)
+for _, kind in ipairs({'i', 'o'}) do
+  take_of(kind, count * tokens[kind])
+  pay(kind, count * tokens[kind])
+end
+if each > 0 then
+  put('j' .. job, value('j' .. job) + count * each / 1000000)
+  put('t' .. tenant, value('t' .. tenant) + count * each / 1000000)
+  for _, ledger in ipairs(ledgers) do put(ledger, value(ledger) + count * each / 1000000) end
+end
+if count < want then why(tightest, 3000) end
 if probe == 1 then
   -- One call tries the group; everybody else waits for what it finds.
-  redis.call('HSET', KEYS[2], 'until', string.format('%.0f', now + tonumber(hold[3])))
+  redis.call('HSET', KEYS[3], 'until', string.format('%.0f', now + tonumber(hold[3])))
 end
 if taking > 0 then
-  redis.call('HINCRBY', KEYS[3], lease, want)
-  redis.call('PEXPIRE', KEYS[3], 7200000)
+  for _, key in ipairs({KEYS[6], KEYS[7]}) do
+    redis.call('HINCRBY', key, lease, count)
+    redis.call('PEXPIRE', key, 7200000)
+  end
 end
-return {want, math.ceil(start - now), 0, '', probe, mark}
+local still = 0
+if each > 0 then
+  still = count < want and probe == 0 and 1 or 0
+  count_waiting(still)
+  redis.call('PEXPIRE', KEYS[4], math.ceil(window / 100))
+  redis.call('PEXPIRE', KEYS[5], 60000)
+end
+save()
+return {
+  count, math.ceil(start - now), math.floor(step), 0, '', probe, string.format('%.3f', number('pr')),
+  tokens.i, tokens.o, still, estimate,
+}

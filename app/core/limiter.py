@@ -1,11 +1,13 @@
 """The limits of a group and of a job, kept over all workers together in Redis.
 
 Requests are strict and paced: starts lie at least 60/(0.99·N) s apart, so that no 60 s hold more than N of
-them as counted where they arrive, though each may be `LATE` seconds late. Calls in flight are seats of a job.
+them as counted where they arrive, though each may be `LATE` seconds late. Tokens are charged by estimate,
+paced alike, and settled with the answer; surplus is debt. Calls in flight are seats of a job and of its
+group.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,16 @@ from typing import Any
 import redis
 from redis.commands.core import AsyncScript, Script
 
+from app.providers.client import Figures
 from config import settings
 
-# The pace leaves one start in a hundred free; that pays for calls that leave late. With N a minute, 60.3 s
-# hold floor(60.3 · 0.99 N / 60) + 1 starts, never more than N.
-USED_SHARE = 0.99
-LATE = 0.3  # seconds; a call that is later than that takes a new permit
+LATE = 0.3  # seconds; a call that is later than that takes a new permit: the pace has room for so much
+WINDOW = 60.0  # seconds in which limits hold
+
+# Before a job has answers of its own. Claude makes a token of 2.7 to 3.5 bytes of English; what is
+# charged too much is refunded with the first answers, too little would be debt.
+BYTES_PER_TOKEN = 2.5
+OUTPUT_SHARE = 0.25  # of max_tokens
 
 _HERE = Path(__file__).parent
 
@@ -29,19 +35,21 @@ class LimiterAway(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What holds for one job: its group's pace and its own seats."""
+    """What holds for the calls of one job, and what one of them takes, about."""
 
     group: str
     job_id: int
-    requests_per_minute: int | None
-    seats: int | None
+    figures: Figures = field(default_factory=Figures)  # of the group, in any `window`
+    seats: int | None = None  # of the job
+    tenant_id: int = 0
+    weight: int = 5  # the job's priority: its share among those of its tenant
+    request_bytes: int = 1
+    max_tokens: int = 1
+    window: float = WINDOW
 
-    @property
-    def step(self) -> int:
-        """Microseconds between two starts; 0 without a pace."""
-        if self.requests_per_minute is None:
-            return 0
-        return round(60_000_000 / (USED_SHARE * self.requests_per_minute))
+    def sized(self, request_bytes: int, max_tokens: int) -> "Limits":
+        """The same for one call of another size."""
+        return replace(self, request_bytes=request_bytes, max_tokens=max_tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +57,43 @@ class Grant:
     """`count` starts, the first in `delay` seconds and then every `step`; or none, and how long to `wait`."""
 
     count: int
-    delay: float
-    step: float
-    wait: float
-    reason: str
-    probe: bool  # this one call decides whether a held group goes on: report its success
-    mark: str
+    delay: float = 0.0
+    step: float = 0.0
+    wait: float = 0.0
+    reason: str = ""
+    probe: bool = False  # this one call decides whether a held group goes on: report its success
+    mark: str = "0"
+    input_tokens: int = 0  # charged for each
+    output_tokens: int = 0
+    estimate: int = 0  # input tokens of one call, also where that is more than a window allows
+    waits: bool = False  # the asker counts as waiting: say so with its next word
+
+
+@dataclass(slots=True)
+class Settlement:
+    """What calls took beyond what was charged for them, and what that says of those to come."""
+
+    input_tokens: int = 0  # more than charged; below 0: less
+    output_tokens: int = 0
+    bytes: int = 0  # of requests that were answered
+    answered_input: int = 0
+    answered_output: int = 0
+    calls: int = 0  # answered
+    seconds: float = 0.0  # they took together
+    failed: int = 0  # calls that brought nothing, for whatever reason but the record's own content
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a group stands."""
+
+    requests: int  # within the last window
+    input_tokens: int
+    output_tokens: int
+    in_flight: int
+    seconds: float  # a call takes, on average
+    ramp: float  # the share of its limits that it may use
+    asking: list[int] = field(default_factory=list)  # jobs that wait for a permit
 
 
 class Limiter:
@@ -65,44 +104,112 @@ class Limiter:
             url, socket_timeout=2, socket_connect_timeout=1, health_check_interval=30, decode_responses=True
         )
         self._take = self._script("limiter.lua")
-        self._hold = self._script("limiter_hold.lua")
+        self._settle = self._script("limiter_settle.lua")
         self._return = self._script("limiter_return.lua")
+        self._ramp = self._script("limiter_ramp.lua")
+        self._look = self._script("limiter_look.lua")
+        self._hold: Script | AsyncScript = self._redis.register_script(_text("limiter_hold.lua"))
 
     def take(
-        self, limits: Limits, lease_id: int, want: int, *, freed: int = 0, seated: bool = False
+        self,
+        limits: Limits,
+        lease_id: int,
+        want: int,
+        *,
+        freed: int = 0,
+        seated: bool = False,
+        waited: bool = False,
     ) -> Grant:
         """Up to `want` permits, or how long to wait. `freed` seats are given back first.
 
-        `seated`: for a call that is asked again and still has its seat.
+        `seated`: for a call that is asked again and still has its seat. `waited`: the asker's last word was
+        answered with a grant that said `waits`. Without wanting anything, such an asker stops to wait.
         """
-        answer = self._run(
-            self._take,
-            keys=[
-                f"pace:{limits.group}",
-                f"hold:{limits.group}",
-                f"seats:{limits.job_id}",
-                "alive",
-                f"why:{limits.job_id}",
-            ],
-            args=[lease_id, want, limits.step, limits.seats or 0, freed, 0 if seated else 1],
-        )
-        count, delay, wait, reason, probe, mark = answer
+        keys = [
+            f"hold:{limits.group}",
+            f"fair:{limits.group}",
+            f"asking:{limits.group}",
+            f"seats:{limits.job_id}",
+            f"seats:{limits.group}",
+            "alive",
+            f"why:{limits.job_id}",
+            f"est:{limits.job_id}",
+        ]
+        args = [
+            lease_id,
+            limits.job_id,
+            limits.tenant_id,
+            limits.weight,
+            want,
+            freed,
+            0 if seated else 1,
+            int(waited),
+            limits.figures.concurrent or 0,
+            limits.seats or 0,
+            limits.request_bytes,
+            1 / BYTES_PER_TOKEN,
+            limits.max_tokens * OUTPUT_SHARE,
+            limits.max_tokens,
+        ]
+        answer = self._run(self._take, limits, keys, args)
+        count, delay, step, wait, reason, probe, mark, input_tokens, output_tokens, waits, estimate = answer
         return Grant(
             count=int(count),
             delay=int(delay) / 1e6,
-            step=limits.step / 1e6,
+            step=int(step) / 1e6,
             wait=int(wait) / 1e6,
             reason=str(reason),
-            probe=bool(int(probe)),
+            probe=bool(probe),
             mark=str(mark),
+            input_tokens=int(input_tokens),
+            output_tokens=int(output_tokens),
+            waits=bool(waits),
+            estimate=int(estimate),
         )
 
-    def give_back(self, limits: Limits, lease_id: int, grant: Grant, count: int) -> None:
+    def give_back(
+        self, limits: Limits, lease_id: int, grant: Grant, count: int, *, seated: bool = False
+    ) -> None:
         """Return `count` permits of `grant`, its last ones, of which no byte was sent."""
         self._run(
             self._return,
-            keys=[f"pace:{limits.group}", f"seats:{limits.job_id}"],
-            args=[lease_id, count, limits.step, grant.mark],
+            limits,
+            [f"seats:{limits.job_id}", f"seats:{limits.group}"],
+            [lease_id, count, grant.mark, grant.input_tokens, grant.output_tokens, 0 if seated else 1],
+        )
+
+    def settle(self, limits: Limits, settlement: Settlement) -> int:
+        """Charge what was really taken; returns how many of the group's last 20 calls failed."""
+        args = [
+            settlement.input_tokens,
+            settlement.output_tokens,
+            settlement.bytes,
+            settlement.answered_input,
+            settlement.answered_output,
+            settlement.calls,
+            round(settlement.seconds * 1e6),
+            settlement.failed,
+        ]
+        return int(self._run(self._settle, limits, [f"est:{limits.job_id}"], args))
+
+    def ramp(self, limits: Limits) -> float:
+        """Halve the group's rate, which then climbs again; returns the share that is left."""
+        return float(self._run(self._ramp, limits, [], []))
+
+    def standing(self, limits: Limits) -> Standing:
+        """What was used in the last window, and who waits."""
+        keys = [f"asking:{limits.group}", f"seats:{limits.group}", "alive"]
+        requests, input_tokens, output_tokens, in_flight, micros, ramp, asking = self._run(
+            self._look, limits, keys, []
+        )
+        return Standing(
+            requests=int(requests),
+            input_tokens=int(input_tokens),
+            output_tokens=int(output_tokens),
+            in_flight=int(in_flight),
+            seconds=int(micros) / 1e6,
+            ramp=float(ramp),
+            asking=[int(job) for job in asking],
         )
 
     def hold(self, group: str, reason: str, *, seconds: float = 0, every: float = 0) -> float:
@@ -110,11 +217,19 @@ class Limiter:
 
         Returns how long the hold lasts from now, in seconds.
         """
-        return int(self._run(self._hold, keys=[f"hold:{group}"], args=[seconds, reason, every])) / 1e6
+        answer = self._guarded(lambda: self._hold(keys=[f"hold:{group}"], args=[seconds, reason, every]))
+        return int(answer) / 1e6
 
     def clear(self, group: str) -> None:
-        """A probe succeeded: the group goes on."""
-        self._guarded(lambda: self._redis.delete(f"hold:{group}"))
+        """A probe succeeded: the group goes on, and what failed before is forgotten."""
+
+        def write() -> None:
+            pipe = self._redis.pipeline(transaction=False)
+            pipe.delete(f"hold:{group}")
+            pipe.hdel(f"limit:{group}", "ring")
+            pipe.execute()
+
+        self._guarded(write)
 
     def held(self, group: str) -> tuple[float, str] | None:
         """Seconds until the group's next probe and the reason of its hold, or None."""
@@ -130,7 +245,7 @@ class Limiter:
         return held
 
     def reason(self, job_id: int) -> str | None:
-        """What the job waited for a moment ago: `requests`, `concurrency` or why its group is held."""
+        """What the job waited for a moment ago: a limit, its seats, or why its group is held."""
         found = self._guarded(lambda: self._redis.get(f"why:{job_id}"))
         return None if found is None else str(found)
 
@@ -149,10 +264,18 @@ class Limiter:
         self._guarded(write)
 
     def _script(self, name: str) -> Script | AsyncScript:
-        return self._redis.register_script((_HERE / name).read_text())
+        return self._redis.register_script(_text("limiter_group.lua") + _text(name))
 
-    def _run(self, script: Script | AsyncScript, keys: list[str], args: list[str | int | float]) -> Any:
-        return self._guarded(lambda: script(keys=keys, args=args))
+    def _run(self, script: Script | AsyncScript, limits: Limits, keys: list[str], args: list[Any]) -> Any:
+        figures = limits.figures
+        about_group = [
+            round(limits.window * 1e6),
+            figures.requests or 0,
+            figures.input_tokens or 0,
+            figures.output_tokens or 0,
+        ]
+        keys = [f"limit:{limits.group}", f"used:{limits.group}", *keys]
+        return self._guarded(lambda: script(keys=keys, args=[*about_group, *args]))
 
     @staticmethod
     def _guarded(call: Callable[[], Any]) -> Any:
@@ -160,6 +283,10 @@ class Limiter:
             return call()
         except redis.RedisError as error:
             raise LimiterAway(str(error)) from error
+
+
+def _text(name: str) -> str:
+    return (_HERE / name).read_text()
 
 
 @cache

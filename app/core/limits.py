@@ -109,14 +109,15 @@ def put(session: Session, group: str, figures: Mapping[str, int | None]) -> None
     session.flush()
 
 
-def learn(session: Session, group: str, told: Figures) -> None:
-    """Keep what the provider's headers said; what they did not say stays."""
+def learn(session: Session, group: str, told: Figures) -> Allowance:
+    """Keep what the provider's headers said; what they did not say stays. Returns what holds now."""
     row = _row(session, group)
     for name, column in LEARNED_IN.items():
         if (figure := getattr(told, name)) is not None:
             setattr(row, column, figure)
     row.learned_at = session.scalar(select(now()))
     session.flush()
+    return allowance(group, row)
 
 
 def hold(session: Session, group: str, reason: str, *, seconds: float, probe_every: float) -> None:

@@ -18,6 +18,7 @@ from app.core.calls import Asker, Asking, Closing, Permit
 from app.core.claims import Claim
 from app.core.context import JobContext
 from app.core.limiter import Grant, LimiterAway, Limits, limiter
+from app.core.limits_book import Book
 from app.core.writer import Writer
 from app.providers import registry
 from app.providers.client import Client
@@ -49,6 +50,8 @@ class Process:
         self._lock = threading.Lock()  # guards _bytes, _in_flight and _served
         self._served: Counter[tuple[int, int]] = Counter()  # (job, window) -> slices
         self._halted: set[int] = set()  # jobs that were seen paused, closed or gone
+        self._priorities: dict[int, int] = {}  # of the jobs that are served, as of the last look
+        self.book = Book()
         self._thread = threading.Thread(target=self._run, name="calls", daemon=True)
         self._thread.start()
 
@@ -78,10 +81,24 @@ class Process:
         """How many more of the job's records fit into this process's memory; into an empty one always one."""
         free = MEMORY - self._bytes
         fits = max(free // max(job.max_request_bytes, 1), 0 if self._bytes else 1)
-        if job.limits.seats is None:
+        if job.seats is None:
             return fits
         # The limiter counts seats over all processes; a Redis that was emptied forgets them, this does not.
-        return min(fits, job.limits.seats - self._in_flight[job.job_id])
+        return min(fits, job.seats - self._in_flight[job.job_id])
+
+    def limits(self, job: JobContext, group: str | None = None) -> Limits:
+        """What holds now for an average call of the job; `group`: of another model than the job's."""
+        chosen = group or job.group
+        return Limits(
+            group=chosen,
+            job_id=job.job_id,
+            figures=self.book.figures(chosen),
+            seats=job.seats,
+            tenant_id=job.tenant_id,
+            weight=self._priorities.get(job.job_id, job.priority),
+            request_bytes=job.mean_request_bytes,
+            max_tokens=job.max_tokens,
+        )
 
     def ask(self, asker: Asker, job: JobContext, claims: Sequence[Claim], grant: Grant) -> None:
         """Start the calls of `claims`, each at its time in `grant`."""
@@ -117,30 +134,20 @@ class Process:
         """The client of a provider that was prepared."""
         return self._clients[provider]
 
-    async def permit(self, limits: Limits) -> Grant:
+    async def permit(self, limits: Limits, *, waited: bool) -> Grant:
         """A new start for a record that has its seat, or how long to wait; never without Redis."""
         try:
-            return await asyncio.to_thread(limiter().take, limits, self.lease_id, 1, seated=True)
+            return await asyncio.to_thread(
+                limiter().take, limits, self.lease_id, 1, seated=True, waited=waited
+            )
         except LimiterAway:
-            return Grant(0, 0.0, 0.0, 1.0, "redis", False, "0")
-
-    async def hold(self, group: str, reason: str, seconds: float, every: float) -> None:
-        try:
-            await asyncio.to_thread(limiter().hold, group, reason, seconds=seconds, every=every)
-        except LimiterAway:
-            log.warning("limiter.away", group=group)
-
-    async def clear(self, group: str) -> None:
-        try:
-            await asyncio.to_thread(limiter().clear, group)
-        except LimiterAway:
-            log.warning("limiter.away", group=group)
+            return Grant(0, wait=1.0, reason="redis")
 
     # --- the loop itself
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
-        lasting = [self.loop.create_task(self._beat()), self.loop.create_task(self._watch())]
+        lasting = [self.loop.create_task(work()) for work in (self._beat, self._watch, self.book.keep)]
         self.loop.run_forever()
         for task in lasting:
             task.cancel()
@@ -150,8 +157,10 @@ class Process:
     def _start(
         self, asker: Asker, job: JobContext, claims: Sequence[Claim], start: float, grant: Grant
     ) -> None:
+        limits = self.limits(job)
         for place, claim in enumerate(claims):
-            asking = Asking(self, asker, job, claim, Permit(start + place * grant.step, grant.probe))
+            permit = Permit.of(grant, limits, start + place * grant.step)
+            asking = Asking(self, asker, job, claim, permit)
             task = self.loop.create_task(asking.run())
             self._asking[asking] = task
             task.add_done_callback(partial(self._ended, asking))
@@ -198,13 +207,17 @@ class Process:
             await asyncio.sleep(WATCH)
 
     def _read_jobs(self) -> dict[int, Closing]:
+        self.book.refresh()
         with self._lock:
             served = {job for job, _ in self._served}
         if not served:
             self._halted = set()
             return {}
         with reading() as session:
-            rows = session.execute(select(Job.id, Job.status, Job.closed_as).where(Job.id.in_(served))).all()
+            rows = session.execute(
+                select(Job.id, Job.status, Job.closed_as, Job.priority).where(Job.id.in_(served))
+            ).all()
+        self._priorities = {row.id: row.priority for row in rows}
         running = {row.id for row in rows if row.status == JobStatus.RUNNING and row.closed_as is None}
         self._halted = served - running
         return {row.id: Closing[row.closed_as.upper()] for row in rows if row.closed_as is not None}

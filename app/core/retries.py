@@ -3,7 +3,7 @@
     blame                   what follows
     record, final           the record has ended
     record, may pass        asked again within 5 s, at the price of one of its tries; ended when none is left
-    provider                asked again when the provider says, or a random time later; no try is used
+    provider, an outage     asked again when the provider says, or a random time later; no try is used
     account                 given back for a minute, or as long as the refusal says; no try is used
 
 A wait of over 5 s is a named time: the record is given back with it, and the slice goes on with others.
@@ -49,9 +49,12 @@ def decide(
     refusals: int,
     *,
     tries_used: int = 0,
+    outage: bool = False,
     chance: random.Random | None = None,
 ) -> Decision:
     """What follows `error`.
+
+    `outage`: so many calls of the group fail that this is the provider's matter, whatever the error says.
 
     `tries_left` and `tries_used` count the record's own tries (BATCH_RECORD_RETRY_COUNT) before this
     failure, `refusals` the refusals in a row before this one: 0 for the first.
@@ -59,7 +62,7 @@ def decide(
     chance = chance or random.Random()  # noqa: S311  jitter, no secret
     if error.blame is Blame.ACCOUNT:
         return GiveBack(error.retry_after or ACCOUNT_PAUSE)
-    if error.blame is Blame.PROVIDER:
+    if error.blame is Blame.PROVIDER or (outage and error.retryable):
         return _wait(error.retry_after or _jitter(chance, PROVIDER_BASE, PROVIDER_CAP, refusals))
     if not error.retryable or tries_left < 1:
         return Ended()

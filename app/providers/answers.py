@@ -4,13 +4,13 @@ import json
 from typing import Any, NoReturn
 
 from app.errors import BadAnswer
-from app.providers.client import Reply, Usage
+from app.providers.client import Figures, Reply, Usage
 
 # JSON escapes line breaks inside its strings, so those that are left stand between tokens.
 _LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
 
 
-def read(body: bytes, request_id: str | None) -> Reply:
+def read(body: bytes, request_id: str | None, told: Figures | None = None) -> Reply:
     """The reply that `body` is; raises `BadAnswer` unless it is one Messages answer with its usage."""
     message = _parse(body, request_id)
     if not isinstance(message, dict) or message.get("type") != "message":
@@ -22,7 +22,7 @@ def read(body: bytes, request_id: str | None) -> Reply:
             f"the provider's message has no readable content and usage ({fault!r}): {_excerpt(body)}",
             request_id=request_id,
         ) from fault
-    return Reply(body=body.translate(_LINE_BREAKS), usage=usage, request_id=request_id, text=text)
+    return Reply(body=body.translate(_LINE_BREAKS), usage=usage, request_id=request_id, text=text, told=told)
 
 
 def _parse(body: bytes, request_id: str | None) -> Any:

@@ -83,7 +83,9 @@ class AnthropicClient:
         response = await self._sdk.post(
             "/v1/messages", cast_to=httpx2.Response, content=_content(body), options=self._options(body)
         )
-        return answers.read(response.content, response.headers.get("request-id"))
+        return answers.read(
+            response.content, response.headers.get("request-id"), refusals.figures(response.headers)
+        )
 
     async def _ask_for_a_stream(self, params: dict[str, Any]) -> Reply:
         body = _as_bytes(params | {"stream": True})
@@ -95,10 +97,11 @@ class AnthropicClient:
             stream=True,
             stream_cls=AsyncStream[RawMessageStreamEvent],
         )
-        request_id = events.response.headers.get("request-id")
+        headers = events.response.headers
+        request_id = headers.get("request-id")
         async with AsyncMessageStream(events, output_format=NOT_GIVEN) as stream:
             message = await _put_together(stream, request_id)
-        return answers.read(_as_bytes(message), request_id)
+        return answers.read(_as_bytes(message), request_id, refusals.figures(headers))
 
     def _options(self, body: bytes) -> RequestOptions:
         return {"headers": {**self._credentials, "Content-Length": str(len(body))}}

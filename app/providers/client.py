@@ -38,6 +38,7 @@ class Reply:
     usage: Usage
     request_id: str | None
     text: str  # the answer's text blocks, joined: what a table's answer column and a schema check look at
+    told: Figures | None = None  # the limits that the answer's headers named
 
 
 class Client(Protocol):

@@ -8,6 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from app.errors import AccountRefused, Overloaded, ProviderError, RateLimited, RequestRejected, ServerFault
+from app.providers.client import Figures
 
 PROBE_SECONDS = 60  # how often a refused account is tried again
 SPEND_PROBE_SECONDS = 3_600  # a spent budget comes back by the month, or by a person
@@ -57,7 +58,22 @@ def read(status: int, body: object, headers: Mapping[str, str]) -> ProviderError
         type=_name(kind, told),
         retry_after=pause(headers),
         request_id=headers.get("request-id"),
+        told=figures(headers),
     )
+
+
+def figures(headers: Mapping[str, str]) -> Figures | None:
+    """The limits for a minute that an answer's headers name; None where they name none."""
+    named = {
+        name: _number(headers.get(f"anthropic-ratelimit-{kind}-limit"))
+        for name, kind in (
+            ("requests", "requests"),
+            ("input_tokens", "input-tokens"),
+            ("output_tokens", "output-tokens"),
+        )
+    }
+    found = {name: int(figure) for name, figure in named.items() if figure is not None and 1 <= figure < 1e12}
+    return Figures(**found) if found else None
 
 
 def pause(headers: Mapping[str, str]) -> float | None:
@@ -102,6 +118,7 @@ def _account_refused(told: _Told, headers: Mapping[str, str]) -> AccountRefused:
         type=told.code or ("spend_limit_reached" if by_text else told.type),
         retry_after=SPEND_PROBE_SECONDS if spent else PROBE_SECONDS,
         request_id=headers.get("request-id"),
+        told=figures(headers),
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from app.core.limiter import Grant, Limiter, Limits
+from app.providers.client import Figures
 from tests import servers
 
 
@@ -20,7 +21,7 @@ def limiter(redis_url: str) -> Iterator[Limiter]:
 
 
 def limits(requests: int | None = None, seats: int | None = None) -> Limits:
-    return Limits(group="claude", job_id=7, requests_per_minute=requests, seats=seats)
+    return Limits(group="claude", job_id=7, figures=Figures(requests=requests), seats=seats)
 
 
 def test_of_a_hundred_threads_exactly_as_many_get_a_seat_as_there_are(limiter):
@@ -144,4 +145,4 @@ def test_a_waiting_job_is_told_why(limiter):
 
 
 def _next_start(limiter: Limiter) -> float:
-    return float(limiter._redis.hget("pace:claude", "next")) / 1e6
+    return float(limiter._redis.hget("limit:claude", "pr")) / 1e6

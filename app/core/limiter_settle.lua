@@ -1,0 +1,32 @@
+-- What answers really took. Behind limiter_group.lua.
+--
+-- KEYS  3 est:{job}
+-- ARGV  5 input and 6 output tokens more than were charged (less, below 0)  7 bytes of the requests, 8 input and
+--       9 output tokens of 10 answers, and the 11 microseconds they took together  12 calls that failed
+-- Answers how many of the group's last 20 calls failed, or 0 before there were 20.
+local FADE = 0.98   -- a call counts half after 34 others
+roll()
+for kind, more in pairs({i = tonumber(ARGV[5]), o = tonumber(ARGV[6])}) do
+  take_of(kind, more)
+  pay(kind, more)
+end
+local calls, failed = tonumber(ARGV[10]), tonumber(ARGV[12])
+if calls > 0 then
+  local fade = FADE ^ calls
+  local old = redis.call('HMGET', KEYS[3], 'bytes', 'input', 'output', 'calls')
+  for at, name in ipairs({'bytes', 'input', 'output', 'calls'}) do
+    local sum = (tonumber(old[at]) or 0) * fade + ARGV[6 + at]
+    redis.call('HSET', KEYS[3], name, string.format('%.3f', sum))
+  end
+  redis.call('PEXPIRE', KEYS[3], 7200000)
+  local mean = ARGV[11] / calls
+  local before = number('latency')
+  set('latency', before == 0 and mean or before * fade + mean * (1 - fade))
+end
+local ring = (state.ring or '') .. string.rep('1', math.min(calls, 20)) .. string.rep('0', math.min(failed, 20))
+ring = string.sub(ring, -20)
+set('ring', ring)
+save()
+if #ring < 20 then return 0 end
+local _, failures = string.gsub(ring, '0', '')
+return failures

@@ -1,0 +1,133 @@
+"""What a worker process knows of its limit groups: their figures, their holds, and what is to be settled.
+
+Rows are the truth of figures and holds, Redis of what was taken. This reads the rows once a second, brings
+a hold back into a Redis that forgot it, and settles in batches what answers really took.
+"""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from app.core import limits
+from app.core.limiter import LimiterAway, Limits, Settlement, limiter
+from app.core.limits import Allowance, Held
+from app.providers.client import Figures
+from models.session import in_transaction, reading
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+SETTLE = 0.1  # seconds between two settlements of a job
+NAMED = 5.0  # seconds; a shorter hold is over before an emptied Redis could matter
+
+
+class Book:
+    """Used on the event loop, except for `figures` and `refresh`, which any thread may call."""
+
+    def __init__(self) -> None:
+        self._allowances: dict[str, Allowance] = {}
+        self._told: dict[str, Figures] = {}  # by the headers of the latest answers
+        self._open: dict[Limits, Settlement] = {}
+
+    def figures(self, group: str) -> Figures:
+        """What the group may do, as of the last look at its row."""
+        known = self._allowances.get(group)
+        if known is None:
+            with reading() as session:
+                known = self._allowances.setdefault(group, limits.read(session, group))
+        return known.figures
+
+    def refresh(self) -> None:
+        """Read every group's row; raises `SQLAlchemyError`."""
+        with reading() as session:
+            rows = limits.read_all(session)
+        known = {group: limits.allowance(group, None) for group in self._allowances}
+        self._allowances = known | {group: allowance for group, (allowance, _) in rows.items()}
+        for group, (_, held) in rows.items():
+            if held is not None:
+                _bring_back(group, held)
+
+    def settlement(self, of: Limits) -> Settlement:
+        """What is yet to be settled for a job, to be added to."""
+        return self._open.setdefault(of.sized(1, 1), Settlement())
+
+    async def settle_now(self, of: Limits) -> int:
+        """Settle the job at once; returns how many of the group's last 20 calls failed."""
+        key = of.sized(1, 1)
+        settlement = self._open.pop(key, None)
+        if settlement is None:
+            return 0
+        try:
+            return await asyncio.to_thread(limiter().settle, key, settlement)
+        except LimiterAway:
+            return 0  # what was charged stands; a Redis that comes back may have forgotten it
+
+    async def keep(self) -> None:
+        """Settle everything, again and again."""
+        while True:
+            for of in list(self._open):
+                await self.settle_now(of)
+            await asyncio.sleep(SETTLE)
+
+    async def learn(self, group: str, told: Figures | None) -> None:
+        """Take over what an answer's headers said, here at once and for the others through the row."""
+        if told is None or self._told.get(group) == told:
+            return
+        self._told[group] = told
+        known = await _write(partial(limits.learn, group=group, told=told))
+        if known is not None:
+            self._allowances[group] = known
+
+    async def hold(self, group: str, reason: str, seconds: float, every: float) -> None:
+        """Hold the group for everybody; 0 seconds: longer with each strike."""
+        try:
+            lasts = await asyncio.to_thread(limiter().hold, group, reason, seconds=seconds, every=every)
+        except LimiterAway:
+            log.warning("limiter.away", group=group)
+            lasts = seconds
+        log.warning("group.held", group=group, reason=reason, seconds=round(lasts, 1))
+        if seconds > NAMED:
+            await _write(
+                partial(limits.hold, group=group, reason=reason, seconds=lasts, probe_every=every or lasts)
+            )
+
+    async def clear(self, group: str) -> None:
+        """A probe succeeded: its row first, so that nobody brings the hold back."""
+        log.info("group.goes_on", group=group)
+        await _write(partial(limits.clear, group=group))
+        try:
+            await asyncio.to_thread(limiter().clear, group)
+        except LimiterAway:
+            log.warning("limiter.away", group=group)
+
+    async def slow_down(self, of: Limits) -> None:
+        """The provider's ramp limit: half the rate for everybody."""
+        try:
+            share = await asyncio.to_thread(limiter().ramp, of)
+            log.warning("group.slowed", group=of.group, share=share)
+        except LimiterAway:
+            log.warning("limiter.away", group=of.group)
+
+
+def _bring_back(group: str, held: Held) -> None:
+    """Hold a group again whose hold Redis has forgotten."""
+    try:
+        if limiter().held(group) is None:
+            limiter().hold(group, held.reason, seconds=max(held.seconds, 0.001), every=held.probe_every)
+    except LimiterAway:
+        pass  # without Redis nothing leaves anyway
+
+
+async def _write(work: Callable[[Session], T]) -> T | None:
+    """Write a group's row; a database that is away costs only what an emptied Redis would have forgotten."""
+    try:
+        return await asyncio.to_thread(in_transaction, work)
+    except SQLAlchemyError as error:
+        log.warning("limit_group.not_written", error=type(error).__name__)
+        return None
