@@ -171,6 +171,15 @@ class ResultQuery(ma.Schema):
     order = fields.String(load_default="input", validate=validate.OneOf(["input", "completion"]))
 
 
+class LimitsIn(ma.Schema):
+    """What is left out stays; null leaves a figure to the configuration again."""
+
+    requests_per_minute = Whole(1, 10**9)
+    input_tokens_per_minute = Whole(1, 10**12)
+    output_tokens_per_minute = Whole(1, 10**12)
+    max_concurrent_calls = Whole(1, 1_000_000, description="Calls in flight of all jobs together.")
+
+
 class KeyIn(ma.Schema):
     name = fields.String(required=True, validate=validate.Length(1, 200))
     user_id = fields.String(

@@ -152,6 +152,61 @@ class KeyList(ma.Schema):
     data = fields.List(fields.Nested(KeyOut), required=True)
 
 
+class FigureOut(ma.Schema):
+    figure = fields.Integer(
+        required=True, allow_none=True, metadata={"description": "null: no limit is known"}
+    )
+    source = fields.String(
+        required=True,
+        allow_none=True,
+        validate=validate.OneOf(["set", "configured", "learned", "assumed"]),
+        metadata={
+            "description": "by PUT; by the environment or a file; by the provider's answers; by nobody"
+        },
+    )
+
+
+class AllowedOut(ma.Schema):
+    requests_per_minute = fields.Nested(FigureOut, required=True)
+    input_tokens_per_minute = fields.Nested(FigureOut, required=True)
+    output_tokens_per_minute = fields.Nested(FigureOut, required=True)
+    max_concurrent_calls = fields.Nested(FigureOut, required=True)
+
+
+class UsedOut(ma.Schema):
+    """Within the last minute, what is in flight by its estimate."""
+
+    requests = fields.Integer(required=True)
+    input_tokens = fields.Integer(required=True)
+    output_tokens = fields.Integer(required=True)
+    calls_in_flight = fields.Integer(required=True)
+
+
+class WaitingOut(ma.Schema):
+    id = fields.String(required=True, metadata={"format": "uuid"})
+    name = fields.String(required=True, allow_none=True)
+    priority = fields.Integer(required=True)
+
+
+class LimitGroupOut(ma.Schema):
+    """Models that share limits, and the jobs that share the group."""
+
+    group = fields.String(required=True)
+    allowed = fields.Nested(AllowedOut, required=True)
+    used = fields.Nested(UsedOut, required=True, allow_none=True, metadata={"description": "null: no Redis"})
+    ramp = fields.Float(
+        required=True, allow_none=True, metadata={"description": "The share that a ramp limit leaves."}
+    )
+    limited_by = fields.String(required=True, allow_none=True)
+    held_until = _time(description="The next probe of a group that was refused.")
+    waiting = fields.List(fields.Nested(WaitingOut), required=True)
+    waiting_of_others = fields.Integer(required=True, metadata={"description": "Jobs of other tenants."})
+
+
+class LimitList(ma.Schema):
+    data = fields.List(fields.Nested(LimitGroupOut), required=True)
+
+
 class HealthOut(ma.Schema):
     status = fields.String(required=True)
 

@@ -2,7 +2,6 @@
 
 import tempfile
 from collections.abc import Callable, Mapping
-from urllib.parse import urlsplit
 
 import redis
 import structlog
@@ -69,10 +68,7 @@ def _failing(checks: Mapping[str, Check]) -> dict[str, str]:
 
 def _needed_to_run() -> dict[str, Check]:
     chosen = settings.current()
-    checks: dict[str, Check] = {"broker": lambda: _reach(chosen.broker_url)}
-    if urlsplit(chosen.broker_url).netloc != urlsplit(chosen.redis_url).netloc:
-        checks["redis"] = lambda: _reach(chosen.redis_url)
-    return checks
+    return {"broker": lambda: _reach(chosen.broker_url), "limiter": lambda: _reach(chosen.limiter_url)}
 
 
 def _check_database() -> None:

@@ -20,8 +20,9 @@ from models.tenant import ApiKey, Tenant, User
 READ = "jobs:read"
 WRITE = "jobs:write"
 KEYS = "keys"
+LIMITS = "limits"
 ADMIN = "admin"  # implies the others
-SCOPES = (READ, WRITE, KEYS, ADMIN)
+SCOPES = (READ, WRITE, KEYS, LIMITS, ADMIN)
 
 MAX_NAME = 200  # characters, of tenants, users and keys
 

@@ -46,6 +46,11 @@ def class_of(model: str) -> ModelClass:
     return max(fitting, key=lambda fit: fit[0])[1]
 
 
+def is_known(name: str) -> bool:
+    """Whether a file has a class of this name."""
+    return name in _classes()
+
+
 def named(name: str) -> ModelClass:
     """The class of this name."""
     return _classes().get(name) or ModelClass(name)

@@ -29,7 +29,7 @@ def test_without_its_broker_it_takes_jobs_and_says_what_is_away(environment, mon
 
     # Then it is ready, degraded, and takes a job
     ready = door.client.get("/ready")
-    assert (ready.status_code, ready.get_json()["degraded"]) == (200, ["broker"])
+    assert (ready.status_code, ready.get_json()["degraded"]) == (200, ["broker", "limiter"])
     assert door.submit(1)["limited_by"] == "redis"
 
 

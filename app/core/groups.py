@@ -1,0 +1,115 @@
+"""Limit groups as people see them: what each may do, what it did in the last minute, and what holds it up."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.core import limits
+from app.core.limiter import LimiterAway, Limits, Standing, limiter
+from app.core.limits import Allowance
+from app.core.lines import timestamp
+from app.errors import NotFound
+from app.providers import classes
+from models.base import now
+from models.job import Job, JobStatus
+from models.limit import LimitGroup
+
+SHOWN = 100  # waiting jobs of the caller's tenant
+NAMES = limits.SET_IN  # a figure's name in `Figures`, and on the wire
+
+
+def shown(session: Session, tenant_id: int) -> list[dict[str, Any]]:
+    """Every group that has a row, or jobs that are not over, by name."""
+    live = select(Job.limit_group).where(Job.status.in_((JobStatus.PENDING, JobStatus.RUNNING))).distinct()
+    names = {*session.scalars(select(LimitGroup.name)), *session.scalars(live)}
+    return [show(session, tenant_id, name) for name in sorted(names)]
+
+
+def show(session: Session, tenant_id: int, name: str) -> dict[str, Any]:
+    """One group. Of those who wait a caller sees its own tenant's jobs, and how many others there are."""
+    allowance = limits.read(session, name)
+    try:
+        standing: Standing | None = limiter().standing(Limits(name, 0, allowance.figures))
+        held = limiter().held(name)
+    except LimiterAway:
+        standing = held = None
+    return {
+        "group": name,
+        "allowed": _allowed(allowance),
+        "used": None
+        if standing is None
+        else {
+            "requests": standing.requests,
+            "input_tokens": standing.input_tokens,
+            "output_tokens": standing.output_tokens,
+            "calls_in_flight": standing.in_flight,
+        },
+        "ramp": None if standing is None else standing.ramp,
+        "limited_by": _limited_by(standing, held),
+        "held_until": _held_until(session, held),
+        **_waiting(session, tenant_id, [] if standing is None else standing.asking),
+    }
+
+
+def change(session: Session, name: str, figures: dict[str, int | None]) -> None:
+    """Set a group's figures, for every worker within a second; None leaves one to the configuration again.
+
+    Raises `NotFound` for a group that nothing knows: no class, no job, no row.
+    """
+    if not _exists(session, name):
+        raise NotFound(
+            f"there is no limit group {name!r}: GET /api/v1/limits lists those in use; a group is called"
+            " `anthropic:` and a class of config/limits.toml, or `simulated`"
+        )
+    wire = {on_wire: inside for inside, on_wire in NAMES.items()}
+    limits.put(session, name, {wire[field]: figure for field, figure in figures.items()})
+
+
+def _exists(session: Session, name: str) -> bool:
+    provider, _, of_class = name.partition(":")
+    if name == "simulated" or (provider == "anthropic" and classes.is_known(of_class)):
+        return True
+    used = select(Job.id).where(Job.limit_group == name).limit(1)
+    return session.get(LimitGroup, name) is not None or session.scalar(used) is not None
+
+
+def _allowed(allowance: Allowance) -> dict[str, Any]:
+    return {
+        on_wire: {"figure": getattr(allowance.figures, inside), "source": allowance.sources.get(inside)}
+        for inside, on_wire in NAMES.items()
+    }
+
+
+def _limited_by(standing: Standing | None, held: tuple[float, str] | None) -> str | None:
+    if standing is None:
+        return "redis"
+    if held is not None:
+        return held[1]
+    try:
+        return limiter().reason(standing.asking[0]) if standing.asking else None
+    except LimiterAway:
+        return "redis"
+
+
+def _held_until(session: Session, held: tuple[float, str] | None) -> str | None:
+    if held is None:
+        return None
+    return timestamp(session.scalar(select(now(max(0.0, held[0])))))
+
+
+def _waiting(session: Session, tenant_id: int, asking: Sequence[int]) -> dict[str, Any]:
+    own = session.execute(
+        select(Job.uid, Job.name, Job.priority)
+        .where(Job.id.in_(asking), Job.tenant_id == tenant_id)
+        .order_by(Job.uid)
+        .limit(SHOWN)
+    ).all()
+    count = session.scalar(
+        select(func.count()).select_from(Job).where(Job.id.in_(asking), Job.tenant_id == tenant_id)
+    )
+    return {
+        "waiting": [{"id": str(row.uid), "name": row.name, "priority": row.priority} for row in own],
+        "waiting_of_others": len(asking) - (count or 0),
+    }

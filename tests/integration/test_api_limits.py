@@ -1,0 +1,97 @@
+"""Limits over REST: what holds and why, what is used, who waits; and setting them."""
+
+import uuid
+
+import pytest
+from sqlalchemy import select
+
+from app.core import limits
+from app.core.limiter import Limits, limiter
+from app.providers.client import Figures
+from models import Job
+from models.session import in_transaction, reading
+from tests.door import Door
+
+LIMITS = "/api/v1/limits"
+GROUP = "anthropic:haiku-4.5"
+
+
+@pytest.fixture
+def door(environment):
+    return Door()
+
+
+def learn(**figures: int) -> None:
+    in_transaction(lambda session: limits.learn(session, GROUP, Figures(**figures)))
+
+
+def group(door, name=GROUP):
+    return {found["group"]: found for found in door.get(LIMITS).get_json()["data"]}[name]
+
+
+def test_a_group_says_what_holds_and_who_said_so(door, environment):
+    # Given nothing but a job: what every account may do is assumed
+    door.submit(2)
+    assert group(door, "simulated")["allowed"]["requests_per_minute"] == {"figure": None, "source": None}
+
+    # When the provider tells its limits, then they hold
+    learn(requests=1000, input_tokens=2_000_000)
+    allowed = group(door)["allowed"]
+    assert allowed["requests_per_minute"] == {"figure": 1000, "source": "learned"}
+    assert allowed["input_tokens_per_minute"] == {"figure": 2_000_000, "source": "learned"}
+    assert allowed["output_tokens_per_minute"] == {"figure": None, "source": None}
+
+
+def test_what_is_set_holds_unless_the_provider_allows_less(door):
+    put = door.call("PUT", f"{LIMITS}/{GROUP}", json={"requests_per_minute": 300, "max_concurrent_calls": 7})
+    assert put.status_code == 200, put.text
+    assert put.get_json()["allowed"]["requests_per_minute"] == {"figure": 300, "source": "set"}
+    assert put.get_json()["allowed"]["max_concurrent_calls"] == {"figure": 7, "source": "set"}
+
+    learn(requests=100)
+    assert group(door)["allowed"]["requests_per_minute"] == {"figure": 100, "source": "learned"}
+    learn(requests=1000)
+    assert group(door)["allowed"]["requests_per_minute"] == {"figure": 300, "source": "set"}
+
+    # When the word is taken back, then what was learned holds
+    door.call("PUT", f"{LIMITS}/{GROUP}", json={"requests_per_minute": None})
+    assert group(door)["allowed"]["requests_per_minute"] == {"figure": 1000, "source": "learned"}
+    assert group(door)["allowed"]["max_concurrent_calls"]["figure"] == 7
+
+
+def test_an_unknown_group_and_a_senseless_figure_are_refused(door):
+    unknown = door.call("PUT", f"{LIMITS}/anthropic:sonnet-99", json={"requests_per_minute": 3})
+    assert unknown.status_code == 404
+    assert "config/limits.toml" in unknown.get_json()["error"]["message"]
+    assert door.call("PUT", f"{LIMITS}/{GROUP}", json={"requests_per_minute": 0}).status_code == 422
+    assert door.call("PUT", f"{LIMITS}/{GROUP}", json={"rpm": 3}).status_code == 422
+
+
+def test_setting_limits_needs_its_scope(door):
+    reader = door.other("acme", scopes=["jobs:read", "jobs:write"])
+    assert reader.get(LIMITS).status_code == 200
+    assert reader.call("PUT", f"{LIMITS}/{GROUP}", json={"requests_per_minute": 3}).status_code == 403
+
+
+def test_use_holds_and_waiting_jobs_are_shown_but_no_names_of_other_tenants(door):
+    # Given a group of one call at a time, taken by one job while two tenants' jobs wait
+    mine, others = door.submit(2, name="mine"), door.other().submit(2, name="theirs")
+    of = Figures(requests=10)
+    ids = _ids([mine["id"], others["id"]])
+    assert limiter().take(Limits("simulated", 99, of), 1, 1).count == 1
+    for job in ids:
+        assert limiter().take(Limits("simulated", job, of, tenant_id=job), 1, 1).count == 0
+    limiter().hold("simulated", "provider: overloaded", seconds=30)
+
+    # Then each caller sees its own
+    seen = group(door, "simulated")
+    assert seen["used"]["requests"] == 1
+    assert [job["name"] for job in seen["waiting"]] == ["mine"]
+    assert seen["waiting_of_others"] == 1
+    assert seen["limited_by"] == "provider: overloaded"
+    assert seen["held_until"] is not None
+
+
+def _ids(uids):
+    with reading() as session:
+        return list(session.scalars(select(Job.id).where(Job.uid.in_([uuid.UUID(uid) for uid in uids]))))
