@@ -81,6 +81,7 @@ class Slice:
         self._turns_due = False  # a conversation's next turn may be asked
         self._wait = 0.0  # seconds that the limiter said
         self._waits = False  # the limiter counts this slice as waiting
+        self._ask_at = 0.0  # monotonic: asking the limiter earlier is in vain
         self._summary: Counter[str] = Counter()
 
     # --- told by other threads
@@ -123,6 +124,9 @@ class Slice:
         if want <= 0:
             self._wait = LISTEN if self._in_flight else 0.1  # others of this process hold its memory
             return
+        if (early := self._ask_at - time.monotonic()) > 0:
+            self._wait = early
+            return
         try:
             limits = self._process.limits(self._job)
             grant = limiter().take(
@@ -133,8 +137,11 @@ class Slice:
             return
         self._freed = 0
         self._waits = grant.waits
-        if not grant.count:
+        if grant.waits or not grant.count:
             self._wait = max(grant.wait * random.uniform(0.75, 1.25), 0.01)  # noqa: S311 - jitter
+        if grant.waits:
+            self._ask_at = time.monotonic() + self._wait
+        if not grant.count:
             return
         lease_id = self._process.lease_id
         try:

@@ -221,16 +221,17 @@ class Asking:
     async def _hold(self, error: ProviderError, outage: bool) -> None:
         """All workers of the group wait together for what one of them was told."""
         book, group = self._process.book, self._permit.group
+        seconds, every, reason = error.retry_after or 0.0, 0.0, f"provider: {error.type}"
         if isinstance(error, AccountRefused):
-            seconds = error.retry_after or ACCOUNT_PROBE
-            await book.hold(group, f"account: {error.type}", seconds, seconds)
+            seconds = every = error.retry_after or ACCOUNT_PROBE
+            reason = f"account: {error.type}"
         elif error.type == RAMP_LIMIT:
             await book.slow_down(self._limits)
-            if error.retry_after:
-                await book.hold(group, f"provider: {error.type}", error.retry_after, 0)
-        else:
-            what = f"outage ({error.type})" if outage else error.type
-            await book.hold(group, f"provider: {what}", error.retry_after or 0, 0)
+            if not seconds:
+                return
+        elif outage:
+            reason = f"provider: outage ({error.type})"
+        await book.hold(group, reason, seconds, every, probe=self._permit.probe)
 
     async def _wait_for_start(self) -> None:
         """Wait for this call's time, with a permit of its model's group that is large enough and not late."""

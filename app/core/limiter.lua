@@ -9,12 +9,13 @@
 --       8 alive           sorted set: lease -> when it was last heard of
 --       9 why:{job}       string: what the job last waited for
 --      10 est:{job}       hash: bytes, tokens and calls of its answers, fading
+--      11 spare:{group}   sorted set: starts that were granted, and given back unused
 -- ARGV  5 lease  6 job  7 tenant  8 weight  9 starts wanted  10 seats given back first
 --      11 seats to take with each start (1, or 0 for a call that has its seat)  12 this asker counts as waiting
 --      13 the group's seats  14 the job's seats (0: no bound)  15 bytes of a request  16 tokens a byte and
 --      17 output tokens before the job has answers of its own  18 max_tokens
--- Answers {granted, microseconds until the first start, microseconds between starts, microseconds to wait if
--- none, reason, probe, mark, input tokens, output tokens charged for each, counts as waiting, input tokens that a
+-- Answers {granted, microseconds until the first start, microseconds between starts, microseconds to wait if it
+-- was not all that was wanted, reason, probe, mark, input tokens, output tokens charged for each, counts as waiting, input tokens that a
 -- call is estimated at}
 --
 -- A start is never granted further ahead than HORIZON, so a worker that dies with its permits wastes a fifth of a
@@ -275,16 +276,19 @@ for _, kind in ipairs({'i', 'o'}) do
 end
 local start = math.max(now, paid.r, paid.i, paid.o)
 
-local function wait_for_pace(reason)
-  -- Not for one start each: several waiting askers take a few at a time, and not all at once.
-  local microseconds = math.max(start - now - HORIZON, math.min(HORIZON / 2, 4 * each))
-  local waiting = count_waiting(1)
+-- How long to wait when the next start is free at `next`. Not for one start each: several waiting askers take a
+-- few at a time, and not all at once.
+local function pause_until(next, waiting)
+  local microseconds = math.max(next - now - HORIZON, math.min(HORIZON / 2, 4 * each))
   if waiting > 1 then microseconds = microseconds * (1 + (waiting - 1) / 4) end
   if not alone or waiting > 1 then microseconds = math.min(microseconds, LONGEST) end
-  return refuse(microseconds, reason, 1)
+  return microseconds
 end
 
-if not our_turn or (each > 0 and start - now > HORIZON) then return wait_for_pace(tightest) end
+local has_spare = limit.r > 0 and each == spans.r and redis.call('ZCOUNT', KEYS[11], now, '+inf') > 0
+if not our_turn or (each > 0 and start - now > HORIZON and not has_spare) then
+  return refuse(pause_until(start, count_waiting(1)), tightest, 1)
+end
 
 local fits = want
 for _, kind in ipairs({'i', 'o'}) do
@@ -295,7 +299,20 @@ if fits < 1 then
   return refuse(math.max(window / SLOTS, 10000), tightest, 1)
 end
 local last, count = start, 0
-if each == 0 then
+local spare = {}
+if has_spare then
+  redis.call('ZREMRANGEBYSCORE', KEYS[11], 0, now)
+  spare = redis.call('ZRANGEBYSCORE', KEYS[11], now, '+inf', 'LIMIT', 0, fits)
+end
+if #spare > 0 then
+  -- Starts that others had in their row and did not use: as many as follow each other at the pace.
+  start = tonumber(spare[1])
+  last, count = start, 1
+  while count < #spare and spare[count + 1] - last < 1.01 * spans.r do
+    last, count = tonumber(spare[count + 1]), count + 1
+  end
+  redis.call('ZREMRANGEBYSCORE', KEYS[11], start, last)
+elseif each == 0 then
   count = fits
 else
   -- Each start after the one before it, and after what is paid for so far.
@@ -309,7 +326,11 @@ else
 end
 local step = count > 1 and (last - start) / (count - 1) or spans.r
 
-if limit.r > 0 then set('pr', last + spans.r) end
+local mark = string.format('%.3f', last + spans.r)
+if limit.r > 0 and #spare == 0 then
+  set('pr', last + spans.r)
+  mark = state.pr
+end
 take_of('r', count)
 for _, kind in ipairs({'i', 'o'}) do
   take_of(kind, count * tokens[kind])
@@ -331,15 +352,16 @@ if taking > 0 then
     redis.call('PEXPIRE', key, 7200000)
   end
 end
-local still = 0
+local still, pause = 0, 0
 if each > 0 then
   still = count < want and probe == 0 and 1 or 0
-  count_waiting(still)
+  local waiting = count_waiting(still)
+  if still == 1 then pause = pause_until(math.max(paid.r, paid.i, paid.o), waiting) end
   redis.call('PEXPIRE', KEYS[4], math.ceil(window / 100))
   redis.call('PEXPIRE', KEYS[5], 60000)
 end
 save()
 return {
-  count, math.ceil(start - now), math.floor(step), 0, '', probe, string.format('%.3f', number('pr')),
+  count, math.ceil(start - now), math.floor(step), math.ceil(pause), '', probe, mark,
   tokens.i, tokens.o, still, estimate,
 }

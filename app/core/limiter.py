@@ -54,7 +54,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """`count` starts, the first in `delay` seconds and then every `step`; or none, and how long to `wait`."""
+    """`count` starts, the first in `delay` seconds and then every `step`.
+
+    When that is not all that was wanted, `wait` is how long to wait before asking again.
+    """
 
     count: int
     delay: float = 0.0
@@ -134,6 +137,7 @@ class Limiter:
             "alive",
             f"why:{limits.job_id}",
             f"est:{limits.job_id}",
+            f"spare:{limits.group}",
         ]
         args = [
             lease_id,
@@ -174,8 +178,16 @@ class Limiter:
         self._run(
             self._return,
             limits,
-            [f"seats:{limits.job_id}", f"seats:{limits.group}"],
-            [lease_id, count, grant.mark, grant.input_tokens, grant.output_tokens, 0 if seated else 1],
+            [f"seats:{limits.job_id}", f"seats:{limits.group}", f"spare:{limits.group}"],
+            [
+                lease_id,
+                count,
+                grant.mark,
+                grant.input_tokens,
+                grant.output_tokens,
+                0 if seated else 1,
+                round(grant.step * 1e6),
+            ],
         )
 
     def settle(self, limits: Limits, settlement: Settlement) -> int:
@@ -212,13 +224,26 @@ class Limiter:
             asking=[int(job) for job in asking],
         )
 
-    def hold(self, group: str, reason: str, *, seconds: float = 0, every: float = 0) -> float:
+    def hold(
+        self, group: str, reason: str, *, seconds: float = 0, every: float = 0, probe: bool = False
+    ) -> float:
         """Let nothing of `group` leave for `seconds` (0: longer with each strike); then one probe at a time.
 
-        Returns how long the hold lasts from now, in seconds.
+        `probe`: the refused call was one. Returns how long the hold lasts from now, in seconds.
         """
-        answer = self._guarded(lambda: self._hold(keys=[f"hold:{group}"], args=[seconds, reason, every]))
+        answer = self._guarded(
+            lambda: self._hold(keys=[f"hold:{group}"], args=[seconds, reason, every, int(probe)])
+        )
         return int(answer) / 1e6
+
+    def probe_soon(self, group: str) -> None:
+        """Let one call try a held group now."""
+
+        def write() -> None:
+            if self._redis.hexists(f"hold:{group}", "until"):
+                self._redis.hset(f"hold:{group}", "until", 0)
+
+        self._guarded(write)
 
     def clear(self, group: str) -> None:
         """A probe succeeded: the group goes on, and what failed before is forgotten."""

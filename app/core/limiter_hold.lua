@@ -2,16 +2,17 @@
 --
 -- KEYS  1 hold:{group}
 -- ARGV  1 seconds, 0: by the strikes so far (1, 2, 4 … 60, jittered)  2 reason  3 seconds between probes, 0: as 1
+--       4 this is what a probe found
 -- Answers the microseconds until it ends.
 --
--- Refusals of calls that were in flight when the hold began lengthen it only if the provider named a time.
+-- A probe's refusal is the next strike. Refusals of calls that were in flight when the hold began lengthen it only if the provider named a time.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local held = redis.call('HMGET', KEYS[1], 'until', 'strikes')
 local ends, strikes = tonumber(held[1]) or 0, tonumber(held[2]) or 0
 local seconds = tonumber(ARGV[1])
 if seconds == 0 then
-  if ends > now then return ends - now end
+  if ends > now and ARGV[4] ~= '1' then return ends - now end
   strikes = strikes + 1
   seconds = math.min(60, 2 ^ (strikes - 1)) * (0.75 + 0.5 * (time[2] % 1000) / 1000)
 end

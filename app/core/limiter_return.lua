@@ -1,8 +1,9 @@
--- Give back permits of which no byte was sent: seats and tokens always, starts if nobody took later ones.
+-- Give back permits of which no byte was sent: seats and tokens, and starts, which others may have at their times.
 -- Behind limiter_group.lua.
 --
--- KEYS  3 seats:{job}  4 seats:{group}
+-- KEYS  3 seats:{job}  4 seats:{group}  5 spare:{group}  sorted set: starts that were given back
 -- ARGV  5 lease  6 permits  7 the grant's mark  8 input and 9 output tokens charged for each  10 seats with each
+--       11 microseconds between the grant's starts
 local count = tonumber(ARGV[6])
 roll()
 if tonumber(ARGV[10]) > 0 then
@@ -15,9 +16,16 @@ take_of('i', -count * ARGV[8])
 take_of('o', -count * ARGV[9])
 pay('i', -count * ARGV[8])
 pay('o', -count * ARGV[9])
-if limit.r > 0 and state.pr == ARGV[7] then
-  -- A start between two that others hold would be a burst; the last ones of the row are safe to hand on.
-  set('pr', number('pr') - count * span('r', 1))
+if limit.r > 0 then
+  if state.pr == ARGV[7] then
+    set('pr', number('pr') - count * span('r', 1))
+  else
+    for place = 0, count - 1 do
+      local start = string.format('%.0f', ARGV[7] - span('r', 1) - place * ARGV[11])
+      redis.call('ZADD', KEYS[5], start, start)
+    end
+    redis.call('PEXPIRE', KEYS[5], 5000)
+  end
 end
 save()
 return 0

@@ -128,6 +128,20 @@ def hold(session: Session, group: str, reason: str, *, seconds: float, probe_eve
     session.flush()
 
 
+def probe_soon(session: Session, provider: str) -> list[str]:
+    """Let the groups of a refused account be probed now; returns them."""
+    rows = session.scalars(
+        select(LimitGroup).where(
+            LimitGroup.name.startswith(provider, autoescape=True),
+            LimitGroup.held_reason.startswith("account:", autoescape=True),
+        )
+    ).all()
+    for row in rows:
+        row.held_until = session.scalar(select(now()))
+    session.flush()
+    return [row.name for row in rows]
+
+
 def clear(session: Session, group: str) -> None:
     """A probe succeeded."""
     row = session.get(LimitGroup, group)

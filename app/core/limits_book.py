@@ -33,6 +33,7 @@ class Book:
     def __init__(self) -> None:
         self._allowances: dict[str, Allowance] = {}
         self._told: dict[str, Figures] = {}  # by the headers of the latest answers
+        self._held: set[str] = set()  # groups whose hold is in the log
         self._open: dict[Limits, Settlement] = {}
 
     def figures(self, group: str) -> Figures:
@@ -84,14 +85,18 @@ class Book:
         if known is not None:
             self._allowances[group] = known
 
-    async def hold(self, group: str, reason: str, seconds: float, every: float) -> None:
+    async def hold(self, group: str, reason: str, seconds: float, every: float, *, probe: bool) -> None:
         """Hold the group for everybody; 0 seconds: longer with each strike."""
         try:
-            lasts = await asyncio.to_thread(limiter().hold, group, reason, seconds=seconds, every=every)
+            lasts = await asyncio.to_thread(
+                limiter().hold, group, reason, seconds=seconds, every=every, probe=probe
+            )
         except LimiterAway:
             log.warning("limiter.away", group=group)
             lasts = seconds
-        log.warning("group.held", group=group, reason=reason, seconds=round(lasts, 1))
+        if probe or group not in self._held:
+            log.warning("group.held", group=group, reason=reason, seconds=round(lasts, 1))
+            self._held.add(group)
         if seconds > NAMED:
             await _write(
                 partial(limits.hold, group=group, reason=reason, seconds=lasts, probe_every=every or lasts)
@@ -100,6 +105,7 @@ class Book:
     async def clear(self, group: str) -> None:
         """A probe succeeded: its row first, so that nobody brings the hold back."""
         log.info("group.goes_on", group=group)
+        self._held.discard(group)
         await _write(partial(limits.clear, group=group))
         try:
             await asyncio.to_thread(limiter().clear, group)
@@ -113,6 +119,15 @@ class Book:
             log.warning("group.slowed", group=of.group, share=share)
         except LimiterAway:
             log.warning("limiter.away", group=of.group)
+
+
+def probe_soon(provider: str) -> None:
+    """A worker starts, perhaps with another key: what the account was refused for is tried now, once."""
+    try:
+        for group in in_transaction(partial(limits.probe_soon, provider=provider)):
+            limiter().probe_soon(group)
+    except (LimiterAway, SQLAlchemyError) as error:
+        log.warning("limit_group.not_probed", error=type(error).__name__)
 
 
 def _bring_back(group: str, held: Held) -> None:

@@ -18,7 +18,7 @@ from app.core.calls import Asker, Asking, Closing, Permit
 from app.core.claims import Claim
 from app.core.context import JobContext
 from app.core.limiter import Grant, LimiterAway, Limits, limiter
-from app.core.limits_book import Book
+from app.core.limits_book import Book, probe_soon
 from app.core.writer import Writer
 from app.providers import registry
 from app.providers.client import Client
@@ -126,6 +126,7 @@ class Process:
         with self._making:
             if provider not in self._clients:
                 make = registry.client_maker(provider, settings.current())
+                probe_soon(provider)
                 self._clients[provider] = asyncio.run_coroutine_threadsafe(_made(make), self.loop).result()
 
     # --- for calls, on the loop

@@ -1,0 +1,54 @@
+"""Limits over four worker processes, at a provider that counts for itself."""
+
+from collections import Counter
+
+import pytest
+
+from tests.stack import Stack
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def start(stack: Stack, upstream, **more: str) -> Stack:
+    stack.environment |= {
+        "ANTHROPIC_API_KEY": "test-key",
+        "ANTHROPIC_BASE_URL": upstream.url,
+        "BATCH_MAX_CONCURRENT_LLM_CALLS": "1000",
+        **more,
+    }
+    return stack.start(slice_workers=4)
+
+
+def densest(times: list[float], seconds: float) -> int:
+    """The most in any window of so many seconds."""
+    most = first = 0
+    for last, at in enumerate(times):
+        while times[first] <= at - seconds:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+@pytest.mark.parametrize("environment", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("per_minute", [300, 3000])
+def test_four_processes_use_the_limit_and_never_pass_it(stack, upstream, per_minute):
+    # Given a provider that refuses what is over its limit, and answers in a second
+    upstream.configure(requests_per_minute=per_minute, latency_ms=1000, latency_sigma=0.4)
+    start(stack, upstream, CLAUDE_REQUESTS_PER_MINUTE=str(per_minute))
+    seconds = 70
+    bodies = ({"prompt": f"Prompt {number}"} for number in range(per_minute * seconds // 60))
+    job = stack.submit(bodies, model="claude-haiku-4-5")
+    job.wait_for("completed", seconds=seconds + 40)
+
+    # Then nothing was refused, no minute held more than it may, and nearly all of the limit was used
+    books = upstream.books()
+    assert Counter(seen["outcome"] for seen in books) == {"answered": job.row().total}
+    arrivals = sorted(seen["at"] for seen in books)
+    assert densest(arrivals, 60) <= per_minute
+    used = (len(arrivals) - 1) / (arrivals[-1] - arrivals[0]) * 60 / per_minute
+    print(f"used {used:.4f} densest {densest(arrivals, 60)}")
+    assert used >= 0.98
+
+
+def _ended_a_second(job) -> int:
+    return job.ended()
