@@ -1,6 +1,7 @@
 """One record on the event loop: its calls, what follows from each, and its outcome."""
 
 import asyncio
+import datetime as dt
 import json
 import time
 from dataclasses import dataclass
@@ -100,6 +101,7 @@ class Asking:
         self._failure: Outcome | None = None  # of the call before the one that is due, not yet committed
         self._refusals = 0
         self._sent_at: float | None = None  # monotonic, while a call is out
+        self._left = dt.datetime.now(dt.UTC)  # the latest call: it pays the price of then
 
     async def run(self) -> None:
         """Ask until there is an outcome, and hand it to the writer."""
@@ -141,6 +143,7 @@ class Asking:
         except RequestRejected as error:
             return self._outcome(Call(ledger.UNSENT, self.job.model), RecordStatus.FAILED, error)
         started = self._sent_at = time.monotonic()
+        self._left = dt.datetime.now(dt.UTC)
         client = self._process.client(self.job.provider)
         try:
             reply = await client.ask(
@@ -155,7 +158,9 @@ class Asking:
     async def _answered(self, reply: Reply, seconds: float) -> Outcome:
         if self._permit.probe:
             await self._process.clear(self.job.limits.group)
-        call = ledger.answered(self._model, self._params, reply.usage, reply.request_id, seconds)
+        call = ledger.answered(
+            self._model, self._params, reply.usage, reply.request_id, seconds, left=self._left
+        )
         try:
             _check_schema(self.job, reply)
         except BadAnswer as error:
@@ -259,6 +264,7 @@ class Asking:
             self._params.get("max_tokens", self.job.max_tokens),
             error_type,
             seconds,
+            left=self._left,
         )
 
     def _closed(self) -> Outcome:
