@@ -139,4 +139,4 @@ def answered_cost(session: Session, job_id: int, idx: int) -> int | None:
             Attempt.job_id == job_id, Attempt.idx == idx, Attempt.outcome == ANSWERED
         )
     ).one()
-    return None if unpriced else int(cost)
+    return None if unpriced else int(cost or 0)
