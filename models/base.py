@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     BindParameter,
+    Date,
     DateTime,
     Dialect,
     Float,
@@ -86,6 +87,23 @@ def _now_sqlite(element: now, compiler: SQLCompiler, **kw: Any) -> str:
     # %f is SS.SSS; the three zeros make it the same text that SQLAlchemy writes, so that both compare.
     seconds = compiler.process(element.clauses, **kw)
     return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', {seconds} || ' seconds')"
+
+
+class utc_day(FunctionElement[dt.date]):
+    """The day, in UTC, of a time in a row."""
+
+    type = Date()
+    inherit_cache = True
+
+
+@compiles(utc_day, "postgresql")
+def _utc_day_postgresql(element: utc_day, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"({compiler.process(element.clauses, **kw)} AT TIME ZONE 'UTC')::date"
+
+
+@compiles(utc_day, "sqlite")
+def _utc_day_sqlite(element: utc_day, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"date({compiler.process(element.clauses, **kw)})"
 
 
 def new_uid() -> uuid.UUID:

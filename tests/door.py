@@ -1,5 +1,6 @@
 """The front door of one test's own, without workers: the test itself says how records end."""
 
+import datetime as dt
 import io
 import json
 import uuid
@@ -129,7 +130,7 @@ class Worker:
             Outcome(
                 job=of,
                 claim=claim,
-                call=ledger.answered(model, {}, Usage(10, 5), "req_1", 0.25),
+                call=ledger.answered(model, {}, Usage(10, 5), "req_1", 0.25, left=dt.datetime.now(dt.UTC)),
                 status=RecordStatus.FAILED if error else RecordStatus.SUCCEEDED,
                 body=None if error else (answer or json.dumps(ANSWER).encode()),
                 error_type=error[0] if error else None,

@@ -9,6 +9,7 @@ from app.cli import faults
 from app.cli.database import migrate, sweep
 from app.cli.jobs import jobs
 from app.cli.keys import keys
+from app.cli.ledger import ledger
 from app.cli.run import run
 from app.cli.up import up
 from config import settings
@@ -21,7 +22,7 @@ def cli() -> None:
     settings.read(os.environ)  # a wrong variable stops every command before it starts anything
 
 
-for command in (up, run, jobs, keys, migrate, sweep):
+for command in (up, run, jobs, keys, ledger, migrate, sweep):
     cli.add_command(command)
 
 

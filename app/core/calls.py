@@ -1,6 +1,7 @@
 """One record on the event loop: its calls, what follows from each, and its outcome."""
 
 import asyncio
+import datetime as dt
 import json
 import random
 import time
@@ -114,6 +115,7 @@ class Asking:
         self._failure: Outcome | None = None  # of the call before the one that is due, not yet committed
         self._refusals = 0
         self._sent_at: float | None = None  # monotonic, while a call is out
+        self._left = dt.datetime.now(dt.UTC)  # the latest call: it pays the price of then
 
     async def run(self) -> None:
         """Ask until there is an outcome, and hand it to the writer."""
@@ -154,6 +156,7 @@ class Asking:
         if self._failure is not None:
             await self._commit_failure(self._failure)
         started = self._sent_at = time.monotonic()
+        self._left = dt.datetime.now(dt.UTC)
         client = self._process.client(self.job.provider)
         try:
             reply = await client.ask(
@@ -173,7 +176,9 @@ class Asking:
         await self._process.book.learn(self._permit.group, reply.told)
         if self._permit.probe:
             await self._process.book.clear(self._permit.group)
-        call = ledger.answered(self._model, self._params, reply.usage, reply.request_id, seconds)
+        call = ledger.answered(
+            self._model, self._params, reply.usage, reply.request_id, seconds, left=self._left
+        )
         try:
             _check_schema(self.job, reply)
         except BadAnswer as error:
@@ -357,6 +362,7 @@ class Asking:
             self._max_tokens,
             error_type,
             seconds,
+            left=self._left,
         )
 
     def _closed(self) -> Outcome:

@@ -35,11 +35,18 @@ class Call:
 
 
 def answered(
-    model: str, params: dict[str, Any], usage: Usage, request_id: str | None, seconds: float
+    model: str,
+    params: dict[str, Any],
+    usage: Usage,
+    request_id: str | None,
+    seconds: float,
+    *,
+    left: dt.datetime,
 ) -> Call:
-    """A call whose tokens are known."""
-    price = pricing.price_at(model, dt.datetime.now(dt.UTC))
-    cost = None if price is None else price.cost(usage, **_surcharges(params))
+    """A call whose tokens are known. `left` is when it was sent: it pays the price of that day."""
+    price = pricing.price_at(model, left)
+    is_batch = usage.service_tier == "batch"
+    cost = None if price is None else price.cost(usage, **_surcharges(params), batch=is_batch)
     return Call(ANSWERED, model, usage, cost, None if price is None else price.id, None, request_id, seconds)
 
 
@@ -50,9 +57,11 @@ def unconfirmed(
     max_tokens: int,
     error_type: str,
     seconds: float = 0.0,
+    *,
+    left: dt.datetime,
 ) -> Call:
-    """A call that was sent and whose answer nobody has: it stands with its worst case."""
-    price = pricing.price_at(model, dt.datetime.now(dt.UTC))
+    """A call that was sent, at `left`, and whose answer nobody has: it stands with its worst case."""
+    price = pricing.price_at(model, left)
     cost = None if price is None else price.worst_case(request_bytes, max_tokens, **_surcharges(params))
     return Call(
         UNCONFIRMED,
@@ -123,13 +132,11 @@ def confirm(session: Session, job: JobContext, claim: Claim, call: Call) -> int 
     return worst.cost or 0
 
 
-def answered_cost(session: Session, job_id: int, idx: int) -> int:
-    """Pico-dollars of a record's answered attempts so far."""
-    return (
-        session.scalar(
-            select(func.coalesce(func.sum(Attempt.cost), 0)).where(
-                Attempt.job_id == job_id, Attempt.idx == idx, Attempt.outcome == ANSWERED
-            )
+def answered_cost(session: Session, job_id: int, idx: int) -> int | None:
+    """Pico-dollars of a record's answered attempts so far; None when one of them has no price."""
+    cost, unpriced = session.execute(
+        select(func.coalesce(func.sum(Attempt.cost), 0), func.count().filter(Attempt.cost.is_(None))).where(
+            Attempt.job_id == job_id, Attempt.idx == idx, Attempt.outcome == ANSWERED
         )
-        or 0
-    )
+    ).one()
+    return None if unpriced else int(cost or 0)

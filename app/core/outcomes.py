@@ -254,8 +254,6 @@ def _usage(outcome: Outcome) -> dict[str, int] | None:
 def _cost(session: Session, outcome: Outcome) -> int | None:
     if outcome.claim.attempt == 1:
         return outcome.call.cost if outcome.call.outcome == ledger.ANSWERED else 0
-    if outcome.call.cost is None:
-        return None
     return ledger.answered_cost(session, *outcome.key)
 
 

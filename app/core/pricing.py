@@ -7,17 +7,20 @@ multiplied or not, and a sum of costs never rounds.
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, date, datetime
-from decimal import Decimal
-from functools import cache
+from decimal import ROUND_CEILING, Decimal
+from functools import cache, lru_cache
 from importlib import resources
+from math import prod
 from typing import Any
 
 from app.providers.client import Usage
+from config import settings
 
 PICO = 10**12  # pico-dollars in a dollar
 UNSEEN_TOKENS = 1_000  # what a provider may add to a request: the frame of messages, tools and schemas
+INVENTED = "simulated"  # the model that nobody is billed for, whatever the environment says of others
 
 _SNAPSHOT = re.compile(r"-\d{8}$")  # the date at the end of a model's full name
 
@@ -37,12 +40,29 @@ class Rates:
         return max(self.input, self.cache_write_5m, self.cache_write_1h, self.cache_read)
 
     def times(self, factor: Decimal) -> "Rates":
-        return Rates(**{each.name: _whole(factor * getattr(self, each.name)) for each in fields(self)})
+        """Rounded up, which only an overridden rate needs: each multiple of the list's is whole."""
+        return Rates(
+            **{
+                each.name: int((factor * getattr(self, each.name)).to_integral_value(ROUND_CEILING))
+                for each in fields(self)
+            }
+        )
+
+    def overridden(self, input: int | None, output: int | None) -> "Rates":
+        """`input` is then paid for every token of a prompt, whatever the cache did with it."""
+        prompt = {name: input for name in _PROMPT if input is not None}
+        return replace(self, **prompt, output=self.output if output is None else output)
+
+
+_PROMPT = ("input", "cache_write_5m", "cache_write_1h", "cache_read")
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What one model costs from one day on. `id` names the line of the list, for the ledger."""
+    """What one model costs from one day on.
+
+    `id` is for the ledger: it names the line of the list, and what the environment says instead of it.
+    """
 
     id: str
     short_prompt: Rates
@@ -51,11 +71,16 @@ class Price:
     web_search: int  # pico-dollars for one search
     us_only: Decimal
     fast: Decimal
+    batch: Decimal
 
-    def cost(self, usage: Usage, *, us_only: bool = False, fast: bool = False) -> int:
-        """Pico-dollars for a call; `us_only` is `inference_geo: "us"`, `fast` is `speed: "fast"`."""
+    def cost(self, usage: Usage, *, us_only: bool = False, fast: bool = False, batch: bool = False) -> int:
+        """Pico-dollars for a call.
+
+        `us_only` is `inference_geo: "us"`, `fast` is `speed: "fast"`; `batch` is what the answer says of
+        itself, `service_tier: "batch"`.
+        """
         cached = usage.cache_read_tokens + usage.cache_write_5m_tokens + usage.cache_write_1h_tokens
-        rates = self._rates(usage.input_tokens + cached, us_only, fast)
+        rates = self._rates(usage.input_tokens + cached, us_only, fast, batch)
         return (
             usage.input_tokens * rates.input
             + usage.output_tokens * rates.output
@@ -68,24 +93,42 @@ class Price:
     def worst_case(
         self, request_bytes: int, max_tokens: int, *, us_only: bool = False, fast: bool = False
     ) -> int:
-        """Pico-dollars that a call can cost at most, searches apart: a byte makes a token at most."""
+        """Pico-dollars that a call can cost at most, searches apart: a byte makes a token at most.
+
+        Nobody knows before the answer that it was a batch's, so none is taken for one.
+        """
         prompt = request_bytes + UNSEEN_TOKENS
-        rates = self._rates(prompt, us_only, fast)
+        rates = self._rates(prompt, us_only, fast, batch=False)
         return prompt * rates.dearest_input + max_tokens * rates.output
 
-    def _rates(self, prompt: int, us_only: bool, fast: bool) -> Rates:
+    def _rates(self, prompt: int, us_only: bool, fast: bool, batch: bool) -> Rates:
         is_long = self.long_over is not None and prompt > self.long_over
         rates = self.long_prompt if is_long else self.short_prompt
-        factor = (self.us_only if us_only else Decimal(1)) * (self.fast if fast else Decimal(1))
+        factors = ((self.us_only, us_only), (self.fast, fast), (self.batch, batch))
+        factor = prod((factor for factor, applies in factors if applies), start=Decimal(1))
         return rates if factor == 1 else rates.times(factor)
 
 
 def price_at(model: str, when: date) -> Price | None:
-    """The price of `model` on the day (UTC) of `when`; None when the list has none, which is not free."""
-    day = when.astimezone(UTC).date() if isinstance(when, datetime) else when
-    dated = _list().get(model) or _list().get(_SNAPSHOT.sub("", model), {})
-    starts = [start for start in dated if start <= day]
-    return dated[max(starts)] if starts else None
+    """The price of `model` on the day (UTC) of `when`; None when it has none, which is not free.
+
+    BATCH_COST_PER_1K_INPUT_TOKENS and BATCH_COST_PER_1K_OUTPUT_TOKENS go before the list; both together price
+    a model that is not in it.
+    """
+    listed = _listed(model, when)
+    environment = settings.current()
+    input, output = environment.cost_per_1k_input_tokens, environment.cost_per_1k_output_tokens
+    if model == INVENTED or (input is None and output is None):
+        return listed
+    return _overridden(listed, input, output)
+
+
+def how_to_price(model: str) -> str:
+    """What an operator does about a model that has no price."""
+    return (
+        f"model {model!r} has no price: add it to config/prices.toml, or set both"
+        " BATCH_COST_PER_1K_INPUT_TOKENS and BATCH_COST_PER_1K_OUTPUT_TOKENS"
+    )
 
 
 def dollars(pico: int) -> str:
@@ -95,16 +138,50 @@ def dollars(pico: int) -> str:
     return f"{'-' if pico < 0 else ''}{whole}.{places}"
 
 
+def _listed(model: str, when: date) -> Price | None:
+    day = when.astimezone(UTC).date() if isinstance(when, datetime) else when
+    dated = _list().get(model) or _list().get(_SNAPSHOT.sub("", model), {})
+    starts = [start for start in dated if start <= day]
+    return dated[max(starts)] if starts else None
+
+
+@lru_cache(maxsize=256)
+def _overridden(listed: Price | None, input: Decimal | None, output: Decimal | None) -> Price | None:
+    """`listed` with the rates that are given for 1,000 tokens; its factors and its searches stay."""
+    if listed is None and (input is None or output is None):
+        return None
+    price = listed or _unlisted()
+    rates = (None if rate is None else _whole(rate * PICO / 1_000) for rate in (input, output))
+    given_input, given_output = rates
+    told = [f"{name}={rate:f}" for name, rate in (("input", input), ("output", output)) if rate is not None]
+    return replace(
+        price,
+        id=" ".join([*([listed.id] if listed else []), "override", *told]),
+        short_prompt=price.short_prompt.overridden(given_input, given_output),
+        long_prompt=price.long_prompt.overridden(given_input, given_output),
+    )
+
+
 @cache
 def _list() -> Mapping[str, dict[date, Price]]:
     """The list of prices, by model and first day."""
-    text = resources.files("config").joinpath("prices.toml").read_text()
-    told = tomllib.loads(text, parse_float=Decimal)
+    told = _file()
     prices: dict[str, dict[date, Price]] = {}
     for line in told["price"]:
         for model in line["models"]:
             prices.setdefault(model, {})[line["from"]] = _price(model, line, told)
     return prices
+
+
+@cache
+def _file() -> Mapping[str, Any]:
+    text = resources.files("config").joinpath("prices.toml").read_text()
+    return tomllib.loads(text, parse_float=Decimal)
+
+
+def _unlisted() -> Price:
+    """What the list says of any model: all but its rates."""
+    return _price("", {"from": "", **dict.fromkeys((each.name for each in fields(Rates)), 0)}, _file())
 
 
 def _price(model: str, line: Mapping[str, Any], told: Mapping[str, Any]) -> Price:
@@ -117,6 +194,7 @@ def _price(model: str, line: Mapping[str, Any], told: Mapping[str, Any]) -> Pric
         web_search=_whole(Decimal(told["web_search_requests"]) * PICO / 1_000),
         us_only=Decimal(told["us_only"]),
         fast=Decimal(line.get("fast", 1)),
+        batch=Decimal(told["batch"]),
     )
 
 

@@ -1,5 +1,6 @@
 """What the sweep does: it finds by state, never by age alone, what a crash left behind."""
 
+import datetime as dt
 from collections.abc import Sequence
 from functools import partial
 
@@ -68,7 +69,7 @@ def _give_back(session: Session, job_id: int, where: ColumnElement[bool], *, die
             lease_id=None,
             not_before=now(),
             deaths=Record.deaths + (1 if died else 0),
-        ).returning(Record.idx, Record.attempts, Record.request_bytes, Record.max_tokens)
+        ).returning(Record.idx, Record.attempts, Record.request_bytes, Record.max_tokens, Record.claimed_at)
     ).all()
     if not rows:
         return 0
@@ -77,7 +78,12 @@ def _give_back(session: Session, job_id: int, where: ColumnElement[bool], *, die
     for row in sorted(rows, key=lambda row: row.idx):
         claim = Claim(job_id, row.idx, 0, row.attempts, 0, row.request_bytes, row.max_tokens, None)
         call = ledger.unconfirmed(
-            job.model, job.params, row.request_bytes, row.max_tokens or job.max_tokens, "process_died"
+            job.model,
+            job.params,
+            row.request_bytes,
+            row.max_tokens or job.max_tokens,
+            "process_died",
+            left=row.claimed_at or dt.datetime.now(dt.UTC),
         )
         attempts.append(ledger.row(job, claim, call))
     ledger.write(session, attempts)

@@ -1,13 +1,16 @@
 """A job's counts, tokens and cost, taken from its rows: what its end is measured by."""
 
+from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Label, func, select, update
 from sqlalchemy.orm import Session
 
 from app.core.ledger import ANSWERED, UNCONFIRMED
 from models.job import Job, JobCounts
 from models.record import UNASKED, Attempt, Record, RecordStatus
+
+WORDS = ("succeeded", "failed", "cancelled", "expired")
 
 
 def write(session: Session, job: Job) -> None:
@@ -21,32 +24,40 @@ def write(session: Session, job: Job) -> None:
     session.expire(session.get_one(JobCounts, job.id))
 
 
-def _counts(session: Session, job: Job) -> dict[str, int]:
-    """Ended records by status; what a closed job never asked counts as what it was closed as."""
-    rows = session.execute(
-        select(Record.status, func.count()).where(Record.job_id == job.id).group_by(Record.status)
+def spent() -> tuple[Label[int], ...]:
+    """Tokens and cost of attempts, each under its name in `job_counts`, to be selected in groups."""
+
+    def total(column: Any, outcome: str = ANSWERED) -> Any:
+        return func.coalesce(func.sum(column).filter(Attempt.outcome == outcome), 0)
+
+    return (
+        total(Attempt.input_tokens).label("input_tokens"),
+        total(Attempt.output_tokens).label("output_tokens"),
+        total(Attempt.cache_read_tokens).label("cache_read_tokens"),
+        total(Attempt.cache_write_5m_tokens + Attempt.cache_write_1h_tokens).label("cache_write_tokens"),
+        total(Attempt.cost).label("cost"),
+        total(Attempt.cost, UNCONFIRMED).label("cost_unconfirmed"),
+        func.count().filter(Attempt.outcome == ANSWERED, Attempt.cost.is_(None)).label("unpriced"),
     )
-    counts = dict.fromkeys(("succeeded", "failed", "cancelled", "expired"), 0)
-    for status, count in rows:
-        word = job.closed_as if status in UNASKED else RecordStatus(status).word
+
+
+def ended(by_status: Iterable[tuple[int, int]], closed_as: str | None) -> dict[str, int]:
+    """Ended records by word; what a closed job never asked counts as what it was closed as."""
+    counts = dict.fromkeys(WORDS, 0)
+    for status, count in by_status:
+        word = closed_as if status in UNASKED else RecordStatus(status).word
         if word in counts:
             counts[word] += count
     return counts
 
 
-def _spent(session: Session, job_id: int) -> dict[str, Any]:
-    def total(column: Any, outcome: str = ANSWERED) -> Any:
-        return func.coalesce(func.sum(column).filter(Attempt.outcome == outcome), 0)
+def _counts(session: Session, job: Job) -> dict[str, int]:
+    rows = session.execute(
+        select(Record.status, func.count()).where(Record.job_id == job.id).group_by(Record.status)
+    )
+    return ended(((status, count) for status, count in rows), job.closed_as)
 
-    row = session.execute(
-        select(
-            total(Attempt.input_tokens).label("input_tokens"),
-            total(Attempt.output_tokens).label("output_tokens"),
-            total(Attempt.cache_read_tokens).label("cache_read_tokens"),
-            total(Attempt.cache_write_5m_tokens + Attempt.cache_write_1h_tokens).label("cache_write_tokens"),
-            total(Attempt.cost).label("cost"),
-            total(Attempt.cost, UNCONFIRMED).label("cost_unconfirmed"),
-            func.count().filter(Attempt.outcome == ANSWERED, Attempt.cost.is_(None)).label("unpriced"),
-        ).where(Attempt.job_id == job_id)
-    ).one()
+
+def _spent(session: Session, job_id: int) -> dict[str, int]:
+    row = session.execute(select(*spent()).where(Attempt.job_id == job_id)).one()
     return {name: int(value) for name, value in row._mapping.items()}

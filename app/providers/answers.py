@@ -42,6 +42,7 @@ def _usage(told: dict[str, Any]) -> Usage:
     written = _count(told, "cache_creation_input_tokens")
     written_for_an_hour = min(written, _count(told.get("cache_creation") or {}, "ephemeral_1h_input_tokens"))
     server_tools = told.get("server_tool_use") or {}
+    tier = told.get("service_tier")
     return Usage(
         input_tokens=_count(told, "input_tokens"),
         output_tokens=_count(told, "output_tokens"),
@@ -49,6 +50,7 @@ def _usage(told: dict[str, Any]) -> Usage:
         cache_write_5m_tokens=written - written_for_an_hour,
         cache_write_1h_tokens=written_for_an_hour,
         server_tool_uses={name: _count(server_tools, name) for name in server_tools},
+        service_tier=tier if isinstance(tier, str) else None,
     )
 
 

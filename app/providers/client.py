@@ -18,6 +18,7 @@ class Usage:
     cache_write_5m_tokens: int = 0
     cache_write_1h_tokens: int = 0
     server_tool_uses: dict[str, int] = field(default_factory=dict)  # e.g. {"web_search_requests": 2}
+    service_tier: str | None = None  # as the answer says; "batch" pays the batch's price
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """What the sweep finds by state, and what the fences refuse; rows without workers."""
 
+import datetime as dt
 import json
 from functools import partial
 
@@ -11,6 +12,7 @@ from app.core.outcomes import Outcome
 from app.errors import BadInput, Conflict, NotFound
 from app.providers.client import Usage
 from app.submission import Options
+from config import settings
 from models import (
     IdempotencyKey,
     Job,
@@ -67,6 +69,22 @@ def test_a_database_that_stood_still_takes_nothing_from_the_living(quiet):
     # Then the look after that hour is one look
     assert in_transaction(recovery.look_for_dead) == []
     assert in_transaction(partial(leases.renew, lease_id=lease, serving=frozenset()))
+
+
+def test_a_call_that_a_crash_swallowed_pays_the_price_of_when_it_left(quiet, monkeypatch):
+    # Given a call that left the day before the price of its model changed
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "test-key")
+    settings.current.cache_clear()
+    job, lease = quiet.prompts(1, model="claude-sonnet-5-5"), in_transaction(leases.take)
+    _claim(_open(job), lease, 1)
+    left = dt.datetime(2026, 10, 6, 23, 59, tzinfo=dt.UTC)
+    in_transaction(lambda session: session.execute(update(Record).values(claimed_at=left)) and None)
+
+    # When its process is found dead
+    in_transaction(partial(recovery.bury, lease_id=lease, died=True))
+
+    # Then its worst case is taken from the price of that day
+    assert [attempt.price for attempt in job.attempts()] == ["claude-sonnet-5-5@2025-01-01"]
 
 
 def test_an_answer_under_a_dead_lease_loses_its_fence_but_is_paid_in_the_ledger(quiet):

@@ -49,6 +49,14 @@ def test_what_is_null_or_absent_in_the_usage_counts_nothing() -> None:
     assert answers.read(as_bytes(usage=usage), None).usage == Usage(1, 2)
 
 
+@pytest.mark.parametrize(
+    ("told", "tier"), [("batch", "batch"), ("standard", "standard"), (None, None), (3, None)]
+)
+def test_an_answer_says_at_whose_price_it_was_made(told: object, tier: str | None) -> None:
+    usage = {"input_tokens": 1, "output_tokens": 2, "service_tier": told}
+    assert answers.read(as_bytes(usage=usage), None).usage.service_tier == tier
+
+
 def test_cache_writes_without_their_kinds_are_those_of_five_minutes() -> None:
     usage = {"input_tokens": 1, "output_tokens": 2, "cache_creation_input_tokens": 7}
     assert answers.read(as_bytes(usage=usage), None).usage.cache_write_5m_tokens == 7

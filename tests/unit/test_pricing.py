@@ -1,6 +1,9 @@
 """What a call costs, from the dated list of prices."""
 
+from collections.abc import Callable, Iterator
+from dataclasses import astuple
 from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -9,6 +12,7 @@ from hypothesis import strategies as st
 from app.core import pricing
 from app.core.pricing import Price, dollars, price_at
 from app.providers.client import Usage
+from config import settings
 
 TODAY = date(2026, 11, 22)
 MILLION = 1_000_000
@@ -186,6 +190,115 @@ def test_no_call_costs_more_than_its_worst_case(
     # Then it costs no more than was reserved for it
     cost = price(model).cost(usage, us_only=us_only, fast=fast)
     assert cost <= price(model).worst_case(request_bytes, output, us_only=us_only, fast=fast)
+
+
+def test_a_batch_pays_half_of_every_token_and_all_of_a_search() -> None:
+    usage = Usage(1_000, 200, 30, 4, 6, {"web_search_requests": 1})
+    whole = price("claude-haiku-4-5").cost(usage) - 10**10
+    assert price("claude-haiku-4-5").cost(usage, batch=True) == whole // 2 + 10**10
+    assert (
+        dollars(price("claude-opus-5-5").cost(Usage(MILLION), us_only=True, fast=True, batch=True)) == "4.40"
+    )
+
+
+def test_every_multiple_of_a_listed_rate_is_a_whole_number() -> None:
+    for listed in (each for dated in pricing._list().values() for each in dated.values()):
+        for factor in (
+            listed.us_only,
+            listed.fast,
+            listed.batch,
+            listed.us_only * listed.fast * listed.batch,
+        ):
+            for rate in (*astuple(listed.short_prompt), *astuple(listed.long_prompt)):
+                assert rate * factor == int(rate * factor), listed.id
+
+
+Override = Callable[..., None]
+
+
+@pytest.fixture
+def override(monkeypatch: pytest.MonkeyPatch) -> Iterator[Override]:
+    """Sets the two variables that go before the list."""
+
+    def set_to(input: str = "", output: str = "") -> None:
+        monkeypatch.setenv("BATCH_COST_PER_1K_INPUT_TOKENS", input)
+        monkeypatch.setenv("BATCH_COST_PER_1K_OUTPUT_TOKENS", output)
+        settings.current.cache_clear()
+
+    yield set_to
+    settings.current.cache_clear()
+
+
+def test_an_override_of_the_input_holds_for_all_of_a_prompt(override: Override) -> None:
+    override(input="0.003")
+    for kind in ("input_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens"):
+        assert dollars_for("claude-haiku-4-5", Usage(**{kind: MILLION})) == "3.00", kind
+        assert dollars_for("claude-haiku-5-5", Usage(**{kind: MILLION})) == "3.00", kind
+    assert dollars_for("claude-haiku-4-5", Usage(output_tokens=MILLION)) == "5.00"  # as it is listed
+
+
+def test_an_override_of_the_output_leaves_the_input_as_it_is(override: Override) -> None:
+    override(output="0.01")
+    assert dollars_for("claude-haiku-4-5", Usage(MILLION, MILLION)) == "11.00"
+
+
+def test_an_override_can_be_told_in_the_ledger(override: Override) -> None:
+    override(input="0.003", output="0.015")
+    assert price("claude-haiku-4-5").id == "claude-haiku-4-5@2025-10-01 override input=0.003 output=0.015"
+    assert price("claude-of-tomorrow").id == "override input=0.003 output=0.015"
+    assert price("x" * 200).id == "override input=0.003 output=0.015"  # no longer than the ledger's column
+
+
+def test_a_model_without_a_price_gets_one_when_both_variables_are_set(override: Override) -> None:
+    override(input="0.003")
+    assert price_at("claude-of-tomorrow", TODAY) is None
+    override(output="0.015")
+    assert price_at("claude-of-tomorrow", TODAY) is None
+    override(input="0.003", output="0.015")
+    usage = Usage(MILLION, MILLION, server_tool_uses={"web_search_requests": 1})
+    assert dollars_for("claude-of-tomorrow", usage) == "18.01"
+    assert dollars_for("claude-of-tomorrow", usage, us_only=True) == "19.81"
+
+
+def test_no_override_makes_an_invented_answer_cost_anything(override: Override) -> None:
+    override(input="0.003", output="0.015")
+    assert dollars_for("simulated", Usage(MILLION, MILLION)) == "0.00"
+    assert "override" not in price("simulated").id
+
+
+def test_a_free_override_is_a_price(override: Override) -> None:
+    override(input="0", output="0")
+    assert dollars_for("claude-of-tomorrow", Usage(MILLION, MILLION)) == "0.00"
+
+
+def test_what_prices_a_model_is_said_with_its_name() -> None:
+    told = pricing.how_to_price("claude-of-tomorrow")
+    for part in ("claude-of-tomorrow", "config/prices.toml", "BATCH_COST_PER_1K_INPUT_TOKENS"):
+        assert part in told
+
+
+@given(
+    rates=st.tuples(*[st.integers(min_value=0, max_value=10**6)] * 2),
+    usage=st.tuples(*[st.integers(min_value=0, max_value=10**6)] * 5),
+    us_only=st.booleans(),
+    batch=st.booleans(),
+)
+def test_an_overridden_call_costs_at_most_its_worst_case_and_never_less_than_its_rates(
+    rates: tuple[int, int], usage: tuple[int, int, int, int, int], us_only: bool, batch: bool
+) -> None:
+    # Given rates of whole pico-dollars for a token, down to one, which no tenth divides
+    input, output = (Decimal(rate) * 1_000 / pricing.PICO for rate in rates)
+    price = pricing._overridden(None, input, output)
+    assert price is not None
+
+    # Then factors round up to the next pico-dollar for a token, and the worst case holds
+    spent = Usage(*usage)
+    prompt = sum(usage) - spent.output_tokens
+    cost = price.cost(spent, us_only=us_only, batch=batch)
+    factor = (Decimal("1.1") if us_only else 1) * (Decimal("0.5") if batch else 1)
+    exact = factor * (prompt * rates[0] + spent.output_tokens * rates[1])
+    assert exact <= cost <= exact + prompt + spent.output_tokens
+    assert cost <= price.worst_case(prompt, spent.output_tokens, us_only=us_only)
 
 
 @pytest.mark.parametrize(
