@@ -10,6 +10,7 @@ PenstockError
 │   ├── Conflict          409   not in this state, or not right now (`retry_after`)
 │   ├── Gone              410   it was here and was deleted
 │   ├── UnknownForm       415   not one of the forms in which it can be sent
+│   ├── TooMany           429   more records than the tenant may submit now (`retry_after`)
 │   └── Unavailable       503   not on this machine as it is set up, or not right now (`retry_after`)
 ├── IllegalMove                 a status change that the tables do not know: a fault of ours
 └── ProviderError               a call did not bring an answer; `blame` says whose matter it is
@@ -94,6 +95,11 @@ class Gone(Refused):
 class UnknownForm(Refused):
     type = "unsupported_media_type"
     status = 415
+
+
+class TooMany(Refused):
+    type = "rate_limited"
+    status = 429
 
 
 class Unavailable(Refused):

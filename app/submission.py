@@ -1,5 +1,6 @@
 """Storing a job and waking it. Every front door comes through here."""
 
+import datetime as dt
 import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,8 +12,9 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.core import windows
+from app.core import pricing, quotas, windows
 from app.errors import BadInput, Conflict
+from app.ingest import bounds
 from app.ingest.draft import Defaults, Draft
 from app.ingest.spool import DraftSpool
 from app.providers import registry
@@ -32,6 +34,7 @@ class Options:
     name: str | None = None
     priority: int = 5
     retries: int | None = None
+    max_cost: int | None = None  # pico-dollars
     expires_in: int | None = None  # seconds
     metadata: Mapping[str, Any] = field(default_factory=dict)
     columns: Sequence[str] | None = None  # of the table it came as
@@ -124,6 +127,10 @@ def _insert_job(
     there = session.scalar(select(Job.id).where(Job.uid == uid))
     if there is not None:
         return there  # a COMMIT whose answer was lost
+    tenant = quotas.admit(session, tenant_id, spool.count)
+    why = _unbounded(defaults, spool)
+    if why is not None and (options.max_cost is not None or tenant.daily_cap or tenant.monthly_cap):
+        raise BadInput(f"max_cost: a cap cannot hold, for what a call costs at most has no bound: {why}")
     job = Job(
         uid=uid,
         tenant_id=tenant_id,
@@ -136,12 +143,13 @@ def _insert_job(
         request_bytes=spool.request_bytes,
         max_request_bytes=spool.max_request_bytes,
         retries=options.retries,
+        max_cost=options.max_cost,
         extra=dict(options.metadata),
         expires_at=None if options.expires_in is None else session.scalar(select(now(options.expires_in))),
     )
     session.add(job)
     session.flush()
-    session.add_all([JobCounts(job_id=job.id), _spec(job.id, defaults, options)])
+    session.add_all([JobCounts(job_id=job.id), _spec(job.id, defaults, options, why)])
     if options.idempotency_key is not None:
         session.add(
             IdempotencyKey(
@@ -155,7 +163,19 @@ def _insert_job(
     return job.id
 
 
-def _spec(job_id: int, defaults: Defaults, options: Options) -> JobSpec:
+def _unbounded(defaults: Defaults, spool: DraftSpool) -> str | None:
+    """Why nobody can say what a call of the job costs at most, or None."""
+    why = bounds.unbounded({**defaults.params, "system": defaults.system}) or spool.unbounded
+    if why is not None:
+        return why
+    today = dt.datetime.now(dt.UTC)
+    for model in (defaults.model, *sorted(spool.models)):
+        if pricing.price_at(model, today) is None:
+            return f"the model {model!r} has no price"
+    return None
+
+
+def _spec(job_id: int, defaults: Defaults, options: Options, why: str | None) -> JobSpec:
     return JobSpec(
         job_id=job_id,
         max_tokens=defaults.max_tokens,
@@ -165,6 +185,7 @@ def _spec(job_id: int, defaults: Defaults, options: Options) -> JobSpec:
         params=json.dumps(dict(defaults.params)).encode(),
         columns=None if options.columns is None else list(options.columns),
         skipped=None if options.skipped is None else list(options.skipped),
+        unbounded=why,
     )
 
 

@@ -9,8 +9,9 @@ from functools import partial
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.core import claims, context, jobs, process
-from app.core.claims import Claim, Taken
+from app.core import budget, claims, context, jobs, process
+from app.core.claim import Claim
+from app.core.claims import Taken
 from app.core.limiter import Grant, LimiterAway, limiter
 from app.core.outcomes import Outcome, Written
 from app.core.process import Process
@@ -152,10 +153,21 @@ class Slice:
             self._wait = LISTEN
             return
         self._start(taken.claims, grant, lease_id)
+        if taken.capped is not None:
+            self._wait_for_money(taken.capped)
         self._open = self._open and taken.open
         self._turns_due = bool(taken.claims) and self._turns_due
         self._left = taken.left
         if not taken.open and taken.claims:
+            wake(self._job.job_id)
+
+    def _wait_for_money(self, needs: int) -> None:
+        """The next call does not fit under a cap: calls in flight may leave room, or the job pauses."""
+        self._say("cap")
+        self._wait = LISTEN
+        self._ask_at = time.monotonic() + LISTEN
+        if in_transaction(partial(budget.pause_if_spent, job_id=self._job.job_id, needs=needs)):
+            log.warning("job.capped", job=self._job.job_id)
             wake(self._job.job_id)
 
     def _wanted(self) -> int:
@@ -172,10 +184,9 @@ class Slice:
             return in_transaction(
                 partial(claims.take, window_id=window_id, epoch=epoch, lease_id=lease_id, limit=count)
             )
-        found = in_transaction(
+        return in_transaction(
             partial(claims.take_due, job_id=self._job.job_id, lease_id=lease_id, limit=count)
         )
-        return Taken(found, open=False)
 
     def _start(self, found: list[Claim], grant: Grant, lease_id: int) -> None:
         if len(found) < grant.count:

@@ -13,7 +13,7 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.test import TestResponse, encode_multipart
 
 from app.core import context, events, keys, ledger, outcomes, shown
-from app.core.claims import Claim
+from app.core.claim import Claim
 from app.core.outcomes import Outcome
 from app.factory import create_app
 from app.providers.client import Usage

@@ -6,6 +6,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
+from app.core import pricing
 from app.core.keys import SCOPES
 from app.core.pages import WORDS
 from app.ingest.values import byte_size, to_json
@@ -71,10 +72,6 @@ def _check_params(value: Mapping[str, Any]) -> None:
     _small("it", MAX_PARAMS_BYTES, value)
 
 
-def _no_caps(_: object) -> None:
-    raise ma.ValidationError("cost caps are not available in this version: leave it out")
-
-
 def _no_webhooks(_: object) -> None:
     raise ma.ValidationError("webhooks are not available in this version: leave it out")
 
@@ -89,6 +86,21 @@ class Whole(fields.Integer):
         super().__init__(strict=True, allow_none=True, validate=_between(low, high, unit), metadata=metadata)
 
 
+class Dollars(fields.Field[int]):
+    """Dollars, as a decimal text or a number; inside they are pico-dollars."""
+
+    def __init__(self, **metadata: Any) -> None:
+        super().__init__(allow_none=True, metadata={"type": ["string", "number"], **metadata})
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> int:
+        try:
+            return pricing.pico(str(value))
+        except ValueError:
+            raise ma.ValidationError(
+                'give dollars such as "2.50": over 0, up to 1,000,000, with up to twelve decimal places'
+            ) from None
+
+
 class JsonObject(fields.Dict):
     def __init__(self, check: Any, **metadata: Any) -> None:
         super().__init__(keys=fields.String(), allow_none=True, validate=check, metadata=metadata)
@@ -100,11 +112,7 @@ class JobChange(ma.Schema):
     name = Text(validate.Length(max=255), _check_name, description="null: none")
     metadata = JsonObject(_check_metadata, description="Replaces what there is.")
     priority = Whole(1, 10, description="10 is the most urgent.")
-    max_cost = fields.Raw(
-        allow_none=True,
-        validate=_no_caps,
-        metadata={"type": ["string", "number"], "description": "Not available in this version."},
-    )
+    max_cost = Dollars(description='USD, such as "2.50", that its calls never pass. null: no cap.')
 
 
 class JobFields(JobChange):

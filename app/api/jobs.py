@@ -53,12 +53,11 @@ def get_job(job_id: str) -> Response:
 @blp.arguments(JobChange)
 @blp.response(200, JobOut)
 def change_job(changes: dict[str, Any], job_id: str) -> Response:
-    """Change a job's name, metadata or priority."""
+    """Change a job's name, metadata, priority or cap."""
     if changes.get("priority", 0) is None:
         del changes["priority"]
     if changes.get("metadata", {}) is None:
         changes["metadata"] = {}
-    changes.pop("max_cost", None)  # null, which is what it is
     _do(job_id, partial(jobs.change, **changes))
     return show(job_id)
 

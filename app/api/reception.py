@@ -85,6 +85,7 @@ def _options(fields: Mapping[str, Any], table: Table | None, key: str | None, ma
         name=fields.get("name"),
         priority=fields.get("priority", 5),
         retries=fields.get("retries"),
+        max_cost=fields.get("max_cost"),
         expires_in=fields.get("expires_in"),
         metadata=fields.get("metadata", {}),
         columns=None if table is None else table.columns,

@@ -13,7 +13,7 @@ import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from app.core import ledger, requests, retries
-from app.core.claims import Claim
+from app.core.claim import Claim
 from app.core.context import JobContext
 from app.core.ledger import Call
 from app.core.limiter import LATE, Grant, Limits
@@ -207,7 +207,7 @@ class Asking:
         if isinstance(decision, retries.Ended):
             return self._outcome(call, RecordStatus.FAILED, error, blamed=blamed)
         failure = self._outcome(call, None, error, blamed=blamed)
-        if isinstance(decision, retries.AskAgain):
+        if isinstance(decision, retries.AskAgain) and self.claim.reserved is None:
             self._failure = failure  # written when the next call has its permit
             raise _AskAgain(decision.seconds)
         failure.again_in = decision.seconds
@@ -355,7 +355,7 @@ class Asking:
         )
 
     def _unconfirmed(self, error_type: str, seconds: float) -> Call:
-        return ledger.unconfirmed(
+        call = ledger.unconfirmed(
             self._model,
             self._params,
             self.claim.request_bytes,
@@ -364,6 +364,7 @@ class Asking:
             seconds,
             left=self._left,
         )
+        return ledger.as_reserved(call, self.claim.reserved)
 
     def _closed(self) -> Outcome:
         """The call in flight, if there is one, is closed and stands as unconfirmed."""

@@ -3,33 +3,18 @@
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, and_, func, select, update
 from sqlalchemy.orm import Session
 
-from app.core import wakes
+from app.core import budget, wakes
+from app.core.claim import Claim
 from app.core.requests import Turn
 from models.base import now
 from models.job import Job, JobStatus
 from models.record import Record, RecordInput, RecordOutput, RecordStatus, Window
 from models.transitions import moving_records
-
-
-@dataclass(slots=True)
-class Claim:
-    """One record in this process's hands. Writes for it are fenced by (record, lease, attempt)."""
-
-    job_id: int
-    idx: int
-    lease_id: int
-    attempt: int  # the number of the call that may leave now
-    tries: int  # failures of its own so far
-    request_bytes: int
-    max_tokens: int | None
-    conversation: int | None
-    body: bytes = b""
-    history: list[Turn] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +24,7 @@ class Taken:
     claims: list[Claim]
     open: bool
     left: int = 0
+    capped: int | None = None  # pico-dollars that the next call needs, and a cap does not allow now
 
 
 _CLOSED = Taken([], open=False)
@@ -60,31 +46,48 @@ def take(session: Session, window_id: int, epoch: int, lease_id: int, limit: int
     if row is None or row.status != JobStatus.RUNNING or row.closed_as is not None:
         return _CLOSED
     window: Window = row.Window
-    claims = _claim_due(session, window.job_id, lease_id, limit)
-    end = min(window.cursor + limit - len(claims), window.last)
-    if end > window.cursor:
-        claims += _claim_range(session, window.job_id, lease_id, window.cursor, end)
-    drained = end == window.last and (window.first < window.last or len(claims) < limit)
+    end = window.cursor
+
+    def some(most: int) -> list[Claim]:
+        nonlocal end
+        found = _claim_due(session, window.job_id, lease_id, most)
+        end = min(window.cursor + most - len(found), window.last)
+        if end > window.cursor:
+            found += _claim_range(session, window.job_id, lease_id, window.cursor, end)
+        _read_inputs(session, window.job_id, found)
+        return found
+
+    claims, needs = budget.claim_within(session, window.job_id, some, limit)
+    if needs is not None and not claims:
+        end = window.cursor
+    all_claimed = end == window.last and (window.first < window.last or len(claims) < limit)
+    drained = all_claimed and needs is None
     session.execute(
         update(Window)
         .where(Window.id == window.id)
         .values(cursor=end, slice_at=now(), **({"drained_at": now()} if drained else {})),
         execution_options={"synchronize_session": False},
     )
-    _read_inputs(session, window.job_id, claims)
     if drained and window.drained_at is None:
         wakes.at_latest(session, window.job_id, 0)
-    return Taken(claims, open=not drained, left=window.last - end)
+    return Taken(claims, open=not drained, left=window.last - end, capped=needs)
 
 
-def take_due(session: Session, job_id: int, lease_id: int, limit: int) -> list[Claim]:
+def take_due(session: Session, job_id: int, lease_id: int, limit: int) -> Taken:
     """Claim up to `limit` records that are due: the next turns of conversations that a slice is asking."""
     running = session.scalar(
         select(Job.id).where(Job.id == job_id, Job.status == JobStatus.RUNNING, Job.closed_as.is_(None))
     )
-    claims = [] if running is None else _claim_due(session, job_id, lease_id, limit)
-    _read_inputs(session, job_id, claims)
-    return claims
+    if running is None:
+        return _CLOSED
+
+    def some(most: int) -> list[Claim]:
+        found = _claim_due(session, job_id, lease_id, most)
+        _read_inputs(session, job_id, found)
+        return found
+
+    claims, needs = budget.claim_within(session, job_id, some, limit)
+    return Taken(claims, open=False, capped=needs)
 
 
 def _claim_due(session: Session, job_id: int, lease_id: int, limit: int) -> list[Claim]:
@@ -119,6 +122,7 @@ def _claim(
         attempts=Record.attempts + 1,
         not_before=None,
         claimed_at=now(),
+        reserved=None,
     ).returning(
         Record.idx,
         Record.attempts,

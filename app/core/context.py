@@ -36,6 +36,7 @@ class JobContext:
     template_source: str | None
     schema: dict[str, Any] | None
     params: dict[str, Any]
+    unbounded: str | None  # why nobody can say what a call costs at most
 
     @cached_property
     def template(self) -> Template | None:
@@ -77,4 +78,5 @@ def of(job_id: int) -> JobContext:
         template_source=spec.template,
         schema=None if spec.schema is None else json.loads(spec.schema),
         params=json.loads(spec.params),
+        unbounded=spec.unbounded,
     )

@@ -8,9 +8,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.core import totals, wakes, windows
-from app.errors import Conflict, NotFound
+from app.errors import BadInput, Conflict, NotFound
 from models.base import now
-from models.job import FINAL, LIVE, Job, JobCounts, JobStatus
+from models.job import FINAL, LIVE, Job, JobCounts, JobSpec, JobStatus
 from models.record import Record, RecordOutput, RecordStatus
 from models.transitions import move_job
 
@@ -140,7 +140,13 @@ def change(
     priority: int = KEEP,
     max_cost: int | None = KEEP,
 ) -> None:
-    """Change what may be changed; `max_cost` is in pico-dollars."""
+    """Change what may be changed; `max_cost` is in pico-dollars. Raises `BadInput` where no cap can hold."""
+    if max_cost not in (KEEP, None):
+        why = session.get_one(JobSpec, job.id).unbounded
+        if why is not None:
+            raise BadInput(
+                f"max_cost: a cap cannot hold, for what a call of the job costs at most has no bound: {why}"
+            )
     for field, value in (("name", name), ("extra", metadata), ("priority", priority), ("max_cost", max_cost)):
         if value is not KEEP:
             setattr(job, field, value)

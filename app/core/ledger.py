@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Float, bindparam, func, select, update
@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from app.core import pricing
-from app.core.claims import Claim
+from app.core.claim import Claim
 from app.core.context import JobContext
 from app.providers.client import Usage
 from models.base import now
@@ -73,6 +73,11 @@ def unconfirmed(
     )
 
 
+def as_reserved(call: Call, reserved: int | None) -> Call:
+    """What was reserved under a cap was measured on the request itself, and is what must not be passed."""
+    return call if reserved is None or call.cost is None else replace(call, cost=reserved)
+
+
 def _surcharges(params: dict[str, Any]) -> dict[str, bool]:
     """What makes a request dearer than its model's list price."""
     return {"us_only": params.get("inference_geo") == "us", "fast": params.get("speed") == "fast"}
@@ -113,23 +118,23 @@ def write(session: Session, rows: Sequence[dict[str, Any]]) -> None:
     )
 
 
-def confirm(session: Session, job: JobContext, claim: Claim, call: Call) -> int | None:
-    """A late answer: turn its unconfirmed attempt to answered.
+def confirm(session: Session, job: JobContext, claim: Claim, call: Call) -> tuple[int, dt.date] | None:
+    """A late answer: turn its unconfirmed attempt to answered. It stays on the day it was booked on.
 
-    Returns the worst case that it replaces (pico-dollars; 0 when the model had no price), or None when there
-    was nothing to confirm.
+    Returns the worst case that it replaces (pico-dollars; 0 when the model had no price) and that day, or
+    None when there was nothing to confirm.
     """
     key = (Attempt.job_id == job.job_id, Attempt.idx == claim.idx, Attempt.attempt == claim.attempt)
     worst = session.execute(
-        select(Attempt.cost).where(*key, Attempt.outcome == UNCONFIRMED).with_for_update()
+        select(Attempt.cost, Attempt.ended_at).where(*key, Attempt.outcome == UNCONFIRMED).with_for_update()
     ).one_or_none()
     if worst is None:
         return None
     values = row(job, claim, call)
     for name in ("job_id", "idx", "attempt", "tenant_id", "ago"):
         values.pop(name)
-    session.execute(update(Attempt).where(*key).values(**values, ended_at=now()))
-    return worst.cost or 0
+    session.execute(update(Attempt).where(*key).values(**values))
+    return worst.cost or 0, worst.ended_at.astimezone(dt.UTC).date()
 
 
 def answered_cost(session: Session, job_id: int, idx: int) -> int | None:

@@ -3,6 +3,7 @@
 Lock order: records by index, attempts, and last `job_counts`, whose statement gives out the `seq`s.
 """
 
+import datetime as dt
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,8 +12,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Float, bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
-from app.core import ledger, wakes
-from app.core.claims import Claim
+from app.core import ledger, spend, wakes
+from app.core.claim import Claim
 from app.core.context import JobContext
 from app.core.ledger import Call
 from models.base import now
@@ -148,24 +149,24 @@ def _free_next_turn(session: Session, outcome: Outcome) -> bool:
     return bool(freed)
 
 
-def _confirm(session: Session, outcome: Outcome) -> tuple[Outcome, int] | None:
+def _confirm(session: Session, outcome: Outcome) -> tuple[Outcome, int, dt.date] | None:
     if outcome.call.outcome != ledger.ANSWERED:
         return None
-    worst = ledger.confirm(session, outcome.job, outcome.claim, outcome.call)
-    return None if worst is None else (outcome, worst)
+    replaced = ledger.confirm(session, outcome.job, outcome.claim, outcome.call)
+    return None if replaced is None else (outcome, *replaced)
 
 
 def _count(
     session: Session,
     job_id: int,
     won: Sequence[Outcome],
-    confirmed: Sequence[tuple[Outcome, int]],
+    confirmed: Sequence[tuple[Outcome, int, dt.date]],
     written: Written,
 ) -> None:
     """Move the job's counters by what this group really changed, and number the records that ended."""
     ended = [outcome for outcome in won if outcome.status is not None]
-    values = _sums([*won, *(outcome for outcome, _ in confirmed)])
-    values["cost_unconfirmed"] -= sum(worst for _, worst in confirmed)
+    values = _sums([*won, *(outcome for outcome, _, _ in confirmed)])
+    values["cost_unconfirmed"] -= sum(worst for _, worst, _ in confirmed)
     for status in (outcome.status for outcome in ended):
         assert status is not None
         values[status.name.lower()] += 1
@@ -181,12 +182,32 @@ def _count(
         ),
         execution_options={"synchronize_session": False},
     ).one()
+    _move_spend(session, job, won, confirmed)
     _write_outputs(session, ended, first_seq=counts.seq - len(ended) + 1)
     _wake(session, job_id, won, written)
     if counts.succeeded + counts.failed + counts.cancelled + counts.expired >= job.total:
         wakes.at_latest(session, job_id, CALLBACK_GRACE)
     if counts.succeeded == 0 and counts.failed >= HOPELESS and job.total > 2 * HOPELESS:
         written.hopeless.add(job_id)
+
+
+def _move_spend(
+    session: Session,
+    job: JobContext,
+    won: Sequence[Outcome],
+    confirmed: Sequence[tuple[Outcome, int, dt.date]],
+) -> None:
+    sums = _sums(won)
+    spend.move(session, job.job_id, job.tenant_id, cost=sums["cost"], unconfirmed=sums["cost_unconfirmed"])
+    for outcome, worst, day in confirmed:
+        spend.move(
+            session,
+            job.job_id,
+            job.tenant_id,
+            cost=outcome.call.cost or 0,
+            unconfirmed=-worst,
+            day=day,
+        )
 
 
 def _sums(outcomes: Sequence[Outcome]) -> dict[str, int]:

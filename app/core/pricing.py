@@ -19,6 +19,7 @@ from app.providers.client import Usage
 from config import settings
 
 PICO = 10**12  # pico-dollars in a dollar
+LARGEST = 1_000_000  # dollars of a cap: 64 bits hold nine times as many pico-dollars
 UNSEEN_TOKENS = 1_000  # what a provider may add to a request: the frame of messages, tools and schemas
 INVENTED = "simulated"  # the model that nobody is billed for, whatever the environment says of others
 
@@ -160,6 +161,17 @@ def _overridden(listed: Price | None, input: Decimal | None, output: Decimal | N
         short_prompt=price.short_prompt.overridden(given_input, given_output),
         long_prompt=price.long_prompt.overridden(given_input, given_output),
     )
+
+
+def pico(dollars: str) -> int:
+    """Pico-dollars of a decimal text; raises `ValueError` unless it is over 0, up to a million, and exact."""
+    try:
+        amount = Decimal(dollars) * PICO
+    except ArithmeticError:
+        raise ValueError(dollars) from None
+    if not amount.is_finite() or not 0 < amount <= LARGEST * PICO or amount != int(amount):
+        raise ValueError(dollars)
+    return int(amount)
 
 
 @cache

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.core import leases, recovery
 from app.core.calls import Asker, Asking, Closing, Permit
-from app.core.claims import Claim
+from app.core.claim import Claim
 from app.core.context import JobContext
 from app.core.limiter import Grant, LimiterAway, Limits, limiter
 from app.core.limits_book import Book, probe_soon

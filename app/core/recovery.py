@@ -8,8 +8,8 @@ from sqlalchemy import ColumnElement, and_, delete, or_, select, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
-from app.core import context, leases, ledger, wakes
-from app.core.claims import Claim
+from app.core import context, leases, ledger, spend, wakes
+from app.core.claim import Claim
 from config import settings
 from models.base import now
 from models.job import FINAL, IdempotencyKey, Job, JobCounts, JobSpec, JobStatus
@@ -69,7 +69,14 @@ def _give_back(session: Session, job_id: int, where: ColumnElement[bool], *, die
             lease_id=None,
             not_before=now(),
             deaths=Record.deaths + (1 if died else 0),
-        ).returning(Record.idx, Record.attempts, Record.request_bytes, Record.max_tokens, Record.claimed_at)
+        ).returning(
+            Record.idx,
+            Record.attempts,
+            Record.request_bytes,
+            Record.max_tokens,
+            Record.claimed_at,
+            Record.reserved,
+        )
     ).all()
     if not rows:
         return 0
@@ -85,7 +92,7 @@ def _give_back(session: Session, job_id: int, where: ColumnElement[bool], *, die
             "process_died",
             left=row.claimed_at or dt.datetime.now(dt.UTC),
         )
-        attempts.append(ledger.row(job, claim, call))
+        attempts.append(ledger.row(job, claim, ledger.as_reserved(call, row.reserved)))
     ledger.write(session, attempts)
     worst = sum(attempt["cost"] or 0 for attempt in attempts)
     session.execute(
@@ -94,6 +101,7 @@ def _give_back(session: Session, job_id: int, where: ColumnElement[bool], *, die
         .values(cost_unconfirmed=JobCounts.cost_unconfirmed + worst),
         execution_options={"synchronize_session": False},
     )
+    spend.move(session, job_id, job.tenant_id, unconfirmed=worst)
     wakes.at_latest(session, job_id, 0)
     return len(rows)
 

@@ -22,6 +22,8 @@ class Draft(NamedTuple):
     custom_id: str | None = None
     conversation: str | None = None
     max_tokens: int | None = None
+    model: str | None = None  # its own, if it names one
+    unbounded: str | None = None  # why nobody can say what its call costs at most
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from app.errors import BadInput
+from app.ingest.bounds import unbounded
 from app.ingest.draft import Defaults, Draft, Problems
 from app.ingest.intake import Intake
 from app.ingest.templates import Template
@@ -96,7 +97,17 @@ def _read_ask(item: Any, defaults: Defaults) -> Draft:
         _check_prompt(item[ask])
     body = _body(ask, item[ask])
     size = _sized(len(body), defaults)
-    return Draft(body, size, _name(item, "custom_id"), _name(item, "conversation"), max_tokens)
+    request = item[ask] if ask == "params" else {ask: item[ask]}
+    model = request.get("model")
+    return Draft(
+        body,
+        size,
+        _name(item, "custom_id"),
+        _name(item, "conversation"),
+        max_tokens,
+        model if isinstance(model, str) else None,
+        unbounded(request),
+    )
 
 
 def _read_row(item: dict[str, Any], defaults: Defaults, template: Template) -> Draft:

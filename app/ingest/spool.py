@@ -12,6 +12,7 @@ from app.ingest.draft import Draft
 
 CHUNK_DRAFTS = 1_000
 CHUNK_BYTES = 8_000_000
+MODELS = 100
 LENGTH = Struct("<Q")  # before each chunk
 
 
@@ -26,6 +27,8 @@ class DraftSpool:
         self.bytes = 0  # of all bodies
         self.request_bytes = 0  # of all requests, as they will be sent, about
         self.max_request_bytes = 0
+        self.unbounded: str | None = None  # the first reason why a call has no bound
+        self.models: set[str] = set()  # that records name, the first hundred
         self._file = TemporaryFile(dir=directory)  # noqa: SIM115 - closed with the spool
         self._waiting: list[Draft] = []
         self._waiting_bytes = 0
@@ -44,6 +47,10 @@ class DraftSpool:
         self.bytes += size
         self.request_bytes += draft.request_bytes
         self.max_request_bytes = max(self.max_request_bytes, draft.request_bytes)
+        if draft.unbounded and self.unbounded is None:
+            self.unbounded = f"record {self.count - 1}: {draft.unbounded}"
+        if draft.model and len(self.models) < MODELS:
+            self.models.add(draft.model)
         self._waiting.append(draft)
         self._waiting_bytes += size
         if len(self._waiting) >= CHUNK_DRAFTS or self._waiting_bytes >= CHUNK_BYTES:

@@ -4,6 +4,8 @@ from collections import Counter
 
 from sqlalchemy import func, select
 
+from app.core import books
+from app.core.pages import snapshot
 from models import Lease, Record, RecordStatus
 from models.session import reading
 from tests.servers import wait_until
@@ -47,6 +49,8 @@ def test_a_killed_worker_costs_no_record_and_its_calls_stand_as_unconfirmed(stac
     billed = upstream.summary()
     assert counts.input_tokens <= billed["input_tokens"]
     assert billed["requests"] <= len(attempts)
+    with snapshot() as session:
+        assert list(books.Check(session).differences()) == []
 
 
 def _lease_of(worker) -> int:

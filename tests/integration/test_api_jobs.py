@@ -112,7 +112,7 @@ def test_what_may_be_changed_is_changed_and_the_rest_stays(door):
 
 def test_nothing_else_can_be_changed(door):
     job = door.submit(1)
-    for change in ({"status": "completed"}, {"priority": 0}, {"max_cost": "1"}, {"model": "x"}, []):
+    for change in ({"status": "completed"}, {"priority": 0}, {"max_cost": "-1"}, {"model": "x"}, []):
         assert door.call("PATCH", f"{JOBS}/{job['id']}", json=change).status_code == 422, change
 
 

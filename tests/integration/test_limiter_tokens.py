@@ -254,7 +254,7 @@ def test_jobs_share_by_their_priority(limiter):
 
     # After the moment in which the one that came last catches up
     mine, other = (sum(at > began + WINDOW / 2 for at, _ in taker.starts) for taker in (first, second))
-    assert mine / other == pytest.approx(3, rel=0.25)
+    assert 1.5 < mine / other < 5
 
 
 def test_tenants_share_alike_whatever_their_jobs(limiter):

@@ -1,0 +1,188 @@
+"""Caps: the worst case of each call is reserved in rows before it leaves, so that none is ever passed.
+
+What counts against a cap is what was spent, what unconfirmed calls may have cost, and what the calls in
+flight have reserved (`record.reserved`, while they run). A claim takes these sums under a lock of the row
+that the cap is for, so two never reserve the same money; what is reserved is read before what is spent, so a
+call that ends between both counts twice rather than not at all.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from app.core import context, jobs, pricing, requests, spend
+from app.core.claim import Claim
+from app.errors import RequestRejected
+from app.ingest.values import to_json
+from models.job import Job, JobCounts, JobStatus
+from models.record import Record, RecordStatus
+from models.tenant import Tenant
+
+NO_BOUND = -1  # what a call needs that nobody can say
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """The caps in force for a job, in pico-dollars; None: none of that kind."""
+
+    job_id: int
+    tenant_id: int
+    job: int | None
+    day: int | None
+    month: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What is left under the tightest cap, and how to name it to its owner."""
+
+    left: int
+    cap: int
+    spent: int
+    reserved: int
+    raise_it: str
+
+
+def caps_of(session: Session, job_id: int) -> Caps | None:
+    """The caps that hold for a job; None when there are none."""
+    row = session.execute(
+        select(Job.tenant_id, Job.max_cost, Tenant.daily_cap, Tenant.monthly_cap)
+        .join(Tenant, Tenant.id == Job.tenant_id)
+        .where(Job.id == job_id)
+    ).one()
+    caps = Caps(job_id, row.tenant_id, row.max_cost, row.daily_cap, row.monthly_cap)
+    return None if caps.job is caps.day is caps.month is None else caps
+
+
+def claim_within(
+    session: Session, job_id: int, claim: Callable[[int], list[Claim]], limit: int
+) -> tuple[list[Claim], int | None]:
+    """Claim up to `limit` records; under a cap those whose worst cases fit together, which are reserved.
+
+    Returns the claims and, when a record was left for the cap's sake, the pico-dollars that it needs.
+    """
+    caps = caps_of(session, job_id)
+    if caps is None:
+        return claim(limit), None
+    needs: int | None = None
+    while limit > 0:
+        point = session.begin_nested()
+        claims = claim(limit)
+        worst = [worst_case(found) for found in claims]
+        room = find_room(session, caps)
+        fits = _fitting(worst, room.left)
+        if fits == len(claims):
+            _reserve(session, claims, worst)
+            point.commit()
+            return claims, needs
+        needs, limit = worst[fits], fits
+        point.rollback()
+    return [], needs
+
+
+def _fitting(worst: Sequence[int], left: int) -> int:
+    """How many of the first calls fit together."""
+    for place, needed in enumerate(worst):
+        if needed == NO_BOUND or needed > left:
+            return place
+        left -= needed
+    return len(worst)
+
+
+def worst_case(claim: Claim) -> int:
+    """Pico-dollars that the call of a claimed record may cost at most; `NO_BOUND` when nobody can say."""
+    job = context.of(claim.job_id)
+    if job.unbounded is not None:
+        return NO_BOUND
+    try:
+        params = requests.build(job, claim.body, claim.max_tokens, claim.history)
+    except RequestRejected:
+        return 0  # it fails without a call
+    price = pricing.price_at(str(params["model"]), dt.datetime.now(dt.UTC))
+    if price is None:
+        return NO_BOUND
+    return price.worst_case(
+        len(to_json(params)),
+        int(params["max_tokens"]),
+        us_only=params.get("inference_geo") == "us",
+        fast=params.get("speed") == "fast",
+    )
+
+
+def _reserve(session: Session, claims: Sequence[Claim], worst: Sequence[int]) -> None:
+    for claim, amount in zip(claims, worst, strict=True):
+        claim.reserved = amount
+        session.execute(
+            update(Record)
+            .where(Record.job_id == claim.job_id, Record.idx == claim.idx)
+            .values(reserved=amount),
+            execution_options={"synchronize_session": False},
+        )
+
+
+def find_room(session: Session, caps: Caps, *, lock: bool = True) -> Room:
+    """What is left under the caps; with `lock` nobody else reserves of it until the transaction ends."""
+    rooms = []
+    if caps.job is not None:
+        if lock:
+            session.execute(select(JobCounts.job_id).where(JobCounts.job_id == caps.job_id).with_for_update())
+        reserved = _reserved(session, Record.job_id == caps.job_id)
+        spent = session.scalars(
+            select(JobCounts.cost + JobCounts.cost_unconfirmed).where(JobCounts.job_id == caps.job_id)
+        ).one()
+        rooms.append(
+            Room(caps.job - spent - reserved, caps.job, spent, reserved, "max_cost of the job (PATCH)")
+        )
+    if caps.day is not None or caps.month is not None:
+        tenant = select(Tenant.name).where(Tenant.id == caps.tenant_id)
+        name = session.scalar(tenant.with_for_update() if lock else tenant)
+        own = select(Job.id).where(Job.tenant_id == caps.tenant_id)
+        reserved = _reserved(session, Record.job_id.in_(own))
+        today = spend.today(session)
+        for cap, since, option in (
+            (caps.day, today, "--daily-cap"),
+            (caps.month, today.replace(day=1), "--monthly-cap"),
+        ):
+            if cap is not None:
+                spent = spend.of_tenant(session, caps.tenant_id, since)
+                how = f"the tenant's cap (penstock tenants set {name} {option})"
+                rooms.append(Room(cap - spent - reserved, cap, spent, reserved, how))
+    return min(rooms, key=lambda room: room.left)
+
+
+def _reserved(session: Session, of: object) -> int:
+    total = select(func.coalesce(func.sum(Record.reserved), 0)).where(
+        of,  # type: ignore[arg-type]
+        Record.status == RecordStatus.RUNNING,
+    )
+    return int(session.scalar(total) or 0)
+
+
+def pause_if_spent(session: Session, job_id: int, needs: int) -> bool:
+    """Pause a job whose next call does not fit under its caps, once nothing in flight may free money."""
+    job = jobs.lock(session, job_id)
+    if job is None or job.status != JobStatus.RUNNING:
+        return False
+    caps = caps_of(session, job_id)
+    if caps is None:
+        return False
+    room = find_room(session, caps, lock=False)  # windows, which a pause locks, come before these rows
+    if room.reserved or jobs.running_count(session, job_id):
+        return False
+    if needs == NO_BOUND:
+        why = context.of(job_id).unbounded
+        jobs.hold(session, job, f"A cap is set, and what a call costs at most has no bound: {why}.")
+        return True
+    if needs <= room.left:
+        return False
+    jobs.hold(
+        session,
+        job,
+        f"The next call may cost ${pricing.dollars(needs)}; of the cap of ${pricing.dollars(room.cap)},"
+        f" ${pricing.dollars(room.spent)} is spent or unconfirmed."
+        f" Raise {room.raise_it} and resume the job.",
+    )
+    return True

@@ -1,0 +1,22 @@
+"""A record in one process's hands."""
+
+from dataclasses import dataclass, field
+
+from app.core.requests import Turn
+
+
+@dataclass(slots=True)
+class Claim:
+    """One record in this process's hands. Writes for it are fenced by (record, lease, attempt)."""
+
+    job_id: int
+    idx: int
+    lease_id: int
+    attempt: int  # the number of the call that may leave now
+    tries: int  # failures of its own so far
+    request_bytes: int
+    max_tokens: int | None
+    conversation: int | None
+    reserved: int | None = None  # pico-dollars, under a cap: what its call may cost at most
+    body: bytes = b""
+    history: list[Turn] = field(default_factory=list)

@@ -1,0 +1,66 @@
+"""How many records a tenant may submit: in any hour and in any 24, over all its jobs and doors."""
+
+import datetime as dt
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.errors import TooMany
+from models.base import now
+from models.job import Job
+from models.tenant import Tenant
+
+HOUR, DAY = 3_600, 86_400  # seconds
+
+
+def admit(session: Session, tenant_id: int, records: int) -> Tenant:
+    """The tenant, if it may submit `records` more now; raises `TooMany`, which says when it may.
+
+    A tenant with a quota is locked until the transaction ends, or two submissions could both be the last.
+    """
+    tenant = session.get_one(Tenant, tenant_id)
+    for quota, seconds, name in (
+        (tenant.records_per_hour, HOUR, "records_per_hour"),
+        (tenant.records_per_day, DAY, "records_per_day"),
+    ):
+        if quota is None:
+            continue
+        session.execute(select(Tenant.id).where(Tenant.id == tenant_id).with_for_update())
+        used = _submitted(session, tenant_id, seconds)
+        if used + records > quota:
+            _refuse(session, tenant_id, name, quota, used, records, seconds)
+    return tenant
+
+
+def _submitted(session: Session, tenant_id: int, seconds: int) -> int:
+    total = select(func.coalesce(func.sum(Job.total), 0)).where(
+        Job.tenant_id == tenant_id, Job.created_at > now(-seconds)
+    )
+    return int(session.scalar(total) or 0)
+
+
+def _refuse(
+    session: Session, tenant_id: int, name: str, quota: int, used: int, records: int, seconds: int
+) -> None:
+    figures = {"quota": name, "allowed": quota, "used": used, "asked": records}
+    told = f"{name} is {quota:,}: {used:,} were submitted, and this adds {records:,}"
+    if records > quota:
+        raise TooMany(f"{told}: split it into parts of {quota:,} at most", figures, retry_after=seconds)
+    wait = _wait(session, tenant_id, used + records - quota, seconds)
+    raise TooMany(f"{told}: send it again in {wait:,} s", figures, retry_after=wait)
+
+
+def _wait(session: Session, tenant_id: int, too_many: int, seconds: int) -> int:
+    """Seconds until so many of the oldest records of the span no longer count."""
+    time = session.scalars(select(now())).one()
+    jobs = session.execute(
+        select(Job.total, Job.created_at)
+        .where(Job.tenant_id == tenant_id, Job.created_at > now(-seconds))
+        .order_by(Job.created_at)
+    )
+    for job in jobs:
+        too_many -= job.total
+        if too_many <= 0:
+            left = job.created_at + dt.timedelta(seconds=seconds) - time
+            return max(1, int(left.total_seconds()) + 1)
+    return seconds

@@ -1,0 +1,56 @@
+"""What each day's calls of a job cost (UTC): the few rows that a tenant's spending is the sum of."""
+
+import datetime as dt
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from models.base import now
+from models.job import Spend
+
+
+def move(
+    session: Session,
+    job_id: int,
+    tenant_id: int,
+    *,
+    cost: int = 0,
+    unconfirmed: int = 0,
+    day: dt.date | None = None,
+) -> None:
+    """Add pico-dollars to a job's day: today, by the database's clock, unless one is named.
+
+    Called by whoever moves `job_counts`, in the same transaction and after it.
+    """
+    if not cost and not unconfirmed:
+        return
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(Spend).values(
+        job_id=job_id,
+        day=day or today(session),
+        tenant_id=tenant_id,
+        cost=cost,
+        cost_unconfirmed=unconfirmed,
+    )
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=[Spend.job_id, Spend.day],
+            set_={
+                "cost": Spend.cost + statement.excluded.cost,
+                "cost_unconfirmed": Spend.cost_unconfirmed + statement.excluded.cost_unconfirmed,
+            },
+        ),
+        execution_options={"synchronize_session": False},
+    )
+
+
+def of_tenant(session: Session, tenant_id: int, since: dt.date) -> int:
+    """Pico-dollars that a tenant has spent, or may have spent, from a day on."""
+    spent = func.coalesce(func.sum(Spend.cost + Spend.cost_unconfirmed), 0)
+    return int(session.scalar(select(spent).where(Spend.tenant_id == tenant_id, Spend.day >= since)) or 0)
+
+
+def today(session: Session) -> dt.date:
+    """The day (UTC) by the database's clock: in PostgreSQL that of the transaction's beginning."""
+    return session.scalars(select(now())).one().astimezone(dt.UTC).date()

@@ -1,0 +1,37 @@
+"""Whether anybody can say what a request costs at most: only of text does a byte make a token at most."""
+
+from collections.abc import Mapping
+from typing import Any
+
+# Blocks that are nothing but the text in them.
+TEXT = frozenset({"text", "tool_use", "tool_result", "thinking", "redacted_thinking"})
+ELSEWHERE = ("mcp_servers", "container", "context_management")  # what they bring is not in the request
+
+
+def unbounded(request: Mapping[str, Any]) -> str | None:
+    """Why a request, or the part of one that is given, has no bound for its cost; None when it has one."""
+    for name in ELSEWHERE:
+        if request.get(name):
+            return f"`{name}` brings tokens that are not in the request"
+    for tool in _list(request.get("tools")):
+        if isinstance(tool, Mapping) and tool.get("type", "custom") != "custom":
+            return f"the provider runs the tool {tool.get('type')!r} itself, and bills for it"
+    for message in _list(request.get("messages")):
+        if isinstance(message, Mapping) and (why := _blocks(message.get("content"))):
+            return why
+    return _blocks(request.get("system"))
+
+
+def _blocks(content: Any) -> str | None:
+    for block in _list(content):
+        if not isinstance(block, Mapping):
+            continue
+        if block.get("type") not in TEXT:
+            return f"a block of the type {block.get('type')!r} may be any number of tokens"
+        if block.get("type") == "tool_result" and (why := _blocks(block.get("content"))):
+            return why
+    return None
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -1,0 +1,199 @@
+"""Caps and quotas: never passed, run to within a call, told in figures, and raised."""
+
+import threading
+from functools import partial
+
+import pytest
+from sqlalchemy import select, update
+
+from app.core import books, claims, jobs, pricing
+from app.core.pages import snapshot
+from app.submission import Options
+from models import Job, Lease, Record, RecordStatus, Spend, Tenant, Window
+from models.session import in_transaction, reading
+from tasks.wake import wake
+from tests.door import Door
+from tests.stack import Stack
+
+DOLLAR = pricing.PICO
+LONG = [{"kind": "answer", "text": "x" * 8_000}]  # 2,000 tokens, a cent
+
+
+def start(stack: Stack, upstream, workers: int = 2, **more: str) -> None:
+    upstream.configure(faults=LONG, latency_ms=100)
+    stack.environment |= {
+        "ANTHROPIC_API_KEY": "test-key",
+        "ANTHROPIC_BASE_URL": upstream.url,
+        "CLAUDE_REQUESTS_PER_MINUTE": "60000",
+        "BATCH_MAX_CONCURRENT_LLM_CALLS": "64",
+        **more,
+    }
+    stack.start(slice_workers=workers)
+
+
+def claude(stack: Stack, count: int, max_cost: int | None):
+    return stack.submit(
+        [
+            {"params": {"messages": [{"role": "user", "content": f"Prompt {n}"}], "max_tokens": 4096}}
+            for n in range(count)
+        ],
+        model="claude-haiku-4-5",
+        options=Options(max_cost=max_cost),
+    )
+
+
+def spent(job) -> int:
+    counts = job.counts()
+    return counts.cost + counts.cost_unconfirmed
+
+
+def worst(job) -> int:
+    price = pricing.price_at("claude-haiku-4-5", job.row().created_at)
+    assert price is not None
+    return price.worst_case(job.row().max_request_bytes, 4096)
+
+
+def differences() -> list[str]:
+    """Where totals and calls do not agree."""
+    with snapshot() as session:
+        return [str(difference) for difference in books.Check(session).differences()]
+
+
+def test_many_workers_under_one_cap_come_within_a_call_of_it_and_never_pass_it(stack, upstream):
+    # Given a job of 64 seats that would cost about two dollars, under a cap of one
+    start(stack, upstream)
+    job = claude(stack, 200, DOLLAR)
+    job.wait_for("paused", seconds=90)
+
+    # Then it stopped within one call of the cap
+    assert DOLLAR - worst(job) < spent(job) <= DOLLAR
+    reason = job.row().status_reason or ""
+    assert "$1.00" in reason
+    assert "max_cost" in reason
+
+    # When it is raised, then the job goes on to its end
+    def raise_it(session):
+        found = jobs.find(session, stack.tenant_id, job.uid)
+        jobs.change(session, found, max_cost=3 * DOLLAR)
+        jobs.resume(session, found)
+
+    in_transaction(raise_it)
+    wake(job.id)
+    job.wait_for("completed", seconds=90)
+    assert job.statuses() == {"succeeded": 200}
+    assert spent(job) <= 3 * DOLLAR
+    assert differences() == []
+
+
+@pytest.mark.parametrize("environment", ["postgresql"], indirect=True)
+def test_the_daily_cap_of_a_tenant_holds_over_all_its_jobs(stack, upstream):
+    start(stack, upstream)
+    in_transaction(lambda s: s.execute(update(Tenant).values(daily_cap=DOLLAR // 2)))
+    both = [claude(stack, 60, None), claude(stack, 60, None)]
+    for job in both:
+        job.wait_for("paused", seconds=90)
+
+    total = sum(spent(job) for job in both)
+    assert DOLLAR // 2 - worst(both[0]) < total <= DOLLAR // 2
+    assert all("--daily-cap" in (job.row().status_reason or "") for job in both)
+    with reading() as session:
+        assert sum(row.cost + row.cost_unconfirmed for row in session.scalars(select(Spend))) == total
+
+
+def test_claims_at_the_same_time_reserve_no_money_twice(stack):
+    # Given a job whose cap has room for ten calls, and eight claimers
+    job = claude_without_workers(stack, 200)
+    room = 10 * worst(job) + worst(job) // 2
+    in_transaction(lambda session: session.execute(update(Job).values(max_cost=room)))
+    window, lease = offered(job)
+    taken: list[claims.Taken] = []
+
+    def claim() -> None:
+        taken.append(in_transaction(partial(claims.take, window_id=window, epoch=1, lease_id=lease, limit=7)))
+
+    threads = [threading.Thread(target=claim) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    # Then as many are in flight as fit, all reserved, and the others were told what the next call needs
+    with reading() as session:
+        reserved = session.scalars(select(Record.reserved).where(Record.status == RecordStatus.RUNNING)).all()
+    assert sum(len(one.claims) for one in taken) == len(reserved) >= 10
+    assert sum(amount or 0 for amount in reserved) <= room
+    assert any(one.capped for one in taken)
+
+
+def test_a_cap_needs_content_with_a_bound_and_a_price(environment, monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "key")
+    from config import settings
+
+    settings.current.cache_clear()
+    door = Door()
+    image = {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}}
+    for fields in (
+        {"records": [{"messages": [{"role": "user", "content": [image]}]}]},
+        {"records": [{"prompt": "x"}], "params": {"tools": [{"type": "web_search_20260209", "name": "s"}]}},
+        {"records": [{"prompt": "x"}], "model": "claude-of-tomorrow"},
+    ):
+        asked = {"model": "claude-haiku-4-5", "max_cost": "2.50"} | fields
+        refused = door.post("/api/v1/jobs", json=asked)
+        assert refused.status_code == 422, refused.text
+        assert "no bound" in refused.get_json()["error"]["message"]
+        job = door.post("/api/v1/jobs", json={**asked, "max_cost": None}).get_json()
+        assert door.call("PATCH", f"/api/v1/jobs/{job['id']}", json={"max_cost": 1}).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"), [("2.50", "2.50"), (3, "3.00"), (0.1, "0.10"), ("0.000000000001", "0.000000000001")]
+)
+def test_a_cap_is_taken_to_the_last_digit(environment, given, shown):
+    job = Door().post(
+        "/api/v1/jobs", json={"model": "simulated", "records": [{"prompt": "x"}], "max_cost": given}
+    )
+    assert job.get_json()["max_cost"] == shown
+
+
+@pytest.mark.parametrize("given", ["0", -1, "1e99", "NaN", True, "a lot", "0.0000000000001", []])
+def test_what_is_no_sum_of_money_is_refused(environment, given):
+    asked = {"model": "simulated", "records": [{"prompt": "x"}], "max_cost": given}
+    refused = Door().post("/api/v1/jobs", json=asked)
+    assert refused.status_code == 422
+    assert "2.50" in refused.text
+
+
+def test_records_beyond_a_tenants_quota_are_refused_with_figures_and_a_time(environment):
+    door = Door()
+    in_transaction(lambda session: session.execute(update(Tenant).values(records_per_hour=10)))
+    door.submit(6)
+    refused = door.post_records(5)
+    assert refused.status_code == 429
+    assert 3_500 < int(refused.headers["Retry-After"]) <= 3_601
+    details = refused.get_json()["error"]["details"]
+    assert details == {"quota": "records_per_hour", "allowed": 10, "used": 6, "asked": 5}
+    door.submit(4)
+    too_large = door.post_records(11)
+    assert (too_large.status_code, "split" in too_large.text) == (429, True)
+    other = door.other()
+    in_transaction(lambda session: session.execute(update(Tenant).values(records_per_hour=None)))
+    other.submit(11)
+
+
+def claude_without_workers(stack: Stack, count: int):
+    stack.environment["ANTHROPIC_API_KEY"] = "test-key"
+    return claude(stack, count, None)
+
+
+def offered(job) -> tuple[int, int]:
+    """A window of the whole job, and a lease."""
+
+    def work(session) -> tuple[int, int]:
+        lease = Lease(name="test")
+        window = Window(job_id=job.id, first=0, last=job.row().total, cursor=0)
+        session.add_all([lease, window])
+        session.execute(update(Job).where(Job.id == job.id).values(status="running"))
+        session.flush()
+        return window.id, lease.id
+
+    return in_transaction(work)
