@@ -2,8 +2,11 @@
 
 import base64
 import binascii
+import datetime as dt
 import uuid
+from collections.abc import Callable
 
+from app.core.usage import Grouping, Key
 from app.errors import BadInput
 
 
@@ -28,6 +31,25 @@ def index_after(cursor: str | None) -> int | None:
     if index is not None and not 0 <= index < 2**31:
         raise _unknown(cursor)
     return index
+
+
+def group_after(group_by: Grouping, cursor: str | None) -> Key | None:
+    """The group of usage that the page before ended with."""
+    read: dict[Grouping, Callable[[str], Key]] = {
+        "model": _model,
+        "day": dt.date.fromisoformat,
+        "job": uuid.UUID,
+    }
+    try:
+        return None if cursor is None else read[group_by](_read(cursor))
+    except ValueError:
+        raise _unknown(cursor) from None
+
+
+def _model(name: str) -> str:
+    if not name or "\0" in name:
+        raise ValueError(name)
+    return name
 
 
 def _read(cursor: str) -> str:

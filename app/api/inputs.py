@@ -1,7 +1,8 @@
 """What goes into the native contract: every field with its checks, as the OpenAPI document shows it."""
 
+import datetime as dt
 from collections.abc import Mapping, Sized
-from typing import Any
+from typing import Any, get_args
 
 import marshmallow as ma
 from marshmallow import fields, validate
@@ -9,6 +10,7 @@ from marshmallow import fields, validate
 from app.core import pricing
 from app.core.keys import SCOPES
 from app.core.pages import WORDS
+from app.core.usage import Grouping
 from app.ingest.values import byte_size, to_json
 
 MAX_METADATA_KEYS = 64
@@ -186,6 +188,30 @@ class LimitsIn(ma.Schema):
     input_tokens_per_minute = Whole(1, 10**12)
     output_tokens_per_minute = Whole(1, 10**12)
     max_concurrent_calls = Whole(1, 1_000_000, description="Calls in flight of all jobs together.")
+
+
+class Moment(fields.String):
+    """A time in UTC. A date is its beginning; a time without a zone is in UTC."""
+
+    def __init__(self, name: str, description: str) -> None:
+        metadata = {"description": description, "example": "2026-11-01"}
+        super().__init__(data_key=name, load_default=None, metadata=metadata)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        text = super()._deserialize(value, *args, **kwargs)
+        try:
+            time = dt.datetime.fromisoformat(text)
+            return time.replace(tzinfo=dt.UTC) if time.tzinfo is None else time.astimezone(dt.UTC)
+        except (ValueError, OverflowError):
+            raise ma.ValidationError(
+                f"give a date or a time, such as 2026-11-01 or 2026-11-01T12:00:00Z; found {text}"
+            ) from None
+
+
+class UsageQuery(PageQuery):
+    group_by = fields.String(load_default="model", validate=validate.OneOf(get_args(Grouping)))
+    since = Moment("from", "A date or a time, in UTC; left out, the beginning of the present month.")
+    until = Moment("to", "Where it ends, not part of it; left out, the end of the present month.")
 
 
 class KeyIn(ma.Schema):

@@ -1,11 +1,12 @@
 """What comes out of the native contract, as the OpenAPI document shows it. Nothing is written by these."""
 
-from typing import Any
+from typing import Any, get_args
 
 import marshmallow as ma
 from marshmallow import fields, validate
 
 from app.core.pages import WORDS
+from app.core.usage import Grouping
 from models.job import JobStatus
 
 
@@ -71,9 +72,14 @@ class JobOut(ma.Schema):
         required=True, allow_none=True, metadata={"description": "Why it goes no faster, if anything."}
     )
     usage = fields.Nested(UsageOut, required=True)
-    cost = _dollars("USD of all answers; null when the model has no price.")
+    cost = _dollars("USD of all answers; null when one of them, or the model, has no price.")
     cost_unconfirmed = _dollars("USD that calls without an answer may have cost beside it, at most.")
     max_cost = _dollars("USD.")
+    warnings = fields.List(
+        fields.String(),
+        required=True,
+        metadata={"description": "What its owner should know, such as a model that has no price."},
+    )
     created_at = _time()
     updated_at = _time()
     started_at = _time()
@@ -122,6 +128,57 @@ class RecordPage(ma.Schema):
         allow_none=True,
         metadata={"description": "A page may end before `limit` when its answers are long."},
     )
+
+
+class CallsOut(ma.Schema):
+    """Calls that left."""
+
+    answered = fields.Integer(required=True)
+    unconfirmed = fields.Integer(required=True, metadata={"description": "Without an answer."})
+
+
+class TokensOut(ma.Schema):
+    """Tokens of answers, each kind that is priced by itself."""
+
+    input_tokens = fields.Integer(required=True)
+    output_tokens = fields.Integer(required=True)
+    cache_read_tokens = fields.Integer(required=True)
+    cache_write_5m_tokens = fields.Integer(required=True)
+    cache_write_1h_tokens = fields.Integer(required=True)
+
+
+class SumsOut(ma.Schema):
+    """What calls came to."""
+
+    calls = fields.Nested(CallsOut, required=True)
+    usage = fields.Nested(TokensOut, required=True)
+    server_tool_uses = fields.Dict(
+        keys=fields.String(), values=fields.Integer(), required=True, metadata={"description": "By tool."}
+    )
+    cost = _dollars("USD of answers; null when one of them has no price.")
+    unpriced = fields.Integer(required=True, metadata={"description": "Answers that have no price."})
+    cost_unconfirmed = _dollars("USD that calls without an answer may have cost beside it, at most.")
+
+
+class GroupOut(SumsOut):
+    """One of the first three, as `group_by` says."""
+
+    model = fields.String()
+    day = fields.String(metadata={"format": "date", "description": "In UTC."})
+    job = fields.String(metadata={"format": "uuid"})
+
+
+class UsagePage(ma.Schema):
+    class Meta:
+        include = {  # noqa: RUF012 - marshmallow's own way to a field with a keyword's name
+            "from": _time(),
+            "to": _time(description="The first moment that is not part of it."),
+        }
+
+    group_by = fields.String(required=True, validate=validate.OneOf(get_args(Grouping)))
+    data = fields.List(fields.Nested(GroupOut), required=True)
+    total = fields.Nested(SumsOut, required=True, metadata={"description": "Of all groups of all pages."})
+    next_cursor = fields.String(required=True, allow_none=True)
 
 
 class MeOut(ma.Schema):

@@ -51,6 +51,8 @@ def _facts(job: Job, order: Order) -> Iterator[tuple[str, Text]]:
         yield "skipped", Text(f"{words.rows(job['skipped_rows'])}, wholly empty")
     yield "tokens", Text(words.tokens(job))
     yield "cost", Text(words.cost(job) + (" (nobody is billed for an invented answer)" if invented else ""))
+    for warning in job.get("warnings", ()):
+        yield "warning", Text(warning, "yellow")
     yield "answers", Text(str(order.out), "bold") + Text(" (invented)" if invented else "", "yellow")
     yield "job", Text(job["id"])
 

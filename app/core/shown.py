@@ -1,5 +1,6 @@
 """A job as JSON, as every reader of the native contract gets it: calls, lists and streams alike."""
 
+import datetime as dt
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -37,6 +38,7 @@ def job_out(view: JobView, limited_by: str | None) -> dict[str, Any]:
         "total": view.total,
         **progress_out(view, limited_by),
         "max_cost": None if view.max_cost is None else pricing.dollars(view.max_cost),
+        "warnings": _warnings(view),
         "created_at": timestamp(view.created_at),
         "updated_at": timestamp(view.updated_at),
         "started_at": timestamp(view.started_at),
@@ -65,9 +67,31 @@ def progress_out(view: JobView, limited_by: str | None) -> dict[str, Any]:
         "eta": timestamp(view.eta),
         "limited_by": limited_by,
         "usage": dict(view.usage),
-        "cost": None if view.cost is None else pricing.dollars(view.cost),
+        "cost": _cost(view),
         "cost_unconfirmed": pricing.dollars(view.cost_unconfirmed),
     }
+
+
+def _cost(view: JobView) -> str | None:
+    """Known so far; never 0 of a model that nobody can price."""
+    if view.unpriced or (view.cost == 0 and not view.status.final and not _has_price(view)):
+        return None
+    return pricing.dollars(view.cost)
+
+
+def _warnings(view: JobView) -> list[str]:
+    if not _has_price(view) and (view.unpriced or not view.status.final):
+        return [f"{pricing.how_to_price(view.model)}; what was answered before that stays without a cost"]
+    if view.unpriced:
+        return [
+            f"the cost is not known: {view.unpriced:,} of the job's answers had no price when asked;"
+            " GET /api/v1/usage?group_by=model says of which model"
+        ]
+    return []
+
+
+def _has_price(view: JobView) -> bool:
+    return pricing.price_at(view.model, dt.datetime.now(dt.UTC)) is not None
 
 
 def limited_by(views: Iterable[JobView]) -> dict[int, str | None]:

@@ -56,7 +56,8 @@ class JobView:
     total: int
     counts: Counts
     usage: Mapping[str, int]
-    cost: int | None  # None: at least one of its answers has no price
+    cost: int  # of the answers that have a price
+    unpriced: int  # answers that have none
     cost_unconfirmed: int
     max_cost: int | None
     seq: int
@@ -162,7 +163,8 @@ def _view(row: Row[*tuple[Any, ...]]) -> JobView:
             "cache_read_tokens": sums.cache_read_tokens,
             "cache_write_tokens": sums.cache_write_tokens,
         },
-        cost=None if sums.unpriced else sums.cost,
+        cost=sums.cost,
+        unpriced=sums.unpriced,
         cost_unconfirmed=sums.cost_unconfirmed,
         max_cost=job.max_cost,
         seq=sums.seq,

@@ -86,6 +86,39 @@ def test_a_model_without_a_price_has_no_cost_rather_than_none(door):
     assert door.job(job)["cost_unconfirmed"] == "0.00"
 
 
+def test_a_job_whose_model_has_no_price_says_so_before_it_costs_anything(door, monkeypatch):
+    # Given a model that is not in the list
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "test-key")
+    settings.current.cache_clear()
+    job = door.submit(1, model="claude-of-tomorrow")
+
+    # Then the job has no cost, and says what would give it one
+    assert job["cost"] is None
+    (warning,) = job["warnings"]
+    for part in ("claude-of-tomorrow", "config/prices.toml", "BATCH_COST_PER_1K_OUTPUT_TOKENS"):
+        assert part in warning
+
+    # And when that is done, it has one
+    monkeypatch.setenv("BATCH_COST_PER_1K_INPUT_TOKENS", "0.003")
+    monkeypatch.setenv("BATCH_COST_PER_1K_OUTPUT_TOKENS", "0.015")
+    settings.current.cache_clear()
+    assert door.job(job)["warnings"] == []
+    assert door.job(job)["cost"] == "0.00"
+
+
+def test_a_job_with_answers_that_have_no_price_says_so_for_good(door):
+    # Given a job of a model that has a price, of which some records named another
+    job, worker = door.submit(3), Worker()
+    assert job["warnings"] == []
+    worker.end(job, [0, 1], model="claude-of-tomorrow")
+    worker.end(job, [2])
+
+    # Then it warns of them
+    (warning,) = door.job(job)["warnings"]
+    assert "2 of the job's answers had no price" in warning
+    assert door.job(job)["cost"] is None
+
+
 def test_money_is_told_to_the_last_digit(door):
     job = door.submit(1)
     in_transaction(

@@ -1,5 +1,6 @@
 """Cursors: given back as they were given out, and refused otherwise."""
 
+import datetime as dt
 import uuid
 
 import pytest
@@ -25,3 +26,27 @@ def test_anything_else_is_refused(cursor):
         cursors.index_after(cursor)
     with pytest.raises(BadInput):
         cursors.job_before(cursor)
+
+
+@pytest.mark.parametrize(
+    ("group_by", "group"),
+    [("model", "claude-é"), ("day", dt.date(2026, 11, 22)), ("job", uuid.UUID(int=5))],
+)
+def test_a_cursor_leads_to_its_group(group_by, group):
+    assert cursors.group_after(group_by, cursors.write(str(group))) == group
+    assert cursors.group_after(group_by, None) is None
+
+
+@pytest.mark.parametrize(
+    ("group_by", "cursor"),
+    [
+        ("model", ""),
+        ("model", cursors.write("a\0")),
+        ("day", cursors.write("claude")),
+        ("day", cursors.write("2026-02-30")),
+        ("job", cursors.write("2026-02-28")),
+    ],
+)
+def test_a_cursor_of_other_groups_is_refused(group_by, cursor):
+    with pytest.raises(BadInput):
+        cursors.group_after(group_by, cursor)

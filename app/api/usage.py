@@ -1,0 +1,59 @@
+"""What a tenant's calls came to, from the ledger."""
+
+from typing import Any
+
+from flask import Response
+
+from app.api import cursors
+from app.api.blueprint import Blueprint, answer
+from app.api.inputs import UsageQuery
+from app.api.outputs import UsagePage
+from app.auth import caller, needs
+from app.core import pricing, usage
+from app.core.keys import READ
+from app.core.lines import timestamp
+from app.core.pages import snapshot
+from app.core.usage import Sums
+
+blp = Blueprint("usage", "What calls came to.")
+
+
+@blp.route("/usage", methods=["GET"])
+@needs(READ)
+@blp.arguments(UsageQuery, location="query")
+@blp.response(200, UsagePage)
+def get_usage(query: dict[str, Any]) -> Response:
+    """Sum up the tenant's calls by model, by day or by job.
+
+    A call belongs to the moment when it ended. Jobs that were deleted are in it: their calls stay.
+    """
+    group_by = query["group_by"]
+    after = cursors.group_after(group_by, query["cursor"])
+    with snapshot() as session:
+        span = usage.span(session, query["since"], query["until"])
+        found = usage.read(session, caller().tenant_id, group_by, span, after, query["limit"])
+    return answer(
+        {
+            "from": timestamp(span.since),
+            "to": timestamp(span.until),
+            "group_by": group_by,
+            "data": [{group_by: str(key), **_sums_out(sums)} for key, sums in found.groups],
+            "total": _sums_out(found.total),
+            "next_cursor": None if found.after is None else cursors.write(str(found.after)),
+        }
+    )
+
+
+def _sums_out(sums: Sums) -> dict[str, Any]:
+    return {
+        "calls": {"answered": sums.answered, "unconfirmed": sums.unconfirmed},
+        "usage": dict(sums.tokens),
+        "server_tool_uses": dict(sums.server_tool_uses),
+        "cost": _dollars(sums.cost),
+        "unpriced": sums.unpriced,
+        "cost_unconfirmed": _dollars(sums.cost_unconfirmed),
+    }
+
+
+def _dollars(pico: int | None) -> str | None:
+    return None if pico is None else pricing.dollars(pico)

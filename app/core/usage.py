@@ -1,0 +1,176 @@
+"""What a tenant's calls came to, from the ledger: by model, by day or by job."""
+
+import datetime as dt
+import uuid
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import BigInteger, ColumnElement, Select, SQLColumnExpression, cast, func, select, true
+from sqlalchemy.orm import Session
+
+from app.core.ledger import ANSWERED, UNCONFIRMED
+from app.errors import BadInput
+from models.base import now, utc_day
+from models.job import Job
+from models.record import Attempt
+
+Grouping = Literal["model", "day", "job"]
+Key = str | dt.date | uuid.UUID
+
+TOKENS = (
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_5m_tokens",
+    "cache_write_1h_tokens",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """When calls ended: from `since` on and before `until`."""
+
+    since: dt.datetime
+    until: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """What calls came to. Money is in pico-dollars."""
+
+    answered: int
+    unconfirmed: int
+    tokens: Mapping[str, int]
+    server_tool_uses: Mapping[str, int]
+    cost: int | None  # None: one of the answers has no price
+    unpriced: int  # so many of them have none
+    cost_unconfirmed: int | None  # the worst case; None: one of those calls has no price
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """A page of groups, and what everything in the span came to. `after` is None on the last page."""
+
+    groups: list[tuple[Key, Sums]]
+    total: Sums
+    after: Key | None
+
+
+def span(session: Session, since: dt.datetime | None, until: dt.datetime | None) -> Span:
+    """The span that is meant; what is left out is an end of the present month, in UTC."""
+    today = session.scalars(select(now())).one()
+    month = today.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    next_month = (month + dt.timedelta(days=31)).replace(day=1)
+    meant = Span(since or month, until or next_month)
+    if meant.since >= meant.until:
+        raise BadInput(
+            f"nothing lies between {meant.since.isoformat()} and {meant.until.isoformat()}: `from` is the"
+            " beginning, `to` the end, and what is left out is that of the present month",
+            [{"where": "from", "message": "not before `to`"}],
+        )
+    return meant
+
+
+def read(
+    session: Session, tenant_id: int, group_by: Grouping, span: Span, after: Key | None, limit: int
+) -> Usage:
+    """Up to `limit` groups from behind `after` on: models and days ascending, jobs the newest first."""
+    return _Reading(session, tenant_id, group_by, span).page(after, limit)
+
+
+class _Reading:
+    def __init__(self, session: Session, tenant_id: int, group_by: Grouping, span: Span) -> None:
+        self._session, self._tenant_id, self._group_by, self._span = session, tenant_id, group_by, span
+        keys: dict[Grouping, SQLColumnExpression[Any]] = {
+            "model": Attempt.model.expression,
+            "day": utc_day(Attempt.ended_at),
+            "job": Job.uid.expression,
+        }
+        self._key = keys[group_by]
+
+    def page(self, after: Key | None, limit: int) -> Usage:
+        rows = self._groups(after, limit + 1)
+        more = len(rows) > limit
+        rows = rows[:limit]
+        tools = self._tools([row.key for row in rows])
+        groups = [(row.key, _sums(row, tools[row.key])) for row in rows]
+        return Usage(groups, self._total(), rows[-1].key if more else None)
+
+    def _groups(self, after: Key | None, limit: int) -> Sequence[Any]:
+        newest_first = self._group_by == "job"
+        statement = (
+            self._calls(self._key.label("key"), *_columns())
+            .group_by(self._key)
+            .order_by(self._key.desc() if newest_first else self._key)
+            .limit(limit)
+        )
+        if after is not None:
+            statement = statement.where(self._key < after if newest_first else self._key > after)
+        return self._session.execute(statement).all()
+
+    def _total(self) -> Sums:
+        tool, uses = self._tool()
+        statement = self._calls(tool.c.key, uses).join(tool, true()).group_by(tool.c.key)
+        tools = {name: int(count) for name, count in self._session.execute(statement)}
+        return _sums(self._session.execute(self._calls(*_columns())).one(), tools)
+
+    def _tools(self, keys: Sequence[Key]) -> Mapping[Key, dict[str, int]]:
+        """Uses of server tools, by group and name."""
+        found: dict[Key, dict[str, int]] = defaultdict(dict)
+        tool, uses = self._tool()
+        statement = (
+            self._calls(self._key, tool.c.key, uses)
+            .join(tool, true())
+            .where(self._key.in_(keys))
+            .group_by(self._key, tool.c.key)
+        )
+        for key, name, count in self._session.execute(statement):
+            found[key][name] = int(count)
+        return found
+
+    def _tool(self) -> tuple[Any, ColumnElement[int]]:
+        """The entries of `server_tool_uses` as rows, and the sum of their counts."""
+        postgresql = self._session.get_bind().dialect.name == "postgresql"
+        entries = func.json_each_text if postgresql else func.json_each
+        tool = entries(Attempt.server_tool_uses).table_valued("key", "value", name="tool")
+        return tool, func.sum(cast(tool.c.value, BigInteger))
+
+    def _calls(self, *columns: Any) -> Select[Any]:
+        """Calls of the tenant that left and ended within the span."""
+        statement = select(*columns).select_from(Attempt)
+        if self._group_by == "job":
+            statement = statement.join(Job, Job.id == Attempt.job_id)
+        return statement.where(
+            Attempt.tenant_id == self._tenant_id,
+            Attempt.ended_at >= self._span.since,
+            Attempt.ended_at < self._span.until,
+            Attempt.outcome.in_([ANSWERED, UNCONFIRMED]),
+        )
+
+
+def _columns() -> list[Any]:
+    answered, unconfirmed = Attempt.outcome == ANSWERED, Attempt.outcome == UNCONFIRMED
+    no_price = Attempt.cost.is_(None)
+    return [
+        func.count().filter(answered).label("answered"),
+        func.count().filter(unconfirmed).label("unconfirmed"),
+        *(func.sum(getattr(Attempt, name)).label(name) for name in TOKENS),
+        func.sum(Attempt.cost).filter(answered).label("cost"),
+        func.count().filter(answered, no_price).label("unpriced"),
+        func.sum(Attempt.cost).filter(unconfirmed).label("cost_unconfirmed"),
+        func.count().filter(unconfirmed, no_price).label("unpriced_unconfirmed"),
+    ]
+
+
+def _sums(row: Any, tools: Mapping[str, int]) -> Sums:
+    return Sums(
+        answered=row.answered,
+        unconfirmed=row.unconfirmed,
+        tokens={name: int(getattr(row, name) or 0) for name in TOKENS},
+        server_tool_uses=dict(sorted(tools.items())),
+        cost=None if row.unpriced else int(row.cost or 0),
+        unpriced=row.unpriced,
+        cost_unconfirmed=None if row.unpriced_unconfirmed else int(row.cost_unconfirmed or 0),
+    )
