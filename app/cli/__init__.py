@@ -11,6 +11,7 @@ from app.cli.jobs import jobs
 from app.cli.keys import keys
 from app.cli.ledger import ledger
 from app.cli.run import run
+from app.cli.tenants import tenants
 from app.cli.up import up
 from config import settings
 
@@ -22,7 +23,7 @@ def cli() -> None:
     settings.read(os.environ)  # a wrong variable stops every command before it starts anything
 
 
-for command in (up, run, jobs, keys, ledger, migrate, sweep):
+for command in (up, run, jobs, keys, tenants, ledger, migrate, sweep):
     cli.add_command(command)
 
 

@@ -22,7 +22,7 @@ def keys() -> None:
     "--scopes",
     default="jobs:read jobs:write",
     show_default=True,
-    help="jobs:read, jobs:write, keys, admin; by spaces or commas.",
+    help="jobs:read, jobs:write, keys, limits, admin; by spaces or commas.",
 )
 @click.option("--name", default="penstock keys create", show_default=True, help="What it is for.")
 def create(tenant: str, user: str | None, scopes: str, name: str) -> None:

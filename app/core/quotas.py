@@ -1,11 +1,14 @@
-"""How many records a tenant may submit: in any hour and in any 24, over all its jobs and doors."""
+"""What a tenant may submit, in any hour and in any 24 over all its jobs and doors, and what it may spend."""
 
 import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.errors import TooMany
+from app.core import spend
+from app.errors import NotFound, TooMany
 from models.base import now
 from models.job import Job
 from models.tenant import Tenant
@@ -64,3 +67,35 @@ def _wait(session: Session, tenant_id: int, too_many: int, seconds: int) -> int:
             left = job.created_at + dt.timedelta(seconds=seconds) - time
             return max(1, int(left.total_seconds()) + 1)
     return seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A tenant and the pico-dollars that it has spent, what is unconfirmed included."""
+
+    tenant: Tenant
+    today: int
+    month: int
+
+
+def listed(session: Session) -> list[Listed]:
+    """Every tenant, by name."""
+    today = spend.today(session)
+    return [
+        Listed(
+            tenant,
+            spend.of_tenant(session, tenant.id, today),
+            spend.of_tenant(session, tenant.id, today.replace(day=1)),
+        )
+        for tenant in session.scalars(select(Tenant).order_by(Tenant.name))
+    ]
+
+
+def change(session: Session, name: str, values: Mapping[str, int | None]) -> None:
+    """Set quotas and caps of the tenant of this name, by their columns; raises `NotFound`."""
+    tenant = session.scalars(select(Tenant).where(Tenant.name == name).with_for_update()).one_or_none()
+    if tenant is None:
+        raise NotFound(f"there is no tenant {name!r}: `penstock tenants list` names them")
+    for column, value in values.items():
+        setattr(tenant, column, value)
+    session.flush()

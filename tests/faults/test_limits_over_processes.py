@@ -48,3 +48,31 @@ def test_four_processes_use_the_limit_and_never_pass_it(stack, upstream, per_min
     # How much of it, exactly, is the benchmark's matter: a machine that runs other tests is no measure
     used = (len(arrivals) - 1) / (arrivals[-1] - arrivals[0]) * 60 / per_minute
     assert used > 0.8
+
+
+@pytest.mark.parametrize("environment", ["postgresql"], indirect=True)
+def test_a_job_that_is_bound_by_tokens_keeps_their_limit(stack, upstream):
+    # Given requests of a thousand tokens each, of which a minute has room for 300
+    upstream.configure(latency_ms=500, latency_sigma=0.4)
+    start(stack, upstream, CLAUDE_REQUESTS_PER_MINUTE="6000", CLAUDE_INPUT_TOKENS_PER_MINUTE="300000")
+    bodies = ({"prompt": f"Prompt {number} ".ljust(4_000, "x")} for number in range(315))
+    job = stack.submit(bodies, model="claude-haiku-4-5")
+    job.wait_for("completed", seconds=120)
+
+    # Then no minute had more, by what the provider counted, and the limit was used
+    books = sorted(upstream.books(), key=lambda seen: seen["at"])
+    assert most_tokens(books, 60) <= 1.01 * 300_000
+    used = sum(seen["input_tokens"] for seen in books[1:]) / (books[-1]["at"] - books[0]["at"]) * 60 / 300_000
+    assert used > 0.8
+
+
+def most_tokens(books, seconds: float) -> int:
+    """The most input tokens of any window of so many seconds, where they arrived."""
+    most = total = first = 0
+    for seen in books:
+        total += seen["input_tokens"]
+        while books[first]["at"] <= seen["at"] - seconds:
+            total -= books[first]["input_tokens"]
+            first += 1
+        most = max(most, total)
+    return most

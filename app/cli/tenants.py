@@ -1,0 +1,93 @@
+"""`penstock tenants`: the operator's way to quotas and caps, on the database itself."""
+
+from typing import Any
+
+import click
+
+from app.cli import listing
+from app.cli.database import check_revision
+
+NONE = "none"
+
+
+class Records(click.ParamType[int | None]):
+    """A whole number, or `none`."""
+
+    name = "N|none"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int | None:
+        if value == NONE:
+            return None
+        if not str(value).isdigit() or not 0 < int(value) < 10**15:
+            self.fail(f"{value!r} is no whole number of records, nor {NONE!r}", param, ctx)
+        return int(value)
+
+
+class Dollars(click.ParamType[int | None]):
+    """Dollars, or `none`; pico-dollars inside."""
+
+    name = "USD|none"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int | None:
+        from app.core import pricing
+
+        if value == NONE:
+            return None
+        try:
+            return pricing.pico(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is no sum of dollars such as 2.50, nor {NONE!r}", param, ctx)
+
+
+@click.group()
+def tenants() -> None:
+    """Set what a tenant may submit and spend."""
+
+
+@tenants.command("list")
+def list_tenants() -> None:
+    """List the tenants with their quotas, their caps, and what they have spent."""
+    check_revision()
+    from app.core import pricing, quotas
+    from models.session import reading
+
+    def of(spent: int, cap: int | None) -> str:
+        told = f"${pricing.dollars(spent)}"
+        return told if cap is None else f"{told} of ${pricing.dollars(cap)}"
+
+    with reading() as session:
+        rows = [
+            (
+                found.tenant.name,
+                str(found.tenant.records_per_hour or ""),
+                str(found.tenant.records_per_day or ""),
+                of(found.today, found.tenant.daily_cap),
+                of(found.month, found.tenant.monthly_cap),
+            )
+            for found in quotas.listed(session)
+        ]
+    listing.show(("tenant", "records/hour", "records/day", "spent today", "spent this month"), rows)
+
+
+@tenants.command("set")
+@click.argument("name")
+@click.option("--records-per-hour", type=Records(), help="Over all its jobs.")
+@click.option("--records-per-day", type=Records(), help="In any 24 hours.")
+@click.option("--daily-cap", type=Dollars(), help="Of a day in UTC; its jobs pause before it is passed.")
+@click.option("--monthly-cap", type=Dollars(), help="Of a calendar month in UTC.")
+def set_tenant(name: str, **values: int | None) -> None:
+    """Set quotas and caps of a tenant; what is not named stays, `none` takes one away."""
+    context = click.get_current_context()
+    check_revision()
+    from app.core import quotas
+    from models.session import in_transaction
+
+    given = {
+        option: value
+        for option, value in values.items()
+        if context.get_parameter_source(option) is click.core.ParameterSource.COMMANDLINE
+    }
+    if not given:
+        raise click.UsageError("name at least one quota or cap to set")
+    in_transaction(lambda session: quotas.change(session, name, given))
+    click.echo(f"tenant {name}: {', '.join(option.replace('_', ' ') for option in given)} set", err=True)

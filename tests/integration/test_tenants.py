@@ -1,0 +1,50 @@
+"""`penstock tenants`: quotas and caps, set and shown by their operator."""
+
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import select
+
+from app.cli import cli
+from app.core import spend
+from app.errors import NotFound
+from models import Tenant
+from models.session import in_transaction, reading
+from tests.door import Door
+
+
+def run(*arguments: str):
+    return CliRunner().invoke(cli, ["tenants", *arguments], catch_exceptions=True)
+
+
+def test_quotas_and_caps_are_set_shown_and_taken_away(environment):
+    door = Door()
+    in_transaction(lambda session: spend.move(session, 1, door.tenant_id, cost=1_500_000_000_000))
+
+    assert run("set", "acme", "--daily-cap", "2.50", "--records-per-hour", "100").exit_code == 0
+    shown = run("list").stdout
+    assert "$1.50 of $2.50" in shown
+    assert "100" in shown
+    assert run("set", "acme", "--daily-cap", "none").exit_code == 0
+    with reading() as session:
+        tenant = session.scalars(select(Tenant)).one()
+    assert (tenant.daily_cap, tenant.monthly_cap, tenant.records_per_hour) == (None, None, 100)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["acme"],
+        ["acme", "--daily-cap", "much"],
+        ["acme", "--daily-cap", "-1"],
+        ["acme", "--records-per-day", "0"],
+    ],
+)
+def test_what_says_nothing_or_nonsense_is_refused(environment, arguments):
+    Door()
+    assert run("set", *arguments).exit_code == 2
+
+
+def test_an_unknown_tenant_is_named(environment):
+    found = run("set", "nobody", "--records-per-day", "5").exception
+    assert isinstance(found, NotFound)
+    assert "nobody" in str(found)
