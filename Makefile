@@ -19,10 +19,10 @@ ASK := $(BIN)/penstock run examples/reviews.csv \
 DEMO_ROWS := 20
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up static check test
+.PHONY: help setup demo up static check test bench-limits
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(ALL) ## Install everything, tests included, into .venv
 
@@ -41,6 +41,9 @@ check: static ## Format, lint, types, import layers, unit and architecture tests
 # Three at a time on two cores: many tests wait for processes of theirs. Each has servers of its own.
 test: static ## Everything that `check` does, and the whole test suite on real servers
 	$(BIN)/pytest --numprocesses 3 --dist loadscope
+
+bench-limits: $(ALL) ## How much of a provider's limits four workers use, beside a bare loop (about ten minutes)
+	$(BIN)/python -m bench.limits
 
 static: $(ALL)
 	$(BIN)/ruff format --check .

@@ -1,0 +1,172 @@
+"""How much of a provider's limits four worker processes use, beside a bare loop: `make bench-limits`.
+
+The provider is a real HTTP server with limits and books of its own (`tests/upstream.py`); every figure is
+from those books. The bare loop is what many write first: asyncio, the official SDK, a semaphore, and a pause
+between two starts.
+"""
+
+import argparse
+import asyncio
+import os
+import statistics
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests import servers
+
+MODEL = "claude-haiku-4-5"
+WORKERS = 4
+HEADINGS = ("run", "used", "429s", "densest minute")
+
+
+@contextmanager
+def stack(redis_url: str, database_url: str, upstream: Any, **limits: str) -> Iterator[Any]:
+    """Workers on real servers; leaves nothing behind."""
+    from tests.stack import Stack
+
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        environment = {
+            "DATABASE_URL": database_url,
+            "REDIS_URL": redis_url,
+            "PENSTOCK_DATA": folder,
+            "ANTHROPIC_API_KEY": "bench-key",
+            "ANTHROPIC_BASE_URL": upstream.url,
+            "BATCH_MAX_CONCURRENT_LLM_CALLS": "1000",
+            "PENSTOCK_GRACE_SECONDS": "3",
+            **limits,
+        }
+        made = Stack(environment, Path(folder)).start(slice_workers=WORKERS)
+        try:
+            yield made
+        finally:
+            made.stop()
+
+
+def penstock(made: Any, upstream: Any, records: int, characters: int = 20) -> None:
+    bodies = ({"prompt": f"Prompt {number} ".ljust(characters, "x")} for number in range(records))
+    made.submit(bodies, model=MODEL).wait_for("completed", seconds=1_000)
+
+
+async def bare_loop(url: str, records: int, per_minute: int, at_once: int = 100) -> None:
+    from anthropic import AsyncAnthropic, DefaultAioHttpClient, RateLimitError
+
+    client = AsyncAnthropic(
+        api_key="bench-key", base_url=url, max_retries=0, http_client=DefaultAioHttpClient()
+    )
+    seats = asyncio.Semaphore(at_once)
+
+    async def ask(number: int) -> None:
+        async with seats:
+            while True:
+                try:
+                    await client.messages.create(
+                        model=MODEL,
+                        max_tokens=100,
+                        messages=[{"role": "user", "content": f"Prompt {number}"}],
+                    )
+                except RateLimitError as refused:
+                    await asyncio.sleep(float(refused.response.headers.get("retry-after", 1)))
+                else:
+                    return
+
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(records):
+            tasks.create_task(ask(number))
+            await asyncio.sleep(60 / per_minute)
+    await client.close()
+
+
+def row(name: str, upstream: Any, allowed: int, unit: str = "requests") -> tuple[str, ...]:
+    """What the provider's books say of a run."""
+    books = sorted(upstream.books(), key=lambda seen: seen["at"])
+    admitted = [seen for seen in books if seen["outcome"] == "answered"]
+    sizes = [1 if unit == "requests" else seen["input_tokens"] for seen in admitted]
+    seconds = admitted[-1]["at"] - admitted[0]["at"]
+    used = sum(sizes[1:]) / seconds * 60 / allowed
+    most = total = first = 0
+    for place, seen in enumerate(admitted):
+        total += sizes[place]
+        while admitted[first]["at"] <= seen["at"] - 60:
+            total -= sizes[first]
+            first += 1
+        most = max(most, total)
+    refused = Counter(seen["outcome"] for seen in books)["429"]
+    return name, f"{used:.1%}", str(refused), f"{most:,} of {allowed:,} {unit}"
+
+
+def waits_of_light(made: Any, upstream: Any) -> tuple[float, float]:
+    """Median and last of the seconds until ten records of a light job arrived."""
+    began = time.monotonic()
+    bodies = [{"prompt": f"Light {number}"} for number in range(10)]
+    made.submit(bodies, model=MODEL).wait_for("completed", seconds=300)
+    at = sorted(seen["at"] - began for seen in upstream.books() if seen["text"].startswith("Light"))
+    return statistics.median(at), at[-1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=int, default=90, help="of each run")
+    parser.add_argument("--heavy", type=int, default=100_000, help="records of the job beside the light one")
+    asked = parser.parse_args()
+
+    redis = servers.RedisServer()
+    os.environ["REDIS_URL"] = redis.url
+    redis.start()
+    with servers.postgres() as database_url:
+        os.environ["DATABASE_URL"] = database_url
+        from models import migrate
+        from tests.upstream import Upstream
+
+        migrate.upgrade(database_url)
+        with Upstream() as upstream:
+            rows = list(runs(redis.url, database_url, upstream, asked.seconds, asked.heavy))
+    redis.kill()
+    width = max(len(line[0]) for line in rows)
+    print(f"{HEADINGS[0]:<{width}}  {HEADINGS[1]:>8}  {HEADINGS[2]:>6}  {HEADINGS[3]}")
+    for name, used, refused, rest in rows:
+        print(f"{name:<{width}}  {used:>8}  {refused:>6}  {rest}")
+
+
+def runs(
+    redis_url: str, database_url: str, upstream: Any, seconds: int, heavy: int
+) -> Iterator[tuple[str, ...]]:
+    for per_minute in (300, 3_000):
+        records = per_minute * seconds // 60
+        behaviour = {"requests_per_minute": per_minute, "latency_ms": 1_000, "latency_sigma": 0.4}
+        upstream.reset()
+        upstream.configure(**behaviour)
+        with stack(redis_url, database_url, upstream, CLAUDE_REQUESTS_PER_MINUTE=str(per_minute)) as made:
+            penstock(made, upstream, records)
+            yield row(f"penstock, {per_minute:,} requests a minute", upstream, per_minute)
+        upstream.reset()
+        upstream.configure(**behaviour)
+        asyncio.run(bare_loop(upstream.url, records, per_minute))
+        yield row(f"bare loop, {per_minute:,} requests a minute", upstream, per_minute)
+    upstream.reset()
+    upstream.configure(latency_ms=500, latency_sigma=0.4)
+    tokens = {"CLAUDE_REQUESTS_PER_MINUTE": "6000", "CLAUDE_INPUT_TOKENS_PER_MINUTE": "300000"}
+    with stack(redis_url, database_url, upstream, **tokens) as made:
+        penstock(made, upstream, 5 * seconds, characters=4_000)
+        yield row("penstock, 300,000 input tokens a minute", upstream, 300_000, "input tokens")
+    upstream.reset()
+    upstream.configure(latency_ms=500, latency_sigma=0.4)
+    with stack(redis_url, database_url, upstream, CLAUDE_REQUESTS_PER_MINUTE="300") as made:
+        median, last = waits_of_light(made, upstream)
+        yield "10 records alone", "", "", f"median {median:.1f} s, last {last:.1f} s"
+        made.submit(({"prompt": f"Heavy {number}"} for number in range(heavy)), model=MODEL)
+        servers.wait_until(
+            lambda: upstream.summary()["requests"] > 60, seconds=120, what="the heavy job runs"
+        )
+        upstream.reset()
+        upstream.configure(latency_ms=500, latency_sigma=0.4)
+        median, last = waits_of_light(made, upstream)
+        yield f"10 records beside {heavy:,}", "", "", f"median {median:.1f} s, last {last:.1f} s"
+
+
+if __name__ == "__main__":
+    main()
