@@ -35,16 +35,17 @@ def test_four_processes_use_the_limit_and_never_pass_it(stack, upstream, per_min
     # Given a provider that refuses what is over its limit, and answers in a second
     upstream.configure(requests_per_minute=per_minute, latency_ms=1000, latency_sigma=0.4)
     start(stack, upstream, CLAUDE_REQUESTS_PER_MINUTE=str(per_minute))
-    seconds = 64
+    seconds = 20
     bodies = ({"prompt": f"Prompt {number}"} for number in range(per_minute * seconds // 60))
     job = stack.submit(bodies, model="claude-haiku-4-5")
     job.wait_for("completed", seconds=seconds + 60)
 
-    # Then nothing was refused, no minute held more than it may, and the limit was used
+    # Then nothing was refused and the limit was used. No ten seconds had more than their share, and what a call
+    # may be late; so no minute had more than it may.
     books = upstream.books()
     assert Counter(seen["outcome"] for seen in books) == {"answered": job.row().total}
     arrivals = sorted(seen["at"] for seen in books)
-    assert densest(arrivals, 60) <= per_minute
+    assert densest(arrivals, 10) <= per_minute * 10.3 / 60 + 1
     # How much of it, exactly, is the benchmark's matter: a machine that runs other tests is no measure
     used = (len(arrivals) - 1) / (arrivals[-1] - arrivals[0]) * 60 / per_minute
     assert used > 0.8
@@ -55,13 +56,13 @@ def test_a_job_that_is_bound_by_tokens_keeps_their_limit(stack, upstream):
     # Given requests of a thousand tokens each, of which a minute has room for 300
     upstream.configure(latency_ms=500, latency_sigma=0.4)
     start(stack, upstream, CLAUDE_REQUESTS_PER_MINUTE="6000", CLAUDE_INPUT_TOKENS_PER_MINUTE="300000")
-    bodies = ({"prompt": f"Prompt {number} ".ljust(4_000, "x")} for number in range(315))
+    bodies = ({"prompt": f"Prompt {number} ".ljust(4_000, "x")} for number in range(110))
     job = stack.submit(bodies, model="claude-haiku-4-5")
     job.wait_for("completed", seconds=120)
 
-    # Then no minute had more, by what the provider counted, and the limit was used
+    # Then no ten seconds had more, by what the provider counted, but for what a second may catch up with
     books = sorted(upstream.books(), key=lambda seen: seen["at"])
-    assert most_tokens(books, 60) <= 1.01 * 300_000
+    assert most_tokens(books, 10) <= 300_000 * 11.3 / 60
     used = sum(seen["input_tokens"] for seen in books[1:]) / (books[-1]["at"] - books[0]["at"]) * 60 / 300_000
     assert used > 0.8
 
