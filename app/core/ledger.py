@@ -39,7 +39,7 @@ def answered(
 ) -> Call:
     """A call whose tokens are known."""
     price = pricing.price_at(model, dt.datetime.now(dt.UTC))
-    cost = None if price is None else price.cost(usage, **_surcharges(params))
+    cost = None if price is None else price.cost(usage, **surcharges(params))
     return Call(ANSWERED, model, usage, cost, None if price is None else price.id, None, request_id, seconds)
 
 
@@ -53,7 +53,7 @@ def unconfirmed(
 ) -> Call:
     """A call that was sent and whose answer nobody has: it stands with its worst case."""
     price = pricing.price_at(model, dt.datetime.now(dt.UTC))
-    cost = None if price is None else price.worst_case(request_bytes, max_tokens, **_surcharges(params))
+    cost = None if price is None else price.worst_case(request_bytes, max_tokens, **surcharges(params))
     return Call(
         UNCONFIRMED,
         model,
@@ -64,7 +64,7 @@ def unconfirmed(
     )
 
 
-def _surcharges(params: dict[str, Any]) -> dict[str, bool]:
+def surcharges(params: dict[str, Any]) -> dict[str, bool]:
     """What makes a request dearer than its model's list price."""
     return {"us_only": params.get("inference_geo") == "us", "fast": params.get("speed") == "fast"}
 

@@ -52,10 +52,17 @@ class Price:
     us_only: Decimal
     fast: Decimal
 
-    def cost(self, usage: Usage, *, us_only: bool = False, fast: bool = False) -> int:
-        """Pico-dollars for a call; `us_only` is `inference_geo: "us"`, `fast` is `speed: "fast"`."""
-        cached = usage.cache_read_tokens + usage.cache_write_5m_tokens + usage.cache_write_1h_tokens
-        rates = self._rates(usage.input_tokens + cached, us_only, fast)
+    def cost(
+        self, usage: Usage, *, us_only: bool = False, fast: bool = False, prompt: int | None = None
+    ) -> int:
+        """Pico-dollars for a call; `us_only` is `inference_geo: "us"`, `fast` is `speed: "fast"`.
+
+        For a `usage` that is the sum of many calls, `prompt` is the length of one of their prompts.
+        """
+        if prompt is None:
+            cached = usage.cache_read_tokens + usage.cache_write_5m_tokens + usage.cache_write_1h_tokens
+            prompt = usage.input_tokens + cached
+        rates = self._rates(prompt, us_only, fast)
         return (
             usage.input_tokens * rates.input
             + usage.output_tokens * rates.output
