@@ -8,7 +8,7 @@ from flask import Flask
 from flask_smorest import Api
 
 from app import auth, error_responses, seats, streams
-from app.api import docs, jobs, keys, limits, me, probes, records, results, submissions, usage
+from app.api import docs, jobs, keys, limits, me, probes, quotes, records, results, submissions, usage
 from app.api.asked import SpoolingRequest
 from app.core.feed import feed
 from app.core.shown import PREFIX
@@ -49,7 +49,7 @@ def create_app() -> Flask:
 
 def _register(app: Flask) -> None:
     contract = Contract(app)
-    for module in (submissions, jobs, records, results, streams, limits, usage, me, keys, probes):
+    for module in (submissions, quotes, jobs, records, results, streams, limits, usage, me, keys, probes):
         contract.register_blueprint(module.blp)
     app.register_blueprint(probes.unprefixed)
     app.register_blueprint(docs.blp)

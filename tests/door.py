@@ -70,10 +70,15 @@ class Door:
     def upload(
         self, file: str, content: bytes, headers: Mapping[str, str] | None = None, **fields: Any
     ) -> TestResponse:
+        return self.upload_to(JOBS, file, content, headers, **fields)
+
+    def upload_to(
+        self, path: str, file: str, content: bytes, headers: Mapping[str, str] | None = None, **fields: Any
+    ) -> TestResponse:
         part = FileStorage(io.BytesIO(content), filename=file, name="file")
         boundary, body = encode_multipart({"model": "simulated", **fields, "file": part})
         content_type = f'multipart/form-data; boundary="{boundary}"'
-        return self.post(JOBS, data=body, content_type=content_type, headers=headers or {})
+        return self.post(path, data=body, content_type=content_type, headers=headers or {})
 
     def job(self, job: Mapping[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = self.get(job["links"]["self"]).get_json()

@@ -5,6 +5,7 @@ from typing import Any, get_args
 import marshmallow as ma
 from marshmallow import fields, validate
 
+from app.core.calibration import SAME_MODEL, SAME_REQUEST
 from app.core.pages import WORDS
 from app.core.usage import Grouping
 from models.job import JobStatus
@@ -95,6 +96,78 @@ class JobOut(ma.Schema):
 class JobPage(ma.Schema):
     data = fields.List(fields.Nested(JobOut), required=True)
     next_cursor = fields.String(required=True, allow_none=True)
+
+
+class TokensByCaseOut(ma.Schema):
+    low = fields.Integer(required=True)
+    likely = fields.Integer(required=True)
+    high = fields.Integer(required=True)
+
+
+class DollarsByCaseOut(ma.Schema):
+    low = _dollars("USD.")
+    likely = _dollars("USD.")
+    high = _dollars("USD.")
+
+
+class SecondsByCaseOut(ma.Schema):
+    low = fields.Float(required=True)
+    likely = fields.Float(required=True)
+    high = fields.Float(required=True)
+
+
+class BasisOut(ma.Schema):
+    """What a quote rests on."""
+
+    calibrated = fields.Boolean(required=True)
+    by = fields.String(
+        required=True,
+        allow_none=True,
+        validate=validate.OneOf([SAME_REQUEST, SAME_MODEL]),
+        metadata={"description": "What the job that it was calibrated by has in common with this."},
+    )
+    job = fields.String(required=True, allow_none=True, metadata={"format": "uuid"})
+    answers = fields.Integer(required=True, metadata={"description": "Of that job, that were looked at."})
+    text = fields.String(required=True, metadata={"description": "The same in a sentence."})
+
+
+class QuoteOut(ma.Schema):
+    """What a job is going to cost. `low` and `high` are as if each answer were a short or a long one."""
+
+    model = fields.String(required=True)
+    records = fields.Integer(required=True)
+    duplicates = fields.Integer(
+        required=True, metadata={"description": "Records that ask the same as an earlier one."}
+    )
+    skipped_rows = fields.List(
+        fields.Integer(), required=True, allow_none=True, metadata={"description": "Wholly empty rows."}
+    )
+    input_tokens = fields.Nested(TokensByCaseOut, required=True)
+    output_tokens = fields.Nested(TokensByCaseOut, required=True)
+    cost = fields.Nested(
+        DollarsByCaseOut,
+        required=True,
+        allow_none=True,
+        metadata={"description": "null when the model has no price."},
+    )
+    duration_seconds = fields.Nested(
+        SecondsByCaseOut,
+        required=True,
+        metadata={"description": "Under the limits and the queue as they are; `low` without the queue."},
+    )
+    limited_by = fields.String(
+        required=True,
+        metadata={
+            "description": "Why it takes so long: `requests`, `input_tokens`, `output_tokens`,"
+            " `concurrency`, `workers`."
+        },
+    )
+    queued_records = fields.Integer(
+        required=True,
+        metadata={"description": "Of other jobs, asked before the last one of this in fair turns."},
+    )
+    basis = fields.Nested(BasisOut, required=True)
+    warnings = fields.List(fields.String(), required=True)
 
 
 class RecordError(ma.Schema):

@@ -28,14 +28,16 @@ _WAIT = re.compile(r'wait="?(\d{1,9})"?', re.IGNORECASE)
 
 blp = Blueprint("submissions", "Submitting records.")
 
-_DOCUMENTED = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {"schema": JobIn},
-            "multipart/form-data": {"schema": Upload},
-        },
+BODY = {
+    "required": True,
+    "content": {
+        "application/json": {"schema": JobIn},
+        "multipart/form-data": {"schema": Upload},
     },
+}
+
+_DOCUMENTED = {
+    "requestBody": BODY,
     "parameters": [
         {
             "in": "header",

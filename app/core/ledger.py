@@ -46,7 +46,7 @@ def answered(
     """A call whose tokens are known. `left` is when it was sent: it pays the price of that day."""
     price = pricing.price_at(model, left)
     is_batch = usage.service_tier == "batch"
-    cost = None if price is None else price.cost(usage, **_surcharges(params), batch=is_batch)
+    cost = None if price is None else price.cost(usage, **surcharges(params), batch=is_batch)
     return Call(ANSWERED, model, usage, cost, None if price is None else price.id, None, request_id, seconds)
 
 
@@ -62,7 +62,7 @@ def unconfirmed(
 ) -> Call:
     """A call that was sent, at `left`, and whose answer nobody has: it stands with its worst case."""
     price = pricing.price_at(model, left)
-    cost = None if price is None else price.worst_case(request_bytes, max_tokens, **_surcharges(params))
+    cost = None if price is None else price.worst_case(request_bytes, max_tokens, **surcharges(params))
     return Call(
         UNCONFIRMED,
         model,
@@ -78,7 +78,7 @@ def as_reserved(call: Call, reserved: int | None) -> Call:
     return call if reserved is None or call.cost is None else replace(call, cost=reserved)
 
 
-def _surcharges(params: dict[str, Any]) -> dict[str, bool]:
+def surcharges(params: dict[str, Any]) -> dict[str, bool]:
     """What makes a request dearer than its model's list price."""
     return {"us_only": params.get("inference_geo") == "us", "fast": params.get("speed") == "fast"}
 

@@ -74,14 +74,25 @@ class Price:
     fast: Decimal
     batch: Decimal
 
-    def cost(self, usage: Usage, *, us_only: bool = False, fast: bool = False, batch: bool = False) -> int:
+    def cost(
+        self,
+        usage: Usage,
+        *,
+        us_only: bool = False,
+        fast: bool = False,
+        batch: bool = False,
+        prompt: int | None = None,
+    ) -> int:
         """Pico-dollars for a call.
 
         `us_only` is `inference_geo: "us"`, `fast` is `speed: "fast"`; `batch` is what the answer says of
-        itself, `service_tier: "batch"`.
+        itself, `service_tier: "batch"`. For a `usage` that is the sum of many calls, `prompt` is the length
+        of one of their prompts.
         """
-        cached = usage.cache_read_tokens + usage.cache_write_5m_tokens + usage.cache_write_1h_tokens
-        rates = self._rates(usage.input_tokens + cached, us_only, fast, batch)
+        if prompt is None:
+            cached = usage.cache_read_tokens + usage.cache_write_5m_tokens + usage.cache_write_1h_tokens
+            prompt = usage.input_tokens + cached
+        rates = self._rates(prompt, us_only, fast, batch)
         return (
             usage.input_tokens * rates.input
             + usage.output_tokens * rates.output

@@ -1,6 +1,7 @@
 """What the records of a job must be together: not too many, and no `custom_id` twice."""
 
 from array import array
+from collections.abc import Hashable
 from typing import TypeGuard
 
 from app.errors import BadInput, TooLarge
@@ -18,7 +19,7 @@ class Intake:
         self._before, self._after = label.split("{}")
         self._max_records = max_records
         self._problems = problems
-        self._ids = _Places()
+        self._ids = Places()
 
     def place(self, number: int) -> str:
         return f"{self._before}{number}{self._after}"
@@ -47,17 +48,17 @@ class Intake:
             raise BadInput(if_empty)
 
 
-class _Places:
+class Places:
     """Where each name was first seen: a hash table of 64-bit hashes, 24 to 48 bytes a name.
 
-    A dict of the names takes 150 bytes a name and more. Two names of one hash would refuse the second: once
+    A dict of the names takes 150 bytes a name and more. Two names of one hash would pass for the same: once
     in thirty million jobs of a million records.
     """
 
     def __init__(self) -> None:
         self._make(1_024)
 
-    def claim(self, name: str, place: int) -> int | None:
+    def claim(self, name: Hashable, place: int) -> int | None:
         """Note `place` for `name`; the place of the name's first claim, if there was one."""
         keys, mask = self._keys, self._mask
         key = hash(name) & 0xFFFF_FFFF_FFFF_FFFF or 1

@@ -40,8 +40,8 @@ def test_four_processes_use_the_limit_and_never_pass_it(stack, upstream, per_min
     job = stack.submit(bodies, model="claude-haiku-4-5")
     job.wait_for("completed", seconds=seconds + 60)
 
-    # Then nothing was refused and the limit was used. No ten seconds had more than their share, and what a call
-    # may be late; so no minute had more than it may.
+    # Then nothing was refused and the limit was used. No ten seconds had more than their share and what a
+    # call may be late; so no minute had more than it may.
     books = upstream.books()
     assert Counter(seen["outcome"] for seen in books) == {"answered": job.row().total}
     arrivals = sorted(seen["at"] for seen in books)

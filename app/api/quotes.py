@@ -1,0 +1,59 @@
+"""The quote: what a submission is going to cost, before it is one."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from flask import Response, request
+
+from app.api.blueprint import Blueprint, answer
+from app.api.outputs import QuoteOut
+from app.api.reception import take_in
+from app.api.submissions import BODY
+from app.auth import caller, needs
+from app.core import pricing
+from app.core.keys import WRITE
+from app.core.quote import Quote, quote
+from app.ingest.spool import DraftSpool
+from config import settings
+
+blp = Blueprint("quotes", "What a submission is going to cost.")
+
+
+@blp.route("/jobs/estimate", methods=["POST"])
+@needs(WRITE, 413, 415, 422, 503)
+@blp.doc(requestBody=BODY)
+@blp.response(200, QuoteOut, description="Nothing was stored.")
+def estimate_job() -> Response:
+    """Quote tokens, cost and time of a job.
+
+    It is given what would be submitted, whose faults are told in the same way. Figures are calibrated by the
+    tenant's own answers of the model, if there are any.
+    """
+    with DraftSpool(settings.current().data) as spool:
+        received = take_in(request, spool, None)
+        found = quote(caller().tenant_id, spool, received.defaults)
+    return answer(_out(found, received.options.skipped))
+
+
+def _out(found: Quote, skipped: Sequence[int] | None) -> dict[str, Any]:
+    by = found.calibration
+    return {
+        "model": found.model,
+        "records": found.records,
+        "duplicates": found.duplicates,
+        "skipped_rows": None if skipped is None else list(skipped),
+        "input_tokens": found.input_tokens,
+        "output_tokens": found.output_tokens,
+        "cost": found.cost and {case: pricing.dollars(cost) for case, cost in found.cost.items()},
+        "duration_seconds": {case: round(seconds, 1) for case, seconds in found.seconds.items()},
+        "limited_by": found.limited_by,
+        "queued_records": found.queued,
+        "basis": {
+            "calibrated": by.job is not None,
+            "by": by.same,
+            "job": None if by.job is None else str(by.job),
+            "answers": by.answers,
+            "text": found.basis,
+        },
+        "warnings": found.warnings,
+    }

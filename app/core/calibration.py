@@ -1,0 +1,223 @@
+"""How many tokens a byte makes, how long answers get and how long they take: from a tenant's own ledger.
+
+Without a history, from what is known of tokenizers, and from `max_tokens`.
+"""
+
+import datetime as dt
+import json
+import re
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, and_, select
+from sqlalchemy.orm import Session
+
+from app.core.ledger import ANSWERED
+from app.ingest.draft import Defaults
+from app.ingest.tally import content_bytes
+from models.job import Job, JobCounts, JobSpec, JobStatus
+from models.record import Attempt, Record
+
+JOBS_LOOKED_AT = 200  # of the model, the newest first: their prompts are compared
+ANSWERS_LOOKED_AT = 1_000
+ENOUGH_ANSWERS = 20  # a job with fewer calibrates only where none has as many
+
+# Bytes of English prose that make a token with the tokenizers before Opus 4.7; those since make about 30 %
+# more tokens of the same text. Tables, code and other scripts make more, plain words fewer.
+BYTES_PER_TOKEN = 3.5
+NEWER_TOKENIZERS = 1.3
+FEWEST_TOKENS, MOST_TOKENS = 0.6, 2.0  # times the likely number
+
+SHORT_ANSWER = 5  # tokens: a word or a number
+LIKELY_SHARE = 0.25  # of `max_tokens`, which is mostly set to what no answer should reach
+FIRST_TOKEN, TOKENS_A_SECOND = 1.0, 60.0  # of a large model; seconds, and tokens after that
+
+SAME_REQUEST, SAME_MODEL = "same_request", "same_model"
+
+_OLDER = re.compile(r"simulated|claude-(3|haiku-[34]|sonnet-[34]|opus-3|opus-4(?!-[789]))")
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Of each answer: as in the least twentieth, on average, as in the greatest twentieth."""
+
+    low: float
+    likely: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """How input is priced: shares of each kind of token, which add up to 1, and searches for a call."""
+
+    plain: float = 1.0
+    cache_read: float = 0.0
+    cache_write_5m: float = 0.0
+    cache_write_1h: float = 0.0
+    searches: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """`job` is what it was taken from, `same` what that job has in common; both None without a history."""
+
+    tokens_per_byte: Spread
+    output_tokens: Spread | None  # None: nobody knows; up to `max_tokens`
+    longest_known: bool  # whether no answer was cut, and the next are as long as these
+    seconds: Spread | None  # None: as long as the output takes
+    mix: Mix = Mix()
+    job: uuid.UUID | None = None
+    same: str | None = None
+    answers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One answered call."""
+
+    content_bytes: int
+    plain: int
+    cache_read: int
+    cache_write_5m: int
+    cache_write_1h: int
+    output: int
+    searches: int
+    seconds: float | None
+
+    @property
+    def input(self) -> int:
+        return self.plain + self.cache_read + self.cache_write_5m + self.cache_write_1h
+
+
+def calibrate(session: Session, tenant_id: int, defaults: Defaults) -> Calibration:
+    """By the newest job of this tenant that asked the same, else the newest of the model, else by default."""
+    jobs = _jobs(session, tenant_id, defaults)
+    for same in (SAME_REQUEST, SAME_MODEL):
+        fitting = [job for job in jobs if same == SAME_MODEL or job.asks_the_same]
+        enough = (job for job in fitting if job.succeeded >= ENOUGH_ANSWERS)
+        job = next(enough, None) or max(fitting, key=lambda job: job.succeeded, default=None)
+        samples = [] if job is None else _samples(session, tenant_id, job.id, defaults.model)
+        if job is not None and samples:
+            return from_samples(samples, job.uid, same, job.max_tokens)
+    return by_default(defaults.model)
+
+
+def _jobs(session: Session, tenant_id: int, defaults: Defaults) -> Sequence[Row[*tuple[Any, ...]]]:
+    """The newest jobs of the model that have answers, and whether they asked in the same way."""
+    newest = (
+        select(Job.id)
+        .where(
+            Job.tenant_id == tenant_id,
+            Job.model == defaults.model,
+            Job.status != JobStatus.STAGING,
+            Job.deleted_at.is_(None),
+        )
+        .order_by(Job.uid.desc())
+        .limit(JOBS_LOOKED_AT)
+        .subquery()
+    )
+    return session.execute(
+        select(
+            Job.id,
+            Job.uid,
+            JobCounts.succeeded,
+            JobSpec.max_tokens,
+            _asks_the_same(defaults).label("asks_the_same"),
+        )
+        .join(newest, newest.c.id == Job.id)
+        .join(JobCounts, JobCounts.job_id == Job.id)
+        .join(JobSpec, JobSpec.job_id == Job.id)
+        .where(Job.tenant_id == tenant_id, JobCounts.succeeded > 0)
+        .order_by(Job.uid.desc())
+    ).all()
+
+
+def _asks_the_same(defaults: Defaults) -> ColumnElement[bool]:
+    """Whether a job's parts are equal, as a submission writes them."""
+    schema = None if defaults.schema is None else json.dumps(defaults.schema).encode()
+    return and_(
+        JobSpec.template.is_not_distinct_from(defaults.template),
+        JobSpec.system.is_not_distinct_from(defaults.system),
+        JobSpec.schema.is_not_distinct_from(schema),
+        JobSpec.params == json.dumps(dict(defaults.params)).encode(),
+    )
+
+
+def _samples(session: Session, tenant_id: int, job_id: int, model: str) -> list[Sample]:
+    """The newest answers, nearly: records are asked in their order, in which the key finds them."""
+    rows = session.execute(
+        select(Attempt, Record.request_bytes)
+        .join(Record, and_(Record.job_id == Attempt.job_id, Record.idx == Attempt.idx))
+        .where(
+            Attempt.job_id == job_id,
+            Attempt.tenant_id == tenant_id,
+            Attempt.model == model,
+            Attempt.outcome == ANSWERED,
+            Attempt.output_tokens > 0,
+        )
+        .order_by(Attempt.idx.desc(), Attempt.attempt.desc())
+        .limit(ANSWERS_LOOKED_AT)
+    )
+    return [_sample(attempt, request_bytes) for attempt, request_bytes in rows]
+
+
+def _sample(attempt: Attempt, request_bytes: int) -> Sample:
+    started: dt.datetime | None = attempt.started_at
+    return Sample(
+        content_bytes=content_bytes(request_bytes),
+        plain=attempt.input_tokens,
+        cache_read=attempt.cache_read_tokens,
+        cache_write_5m=attempt.cache_write_5m_tokens,
+        cache_write_1h=attempt.cache_write_1h_tokens,
+        output=attempt.output_tokens,
+        searches=(attempt.server_tool_uses or {}).get("web_search_requests", 0),
+        seconds=None if started is None else max(0.0, (attempt.ended_at - started).total_seconds()),
+    )
+
+
+def from_samples(samples: Sequence[Sample], job: uuid.UUID, same: str, max_tokens: int) -> Calibration:
+    """What these answers say; `max_tokens` is what their job allowed, at which longer ones were cut."""
+    size, tokens = sum(one.content_bytes for one in samples), sum(one.input for one in samples)
+    output = _spread([one.output for one in samples])
+    times = [one.seconds for one in samples if one.seconds is not None]
+    return Calibration(
+        tokens_per_byte=_spread([one.input / one.content_bytes for one in samples], tokens / size),
+        output_tokens=output,
+        longest_known=same == SAME_REQUEST and output.high < max_tokens,
+        seconds=_spread(times) if times else None,
+        mix=_mix(samples, tokens),
+        job=job,
+        same=same,
+        answers=len(samples),
+    )
+
+
+def by_default(model: str) -> Calibration:
+    """What is likely of any text."""
+    factor = 1.0 if _OLDER.match(model) else NEWER_TOKENIZERS
+    likely = factor / BYTES_PER_TOKEN
+    spread = Spread(FEWEST_TOKENS * likely, likely, MOST_TOKENS * likely)
+    return Calibration(spread, output_tokens=None, longest_known=False, seconds=None)
+
+
+def _spread(values: Sequence[float], mean: float | None = None) -> Spread:
+    """Five and ninety-five of a hundred, and the mean, if it is not given."""
+    ordered = sorted(values)
+    likely = sum(ordered) / len(ordered) if mean is None else mean
+    margin = len(ordered) // 20
+    return Spread(min(ordered[margin], likely), likely, max(ordered[-1 - margin], likely))
+
+
+def _mix(samples: Sequence[Sample], tokens: int) -> Mix:
+    searches = sum(one.searches for one in samples) / len(samples)
+    if not tokens:
+        return Mix(searches=searches)
+    return Mix(
+        plain=sum(one.plain for one in samples) / tokens,
+        cache_read=sum(one.cache_read for one in samples) / tokens,
+        cache_write_5m=sum(one.cache_write_5m for one in samples) / tokens,
+        cache_write_1h=sum(one.cache_write_1h for one in samples) / tokens,
+        searches=searches,
+    )

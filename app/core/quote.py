@@ -1,0 +1,137 @@
+"""The price before buying: what a job's tokens, cost and time are going to be. Nothing is stored."""
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.core import caveats, limits, pricing, reckoning
+from app.core.calibration import FIRST_TOKEN, TOKENS_A_SECOND, Calibration, calibrate
+from app.core.duration import Work, bound
+from app.core.limits import Allowance, Held
+from app.core.reckoning import CASES
+from app.ingest.draft import Defaults
+from app.ingest.spool import DraftSpool
+from app.ingest.tally import Tally
+from app.ingest.templates import compile_template
+from app.providers import registry
+from config import settings
+from models.job import Job, JobCounts, JobStatus
+from models.session import reading
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """Figures are by case: `low`, `likely`, `high`."""
+
+    model: str
+    records: int
+    duplicates: int
+    input_tokens: Mapping[str, int]
+    output_tokens: Mapping[str, int]
+    cost: Mapping[str, int] | None  # pico-dollars; None: the model has no price
+    seconds: Mapping[str, float]
+    limited_by: str
+    queued: int  # records of other jobs that get their turn before the last one of this
+    calibration: Calibration
+    basis: str
+    warnings: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Road:
+    """What the job will meet: its group's limits, and who waits already."""
+
+    allowance: Allowance
+    held: Held | None
+    seats: int | None
+    before: int
+
+
+def quote(tenant_id: int, spool: DraftSpool, defaults: Defaults) -> Quote:
+    """What the spooled drafts are going to cost and how long they will take, by all that is known now."""
+    tally = _tally(spool, defaults)
+    with reading() as session:
+        calibration = calibrate(session, tenant_id, defaults)
+        road = _road(session, defaults.model, tally.count)
+    tokens_in = reckoning.by_case(calibration.tokens_per_byte, tally.content_bytes)
+    tokens_out = reckoning.output(calibration, tally)
+    bounds = {case: _bound(case, defaults, tally, calibration, tokens_in, tokens_out, road) for case in CASES}
+    price = pricing.price_at(defaults.model, dt.datetime.now(dt.UTC))
+    return Quote(
+        model=defaults.model,
+        records=tally.count,
+        duplicates=tally.duplicates,
+        input_tokens=tokens_in,
+        output_tokens=tokens_out,
+        cost=None
+        if price is None
+        else reckoning.cost(price, defaults.params, tally, calibration, tokens_out),
+        seconds={case: seconds for case, (seconds, _) in bounds.items()},
+        limited_by=bounds["likely"][1],
+        queued=road.before,
+        calibration=calibration,
+        basis=caveats.basis(calibration, defaults.model),
+        warnings=caveats.warnings(
+            defaults, tally, calibration, priced=price is not None, allowance=road.allowance, held=road.held
+        ),
+    )
+
+
+def _tally(spool: DraftSpool, defaults: Defaults) -> Tally:
+    template = None if defaults.template is None else compile_template(defaults.template)
+    tally = Tally(defaults, template)
+    for chunk in spool.chunks():
+        for draft in chunk:
+            tally.add(draft)
+    return tally
+
+
+def _road(session: Session, model: str, records: int) -> Road:
+    group = registry.limit_group(model)
+    _, held = limits.read_all(session).get(group, (None, None))
+    return Road(
+        allowance=limits.read(session, group),
+        held=held,
+        seats=registry.max_concurrent_calls(group, settings.current()),
+        before=_before(session, group, records),
+    )
+
+
+def _before(session: Session, group: str, records: int) -> int:
+    """Records that are asked before the last one of a new job, if live jobs take turns.
+
+    Of every tenant: they share the group's limits. Nothing but this sum is told of them.
+    """
+    ended = JobCounts.succeeded + JobCounts.failed + JobCounts.cancelled + JobCounts.expired
+    left = session.scalars(
+        select(Job.total - ended)
+        .join(JobCounts, JobCounts.job_id == Job.id)
+        .where(
+            Job.status.in_((JobStatus.PENDING, JobStatus.RUNNING)),
+            Job.closed_as.is_(None),
+            Job.limit_group == group,
+        )
+    )
+    return sum(max(0, min(records, count)) for count in left)
+
+
+def _bound(
+    case: str,
+    defaults: Defaults,
+    tally: Tally,
+    calibration: Calibration,
+    tokens_in: Mapping[str, int],
+    tokens_out: Mapping[str, int],
+    road: Road,
+) -> tuple[float, str]:
+    if calibration.seconds is None:
+        seconds = FIRST_TOKEN + tokens_out[case] / tally.count / TOKENS_A_SECOND
+    else:
+        seconds = getattr(calibration.seconds, case)
+    counted = 1.0 if registry.cache_reads_count(registry.limit_group(defaults.model)) else None
+    share = counted or 1.0 - calibration.mix.cache_read
+    work = Work(tally.count, tokens_in[case] * share, tokens_out[case], seconds)
+    return bound(work, 0 if case == "low" else road.before, road.allowance.figures, road.seats)
