@@ -11,7 +11,14 @@ from app.rest import Job
 
 ENDED = ("succeeded", "failed", "cancelled", "expired")
 OVER = ("completed", "failed", "cancelled", "expired")  # statuses of a job that goes no further
-REASONS = {"requests": "requests a minute", "concurrency": "calls at a time", "redis": "Redis, which is away"}
+REASONS = {
+    "requests": "requests a minute",
+    "input_tokens": "input tokens a minute",
+    "output_tokens": "output tokens a minute",
+    "concurrency": "calls at a time",
+    "workers": "the workers",
+    "redis": "Redis, which is away",
+}
 STYLES = {"succeeded": "green", "failed": "red", "cancelled": "yellow", "expired": "yellow"}
 
 
