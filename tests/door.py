@@ -67,12 +67,17 @@ class Door:
         return self.post(JOBS, data=json.dumps(body), content_type="application/json", headers=headers or {})
 
     def upload(
-        self, file: str, content: bytes, headers: Mapping[str, str] | None = None, **fields: Any
+        self,
+        file: str,
+        content: bytes,
+        headers: Mapping[str, str] | None = None,
+        path: str = JOBS,
+        **fields: Any,
     ) -> TestResponse:
         part = FileStorage(io.BytesIO(content), filename=file, name="file")
         boundary, body = encode_multipart({"model": "simulated", **fields, "file": part})
         content_type = f'multipart/form-data; boundary="{boundary}"'
-        return self.post(JOBS, data=body, content_type=content_type, headers=headers or {})
+        return self.post(path, data=body, content_type=content_type, headers=headers or {})
 
     def job(self, job: Mapping[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = self.get(job["links"]["self"]).get_json()

@@ -11,6 +11,7 @@ from app.cli import listing, words
 from app.rest import Quote
 
 CASES = ("low", "likely", "high")
+ENOUGH = 30  # answers that calibrate a quote well
 
 
 def show(quote: Quote) -> None:
@@ -18,7 +19,7 @@ def show(quote: Quote) -> None:
     rows = [
         _row("tokens in", quote["input_tokens"], _count),
         _row("tokens out", quote["output_tokens"], _count),
-        _row("cost", quote["cost"] or dict.fromkeys(CASES), words.dollars),
+        _row("cost", quote["cost"] or dict.fromkeys(CASES), words.about),
         _row("time", quote["duration_seconds"], words.duration),
     ]
     click.echo(f"{_records(quote['records'])} for {quote['model']}\n")
@@ -33,9 +34,9 @@ def tell(console: Console, quote: Quote) -> None:
     cost, time = quote["cost"], quote["duration_seconds"]
     money = "cost unknown (the model has no price)"
     if cost is not None:
-        money = words.dollars(cost["likely"])
+        money = words.about(cost["likely"])
         if cost["low"] != cost["high"]:
-            money = f"about {money} ({words.dollars(cost['low'])} to {words.dollars(cost['high'])})"
+            money = f"about {money} ({words.about(cost['low'])} to {words.about(cost['high'])})"
     line = f"{_records(quote['records'])} · {money} · about {words.duration(time['likely'])}"
     line = f"{line}, limited by {words.reason(quote['limited_by'])}"
     console.print(Text(f"quote    {line}"), soft_wrap=True)
@@ -53,6 +54,10 @@ def _facts(quote: Quote) -> Iterator[tuple[str, str]]:
     if quote["queued_records"]:
         yield "queue", f"{_records(quote['queued_records'])} of other jobs are asked in turns with these"
     yield "basis", quote["basis"]["text"]
+    if quote["basis"]["job"]:
+        yield "", f"of job {quote['basis']['job']}"
+    elif quote["records"] > ENOUGH:
+        yield "", f"(run it with --rows {ENOUGH} first: the next quote is calibrated by those answers)"
     if quote["skipped_rows"]:
         yield "skipped", f"{words.rows(quote['skipped_rows'])}, wholly empty"
     if quote["model"] == "simulated":

@@ -86,6 +86,11 @@ def dollars(amount: Any) -> str:
     return f"${whole}.{digits.rstrip('0').ljust(2, '0')}"
 
 
+def about(amount: Any) -> str:
+    """To three digits, as what is not exact."""
+    return dollars(None if amount is None else Decimal(f"{Decimal(amount):.2e}"))
+
+
 def tokens(job: Job) -> str:
     usage = job["usage"]
     cached = usage["cache_read_tokens"]
