@@ -18,6 +18,7 @@ UPLOAD_SECONDS = 900  # a large table is read whole before it is answered
 
 T = TypeVar("T")
 Job = dict[str, Any]
+Quote = dict[str, Any]
 
 
 class Answered(PenstockError):
@@ -72,6 +73,19 @@ class Rest:
 
         job: Job = _again(send)
         return job
+
+    def estimate(self, file: Path, fields: Mapping[str, str]) -> Quote:
+        """What a job of the records in `file` is going to cost; nothing is stored."""
+
+        def send() -> Any:
+            with file.open("rb") as content:
+                parts = {"file": (file.name, content)}
+                return self._json(
+                    "POST", "/jobs/estimate", data=dict(fields), files=parts, timeout=UPLOAD_SECONDS
+                )
+
+        quote: Quote = _again(send)
+        return quote
 
     def jobs(self) -> Iterator[Job]:
         """Every job, the newest first."""

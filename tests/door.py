@@ -68,7 +68,12 @@ class Door:
         return self.post(JOBS, data=json.dumps(body), content_type="application/json", headers=headers or {})
 
     def upload(
-        self, file: str, content: bytes, headers: Mapping[str, str] | None = None, **fields: Any
+        self,
+        file: str,
+        content: bytes,
+        headers: Mapping[str, str] | None = None,
+        path: str = JOBS,
+        **fields: Any,
     ) -> TestResponse:
         return self.upload_to(JOBS, file, content, headers, **fields)
 

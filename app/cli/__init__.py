@@ -7,6 +7,7 @@ import click
 
 from app.cli import faults
 from app.cli.database import migrate, sweep
+from app.cli.estimate import estimate
 from app.cli.jobs import jobs
 from app.cli.keys import keys
 from app.cli.ledger import ledger
@@ -23,7 +24,7 @@ def cli() -> None:
     settings.read(os.environ)  # a wrong variable stops every command before it starts anything
 
 
-for command in (up, run, jobs, keys, tenants, ledger, migrate, sweep):
+for command in (up, run, estimate, jobs, keys, tenants, ledger, migrate, sweep):
     cli.add_command(command)
 
 

@@ -13,6 +13,7 @@ FAILED = 1
 BAD_INPUT = 2
 SOME_FAILED = 3
 INTERRUPTED = 130
+REFUSES_INPUT = (400, 413, 422)  # statuses of answers
 TOLD = 20  # problems of an input
 
 
@@ -63,7 +64,7 @@ def _list_problems(problems: Any, more: int) -> None:
 def _code(error: BaseException) -> int:
     if isinstance(error, BadInput | BadSetting):
         return BAD_INPUT
-    return BAD_INPUT if getattr(error, "status", None) in (400, 413, 422) and _is_answer(error) else FAILED
+    return BAD_INPUT if getattr(error, "status", None) in REFUSES_INPUT and _is_answer(error) else FAILED
 
 
 def _is_answer(error: BaseException) -> bool:

@@ -66,7 +66,7 @@ class Order:
 
 def check(file: Path, out: Path | None) -> Path:
     """Where the answers go: `out`, or beside `file`. Raises `BadInput` before anything is paid for."""
-    _check_input(file)
+    check_input(file)
     suffix = ".csv" if file.suffix.lower() == ".tsv" else file.suffix
     chosen = out or file.with_name(f"{file.stem}.answers{suffix}")
     if chosen.suffix.lower() not in WRITTEN:
@@ -80,7 +80,8 @@ def check(file: Path, out: Path | None) -> Path:
     return chosen
 
 
-def _check_input(file: Path) -> None:
+def check_input(file: Path) -> None:
+    """Raise `BadInput` unless `file` is there and of a kind that is read."""
     if not file.exists():
         raise BadInput(f"{file} does not exist")
     if not file.is_file():

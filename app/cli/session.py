@@ -1,21 +1,22 @@
 """One `penstock run`: find or submit the job, follow it, write its answers out, tell how it went."""
 
 import uuid
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 
 from rich.console import Console
-from rich.text import Text
 
-from app.cli import faults, report, target, words
+from app.cli import faults, quote, report, target, words
 from app.cli.follow import Gone, follow
 from app.cli.order import Order, content
 from app.cli.views import view
-from app.rest import Answered, Job, Rest
+from app.cli.waiting import say, waiting
+from app.rest import Answered, Job, Quote, Rest, Unanswered
 
 SIMULATED = "simulated"
+NO_QUOTES = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)  # of a stack from before there were any
 LOOKED_AT = 1_000  # jobs among which one of an equal fingerprint is looked for, the newest first
 
 
@@ -94,10 +95,28 @@ class Session:
         return job
 
     def _submit(self, rest: Rest) -> Job:
-        with content(self._order) as file, self._waiting(f"sending {self._order.file.name}"):
-            job = self._send(rest, file)
+        with content(self._order) as file:
+            with self._waiting(f"reckoning what {self._order.file.name} is going to cost"):
+                found = self._estimate(rest, file)
+            if found is not None:
+                quote.tell(self._console, found)
+            with self._waiting(f"sending {self._order.file.name}"):
+                job = self._send(rest, file)
         self._say(f"job {job['id']}: {job['total']:,} records")
         return job
+
+    def _estimate(self, rest: Rest, file: Path) -> Quote | None:
+        """The quote; None when it cannot be had, which is no reason not to ask. Bad input is told already."""
+        try:
+            return rest.estimate(file, self._order.fields())
+        except Answered as refusal:
+            if refusal.status in faults.REFUSES_INPUT:
+                raise
+            if refusal.status not in NO_QUOTES:
+                self._say(f"no quote: {refusal}")
+        except Unanswered as error:
+            self._say(f"no quote: {error}")
+        return None
 
     def _send(self, rest: Rest, file: Path) -> Job:
         fields = self._order.fields()
@@ -116,11 +135,7 @@ class Session:
         return "stopping in order; the job is kept, and the same command goes on with it"
 
     def _waiting(self, what: str) -> AbstractContextManager[object]:
-        """A sign of life on a terminal, a line elsewhere."""
-        if self._console.is_terminal:
-            return self._console.status(Text(f"{what} …", style="dim"))
-        self._say(what)
-        return nullcontext()
+        return waiting(self._console, what)
 
     def _say(self, line: str) -> None:
-        self._console.print(line, style="dim", markup=False, soft_wrap=True)
+        say(self._console, line)

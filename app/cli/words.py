@@ -17,6 +17,7 @@ REASONS = {
     "output_tokens": "output tokens a minute",
     "cap": "its cost cap",
     "concurrency": "calls at a time",
+    "workers": "the workers",
     "redis": "Redis, which is away",
 }
 STYLES = {"succeeded": "green", "failed": "red", "cancelled": "yellow", "expired": "yellow"}
@@ -84,6 +85,11 @@ def dollars(amount: Any) -> str:
         return f"${value:,.2f}"
     whole, _, digits = f"{value:.6f}".partition(".")
     return f"${whole}.{digits.rstrip('0').ljust(2, '0')}"
+
+
+def about(amount: Any) -> str:
+    """To three digits, as what is not exact."""
+    return dollars(None if amount is None else Decimal(f"{Decimal(amount):.2e}"))
 
 
 def tokens(job: Job) -> str:

@@ -28,7 +28,7 @@ ENOUGH_ANSWERS = 20  # a job with fewer calibrates only where none has as many
 # more tokens of the same text. Tables, code and other scripts make more, plain words fewer.
 BYTES_PER_TOKEN = 3.5
 NEWER_TOKENIZERS = 1.3
-FEWEST_TOKENS, MOST_TOKENS = 0.6, 2.0  # times the likely number
+FRAME_TOKENS = 8.0  # of a request with one message, whatever it says
 
 SHORT_ANSWER = 5  # tokens: a word or a number
 LIKELY_SHARE = 0.25  # of `max_tokens`, which is mostly set to what no answer should reach
@@ -48,6 +48,21 @@ class Spread:
     high: float
 
 
+GUESSED = Spread(0.6, 1.0, 2.0)  # times the likely tokens: plain words; code and other scripts
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Tokens of a request by its size."""
+
+    fixed: float
+    per_byte: float
+
+    def tokens(self, size: float, requests: int = 1) -> float:
+        """Of `requests` that have `size` bytes of content together."""
+        return requests * self.fixed + size * self.per_byte
+
+
 @dataclass(frozen=True, slots=True)
 class Mix:
     """How input is priced: shares of each kind of token, which add up to 1, and searches for a call."""
@@ -63,7 +78,8 @@ class Mix:
 class Calibration:
     """`job` is what it was taken from, `same` what that job has in common; both None without a history."""
 
-    tokens_per_byte: Spread
+    line: Line
+    off: Spread  # how far the tokens of requests are off that line: factors around 1
     output_tokens: Spread | None  # None: nobody knows; up to `max_tokens`
     longest_known: bool  # whether no answer was cut, and the next are as long as these
     seconds: Spread | None  # None: as long as the output takes
@@ -179,15 +195,16 @@ def _sample(attempt: Attempt, request_bytes: int) -> Sample:
 
 def from_samples(samples: Sequence[Sample], job: uuid.UUID, same: str, max_tokens: int) -> Calibration:
     """What these answers say; `max_tokens` is what their job allowed, at which longer ones were cut."""
-    size, tokens = sum(one.content_bytes for one in samples), sum(one.input for one in samples)
+    line = _line(samples)
     output = _spread([one.output for one in samples])
     times = [one.seconds for one in samples if one.seconds is not None]
     return Calibration(
-        tokens_per_byte=_spread([one.input / one.content_bytes for one in samples], tokens / size),
+        line=line,
+        off=_spread([one.input / line.tokens(one.content_bytes) for one in samples], mean=1.0),
         output_tokens=output,
         longest_known=same == SAME_REQUEST and output.high < max_tokens,
         seconds=_spread(times) if times else None,
-        mix=_mix(samples, tokens),
+        mix=_mix(samples),
         job=job,
         same=same,
         answers=len(samples),
@@ -197,20 +214,34 @@ def from_samples(samples: Sequence[Sample], job: uuid.UUID, same: str, max_token
 def by_default(model: str) -> Calibration:
     """What is likely of any text."""
     factor = 1.0 if _OLDER.match(model) else NEWER_TOKENIZERS
-    likely = factor / BYTES_PER_TOKEN
-    spread = Spread(FEWEST_TOKENS * likely, likely, MOST_TOKENS * likely)
-    return Calibration(spread, output_tokens=None, longest_known=False, seconds=None)
+    line = Line(FRAME_TOKENS, factor / BYTES_PER_TOKEN)
+    return Calibration(line, GUESSED, output_tokens=None, longest_known=False, seconds=None)
+
+
+def _line(samples: Sequence[Sample]) -> Line:
+    """The line of least squares; without sizes enough to draw it, the one through nothing."""
+    count = len(samples)
+    size, tokens = sum(one.content_bytes for one in samples), max(1, sum(one.input for one in samples))
+    wide = sum(one.content_bytes**2 for one in samples) * count - size**2
+    if count >= ENOUGH_ANSWERS and wide > 0:
+        together = sum(one.content_bytes * one.input for one in samples) * count - size * tokens
+        per_byte = together / wide
+        fixed = (tokens - per_byte * size) / count
+        if per_byte > 0 and fixed >= 0:
+            return Line(fixed, per_byte)
+    return Line(0.0, tokens / size)
 
 
 def _spread(values: Sequence[float], mean: float | None = None) -> Spread:
-    """Five and ninety-five of a hundred, and the mean, if it is not given."""
+    """Five and ninety-five of a hundred, and between them the mean, if it is not given."""
     ordered = sorted(values)
     likely = sum(ordered) / len(ordered) if mean is None else mean
     margin = len(ordered) // 20
     return Spread(min(ordered[margin], likely), likely, max(ordered[-1 - margin], likely))
 
 
-def _mix(samples: Sequence[Sample], tokens: int) -> Mix:
+def _mix(samples: Sequence[Sample]) -> Mix:
+    tokens = sum(one.input for one in samples)
     searches = sum(one.searches for one in samples) / len(samples)
     if not tokens:
         return Mix(searches=searches)

@@ -15,10 +15,10 @@ def basis(calibration: Calibration, model: str) -> str:
             f" and answers may be {SHORT_ANSWER} tokens long, likely {LIKELY_SHARE:.0%} of max_tokens,"
             " at most max_tokens"
         )
-    taken = f"calibrated by {calibration.answers:,} answers of job {calibration.job}"
+    taken = f"calibrated by {calibration.answers:,} earlier answers"
     if calibration.same == SAME_REQUEST:
-        return f"{taken}, which asked in the same way"
-    return f"{taken}, which asked the same model something else: answers may be up to max_tokens long"
+        return f"{taken} to the same request"
+    return f"{taken} of the same model to something else: these may be up to max_tokens long"
 
 
 def warnings(

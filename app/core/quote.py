@@ -56,7 +56,7 @@ def quote(tenant_id: int, spool: DraftSpool, defaults: Defaults) -> Quote:
     with reading() as session:
         calibration = calibrate(session, tenant_id, defaults)
         road = _road(session, defaults.model, tally.count)
-    tokens_in = reckoning.by_case(calibration.tokens_per_byte, tally.content_bytes)
+    tokens_in = reckoning.input_tokens(calibration, tally)
     tokens_out = reckoning.output(calibration, tally)
     bounds = {case: _bound(case, defaults, tally, calibration, tokens_in, tokens_out, road) for case in CASES}
     price = pricing.price_at(defaults.model, dt.datetime.now(dt.UTC))

@@ -12,7 +12,12 @@ from app.providers.client import Usage
 CASES = ("low", "likely", "high")
 
 
-def by_case(spread: Spread, times: float) -> dict[str, int]:
+def input_tokens(calibration: Calibration, tally: Tally) -> dict[str, int]:
+    """Of all records together."""
+    return _by_case(calibration.off, calibration.line.tokens(tally.content_bytes, tally.count))
+
+
+def _by_case(spread: Spread, times: float) -> dict[str, int]:
     return {case: round(getattr(spread, case) * times) for case in CASES}
 
 
@@ -22,7 +27,7 @@ def output(calibration: Calibration, tally: Tally) -> dict[str, int]:
     short = min(SHORT_ANSWER * tally.count, most)
     if calibration.output_tokens is None:
         return {"low": short, "likely": max(short, round(most * LIKELY_SHARE)), "high": most}
-    counts = by_case(calibration.output_tokens, tally.count)
+    counts = _by_case(calibration.output_tokens, tally.count)
     found = {case: min(count, most) for case, count in counts.items()}
     if calibration.same != SAME_REQUEST:
         found["low"] = min(short, found["low"])
@@ -42,7 +47,7 @@ def cost(
     found = dict.fromkeys(CASES, price.cost(Usage(server_tool_uses=searches)))
     for case in CASES:
         for kind in tally.sizes.values():
-            tokens = kind.content_bytes * getattr(calibration.tokens_per_byte, case)
+            tokens = getattr(calibration.off, case) * calibration.line.tokens(kind.content_bytes, kind.count)
             usage = Usage(
                 input_tokens=round(tokens * mix.plain),
                 output_tokens=round(tokens_out[case] * kind.count / tally.count),

@@ -1,0 +1,51 @@
+"""`penstock estimate`: what a run is going to cost, before it is bought."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--prompt", metavar="TEMPLATE", help="What to ask about each row, e.g. 'Summarise: {{ review }}'."
+)
+@click.option(
+    "--model", help="The model to ask  [default: DEFAULT_MODEL; `simulated` where no API key is set]"
+)
+@click.option(
+    "--max-tokens", type=click.IntRange(min=1), help="Longest answer  [default: DEFAULT_MAX_TOKENS]"
+)
+@click.option("--system", metavar="TEXT", help="System prompt of every request.")
+@click.option("--rows", type=click.IntRange(min=1), help="Only the first so many rows.")
+def estimate(
+    file: Path,
+    prompt: str | None,
+    model: str | None,
+    max_tokens: int | None,
+    system: str | None,
+    rows: int | None,
+) -> None:
+    """Say what `penstock run FILE` with these options is going to cost. Nothing is asked or stored.
+
+    Figures are calibrated by your earlier answers of the model, if there are any: ask --rows 30 first.
+    """
+    from dataclasses import replace
+    from functools import partial
+
+    from rich.console import Console
+
+    from app.cli import quote, target
+    from app.cli.order import Order, check_input, content
+    from app.cli.session import SIMULATED
+    from app.cli.waiting import waiting
+
+    check_input(file)
+    order = Order(file, file, prompt, model, system, max_tokens, rows)
+    wait = partial(waiting, Console(stderr=True, highlight=False))
+    with target.any_stack(wait) as stack:
+        if model is None and stack.asks_claude is False:
+            order = replace(order, model=SIMULATED)
+        with content(order) as sent, wait(f"reading {file.name}"):
+            found = stack.rest.estimate(sent, order.fields())
+    quote.show(found)

@@ -1,0 +1,82 @@
+"""A quote on the terminal: as a table by itself, in two lines before a run."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from app.cli import listing, words
+from app.rest import Quote
+
+CASES = ("low", "likely", "high")
+ENOUGH = 30  # answers that calibrate a quote well
+
+
+def show(quote: Quote) -> None:
+    """The whole quote, on standard output."""
+    rows = [
+        _row("tokens in", quote["input_tokens"], _count),
+        _row("tokens out", quote["output_tokens"], _count),
+        _row("cost", quote["cost"] or dict.fromkeys(CASES), words.about),
+        _row("time", quote["duration_seconds"], words.duration),
+    ]
+    click.echo(f"{_records(quote['records'])} for {quote['model']}\n")
+    listing.show(("", *CASES), rows, right=CASES)
+    click.echo()
+    for name, fact in _facts(quote):
+        click.echo(f"{name:<11} {fact}")
+
+
+def tell(console: Console, quote: Quote) -> None:
+    """In two lines, and what is to be known beside."""
+    cost, time = quote["cost"], quote["duration_seconds"]
+    money = "cost unknown (the model has no price)"
+    if cost is not None:
+        money = words.about(cost["likely"])
+        if cost["low"] != cost["high"]:
+            money = f"about {money} ({words.about(cost['low'])} to {words.about(cost['high'])})"
+    line = f"{_records(quote['records'])} · {money} · about {words.duration(time['likely'])}"
+    line = f"{line}, limited by {words.reason(quote['limited_by'])}"
+    console.print(Text(f"quote    {line}"), soft_wrap=True)
+    console.print(Text(f"         {quote['basis']['text']}", "dim"), soft_wrap=True)
+    for name, fact in _beside(quote):
+        console.print(Text(f"         {name}: {fact}", "yellow"), soft_wrap=True)
+
+
+def _row(name: str, figures: dict[str, Any], shown: Callable[[Any], str]) -> list[str]:
+    return [name, *(shown(figures[case]) for case in CASES)]
+
+
+def _facts(quote: Quote) -> Iterator[tuple[str, str]]:
+    yield "limited by", words.reason(quote["limited_by"])
+    if quote["queued_records"]:
+        yield "queue", f"{_records(quote['queued_records'])} of other jobs are asked in turns with these"
+    yield "basis", quote["basis"]["text"]
+    if quote["basis"]["job"]:
+        yield "", f"of job {quote['basis']['job']}"
+    elif quote["records"] > ENOUGH:
+        yield "", f"(run it with --rows {ENOUGH} first: the next quote is calibrated by those answers)"
+    if quote["skipped_rows"]:
+        yield "skipped", f"{words.rows(quote['skipped_rows'])}, wholly empty"
+    if quote["model"] == "simulated":
+        yield "note", "the model `simulated` invents its answers, and nobody is billed"
+    yield from _beside(quote)
+
+
+def _beside(quote: Quote) -> Iterator[tuple[str, str]]:
+    """What a buyer must hear."""
+    if quote["duplicates"]:
+        asks = "record asks" if quote["duplicates"] == 1 else "records ask"
+        yield "duplicates", f"{quote['duplicates']:,} {asks} the same as an earlier one"
+    for warning in quote["warnings"]:
+        yield "warning", warning
+
+
+def _records(count: int) -> str:
+    return f"{count:,} record{'' if count == 1 else 's'}"
+
+
+def _count(number: int) -> str:
+    return f"{number:,}"
