@@ -2,15 +2,11 @@
 
 import csv
 import io
-import json
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
 
-from models import Job
-from models.session import reading
 from tests.door import JOBS, Door
 from tests.servers import wait_until
 
@@ -70,19 +66,3 @@ def test_a_quote_without_any_answers_says_so_and_holds_the_bill(claude):
 
     assert not told["basis"]["calibrated"]
     assert Decimal(told["cost"]["low"]) <= real <= Decimal(told["cost"]["high"])
-
-
-def test_a_quote_stores_nothing_and_counts_duplicates(environment):
-    door = Door()
-    asked = {"model": "simulated", "records": [{"prompt": "a"}, {"prompt": "b"}, {"prompt": "a"}]}
-    told = door.post(f"{JOBS}/estimate", data=json.dumps(asked), content_type="application/json").get_json()
-
-    assert (told["records"], told["duplicates"]) == (3, 1)
-    with reading() as session:
-        assert session.scalar(select(func.count()).select_from(Job)) == 0
-
-
-def test_bad_input_is_told_as_at_a_submission(environment):
-    refused = Door().post(f"{JOBS}/estimate", json={"model": "simulated", "records": [{"prompt": 3}]})
-    assert refused.status_code == 422
-    assert refused.get_json()["error"]["details"]["problems"]
