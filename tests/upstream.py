@@ -1,6 +1,6 @@
 """A Messages provider over real HTTP, with limits, faults and books of its own.
 
-Run by itself: `python tests/upstream.py --port 8080`; it prints its address when it listens. In a test:
+Run by itself: `python -m tests.upstream --port 8080`; it prints its address when it listens. In a test:
 
     with Upstream() as upstream:
         upstream.configure(requests_per_minute=60, faults=[{"kind": "status", "status": 529, "first": 3}])
@@ -24,15 +24,17 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from aiohttp import web
+
+from tests.upstream_books import Books, Seen
+from tests.upstream_limits import INPUT, OUTPUT, REQUESTS, Allowed, ProviderLimits
 
 ERROR_TYPES = {
     400: "invalid_request_error",
@@ -46,25 +48,7 @@ ERROR_TYPES = {
     504: "timeout_error",
     529: "overloaded_error",
 }
-
-
-@dataclass
-class Seen:
-    """One request that arrived."""
-
-    number: int
-    at: float  # monotonic seconds
-    wall: float  # Unix seconds
-    sha256: str  # of the body
-    text: str  # the last user text, its first 500 characters
-    key: str  # the first 12 characters of the API key
-    outcome: str = "in flight"
-    input_tokens: int = 0  # billed
-    output_tokens: int = 0
-    streamed: bool = False
-    disconnected: bool = False  # the client went before its answer was written
-    request: dict[str, Any] | None = None  # only with `keep_requests`
-    headers: dict[str, str] | None = None
+CHARACTERS_PER_TOKEN = 4
 
 
 @dataclass
@@ -109,7 +93,16 @@ class Behaviour:
     latency_ms: float = 0.0  # the median
     latency_sigma: float = 0.0  # of the lognormal; 0: every call takes the median
     requests_per_minute: int | None = None
-    window_seconds: float = 60.0
+    input_tokens_per_minute: int | None = None
+    output_tokens_per_minute: int | None = None
+    window_seconds: float = 60.0  # the length of that minute
+    token_bucket: bool = False  # requests too are refilled continuously; else at most so many in any window
+    burst_seconds: float | None = None  # of the rate may come at once; None: a whole window's
+    keys: list[str] | None = None  # that are accepted; None: any
+    output_tokens: int | None = None  # the mean length of answers; None: they say what they were asked
+    output_sigma: float = 0.0  # of the lognormal; 0: every answer has the mean length
+    cache_share: float = 0.0  # of the input is billed as read from the cache
+    cache_write_share: float = 0.0  # of the input is billed as written to it
     interval_ms: float = 20.0  # between the pieces of a trickled answer
     keep_requests: bool = False  # whole requests and headers in the books
     faults: list[Fault] = field(default_factory=list)
@@ -124,6 +117,24 @@ class Behaviour:
                 raise ValueError(f"fault {fault.kind!r} is not one of {', '.join(FAULTS)}")
         return new
 
+    @property
+    def allowed(self) -> Allowed:
+        figures = {
+            REQUESTS: self.requests_per_minute,
+            INPUT: self.input_tokens_per_minute,
+            OUTPUT: self.output_tokens_per_minute,
+        }
+        burst = self.window_seconds if self.burst_seconds is None else self.burst_seconds
+        return Allowed(figures, self.window_seconds, burst, self.token_bucket)
+
+    def length(self, sha256: str) -> int | None:
+        """Tokens of this request's answer; None: as many as its text has."""
+        if self.output_tokens is None:
+            return None
+        # Shifted, so that the mean of all lengths is the one that was asked for.
+        drawn = random.Random(f"length {sha256}").gauss(-(self.output_sigma**2) / 2, self.output_sigma)
+        return max(1, round(self.output_tokens * math.exp(drawn)))
+
     def latency(self, sha256: str) -> float:
         """Seconds that this request takes."""
         if not self.latency_sigma:
@@ -131,43 +142,13 @@ class Behaviour:
         return self.latency_ms / 1000 * math.exp(random.Random(sha256).gauss(0, self.latency_sigma))
 
 
-class SlidingWindow:
-    """At most `limit` requests in any `seconds`. Later limits have the same three methods."""
-
-    def __init__(self) -> None:
-        self.taken: deque[float] = deque()
-
-    def admit(self, limit: int, seconds: float) -> float:
-        """0 when the request may pass, else the seconds until it could."""
-        now = time.monotonic()
-        while self.taken and self.taken[0] <= now - seconds:
-            self.taken.popleft()
-        if len(self.taken) >= limit:
-            return self.taken[0] + seconds - now
-        self.taken.append(now)
-        return 0.0
-
-    def headers(self, limit: int, seconds: float) -> dict[str, str]:
-        left = self.taken[0] + seconds - time.monotonic() if self.taken else 0.0
-        return {
-            "anthropic-ratelimit-requests-limit": str(limit),
-            "anthropic-ratelimit-requests-remaining": str(max(0, limit - len(self.taken))),
-            "anthropic-ratelimit-requests-reset": (datetime.now(UTC) + timedelta(seconds=left)).isoformat(),
-        }
-
-    def clear(self) -> None:
-        self.taken.clear()
-
-
 class Provider:
     """The server: its behaviour, its books."""
 
     def __init__(self) -> None:
         self.behaviour = Behaviour()
-        self.window = SlidingWindow()
-        self.books: list[Seen] = []
-        self.in_flight = 0
-        self.most_in_flight = 0
+        self.limits = ProviderLimits()
+        self.books = Books()
 
     def app(self) -> web.Application:
         app = web.Application(client_max_size=64 * 1024 * 1024)
@@ -180,8 +161,6 @@ class Provider:
 
     async def messages(self, request: web.Request) -> web.StreamResponse:
         call = Call(self, request, await request.read())
-        self.in_flight += 1
-        self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
             return await call.answer()
         except (asyncio.CancelledError, ConnectionError):
@@ -189,67 +168,74 @@ class Provider:
             call.seen.outcome = "disconnected"
             raise
         finally:
-            self.in_flight -= 1
+            call.books.close(call.seen)
 
     async def configure(self, request: web.Request) -> web.Response:
         try:
             self.behaviour = self.behaviour.changed(await request.json())
         except (TypeError, ValueError) as fault:
             return web.Response(status=400, text=str(fault))
+        self.limits.change(self.behaviour.allowed)
         return web.Response()
 
     async def reset(self, request: web.Request) -> web.Response:
         self.behaviour = Behaviour()
-        self.window.clear()
-        self.books = []
-        self.most_in_flight = self.in_flight
+        self.limits = ProviderLimits()
+        self.books = Books()
         return web.Response()
 
     async def show_books(self, request: web.Request) -> web.Response:
-        return web.json_response([asdict(seen) for seen in self.books])
+        return web.json_response([vars(seen) for seen in self.books.entries])
 
     async def show_summary(self, request: web.Request) -> web.Response:
-        return web.json_response(
-            {
-                "requests": len(self.books),
-                "outcomes": Counter(seen.outcome for seen in self.books),
-                "input_tokens": sum(seen.input_tokens for seen in self.books),
-                "output_tokens": sum(seen.output_tokens for seen in self.books),
-                "in_flight": self.in_flight,
-                "most_in_flight": self.most_in_flight,
-            }
-        )
+        return web.json_response(self.books.summary())
 
 
 class Call:
     """One request to /v1/messages, from its bytes to its line in the books."""
 
     def __init__(self, provider: Provider, request: web.Request, raw: bytes) -> None:
-        self.provider = provider
+        # A reset in mid-call is none of this call's business.
+        self.limits, self.books = provider.limits, provider.books
         self.behaviour = provider.behaviour
         self.request = request
+        self.key = request.headers.get("x-api-key") or request.headers.get("authorization", "").removeprefix(
+            "Bearer "
+        )
         self.params = read_json(raw)
         self.text = last_user_text(self.params)
         self.seen = self.enter(raw)
-        self.headers = {"request-id": f"req_up_{self.seen.number:06}", "anthropic-organization-id": "org_up"}
+        self.usage = self.billed_input()
+        self.headers = {"request-id": self.seen.request_id, "anthropic-organization-id": "org_up"}
 
     def enter(self, raw: bytes) -> Seen:
-        headers = self.request.headers
-        key = headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
+        number = len(self.books.entries) + 1
         seen = Seen(
-            number=len(self.provider.books) + 1,
+            number=number,
             at=time.monotonic(),
             wall=time.time(),
             sha256=hashlib.sha256(raw).hexdigest(),
             text=self.text[:500],
-            key=key[:12],
+            key=self.key[:12],
+            request_id=f"req_up_{number:06}",
             streamed=self.params.get("stream") is True,
         )
         if self.behaviour.keep_requests:
             seen.request = self.params
-            seen.headers = {name.lower(): value for name, value in headers.items()}
-        self.provider.books.append(seen)
+            seen.headers = {name.lower(): value for name, value in self.request.headers.items()}
+        self.books.open(seen)
         return seen
+
+    def billed_input(self) -> dict[str, Any]:
+        """What is known of its usage when it arrives."""
+        tokens = count_tokens(json.dumps(self.params.get("messages")))
+        read = round(tokens * self.behaviour.cache_share)
+        written = round(tokens * self.behaviour.cache_write_share)
+        return {
+            "input_tokens": tokens - read - written,
+            "cache_creation_input_tokens": written,
+            "cache_read_input_tokens": read,
+        }
 
     async def answer(self) -> web.StreamResponse:
         refusal = self.refuse()
@@ -258,24 +244,43 @@ class Call:
         for fault in self.behaviour.faults:
             if fault.strikes(self.text, self.seen.sha256):
                 return await FAULTS[fault.kind](self, fault)
-        return await self.work(f"Answer {self.seen.sha256[:8]} to: {self.text[:80]}")
+        return await self.work(self.words())
+
+    def words(self) -> str:
+        """An answer of the length that `output_tokens` says, no longer than the request allows."""
+        words = f"Answer {self.seen.sha256[:8]} to: {self.text[:80]}"
+        length = self.behaviour.length(self.seen.sha256)
+        if length is None:
+            return words
+        characters = CHARACTERS_PER_TOKEN * min(length, self.most_tokens)
+        return (words + " and so on" * (characters // 10 + 1))[:characters]
+
+    def is_cut_off(self, text: str) -> bool:
+        return self.behaviour.output_tokens is not None and count_tokens(text) >= self.most_tokens
+
+    @property
+    def most_tokens(self) -> int:
+        asked = self.params["max_tokens"]
+        return asked if isinstance(asked, int) and asked > 0 else 1
 
     def refuse(self) -> web.Response | None:
         """What a provider refuses before it works on a request."""
-        if not self.seen.key:
+        if not self.key:
             return self.error(401, message="x-api-key: a key is needed")
+        if self.behaviour.keys is not None and self.key not in self.behaviour.keys:
+            return self.error(401, message="invalid x-api-key")
         for name in ("model", "max_tokens", "messages"):
             if name not in self.params:
                 return self.error(400, message=f"{name}: Field required")
-        limit, seconds = self.behaviour.requests_per_minute, self.behaviour.window_seconds
-        if limit is None:
+        # What is read from the cache does not count.
+        counted = self.usage["input_tokens"] + self.usage["cache_creation_input_tokens"]
+        refused = self.limits.admit(counted)
+        self.headers |= self.limits.headers()
+        if refused is None:
+            self.books.admit(self.seen, counted, self.behaviour.window_seconds)
             return None
-        wait = self.provider.window.admit(limit, seconds)
-        self.headers |= self.provider.window.headers(limit, seconds)
-        if not wait:
-            return None
-        self.headers["retry-after"] = str(max(1, math.ceil(wait)))
-        return self.error(429, message=f"This request would exceed your limit of {limit} requests a minute")
+        self.headers["retry-after"] = str(max(1, math.ceil(refused.wait)))
+        return self.error(429, message=refused.message)
 
     def error(
         self, status: int, message: str, type: str | None = None, code: str | None = None
@@ -300,9 +305,17 @@ class Call:
     async def think(self, text: str) -> dict[str, Any]:
         """Take the time that it takes, bill it, and say what there is to say."""
         message = self.message(text)
-        self.seen.input_tokens = message["usage"]["input_tokens"]
-        self.seen.output_tokens = message["usage"]["output_tokens"]
-        await asyncio.sleep(self.behaviour.latency(self.seen.sha256))
+        usage = message["usage"]
+        self.seen.input_tokens = usage["input_tokens"]
+        self.seen.cache_read_tokens = usage["cache_read_input_tokens"]
+        self.seen.cache_write_tokens = usage["cache_creation_input_tokens"]
+        self.seen.output_tokens = usage["output_tokens"]
+        try:
+            await asyncio.sleep(self.behaviour.latency(self.seen.sha256))
+        finally:  # what a client did not wait for was made all the same
+            self.limits.generated(usage["output_tokens"])
+            self.books.generated(usage["output_tokens"], self.behaviour.window_seconds)
+        self.headers |= self.limits.headers()
         return message
 
     def message(self, text: str) -> dict[str, Any]:
@@ -312,13 +325,11 @@ class Call:
             "role": "assistant",
             "model": self.params["model"],
             "content": [{"type": "text", "text": text}],
-            "stop_reason": "end_turn",
+            "stop_reason": "max_tokens" if self.is_cut_off(text) else "end_turn",
             "stop_sequence": None,
             "stop_details": None,
             "usage": {
-                "input_tokens": count_tokens(json.dumps(self.params["messages"])),
-                "cache_creation_input_tokens": 0,
-                "cache_read_input_tokens": 0,
+                **self.usage,
                 "output_tokens": count_tokens(text),
                 "service_tier": "standard",
             },
@@ -466,8 +477,8 @@ def last_user_text(params: dict[str, Any]) -> str:
 
 
 def count_tokens(text: str) -> int:
-    """Four characters are a token; there is always one."""
-    return max(1, math.ceil(len(text) / 4))
+    """There is always one."""
+    return max(1, math.ceil(len(text) / CHARACTERS_PER_TOKEN))
 
 
 def events_of(message: dict[str, Any]) -> list[dict[str, Any]]:
@@ -504,13 +515,19 @@ class Upstream:
     def __init__(self, port: int = 0) -> None:
         arguments = [
             sys.executable,
-            str(Path(__file__).resolve()),
+            "-m",
+            "tests.upstream",
             "--port",
             str(port),
             "--until-stdin-closes",
         ]
         self._process = subprocess.Popen(
-            arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+            arguments,
+            cwd=Path(__file__).parent.parent,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
         assert self._process.stdout is not None
         self.url = self._process.stdout.readline().strip()
@@ -532,7 +549,9 @@ class Upstream:
         return books
 
     def summary(self) -> dict[str, Any]:
-        """Counts, tokens billed, calls in flight now and at most: cheap at any size."""
+        """Totals, cheap at any size: counts, tokens billed, calls in flight now and at most; what the limits
+        admitted in all and at the `densest` (in any window; output in any five), and `refused` with a 429.
+        """
         summary: dict[str, Any] = self._control("summary")
         return summary
 
