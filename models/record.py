@@ -180,3 +180,4 @@ class Attempt(Base):
     cost: Mapped[int | None] = mapped_column(BigInteger)  # pico-dollars
     started_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
     ended_at: Mapped[dt.datetime] = mapped_column(UTCDateTime, insert_default=now())
+    confirmed_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)  # when a late answer told its cost

@@ -75,11 +75,6 @@ class Door:
         path: str = JOBS,
         **fields: Any,
     ) -> TestResponse:
-        return self.upload_to(JOBS, file, content, headers, **fields)
-
-    def upload_to(
-        self, path: str, file: str, content: bytes, headers: Mapping[str, str] | None = None, **fields: Any
-    ) -> TestResponse:
         part = FileStorage(io.BytesIO(content), filename=file, name="file")
         boundary, body = encode_multipart({"model": "simulated", **fields, "file": part})
         content_type = f'multipart/form-data; boundary="{boundary}"'

@@ -171,16 +171,7 @@ class Check:
         """
         keys = [(row.job_id, row.idx) for row in rows]
         calls = self._session.execute(
-            select(
-                Attempt.job_id,
-                Attempt.idx,
-                Attempt.cost,
-                or_(Attempt.attempt == Record.attempts, Attempt.ended_at <= RecordOutput.started_at).label(
-                    "in_time"
-                ),
-            )
-            .join(Record, and_(Record.job_id == Attempt.job_id, Record.idx == Attempt.idx))
-            .join(RecordOutput, and_(RecordOutput.job_id == Attempt.job_id, RecordOutput.idx == Attempt.idx))
+            select(Attempt.job_id, Attempt.idx, Attempt.cost, Attempt.confirmed_at.is_(None).label("in_time"))
             .where(tuple_(Attempt.job_id, Attempt.idx).in_(keys), Attempt.outcome == ANSWERED)
             .order_by(Attempt.job_id, Attempt.idx)
         ).all()

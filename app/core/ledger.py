@@ -133,7 +133,7 @@ def confirm(session: Session, job: JobContext, claim: Claim, call: Call) -> tupl
     values = row(job, claim, call)
     for name in ("job_id", "idx", "attempt", "tenant_id", "ago"):
         values.pop(name)
-    session.execute(update(Attempt).where(*key).values(**values))
+    session.execute(update(Attempt).where(*key).values(**values, confirmed_at=now()))
     return worst.cost or 0, worst.ended_at.astimezone(dt.UTC).date()
 
 

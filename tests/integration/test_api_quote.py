@@ -33,7 +33,7 @@ def first_rows(count: int) -> bytes:
 
 
 def quote(door: Door, content: bytes) -> dict:
-    answered = door.upload_to(f"{JOBS}/estimate", "reviews.csv", content, **ASKED)
+    answered = door.upload("reviews.csv", content, path=f"{JOBS}/estimate", **ASKED)
     assert answered.status_code == 200, answered.text
     return answered.get_json()
 

@@ -25,6 +25,7 @@ def upgrade() -> None:
     op.add_column("job", sa.Column("request_bytes", sa.BigInteger(), server_default="0", nullable=False))
     op.add_column("job_spec", sa.Column("unbounded", sa.Text(), nullable=True))
     op.add_column("record", sa.Column("reserved", sa.BigInteger(), nullable=True))
+    op.add_column("attempt", sa.Column("confirmed_at", sa.DateTime(timezone=True), nullable=True))
     op.create_table(
         "limit_group",
         sa.Column("name", sa.String(length=200), nullable=False),
