@@ -32,7 +32,7 @@ def densest(times: list[float], seconds: float) -> int:
 @pytest.mark.parametrize("environment", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("per_minute", [300, 3000])
 def test_four_processes_use_the_limit_and_never_pass_it(stack, upstream, per_minute):
-    # Given a provider that keeps the pace of its limit, with a second's worth at once, and answers in a second
+    # Given a provider that keeps the pace of its limit, a second's worth at once, and answers in a second
     upstream.configure(
         requests_per_minute=per_minute,
         token_bucket=True,
@@ -67,7 +67,7 @@ def test_a_job_that_is_bound_by_tokens_keeps_their_limit(stack, upstream):
     job = stack.submit(bodies, model="claude-haiku-4-5")
     job.wait_for("completed", seconds=120)
 
-    # Then it refused nothing, and no ten seconds had more, by what it counted, but for what a second may catch
+    # Then it refused nothing, and no ten seconds had more, by its count, but for what a second may catch
     # up with
     books = sorted(upstream.books(), key=lambda seen: seen["at"])
     assert Counter(seen["outcome"] for seen in books) == {"answered": 110}
