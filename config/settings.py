@@ -4,6 +4,7 @@
 stops the start with its name, what was found and what would do.
 """
 
+import hashlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -50,6 +51,12 @@ class Settings:
     max_json_bytes: int
     max_upload_bytes: int
     max_records: int
+    require_api_key: bool  # False: a call without a key acts for the first tenant
+    api_keys: frozenset[bytes]  # SHA-256 of further keys of the first tenant
+    cors_origins: tuple[str, ...]  # whose pages may call the API from a browser
+    batch_process_wait: int  # seconds that /batch_process waits for the end of its batch
+    max_batch_requests: int  # of one /batch_process
+    batch_ai_concurrency: int  # calls in flight of one text batch, over all workers
     web_threads: int  # of each web process, as gunicorn's --threads says; streams take all but 32 of them
     penstock_url: str | None  # the stack that the command line talks to; None: the one on `data`
     penstock_api_key: str | None  # its key; None: the one that `penstock up` left on `data`
@@ -112,6 +119,12 @@ def read(environ: Mapping[str, str]) -> Settings:
         max_json_bytes=env.number("MAX_JSON_BYTES", 16_000_000, 1_000, 1_000_000_000),
         max_upload_bytes=env.number("MAX_UPLOAD_BYTES", 512_000_000, 1_000, 10_000_000_000),
         max_records=env.number("MAX_RECORDS", 1_000_000, 1, 100_000_000),
+        require_api_key=env.flag("REQUIRE_API_KEY", default=True),
+        api_keys=frozenset(hashlib.sha256(key.encode()).digest() for key in env.items("API_KEYS")),
+        cors_origins=env.origins("CORS_ORIGINS"),
+        batch_process_wait=env.number("BATCH_PROCESS_WAIT_SECONDS", 300, 0, 3_600),
+        max_batch_requests=env.number("MAX_BATCH_REQUESTS_PER_CALL", 50, 1, 10_000),
+        batch_ai_concurrency=env.number("BATCH_AI_CONCURRENCY_LIMIT", 5, 1, 100_000),
         web_threads=env.number("PENSTOCK_WEB_THREADS", 256, 40, 10_000),
         penstock_url=env.url("PENSTOCK_URL", "", ("http", "https")) or None,
         penstock_api_key=env.text("PENSTOCK_API_KEY", "") or None,
@@ -158,6 +171,28 @@ class _Environment:
         if not amount.is_finite() or not 0 <= amount <= 1000 or amount != round(amount, 9):
             raise BadSetting(name, value, wanted)
         return amount
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        value = self._get(name)
+        if value.lower() in ("true", "1", "yes", "on"):
+            return True
+        if value.lower() in ("false", "0", "no", "off"):
+            return False
+        if value:
+            raise BadSetting(name, value, "true or false")
+        return default
+
+    def items(self, name: str) -> list[str]:
+        """What stands between commas."""
+        return [item.strip() for item in self._get(name).split(",") if item.strip()]
+
+    def origins(self, name: str) -> tuple[str, ...]:
+        found = tuple(item.rstrip("/") for item in self.items(name))
+        for origin in found:
+            parts = urlsplit(origin)
+            if parts.scheme not in ("http", "https") or origin != f"{parts.scheme}://{parts.netloc}":
+                raise BadSetting(name, origin, "origins between commas, such as https://app.example.com")
+        return found
 
     def one_of(self, name: str, default: str, allowed: tuple[str, ...]) -> str:
         value = self._get(name)
