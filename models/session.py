@@ -44,7 +44,7 @@ def make_engine(url: str) -> Engine:
     Statements are logged without their values (`hide_parameters`): those are prompts and answers.
     """
     if not url.startswith("sqlite"):
-        return create_engine(
+        postgresql = create_engine(
             url,
             hide_parameters=True,
             pool_size=16,
@@ -52,6 +52,9 @@ def make_engine(url: str) -> Engine:
             pool_pre_ping=True,
             connect_args={"connect_timeout": 5},  # a host that swallows packets must not hold a probe
         )
+        # One statement for hundreds of rows, not one for each: psycopg's dialect does so for RETURNING alone.
+        postgresql.dialect.use_insertmanyvalues_wo_returning = True
+        return postgresql
     made = create_engine(
         url,
         hide_parameters=True,

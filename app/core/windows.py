@@ -14,7 +14,9 @@ from models.record import Record, RecordStatus, Window
 
 OPEN_AT_ONCE = 2  # windows of a job that hold unclaimed records
 AHEAD = 10.0  # seconds of the job's share of the limit that a window offers
-LARGEST = 1_000  # records of a window without a limit
+# Records of a window without a limit: some seconds' worth for a machine. A chord's messages cost milliseconds
+# each; so they are spread over many records.
+LARGEST = 4_000
 SLICES = 24  # of a window: with two of them at most 48 of a worker's 64 threads wait for one job
 UNPUBLISHED = 5.0  # seconds after which a window that nobody marked published is sent again
 SILENT = 10.0  # seconds without a claim, with no slice alive and the queue empty
