@@ -55,11 +55,22 @@ def redis_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    """A PostgreSQL server of this test process's own; its address names the migrated template."""
-    with servers.postgres() as url:
-        migrate.upgrade(url)
-        yield url
+def redis_server(redis_url: str) -> servers.RedisServer:
+    return _redis
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[servers.PostgresServer]:
+    """A PostgreSQL server of this test process's own."""
+    with servers.postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres_server: servers.PostgresServer) -> str:
+    """The server's address; it names the migrated template."""
+    migrate.upgrade(postgres_server.url)
+    return postgres_server.url
 
 
 @pytest.fixture(scope="session")

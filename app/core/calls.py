@@ -30,7 +30,6 @@ from app.errors import (
 )
 from app.providers import registry
 from app.providers.client import Reply, Usage
-from config import settings
 from models.record import RecordStatus
 
 if TYPE_CHECKING:
@@ -161,9 +160,7 @@ class Asking:
         self._left = dt.datetime.now(dt.UTC)
         client = self._process.client(self.job.provider)
         try:
-            reply = await client.ask(
-                self._params, deadline=settings.current().call_deadline, attempt=self.claim.attempt
-            )
+            reply = await client.ask(self._params, deadline=self.job.deadline, attempt=self.claim.attempt)
         except ProviderError as error:
             self._sent_at = None
             return await self._failed(error, self._failed_call(error, time.monotonic() - started))
