@@ -93,7 +93,8 @@ def new_database(kind: str, request: pytest.FixtureRequest, folder: Path) -> Ite
     name = f"test_{uuid.uuid4().hex}"
     base, _, template_name = template.partition("?")[0].rpartition("/")
     query = template.partition("?")[2]
-    admin = create_engine(template.replace(f"/{template_name}", "/postgres", 1), isolation_level="AUTOCOMMIT")
+    address = template.replace(f"/{template_name}", "/postgres", 1)
+    admin = create_engine(address, isolation_level="AUTOCOMMIT", pool_pre_ping=True)
     with admin.connect() as connection:
         connection.execute(text(f'CREATE DATABASE {name} TEMPLATE "{template_name}"'))
     yield f"{base}/{name}" + (f"?{query}" if query else "")

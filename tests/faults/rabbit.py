@@ -49,7 +49,9 @@ def rabbitmq(folder: Path) -> Iterator[str]:
     finally:
         os.killpg(server.pid, signal.SIGKILL)
         server.wait()
-        wait_until(lambda: _ended(environment), what="Erlang's port mapper, which outlives its node, has ended")
+        wait_until(
+            lambda: _ended(environment), what="Erlang's port mapper, which outlives its node, has ended"
+        )
 
 
 def _ended(environment: dict[str, str]) -> bool:

@@ -72,6 +72,24 @@ class Site(Stack):
             process(node).poll() is None for node in self.nodes if not isinstance(node.container, SliceWorker)
         )
 
+    def begin(self, records: int, moment: int, **wishes: Any) -> Running:
+        """A job of which so many records have ended, at a provider that takes its time."""
+        self.mend()
+        self.upstream.reset()
+        self.upstream.configure(latency_ms=600, latency_sigma=0.4)
+        job = self.ask(records, **wishes)
+        job.wait_until_ended(moment)
+        return job
+
+    def finish(self, job: Running, seconds: float = 120) -> Reconciled:
+        """Every record has succeeded, and all books agree."""
+        job.wait_for("completed", seconds=seconds)
+        assert job.statuses() == {"succeeded": job.row().total}
+        return self.reconcile(job)
+
+    def arrived(self) -> int:
+        return int(self.upstream.summary()["requests"])
+
     def reconcile(self, *jobs: Running) -> Reconciled:
         """These are all jobs since the upstream's last reset."""
         return Reconciled(jobs, self.upstream)
@@ -125,6 +143,14 @@ def first_answer(job: Running, indices: Sequence[int], since: float, seconds: fl
             )
 
     wait_until(answered, seconds=seconds, what="a record that was held up is answered")
+    return time.monotonic() - since
+
+
+def first_ends(job: Running, since: float, seconds: float = 120) -> float:
+    """Seconds from `since` (monotonic) until one more record of the job has ended."""
+    ended = job.ended()
+    if ended < job.row().total:
+        job.wait_until_ended(ended + 1, seconds)
     return time.monotonic() - since
 
 

@@ -2,9 +2,8 @@
 
 from collections import Counter
 
-import pytest
-
-from tests.faults.site import held_by, lease_of, process
+from app.submission import Options
+from tests.faults.breaking import held_by, lease_of, process
 from tests.servers import wait_until
 from tests.stack import Running
 
@@ -18,17 +17,12 @@ FAULTS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def variables():
-    return {"CALL_DEADLINE_SECONDS": "3", "BATCH_RECORD_RETRY_COUNT": "8"}
-
-
 def test_a_thousand_calls_with_faults_and_a_kill_agree_with_the_providers_books(fresh, figures):
     # Given a thousand records of which one call in ten fails, each in its own way
     fresh.upstream.configure(
         latency_ms=700, latency_sigma=0.4, faults=[f | {"first_of_each": 1} for f in FAULTS]
     )
-    job = fresh.ask(1000)
+    job = fresh.ask(1000, timeout=3, options=Options(retries=8))
     job.wait_until_ended(300)
 
     # When one of two workers is killed with calls in flight
