@@ -168,6 +168,8 @@ class Slice:
             self._wait = LISTEN
             return
         self._start(taken.claims, grant, lease_id)
+        if taken.open and not taken.claims:
+            self._wait = LISTEN  # under a dead lease; the process takes another
         if taken.capped is not None:
             self._wait_for_money(taken.capped)
         self._open = self._open and taken.open

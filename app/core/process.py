@@ -38,6 +38,7 @@ class Process:
 
     def __init__(self) -> None:
         self.lease_id = in_transaction(leases.take)
+        self._renewed = time.monotonic()  # the lease, by this process's loop
         self.writer = Writer()
         self.stopping = False  # set by a signal's handler, which may take no lock: no Event
         self.loop = asyncio.new_event_loop()
@@ -71,7 +72,12 @@ class Process:
 
     def may_start(self, job_id: int) -> bool:
         """Whether new calls of the job may leave: it and this process run, and answers are being stored."""
-        return not self.stopping and job_id not in self._halted and not self.storage_lags
+        return not (self.stopping or job_id in self._halted or self.storage_lags or self._lapses)
+
+    @property
+    def _lapses(self) -> bool:
+        """Whether others may take this process for dead: its loop is, or it stood still and just woke."""
+        return time.monotonic() - self._renewed > leases.LAPSE
 
     @property
     def storage_lags(self) -> bool:
@@ -196,6 +202,7 @@ class Process:
             # Others took this process for dead and gave its records back. Its answers lose their fences.
             log.warning("lease.lost", lease=self.lease_id)
             self.lease_id = in_transaction(leases.take)
+        self._renewed = time.monotonic()
         limiter().heartbeat(self.lease_id)
 
     async def _watch(self) -> None:
