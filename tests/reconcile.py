@@ -29,14 +29,17 @@ class Reconciled:
 
     def __init__(self, jobs: Iterable[Running], upstream: Upstream) -> None:
         self.jobs = list(jobs)
-        self.entries = {seen["request_id"]: seen for seen in upstream.books()}
         self.asked_twice = 0  # records that have two answers, both paid
         self.unconfirmed = 0  # calls whose outcome nobody knows
         for job in self.jobs:
             _has_ended_once(job)
-        self._agrees([attempt for job in self.jobs for attempt in job.attempts()])
-        with snapshot() as session:
+        ours = [job.id for job in self.jobs]
+        with snapshot() as session:  # late answers may still be coming in
+            attempts = session.scalars(select(Attempt).where(Attempt.job_id.in_(ours))).all()
+            self._counts = session.scalars(select(JobCounts).where(JobCounts.job_id.in_(ours))).all()
             assert list(books.Check(session).differences()) == []
+        self.entries = {seen["request_id"]: seen for seen in upstream.books()}
+        self._agrees(attempts)
 
     def _agrees(self, attempts: Sequence[Attempt]) -> None:
         answered = {a.request_id: a for a in attempts if a.outcome == "answered" and a.error_type is None}
@@ -66,8 +69,8 @@ class Reconciled:
         )
         for attempt in attempts:
             by_job[attempt.job_id][attempt.outcome] += attempt.cost or 0
-        for job in self.jobs:
-            counts, sums = job.counts(), by_job[job.id]
+        for counts in self._counts:
+            sums = by_job[counts.job_id]
             assert (counts.cost, counts.cost_unconfirmed) == (sums["answered"], sums["unconfirmed"])
         bill = sum(cost(seen) for seen in self.entries.values())
         certain = sum(sums["answered"] for sums in by_job.values())

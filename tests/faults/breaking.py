@@ -12,8 +12,10 @@ from typing import Any
 from pytest_celery import CeleryTestWorker
 from sqlalchemy import func, select
 
+from app.core import jobs
 from models import Lease, Record, RecordOutput, RecordStatus
-from models.session import reading
+from models.job import FINAL
+from models.session import in_transaction, reading
 from tests.nodes import SliceWorker
 from tests.reconcile import Reconciled
 from tests.servers import wait_until
@@ -30,6 +32,7 @@ class Site(Stack):
         super().__init__(environment, folder)
         self.upstream = upstream
         self._jobs = 0
+        self._submitted: list[Running] = []
 
     @staticmethod
     def asking(upstream: Upstream) -> dict[str, str]:
@@ -44,7 +47,8 @@ class Site(Stack):
 
     def ask(self, count: int, **wishes: Any) -> Running:
         """A job of `count` prompts that nobody else has."""
-        return self.submit(self.bodies(count), model=CLAUDE, **wishes)
+        self._submitted.append(self.submit(self.bodies(count), model=CLAUDE, **wishes))
+        return self._submitted[-1]
 
     def bodies(self, count: int) -> list[dict[str, Any]]:
         self._jobs += 1
@@ -60,7 +64,14 @@ class Site(Stack):
         ]
 
     def mend(self) -> None:
-        """Two slice workers and a control worker run, and nothing holds anybody."""
+        """Two slice workers and a control worker run, and no job of a test that failed."""
+        for job in self._submitted:
+            if job.row().status not in FINAL:
+                in_transaction(
+                    lambda session, uid=job.uid: jobs.cancel(session, jobs.find(session, self.tenant_id, uid))
+                )
+                job.wait_for(*FINAL, seconds=60)
+        self._submitted.clear()
         if not self._control_runs:
             self.start(slice_workers=2 - len(self.slices))
         while len(self.slices) < 2:

@@ -30,7 +30,7 @@ def records() -> int:
 def moments(request: pytest.FixtureRequest, records: int) -> Iterator[int]:
     """When to strike, once a round: after so many records of a job have ended."""
     chance = random.Random(f"{SEED}{request.node.nodeid}")
-    chosen = [chance.randrange(records * 3 // 4) for _ in range(ROUNDS)]
+    chosen = [chance.randrange(records // 2) for _ in range(ROUNDS)]
     print(f"FAULT_SEED={SEED}: after {chosen} of {records} records")
     return iter(chosen)
 

@@ -1,6 +1,6 @@
 """One running Penstock for all tests of this folder, which break it and mend it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -28,3 +28,12 @@ def fresh(site: Site) -> Site:
     site.mend()
     site.upstream.reset()
     return site
+
+
+@pytest.fixture
+def database_pids(request: pytest.FixtureRequest, site: Site) -> Callable[[], list[int]]:
+    """The processes of the database server, as of now; SQLite has none."""
+    if not site.environment["DATABASE_URL"].startswith("postgresql"):
+        return list
+    pids: Callable[[], list[int]] = request.getfixturevalue("postgres_server").pids
+    return pids

@@ -98,20 +98,32 @@ def test_a_deadlock_is_run_again(fresh, admin, records, moments, figures):
 
 
 def test_serialization_failures_are_run_again(fresh, admin, postgres_server, records, moments, figures):
-    # Given connections whose transactions are serializable, so that the server refuses what would collide
-    name = settings.current().database_url.partition("?")[0].rpartition("/")[2]
-    with admin.connect() as connection:
-        connection.execute(text(f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'"))
-        connection.execute(text(f"SELECT pg_terminate_backend(pid) {OTHERS}"))
-        # When
+    # When the workers' transactions are serializable, so that the server refuses those that collide
+    with serializable(admin):
         job = fresh.begin(records, next(moments))
         books = fresh.finish(job)
-        connection.execute(text(f"ALTER DATABASE {name} RESET default_transaction_isolation"))
-        connection.execute(text(f"SELECT pg_terminate_backend(pid) {OTHERS}"))
+
     # Then
     assert "could not serialize access" in postgres_server.log()
     figures.note("serialization failures throughout", books)
     assert (books.asked_twice, books.unconfirmed) == (0, 0)
+
+
+@contextmanager
+def serializable(admin: Engine) -> Iterator[None]:
+    """Every transaction of the database, but for those of this process, which reads along."""
+    name = settings.current().database_url.partition("?")[0].rpartition("/")[2]
+    with pytest.MonkeyPatch.context() as patch, admin.connect() as connection:
+        patch.setenv("PGOPTIONS", r"-c default_transaction_isolation=read\ committed")
+        try:
+            connection.execute(
+                text(f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'")
+            )
+            connection.execute(text(f"SELECT pg_terminate_backend(pid) {OTHERS}"))
+            yield
+        finally:
+            connection.execute(text(f"ALTER DATABASE {name} RESET default_transaction_isolation"))
+            connection.execute(text(f"SELECT pg_terminate_backend(pid) {OTHERS}"))
 
 
 @contextmanager
