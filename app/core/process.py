@@ -40,8 +40,9 @@ class Process:
 
     def __init__(self) -> None:
         self.lease_id = in_transaction(leases.take)
+        self._renewed = time.monotonic()  # the lease, by this process's loop
         self.writer = Writer()
-        self.stopping = threading.Event()
+        self.stopping = False  # set by a signal's handler, which may take no lock: no Event
         self.loop = uvloop.new_event_loop()
         self.loop.set_default_executor(ThreadPoolExecutor(16, thread_name_prefix="loop-help"))
         self._clients: dict[str, Client] = {}
@@ -74,7 +75,12 @@ class Process:
 
     def may_start(self, job_id: int) -> bool:
         """Whether new calls of the job may leave: it and this process run, and answers are being stored."""
-        return not self.stopping.is_set() and job_id not in self._halted and not self.storage_lags
+        return not (self.stopping or job_id in self._halted or self.storage_lags or self._lapses)
+
+    @property
+    def _lapses(self) -> bool:
+        """Whether others may take this process for dead: its loop is, or it stood still and just woke."""
+        return time.monotonic() - self._renewed > leases.LAPSE
 
     @property
     def storage_lags(self) -> bool:
@@ -118,8 +124,13 @@ class Process:
         self.loop.call_soon_threadsafe(self._start, asker, job, claims, start, grant)
 
     def stop(self, grace: float) -> None:
-        """Start nothing new; let calls end for `grace` seconds, close the rest, give everything back."""
-        self.stopping.set()
+        """Start nothing new; let calls end for `grace` seconds, close the rest, give everything back.
+
+        Runs within a signal's handler: it takes no lock. Asking again changes nothing.
+        """
+        if self.stopping:
+            return
+        self.stopping = True
         self.loop.call_soon_threadsafe(self.loop.call_later, grace, self._close_all)
 
     def end(self) -> None:
@@ -208,6 +219,7 @@ class Process:
             # Others took this process for dead and gave its records back. Its answers lose their fences.
             log.warning("lease.lost", lease=self.lease_id)
             self.lease_id = in_transaction(leases.take)
+        self._renewed = time.monotonic()
         limiter().heartbeat(self.lease_id)
 
     async def _watch(self) -> None:
@@ -257,6 +269,7 @@ async def _made(make: Callable[[], Client]) -> Client:
 
 _process: Process | None = None
 _starting = threading.Lock()
+_grace: float | None = None  # seconds; SIGTERM has come
 
 
 def current() -> Process:
@@ -265,11 +278,15 @@ def current() -> Process:
     with _starting:
         if _process is None:
             _process = Process()
+            if _grace is not None:
+                _process.stop(_grace)
         return _process
 
 
 def stop_current(grace: float) -> None:
-    """SIGTERM: see `Process.stop`."""
+    """SIGTERM: see `Process.stop`. A slice in hand may be making the process just now: that one stops too."""
+    global _grace  # noqa: PLW0603
+    _grace = grace
     if _process is not None:
         _process.stop(grace)
 

@@ -36,6 +36,7 @@ class Defaults:
     template: str | None = None
     schema: Mapping[str, Any] | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
+    timeout: int | None = None  # seconds that a call may take; None: as long as any may
     request_bytes: int = field(init=False)  # what the job adds to each of its requests, about
 
     def __post_init__(self) -> None:
