@@ -7,6 +7,7 @@ import click
 
 from app.cli import faults
 from app.cli.database import migrate
+from app.cli.doctor import doctor
 from app.cli.estimate import estimate
 from app.cli.jobs import jobs
 from app.cli.keys import keys
@@ -25,7 +26,7 @@ def cli() -> None:
     settings.read(os.environ)  # a wrong variable stops every command before it starts anything
 
 
-for command in (up, run, estimate, jobs, keys, tenants, ledger, migrate, sweep):
+for command in (up, run, estimate, jobs, keys, tenants, ledger, migrate, sweep, doctor):
     cli.add_command(command)
 
 

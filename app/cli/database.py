@@ -29,7 +29,7 @@ def check_revision() -> None:
 
 
 def use_embedded_broker() -> None:
-    """Without REDIS_URL, the broker is that of the stack that runs here."""
+    """Without REDIS_URL, the broker is that of the stack that runs here. Call it before settings are read."""
     import os
 
     from app.stack.lock import holder

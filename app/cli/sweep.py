@@ -13,23 +13,25 @@ def sweep() -> None:
     and twelve where one of them is dead: so long are they looked at. At last it names the jobs that nobody
     advances.
     """
-    check_revision()
     use_embedded_broker()
+    check_revision()
     from app.core import stuck
     from config import logs
     from models.session import reading
     from tasks import sweep as sweeping
 
     logs.configure("ERROR", "text")  # what the log would say is said below
-    count = 0
+    told = set()
     for found in sweeping.sweep_by_hand():
-        count += 1
-        click.echo(f"{_job(found.job_id)}{found.why}")
+        if found not in told:
+            told.add(found)
+            click.echo(f"{_job(found.job_id)}{found.why}")
     with reading() as session:
         stuck_jobs = stuck.find(session)
     for job in stuck_jobs:
         click.secho(f"job {job.uid}: nobody advances it: {job.why}", fg="red")
-    click.echo(f"{count:,} thing{'' if count == 1 else 's'} found" if count else "nothing was left behind")
+    if not told and not stuck_jobs:
+        click.echo("nothing was left behind")
 
 
 def _job(job_id: int | None) -> str:
