@@ -36,5 +36,5 @@ def use_embedded_broker() -> None:
     from config import settings
 
     running = holder(settings.read(os.environ).data)
-    if running and running.redis_url:
-        os.environ.setdefault("REDIS_URL", running.redis_url)
+    if running and running.redis_url and not os.environ.get("REDIS_URL", "").strip():
+        os.environ["REDIS_URL"] = running.redis_url

@@ -86,18 +86,19 @@ def _still() -> Select[*tuple[Any, ...]]:
         .correlate(Job)
         .exists()
     )
-    answered = (
+    answered_at = (
         select(RecordOutput.ended_at)
         .where(RecordOutput.job_id == Job.id, RecordOutput.seq == JobCounts.seq)
         .correlate(Job, JobCounts)
         .scalar_subquery()
     )
+    moved_at = func.coalesce(answered_at, Job.updated_at)
     # A time of expiry is no time at which work goes on.
     will_wake = and_(
         JobCounts.wake_at > now(-LATE), or_(Job.expires_at.is_(None), JobCounts.wake_at < Job.expires_at)
     )
     return (
-        select(Job.id, Job.uid, Job.name, func.coalesce(answered, Job.updated_at).label("moved_at"))
+        select(Job.id, Job.uid, Job.name, moved_at.label("moved_at"))
         .join(JobCounts, JobCounts.job_id == Job.id)
         .where(
             Job.status.in_(ADVANCED),
@@ -105,7 +106,7 @@ def _still() -> Select[*tuple[Any, ...]]:
             or_(JobCounts.wake_at.is_(None), ~will_wake),
             ~in_flight,
             ~to_come,
-            or_(answered.is_(None), answered <= now(-STILL)),
+            moved_at <= now(-STILL),
         )
         .order_by(Job.id)
         .limit(SHOWN)

@@ -37,7 +37,9 @@ def look() -> Iterator[Finding]:
         _write()
     if found != needed:
         yield wrong(
-            "migrations", f"it is at revision {found}, needed is {needed}", _how_to_migrate(found, needed)
+            "migrations",
+            f"it is at revision {found or 'none'}, needed is {needed}",
+            _how_to_migrate(found, needed),
         )
         return
     yield ok("migrations", f"it is at revision {found}, the newest, and can be written")
@@ -99,20 +101,19 @@ def _clock() -> Finding:
 def _beat(session: Session) -> Finding:
     """The tick looks at every live lease some times in ten seconds; without leases nothing shows it."""
     live = Lease.dead_at.is_(None)
-    leases, looked_at = session.execute(select(func.count(), func.max(Lease.looked_at)).where(live)).one()
+    looked_at = session.scalar(select(func.max(func.coalesce(Lease.looked_at, Lease.created_at))).where(live))
     late = stuck.oldest_due(session)
     ago = None if looked_at is None else (session.scalars(select(now())).one() - looked_at).total_seconds()
     remedy = "run one beat (`celery --app tasks beat`, or --beat on one control worker) and a control worker"
     if late > TICKS:
         return wrong("beat", f"a job has been due for {late:.0f} s, and nobody looked at it", remedy)
-    if leases and (ago is None or ago > TICKS):
-        since = "ever" if ago is None else f"for {ago:.0f} s"
-        return wrong("beat", f"nobody has looked at the workers' leases {since}", remedy)
-    if not leases:
-        return warning(
-            "beat", "not known: no worker has a lease that it would look at", "start a slice worker"
-        )
-    return ok("beat", f"the tick looked at the workers' leases {ago or 0:.0f} s ago, and no job is overdue")
+    if ago is None:
+        return warning("beat", "not known: no worker has a lease to be looked at", "start a slice worker")
+    if ago > TICKS:
+        return wrong("beat", f"nobody has looked at the workers' leases for {ago:.0f} s", remedy)
+    return ok(
+        "beat", f"somebody looked at the workers' leases {max(ago, 0):.0f} s ago, and no job is overdue"
+    )
 
 
 def _held(session: Session) -> Iterator[Finding]:
