@@ -59,6 +59,7 @@ def _defaults(fields: Mapping[str, Any]) -> Defaults:
         template=fields.get("template"),
         schema=schema,
         params=fields.get("params", {}),
+        timeout=fields.get("timeout"),
     )
 
 

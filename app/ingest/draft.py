@@ -39,6 +39,7 @@ class Defaults:
     schema: Mapping[str, Any] | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
     operations: Mapping[str, Operation] = field(default_factory=dict)  # that its records name
+    timeout: int | None = None  # seconds that a call may take; None: as long as any may
     request_bytes: int = field(init=False)  # what the job adds to each of its requests, about
 
     def __post_init__(self) -> None:
