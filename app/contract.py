@@ -1,6 +1,5 @@
 """What every wire contract is made of: bodies read strictly, one job found, answers written."""
 
-import json
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from app import seats
 from app.auth import caller
 from app.core import views
+from app.core.lines import with_list
 from app.core.views import JobView
 from app.error_responses import refuse_invalid
 from app.errors import BadInput, TooLarge, UnknownForm
@@ -134,18 +134,9 @@ def answer_with(
     """`content` with a list `name` as its last field, of `count` items at most; a long one is streamed."""
     if count <= AT_ONCE:
         return answer({**content, name: list(items)}, status)
-    response = seats.stream(_pieces(content, name, items), "application/json", {})
+    response = seats.stream(with_list(content, name, items), "application/json", {})
     response.status_code = status
     return response
-
-
-def _pieces(content: Mapping[str, Any], name: str, items: Iterable[Any]) -> Iterator[bytes]:
-    yield json.dumps({**content, name: []})[:-2].encode()
-    comma = b""
-    for item in items:
-        yield comma + json.dumps(item).encode()
-        comma = b","
-    yield b"]}"
 
 
 def _name_job(response: Response) -> Response:

@@ -12,6 +12,7 @@ PenstockError
 │   ├── Gone              410   it was here and was deleted
 │   ├── UnknownForm       415   not one of the forms in which it can be sent
 │   ├── TooMany           429   more records than the tenant may submit now (`retry_after`)
+│   ├── Unanswered        502   a caller waits for one answer, and the provider gave none
 │   └── Unavailable       503   not on this machine as it is set up, or not right now (`retry_after`)
 ├── IllegalMove                 a status change that the tables do not know: a fault of ours
 └── ProviderError               a call did not bring an answer; `blame` says whose matter it is
@@ -120,6 +121,11 @@ class UnknownForm(Refused):
 class TooMany(Refused):
     type = "rate_limited"
     status = 429
+
+
+class Unanswered(Refused):
+    type = "unanswered"
+    status = 502
 
 
 class Unavailable(Refused):

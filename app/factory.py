@@ -30,9 +30,8 @@ from app.dialects.text import routes as text
 from app.error_responses import SHAPES, ErrorOut
 from config import logs, settings
 
-DIALECTS = (
-    text,
-)  # each has `blp`, the PREFIXES of its paths, and in `wire.error` the shape of errors under them
+# Each has `blp`, the PREFIXES of its paths, and in `wire.error` the shape of errors under them.
+DIALECTS = (text, analyze)
 EXPOSED = (contract.JOB, "Location", "Retry-After", "X-Request-Id")  # headers that a page may read
 
 BODY = 1_000_000  # bytes; submissions say otherwise for themselves

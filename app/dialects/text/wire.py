@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from app.core.lines import text, timestamp
+from app.core.lines import timestamp
 from app.core.pages import RecordView
-from app.core.said import said
+from app.core.said import failure, said
 from app.core.views import JobView
 from app.error_shapes import Fault, detail
 from app.errors import BadRequest
@@ -125,14 +125,8 @@ def _item(record: RecordView) -> Json:
         "request_index": record.idx,
         "status": "completed" if succeeded else "failed",
         "response": _response(record, record.answer) if record.answer is not None else None,
-        "error": None if succeeded else _error(record),
+        "error": None if succeeded else failure(record),
     }
-
-
-def _error(record: RecordView) -> str:
-    if record.error_type is None:
-        return f"{record.status.word}: the batch was {record.status.word} before this request was processed"
-    return f"{record.error_type}: {text(record.error_message) or ''}"
 
 
 def _response(record: RecordView, answer: bytes) -> Json:
