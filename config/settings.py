@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+BACKEND = "BATCH_PERSISTENCE_BACKEND"
+
 
 class BadSetting(ValueError):
     """A variable of the environment cannot be used."""
@@ -27,7 +29,8 @@ class Settings:
     """What the environment says. Times are seconds, sizes bytes, rates a minute."""
 
     data: Path  # SQLite, the embedded broker's files, spooled uploads
-    database_url: str
+    database_url: str  # empty: a temporary SQLite, which `penstock up` makes for its processes
+    status_files: Path | None  # where the status of each job is written when it ends; None: nowhere
     redis_url: str  # its database number is the base: broker and limiter take the two after it
     broker_url: str  # where Celery's messages go: a Redis database of their own, or RabbitMQ
     anthropic_api_key: str | None
@@ -81,7 +84,11 @@ class Settings:
 @cache
 def current() -> Settings:
     """The settings of this process, read from its environment once."""
-    return read(os.environ)
+    chosen = read(os.environ)
+    if not chosen.database_url:
+        wanted = "memory to `penstock up`, whose processes share it; to a process by itself sqlite or file"
+        raise BadSetting(BACKEND, "memory", wanted)
+    return chosen
 
 
 def read(environ: Mapping[str, str]) -> Settings:
@@ -92,8 +99,9 @@ def read(environ: Mapping[str, str]) -> Settings:
     return Settings(
         data=data,
         database_url=_driver(
-            env.url("DATABASE_URL", f"sqlite:///{data / 'penstock.db'}", ("sqlite", "postgresql", "postgres"))
+            env.url("DATABASE_URL", "", ("sqlite", "postgresql", "postgres")) or _sqlite(env, data)
         ),
+        status_files=_status_files(env) if _backend(env) == "file" else None,
         redis_url=redis_url,
         broker_url=env.url(
             "CELERY_BROKER_URL", _with_database(redis_url, 1), ("redis", "rediss", "amqp", "amqps")
@@ -212,6 +220,25 @@ class _Environment:
                 "an address that starts with " + " or ".join(f"{s}://" for s in schemes),
             )
         return value
+
+
+def _backend(env: _Environment) -> str:
+    """How rows are kept where DATABASE_URL does not say where."""
+    return env.one_of(BACKEND, "", ("memory", "file", "sqlite"))
+
+
+def _sqlite(env: _Environment, data: Path) -> str:
+    paths = {
+        "": data / "penstock.db",
+        "sqlite": Path(env.text("BATCH_SQLITE_PATH", "data/batch.db")).resolve(),
+        "file": _status_files(env) / "batch.db",
+    }
+    backend = _backend(env)
+    return "" if backend == "memory" else f"sqlite:///{paths[backend]}"
+
+
+def _status_files(env: _Environment) -> Path:
+    return Path(env.text("BATCH_JOB_STORAGE_PATH", "data/batch_jobs")).resolve()
 
 
 def _path(text: str) -> Path | None:
