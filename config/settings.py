@@ -99,7 +99,7 @@ def read(environ: Mapping[str, str]) -> Settings:
     return Settings(
         data=data,
         database_url=_driver(
-            env.url("DATABASE_URL", "", ("sqlite", "postgresql", "postgres")) or _sqlite(env, data)
+            env.url("DATABASE_URL", _sqlite(env, data), ("sqlite", "postgresql", "postgres"))
         ),
         status_files=_status_files(env) if _backend(env) == "file" else None,
         redis_url=redis_url,
@@ -258,7 +258,7 @@ def _with_database(url: str, offset: int) -> str:
 
 def _driver(url: str) -> str:
     """Name the PostgreSQL driver that we ship."""
-    scheme, rest = url.split(":", 1)
+    scheme, _, rest = url.partition(":")
     return f"postgresql+psycopg:{rest}" if scheme in ("postgres", "postgresql") else url
 
 
