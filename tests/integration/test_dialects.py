@@ -3,9 +3,12 @@
 import json
 
 import pytest
+from sqlalchemy import delete
 
 from config import settings
-from tests.door import JOBS, Door, Worker
+from models import RecordOutput
+from models.session import in_transaction
+from tests.door import JOBS, Door, Worker, number_of
 
 TEXT = {"text": "A text that is long enough.", "operation": "summarize"}
 NOTE = {"notes": ["Something happened."]}
@@ -185,6 +188,26 @@ def test_words_and_messages_follow_the_life_of_a_job(door):
     assert errors[1] is None
     assert errors[2].startswith("cancelled")
     assert [item["error"] for item in other["results"]] == errors
+
+
+def test_a_job_whose_content_was_removed_keeps_its_counts_and_tokens(door):
+    # Given a job of which one record was answered and one failed
+    job, worker = texts(door, 2), Worker()
+    worker.end(job, [0], answering("Said."))
+    worker.end(job, [1], error=("server_error", "it broke"))
+    before = analysis_status(door, job["id"])
+
+    # When its content is removed, as it is after some days
+    in_transaction(
+        lambda session: session.execute(delete(RecordOutput).where(RecordOutput.job_id == number_of(job)))
+    )
+
+    # Then what it was remains, and what is not there any more is null
+    after, found = analysis_status(door, job["id"]), text_status(door, job["id"])
+    assert {**after, "results": None} == {**before, "results": None, "updated_at": after["updated_at"]}
+    assert after["total_tokens_used"] == 15
+    assert [item["response"] for item in found["results"]] == [None, None]
+    assert "removed" in found["results"][1]["error"]
 
 
 def test_a_job_of_any_size_is_read_through_a_dialect_in_pieces(door):
