@@ -62,6 +62,23 @@ def test_an_error_has_the_shape_of_the_contract_whose_path_it_is_under(door):
     assert door.client.post("/batch_process").get_json().keys() == {"detail"}
 
 
+def test_the_document_shows_errors_in_the_shape_of_their_contract(door):
+    document = door.get("/api/v1/openapi.json").get_json()
+
+    for path, method, status, name in [
+        ("/batch_process", "post", "422", "DetailOut"),
+        ("/batch_status/{batch_id}", "get", "401", "DetailOut"),
+        ("/api/v1/batch/jobs", "get", "422", "DetailOut"),
+        ("/api/v1/jobs", "get", "401", "ErrorOut"),
+    ]:
+        response = document["paths"][path][method]["responses"][status]
+        response = document["components"]["responses"].get(
+            response.get("$ref", "").rpartition("/")[2], response
+        )
+        shown = response["content"]["application/json"]["schema"]["$ref"]
+        assert shown == f"#/components/schemas/{name}", path
+
+
 def test_a_slash_at_the_end_of_a_path_changes_nothing(door):
     assert door.get("/api/v1/batch/jobs/").status_code == 200
     assert door.post("/batch_process/", json={"requests": []}).status_code == 400
