@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from app.core.schemas import compile_schema
+from app.core.schemas import AnswerSchema
 from app.errors import NotFound
 from app.ingest.templates import Template, compile_template
 from app.providers import registry
@@ -44,11 +44,9 @@ class JobContext:
         return None if self.template_source is None else compile_template(self.template_source)
 
     @cached_property
-    def validator(self) -> Any:
-        """Checks an answer against the job's schema; None without one."""
-        if self.schema is None:
-            return None
-        return compile_schema(self.schema)
+    def answer_schema(self) -> AnswerSchema | None:
+        """What an answer must fit; None when the job has no schema."""
+        return None if self.schema is None else AnswerSchema(self.schema)
 
 
 @lru_cache(maxsize=256)
