@@ -5,6 +5,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 import structlog
@@ -17,7 +18,7 @@ from app.core.claims import Taken
 from app.core.limiter import Grant, LimiterAway, limiter
 from app.core.outcomes import Outcome, Written
 from app.core.process import Process
-from app.errors import NotFound, Unavailable
+from app.errors import BadInput, NotFound, Unavailable
 from config import settings
 from models.record import RecordStatus, Window
 from models.session import in_transaction, reading
@@ -80,6 +81,8 @@ class Slice:
     def __init__(self, here: Process, job_id: int, window_id: int, epoch: int, quota: int | None) -> None:
         self._process = here
         self._job = context.of(job_id)
+        with suppress(BadInput):  # a record says so when it is asked
+            self._job.compile()  # on this thread: it may take a second, and the loop has not so long
         here.prepare(self._job.provider)
         here.limits(
             self._job

@@ -39,6 +39,10 @@ class JobContext:
     params: dict[str, Any]
     unbounded: str | None  # why nobody can say what a call costs at most
 
+    def compile(self) -> None:
+        """Have the template and the schema ready; raises `BadInput` for one that cannot be used."""
+        self.template, self.answer_schema  # noqa: B018 - asked for once, they stay
+
     @cached_property
     def template(self) -> Template | None:
         return None if self.template_source is None else compile_template(self.template_source)
