@@ -199,14 +199,12 @@ class Slice:
         return min(free, known, quota, self._process.room(self._job))
 
     def _take(self, lease_id: int, count: int) -> Taken:
+        window_id, epoch = self._window
         if self._open:
-            window_id, epoch = self._window
             return in_transaction(
                 partial(claims.take, window_id=window_id, epoch=epoch, lease_id=lease_id, limit=count)
             )
-        return in_transaction(
-            partial(claims.take_due, job_id=self._job.job_id, lease_id=lease_id, limit=count)
-        )
+        return in_transaction(partial(claims.take_due, window_id=window_id, lease_id=lease_id, limit=count))
 
     def _start(self, found: list[Claim], grant: Grant, lease_id: int) -> None:
         if len(found) < grant.count:
