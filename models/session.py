@@ -53,6 +53,8 @@ def make_engine(url: str) -> Engine:
             pool_pre_ping=True,
             connect_args={"connect_timeout": 5},  # a host that swallows packets must not hold a probe
         )
+        # One statement for hundreds of rows, not one for each: psycopg's dialect does so for RETURNING alone.
+        made.dialect.use_insertmanyvalues_wo_returning = True
         event.listen(made, "connect", _prepare_postgresql)
         return made
     made = create_engine(

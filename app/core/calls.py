@@ -110,12 +110,13 @@ class Asking:
         self.job = job
         self.claim = claim
         self.closing: Closing | None = None
+        self.left = False  # its first call has left; the process counts those that have not
         self._params: dict[str, Any] = {}
         self._failure: Outcome | None = None  # of the call before the one that is due, not yet committed
         self._refusals = 0
         self._sent_at: float | None = None  # monotonic, while a call is out
         self._heard: Outcome | None = None  # what the latest call came to, until that is handed on
-        self._left = dt.datetime.now(dt.UTC)  # the latest call: it pays the price of then
+        self._sent_on = dt.datetime.now(dt.UTC)  # the latest call: it pays the price of then
 
     async def run(self) -> None:
         """Ask until there is an outcome, and hand it to the writer."""
@@ -157,7 +158,8 @@ class Asking:
             await self._commit_failure(self._failure)
         self._heard = None
         started = self._sent_at = time.monotonic()
-        self._left = dt.datetime.now(dt.UTC)
+        self._sent_on = dt.datetime.now(dt.UTC)
+        self._process.leaves(self)
         client = self._process.client(self.job.provider)
         try:
             reply = await client.ask(self._params, deadline=self.job.deadline, attempt=self.claim.attempt)
@@ -173,7 +175,7 @@ class Asking:
     async def _answered(self, reply: Reply, seconds: float) -> Outcome:
         self._settle(reply.usage, seconds)
         call = ledger.answered(
-            self._model, self._params, reply.usage, reply.request_id, seconds, left=self._left
+            self._model, self._params, reply.usage, reply.request_id, seconds, left=self._sent_on
         )
         fault = _schema_fault(self.job, reply)
         if fault is None:
@@ -362,7 +364,7 @@ class Asking:
             self._max_tokens,
             error_type,
             seconds,
-            left=self._left,
+            left=self._sent_on,
         )
         return ledger.as_reserved(call, self.claim.reserved)
 

@@ -33,8 +33,8 @@ _CLOSED = Taken([], open=False)
 def take(session: Session, window_id: int, epoch: int, lease_id: int, limit: int) -> Taken:
     """Claim up to `limit` records: first those that were given back and are due, then the window's.
 
-    Nothing for a window of another epoch, a closed window, a job that does not run, or under a dead lease, from
-    which nobody would give anything back. Whoever claims a window's last record wakes `advance`.
+    Nothing for a window of another epoch, a closed window, a job that does not run, or under a dead lease,
+    whose records nobody would give back. Whoever claims a window's last record wakes `advance`.
     """
     # Lock order: (job,) window, records by index, job_counts.
     row = session.execute(

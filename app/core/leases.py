@@ -55,6 +55,22 @@ def lives(lease_id: int) -> ColumnElement[bool]:
     return exists().where(Lease.id == lease_id, Lease.dead_at.is_(None))
 
 
+def nearly_dead(session: Session) -> dict[int, str]:
+    """The names of the leases that the next look finds dead, unless they move."""
+    rows = session.execute(
+        select(Lease.id, Lease.name).where(Lease.dead_at.is_(None), Lease.still >= STILL_LOOKS - 1)
+    )
+    return {row.id: row.name for row in rows}
+
+
+def counters(session: Session) -> dict[int, int]:
+    """How far each live lease has counted."""
+    return {
+        row.id: row.counter
+        for row in session.execute(select(Lease.id, Lease.counter).where(Lease.dead_at.is_(None)))
+    }
+
+
 def end(session: Session, lease_id: int) -> bool:
     """Write that the lease is dead; False when it was already."""
     ended = session.execute(
