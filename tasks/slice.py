@@ -145,7 +145,7 @@ class Slice:
             return
         try:
             limits = self._process.limits(self._job)
-            grant = limiter().take(
+            grant = self._process.seating.take(
                 limits, self._process.lease_id, want, freed=self._freed, waited=self._waits
             )
         except LimiterAway:
@@ -271,7 +271,7 @@ class Slice:
     def _return_seats(self) -> None:
         if self._freed or self._waits:
             try:
-                limiter().take(
+                self._process.seating.take(
                     self._process.limits(self._job),
                     self._process.lease_id,
                     0,
@@ -289,6 +289,6 @@ class Slice:
 
     def _give_back(self, grant: Grant, count: int, lease_id: int) -> None:
         try:
-            limiter().give_back(self._process.limits(self._job), lease_id, grant, count)
+            self._process.seating.give_back(self._process.limits(self._job), lease_id, grant, count)
         except LimiterAway:
             pass
