@@ -18,6 +18,13 @@ def do(verb, site: Site, job: Running) -> None:
     in_transaction(lambda session: verb(session, jobs.find(session, site.tenant_id, job.uid)))
 
 
+def let_calls_take_long(site: Site) -> None:
+    """Dozens of calls are out, and none of them will end by itself."""
+    site.upstream.configure(latency_ms=20_000)
+    asked = site.arrived()
+    wait_until(lambda: site.arrived() >= asked + 60, what="calls are out that take long")
+
+
 def kill_one(site: Site, job: Running) -> list[int]:
     """Kill the worker that holds most of the job's records; returns those."""
     workers = {lease_of(process(node).pid): process(node) for node in site.slices}
@@ -31,8 +38,7 @@ def kill_one(site: Site, job: Running) -> list[int]:
 def test_a_job_is_cancelled_though_redis_stands_still(fresh, redis_server, records, moments, figures):
     # Given
     job = fresh.begin(records, next(moments))
-    fresh.upstream.configure(latency_ms=20_000)
-    wait_until(lambda: fresh.upstream.summary()["in_flight"] >= 50, what="calls are out that take long")
+    let_calls_take_long(fresh)
 
     # When it is cancelled while no message reaches anybody
     with stopped(redis_server.process.pid):
@@ -50,8 +56,7 @@ def test_a_job_is_cancelled_though_redis_stands_still(fresh, redis_server, recor
 
 def test_a_cancelled_job_whose_worker_is_killed_ends_with_its_lease(fresh, records, moments, figures):
     job = fresh.begin(records, next(moments))
-    fresh.upstream.configure(latency_ms=20_000)
-    wait_until(lambda: fresh.upstream.summary()["in_flight"] >= 50, what="calls are out that take long")
+    let_calls_take_long(fresh)
     held = kill_one(fresh, job)
     killed = time.monotonic()
     do(jobs.cancel, fresh, job)
@@ -84,8 +89,7 @@ def test_a_paused_job_whose_worker_is_killed_asks_nothing_until_it_is_resumed(
 
 def test_a_job_expires_though_a_worker_is_killed(fresh, records, moments, figures):
     job = fresh.begin(records, next(moments), options=Options(expires_in=6))
-    fresh.upstream.configure(latency_ms=20_000)
-    wait_until(lambda: fresh.upstream.summary()["in_flight"] >= 50, what="calls are out that take long")
+    let_calls_take_long(fresh)
     kill_one(fresh, job)
     job.wait_for("expired", seconds=60)
     figures.note("expired while a worker was killed", fresh.reconcile(job))
