@@ -270,16 +270,12 @@ class Slice:
 
     def _return_seats(self) -> None:
         if self._freed or self._waits:
-            try:
-                self._process.seating.take(
-                    self._process.limits(self._job),
-                    self._process.lease_id,
-                    0,
-                    freed=self._freed,
-                    waited=self._waits,
-                )
-            except LimiterAway:
-                pass  # the seats are leases: they come back by themselves
+            self._process.seating.leave(
+                self._process.limits(self._job),
+                self._process.lease_id,
+                freed=self._freed,
+                waited=self._waits,
+            )
 
     def _say(self, reason: str) -> None:
         try:
@@ -288,7 +284,4 @@ class Slice:
             pass  # then that is what holds the job back, and readers see it
 
     def _give_back(self, grant: Grant, count: int, lease_id: int) -> None:
-        try:
-            self._process.seating.give_back(self._process.limits(self._job), lease_id, grant, count)
-        except LimiterAway:
-            pass
+        self._process.seating.give_back(self._process.limits(self._job), lease_id, grant, count)

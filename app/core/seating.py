@@ -8,7 +8,7 @@ process lives.
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import structlog
 
@@ -41,10 +41,16 @@ class Seating:
             return grant
 
     def give_back(self, limits: Limits, lease_id: int, grant: Grant, count: int) -> None:
-        """See `Limiter.give_back`."""
-        with self._word(limits):
+        """See `Limiter.give_back`. With Redis away a later beat gives the seats back."""
+        self._move(limits.job_id, -count)
+        with suppress(LimiterAway), self._word(limits):
             limiter().give_back(limits, lease_id, grant, count)
-            self._move(limits.job_id, -count)
+
+    def leave(self, limits: Limits, lease_id: int, *, freed: int, waited: bool) -> None:
+        """A slice's last word: what it has freed, and that it waits no more."""
+        self._move(limits.job_id, -freed)
+        with suppress(LimiterAway), self._word(limits):
+            limiter().take(limits, lease_id, 0, freed=freed, waited=waited)
 
     def put_right(self, lease_id: int) -> None:
         """Compare where a word was lost; raises `LimiterAway`. To be called with each beat."""
