@@ -20,7 +20,7 @@ from tests.conftest import forget_process_state, penstock_of_its_own
 from tests.faults.breaking import CLAUDE, Site
 from tests.faults.rabbit import rabbitmq
 from tests.reconcile import Reconciled
-from tests.servers import wait_until
+from tests.servers import flush, wait_until
 from tests.stack import Running
 from tests.upstream import Upstream
 
@@ -46,6 +46,10 @@ class House:
         """kill -9 of each, at the same moment."""
         for pid in [self.pid(name) for name in names]:
             os.kill(pid, signal.SIGKILL)
+
+    def flush_broker(self) -> None:
+        """Everything in the embedded broker is gone: queues, chords, limits, events."""
+        flush(str(self.up.told()["redis_url"]))
 
     def await_whole(self) -> None:
         """Every process that was killed is back; its supervisor waits up to 30 s before that."""
