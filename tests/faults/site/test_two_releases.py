@@ -1,4 +1,4 @@
-"""A worker of the release before goes on beside the new ones, over the database as the new one has migrated it."""
+"""A worker of the release before goes on beside new ones, over the database as the new ones have it."""
 
 import io
 import os
