@@ -8,7 +8,7 @@ import pytest
 from tests.faults.breaking import Site, first_ends, pass_by, process
 from tests.faults.length import LONG
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.long]
 
 FULL = 30 if LONG else 6  # seconds
 PATIENCE = 2  # seconds that paid answers may wait before no more calls leave

@@ -9,16 +9,18 @@ from tests.servers import wait_until
 
 pytestmark = pytest.mark.timeout(600)
 
+LONG = pytest.mark.long
+
 
 @pytest.mark.parametrize(
     ("kind", "error"),
     [
         ("hang", "timeout"),
-        ("drip", "timeout"),
-        ("cut_before", "connection_cut"),
+        pytest.param("drip", "timeout", marks=LONG),
+        pytest.param("cut_before", "connection_cut", marks=LONG),
         ("cut", "connection_cut"),
-        ("cut_midway", "connection_cut"),
-        ("html", "bad_answer"),
+        pytest.param("cut_midway", "connection_cut", marks=LONG),
+        pytest.param("html", "bad_answer", marks=LONG),
         ("half_json", "bad_answer"),
     ],
 )

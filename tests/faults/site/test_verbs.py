@@ -54,6 +54,7 @@ def test_a_job_is_cancelled_though_redis_stands_still(fresh, redis_server, recor
     assert books.unconfirmed >= 50
 
 
+@pytest.mark.long
 def test_a_cancelled_job_whose_worker_is_killed_ends_with_its_lease(fresh, records, moments, figures):
     job = fresh.begin(records, next(moments))
     let_calls_take_long(fresh)
@@ -66,6 +67,7 @@ def test_a_cancelled_job_whose_worker_is_killed_ends_with_its_lease(fresh, recor
     assert books.unconfirmed >= len(held)
 
 
+@pytest.mark.long
 def test_a_paused_job_whose_worker_is_killed_asks_nothing_until_it_is_resumed(
     fresh, records, moments, figures
 ):
@@ -87,6 +89,7 @@ def test_a_paused_job_whose_worker_is_killed_asks_nothing_until_it_is_resumed(
     assert books.unconfirmed == len(held)
 
 
+@pytest.mark.long
 def test_a_job_expires_though_a_worker_is_killed(fresh, records, moments, figures):
     job = fresh.begin(records, next(moments), options=Options(expires_in=6))
     let_calls_take_long(fresh)
