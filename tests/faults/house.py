@@ -53,7 +53,8 @@ class House:
 
     def await_whole(self) -> None:
         """Every process that was killed is back; its supervisor waits up to 30 s before that."""
-        wait_until(lambda: all(self._runs(name) for name in ("web", "control", *WORKERS)), seconds=60)
+        wait_until(lambda: all(self._runs(name) for name in ("control", *WORKERS)), seconds=60)
+        wait_until(self._answers, seconds=90, what="the web server answers")
 
     def kill_everything(self) -> None:
         """kill -9 of the command itself, and the end of what it had started."""
@@ -83,6 +84,12 @@ class House:
 
     def stop(self) -> None:
         self.up.clear_away()
+
+    def _answers(self) -> bool:
+        try:
+            return httpx2.get(f"{self.up.address}/health", timeout=5).status_code == 200
+        except httpx2.TransportError:
+            return False
 
     def _runs(self, name: str) -> bool:
         try:

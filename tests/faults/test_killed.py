@@ -81,9 +81,10 @@ def test_one_of_two_workers(house, records, moments, figures):
 def test_all_workers(house, records, moments, figures):
     for moment in moments:
         job = begin(house, records, moment)
-        held = [idx for name in WORKERS for idx in held_by(lease_of(house.pid(name)), job)]
+        leases = [lease_of(house.pid(name)) for name in WORKERS]
         house.kill(*WORKERS)
         killed = time.monotonic()
+        held = [idx for lease in leases for idx in held_by(lease, job)]
         seconds = first_answer(job, held, killed, seconds=90) if held else None
         figures.note(f"all workers killed ({house.kind})", finish(house, job), seconds)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.breaking import Site, held_by, lease_of
+from tests.faults.breaking import Site, held_by, lease_of, stop
 from tests.nodes import PROJECT
 from tests.servers import wait_until
 
@@ -36,14 +36,17 @@ def before(tmp_path_factory) -> Path:
     return folder
 
 
-def test_an_old_worker_and_a_new_one_share_a_job(fresh: Site, before, records, moments, figures):
-    # Given a worker of the release before, beside two of this one
+def test_an_old_worker_and_new_ones_share_a_job(fresh: Site, before, records, figures):
+    # Given a worker of the release before, at a job that says what it does not know
+    stop(*fresh.slices)
+    fresh.upstream.configure(latency_ms=600, latency_sigma=0.4)
     with old_worker(fresh, before) as old:
+        job = fresh.ask(records, timeout=60)
         lease = lease_of(old.pid)
-
-        # When they work on a job that says what the older does not know
-        job = fresh.begin(records, next(moments), timeout=60)
         wait_until(lambda: held_by(lease, job), what="the old one holds records")
+
+        # When new ones come
+        fresh.mend()
         books = fresh.finish(job)
 
     # Then nothing is lost between them, and the books agree

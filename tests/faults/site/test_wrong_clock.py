@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.breaking import Site, lease_of, process
+from tests.faults.breaking import Site, lease_of, process, stop
 
 pytestmark = [pytest.mark.timeout(3600), pytest.mark.long]
 
@@ -30,16 +30,12 @@ def test_workers_whose_clocks_are_wrong_ask_and_are_paid_like_any_other(
     assert leases == [lease_of(process(node).pid) for node in fresh.slices]
     now = dt.datetime.now(dt.UTC)
     assert all(abs(now - attempt.ended_at) < dt.timedelta(minutes=10) for attempt in job.attempts())
-    for node in fresh.slices:
-        process(node).terminate()
-        process(node).wait(30)
+    stop(*fresh.slices)
 
 
 def replace_by(site: Site, *clocks: str) -> None:
     """Stop the slice workers, and start one for each clock."""
-    for node in site.slices:
-        process(node).terminate()
-        process(node).wait(30)
+    stop(*site.slices)
     right = dict(site.environment)
     for wrong in clocks:
         site.environment |= {"LD_PRELOAD": str(FAKETIME), "FAKETIME": wrong, "DONT_FAKE_MONOTONIC": "1"}
