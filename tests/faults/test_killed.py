@@ -78,6 +78,7 @@ def test_one_of_two_workers(house, records, moments, figures):
         assert books.unconfirmed == len(held)
 
 
+@pytest.mark.long
 def test_all_workers(house, records, moments, figures):
     for moment in moments:
         job = begin(house, records, moment)
@@ -89,6 +90,7 @@ def test_all_workers(house, records, moments, figures):
         figures.note(f"all workers killed ({house.kind})", finish(house, job), seconds)
 
 
+@pytest.mark.long
 def test_the_control_worker_and_the_beat_in_it(house, records, moments, figures):
     for moment in moments:
         job = begin(house, records, moment)

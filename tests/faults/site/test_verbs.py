@@ -99,6 +99,7 @@ def test_a_job_expires_though_a_worker_is_killed(fresh, records, moments, figure
     assert job.counts().expired > 0
 
 
+@pytest.mark.long
 def test_a_retry_goes_on_though_a_worker_is_killed_and_the_job_is_deleted_in_the_end(
     fresh, records, moments, figures
 ):
