@@ -9,8 +9,8 @@ from sqlalchemy import func, select
 
 from models import Job
 from models.session import reading
-from tests.faults.breaking import CLAUDE, first_answer, held_by, lease_of
 from tests.faults import length
+from tests.faults.breaking import CLAUDE, first_answer, held_by, lease_of
 from tests.faults.house import WORKERS, House, house_of, job_of
 from tests.reconcile import Reconciled
 from tests.stack import Running
