@@ -17,8 +17,8 @@ from tests.stack import Running
 
 pytestmark = pytest.mark.timeout(3600)
 
-# Seconds from a kill to the first new answer to a record that the dead had in hand. Only the long form is judged
-# by it: it has the machine for itself.
+# Seconds from a kill to the first new answer to a record that the dead had in hand. Only the long form is
+# judged by it: it has the machine for itself.
 SOON = 20
 
 LONG = pytest.mark.long
