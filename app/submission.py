@@ -230,6 +230,7 @@ def _records(
             "max_tokens": draft.max_tokens,
             "request_bytes": draft.request_bytes,
             "conversation": opener,
+            "priced_by": draft.priced_by,
         }
 
 

@@ -21,6 +21,7 @@ from app.errors import NotFound, Unavailable
 from config import settings
 from models.record import RecordStatus, Window
 from models.session import in_transaction, reading
+from tasks import apart
 from tasks.celery import app
 from tasks.wake import wake
 
@@ -44,20 +45,26 @@ def run_slice(window_id: int, epoch: int, quota: int | None = None) -> Summary:
     offered again.
     """
     try:
-        made = _slice_of(window_id, epoch, quota)
+        window = _window(window_id, epoch)
+        if window is not None and window.alone:
+            return Slice.nothing() | apart.ask(process.current(), window)
+        made = None if window is None else _slice_of(window, quota)
     except SQLAlchemyError as error:
         log.warning("storage.away", window=window_id, error=type(error).__name__)
         made = None
     return Slice.nothing() if made is None else made.run()
 
 
-def _slice_of(window_id: int, epoch: int, quota: int | None) -> "Slice | None":
+def _window(window_id: int, epoch: int) -> Window | None:
+    """The window, unless this message of it is older than its latest offer."""
     with reading() as session:
         window = session.get(Window, window_id)
-    if window is None or window.epoch != epoch:
-        return None
+    return window if window is not None and window.epoch == epoch else None
+
+
+def _slice_of(window: Window, quota: int | None) -> "Slice | None":
     try:
-        return Slice(process.current(), window.job_id, window_id, epoch, quota)
+        return Slice(process.current(), window.job_id, window.id, window.epoch, quota)
     except NotFound:
         return None
     except Unavailable as error:

@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from app.core.schemas import compile_schema
 from app.errors import NotFound
+from app.ingest.draft import Defaults
 from app.ingest.templates import Template, compile_template
 from app.providers import registry
 from config import settings
@@ -42,6 +43,12 @@ class JobContext:
     @cached_property
     def template(self) -> Template | None:
         return None if self.template_source is None else compile_template(self.template_source)
+
+    @cached_property
+    def shared_bytes(self) -> int:
+        """What the job's parts add to each of its requests, as `request_bytes` of its records has it."""
+        parts = Defaults(self.model, self.max_tokens, self.system, None, self.schema, self.params)
+        return parts.request_bytes
 
     @cached_property
     def validator(self) -> Any:
