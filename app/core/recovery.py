@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
-from app.core import context, leases, ledger, outcomes, suspicion, wakes
+from app.core import context, leases, ledger, outcomes, suspicion, uploads, wakes
 from app.core.claim import Claim
 from app.core.context import JobContext
 from app.core.outcomes import Outcome
@@ -22,7 +22,7 @@ from models.transitions import moving_records
 
 CHUNK = 5_000  # rows a transaction: one UPDATE of a million held the job's lock for eleven seconds
 OVERDUE = 30.0  # seconds past its call's deadline that a record may be held
-STAGING = 900.0  # seconds without a written chunk after which an upload's process is taken for dead
+STAGING = 900.0  # seconds without a written chunk after which an upload without a lease is taken for dead
 KILLER = "killed_worker"  # the error of a record that takes its process down with it
 KEYS_KEPT = 86_400.0  # seconds that an Idempotency-Key is remembered
 
@@ -35,12 +35,13 @@ class Chunk(NamedTuple):
 
 
 def bury(session: Session, lease_id: int, *, died: bool) -> int:
-    """End a lease and give back the records that name it; returns how many.
+    """End a lease and give back the records that name it; returns how many. Its uploads are abandoned.
 
     A death is counted on each record; a process that stops in order gives back without one.
     """
     if not leases.end(session, lease_id):
         return 0
+    uploads.abandon(session, lease_id)
     job_ids = session.scalars(
         select(Record.job_id)
         .where(Record.status == RecordStatus.RUNNING, Record.lease_id == lease_id)
@@ -188,9 +189,12 @@ def settle(session: Session) -> Chunk | None:
 
 
 def drop_staging(session: Session) -> Chunk | None:
-    """Remove a job whose upload was cut off by the end of its web process."""
+    """Remove a chunk of a job whose upload was abandoned, or came from a release without leases for them."""
+    forgotten = and_(Job.lease_id.is_(None), Job.updated_at <= now(-STAGING))
     job_id = session.scalar(
-        select(Job.id).where(Job.status == JobStatus.STAGING, Job.updated_at <= now(-STAGING)).limit(1)
+        select(Job.id)
+        .where(Job.status == JobStatus.STAGING, or_(Job.deleted_at.is_not(None), forgotten))
+        .limit(1)
     )
     if job_id is None:
         return None

@@ -16,6 +16,7 @@ depends_on = None
 def upgrade() -> None:
     op.add_column("record", sa.Column("sent_bytes", sa.BigInteger(), nullable=True))
     op.add_column("record", sa.Column("priced_by", sa.JSON(), nullable=True))
+    op.add_column("job", sa.Column("lease_id", sa.BigInteger(), nullable=True))
     op.create_table(
         "sweep",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
