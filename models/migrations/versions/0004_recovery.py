@@ -7,7 +7,7 @@ Only additions: the release before this one goes on beside it. What it claims of
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0007"
+revision = "0004"
 down_revision = "0003"
 branch_labels = None
 depends_on = None
