@@ -18,7 +18,7 @@ ATTEMPTS = 8  # of one transaction; the waits between them add up to about six s
 # serialization_failure, deadlock_detected, lock_not_available, admin_shutdown, crash_shutdown,
 # cannot_connect_now, idle_in_transaction_session_timeout
 _TRANSIENT = {"40001", "40P01", "55P03", "57P01", "57P02", "57P03", "25P03"}
-IDLE = 5  # seconds; our transactions wait for nobody but the database
+IDLE = 15  # seconds between two statements of a transaction; on a starved machine they are seconds apart
 
 # SQLite has one writer. Waiting for it here, first come first served, keeps the longest wait of 32 threads
 # under a tenth of what its busy handler's polling gives.

@@ -22,6 +22,7 @@ from app.errors import BadInput, NotFound, Unavailable
 from config import settings
 from models.record import RecordStatus, Window
 from models.session import in_transaction, reading
+from tasks import apart
 from tasks.celery import app
 from tasks.wake import wake
 
@@ -45,20 +46,26 @@ def run_slice(window_id: int, epoch: int, quota: int | None = None) -> Summary:
     offered again.
     """
     try:
-        made = _slice_of(window_id, epoch, quota)
+        window = _window(window_id, epoch)
+        if window is not None and window.alone:
+            return Slice.nothing() | apart.ask(process.current(), window)
+        made = None if window is None else _slice_of(window, quota)
     except SQLAlchemyError as error:
         log.warning("storage.away", window=window_id, error=type(error).__name__)
         made = None
     return Slice.nothing() if made is None else made.run()
 
 
-def _slice_of(window_id: int, epoch: int, quota: int | None) -> "Slice | None":
+def _window(window_id: int, epoch: int) -> Window | None:
+    """The window, unless this message of it is older than its latest offer."""
     with reading() as session:
         window = session.get(Window, window_id)
-    if window is None or window.epoch != epoch:
-        return None
+    return window if window is not None and window.epoch == epoch else None
+
+
+def _slice_of(window: Window, quota: int | None) -> "Slice | None":
     try:
-        return Slice(process.current(), window.job_id, window_id, epoch, quota)
+        return Slice(process.current(), window.job_id, window.id, window.epoch, quota)
     except NotFound:
         return None
     except Unavailable as error:
@@ -148,7 +155,7 @@ class Slice:
             return
         try:
             limits = self._process.limits(self._job)
-            grant = limiter().take(
+            grant = self._process.seating.take(
                 limits, self._process.lease_id, want, freed=self._freed, waited=self._waits
             )
         except LimiterAway:
@@ -271,16 +278,12 @@ class Slice:
 
     def _return_seats(self) -> None:
         if self._freed or self._waits:
-            try:
-                limiter().take(
-                    self._process.limits(self._job),
-                    self._process.lease_id,
-                    0,
-                    freed=self._freed,
-                    waited=self._waits,
-                )
-            except LimiterAway:
-                pass  # the seats are leases: they come back by themselves
+            self._process.seating.leave(
+                self._process.limits(self._job),
+                self._process.lease_id,
+                freed=self._freed,
+                waited=self._waits,
+            )
 
     def _say(self, reason: str) -> None:
         try:
@@ -289,7 +292,4 @@ class Slice:
             pass  # then that is what holds the job back, and readers see it
 
     def _give_back(self, grant: Grant, count: int, lease_id: int) -> None:
-        try:
-            limiter().give_back(self._process.limits(self._job), lease_id, grant, count)
-        except LimiterAway:
-            pass
+        self._process.seating.give_back(self._process.limits(self._job), lease_id, grant, count)

@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from app.core.schemas import AnswerSchema
 from app.errors import NotFound
+from app.ingest.draft import Defaults
 from app.ingest.templates import Template, compile_template
 from app.providers import registry
 from config import settings
@@ -51,6 +52,12 @@ class JobContext:
     def answer_schema(self) -> AnswerSchema | None:
         """What an answer must fit; None when the job has no schema."""
         return None if self.schema is None else AnswerSchema(self.schema)
+
+    @cached_property
+    def shared_bytes(self) -> int:
+        """What the job's parts add to each of its requests, as `request_bytes` of its records has it."""
+        parts = Defaults(self.model, self.max_tokens, self.system, None, self.schema, self.params)
+        return parts.request_bytes
 
 
 @lru_cache(maxsize=256)

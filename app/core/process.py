@@ -20,6 +20,7 @@ from app.core.claim import Claim
 from app.core.context import JobContext
 from app.core.limiter import Grant, LimiterAway, Limits, limiter
 from app.core.limits_book import Book, probe_soon
+from app.core.seating import Seating
 from app.core.writer import Writer
 from app.providers import registry
 from app.providers.client import Client
@@ -42,6 +43,7 @@ class Process:
         self.lease_id = in_transaction(leases.take)
         self._renewed = time.monotonic()  # the lease, by this process's loop
         self.writer = Writer()
+        self.seating = Seating()
         self.stopping = False  # set by a signal's handler, which may take no lock: no Event
         self.loop = uvloop.new_event_loop()
         self.loop.set_default_executor(ThreadPoolExecutor(16, thread_name_prefix="loop-help"))
@@ -219,8 +221,10 @@ class Process:
             # Others took this process for dead and gave its records back. Its answers lose their fences.
             log.warning("lease.lost", lease=self.lease_id)
             self.lease_id = in_transaction(leases.take)
+            self.seating.forget()
         self._renewed = time.monotonic()
         limiter().heartbeat(self.lease_id)
+        self.seating.put_right(self.lease_id)
 
     async def _watch(self) -> None:
         """Stop new calls of jobs that were paused, and close the calls of jobs that were closed."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from app.errors import BadInput
-from app.ingest.bounds import unbounded
+from app.ingest.bounds import priced_by, unbounded
 from app.ingest.draft import Defaults, Draft, Problems
 from app.ingest.intake import Intake
 from app.ingest.templates import Template
@@ -109,6 +109,7 @@ def _read_ask(item: Any, defaults: Defaults) -> Draft:
         max_tokens,
         model if isinstance(model, str) else None,
         unbounded(request),
+        priced_by(request, defaults),
     )
 
 

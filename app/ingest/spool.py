@@ -36,6 +36,7 @@ class DraftSpool:
         self._waiting: list[Draft] = []
         self._waiting_bytes = 0
         self._max_bytes = LARGER * settings.current().max_upload_bytes
+        self._written = 0  # chunks
 
     def __enter__(self) -> Self:
         return self
@@ -67,6 +68,11 @@ class DraftSpool:
         if len(self._waiting) >= CHUNK_DRAFTS or self._waiting_bytes >= CHUNK_BYTES:
             self._write()
 
+    @property
+    def is_small(self) -> bool:
+        """Whether all of it is one chunk."""
+        return self._written + bool(self._waiting) <= 1
+
     def chunks(self) -> Iterator[list[Draft]]:
         """All drafts in the order in which they were added; may be asked for again, as after a deadlock."""
         self._write()
@@ -88,5 +94,6 @@ class DraftSpool:
         chunk = marshal.dumps(list(zip(*self._waiting, strict=True)))
         self._file.seek(0, 2)
         self._file.write(LENGTH.pack(len(chunk)) + chunk)
+        self._written += 1
         self._waiting = []
         self._waiting_bytes = 0
