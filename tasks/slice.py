@@ -5,6 +5,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 import structlog
@@ -17,7 +18,7 @@ from app.core.claims import Taken
 from app.core.limiter import Grant, LimiterAway, limiter
 from app.core.outcomes import Outcome, Written
 from app.core.process import Process
-from app.errors import NotFound, Unavailable
+from app.errors import BadInput, NotFound, Unavailable
 from config import settings
 from models.record import RecordStatus, Window
 from models.session import in_transaction, reading
@@ -87,6 +88,8 @@ class Slice:
     def __init__(self, here: Process, job_id: int, window_id: int, epoch: int, quota: int | None) -> None:
         self._process = here
         self._job = context.of(job_id)
+        with suppress(BadInput):  # a record says so when it is asked
+            self._job.compile()  # on this thread: it may take a second, and the loop has not so long
         here.prepare(self._job.provider)
         here.limits(
             self._job
@@ -203,14 +206,12 @@ class Slice:
         return min(free, known, quota, self._process.room(self._job))
 
     def _take(self, lease_id: int, count: int) -> Taken:
+        window_id, epoch = self._window
         if self._open:
-            window_id, epoch = self._window
             return in_transaction(
                 partial(claims.take, window_id=window_id, epoch=epoch, lease_id=lease_id, limit=count)
             )
-        return in_transaction(
-            partial(claims.take_due, job_id=self._job.job_id, lease_id=lease_id, limit=count)
-        )
+        return in_transaction(partial(claims.take_due, window_id=window_id, lease_id=lease_id, limit=count))
 
     def _start(self, found: list[Claim], grant: Grant, lease_id: int) -> None:
         if len(found) < grant.count:

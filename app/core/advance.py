@@ -33,6 +33,9 @@ def advance(session: Session, job_id: int, held_for: float) -> list[Publication]
 def _next(session: Session, job: Job, held_for: float) -> list[Publication]:
     if job.status in FINAL:
         return []
+    if job.closed_as is None and job.reopen_from is None and _all_ended(session, job):
+        jobs.complete(session, job)  # though it is paused, or its time is over since then
+        return []
     if job.closed_as is None and jobs.expired(session, job):
         jobs.close(
             session, job, JobStatus.EXPIRED, f"It was to end by {job.expires_at:%Y-%m-%d %H:%M:%S} UTC."
@@ -45,9 +48,6 @@ def _next(session: Session, job: Job, held_for: float) -> list[Publication]:
         return []
     if job.reopen_from is not None:
         _reopen(session, job, job.reopen_from)
-    if _all_ended(session, job):
-        jobs.finalise(session, job, JobStatus.COMPLETED)
-        return []
     if held_for > 0:
         wakes.at_latest(session, job.id, held_for)
         return []

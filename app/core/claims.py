@@ -79,17 +79,21 @@ def take(session: Session, window_id: int, epoch: int, lease_id: int, limit: int
     return Taken(claims, open=not drained, left=window.last - end, capped=needs)
 
 
-def take_due(session: Session, job_id: int, lease_id: int, limit: int) -> Taken:
+def take_due(session: Session, window_id: int, lease_id: int, limit: int) -> Taken:
     """Claim up to `limit` records that are due: the next turns of conversations that a slice is asking."""
-    running = session.scalar(
-        select(Job.id).where(
-            Job.id == job_id,
+    job_id = session.scalar(
+        select(Window.job_id)
+        .join(Job, Job.id == Window.job_id)
+        .where(
+            Window.id == window_id,
+            Window.closed_at.is_(None),
             Job.status == JobStatus.RUNNING,
             Job.closed_as.is_(None),
             leases.lives(lease_id),
         )
+        .with_for_update(of=Window)
     )
-    if running is None:
+    if job_id is None:
         return _CLOSED
 
     def some(most: int) -> list[Claim]:

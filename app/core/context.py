@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from app.core.schemas import compile_schema
+from app.core.schemas import AnswerSchema
 from app.errors import NotFound
 from app.ingest.draft import Defaults
 from app.ingest.templates import Template, compile_template
@@ -40,22 +40,24 @@ class JobContext:
     params: dict[str, Any]
     unbounded: str | None  # why nobody can say what a call costs at most
 
+    def compile(self) -> None:
+        """Have the template and the schema ready; raises `BadInput` for one that cannot be used."""
+        self.template, self.answer_schema  # noqa: B018 - asked for once, they stay
+
     @cached_property
     def template(self) -> Template | None:
         return None if self.template_source is None else compile_template(self.template_source)
+
+    @cached_property
+    def answer_schema(self) -> AnswerSchema | None:
+        """What an answer must fit; None when the job has no schema."""
+        return None if self.schema is None else AnswerSchema(self.schema)
 
     @cached_property
     def shared_bytes(self) -> int:
         """What the job's parts add to each of its requests, as `request_bytes` of its records has it."""
         parts = Defaults(self.model, self.max_tokens, self.system, None, self.schema, self.params)
         return parts.request_bytes
-
-    @cached_property
-    def validator(self) -> Any:
-        """Checks an answer against the job's schema; None without one."""
-        if self.schema is None:
-            return None
-        return compile_schema(self.schema)
 
 
 @lru_cache(maxsize=256)

@@ -248,7 +248,7 @@ def _write_outputs(session: Session, ended: Sequence[Outcome], first_seq: int) -
             "idx": outcome.claim.idx,
             "seq": seq,
             "body": outcome.body,
-            "error_type": outcome.error_type,
+            "error_type": ledger.storable(outcome.error_type, 100),
             "error_message": _text(outcome.error_message),
             "usage": _usage(outcome),
             "cost": _cost(session, outcome),

@@ -243,7 +243,7 @@ class Process:
     def _read_jobs(self) -> dict[int, Closing]:
         self.book.refresh()
         with self._lock:
-            served = {job for job, _ in self._served}
+            served = {job for job, _ in self._served} | set(self._in_flight)
         if not served:
             self._halted = set()
             return {}
