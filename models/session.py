@@ -25,6 +25,9 @@ IDLE = 15  # seconds between two statements of a transaction; on a starved machi
 _sqlite_writer = threading.Lock()
 _making_engine = threading.Lock()
 
+_lost_commits = 0
+_counting = threading.Lock()  # guards it
+
 T = TypeVar("T")
 
 
@@ -101,7 +104,7 @@ def in_transaction(work: Callable[[Session], T]) -> T:
         try:
             with _writing() as session:
                 result = work(session)
-                session.commit()
+                _commit(session)
                 callbacks: list[Callable[[], None]] = session.info.get("after_commit", [])
         except (OperationalError, InterfaceError, DBAPIError) as error:
             if attempt == ATTEMPTS or not _is_transient(error):
@@ -112,6 +115,11 @@ def in_transaction(work: Callable[[Session], T]) -> T:
                 callback()
             return result
     raise AssertionError("unreachable")
+
+
+def lost_commits() -> int:
+    """How many COMMITs of this process failed: unlike any other statement's, their failure may be none."""
+    return _lost_commits
 
 
 def after_commit(session: Session, callback: Callable[[], None]) -> None:
@@ -132,6 +140,16 @@ def _writing() -> Iterator[Session]:
     lock = _sqlite_writer if engine().dialect.name == "sqlite" else nullcontext()
     with lock, Session(engine(), expire_on_commit=False) as session:
         yield session
+
+
+def _commit(session: Session) -> None:
+    global _lost_commits  # noqa: PLW0603
+    try:
+        session.commit()
+    except DBAPIError:
+        with _counting:
+            _lost_commits += 1
+        raise
 
 
 def _is_transient(error: DBAPIError) -> bool:

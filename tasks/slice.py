@@ -171,13 +171,14 @@ class Slice:
             return
         lease_id = self._process.lease_id
         try:
-            taken = self._take(lease_id, grant.count)
+            with self._process.holding.claiming():
+                taken = self._take(lease_id, grant.count)
+                self._start(taken.claims, grant, lease_id)
         except SQLAlchemyError as error:
             self._say_storage_is_away(error)
             self._give_back(grant, grant.count, lease_id)
             self._wait = LISTEN
             return
-        self._start(taken.claims, grant, lease_id)
         if taken.open and not taken.claims:
             self._wait = LISTEN  # under a dead lease; the process takes another
         if taken.capped is not None:

@@ -171,9 +171,13 @@ class Asking:
     def _finish(self, outcome: Outcome | None) -> None:
         self._asker.ended()
         if outcome is None:
-            self._asker.written(self._known_or(ledger.UNSENT), won=False, group=Written())
+            self._written(self._known_or(ledger.UNSENT), won=False, group=Written())
         else:
-            self._process.writer.put(outcome, self._asker.written)
+            self._process.writer.put(outcome, self._written)
+
+    def _written(self, outcome: Outcome, won: bool, group: Written) -> None:
+        self._process.holding.let_go(self.claim)
+        self._asker.written(outcome, won, group)
 
     async def _call(self) -> Outcome:
         """One call with its permit; raises `_AskAgain` when its failure is to be tried again here."""

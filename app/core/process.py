@@ -18,6 +18,7 @@ from app.core import leases, recovery
 from app.core.calls import Asker, Asking, Closing, Permit
 from app.core.claim import Claim
 from app.core.context import JobContext
+from app.core.holding import Holding
 from app.core.limiter import Grant, LimiterAway, Limits, limiter
 from app.core.limits_book import Book, probe_soon
 from app.core.seating import Seating
@@ -44,6 +45,7 @@ class Process:
         self._renewed = time.monotonic()  # the lease, by this process's loop
         self.writer = Writer()
         self.seating = Seating()
+        self.holding = Holding()
         self.stopping = False  # set by a signal's handler, which may take no lock: no Event
         self.loop = uvloop.new_event_loop()
         self.loop.set_default_executor(ThreadPoolExecutor(16, thread_name_prefix="loop-help"))
@@ -122,6 +124,7 @@ class Process:
             self._bytes += sum(claim.request_bytes for claim in claims)
             self._unsent += len(claims)
             self._in_flight[job.job_id] += len(claims)
+        self.holding.hold(claims)
         start = time.monotonic() + grant.delay
         self.loop.call_soon_threadsafe(self._start, asker, job, claims, start, grant)
 
@@ -223,6 +226,7 @@ class Process:
             self.lease_id = in_transaction(leases.take)
             self.seating.forget()
         self._renewed = time.monotonic()
+        self.holding.put_right(self.lease_id)
         limiter().heartbeat(self.lease_id)
         self.seating.put_right(self.lease_id)
 

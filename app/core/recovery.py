@@ -1,6 +1,7 @@
 """What the sweep does: it finds by state, never by age alone, what a crash left behind."""
 
 import datetime as dt
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from sqlalchemy.orm import Session
 from app.core import context, leases, ledger, outcomes, suspicion, uploads, wakes
 from app.core.claim import Claim
 from app.core.context import JobContext
+from app.core.ledger import Call
 from app.core.outcomes import Outcome
 from config import settings
 from models.base import now
@@ -74,6 +76,30 @@ def give_back_overdue() -> dict[int, int]:
     }
 
 
+def give_back_unknown(session: Session, lease_id: int, known: frozenset[tuple[int, int]]) -> int:
+    """Give back what the lease's process does not know it holds: records other than `known`, as (job, index).
+
+    No call of theirs has left. Returns how many there were.
+    """
+    held = select(Record.job_id, Record.idx).where(
+        Record.status == RecordStatus.RUNNING, Record.lease_id == lease_id
+    )
+    unknown: dict[int, list[int]] = defaultdict(list)
+    for job_id, idx in session.execute(held):
+        if (job_id, idx) not in known:
+            unknown[job_id].append(idx)
+    return sum(
+        _give_back(
+            session,
+            job_id,
+            and_(Record.lease_id == lease_id, Record.idx.in_(indices)),
+            died=False,
+            unsent=True,
+        )
+        for job_id, indices in sorted(unknown.items())
+    )
+
+
 def held_by(session: Session, lease_id: int) -> dict[int, int]:
     """How many records of which job name the lease."""
     rows = session.execute(
@@ -84,8 +110,10 @@ def held_by(session: Session, lease_id: int) -> dict[int, int]:
     return {row.job_id: row.records for row in rows}
 
 
-def _give_back(session: Session, job_id: int, where: ColumnElement[bool], *, died: bool) -> int:
-    """Let records in flight be claimed again; their calls stand as unconfirmed.
+def _give_back(
+    session: Session, job_id: int, where: ColumnElement[bool], *, died: bool, unsent: bool = False
+) -> int:
+    """Let records in flight be claimed again; their calls stand as unconfirmed, unless they are `unsent`.
 
     One that has killed its processes ends here, in the same transaction.
     """
@@ -98,7 +126,7 @@ def _give_back(session: Session, job_id: int, where: ColumnElement[bool], *, die
     ).all()
     if held:
         job = context.of(job_id)
-        outcomes.write(session, [_swallowed(job, row) for row in held])
+        outcomes.write(session, [_swallowed(job, row, unsent=unsent) for row in held])
         wakes.at_latest(session, job_id, 0)
     return len(held)
 
@@ -119,20 +147,11 @@ _HELD = (
 )
 
 
-def _swallowed(job: JobContext, row: Any) -> Outcome:
+def _swallowed(job: JobContext, row: Any, *, unsent: bool) -> Outcome:
     """What becomes of a call that a crash swallowed, and of its record.
 
     Taken from the record's narrow row alone: what it asks may be what has killed the process.
     """
-    priced_by = row.priced_by or {}
-    call = ledger.unconfirmed(
-        priced_by.get("model", job.model),
-        {**job.params, **priced_by},
-        row.sent_bytes or row.request_bytes,
-        row.max_tokens or job.max_tokens,
-        "process_died",
-        left=row.claimed_at or dt.datetime.now(dt.UTC),
-    )
     claim = Claim(
         job_id=job.job_id,
         idx=row.idx,
@@ -143,7 +162,7 @@ def _swallowed(job: JobContext, row: Any) -> Outcome:
         max_tokens=row.max_tokens,
         conversation=row.conversation,
     )
-    outcome = Outcome(job, claim, ledger.as_reserved(call, row.reserved), again_in=0.0)
+    outcome = Outcome(job, claim, _swallowed_call(job, row, unsent=unsent), again_in=0.0)
     if suspicion.is_killer(row.deaths):
         outcome.status = RecordStatus.FAILED
         outcome.error_type = KILLER
@@ -153,6 +172,22 @@ def _swallowed(job: JobContext, row: Any) -> Outcome:
             " has: make it smaller, or give the workers more, and retry the job."
         )
     return outcome
+
+
+def _swallowed_call(job: JobContext, row: Any, *, unsent: bool) -> Call:
+    priced_by = row.priced_by or {}
+    model = priced_by.get("model", job.model)
+    if unsent:
+        return Call(ledger.UNSENT, model, error_type="claim_lost")
+    call = ledger.unconfirmed(
+        model,
+        {**job.params, **priced_by},
+        row.sent_bytes or row.request_bytes,
+        row.max_tokens or job.max_tokens,
+        "process_died",
+        left=row.claimed_at or dt.datetime.now(dt.UTC),
+    )
+    return ledger.as_reserved(call, row.reserved)
 
 
 def settle(session: Session) -> Chunk | None:
