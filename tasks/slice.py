@@ -5,6 +5,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 import structlog
@@ -17,10 +18,11 @@ from app.core.claims import Taken
 from app.core.limiter import Grant, LimiterAway, limiter
 from app.core.outcomes import Outcome, Written
 from app.core.process import Process
-from app.errors import NotFound, Unavailable
+from app.errors import BadInput, NotFound, Unavailable
 from config import settings
 from models.record import RecordStatus, Window
 from models.session import in_transaction, reading
+from tasks import apart
 from tasks.celery import app
 from tasks.wake import wake
 
@@ -44,20 +46,26 @@ def run_slice(window_id: int, epoch: int, quota: int | None = None) -> Summary:
     offered again.
     """
     try:
-        made = _slice_of(window_id, epoch, quota)
+        window = _window(window_id, epoch)
+        if window is not None and window.alone:
+            return Slice.nothing() | apart.ask(process.current(), window)
+        made = None if window is None else _slice_of(window, quota)
     except SQLAlchemyError as error:
         log.warning("storage.away", window=window_id, error=type(error).__name__)
         made = None
     return Slice.nothing() if made is None else made.run()
 
 
-def _slice_of(window_id: int, epoch: int, quota: int | None) -> "Slice | None":
+def _window(window_id: int, epoch: int) -> Window | None:
+    """The window, unless this message of it is older than its latest offer."""
     with reading() as session:
         window = session.get(Window, window_id)
-    if window is None or window.epoch != epoch:
-        return None
+    return window if window is not None and window.epoch == epoch else None
+
+
+def _slice_of(window: Window, quota: int | None) -> "Slice | None":
     try:
-        return Slice(process.current(), window.job_id, window_id, epoch, quota)
+        return Slice(process.current(), window.job_id, window.id, window.epoch, quota)
     except NotFound:
         return None
     except Unavailable as error:
@@ -80,6 +88,8 @@ class Slice:
     def __init__(self, here: Process, job_id: int, window_id: int, epoch: int, quota: int | None) -> None:
         self._process = here
         self._job = context.of(job_id)
+        with suppress(BadInput):  # a record says so when it is asked
+            self._job.compile()  # on this thread: it may take a second, and the loop has not so long
         here.prepare(self._job.provider)
         here.limits(
             self._job
@@ -145,7 +155,7 @@ class Slice:
             return
         try:
             limits = self._process.limits(self._job)
-            grant = limiter().take(
+            grant = self._process.seating.take(
                 limits, self._process.lease_id, want, freed=self._freed, waited=self._waits
             )
         except LimiterAway:
@@ -161,13 +171,14 @@ class Slice:
             return
         lease_id = self._process.lease_id
         try:
-            taken = self._take(lease_id, grant.count)
+            with self._process.holding.claiming():
+                taken = self._take(lease_id, grant.count)
+                self._start(taken.claims, grant, lease_id)
         except SQLAlchemyError as error:
             self._say_storage_is_away(error)
             self._give_back(grant, grant.count, lease_id)
             self._wait = LISTEN
             return
-        self._start(taken.claims, grant, lease_id)
         if taken.open and not taken.claims:
             self._wait = LISTEN  # under a dead lease; the process takes another
         if taken.capped is not None:
@@ -196,14 +207,12 @@ class Slice:
         return min(free, known, quota, self._process.room(self._job))
 
     def _take(self, lease_id: int, count: int) -> Taken:
+        window_id, epoch = self._window
         if self._open:
-            window_id, epoch = self._window
             return in_transaction(
                 partial(claims.take, window_id=window_id, epoch=epoch, lease_id=lease_id, limit=count)
             )
-        return in_transaction(
-            partial(claims.take_due, job_id=self._job.job_id, lease_id=lease_id, limit=count)
-        )
+        return in_transaction(partial(claims.take_due, window_id=window_id, lease_id=lease_id, limit=count))
 
     def _start(self, found: list[Claim], grant: Grant, lease_id: int) -> None:
         if len(found) < grant.count:
@@ -270,16 +279,12 @@ class Slice:
 
     def _return_seats(self) -> None:
         if self._freed or self._waits:
-            try:
-                limiter().take(
-                    self._process.limits(self._job),
-                    self._process.lease_id,
-                    0,
-                    freed=self._freed,
-                    waited=self._waits,
-                )
-            except LimiterAway:
-                pass  # the seats are leases: they come back by themselves
+            self._process.seating.leave(
+                self._process.limits(self._job),
+                self._process.lease_id,
+                freed=self._freed,
+                waited=self._waits,
+            )
 
     def _say(self, reason: str) -> None:
         try:
@@ -288,7 +293,4 @@ class Slice:
             pass  # then that is what holds the job back, and readers see it
 
     def _give_back(self, grant: Grant, count: int, lease_id: int) -> None:
-        try:
-            limiter().give_back(self._process.limits(self._job), lease_id, grant, count)
-        except LimiterAway:
-            pass
+        self._process.seating.give_back(self._process.limits(self._job), lease_id, grant, count)

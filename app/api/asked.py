@@ -21,6 +21,7 @@ from app.api.inputs import JobFields
 from app.error_responses import refuse_invalid
 from app.errors import BadInput, TooLarge, UnknownForm
 from app.ingest.values import from_json
+from app.ingest.xlsx_rows import MAX_RATIO
 from config import settings
 
 IN_MEMORY = 1_000_000  # bytes of a body; the rest of it waits on disk
@@ -117,6 +118,8 @@ class FormBody:
         self.size = self._file.stream.seek(0, SEEK_END)
         if self.size > limit:
             raise too_large
+        if _format(self._file) == "xlsx":
+            self.size *= MAX_RATIO  # it may unpack to that
 
     def read(self) -> Asked:
         _refuse_repeated(self._form, self._files)

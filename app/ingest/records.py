@@ -1,10 +1,11 @@
 """One record of the native contract: what it may say, and the draft that it becomes."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from app.errors import BadInput
-from app.ingest.bounds import unbounded
+from app.ingest.bounds import priced_by, unbounded
 from app.ingest.draft import Defaults, Draft, Problems
 from app.ingest.intake import Intake
 from app.ingest.templates import Template
@@ -14,6 +15,7 @@ MAX_RECORD_BYTES = 32_000_000  # what a provider takes as one request
 MAX_CELL_BYTES = 1_000_000
 MAX_ID_CHARACTERS = 256
 MAX_TOKENS = 1_000_000
+MODEL_NAME = re.compile(r"[\w.:/@-]{1,200}")
 MAX_DEPTH = 100  # of lists and objects: whoever reads them next may have less stack than we had
 
 ASKS = ("prompt", "messages", "params")
@@ -107,6 +109,7 @@ def _read_ask(item: Any, defaults: Defaults) -> Draft:
         max_tokens,
         model if isinstance(model, str) else None,
         unbounded(request),
+        priced_by(request, defaults),
     )
 
 
@@ -209,8 +212,9 @@ def _check_params(params: Any, beside: int | None) -> int | None:
     messages = params.get("messages")
     if not isinstance(messages, list) or not messages:
         raise Fault(f'params: "messages" must be a list that is not empty, found {_kind(messages)}')
-    if not isinstance(params.get("model", ""), str):
-        raise Fault(f'params: "model" must be text, found {_kind(params["model"])}')
+    model = params.get("model", "model")
+    if not isinstance(model, str) or not MODEL_NAME.fullmatch(model):
+        raise Fault(f'params: "model" must be a model\'s name, found {_kind(model)}')
     if params.get("stream"):
         raise Fault('params: "stream" cannot be asked for: answers are brought whole')
     if beside is not None and "max_tokens" in params:
