@@ -4,6 +4,7 @@ import http
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain, islice
 from typing import Any, NoReturn
 
 import marshmallow as ma
@@ -18,10 +19,10 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from app import seats
 from app.auth import caller
 from app.core import views
-from app.core.lines import with_list
+from app.core.lines import as_list, timestamp, with_list
 from app.core.views import JobView
 from app.error_responses import refuse_invalid
-from app.errors import BadInput, TooLarge, UnknownForm
+from app.errors import BadInput, Gone, TooLarge, UnknownForm
 from app.ingest.values import from_json
 from config import settings
 from models.session import reading
@@ -104,6 +105,14 @@ def about(job: uuid.UUID) -> None:
     structlog.contextvars.bind_contextvars(job=str(job))
 
 
+def with_content(view: JobView) -> JobView:
+    """The job, or `Gone` when its inputs and outputs were deleted."""
+    if view.content_removed_at is not None:
+        when = timestamp(view.content_removed_at)
+        raise Gone(f"the content of job {view.uid} was deleted on {when}; its counts and cost stay")
+    return view
+
+
 @contextmanager
 def json_body() -> Iterator[Any]:
     """The value in the request's body, which may be as large as a submission.
@@ -158,6 +167,15 @@ def answer_with(
     response = seats.stream(with_list(content, name, items), "application/json", {})
     response.status_code = status
     return response
+
+
+def answer_list(items: Iterable[Any]) -> Response:
+    """A list by itself; a long one is streamed."""
+    rest = iter(items)
+    first = list(islice(rest, AT_ONCE))
+    if len(first) < AT_ONCE:
+        return Response(b"".join(as_list(first)), mimetype="application/json")
+    return seats.stream(as_list(chain(first, rest)), "application/json", {})
 
 
 def _name_job(response: Response) -> Response:
