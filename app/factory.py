@@ -20,6 +20,7 @@ from app.api import (
     me,
     metrics,
     probes,
+    prompt_overrides,
     quotes,
     records,
     results,
@@ -34,6 +35,9 @@ from app.dialects.text import routes as text
 from app.error_responses import SHAPES, ErrorOut
 from config import logs, settings
 
+NATIVE = (
+    submissions, quotes, jobs, records, results, streams, limits, usage, me, keys, prompt_overrides, probes,
+)  # fmt: skip
 # Each has `blp`, the PREFIXES of its paths, and in `wire.error` the shape of errors under them.
 DIALECTS = (text, analyze)
 EXPOSED = (contract.JOB, "Location", "Retry-After", "X-Request-Id")  # headers that a page may read
@@ -81,7 +85,7 @@ def create_app() -> Flask:
 def _register(app: Flask) -> None:
     names = MarshmallowPlugin(schema_name_resolver=_schema_name)
     api = Contract(app, spec_kwargs={"marshmallow_plugin": names})
-    for module in (submissions, quotes, jobs, records, results, streams, limits, usage, me, keys, probes):
+    for module in NATIVE:
         api.register_blueprint(module.blp)
     for dialect in DIALECTS:
         api.register_blueprint(dialect.blp)

@@ -4,6 +4,7 @@ from models.base import Base
 from models.job import IdempotencyKey, Job, JobCounts, JobSpec, JobStatus, Spend
 from models.lease import Lease
 from models.limit import LimitGroup
+from models.prompt_override import PromptOverride
 from models.record import Attempt, Record, RecordInput, RecordOutput, RecordStatus, Window
 from models.sweep import Sweep
 from models.tenant import ApiKey, Tenant, User
@@ -19,6 +20,7 @@ __all__ = [
     "JobStatus",
     "Lease",
     "LimitGroup",
+    "PromptOverride",
     "Record",
     "RecordInput",
     "RecordOutput",
