@@ -188,5 +188,14 @@ def _no_json(req: Request) -> UnknownForm:
     return UnknownForm(f"send JSON as application/json; found {req.mimetype or 'no content type'}")
 
 
+def require_form(req: Request) -> None:
+    """Raise `UnknownForm` unless the request says that it brings a form with a file."""
+    if req.mimetype != "multipart/form-data":
+        raise UnknownForm(
+            "send multipart/form-data, the file as its part named `file`;"
+            f" found {req.mimetype or 'no content type'}"
+        )
+
+
 def _no_webhooks(_: object) -> None:
     raise ma.ValidationError("webhooks are not available in this version: leave it out")

@@ -31,6 +31,7 @@ from app.api.asked import SpoolingRequest
 from app.core.feed import feed
 from app.core.shown import PREFIX
 from app.dialects.analyze import routes as analyze
+from app.dialects.chats import routes as chats
 from app.dialects.text import routes as text
 from app.error_responses import SHAPES, ErrorOut
 from config import logs, settings
@@ -39,7 +40,7 @@ NATIVE = (
     submissions, quotes, jobs, records, results, streams, limits, usage, me, keys, prompt_overrides, probes,
 )  # fmt: skip
 # Each has `blp`, the PREFIXES of its paths, and in `wire.error` the shape of errors under them.
-DIALECTS = (text, analyze)
+DIALECTS = (text, analyze, chats)
 EXPOSED = (contract.JOB, "Location", "Retry-After", "X-Request-Id")  # headers that a page may read
 
 _DIALECT = re.compile(r"app\.dialects\.(\w+)\.")

@@ -84,9 +84,16 @@ def find(session: Session, tenant_id: int, name: str) -> JobView:
     return _view(row)
 
 
-def page(session: Session, tenant_id: int, before: uuid.UUID | None, limit: int) -> list[JobView]:
-    """Up to `limit` of a tenant's jobs, the newest first, from the one made before `before` on."""
+def page(
+    session: Session, tenant_id: int, before: uuid.UUID | None, limit: int, *, user_id: int | None = None
+) -> list[JobView]:
+    """Up to `limit` of a tenant's jobs, the newest first, from the one made before `before` on.
+
+    `user_id`: those that this user made.
+    """
     statement = _visible(tenant_id).order_by(Job.uid.desc()).limit(limit)
+    if user_id is not None:
+        statement = statement.where(Job.user_id == user_id)
     if before is not None:
         statement = statement.where(Job.uid < before)
     return [_view(row) for row in session.execute(statement)]

@@ -1,6 +1,6 @@
 """Tables, CSV and XLSX: a header that names the columns, and one record a row."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any, BinaryIO
 
@@ -15,6 +15,11 @@ from app.ingest.values import as_text, is_plain
 MAX_COLUMNS = 16_000  # a sheet holds 16,384, and the answers go beside them
 MAX_NAME_CHARACTERS = 1_000
 SKIPPED_TOLD = 1_000
+READERS: Mapping[str, Callable[[BinaryIO], Iterator[Sequence[Any]]]] = {
+    "csv": csv_rows.read_rows,
+    "tsv": csv_rows.read_rows,
+    "xlsx": xlsx_rows.read_rows,
+}
 PROMPT_COLUMN = "prompt"
 
 
@@ -30,6 +35,13 @@ def read_xlsx(
 ) -> "Table":
     """The table in the first visible sheet of a seekable `stream` of XLSX; raises as `read_csv` does."""
     return Table(xlsx_rows.read_rows(stream), defaults, template, problems, max_records)
+
+
+def read_rows(format: str, stream: BinaryIO) -> Iterator[Sequence[Any]]:
+    """The rows of a seekable `stream` of CSV, TSV or XLSX; raises `BadInput` for another format."""
+    if format not in READERS:
+        raise BadInput(f"file: a table is needed, which is one of {', '.join(READERS)}; found {format}")
+    return READERS[format](stream)
 
 
 class Sheet:
