@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, ScalarSelect, Select, SQLColumnExpression, func, select
+from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, SQLColumnExpression, func, select
 from sqlalchemy.orm import Session
 
 from app.core import names
@@ -85,15 +85,13 @@ def find(session: Session, tenant_id: int, name: str) -> JobView:
 
 
 def page(
-    session: Session, tenant_id: int, before: uuid.UUID | None, limit: int, *, user_id: int | None = None
+    session: Session, tenant_id: int, before: uuid.UUID | None, limit: int, *where: ColumnElement[bool]
 ) -> list[JobView]:
     """Up to `limit` of a tenant's jobs, the newest first, from the one made before `before` on.
 
-    `user_id`: those that this user made.
+    `where` may be about jobs and their counts.
     """
-    statement = _visible(tenant_id).order_by(Job.uid.desc()).limit(limit)
-    if user_id is not None:
-        statement = statement.where(Job.user_id == user_id)
+    statement = _visible(tenant_id).where(*where).order_by(Job.uid.desc()).limit(limit)
     if before is not None:
         statement = statement.where(Job.uid < before)
     return [_view(row) for row in session.execute(statement)]

@@ -36,6 +36,7 @@ from app.ingest.tables import Sheet, read_rows
 from app.seats import enough_memory
 from app.submission import Options
 from config import settings
+from models.job import Job
 from models.session import after_commit, in_transaction, reading
 from tasks.wake import wake
 
@@ -203,7 +204,7 @@ def _own(tenant_id: int, user_id: int) -> Iterator[JobView]:
     before = None
     while True:
         with reading() as session:
-            found = views.page(session, tenant_id, before, PAGE, user_id=user_id)
+            found = views.page(session, tenant_id, before, PAGE, Job.user_id == user_id)
         yield from found
         if len(found) < PAGE:
             return
