@@ -50,7 +50,13 @@ class Settings:
     keep_days: int  # inputs and outputs are deleted that long after the end
     max_json_bytes: int
     max_upload_bytes: int
+    max_document_bytes: int  # of one document, as bytes and not as the base64 that it comes in
+    max_request_bytes: int  # of a JSON request with documents, as it is sent
     max_records: int
+    object_store_url: str  # where documents are kept: file:///folder or s3://bucket/prefix
+    s3_endpoint_url: str | None  # another S3 than Amazon's
+    parse_handoff: bool  # False: documents that were stored are told to nobody
+    parse_queue_max: int  # of a tenant's list of documents to parse: what is more waits in rows
     require_api_key: bool  # False: a call without a key acts for the first tenant
     api_keys: frozenset[bytes]  # SHA-256 of further keys of the first tenant
     cors_origins: tuple[str, ...]  # whose pages may call the API from a browser
@@ -62,6 +68,11 @@ class Settings:
     penstock_api_key: str | None  # its key; None: the one that `penstock up` left on `data`
     log_level: str
     log_format: str  # `text` or `json`
+
+    @property
+    def handoff_url(self) -> str:
+        """The database of REDIS_URL's server where others look for documents: its first, whatever is named."""
+        return urlunsplit(urlsplit(self.redis_url)._replace(path="/0"))
 
     @property
     def limiter_url(self) -> str:
@@ -118,7 +129,13 @@ def read(environ: Mapping[str, str]) -> Settings:
         keep_days=env.number("PENSTOCK_KEEP_DAYS", 30, 1, 3_650),
         max_json_bytes=env.number("MAX_JSON_BYTES", 16_000_000, 1_000, 1_000_000_000),
         max_upload_bytes=env.number("MAX_UPLOAD_BYTES", 512_000_000, 1_000, 10_000_000_000),
+        max_document_bytes=env.number("MAX_DOCUMENT_BYTES", 32_000_000, 1_000, 1_000_000_000),
+        max_request_bytes=env.number("MAX_REQUEST_BYTES", 256_000_000, 1_000, 10_000_000_000),
         max_records=env.number("MAX_RECORDS", 1_000_000, 1, 100_000_000),
+        object_store_url=env.store("OBJECT_STORE_URL", f"file://{data / 'blobs'}"),
+        s3_endpoint_url=env.url("S3_ENDPOINT_URL", "", ("http", "https")) or None,
+        parse_handoff=env.flag("PARSE_HANDOFF", default=True),
+        parse_queue_max=env.number("PARSE_QUEUE_MAX", 10_000, 1, 100_000_000),
         require_api_key=env.flag("REQUIRE_API_KEY", default=True),
         api_keys=frozenset(hashlib.sha256(key.encode()).digest() for key in env.items("API_KEYS")),
         cors_origins=env.origins("CORS_ORIGINS"),
@@ -193,6 +210,15 @@ class _Environment:
             if parts.scheme not in ("http", "https") or origin != f"{parts.scheme}://{parts.netloc}":
                 raise BadSetting(name, origin, "origins between commas, such as https://app.example.com")
         return found
+
+    def store(self, name: str, default: str) -> str:
+        """`file://` with a whole path, or `s3://` with a bucket."""
+        value = self.url(name, default, ("file", "s3"))
+        parts = urlsplit(value)
+        named = parts.netloc if parts.scheme == "s3" else not parts.netloc and parts.path.startswith("/")
+        if not named or parts.query or parts.fragment:
+            raise BadSetting(name, value, "file:///a/folder or s3://bucket/prefix")
+        return value
 
     def one_of(self, name: str, default: str, allowed: tuple[str, ...]) -> str:
         value = self._get(name)

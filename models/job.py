@@ -119,6 +119,7 @@ class JobSpec(Base):
     timeout: Mapped[int | None] = mapped_column(Integer)  # seconds of a call; None: CALL_DEADLINE_SECONDS
     system: Mapped[str | None] = mapped_column(Text)
     template: Mapped[str | None] = mapped_column(Text)
+    prompt: Mapped[str | None] = mapped_column(Text)  # asked about each document; None: they are only stored
     schema: Mapped[bytes | None] = mapped_column(LargeBinary)  # JSON, as bytes: text columns refuse \u0000
     params: Mapped[bytes] = mapped_column(LargeBinary, default=b"{}")  # JSON
     # What its records may ask by name, as `app.ingest.operations` writes them: JSON; None: nothing.
