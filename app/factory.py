@@ -5,9 +5,10 @@ import threading
 from typing import Any
 
 from flask import Flask
+from flask_cors import CORS
 from flask_smorest import Api
 
-from app import auth, error_responses, seats, streams
+from app import auth, contract, error_responses, seats, streams
 from app.api import (
     docs,
     jobs,
@@ -25,8 +26,13 @@ from app.api import (
 from app.api.asked import SpoolingRequest
 from app.core.feed import feed
 from app.core.shown import PREFIX
-from app.error_responses import ErrorOut
+from app.dialects.text import routes as text
+from app.error_responses import SHAPES, ErrorOut
 from config import logs, settings
+
+# Each has `blp`, the PREFIXES of its paths, and in `wire.error` the shape of errors under them.
+DIALECTS = (text, analyze)
+EXPOSED = (contract.JOB, "Location", "Retry-After", "X-Request-Id")  # headers that a page may read
 
 BODY = 1_000_000  # bytes; submissions say otherwise for themselves
 
@@ -51,10 +57,14 @@ def create_app() -> Flask:
     chosen.data.mkdir(parents=True, exist_ok=True)
     app = Penstock(__name__, static_folder=None)
     app.config.update(_config())
+    app.url_map.strict_slashes = False
     app.json.sort_keys = False  # type: ignore[attr-defined]
     metrics.measure(app)
     error_responses.register(app)
+    contract.register(app)
     auth.guard(app)
+    if chosen.cors_origins:
+        CORS(app, origins=list(chosen.cors_origins), expose_headers=EXPOSED)
     seats.prepare(app, chosen.web_threads)
     _register(app)
     _end_streams_on_sigterm()
@@ -62,9 +72,12 @@ def create_app() -> Flask:
 
 
 def _register(app: Flask) -> None:
-    contract = Contract(app)
+    api = Contract(app)
     for module in (submissions, quotes, jobs, records, results, streams, limits, usage, me, keys, probes):
-        contract.register_blueprint(module.blp)
+        api.register_blueprint(module.blp)
+    for dialect in DIALECTS:
+        api.register_blueprint(dialect.blp)
+        SHAPES.update(dict.fromkeys(dialect.PREFIXES, dialect.wire.error))
     app.register_blueprint(probes.unprefixed)
     app.register_blueprint(metrics.unprefixed)
     app.register_blueprint(docs.blp)

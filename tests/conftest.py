@@ -22,11 +22,8 @@ from tests import servers
 # What a developer's own shell may hold must not reach a test.
 for _name in list(os.environ):
     if _name.startswith(
-        ("PENSTOCK_", "ANTHROPIC_", "CLAUDE_", "BATCH_", "DEFAULT_M", "CELERY_")
-    ) or _name in (
-        "DATABASE_URL",
-        "REDIS_URL",
-    ):
+        ("PENSTOCK_", "ANTHROPIC_", "CLAUDE_", "BATCH_", "DEFAULT_M", "CELERY_", "MAX_")
+    ) or _name in ("DATABASE_URL", "REDIS_URL", "API_KEYS", "REQUIRE_API_KEY", "CORS_ORIGINS"):
         del os.environ[_name]
 
 # A shell that runs the tests in its background lets them ignore Ctrl-C, and what they start would inherit it.

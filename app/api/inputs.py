@@ -7,6 +7,7 @@ from typing import Any, get_args
 import marshmallow as ma
 from marshmallow import fields, validate
 
+from app.contract import WebhookUrl
 from app.core import pricing
 from app.core.keys import SCOPES
 from app.core.pages import WORDS
@@ -83,10 +84,6 @@ def _up_to_the_deadline(value: int) -> None:
         )
 
 
-def _no_webhooks(_: object) -> None:
-    raise ma.ValidationError("webhooks are not available in this version: leave it out")
-
-
 class Text(fields.String):
     def __init__(self, *checks: Any, **metadata: Any) -> None:
         super().__init__(allow_none=True, validate=[_plain_text, *checks], metadata=metadata)
@@ -148,11 +145,7 @@ class JobFields(JobChange):
     expires_in = Whole(1, 30 * DAY, " seconds", description="Seconds until what was not asked expires.")
     timeout = Seconds(description="Seconds that one call may take; CALL_DEADLINE_SECONDS if left out.")
     retries = Whole(0, 20, description="Tries after a failure of the record's own.")
-    webhook_url = fields.Raw(
-        allow_none=True,
-        validate=_no_webhooks,
-        metadata={"type": "string", "description": "Not available in this version."},
-    )
+    webhook_url = WebhookUrl()
 
 
 class RecordIn(ma.Schema):

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -24,6 +24,8 @@ LIMITS = "limits"
 METRICS = "metrics"
 ADMIN = "admin"  # implies the others
 SCOPES = (READ, WRITE, KEYS, LIMITS, METRICS, ADMIN)
+
+FIRST_TENANT = "default"
 
 MAX_NAME = 200  # characters, of tenants, users and keys
 
@@ -67,7 +69,7 @@ def create(
         user=_user(session, tenant, str(uid) if user is None else _checked("user_id", user)),
         name=_checked("name", name),
         prefix=prefix,
-        sha256=_digest(text),
+        sha256=digest(text),
         scopes=" ".join(scope for scope in SCOPES if scope in scopes),
     )
     session.add(key)
@@ -82,7 +84,7 @@ def verify(session: Session, text: str) -> Caller | None:
     if parts is None:
         return None
     key = session.scalar(select(ApiKey).where(ApiKey.prefix == parts[1]))
-    if key is None or not hmac.compare_digest(key.sha256, _digest(text)) or key.revoked_at is not None:
+    if key is None or not hmac.compare_digest(key.sha256, digest(text)) or key.revoked_at is not None:
         return None
     return Caller(
         tenant_id=key.tenant_id,
@@ -93,6 +95,33 @@ def verify(session: Session, text: str) -> Caller | None:
         prefix=key.prefix,
         scopes=frozenset(key.scopes.split()),
     )
+
+
+def of_first_tenant(session: Session, user: str) -> Caller | None:
+    """A user of the first tenant, who needs no key of the database; None until `join_first_tenant`."""
+    first = select(func.min(Tenant.id)).scalar_subquery()
+    found = session.execute(
+        select(Tenant, User)
+        .join(User, User.tenant_id == Tenant.id)
+        .where(Tenant.id == first, User.name == user)
+    ).one_or_none()
+    if found is None:
+        return None
+    return Caller(
+        tenant_id=found.Tenant.id,
+        tenant_uid=found.Tenant.uid,
+        tenant=found.Tenant.name,
+        user_id=found.User.id,
+        user=user,
+        prefix=user,
+        scopes=frozenset({READ, WRITE}),
+    )
+
+
+def join_first_tenant(session: Session, user: str) -> None:
+    """Make a user of the first tenant, and a tenant if there is none."""
+    first = session.scalar(select(Tenant).order_by(Tenant.id).limit(1))
+    _user(session, first or _tenant(session, FIRST_TENANT), user)
 
 
 def list_keys(session: Session, tenant_name: str | None = None) -> list[ApiKey]:
@@ -166,5 +195,6 @@ def _insert(session: Session, row: Row) -> Row | None:
     return row
 
 
-def _digest(text: str) -> bytes:
+def digest(text: str) -> bytes:
+    """What is kept of a key."""
     return hashlib.sha256(text.encode()).digest()

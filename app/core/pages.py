@@ -21,6 +21,7 @@ from models.record import ENDED, UNASKED, Record, RecordInput, RecordOutput, Rec
 from models.session import reading
 
 PAGE_BYTES = 4_000_000  # of contents; a page ends with the record that passes it
+LONG = 1_000  # records of a page that nobody turns by hand
 FETCHED = 50  # records that are read at once; more of them while they are small
 SMALL = 500_000  # bytes of contents of what was read at once
 NARROW, WIDE = 1_000, 50_000  # places that one statement looks through, the more the fewer it finds
@@ -66,6 +67,9 @@ class Page:
     after: int | None
 
 
+Read = Callable[[Session, JobView, int | None, int], Page]
+
+
 @contextmanager
 def snapshot() -> Iterator[Session]:
     """A session that sees the rows of one moment, whatever is written meanwhile."""
@@ -73,6 +77,24 @@ def snapshot() -> Iterator[Session]:
         if session.get_bind().dialect.name == "postgresql":
             session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
         yield session
+
+
+def walk(read: Read, job: JobView) -> Iterator[Page]:
+    """All pages that `read` makes; nothing of the database is held between two of them."""
+    after: int | None = None
+    while True:
+        with snapshot() as session:
+            page = read(session, job, after, LONG)
+        yield page
+        if page.after is None:
+            return
+        after = page.after
+
+
+def ended(job: JobView, *, inputs: bool = False) -> Iterator[RecordView]:
+    """Every record that had ended when `job` was looked at, by index: as many as its counts say."""
+    for page in walk(partial(by_index, words=ENDED_WORDS, inputs=inputs), job):
+        yield from (record for record in page.records if record.seq is None or record.seq <= job.seq)
 
 
 def by_index(

@@ -67,13 +67,13 @@ def progress_out(view: JobView, limited_by: str | None) -> dict[str, Any]:
         "eta": timestamp(view.eta),
         "limited_by": limited_by,
         "usage": dict(view.usage),
-        "cost": _cost(view),
+        "cost": cost(view),
         "cost_unconfirmed": pricing.dollars(view.cost_unconfirmed),
     }
 
 
-def _cost(view: JobView) -> str | None:
-    """Known so far; never 0 of a model that nobody can price."""
+def cost(view: JobView) -> str | None:
+    """Dollars, known so far; None, and never 0, of a model that nobody can price."""
     if view.unpriced or (view.cost == 0 and not view.status.final and not _has_price(view)):
         return None
     return pricing.dollars(view.cost)

@@ -47,6 +47,7 @@ class JobView:
     id: int
     uid: uuid.UUID
     name: str | None
+    label: str | None
     status: JobStatus
     status_reason: str | None
     closed_as: str | None
@@ -144,6 +145,7 @@ def _view(row: Row[*tuple[Any, ...]]) -> JobView:
         id=job.id,
         uid=job.uid,
         name=job.name,
+        label=job.label,
         status=JobStatus(job.status),
         status_reason=job.status_reason,
         closed_as=job.closed_as,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from app.errors import BadInput
+from app.errors import BadInput, Path
 from app.ingest.operations import Operation
 from app.ingest.values import byte_size, to_json
 
@@ -73,13 +73,18 @@ class Problems:
 
     def __init__(self) -> None:
         self.listed: list[dict[str, Any]] = []
+        self.paths: list[Path] = []
         self.count = 0
 
-    def add(self, where: str, message: str) -> None:
-        """`where` is the place as its author knows it: `line 7`, `row 3, column "review"`, `records[2]`."""
+    def add(self, where: str, message: str, path: Path = ()) -> None:
+        """`where` is the place as its author knows it: `line 7`, `row 3, column "review"`, `records[2]`.
+
+        `path` is the same in steps; left out, it is the one step `where`.
+        """
         self.count += 1
         if len(self.listed) < self.TOLD:
             self.listed.append({"where": _printable(where), "message": _printable(message)})
+            self.paths.append(path or ("body", where))
 
     def refuse(self) -> None:
         """Raise `BadInput` if there was any fault."""
@@ -89,7 +94,7 @@ class Problems:
         message = f"{first['where']}: {first['message']}"
         if self.count > 1:
             message += f" (and {self.count - 1} more; nothing was stored)"
-        raise BadInput(message, self.listed, more=self.count - len(self.listed))
+        raise BadInput(message, self.listed, more=self.count - len(self.listed), paths=self.paths)
 
 
 def _printable(text: str) -> str:
