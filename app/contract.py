@@ -89,8 +89,7 @@ def json_body() -> Iterator[Any]:
 
     A large one holds one of the few places for large content until the end of the block. Raises `Refused`.
     """
-    if not is_json_request(request):
-        raise _no_json(request)
+    require_json(request)
     limit = settings.current().max_json_bytes
     request.max_content_length = limit
     try:
@@ -143,6 +142,12 @@ def _name_job(response: Response) -> Response:
     if "job_uid" in g:
         response.headers[JOB] = str(g.job_uid)
     return response
+
+
+def require_json(req: Request) -> None:
+    """Raise `UnknownForm` unless the request says that it brings JSON."""
+    if not is_json_request(req):
+        raise _no_json(req)
 
 
 def _no_json(req: Request) -> UnknownForm:

@@ -10,6 +10,7 @@ from flask_smorest import Api
 
 from app import auth, contract, error_responses, seats, streams
 from app.api import (
+    audit,
     docs,
     jobs,
     keys,
@@ -26,12 +27,14 @@ from app.api import (
 from app.api.asked import SpoolingRequest
 from app.core.feed import feed
 from app.core.shown import PREFIX
+from app.dialects.analyze import routes as analyze
+from app.dialects.documents import routes as documents
 from app.dialects.text import routes as text
 from app.error_responses import SHAPES, ErrorOut
 from config import logs, settings
 
 # Each has `blp`, the PREFIXES of its paths, and in `wire.error` the shape of errors under them.
-DIALECTS = (text, analyze)
+DIALECTS = (text, analyze, documents)
 EXPOSED = (contract.JOB, "Location", "Retry-After", "X-Request-Id")  # headers that a page may read
 
 BODY = 1_000_000  # bytes; submissions say otherwise for themselves
@@ -73,7 +76,20 @@ def create_app() -> Flask:
 
 def _register(app: Flask) -> None:
     api = Contract(app)
-    for module in (submissions, quotes, jobs, records, results, streams, limits, usage, me, keys, probes):
+    for module in (
+        submissions,
+        quotes,
+        jobs,
+        records,
+        results,
+        streams,
+        limits,
+        usage,
+        audit,
+        me,
+        keys,
+        probes,
+    ):
         api.register_blueprint(module.blp)
     for dialect in DIALECTS:
         api.register_blueprint(dialect.blp)

@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.core import pricing, quotas, windows
+from app.core.uploads import Upload
 from app.errors import BadInput, Conflict
 from app.ingest import bounds, operations
 from app.ingest.draft import Defaults, Draft
@@ -58,21 +59,32 @@ class Submitted:
 
 
 def submit_drafts(
-    tenant_id: int, user_id: int, drafts: Iterable[Draft], defaults: Defaults, options: Options
+    tenant_id: int,
+    user_id: int,
+    drafts: Iterable[Draft],
+    defaults: Defaults,
+    options: Options,
+    upload: Upload | None = None,
 ) -> Submitted:
     """Store drafts as one job and wake it; see `submit`."""
     with DraftSpool(settings.current().data) as spool:
         for draft in drafts:
             spool.add(draft)
-        return submit(tenant_id, user_id, spool, defaults, options)
+        return submit(tenant_id, user_id, spool, defaults, options, upload)
 
 
 def submit(
-    tenant_id: int, user_id: int, spool: DraftSpool, defaults: Defaults, options: Options
+    tenant_id: int,
+    user_id: int,
+    spool: DraftSpool,
+    defaults: Defaults,
+    options: Options,
+    upload: Upload | None = None,
 ) -> Submitted:
     """Store the spooled drafts as one job and wake it.
 
-    The records are written in chunks as `staging`, which nobody sees; one UPDATE makes the job `pending`. The
+    `upload` holds its documents, which are the job's with the UPDATE that makes it `pending`; until then its
+    records are written in chunks as `staging`, which nobody sees. The
     broker may be down: the row says that the job is to be looked at. Raises `Conflict` while another
     submission with the same key is being written, `BadInput` when that one asked for something else.
     """
@@ -87,7 +99,7 @@ def submit(
     for chunk in spool.chunks():
         in_transaction(partial(_write_chunk, job_id=job_id, first=first, drafts=chunk, talks=talks))
         first += len(chunk)
-    uid = in_transaction(partial(_release, job_id=job_id))
+    uid = in_transaction(partial(_release, job_id=job_id, upload=upload))
     log.info("batch.received", job=str(uid), count=spool.count)
     return Submitted(job_id, uid, created=True)
 
@@ -185,6 +197,8 @@ def _insert_job(
 
 def _unbounded(defaults: Defaults, spool: DraftSpool) -> str | None:
     """Why nobody can say what a call of the job costs at most, or None."""
+    if defaults.model == registry.NOBODY:
+        return None
     why = bounds.unbounded({**defaults.params, "system": defaults.system}) or spool.unbounded
     if why is not None:
         return why
@@ -202,6 +216,7 @@ def _spec(job_id: int, defaults: Defaults, options: Options, why: str | None) ->
         timeout=defaults.timeout,
         system=defaults.system,
         template=defaults.template,
+        prompt=defaults.prompt,
         schema=None if defaults.schema is None else json.dumps(defaults.schema).encode(),
         params=json.dumps(dict(defaults.params)).encode(),
         operations=operations.to_bytes(defaults.operations),
@@ -254,11 +269,13 @@ def _records(
         }
 
 
-def _release(session: Session, job_id: int) -> uuid.UUID:
+def _release(session: Session, job_id: int, upload: Upload | None) -> uuid.UUID:
     """The one UPDATE that makes the job everybody's; it is woken once that is committed."""
     job = session.get_one(Job, job_id)
     if job.status == JobStatus.STAGING:
         move_job(session, job, JobStatus.PENDING)
+        if upload is not None and upload.count:
+            upload.take(session, job_id)
         session.execute(update(JobCounts).where(JobCounts.job_id == job_id).values(wake_at=now()))
     # With one record a task a large job's chord takes seconds to send: not on the caller's time.
     hurry = wake if windows.is_plain(job) and job.total > settings.current().chord_plain_max else start

@@ -71,7 +71,7 @@ class Settings:
 
     @property
     def handoff_url(self) -> str:
-        """The database of REDIS_URL's server where others look for documents: its first, whatever is named."""
+        """Database 0 of REDIS_URL's server, where others look for documents, whichever it names for us."""
         return urlunsplit(urlsplit(self.redis_url)._replace(path="/0"))
 
     @property

@@ -13,6 +13,7 @@ from app.auth import caller, needs
 from app.contract import find_job
 from app.core import shown
 from app.core.keys import WRITE
+from app.core.uploads import receiving
 from app.core.views import JobView
 from app.errors import BadInput, Conflict, NotFound
 from app.ingest.spool import DraftSpool
@@ -67,10 +68,12 @@ def submit_job() -> Response:
     once, each with its place, and nothing is stored then.
     """
     key, wait = _idempotency_key(), _wait()
-    with DraftSpool(settings.current().data) as spool:
-        received = take_in(request, spool, key)
-        me = caller()
-        submitted = submission.submit(me.tenant_id, me.user_id, spool, received.defaults, received.options)
+    me = caller()
+    with DraftSpool(settings.current().data) as spool, receiving(me.tenant_uid) as upload:
+        received = take_in(request, spool, key, upload)
+        submitted = submission.submit(
+            me.tenant_id, me.user_id, spool, received.defaults, received.options, upload
+        )
     view = _find(submitted)
     waited = wait is not None and wait_for_end(view, wait)
     if waited:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
-from app.core import ledger, requests, retries
+from app.core import attachments, ledger, requests, retries
 from app.core.claim import Claim
 from app.core.context import JobContext
 from app.core.ledger import Call
@@ -26,8 +26,11 @@ from app.errors import (
     ProviderError,
     RequestRejected,
     TimedOut,
+    Unavailable,
     Unreachable,
 )
+from app.ingest import documents
+from app.ingest.documents import Block, Document
 from app.providers import registry
 from app.providers.client import Reply, Usage
 from models.record import RecordStatus
@@ -40,6 +43,7 @@ log = structlog.get_logger()
 ACCOUNT_PROBE = 60.0  # seconds between two probes of a group whose account is refused
 OUTAGE = 10  # failures among a group's last 20 calls
 RAMP_LIMIT = "ramp_limit_exceeded"
+STORE_AWAY = 10.0  # seconds until a document is asked for again
 DEBT = 0.005  # of a limit: what a request may be larger than its permit without one of its own
 
 
@@ -149,7 +153,7 @@ class Asking:
     async def _call(self) -> Outcome:
         """One call with its permit; raises `_AskAgain` when its failure is to be tried again here."""
         try:
-            self._params = self._params or self._build()
+            self._params = self._params or await self._build()
             await self._wait_for_start()
         except RequestRejected as error:
             self._refund()
@@ -169,8 +173,21 @@ class Asking:
         self._sent_at = None
         return await self._answered(reply, time.monotonic() - started)
 
-    def _build(self) -> dict[str, Any]:
-        return requests.build(self.job, self.claim.body, self.claim.max_tokens, self.claim.history)
+    async def _build(self) -> dict[str, Any]:
+        document = documents.read(self.claim.body)
+        attached = None if document is None else await self._attached(document)
+        return requests.build(self.job, self.claim.body, self.claim.max_tokens, self.claim.history, attached)
+
+    async def _attached(self, document: Document) -> Block:
+        """The content block of a document, fetched from the object store on a thread of its own."""
+        try:
+            return await self._process.loop.run_in_executor(
+                self._process.readers, attachments.block, document
+            )
+        except Unavailable as error:
+            log.warning("document.not_fetched", **self.job.facts, index=self.claim.idx, reason=error.message)
+            self._refund()
+            raise _GiveBack(STORE_AWAY) from error
 
     async def _answered(self, reply: Reply, seconds: float) -> Outcome:
         self._settle(reply.usage, seconds)
@@ -360,7 +377,7 @@ class Asking:
         call = ledger.unconfirmed(
             self._model,
             self._params,
-            self.claim.request_bytes,
+            self.claim.held_bytes,
             self._max_tokens,
             error_type,
             seconds,

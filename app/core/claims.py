@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from app.core import budget, leases, wakes
 from app.core.claim import Claim
 from app.core.requests import Turn
+from app.ingest import documents
 from models.base import now
 from models.job import Job, JobStatus
 from models.record import Record, RecordInput, RecordOutput, RecordStatus, Window
@@ -30,8 +31,10 @@ class Taken:
 _CLOSED = Taken([], open=False)
 
 
-def take(session: Session, window_id: int, epoch: int, lease_id: int, limit: int) -> Taken:
+def take(session: Session, window_id: int, epoch: int, lease_id: int, limit: int, calls: int = 1) -> Taken:
     """Claim up to `limit` records: first those that were given back and are due, then the window's.
+
+    `calls` is how many leave with each: none where records are not asked.
 
     Nothing for a window of another epoch, a closed window, a job that does not run, or under a dead lease,
     whose records nobody would give back. Whoever claims a window's last record wakes `advance`.
@@ -52,10 +55,10 @@ def take(session: Session, window_id: int, epoch: int, lease_id: int, limit: int
 
     def some(most: int) -> list[Claim]:
         nonlocal end
-        found = _claim_due(session, window.job_id, lease_id, most)
+        found = _claim_due(session, window.job_id, lease_id, most, calls)
         end = min(window.cursor + most - len(found), window.last)
         if end > window.cursor:
-            found += _claim_range(session, window.job_id, lease_id, window.cursor, end)
+            found += _claim_range(session, window.job_id, lease_id, window.cursor, end, calls)
         _read_inputs(session, window.job_id, found)
         return found
 
@@ -89,7 +92,7 @@ def take_due(session: Session, job_id: int, lease_id: int, limit: int) -> Taken:
         return _CLOSED
 
     def some(most: int) -> list[Claim]:
-        found = _claim_due(session, job_id, lease_id, most)
+        found = _claim_due(session, job_id, lease_id, most, calls=1)
         _read_inputs(session, job_id, found)
         return found
 
@@ -97,7 +100,7 @@ def take_due(session: Session, job_id: int, lease_id: int, limit: int) -> Taken:
     return Taken(claims, open=False, capped=needs)
 
 
-def _claim_due(session: Session, job_id: int, lease_id: int, limit: int) -> list[Claim]:
+def _claim_due(session: Session, job_id: int, lease_id: int, limit: int, calls: int) -> list[Claim]:
     due = (
         select(Record.idx)
         .where(Record.job_id == job_id, Record.status == RecordStatus.WAITING, Record.not_before <= now())
@@ -108,17 +111,19 @@ def _claim_due(session: Session, job_id: int, lease_id: int, limit: int) -> list
     indices = sorted(session.scalars(due))
     if not indices:
         return []
-    return _claim(session, job_id, lease_id, RecordStatus.WAITING, Record.idx.in_(indices))
+    return _claim(session, job_id, lease_id, RecordStatus.WAITING, Record.idx.in_(indices), calls)
 
 
-def _claim_range(session: Session, job_id: int, lease_id: int, first: int, end: int) -> list[Claim]:
+def _claim_range(
+    session: Session, job_id: int, lease_id: int, first: int, end: int, calls: int
+) -> list[Claim]:
     return _claim(
-        session, job_id, lease_id, RecordStatus.PENDING, and_(Record.idx >= first, Record.idx < end)
+        session, job_id, lease_id, RecordStatus.PENDING, and_(Record.idx >= first, Record.idx < end), calls
     )
 
 
 def _claim(
-    session: Session, job_id: int, lease_id: int, old: RecordStatus, where: ColumnElement[bool]
+    session: Session, job_id: int, lease_id: int, old: RecordStatus, where: ColumnElement[bool], calls: int
 ) -> list[Claim]:
     statement = moving_records(
         old,
@@ -126,7 +131,7 @@ def _claim(
         Record.job_id == job_id,
         where,
         lease_id=lease_id,
-        attempts=Record.attempts + 1,
+        attempts=Record.attempts + calls,
         not_before=None,
         claimed_at=now(),
         reserved=None,
@@ -165,6 +170,7 @@ def _read_inputs(session: Session, job_id: int, claims: Sequence[Claim]) -> None
     bodies = {row.idx: row.body for row in found}
     for claim in claims:
         claim.body = bodies[claim.idx]
+        claim.held_bytes = documents.held_bytes(claim.body, claim.request_bytes)
     talks = {claim.conversation for claim in claims if claim.conversation is not None}
     if talks:
         turns = _succeeded_turns(session, job_id, talks)

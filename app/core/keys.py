@@ -22,8 +22,9 @@ WRITE = "jobs:write"
 KEYS = "keys"
 LIMITS = "limits"
 METRICS = "metrics"
+AUDIT = "audit"
 ADMIN = "admin"  # implies the others
-SCOPES = (READ, WRITE, KEYS, LIMITS, METRICS, ADMIN)
+SCOPES = (READ, WRITE, KEYS, LIMITS, METRICS, AUDIT, ADMIN)
 
 FIRST_TENANT = "default"
 

@@ -34,6 +34,9 @@ class Call:
     seconds: float = 0.0  # it took, by this process's monotonic clock
 
 
+NO_CALL = Call("", "")  # of a record that ends without having been asked: the ledger knows nothing of it
+
+
 def answered(
     model: str,
     params: dict[str, Any],

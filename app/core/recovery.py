@@ -11,8 +11,11 @@ from sqlalchemy.orm import Session
 
 from app.core import context, leases, ledger, spend, wakes
 from app.core.claim import Claim
+from app.core.context import JobContext
+from app.ingest import documents
 from config import settings
 from models.base import now
+from models.document import Blob, Handoff
 from models.job import FINAL, IdempotencyKey, Job, JobCounts, JobSpec, JobStatus
 from models.record import UNASKED, Record, RecordInput, RecordOutput, RecordStatus
 from models.session import in_transaction, reading
@@ -103,13 +106,14 @@ def _give_back(session: Session, job_id: int, where: ColumnElement[bool], *, die
     if not rows:
         return 0
     job = context.of(job_id)
+    held = _held_bytes(session, job, {row.idx: row.request_bytes for row in rows})
     attempts = []
     for row in sorted(rows, key=lambda row: row.idx):
         claim = Claim(job_id, row.idx, 0, row.attempts, 0, row.request_bytes, row.max_tokens, None)
         call = ledger.unconfirmed(
             job.model,
             job.params,
-            row.request_bytes,
+            held[row.idx],
             row.max_tokens or job.max_tokens,
             "process_died",
             left=row.claimed_at or dt.datetime.now(dt.UTC),
@@ -126,6 +130,18 @@ def _give_back(session: Session, job_id: int, where: ColumnElement[bool], *, die
     spend.move(session, job_id, job.tenant_id, unconfirmed=worst)
     wakes.at_latest(session, job_id, 0)
     return len(rows)
+
+
+def _held_bytes(session: Session, job: JobContext, request_bytes: dict[int, int]) -> dict[int, int]:
+    """Bytes of each record's request: a document counts as less where its tokens are guessed."""
+    if job.prompt is None:
+        return request_bytes
+    inputs = session.execute(
+        select(RecordInput.idx, RecordInput.body).where(
+            RecordInput.job_id == job.job_id, RecordInput.idx.in_(request_bytes)
+        )
+    )
+    return {row.idx: documents.held_bytes(row.body, request_bytes[row.idx]) for row in inputs}
 
 
 def settle(session: Session) -> Chunk | None:
@@ -176,22 +192,28 @@ def drop_staging(session: Session) -> Chunk | None:
     return Chunk(job_id, removed)
 
 
-def remove_content(session: Session) -> Chunk | None:
-    """Remove a chunk of the inputs and outputs of jobs that were deleted or ended long ago."""
+def content_goes() -> tuple[ColumnElement[bool], ...]:
+    """What is true of jobs that were deleted or ended long ago, and still have content."""
     kept = settings.current().keep_days * 86_400.0
+    return (
+        Job.content_removed_at.is_(None),
+        Job.status.in_(FINAL),
+        or_(Job.deleted_at.is_not(None), Job.ended_at <= now(-kept)),
+    )
+
+
+def remove_content(session: Session) -> Chunk | None:
+    """Remove a chunk of the inputs and outputs of jobs whose content goes and whose objects are gone."""
+    has_blobs = select(Blob.id).where(Blob.job_id == Job.id).exists()
     job = session.scalars(
         select(Job)
-        .where(
-            Job.content_removed_at.is_(None),
-            Job.status.in_(FINAL),
-            or_(Job.deleted_at.is_not(None), Job.ended_at <= now(-kept)),
-        )
+        .where(*content_goes(), ~has_blobs)
         .limit(1)
         .with_for_update(key_share=True, skip_locked=True)
     ).one_or_none()
     if job is None:
         return None
-    removed = _remove_rows(session, job.id, (RecordInput, RecordOutput))
+    removed = _remove_rows(session, job.id, (RecordInput, RecordOutput, Handoff))
     if not removed:
         job.content_removed_at = session.scalar(select(now()))
     return Chunk(job.id, removed)
@@ -208,7 +230,7 @@ def _remove_content(session: Session, job_id: int) -> int:
     return _remove_rows(session, job_id, (RecordInput, RecordOutput, Record))
 
 
-_PerRecord = type[Record] | type[RecordInput] | type[RecordOutput]
+_PerRecord = type[Record] | type[RecordInput] | type[RecordOutput] | type[Handoff]
 
 
 def _remove_rows(session: Session, job_id: int, tables: Sequence[_PerRecord]) -> int:

@@ -1,6 +1,7 @@
 """The object store in S3, or in what speaks like it."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from io import SEEK_END
 from itertools import islice
 from typing import Any, BinaryIO, TypeVar
@@ -39,7 +40,7 @@ class S3Store:
     def put(self, key: str, content: BinaryIO) -> None:
         size = content.seek(0, SEEK_END)
         content.seek(0)
-        self._call(lambda: self._client.put_object(**self._at(key), Body=content, ContentLength=size))
+        self._call(partial(self._client.put_object, **self._at(key), Body=content, ContentLength=size))
 
     def get(self, key: str) -> bytes:
         def read() -> bytes:
@@ -53,14 +54,12 @@ class S3Store:
         while some := list(islice(rest, AT_ONCE)):
             objects = [{"Key": self._at(key)["Key"]} for key in some]
             wanted = {"Objects": objects, "Quiet": True}
-            answer = self._call(
-                lambda wanted=wanted: self._client.delete_objects(Bucket=self._bucket, Delete=wanted)
-            )
+            answer = self._call(partial(self._client.delete_objects, Bucket=self._bucket, Delete=wanted))
             if left := answer.get("Errors"):
                 raise self._unavailable(left[0].get("Code", "unknown"))
 
     def reach(self) -> None:
-        self._call(lambda: self._client.head_bucket(Bucket=self._bucket))
+        self._call(partial(self._client.head_bucket, Bucket=self._bucket))
 
     def _at(self, key: str) -> dict[str, Any]:
         return {"Bucket": self._bucket, "Key": self._prefix + checked(key)}

@@ -1,4 +1,4 @@
-"""Documents on their way in: decoded as they are read, and in the object store before anything of their job is."""
+"""Documents on their way in: decoded as they are read, and stored before their job is anywhere."""
 
 import hashlib
 import secrets
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import structlog
 from sqlalchemy import delete, select, update
@@ -16,7 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from app.core import blobs
-from app.errors import TooLarge, Unavailable
+from app.errors import BadInput, TooLarge, Unavailable
 from app.ingest.base64_text import Decoder
 from app.ingest.documents import Stored, Unreadable
 from app.ingest.media import Sniffer
@@ -39,6 +39,7 @@ class Upload:
         self._tenant = tenant
         self._mark = secrets.token_hex(16)  # nobody who writes a body can know it
         self._taken: list[Stored | Unreadable] = []
+        self._filled = 0
         self._incoming: Incoming | None = None
 
     def open(self) -> "Incoming":
@@ -52,10 +53,21 @@ class Upload:
         incoming.write(text.encode("utf-8", "surrogatepass"))
         return incoming.end()
 
-    def behind(self, mark: str) -> Stored | Unreadable | None:
-        """The document that `mark` stands for; None for any other text."""
-        given, _, number = mark.partition(":")
-        return self._taken[int(number)] if given == self._mark else None
+    def fill(self, holder: dict[str, Any], name: str) -> None:
+        """Put the document into its mark's place; any other value stays."""
+        given, _, number = (
+            value.partition(":") if isinstance(value := holder.get(name), str) else ("", "", "")
+        )
+        if given == self._mark:
+            holder[name] = self._taken[int(number)]
+            self._filled += 1
+
+    def refuse_unused(self) -> None:
+        """Raise `BadInput` unless each document has its place in what was read."""
+        if self._filled < len(self._taken):
+            raise BadInput(
+                "the body names something twice: of equal names in an object only one can be meant"
+            )
 
     def note(self, found: Stored | Unreadable) -> str:
         """Keep what became of a document; returns the mark that stands for it."""
@@ -70,6 +82,11 @@ class Upload:
         self.count += 1
         blobs.store().put(key, content)
         return Stored(file_id, key, sha256, size, media_type)
+
+    def clear(self) -> None:
+        """Nothing that was taken so far was a document."""
+        self.close()
+        self.count, self._taken = 0, []
 
     def close(self) -> None:
         """What no job has taken is removed."""
@@ -88,7 +105,9 @@ class Upload:
             execution_options={"synchronize_session": False},
         ).all()
         if len(taken) != self.count:
-            raise Unavailable("the documents took a day to arrive, and the first ones are gone: send them again")
+            raise Unavailable(
+                "the documents took a day to arrive, and the first ones are gone: send them again"
+            )
 
 
 class Incoming:
@@ -113,7 +132,9 @@ class Incoming:
         self._size += len(content)
         limit = settings.current().max_document_bytes
         if self._size > limit:
-            raise TooLarge(f"a document has over {limit:,} bytes (MAX_DOCUMENT_BYTES): leave it out, or split it")
+            raise TooLarge(
+                f"a document has over {limit:,} bytes (MAX_DOCUMENT_BYTES): leave it out, or split it"
+            )
         self._digest.update(content)
         self._sniffer.feed(content)
         self._file.write(content)

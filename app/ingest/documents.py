@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from app.ingest import media
+from app.ingest.draft import MAX_RECORD_BYTES, Defaults, Draft
 from app.ingest.values import to_json
 
 BEGINNING = b'{"document":'  # of the body of a record that is a document
 BAD_DOCUMENT = "bad_document"  # the error's type
 
-# What a model makes of them, about, as bytes of text that would be as many tokens; a job's own answers tell more.
+# Bytes of text that would be as many tokens, about; the answers of a job tell more.
 IMAGE_BYTES = 6_400  # 1,600 tokens
 PDF_PAGE_BYTES = 12_000  # 3,000 tokens
 PDF_BYTES_A_PAGE = 75_000
@@ -60,7 +61,9 @@ class Document:
     fault: str | None = None
 
     @classmethod
-    def of(cls, content: Stored | Unreadable, filename: str | None, metadata: Mapping[str, Any]) -> "Document":
+    def of(
+        cls, content: Stored | Unreadable, filename: str | None, metadata: Mapping[str, Any]
+    ) -> "Document":
         if isinstance(content, Unreadable):
             return cls(filename, metadata, fault=content.why)
         return cls(
@@ -109,20 +112,51 @@ class Document:
             return None
         return f"a document of the type {self.media_type} may be any number of tokens"
 
+    @property
+    def is_readable(self) -> bool:
+        """Whether a model can be given it."""
+        return self.media_type in (media.TEXT, media.PDF, *media.IMAGES)
+
     def block(self, content: bytes) -> Block:
-        """The content block by which the model gets it. Raises `ValueError` for what no model takes."""
+        """The content block by which the model gets it."""
         if self.media_type == media.TEXT:
             return {"type": "text", "text": content.decode()}
-        if self.media_type not in (media.PDF, *media.IMAGES):
-            raise ValueError(
-                "the model takes PDF, PNG, JPEG, GIF, WebP and UTF-8 text; this document is none of them"
-            )
         source = {
             "type": "base64",
             "media_type": self.media_type,
             "data": base64.b64encode(content).decode(),
         }
         return {"type": "document" if self.media_type == media.PDF else "image", "source": source}
+
+
+def draft(
+    document: Document, defaults: Defaults, *, custom_id: str | None = None, max_tokens: int | None = None
+) -> Draft:
+    """The draft of a document; raises `ValueError` for one that the job's model could not be given."""
+    body = document.body()
+    if defaults.prompt is None or document.fault is not None:
+        return Draft(body, len(body), custom_id)
+    if not document.is_readable:
+        raise ValueError(
+            f"the model takes PDF, PNG, JPEG, GIF, WebP and UTF-8 text; this is {document.media_type}"
+        )
+    held = document.held_bytes + defaults.request_bytes
+    if held > MAX_RECORD_BYTES:
+        raise ValueError(f"the request has {held:,} bytes, the limit is {MAX_RECORD_BYTES:,}")
+    return Draft(
+        body,
+        document.counted_bytes + defaults.request_bytes,
+        custom_id,
+        max_tokens=max_tokens,
+        unbounded=document.unbounded,
+        held_bytes=held,
+    )
+
+
+def held_bytes(body: bytes, request_bytes: int) -> int:
+    """Bytes of memory that a record's request takes, of which `request_bytes` are known."""
+    document = read(body)
+    return request_bytes if document is None else document.held_bytes + request_bytes - document.counted_bytes
 
 
 def read(body: bytes) -> Document | None:

@@ -8,6 +8,7 @@ from app.errors import BadInput, Path
 from app.ingest.operations import Operation
 from app.ingest.values import byte_size, to_json
 
+MAX_RECORD_BYTES = 32_000_000  # what a provider takes as one request
 ENVELOPE_BYTES = 200  # model, max_tokens, role and the braces around them
 
 
@@ -16,16 +17,19 @@ class Draft(NamedTuple):
 
     `body` is compact JSON, an object with exactly one of the keys `prompt` (text), `messages` (a list),
     `params` (a whole Messages request), `row` (an object of cells for the job's template, or for the job's
-    operation that `operation` names beside it).
+    operation that `operation` names beside it), `document` (as `app.ingest.documents.Document` writes it).
     """
 
     body: bytes
-    request_bytes: int  # of the request as it will be sent, about: prompts rendered, job-level parts included
+    # Of the request as it will be sent, about: prompts rendered, job-level parts included. A document counts
+    # as the text that would be as many tokens.
+    request_bytes: int
     custom_id: str | None = None
     conversation: str | None = None
     max_tokens: int | None = None
     model: str | None = None  # its own, if it names one
     unbounded: str | None = None  # why nobody can say what its call costs at most
+    held_bytes: int | None = None  # of memory that its request takes, if that is not `request_bytes`
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,7 @@ class Defaults:
     max_tokens: int
     system: str | None = None
     template: str | None = None
+    prompt: str | None = None  # asked about each document; None: documents are only stored
     schema: Mapping[str, Any] | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
     operations: Mapping[str, Operation] = field(default_factory=dict)  # that its records name
@@ -44,7 +49,8 @@ class Defaults:
 
     def __post_init__(self) -> None:
         added = sum(len(to_json(part)) for part in (self.schema, self.params) if part)
-        object.__setattr__(self, "request_bytes", ENVELOPE_BYTES + byte_size(self.system or "") + added)
+        said = byte_size(self.system or "") + byte_size(self.prompt or "")
+        object.__setattr__(self, "request_bytes", ENVELOPE_BYTES + said + added)
 
 
 def asking(

@@ -14,6 +14,7 @@ Path = tuple[str | int, ...]
 STRUCTURE = re.compile(rb'["{}\[\]:,]')
 INSIDE = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)
 CONTROL = re.compile(rb"[\x00-\x1f]")
+ESCAPED = re.compile(rb"\\(?:u.{4}|.)", re.DOTALL)
 ESCAPE = 6  # bytes of the longest escape
 MAX_KEY = 1_000  # bytes of a name that could be one of a place
 MAX_DEPTH = 200
@@ -23,7 +24,7 @@ class Sink(Protocol):
     """Takes one text."""
 
     def write(self, piece: bytes) -> None:
-        """The next piece of the text, in UTF-8, without escapes."""
+        """The next piece of the text, in UTF-8, without escapes; of an escaped pair each half by itself."""
 
     def close(self) -> str:
         """The text has ended; returns the mark that stands for it."""
@@ -117,9 +118,11 @@ class Scanner:
 def _unescaped(run: bytes) -> bytes:
     if CONTROL.search(run):
         raise ValueError("a text holds a control character that is not escaped")
-    if b"\\" not in run:
-        return run
-    return str(json.loads(b'"%b"' % run)).encode("utf-8", "surrogatepass")
+    return run if b"\\" not in run else ESCAPED.sub(_meant, run)
+
+
+def _meant(escape: re.Match[bytes]) -> bytes:
+    return str(json.loads(b'"%b"' % escape[0])).encode("utf-8", "surrogatepass")
 
 
 def _before_escape(text: bytes, start: int, end: int) -> int:

@@ -1,6 +1,6 @@
 """Documents, their hand-off and their audit
 
-Only additions: the release before this one goes on beside it, but for jobs of documents, which it does not know.
+Only additions: the release before this one goes on beside it. It does not know jobs of documents.
 """
 
 import sqlalchemy as sa
