@@ -1,5 +1,6 @@
 """What every wire contract is made of: bodies read strictly, one job found, answers written."""
 
+import http
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -50,9 +51,29 @@ class Parser(FlaskParser):
 
 
 class Blueprint(SmorestBlueprint):
-    """The routes of one contract, under a tag of their own in the OpenAPI document."""
+    """The routes of one contract, under a tag of their own in the OpenAPI document.
+
+    `errors` is the schema of its errors, where it is not the native one.
+    """
 
     ARGUMENTS_PARSER = Parser()
+
+    def __init__(self, *names: str, errors: type[ma.Schema] | None = None, **options: Any) -> None:
+        super().__init__(*names, **options)
+        self._errors = errors
+        self._prepare_doc_cbks.append(self._document_errors)
+
+    def _document_errors(self, doc: dict[str, Any], info: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """Show refusals, which `needs` and `arguments` name by a word, in the shape of this contract."""
+        responses = doc.get("responses", {}), info.get("manual_doc", {}).get("responses", {})
+        for some in responses if self._errors else ():
+            for status, response in some.items():
+                if isinstance(response, str):
+                    content = {"application/json": {"schema": self._errors}}
+                    known = str(status).isdigit()  # or `default`
+                    phrase = http.HTTPStatus(int(status)).phrase if known else "Any other error"
+                    some[status] = {"description": phrase, "content": content}
+        return doc
 
 
 class WebhookUrl(fields.Raw):

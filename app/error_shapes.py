@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from marshmallow import Schema, fields
+
 from app.errors import Path
 
 # Pydantic's words for what its clients look for.
@@ -35,6 +37,20 @@ def native(fault: Fault) -> Mapping[str, Any]:
             "request_id": fault.request_id,
         }
     }
+
+
+class DetailOut(Schema):
+    """An error in FastAPI's shape."""
+
+    detail = fields.Raw(
+        required=True,
+        metadata={
+            "type": ["string", "array"],
+            "items": {"type": "object"},
+            "description": "A sentence; for a 422 a list of faults, each with `loc`, `msg` and `type`.",
+        },
+    )
+    error_id = fields.String(metadata={"description": "Of an unexpected error: the log knows it."})
 
 
 def detail(fault: Fault) -> Mapping[str, Any]:

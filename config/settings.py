@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+BACKEND = "BATCH_PERSISTENCE_BACKEND"
+
 
 class BadSetting(ValueError):
     """A variable of the environment cannot be used."""
@@ -27,7 +29,8 @@ class Settings:
     """What the environment says. Times are seconds, sizes bytes, rates a minute."""
 
     data: Path  # SQLite, the embedded broker's files, spooled uploads
-    database_url: str
+    database_url: str  # empty: a temporary SQLite, which `penstock up` makes for its processes
+    status_files: Path | None  # where the status of each job is written when it ends; None: nowhere
     redis_url: str  # its database number is the base: broker and limiter take the two after it
     broker_url: str  # where Celery's messages go: a Redis database of their own, or RabbitMQ
     anthropic_api_key: str | None
@@ -92,7 +95,11 @@ class Settings:
 @cache
 def current() -> Settings:
     """The settings of this process, read from its environment once."""
-    return read(os.environ)
+    chosen = read(os.environ)
+    if not chosen.database_url:
+        wanted = "memory to `penstock up`, whose processes share it; to a process by itself sqlite or file"
+        raise BadSetting(BACKEND, "memory", wanted)
+    return chosen
 
 
 def read(environ: Mapping[str, str]) -> Settings:
@@ -103,8 +110,9 @@ def read(environ: Mapping[str, str]) -> Settings:
     return Settings(
         data=data,
         database_url=_driver(
-            env.url("DATABASE_URL", f"sqlite:///{data / 'penstock.db'}", ("sqlite", "postgresql", "postgres"))
+            env.url("DATABASE_URL", _sqlite(env, data), ("sqlite", "postgresql", "postgres"))
         ),
+        status_files=_status_files(env) if _backend(env) == "file" else None,
         redis_url=redis_url,
         broker_url=env.url(
             "CELERY_BROKER_URL", _with_database(redis_url, 1), ("redis", "rediss", "amqp", "amqps")
@@ -240,6 +248,25 @@ class _Environment:
         return value
 
 
+def _backend(env: _Environment) -> str:
+    """How rows are kept where DATABASE_URL does not say where."""
+    return env.one_of(BACKEND, "", ("memory", "file", "sqlite"))
+
+
+def _sqlite(env: _Environment, data: Path) -> str:
+    paths = {
+        "": data / "penstock.db",
+        "sqlite": Path(env.text("BATCH_SQLITE_PATH", "data/batch.db")).resolve(),
+        "file": _status_files(env) / "batch.db",
+    }
+    backend = _backend(env)
+    return "" if backend == "memory" else f"sqlite:///{paths[backend]}"
+
+
+def _status_files(env: _Environment) -> Path:
+    return Path(env.text("BATCH_JOB_STORAGE_PATH", "data/batch_jobs")).resolve()
+
+
 def _path(text: str) -> Path | None:
     return Path(text).resolve() if text else None
 
@@ -257,7 +284,7 @@ def _with_database(url: str, offset: int) -> str:
 
 def _driver(url: str) -> str:
     """Name the PostgreSQL driver that we ship."""
-    scheme, rest = url.split(":", 1)
+    scheme, _, rest = url.partition(":")
     return f"postgresql+psycopg:{rest}" if scheme in ("postgres", "postgresql") else url
 
 

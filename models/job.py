@@ -101,6 +101,8 @@ class Job(Base):
     started_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
     ended_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
     expires_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
+    # BATCH_PERSISTENCE_BACKEND=file: when its status was written to a file.
+    status_kept_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
     content_removed_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
     deleted_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)  # by its owner: a 404 from then on
 

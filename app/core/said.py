@@ -4,6 +4,7 @@ import json
 
 from app.core.lines import text
 from app.core.pages import RecordView
+from models.record import RecordStatus
 
 
 def said(answer: bytes) -> str:
@@ -17,6 +18,8 @@ def said(answer: bytes) -> str:
 
 def failure(record: RecordView) -> str:
     """Why a record that has ended did not succeed."""
+    if record.status is RecordStatus.FAILED and record.error_type is None:
+        return "failed: the reason was removed with the content of its job"
     if record.error_type is None:
         return f"{record.status.word}: its job was {record.status.word} before it was asked"
     return f"{record.error_type}: {text(record.error_message) or ''}"

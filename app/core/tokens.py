@@ -2,23 +2,32 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
-from models.record import RecordOutput
+from models.record import Attempt, Record, RecordStatus
 
-KINDS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+KINDS = (
+    Attempt.input_tokens,
+    Attempt.output_tokens,
+    Attempt.cache_read_tokens,
+    Attempt.cache_write_5m_tokens,
+    Attempt.cache_write_1h_tokens,
+)
 
 
 def of_successes(session: Session, job_ids: Iterable[int]) -> dict[int, int]:
-    """Input and output tokens of the answers of each job; a job without any is not among them."""
-    tokens = sum(
-        (RecordOutput.usage[kind].as_integer() for kind in KINDS[1:]),
-        RecordOutput.usage[KINDS[0]].as_integer(),
+    """Input and output tokens of the answers of each job; a job without any is not among them.
+
+    Of rows that stay when a job's content is removed.
+    """
+    latest = and_(
+        Attempt.job_id == Record.job_id, Attempt.idx == Record.idx, Attempt.attempt == Record.attempts
     )
     rows = session.execute(
-        select(RecordOutput.job_id, func.sum(tokens).label("tokens"))
-        .where(RecordOutput.job_id.in_(sorted(job_ids)), RecordOutput.body.is_not(None))
-        .group_by(RecordOutput.job_id)
+        select(Record.job_id, func.sum(sum(KINDS[1:], KINDS[0])).label("tokens"))
+        .join(Attempt, latest)
+        .where(Record.job_id.in_(sorted(job_ids)), Record.status == RecordStatus.SUCCEEDED)
+        .group_by(Record.job_id)
     )
-    return {row.job_id: int(row.tokens or 0) for row in rows}
+    return {row.job_id: int(row.tokens) for row in rows}

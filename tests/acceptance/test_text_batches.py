@@ -316,7 +316,7 @@ def test_nfr3_the_contract_is_documented_under_a_tag_of_its_own(service):
         assert operation["security"] == [{"apiKey": []}, {"bearer": []}]
         assert operation["summary"]
         assert {"401", "403"} <= set(operation["responses"])
-    assert "TextIn" in document["components"]["schemas"]
+    assert "TextTextIn" in document["components"]["schemas"]
 
 
 def test_nfr4_a_batch_that_one_instance_took_is_known_to_every_other(service):

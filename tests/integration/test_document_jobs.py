@@ -14,7 +14,7 @@ from app.core import handoff
 from models import Attempt, Blob, Handoff
 from models.session import reading
 from tasks import sweep
-from tests.documents import JOBS, PDF, PNG, Sender, document, encoded, files_in, store
+from tests.documents import JOBS, PDF, PNG, Sender, document, files_in, store
 from tests.door import Door, Worker, number_of
 from tests.served import Served, serving
 from tests.servers import wait_until

@@ -23,6 +23,7 @@ from app.dialects.analyze.schemas import (
     RecordIn,
     StatusOut,
 )
+from app.error_shapes import DetailOut
 from app.errors import Unanswered, Unavailable
 from app.ingest.draft import Defaults
 from app.providers import registry
@@ -32,7 +33,9 @@ from models.session import reading
 
 PREFIXES = (f"{PREFIX}/batch", f"{PREFIX}/analyze")
 
-blp = Blueprint("analyze", __name__, url_prefix=PREFIX, description="Analyses of records and notes.")
+blp = Blueprint(
+    "analyze", __name__, errors=DetailOut, url_prefix=PREFIX, description="Analyses of records and notes."
+)
 
 
 def _body(schema: type) -> dict[str, Any]:

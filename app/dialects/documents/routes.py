@@ -16,7 +16,7 @@ from app.core.shown import PREFIX
 from app.core.uploads import Upload, receiving
 from app.core.views import JobView
 from app.dialects.documents import story, wire
-from app.dialects.documents.schemas import DocumentJobIn, DocumentJobOut, JobCancelledOut
+from app.dialects.documents.schemas import CancelledOut, JobIn, JobOut
 from app.errors import BadInput, NotFound
 from app.ingest.draft import Defaults
 from app.providers import registry
@@ -45,15 +45,15 @@ _LAST_EVENT_ID = {
 
 @blp.route("", methods=["POST"])
 @needs(WRITE, 404, 413, 415, 422, 503)
-@blp.doc(requestBody={"required": True, "content": {"application/json": {"schema": DocumentJobIn}}})
-@blp.response(200, DocumentJobOut)
+@blp.doc(requestBody={"required": True, "content": {"application/json": {"schema": JobIn}}})
+@blp.response(200, JobOut)
 def create_job() -> Response:
     """Store documents, and give each to a model if there is a `prompt`."""
     with (
         receiving(caller().tenant_uid) as upload,
         document_json.body(upload, wire.is_document) as body,
     ):
-        asked = contract.load(DocumentJobIn(), _filled(body, upload))
+        asked = contract.load(JobIn(), _filled(body, upload))
         if asked["tenant_id"] != caller().tenant_uid:
             raise NotFound("Tenant not found")
         job = _submit(asked, upload)
@@ -62,7 +62,7 @@ def create_job() -> Response:
 
 @blp.route("/<job_id>", methods=["GET"])
 @needs(READ, 404, 422)
-@blp.response(200, DocumentJobOut)
+@blp.response(200, JobOut)
 def get_job(job_id: str) -> Response:
     """Tell how a job stands."""
     return _show(_find(job_id))
@@ -86,7 +86,7 @@ def stream_job(job_id: str) -> Response:
 
 @blp.route("/<job_id>", methods=["DELETE"])
 @needs(WRITE, 404, 422)
-@blp.response(200, JobCancelledOut)
+@blp.response(200, CancelledOut)
 def cancel_job(job_id: str) -> Response:
     """Cancel a job that has not ended."""
     in_transaction(partial(_cancel, tenant_id=caller().tenant_id, job_id=_checked(job_id)))

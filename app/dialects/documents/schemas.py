@@ -32,7 +32,7 @@ def _check_size(value: Mapping[str, Any]) -> None:
         raise ma.ValidationError(f"it has {found:,} bytes; the limit is {LARGEST:,}")
 
 
-class FileIn(ma.Schema):
+class DocumentIn(ma.Schema):
     """A document. One whose content is no base64 fails alone."""
 
     filename = fields.String(required=True, validate=[validate.Length(1, LONGEST), _check_plain])
@@ -44,10 +44,10 @@ class FileIn(ma.Schema):
     metadata = fields.Dict(keys=fields.String(), load_default=dict, validate=_check_size)
 
 
-class DocumentJobIn(ma.Schema):
+class JobIn(ma.Schema):
     tenant_id = fields.UUID(required=True, metadata={"description": "The tenant of the key."})
     documents = fields.List(
-        fields.Nested(FileIn),
+        fields.Nested(DocumentIn),
         required=True,
         validate=validate.Length(1, error="give at least one document"),
     )
@@ -71,7 +71,7 @@ class DocumentJobIn(ma.Schema):
     webhook_url = WebhookUrl()
 
 
-class DocumentJobOut(ma.Schema):
+class JobOut(ma.Schema):
     job_id = fields.UUID()
     tenant_id = fields.UUID()
     status = fields.String(validate=validate.OneOf(STATUSES))
@@ -84,5 +84,5 @@ class DocumentJobOut(ma.Schema):
     priority = fields.Integer()
 
 
-class JobCancelledOut(ma.Schema):
+class CancelledOut(ma.Schema):
     status = fields.String(validate=validate.Equal("cancelled"))

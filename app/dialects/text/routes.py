@@ -13,6 +13,7 @@ from app.core.keys import READ, WRITE
 from app.core.views import JobView
 from app.dialects.text import wire
 from app.dialects.text.schemas import BatchIn, BatchOut, StatusOut
+from app.error_shapes import DetailOut
 from app.ingest.draft import Defaults
 from app.providers import registry
 from app.submission import Options
@@ -20,7 +21,7 @@ from config import settings
 
 PREFIXES = ("/batch_process", "/batch_status")
 
-blp = Blueprint("text", __name__, description="Text batches: many texts in one call.")
+blp = Blueprint("text", __name__, errors=DetailOut, description="Text batches: many texts in one call.")
 
 _DOCUMENTED = {
     "requestBody": {"required": True, "content": {"application/json": {"schema": BatchIn}}},

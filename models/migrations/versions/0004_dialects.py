@@ -18,6 +18,7 @@ def upgrade() -> None:
     op.add_column("job", sa.Column("max_concurrent", sa.Integer(), nullable=True))
     op.add_column("job", sa.Column("label", sa.String(length=128), nullable=True))
     op.add_column("job", sa.Column("request_id", sa.String(length=128), nullable=True))
+    op.add_column("job", sa.Column("status_kept_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("job_spec", sa.Column("operations", sa.LargeBinary(), nullable=True))
     # Of a table with one row a job: built in the blink of an eye, so not CONCURRENTLY.
     op.create_index(
