@@ -3,7 +3,7 @@
 import datetime as dt
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -13,9 +13,9 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.core import pricing, quotas, windows
-from app.core.uploads import Upload
-from app.errors import BadInput, Conflict
+from app.core import pricing, quotas, uploads, windows
+from app.core.incoming import Upload
+from app.errors import BadInput, Conflict, Unavailable
 from app.ingest import bounds, operations
 from app.ingest.draft import Defaults, Draft
 from app.ingest.spool import DraftSpool
@@ -28,7 +28,9 @@ from models.session import after_commit, in_transaction
 from models.transitions import move_job
 from tasks.wake import start, wake
 
-log = structlog.get_logger(__name__)
+log = structlog.get_logger()
+
+ATTEMPTS = 3  # to store a submission that is overtaken by another one with its key, or taken for dead
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,24 +85,57 @@ def submit(
 ) -> Submitted:
     """Store the spooled drafts as one job and wake it.
 
-    `upload` holds its documents, which are the job's with the UPDATE that makes it `pending`; until then its
-    records are written in chunks as `staging`, which nobody sees. The
-    broker may be down: the row says that the job is to be looked at. Raises `Conflict` while another
-    submission with the same key is being written, `BadInput` when that one asked for something else.
+    A small job is written in one transaction. The records of a larger one are written in chunks as `staging`,
+    which nobody sees, under a lease; one UPDATE makes it `pending`. The broker may be down: the row says that
+    the job is to be looked at. Raises `Conflict` while another submission with the same key is being written,
+    `BadInput` when that one asked for something else.
+    `upload` holds its documents, which are the job's with that UPDATE.
     """
-    earlier = _find_earlier(tenant_id, options)
-    if earlier is not None:
-        return earlier
-    job_id = _stage(tenant_id, user_id, spool, defaults, options)
-    if isinstance(job_id, Submitted):
-        return job_id
+    store = _store_at_once if spool.is_small else _store_in_chunks
+    for attempt in range(1, ATTEMPTS + 1):
+        earlier = _find_earlier(tenant_id, options)
+        if earlier is not None:
+            return earlier
+        stage = partial(_insert_job, new_uid(), tenant_id, user_id, spool, defaults, options)
+        try:
+            made = store(stage, spool, upload)
+        except IntegrityError:  # another one with the key was first
+            if attempt == ATTEMPTS:
+                raise
+        except _Abandoned:  # its caller may have sent it again meanwhile
+            log.warning("upload.abandoned", attempt=attempt)
+        else:
+            log.info("batch.received", job=str(made.uid), count=spool.count)
+            return made
+    raise Unavailable("The submission could not be stored; send it again.", retry_after=1)
+
+
+_Stage = Callable[[int | None, Session], int]  # inserts the job's row, under a lease if there is one
+
+
+class _Abandoned(Exception):
+    """This process was taken for dead while it stored: what it had written counts no more."""
+
+
+def _store_at_once(stage: _Stage, spool: DraftSpool, upload: Upload | None) -> Submitted:
+    def work(session: Session) -> Submitted:
+        job_id = stage(None, session)
+        for chunk in spool.chunks():
+            _write_chunk(session, job_id, 0, chunk, {})
+        return Submitted(job_id, _release(session, job_id, upload), created=True)
+
+    return in_transaction(work)
+
+
+def _store_in_chunks(stage: _Stage, spool: DraftSpool, upload: Upload | None) -> Submitted:
     talks: dict[str, int] = {}
     first = 0
-    for chunk in spool.chunks():
-        in_transaction(partial(_write_chunk, job_id=job_id, first=first, drafts=chunk, talks=talks))
-        first += len(chunk)
-    uid = in_transaction(partial(_release, job_id=job_id, upload=upload))
-    log.info("batch.received", job=str(uid), count=spool.count)
+    with uploads.lease() as lease_id:
+        job_id = in_transaction(partial(stage, lease_id))
+        for chunk in spool.chunks():
+            in_transaction(partial(_write_chunk, job_id=job_id, first=first, drafts=chunk, talks=talks))
+            first += len(chunk)
+        uid = in_transaction(partial(_release, job_id=job_id, upload=upload))
     return Submitted(job_id, uid, created=True)
 
 
@@ -129,20 +164,6 @@ def _earlier(session: Session, tenant_id: int, key: str, fingerprint: bytes | No
     return Submitted(row.id, row.uid, created=False)
 
 
-def _stage(
-    tenant_id: int, user_id: int, spool: DraftSpool, defaults: Defaults, options: Options
-) -> int | Submitted:
-    """The job's row as `staging`, with its key; the key's constraint decides between two at once."""
-    uid = new_uid()
-    try:
-        return in_transaction(partial(_insert_job, uid, tenant_id, user_id, spool, defaults, options))
-    except IntegrityError:
-        earlier = _find_earlier(tenant_id, options)
-        if earlier is None:
-            raise
-        return earlier
-
-
 def _insert_job(
     uid: uuid.UUID,
     tenant_id: int,
@@ -150,8 +171,10 @@ def _insert_job(
     spool: DraftSpool,
     defaults: Defaults,
     options: Options,
+    lease_id: int | None,
     session: Session,
 ) -> int:
+    """The job's row as `staging`, with its key; the key's constraint decides between two at once."""
     there = session.scalar(select(Job.id).where(Job.uid == uid))
     if there is not None:
         return there  # a COMMIT whose answer was lost
@@ -177,6 +200,7 @@ def _insert_job(
         retries=options.retries,
         max_cost=options.max_cost,
         extra=dict(options.metadata),
+        lease_id=lease_id,
         expires_at=None if options.expires_in is None else session.scalar(select(now(options.expires_in))),
     )
     session.add(job)
@@ -230,7 +254,7 @@ def _write_chunk(
     session: Session, job_id: int, first: int, drafts: Sequence[Draft], talks: dict[str, int]
 ) -> None:
     """Insert a chunk; run again after a COMMIT whose answer was lost, it finds its rows and stops."""
-    session.execute(update(Job).where(Job.id == job_id).values(updated_at=now()))
+    _hold(session, job_id)
     if session.scalar(select(Record.idx).where(Record.job_id == job_id, Record.idx == first)) is not None:
         return
     connection = session.connection()
@@ -247,6 +271,15 @@ def _write_chunk(
             for idx, draft in enumerate(drafts, start=first)
         ],
     )
+
+
+def _hold(session: Session, job_id: int) -> Job:
+    """The job, locked; raises `_Abandoned` when nobody may write on at it."""
+    job = session.scalars(select(Job).where(Job.id == job_id).with_for_update(key_share=True)).one_or_none()
+    if job is None or (job.status == JobStatus.STAGING and job.deleted_at is not None):
+        raise _Abandoned
+    job.updated_at = session.scalars(select(now())).one()
+    return job
 
 
 def _records(
@@ -266,14 +299,16 @@ def _records(
             "max_tokens": draft.max_tokens,
             "request_bytes": draft.request_bytes,
             "conversation": opener,
+            "sent_bytes": draft.held_bytes,
+            "priced_by": draft.priced_by,
         }
 
 
 def _release(session: Session, job_id: int, upload: Upload | None) -> uuid.UUID:
     """The one UPDATE that makes the job everybody's; it is woken once that is committed."""
-    job = session.get_one(Job, job_id)
+    job = _hold(session, job_id)
     if job.status == JobStatus.STAGING:
-        move_job(session, job, JobStatus.PENDING)
+        move_job(session, job, JobStatus.PENDING, lease_id=None)
         if upload is not None and upload.count:
             upload.take(session, job_id)
         session.execute(update(JobCounts).where(JobCounts.job_id == job_id).values(wake_at=now()))

@@ -6,6 +6,7 @@ from models.job import IdempotencyKey, Job, JobCounts, JobSpec, JobStatus, Spend
 from models.lease import Lease
 from models.limit import LimitGroup
 from models.record import Attempt, Record, RecordInput, RecordOutput, RecordStatus, Window
+from models.sweep import Sweep
 from models.tenant import ApiKey, Tenant, User
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "RecordOutput",
     "RecordStatus",
     "Spend",
+    "Sweep",
     "Tenant",
     "User",
     "Window",

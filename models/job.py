@@ -104,7 +104,9 @@ class Job(Base):
     # BATCH_PERSISTENCE_BACKEND=file: when its status was written to a file.
     status_kept_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
     content_removed_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
-    deleted_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)  # by its owner: a 404 from then on
+    # By its owner: a 404 from then on. While it is staged: its process is dead, and nobody writes on at it.
+    deleted_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
+    lease_id: Mapped[int | None] = mapped_column(BigInteger)  # of the process that stages it, part by part
 
     user: Mapped[User] = relationship()
     counts: Mapped["JobCounts"] = relationship(uselist=False)

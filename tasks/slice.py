@@ -5,6 +5,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 
 import structlog
@@ -18,10 +19,11 @@ from app.core.context import JobContext
 from app.core.limiter import Grant, LimiterAway, limiter
 from app.core.outcomes import Outcome, Written
 from app.core.process import Process
-from app.errors import NotFound, Unavailable
+from app.errors import BadInput, NotFound, Unavailable
 from config import settings
 from models.record import RecordStatus, Window
 from models.session import in_transaction, reading
+from tasks import apart
 from tasks.celery import app
 from tasks.storing import Storing
 from tasks.wake import wake
@@ -46,7 +48,10 @@ def run_slice(window_id: int, epoch: int, quota: int | None = None) -> Summary:
     offered again.
     """
     try:
-        made = _slice_of(window_id, epoch, quota)
+        window = _window(window_id, epoch)
+        if window is not None and window.alone:
+            return nothing() | apart.ask(process.current(), window)
+        made = None if window is None else _slice_of(window, quota)
     except SQLAlchemyError as error:
         log.warning("storage.away", window=window_id, error=type(error).__name__)
         made = None
@@ -57,16 +62,18 @@ def nothing() -> Summary:
     return {"records": 0, "succeeded": 0, "failed": 0, "retried": 0, "tokens": 0, "cost": 0}
 
 
-def _slice_of(window_id: int, epoch: int, quota: int | None) -> "Slice | Storing | None":
+def _window(window_id: int, epoch: int) -> Window | None:
+    """The window, unless this message of it is older than its latest offer."""
     with reading() as session:
         window = session.get(Window, window_id)
-    if window is None or window.epoch != epoch:
-        return None
+    return window if window is not None and window.epoch == epoch else None
+
+
+def _slice_of(window: Window, quota: int | None) -> "Slice | Storing | None":
     try:
         job, until = context.of(window.job_id), time.monotonic() + STARTS_FOR
-        if not job.asks:
-            return Storing(process.current(), job, (window_id, epoch), quota, until)
-        return Slice(process.current(), job, (window_id, epoch), quota, until)
+        kind = Slice if job.asks else Storing
+        return kind(process.current(), job, (window.id, window.epoch), quota, until)
     except NotFound:
         return None
     except Unavailable as error:
@@ -91,6 +98,8 @@ class Slice:
     ) -> None:
         self._process = here
         self._job = job
+        with suppress(BadInput):  # a record says so when it is asked
+            job.compile()  # on this thread: it may take a second, and the loop has not so long
         here.prepare(self._job.provider)
         here.limits(
             self._job
@@ -152,7 +161,7 @@ class Slice:
             return
         try:
             limits = self._process.limits(self._job)
-            grant = limiter().take(
+            grant = self._process.seating.take(
                 limits, self._process.lease_id, want, freed=self._freed, waited=self._waits
             )
         except LimiterAway:
@@ -168,13 +177,14 @@ class Slice:
             return
         lease_id = self._process.lease_id
         try:
-            taken = self._take(lease_id, grant.count)
+            with self._process.holding.claiming():
+                taken = self._take(lease_id, grant.count)
+                self._start(taken.claims, grant, lease_id)
         except SQLAlchemyError as error:
             self._say_storage_is_away(error)
             self._give_back(grant, grant.count, lease_id)
             self._wait = LISTEN
             return
-        self._start(taken.claims, grant, lease_id)
         if taken.open and not taken.claims:
             self._wait = LISTEN  # under a dead lease; the process takes another
         if taken.capped is not None:
@@ -203,14 +213,12 @@ class Slice:
         return min(free, known, quota, self._process.room(self._job))
 
     def _take(self, lease_id: int, count: int) -> Taken:
+        window_id, epoch = self._window
         if self._open:
-            window_id, epoch = self._window
             return in_transaction(
                 partial(claims.take, window_id=window_id, epoch=epoch, lease_id=lease_id, limit=count)
             )
-        return in_transaction(
-            partial(claims.take_due, job_id=self._job.job_id, lease_id=lease_id, limit=count)
-        )
+        return in_transaction(partial(claims.take_due, window_id=window_id, lease_id=lease_id, limit=count))
 
     def _start(self, found: list[Claim], grant: Grant, lease_id: int) -> None:
         if len(found) < grant.count:
@@ -277,16 +285,12 @@ class Slice:
 
     def _return_seats(self) -> None:
         if self._freed or self._waits:
-            try:
-                limiter().take(
-                    self._process.limits(self._job),
-                    self._process.lease_id,
-                    0,
-                    freed=self._freed,
-                    waited=self._waits,
-                )
-            except LimiterAway:
-                pass  # the seats are leases: they come back by themselves
+            self._process.seating.leave(
+                self._process.limits(self._job),
+                self._process.lease_id,
+                freed=self._freed,
+                waited=self._waits,
+            )
 
     def _say(self, reason: str) -> None:
         try:
@@ -295,7 +299,4 @@ class Slice:
             pass  # then that is what holds the job back, and readers see it
 
     def _give_back(self, grant: Grant, count: int, lease_id: int) -> None:
-        try:
-            limiter().give_back(self._process.limits(self._job), lease_id, grant, count)
-        except LimiterAway:
-            pass
+        self._process.seating.give_back(self._process.limits(self._job), lease_id, grant, count)

@@ -11,7 +11,7 @@ from redis import RedisError
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
-from app.core import blob_removal, leases, recovery, stuck, wakes, windows
+from app.core import blob_removal, leases, recovery, stuck, sweeps, wakes, windows
 from app.core.found import Found
 from app.core.recovery import Chunk
 from app.errors import Unavailable
@@ -40,6 +40,12 @@ def tick() -> None:
 
 @app.task(name="penstock.sweep")
 def sweep() -> None:
+    in_transaction(sweeps.by_beat)
+    sweep_and_tell()
+
+
+def sweep_and_tell() -> None:
+    """Sweep once; the log says what was found, and now and then which jobs nobody advances."""
     found = sweep_once()
     if found:
         sums: Counter[str] = Counter()

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import hypothesis
 import pytest
 from sqlalchemy import create_engine, text
 
@@ -39,6 +40,10 @@ from tests.stack import Stack, forget_process_state  # noqa: E402
 from tests.upstream import Upstream  # noqa: E402
 
 KINDS = ("sqlite", "postgresql")
+
+# How long an example takes is the machine's matter.
+hypothesis.settings.register_profile("penstock", deadline=None)
+hypothesis.settings.load_profile("penstock")
 
 
 @pytest.fixture(scope="session")

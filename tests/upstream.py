@@ -390,6 +390,12 @@ async def cut(call: Call, fault: Fault) -> web.StreamResponse:
     return call.hang_up()
 
 
+async def cut_before(call: Call, fault: Fault) -> web.StreamResponse:
+    """Close the connection before any work: nothing is billed."""
+    call.seen.outcome = "cut before"
+    return call.hang_up()
+
+
 async def reset(call: Call, fault: Fault) -> web.StreamResponse:
     await call.think("lost")
     call.seen.outcome = "reset"
@@ -442,6 +448,17 @@ async def trickle(call: Call, fault: Fault) -> web.StreamResponse:
     return response
 
 
+async def drip(call: Call, fault: Fault) -> web.StreamResponse:
+    """The answer a byte a second: it never ends while anybody waits."""
+    body = json.dumps(await call.think("drop by drop")).encode()
+    response = web.StreamResponse(headers=call.headers | {"content-type": "application/json"})
+    await response.prepare(call.request)
+    for byte in body:
+        await response.write(bytes([byte]))
+        await asyncio.sleep(1)
+    return response
+
+
 async def say(call: Call, fault: Fault) -> web.StreamResponse:
     return await call.work(fault.text)
 
@@ -467,12 +484,14 @@ async def break_stream(call: Call, fault: Fault) -> web.StreamResponse:
 FAULTS: dict[str, Callable[[Call, Fault], Awaitable[web.StreamResponse]]] = {
     "status": refuse,
     "cut": cut,
+    "cut_before": cut_before,
     "reset": reset,
     "cut_midway": cut_midway,
     "hang": hang,
     "html": html,
     "half_json": half_json,
     "trickle": trickle,
+    "drip": drip,
     "answer": say,
     "body": send,
     "stream_error": break_stream,

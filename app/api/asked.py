@@ -19,13 +19,14 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from app import document_json
 from app.api.inputs import JobFields
 from app.contract import read_json
-from app.core.uploads import Upload
+from app.core.incoming import Upload
 from app.error_responses import refuse_invalid
 from app.errors import BadInput, TooLarge, UnknownForm
 from app.ingest.documents import Stored, Unreadable
 from app.ingest.json_pieces import Path
 from app.ingest.templates import compile_template
 from app.ingest.values import from_json
+from app.ingest.xlsx_rows import MAX_RATIO
 from config import settings
 
 DOCUMENT = b'"document"'  # the name that every body with documents holds, unless it hides it
@@ -155,6 +156,8 @@ class FormBody:
         self.size = self._file.stream.seek(0, SEEK_END)
         if self.size > limit:
             raise too_large
+        if _format(self._file) == "xlsx":
+            self.size *= MAX_RATIO  # it may unpack to that
 
     def read(self, _: Upload | None) -> Asked:
         _refuse_repeated(self._form, self._files)

@@ -12,7 +12,8 @@ from app.core import pricing
 from app.core.keys import SCOPES
 from app.core.pages import WORDS
 from app.core.usage import Grouping
-from app.ingest.values import byte_size, to_json
+from app.ingest.records import MAX_DEPTH
+from app.ingest.values import byte_size, is_deeper, to_json
 from config import settings
 
 MAX_METADATA_KEYS = 64
@@ -37,6 +38,8 @@ def _plain_text(value: str) -> None:
 
 
 def _small(what: str, limit: int, value: Any) -> None:
+    if is_deeper(value, MAX_DEPTH):
+        raise ma.ValidationError(f"{what} is nested over {MAX_DEPTH} deep")
     size = byte_size(value) if isinstance(value, str) else len(to_json(value))
     if size > limit:
         raise ma.ValidationError(f"{what} has {size:,} bytes; the limit is {limit:,}")

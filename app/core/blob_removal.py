@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from sqlalchemy import select
 
-from app.core import blobs, uploads
+from app.core import blobs, incoming
 from app.core.recovery import content_goes
 from models.base import now
 from models.document import Blob
@@ -40,5 +40,5 @@ def remove_some() -> Removed | None:
     if not rows:
         return None
     blobs.store().delete([row.key for row in rows])
-    in_transaction(partial(uploads.forget, ids=[row.id for row in rows]))
+    in_transaction(partial(incoming.forget, ids=[row.id for row in rows]))
     return Removed(job_id, len(rows))

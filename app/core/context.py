@@ -9,9 +9,10 @@ from typing import Any
 
 from sqlalchemy import select
 
-from app.core.schemas import compile_schema
+from app.core.schemas import AnswerSchema
 from app.errors import NotFound
 from app.ingest import operations
+from app.ingest.draft import Defaults
 from app.ingest.operations import Operation
 from app.ingest.templates import Template, compile_template
 from app.providers import registry
@@ -54,6 +55,10 @@ class JobContext:
         """Whether its records are asked; else they are documents that are only stored."""
         return self.provider != registry.NOBODY
 
+    def compile(self) -> None:
+        """Have the template and the schema ready; raises `BadInput` for one that cannot be used."""
+        self.template, self._answer_schemas  # noqa: B018 - asked for once, they stay
+
     @cached_property
     def template(self) -> Template | None:
         return None if self.template_source is None else compile_template(self.template_source)
@@ -62,17 +67,30 @@ class JobContext:
         """What a record names to be asked with, instead of the job's system, template and schema."""
         return self.operations[asked["operation"]] if "operation" in asked else None
 
-    def validator_of(self, body: bytes) -> Any:
-        """Checks the answer to a record against the schema that it was asked for; None without one."""
+    def answer_schema_of(self, body: bytes) -> AnswerSchema | None:
+        """What the answer to a record must fit; None when it was asked without a schema."""
         if not self.operations:
-            return self._validators[None]
-        return self._validators[json.loads(body).get("operation")]
+            return self._answer_schemas[None]
+        return self._answer_schemas[json.loads(body).get("operation")]
 
     @cached_property
-    def _validators(self) -> dict[str | None, Any]:
+    def _answer_schemas(self) -> dict[str | None, AnswerSchema | None]:
         schemas: dict[str | None, Mapping[str, Any] | None] = {None: self.schema}
         schemas |= {name: one.schema for name, one in self.operations.items()}
-        return {name: schema and compile_schema(schema) for name, schema in schemas.items()}
+        return {name: None if one is None else AnswerSchema(one) for name, one in schemas.items()}
+
+    @cached_property
+    def shared_bytes(self) -> int:
+        """What the job's parts add to each of its requests, as `request_bytes` of its records has it."""
+        parts = Defaults(
+            self.model,
+            self.max_tokens,
+            system=self.system,
+            prompt=self.prompt,
+            schema=self.schema,
+            params=self.params,
+        )
+        return parts.request_bytes
 
 
 @lru_cache(maxsize=256)

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Float, bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
-from app.core import ingested, ledger, spend, wakes
+from app.core import ingested, ledger, spend, suspicion, wakes
 from app.core.claim import Claim
 from app.core.context import JobContext
 from app.core.ledger import Call
@@ -110,7 +110,7 @@ def _move(outcome: Outcome, indices: list[int]) -> Any:
             *fence,
             tries=tries,
             lease_id=None,
-            not_before=now(outcome.again_in),
+            not_before=suspicion.waits(outcome.again_in),
         )
     else:
         moving = (
@@ -252,7 +252,7 @@ def _write_outputs(session: Session, ended: Sequence[Outcome], first_seq: int) -
             "idx": outcome.claim.idx,
             "seq": seq,
             "body": outcome.body,
-            "error_type": outcome.error_type,
+            "error_type": ledger.storable(outcome.error_type, 100),
             "error_message": _text(outcome.error_message),
             "usage": _usage(outcome),
             "cost": _cost(session, outcome),

@@ -18,8 +18,10 @@ from app.core import leases, recovery
 from app.core.calls import Asker, Asking, Closing, Permit
 from app.core.claim import Claim
 from app.core.context import JobContext
+from app.core.holding import Holding
 from app.core.limiter import Grant, LimiterAway, Limits, limiter
 from app.core.limits_book import Book, probe_soon
+from app.core.seating import Seating
 from app.core.writer import Writer
 from app.providers import registry
 from app.providers.client import Client
@@ -43,6 +45,8 @@ class Process:
         self.lease_id = in_transaction(leases.take)
         self._renewed = time.monotonic()  # the lease, by this process's loop
         self.writer = Writer()
+        self.seating = Seating()
+        self.holding = Holding()
         self.stopping = False  # set by a signal's handler, which may take no lock: no Event
         self.loop = uvloop.new_event_loop()
         self.loop.set_default_executor(ThreadPoolExecutor(16, thread_name_prefix="loop-help"))
@@ -124,6 +128,7 @@ class Process:
             self._bytes += sum(claim.held_bytes for claim in claims)
             self._unsent += len(claims)
             self._in_flight[job.job_id] += len(claims)
+        self.holding.hold(claims)
         start = time.monotonic() + grant.delay
         self.loop.call_soon_threadsafe(self._start, asker, job, claims, start, grant)
 
@@ -224,8 +229,11 @@ class Process:
             # Others took this process for dead and gave its records back. Its answers lose their fences.
             log.warning("lease.lost", lease=self.lease_id)
             self.lease_id = in_transaction(leases.take)
+            self.seating.forget()
         self._renewed = time.monotonic()
+        self.holding.put_right(self.lease_id)
         limiter().heartbeat(self.lease_id)
+        self.seating.put_right(self.lease_id)
 
     async def _watch(self) -> None:
         """Stop new calls of jobs that were paused, and close the calls of jobs that were closed."""
@@ -244,7 +252,7 @@ class Process:
     def _read_jobs(self) -> dict[int, Closing]:
         self.book.refresh()
         with self._lock:
-            served = {job for job, _ in self._served}
+            served = {job for job, _ in self._served} | set(self._in_flight)
         if not served:
             self._halted = set()
             return {}

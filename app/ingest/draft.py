@@ -29,6 +29,7 @@ class Draft(NamedTuple):
     max_tokens: int | None = None
     model: str | None = None  # its own, if it names one
     unbounded: str | None = None  # why nobody can say what its call costs at most
+    priced_by: dict[str, str] | None = None  # what of its own params its price hangs on, if anything
     held_bytes: int | None = None  # of memory that its request takes, if that is not `request_bytes`
 
 

@@ -1,10 +1,11 @@
 """One record of the native contract: what it may say, and the draft that it becomes."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from app.errors import BadInput
-from app.ingest.bounds import unbounded
+from app.ingest.bounds import priced_by, unbounded
 from app.ingest.documents import Document, Documents, Stored, Unreadable
 from app.ingest.documents import draft as draft_of
 from app.ingest.draft import MAX_RECORD_BYTES, Defaults, Draft, Problems
@@ -15,6 +16,7 @@ from app.ingest.values import byte_size, is_deeper, is_plain, to_json
 MAX_CELL_BYTES = 1_000_000
 MAX_ID_CHARACTERS = 256
 MAX_TOKENS = 1_000_000
+MODEL_NAME = re.compile(r"[\w.:/@-]{1,200}")
 MAX_DEPTH = 100  # of lists and objects: whoever reads them next may have less stack than we had
 
 ASKS = ("prompt", "messages", "params", "document")
@@ -121,6 +123,7 @@ def _read_ask(item: Any, defaults: Defaults, documents: Documents | None) -> Dra
         max_tokens,
         model if isinstance(model, str) else None,
         unbounded(request),
+        priced_by(request, defaults),
     )
 
 
@@ -265,8 +268,9 @@ def _check_params(params: Any, beside: int | None) -> int | None:
     messages = params.get("messages")
     if not isinstance(messages, list) or not messages:
         raise Fault(f'params: "messages" must be a list that is not empty, found {_kind(messages)}')
-    if not isinstance(params.get("model", ""), str):
-        raise Fault(f'params: "model" must be text, found {_kind(params["model"])}')
+    model = params.get("model", "model")
+    if not isinstance(model, str) or not MODEL_NAME.fullmatch(model):
+        raise Fault(f'params: "model" must be a model\'s name, found {_kind(model)}')
     if params.get("stream"):
         raise Fault('params: "stream" cannot be asked for: answers are brought whole')
     if beside is not None and "max_tokens" in params:

@@ -182,6 +182,34 @@ def test_a_body_that_is_no_submission_is_refused_in_words(door):
         assert response.get_json()["error"]["message"]
 
 
+@pytest.mark.parametrize("depth", [90, 900, 985])
+def test_nothing_is_too_deep_to_be_taken_or_refused_in_words(door, depth):
+    # Given what is nested so deep, in each place where a submission may be
+    deep = b"[" * depth + b"]" * depth
+    for number, body in enumerate(
+        (
+            b'{"records": [{"prompt": "a"}], "metadata": {"a": %b}}',
+            b'{"records": [{"prompt": "a"}], "params": {"a": %b}}',
+            b'{"records": [{"prompt": "a"}], "schema": {"const": %b}}',
+            b'{"records": [{"messages": [{"role": "user", "content": %b}]}]}',
+            b'{"records": [{"row": {"a": %b}}], "template": "{{ a }}"}',
+            b'{"records": %b}',
+        )
+    ):
+        # When it is submitted with a key
+        response = door.post(
+            JOBS,
+            data=b'{"model": "simulated", ' + body[1:] % deep,
+            content_type="application/json",
+            headers={"Idempotency-Key": f"k-{depth}-{number}"},
+        )
+
+        # Then it is taken, and can be read and sent again, or refused
+        assert response.status_code in (202, 422), (body, response.text)
+        if response.status_code == 202:
+            assert door.job(response.get_json())["total"] == 1
+
+
 def test_an_empty_list_of_records_is_refused(door):
     assert door.post_records([]).status_code == 422
 

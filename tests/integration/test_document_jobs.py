@@ -405,19 +405,14 @@ def test_without_redis_documents_are_stored_and_handed_over_when_it_is_back(
     redis_server.kill()
     try:
         sweep.hand_over()  # nothing to do, and no Redis
-        store_without_broker(worker, job)
+        store(worker, job)
         sweep.hand_over()
         with reading() as session:
             assert session.scalar(select(func.count()).select_from(Handoff)) == 1
     finally:
         redis_server.start()
     wait_until(lambda: handoff.push() or len(parse_queue), what="the document is handed over")
-    assert parse_queue.take()["batch_id"] == job["id"]
-
-
-def store_without_broker(worker: Worker, job: dict) -> None:
-    with pytest.raises((redis.RedisError, OSError, Exception)):
-        store(worker, job)
+    assert parse_queue.take()["batch_id"] == job["job_id"]
 
 
 def test_a_list_that_was_lost_is_filled_again_with_the_same_ids(sender, worker, parse_queue):

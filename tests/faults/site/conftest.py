@@ -26,7 +26,7 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def fresh(site: Site) -> Site:
     """The site, whole, with an upstream that behaves well and has empty books."""
     site.mend()
-    site.upstream.reset()
+    site.forget()
     return site
 
 

@@ -6,8 +6,8 @@ Only additions: the release before this one goes on beside it. It does not know 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0005"
-down_revision = "0004"
+revision = "0006"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 
@@ -44,7 +44,7 @@ def upgrade() -> None:
         "audit_event",
         sa.Column("id", BIG_ID, nullable=False),
         sa.Column("event_id", sa.Uuid(), nullable=False),
-        sa.Column("tenant_id", sa.BigInteger(), nullable=False),
+        sa.Column("tenant_id", BIG_ID, nullable=False),
         sa.Column("event_type", sa.String(length=100), nullable=False),
         sa.Column("resource_type", sa.String(length=100), nullable=False),
         sa.Column("resource_id", sa.String(length=200), nullable=False),
