@@ -121,7 +121,7 @@ def _is_nearby() -> bool:
 
 
 def _authenticate() -> Caller:
-    text = _key_text()
+    text = key_text()
     with reading() as session:
         found = keys.verify(session, text)
     if found is None:
@@ -129,7 +129,8 @@ def _authenticate() -> Caller:
     return found
 
 
-def _key_text() -> str:
+def key_text() -> str:
+    """The key that came with the request; raises `Unauthenticated` without one."""
     if key := request.headers.get("X-API-Key", "").strip():
         return key
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
