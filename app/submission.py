@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 import structlog
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -34,6 +34,15 @@ ATTEMPTS = 3  # to store a submission that is overtaken by another one with its 
 
 
 @dataclass(frozen=True, slots=True)
+class Repeat:
+    """What a submission is found by when it is sent again."""
+
+    key: str
+    fingerprint: bytes  # 32 bytes over what was asked
+    within: int | None = None  # seconds in which the earlier one must have come; None: while its key is kept
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """What a caller may say about a job besides its records and their defaults."""
 
@@ -47,8 +56,7 @@ class Options:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     columns: Sequence[str] | None = None  # of the table it came as
     skipped: Sequence[int] | None = None  # numbers of the table's wholly empty rows
-    idempotency_key: str | None = None
-    fingerprint: bytes | None = None  # 32 bytes over what was asked; goes with the key
+    repeat: Repeat | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +101,7 @@ def submit(
     """
     store = _store_at_once if spool.is_small else _store_in_chunks
     for attempt in range(1, ATTEMPTS + 1):
-        earlier = _find_earlier(tenant_id, options)
+        earlier = _find_earlier(tenant_id, options.repeat)
         if earlier is not None:
             return earlier
         stage = partial(_insert_job, new_uid(), tenant_id, user_id, spool, defaults, options)
@@ -139,28 +147,30 @@ def _store_in_chunks(stage: _Stage, spool: DraftSpool, upload: Upload | None) ->
     return Submitted(job_id, uid, created=True)
 
 
-def _find_earlier(tenant_id: int, options: Options) -> Submitted | None:
-    if options.idempotency_key is None:
+def _find_earlier(tenant_id: int, repeat: Repeat | None) -> Submitted | None:
+    if repeat is None:
         return None
-    return in_transaction(
-        lambda session: _earlier(session, tenant_id, str(options.idempotency_key), options.fingerprint)
-    )
+    return in_transaction(partial(_earlier, tenant_id=tenant_id, repeat=repeat))
 
 
-def _earlier(session: Session, tenant_id: int, key: str, fingerprint: bytes | None) -> Submitted | None:
-    row = session.execute(
+def _earlier(session: Session, tenant_id: int, repeat: Repeat) -> Submitted | None:
+    found = (
         select(IdempotencyKey.fingerprint, Job.id, Job.uid, Job.status)
         .join(Job, Job.id == IdempotencyKey.job_id)
-        .where(IdempotencyKey.tenant_id == tenant_id, IdempotencyKey.key == key)
-    ).one_or_none()
+        .where(IdempotencyKey.tenant_id == tenant_id, IdempotencyKey.key == repeat.key)
+    )
+    if repeat.within is not None:
+        found = found.where(IdempotencyKey.created_at > now(-repeat.within))
+    row = session.execute(found).one_or_none()
     if row is None:
         return None
-    if row.fingerprint != fingerprint:
+    if row.fingerprint != repeat.fingerprint:
         raise BadInput(
-            f"The Idempotency-Key {key!r} was used for another submission: use a new key for new content."
+            f"The Idempotency-Key {repeat.key!r} was used for another submission:"
+            " use a new key for new content."
         )
     if row.status == JobStatus.STAGING:
-        raise Conflict("The first submission with this Idempotency-Key is still being read.", retry_after=1)
+        raise Conflict("The first sending of this submission is still being read.", retry_after=1)
     return Submitted(row.id, row.uid, created=False)
 
 
@@ -206,17 +216,23 @@ def _insert_job(
     session.add(job)
     session.flush()
     session.add_all([JobCounts(job_id=job.id), _spec(job.id, defaults, options, why)])
-    if options.idempotency_key is not None:
-        session.add(
-            IdempotencyKey(
-                tenant_id=tenant_id,
-                key=options.idempotency_key,
-                fingerprint=options.fingerprint,
-                job_id=job.id,
-            )
-        )
+    if options.repeat is not None:
+        _remember(session, tenant_id, job.id, options.repeat)
     session.flush()
     return job.id
+
+
+def _remember(session: Session, tenant_id: int, job_id: int, repeat: Repeat) -> None:
+    """The key's constraint decides between two at once; of equal ones without a key the last is meant."""
+    if repeat.within is not None:
+        session.execute(
+            delete(IdempotencyKey).where(
+                IdempotencyKey.tenant_id == tenant_id, IdempotencyKey.key == repeat.key
+            )
+        )
+    session.add(
+        IdempotencyKey(tenant_id=tenant_id, key=repeat.key, fingerprint=repeat.fingerprint, job_id=job_id)
+    )
 
 
 def _unbounded(defaults: Defaults, spool: DraftSpool) -> str | None:

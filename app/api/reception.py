@@ -17,8 +17,9 @@ from app.ingest.spool import DraftSpool
 from app.ingest.tables import Table, read_csv, read_xlsx
 from app.ingest.templates import Template, compile_template
 from app.providers import registry
+from app.repeats import Sending
 from app.seats import enough_memory
-from app.submission import Options
+from app.submission import Options, Repeat
 from config import settings
 
 TABLES = {"csv": read_csv, "tsv": read_csv, "xlsx": read_xlsx}
@@ -32,14 +33,16 @@ class Received:
     options: Options
 
 
-def take_in(request: Request, spool: DraftSpool, key: str | None, upload: Upload | None = None) -> Received:
+def take_in(
+    request: Request, spool: DraftSpool, sending: Sending | None, upload: Upload | None = None
+) -> Received:
     """Fill `spool` with the records of `request`, and `upload` with what their documents hold.
 
     Raises `Refused`, with every fault that was found.
     """
     with received(request) as body, enough_memory(body.size):
         asked = body.read(upload)
-        fingerprint = None if key is None else asked.fingerprint()
+        repeat = None if sending is None else sending.repeat(asked.fingerprint())
         defaults = _defaults(asked.fields)
         template = None if defaults.template is None else compile_template(defaults.template)
         problems = Problems()
@@ -48,7 +51,7 @@ def take_in(request: Request, spool: DraftSpool, key: str | None, upload: Upload
     defaults = _addressed(defaults, spool)
     if table is not None:
         defaults = replace(defaults, template=table.template.source)
-    return Received(defaults, _options(asked.fields, table, key, fingerprint))
+    return Received(defaults, _options(asked.fields, table, repeat))
 
 
 def _defaults(fields: Mapping[str, Any]) -> Defaults:
@@ -110,7 +113,7 @@ def _spool(
     return table
 
 
-def _options(fields: Mapping[str, Any], table: Table | None, key: str | None, mark: bytes | None) -> Options:
+def _options(fields: Mapping[str, Any], table: Table | None, repeat: Repeat | None) -> Options:
     return Options(
         name=fields.get("name"),
         priority=fields.get("priority", 5),
@@ -120,6 +123,5 @@ def _options(fields: Mapping[str, Any], table: Table | None, key: str | None, ma
         metadata=fields.get("metadata", {}),
         columns=None if table is None else table.columns,
         skipped=None if table is None else table.skipped,
-        idempotency_key=key,
-        fingerprint=mark,
+        repeat=repeat,
     )
