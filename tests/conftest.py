@@ -51,6 +51,19 @@ hypothesis.settings.register_profile("penstock", deadline=None)
 hypothesis.settings.load_profile("penstock")
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` has its say
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is about the wire runs on one database, and on both in the long form."""
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        if (
+            item.get_closest_marker("one_database")
+            and callspec is not None
+            and "postgresql" in callspec.params.values()
+        ):
+            item.add_marker(pytest.mark.long)
+
+
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     """A Redis-protocol server of this test process's own."""

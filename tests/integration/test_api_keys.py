@@ -11,6 +11,8 @@ from models import ApiKey, Tenant, User
 from models.session import in_transaction, reading
 from tests.door import JOBS, Door
 
+pytestmark = pytest.mark.one_database
+
 KEYS = "/api/v1/keys"
 
 

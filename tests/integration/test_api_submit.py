@@ -12,6 +12,8 @@ from models.base import now
 from models.session import in_transaction, reading
 from tests.door import JOBS, Door
 
+pytestmark = pytest.mark.one_database
+
 
 @pytest.fixture
 def door(environment):
