@@ -13,7 +13,7 @@ DESCRIPTION = {
     "in": "header",
     "name": "Idempotency-Key",
     "schema": {"type": "string", "maxLength": 255},
-    "description": "A name for this submission: sent again within a day, it finds the job that it made.",
+    "description": "A name for this call: sent again within a day, it is answered with what it made first.",
 }
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")

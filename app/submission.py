@@ -3,7 +3,7 @@
 import datetime as dt
 import json
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -14,8 +14,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.core import pricing, quotas, uploads, windows
+from app.core.incoming import Upload
 from app.errors import BadInput, Conflict, Unavailable
-from app.ingest import bounds
+from app.ingest import bounds, operations
 from app.ingest.draft import Defaults, Draft
 from app.ingest.spool import DraftSpool
 from app.providers import registry
@@ -47,6 +48,8 @@ class Options:
 
     name: str | None = None
     priority: int = 5
+    label: str | None = None  # the caller's own name for it, by which it is found as by its id
+    max_concurrent: int | None = None  # calls in flight, over all workers, if that is fewer than is set
     retries: int | None = None
     max_cost: int | None = None  # pico-dollars
     expires_in: int | None = None  # seconds
@@ -65,8 +68,28 @@ class Submitted:
     created: bool
 
 
+def submit_drafts(
+    tenant_id: int,
+    user_id: int,
+    drafts: Iterable[Draft],
+    defaults: Defaults,
+    options: Options,
+    upload: Upload | None = None,
+) -> Submitted:
+    """Store drafts as one job and wake it; see `submit`."""
+    with DraftSpool(settings.current().data) as spool:
+        for draft in drafts:
+            spool.add(draft)
+        return submit(tenant_id, user_id, spool, defaults, options, upload)
+
+
 def submit(
-    tenant_id: int, user_id: int, spool: DraftSpool, defaults: Defaults, options: Options
+    tenant_id: int,
+    user_id: int,
+    spool: DraftSpool,
+    defaults: Defaults,
+    options: Options,
+    upload: Upload | None = None,
 ) -> Submitted:
     """Store the spooled drafts as one job and wake it.
 
@@ -74,6 +97,7 @@ def submit(
     which nobody sees, under a lease; one UPDATE makes it `pending`. The broker may be down: the row says that
     the job is to be looked at. Raises `Conflict` while another submission with the same key is being written,
     `BadInput` when that one asked for something else.
+    `upload` holds its documents, which are the job's with that UPDATE.
     """
     store = _store_at_once if spool.is_small else _store_in_chunks
     for attempt in range(1, ATTEMPTS + 1):
@@ -82,12 +106,15 @@ def submit(
             return earlier
         stage = partial(_insert_job, new_uid(), tenant_id, user_id, spool, defaults, options)
         try:
-            return store(stage, spool)
+            made = store(stage, spool, upload)
         except IntegrityError:  # another one with the key was first
             if attempt == ATTEMPTS:
                 raise
         except _Abandoned:  # its caller may have sent it again meanwhile
             log.warning("upload.abandoned", attempt=attempt)
+        else:
+            log.info("batch.received", job=str(made.uid), count=spool.count)
+            return made
     raise Unavailable("The submission could not be stored; send it again.", retry_after=1)
 
 
@@ -98,17 +125,17 @@ class _Abandoned(Exception):
     """This process was taken for dead while it stored: what it had written counts no more."""
 
 
-def _store_at_once(stage: _Stage, spool: DraftSpool) -> Submitted:
+def _store_at_once(stage: _Stage, spool: DraftSpool, upload: Upload | None) -> Submitted:
     def work(session: Session) -> Submitted:
         job_id = stage(None, session)
         for chunk in spool.chunks():
             _write_chunk(session, job_id, 0, chunk, {})
-        return Submitted(job_id, _release(session, job_id), created=True)
+        return Submitted(job_id, _release(session, job_id, upload), created=True)
 
     return in_transaction(work)
 
 
-def _store_in_chunks(stage: _Stage, spool: DraftSpool) -> Submitted:
+def _store_in_chunks(stage: _Stage, spool: DraftSpool, upload: Upload | None) -> Submitted:
     talks: dict[str, int] = {}
     first = 0
     with uploads.lease() as lease_id:
@@ -116,7 +143,7 @@ def _store_in_chunks(stage: _Stage, spool: DraftSpool) -> Submitted:
         for chunk in spool.chunks():
             in_transaction(partial(_write_chunk, job_id=job_id, first=first, drafts=chunk, talks=talks))
             first += len(chunk)
-        uid = in_transaction(partial(_release, job_id=job_id))
+        uid = in_transaction(partial(_release, job_id=job_id, upload=upload))
     return Submitted(job_id, uid, created=True)
 
 
@@ -176,6 +203,10 @@ def _insert_job(
         total=spool.count,
         request_bytes=spool.request_bytes,
         max_request_bytes=spool.max_request_bytes,
+        label=options.label,
+        # Bound by the web to every line that it logs; the workers' lines about the job name it, too.
+        request_id=structlog.contextvars.get_contextvars().get("request_id"),
+        max_concurrent=options.max_concurrent,
         retries=options.retries,
         max_cost=options.max_cost,
         extra=dict(options.metadata),
@@ -206,6 +237,8 @@ def _remember(session: Session, tenant_id: int, job_id: int, repeat: Repeat) -> 
 
 def _unbounded(defaults: Defaults, spool: DraftSpool) -> str | None:
     """Why nobody can say what a call of the job costs at most, or None."""
+    if defaults.model == registry.NOBODY:
+        return None
     why = bounds.unbounded({**defaults.params, "system": defaults.system}) or spool.unbounded
     if why is not None:
         return why
@@ -223,8 +256,10 @@ def _spec(job_id: int, defaults: Defaults, options: Options, why: str | None) ->
         timeout=defaults.timeout,
         system=defaults.system,
         template=defaults.template,
+        prompt=defaults.prompt,
         schema=None if defaults.schema is None else json.dumps(defaults.schema).encode(),
         params=json.dumps(dict(defaults.params)).encode(),
+        operations=operations.to_bytes(defaults.operations),
         columns=None if options.columns is None else list(options.columns),
         skipped=None if options.skipped is None else list(options.skipped),
         unbounded=why,
@@ -280,15 +315,18 @@ def _records(
             "max_tokens": draft.max_tokens,
             "request_bytes": draft.request_bytes,
             "conversation": opener,
+            "sent_bytes": draft.held_bytes,
             "priced_by": draft.priced_by,
         }
 
 
-def _release(session: Session, job_id: int) -> uuid.UUID:
+def _release(session: Session, job_id: int, upload: Upload | None) -> uuid.UUID:
     """The one UPDATE that makes the job everybody's; it is woken once that is committed."""
     job = _hold(session, job_id)
     if job.status == JobStatus.STAGING:
         move_job(session, job, JobStatus.PENDING, lease_id=None)
+        if upload is not None and upload.count:
+            upload.take(session, job_id)
         session.execute(update(JobCounts).where(JobCounts.job_id == job_id).values(wake_at=now()))
     # With one record a task a large job's chord takes seconds to send: not on the caller's time.
     hurry = wake if windows.is_plain(job) and job.total > settings.current().chord_plain_max else start

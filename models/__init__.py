@@ -1,6 +1,7 @@
 """The rows: what is true. Importing this package knows every table."""
 
 from models.base import Base
+from models.document import AuditEvent, Blob, Handoff
 from models.job import IdempotencyKey, Job, JobCounts, JobSpec, JobStatus, Spend
 from models.lease import Lease
 from models.limit import LimitGroup
@@ -11,7 +12,10 @@ from models.tenant import ApiKey, Tenant, User
 __all__ = [
     "ApiKey",
     "Attempt",
+    "AuditEvent",
     "Base",
+    "Blob",
+    "Handoff",
     "IdempotencyKey",
     "Job",
     "JobCounts",

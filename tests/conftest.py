@@ -23,11 +23,8 @@ from tests import servers
 # What a developer's own shell may hold must not reach a test.
 for _name in list(os.environ):
     if _name.startswith(
-        ("PENSTOCK_", "ANTHROPIC_", "CLAUDE_", "BATCH_", "DEFAULT_M", "CELERY_")
-    ) or _name in (
-        "DATABASE_URL",
-        "REDIS_URL",
-    ):
+        ("PENSTOCK_", "ANTHROPIC_", "CLAUDE_", "BATCH_", "DEFAULT_M", "CELERY_", "MAX_")
+    ) or _name in ("DATABASE_URL", "REDIS_URL", "API_KEYS", "REQUIRE_API_KEY", "CORS_ORIGINS"):
         del os.environ[_name]
 
 # Hundreds of processes start: compiling our modules anew costs each of them a third of a second.

@@ -33,6 +33,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
+from app.providers import sample
 from tests.upstream_books import Books, Seen
 from tests.upstream_limits import INPUT, OUTPUT, REQUESTS, Allowed, ProviderLimits
 
@@ -262,7 +263,13 @@ class Call:
         return await self.work(self.words())
 
     def words(self) -> str:
-        """An answer of the length that `output_tokens` says, no longer than the request allows."""
+        """An answer of the length that `output_tokens` says, no longer than the request allows.
+
+        A request for a structured answer gets the smallest that fits its schema.
+        """
+        form = (self.params.get("output_config") or {}).get("format")
+        if form is not None:
+            return json.dumps(sample.fit(form["schema"], random.Random(self.seen.sha256)))
         words = f"Answer {self.seen.sha256[:8]} to: {self.text[:80]}"
         length = self.behaviour.length(self.seen.sha256)
         if length is None:

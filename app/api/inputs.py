@@ -7,6 +7,7 @@ from typing import Any, get_args
 import marshmallow as ma
 from marshmallow import fields, validate
 
+from app.contract import WebhookUrl
 from app.core import pricing
 from app.core.keys import SCOPES
 from app.core.pages import WORDS
@@ -86,10 +87,6 @@ def _up_to_the_deadline(value: int) -> None:
         )
 
 
-def _no_webhooks(_: object) -> None:
-    raise ma.ValidationError("webhooks are not available in this version: leave it out")
-
-
 class Text(fields.String):
     def __init__(self, *checks: Any, **metadata: Any) -> None:
         super().__init__(allow_none=True, validate=[_plain_text, *checks], metadata=metadata)
@@ -146,20 +143,29 @@ class JobFields(JobChange):
     max_tokens = Whole(1, 1_000_000, description="Of each answer, unless the record says otherwise.")
     system = Text(_check_system)
     template = Text(description="What is asked about each row, such as `Summarise: {{ review }}`.")
+    prompt = Text(
+        validate.Length(1),
+        _check_system,
+        description="What is asked about each document; without it documents are only stored.",
+    )
     schema = JsonObject(_check_schema, description="A JSON Schema that every answer must follow.")
     params = JsonObject(_check_params, description="Anything else that goes into every Messages request.")
     expires_in = Whole(1, 30 * DAY, " seconds", description="Seconds until what was not asked expires.")
     timeout = Seconds(description="Seconds that one call may take; CALL_DEADLINE_SECONDS if left out.")
     retries = Whole(0, 20, description="Tries after a failure of the record's own.")
-    webhook_url = fields.Raw(
-        allow_none=True,
-        validate=_no_webhooks,
-        metadata={"type": "string", "description": "Not available in this version."},
-    )
+    webhook_url = WebhookUrl()
+
+
+class DocumentIn(ma.Schema):
+    """A document. The bare text of its content does, too."""
+
+    content = fields.String(required=True, metadata={"contentEncoding": "base64"})
+    filename = fields.String(allow_none=True)
+    metadata = fields.Dict(allow_none=True)
 
 
 class RecordIn(ma.Schema):
-    """One of `prompt`, `messages`, `params`, or a row for the job's template."""
+    """One of `prompt`, `messages`, `params`, `document`, or a row for the job's template."""
 
     class Meta:
         unknown = ma.INCLUDE
@@ -168,6 +174,7 @@ class RecordIn(ma.Schema):
     prompt = fields.String()
     messages = fields.List(fields.Dict())
     params = fields.Dict(metadata={"description": "A whole Messages request."})
+    document = fields.Nested(DocumentIn)
     row = fields.Dict(metadata={"description": "Cells for the template; a bare object of cells does, too."})
     conversation = fields.String(
         allow_none=True, metadata={"description": "Records of one conversation are asked in order."}
@@ -194,6 +201,10 @@ class PageQuery(ma.Schema):
 
 class RecordQuery(PageQuery):
     status = fields.String(load_default=None, validate=validate.OneOf(WORDS))
+
+
+class AuditQuery(PageQuery):
+    event_type = fields.String(load_default=None, metadata={"example": "DOCUMENT_INGESTED"})
 
 
 class ResultQuery(ma.Schema):

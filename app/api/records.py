@@ -9,12 +9,12 @@ from app.api import cursors
 from app.api.blueprint import Blueprint
 from app.api.inputs import RecordQuery
 from app.api.outputs import RecordPage
-from app.auth import caller, needs
-from app.core import lines, pages, views
+from app.auth import needs
+from app.contract import find_job
+from app.core import lines, pages
 from app.core.keys import READ
 from app.core.views import JobView
 from app.errors import Gone
-from models.session import reading
 
 blp = Blueprint("records", "The records of a job with their outcomes.")
 
@@ -27,8 +27,7 @@ def list_records(query: dict[str, Any], job_id: str) -> Response:
     """List a job's records by index, those with `status` alone if it is given."""
     after = cursors.index_after(query["cursor"])
     words = pages.ALL_WORDS if query["status"] is None else frozenset({query["status"]})
-    with reading() as session:
-        view = with_content(views.find(session, caller().tenant_id, job_id))
+    view = with_content(find_job(job_id))
     with pages.snapshot() as session:
         page = pages.by_index(session, view, after, query["limit"], words=words)
     data = b",".join(lines.line(view.uid, record) for record in page.records)

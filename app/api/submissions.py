@@ -10,16 +10,16 @@ from app.api.inputs import JobIn, Upload
 from app.api.outputs import JobOut
 from app.api.reception import take_in
 from app.auth import caller, needs
-from app.core import shown, views
-from app.core.follow import wait_until_ended
+from app.contract import find_job
+from app.core import shown
+from app.core.incoming import receiving
 from app.core.keys import WRITE
 from app.core.views import JobView
 from app.errors import Conflict, NotFound
 from app.ingest.spool import DraftSpool
-from app.seats import seats
+from app.seats import wait_for_end
 from app.submission import Submitted
 from config import settings
-from models.session import reading
 
 LONGEST_WAIT = 60  # seconds that a caller may ask to wait
 
@@ -62,12 +62,14 @@ def submit_job() -> Response:
     once, each with its place, and nothing is stored then.
     """
     sending, wait = repeats.sending(request.headers), _wait()
-    with DraftSpool(settings.current().data) as spool:
-        received = take_in(request, spool, sending)
-        me = caller()
-        submitted = submission.submit(me.tenant_id, me.user_id, spool, received.defaults, received.options)
+    me = caller()
+    with DraftSpool(settings.current().data) as spool, receiving(me.tenant_uid) as upload:
+        received = take_in(request, spool, sending, upload)
+        submitted = submission.submit(
+            me.tenant_id, me.user_id, spool, received.defaults, received.options, upload
+        )
     view = _find(submitted)
-    waited = wait is not None and _wait_for(view, wait)
+    waited = wait is not None and wait_for_end(view, wait)
     if waited:
         view = _find(submitted)
     job = shown.jobs_out([view])[0]
@@ -89,22 +91,9 @@ def _wait() -> int | None:
     return None
 
 
-def _wait_for(view: JobView, seconds: int) -> bool:
-    """Wait for the end of the job; not at all when every seat is taken, for the job can be polled."""
-    taken = seats()
-    if not taken.take():
-        return False
-    try:
-        wait_until_ended(view, seconds)
-    finally:
-        taken.give_back()
-    return True
-
-
 def _find(submitted: Submitted) -> JobView:
     try:
-        with reading() as session:
-            return views.find(session, caller().tenant_id, str(submitted.uid))
+        return find_job(str(submitted.uid))
     except NotFound:
         if submitted.created:
             raise

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from app.core import claims, jobs, limits, suspicion, wakes, windows
 from app.core.windows import Publication
+from app.providers import registry
 from models.base import now
 from models.job import FINAL, Job, JobCounts, JobStatus
 from models.record import Record, RecordOutput, RecordStatus
@@ -139,6 +140,8 @@ def _offer(session: Session, job: Job) -> list[Publication]:
 
 def _share(session: Session, job: Job) -> float | None:
     """Calls a second that the job's group may start, divided by the jobs that want them; None: no limit."""
+    if job.limit_group == registry.NOBODY:
+        return None
     per_minute = limits.read(session, job.limit_group).figures.requests
     if per_minute is None:
         return None

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.core import budget, context, leases, suspicion, wakes
 from app.core.claim import Claim
+from app.ingest import documents
 from models.base import now
 from models.job import Job, JobStatus
 from models.record import Record, RecordInput, RecordOutput, RecordStatus, Window
@@ -32,8 +33,10 @@ class Taken:
 _CLOSED = Taken([], open=False)
 
 
-def take(session: Session, window_id: int, epoch: int, lease_id: int, limit: int) -> Taken:
+def take(session: Session, window_id: int, epoch: int, lease_id: int, limit: int, calls: int = 1) -> Taken:
     """Claim up to `limit` records: first those that were given back and are due, then the window's.
+
+    `calls` is how many leave with each: none where records are not asked.
 
     Of a window that is `alone` those that wait to be asked alone, and nothing else.
     Nothing for a window of another epoch, a closed window, a job that does not run, or under a dead lease,
@@ -56,10 +59,10 @@ def take(session: Session, window_id: int, epoch: int, lease_id: int, limit: int
     def some(most: int) -> list[Claim]:
         nonlocal end
         waiting = suspicion.waits_for_it if window.alone else _due()
-        found = _claim_waiting(session, window.job_id, lease_id, waiting, most)
+        found = _claim_waiting(session, window.job_id, lease_id, waiting, most, calls)
         end = min(window.cursor + most - len(found), window.last)
         if end > window.cursor:
-            found += _claim_range(session, window.job_id, lease_id, window.cursor, end)
+            found += _claim_range(session, window.job_id, lease_id, window.cursor, end, calls)
         _read_inputs(session, window.job_id, found)
         return found
 
@@ -97,7 +100,7 @@ def take_due(session: Session, window_id: int, lease_id: int, limit: int) -> Tak
         return _CLOSED
 
     def some(most: int) -> list[Claim]:
-        found = _claim_waiting(session, job_id, lease_id, _due(), most)
+        found = _claim_waiting(session, job_id, lease_id, _due(), most, calls=1)
         _read_inputs(session, job_id, found)
         return found
 
@@ -110,7 +113,7 @@ def _due() -> ColumnElement[bool]:
 
 
 def _claim_waiting(
-    session: Session, job_id: int, lease_id: int, which: ColumnElement[bool], limit: int
+    session: Session, job_id: int, lease_id: int, which: ColumnElement[bool], limit: int, calls: int
 ) -> list[Claim]:
     waiting = (
         select(Record.idx)
@@ -122,17 +125,19 @@ def _claim_waiting(
     indices = sorted(session.scalars(waiting))
     if not indices:
         return []
-    return _claim(session, job_id, lease_id, RecordStatus.WAITING, Record.idx.in_(indices))
+    return _claim(session, job_id, lease_id, RecordStatus.WAITING, Record.idx.in_(indices), calls)
 
 
-def _claim_range(session: Session, job_id: int, lease_id: int, first: int, end: int) -> list[Claim]:
+def _claim_range(
+    session: Session, job_id: int, lease_id: int, first: int, end: int, calls: int
+) -> list[Claim]:
     return _claim(
-        session, job_id, lease_id, RecordStatus.PENDING, and_(Record.idx >= first, Record.idx < end)
+        session, job_id, lease_id, RecordStatus.PENDING, and_(Record.idx >= first, Record.idx < end), calls
     )
 
 
 def _claim(
-    session: Session, job_id: int, lease_id: int, old: RecordStatus, where: ColumnElement[bool]
+    session: Session, job_id: int, lease_id: int, old: RecordStatus, where: ColumnElement[bool], calls: int
 ) -> list[Claim]:
     statement = moving_records(
         old,
@@ -140,7 +145,7 @@ def _claim(
         Record.job_id == job_id,
         where,
         lease_id=lease_id,
-        attempts=Record.attempts + 1,
+        attempts=Record.attempts + calls,
         not_before=None,
         claimed_at=now(),
         reserved=None,
@@ -188,6 +193,8 @@ def _read_inputs(session: Session, job_id: int, claims: Sequence[Claim]) -> None
                 claim.history = [(turn.body, turn.answer) for turn in before]
                 claim.request_bytes += sum(turn.request_bytes for turn in before)
         _note_bytes(session, job_id, [claim for claim in claims if claim.history])
+    for claim in claims:
+        claim.held_bytes = documents.held_bytes(claim.body, claim.request_bytes)
 
 
 def _note_bytes(session: Session, job_id: int, claims: Sequence[Claim]) -> None:

@@ -1,6 +1,8 @@
 """What a worker must know of a job to ask its records. Read once a process: nothing of it ever changes."""
 
 import json
+import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -9,12 +11,15 @@ from sqlalchemy import select
 
 from app.core.schemas import AnswerSchema
 from app.errors import NotFound
+from app.ingest import operations
 from app.ingest.draft import Defaults
+from app.ingest.operations import Operation
 from app.ingest.templates import Template, compile_template
 from app.providers import registry
 from config import settings
 from models.job import Job, JobSpec
 from models.session import reading
+from models.tenant import Tenant, User
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,8 @@ class JobContext:
 
     job_id: int
     tenant_id: int
+    uid: uuid.UUID
+    tenant_uid: uuid.UUID
     total: int
     model: str
     provider: str
@@ -36,27 +43,53 @@ class JobContext:
     deadline: int  # seconds of a call, from connecting to the last byte
     system: str | None
     template_source: str | None
+    prompt: str | None  # asked about each document
     schema: dict[str, Any] | None
     params: dict[str, Any]
+    operations: Mapping[str, Operation]  # that its records name
     unbounded: str | None  # why nobody can say what a call costs at most
+    facts: Mapping[str, str | None]  # job, tenant, user and request, as log lines name them
+
+    @property
+    def asks(self) -> bool:
+        """Whether its records are asked; else they are documents that are only stored."""
+        return self.provider != registry.NOBODY
 
     def compile(self) -> None:
         """Have the template and the schema ready; raises `BadInput` for one that cannot be used."""
-        self.template, self.answer_schema  # noqa: B018 - asked for once, they stay
+        self.template, self._answer_schemas  # noqa: B018 - asked for once, they stay
 
     @cached_property
     def template(self) -> Template | None:
         return None if self.template_source is None else compile_template(self.template_source)
 
+    def operation_of(self, asked: Mapping[str, Any]) -> Operation | None:
+        """What a record names to be asked with, instead of the job's system, template and schema."""
+        return self.operations[asked["operation"]] if "operation" in asked else None
+
+    def answer_schema_of(self, body: bytes) -> AnswerSchema | None:
+        """What the answer to a record must fit; None when it was asked without a schema."""
+        if not self.operations:
+            return self._answer_schemas[None]
+        return self._answer_schemas[json.loads(body).get("operation")]
+
     @cached_property
-    def answer_schema(self) -> AnswerSchema | None:
-        """What an answer must fit; None when the job has no schema."""
-        return None if self.schema is None else AnswerSchema(self.schema)
+    def _answer_schemas(self) -> dict[str | None, AnswerSchema | None]:
+        schemas: dict[str | None, Mapping[str, Any] | None] = {None: self.schema}
+        schemas |= {name: one.schema for name, one in self.operations.items()}
+        return {name: None if one is None else AnswerSchema(one) for name, one in schemas.items()}
 
     @cached_property
     def shared_bytes(self) -> int:
         """What the job's parts add to each of its requests, as `request_bytes` of its records has it."""
-        parts = Defaults(self.model, self.max_tokens, self.system, None, self.schema, self.params)
+        parts = Defaults(
+            self.model,
+            self.max_tokens,
+            system=self.system,
+            prompt=self.prompt,
+            schema=self.schema,
+            params=self.params,
+        )
         return parts.request_bytes
 
 
@@ -65,20 +98,33 @@ def of(job_id: int) -> JobContext:
     """The context of a job; raises `NotFound` for one that is not there."""
     with reading() as session:
         row = session.execute(
-            select(Job, JobSpec).join(JobSpec, JobSpec.job_id == Job.id).where(Job.id == job_id)
+            select(
+                Job,
+                JobSpec,
+                Tenant.name.label("tenant"),
+                Tenant.uid.label("tenant_uid"),
+                User.name.label("user"),
+            )
+            .join(JobSpec, JobSpec.job_id == Job.id)
+            .join(Tenant, Tenant.id == Job.tenant_id)
+            .join(User, User.id == Job.user_id)
+            .where(Job.id == job_id)
         ).one_or_none()
     if row is None:
         raise NotFound(f"There is no job {job_id}.")
-    job, spec = row
+    job: Job = row.Job
+    spec: JobSpec = row.JobSpec
     now = settings.current()
     return JobContext(
         job_id=job.id,
         tenant_id=job.tenant_id,
+        uid=job.uid,
+        tenant_uid=row.tenant_uid,
         total=job.total,
         model=job.model,
         provider=registry.provider_of(job.model),
         group=job.limit_group,
-        seats=registry.max_concurrent_calls(job.limit_group, now),
+        seats=_seats(job),
         mean_request_bytes=-(-job.request_bytes // max(job.total, 1)) or job.max_request_bytes or 1,
         priority=job.priority,
         retries=now.record_retries if job.retries is None else job.retries,
@@ -87,7 +133,21 @@ def of(job_id: int) -> JobContext:
         deadline=min(spec.timeout or now.call_deadline, now.call_deadline),
         system=spec.system,
         template_source=spec.template,
+        prompt=spec.prompt,
         schema=None if spec.schema is None else json.loads(spec.schema),
         params=json.loads(spec.params),
+        operations=operations.from_bytes(spec.operations),
         unbounded=spec.unbounded,
+        facts={
+            "job": str(job.uid),
+            "tenant": row.tenant,
+            "user": row.user,
+            "request_id": job.request_id,
+        },
     )
+
+
+def _seats(job: Job) -> int | None:
+    """The smaller of what the settings and the job itself allow; None: any number."""
+    bounds = (registry.max_concurrent_calls(job.limit_group, settings.current()), job.max_concurrent)
+    return min((bound for bound in bounds if bound is not None), default=None)

@@ -34,6 +34,7 @@ log = structlog.get_logger()
 WATCH = 1.0  # seconds between two looks at the status of the jobs that are served
 MEMORY = 64_000_000  # bytes of requests that a process holds at most
 UNSENT = 128  # records that are claimed here and wait for their start, or for a loop that is busy
+READERS = 8  # documents that are fetched at a time
 STORAGE_LAG = 2.0  # seconds that a paid answer may wait for its commit before new calls stop
 
 
@@ -49,6 +50,9 @@ class Process:
         self.stopping = False  # set by a signal's handler, which may take no lock: no Event
         self.loop = uvloop.new_event_loop()
         self.loop.set_default_executor(ThreadPoolExecutor(16, thread_name_prefix="loop-help"))
+        self.readers = ThreadPoolExecutor(
+            READERS, thread_name_prefix="documents"
+        )  # a slow store delays no beat
         self._clients: dict[str, Client] = {}
         self._making = threading.Lock()  # of a client, by the first slice that needs it
         self._asking: dict[Asking, asyncio.Task[None]] = {}
@@ -121,7 +125,7 @@ class Process:
     def ask(self, asker: Asker, job: JobContext, claims: Sequence[Claim], grant: Grant) -> None:
         """Start the calls of `claims`, each at its time in `grant`."""
         with self._lock:
-            self._bytes += sum(claim.request_bytes for claim in claims)
+            self._bytes += sum(claim.held_bytes for claim in claims)
             self._unsent += len(claims)
             self._in_flight[job.job_id] += len(claims)
         self.holding.hold(claims)
@@ -142,6 +146,7 @@ class Process:
         """Write what is there and give up the lease; the slices have returned."""
         asyncio.run_coroutine_threadsafe(self._close_clients(), self.loop).result(timeout=10)
         self.writer.stop()
+        self.readers.shutdown(wait=False)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(timeout=10)
         in_transaction(partial(recovery.bury, lease_id=self.lease_id, died=False))
@@ -204,7 +209,7 @@ class Process:
             asking.close_unstarted()
         self.leaves(asking)
         with self._lock:
-            self._bytes -= asking.claim.request_bytes
+            self._bytes -= asking.claim.held_bytes
             self._in_flight[asking.job.job_id] -= 1
             self._in_flight += Counter()  # drops what is at zero
 

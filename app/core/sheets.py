@@ -10,6 +10,7 @@ from app.core import pricing
 from app.core.exports import Row
 from app.core.lines import text
 from app.core.pages import RecordView
+from app.core.said import said
 from models.job import JobSpec
 
 # Of a job that did not come as a table: what its owner knows its records by.
@@ -26,7 +27,7 @@ def row(record: RecordView) -> Row:
     usage = record.usage or {}
     return Row(
         cells={**_known_by(record), **_cells(record.asked)},
-        answer=None if record.answer is None else _said(record.answer),
+        answer=None if record.answer is None else said(record.answer),
         status=record.status.word,
         error=None
         if record.error_type is None
@@ -45,12 +46,3 @@ def _cells(asked: bytes | None) -> dict[str, Any]:
     """The cells of a record that came as a row."""
     cells: dict[str, Any] = json.loads(asked or b"{}").get("row", {})
     return cells
-
-
-def _said(answer: bytes) -> str:
-    """The text of an answer; all of it if it says nothing in the way that was expected."""
-    try:
-        blocks = json.loads(answer)["content"]
-        return "".join(block["text"] for block in blocks if block["type"] == "text")
-    except (KeyError, TypeError, ValueError):
-        return answer.decode("utf-8", "replace")

@@ -9,11 +9,14 @@ from app.providers.client import Client, Figures
 from config.settings import Settings
 
 CONCURRENT_CALLS = 5  # of a job, for providers that somebody pays
+NOBODY = "none"  # model, provider and limit group of a job whose records ask nothing
 REQUESTS_OF_EVERY_ACCOUNT = 50  # a minute: until its answers tell what it really may
 
 
 def provider_of(model: str) -> str:
     """The provider that answers `model`; raises `BadInput` when none does."""
+    if model == NOBODY:
+        return NOBODY
     if model == "simulated":
         return "simulated"
     if model.startswith("claude"):
@@ -26,6 +29,8 @@ def provider_of(model: str) -> str:
 
 def require_key(model: str, settings: Settings) -> None:
     """Raise `Unavailable` when the provider of `model` has no key on this machine."""
+    if model == NOBODY:
+        raise BadInput("model 'none' is for documents that are only stored: name one that answers")
     if provider_of(model) == "anthropic" and not settings.anthropic_api_key:
         raise Unavailable(
             f"model {model!r} needs a key, and none is set: set ANTHROPIC_API_KEY where Penstock runs,"
@@ -41,7 +46,7 @@ def ready_providers(settings: Settings) -> list[str]:
 def limit_group(model: str) -> str:
     """What shares the provider's limits with `model`: all of its class, such as `anthropic:sonnet-4`."""
     provider = provider_of(model)
-    return provider if provider == "simulated" else f"{provider}:{classes.class_of(model).name}"
+    return provider if provider in ("simulated", NOBODY) else f"{provider}:{classes.class_of(model).name}"
 
 
 def configured(group: str, settings: Settings) -> Figures:
