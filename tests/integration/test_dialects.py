@@ -11,6 +11,8 @@ from models import RecordOutput
 from models.session import in_transaction
 from tests.door import JOBS, Door, Worker, number_of
 
+pytestmark = pytest.mark.one_database
+
 TEXT = {"text": "A text that is long enough.", "operation": "summarize"}
 NOTE = {"notes": ["Something happened."]}
 

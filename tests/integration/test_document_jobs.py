@@ -19,6 +19,8 @@ from tests.door import Door, Worker, number_of
 from tests.served import Served, serving
 from tests.servers import wait_until
 
+pytestmark = pytest.mark.one_database
+
 
 @pytest.fixture
 def served(environment) -> Iterator[Served]:
