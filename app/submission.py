@@ -12,7 +12,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.core import pricing, quotas, windows
+from app.core import batch_queue, pricing, quotas, windows
 from app.errors import BadInput, Conflict
 from app.ingest import bounds
 from app.ingest.draft import Defaults, Draft
@@ -33,6 +33,8 @@ class Options:
 
     name: str | None = None
     priority: int = 5
+    urgency: str | None = None  # puts it in the priority queue; see `models.job.Job`
+    time_limit_ms: int | None = None  # from its first call
     retries: int | None = None
     max_cost: int | None = None  # pico-dollars
     expires_in: int | None = None  # seconds
@@ -128,6 +130,8 @@ def _insert_job(
     if there is not None:
         return there  # a COMMIT whose answer was lost
     tenant = quotas.admit(session, tenant_id, spool.count)
+    if options.urgency is not None:
+        batch_queue.admit(session, spool.count)
     why = _unbounded(defaults, spool)
     if why is not None and (options.max_cost is not None or tenant.daily_cap or tenant.monthly_cap):
         raise BadInput(f"max_cost: a cap cannot hold, for what a call costs at most has no bound: {why}")
@@ -137,6 +141,8 @@ def _insert_job(
         user_id=user_id,
         name=options.name,
         priority=options.priority,
+        urgency=options.urgency,
+        time_limit_ms=options.time_limit_ms,
         model=defaults.model,
         limit_group=registry.limit_group(defaults.model),
         total=spool.count,

@@ -1,6 +1,7 @@
 """The rows: what is true. Importing this package knows every table."""
 
 from models.base import Base
+from models.batching import BatchConfiguration
 from models.job import IdempotencyKey, Job, JobCounts, JobSpec, JobStatus, Spend
 from models.lease import Lease
 from models.limit import LimitGroup
@@ -11,6 +12,7 @@ __all__ = [
     "ApiKey",
     "Attempt",
     "Base",
+    "BatchConfiguration",
     "IdempotencyKey",
     "Job",
     "JobCounts",

@@ -10,7 +10,6 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.core import budget, claims, context, jobs, process
-from app.core.claim import Claim
 from app.core.claims import Taken
 from app.core.limiter import Grant, LimiterAway, limiter
 from app.core.outcomes import Outcome, Written
@@ -152,7 +151,7 @@ class Slice:
             self._give_back(grant, grant.count, lease_id)
             self._wait = LISTEN
             return
-        self._start(taken.claims, grant, lease_id)
+        self._start(taken, grant, lease_id)
         if taken.capped is not None:
             self._wait_for_money(taken.capped)
         self._open = self._open and taken.open
@@ -188,7 +187,8 @@ class Slice:
             partial(claims.take_due, job_id=self._job.job_id, lease_id=lease_id, limit=count)
         )
 
-    def _start(self, found: list[Claim], grant: Grant, lease_id: int) -> None:
+    def _start(self, taken: Taken, grant: Grant, lease_id: int) -> None:
+        found = taken.claims
         if len(found) < grant.count:
             self._give_back(grant, grant.count - len(found), lease_id)
         if not found:
@@ -197,7 +197,7 @@ class Slice:
         self._unwritten += len(found)
         if self._quota is not None:
             self._quota -= len(found)
-        self._process.ask(self, self._job, found, grant)
+        self._process.ask(self, self._job, found, grant, taken.ends_in)
 
     def _listen(self) -> None:
         """Hear what has ended and what is written; wait for it if nothing can be started."""

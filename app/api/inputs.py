@@ -139,7 +139,7 @@ class JobFields(JobChange):
 
 
 class RecordIn(ma.Schema):
-    """One of `prompt`, `messages`, `params`, or a row for the job's template."""
+    """One of `prompt`, `messages`, `params`, `input`, or a row for the job's template."""
 
     class Meta:
         unknown = ma.INCLUDE
@@ -148,6 +148,13 @@ class RecordIn(ma.Schema):
     prompt = fields.String()
     messages = fields.List(fields.Dict())
     params = fields.Dict(metadata={"description": "A whole Messages request."})
+    input = fields.Raw(
+        metadata={
+            "description": "A row of a tensor, for a model `inference:NAME`: a number, a text or a truth, or"
+            " rectangular lists of them.",
+            "example": [1.0, 2.0, 3.0],
+        }
+    )
     row = fields.Dict(metadata={"description": "Cells for the template; a bare object of cells does, too."})
     conversation = fields.String(
         allow_none=True, metadata={"description": "Records of one conversation are asked in order."}

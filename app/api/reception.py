@@ -8,6 +8,7 @@ from flask import Request
 
 from app.api.asked import Asked, received
 from app.core.schemas import compile_schema
+from app.errors import BadInput
 from app.ingest.draft import Defaults, Problems
 from app.ingest.jsonl import read_jsonl
 from app.ingest.records import read_records
@@ -52,6 +53,9 @@ def _defaults(fields: Mapping[str, Any]) -> Defaults:
     schema = fields.get("schema")
     if schema is not None:
         compile_schema(schema)
+    inputs = registry.takes_inputs(model)
+    if inputs:
+        _refuse_language(model, fields)
     return Defaults(
         model=model,
         max_tokens=fields.get("max_tokens", chosen.default_max_tokens),
@@ -59,7 +63,16 @@ def _defaults(fields: Mapping[str, Any]) -> Defaults:
         template=fields.get("template"),
         schema=schema,
         params=fields.get("params", {}),
+        inputs=inputs,
     )
+
+
+def _refuse_language(model: str, fields: Mapping[str, Any]) -> None:
+    problems = Problems()
+    for name in ("max_tokens", "system", "template", "schema", "params"):
+        if name in fields:
+            problems.add(name, f"model {model!r} is asked with inputs, and takes no such thing")
+    problems.refuse()
 
 
 def _spool(
@@ -71,6 +84,8 @@ def _spool(
     if asked.records is not None:
         drafts = read_records(asked.records, defaults, template, problems, max_records=limit)
     elif asked.format in TABLES:
+        if defaults.inputs:
+            raise BadInput(f"file: a table is rows for a template, and model {defaults.model!r} takes inputs")
         table = TABLES[asked.format](asked.stream, defaults, template, problems, max_records=limit)
         drafts = table.drafts
     else:

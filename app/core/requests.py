@@ -1,4 +1,4 @@
-"""From a record's stored input to the Messages request that is sent for it."""
+"""From a record's stored input to the request that is sent for it."""
 
 import json
 from collections.abc import Sequence
@@ -17,6 +17,8 @@ def build(job: JobContext, body: bytes, max_tokens: int | None, history: Sequenc
     What a record says itself wins over what its job says. Raises `RequestRejected` when it cannot be made.
     """
     asked = json.loads(body)
+    if "input" in asked:
+        return {"model": job.model, "input": asked["input"]}
     params = dict(job.params)
     if job.system is not None:
         params["system"] = job.system

@@ -10,6 +10,7 @@ from app.core import pricing
 from app.core.exports import Row
 from app.core.lines import text
 from app.core.pages import RecordView
+from app.ingest.values import as_text
 from models.job import JobSpec
 
 # Of a job that did not come as a table: what its owner knows its records by.
@@ -50,7 +51,10 @@ def _cells(asked: bytes | None) -> dict[str, Any]:
 def _said(answer: bytes) -> str:
     """The text of an answer; all of it if it says nothing in the way that was expected."""
     try:
-        blocks = json.loads(answer)["content"]
+        said = json.loads(answer)
+        if said.get("type") == "inference":
+            return as_text(said["output"])
+        blocks = said["content"]
         return "".join(block["text"] for block in blocks if block["type"] == "text")
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         return answer.decode("utf-8", "replace")

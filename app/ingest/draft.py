@@ -14,7 +14,8 @@ class Draft(NamedTuple):
     """One record that is not stored yet.
 
     `body` is compact JSON, an object with exactly one of the keys `prompt` (text), `messages` (a list),
-    `params` (a whole Messages request), `row` (an object of cells for the job's template).
+    `params` (a whole Messages request), `row` (an object of cells for the job's template), `input` (a row of
+    a tensor: a value or rectangular lists of them).
     """
 
     body: bytes
@@ -36,6 +37,7 @@ class Defaults:
     template: str | None = None
     schema: Mapping[str, Any] | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
+    inputs: bool = False  # its model is asked with `input`s, and with nothing else
     request_bytes: int = field(init=False)  # what the job adds to each of its requests, about
 
     def __post_init__(self) -> None:

@@ -16,10 +16,15 @@ MAX_ID_CHARACTERS = 256
 MAX_TOKENS = 1_000_000
 MAX_DEPTH = 100  # of lists and objects: whoever reads them next may have less stack than we had
 
-ASKS = ("prompt", "messages", "params")
-LATER = ("document", "input")
+MAX_RANK = 8  # lists in lists of an input
+
+SAYS = ("prompt", "messages", "params")
+ASKS = (*SAYS, "input")
+LATER = ("document",)
 BESIDE = ("custom_id", "conversation", "max_tokens")
-TAKEN = {ask: frozenset({ask, *BESIDE}) for ask in (*ASKS, "row")}
+TAKEN = {ask: frozenset({ask, *BESIDE}) for ask in (*ASKS, "row")} | {
+    "input": frozenset({"input", "custom_id"})
+}
 
 
 class Fault(ValueError):
@@ -56,8 +61,9 @@ def read_record(
 ) -> Draft | None:
     """The draft of one record; None if it has a fault, which is then in `problems`.
 
-    A record names one of `prompt`, `messages` and `params`. In a job with a template, one that names none of
-    them (or whose template does) is a row: `{"row": {…}}` or simply an object of cells.
+    A record names one of `prompt`, `messages` and `params`, or `input` where the model takes that. In a job
+    with a template, one that names none of them (or whose template does) is a row: `{"row": {…}}` or simply
+    an object of cells.
     """
     try:
         if template is None or _asks(item, template):
@@ -81,18 +87,22 @@ def read_row(
 
 def _asks(item: Any, template: Template) -> bool:
     """Whether it asks something by itself and is no row for the template."""
-    return not isinstance(item, dict) or any(ask in item and ask not in template.variables for ask in ASKS)
+    return not isinstance(item, dict) or any(ask in item and ask not in template.variables for ask in SAYS)
 
 
 def _read_ask(item: Any, defaults: Defaults) -> Draft:
-    ask = _the_ask(item)
+    ask = _the_ask(item, defaults)
     if not item.keys() <= TAKEN[ask]:
         raise _unknown(item, ask)
+    if (ask == "input") is not defaults.inputs:
+        raise _of_another_kind(ask, defaults)
     max_tokens = _max_tokens(item)
     if ask == "params":
         max_tokens = _check_params(item[ask], max_tokens)
     elif ask == "messages":
         _check_messages(item[ask])
+    elif ask == "input":
+        _check_input(item[ask])
     else:
         _check_prompt(item[ask])
     body = _body(ask, item[ask])
@@ -156,24 +166,32 @@ def _draft_of_row(
     return Draft(body, _sized(byte_size(prompt), defaults), custom_id, conversation, max_tokens)
 
 
-def _the_ask(item: Any) -> str:
+def _the_ask(item: Any, defaults: Defaults) -> str:
     if not isinstance(item, dict):
         raise Fault(f"a record is a JSON object, found {_kind(item)}")
     for ask in ASKS:
         if ask in item:
             return ask
     if later := [key for key in LATER if key in item]:
-        raise Fault(f"{_listed(later)}: documents and inputs are not taken yet by this version")
+        raise Fault(f"{_listed(later)}: documents are not taken yet by this version")
     if "row" in item:
         raise Fault('a "row" needs a template: give the job one')
-    raise Fault(f"give one of {_listed(ASKS)}; found {_listed(item) or 'nothing'}")
+    wanted = '"input"' if defaults.inputs else f"one of {_listed(SAYS)}"
+    raise Fault(f"give {wanted}; found {_listed(item) or 'nothing'}")
 
 
 def _unknown(item: dict[str, Any], ask: str) -> Fault:
     others = [key for key in item if key not in TAKEN[ask]]
     if any(other in ASKS for other in others):
         return Fault(f'give exactly one of {_listed(ASKS)}; found "{ask}" and {_listed(others)}')
-    return Fault(f'unknown: {_listed(others)}; beside "{ask}" a record may have {_listed(BESIDE)}')
+    beside = [name for name in BESIDE if name in TAKEN[ask]]
+    return Fault(f'unknown: {_listed(others)}; beside "{ask}" a record may have {_listed(beside)}')
+
+
+def _of_another_kind(ask: str, defaults: Defaults) -> Fault:
+    if defaults.inputs:
+        return Fault(f'model {defaults.model!r} is asked with an "input"; found "{ask}"')
+    return Fault(f'an "input" needs a model `inference:NAME` of an inference server, not {defaults.model!r}')
 
 
 def _check_prompt(prompt: Any) -> None:
@@ -200,6 +218,31 @@ def _check_message(message: Any, at: str) -> None:
         raise Fault(f'{at}: "role" must be "user" or "assistant"')
     if not (isinstance(content, str | list) and content):
         raise Fault(f'{at}: "content" must be text or a list of blocks, not empty; found {_kind(content)}')
+
+
+def _check_input(value: Any) -> None:
+    """A row of a tensor: numbers, texts or truths alike, in lists that are rectangular and not empty."""
+    if is_deeper(value, MAX_RANK):
+        raise Fault(f'"input" is nested over {MAX_RANK} deep')
+    kinds: set[str] = set()
+    _measure(value, kinds)
+    if len(kinds) > 1:
+        raise Fault(f'"input" must hold values of one kind, found {" and ".join(sorted(kinds))}')
+
+
+def _measure(value: Any, kinds: set[str]) -> tuple[int, ...]:
+    """The lengths of its lists; the kinds of its values go into `kinds`."""
+    if not isinstance(value, list):
+        if value is None or isinstance(value, dict):
+            raise Fault(f'"input" must hold numbers, texts or truths, found {_kind(value)}')
+        kinds.add("truths" if isinstance(value, bool) else "texts" if isinstance(value, str) else "numbers")
+        return ()
+    if not value:
+        raise Fault('"input" holds an empty list')
+    inner = {_measure(part, kinds) for part in value}
+    if len(inner) > 1:
+        raise Fault('"input" must be rectangular: the lists in a list are of one length')
+    return (len(value), *inner.pop())
 
 
 def _check_params(params: Any, beside: int | None) -> int | None:
