@@ -123,7 +123,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         grace=env.number("PENSTOCK_GRACE_SECONDS", 30, 1, 3_600),
         max_batch_size=env.number("MAX_BATCH_SIZE", 128, 1, 1_024),
         max_wait_time_ms=env.number("MAX_WAIT_TIME_MS", 50, 0, 10_000),
-        enable_dynamic_batching=env.flag("ENABLE_DYNAMIC_BATCHING", True),
+        enable_dynamic_batching=env.flag("ENABLE_DYNAMIC_BATCHING", default=True),
         max_queue_size=env.number("MAX_QUEUE_SIZE", 10_000, 1, 10_000_000),
         max_concurrent_batches=env.number("MAX_CONCURRENT_BATCHES", 50, 1, 1_000_000),
         keep_days=env.number("PENSTOCK_KEEP_DAYS", 30, 1, 3_650),
@@ -136,7 +136,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         web_threads=env.number("PENSTOCK_WEB_THREADS", 256, 40, 10_000),
         penstock_url=env.url("PENSTOCK_URL", "", ("http", "https")) or None,
         penstock_api_key=env.text("PENSTOCK_API_KEY", "") or None,
-        enable_monitoring=env.flag("ENABLE_MONITORING", True),
+        enable_monitoring=env.flag("ENABLE_MONITORING", default=True),
         log_level=env.one_of(
             "LOG_LEVEL", "DEBUG" if _is_debugged(env) else "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")
         ),
@@ -192,9 +192,15 @@ class _Environment:
             raise BadSetting(name, value, "one of " + ", ".join(allowed))
         return default
 
-    def flag(self, name: str, default: bool) -> bool:
-        value = self.one_of(name, "true" if default else "false", ("true", "false", "1", "0"))
-        return value in ("true", "1")
+    def flag(self, name: str, *, default: bool) -> bool:
+        value = self._get(name)
+        if value.lower() in ("true", "1", "yes", "on"):
+            return True
+        if value.lower() in ("false", "0", "no", "off"):
+            return False
+        if value:
+            raise BadSetting(name, value, "true or false")
+        return default
 
     def url(self, name: str, default: str, schemes: tuple[str, ...]) -> str:
         value = self._get(name) or default
@@ -213,7 +219,7 @@ def _is_production(env: _Environment) -> bool:
 
 def _is_debugged(env: _Environment) -> bool:
     """Whether everything is logged; raises `BadSetting` in production."""
-    debugged = env.flag("API_DEBUG", False)
+    debugged = env.flag("API_DEBUG", default=False)
     if debugged and _is_production(env):
         raise BadSetting("API_DEBUG", "true", "false where API_ENV is production")
     return debugged
