@@ -99,6 +99,11 @@ class Rest:
         job: Job = self._json("POST", f"/jobs/{job_id}/{action}")
         return job
 
+    def change(self, job_id: str, **fields: str) -> Job:
+        """Change what may be changed of a job, such as its `max_cost`."""
+        job: Job = self._json("PATCH", f"/jobs/{job_id}", json=fields)
+        return job
+
     def records(self, job_id: str, status: str) -> Iterator[dict[str, Any]]:
         yield from self._pages(f"/jobs/{job_id}/records", {"status": status})
 

@@ -37,10 +37,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 _redis = servers.RedisServer()
 os.environ["REDIS_URL"] = _redis.url
 
-from app.core import context, events, limiter  # noqa: E402
-from config import settings  # noqa: E402
 from models import migrate, session  # noqa: E402
-from tests.stack import Stack  # noqa: E402
+from tests.stack import Stack, forget_process_state  # noqa: E402
 from tests.upstream import Upstream  # noqa: E402
 
 KINDS = ("sqlite", "postgresql")
@@ -113,12 +111,6 @@ def penstock_of_its_own(
         yield values
         session.engine().dispose()
         forget_process_state()
-
-
-def forget_process_state() -> None:
-    """Settings, engine, clients and job contexts are made once a process; a test starts with none of them."""
-    for made_once in (settings.current, session._engine, limiter.limiter, events._client, context.of):
-        made_once.cache_clear()
 
 
 @pytest.fixture(params=KINDS)

@@ -11,14 +11,21 @@ from pytest_celery import CeleryTestWorker
 from sqlalchemy import func, select
 
 from app import submission
-from app.core import keys
+from app.core import context, events, keys, limiter
 from app.ingest.draft import Defaults, Draft
 from app.ingest.spool import DraftSpool
-from models import Attempt, Job, JobCounts, Record, RecordOutput, RecordStatus
+from config import settings
+from models import Attempt, Job, JobCounts, Record, RecordOutput, RecordStatus, session
 from models.session import in_transaction, reading
 from tasks.celery import app
 from tests.nodes import ControlWorker, PenstockWorker, SliceWorker, await_ready, launch
 from tests.servers import wait_until
+
+
+def forget_process_state() -> None:
+    """Settings, engine, clients and job contexts are made once a process; a test starts with none of them."""
+    for made_once in (settings.current, session._engine, limiter.limiter, events._client, context.of):
+        made_once.cache_clear()
 
 
 @dataclass

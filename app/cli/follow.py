@@ -32,6 +32,8 @@ def follow(rest: Rest, job: Job, view: View) -> Job:
                 job = _told(job, event.data)
                 heard = time.monotonic()
                 view.show(job)
+                if not _goes_on(job):
+                    break  # the stream of a paused job does not end
             job = rest.job(job["id"])
             heard = time.monotonic()
         except Unanswered as error:

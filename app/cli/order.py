@@ -28,6 +28,7 @@ class Order:
     system: str | None = None
     max_tokens: int | None = None
     rows: int | None = None  # the first so many; None: all
+    max_cost: str | None = None  # USD; it does not make the order another one
 
     @property
     def format(self) -> str:
@@ -40,6 +41,7 @@ class Order:
             "model": self.model,
             "system": self.system,
             "max_tokens": self.max_tokens and str(self.max_tokens),
+            "max_cost": self.max_cost,
         }
         fields = {name: value for name, value in given.items() if value}
         metadata = json.dumps({"run_fingerprint": self.fingerprint()})

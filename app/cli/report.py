@@ -81,10 +81,15 @@ def _place(record: dict[str, Any]) -> str:
 
 def _code(console: Console, job: Job) -> int:
     if job["status"] != "completed":
-        reason = f": {job['status_reason']}" if job.get("status_reason") else ""
-        hint = "; the same command resumes it" if job["status"] == "paused" else ""
-        console.print(
-            f"the job is {job['status']}{reason}{hint}", style="yellow", markup=False, soft_wrap=True
-        )
+        console.print(" ".join(_why_unfinished(job)), style="yellow", markup=False, soft_wrap=True)
         return faults.FAILED
     return faults.SOME_FAILED if job["counts"]["failed"] else 0
+
+
+def _why_unfinished(job: Job) -> Iterator[str]:
+    yield f"The job is {job['status']}."
+    if job.get("status_reason"):
+        yield job["status_reason"]
+    if job["status"] == "paused":
+        raised = " with a higher --max-cost" if job["max_cost"] is not None else ""
+        yield f"The same command resumes it{raised}."

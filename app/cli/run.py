@@ -23,6 +23,11 @@ import click
     type=click.Path(path_type=Path),
     help="Where the answers go: .csv, .jsonl or .xlsx  [default: beside FILE]",
 )
+@click.option(
+    "--max-cost",
+    metavar="USD",
+    help="Never spend more; a job that reached its cap goes on under a higher one.",
+)
 @click.option("--rows", type=click.IntRange(min=1), help="Only the first so many rows.")
 @click.option(
     "--again", is_flag=True, help="Ask everything again, and pay again, though it has been answered."
@@ -36,6 +41,7 @@ def run(
     max_tokens: int | None,
     system: str | None,
     out: Path | None,
+    max_cost: str | None,
     rows: int | None,
     again: bool,
 ) -> None:
@@ -47,5 +53,5 @@ def run(
     from app.cli.order import Order, check
     from app.cli.session import Session
 
-    order = Order(file, check(file, out), prompt, model, system, max_tokens, rows)
+    order = Order(file, check(file, out), prompt, model, system, max_tokens, rows, max_cost)
     context.exit(Session(order, again=again).run())

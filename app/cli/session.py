@@ -85,6 +85,8 @@ class Session:
         name = f"job {job['id']}"
         if not words.is_over(job):
             self._say(f"going on with {name}: {words.ended(job):,} of {job['total']:,} records have ended")
+            if self._order.max_cost is not None:
+                rest.change(job["id"], max_cost=self._order.max_cost)
             return rest.act(job["id"], "resume") if job["status"] == "paused" else job
         if job["status"] != "completed":
             self._say(f"an earlier {name} was {job['status']}: starting anew")

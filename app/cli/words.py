@@ -55,7 +55,7 @@ def state(job: Job, rate: float) -> Text:
             parts.append(Text(f"{duration(left / rate)} left"))
         if job["status"] != "running":
             parts.append(Text(job["status"], "yellow"))
-        if job.get("limited_by"):
+        if job.get("limited_by") not in (None, job["status"]):
             parts.append(Text(f"limited by {reason(job['limited_by'])}", "yellow"))
     else:
         parts.append(Text(cost(job)))

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.conftest import forget_process_state
 from tests.servers import RedisServer
+from tests.stack import forget_process_state
 
 
 @pytest.fixture
