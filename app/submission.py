@@ -3,18 +3,19 @@
 import datetime as dt
 import json
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import structlog
 from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.core import batch_queue, pricing, quotas, windows
 from app.errors import BadInput, Conflict
-from app.ingest import bounds
+from app.ingest import bounds, operations
 from app.ingest.draft import Defaults, Draft
 from app.ingest.spool import DraftSpool
 from app.providers import registry
@@ -26,6 +27,8 @@ from models.session import after_commit, in_transaction
 from models.transitions import move_job
 from tasks.wake import start, wake
 
+log = structlog.get_logger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -35,6 +38,8 @@ class Options:
     priority: int = 5
     urgency: str | None = None  # puts it in the priority queue; see `models.job.Job`
     time_limit_ms: int | None = None  # from its first call
+    label: str | None = None  # the caller's own name for it, by which it is found as by its id
+    max_concurrent: int | None = None  # calls in flight, over all workers, if that is fewer than is set
     retries: int | None = None
     max_cost: int | None = None  # pico-dollars
     expires_in: int | None = None  # seconds
@@ -52,6 +57,16 @@ class Submitted:
     id: int
     uid: uuid.UUID
     created: bool
+
+
+def submit_drafts(
+    tenant_id: int, user_id: int, drafts: Iterable[Draft], defaults: Defaults, options: Options
+) -> Submitted:
+    """Store drafts as one job and wake it; see `submit`."""
+    with DraftSpool(settings.current().data) as spool:
+        for draft in drafts:
+            spool.add(draft)
+        return submit(tenant_id, user_id, spool, defaults, options)
 
 
 def submit(
@@ -75,6 +90,7 @@ def submit(
         in_transaction(partial(_write_chunk, job_id=job_id, first=first, drafts=chunk, talks=talks))
         first += len(chunk)
     uid = in_transaction(partial(_release, job_id=job_id))
+    log.info("batch.received", job=str(uid), count=spool.count)
     return Submitted(job_id, uid, created=True)
 
 
@@ -148,6 +164,10 @@ def _insert_job(
         total=spool.count,
         request_bytes=spool.request_bytes,
         max_request_bytes=spool.max_request_bytes,
+        label=options.label,
+        # Bound by the web to every line that it logs; the workers' lines about the job name it, too.
+        request_id=structlog.contextvars.get_contextvars().get("request_id"),
+        max_concurrent=options.max_concurrent,
         retries=options.retries,
         max_cost=options.max_cost,
         extra=dict(options.metadata),
@@ -189,6 +209,7 @@ def _spec(job_id: int, defaults: Defaults, options: Options, why: str | None) ->
         template=defaults.template,
         schema=None if defaults.schema is None else json.dumps(defaults.schema).encode(),
         params=json.dumps(dict(defaults.params)).encode(),
+        operations=operations.to_bytes(defaults.operations),
         columns=None if options.columns is None else list(options.columns),
         skipped=None if options.skipped is None else list(options.skipped),
         unbounded=why,

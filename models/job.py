@@ -36,6 +36,14 @@ class Job(Base):
     __tablename__ = "job"
     __table_args__ = (
         Index("ix_job_tenant_id_uid", "tenant_id", "uid"),
+        Index(
+            "ix_job_label",
+            "tenant_id",
+            "label",
+            "uid",
+            postgresql_where=text("label IS NOT NULL"),
+            sqlite_where=text("label IS NOT NULL"),
+        ),
         # What the sweep looks for, each index as small as what is unfinished.
         Index(
             "ix_job_live",
@@ -83,8 +91,14 @@ class Job(Base):
     cursor: Mapped[int] = mapped_column(Integer, default=0)  # the first index that was never offered
     # Retry walks failed and expired records from here on, some thousands a transaction; None: not retrying.
     reopen_from: Mapped[int | None] = mapped_column(Integer)
+    max_concurrent: Mapped[int | None] = mapped_column(Integer)  # calls in flight; None: the settings alone
     retries: Mapped[int | None] = mapped_column(Integer)  # None: BATCH_RECORD_RETRY_COUNT
     max_cost: Mapped[int | None] = mapped_column(BigInteger)  # pico-dollars
+    # The caller's own name for it. It may be given again: then the newest is meant.
+    label: Mapped[str | None] = mapped_column(String(128))
+    request_id: Mapped[str | None] = mapped_column(
+        String(128)
+    )  # of the request that made it, as logs name it
     extra: Mapped[dict[str, Any]] = mapped_column("metadata", JSON, default=dict)
     created_at: Mapped[dt.datetime] = mapped_column(UTCDateTime, insert_default=now())
     updated_at: Mapped[dt.datetime] = mapped_column(UTCDateTime, insert_default=now(), onupdate=now())
@@ -110,6 +124,8 @@ class JobSpec(Base):
     template: Mapped[str | None] = mapped_column(Text)
     schema: Mapped[bytes | None] = mapped_column(LargeBinary)  # JSON, as bytes: text columns refuse \u0000
     params: Mapped[bytes] = mapped_column(LargeBinary, default=b"{}")  # JSON
+    # What its records may ask by name, as `app.ingest.operations` writes them: JSON; None: nothing.
+    operations: Mapped[bytes | None] = mapped_column(LargeBinary)
     columns: Mapped[list[str] | None] = mapped_column(JSON)  # of the table it came as
     skipped: Mapped[list[int] | None] = mapped_column(JSON)  # numbers of the table's wholly empty rows
     # Why nobody can say what a call of it costs at most, so that no cap can hold; None: it has a bound.

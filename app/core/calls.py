@@ -181,7 +181,7 @@ class Asking:
             self._model, self._params, reply.usage, reply.request_id, seconds, left=self._left
         )
         try:
-            _check_schema(self.job, reply)
+            _check_schema(self.job.validator_of(self.claim.body), reply)
         except BadAnswer as error:
             return await self._failed(error, call, answered=True)
         outcome = self._outcome(call, RecordStatus.SUCCEEDED)
@@ -435,15 +435,15 @@ def _settle(done: "asyncio.Future[bool]", won: bool) -> None:
         done.set_result(won)
 
 
-def _check_schema(job: JobContext, reply: Reply) -> None:
-    """Raise `BadAnswer` when the job has a schema and the answer does not fit it."""
-    if job.validator is None:
+def _check_schema(validator: Any, reply: Reply) -> None:
+    """Raise `BadAnswer` when a schema was asked for and the answer does not fit it."""
+    if validator is None:
         return
     try:
         value = json.loads(reply.text)
     except ValueError as error:
         raise BadAnswer(f"The answer is not JSON: {error}", type="schema_mismatch") from None
-    for fault in job.validator.iter_errors(value):
+    for fault in validator.iter_errors(value):
         where = "/".join(str(part) for part in fault.instance_path)
         raise BadAnswer(
             f"The answer does not fit the schema at /{where}: {fault.message[:500]}", type="schema_mismatch"

@@ -1,6 +1,7 @@
 """What a worker must know of a job to ask its records. Read once a process: nothing of it ever changes."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -9,11 +10,14 @@ from sqlalchemy import select
 
 from app.core.schemas import compile_schema
 from app.errors import NotFound
+from app.ingest import operations
+from app.ingest.operations import Operation
 from app.ingest.templates import Template, compile_template
 from app.providers import registry
 from config import settings
 from models.job import Job, JobSpec
 from models.session import reading
+from models.tenant import Tenant, User
 
 
 @dataclass(frozen=True)
@@ -36,18 +40,29 @@ class JobContext:
     template_source: str | None
     schema: dict[str, Any] | None
     params: dict[str, Any]
+    operations: Mapping[str, Operation]  # that its records name
     unbounded: str | None  # why nobody can say what a call costs at most
+    facts: Mapping[str, str | None]  # job, tenant, user and request, as log lines name them
 
     @cached_property
     def template(self) -> Template | None:
         return None if self.template_source is None else compile_template(self.template_source)
 
+    def operation_of(self, asked: Mapping[str, Any]) -> Operation | None:
+        """What a record names to be asked with, instead of the job's system, template and schema."""
+        return self.operations[asked["operation"]] if "operation" in asked else None
+
+    def validator_of(self, body: bytes) -> Any:
+        """Checks the answer to a record against the schema that it was asked for; None without one."""
+        if not self.operations:
+            return self._validators[None]
+        return self._validators[json.loads(body).get("operation")]
+
     @cached_property
-    def validator(self) -> Any:
-        """Checks an answer against the job's schema; None without one."""
-        if self.schema is None:
-            return None
-        return compile_schema(self.schema)
+    def _validators(self) -> dict[str | None, Any]:
+        schemas: dict[str | None, Mapping[str, Any] | None] = {None: self.schema}
+        schemas |= {name: one.schema for name, one in self.operations.items()}
+        return {name: schema and compile_schema(schema) for name, schema in schemas.items()}
 
 
 @lru_cache(maxsize=256)
@@ -55,11 +70,16 @@ def of(job_id: int) -> JobContext:
     """The context of a job; raises `NotFound` for one that is not there."""
     with reading() as session:
         row = session.execute(
-            select(Job, JobSpec).join(JobSpec, JobSpec.job_id == Job.id).where(Job.id == job_id)
+            select(Job, JobSpec, Tenant.name.label("tenant"), User.name.label("user"))
+            .join(JobSpec, JobSpec.job_id == Job.id)
+            .join(Tenant, Tenant.id == Job.tenant_id)
+            .join(User, User.id == Job.user_id)
+            .where(Job.id == job_id)
         ).one_or_none()
     if row is None:
         raise NotFound(f"There is no job {job_id}.")
-    job, spec = row
+    job: Job = row.Job
+    spec: JobSpec = row.JobSpec
     now = settings.current()
     return JobContext(
         job_id=job.id,
@@ -68,7 +88,7 @@ def of(job_id: int) -> JobContext:
         model=job.model,
         provider=registry.provider_of(job.model),
         group=job.limit_group,
-        seats=registry.max_concurrent_calls(job.limit_group, now),
+        seats=_seats(job),
         mean_request_bytes=-(-job.request_bytes // max(job.total, 1)) or job.max_request_bytes or 1,
         priority=job.priority,
         retries=now.record_retries if job.retries is None else job.retries,
@@ -78,5 +98,18 @@ def of(job_id: int) -> JobContext:
         template_source=spec.template,
         schema=None if spec.schema is None else json.loads(spec.schema),
         params=json.loads(spec.params),
+        operations=operations.from_bytes(spec.operations),
         unbounded=spec.unbounded,
+        facts={
+            "job": str(job.uid),
+            "tenant": row.tenant,
+            "user": row.user,
+            "request_id": job.request_id,
+        },
     )
+
+
+def _seats(job: Job) -> int | None:
+    """The smaller of what the settings and the job itself allow; None: any number."""
+    bounds = (registry.max_concurrent_calls(job.limit_group, settings.current()), job.max_concurrent)
+    return min((bound for bound in bounds if bound is not None), default=None)

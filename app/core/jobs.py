@@ -2,39 +2,37 @@
 
 import datetime as dt
 import uuid
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
+import structlog
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.core import batch_queue, totals, wakes, windows
-from app.errors import BadInput, Conflict, NotFound
+from app.core import batch_queue, context, names, totals, wakes, windows
+from app.errors import BadInput, Conflict
 from models.base import now
 from models.job import FINAL, LIVE, Job, JobCounts, JobSpec, JobStatus
 from models.record import Record, RecordOutput, RecordStatus
+from models.session import after_commit
 from models.transitions import move_job
+
+log = structlog.get_logger(__name__)
 
 KEEP: Final[Any] = object()  # leaves a field as it is
 
 
-def find(session: Session, tenant_id: int, uid: str | uuid.UUID) -> Job:
-    """The tenant's job, its row locked where the transaction writes. Another tenant's is `NotFound`."""
-    try:
-        wanted = uid if isinstance(uid, uuid.UUID) else uuid.UUID(uid)
-    except ValueError:
-        raise NotFound(f"There is no job {uid!r}.") from None
+def find(session: Session, tenant_id: int, name: str | uuid.UUID) -> Job:
+    """The tenant's job by its id or label, its row locked where the transaction writes.
+
+    Another tenant's is `NotFound`.
+    """
     job = session.scalars(
-        select(Job)
-        .where(
-            Job.uid == wanted,
-            Job.tenant_id == tenant_id,
-            Job.status != JobStatus.STAGING,
-            Job.deleted_at.is_(None),
-        )
-        .with_for_update(key_share=True)
+        select(Job).where(Job.id == names.meant(tenant_id, str(name))).with_for_update(key_share=True)
     ).one_or_none()
     if job is None:
-        raise NotFound(f"There is no job {uid}.")
+        raise names.unknown(str(name))
     return job
 
 
@@ -187,8 +185,24 @@ def finalise(session: Session, job: Job, status: JobStatus) -> None:
     move_job(session, job, status, ended_at=session.scalar(select(now())), reopen_from=None)
     windows.close_all(session, job.id)
     totals.write(session, job)
+    after_commit(session, _telling_end(session, job))
     if job.urgency is not None:
         batch_queue.wake_next(session)
+
+
+def _telling_end(session: Session, job: Job) -> Callable[[], None]:
+    """What logs the end: all that it says is read now, in the transaction."""
+    assert job.ended_at is not None
+    succeeded = session.get_one(JobCounts, job.id).succeeded
+    return partial(
+        log.info,
+        "batch.completed",
+        **context.of(job.id).facts,
+        status=job.status,
+        succeeded=succeeded,
+        failed=job.total - succeeded,
+        seconds=round((job.ended_at - job.created_at).total_seconds(), 3),
+    )
 
 
 def expired(session: Session, job: Job) -> bool:

@@ -1,12 +1,14 @@
 """From a record's stored input to the request that is sent for it."""
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from app.core.context import JobContext
 from app.errors import BadInput, RequestRejected
 from app.providers import registry
+
+Text = TypeVar("Text", str, str | None)
 
 Turn = tuple[bytes, bytes]  # the input and the answer of an earlier turn of the conversation
 
@@ -20,12 +22,13 @@ def build(job: JobContext, body: bytes, max_tokens: int | None, history: Sequenc
     if "input" in asked:
         return {"model": job.model, "input": asked["input"]}
     params = dict(job.params)
-    if job.system is not None:
-        params["system"] = job.system
-    if job.schema is not None:
+    system, schema = _system_and_schema(job, asked)
+    if system is not None:
+        params["system"] = system
+    if schema is not None:
         params["output_config"] = {
             **params.get("output_config", {}),
-            "format": {"type": "json_schema", "schema": job.schema},
+            "format": {"type": "json_schema", "schema": schema},
         }
     params |= asked.get("params", {})
     params.setdefault("model", job.model)
@@ -33,6 +36,14 @@ def build(job: JobContext, body: bytes, max_tokens: int | None, history: Sequenc
     params["messages"] = [*_earlier(job, history), *_messages(job, asked)]
     _check_provider(job, params["model"])
     return params
+
+
+def _system_and_schema(job: JobContext, asked: dict[str, Any]) -> tuple[str | None, Mapping[str, Any] | None]:
+    """Those of the operation that the record names, else the job's."""
+    operation = job.operation_of(asked)
+    if operation is None:
+        return job.system, job.schema
+    return _rendered(operation.system_for, asked["row"]), operation.schema
 
 
 def _check_provider(job: JobContext, model: Any) -> None:
@@ -61,10 +72,17 @@ def _prompt(job: JobContext, asked: dict[str, Any]) -> str:
     if "prompt" in asked:
         return str(asked["prompt"])
     row = asked["row"]
+    operation = job.operation_of(asked)
+    if operation is not None:
+        return _rendered(operation.prompt_for, row)
     if job.template is None:
         return str(row["prompt"])
+    return _rendered(job.template.render, row)
+
+
+def _rendered(render: Callable[[Mapping[str, Any]], Text], row: Mapping[str, Any]) -> Text:
     try:
-        return job.template.render(row)
+        return render(row)
     except BadInput as error:
         raise RequestRejected(error.message, type="template_error") from error
 

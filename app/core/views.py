@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Row, ScalarSelect, Select, SQLColumnExpression, func, select
 from sqlalchemy.orm import Session
 
-from app.errors import NotFound
+from app.core import names
 from models.base import now
 from models.job import Job, JobCounts, JobSpec, JobStatus
 from models.record import Record, RecordOutput, RecordStatus
@@ -73,15 +73,14 @@ class JobView:
     skipped_rows: Sequence[int] | None
 
 
-def find(session: Session, tenant_id: int, uid: str) -> JobView:
-    """A tenant's job; raises `NotFound` for one that is unknown, another's, deleted or not yet whole."""
-    try:
-        statement = _visible(tenant_id).where(Job.uid == uuid.UUID(uid))
-    except ValueError:
-        raise _not_found(uid) from None
-    row = session.execute(statement).one_or_none()
+def find(session: Session, tenant_id: int, name: str) -> JobView:
+    """A tenant's job by its id or label.
+
+    Raises `NotFound` for one that is unknown, another's, deleted or not yet whole.
+    """
+    row = session.execute(_everything().where(Job.id == names.meant(tenant_id, name))).one_or_none()
     if row is None:
-        raise _not_found(uid)
+        raise names.unknown(name)
     return _view(row)
 
 
@@ -96,10 +95,6 @@ def page(session: Session, tenant_id: int, before: uuid.UUID | None, limit: int)
 def watched(session: Session, job_ids: Iterable[int]) -> list[JobView]:
     """Jobs by their numbers, for readers that were let in before."""
     return [_view(row) for row in session.execute(_everything().where(Job.id.in_(sorted(job_ids))))]
-
-
-def _not_found(uid: str) -> NotFound:
-    return NotFound(f"there is no job {uid!r}: GET /api/v1/jobs lists them")
 
 
 def _visible(tenant_id: int) -> Select[*tuple[Any, ...]]:

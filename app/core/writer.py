@@ -71,8 +71,17 @@ class Writer:
     def _write(self, group: Sequence[tuple[Outcome, Told]]) -> None:
         written = _write_or_wait([outcome for outcome, _ in group])
         events.look({outcome.job.job_id for outcome, _ in group})
+        _tell_failed(written)
         for outcome, told in group:
             told(outcome, outcome in written.won, written)
+
+
+def _tell_failed(written: Written) -> None:
+    for outcome in written.won:
+        if outcome.status is RecordStatus.FAILED:
+            log.warning(
+                "record.failed", **outcome.job.facts, index=outcome.claim.idx, error_type=outcome.error_type
+            )
 
 
 def _write_or_wait(group: list[Outcome]) -> Written:

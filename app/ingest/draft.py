@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from app.errors import BadInput
+from app.ingest.operations import Operation
 from app.ingest.values import byte_size, to_json
 
 ENVELOPE_BYTES = 200  # model, max_tokens, role and the braces around them
@@ -14,8 +15,9 @@ class Draft(NamedTuple):
     """One record that is not stored yet.
 
     `body` is compact JSON, an object with exactly one of the keys `prompt` (text), `messages` (a list),
-    `params` (a whole Messages request), `row` (an object of cells for the job's template), `input` (a row of
-    a tensor: a value or rectangular lists of them).
+    `params` (a whole Messages request), `row` (an object of cells for the job's template, or for the job's
+    operation that `operation` names beside it), `input` (a row of a tensor: a value or rectangular lists of
+    them).
     """
 
     body: bytes
@@ -38,11 +40,31 @@ class Defaults:
     schema: Mapping[str, Any] | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
     inputs: bool = False  # its model is asked with `input`s, and with nothing else
+    operations: Mapping[str, Operation] = field(default_factory=dict)  # that its records name
     request_bytes: int = field(init=False)  # what the job adds to each of its requests, about
 
     def __post_init__(self) -> None:
         added = sum(len(to_json(part)) for part in (self.schema, self.params) if part)
         object.__setattr__(self, "request_bytes", ENVELOPE_BYTES + byte_size(self.system or "") + added)
+
+
+def asking(
+    name: str,
+    row: Mapping[str, Any],
+    defaults: Defaults,
+    *,
+    custom_id: str | None = None,
+    conversation: str | None = None,
+) -> Draft:
+    """The draft of a record that asks the job's operation `name` about `row`.
+
+    The row is stored whole, so that an answer can be shown beside what was asked. Raises `BadInput` if it
+    does not fit the operation's templates.
+    """
+    operation = defaults.operations[name]
+    said = operation.prompt_for(row) + (operation.system_for(row) or "")
+    size = byte_size(said) + operation.schema_bytes + defaults.request_bytes
+    return Draft(to_json({"operation": name, "row": row}), size, custom_id, conversation)
 
 
 class Problems:

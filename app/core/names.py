@@ -1,0 +1,35 @@
+"""What a job is called: its id, or the label that its owner gave it."""
+
+import uuid
+
+from sqlalchemy import ScalarSelect, or_, select
+
+from app.errors import NotFound
+from models.job import Job, JobStatus
+
+
+def meant(tenant_id: int, name: str) -> ScalarSelect[int]:
+    """The number of the tenant's job that `name` means: the one of that id, else the newest so labelled.
+
+    A job that is not yet whole, or was deleted, has no name.
+    """
+    uid = _uid(name)
+    called = Job.label == name if uid is None else or_(Job.uid == uid, Job.label == name)
+    return (
+        select(Job.id)
+        .where(Job.tenant_id == tenant_id, called, Job.status != JobStatus.STAGING, Job.deleted_at.is_(None))
+        .order_by((Job.uid == uid).desc(), Job.uid.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+
+
+def unknown(name: str) -> NotFound:
+    return NotFound(f"there is no job {name!r}: GET /api/v1/jobs lists them")
+
+
+def _uid(name: str) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(name)
+    except ValueError:
+        return None
