@@ -19,7 +19,7 @@ ASK := $(BIN)/penstock run examples/reviews.csv \
 DEMO_ROWS := 20
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up static check test bench-limits
+.PHONY: help setup demo up static check test bench bench-limits
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,9 +38,13 @@ up: $(RUNTIME) ## Run the whole stack on http://127.0.0.1:8000 until Ctrl-C
 check: static ## Format, lint, types, import layers, unit and architecture tests
 	$(BIN)/pytest tests/unit tests/architecture
 
-# Three at a time on two cores: many tests wait for processes of theirs. Each has servers of its own.
+# Three at a time on two cores: many tests wait for processes of theirs. Each has servers of its own. Modules start
+# in the order of their folders, the long ones first: by their number of tests the longest would come last.
 test: static ## Everything that `check` does, and the whole test suite on real servers
-	$(BIN)/pytest --numprocesses 3 --dist loadscope
+	$(BIN)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder
+
+bench: $(ALL) ## Records a second, beside a bare loop, and whose processor time they are (about ten minutes)
+	$(BIN)/python -m bench.throughput
 
 bench-limits: $(ALL) ## How much of a provider's limits four workers use, beside a bare loop (about ten minutes)
 	$(BIN)/python -m bench.limits

@@ -7,7 +7,7 @@ try:
 except settings.BadSetting as _error:
     raise SystemExit(f"penstock: {_error}") from None  # a line to read, not a traceback
 
-imports = ("tasks.advance", "tasks.slice", "tasks.finalise", "tasks.sweep")
+imports = ("tasks.advance", "tasks.slice", "tasks.finalise", "tasks.sweep", "tasks.told")
 
 # --- where messages and chord counters are
 

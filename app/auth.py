@@ -1,6 +1,7 @@
 """Who is calling, and what the key lets them do. A route that does not say who may call it is closed."""
 
 import http
+import ipaddress
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -18,6 +19,11 @@ SECURITY_SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "The same key."},
 }
 PUBLIC = "public"  # the scope of what needs no key
+NEARBY = [
+    ipaddress.ip_network(network)
+    for network in ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7")
+]
+FORWARDED = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP")
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -38,6 +44,17 @@ def needs(scope: str | None, *refusals: int) -> Callable[[View], View]:
 def public() -> Callable[[View], View]:
     """Mark a view as open to callers without a key."""
     return _marked(PUBLIC, Blueprint.doc(security=[]))
+
+
+def needs_from_afar(scope: str) -> Callable[[View], View]:
+    """Mark a view as one for keys with `scope`, and open to this machine and its private networks."""
+
+    def mark(view: View) -> View:
+        marked = needs(scope)(view)
+        marked.is_open_nearby = True  # type: ignore[attr-defined]
+        return marked
+
+    return mark
 
 
 def mark_public(app: Flask, endpoint: str) -> None:
@@ -74,8 +91,9 @@ def _marked(scope: str | None, document: Callable[[View], View]) -> Callable[[Vi
 def _check() -> None:
     if request.endpoint is None:
         return  # an unknown path or method: there is nothing to guard
-    scope = scope_of(current_app.view_functions[request.endpoint])
-    if scope == PUBLIC:
+    view = current_app.view_functions[request.endpoint]
+    scope = scope_of(view)
+    if scope == PUBLIC or (getattr(view, "is_open_nearby", False) and _is_nearby()):
         return
     g.caller = _authenticate()
     structlog.contextvars.bind_contextvars(tenant=g.caller.tenant, user=g.caller.user)
@@ -84,6 +102,22 @@ def _check() -> None:
         raise Forbidden(
             f"this call needs a key with the scope {scope!r}; the key {g.caller.prefix} has {held}"
         )
+
+
+def _is_nearby() -> bool:
+    """Whether the request comes straight from this machine or a private network.
+
+    The address is that of the connection; a header never makes a caller nearer. Whatever came through a proxy
+    may come from anywhere.
+    """
+    if any(name in request.headers for name in FORWARDED):
+        return False
+    try:
+        address = ipaddress.ip_address(request.remote_addr or "")
+    except ValueError:  # such as a Unix socket, which a proxy is behind
+        return False
+    address = getattr(address, "ipv4_mapped", None) or address
+    return any(address in network for network in NEARBY)
 
 
 def _authenticate() -> Caller:

@@ -8,7 +8,20 @@ from flask import Flask
 from flask_smorest import Api
 
 from app import auth, error_responses, seats, streams
-from app.api import docs, jobs, keys, limits, me, probes, quotes, records, results, submissions, usage
+from app.api import (
+    docs,
+    jobs,
+    keys,
+    limits,
+    me,
+    metrics,
+    probes,
+    quotes,
+    records,
+    results,
+    submissions,
+    usage,
+)
 from app.api.asked import SpoolingRequest
 from app.core.feed import feed
 from app.core.shown import PREFIX
@@ -39,6 +52,7 @@ def create_app() -> Flask:
     app = Penstock(__name__, static_folder=None)
     app.config.update(_config())
     app.json.sort_keys = False  # type: ignore[attr-defined]
+    metrics.measure(app)
     error_responses.register(app)
     auth.guard(app)
     seats.prepare(app, chosen.web_threads)
@@ -52,6 +66,7 @@ def _register(app: Flask) -> None:
     for module in (submissions, quotes, jobs, records, results, streams, limits, usage, me, keys, probes):
         contract.register_blueprint(module.blp)
     app.register_blueprint(probes.unprefixed)
+    app.register_blueprint(metrics.unprefixed)
     app.register_blueprint(docs.blp)
     auth.mark_public(app, "api-docs.openapi_json")
 

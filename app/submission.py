@@ -205,6 +205,7 @@ def _spec(job_id: int, defaults: Defaults, options: Options, why: str | None) ->
     return JobSpec(
         job_id=job_id,
         max_tokens=defaults.max_tokens,
+        timeout=defaults.timeout,
         system=defaults.system,
         template=defaults.template,
         schema=None if defaults.schema is None else json.dumps(defaults.schema).encode(),

@@ -1,8 +1,10 @@
 """Processor time by process, from /proc: what a record costs, and whom."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 TICK = os.sysconf("SC_CLK_TCK")
 
@@ -12,17 +14,28 @@ class Processes:
 
     def __init__(self, made: Any) -> None:
         pids = [node.container._container.process.pid for node in made.nodes]
-        self._parts = {"slices": pids[:-1], "control": pids[-1:]}
+        self._workers = {"slices": pids[:-1], "control": pids[-1:]}
+        self._port = str(urlsplit(made.environment["REDIS_URL"]).port)
+        self._cluster = parse_qs(urlsplit(made.environment["DATABASE_URL"]).query).get("host", [""])[0]
 
     def spent(self) -> dict[str, float]:
         """Seconds of processor time so far."""
-        spent = {part: sum(map(_seconds, pids)) for part, pids in self._parts.items()}
-        spent["database"] = sum(_seconds(pid) for pid in _named("postgres"))
-        spent["redis"] = sum(_seconds(pid) for pid in _named("valkey-server", "redis-server"))
-        return spent
+        return {
+            **{part: sum(map(_seconds, pids)) for part, pids in self._workers.items()},
+            "database": sum(map(_seconds, _found(self._serves_the_database))),
+            "redis": sum(map(_seconds, _found(self._is_redis))),
+        }
 
     def since(self, before: dict[str, float]) -> dict[str, float]:
         return {part: seconds - before[part] for part, seconds in self.spent().items()}
+
+    def _serves_the_database(self, process: Path) -> bool:
+        """A PostgreSQL's processes work in its folder; SQLite works in the workers."""
+        return bool(self._cluster) and str((process / "cwd").readlink()).startswith(self._cluster)
+
+    def _is_redis(self, process: Path) -> bool:
+        words = (process / "cmdline").read_bytes().split(b"\0")
+        return b"-server" in words[0] and any(self._port.encode() in word for word in words)
 
 
 def _seconds(pid: int) -> float:
@@ -34,15 +47,14 @@ def _seconds(pid: int) -> float:
     return sum(map(int, fields[11:15])) / TICK
 
 
-def _named(*names: str) -> list[int]:
-    """Processes of this machine by the name of their program: run a benchmark on a machine of its own."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
+def _found(wanted: Callable[[Path], bool]) -> list[int]:
+    """The processes of this machine that are `wanted`."""
+    pids = []
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
             try:
-                name = (folder / "comm").read_text().strip()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if any(name.startswith(wanted[:15]) for wanted in names):
-                found.append(int(folder.name))
-    return found
+                if wanted(process):
+                    pids.append(int(process.name))
+            except (FileNotFoundError, ProcessLookupError, PermissionError):
+                continue  # it has ended, or is the kernel's
+    return pids

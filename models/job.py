@@ -120,6 +120,7 @@ class JobSpec(Base):
 
     job_id: Mapped[int] = mapped_column(ForeignKey("job.id"), primary_key=True, autoincrement=False)
     max_tokens: Mapped[int] = mapped_column(Integer)
+    timeout: Mapped[int | None] = mapped_column(Integer)  # seconds of a call; None: CALL_DEADLINE_SECONDS
     system: Mapped[str | None] = mapped_column(Text)
     template: Mapped[str | None] = mapped_column(Text)
     schema: Mapped[bytes | None] = mapped_column(LargeBinary)  # JSON, as bytes: text columns refuse \u0000

@@ -16,8 +16,9 @@ from config import settings
 
 ATTEMPTS = 8  # of one transaction; the waits between them add up to about six seconds at most
 # serialization_failure, deadlock_detected, lock_not_available, admin_shutdown, crash_shutdown,
-# cannot_connect_now
-_TRANSIENT = {"40001", "40P01", "55P03", "57P01", "57P02", "57P03"}
+# cannot_connect_now, idle_in_transaction_session_timeout
+_TRANSIENT = {"40001", "40P01", "55P03", "57P01", "57P02", "57P03", "25P03"}
+IDLE = 5  # seconds; our transactions wait for nobody but the database
 
 # SQLite has one writer. Waiting for it here, first come first served, keeps the longest wait of 32 threads
 # under a tenth of what its busy handler's polling gives.
@@ -44,7 +45,7 @@ def make_engine(url: str) -> Engine:
     Statements are logged without their values (`hide_parameters`): those are prompts and answers.
     """
     if not url.startswith("sqlite"):
-        return create_engine(
+        made = create_engine(
             url,
             hide_parameters=True,
             pool_size=16,
@@ -52,6 +53,10 @@ def make_engine(url: str) -> Engine:
             pool_pre_ping=True,
             connect_args={"connect_timeout": 5},  # a host that swallows packets must not hold a probe
         )
+        # One statement for hundreds of rows, not one for each: psycopg's dialect does so for RETURNING alone.
+        made.dialect.use_insertmanyvalues_wo_returning = True
+        event.listen(made, "connect", _prepare_postgresql)
+        return made
     made = create_engine(
         url,
         hide_parameters=True,
@@ -63,6 +68,13 @@ def make_engine(url: str) -> Engine:
     event.listen(made, "connect", _prepare_sqlite)
     event.listen(made, "begin", _begin_sqlite)
     return made
+
+
+def _prepare_postgresql(connection: Any, _: object) -> None:
+    # A process that stands still in mid-transaction would hold its rows, and every other process, until it
+    # wakes: longer than it takes to find it dead.
+    connection.execute(f"SET idle_in_transaction_session_timeout = '{IDLE}s'")
+    connection.commit()
 
 
 def _prepare_sqlite(connection: Any, _: object) -> None:

@@ -27,12 +27,13 @@ def advance(job_id: int) -> None:
     run(job_id)
 
 
-def run(job_id: int) -> None:
-    """Decide what is next for the job, commit, then publish."""
+def run(job_id: int) -> list[Publication]:
+    """Decide what is next for the job, commit, then publish; returns what was published."""
     publications = in_transaction(partial(decide, job_id=job_id, held_for=_held_for(job_id)))
     events.look([job_id])
     for publication in publications:
         publish(publication)
+    return publications
 
 
 def publish(publication: Publication) -> None:

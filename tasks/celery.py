@@ -7,9 +7,11 @@ from celery import Celery
 from celery.signals import setup_logging, worker_ready, worker_shutdown, worker_shutting_down
 
 from config import logs, settings
+from tasks.sigterm import HeardOnce
 
 app = Celery("penstock")
 app.config_from_object("celeryconfig")
+app.steps["worker"].add(HeardOnce)
 
 
 @setup_logging.connect

@@ -4,10 +4,12 @@ import queue
 import random
 import time
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from app.core import budget, claims, context, jobs, process
 from app.core.claims import Taken
@@ -37,20 +39,30 @@ def run_slice(window_id: int, epoch: int, quota: int | None = None) -> Summary:
     """Claim and ask records of the window until it is drained or the time is over.
 
     The summary is what Flower shows. A record's failure is an outcome, never an exception: one that is raised
-    here would hold back the chord's callback.
+    here would hold back the chord's callback. With the database away nothing is claimed, and the window is
+    offered again.
     """
+    try:
+        made = _slice_of(window_id, epoch, quota)
+    except SQLAlchemyError as error:
+        log.warning("storage.away", window=window_id, error=type(error).__name__)
+        made = None
+    return Slice.nothing() if made is None else made.run()
+
+
+def _slice_of(window_id: int, epoch: int, quota: int | None) -> "Slice | None":
     with reading() as session:
         window = session.get(Window, window_id)
     if window is None or window.epoch != epoch:
-        return Slice.nothing()
+        return None
     try:
-        return Slice(process.current(), window.job_id, window_id, epoch, quota).run()
+        return Slice(process.current(), window.job_id, window_id, epoch, quota)
     except NotFound:
-        return Slice.nothing()
+        return None
     except Unavailable as error:
         log.warning("provider.unavailable", job=window.job_id, reason=error.message)
         _hold_group(window.job_id)
-        return Slice.nothing()
+        return None
 
 
 def _hold_group(job_id: int) -> None:
@@ -68,6 +80,9 @@ class Slice:
         self._process = here
         self._job = context.of(job_id)
         here.prepare(self._job.provider)
+        here.limits(
+            self._job
+        )  # from here on the figures of its group are known, whatever becomes of the database
         self._window = (window_id, epoch)
         self._quota = quota
         self._told: queue.SimpleQueue[tuple[Outcome, bool, Written] | None] = queue.SimpleQueue()
@@ -147,11 +162,13 @@ class Slice:
         try:
             taken = self._take(lease_id, grant.count)
         except SQLAlchemyError as error:
-            log.warning("storage.away", job=self._job.job_id, error=type(error).__name__)
+            self._say_storage_is_away(error)
             self._give_back(grant, grant.count, lease_id)
             self._wait = LISTEN
             return
         self._start(taken, grant, lease_id)
+        if taken.open and not taken.claims:
+            self._wait = LISTEN  # under a dead lease; the process takes another
         if taken.capped is not None:
             self._wait_for_money(taken.capped)
         self._open = self._open and taken.open
@@ -165,7 +182,7 @@ class Slice:
         self._say("cap")
         self._wait = LISTEN
         self._ask_at = time.monotonic() + LISTEN
-        if in_transaction(partial(budget.pause_if_spent, job_id=self._job.job_id, needs=needs)):
+        if self._did(partial(budget.pause_if_spent, job_id=self._job.job_id, needs=needs)):
             log.warning("job.capped", job=self._job.job_id)
             wake(self._job.job_id)
 
@@ -234,9 +251,22 @@ class Slice:
         self._summary["cost"] += outcome.call.cost or 0
 
     def _pause_if_hopeless(self) -> None:
-        if in_transaction(partial(jobs.pause_if_hopeless, job_id=self._job.job_id)):
+        if self._did(partial(jobs.pause_if_hopeless, job_id=self._job.job_id)):
             log.warning("job.hopeless", job=self._job.job_id)
             wake(self._job.job_id)
+
+    def _did(self, work: Callable[[Session], bool]) -> bool:
+        """Whether `work` was done now. With the database away it waits for its next occasion: a slice that
+        raised would leave its calls in flight, and their seats taken.
+        """
+        try:
+            return in_transaction(work)
+        except SQLAlchemyError as error:
+            self._say_storage_is_away(error)
+            return False
+
+    def _say_storage_is_away(self, error: SQLAlchemyError) -> None:
+        log.warning("storage.away", job=self._job.job_id, error=type(error).__name__)
 
     def _return_seats(self) -> None:
         if self._freed or self._waits:

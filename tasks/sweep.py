@@ -1,14 +1,19 @@
 """The tick and the sweep: what finds, by state, whatever a crash or a lost message left behind."""
 
-from collections.abc import Callable
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import structlog
 from kombu.exceptions import OperationalError as BrokerError
 from redis import RedisError
+from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
-from app.core import recovery, wakes, windows
+from app.core import leases, recovery, stuck, wakes, windows
+from app.core.found import Found
+from app.core.recovery import Chunk
 from models.session import in_transaction, reading
 from tasks.advance import incarnation, run
 from tasks.celery import app
@@ -16,60 +21,152 @@ from tasks.celery import app
 log = structlog.get_logger()
 
 CHUNKS = 20  # transactions of each kind in one sweep
+LOOK_FOR_STUCK = 60.0  # seconds between two looks at which jobs nobody advances
+SAY_AGAIN = 300.0  # seconds until a job that is still stuck is named again
+
+_looked_at = float("-inf")
+_said: dict[int, float] = {}  # stuck jobs of the last look -> when they were named
 
 
 @app.task(name="penstock.tick")
 def tick() -> None:
     """Once a second: look at the leases, and advance the jobs whose time has come."""
-    for lease_id in in_transaction(recovery.look_for_dead):
-        log.warning("lease.dead", lease=lease_id)
+    find_dead()
     advance_due()
 
 
 @app.task(name="penstock.sweep")
 def sweep() -> None:
-    sweep_once()
+    found = sweep_once()
+    if found:
+        sums: Counter[str] = Counter()
+        for one in found:
+            sums[one.what] += one.count
+        log.info("sweep.found", **sums)
+    if time.monotonic() - _looked_at >= LOOK_FOR_STUCK:
+        name_stuck()
 
 
-def sweep_once() -> dict[str, int]:
-    """Everything that the sweep does, once; returns how much of each it found."""
-    found = {
-        "dead_workers": len(in_transaction(recovery.look_for_dead)),
-        "overdue_records": recovery.give_back_overdue(),
-        "lost_windows": _offer_lost_windows(),
-        "closed_records": _in_chunks(recovery.settle),
-        "staging_rows": _in_chunks(recovery.drop_staging),
-        "removed_rows": _in_chunks(recovery.remove_content),
-        "forgotten_keys": in_transaction(recovery.forget_keys),
-        "advanced_jobs": advance_due(),
-    }
-    if any(found.values()):
-        log.info("sweep.found", **{what: count for what, count in found.items() if count})
+def sweep_once() -> list[Found]:
+    """Everything that the sweep mends, once; returns what it found."""
+    return [
+        *find_dead(),
+        *_give_back_overdue(),
+        *_offer_lost_windows(),
+        *_in_chunks("closed_records", "written: the job was closed before they were asked", recovery.settle),
+        *_in_chunks("staging_rows", "removed: the upload was cut off", recovery.drop_staging),
+        *_in_chunks("removed_rows", "of content removed: the job is deleted or old", recovery.remove_content),
+        *_forget_keys(),
+        *advance_due(),
+    ]
+
+
+def sweep_by_hand() -> Iterator[Found]:
+    """Sweep, and again until each worker process has raised its counter or is dead: three seconds, or twelve.
+
+    Where the tick runs, it has the looks done; by hand they take their time.
+    """
+    still = _counters()
+    yield from sweep_once()
+    for _ in range(leases.STILL_LOOKS + 2):
+        if not still:
+            break
+        time.sleep(leases.LOOK_EVERY)
+        yield from sweep_once()
+        seen = _counters()
+        still = {lease: counter for lease, counter in still.items() if seen.get(lease) == counter}
+
+
+def find_dead() -> list[Found]:
+    """One look at the leases; what the dead ones held goes back."""
+    found = in_transaction(_bury_dead)
+    for one in found:
+        log.warning("lease.dead", job=one.job_id, records=one.count, why=one.why)
     return found
 
 
-def advance_due() -> int:
+def advance_due() -> list[Found]:
     """Advance the jobs whose time has come; one that cannot be published now has its time again."""
     with reading() as session:
         due = wakes.due(session)
+    found = []
     for job_id in due:
         try:
-            run(job_id)
+            offered = run(job_id)
         except (BrokerError, RedisError, OSError) as error:
             log.warning("broker.away", job=job_id, error=type(error).__name__)
             break
-    return len(due)
+        except (OperationalError, InterfaceError):  # the database is away, for every job
+            raise
+        except Exception:  # one job's fault must not keep the others waiting
+            log.exception("job.not_advanced", job=job_id)
+            continue
+        found.append(Found("advanced_jobs", _what_followed(offered), job_id))
+    return found
 
 
-def _offer_lost_windows() -> int:
+def name_stuck() -> list[stuck.Stuck]:
+    """Log each job that nobody advances, and again every few minutes for as long as it stays so."""
+    global _looked_at  # noqa: PLW0603 - one beat a process
+    _looked_at = time.monotonic()
+    with reading() as session:
+        found = stuck.find(session)
+    for gone in _said.keys() - {job.job_id for job in found}:
+        del _said[gone]
+    for job in found:
+        if _looked_at - _said.get(job.job_id, float("-inf")) >= SAY_AGAIN:
+            _said[job.job_id] = _looked_at
+            log.error("job.stuck", job=str(job.uid), why=job.why)
+    return found
+
+
+def _counters() -> dict[int, int]:
+    with reading() as session:
+        return leases.counters(session)
+
+
+def _bury_dead(session: Session) -> list[Found]:
+    doomed = {
+        lease: (name, recovery.held_by(session, lease)) for lease, name in leases.nearly_dead(session).items()
+    }
+    found = []
+    for lease in recovery.look_for_dead(session):
+        name, held = doomed.get(lease, (str(lease), {}))
+        why = f"the process {name} (lease {lease}) is dead: it raised no counter over four looks"
+        found.append(Found("dead_workers", why))
+        for job, count in held.items():
+            why = f"{_rows(count, 'record')} went back: the dead process {name} held them"
+            found.append(Found("records_of_the_dead", why, job, count))
+    return found
+
+
+def _give_back_overdue() -> Iterator[Found]:
+    for job_id, count in recovery.give_back_overdue().items():
+        why = (
+            f"{_rows(count, 'record')} went back: held longer than any call may last, by a process that lives"
+        )
+        yield Found("overdue_records", why, job_id, count)
+
+
+def _offer_lost_windows() -> list[Found]:
     try:
         mark, empty = incarnation(), _queue_is_empty()
-    except (BrokerError, RedisError, OSError):
-        return 0  # nothing can be published anyway
+    except (BrokerError, RedisError, OSError) as error:  # nothing can be published anyway
+        why = f"lost windows were not looked for: the broker does not answer ({type(error).__name__})"
+        return [Found("broker_away", why)]
     lost = in_transaction(partial(windows.lost, incarnation=mark, queue_empty=empty))
-    for job_id in lost:
+    for window in lost:
+        log.warning("window.lost", job=window.job_id, window=window.window_id, why=window.why)
+    for job_id in {window.job_id for window in lost}:
         run(job_id)
-    return len(lost)
+    return [
+        Found(
+            "lost_windows",
+            f"its window {window.window_id} was lost and is offered again: {window.why}",
+            window.job_id,
+        )
+        for window in lost
+    ]
 
 
 def _queue_is_empty() -> bool:
@@ -81,12 +178,30 @@ def _queue_is_empty() -> bool:
         return bool(found.message_count == 0)
 
 
-def _in_chunks(work: Callable[[Session], int]) -> int:
+def _forget_keys() -> Iterator[Found]:
+    if forgotten := in_transaction(recovery.forget_keys):
+        why = f"{_rows(forgotten, 'Idempotency-Key')} of yesterday forgotten"
+        yield Found("forgotten_keys", why, count=forgotten)
+
+
+def _in_chunks(what: str, why: str, work: Callable[[Session], Chunk | None]) -> Iterator[Found]:
     """Run `work` until it finds nothing, but leave the rest of a very large one to the next sweep."""
-    total = 0
+    rows: Counter[int] = Counter()
     for _ in range(CHUNKS):
         done = in_transaction(work)
-        total += done
-        if not done:
+        if done is None:
             break
-    return total
+        rows[done.job_id] += done.rows
+    for job_id, count in rows.items():
+        yield Found(what, f"{_rows(count, 'row')} {why}", job_id, count)
+
+
+def _rows(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def _what_followed(offered: list[windows.Publication]) -> str:
+    if not offered:
+        return "it was due to be looked at; there was nothing to offer"
+    names = ", ".join(f"{publication.window_id}.{publication.epoch}" for publication in offered)
+    return f"it was due to be looked at; offered: window {names}"

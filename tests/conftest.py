@@ -53,11 +53,22 @@ def redis_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    """A PostgreSQL server of this test process's own; its address names the migrated template."""
-    with servers.postgres() as url:
-        migrate.upgrade(url)
-        yield url
+def redis_server(redis_url: str) -> servers.RedisServer:
+    return _redis
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[servers.PostgresServer]:
+    """A PostgreSQL server of this test process's own."""
+    with servers.postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres_server: servers.PostgresServer) -> str:
+    """The server's address; it names the migrated template."""
+    migrate.upgrade(postgres_server.url)
+    return postgres_server.url
 
 
 @pytest.fixture(scope="session")
@@ -80,7 +91,8 @@ def new_database(kind: str, request: pytest.FixtureRequest, folder: Path) -> Ite
     name = f"test_{uuid.uuid4().hex}"
     base, _, template_name = template.partition("?")[0].rpartition("/")
     query = template.partition("?")[2]
-    admin = create_engine(template.replace(f"/{template_name}", "/postgres", 1), isolation_level="AUTOCOMMIT")
+    address = template.replace(f"/{template_name}", "/postgres", 1)
+    admin = create_engine(address, isolation_level="AUTOCOMMIT", pool_pre_ping=True)
     with admin.connect() as connection:
         connection.execute(text(f'CREATE DATABASE {name} TEMPLATE "{template_name}"'))
     yield f"{base}/{name}" + (f"?{query}" if query else "")

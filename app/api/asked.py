@@ -36,7 +36,7 @@ TYPES = {
     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "xlsx",
 }
 OBJECTS = ("schema", "params", "metadata")  # JSON text in a form
-NUMBERS = ("max_tokens", "priority", "expires_in", "retries")  # digits in a form
+NUMBERS = ("max_tokens", "priority", "expires_in", "timeout", "retries")  # digits in a form
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from app.core.keys import SCOPES
 from app.core.pages import WORDS
 from app.core.usage import Grouping
 from app.ingest.values import byte_size, to_json
+from config import settings
 
 MAX_METADATA_KEYS = 64
 MAX_METADATA_BYTES = 16_000
@@ -74,6 +75,14 @@ def _check_params(value: Mapping[str, Any]) -> None:
     _small("it", MAX_PARAMS_BYTES, value)
 
 
+def _up_to_the_deadline(value: int) -> None:
+    longest = settings.current().call_deadline
+    if not 1 <= value <= longest:
+        raise ma.ValidationError(
+            f"give 1 to {longest:,} seconds, which is CALL_DEADLINE_SECONDS; found {value}"
+        )
+
+
 def _no_webhooks(_: object) -> None:
     raise ma.ValidationError("webhooks are not available in this version: leave it out")
 
@@ -86,6 +95,13 @@ class Text(fields.String):
 class Whole(fields.Integer):
     def __init__(self, low: int, high: int, unit: str = "", **metadata: Any) -> None:
         super().__init__(strict=True, allow_none=True, validate=_between(low, high, unit), metadata=metadata)
+
+
+class Seconds(fields.Integer):
+    """A deadline of calls: no longer than the one that the broker's visibility timeout counts on."""
+
+    def __init__(self, **metadata: Any) -> None:
+        super().__init__(strict=True, allow_none=True, validate=_up_to_the_deadline, metadata=metadata)
 
 
 class Dollars(fields.Field[int]):
@@ -130,6 +146,7 @@ class JobFields(JobChange):
     schema = JsonObject(_check_schema, description="A JSON Schema that every answer must follow.")
     params = JsonObject(_check_params, description="Anything else that goes into every Messages request.")
     expires_in = Whole(1, 30 * DAY, " seconds", description="Seconds until what was not asked expires.")
+    timeout = Seconds(description="Seconds that one call may take; CALL_DEADLINE_SECONDS if left out.")
     retries = Whole(0, 20, description="Tries after a failure of the record's own.")
     webhook_url = fields.Raw(
         allow_none=True,

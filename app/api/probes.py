@@ -1,29 +1,27 @@
 """Probes, for whatever keeps this process running and sends it requests. They need no key."""
 
 import tempfile
-from collections.abc import Callable, Mapping
 
-import redis
 import structlog
 from flask import Blueprint as PlainBlueprint
 from flask import Response
-from kombu.connection import Connection
+from sqlalchemy import select
 
 from app.api.blueprint import Blueprint, answer
 from app.api.outputs import HealthOut, ReadyOut
 from app.auth import public
+from app.core import broker, limiter
+from app.core.bounded import Bounded
 from app.errors import Unavailable
 from config import settings
 from models import migrate
-from models.session import engine
+from models.session import engine, reading
 
-PATIENCE = 1  # seconds for what a submission does not need
+PATIENCE = 3.0  # seconds: a load balancer should hear what is down, and not wait with whatever is stopped
 
 log = structlog.get_logger(__name__)
 blp = Blueprint("probes", "Whether this process runs, and whether it can take jobs.")
 unprefixed = PlainBlueprint("unprefixed_probes", __name__)
-
-Check = Callable[[], None]
 
 
 @unprefixed.get("/health")
@@ -45,19 +43,19 @@ def get_ready() -> Response:
     503 names what is missing for it; `degraded` is what else is away: jobs are taken, and go on when it is
     back.
     """
-    down = _failing({"database": _check_database, "storage": _check_storage})
+    down = _failing("database", "storage") or _failing("migrations")
     if down:
         reasons = "; ".join(f"{name}: {why}" for name, why in down.items())
         raise Unavailable(f"jobs cannot be taken here: {reasons}", {"down": list(down)}, retry_after=5)
-    return answer({"status": "ready", "degraded": list(_failing(_needed_to_run()))})
+    return answer({"status": "ready", "degraded": list(_failing("broker", "limiter"))})
 
 
-def _failing(checks: Mapping[str, Check]) -> dict[str, str]:
+def _failing(*names: str) -> dict[str, str]:
     """The checks that fail, and why, without words of a driver: they may hold a password."""
     failing: dict[str, str] = {}
-    for name, check in checks.items():
+    for name in names:
         try:
-            check()
+            CHECKS[name].get()
         except Unavailable as error:
             failing[name] = error.message
         except Exception as error:
@@ -66,15 +64,15 @@ def _failing(checks: Mapping[str, Check]) -> dict[str, str]:
     return failing
 
 
-def _needed_to_run() -> dict[str, Check]:
-    chosen = settings.current()
-    return {"broker": lambda: _reach(chosen.broker_url), "limiter": lambda: _reach(chosen.limiter_url)}
-
-
 def _check_database() -> None:
+    with reading() as session:
+        session.execute(select(1))
+
+
+def _check_migrations() -> None:
     found, needed = migrate.revision(engine()), migrate.newest()
     if found != needed:
-        raise Unavailable(f"it is at revision {found}, needed is {needed}: run `penstock migrate`")
+        raise Unavailable(f"the database is at revision {found}, needed is {needed}: run `penstock migrate`")
 
 
 def _check_storage() -> None:
@@ -83,10 +81,10 @@ def _check_storage() -> None:
         file.flush()
 
 
-def _reach(url: str) -> None:
-    if url.startswith("redis"):
-        with redis.Redis.from_url(url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE) as client:
-            client.ping()
-        return
-    with Connection(url, connect_timeout=PATIENCE) as connection:  # type: ignore[no-untyped-call]
-        connection.ensure_connection(max_retries=1, timeout=PATIENCE)
+CHECKS = {
+    "database": Bounded(_check_database, patience=PATIENCE),
+    "migrations": Bounded(_check_migrations, patience=PATIENCE),
+    "storage": Bounded(_check_storage, patience=PATIENCE),
+    "broker": Bounded(broker.reach, patience=PATIENCE),
+    "limiter": Bounded(lambda: limiter.limiter().reach(), patience=PATIENCE),
+}

@@ -64,6 +64,7 @@ def _defaults(fields: Mapping[str, Any]) -> Defaults:
         schema=schema,
         params=fields.get("params", {}),
         inputs=inputs,
+        timeout=fields.get("timeout"),
     )
 
 

@@ -6,12 +6,14 @@ import sys
 import click
 
 from app.cli import faults
-from app.cli.database import migrate, sweep
+from app.cli.database import migrate
+from app.cli.doctor import doctor
 from app.cli.estimate import estimate
 from app.cli.jobs import jobs
 from app.cli.keys import keys
 from app.cli.ledger import ledger
 from app.cli.run import run
+from app.cli.sweep import sweep
 from app.cli.tenants import tenants
 from app.cli.up import up
 from config import settings
@@ -24,7 +26,7 @@ def cli() -> None:
     settings.read(os.environ)  # a wrong variable stops every command before it starts anything
 
 
-for command in (up, run, estimate, jobs, keys, tenants, ledger, migrate, sweep):
+for command in (up, run, estimate, jobs, keys, tenants, ledger, migrate, sweep, doctor):
     cli.add_command(command)
 
 

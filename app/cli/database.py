@@ -1,4 +1,4 @@
-"""`penstock migrate` and `penstock sweep`, and what the operator's commands need of the database."""
+"""`penstock migrate`, and what the operator's commands need of the database."""
 
 import click
 
@@ -18,17 +18,6 @@ def migrate() -> None:
         click.echo(f"the database went from revision {before or 'none'} to {after}")
 
 
-@click.command()
-def sweep() -> None:
-    """Find once what a crash left behind, as the control worker does every few seconds."""
-    check_revision()
-    _use_embedded_broker()
-    from tasks.sweep import sweep_once
-
-    for what, count in sweep_once().items():
-        click.echo(f"{count:7,} {what.replace('_', ' ')}")
-
-
 def check_revision() -> None:
     """Raise `Unavailable` unless the database has the tables that this code needs."""
     from models import migrate as migrations
@@ -39,13 +28,13 @@ def check_revision() -> None:
         raise Unavailable(f"the database {where} has not the newest tables: run `penstock migrate`")
 
 
-def _use_embedded_broker() -> None:
-    """Without REDIS_URL, what the sweep sends goes to the broker of the stack that runs here."""
+def use_embedded_broker() -> None:
+    """Without REDIS_URL, the broker is that of the stack that runs here. Call it before settings are read."""
     import os
 
     from app.stack.lock import holder
     from config import settings
 
     running = holder(settings.read(os.environ).data)
-    if running and running.redis_url:
-        os.environ.setdefault("REDIS_URL", running.redis_url)
+    if running and running.redis_url and not os.environ.get("REDIS_URL", "").strip():
+        os.environ["REDIS_URL"] = running.redis_url

@@ -31,7 +31,6 @@ from app.errors import (
 )
 from app.providers import registry
 from app.providers.client import Reply, Usage
-from config import settings
 from models.record import RecordStatus
 
 if TYPE_CHECKING:
@@ -112,11 +111,13 @@ class Asking:
         self.job = job
         self.claim = claim
         self.closing: Closing | None = None
+        self.left = False  # its first call has left; the process counts those that have not
         self._params: dict[str, Any] = {}
         self._failure: Outcome | None = None  # of the call before the one that is due, not yet committed
         self._refusals = 0
         self._sent_at: float | None = None  # monotonic, while a call is out
-        self._left = dt.datetime.now(dt.UTC)  # the latest call: it pays the price of then
+        self._heard: Outcome | None = None  # what the latest call came to, until that is handed on
+        self._sent_on = dt.datetime.now(dt.UTC)  # the latest call: it pays the price of then
 
     async def run(self) -> None:
         """Ask until there is an outcome, and hand it to the writer."""
@@ -156,13 +157,13 @@ class Asking:
             return self._outcome(Call(ledger.UNSENT, self.job.model), RecordStatus.FAILED, error)
         if self._failure is not None:
             await self._commit_failure(self._failure)
+        self._heard = None
         started = self._sent_at = time.monotonic()
-        self._left = dt.datetime.now(dt.UTC)
+        self._sent_on = dt.datetime.now(dt.UTC)
+        self._process.leaves(self)
         client = self._process.client(self.job.provider)
         try:
-            reply = await client.ask(
-                self._params, deadline=settings.current().call_deadline, attempt=self.claim.attempt
-            )
+            reply = await client.ask(self._params, deadline=self.job.deadline, attempt=self.claim.attempt)
         except ProviderError as error:
             self._sent_at = None
             return await self._failed(error, self._failed_call(error, time.monotonic() - started))
@@ -174,22 +175,23 @@ class Asking:
 
     async def _answered(self, reply: Reply, seconds: float) -> Outcome:
         self._settle(reply.usage, seconds)
+        call = ledger.answered(
+            self._model, self._params, reply.usage, reply.request_id, seconds, left=self._sent_on
+        )
+        fault = _schema_fault(self.job.validator_of(self.claim.body), reply)
+        if fault is None:
+            self._heard = outcome = self._outcome(call, RecordStatus.SUCCEEDED)
+            outcome.body = reply.body
+        else:
+            self._heard = self._outcome(call, None)
         await self._process.book.learn(self._permit.group, reply.told)
         if self._permit.probe:
             await self._process.book.clear(self._permit.group)
-        call = ledger.answered(
-            self._model, self._params, reply.usage, reply.request_id, seconds, left=self._left
-        )
-        try:
-            _check_schema(self.job.validator_of(self.claim.body), reply)
-        except BadAnswer as error:
-            return await self._failed(error, call, answered=True)
-        outcome = self._outcome(call, RecordStatus.SUCCEEDED)
-        outcome.body = reply.body
-        return outcome
+        return outcome if fault is None else await self._failed(fault, call, answered=True)
 
     async def _failed(self, error: ProviderError, call: Call, *, answered: bool = False) -> Outcome:
         """Who is to blame decides: again here, given back, or ended. `answered`: not as it was asked."""
+        self._heard = self._outcome(call, None, error)
         await self._process.book.learn(self._permit.group, error.told)
         outage = not answered and await self._is_outage(error)
         blamed = error.blame is Blame.RECORD and not outage
@@ -339,7 +341,7 @@ class Asking:
     def _next_attempt(self, failure: Outcome, won: bool) -> None:
         if not won:
             raise _Lost
-        self._failure = None
+        self._failure = self._heard = None
         self.claim.attempt += 1
         self.claim.tries += failure.blamed
 
@@ -364,16 +366,22 @@ class Asking:
             self._max_tokens,
             error_type,
             seconds,
-            left=self._left,
+            left=self._sent_on,
         )
         return ledger.as_reserved(call, self.claim.reserved)
 
     def _closed(self) -> Outcome:
-        """The call in flight, if there is one, is closed and stands as unconfirmed."""
+        """The call in flight, if there is one, is closed and stands as unconfirmed.
+
+        A call that has ended stands as it did: its answer is paid for, and was only waiting for a word about
+        its group to be written.
+        """
         assert self.closing is not None, "only Process cancels, and says why"
-        if self.closing is Closing.STOPPING:
-            return self._known_or(self._in_flight("stopping"), again_in=0.0)
+        if self._heard is not None and self._heard.status is not None:
+            return self._heard
         word = self.closing.name.lower()
+        if self.closing is Closing.STOPPING:
+            return self._known_or(self._in_flight(word), again_in=0.0)
         outcome = self._known_or(self._in_flight(word))
         outcome.status = self.closing.value
         outcome.error_type = word
@@ -382,14 +390,16 @@ class Asking:
 
     def _in_flight(self, why: str) -> Call | str:
         if self._sent_at is None:
-            self._refund()
+            if self._heard is None or self._failure is not None:
+                self._refund()  # of a permit that waits for its call; that of a call that ended was settled
             return ledger.UNSENT
         return self._unconfirmed(why, time.monotonic() - self._sent_at)
 
     def _known_or(self, call: Call | str, again_in: float | None = None) -> Outcome:
         """What is known of the latest call: its failure, if that waits to be written, or `call`."""
-        if self._failure is not None:
-            outcome = self._failure
+        known = self._failure or self._heard
+        if known is not None:
+            outcome = known
         else:
             outcome = self._outcome(call if isinstance(call, Call) else Call(call, self._model), None)
         outcome.again_in = again_in
@@ -435,16 +445,17 @@ def _settle(done: "asyncio.Future[bool]", won: bool) -> None:
         done.set_result(won)
 
 
-def _check_schema(validator: Any, reply: Reply) -> None:
-    """Raise `BadAnswer` when a schema was asked for and the answer does not fit it."""
+def _schema_fault(validator: Any, reply: Reply) -> BadAnswer | None:
+    """What is wrong with the answer, when a schema was asked for and it does not fit."""
     if validator is None:
-        return
+        return None
     try:
         value = json.loads(reply.text)
     except ValueError as error:
-        raise BadAnswer(f"The answer is not JSON: {error}", type="schema_mismatch") from None
+        return BadAnswer(f"The answer is not JSON: {error}", type="schema_mismatch")
     for fault in validator.iter_errors(value):
         where = "/".join(str(part) for part in fault.instance_path)
-        raise BadAnswer(
+        return BadAnswer(
             f"The answer does not fit the schema at /{where}: {fault.message[:500]}", type="schema_mismatch"
         )
+    return None

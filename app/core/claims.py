@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, and_, func, select, update
 from sqlalchemy.orm import Session
 
-from app.core import budget, wakes
+from app.core import budget, leases, wakes
 from app.core.claim import Claim
 from app.core.requests import Turn
 from models.base import now
@@ -34,12 +34,20 @@ _CLOSED = Taken([], open=False)
 def take(session: Session, window_id: int, epoch: int, lease_id: int, limit: int) -> Taken:
     """Claim up to `limit` records: first those that were given back and are due, then the window's.
 
-    Nothing for a window of another epoch, a closed window, or a job that does not run. Whoever claims a
-    window's last record wakes `advance`.
+    Nothing for a window of another epoch, a closed window, a job that does not run, or under a dead lease,
+    whose records nobody would give back. Whoever claims a window's last record wakes `advance`.
     """
     # Lock order: (job,) window, records by index, job_counts.
     row = session.execute(
-        select(Window, Job.status, Job.closed_as, Job.time_limit_ms, JobCounts.due_by, now().label("now"))
+        select(
+            Window,
+            Job.status,
+            Job.closed_as,
+            Job.time_limit_ms,
+            JobCounts.due_by,
+            leases.lives(lease_id).label("lives"),
+            now().label("now"),
+        )
         .join(Job, Job.id == Window.job_id)
         .join(JobCounts, JobCounts.job_id == Window.job_id)
         .where(Window.id == window_id, Window.epoch == epoch, Window.closed_at.is_(None))
@@ -49,6 +57,8 @@ def take(session: Session, window_id: int, epoch: int, lease_id: int, limit: int
         return _CLOSED
     if row.due_by is not None and row.due_by <= row.now:
         return _CLOSED
+    if not row.lives:
+        return Taken([], open=True, left=row.Window.last - row.Window.cursor)
     window: Window = row.Window
     end = window.cursor
 
@@ -100,7 +110,12 @@ def _seconds_left(limit_ms: int | None, due_by: dt.datetime | None, time: dt.dat
 def take_due(session: Session, job_id: int, lease_id: int, limit: int) -> Taken:
     """Claim up to `limit` records that are due: the next turns of conversations that a slice is asking."""
     running = session.scalar(
-        select(Job.id).where(Job.id == job_id, Job.status == JobStatus.RUNNING, Job.closed_as.is_(None))
+        select(Job.id).where(
+            Job.id == job_id,
+            Job.status == JobStatus.RUNNING,
+            Job.closed_as.is_(None),
+            leases.lives(lease_id),
+        )
     )
     if running is None:
         return _CLOSED

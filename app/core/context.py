@@ -36,6 +36,7 @@ class JobContext:
     retries: int
     max_request_bytes: int
     max_tokens: int
+    deadline: int  # seconds of a call, from connecting to the last byte
     system: str | None
     template_source: str | None
     schema: dict[str, Any] | None
@@ -94,6 +95,7 @@ def of(job_id: int) -> JobContext:
         retries=now.record_retries if job.retries is None else job.retries,
         max_request_bytes=job.max_request_bytes,
         max_tokens=spec.max_tokens,
+        deadline=min(spec.timeout or now.call_deadline, now.call_deadline),
         system=spec.system,
         template_source=spec.template,
         schema=None if spec.schema is None else json.loads(spec.schema),

@@ -21,10 +21,14 @@ NAMES = limits.SET_IN  # a figure's name in `Figures`, and on the wire
 
 
 def shown(session: Session, tenant_id: int) -> list[dict[str, Any]]:
-    """Every group that has a row, or jobs that are not over, by name."""
+    """Every group in use."""
+    return [show(session, tenant_id, name) for name in names(session)]
+
+
+def names(session: Session) -> list[str]:
+    """The groups that have a row, or jobs that are not over, sorted."""
     live = select(Job.limit_group).where(Job.status.in_((JobStatus.PENDING, JobStatus.RUNNING))).distinct()
-    names = {*session.scalars(select(LimitGroup.name)), *session.scalars(live)}
-    return [show(session, tenant_id, name) for name in sorted(names)]
+    return sorted({*session.scalars(select(LimitGroup.name)), *session.scalars(live)})
 
 
 def show(session: Session, tenant_id: int, name: str) -> dict[str, Any]:

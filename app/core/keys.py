@@ -21,8 +21,9 @@ READ = "jobs:read"
 WRITE = "jobs:write"
 KEYS = "keys"
 LIMITS = "limits"
+METRICS = "metrics"
 ADMIN = "admin"  # implies the others
-SCOPES = (READ, WRITE, KEYS, LIMITS, ADMIN)
+SCOPES = (READ, WRITE, KEYS, LIMITS, METRICS, ADMIN)
 
 MAX_NAME = 200  # characters, of tenants, users and keys
 

@@ -3,7 +3,7 @@
 import os
 import socket
 
-from sqlalchemy import Integer, case, cast, or_, select, update
+from sqlalchemy import ColumnElement, Integer, case, cast, exists, or_, select, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
@@ -13,6 +13,7 @@ from models.lease import Lease
 BEAT = 2.0  # seconds between two raises of the counter
 LOOK_EVERY = 3.0  # seconds between two looks at least
 STILL_LOOKS = 3  # that found the counter where the look before had seen it: four looks in all
+LAPSE = 8.0  # seconds without a raise after which a process starts nothing: before others take it for dead
 
 
 def take(session: Session) -> int:
@@ -47,6 +48,27 @@ def look(session: Session) -> list[int]:
         execution_options={"synchronize_session": False},
     )
     return list(session.scalars(select(Lease.id).where(Lease.dead_at.is_(None), Lease.still >= STILL_LOOKS)))
+
+
+def lives(lease_id: int) -> ColumnElement[bool]:
+    """Whether a lease is not dead, to be asked in the statement that leads to a claim."""
+    return exists().where(Lease.id == lease_id, Lease.dead_at.is_(None))
+
+
+def nearly_dead(session: Session) -> dict[int, str]:
+    """The names of the leases that the next look finds dead, unless they move."""
+    rows = session.execute(
+        select(Lease.id, Lease.name).where(Lease.dead_at.is_(None), Lease.still >= STILL_LOOKS - 1)
+    )
+    return {row.id: row.name for row in rows}
+
+
+def counters(session: Session) -> dict[int, int]:
+    """How far each live lease has counted."""
+    return {
+        row.id: row.counter
+        for row in session.execute(select(Lease.id, Lease.counter).where(Lease.dead_at.is_(None)))
+    }
 
 
 def end(session: Session, lease_id: int) -> bool:

@@ -278,6 +278,10 @@ class Limiter:
         """Note what holds the job back besides its limits, for as long as it is said again every second."""
         self._guarded(lambda: self._redis.set(f"why:{job_id}", reason, ex=3))
 
+    def reach(self) -> None:
+        """Raise `LimiterAway` when Redis does not answer."""
+        self._guarded(self._redis.ping)
+
     def heartbeat(self, lease_id: int) -> None:
         """Keep the seats of a process whose calls outlast its asking."""
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 
 import structlog
+import uvloop
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -30,6 +31,7 @@ log = structlog.get_logger()
 
 WATCH = 1.0  # seconds between two looks at the status of the jobs that are served
 MEMORY = 64_000_000  # bytes of requests that a process holds at most
+UNSENT = 128  # records that are claimed here and wait for their start, or for a loop that is busy
 STORAGE_LAG = 2.0  # seconds that a paid answer may wait for its commit before new calls stop
 
 
@@ -38,16 +40,18 @@ class Process:
 
     def __init__(self) -> None:
         self.lease_id = in_transaction(leases.take)
+        self._renewed = time.monotonic()  # the lease, by this process's loop
         self.writer = Writer()
-        self.stopping = threading.Event()
-        self.loop = asyncio.new_event_loop()
+        self.stopping = False  # set by a signal's handler, which may take no lock: no Event
+        self.loop = uvloop.new_event_loop()
         self.loop.set_default_executor(ThreadPoolExecutor(16, thread_name_prefix="loop-help"))
         self._clients: dict[str, Client] = {}
         self._making = threading.Lock()  # of a client, by the first slice that needs it
         self._asking: dict[Asking, asyncio.Task[None]] = {}
         self._bytes = 0  # of the requests in flight
+        self._unsent = 0  # records that were handed over and whose first call has not left
         self._in_flight: Counter[int] = Counter()  # calls of each job
-        self._lock = threading.Lock()  # guards _bytes, _in_flight and _served
+        self._lock = threading.Lock()  # guards _bytes, _unsent, _in_flight and _served
         self._served: Counter[tuple[int, int]] = Counter()  # (job, window) -> slices
         self._halted: set[int] = set()  # jobs that were seen paused, closed or gone
         self._priorities: dict[int, int] = {}  # of the jobs that are served, as of the last look
@@ -73,16 +77,26 @@ class Process:
 
     def may_start(self, job_id: int) -> bool:
         """Whether new calls of the job may leave: it and this process run, and answers are being stored."""
-        return not self.stopping.is_set() and job_id not in self._halted and not self.storage_lags
+        return not (self.stopping or job_id in self._halted or self.storage_lags or self._lapses)
+
+    @property
+    def _lapses(self) -> bool:
+        """Whether others may take this process for dead: its loop is, or it stood still and just woke."""
+        return time.monotonic() - self._renewed > leases.LAPSE
 
     @property
     def storage_lags(self) -> bool:
         return self.writer.lag() > STORAGE_LAG
 
     def room(self, job: JobContext) -> int:
-        """How many more of the job's records fit into this process's memory; into an empty one always one."""
+        """How many more of the job's records this process may hold: into an empty one always one fits.
+
+        Its memory bounds them, and what its loop can start: a call that is late for its start needs another
+        permit, so a busy loop that is given ever more would end up with permits alone.
+        """
         free = MEMORY - self._bytes
         fits = max(free // max(job.max_request_bytes, 1), 0 if self._bytes else 1)
+        fits = min(fits, UNSENT - self._unsent)
         if job.seats is None:
             return fits
         # The limiter counts seats over all processes; a Redis that was emptied forgets them, this does not.
@@ -113,13 +127,19 @@ class Process:
         """Start the calls of `claims`, each at its time in `grant`; the job expires in `ends_in` seconds."""
         with self._lock:
             self._bytes += sum(claim.request_bytes for claim in claims)
+            self._unsent += len(claims)
             self._in_flight[job.job_id] += len(claims)
         start = time.monotonic() + grant.delay
         self.loop.call_soon_threadsafe(self._start, asker, job, claims, start, grant, ends_in)
 
     def stop(self, grace: float) -> None:
-        """Start nothing new; let calls end for `grace` seconds, close the rest, give everything back."""
-        self.stopping.set()
+        """Start nothing new; let calls end for `grace` seconds, close the rest, give everything back.
+
+        Runs within a signal's handler: it takes no lock. Asking again changes nothing.
+        """
+        if self.stopping:
+            return
+        self.stopping = True
         self.loop.call_soon_threadsafe(self.loop.call_later, grace, self._close_all)
 
     def end(self) -> None:
@@ -143,6 +163,13 @@ class Process:
     def client(self, provider: str) -> Client:
         """The client of a provider that was prepared."""
         return self._clients[provider]
+
+    def leaves(self, asking: Asking) -> None:
+        """The record's first call leaves, or never will."""
+        if not asking.left:
+            asking.left = True
+            with self._lock:
+                self._unsent -= 1
 
     async def permit(self, limits: Limits, *, waited: bool) -> Grant:
         """A new start for a record that has its seat, or how long to wait; never without Redis."""
@@ -189,6 +216,7 @@ class Process:
         del self._asking[asking]
         if task.cancelled():
             asking.close_unstarted()
+        self.leaves(asking)
         with self._lock:
             self._bytes -= asking.claim.request_bytes
             self._in_flight[asking.job.job_id] -= 1
@@ -210,6 +238,7 @@ class Process:
             # Others took this process for dead and gave its records back. Its answers lose their fences.
             log.warning("lease.lost", lease=self.lease_id)
             self.lease_id = in_transaction(leases.take)
+        self._renewed = time.monotonic()
         limiter().heartbeat(self.lease_id)
 
     async def _watch(self) -> None:
@@ -263,6 +292,7 @@ async def _made(make: Callable[[], Client]) -> Client:
 
 _process: Process | None = None
 _starting = threading.Lock()
+_grace: float | None = None  # seconds; SIGTERM has come
 
 
 def current() -> Process:
@@ -271,11 +301,15 @@ def current() -> Process:
     with _starting:
         if _process is None:
             _process = Process()
+            if _grace is not None:
+                _process.stop(_grace)
         return _process
 
 
 def stop_current(grace: float) -> None:
-    """SIGTERM: see `Process.stop`."""
+    """SIGTERM: see `Process.stop`. A slice in hand may be making the process just now: that one stops too."""
+    global _grace  # noqa: PLW0603
+    _grace = grace
     if _process is not None:
         _process.stop(grace)
 

@@ -3,8 +3,9 @@
 import datetime as dt
 from collections.abc import Sequence
 from functools import partial
+from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, and_, delete, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
@@ -21,6 +22,13 @@ CHUNK = 5_000  # rows a transaction: one UPDATE of a million held the job's lock
 OVERDUE = 30.0  # seconds past its call's deadline that a record may be held
 STAGING = 900.0  # seconds without a written chunk after which an upload's process is taken for dead
 KEYS_KEPT = 86_400.0  # seconds that an Idempotency-Key is remembered
+
+
+class Chunk(NamedTuple):
+    """Rows of one job that were written or removed in one transaction; with 0 rows only the job was."""
+
+    job_id: int
+    rows: int
 
 
 def bury(session: Session, lease_id: int, *, died: bool) -> int:
@@ -47,15 +55,29 @@ def look_for_dead(session: Session) -> list[int]:
     return dead
 
 
-def give_back_overdue() -> int:
-    """Give back records held longer than any call may last, though their process lives."""
+def give_back_overdue() -> dict[int, int]:
+    """Give back records held longer than any call may last, though their process lives.
+
+    Returns how many of which job.
+    """
     seconds = settings.current().call_deadline + OVERDUE
     overdue = and_(Record.status == RecordStatus.RUNNING, Record.claimed_at <= now(-seconds))
     with reading() as session:
         job_ids = session.scalars(select(Record.job_id).where(overdue).distinct()).all()
-    return sum(
-        in_transaction(partial(_give_back, job_id=job_id, where=overdue, died=False)) for job_id in job_ids
+    return {
+        job_id: in_transaction(partial(_give_back, job_id=job_id, where=overdue, died=False))
+        for job_id in job_ids
+    }
+
+
+def held_by(session: Session, lease_id: int) -> dict[int, int]:
+    """How many records of which job name the lease."""
+    rows = session.execute(
+        select(Record.job_id, func.count().label("records"))
+        .where(Record.status == RecordStatus.RUNNING, Record.lease_id == lease_id)
+        .group_by(Record.job_id)
     )
+    return {row.job_id: row.records for row in rows}
 
 
 def _give_back(session: Session, job_id: int, where: ColumnElement[bool], *, died: bool) -> int:
@@ -106,7 +128,7 @@ def _give_back(session: Session, job_id: int, where: ColumnElement[bool], *, die
     return len(rows)
 
 
-def settle(session: Session) -> int:
+def settle(session: Session) -> Chunk | None:
     """Write a chunk of the rows of closed jobs, whose pending records have been closed in every query."""
     job = session.scalars(
         select(Job)
@@ -116,7 +138,7 @@ def settle(session: Session) -> int:
         .with_for_update(key_share=True, skip_locked=True)
     ).one_or_none()
     if job is None:
-        return 0
+        return None
     assert job.closed_as is not None
     chunk = (
         select(Record.idx)
@@ -136,25 +158,25 @@ def settle(session: Session) -> int:
     assert isinstance(moved, CursorResult)
     if moved.rowcount < CHUNK:
         job.settled_at = session.scalar(select(now()))
-    return max(moved.rowcount, 1)
+    return Chunk(job.id, moved.rowcount)
 
 
-def drop_staging(session: Session) -> int:
+def drop_staging(session: Session) -> Chunk | None:
     """Remove a job whose upload was cut off by the end of its web process."""
     job_id = session.scalar(
         select(Job.id).where(Job.status == JobStatus.STAGING, Job.updated_at <= now(-STAGING)).limit(1)
     )
     if job_id is None:
-        return 0
+        return None
     removed = _remove_content(session, job_id)
     if not removed:
         for table in (IdempotencyKey, JobCounts, JobSpec):
             session.execute(delete(table).where(table.job_id == job_id))
         session.execute(delete(Job).where(Job.id == job_id, Job.status == JobStatus.STAGING))
-    return max(removed, 1)
+    return Chunk(job_id, removed)
 
 
-def remove_content(session: Session) -> int:
+def remove_content(session: Session) -> Chunk | None:
     """Remove a chunk of the inputs and outputs of jobs that were deleted or ended long ago."""
     kept = settings.current().keep_days * 86_400.0
     job = session.scalars(
@@ -168,11 +190,11 @@ def remove_content(session: Session) -> int:
         .with_for_update(key_share=True, skip_locked=True)
     ).one_or_none()
     if job is None:
-        return 0
+        return None
     removed = _remove_rows(session, job.id, (RecordInput, RecordOutput))
     if not removed:
         job.content_removed_at = session.scalar(select(now()))
-    return max(removed, 1)
+    return Chunk(job.id, removed)
 
 
 def forget_keys(session: Session) -> int:

@@ -14,7 +14,9 @@ from models.record import Record, RecordStatus, Window
 
 OPEN_AT_ONCE = 2  # windows of a job that hold unclaimed records
 AHEAD = 10.0  # seconds of the job's share of the limit that a window offers
-LARGEST = 1_000  # records of a window without a limit
+# Records of a window without a limit: some seconds' worth for a machine. A chord's messages cost milliseconds
+# each; so they are spread over many records.
+LARGEST = 4_000
 SLICES = 24  # of a window: with two of them at most 48 of a worker's 64 threads wait for one job
 UNPUBLISHED = 5.0  # seconds after which a window that nobody marked published is sent again
 SILENT = 10.0  # seconds without a claim, with no slice alive and the queue empty
@@ -31,6 +33,15 @@ class Publication:
     quota: int | None  # records that one slice may take; None: as many as it can
     job: uuid.UUID
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A window whose messages are gone, and how that is known."""
+
+    window_id: int
+    job_id: int
+    why: str
 
 
 def is_plain(job: Job) -> bool:
@@ -160,8 +171,8 @@ def _in_flight(session: Session, window: Window) -> bool:
     )
 
 
-def lost(session: Session, incarnation: str | None, queue_empty: bool) -> list[int]:
-    """Jobs with a window whose messages are gone; it is shelved here and offered again by `advance`.
+def lost(session: Session, incarnation: str | None, queue_empty: bool) -> list[Lost]:
+    """Windows whose messages are gone; they are shelved here and offered again by `advance`.
 
     A window is lost if it was not marked published in time, if the broker is not the one it was published to
     (it came back empty), if nobody serves it while the queue is empty, or if nothing of it started for long.
@@ -188,16 +199,22 @@ def lost(session: Session, incarnation: str | None, queue_empty: bool) -> list[i
         .with_for_update(of=Window, skip_locked=True)
     ).all()
     served = leases.served_windows(session) if suspects else frozenset()
-    jobs = set()
+    found = []
     for window in suspects:
-        unpublished = window.published_at is None
-        gone = incarnation is not None and window.incarnation != incarnation
-        silent = queue_empty and window.id not in served
-        if unpublished or gone or silent or _is(session, window, starved):
-            window.epoch += 1
-            window.offered_at = window.published_at = window.slice_at = None
-            jobs.add(window.job_id)
-    return sorted(jobs)
+        if window.published_at is None:
+            why = f"nobody said within {UNPUBLISHED:.0f} s that its messages were sent"
+        elif incarnation is not None and window.incarnation != incarnation:
+            why = "the broker came back without its messages"
+        elif queue_empty and window.id not in served:
+            why = "the queue is empty and no living worker serves it"
+        elif _is(session, window, starved):
+            why = f"nobody claimed anything of it for {STARVED:.0f} s"
+        else:
+            continue
+        window.epoch += 1
+        window.offered_at = window.published_at = window.slice_at = None
+        found.append(Lost(window.id, window.job_id, why))
+    return found
 
 
 def _is(session: Session, window: Window, condition: ColumnElement[bool]) -> bool:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import structlog
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError, StatementError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeout
 
 from app.core import events, outcomes
 from app.core.outcomes import Outcome, Written
@@ -89,11 +90,18 @@ def _write_or_wait(group: list[Outcome]) -> Written:
     while True:
         try:
             return in_transaction(partial(outcomes.write, group=group))
-        except (OperationalError, ConnectionError) as error:
+        except Exception as error:
+            if _is_the_datas_fault(error):
+                return _write_one_by_one(group, error)
             log.warning("storage.away", answers=len(group), error=type(error).__name__)
             time.sleep(RETRY_EVERY)
-        except (DataError, IntegrityError, StatementError, ValueError) as error:
-            return _write_one_by_one(group, error)
+
+
+def _is_the_datas_fault(error: Exception) -> bool:
+    """Whether waiting is in vain. A server that is away, full, read-only or out of connections is not."""
+    if isinstance(error, DBAPIError):
+        return isinstance(error, DataError | IntegrityError)
+    return not isinstance(error, SQLAlchemyTimeout | OSError)
 
 
 def _write_one_by_one(group: list[Outcome], error: Exception) -> Written:

@@ -41,6 +41,7 @@ class Defaults:
     params: Mapping[str, Any] = field(default_factory=dict)
     inputs: bool = False  # its model is asked with `input`s, and with nothing else
     operations: Mapping[str, Operation] = field(default_factory=dict)  # that its records name
+    timeout: int | None = None  # seconds that a call may take; None: as long as any may
     request_bytes: int = field(init=False)  # what the job adds to each of its requests, about
 
     def __post_init__(self) -> None:

@@ -69,6 +69,16 @@ class AnthropicClient:
         except TimeoutError:
             raise TimedOut(f"no whole answer within the deadline of {deadline:g} s") from None
 
+    async def count_models(self, *, deadline: float) -> int:
+        """How many models the key may ask: a call that costs nothing. Raises what `ask` does."""
+        try:
+            async with asyncio.timeout(deadline):
+                with _our_errors():
+                    models = await self._sdk.models.list(limit=1_000, extra_headers=self._credentials)
+        except TimeoutError:
+            raise TimedOut(f"no answer within the deadline of {deadline:g} s") from None
+        return len(models.data)
+
     async def close(self) -> None:
         await self._sdk.close()
 

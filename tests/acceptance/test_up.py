@@ -57,6 +57,20 @@ def test_one_command_serves_a_job_and_says_where_everything_is(shared):
     assert (job["status"], job["counts"]["succeeded"]) == ("completed", 3)
 
 
+def test_an_operator_in_another_shell_finds_the_stack_well(shared):
+    # When
+    doctor, sweep = Command(["doctor"], shared.data), Command(["sweep"], shared.data)
+    scraped = httpx2.get(f"{shared.address}/metrics")
+    # Then
+    codes = [doctor.ends(), sweep.ends()]
+    assert codes == [0, 0], doctor.said + sweep.said
+    assert "0 wrong" in doctor.said
+    assert "slices is served by slice1@" in doctor.said
+    assert sweep.said == "nothing was left behind\n"
+    for part in ("database", "limiter", "broker"):
+        assert f'penstock_answers{{part="{part}"}} 1.0' in scraped.text
+
+
 def test_a_second_up_on_the_same_data_is_refused_with_the_pid_of_the_first(shared):
     second = Stack(shared.data)
     assert second.ends() == 1

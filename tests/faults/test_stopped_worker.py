@@ -1,5 +1,6 @@
 """A worker is told to stop (SIGTERM) in mid-job: a deploy."""
 
+import time
 from collections import Counter
 
 import pytest
@@ -39,3 +40,17 @@ def test_a_stopped_worker_lets_calls_end_closes_the_rest_in_time_and_gives_every
     outcomes = Counter(attempt.outcome for attempt in job.attempts() if attempt.outcome != "unsent")
     assert outcomes == {"answered": 300, "unconfirmed": len(closed)}
     assert upstream.summary()["requests"] == 300 + len(closed)
+
+
+@pytest.mark.parametrize("environment", ["sqlite"], indirect=True)
+def test_a_worker_that_is_told_to_stop_again_and_again_ends_all_the_same(stack):
+    # Given a worker that does nothing
+    told = stack.start_slices().container._container.process
+
+    # When an impatient supervisor sends it one SIGTERM after the other, some of them within the first one's
+    over = time.monotonic() + 1
+    while time.monotonic() < over and told.poll() is None:
+        told.terminate()
+
+    # Then it ends in order
+    assert told.wait(30) == 0

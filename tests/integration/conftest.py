@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import event
 
 from models import session
+from tests.stack import Stack
 
 
 @pytest.fixture
@@ -27,3 +28,10 @@ def statements(environment: dict[str, str]) -> Callable[[], AbstractContextManag
             event.remove(session.engine(), "before_cursor_execute", note)
 
     return noting
+
+
+@pytest.fixture
+def quiet(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
+    """A stack without workers, whose submission opens no job: a test holds every step."""
+    monkeypatch.setattr("app.submission.start", lambda job_id: None)
+    return stack

@@ -78,6 +78,8 @@ def test_a_field_that_cannot_be_used_is_named_and_nothing_is_stored(door):
         {"name": "two\nlines"},
         {"retries": -1},
         {"expires_in": 0},
+        {"timeout": 0},
+        {"timeout": 601},
         {"max_tokens": 0},
         {"system": "nul \0"},
         {"template": "half \ud83d"},

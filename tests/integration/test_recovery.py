@@ -29,13 +29,6 @@ from models.session import in_transaction, reading
 from tasks import sweep
 
 
-@pytest.fixture
-def quiet(stack, monkeypatch):
-    """A stack without workers, whose submission opens no job: a test holds every step."""
-    monkeypatch.setattr("app.submission.start", lambda job_id: None)
-    return stack
-
-
 def test_a_dead_process_is_found_by_its_counter_and_its_records_go_back(quiet):
     # Given two processes that hold records of a job, of which one raises its counter no more
     job = quiet.prompts(10)
@@ -178,7 +171,7 @@ def test_a_window_is_lost_only_if_nothing_speaks_for_it(quiet, change, lost):
 
     found = in_transaction(partial(windows.lost, incarnation="this", queue_empty=True))
 
-    assert found == ([job.id] if lost else [])
+    assert [one.job_id for one in found] == ([job.id] if lost else [])
     if lost:
         (publication,) = _advance(job)
         assert (publication.window_id, publication.epoch) == (window_id, epoch + 2)
@@ -196,7 +189,8 @@ def test_a_window_that_a_living_process_serves_is_not_lost_and_a_queued_one_neit
 
     in_transaction(partial(leases.renew, lease_id=lease, serving=frozenset()))
     assert in_transaction(partial(windows.lost, incarnation="this", queue_empty=False)) == []
-    assert in_transaction(partial(windows.lost, incarnation="this", queue_empty=True)) == [job.id]
+    (lost,) = in_transaction(partial(windows.lost, incarnation="this", queue_empty=True))
+    assert (lost.job_id, "no living worker" in lost.why) == (job.id, True)
 
 
 def test_a_record_held_longer_than_any_call_is_given_back_though_its_process_lives(quiet):
@@ -204,7 +198,7 @@ def test_a_record_held_longer_than_any_call_is_given_back_though_its_process_liv
     _claim(_open(job), in_transaction(leases.take), 2)
     in_transaction(lambda s: s.execute(update(Record).values(claimed_at=now(-700))) and None)
 
-    assert recovery.give_back_overdue() == 2
+    assert recovery.give_back_overdue() == {job.id: 2}
     assert job.statuses() == {"waiting": 2}
 
 

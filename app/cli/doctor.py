@@ -1,0 +1,51 @@
+"""`penstock doctor`: what is wrong, and what to do."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from app.cli import faults
+from app.cli.database import use_embedded_broker
+
+if TYPE_CHECKING:
+    from app.doctor.finding import Finding
+
+
+@click.command()
+@click.option("--call", is_flag=True, help="Try the key by listing the provider's models: free.")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+def doctor(call: bool, as_json: bool) -> int:
+    """Look at everything that Penstock needs, and say of each part what is wrong and what to do.
+
+    Nothing is changed. What hangs is given up after seconds, and hides nothing else.
+
+    Exit code: 0 nothing is wrong (there may be warnings), 1 something is.
+    """
+    use_embedded_broker()
+    from app.doctor.examination import examine
+    from app.doctor.finding import State
+    from app.doctor.parts import parts
+    from config import logs
+
+    logs.configure("CRITICAL", "text")  # what a library would log is told below
+    found = list(examine(parts(call=call)))
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in found], indent=2))
+    else:
+        _show(found)
+    return faults.FAILED if any(finding.state is State.WRONG for finding in found) else 0
+
+
+def _show(found: "Sequence[Finding]") -> None:
+    colours = {"ok": "green", "warning": "yellow", "wrong": "red"}
+    width = max(len(finding.subject) for finding in found)
+    for finding in found:
+        state = click.style(finding.state.ljust(8), fg=colours[finding.state])
+        click.echo(f"{state} {finding.subject.ljust(width)}  {finding.text}")
+        if finding.remedy:
+            click.echo(f"{' ' * (width + 11)}→ {finding.remedy}")
+    counts = [f"{sum(f.state == state for f in found)} {state}" for state in ("wrong", "warning", "ok")]
+    click.echo(", ".join(counts))

@@ -1,0 +1,48 @@
+"""`penstock sweep`: what beat does every few seconds, by hand and in words."""
+
+import click
+
+from app.cli.database import check_revision, use_embedded_broker
+
+
+@click.command()
+def sweep() -> None:
+    """Find and mend once what a crash left behind, and say what it was and how that is known.
+
+    The control worker does it every few seconds. It takes three seconds where worker processes have leases,
+    and twelve where one of them is dead: so long are they looked at. At last it names the jobs that nobody
+    advances.
+    """
+    use_embedded_broker()
+    check_revision()
+    from app.core import stuck
+    from config import logs
+    from models.session import reading
+    from tasks import sweep as sweeping
+
+    logs.configure("ERROR", "text")  # what the log would say is said below
+    told = set()
+    for found in sweeping.sweep_by_hand():
+        if found not in told:
+            told.add(found)
+            click.echo(f"{_job(found.job_id)}{found.why}")
+    with reading() as session:
+        stuck_jobs = stuck.find(session)
+    for job in stuck_jobs:
+        click.secho(f"job {job.uid}: nobody advances it: {job.why}", fg="red")
+    if not told and not stuck_jobs:
+        click.echo("nothing was left behind")
+
+
+def _job(job_id: int | None) -> str:
+    """The job as people name it, and how it stands now."""
+    if job_id is None:
+        return ""
+    from models.job import Job
+    from models.session import reading
+
+    with reading() as session:
+        job = session.get(Job, job_id)
+    if job is None:
+        return "a submission: "
+    return f"job {job.uid}{f' {job.name!r}' if job.name else ''} ({job.status}): "

@@ -1,0 +1,129 @@
+"""How the whole system stands, for a scrape: read from rows, Redis and broker, kept for some seconds.
+
+Each part is asked by itself and only for so long, so that one that is away or stopped hides no other.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+import structlog
+from prometheus_client import Metric as Family
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.core import broker, groups, leases, limits, metrics, stuck, totals
+from app.core.bounded import Bounded
+from app.core.limiter import Limits, limiter
+from app.core.metrics import Kind, Metric
+from app.core.pricing import PICO
+from models.job import Job, JobCounts, JobStatus
+from models.session import reading
+
+KEEP = 5.0  # seconds: a storm of scrapes costs one reading
+ROWS_PATIENCE = 5.0  # seconds; with the two others below the ten that Prometheus waits
+PATIENCE = 2.0
+SHOWN = 200  # limit groups
+TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+
+log = structlog.get_logger()
+
+
+class Sample(NamedTuple):
+    """One value of a metric, its labels in the order of their names."""
+
+    metric: Metric
+    value: float
+    labels: tuple[str, ...] = ()
+
+
+class System(Collector):
+    """What prometheus-client asks at each scrape."""
+
+    def __init__(self) -> None:
+        self._figures: Mapping[str, limits.Allowance] = {}  # as of the last look at the rows
+        self._parts = {
+            "database": Bounded(self._rows, patience=ROWS_PATIENCE, keep=KEEP),
+            "limiter": Bounded(self._limiter, patience=PATIENCE, keep=KEEP),
+            "broker": Bounded(_broker, patience=PATIENCE, keep=KEEP),
+        }
+
+    def describe(self) -> Iterable[Family]:
+        return [_family(metric) for metric in metrics.SYSTEM]  # to be known without a reading
+
+    def collect(self) -> Iterator[Family]:
+        families = {metric: _family(metric) for metric in metrics.SYSTEM}
+        for part, bounded in self._parts.items():
+            answers = 1
+            try:
+                for metric, value, labels in bounded.get():
+                    families[metric].add_metric(labels, value)
+            except Exception as error:
+                log.warning("metrics.part_away", part=part, error=type(error).__name__)
+                answers = 0
+            families[metrics.ANSWERS].add_metric((part,), answers)
+        yield from families.values()
+
+    def _rows(self) -> list[Sample]:
+        with reading() as session:
+            self._figures = _allowances(session)
+            return [*_jobs(session), *_totals(session), *_standing(session), *_allowed(self._figures)]
+
+    def _limiter(self) -> list[Sample]:
+        return [sample for group in self._figures for sample in _used(group, self._figures[group])]
+
+
+def _family(metric: Metric) -> GaugeMetricFamily | CounterMetricFamily:
+    kind = CounterMetricFamily if metric.kind is Kind.COUNTER else GaugeMetricFamily
+    return kind(metric.name, metric.meaning, labels=metric.labels)
+
+
+def _jobs(session: Session) -> Iterator[Sample]:
+    rows = session.execute(select(Job.status, func.count().label("jobs")).group_by(Job.status))
+    found = {row.status: row.jobs for row in rows}
+    for status in JobStatus:
+        yield Sample(metrics.JOBS, found.get(status, 0), (status,))
+
+
+def _totals(session: Session) -> Iterator[Sample]:
+    names = (*totals.WORDS, *TOKENS, "cost", "cost_unconfirmed")
+    sums = [func.coalesce(func.sum(getattr(JobCounts, name)), 0).label(name) for name in names]
+    found = session.execute(select(*sums)).one()._mapping
+    for word in totals.WORDS:
+        yield Sample(metrics.RECORDS_ENDED, found[word], (word,))
+    for kind in TOKENS:
+        yield Sample(metrics.TOKENS, found[kind], (kind.removesuffix("_tokens"),))
+    yield Sample(metrics.COST, float(found["cost"] / PICO))
+    yield Sample(metrics.COST_UNCONFIRMED, float(found["cost_unconfirmed"] / PICO))
+
+
+def _standing(session: Session) -> Iterator[Sample]:
+    yield Sample(metrics.WORKERS, len(leases.counters(session)))
+    yield Sample(metrics.STUCK_JOBS, len(stuck.find(session)))
+    yield Sample(metrics.OLDEST_DUE, stuck.oldest_due(session))
+
+
+def _allowances(session: Session) -> dict[str, limits.Allowance]:
+    return {name: limits.read(session, name) for name in groups.names(session)[:SHOWN]}
+
+
+def _allowed(figures: Mapping[str, limits.Allowance]) -> Iterator[Sample]:
+    for group, allowance in figures.items():
+        for name in limits.SET_IN:
+            if (figure := getattr(allowance.figures, name)) is not None:
+                yield Sample(metrics.LIMIT_ALLOWED, figure, (group, name))
+
+
+def _used(group: str, allowance: limits.Allowance) -> Iterator[Sample]:
+    standing = limiter().standing(Limits(group, 0, allowance.figures))
+    for name in limits.LEARNED_IN:
+        yield Sample(metrics.LIMIT_USED, getattr(standing, name), (group, name))
+    yield Sample(metrics.CALLS_IN_FLIGHT, standing.in_flight, (group,))
+    yield Sample(metrics.GROUP_HELD, limiter().held(group) is not None, (group,))
+
+
+def _broker() -> list[Sample]:
+    return [
+        Sample(metrics.QUEUE_MESSAGES, length, (queue,)) for queue, length in broker.queue_lengths().items()
+    ]

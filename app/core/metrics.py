@@ -1,0 +1,88 @@
+"""Every metric: its name, kind, meaning and labels. No label has more values than an operator can read.
+
+Those of `SYSTEM` say how the whole system stands, read from rows, Redis and broker (`app.core.measures`), so
+every web process tells the same. `HTTP_SECONDS` is of the web process that answers the scrape, alone.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    name: str
+    kind: Kind
+    meaning: str
+    labels: tuple[str, ...] = ()
+
+
+ANSWERS = Metric(
+    "penstock_answers",
+    Kind.GAUGE,
+    "1 if the part answered this scrape in time; what is read from one that did not is left out",
+    ("part",),
+)
+JOBS = Metric("penstock_jobs", Kind.GAUGE, "Jobs by status", ("status",))
+RECORDS_ENDED = Metric(
+    "penstock_records_ended",
+    Kind.GAUGE,
+    "Records by how they ended; a retry takes failed and expired ones back",
+    ("outcome",),
+)
+TOKENS = Metric("penstock_tokens_total", Kind.COUNTER, "Tokens of answered calls", ("kind",))
+COST = Metric("penstock_cost_dollars_total", Kind.COUNTER, "What answered calls cost, in USD")
+COST_UNCONFIRMED = Metric(
+    "penstock_cost_unconfirmed_dollars",
+    Kind.GAUGE,
+    "What calls without an answer may have cost at most, in USD; a late answer takes its part back",
+)
+LIMIT_ALLOWED = Metric(
+    "penstock_limit_allowed",
+    Kind.GAUGE,
+    "What a limit group may do in any minute; without a figure there is no limit",
+    ("group", "of"),
+)
+LIMIT_USED = Metric("penstock_limit_used", Kind.GAUGE, "What it did in the last minute", ("group", "of"))
+CALLS_IN_FLIGHT = Metric("penstock_calls_in_flight", Kind.GAUGE, "Calls of a limit group now", ("group",))
+GROUP_HELD = Metric(
+    "penstock_group_held", Kind.GAUGE, "1 while nothing of a limit group leaves but probes", ("group",)
+)
+QUEUE_MESSAGES = Metric(
+    "penstock_queue_messages", Kind.GAUGE, "Messages that wait in a queue of the broker", ("queue",)
+)
+WORKERS = Metric("penstock_workers", Kind.GAUGE, "Slice-worker processes whose lease lives")
+STUCK_JOBS = Metric("penstock_stuck_jobs", Kind.GAUGE, "Jobs that nobody advances; the log names them")
+OLDEST_DUE = Metric(
+    "penstock_oldest_due_seconds",
+    Kind.GAUGE,
+    "For how long the longest waiting job has been due for its look",
+)
+SYSTEM = (
+    ANSWERS,
+    JOBS,
+    RECORDS_ENDED,
+    TOKENS,
+    COST,
+    COST_UNCONFIRMED,
+    LIMIT_ALLOWED,
+    LIMIT_USED,
+    CALLS_IN_FLIGHT,
+    GROUP_HELD,
+    QUEUE_MESSAGES,
+    WORKERS,
+    STUCK_JOBS,
+    OLDEST_DUE,
+)
+HTTP_SECONDS = Metric(
+    "penstock_http_request_duration_seconds",
+    Kind.HISTOGRAM,
+    "Requests to this web process, until their answer began",
+    ("route", "method", "status"),
+)
+ALL = (*SYSTEM, HTTP_SECONDS)

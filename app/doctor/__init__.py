@@ -1,0 +1,1 @@
+"""What `penstock doctor` looks at, one module a part: it finds and advises, and changes nothing."""

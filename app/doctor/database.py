@@ -1,0 +1,144 @@
+"""The database, and what only its rows tell: migrations, beat, held limit groups, stuck jobs."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
+
+from app.core import limits, stuck
+from app.doctor import clocks
+from app.doctor.finding import Finding, ok, warning, wrong
+from config import settings
+from models import migrate
+from models.base import now
+from models.job import LIVE, Job
+from models.lease import Lease
+from models.session import engine, reading
+
+SUBJECTS = ("database", "migrations", "database clock", "beat", "limits", "jobs")
+REMEDY = "check DATABASE_URL, and that its server runs and lets this machine in"
+OLDEST = 170_000  # of PostgreSQL, as it numbers its versions
+FULL = 0.8  # of its connections
+TICKS = 15.0  # seconds within which the tick has looked at every lease
+NAMED = 5  # stuck jobs
+
+
+def look() -> Iterator[Finding]:
+    file = engine().url.database
+    if settings.current().is_sqlite and not (file and Path(file).exists()):  # connecting would make it
+        yield wrong("database", f"there is no {file}", "run `penstock migrate`, or `penstock up`")
+        return
+    with reading() as session:
+        yield from _server(session)
+    found, needed = migrate.revision(engine()), migrate.newest()
+    if found is not None:
+        _write()
+    if found != needed:
+        yield wrong(
+            "migrations",
+            f"it is at revision {found or 'none'}, needed is {needed}",
+            _how_to_migrate(found, needed),
+        )
+        return
+    yield ok("migrations", f"it is at revision {found}, the newest, and can be written")
+    if not settings.current().is_sqlite:  # whose clock is this machine's
+        yield _clock()
+    with reading() as session:
+        yield _beat(session)
+        yield from _held(session)
+        yield from _jobs(session)
+
+
+def _server(session: Session) -> Iterator[Finding]:
+    where = engine().url.render_as_string(hide_password=True)
+    if settings.current().is_sqlite:
+        version = session.scalar(text("SELECT sqlite_version()"))
+        yield ok("database", f"SQLite {version} at {where}")
+        return
+    number, version = session.execute(
+        text("SELECT current_setting('server_version_num')::int, current_setting('server_version')")
+    ).one()
+    if number < OLDEST:
+        yield warning(
+            "database", f"PostgreSQL {version} at {where}", "Penstock is tried with 17 and later: upgrade it"
+        )
+    else:
+        yield ok("database", f"PostgreSQL {version} at {where}")
+    yield from _connections(session)
+
+
+def _connections(session: Session) -> Iterator[Finding]:
+    used, most = session.execute(
+        text("SELECT count(*), current_setting('max_connections')::int FROM pg_stat_activity")
+    ).one()
+    if used > FULL * most:
+        remedy = "raise max_connections: a process of Penstock holds up to 32"
+        yield warning("database", f"{used} of its {most} connections are in use", remedy)
+
+
+def _write() -> None:
+    """Raises what the database says when it cannot be written; nothing is."""
+    with engine().connect() as connection, connection.begin() as transaction:
+        connection.execute(text("UPDATE alembic_version SET version_num = version_num"))
+        transaction.rollback()
+
+
+def _how_to_migrate(found: str | None, needed: str) -> str:
+    if found is not None and found > needed:
+        return "this code is older than the database: run the release that migrated it"
+    return "run `penstock migrate`"
+
+
+def _clock() -> Finding:
+    sent = time.time()
+    with reading() as session:
+        told = session.scalars(select(now())).one()
+    return clocks.compared("database clock", "the database's", told.timestamp(), sent, time.time())
+
+
+def _beat(session: Session) -> Finding:
+    """The tick looks at every live lease some times in ten seconds; without leases nothing shows it."""
+    live = Lease.dead_at.is_(None)
+    looked_at = session.scalar(select(func.max(func.coalesce(Lease.looked_at, Lease.created_at))).where(live))
+    late = stuck.oldest_due(session)
+    ago = None if looked_at is None else (session.scalars(select(now())).one() - looked_at).total_seconds()
+    remedy = "run one beat (`celery --app tasks beat`, or --beat on one control worker) and a control worker"
+    if late > TICKS:
+        return wrong("beat", f"a job has been due for {late:.0f} s, and nobody looked at it", remedy)
+    if ago is None:
+        return warning("beat", "not known: no worker has a lease to be looked at", "start a slice worker")
+    if ago > TICKS:
+        return wrong("beat", f"nobody has looked at the workers' leases for {ago:.0f} s", remedy)
+    return ok(
+        "beat", f"somebody looked at the workers' leases {max(ago, 0):.0f} s ago, and no job is overdue"
+    )
+
+
+def _held(session: Session) -> Iterator[Finding]:
+    held = {name: hold for name, (_, hold) in limits.read_all(session).items() if hold is not None}
+    for name, hold in sorted(held.items()):
+        remedy = (
+            "it goes on by itself when a probe succeeds; for an account see its key, credit and spend limit"
+        )
+        yield warning(
+            "limits", f"{name} is held ({hold.reason}); a call tries it in {hold.seconds:.0f} s", remedy
+        )
+    if not held:
+        yield ok("limits", "no limit group is held")
+
+
+def _jobs(session: Session) -> Iterator[Finding]:
+    found = stuck.find(session)
+    for job in found[:NAMED]:
+        yield wrong(
+            "jobs",
+            f"job {job.uid} is stuck: {job.why}",
+            "run `penstock sweep`, and read the control worker's log",
+        )
+    if len(found) > NAMED:
+        yield wrong("jobs", f"{len(found) - NAMED} more are stuck", "see above")
+    if not found:
+        live = session.scalar(select(func.count()).select_from(Job).where(Job.status.in_(LIVE)))
+        yield ok("jobs", f"none is stuck; {live:,} not ended")

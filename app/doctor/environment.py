@@ -1,0 +1,65 @@
+"""Settings that are each allowed and do not go together."""
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from app.doctor.finding import Finding, ok, warning, wrong
+from app.errors import BadInput
+from app.providers import registry
+from config import settings
+from config.settings import BadSetting, Settings
+
+SUBJECTS = ("settings",)
+REMEDY = "see Configuration in the README"
+HERE = ("localhost", "127.0.0.1", "::1")
+
+
+def look() -> Iterator[Finding]:
+    chosen = settings.current()
+    complaints = [*_models(chosen), *_prices(chosen), *_places(chosen)]
+    yield from complaints or [ok("settings", "nothing contradicts anything")]
+
+
+def _models(chosen: Settings) -> Iterator[Finding]:
+    try:
+        provider = registry.provider_of(chosen.default_model)
+        figures = registry.configured(registry.limit_group(chosen.default_model), chosen)
+    except (BadInput, BadSetting) as fault:
+        yield wrong("settings", str(fault), "correct DEFAULT_MODEL or PENSTOCK_LIMITS_FILE")
+        return
+    if provider not in registry.ready_providers(chosen):
+        text = f"{provider} has no key: jobs that name no model are for {chosen.default_model}, and refused"
+        yield warning(
+            "settings", text, "set ANTHROPIC_API_KEY, or DEFAULT_MODEL=simulated for invented answers"
+        )
+    if figures.output_tokens is not None and chosen.default_max_tokens > figures.output_tokens:
+        text = (
+            f"DEFAULT_MAX_TOKENS is {chosen.default_max_tokens:,}, and {chosen.default_model} may write"
+            f" {figures.output_tokens:,} tokens a minute: no call of it fits"
+        )
+        yield wrong("settings", text, "lower it, or raise CLAUDE_OUTPUT_TOKENS_PER_MINUTE")
+    if chosen.anthropic_base_url and not chosen.anthropic_api_key:
+        text = "ANTHROPIC_BASE_URL is set and ANTHROPIC_API_KEY is not"
+        yield warning("settings", text, "set the key too: nobody is asked there without it")
+
+
+def _prices(chosen: Settings) -> Iterator[Finding]:
+    if (chosen.cost_per_1k_input_tokens is None) is not (chosen.cost_per_1k_output_tokens is None):
+        text = "only one of BATCH_COST_PER_1K_INPUT_TOKENS and BATCH_COST_PER_1K_OUTPUT_TOKENS is set"
+        yield warning("settings", text, "set both, or models outside the price list stay without a price")
+
+
+def _places(chosen: Settings) -> Iterator[Finding]:
+    if chosen.broker_url == chosen.limiter_url:
+        text = (
+            "CELERY_BROKER_URL names the Redis database that the limiter uses: the second after REDIS_URL's"
+        )
+        yield wrong("settings", text, "name another database in CELERY_BROKER_URL, or leave it unset")
+    if chosen.is_sqlite and urlsplit(chosen.redis_url).hostname not in HERE:
+        text = "the database is SQLite on this machine, and Redis is on another one"
+        yield warning("settings", text, "workers elsewhere need a PostgreSQL in DATABASE_URL")
+    if chosen.penstock_url and not chosen.penstock_api_key:
+        text = "PENSTOCK_URL is set and PENSTOCK_API_KEY is not"
+        yield warning(
+            "settings", text, "set both: `penstock run`, `estimate` and `jobs` need a key of that stack"
+        )

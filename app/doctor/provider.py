@@ -1,0 +1,50 @@
+"""The provider's key: set, and on demand tried with a call that costs nothing."""
+
+import asyncio
+from collections.abc import Iterator
+
+from app.doctor.finding import Finding, ok, warning, wrong
+from app.errors import AccountRefused, ProviderError, RequestRejected
+from config import settings
+
+SUBJECTS = ("provider",)
+REMEDY = "check ANTHROPIC_BASE_URL, and this machine's way to the provider"
+DEADLINE = 10.0  # seconds
+
+
+def look(call: bool) -> Iterator[Finding]:
+    chosen = settings.current()
+    if not chosen.anthropic_api_key:
+        text = "ANTHROPIC_API_KEY is not set: only `simulated` answers, with invented text"
+        yield warning("provider", text, "set it where web and workers run, unless that is meant")
+    elif not call:
+        yield ok("provider", "ANTHROPIC_API_KEY is set; --call tries it, at no cost")
+    else:
+        yield _tried(chosen.anthropic_api_key, chosen.anthropic_base_url)
+
+
+def _tried(key: str, base_url: str | None) -> Finding:
+    from app.providers.anthropic import AnthropicClient
+
+    async def list_models() -> int:
+        client = AnthropicClient(key, base_url)
+        try:
+            return await client.count_models(deadline=DEADLINE)
+        finally:
+            await client.close()
+
+    where = base_url or "the provider"
+    try:
+        count = asyncio.run(list_models())
+    except AccountRefused as refusal:
+        return wrong(
+            "provider",
+            f"{where} refuses the key: {refusal.message}",
+            "put a key that works into ANTHROPIC_API_KEY",
+        )
+    except RequestRejected as refusal:
+        text = f"{where} answers, but has no list of models to try the key with: {refusal.message}"
+        return warning("provider", text, "ask one record: `penstock run FILE --rows 1`")
+    except ProviderError as failure:
+        return wrong("provider", f"{where}: {failure.message}", REMEDY)
+    return ok("provider", f"{where} takes the key, and lists {count} models")

@@ -1,0 +1,83 @@
+"""The workers that answer: which queues they serve, whether they could make calls, and their clocks."""
+
+import time
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from typing import Any
+
+from app.core import broker
+from app.doctor import clocks
+from app.doctor.finding import Finding, ok, warning, wrong
+from app.providers import registry
+from config import settings
+from tasks.celery import app
+from tasks.told import COMMAND
+
+SUBJECTS = ("workers", "worker clocks")
+REMEDY = "mend the broker first: it is what workers are asked over"
+ANSWER = 2.0  # seconds that workers have to answer
+POOL = "celery.concurrency.thread"
+HOW_TO_START = {
+    broker.CONTROL: "`celery --app tasks worker --queues control --pool threads`",
+    broker.SLICES: "`celery --app tasks worker --queues slices --pool threads`",
+}
+
+Told = Mapping[str, Any]
+
+
+def look() -> Iterator[Finding]:
+    broker.reach()  # quickly: what follows would wait for a broker for as long as it is away
+    answers = ask()
+    told = {node: answer for node, (answer, _, _) in answers.items() if "time" in answer}
+    for node in sorted(answers.keys() - told.keys()):
+        yield warning(
+            "workers", f"{node} does not know how to tell of itself", "restart it with this release"
+        )
+    for queue in broker.QUEUES:
+        yield _served(queue, told)
+    for node, answer in sorted(told.items()):
+        yield from _complaints(node, answer)
+    apart = [
+        clock
+        for node, (answer, sent, heard) in sorted(answers.items())
+        if node in told
+        for clock in [clocks.compared("worker clocks", f"{node}'s", answer["time"], sent, heard)]
+    ]
+    yield from [clock for clock in apart if clock.remedy] or apart[:1]
+
+
+def ask() -> dict[str, tuple[Told, float, float]]:
+    """What every worker that answers told, and this machine's clock before the question and at the answer."""
+    sent = time.time()
+    answers: dict[str, tuple[Told, float, float]] = {}
+
+    def hear(answer: Mapping[str, Told]) -> None:
+        answers.update({node: (told, sent, time.time()) for node, told in answer.items()})
+
+    app.control.broadcast(COMMAND, reply=True, timeout=ANSWER, callback=hear)
+    return answers
+
+
+def _served(queue: str, told: Mapping[str, Told]) -> Finding:
+    nodes = sorted(node for node, answer in told.items() if queue in answer["queues"])
+    if not nodes:
+        remedy = f"start one: `penstock up`, or {HOW_TO_START[queue]} (README, Running it in production)"
+        return wrong("workers", f"no worker that answers serves the queue {queue}", remedy)
+    return ok("workers", f"{queue} is served by {', '.join(nodes)}")
+
+
+def _complaints(node: str, told: Told) -> Iterator[Finding]:
+    ours = settings.current()
+    if not set(told["queues"]) & set(broker.QUEUES):
+        yield warning(
+            "workers", f"{node} serves {', '.join(told['queues'])}: nothing is sent there", "give it --queues"
+        )
+    if told["pool"] != POOL:
+        yield wrong("workers", f"{node} runs the pool {told['pool']}", "start it with --pool threads")
+    if told["version"] != version("penstock"):
+        text = f"{node} is release {told['version']}, this is {version('penstock')}"
+        yield warning("workers", text, "restart it when the new release is in place everywhere")
+    if broker.SLICES in told["queues"]:
+        for provider in sorted(set(registry.ready_providers(ours)) - set(told["providers"])):
+            text = f"{node} has no key for {provider}, though this machine has one"
+            yield wrong("workers", text, "give every process the same environment, and restart it")

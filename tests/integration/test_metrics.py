@@ -1,0 +1,220 @@
+"""`GET /metrics`: who may read it, what it says, and that it says what it can when something is away."""
+
+import os
+import signal
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import update
+
+from app.core import limiter, measures, metrics
+from app.factory import create_app
+from config import settings
+from models import JobCounts, session
+from models.base import now
+from models.session import in_transaction
+from tests import servers
+from tests.door import Door, Worker, number_of
+
+
+@pytest.fixture
+def door(environment):
+    return Door()
+
+
+def test_this_machine_and_its_private_networks_need_no_key(door):
+    for address in (
+        "127.0.0.1",
+        "10.1.2.3",
+        "172.31.0.9",
+        "192.168.1.1",
+        "::1",
+        "fd00::1",
+        "::ffff:10.0.0.1",
+    ):
+        assert scrape_from(door, address).status_code == 200, address
+
+
+def test_callers_from_elsewhere_need_a_key_with_the_scope(door):
+    with_scope, without = door.other(scopes=["metrics"]), door.other(scopes=["jobs:read", "jobs:write"])
+    for address in ("203.0.113.9", "172.32.0.1", "2001:db8::1", "::ffff:8.8.8.8", ""):
+        assert scrape_from(door, address).status_code == 401, address
+        assert scrape_from(door, address, **with_scope.headers).status_code == 200, address
+        refused = scrape_from(door, address, **without.headers)
+        assert refused.status_code == 403, address
+        assert "'metrics'" in refused.get_json()["error"]["message"]
+
+
+def test_what_came_through_a_proxy_needs_a_key_whatever_its_headers_say(door):
+    for header in ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via", "X-Forwarded-Proto"):
+        claim = {header: "127.0.0.1"}
+        assert scrape_from(door, "127.0.0.1", **claim).status_code == 401, header  # a proxy on this machine
+        assert scrape_from(door, "203.0.113.9", **claim).status_code == 401, header
+        assert scrape_from(door, "127.0.0.1", **claim, **door.headers).status_code == 200, header
+
+
+def test_every_metric_is_there_and_no_other(door):
+    found = {family.name: family for family in families(door.client)}
+
+    ours = {name: family.type for name, family in found.items() if name.startswith("penstock_")}
+    assert ours == {metric.name.removesuffix("_total"): metric.kind for metric in metrics.ALL}
+    assert "process_resident_memory_bytes" in found
+
+
+def test_jobs_records_tokens_and_cost_are_those_of_the_rows(door, monkeypatch):
+    # Given two tenants with jobs, answers, a failure, a cancelled job, and prices
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "test-key")
+    settings.current.cache_clear()
+    worker = Worker()
+    mine = door.submit(3)
+    worker.end(mine, [0, 1])
+    worker.end(mine, [2], error=("invalid_request", "no"))
+    paid = door.other().submit(2, model="claude-haiku-4-5")
+    worker.end(paid, [0], model="claude-haiku-4-5")
+    closed = door.submit(4)
+    door.post(f"{closed['links']['self']}/cancel")
+
+    # When they are scraped
+    said = values(door.client)
+
+    # Then the sums are over all tenants, and no label names one of them
+    assert said["penstock_jobs", "cancelled"] == 1
+    assert sum(value for (name, *_), value in said.items() if name == "penstock_jobs") == 3
+    assert [said["penstock_records_ended", word] for word in ("succeeded", "failed", "cancelled")] == [
+        3,
+        1,
+        4,
+    ]
+    assert said["penstock_tokens_total", "input"] == 40
+    assert said["penstock_tokens_total", "output"] == 20
+    cost = Decimal(door.other().get("/api/v1/usage").get_json()["total"]["cost"])
+    assert 0 < said["penstock_cost_dollars_total",] == pytest.approx(float(cost))
+    assert said["penstock_cost_unconfirmed_dollars",] == 0
+
+
+def test_limit_groups_queues_and_workers_are_seen(door):
+    # Given a limit, a worker process, a job whose slices nobody takes, and its group that is held
+    door.call("PUT", "/api/v1/limits/simulated", json={"requests_per_minute": 120})
+    Worker()
+    door.submit(3)
+    limiter.limiter().hold("simulated", "account: no_key", seconds=60, every=60)
+
+    said = values(door.client)
+
+    assert said["penstock_limit_allowed", "simulated", "requests"] == 120
+    assert ("penstock_limit_allowed", "simulated", "input_tokens") not in said
+    assert said["penstock_limit_used", "simulated", "requests"] == 0
+    assert said["penstock_calls_in_flight", "simulated"] == 0
+    assert said["penstock_group_held", "simulated"] == 1
+    assert said["penstock_queue_messages", "slices"] == 3
+    assert said["penstock_queue_messages", "control"] == 0
+    assert said["penstock_workers",] == 1
+
+
+def test_a_job_that_is_overdue_is_counted_with_how_long_it_waits(door):
+    job_id = number_of(door.submit(1))
+    in_transaction(
+        lambda session: (
+            session.execute(update(JobCounts).where(JobCounts.job_id == job_id).values(wake_at=now(-90)))
+            and None
+        )
+    )
+
+    said = values(door.client)
+
+    assert said["penstock_stuck_jobs",] == 1
+    assert 90 <= said["penstock_oldest_due_seconds",] < 120
+
+
+def test_requests_are_measured_by_route_and_nobody_can_make_up_a_label(door):
+    # Given requests to a job, to nowhere, and with a method of the caller's invention
+    job = door.submit(1)
+    door.get(job["links"]["self"])
+    door.get("/api/v1/jobs/nothing")
+    door.get(f"/{job['id']}")
+    door.call("BREW", "/api/v1/jobs")
+    door.client.get("/api/v1/me")
+
+    said = values(door.client)
+
+    measured = {
+        (route, method, status): value
+        for (name, *labels), value in said.items()
+        if name == "penstock_http_request_duration_seconds_count"
+        for method, route, status in [labels]
+    }
+    assert measured == {
+        ("/api/v1/jobs", "POST", "202"): 1,
+        ("/api/v1/jobs/<job_id>", "GET", "200"): 1,
+        ("/api/v1/jobs/<job_id>", "GET", "404"): 1,
+        ("/api/v1/me", "GET", "401"): 1,
+        ("none", "none", "404"): 1,
+        ("none", "none", "405"): 1,
+    }
+
+
+def test_a_storm_of_scrapes_costs_one_reading(door, statements):
+    with statements() as sent, ThreadPoolExecutor(16) as scrapers:
+        for response in [scrapers.submit(door.client.get, "/metrics") for _ in range(64)]:
+            assert response.result().status_code == 200
+
+    assert sum("sum(job_counts.cost)" in statement for statement in sent) == 1
+
+
+def test_a_redis_that_is_stopped_hides_nothing_that_the_rows_say(door, monkeypatch):
+    # Given a Redis that takes connections and answers nothing
+    redis = servers.RedisServer()
+    redis.start()
+    os.kill(redis.process.pid, signal.SIGSTOP)
+    try:
+        monkeypatch.setenv("REDIS_URL", redis.url)
+        monkeypatch.setattr(measures, "PATIENCE", 0.3)
+        settings.current.cache_clear()
+        limiter.limiter.cache_clear()
+        door = Door()
+        door.submit(2)
+
+        said = values(door.client)
+    finally:
+        redis.kill()
+
+    # Then it is said which part is away
+    answers = {part: said["penstock_answers", part] for part in ("database", "limiter", "broker")}
+    assert answers == {"database": 1, "limiter": 0, "broker": 0}
+    assert said["penstock_jobs", "pending"] == 1
+    assert ("penstock_queue_messages", "slices") not in said
+
+
+def test_a_database_that_is_stopped_hides_nothing_of_the_rest(door, monkeypatch):
+    # Given a database that takes connections and answers nothing
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("DATABASE_URL", f"postgresql://x@127.0.0.1:{silent.getsockname()[1]}/x")
+        monkeypatch.setattr(measures, "ROWS_PATIENCE", 0.3)
+        settings.current.cache_clear()
+        session.engine().dispose()
+        session._engine.cache_clear()
+
+        said = values(create_app().test_client())
+
+    answers = {part: said["penstock_answers", part] for part in ("database", "limiter", "broker")}
+    assert answers == {"database": 0, "limiter": 1, "broker": 1}
+
+
+def scrape_from(door, address, **headers):
+    return door.client.get("/metrics", headers=headers, environ_base={"REMOTE_ADDR": address})
+
+
+def families(client):
+    return text_string_to_metric_families(client.get("/metrics").text)
+
+
+def values(client):
+    """Every sample: (name, values of the labels in alphabetic order of their names) -> value."""
+    return {
+        (sample.name, *(sample.labels[label] for label in sorted(sample.labels))): sample.value
+        for family in families(client)
+        for sample in family.samples
+    }
