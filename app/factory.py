@@ -7,7 +7,7 @@ from typing import Any
 from flask import Flask
 from flask_smorest import Api
 
-from app import auth, error_responses, seats, streams
+from app import auth, error_responses, seats, sockets, streams
 from app.api import (
     docs,
     jobs,
@@ -25,6 +25,7 @@ from app.api import (
 from app.api.asked import SpoolingRequest
 from app.core.feed import feed
 from app.core.shown import PREFIX
+from app.dialects import processor
 from app.error_responses import ErrorOut
 from config import logs, settings
 
@@ -51,6 +52,7 @@ def create_app() -> Flask:
     chosen.data.mkdir(parents=True, exist_ok=True)
     app = Penstock(__name__, static_folder=None)
     app.config.update(_config())
+    app.url_map.strict_slashes = False
     app.json.sort_keys = False  # type: ignore[attr-defined]
     metrics.measure(app)
     error_responses.register(app)
@@ -68,12 +70,14 @@ def _register(app: Flask) -> None:
     app.register_blueprint(probes.unprefixed)
     app.register_blueprint(metrics.unprefixed)
     app.register_blueprint(docs.blp)
+    processor.register(app, contract)
     auth.mark_public(app, "api-docs.openapi_json")
 
 
 def _config() -> dict[str, Any]:
     return {
         "MAX_CONTENT_LENGTH": BODY,
+        "SOCK_SERVER_OPTIONS": sockets.OPTIONS,
         "API_TITLE": "Penstock",
         "API_VERSION": "v1",
         "OPENAPI_VERSION": "3.1.0",

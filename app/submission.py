@@ -147,7 +147,7 @@ def _insert_job(
         return there  # a COMMIT whose answer was lost
     tenant = quotas.admit(session, tenant_id, spool.count)
     if options.urgency is not None:
-        batch_queue.admit(session, spool.count)
+        batch_queue.admit(session, tenant_id, options.label, spool.count)
     why = _unbounded(defaults, spool)
     if why is not None and (options.max_cost is not None or tenant.daily_cap or tenant.monthly_cap):
         raise BadInput(f"max_cost: a cap cannot hold, for what a call costs at most has no bound: {why}")

@@ -61,7 +61,7 @@ def read(
     )
     values = _of_calls(session, span)
     if "queue" in metrics:
-        values["queue"] = _queue(session, span, performance.waiting(session, tenant_id))
+        values["queue"] = _queue(session, span, performance.standing(session, tenant_id)[1])
     return {name: [(span.end(step), value) for step, value in enumerate(values[name])] for name in metrics}
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, and_, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.core import batching, wakes
-from app.errors import TooMany
+from app.errors import Conflict, TooMany
 from config import settings
 from models.base import now
 from models.job import LIVE, Job, JobCounts, JobStatus
@@ -22,9 +22,14 @@ _UNENDED = Job.total - JobCounts.succeeded - JobCounts.failed - JobCounts.cancel
 _QUEUED = and_(Job.urgency.is_not(None), Job.status == JobStatus.PENDING, Job.closed_as.is_(None))
 
 
-def admit(session: Session, items: int) -> None:
-    """Raise `TooMany` when so many more items would not fit; nobody else is admitted until the commit."""
+def admit(session: Session, tenant_id: int, label: str | None, items: int) -> None:
+    """Raise `TooMany` when so many more items would not fit, `Conflict` when the label is of a live job.
+
+    Nobody else is admitted until the commit.
+    """
     batching.lock(session)
+    if label is not None:
+        _refuse_taken(session, tenant_id, label)
     bound, waiting = settings.current().max_queue_size, _waiting_items(session)
     if waiting + items > bound:
         raise TooMany(
@@ -33,6 +38,15 @@ def admit(session: Session, items: int) -> None:
             {"quota": "MAX_QUEUE_SIZE", "allowed": bound, "used": waiting, "asked": items},
             retry_after=FULL,
         )
+
+
+def _refuse_taken(session: Session, tenant_id: int, label: str) -> None:
+    live = LIVE | {JobStatus.STAGING}
+    taken = (
+        select(Job.id).where(Job.tenant_id == tenant_id, Job.label == label, Job.status.in_(live)).limit(1)
+    )
+    if session.scalar(taken) is not None:
+        raise Conflict(f"the batch {label!r} has not ended: give another batch_id, or wait for its end")
 
 
 def may_start(session: Session, job: Job) -> bool:

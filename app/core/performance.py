@@ -50,10 +50,11 @@ def read(session: Session, tenant_id: int | None) -> Performance:
     )
 
 
-def waiting(session: Session, tenant_id: int | None) -> int:
-    """Records that are neither ended nor being asked."""
+def standing(session: Session, tenant_id: int | None) -> tuple[int, int]:
+    """Jobs that are running, and records that are neither ended nor being asked."""
     whose = tenants(session, tenant_id)
-    return max(0, _jobs(session, whose)["unended"] - _in_flight(session, whose))
+    found = _jobs(session, whose)
+    return found["active"], max(0, found["unended"] - _in_flight(session, whose))
 
 
 def tenants(session: Session, tenant_id: int | None) -> list[int]:

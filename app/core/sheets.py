@@ -27,7 +27,7 @@ def row(record: RecordView) -> Row:
     usage = record.usage or {}
     return Row(
         cells={**_known_by(record), **_cells(record.asked)},
-        answer=None if record.answer is None else _said(record.answer),
+        answer=None if record.answer is None else said(record.answer),
         status=record.status.word,
         error=None
         if record.error_type is None
@@ -48,13 +48,13 @@ def _cells(asked: bytes | None) -> dict[str, Any]:
     return cells
 
 
-def _said(answer: bytes) -> str:
+def said(answer: bytes) -> str:
     """The text of an answer; all of it if it says nothing in the way that was expected."""
     try:
-        said = json.loads(answer)
-        if said.get("type") == "inference":
-            return as_text(said["output"])
-        blocks = said["content"]
+        message = json.loads(answer)
+        if message.get("type") == "inference":
+            return as_text(message["output"])
+        blocks = message["content"]
         return "".join(block["text"] for block in blocks if block["type"] == "text")
     except (AttributeError, KeyError, TypeError, ValueError):
         return answer.decode("utf-8", "replace")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, ScalarSelect, Select, SQLColumnExpression, func, select
+from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, SQLColumnExpression, func, select
 from sqlalchemy.orm import Session
 
 from app.core import names
@@ -53,6 +53,7 @@ class JobView:
     created_by: str
     priority: int
     urgency: str | None
+    label: str | None  # its caller's own name for it
     model: str
     total: int
     counts: Counts
@@ -84,9 +85,14 @@ def find(session: Session, tenant_id: int, name: str) -> JobView:
     return _view(row)
 
 
-def page(session: Session, tenant_id: int, before: uuid.UUID | None, limit: int) -> list[JobView]:
-    """Up to `limit` of a tenant's jobs, the newest first, from the one made before `before` on."""
-    statement = _visible(tenant_id).order_by(Job.uid.desc()).limit(limit)
+def page(
+    session: Session, tenant_id: int, before: uuid.UUID | None, limit: int, *where: ColumnElement[bool]
+) -> list[JobView]:
+    """Up to `limit` of a tenant's jobs, the newest first, from the one made before `before` on.
+
+    `where` may be about jobs and their counts.
+    """
+    statement = _visible(tenant_id).where(*where).order_by(Job.uid.desc()).limit(limit)
     if before is not None:
         statement = statement.where(Job.uid < before)
     return [_view(row) for row in session.execute(statement)]
@@ -151,6 +157,7 @@ def _view(row: Row[*tuple[Any, ...]]) -> JobView:
         created_by=row.created_by,
         priority=job.priority,
         urgency=job.urgency,
+        label=job.label,
         model=job.model,
         total=job.total,
         counts=counts,

@@ -46,9 +46,13 @@ def read_records(
     problems: Problems,
     *,
     max_records: int,
+    label: str = "records[{}]",
 ) -> Iterator[Draft]:
-    """The `records` of a JSON request; those with faults are left out and named in `problems`."""
-    intake = Intake("records[{}]", max_records, problems)
+    """The `records` of a JSON request; those with faults are left out and named in `problems`.
+
+    `label` makes a record's place of its number.
+    """
+    intake = Intake(label, max_records, problems)
     for number, item in enumerate(items):
         draft = read_record(item, intake.place(number), defaults, template, problems)
         if intake.admits(draft, number):
