@@ -46,6 +46,13 @@ class Wire:
         with self._sending:
             self._socket.sendall(data)
 
+    def cut(self) -> None:
+        """End the connection at once, whoever still waits at it."""
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # the client has gone
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._socket, name)
 
@@ -53,8 +60,13 @@ class Wire:
 class Inbox(list[str]):
     """A client's messages that were not looked at; too many end the connection."""
 
+    def __init__(self, messages: list[str], wire: Wire) -> None:
+        super().__init__(messages)
+        self._wire = wire
+
     def append(self, message: str) -> None:
         if len(self) >= MOST_UNREAD:
+            self._wire.cut()
             raise ConnectionError(f"over {MOST_UNREAD} messages wait")
         super().append(message)
 
@@ -83,7 +95,7 @@ class Watching:
         self._connection, self._find, self._write, self._not_found = connection, find, write, not_found
         self._readers: dict[str, Reader] = {}
         self._idle_since = time.monotonic()
-        connection.input_buffer = Inbox(connection.input_buffer)
+        connection.input_buffer = Inbox(connection.input_buffer, connection.sock)
 
     def run(self) -> None:
         """Serve the connection until its end."""
@@ -95,8 +107,8 @@ class Watching:
                 self._tell()
                 if not self._readers and self._idle_for() <= 0 and self._connection.connected:
                     self._connection.close()
-        except OSError:
-            pass  # the client has gone, or took nothing for too long
+        except OSError:  # the client has gone, or took nothing for too long
+            self._connection.sock.cut()
         except Cut:
             self._close(GOING_AWAY, "try again")
         finally:
