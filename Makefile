@@ -19,7 +19,7 @@ ASK := $(BIN)/penstock run examples/reviews.csv \
 DEMO_ROWS := 20
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up static check test bench bench-limits
+.PHONY: help setup demo up static check test test-all faults soak bench bench-limits
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,20 @@ check: static ## Format, lint, types, import layers, unit and architecture tests
 # in the order of their folders, the long ones first: by their number of tests the longest would come last.
 test: static ## Everything that `check` does, and the whole test suite on real servers
 	$(BIN)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder
+
+test-all: static ## The whole suite but for the fault tests, all of it on both databases
+	$(BIN)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder -m '' --ignore tests/faults
+
+# Debian's packages for what no wheel brings: RabbitMQ, and a clock that is wrong.
+PACKAGES := rabbitmq-server libfaketime
+ROOT := $(if $(filter-out 0,$(shell id -u)),sudo)
+
+faults: $(ALL) ## Break everything, twenty times each, over every database and broker (hours; FAULT_ROUNDS=3: fewer)
+	@dpkg --status $(PACKAGES) >/dev/null 2>&1 || $(ROOT) apt-get install --yes --no-install-recommends $(PACKAGES)
+	FAULT_ROUNDS=$${FAULT_ROUNDS:-20} $(BIN)/pytest tests/faults -m ''
+
+soak: $(ALL) ## An hour of jobs and faults (SOAK_SECONDS=600: ten minutes); then all books must agree
+	SOAK_SECONDS=$${SOAK_SECONDS:-3600} $(BIN)/pytest tests/faults/test_soak.py -s
 
 bench: $(ALL) ## Records a second, beside a bare loop, and whose processor time they are (about ten minutes)
 	$(BIN)/python -m bench.throughput

@@ -7,7 +7,14 @@ try:
 except settings.BadSetting as _error:
     raise SystemExit(f"penstock: {_error}") from None  # a line to read, not a traceback
 
-imports = ("tasks.advance", "tasks.slice", "tasks.finalise", "tasks.sweep", "tasks.told")
+imports = (
+    "tasks.advance",
+    "tasks.slice",
+    "tasks.finalise",
+    "tasks.sweep",
+    "tasks.told",
+    "app.dialects.analyze.files",
+)
 
 # --- where messages and chord counters are
 
@@ -64,3 +71,9 @@ beat_schedule = {
     "tick": {"task": "penstock.tick", "schedule": 1.0, "options": {"expires": 2}},
     "sweep": {"task": "penstock.sweep", "schedule": 5.0, "options": {"expires": 10}},
 }
+if _settings.status_files is not None:
+    beat_schedule["files"] = {
+        "task": "penstock.keep_statuses",
+        "schedule": 1.0,
+        "options": {"expires": 2},
+    }

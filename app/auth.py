@@ -3,6 +3,7 @@
 import http
 import ipaddress
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import structlog
@@ -12,12 +13,16 @@ from flask_smorest import Blueprint
 from app.core import keys
 from app.core.keys import Caller
 from app.errors import Forbidden, Unauthenticated
-from models.session import reading
+from config import settings
+from models.session import in_transaction, reading
+
+log = structlog.get_logger(__name__)
 
 SECURITY_SCHEMES = {
     "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     "bearer": {"type": "http", "scheme": "bearer", "description": "The same key."},
 }
+NOBODY = "anonymous"  # the user of calls without a key
 PUBLIC = "public"  # the scope of what needs no key
 NEARBY = [
     ipaddress.ip_network(network)
@@ -69,6 +74,11 @@ def caller() -> Caller:
 
 def guard(app: Flask) -> None:
     """Check every request of `app` before anything of it is read."""
+    if not settings.current().require_api_key:
+        log.warning(
+            "api_key_not_required",
+            why="REQUIRE_API_KEY=false: whoever reaches this server acts for the first tenant",
+        )
     app.before_request(_check)
 
 
@@ -89,8 +99,8 @@ def _marked(scope: str | None, document: Callable[[View], View]) -> Callable[[Vi
 
 
 def _check() -> None:
-    if request.endpoint is None:
-        return  # an unknown path or method: there is nothing to guard
+    if request.endpoint is None or request.method == "OPTIONS":
+        return  # an unknown path or method, or the question which there are: there is nothing to guard
     view = current_app.view_functions[request.endpoint]
     scope = scope_of(view)
     if scope == PUBLIC or (getattr(view, "is_open_nearby", False) and _is_nearby()):
@@ -121,7 +131,12 @@ def _is_nearby() -> bool:
 
 
 def _authenticate() -> Caller:
-    text = _key_text()
+    text = key_text()
+    if text is None:
+        return _nobody()
+    digest = keys.digest(text)
+    if digest in settings.current().api_keys:
+        return _of_first_tenant(f"key-{digest.hex()[:8]}")
     with reading() as session:
         found = keys.verify(session, text)
     if found is None:
@@ -129,16 +144,33 @@ def _authenticate() -> Caller:
     return found
 
 
-def _key_text() -> str:
+def _nobody() -> Caller:
+    """Whom a call without a key acts for, where none is required."""
+    if settings.current().require_api_key:
+        raise Unauthenticated(
+            "no API key came with the request: send it as `X-API-Key: pk_…` or `Authorization: Bearer pk_…`;"
+            " `penstock keys create` makes one"
+        )
+    return _of_first_tenant(NOBODY)
+
+
+def _of_first_tenant(user: str) -> Caller:
+    with reading() as session:
+        found = keys.of_first_tenant(session, user)
+    if found is not None:
+        return found
+    in_transaction(partial(keys.join_first_tenant, user=user))
+    return _of_first_tenant(user)
+
+
+def key_text() -> str | None:
+    """The key that came with the request, if one did."""
     if key := request.headers.get("X-API-Key", "").strip():
         return key
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer" and token.strip():
         return token.strip()
-    raise Unauthenticated(
-        "no API key came with the request: send it as `X-API-Key: pk_…` or `Authorization: Bearer pk_…`;"
-        " `penstock keys create` makes one"
-    )
+    return None
 
 
 def _shown(text: str) -> str:

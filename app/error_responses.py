@@ -2,8 +2,7 @@
 
 import re
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
 import structlog
@@ -13,7 +12,8 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
-from app.errors import Refused
+from app.error_shapes import Fault, Shape, native
+from app.errors import BadInput, Path, Refused
 from app.ingest.draft import Problems
 
 log = structlog.get_logger(__name__)
@@ -28,31 +28,6 @@ _TYPES = {
     415: "unsupported_media_type",
     422: "invalid_request",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """What an error response says, in whatever shape."""
-
-    status: int
-    type: str
-    message: str
-    request_id: str
-    details: Mapping[str, Any] = field(default_factory=dict)
-
-
-Shape = Callable[[Fault], Mapping[str, Any]]
-
-
-def native(fault: Fault) -> Mapping[str, Any]:
-    return {
-        "error": {
-            "type": fault.type,
-            "message": fault.message,
-            "details": fault.details,
-            "request_id": fault.request_id,
-        }
-    }
 
 
 # The shape of every contract by the path it lies under; the longest prefix of whole segments decides.
@@ -98,24 +73,29 @@ def shape_for(path: str, shapes: Mapping[str, Shape]) -> Shape:
     raise LookupError("there is no shape for '/'")
 
 
-def refuse_invalid(error: ValidationError) -> NoReturn:
-    """Raise `BadInput` that names every field with a fault."""
+def refuse_invalid(error: ValidationError, location: str = "body") -> NoReturn:
+    """Raise `BadInput` that names every field with a fault. `location`: `body` or `query`."""
     problems = Problems()
-    for where, message in _flat(error.messages_dict):
-        problems.add(where, message)
+    for path, message in _flat(error.messages_dict):
+        problems.add(_place(path), message, (location, *path))
     problems.refuse()
     raise AssertionError("unreachable: an error without messages")
 
 
-def _flat(messages: Mapping[Any, Any], inside: str = "") -> Iterator[tuple[str, str]]:
+def _flat(messages: Mapping[Any, Any], inside: Path = ()) -> Iterator[tuple[Path, str]]:
     for name, found in messages.items():
-        where = f"{inside}[{name}]" if isinstance(name, int) else f"{inside}.{name}".strip(".")
-        where = "body" if where == "_schema" else where.removesuffix("._schema")
+        path = inside if name == "_schema" else (*inside, name)
         if isinstance(found, Mapping):
-            yield from _flat(found, where)
+            yield from _flat(found, path)
             continue
         for message in found:
-            yield where, str(message)
+            yield path, str(message)
+
+
+def _place(path: Path) -> str:
+    """A path as people write it: `records[2].prompt`."""
+    steps = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return steps.removeprefix(".") or "body"
 
 
 def _name_request() -> None:
@@ -137,7 +117,8 @@ def _add_headers(response: Response) -> Response:
 
 
 def _refused(error: Refused) -> Response:
-    response = _response(error.status, error.type, error.message, error.details)
+    paths = error.paths if isinstance(error, BadInput) else ()
+    response = _response(error.status, error.type, error.message, details=error.details, paths=paths)
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
     if error.status == 401:
@@ -172,13 +153,14 @@ def _database_away(error: Exception) -> Response:
 
 
 def _unexpected(error: Exception) -> Response:
-    log.error("unexpected_error", exc_info=error)
+    error_id = uuid.uuid4().hex  # a request id may be the caller's own, and come again
+    log.error("unexpected_error", error_id=error_id, exc_info=error)
     message = f"an unexpected error of Penstock's own; the log knows it by the request id {g.request_id}"
-    return _response(500, "internal_error", message)
+    return _response(500, "internal_error", message, error_id=error_id)
 
 
-def _response(status: int, type: str, message: str, details: Mapping[str, Any] | None = None) -> Response:
-    fault = Fault(status, type, message, g.request_id, details or {})
+def _response(status: int, type: str, message: str, **more: Any) -> Response:
+    fault = Fault(status, type, message, g.request_id, **more)
     response = jsonify(shape_for(request.path, SHAPES)(fault))
     response.status_code = status
     return response

@@ -4,6 +4,7 @@ PenstockError
 ├── Refused                     the caller's request cannot be done; nothing was changed
 │   ├── BadInput          422   the content: every fault of it is listed
 │   ├── TooLarge          413
+│   ├── BadRequest        400   what a dialect answers with 400: a batch of the wrong size
 │   ├── Unauthenticated   401
 │   ├── Forbidden         403
 │   ├── NotFound          404   also what belongs to another tenant
@@ -11,6 +12,7 @@ PenstockError
 │   ├── Gone              410   it was here and was deleted
 │   ├── UnknownForm       415   not one of the forms in which it can be sent
 │   ├── TooMany           429   more records than the tenant may submit now (`retry_after`)
+│   ├── Unanswered        502   a caller waits for one answer, and the provider gave none
 │   └── Unavailable       503   not on this machine as it is set up, or not right now (`retry_after`)
 ├── IllegalMove                 a status change that the tables do not know: a fault of ours
 └── ProviderError               a call did not bring an answer; `blame` says whose matter it is
@@ -29,6 +31,8 @@ PenstockError
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
+
+Path = tuple[str | int, ...]
 
 
 class PenstockError(Exception):
@@ -51,16 +55,33 @@ class Refused(PenstockError):
 
 
 class BadInput(Refused):
-    """Content that cannot be taken. `problems` are `{"where", "message"}`, in the order of the input."""
+    """Content that cannot be taken.
+
+    `problems` are `{"where", "message"}`, in the order of the input; `paths` are the same places as steps
+    from the outside in (`("body", "records", 2, "prompt")`), for contracts that name places so.
+    """
 
     type = "invalid_request"
     status = 422
 
-    def __init__(self, message: str, problems: Sequence[Mapping[str, Any]] = (), *, more: int = 0) -> None:
+    def __init__(
+        self,
+        message: str,
+        problems: Sequence[Mapping[str, Any]] = (),
+        *,
+        more: int = 0,
+        paths: Sequence[Path] = (),
+    ) -> None:
         details: dict[str, Any] = {"problems": [dict(problem) for problem in problems]} if problems else {}
         if more:
             details["more"] = more
         super().__init__(message, details)
+        self.paths = paths
+
+
+class BadRequest(Refused):
+    type = "bad_request"
+    status = 400
 
 
 class TooLarge(Refused):
@@ -101,6 +122,11 @@ class UnknownForm(Refused):
 class TooMany(Refused):
     type = "rate_limited"
     status = 429
+
+
+class Unanswered(Refused):
+    type = "unanswered"
+    status = 502
 
 
 class Unavailable(Refused):

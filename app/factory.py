@@ -1,14 +1,19 @@
 """The web application."""
 
+import re
 import signal
 import threading
-from typing import Any
+from typing import Any, cast
 
+from apispec.ext.marshmallow import MarshmallowPlugin
+from apispec.ext.marshmallow.common import resolve_schema_cls
 from flask import Flask
+from flask_cors import CORS
 from flask_smorest import Api
 
-from app import auth, error_responses, seats, sockets, streams
+from app import auth, contract, error_responses, seats, sockets, streams
 from app.api import (
+    audit,
     docs,
     jobs,
     keys,
@@ -26,8 +31,18 @@ from app.api.asked import SpoolingRequest
 from app.core.feed import feed
 from app.core.shown import PREFIX
 from app.dialects import processor
-from app.error_responses import ErrorOut
+from app.dialects.analyze import routes as analyze
+from app.dialects.documents import routes as documents
+from app.dialects.text import routes as text
+from app.error_responses import SHAPES, ErrorOut
 from config import logs, settings
+
+NATIVE = (submissions, quotes, jobs, records, results, streams, limits, usage, audit, me, keys, probes)
+# Each has `blp`, the PREFIXES of its paths, and in `wire.error` the shape of errors under them.
+DIALECTS = (text, analyze, documents)
+EXPOSED = (contract.JOB, "Location", "Retry-After", "X-Request-Id")  # headers that a page may read
+
+_DIALECT = re.compile(r"app\.dialects\.(\w+)\.")
 
 BODY = 1_000_000  # bytes; submissions say otherwise for themselves
 
@@ -49,14 +64,18 @@ def create_app() -> Flask:
     """The application, as gunicorn serves it. Raises `BadSetting` for an environment that cannot be used."""
     chosen = settings.current()
     logs.configure(chosen.log_level, chosen.log_format)
-    chosen.data.mkdir(parents=True, exist_ok=True)
+    for folder in filter(None, (chosen.data, chosen.status_files)):
+        folder.mkdir(parents=True, exist_ok=True)
     app = Penstock(__name__, static_folder=None)
     app.config.update(_config())
     app.url_map.strict_slashes = False
     app.json.sort_keys = False  # type: ignore[attr-defined]
     metrics.measure(app)
     error_responses.register(app)
+    contract.register(app)
     auth.guard(app)
+    if chosen.cors_origins:
+        CORS(app, origins=list(chosen.cors_origins), expose_headers=EXPOSED)
     seats.prepare(app, chosen.web_threads)
     _register(app)
     _end_streams_on_sigterm()
@@ -64,14 +83,25 @@ def create_app() -> Flask:
 
 
 def _register(app: Flask) -> None:
-    contract = Contract(app)
-    for module in (submissions, quotes, jobs, records, results, streams, limits, usage, me, keys, probes):
-        contract.register_blueprint(module.blp)
+    names = MarshmallowPlugin(schema_name_resolver=_schema_name)
+    api = Contract(app, spec_kwargs={"marshmallow_plugin": names})
+    for module in NATIVE:
+        api.register_blueprint(module.blp)
+    for dialect in DIALECTS:
+        api.register_blueprint(dialect.blp)
+        SHAPES.update(dict.fromkeys(dialect.PREFIXES, dialect.wire.error))
     app.register_blueprint(probes.unprefixed)
     app.register_blueprint(metrics.unprefixed)
     app.register_blueprint(docs.blp)
-    processor.register(app, contract)
+    processor.register(app, api)
     auth.mark_public(app, "api-docs.openapi_json")
+
+
+def _schema_name(schema: Any) -> str:
+    """A schema's name in the OpenAPI document; dialects have bodies of the same names."""
+    kind = cast(type, resolve_schema_cls(schema))
+    found = _DIALECT.match(kind.__module__)
+    return kind.__name__ if found is None else f"{found[1].title()}{kind.__name__}"
 
 
 def _config() -> dict[str, Any]:

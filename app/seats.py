@@ -9,6 +9,8 @@ from typing import cast
 
 from flask import Flask, Response, current_app, request
 
+from app.core.follow import wait_until_ended
+from app.core.views import JobView
 from app.errors import Unavailable
 
 KEPT_FREE = 32  # threads for requests that end at once
@@ -77,6 +79,18 @@ def _let_go(connection: socket.socket, written: threading.Event) -> None:
             connection.shutdown(socket.SHUT_RDWR)
     except OSError:
         pass  # the client has gone
+
+
+def wait_for_end(view: JobView, seconds: float) -> bool:
+    """Wait for the end of the job; not at all when every seat is taken, for the job can be polled."""
+    taken = seats()
+    if not taken.take():
+        return False
+    try:
+        wait_until_ended(view, seconds)
+    finally:
+        taken.give_back()
+    return True
 
 
 @contextmanager

@@ -6,13 +6,12 @@ from flask import Response, request
 from flask_smorest import Blueprint
 
 from app import seats
-from app.auth import caller, needs
-from app.core import views
+from app.auth import needs
+from app.contract import find_job
 from app.core.follow import follow
 from app.core.keys import READ
 from app.core.news import Event
 from app.core.shown import PREFIX
-from models.session import reading
 
 HEARTBEAT = b": nothing new\n\n"  # a comment: proxies and readers see that the stream lives
 
@@ -42,8 +41,7 @@ def stream_events(job_id: str) -> Response:
     like) and `status` with the whole job, for its status has changed. The stream ends with the job: its last
     event is a `status`.
     """
-    with reading() as session:
-        view = views.find(session, caller().tenant_id, job_id)
+    view = find_job(job_id)
     return seats.stream(
         _lines(follow(view, _last_event_id(view.seq))), "text/event-stream", {"X-Accel-Buffering": "no"}
     )

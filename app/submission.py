@@ -3,18 +3,19 @@
 import datetime as dt
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import structlog
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.core import batch_queue, pricing, quotas, windows
-from app.errors import BadInput, Conflict
+from app.core import batch_queue, pricing, quotas, uploads, windows
+from app.core.incoming import Upload
+from app.errors import BadInput, Conflict, Unavailable
 from app.ingest import bounds, operations
 from app.ingest.draft import Defaults, Draft
 from app.ingest.spool import DraftSpool
@@ -27,7 +28,18 @@ from models.session import after_commit, in_transaction
 from models.transitions import move_job
 from tasks.wake import start, wake
 
-log = structlog.get_logger(__name__)
+log = structlog.get_logger()
+
+ATTEMPTS = 3  # to store a submission that is overtaken by another one with its key, or taken for dead
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """What a submission is found by when it is sent again."""
+
+    key: str
+    fingerprint: bytes  # 32 bytes over what was asked
+    within: int | None = None  # seconds in which the earlier one must have come; None: while its key is kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +58,7 @@ class Options:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     columns: Sequence[str] | None = None  # of the table it came as
     skipped: Sequence[int] | None = None  # numbers of the table's wholly empty rows
-    idempotency_key: str | None = None
-    fingerprint: bytes | None = None  # 32 bytes over what was asked; goes with the key
+    repeat: Repeat | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,77 +71,109 @@ class Submitted:
 
 
 def submit_drafts(
-    tenant_id: int, user_id: int, drafts: Iterable[Draft], defaults: Defaults, options: Options
+    tenant_id: int,
+    user_id: int,
+    drafts: Iterable[Draft],
+    defaults: Defaults,
+    options: Options,
+    upload: Upload | None = None,
 ) -> Submitted:
     """Store drafts as one job and wake it; see `submit`."""
     with DraftSpool(settings.current().data) as spool:
         for draft in drafts:
             spool.add(draft)
-        return submit(tenant_id, user_id, spool, defaults, options)
+        return submit(tenant_id, user_id, spool, defaults, options, upload)
 
 
 def submit(
-    tenant_id: int, user_id: int, spool: DraftSpool, defaults: Defaults, options: Options
+    tenant_id: int,
+    user_id: int,
+    spool: DraftSpool,
+    defaults: Defaults,
+    options: Options,
+    upload: Upload | None = None,
 ) -> Submitted:
     """Store the spooled drafts as one job and wake it.
 
-    The records are written in chunks as `staging`, which nobody sees; one UPDATE makes the job `pending`. The
-    broker may be down: the row says that the job is to be looked at. Raises `Conflict` while another
-    submission with the same key is being written, `BadInput` when that one asked for something else.
+    A small job is written in one transaction. The records of a larger one are written in chunks as `staging`,
+    which nobody sees, under a lease; one UPDATE makes it `pending`. The broker may be down: the row says that
+    the job is to be looked at. Raises `Conflict` while another submission with the same key is being written,
+    `BadInput` when that one asked for something else.
+    `upload` holds its documents, which are the job's with that UPDATE.
     """
-    earlier = _find_earlier(tenant_id, options)
-    if earlier is not None:
-        return earlier
-    job_id = _stage(tenant_id, user_id, spool, defaults, options)
-    if isinstance(job_id, Submitted):
-        return job_id
+    store = _store_at_once if spool.is_small else _store_in_chunks
+    for attempt in range(1, ATTEMPTS + 1):
+        earlier = _find_earlier(tenant_id, options.repeat)
+        if earlier is not None:
+            return earlier
+        stage = partial(_insert_job, new_uid(), tenant_id, user_id, spool, defaults, options)
+        try:
+            made = store(stage, spool, upload)
+        except IntegrityError:  # another one with the key was first
+            if attempt == ATTEMPTS:
+                raise
+        except _Abandoned:  # its caller may have sent it again meanwhile
+            log.warning("upload.abandoned", attempt=attempt)
+        else:
+            log.info("batch.received", job=str(made.uid), count=spool.count)
+            return made
+    raise Unavailable("The submission could not be stored; send it again.", retry_after=1)
+
+
+_Stage = Callable[[int | None, Session], int]  # inserts the job's row, under a lease if there is one
+
+
+class _Abandoned(Exception):
+    """This process was taken for dead while it stored: what it had written counts no more."""
+
+
+def _store_at_once(stage: _Stage, spool: DraftSpool, upload: Upload | None) -> Submitted:
+    def work(session: Session) -> Submitted:
+        job_id = stage(None, session)
+        for chunk in spool.chunks():
+            _write_chunk(session, job_id, 0, chunk, {})
+        return Submitted(job_id, _release(session, job_id, upload), created=True)
+
+    return in_transaction(work)
+
+
+def _store_in_chunks(stage: _Stage, spool: DraftSpool, upload: Upload | None) -> Submitted:
     talks: dict[str, int] = {}
     first = 0
-    for chunk in spool.chunks():
-        in_transaction(partial(_write_chunk, job_id=job_id, first=first, drafts=chunk, talks=talks))
-        first += len(chunk)
-    uid = in_transaction(partial(_release, job_id=job_id))
-    log.info("batch.received", job=str(uid), count=spool.count)
+    with uploads.lease() as lease_id:
+        job_id = in_transaction(partial(stage, lease_id))
+        for chunk in spool.chunks():
+            in_transaction(partial(_write_chunk, job_id=job_id, first=first, drafts=chunk, talks=talks))
+            first += len(chunk)
+        uid = in_transaction(partial(_release, job_id=job_id, upload=upload))
     return Submitted(job_id, uid, created=True)
 
 
-def _find_earlier(tenant_id: int, options: Options) -> Submitted | None:
-    if options.idempotency_key is None:
+def _find_earlier(tenant_id: int, repeat: Repeat | None) -> Submitted | None:
+    if repeat is None:
         return None
-    return in_transaction(
-        lambda session: _earlier(session, tenant_id, str(options.idempotency_key), options.fingerprint)
-    )
+    return in_transaction(partial(_earlier, tenant_id=tenant_id, repeat=repeat))
 
 
-def _earlier(session: Session, tenant_id: int, key: str, fingerprint: bytes | None) -> Submitted | None:
-    row = session.execute(
+def _earlier(session: Session, tenant_id: int, repeat: Repeat) -> Submitted | None:
+    found = (
         select(IdempotencyKey.fingerprint, Job.id, Job.uid, Job.status)
         .join(Job, Job.id == IdempotencyKey.job_id)
-        .where(IdempotencyKey.tenant_id == tenant_id, IdempotencyKey.key == key)
-    ).one_or_none()
+        .where(IdempotencyKey.tenant_id == tenant_id, IdempotencyKey.key == repeat.key)
+    )
+    if repeat.within is not None:
+        found = found.where(IdempotencyKey.created_at > now(-repeat.within))
+    row = session.execute(found).one_or_none()
     if row is None:
         return None
-    if row.fingerprint != fingerprint:
+    if row.fingerprint != repeat.fingerprint:
         raise BadInput(
-            f"The Idempotency-Key {key!r} was used for another submission: use a new key for new content."
+            f"The Idempotency-Key {repeat.key!r} was used for another submission:"
+            " use a new key for new content."
         )
     if row.status == JobStatus.STAGING:
-        raise Conflict("The first submission with this Idempotency-Key is still being read.", retry_after=1)
+        raise Conflict("The first sending of this submission is still being read.", retry_after=1)
     return Submitted(row.id, row.uid, created=False)
-
-
-def _stage(
-    tenant_id: int, user_id: int, spool: DraftSpool, defaults: Defaults, options: Options
-) -> int | Submitted:
-    """The job's row as `staging`, with its key; the key's constraint decides between two at once."""
-    uid = new_uid()
-    try:
-        return in_transaction(partial(_insert_job, uid, tenant_id, user_id, spool, defaults, options))
-    except IntegrityError:
-        earlier = _find_earlier(tenant_id, options)
-        if earlier is None:
-            raise
-        return earlier
 
 
 def _insert_job(
@@ -140,8 +183,10 @@ def _insert_job(
     spool: DraftSpool,
     defaults: Defaults,
     options: Options,
+    lease_id: int | None,
     session: Session,
 ) -> int:
+    """The job's row as `staging`, with its key; the key's constraint decides between two at once."""
     there = session.scalar(select(Job.id).where(Job.uid == uid))
     if there is not None:
         return there  # a COMMIT whose answer was lost
@@ -171,26 +216,35 @@ def _insert_job(
         retries=options.retries,
         max_cost=options.max_cost,
         extra=dict(options.metadata),
+        lease_id=lease_id,
         expires_at=None if options.expires_in is None else session.scalar(select(now(options.expires_in))),
     )
     session.add(job)
     session.flush()
     session.add_all([JobCounts(job_id=job.id), _spec(job.id, defaults, options, why)])
-    if options.idempotency_key is not None:
-        session.add(
-            IdempotencyKey(
-                tenant_id=tenant_id,
-                key=options.idempotency_key,
-                fingerprint=options.fingerprint,
-                job_id=job.id,
-            )
-        )
+    if options.repeat is not None:
+        _remember(session, tenant_id, job.id, options.repeat)
     session.flush()
     return job.id
 
 
+def _remember(session: Session, tenant_id: int, job_id: int, repeat: Repeat) -> None:
+    """The key's constraint decides between two at once; of equal ones without a key the last is meant."""
+    if repeat.within is not None:
+        session.execute(
+            delete(IdempotencyKey).where(
+                IdempotencyKey.tenant_id == tenant_id, IdempotencyKey.key == repeat.key
+            )
+        )
+    session.add(
+        IdempotencyKey(tenant_id=tenant_id, key=repeat.key, fingerprint=repeat.fingerprint, job_id=job_id)
+    )
+
+
 def _unbounded(defaults: Defaults, spool: DraftSpool) -> str | None:
     """Why nobody can say what a call of the job costs at most, or None."""
+    if defaults.model == registry.NOBODY:
+        return None
     why = bounds.unbounded({**defaults.params, "system": defaults.system}) or spool.unbounded
     if why is not None:
         return why
@@ -208,6 +262,7 @@ def _spec(job_id: int, defaults: Defaults, options: Options, why: str | None) ->
         timeout=defaults.timeout,
         system=defaults.system,
         template=defaults.template,
+        prompt=defaults.prompt,
         schema=None if defaults.schema is None else json.dumps(defaults.schema).encode(),
         params=json.dumps(dict(defaults.params)).encode(),
         operations=operations.to_bytes(defaults.operations),
@@ -221,7 +276,7 @@ def _write_chunk(
     session: Session, job_id: int, first: int, drafts: Sequence[Draft], talks: dict[str, int]
 ) -> None:
     """Insert a chunk; run again after a COMMIT whose answer was lost, it finds its rows and stops."""
-    session.execute(update(Job).where(Job.id == job_id).values(updated_at=now()))
+    _hold(session, job_id)
     if session.scalar(select(Record.idx).where(Record.job_id == job_id, Record.idx == first)) is not None:
         return
     connection = session.connection()
@@ -238,6 +293,15 @@ def _write_chunk(
             for idx, draft in enumerate(drafts, start=first)
         ],
     )
+
+
+def _hold(session: Session, job_id: int) -> Job:
+    """The job, locked; raises `_Abandoned` when nobody may write on at it."""
+    job = session.scalars(select(Job).where(Job.id == job_id).with_for_update(key_share=True)).one_or_none()
+    if job is None or (job.status == JobStatus.STAGING and job.deleted_at is not None):
+        raise _Abandoned
+    job.updated_at = session.scalars(select(now())).one()
+    return job
 
 
 def _records(
@@ -257,14 +321,18 @@ def _records(
             "max_tokens": draft.max_tokens,
             "request_bytes": draft.request_bytes,
             "conversation": opener,
+            "sent_bytes": draft.held_bytes,
+            "priced_by": draft.priced_by,
         }
 
 
-def _release(session: Session, job_id: int) -> uuid.UUID:
+def _release(session: Session, job_id: int, upload: Upload | None) -> uuid.UUID:
     """The one UPDATE that makes the job everybody's; it is woken once that is committed."""
-    job = session.get_one(Job, job_id)
+    job = _hold(session, job_id)
     if job.status == JobStatus.STAGING:
-        move_job(session, job, JobStatus.PENDING)
+        move_job(session, job, JobStatus.PENDING, lease_id=None)
+        if upload is not None and upload.count:
+            upload.take(session, job_id)
         session.execute(update(JobCounts).where(JobCounts.job_id == job_id).values(wake_at=now()))
     # With one record a task a large job's chord takes seconds to send: not on the caller's time.
     hurry = wake if windows.is_plain(job) and job.total > settings.current().chord_plain_max else start

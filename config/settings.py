@@ -4,6 +4,7 @@
 stops the start with its name, what was found and what would do.
 """
 
+import hashlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from decimal import Decimal, InvalidOperation
 from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
+
+BACKEND = "BATCH_PERSISTENCE_BACKEND"
 
 
 class BadSetting(ValueError):
@@ -26,7 +29,8 @@ class Settings:
     """What the environment says. Times are seconds, sizes bytes, rates a minute."""
 
     data: Path  # SQLite, the embedded broker's files, spooled uploads
-    database_url: str
+    database_url: str  # empty: a temporary SQLite, which `penstock up` makes for its processes
+    status_files: Path | None  # where the status of each job is written when it ends; None: nowhere
     redis_url: str  # its database number is the base: broker and limiter take the two after it
     broker_url: str  # where Celery's messages go: a Redis database of their own, or RabbitMQ
     anthropic_api_key: str | None
@@ -56,16 +60,33 @@ class Settings:
     keep_days: int  # inputs and outputs are deleted that long after the end
     max_json_bytes: int
     max_upload_bytes: int
+    max_document_bytes: int  # of one document, as bytes and not as the base64 that it comes in
+    max_request_bytes: int  # of a JSON request with documents, as it is sent
     max_records: int
     api_host: str  # that `penstock up` listens on
     api_port: int
     api_workers: int  # web processes of `penstock up`
+    object_store_url: str  # where documents are kept: file:///folder or s3://bucket/prefix
+    s3_endpoint_url: str | None  # another S3 than Amazon's
+    parse_handoff: bool  # False: documents that were stored are told to nobody
+    parse_queue_max: int  # of a tenant's list of documents to parse: what is more waits in rows
+    require_api_key: bool  # False: a call without a key acts for the first tenant
+    api_keys: frozenset[bytes]  # SHA-256 of further keys of the first tenant
+    cors_origins: tuple[str, ...]  # whose pages may call the API from a browser
+    batch_process_wait: int  # seconds that /batch_process waits for the end of its batch
+    max_batch_requests: int  # of one /batch_process
+    batch_ai_concurrency: int  # calls in flight of one text batch, over all workers
     web_threads: int  # of each web process, as gunicorn's --threads says; streams take all but 32 of them
     penstock_url: str | None  # the stack that the command line talks to; None: the one on `data`
     penstock_api_key: str | None  # its key; None: the one that `penstock up` left on `data`
     enable_monitoring: bool  # False: no metrics are told
     log_level: str
     log_format: str  # `text` or `json`
+
+    @property
+    def handoff_url(self) -> str:
+        """Database 0 of REDIS_URL's server, where others look for documents, whichever it names for us."""
+        return urlunsplit(urlsplit(self.redis_url)._replace(path="/0"))
 
     @property
     def limiter_url(self) -> str:
@@ -85,7 +106,11 @@ class Settings:
 @cache
 def current() -> Settings:
     """The settings of this process, read from its environment once."""
-    return read(os.environ)
+    chosen = read(os.environ)
+    if not chosen.database_url:
+        wanted = "memory to `penstock up`, whose processes share it; to a process by itself sqlite or file"
+        raise BadSetting(BACKEND, "memory", wanted)
+    return chosen
 
 
 def read(environ: Mapping[str, str]) -> Settings:
@@ -96,8 +121,9 @@ def read(environ: Mapping[str, str]) -> Settings:
     return Settings(
         data=data,
         database_url=_driver(
-            env.url("DATABASE_URL", f"sqlite:///{data / 'penstock.db'}", ("sqlite", "postgresql", "postgres"))
+            env.url("DATABASE_URL", _sqlite(env, data), ("sqlite", "postgresql", "postgres"))
         ),
+        status_files=_status_files(env) if _backend(env) == "file" else None,
         redis_url=redis_url,
         broker_url=env.url(
             "CELERY_BROKER_URL", _with_database(redis_url, 1), ("redis", "rediss", "amqp", "amqps")
@@ -129,10 +155,22 @@ def read(environ: Mapping[str, str]) -> Settings:
         keep_days=env.number("PENSTOCK_KEEP_DAYS", 30, 1, 3_650),
         max_json_bytes=env.number("MAX_JSON_BYTES", 16_000_000, 1_000, 1_000_000_000),
         max_upload_bytes=env.number("MAX_UPLOAD_BYTES", 512_000_000, 1_000, 10_000_000_000),
+        max_document_bytes=env.number("MAX_DOCUMENT_BYTES", 32_000_000, 1_000, 1_000_000_000),
+        max_request_bytes=env.number("MAX_REQUEST_BYTES", 256_000_000, 1_000, 10_000_000_000),
         max_records=env.number("MAX_RECORDS", 1_000_000, 1, 100_000_000),
         api_host=env.text("API_HOST", "127.0.0.1"),
         api_port=env.number("API_PORT", 8000, 0, 65_535),
         api_workers=env.number("API_WORKERS", 1, 1, 64),
+        object_store_url=env.store("OBJECT_STORE_URL", f"file://{data / 'blobs'}"),
+        s3_endpoint_url=env.url("S3_ENDPOINT_URL", "", ("http", "https")) or None,
+        parse_handoff=env.flag("PARSE_HANDOFF", default=True),
+        parse_queue_max=env.number("PARSE_QUEUE_MAX", 10_000, 1, 100_000_000),
+        require_api_key=env.flag("REQUIRE_API_KEY", default=True),
+        api_keys=frozenset(hashlib.sha256(key.encode()).digest() for key in env.items("API_KEYS")),
+        cors_origins=env.origins("CORS_ORIGINS"),
+        batch_process_wait=env.number("BATCH_PROCESS_WAIT_SECONDS", 300, 0, 3_600),
+        max_batch_requests=env.number("MAX_BATCH_REQUESTS_PER_CALL", 50, 1, 10_000),
+        batch_ai_concurrency=env.number("BATCH_AI_CONCURRENCY_LIMIT", 5, 1, 100_000),
         web_threads=env.number("PENSTOCK_WEB_THREADS", 256, 40, 10_000),
         penstock_url=env.url("PENSTOCK_URL", "", ("http", "https")) or None,
         penstock_api_key=env.text("PENSTOCK_API_KEY", "") or None,
@@ -183,15 +221,6 @@ class _Environment:
             raise BadSetting(name, value, wanted)
         return amount
 
-    def one_of(self, name: str, default: str, allowed: tuple[str, ...]) -> str:
-        value = self._get(name)
-        for candidate in allowed:
-            if value.lower() == candidate.lower():
-                return candidate
-        if value:
-            raise BadSetting(name, value, "one of " + ", ".join(allowed))
-        return default
-
     def flag(self, name: str, *, default: bool) -> bool:
         value = self._get(name)
         if value.lower() in ("true", "1", "yes", "on"):
@@ -200,6 +229,36 @@ class _Environment:
             return False
         if value:
             raise BadSetting(name, value, "true or false")
+        return default
+
+    def items(self, name: str) -> list[str]:
+        """What stands between commas."""
+        return [item.strip() for item in self._get(name).split(",") if item.strip()]
+
+    def origins(self, name: str) -> tuple[str, ...]:
+        found = tuple(item.rstrip("/") for item in self.items(name))
+        for origin in found:
+            parts = urlsplit(origin)
+            if parts.scheme not in ("http", "https") or origin != f"{parts.scheme}://{parts.netloc}":
+                raise BadSetting(name, origin, "origins between commas, such as https://app.example.com")
+        return found
+
+    def store(self, name: str, default: str) -> str:
+        """`file://` with a whole path, or `s3://` with a bucket."""
+        value = self.url(name, default, ("file", "s3"))
+        parts = urlsplit(value)
+        named = parts.netloc if parts.scheme == "s3" else not parts.netloc and parts.path.startswith("/")
+        if not named or parts.query or parts.fragment:
+            raise BadSetting(name, value, "file:///a/folder or s3://bucket/prefix")
+        return value
+
+    def one_of(self, name: str, default: str, allowed: tuple[str, ...]) -> str:
+        value = self._get(name)
+        for candidate in allowed:
+            if value.lower() == candidate.lower():
+                return candidate
+        if value:
+            raise BadSetting(name, value, "one of " + ", ".join(allowed))
         return default
 
     def url(self, name: str, default: str, schemes: tuple[str, ...]) -> str:
@@ -225,6 +284,25 @@ def _is_debugged(env: _Environment) -> bool:
     return debugged
 
 
+def _backend(env: _Environment) -> str:
+    """How rows are kept where DATABASE_URL does not say where."""
+    return env.one_of(BACKEND, "", ("memory", "file", "sqlite"))
+
+
+def _sqlite(env: _Environment, data: Path) -> str:
+    paths = {
+        "": data / "penstock.db",
+        "sqlite": Path(env.text("BATCH_SQLITE_PATH", "data/batch.db")).resolve(),
+        "file": _status_files(env) / "batch.db",
+    }
+    backend = _backend(env)
+    return "" if backend == "memory" else f"sqlite:///{paths[backend]}"
+
+
+def _status_files(env: _Environment) -> Path:
+    return Path(env.text("BATCH_JOB_STORAGE_PATH", "data/batch_jobs")).resolve()
+
+
 def _path(text: str) -> Path | None:
     return Path(text).resolve() if text else None
 
@@ -242,7 +320,7 @@ def _with_database(url: str, offset: int) -> str:
 
 def _driver(url: str) -> str:
     """Name the PostgreSQL driver that we ship."""
-    scheme, rest = url.split(":", 1)
+    scheme, _, rest = url.partition(":")
     return f"postgresql+psycopg:{rest}" if scheme in ("postgres", "postgresql") else url
 
 

@@ -2,17 +2,22 @@
 
 from models.base import Base
 from models.batching import BatchConfiguration
+from models.document import AuditEvent, Blob, Handoff
 from models.job import IdempotencyKey, Job, JobCounts, JobSpec, JobStatus, Spend
 from models.lease import Lease
 from models.limit import LimitGroup
 from models.record import Attempt, Record, RecordInput, RecordOutput, RecordStatus, Window
+from models.sweep import Sweep
 from models.tenant import ApiKey, Tenant, User
 
 __all__ = [
     "ApiKey",
     "Attempt",
+    "AuditEvent",
     "Base",
     "BatchConfiguration",
+    "Blob",
+    "Handoff",
     "IdempotencyKey",
     "Job",
     "JobCounts",
@@ -25,6 +30,7 @@ __all__ = [
     "RecordOutput",
     "RecordStatus",
     "Spend",
+    "Sweep",
     "Tenant",
     "User",
     "Window",

@@ -105,8 +105,12 @@ class Job(Base):
     started_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
     ended_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
     expires_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
+    # BATCH_PERSISTENCE_BACKEND=file: when its status was written to a file.
+    status_kept_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
     content_removed_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
-    deleted_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)  # by its owner: a 404 from then on
+    # By its owner: a 404 from then on. While it is staged: its process is dead, and nobody writes on at it.
+    deleted_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
+    lease_id: Mapped[int | None] = mapped_column(BigInteger)  # of the process that stages it, part by part
 
     user: Mapped[User] = relationship()
     counts: Mapped["JobCounts"] = relationship(uselist=False)
@@ -123,6 +127,7 @@ class JobSpec(Base):
     timeout: Mapped[int | None] = mapped_column(Integer)  # seconds of a call; None: CALL_DEADLINE_SECONDS
     system: Mapped[str | None] = mapped_column(Text)
     template: Mapped[str | None] = mapped_column(Text)
+    prompt: Mapped[str | None] = mapped_column(Text)  # asked about each document; None: they are only stored
     schema: Mapped[bytes | None] = mapped_column(LargeBinary)  # JSON, as bytes: text columns refuse \u0000
     params: Mapped[bytes] = mapped_column(LargeBinary, default=b"{}")  # JSON
     # What its records may ask by name, as `app.ingest.operations` writes them: JSON; None: nothing.

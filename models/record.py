@@ -11,12 +11,14 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     ForeignKey,
     Index,
     Integer,
     LargeBinary,
     SmallInteger,
     String,
+    false,
     text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
@@ -29,7 +31,7 @@ class RecordStatus(IntEnum):
 
     PENDING = 0  # never claimed; a window offers it by its index
     HELD = 1  # a conversation's later turn: the one before it has not ended
-    WAITING = 2  # given back, or freed: to be claimed when `not_before` has come
+    WAITING = 2  # given back, or freed: to be claimed when `not_before` has come; None: to be asked alone
     RUNNING = 3  # claimed under a lease
     SUCCEEDED = 4
     FAILED = 5
@@ -83,6 +85,11 @@ class Record(Base):
     claimed_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)  # of its latest call
     # Under a cap: pico-dollars that the call in flight may cost at most. It counts while the record runs.
     reserved: Mapped[int | None] = mapped_column(BigInteger)
+    # What its worst case is taken from where `request_bytes` and the job do not say it: the bytes of its
+    # latest call, the conversation's turns before it or its document included, and what of its own params
+    # has a price.
+    sent_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    priced_by: Mapped[dict[str, str] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class RecordInput(Base):
@@ -123,7 +130,7 @@ class Window(Base):
     """A range of a job's records that Celery has in hand: one chord.
 
     `cursor` walks from `first` to `last` as slices claim, so that a claim scans nothing. A window may have an
-    empty range: it then only serves what was given back.
+    empty range: it then only serves what was given back, or, `alone`, what is to be asked alone.
     """
 
     __tablename__ = "window"
@@ -141,6 +148,7 @@ class Window(Base):
     first: Mapped[int] = mapped_column(Integer)
     last: Mapped[int] = mapped_column(Integer)  # exclusive
     cursor: Mapped[int] = mapped_column(Integer)
+    alone: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
     # Messages carry it. Publishing again raises it, and a slice or callback of an older one returns at once.
     epoch: Mapped[int] = mapped_column(Integer, default=1)
     offered_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)  # of this epoch; None: shelved

@@ -18,12 +18,15 @@ ATTEMPTS = 8  # of one transaction; the waits between them add up to about six s
 # serialization_failure, deadlock_detected, lock_not_available, admin_shutdown, crash_shutdown,
 # cannot_connect_now, idle_in_transaction_session_timeout
 _TRANSIENT = {"40001", "40P01", "55P03", "57P01", "57P02", "57P03", "25P03"}
-IDLE = 5  # seconds; our transactions wait for nobody but the database
+IDLE = 15  # seconds between two statements of a transaction; on a starved machine they are seconds apart
 
 # SQLite has one writer. Waiting for it here, first come first served, keeps the longest wait of 32 threads
 # under a tenth of what its busy handler's polling gives.
 _sqlite_writer = threading.Lock()
 _making_engine = threading.Lock()
+
+_lost_commits = 0
+_counting = threading.Lock()  # guards it
 
 T = TypeVar("T")
 
@@ -101,7 +104,7 @@ def in_transaction(work: Callable[[Session], T]) -> T:
         try:
             with _writing() as session:
                 result = work(session)
-                session.commit()
+                _commit(session)
                 callbacks: list[Callable[[], None]] = session.info.get("after_commit", [])
         except (OperationalError, InterfaceError, DBAPIError) as error:
             if attempt == ATTEMPTS or not _is_transient(error):
@@ -112,6 +115,11 @@ def in_transaction(work: Callable[[Session], T]) -> T:
                 callback()
             return result
     raise AssertionError("unreachable")
+
+
+def lost_commits() -> int:
+    """How many COMMITs of this process failed: unlike any other statement's, their failure may be none."""
+    return _lost_commits
 
 
 def after_commit(session: Session, callback: Callable[[], None]) -> None:
@@ -132,6 +140,16 @@ def _writing() -> Iterator[Session]:
     lock = _sqlite_writer if engine().dialect.name == "sqlite" else nullcontext()
     with lock, Session(engine(), expire_on_commit=False) as session:
         yield session
+
+
+def _commit(session: Session) -> None:
+    global _lost_commits  # noqa: PLW0603
+    try:
+        session.commit()
+    except DBAPIError:
+        with _counting:
+            _lost_commits += 1
+        raise
 
 
 def _is_transient(error: DBAPIError) -> bool:

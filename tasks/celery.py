@@ -28,7 +28,9 @@ def _warm_up(sender: Any, **_: Any) -> None:
     if "slices" in sender.app.amqp.queues.consume_from:
         from app.core import process
         from app.providers import registry
+        from tasks import stand_in
 
+        stand_in.start()
         for provider in registry.ready_providers(settings.current()):
             process.current().prepare(provider)
 
@@ -37,7 +39,9 @@ def _warm_up(sender: Any, **_: Any) -> None:
 def _stop_calls(**_: Any) -> None:
     """SIGTERM: Celery waits for the slices in hand; they start nothing new and end within the grace."""
     from app.core import process
+    from tasks import stand_in
 
+    stand_in.stop()
     process.stop_current(settings.current().grace)
 
 

@@ -4,7 +4,8 @@ import queue
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 
 import structlog
@@ -13,14 +14,17 @@ from sqlalchemy.orm import Session
 
 from app.core import budget, claims, context, jobs, process
 from app.core.claims import Taken
+from app.core.context import JobContext
 from app.core.limiter import Grant, LimiterAway, limiter
 from app.core.outcomes import Outcome, Written
 from app.core.process import Process
-from app.errors import NotFound, Unavailable
+from app.errors import BadInput, NotFound, Unavailable
 from config import settings
 from models.record import RecordStatus, Window
 from models.session import in_transaction, reading
+from tasks import apart
 from tasks.celery import app
+from tasks.storing import Storing
 from tasks.wake import wake
 
 log = structlog.get_logger()
@@ -43,20 +47,32 @@ def run_slice(window_id: int, epoch: int, quota: int | None = None) -> Summary:
     offered again.
     """
     try:
-        made = _slice_of(window_id, epoch, quota)
+        window = _window(window_id, epoch)
+        if window is not None and window.alone:
+            return nothing() | apart.ask(process.current(), window)
+        made = None if window is None else _slice_of(window, quota)
     except SQLAlchemyError as error:
         log.warning("storage.away", window=window_id, error=type(error).__name__)
         made = None
-    return Slice.nothing() if made is None else made.run()
+    return nothing() | (dict(made.run()) if made is not None else {})
 
 
-def _slice_of(window_id: int, epoch: int, quota: int | None) -> "Slice | None":
+def nothing() -> Summary:
+    return {"records": 0, "succeeded": 0, "failed": 0, "retried": 0, "tokens": 0, "cost": 0}
+
+
+def _window(window_id: int, epoch: int) -> Window | None:
+    """The window, unless this message of it is older than its latest offer."""
     with reading() as session:
         window = session.get(Window, window_id)
-    if window is None or window.epoch != epoch:
-        return None
+    return window if window is not None and window.epoch == epoch else None
+
+
+def _slice_of(window: Window, quota: int | None) -> "Slice | Storing | None":
     try:
-        return Slice(process.current(), window.job_id, window_id, epoch, quota)
+        job, until = context.of(window.job_id), time.monotonic() + STARTS_FOR
+        kind = Slice if job.asks else Storing
+        return kind(process.current(), job, (window.id, window.epoch), quota, until)
     except NotFound:
         return None
     except Unavailable as error:
@@ -76,18 +92,22 @@ def _hold_group(job_id: int) -> None:
 class Slice:
     """One run of the task. The loop's and the writer's threads tell it through a queue."""
 
-    def __init__(self, here: Process, job_id: int, window_id: int, epoch: int, quota: int | None) -> None:
+    def __init__(
+        self, here: Process, job: JobContext, window: tuple[int, int], quota: int | None, until: float
+    ) -> None:
         self._process = here
-        self._job = context.of(job_id)
+        self._job = job
+        with suppress(BadInput):  # a record says so when it is asked
+            job.compile()  # on this thread: it may take a second, and the loop has not so long
         here.prepare(self._job.provider)
         here.limits(
             self._job
         )  # from here on the figures of its group are known, whatever becomes of the database
-        self._window = (window_id, epoch)
+        self._window = window
         self._quota = quota
         self._told: queue.SimpleQueue[tuple[Outcome, bool, Written] | None] = queue.SimpleQueue()
         self._seats = settings.current().records_per_task
-        self._until = time.monotonic() + STARTS_FOR
+        self._until = until  # monotonic
         self._in_flight = 0  # calls
         self._unwritten = 0  # records of this slice whose outcome is not committed
         self._freed = 0  # seats to give back with the next word to the limiter
@@ -109,7 +129,7 @@ class Slice:
 
     # --- the task's own thread
 
-    def run(self) -> Summary:
+    def run(self) -> Mapping[str, int]:
         with self._process.serving(self._job.job_id, self._window[0]):
             while self._may_start() or self._unwritten:
                 self._wait = 0.0
@@ -119,11 +139,7 @@ class Slice:
                     self._say("storage")
                 self._listen()
             self._return_seats()
-        return self.nothing() | dict(self._summary)
-
-    @staticmethod
-    def nothing() -> Summary:
-        return {"records": 0, "succeeded": 0, "failed": 0, "retried": 0, "tokens": 0, "cost": 0}
+        return self._summary
 
     def _may_start(self) -> bool:
         return (
@@ -144,7 +160,7 @@ class Slice:
             return
         try:
             limits = self._process.limits(self._job)
-            grant = limiter().take(
+            grant = self._process.seating.take(
                 limits, self._process.lease_id, want, freed=self._freed, waited=self._waits
             )
         except LimiterAway:
@@ -160,13 +176,14 @@ class Slice:
             return
         lease_id = self._process.lease_id
         try:
-            taken = self._take(lease_id, grant.count)
+            with self._process.holding.claiming():
+                taken = self._take(lease_id, grant.count)
+                self._start(taken, grant, lease_id)
         except SQLAlchemyError as error:
             self._say_storage_is_away(error)
             self._give_back(grant, grant.count, lease_id)
             self._wait = LISTEN
             return
-        self._start(taken, grant, lease_id)
         if taken.open and not taken.claims:
             self._wait = LISTEN  # under a dead lease; the process takes another
         if taken.capped is not None:
@@ -195,14 +212,12 @@ class Slice:
         return min(free, known, quota, self._process.room(self._job))
 
     def _take(self, lease_id: int, count: int) -> Taken:
+        window_id, epoch = self._window
         if self._open:
-            window_id, epoch = self._window
             return in_transaction(
                 partial(claims.take, window_id=window_id, epoch=epoch, lease_id=lease_id, limit=count)
             )
-        return in_transaction(
-            partial(claims.take_due, job_id=self._job.job_id, lease_id=lease_id, limit=count)
-        )
+        return in_transaction(partial(claims.take_due, window_id=window_id, lease_id=lease_id, limit=count))
 
     def _start(self, taken: Taken, grant: Grant, lease_id: int) -> None:
         found = taken.claims
@@ -270,16 +285,12 @@ class Slice:
 
     def _return_seats(self) -> None:
         if self._freed or self._waits:
-            try:
-                limiter().take(
-                    self._process.limits(self._job),
-                    self._process.lease_id,
-                    0,
-                    freed=self._freed,
-                    waited=self._waits,
-                )
-            except LimiterAway:
-                pass  # the seats are leases: they come back by themselves
+            self._process.seating.leave(
+                self._process.limits(self._job),
+                self._process.lease_id,
+                freed=self._freed,
+                waited=self._waits,
+            )
 
     def _say(self, reason: str) -> None:
         try:
@@ -288,7 +299,4 @@ class Slice:
             pass  # then that is what holds the job back, and readers see it
 
     def _give_back(self, grant: Grant, count: int, lease_id: int) -> None:
-        try:
-            limiter().give_back(self._process.limits(self._job), lease_id, grant, count)
-        except LimiterAway:
-            pass
+        self._process.seating.give_back(self._process.limits(self._job), lease_id, grant, count)

@@ -33,6 +33,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
+from app.providers import sample
 from tests.upstream_books import Books, Seen
 from tests.upstream_limits import INPUT, OUTPUT, REQUESTS, Allowed, ProviderLimits
 
@@ -262,7 +263,13 @@ class Call:
         return await self.work(self.words())
 
     def words(self) -> str:
-        """An answer of the length that `output_tokens` says, no longer than the request allows."""
+        """An answer of the length that `output_tokens` says, no longer than the request allows.
+
+        A request for a structured answer gets the smallest that fits its schema.
+        """
+        form = (self.params.get("output_config") or {}).get("format")
+        if form is not None:
+            return json.dumps(sample.fit(form["schema"], random.Random(self.seen.sha256)))
         words = f"Answer {self.seen.sha256[:8]} to: {self.text[:80]}"
         length = self.behaviour.length(self.seen.sha256)
         if length is None:
@@ -383,6 +390,12 @@ async def cut(call: Call, fault: Fault) -> web.StreamResponse:
     return call.hang_up()
 
 
+async def cut_before(call: Call, fault: Fault) -> web.StreamResponse:
+    """Close the connection before any work: nothing is billed."""
+    call.seen.outcome = "cut before"
+    return call.hang_up()
+
+
 async def reset(call: Call, fault: Fault) -> web.StreamResponse:
     await call.think("lost")
     call.seen.outcome = "reset"
@@ -435,6 +448,17 @@ async def trickle(call: Call, fault: Fault) -> web.StreamResponse:
     return response
 
 
+async def drip(call: Call, fault: Fault) -> web.StreamResponse:
+    """The answer a byte a second: it never ends while anybody waits."""
+    body = json.dumps(await call.think("drop by drop")).encode()
+    response = web.StreamResponse(headers=call.headers | {"content-type": "application/json"})
+    await response.prepare(call.request)
+    for byte in body:
+        await response.write(bytes([byte]))
+        await asyncio.sleep(1)
+    return response
+
+
 async def say(call: Call, fault: Fault) -> web.StreamResponse:
     return await call.work(fault.text)
 
@@ -460,12 +484,14 @@ async def break_stream(call: Call, fault: Fault) -> web.StreamResponse:
 FAULTS: dict[str, Callable[[Call, Fault], Awaitable[web.StreamResponse]]] = {
     "status": refuse,
     "cut": cut,
+    "cut_before": cut_before,
     "reset": reset,
     "cut_midway": cut_midway,
     "hang": hang,
     "html": html,
     "half_json": half_json,
     "trickle": trickle,
+    "drip": drip,
     "answer": say,
     "body": send,
     "stream_error": break_stream,

@@ -7,11 +7,13 @@ from typing import Any, get_args
 import marshmallow as ma
 from marshmallow import fields, validate
 
+from app.contract import WebhookUrl
 from app.core import pricing
 from app.core.keys import SCOPES
 from app.core.pages import WORDS
 from app.core.usage import Grouping
-from app.ingest.values import byte_size, to_json
+from app.ingest.records import MAX_DEPTH
+from app.ingest.values import byte_size, is_deeper, to_json
 from config import settings
 
 MAX_METADATA_KEYS = 64
@@ -36,6 +38,8 @@ def _plain_text(value: str) -> None:
 
 
 def _small(what: str, limit: int, value: Any) -> None:
+    if is_deeper(value, MAX_DEPTH):
+        raise ma.ValidationError(f"{what} is nested over {MAX_DEPTH} deep")
     size = byte_size(value) if isinstance(value, str) else len(to_json(value))
     if size > limit:
         raise ma.ValidationError(f"{what} has {size:,} bytes; the limit is {limit:,}")
@@ -81,10 +85,6 @@ def _up_to_the_deadline(value: int) -> None:
         raise ma.ValidationError(
             f"give 1 to {longest:,} seconds, which is CALL_DEADLINE_SECONDS; found {value}"
         )
-
-
-def _no_webhooks(_: object) -> None:
-    raise ma.ValidationError("webhooks are not available in this version: leave it out")
 
 
 class Text(fields.String):
@@ -143,20 +143,29 @@ class JobFields(JobChange):
     max_tokens = Whole(1, 1_000_000, description="Of each answer, unless the record says otherwise.")
     system = Text(_check_system)
     template = Text(description="What is asked about each row, such as `Summarise: {{ review }}`.")
+    prompt = Text(
+        validate.Length(1),
+        _check_system,
+        description="What is asked about each document; without it documents are only stored.",
+    )
     schema = JsonObject(_check_schema, description="A JSON Schema that every answer must follow.")
     params = JsonObject(_check_params, description="Anything else that goes into every Messages request.")
     expires_in = Whole(1, 30 * DAY, " seconds", description="Seconds until what was not asked expires.")
     timeout = Seconds(description="Seconds that one call may take; CALL_DEADLINE_SECONDS if left out.")
     retries = Whole(0, 20, description="Tries after a failure of the record's own.")
-    webhook_url = fields.Raw(
-        allow_none=True,
-        validate=_no_webhooks,
-        metadata={"type": "string", "description": "Not available in this version."},
-    )
+    webhook_url = WebhookUrl()
+
+
+class DocumentIn(ma.Schema):
+    """A document. The bare text of its content does, too."""
+
+    content = fields.String(required=True, metadata={"contentEncoding": "base64"})
+    filename = fields.String(allow_none=True)
+    metadata = fields.Dict(allow_none=True)
 
 
 class RecordIn(ma.Schema):
-    """One of `prompt`, `messages`, `params`, `input`, or a row for the job's template."""
+    """One of `prompt`, `messages`, `params`, `document`, `input`, or a row for the job's template."""
 
     class Meta:
         unknown = ma.INCLUDE
@@ -165,6 +174,7 @@ class RecordIn(ma.Schema):
     prompt = fields.String()
     messages = fields.List(fields.Dict())
     params = fields.Dict(metadata={"description": "A whole Messages request."})
+    document = fields.Nested(DocumentIn)
     input = fields.Raw(
         metadata={
             "description": "A row of a tensor, for a model `inference:NAME`: a number, a text or a truth, or"
@@ -198,6 +208,10 @@ class PageQuery(ma.Schema):
 
 class RecordQuery(PageQuery):
     status = fields.String(load_default=None, validate=validate.OneOf(WORDS))
+
+
+class AuditQuery(PageQuery):
+    event_type = fields.String(load_default=None, metadata={"example": "DOCUMENT_INGESTED"})
 
 
 class ResultQuery(ma.Schema):

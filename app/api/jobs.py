@@ -12,6 +12,7 @@ from app.api.blueprint import Blueprint, answer
 from app.api.inputs import JobChange, PageQuery
 from app.api.outputs import JobOut, JobPage
 from app.auth import caller, needs
+from app.contract import about, find_job
 from app.core import events, jobs, shown, views
 from app.core.keys import READ, WRITE
 from models.job import Job
@@ -109,9 +110,7 @@ def retry_job(job_id: str) -> Response:
 
 def show(job_id: str, status: int = 200, **headers: str) -> Response:
     """The job as it is now."""
-    with reading() as session:
-        view = views.find(session, caller().tenant_id, job_id)
-    return answer(shown.jobs_out([view])[0], status, **headers)
+    return answer(shown.jobs_out([find_job(job_id)])[0], status, **headers)
 
 
 def _do(job_id: str, verb: Callable[[Session, Job], None]) -> None:
@@ -120,6 +119,7 @@ def _do(job_id: str, verb: Callable[[Session, Job], None]) -> None:
 
     def work(session: Session) -> None:
         job = jobs.find(session, tenant_id, job_id)
+        about(job.uid)
         verb(session, job)
         after_commit(session, partial(wake, job.id))
         after_commit(session, partial(events.look, [job.id]))

@@ -85,9 +85,11 @@ def _check_migrations() -> None:
 
 
 def _check_storage() -> None:
-    with tempfile.TemporaryFile(dir=settings.current().data) as file:
-        file.write(b"ready")
-        file.flush()
+    chosen = settings.current()
+    for folder in filter(None, (chosen.data, chosen.status_files)):
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"ready")
+            file.flush()
 
 
 CHECKS = {

@@ -9,12 +9,10 @@ from app.api import cursors
 from app.api.blueprint import Blueprint
 from app.api.inputs import RecordQuery
 from app.api.outputs import RecordPage
-from app.auth import caller, needs
-from app.core import lines, pages, views
+from app.auth import needs
+from app.contract import find_job, with_content
+from app.core import lines, pages
 from app.core.keys import READ
-from app.core.views import JobView
-from app.errors import Gone
-from models.session import reading
 
 blp = Blueprint("records", "The records of a job with their outcomes.")
 
@@ -27,19 +25,10 @@ def list_records(query: dict[str, Any], job_id: str) -> Response:
     """List a job's records by index, those with `status` alone if it is given."""
     after = cursors.index_after(query["cursor"])
     words = pages.ALL_WORDS if query["status"] is None else frozenset({query["status"]})
-    with reading() as session:
-        view = with_content(views.find(session, caller().tenant_id, job_id))
+    view = with_content(find_job(job_id))
     with pages.snapshot() as session:
         page = pages.by_index(session, view, after, query["limit"], words=words)
     data = b",".join(lines.line(view.uid, record) for record in page.records)
     cursor = json.dumps(None if page.after is None else cursors.write(str(page.after))).encode()
     body = b"".join((b'{"data":[', data, b'],"next_cursor":', cursor, b"}"))
     return Response(body, mimetype="application/json")
-
-
-def with_content(view: JobView) -> JobView:
-    """The job, or `Gone` when its inputs and outputs were deleted."""
-    if view.content_removed_at is not None:
-        when = lines.timestamp(view.content_removed_at)
-        raise Gone(f"the content of job {view.uid} was deleted on {when}; its counts and cost stay")
-    return view

@@ -1,30 +1,25 @@
 """A job's results as a file: streamed page by page, whatever their size."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import PurePath
 from typing import Any
 from urllib.parse import quote
 
 from flask import Response
-from sqlalchemy.orm import Session
 
 from app import seats
 from app.api.blueprint import Blueprint
 from app.api.inputs import ResultQuery
-from app.api.records import with_content
-from app.auth import caller, needs
-from app.core import lines, pages, sheets, views
+from app.auth import needs
+from app.contract import find_job, with_content
+from app.core import lines, pages, sheets
 from app.core.exports import Row, csv_lines, xlsx_chunks
 from app.core.keys import READ
 from app.core.pages import Page
 from app.core.views import JobView
 from models.session import reading
-
-PAGE = 1_000  # records
-
-Read = Callable[[Session, JobView, int | None, int], Page]
 
 TYPES = {
     "jsonl": "application/x-ndjson",
@@ -47,8 +42,8 @@ def get_results(query: dict[str, Any], job_id: str) -> Response:
     One JSON object a line, as under `/records`; or the table that the job came as, its answers in columns
     beside its own. Before the end of the job it is what has ended so far.
     """
+    view = with_content(find_job(job_id))
     with reading() as session:
-        view = with_content(views.find(session, caller().tenant_id, job_id))
         columns = sheets.columns(session, view.id)
     format, order = query["format"], query["order"]
     chunks = _jsonl(view, order) if format == "jsonl" else TABLES[format](columns, _rows(view, order))
@@ -68,21 +63,10 @@ def _rows(view: JobView, order: str) -> Iterator[Row]:
 def _pages(view: JobView, order: str, *, inputs: bool) -> Iterator[Page]:
     """Every record that has ended, once. Nothing of the database is held between two pages."""
     if order == "input":
-        yield from _walk(partial(pages.by_index, words=pages.ENDED_WORDS, inputs=inputs), view)
+        yield from pages.walk(partial(pages.by_index, words=pages.ENDED_WORDS, inputs=inputs), view)
     else:
-        yield from _walk(partial(pages.by_completion, inputs=inputs), view)
-        yield from _walk(partial(pages.never_asked, inputs=inputs), view)
-
-
-def _walk(read: Read, view: JobView) -> Iterator[Page]:
-    after: int | None = None
-    while True:
-        with pages.snapshot() as session:
-            page = read(session, view, after, PAGE)
-        yield page
-        if page.after is None:
-            return
-        after = page.after
+        yield from pages.walk(partial(pages.by_completion, inputs=inputs), view)
+        yield from pages.walk(partial(pages.never_asked, inputs=inputs), view)
 
 
 def _disposition(view: JobView, format: str) -> str:

@@ -4,26 +4,25 @@ import re
 
 from flask import Response, request
 
-from app import submission
+from app import repeats, submission
 from app.api.blueprint import Blueprint, answer
 from app.api.inputs import JobIn, Upload
 from app.api.outputs import JobOut
 from app.api.reception import take_in
 from app.auth import caller, needs
-from app.core import shown, views
-from app.core.follow import wait_until_ended
+from app.contract import find_job
+from app.core import shown
+from app.core.incoming import receiving
 from app.core.keys import WRITE
 from app.core.views import JobView
-from app.errors import BadInput, Conflict, NotFound
+from app.errors import Conflict, NotFound
 from app.ingest.spool import DraftSpool
-from app.seats import seats
+from app.seats import wait_for_end
 from app.submission import Submitted
 from config import settings
-from models.session import reading
 
 LONGEST_WAIT = 60  # seconds that a caller may ask to wait
 
-_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _WAIT = re.compile(r'wait="?(\d{1,9})"?', re.IGNORECASE)
 
 blp = Blueprint("submissions", "Submitting records.")
@@ -39,12 +38,7 @@ BODY = {
 _DOCUMENTED = {
     "requestBody": BODY,
     "parameters": [
-        {
-            "in": "header",
-            "name": "Idempotency-Key",
-            "schema": {"type": "string", "maxLength": 255},
-            "description": "A name for this submission: sent again, it finds the job that it made.",
-        },
+        repeats.DESCRIPTION,
         {
             "in": "header",
             "name": "Prefer",
@@ -67,13 +61,15 @@ def submit_job() -> Response:
     Its records come as JSON, or as a file of JSON lines, CSV, TSV or XLSX. All faults of an input are told at
     once, each with its place, and nothing is stored then.
     """
-    key, wait = _idempotency_key(), _wait()
-    with DraftSpool(settings.current().data) as spool:
-        received = take_in(request, spool, key)
-        me = caller()
-        submitted = submission.submit(me.tenant_id, me.user_id, spool, received.defaults, received.options)
+    sending, wait = repeats.sending(request.headers), _wait()
+    me = caller()
+    with DraftSpool(settings.current().data) as spool, receiving(me.tenant_uid) as upload:
+        received = take_in(request, spool, sending, upload)
+        submitted = submission.submit(
+            me.tenant_id, me.user_id, spool, received.defaults, received.options, upload
+        )
     view = _find(submitted)
-    waited = wait is not None and _wait_for(view, wait)
+    waited = wait is not None and wait_for_end(view, wait)
     if waited:
         view = _find(submitted)
     job = shown.jobs_out([view])[0]
@@ -83,13 +79,6 @@ def submit_job() -> Response:
     if not submitted.created:
         response.headers["Idempotency-Replayed"] = "true"
     return response
-
-
-def _idempotency_key() -> str | None:
-    key = request.headers.get("Idempotency-Key")
-    if key is not None and not _KEY.fullmatch(key):
-        raise BadInput("Idempotency-Key: give 1 to 255 visible ASCII characters, without spaces")
-    return key
 
 
 def _wait() -> int | None:
@@ -102,22 +91,9 @@ def _wait() -> int | None:
     return None
 
 
-def _wait_for(view: JobView, seconds: int) -> bool:
-    """Wait for the end of the job; not at all when every seat is taken, for the job can be polled."""
-    taken = seats()
-    if not taken.take():
-        return False
-    try:
-        wait_until_ended(view, seconds)
-    finally:
-        taken.give_back()
-    return True
-
-
 def _find(submitted: Submitted) -> JobView:
     try:
-        with reading() as session:
-            return views.find(session, caller().tenant_id, str(submitted.uid))
+        return find_job(str(submitted.uid))
     except NotFound:
         if submitted.created:
             raise

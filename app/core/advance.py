@@ -5,8 +5,9 @@ import datetime as dt
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from app.core import batch_queue, claims, jobs, limits, wakes, windows
+from app.core import batch_queue, claims, jobs, limits, suspicion, wakes, windows
 from app.core.windows import Publication
+from app.providers import registry
 from models.base import now
 from models.job import FINAL, Job, JobCounts, JobStatus
 from models.record import Record, RecordOutput, RecordStatus
@@ -33,6 +34,9 @@ def advance(session: Session, job_id: int, held_for: float) -> list[Publication]
 def _next(session: Session, job: Job, held_for: float) -> list[Publication]:
     if job.status in FINAL:
         return []
+    if job.closed_as is None and job.reopen_from is None and _all_ended(session, job):
+        jobs.complete(session, job)  # though it is paused, or its time is over since then
+        return []
     if job.closed_as is None and jobs.expired(session, job):
         jobs.expire(session, job)
         return []
@@ -43,9 +47,6 @@ def _next(session: Session, job: Job, held_for: float) -> list[Publication]:
         return []
     if job.reopen_from is not None:
         _reopen(session, job, job.reopen_from)
-    if _all_ended(session, job):
-        jobs.finalise(session, job, JobStatus.COMPLETED)
-        return []
     if held_for > 0:
         wakes.at_latest(session, job.id, held_for)
         return []
@@ -88,8 +89,9 @@ def _reopen(session: Session, job: Job, first: int) -> None:
                 RecordStatus.WAITING,
                 Record.job_id == job.id,
                 Record.idx.in_(indices),
-                not_before=now(),
+                not_before=suspicion.waits(0),
                 tries=0,
+                deaths=suspicion.as_before(),
             ).returning(Record.idx)
         ).all()
         column = getattr(JobCounts, status.name.lower())
@@ -108,23 +110,29 @@ def _reopen(session: Session, job: Job, first: int) -> None:
 
 
 def _all_ended(session: Session, job: Job) -> bool:
-    ended = JobCounts.succeeded + JobCounts.failed + JobCounts.cancelled + JobCounts.expired
+    """Whether every record has ended, and none because the job's time was over: then the job ends by that."""
+    ended = JobCounts.succeeded + JobCounts.failed + JobCounts.cancelled
     return session.scalar(select(ended).where(JobCounts.job_id == job.id)) == job.total
 
 
 def _offer(session: Session, job: Job) -> list[Publication]:
-    """Windows that were shelved, the next ones of what was never offered, or one for what was given back."""
-    open_windows = windows.undrained(session, job.id)
+    """Windows that were shelved, the next ones of what was never offered, or one for what was given back.
+
+    What is to be asked alone has a window of its own.
+    """
+    unclosed = windows.undrained(session, job.id)
     publications = [
-        windows.offer_again(session, job, window) for window in open_windows if window.offered_at is None
+        windows.offer_again(session, job, window) for window in unclosed if window.offered_at is None
     ]
+    shared = sum(not window.alone for window in unclosed)
     share = _share(session, job)
-    while len(open_windows) + len(publications) < windows.OPEN_AT_ONCE and job.cursor < job.total:
+    while shared < windows.OPEN_AT_ONCE and job.cursor < job.total:
         publications.append(windows.open_next(session, job, windows.size(job, share)))
-    if not open_windows and not publications:
-        due = claims.due_count(session, job.id, windows.LARGEST)
-        if due:
-            publications.append(windows.open_for_returned(session, job, due))
+        shared += 1
+    if not shared and (due := claims.due_count(session, job.id, windows.LARGEST)):
+        publications.append(windows.open_for_returned(session, job, due))
+    if shared == len(unclosed) and (suspects := suspicion.count(session, job.id, windows.APART)):
+        publications.append(windows.open_alone(session, job, suspects))
     if job.status == JobStatus.PENDING and publications:
         move_job(session, job, JobStatus.RUNNING, started_at=job.started_at or session.scalar(select(now())))
     return publications
@@ -132,6 +140,8 @@ def _offer(session: Session, job: Job) -> list[Publication]:
 
 def _share(session: Session, job: Job) -> float | None:
     """Calls a second that the job's group may start, divided by the jobs that want them; None: no limit."""
+    if job.limit_group == registry.NOBODY:
+        return None
     per_minute = limits.read(session, job.limit_group).figures.requests
     if per_minute is None:
         return None

@@ -153,7 +153,8 @@ def _jobs(session: Session, tenant_id: int, defaults: Defaults) -> Sequence[Row[
         .join(newest, newest.c.id == Job.id)
         .join(JobCounts, JobCounts.job_id == Job.id)
         .join(JobSpec, JobSpec.job_id == Job.id)
-        .where(Job.tenant_id == tenant_id, JobCounts.succeeded > 0)
+        # A document's bytes are no measure of a text's tokens.
+        .where(Job.tenant_id == tenant_id, JobCounts.succeeded > 0, JobSpec.prompt.is_(None))
         .order_by(Job.uid.desc())
     ).all()
 

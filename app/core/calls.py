@@ -2,22 +2,24 @@
 
 import asyncio
 import datetime as dt
-import json
 import random
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
-from app.core import ledger, requests, retries
+from app.core import attachments, ledger, requests, retries
 from app.core.claim import Claim
 from app.core.context import JobContext
 from app.core.ledger import Call
 from app.core.limiter import LATE, Grant, Limits
 from app.core.outcomes import Outcome, Written
+from app.core.schemas import AnswerSchema
 from app.errors import (
     AccountRefused,
     BadAnswer,
@@ -27,8 +29,11 @@ from app.errors import (
     RefusedTogether,
     RequestRejected,
     TimedOut,
+    Unavailable,
     Unreachable,
 )
+from app.ingest import documents
+from app.ingest.documents import Block, Document
 from app.providers import registry
 from app.providers.client import Reply, Usage
 from models.record import RecordStatus
@@ -41,7 +46,14 @@ log = structlog.get_logger()
 ACCOUNT_PROBE = 60.0  # seconds between two probes of a group whose account is refused
 OUTAGE = 10  # failures among a group's last 20 calls
 RAMP_LIMIT = "ramp_limit_exceeded"
+STORE_AWAY = 10.0  # seconds until a document is asked for again
+BROKEN = "internal_error"
+BROKEN_PAUSE = 10.0  # seconds: what was in the way may have gone by then
+HEAVY_PATIENCE = 60.0  # seconds that an answer waits for a check of its own process
 DEBT = 0.005  # of a limit: what a request may be larger than its permit without one of its own
+
+# Threads that only wait for such a process: few, and apart from those that renew the lease.
+_heavy = ThreadPoolExecutor(2, thread_name_prefix="heavy-checks")
 
 
 class Closing(Enum):
@@ -130,11 +142,32 @@ class Asking:
             outcome = self._known_or(ledger.UNSENT, again_in=wait.seconds)
         except _Lost:
             outcome = None
+        except SQLAlchemyError as error:
+            log.warning("storage.away", job=self.job.job_id, index=self.claim.idx, error=type(error).__name__)
+            outcome = self._known_or(self._in_flight(BROKEN), again_in=BROKEN_PAUSE)
         except Exception:
-            # A fault of ours: the record stays claimed until it is overdue; nobody here waits for it.
             log.exception("call.broken", job=self.job.job_id, index=self.claim.idx)
-            outcome = None
+            outcome = self._broken()
         self._finish(outcome)
+
+    def _broken(self) -> Outcome:
+        """A fault of ours, which the same record may well meet again: it uses its tries like any failure.
+
+        A call that has ended stands as it did.
+        """
+        if self._heard is not None and self._heard.status is not None:
+            return self._heard
+        outcome = self._known_or(self._in_flight(BROKEN))
+        outcome.blamed = True
+        outcome.error_type = BROKEN
+        outcome.error_message = (
+            f"A fault of Penstock's own: its log tells more, as call.broken of index {self.claim.idx}."
+        )
+        if self.claim.tries < self.job.retries:
+            outcome.again_in = BROKEN_PAUSE
+        else:
+            outcome.status = RecordStatus.FAILED
+        return outcome
 
     def close_unstarted(self) -> None:
         """The coroutine was cancelled before its first step, so that nothing in it could see it."""
@@ -143,14 +176,18 @@ class Asking:
     def _finish(self, outcome: Outcome | None) -> None:
         self._asker.ended()
         if outcome is None:
-            self._asker.written(self._known_or(ledger.UNSENT), won=False, group=Written())
+            self._written(self._known_or(ledger.UNSENT), won=False, group=Written())
         else:
-            self._process.writer.put(outcome, self._asker.written)
+            self._process.writer.put(outcome, self._written)
+
+    def _written(self, outcome: Outcome, won: bool, group: Written) -> None:
+        self._process.holding.let_go(self.claim)
+        self._asker.written(outcome, won, group)
 
     async def _call(self) -> Outcome:
         """One call with its permit; raises `_AskAgain` when its failure is to be tried again here."""
         try:
-            self._params = self._params or self._build()
+            self._params = self._params or await self._build()
             await self._wait_for_start()
         except RequestRejected as error:
             self._refund()
@@ -170,20 +207,32 @@ class Asking:
         self._sent_at = None
         return await self._answered(reply, time.monotonic() - started)
 
-    def _build(self) -> dict[str, Any]:
-        return requests.build(self.job, self.claim.body, self.claim.max_tokens, self.claim.history)
+    async def _build(self) -> dict[str, Any]:
+        document = documents.read(self.claim.body)
+        attached = None if document is None else await self._attached(document)
+        return requests.build(self.job, self.claim.body, self.claim.max_tokens, self.claim.history, attached)
+
+    async def _attached(self, document: Document) -> Block:
+        """The content block of a document, fetched from the object store on a thread of its own."""
+        try:
+            return await self._process.loop.run_in_executor(
+                self._process.readers, attachments.block, document
+            )
+        except Unavailable as error:
+            log.warning("document.not_fetched", **self.job.facts, index=self.claim.idx, reason=error.message)
+            self._refund()
+            raise _GiveBack(STORE_AWAY) from error
 
     async def _answered(self, reply: Reply, seconds: float) -> Outcome:
         self._settle(reply.usage, seconds)
         call = ledger.answered(
             self._model, self._params, reply.usage, reply.request_id, seconds, left=self._sent_on
         )
-        fault = _schema_fault(self.job.validator_of(self.claim.body), reply)
+        self._heard = self._outcome(call, None)
+        fault = await _schema_fault(self.job.answer_schema_of(self.claim.body), reply)
         if fault is None:
             self._heard = outcome = self._outcome(call, RecordStatus.SUCCEEDED)
             outcome.body = reply.body
-        else:
-            self._heard = self._outcome(call, None)
         await self._process.book.learn(self._permit.group, reply.told)
         if self._permit.probe:
             await self._process.book.clear(self._permit.group)
@@ -362,7 +411,7 @@ class Asking:
         call = ledger.unconfirmed(
             self._model,
             self._params,
-            self.claim.request_bytes,
+            self.claim.held_bytes,
             self._max_tokens,
             error_type,
             seconds,
@@ -445,17 +494,20 @@ def _settle(done: "asyncio.Future[bool]", won: bool) -> None:
         done.set_result(won)
 
 
-def _schema_fault(validator: Any, reply: Reply) -> BadAnswer | None:
+async def _schema_fault(schema: AnswerSchema | None, reply: Reply) -> BadAnswer | None:
     """What is wrong with the answer, when a schema was asked for and it does not fit."""
-    if validator is None:
+    if schema is None:
         return None
+    if schema.is_light(reply.text):
+        fault = schema.fault(reply.text)
+    else:
+        fault = await _heavy_fault(schema, reply.text)
+    return None if fault is None else BadAnswer(fault, type="schema_mismatch")
+
+
+async def _heavy_fault(schema: AnswerSchema, text: str) -> str | None:
     try:
-        value = json.loads(reply.text)
-    except ValueError as error:
-        return BadAnswer(f"The answer is not JSON: {error}", type="schema_mismatch")
-    for fault in validator.iter_errors(value):
-        where = "/".join(str(part) for part in fault.instance_path)
-        return BadAnswer(
-            f"The answer does not fit the schema at /{where}: {fault.message[:500]}", type="schema_mismatch"
-        )
-    return None
+        async with asyncio.timeout(HEAVY_PATIENCE):
+            return await asyncio.get_running_loop().run_in_executor(_heavy, schema.fault_apart, text)
+    except TimeoutError:
+        return f"The answer was not checked within {HEAVY_PATIENCE:g} s: too many that take long came at once"

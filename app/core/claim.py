@@ -14,9 +14,10 @@ class Claim:
     lease_id: int
     attempt: int  # the number of the call that may leave now
     tries: int  # failures of its own so far
-    request_bytes: int
+    request_bytes: int  # of its call, a conversation's turns before it included
     max_tokens: int | None
     conversation: int | None
     reserved: int | None = None  # pico-dollars, under a cap: what its call may cost at most
     body: bytes = b""
+    held_bytes: int = 0  # of memory that its request takes
     history: list[Turn] = field(default_factory=list)

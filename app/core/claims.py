@@ -4,17 +4,20 @@ import datetime as dt
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, and_, func, select, update
+from sqlalchemy import ColumnElement, and_, case, func, select, update
 from sqlalchemy.orm import Session
 
-from app.core import budget, leases, wakes
+from app.core import budget, context, leases, suspicion, wakes
 from app.core.claim import Claim
-from app.core.requests import Turn
+from app.ingest import documents
 from models.base import now
 from models.job import Job, JobCounts, JobStatus
 from models.record import Record, RecordInput, RecordOutput, RecordStatus, Window
 from models.transitions import moving_records
+
+TURN_BYTES = 100  # roles and braces around a turn and its answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +34,12 @@ class Taken:
 _CLOSED = Taken([], open=False)
 
 
-def take(session: Session, window_id: int, epoch: int, lease_id: int, limit: int) -> Taken:
+def take(session: Session, window_id: int, epoch: int, lease_id: int, limit: int, calls: int = 1) -> Taken:
     """Claim up to `limit` records: first those that were given back and are due, then the window's.
 
+    `calls` is how many leave with each: none where records are not asked.
+
+    Of a window that is `alone` those that wait to be asked alone, and nothing else.
     Nothing for a window of another epoch, a closed window, a job that does not run, or under a dead lease,
     whose records nobody would give back. Whoever claims a window's last record wakes `advance`.
     """
@@ -64,10 +70,11 @@ def take(session: Session, window_id: int, epoch: int, lease_id: int, limit: int
 
     def some(most: int) -> list[Claim]:
         nonlocal end
-        found = _claim_due(session, window.job_id, lease_id, most)
+        waiting = suspicion.waits_for_it if window.alone else _due()
+        found = _claim_waiting(session, window.job_id, lease_id, waiting, most, calls)
         end = min(window.cursor + most - len(found), window.last)
         if end > window.cursor:
-            found += _claim_range(session, window.job_id, lease_id, window.cursor, end)
+            found += _claim_range(session, window.job_id, lease_id, window.cursor, end, calls)
         _read_inputs(session, window.job_id, found)
         return found
 
@@ -107,21 +114,25 @@ def _seconds_left(limit_ms: int | None, due_by: dt.datetime | None, time: dt.dat
     return limit_ms / 1000 if due_by is None else (due_by - time).total_seconds()
 
 
-def take_due(session: Session, job_id: int, lease_id: int, limit: int) -> Taken:
+def take_due(session: Session, window_id: int, lease_id: int, limit: int) -> Taken:
     """Claim up to `limit` records that are due: the next turns of conversations that a slice is asking."""
-    running = session.scalar(
-        select(Job.id).where(
-            Job.id == job_id,
+    job_id = session.scalar(
+        select(Window.job_id)
+        .join(Job, Job.id == Window.job_id)
+        .where(
+            Window.id == window_id,
+            Window.closed_at.is_(None),
             Job.status == JobStatus.RUNNING,
             Job.closed_as.is_(None),
             leases.lives(lease_id),
         )
+        .with_for_update(of=Window)
     )
-    if running is None:
+    if job_id is None:
         return _CLOSED
 
     def some(most: int) -> list[Claim]:
-        found = _claim_due(session, job_id, lease_id, most)
+        found = _claim_waiting(session, job_id, lease_id, _due(), most, calls=1)
         _read_inputs(session, job_id, found)
         return found
 
@@ -129,28 +140,36 @@ def take_due(session: Session, job_id: int, lease_id: int, limit: int) -> Taken:
     return Taken(claims, open=False, capped=needs)
 
 
-def _claim_due(session: Session, job_id: int, lease_id: int, limit: int) -> list[Claim]:
-    due = (
+def _due() -> ColumnElement[bool]:
+    return and_(Record.status == RecordStatus.WAITING, Record.not_before <= now())
+
+
+def _claim_waiting(
+    session: Session, job_id: int, lease_id: int, which: ColumnElement[bool], limit: int, calls: int
+) -> list[Claim]:
+    waiting = (
         select(Record.idx)
-        .where(Record.job_id == job_id, Record.status == RecordStatus.WAITING, Record.not_before <= now())
+        .where(Record.job_id == job_id, which)
         .order_by(Record.not_before, Record.idx)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    indices = sorted(session.scalars(due))
+    indices = sorted(session.scalars(waiting))
     if not indices:
         return []
-    return _claim(session, job_id, lease_id, RecordStatus.WAITING, Record.idx.in_(indices))
+    return _claim(session, job_id, lease_id, RecordStatus.WAITING, Record.idx.in_(indices), calls)
 
 
-def _claim_range(session: Session, job_id: int, lease_id: int, first: int, end: int) -> list[Claim]:
+def _claim_range(
+    session: Session, job_id: int, lease_id: int, first: int, end: int, calls: int
+) -> list[Claim]:
     return _claim(
-        session, job_id, lease_id, RecordStatus.PENDING, and_(Record.idx >= first, Record.idx < end)
+        session, job_id, lease_id, RecordStatus.PENDING, and_(Record.idx >= first, Record.idx < end), calls
     )
 
 
 def _claim(
-    session: Session, job_id: int, lease_id: int, old: RecordStatus, where: ColumnElement[bool]
+    session: Session, job_id: int, lease_id: int, old: RecordStatus, where: ColumnElement[bool], calls: int
 ) -> list[Claim]:
     statement = moving_records(
         old,
@@ -158,7 +177,7 @@ def _claim(
         Record.job_id == job_id,
         where,
         lease_id=lease_id,
-        attempts=Record.attempts + 1,
+        attempts=Record.attempts + calls,
         not_before=None,
         claimed_at=now(),
         reserved=None,
@@ -202,12 +221,43 @@ def _read_inputs(session: Session, job_id: int, claims: Sequence[Claim]) -> None
         turns = _succeeded_turns(session, job_id, talks)
         for claim in claims:
             if claim.conversation is not None:
-                claim.history = [turn for idx, turn in turns[claim.conversation] if idx < claim.idx]
+                before = [turn for turn in turns[claim.conversation] if turn.idx < claim.idx]
+                claim.history = [(turn.body, turn.answer) for turn in before]
+                claim.request_bytes += sum(turn.request_bytes for turn in before)
+        _note_bytes(session, job_id, [claim for claim in claims if claim.history])
+    for claim in claims:
+        claim.held_bytes = documents.held_bytes(claim.body, claim.request_bytes)
 
 
-def _succeeded_turns(session: Session, job_id: int, talks: set[int]) -> dict[int, list[tuple[int, Turn]]]:
+def _note_bytes(session: Session, job_id: int, claims: Sequence[Claim]) -> None:
+    """Say in the rows what goes out with earlier turns: whoever finds this process dead has only those."""
+    if not claims:
+        return
+    sent = {claim.idx: claim.request_bytes for claim in claims}
+    session.execute(
+        update(Record)
+        .where(Record.job_id == job_id, Record.idx.in_(sent))
+        .values(sent_bytes=case(sent, value=Record.idx)),
+        execution_options={"synchronize_session": False},
+    )
+
+
+class _Turn(NamedTuple):
+    idx: int
+    body: bytes
+    answer: bytes
+    request_bytes: int  # that it adds to a later turn's request
+
+
+def _succeeded_turns(session: Session, job_id: int, talks: set[int]) -> dict[int, list[_Turn]]:
     rows = session.execute(
-        select(Record.conversation, Record.idx, RecordInput.body, RecordOutput.body.label("answer"))
+        select(
+            Record.conversation,
+            Record.idx,
+            Record.request_bytes,
+            RecordInput.body,
+            RecordOutput.body.label("answer"),
+        )
         .join(RecordInput, and_(RecordInput.job_id == Record.job_id, RecordInput.idx == Record.idx))
         .join(RecordOutput, and_(RecordOutput.job_id == Record.job_id, RecordOutput.idx == Record.idx))
         .where(
@@ -217,20 +267,17 @@ def _succeeded_turns(session: Session, job_id: int, talks: set[int]) -> dict[int
         )
         .order_by(Record.idx)
     )
-    turns: dict[int, list[tuple[int, Turn]]] = defaultdict(list)
+    shared = context.of(job_id).shared_bytes
+    turns: dict[int, list[_Turn]] = defaultdict(list)
     for row in rows:
-        turns[row.conversation].append((row.idx, (row.body, row.answer)))
+        adds = max(row.request_bytes - shared, 0) + len(row.answer) + TURN_BYTES
+        turns[row.conversation].append(_Turn(row.idx, row.body, row.answer, adds))
     return turns
 
 
 def due_count(session: Session, job_id: int, at_most: int) -> int:
     """How many records of the job could be claimed now besides its windows' own, counted up to `at_most`."""
-    due = (
-        select(Record.idx)
-        .where(Record.job_id == job_id, Record.status == RecordStatus.WAITING, Record.not_before <= now())
-        .limit(at_most)
-        .subquery()
-    )
+    due = select(Record.idx).where(Record.job_id == job_id, _due()).limit(at_most).subquery()
     return session.scalar(select(func.count()).select_from(due)) or 0
 
 

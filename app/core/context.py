@@ -1,6 +1,7 @@
 """What a worker must know of a job to ask its records. Read once a process: nothing of it ever changes."""
 
 import json
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -8,9 +9,10 @@ from typing import Any
 
 from sqlalchemy import select
 
-from app.core.schemas import compile_schema
+from app.core.schemas import AnswerSchema
 from app.errors import NotFound
 from app.ingest import operations
+from app.ingest.draft import Defaults
 from app.ingest.operations import Operation
 from app.ingest.templates import Template, compile_template
 from app.providers import registry
@@ -26,6 +28,8 @@ class JobContext:
 
     job_id: int
     tenant_id: int
+    uid: uuid.UUID
+    tenant_uid: uuid.UUID
     total: int
     model: str
     provider: str
@@ -39,11 +43,21 @@ class JobContext:
     deadline: int  # seconds of a call, from connecting to the last byte
     system: str | None
     template_source: str | None
+    prompt: str | None  # asked about each document
     schema: dict[str, Any] | None
     params: dict[str, Any]
     operations: Mapping[str, Operation]  # that its records name
     unbounded: str | None  # why nobody can say what a call costs at most
     facts: Mapping[str, str | None]  # job, tenant, user and request, as log lines name them
+
+    @property
+    def asks(self) -> bool:
+        """Whether its records are asked; else they are documents that are only stored."""
+        return self.provider != registry.NOBODY
+
+    def compile(self) -> None:
+        """Have the template and the schema ready; raises `BadInput` for one that cannot be used."""
+        self.template, self._answer_schemas  # noqa: B018 - asked for once, they stay
 
     @cached_property
     def template(self) -> Template | None:
@@ -53,17 +67,30 @@ class JobContext:
         """What a record names to be asked with, instead of the job's system, template and schema."""
         return self.operations[asked["operation"]] if "operation" in asked else None
 
-    def validator_of(self, body: bytes) -> Any:
-        """Checks the answer to a record against the schema that it was asked for; None without one."""
+    def answer_schema_of(self, body: bytes) -> AnswerSchema | None:
+        """What the answer to a record must fit; None when it was asked without a schema."""
         if not self.operations:
-            return self._validators[None]
-        return self._validators[json.loads(body).get("operation")]
+            return self._answer_schemas[None]
+        return self._answer_schemas[json.loads(body).get("operation")]
 
     @cached_property
-    def _validators(self) -> dict[str | None, Any]:
+    def _answer_schemas(self) -> dict[str | None, AnswerSchema | None]:
         schemas: dict[str | None, Mapping[str, Any] | None] = {None: self.schema}
         schemas |= {name: one.schema for name, one in self.operations.items()}
-        return {name: schema and compile_schema(schema) for name, schema in schemas.items()}
+        return {name: None if one is None else AnswerSchema(one) for name, one in schemas.items()}
+
+    @cached_property
+    def shared_bytes(self) -> int:
+        """What the job's parts add to each of its requests, as `request_bytes` of its records has it."""
+        parts = Defaults(
+            self.model,
+            self.max_tokens,
+            system=self.system,
+            prompt=self.prompt,
+            schema=self.schema,
+            params=self.params,
+        )
+        return parts.request_bytes
 
 
 @lru_cache(maxsize=256)
@@ -71,7 +98,13 @@ def of(job_id: int) -> JobContext:
     """The context of a job; raises `NotFound` for one that is not there."""
     with reading() as session:
         row = session.execute(
-            select(Job, JobSpec, Tenant.name.label("tenant"), User.name.label("user"))
+            select(
+                Job,
+                JobSpec,
+                Tenant.name.label("tenant"),
+                Tenant.uid.label("tenant_uid"),
+                User.name.label("user"),
+            )
             .join(JobSpec, JobSpec.job_id == Job.id)
             .join(Tenant, Tenant.id == Job.tenant_id)
             .join(User, User.id == Job.user_id)
@@ -85,6 +118,8 @@ def of(job_id: int) -> JobContext:
     return JobContext(
         job_id=job.id,
         tenant_id=job.tenant_id,
+        uid=job.uid,
+        tenant_uid=row.tenant_uid,
         total=job.total,
         model=job.model,
         provider=registry.provider_of(job.model),
@@ -98,6 +133,7 @@ def of(job_id: int) -> JobContext:
         deadline=min(spec.timeout or now.call_deadline, now.call_deadline),
         system=spec.system,
         template_source=spec.template,
+        prompt=spec.prompt,
         schema=None if spec.schema is None else json.loads(spec.schema),
         params=json.loads(spec.params),
         operations=operations.from_bytes(spec.operations),

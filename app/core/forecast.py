@@ -41,6 +41,8 @@ def end(session: Session, view: JobView) -> dt.datetime:
 
 def _seconds(session: Session, view: JobView, row: Row[*tuple[Any, ...]]) -> float:
     """Seconds until the last answer, if nobody comes in between."""
+    if row.limit_group == registry.NOBODY:
+        return 0.0  # its records are not asked
     left = view.counts.unended
     share = left / view.total
     work = Work(

@@ -54,6 +54,8 @@ def close(session: Session, job: Job, closed_as: JobStatus, reason: str | None) 
     move_job(
         session, job, JobStatus.CANCELLING, closed_as=closed_as.value, status_reason=reason, settled_at=None
     )
+    # A claim that has read the job as running holds its window: wait for it, or it is in flight uncounted.
+    windows.close_all(session, job.id)
     finish_closed(session, job)
 
 
@@ -178,6 +180,12 @@ def finish_closed(session: Session, job: Job) -> bool:
         return False
     finalise(session, job, JobStatus(job.closed_as))
     return True
+
+
+def complete(session: Session, job: Job) -> None:
+    """Every record has ended, whatever else the job was about to be."""
+    finalise(session, job, JobStatus.COMPLETED)
+    job.status_reason = None
 
 
 def finalise(session: Session, job: Job, status: JobStatus) -> None:

@@ -16,9 +16,14 @@ STILL_LOOKS = 3  # that found the counter where the look before had seen it: fou
 LAPSE = 8.0  # seconds without a raise after which a process starts nothing: before others take it for dead
 
 
+def name() -> str:
+    """This process, for people: its host and its number there."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
 def take(session: Session) -> int:
     """A new lease for this process."""
-    lease = Lease(name=f"{socket.gethostname()}:{os.getpid()}")
+    lease = Lease(name=name())
     session.add(lease)
     session.flush()
     return lease.id

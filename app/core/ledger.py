@@ -12,12 +12,21 @@ from sqlalchemy.orm import Session
 from app.core import pricing
 from app.core.claim import Claim
 from app.core.context import JobContext
+from app.ingest.values import is_plain
 from app.providers.client import Usage
 from models.base import now
 from models.record import Attempt
 
 ANSWERED, UNCONFIRMED, UNSENT = "answered", "unconfirmed", "unsent"
 NOTHING = Usage()
+LONGEST = (("model", 200), ("error_type", 100), ("request_id", 200))  # characters
+
+
+def storable(text: str | None, limit: int) -> str | None:
+    """What a column of so many characters takes of a text that came from outside."""
+    if text is None or (len(text) <= limit and is_plain(text)):
+        return text
+    return text.encode("ascii", "backslashreplace").decode().replace("\0", "\\0")[:limit]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +41,13 @@ class Call:
     error_type: str | None = None
     request_id: str | None = None
     seconds: float = 0.0  # it took, by this process's monotonic clock
+
+    def __post_init__(self) -> None:
+        for name, limit in LONGEST:
+            object.__setattr__(self, name, storable(getattr(self, name), limit))
+
+
+NO_CALL = Call("", "")  # of a record that ends without having been asked: the ledger knows nothing of it
 
 
 def answered(

@@ -282,6 +282,21 @@ class Limiter:
         """Raise `LimiterAway` when Redis does not answer."""
         self._guarded(self._redis.ping)
 
+    def seats(self, job_id: int, lease_id: int) -> int:
+        """How many seats of the job a process is taken to hold."""
+        return int(self._guarded(lambda: self._redis.hget(f"seats:{job_id}", str(lease_id))) or 0)
+
+    def move_seats(self, job_id: int, group: str, lease_id: int, by: int) -> None:
+        """Put that number right."""
+
+        def write() -> None:
+            pipe = self._redis.pipeline()
+            pipe.hincrby(f"seats:{job_id}", str(lease_id), by)
+            pipe.hincrby(f"seats:{group}", str(lease_id), by)
+            pipe.execute()
+
+        self._guarded(write)
+
     def heartbeat(self, lease_id: int) -> None:
         """Keep the seats of a process whose calls outlast its asking."""
 

@@ -7,6 +7,7 @@ read. The answer in it is the provider's own bytes: never parsed, never written 
 import datetime as dt
 import json
 import uuid
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from app.core import pricing
@@ -36,6 +37,16 @@ def line(job: uuid.UUID, record: RecordView) -> bytes:
     return b"".join((_json(head)[:-1], b',"response":', answer, b",", _json(tail)[1:]))
 
 
+def with_list(content: Mapping[str, Any], name: str, items: Iterable[Any]) -> Iterator[bytes]:
+    """The JSON object `content` with the list `name` as its last field, in pieces: it may be long."""
+    yield _json({**content, name: []})[:-2]
+    comma = b""
+    for item in items:
+        yield comma + _json(item)
+        comma = b","
+    yield b"]}"
+
+
 def timestamp(time: dt.datetime | None) -> str | None:
     """ISO 8601 in UTC, always of one width."""
     return None if time is None else time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -46,5 +57,5 @@ def text(value: bytes | None) -> str | None:
     return None if value is None else value.decode("utf-8", "surrogatepass")
 
 
-def _json(value: dict[str, Any]) -> bytes:
+def _json(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()

@@ -1,5 +1,6 @@
 """What a job is called: its id, or the label that its owner gave it."""
 
+import re
 import uuid
 
 from sqlalchemy import ScalarSelect, or_, select
@@ -7,18 +8,22 @@ from sqlalchemy import ScalarSelect, or_, select
 from app.errors import NotFound
 from models.job import Job, JobStatus
 
+LABEL = re.compile(r"[A-Za-z0-9._:-]{1,128}")  # ids look like that, too
+
 
 def meant(tenant_id: int, name: str) -> ScalarSelect[int]:
     """The number of the tenant's job that `name` means: the one of that id, else the newest so labelled.
 
-    A job that is not yet whole, or was deleted, has no name.
+    A job that is not yet whole, or was deleted, has no name. Raises `NotFound` for what can be none.
     """
+    if not LABEL.fullmatch(name):
+        raise unknown(name)
     uid = _uid(name)
-    called = Job.label == name if uid is None else or_(Job.uid == uid, Job.label == name)
     return (
         select(Job.id)
-        .where(Job.tenant_id == tenant_id, called, Job.status != JobStatus.STAGING, Job.deleted_at.is_(None))
-        .order_by((Job.uid == uid).desc(), Job.uid.desc())
+        .where(Job.tenant_id == tenant_id, Job.status != JobStatus.STAGING, Job.deleted_at.is_(None))
+        .where(Job.label == name if uid is None else or_(Job.uid == uid, Job.label == name))
+        .order_by(*([] if uid is None else [(Job.uid == uid).desc()]), Job.uid.desc())
         .limit(1)
         .scalar_subquery()
     )

@@ -21,6 +21,7 @@ from models.record import ENDED, UNASKED, Record, RecordInput, RecordOutput, Rec
 from models.session import reading
 
 PAGE_BYTES = 4_000_000  # of contents; a page ends with the record that passes it
+LONG = 1_000  # records of a page that nobody turns by hand
 FETCHED = 50  # records that are read at once; more of them while they are small
 SMALL = 500_000  # bytes of contents of what was read at once
 NARROW, WIDE = 1_000, 50_000  # places that one statement looks through, the more the fewer it finds
@@ -66,6 +67,9 @@ class Page:
     after: int | None
 
 
+Read = Callable[[Session, JobView, int | None, int], Page]
+
+
 @contextmanager
 def snapshot() -> Iterator[Session]:
     """A session that sees the rows of one moment, whatever is written meanwhile."""
@@ -73,6 +77,24 @@ def snapshot() -> Iterator[Session]:
         if session.get_bind().dialect.name == "postgresql":
             session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
         yield session
+
+
+def walk(read: Read, job: JobView) -> Iterator[Page]:
+    """All pages that `read` makes; nothing of the database is held between two of them."""
+    after: int | None = None
+    while True:
+        with snapshot() as session:
+            page = read(session, job, after, LONG)
+        yield page
+        if page.after is None:
+            return
+        after = page.after
+
+
+def ended(job: JobView, *, inputs: bool = False) -> Iterator[RecordView]:
+    """Every record that had ended when `job` was looked at, by index: as many as its counts say."""
+    for page in walk(partial(by_index, words=ENDED_WORDS, inputs=inputs), job):
+        yield from (record for record in page.records if record.seq is None or record.seq <= job.seq)
 
 
 def by_index(
@@ -105,6 +127,14 @@ def never_asked(
         return Page([], None)
     walk = _Walk(session, job.id, limit, inputs)
     return walk.page(walk.ends_unasked, -1 if after is None else after, job.total - 1)
+
+
+def those(
+    session: Session, job: JobView, indices: Sequence[int], *, inputs: bool = False
+) -> list[RecordView]:
+    """The records of these indices, in their order."""
+    found = _Walk(session, job.id, len(indices), inputs).views(indices)
+    return [found[idx] for idx in indices]
 
 
 def shown_status(job_id: int) -> ColumnElement[int]:
@@ -180,12 +210,13 @@ class _Walk:
         start, count = 0, FETCHED
         while start < len(places):
             some = places[start : start + count]
-            found = self._views([idx for _, idx in some])
+            found = self.views([idx for _, idx in some])
             yield from ((place, found[idx]) for place, idx in some)
             start += count
             count = count * 4 if sum(record.size for record in found.values()) < SMALL else FETCHED
 
-    def _views(self, indices: Sequence[int]) -> dict[int, RecordView]:
+    def views(self, indices: Sequence[int]) -> dict[int, RecordView]:
+        """Records by their indices."""
         shown = shown_status(self._job_id).label("shown")
         records = self._rows(Record, indices, shown, Record.attempts, Record.claimed_at)
         inputs = self._rows(

@@ -18,8 +18,10 @@ from app.core import batching, leases, recovery
 from app.core.calls import Asker, Asking, Closing, Permit
 from app.core.claim import Claim
 from app.core.context import JobContext
+from app.core.holding import Holding
 from app.core.limiter import Grant, LimiterAway, Limits, limiter
 from app.core.limits_book import Book, probe_soon
+from app.core.seating import Seating
 from app.core.writer import Writer
 from app.providers import registry
 from app.providers.client import Client
@@ -32,6 +34,7 @@ log = structlog.get_logger()
 WATCH = 1.0  # seconds between two looks at the status of the jobs that are served
 MEMORY = 64_000_000  # bytes of requests that a process holds at most
 UNSENT = 128  # records that are claimed here and wait for their start, or for a loop that is busy
+READERS = 8  # documents that are fetched at a time
 STORAGE_LAG = 2.0  # seconds that a paid answer may wait for its commit before new calls stop
 
 
@@ -42,9 +45,14 @@ class Process:
         self.lease_id = in_transaction(leases.take)
         self._renewed = time.monotonic()  # the lease, by this process's loop
         self.writer = Writer()
+        self.seating = Seating()
+        self.holding = Holding()
         self.stopping = False  # set by a signal's handler, which may take no lock: no Event
         self.loop = uvloop.new_event_loop()
         self.loop.set_default_executor(ThreadPoolExecutor(16, thread_name_prefix="loop-help"))
+        self.readers = ThreadPoolExecutor(
+            READERS, thread_name_prefix="documents"
+        )  # a slow store delays no beat
         self._clients: dict[str, Client] = {}
         self._making = threading.Lock()  # of a client, by the first slice that needs it
         self._asking: dict[Asking, asyncio.Task[None]] = {}
@@ -126,9 +134,10 @@ class Process:
     ) -> None:
         """Start the calls of `claims`, each at its time in `grant`; the job expires in `ends_in` seconds."""
         with self._lock:
-            self._bytes += sum(claim.request_bytes for claim in claims)
+            self._bytes += sum(claim.held_bytes for claim in claims)
             self._unsent += len(claims)
             self._in_flight[job.job_id] += len(claims)
+        self.holding.hold(claims)
         start = time.monotonic() + grant.delay
         self.loop.call_soon_threadsafe(self._start, asker, job, claims, start, grant, ends_in)
 
@@ -146,6 +155,7 @@ class Process:
         """Write what is there and give up the lease; the slices have returned."""
         asyncio.run_coroutine_threadsafe(self._close_clients(), self.loop).result(timeout=10)
         self.writer.stop()
+        self.readers.shutdown(wait=False)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(timeout=10)
         in_transaction(partial(recovery.bury, lease_id=self.lease_id, died=False))
@@ -218,7 +228,7 @@ class Process:
             asking.close_unstarted()
         self.leaves(asking)
         with self._lock:
-            self._bytes -= asking.claim.request_bytes
+            self._bytes -= asking.claim.held_bytes
             self._in_flight[asking.job.job_id] -= 1
             self._in_flight += Counter()  # drops what is at zero
 
@@ -238,8 +248,11 @@ class Process:
             # Others took this process for dead and gave its records back. Its answers lose their fences.
             log.warning("lease.lost", lease=self.lease_id)
             self.lease_id = in_transaction(leases.take)
+            self.seating.forget()
         self._renewed = time.monotonic()
+        self.holding.put_right(self.lease_id)
         limiter().heartbeat(self.lease_id)
+        self.seating.put_right(self.lease_id)
 
     async def _watch(self) -> None:
         """Stop new calls of jobs that were paused, and close the calls of jobs that were closed."""
@@ -258,7 +271,7 @@ class Process:
         with reading() as session:
             self.batching = batching.read(session).batching
         with self._lock:
-            served = {job for job, _ in self._served}
+            served = {job for job, _ in self._served} | set(self._in_flight)
         if not served:
             self._halted = set()
             return {}

@@ -4,13 +4,13 @@ import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, and_, func, not_, select
 from sqlalchemy.orm import Session
 
 from app.core import spend
 from app.errors import NotFound, TooMany
 from models.base import now
-from models.job import Job
+from models.job import Job, JobStatus
 from models.tenant import Tenant
 
 HOUR, DAY = 3_600, 86_400  # seconds
@@ -36,10 +36,13 @@ def admit(session: Session, tenant_id: int, records: int) -> Tenant:
 
 
 def _submitted(session: Session, tenant_id: int, seconds: int) -> int:
-    total = select(func.coalesce(func.sum(Job.total), 0)).where(
-        Job.tenant_id == tenant_id, Job.created_at > now(-seconds)
-    )
+    total = select(func.coalesce(func.sum(Job.total), 0)).where(*_of_span(tenant_id, seconds))
     return int(session.scalar(total) or 0)
+
+
+def _of_span(tenant_id: int, seconds: int) -> tuple[ColumnElement[bool], ...]:
+    abandoned = and_(Job.status == JobStatus.STAGING, Job.deleted_at.is_not(None))
+    return Job.tenant_id == tenant_id, Job.created_at > now(-seconds), not_(abandoned)
 
 
 def _refuse(
@@ -57,9 +60,7 @@ def _wait(session: Session, tenant_id: int, too_many: int, seconds: int) -> int:
     """Seconds until so many of the oldest records of the span no longer count."""
     time = session.scalars(select(now())).one()
     jobs = session.execute(
-        select(Job.total, Job.created_at)
-        .where(Job.tenant_id == tenant_id, Job.created_at > now(-seconds))
-        .order_by(Job.created_at)
+        select(Job.total, Job.created_at).where(*_of_span(tenant_id, seconds)).order_by(Job.created_at)
     )
     for job in jobs:
         too_many -= job.total

@@ -1,18 +1,23 @@
 """What the sweep does: it finds by state, never by age alone, what a crash left behind."""
 
 import datetime as dt
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
-from app.core import context, leases, ledger, spend, wakes
+from app.core import context, leases, ledger, outcomes, suspicion, uploads, wakes
 from app.core.claim import Claim
+from app.core.context import JobContext
+from app.core.ledger import Call
+from app.core.outcomes import Outcome
 from config import settings
 from models.base import now
+from models.document import Blob, Handoff
 from models.job import FINAL, IdempotencyKey, Job, JobCounts, JobSpec, JobStatus
 from models.record import UNASKED, Record, RecordInput, RecordOutput, RecordStatus
 from models.session import in_transaction, reading
@@ -20,7 +25,8 @@ from models.transitions import moving_records
 
 CHUNK = 5_000  # rows a transaction: one UPDATE of a million held the job's lock for eleven seconds
 OVERDUE = 30.0  # seconds past its call's deadline that a record may be held
-STAGING = 900.0  # seconds without a written chunk after which an upload's process is taken for dead
+STAGING = 900.0  # seconds without a written chunk after which an upload without a lease is taken for dead
+KILLER = "killed_worker"  # the error of a record that takes its process down with it
 KEYS_KEPT = 86_400.0  # seconds that an Idempotency-Key is remembered
 
 
@@ -32,12 +38,13 @@ class Chunk(NamedTuple):
 
 
 def bury(session: Session, lease_id: int, *, died: bool) -> int:
-    """End a lease and give back the records that name it; returns how many.
+    """End a lease and give back the records that name it; returns how many. Its uploads are abandoned.
 
     A death is counted on each record; a process that stops in order gives back without one.
     """
     if not leases.end(session, lease_id):
         return 0
+    uploads.abandon(session, lease_id)
     job_ids = session.scalars(
         select(Record.job_id)
         .where(Record.status == RecordStatus.RUNNING, Record.lease_id == lease_id)
@@ -70,6 +77,30 @@ def give_back_overdue() -> dict[int, int]:
     }
 
 
+def give_back_unknown(session: Session, lease_id: int, known: frozenset[tuple[int, int]]) -> int:
+    """Give back what the lease's process does not know it holds: records other than `known`, as (job, index).
+
+    No call of theirs has left. Returns how many there were.
+    """
+    held = select(Record.job_id, Record.idx).where(
+        Record.status == RecordStatus.RUNNING, Record.lease_id == lease_id
+    )
+    unknown: dict[int, list[int]] = defaultdict(list)
+    for job_id, idx in session.execute(held):
+        if (job_id, idx) not in known:
+            unknown[job_id].append(idx)
+    return sum(
+        _give_back(
+            session,
+            job_id,
+            and_(Record.lease_id == lease_id, Record.idx.in_(indices)),
+            died=False,
+            unsent=True,
+        )
+        for job_id, indices in sorted(unknown.items())
+    )
+
+
 def held_by(session: Session, lease_id: int) -> dict[int, int]:
     """How many records of which job name the lease."""
     rows = session.execute(
@@ -80,52 +111,84 @@ def held_by(session: Session, lease_id: int) -> dict[int, int]:
     return {row.job_id: row.records for row in rows}
 
 
-def _give_back(session: Session, job_id: int, where: ColumnElement[bool], *, died: bool) -> int:
-    """Let records in flight be claimed again; their calls stand as unconfirmed."""
-    rows = session.execute(
-        moving_records(
-            RecordStatus.RUNNING,
-            RecordStatus.WAITING,
-            Record.job_id == job_id,
-            where,
-            lease_id=None,
-            not_before=now(),
-            deaths=Record.deaths + (1 if died else 0),
-        ).returning(
-            Record.idx,
-            Record.attempts,
-            Record.request_bytes,
-            Record.max_tokens,
-            Record.claimed_at,
-            Record.reserved,
-        )
-    ).all()
-    if not rows:
-        return 0
-    job = context.of(job_id)
-    attempts = []
-    for row in sorted(rows, key=lambda row: row.idx):
-        claim = Claim(job_id, row.idx, 0, row.attempts, 0, row.request_bytes, row.max_tokens, None)
-        call = ledger.unconfirmed(
-            job.model,
-            job.params,
-            row.request_bytes,
-            row.max_tokens or job.max_tokens,
-            "process_died",
-            left=row.claimed_at or dt.datetime.now(dt.UTC),
-        )
-        attempts.append(ledger.row(job, claim, ledger.as_reserved(call, row.reserved)))
-    ledger.write(session, attempts)
-    worst = sum(attempt["cost"] or 0 for attempt in attempts)
-    session.execute(
-        update(JobCounts)
-        .where(JobCounts.job_id == job_id)
-        .values(cost_unconfirmed=JobCounts.cost_unconfirmed + worst),
+def _give_back(
+    session: Session, job_id: int, where: ColumnElement[bool], *, died: bool, unsent: bool = False
+) -> int:
+    """Let records in flight be claimed again; their calls stand as unconfirmed, unless they are `unsent`.
+
+    One that has killed its processes ends here, in the same transaction.
+    """
+    held = session.execute(
+        update(Record)
+        .where(Record.job_id == job_id, Record.status == RecordStatus.RUNNING, where)
+        .values(deaths=Record.deaths + (1 if died else 0))
+        .returning(*_HELD),
         execution_options={"synchronize_session": False},
+    ).all()
+    if held:
+        job = context.of(job_id)
+        outcomes.write(session, [_swallowed(job, row, unsent=unsent) for row in held])
+        wakes.at_latest(session, job_id, 0)
+    return len(held)
+
+
+_HELD = (
+    Record.idx,
+    Record.lease_id,
+    Record.attempts,
+    Record.tries,
+    Record.deaths,
+    Record.request_bytes,
+    Record.sent_bytes,
+    Record.priced_by,
+    Record.max_tokens,
+    Record.conversation,
+    Record.claimed_at,
+    Record.reserved,
+)
+
+
+def _swallowed(job: JobContext, row: Any, *, unsent: bool) -> Outcome:
+    """What becomes of a call that a crash swallowed, and of its record.
+
+    Taken from the record's narrow row alone: what it asks may be what has killed the process.
+    """
+    claim = Claim(
+        job_id=job.job_id,
+        idx=row.idx,
+        lease_id=row.lease_id,
+        attempt=row.attempts,
+        tries=row.tries,
+        request_bytes=row.request_bytes,
+        max_tokens=row.max_tokens,
+        conversation=row.conversation,
     )
-    spend.move(session, job_id, job.tenant_id, unconfirmed=worst)
-    wakes.at_latest(session, job_id, 0)
-    return len(rows)
+    outcome = Outcome(job, claim, _swallowed_call(job, row, unsent=unsent), again_in=0.0)
+    if suspicion.is_killer(row.deaths):
+        outcome.status = RecordStatus.FAILED
+        outcome.error_type = KILLER
+        outcome.error_message = (
+            f"{row.deaths} worker processes died while they asked this record, the last {suspicion.ALONE} of"
+            " them with nothing else in hand. Most likely it or its answer takes more memory than a worker"
+            " has: make it smaller, or give the workers more, and retry the job."
+        )
+    return outcome
+
+
+def _swallowed_call(job: JobContext, row: Any, *, unsent: bool) -> Call:
+    priced_by = row.priced_by or {}
+    model = priced_by.get("model", job.model)
+    if unsent:
+        return Call(ledger.UNSENT, model, error_type="claim_lost")
+    call = ledger.unconfirmed(
+        model,
+        {**job.params, **priced_by},
+        row.sent_bytes or row.request_bytes,
+        row.max_tokens or job.max_tokens,
+        "process_died",
+        left=row.claimed_at or dt.datetime.now(dt.UTC),
+    )
+    return ledger.as_reserved(call, row.reserved)
 
 
 def settle(session: Session) -> Chunk | None:
@@ -162,9 +225,12 @@ def settle(session: Session) -> Chunk | None:
 
 
 def drop_staging(session: Session) -> Chunk | None:
-    """Remove a job whose upload was cut off by the end of its web process."""
+    """Remove a chunk of a job whose upload was abandoned, or came from a release without leases for them."""
+    forgotten = and_(Job.lease_id.is_(None), Job.updated_at <= now(-STAGING))
     job_id = session.scalar(
-        select(Job.id).where(Job.status == JobStatus.STAGING, Job.updated_at <= now(-STAGING)).limit(1)
+        select(Job.id)
+        .where(Job.status == JobStatus.STAGING, or_(Job.deleted_at.is_not(None), forgotten))
+        .limit(1)
     )
     if job_id is None:
         return None
@@ -176,22 +242,28 @@ def drop_staging(session: Session) -> Chunk | None:
     return Chunk(job_id, removed)
 
 
-def remove_content(session: Session) -> Chunk | None:
-    """Remove a chunk of the inputs and outputs of jobs that were deleted or ended long ago."""
+def content_goes() -> tuple[ColumnElement[bool], ...]:
+    """What is true of jobs that were deleted or ended long ago, and still have content."""
     kept = settings.current().keep_days * 86_400.0
+    return (
+        Job.content_removed_at.is_(None),
+        Job.status.in_(FINAL),
+        or_(Job.deleted_at.is_not(None), Job.ended_at <= now(-kept)),
+    )
+
+
+def remove_content(session: Session) -> Chunk | None:
+    """Remove a chunk of the inputs and outputs of jobs whose content goes and whose objects are gone."""
+    has_blobs = select(Blob.id).where(Blob.job_id == Job.id).exists()
     job = session.scalars(
         select(Job)
-        .where(
-            Job.content_removed_at.is_(None),
-            Job.status.in_(FINAL),
-            or_(Job.deleted_at.is_not(None), Job.ended_at <= now(-kept)),
-        )
+        .where(*content_goes(), ~has_blobs)
         .limit(1)
         .with_for_update(key_share=True, skip_locked=True)
     ).one_or_none()
     if job is None:
         return None
-    removed = _remove_rows(session, job.id, (RecordInput, RecordOutput))
+    removed = _remove_rows(session, job.id, (RecordInput, RecordOutput, Handoff))
     if not removed:
         job.content_removed_at = session.scalar(select(now()))
     return Chunk(job.id, removed)
@@ -208,7 +280,7 @@ def _remove_content(session: Session, job_id: int) -> int:
     return _remove_rows(session, job_id, (RecordInput, RecordOutput, Record))
 
 
-_PerRecord = type[Record] | type[RecordInput] | type[RecordOutput]
+_PerRecord = type[Record] | type[RecordInput] | type[RecordOutput] | type[Handoff]
 
 
 def _remove_rows(session: Session, job_id: int, tables: Sequence[_PerRecord]) -> int:

@@ -10,7 +10,7 @@ from app.core import pricing
 from app.core.exports import Row
 from app.core.lines import text
 from app.core.pages import RecordView
-from app.ingest.values import as_text
+from app.core.said import said
 from models.job import JobSpec
 
 # Of a job that did not come as a table: what its owner knows its records by.
@@ -46,15 +46,3 @@ def _cells(asked: bytes | None) -> dict[str, Any]:
     """The cells of a record that came as a row."""
     cells: dict[str, Any] = json.loads(asked or b"{}").get("row", {})
     return cells
-
-
-def said(answer: bytes) -> str:
-    """The text of an answer; all of it if it says nothing in the way that was expected."""
-    try:
-        message = json.loads(answer)
-        if message.get("type") == "inference":
-            return as_text(message["output"])
-        blocks = message["content"]
-        return "".join(block["text"] for block in blocks if block["type"] == "text")
-    except (AttributeError, KeyError, TypeError, ValueError):
-        return answer.decode("utf-8", "replace")

@@ -9,6 +9,7 @@ from app.core import pricing
 from app.core.limiter import LimiterAway, limiter
 from app.core.lines import timestamp
 from app.core.views import JobView
+from app.providers import registry
 from models.job import JobStatus
 
 PREFIX = "/api/v1"
@@ -33,7 +34,7 @@ def job_out(view: JobView, limited_by: str | None) -> dict[str, Any]:
         "status": view.status.value,
         "status_reason": view.status_reason,
         "created_by": view.created_by,
-        "model": view.model,
+        "model": None if view.model == registry.NOBODY else view.model,
         "priority": view.priority,
         "total": view.total,
         **progress_out(view, limited_by),
@@ -67,13 +68,13 @@ def progress_out(view: JobView, limited_by: str | None) -> dict[str, Any]:
         "eta": timestamp(view.eta),
         "limited_by": limited_by,
         "usage": dict(view.usage),
-        "cost": _cost(view),
+        "cost": cost(view),
         "cost_unconfirmed": pricing.dollars(view.cost_unconfirmed),
     }
 
 
-def _cost(view: JobView) -> str | None:
-    """Known so far; never 0 of a model that nobody can price."""
+def cost(view: JobView) -> str | None:
+    """Dollars, known so far; None, and never 0, of a model that nobody can price."""
     if view.unpriced or (view.cost == 0 and not view.status.final and not _has_price(view)):
         return None
     return pricing.dollars(view.cost)
@@ -91,6 +92,8 @@ def _warnings(view: JobView) -> list[str]:
 
 
 def _has_price(view: JobView) -> bool:
+    if view.model == registry.NOBODY:
+        return True  # there is nothing to pay
     return pricing.price_at(view.model, dt.datetime.now(dt.UTC)) is not None
 
 

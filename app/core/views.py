@@ -47,13 +47,13 @@ class JobView:
     id: int
     uid: uuid.UUID
     name: str | None
+    label: str | None  # its caller's own name for it
     status: JobStatus
     status_reason: str | None
     closed_as: str | None
     created_by: str
     priority: int
     urgency: str | None
-    label: str | None  # its caller's own name for it
     model: str
     total: int
     counts: Counts
@@ -151,13 +151,13 @@ def _view(row: Row[*tuple[Any, ...]]) -> JobView:
         id=job.id,
         uid=job.uid,
         name=job.name,
+        label=job.label,
         status=JobStatus(job.status),
         status_reason=job.status_reason,
         closed_as=job.closed_as,
         created_by=row.created_by,
         priority=job.priority,
         urgency=job.urgency,
-        label=job.label,
         model=job.model,
         total=job.total,
         counts=counts,

@@ -17,6 +17,7 @@ AHEAD = 10.0  # seconds of the job's share of the limit that a window offers
 # Records of a window without a limit: some seconds' worth for a machine. A chord's messages cost milliseconds
 # each; so they are spread over many records.
 LARGEST = 4_000
+APART = 4  # processes at most, over all workers, in which a job's records are asked alone
 SLICES = 24  # of a window: with two of them at most 48 of a worker's 64 threads wait for one job
 UNPUBLISHED = 5.0  # seconds after which a window that nobody marked published is sent again
 SILENT = 10.0  # seconds without a claim, with no slice alive and the queue empty
@@ -94,6 +95,16 @@ def open_for_returned(session: Session, job: Job, due: int) -> Publication:
     return _publication(job, window, due)
 
 
+def open_alone(session: Session, job: Job, suspects: int) -> Publication:
+    """Offer what is to be asked alone; each slice of it has one record in flight, in a process of its own."""
+    window = Window(
+        job_id=job.id, first=0, last=0, cursor=0, alone=True, offered_at=session.scalar(select(now()))
+    )
+    session.add(window)
+    session.flush()
+    return _publication(job, window, suspects)
+
+
 def offer_again(session: Session, job: Job, window: Window) -> Publication:
     """Send a window's rest under a new epoch; what is left of older messages returns at once."""
     window.epoch += 1
@@ -136,7 +147,7 @@ def close(session: Session, window_id: int, epoch: int) -> int | None:
     ).one_or_none()
     if window is None:
         return None
-    if window.drained_at is None:
+    if window.drained_at is None and not window.alone:
         # Its slices ran out of time or their processes stop: the rest is offered again.
         window.epoch += 1
         window.offered_at = window.published_at = window.slice_at = None
@@ -221,14 +232,20 @@ def _is(session: Session, window: Window, condition: ColumnElement[bool]) -> boo
     return session.scalar(select(Window.id).where(Window.id == window.id, condition)) is not None
 
 
+def _slices(job: Job, window: Window, records: int) -> int:
+    if window.alone:
+        return min(records, APART)
+    if is_plain(job):
+        return records
+    return min(SLICES, -(-records // settings.current().records_per_task))
+
+
 def _publication(job: Job, window: Window, records: int) -> Publication:
-    per_task = settings.current().records_per_task
-    plain = is_plain(job)
-    slices = records if plain else min(SLICES, -(-records // per_task))
+    plain = is_plain(job) and not window.alone
     return Publication(
         window_id=window.id,
         epoch=window.epoch,
-        slices=max(1, slices),
+        slices=max(1, _slices(job, window, records)),
         quota=1 if plain else None,
         job=job.uid,
         name=job.name or "",

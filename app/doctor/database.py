@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from app.core import limits, stuck
+from app.core import limits, stuck, sweeps
 from app.doctor import clocks
 from app.doctor.finding import Finding, ok, warning, wrong
 from config import settings
@@ -107,6 +107,8 @@ def _beat(session: Session) -> Finding:
     remedy = "run one beat (`celery --app tasks beat`, or --beat on one control worker) and a control worker"
     if late > TICKS:
         return wrong("beat", f"a job has been due for {late:.0f} s, and nobody looked at it", remedy)
+    if (worker := sweeps.stand_in(session)) is not None:
+        return warning("beat", f"no beat sweeps; the worker {worker} stands in for it", remedy)
     if ago is None:
         return warning("beat", "not known: no worker has a lease to be looked at", "start a slice worker")
     if ago > TICKS:

@@ -3,9 +3,27 @@
 from collections.abc import Mapping
 from typing import Any
 
+from app.ingest.draft import Defaults
+
 # Blocks that are nothing but the text in them.
 TEXT = frozenset({"text", "tool_use", "tool_result", "thinking", "redacted_thinking"})
 ELSEWHERE = ("mcp_servers", "container", "context_management")  # what they bring is not in the request
+
+
+PRICED_BY = ("model", "inference_geo", "speed")  # in a request
+MAX_MODEL = 200  # characters; a longer name is no model's
+
+
+def priced_by(request: Mapping[str, Any], defaults: Defaults) -> dict[str, str] | None:
+    """What decides the price of a request's tokens where its job does not say the same; None for nothing."""
+    shared = {**defaults.params, "model": defaults.model}
+    return {
+        name: value
+        for name in PRICED_BY
+        if isinstance(value := request.get(name), str)
+        and value != shared.get(name)
+        and len(value) <= MAX_MODEL
+    } or None
 
 
 def unbounded(request: Mapping[str, Any]) -> str | None:

@@ -13,6 +13,7 @@ from app.errors import BadInput
 
 SEPARATORS = ",;\t|"  # of two that the header holds equally often, the first
 MAX_ROW_CHARACTERS = 32_000_000
+MAX_ROW_SEPARATORS = 2_000_000  # in its cells, too: `csv` makes a row in one go, in which nothing else runs
 HEAD = 1_000_000
 
 MARKS = (
@@ -104,7 +105,7 @@ def _find_fault(stream: BinaryIO, encoding: str) -> _Fault | None:
 def _rows(text: io.TextIOWrapper) -> Iterator[list[str]]:
     separator = _find_separator(text.read(HEAD))
     text.seek(0)
-    lines = _Lines(text)
+    lines = _Lines(text, separator)
     _lift_field_limit()
     reader = csv.reader(lines, delimiter=separator, strict=True)
     for number in count(1):
@@ -126,12 +127,14 @@ def _find_separator(head: str) -> str:
 class _Lines:
     """The lines of a text for `csv.reader`, with a bound on what one row may take."""
 
-    def __init__(self, text: io.TextIOWrapper) -> None:
+    def __init__(self, text: io.TextIOWrapper, separator: str) -> None:
         self._text = text
+        self._separator = separator
 
     def start(self, row: int) -> None:
         self._row = row
         self._room = MAX_ROW_CHARACTERS
+        self._separators = MAX_ROW_SEPARATORS
 
     def __iter__(self) -> Self:
         return self
@@ -146,6 +149,9 @@ class _Lines:
                 f"row {self._row}: it has over {MAX_ROW_CHARACTERS:,} characters, the limit of a row; "
                 "perhaps a quotation mark is never closed"
             )
+        self._separators -= line.count(self._separator)
+        if self._separators < 0:
+            raise BadInput(f"row {self._row}: it has over {MAX_ROW_SEPARATORS:,} separators")
         return line
 
 

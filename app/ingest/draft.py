@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from app.errors import BadInput
+from app.errors import BadInput, Path
 from app.ingest.operations import Operation
 from app.ingest.values import byte_size, to_json
 
+MAX_RECORD_BYTES = 32_000_000  # what a provider takes as one request
 ENVELOPE_BYTES = 200  # model, max_tokens, role and the braces around them
 
 
@@ -16,17 +17,21 @@ class Draft(NamedTuple):
 
     `body` is compact JSON, an object with exactly one of the keys `prompt` (text), `messages` (a list),
     `params` (a whole Messages request), `row` (an object of cells for the job's template, or for the job's
-    operation that `operation` names beside it), `input` (a row of a tensor: a value or rectangular lists of
-    them).
+    operation that `operation` names beside it), `document` (as `app.ingest.documents.Document` writes it),
+    `input` (a row of a tensor: a value or rectangular lists of them).
     """
 
     body: bytes
-    request_bytes: int  # of the request as it will be sent, about: prompts rendered, job-level parts included
+    # Of the request as it will be sent, about: prompts rendered, job-level parts included. A document counts
+    # as the text that would be as many tokens.
+    request_bytes: int
     custom_id: str | None = None
     conversation: str | None = None
     max_tokens: int | None = None
     model: str | None = None  # its own, if it names one
     unbounded: str | None = None  # why nobody can say what its call costs at most
+    priced_by: dict[str, str] | None = None  # what of its own params its price hangs on, if anything
+    held_bytes: int | None = None  # of memory that its request takes, if that is not `request_bytes`
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,7 @@ class Defaults:
     max_tokens: int
     system: str | None = None
     template: str | None = None
+    prompt: str | None = None  # asked about each document; None: documents are only stored
     schema: Mapping[str, Any] | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
     inputs: bool = False  # its model is asked with `input`s, and with nothing else
@@ -46,7 +52,8 @@ class Defaults:
 
     def __post_init__(self) -> None:
         added = sum(len(to_json(part)) for part in (self.schema, self.params) if part)
-        object.__setattr__(self, "request_bytes", ENVELOPE_BYTES + byte_size(self.system or "") + added)
+        said = byte_size(self.system or "") + byte_size(self.prompt or "")
+        object.__setattr__(self, "request_bytes", ENVELOPE_BYTES + said + added)
 
 
 def asking(
@@ -75,13 +82,18 @@ class Problems:
 
     def __init__(self) -> None:
         self.listed: list[dict[str, Any]] = []
+        self.paths: list[Path] = []
         self.count = 0
 
-    def add(self, where: str, message: str) -> None:
-        """`where` is the place as its author knows it: `line 7`, `row 3, column "review"`, `records[2]`."""
+    def add(self, where: str, message: str, path: Path = ()) -> None:
+        """`where` is the place as its author knows it: `line 7`, `row 3, column "review"`, `records[2]`.
+
+        `path` is the same in steps; left out, it is the one step `where`.
+        """
         self.count += 1
         if len(self.listed) < self.TOLD:
             self.listed.append({"where": _printable(where), "message": _printable(message)})
+            self.paths.append(path or ("body", where))
 
     def refuse(self) -> None:
         """Raise `BadInput` if there was any fault."""
@@ -91,7 +103,7 @@ class Problems:
         message = f"{first['where']}: {first['message']}"
         if self.count > 1:
             message += f" (and {self.count - 1} more; nothing was stored)"
-        raise BadInput(message, self.listed, more=self.count - len(self.listed))
+        raise BadInput(message, self.listed, more=self.count - len(self.listed), paths=self.paths)
 
 
 def _printable(text: str) -> str:

@@ -1,30 +1,35 @@
 """One record of the native contract: what it may say, and the draft that it becomes."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from app.errors import BadInput
-from app.ingest.bounds import unbounded
-from app.ingest.draft import Defaults, Draft, Problems
+from app.ingest.bounds import priced_by, unbounded
+from app.ingest.documents import Document, Documents, Stored, Unreadable
+from app.ingest.documents import draft as draft_of
+from app.ingest.draft import MAX_RECORD_BYTES, Defaults, Draft, Problems
 from app.ingest.intake import Intake
 from app.ingest.templates import Template
 from app.ingest.values import byte_size, is_deeper, is_plain, to_json
 
-MAX_RECORD_BYTES = 32_000_000  # what a provider takes as one request
 MAX_CELL_BYTES = 1_000_000
 MAX_ID_CHARACTERS = 256
 MAX_TOKENS = 1_000_000
+MODEL_NAME = re.compile(r"[\w.:/@-]{1,200}")
 MAX_DEPTH = 100  # of lists and objects: whoever reads them next may have less stack than we had
 
 MAX_RANK = 8  # lists in lists of an input
 
-SAYS = ("prompt", "messages", "params")
+SAYS = ("prompt", "messages", "params", "document")
 ASKS = (*SAYS, "input")
-LATER = ("document",)
 BESIDE = ("custom_id", "conversation", "max_tokens")
-TAKEN = {ask: frozenset({ask, *BESIDE}) for ask in (*ASKS, "row")} | {
-    "input": frozenset({"input", "custom_id"})
-}
+TAKEN = {ask: frozenset({ask, *BESIDE}) for ask in (*ASKS, "row")}
+TAKEN["input"] = frozenset({"input", "custom_id"})
+TAKEN["document"] -= {"conversation"}  # whose later turns would bring it again and again
+OF_A_DOCUMENT = ("content", "filename", "metadata")
+MAX_FILENAME_CHARACTERS = 255
+MAX_DOCUMENT_METADATA_BYTES = 16_000
 
 
 class Fault(ValueError):
@@ -44,6 +49,7 @@ def read_records(
     defaults: Defaults,
     template: Template | None,
     problems: Problems,
+    documents: Documents | None = None,
     *,
     max_records: int,
     label: str = "records[{}]",
@@ -54,24 +60,29 @@ def read_records(
     """
     intake = Intake(label, max_records, problems)
     for number, item in enumerate(items):
-        draft = read_record(item, intake.place(number), defaults, template, problems)
+        draft = read_record(item, intake.place(number), defaults, template, problems, documents)
         if intake.admits(draft, number):
             yield draft
     intake.close("`records` is empty: give at least one record")
 
 
 def read_record(
-    item: Any, where: str, defaults: Defaults, template: Template | None, problems: Problems
+    item: Any,
+    where: str,
+    defaults: Defaults,
+    template: Template | None,
+    problems: Problems,
+    documents: Documents | None = None,
 ) -> Draft | None:
     """The draft of one record; None if it has a fault, which is then in `problems`.
 
-    A record names one of `prompt`, `messages` and `params`, or `input` where the model takes that. In a job
-    with a template, one that names none of them (or whose template does) is a row: `{"row": {…}}` or simply
-    an object of cells.
+    A record names one of `prompt`, `messages`, `params` and `document`, or `input` where the model takes
+    that. `documents` stores what documents hold; without it none are taken. In a job with a template, one
+    that names none of them (or whose template does) is a row: `{"row": {…}}` or simply an object of cells.
     """
     try:
         if template is None or _asks(item, template):
-            return _read_ask(item, defaults)
+            return _read_ask(item, defaults, documents)
         return _read_row(item, defaults, template)
     except Fault as fault:
         fault.report(where, problems)
@@ -94,12 +105,14 @@ def _asks(item: Any, template: Template) -> bool:
     return not isinstance(item, dict) or any(ask in item and ask not in template.variables for ask in SAYS)
 
 
-def _read_ask(item: Any, defaults: Defaults) -> Draft:
+def _read_ask(item: Any, defaults: Defaults, documents: Documents | None) -> Draft:
     ask = _the_ask(item, defaults)
     if not item.keys() <= TAKEN[ask]:
         raise _unknown(item, ask)
     if (ask == "input") is not defaults.inputs:
         raise _of_another_kind(ask, defaults)
+    if ask == "document":
+        return _read_document(item, defaults, documents)
     max_tokens = _max_tokens(item)
     if ask == "params":
         max_tokens = _check_params(item[ask], max_tokens)
@@ -121,7 +134,49 @@ def _read_ask(item: Any, defaults: Defaults) -> Draft:
         max_tokens,
         model if isinstance(model, str) else None,
         unbounded(request),
+        priced_by(request, defaults),
     )
+
+
+def _read_document(item: dict[str, Any], defaults: Defaults, documents: Documents | None) -> Draft:
+    if documents is None:
+        raise Fault('"document": nobody can say beforehand how many tokens a document is: it has no quote')
+    document = _document(item["document"], documents)
+    if document.fault is not None:
+        raise Fault(f'"document": {document.fault}')
+    try:
+        return draft_of(document, defaults, custom_id=_name(item, "custom_id"), max_tokens=_max_tokens(item))
+    except ValueError as error:
+        raise Fault(f'"document": {error}') from None
+
+
+def _document(value: Any, documents: Documents) -> Document:
+    """A document is the base64 of its content, or an object with that, its name and its metadata."""
+    parts = value if isinstance(value, dict) else {"content": value}
+    if unknown := [key for key in parts if key not in OF_A_DOCUMENT]:
+        raise Fault(f'"document": unknown: {_listed(unknown)}; it may have {_listed(OF_A_DOCUMENT)}')
+    filename, metadata = parts.get("filename"), parts.get("metadata") or {}
+    if filename is not None:
+        _check_filename(filename)
+    if not isinstance(metadata, dict) or len(_json(metadata)) > MAX_DOCUMENT_METADATA_BYTES:
+        raise Fault(
+            f'"document": "metadata" must be an object of up to {MAX_DOCUMENT_METADATA_BYTES:,} bytes,'
+            f" found {_kind(metadata)}"
+        )
+    content = parts.get("content")
+    if isinstance(content, str):
+        content = documents.decoded(content)
+    if not isinstance(content, Stored | Unreadable):
+        raise Fault(f'"document": "content" must be base64 text, found {_kind(content)}')
+    return Document.of(content, filename, metadata)
+
+
+def _check_filename(value: Any) -> None:
+    if not isinstance(value, str) or not 1 <= len(value) <= MAX_FILENAME_CHARACTERS or not is_plain(value):
+        raise Fault(
+            f'"document": "filename" must be plain text of 1 to {MAX_FILENAME_CHARACTERS} characters,'
+            f" found {_kind(value)}"
+        )
 
 
 def _read_row(item: dict[str, Any], defaults: Defaults, template: Template) -> Draft:
@@ -176,8 +231,6 @@ def _the_ask(item: Any, defaults: Defaults) -> str:
     for ask in ASKS:
         if ask in item:
             return ask
-    if later := [key for key in LATER if key in item]:
-        raise Fault(f"{_listed(later)}: documents are not taken yet by this version")
     if "row" in item:
         raise Fault('a "row" needs a template: give the job one')
     wanted = '"input"' if defaults.inputs else f"one of {_listed(SAYS)}"
@@ -256,8 +309,9 @@ def _check_params(params: Any, beside: int | None) -> int | None:
     messages = params.get("messages")
     if not isinstance(messages, list) or not messages:
         raise Fault(f'params: "messages" must be a list that is not empty, found {_kind(messages)}')
-    if not isinstance(params.get("model", ""), str):
-        raise Fault(f'params: "model" must be text, found {_kind(params["model"])}')
+    model = params.get("model", "model")
+    if not isinstance(model, str) or not MODEL_NAME.fullmatch(model):
+        raise Fault(f'params: "model" must be a model\'s name, found {_kind(model)}')
     if params.get("stream"):
         raise Fault('params: "stream" cannot be asked for: answers are brought whole')
     if beside is not None and "max_tokens" in params:

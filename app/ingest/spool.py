@@ -8,11 +8,15 @@ from tempfile import TemporaryFile
 from types import TracebackType
 from typing import Self
 
+from app.errors import TooLarge
+from app.ingest import documents
 from app.ingest.draft import Draft
+from config import settings
 
 CHUNK_DRAFTS = 1_000
 CHUNK_BYTES = 8_000_000
 MODELS = 100
+LARGER = 4  # times MAX_UPLOAD_BYTES: each row of a table is stored with the names of all columns
 LENGTH = Struct("<Q")  # before each chunk
 
 
@@ -26,12 +30,15 @@ class DraftSpool:
         self.count = 0
         self.bytes = 0  # of all bodies
         self.request_bytes = 0  # of all requests, as they will be sent, about
-        self.max_request_bytes = 0
+        self.max_request_bytes = 0  # of memory that the largest takes
+        self.documents = 0  # records that are documents
         self.unbounded: str | None = None  # the first reason why a call has no bound
         self.models: set[str] = set()  # that records name, the first hundred
         self._file = TemporaryFile(dir=directory)  # noqa: SIM115 - closed with the spool
         self._waiting: list[Draft] = []
         self._waiting_bytes = 0
+        self._max_bytes = LARGER * settings.current().max_upload_bytes
+        self._written = 0  # chunks
 
     def __enter__(self) -> Self:
         return self
@@ -42,11 +49,19 @@ class DraftSpool:
         self._file.close()
 
     def add(self, draft: Draft) -> None:
+        """Take one more; raises `TooLarge` when the records of a small file come to very much."""
         size = len(draft.body)
         self.count += 1
         self.bytes += size
+        if self.bytes > self._max_bytes:
+            raise TooLarge(
+                f"the records come to over {self._max_bytes:,} bytes as they are stored, {LARGER} times"
+                " MAX_UPLOAD_BYTES: split them into several jobs; a table with many columns is stored with"
+                " each column's name in each row"
+            )
         self.request_bytes += draft.request_bytes
-        self.max_request_bytes = max(self.max_request_bytes, draft.request_bytes)
+        self.max_request_bytes = max(self.max_request_bytes, draft.held_bytes or draft.request_bytes)
+        self.documents += draft.body.startswith(documents.BEGINNING)
         if draft.unbounded and self.unbounded is None:
             self.unbounded = f"record {self.count - 1}: {draft.unbounded}"
         if draft.model and len(self.models) < MODELS:
@@ -55,6 +70,11 @@ class DraftSpool:
         self._waiting_bytes += size
         if len(self._waiting) >= CHUNK_DRAFTS or self._waiting_bytes >= CHUNK_BYTES:
             self._write()
+
+    @property
+    def is_small(self) -> bool:
+        """Whether all of it is one chunk."""
+        return self._written + bool(self._waiting) <= 1
 
     def chunks(self) -> Iterator[list[Draft]]:
         """All drafts in the order in which they were added; may be asked for again, as after a deadlock."""
@@ -77,5 +97,6 @@ class DraftSpool:
         chunk = marshal.dumps(list(zip(*self._waiting, strict=True)))
         self._file.seek(0, 2)
         self._file.write(LENGTH.pack(len(chunk)) + chunk)
+        self._written += 1
         self._waiting = []
         self._waiting_bytes = 0

@@ -7,22 +7,25 @@ it could run: Jinja's own sandbox lets `{{ 'ab' * 300000000 }}` through, and mul
 """
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
 from itertools import islice
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefined, nodes
+from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefined, nodes, pass_context
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from app.errors import BadInput
 from app.ingest import template_filters
-from app.ingest.values import as_text, byte_size, is_plain
+from app.ingest.values import as_text, byte_size, is_plain, to_json
 
 MAX_TEMPLATE_BYTES = 1_000_000
 MAX_OUTPUT_BYTES = 1_000_000
 MAX_DEPTH = 40  # of expressions and conditions in each other; Jinja and Python recurse over them
 MAX_TAGS = 1_000  # `{{` and `{%`: Jinja takes 0.1 ms to compile each
 MAX_NODES = 10_000  # of the parsed template
+MAX_WORK = 4_000_000  # characters that filters and comparisons go through for one prompt: 40 ms of a loop
 
 WHOLE_ROW = "row"
 
@@ -82,7 +85,7 @@ class Template:
         self.variables = frozenset(check.named)
         self._needed = frozenset(check.needed)
         self._takes_whole_row = check.takes_whole_row
-        self._compiled = _ENVIRONMENT.from_string(tree)
+        self._compiled = _ENVIRONMENT.from_string(_metered_comparisons(tree))
 
     def render(self, row: Mapping[str, Any]) -> str:
         """The prompt for `row`; raises `BadInput` if it cannot be made or is over 1,000,000 bytes."""
@@ -247,8 +250,56 @@ def _too_long() -> BadInput:
     )
 
 
+class _Metered(Context):
+    """The names of one rendering, and how much work it may still make."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._room = MAX_WORK
+
+    def charge(self, value: Any) -> None:
+        if isinstance(value, str):
+            self._room -= len(value)
+        elif isinstance(value, list | dict):
+            self._room -= len(to_json(value))
+        if self._room < 0:
+            raise BadInput(
+                f"filters and comparisons go through over {MAX_WORK:,} characters of this row: shorten the"
+                " cell first, as in {{ review|truncate(10000) }}, or make the template simpler"
+            )
+
+
+def _metered(work: Callable[..., Any]) -> Callable[..., Any]:
+    """A filter whose value is charged: twenty of `title` on a large cell hold a process for a second."""
+
+    @pass_context
+    @wraps(work)
+    def metered(context: _Metered, value: Any, *args: Any, **kwargs: Any) -> Any:
+        context.charge(value)
+        return work(value, *args, **kwargs)
+
+    return metered
+
+
+COMPARED = "compared"  # a filter of our own, which no template may name: it is on no list
+
+
+def _metered_comparisons(tree: nodes.Template) -> nodes.Template:
+    for comparison in tree.find_all(nodes.Compare):
+        comparison.expr = _charged(comparison.expr)
+        for operand in comparison.ops:
+            operand.expr = _charged(operand.expr)
+    return tree
+
+
+def _charged(operand: nodes.Expr) -> nodes.Filter:
+    return nodes.Filter(operand, COMPARED, [], [], None, None, lineno=operand.lineno)
+
+
 class _Environment(ImmutableSandboxedEnvironment):
     """Names and items of JSON values only: no attribute of a Python object is ever looked up."""
+
+    context_class = _Metered
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         return self.getitem(obj, attribute)
@@ -268,4 +319,5 @@ _ENVIRONMENT = _Environment(
 )
 _ENVIRONMENT.globals.clear()
 _ENVIRONMENT.tests.clear()
-_ENVIRONMENT.filters = dict(template_filters.ALL)
+_ENVIRONMENT.filters = {name: _metered(work) for name, work in template_filters.ALL.items()}
+_ENVIRONMENT.filters[COMPARED] = _metered(lambda value: value)

@@ -6,9 +6,15 @@ JSON may hold what UTF-8 may not: half of a surrogate pair. Nothing here loses o
 import json
 from typing import Any, NoReturn
 
+MAX_PARTS = (
+    2_000_000  # lists and objects of one JSON text: while they are made nothing else of a process runs
+)
+
 
 def from_json(text: str) -> Any:
     """The value that `text` holds; raises `ValueError` that says what is wrong and at which column."""
+    if len(text) > MAX_PARTS and text.count("[") + text.count("{") > MAX_PARTS:
+        raise ValueError(f"it has over {MAX_PARTS:,} lists and objects")
     start = len(text) - len(text.lstrip(_SPACES))
     try:
         # `decode` finds the spaces around the value with regular expressions, which takes as long as a record

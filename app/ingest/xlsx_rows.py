@@ -1,10 +1,11 @@
 """The rows of an XLSX file: the values of its first visible sheet, as JSON knows them."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time
 from itertools import count
-from typing import Any, BinaryIO
-from zipfile import BadZipFile, ZipFile, ZipInfo
+from typing import IO, Any, BinaryIO
+from zipfile import ZipFile, ZipInfo
 
 from app.errors import BadInput
 
@@ -12,6 +13,10 @@ MAX_SHEET_ROWS = 1_048_576  # Excel's own
 MAX_UNPACKED_BYTES = 2_000_000_000
 MAX_LOADED_BYTES = 256_000_000  # of what openpyxl holds in memory: texts, styles, the list of sheets
 MAX_RATIO = 300  # of a packed sheet; a repetitive one of real life reaches 100
+MAX_MARKS = 1_000_000  # tags and attributes of one row, which is held in memory: a full one has 200,000
+BLOCK = 1_000_000
+# Where openpyxl lets go of what it holds: a row of a sheet, a text of the shared ones.
+LET_GO = re.compile(rb"<(?:\w{1,40}:)?(?:row|si)[\s/>]")
 OLE = b"\xd0\xcf\x11\xe0"  # Excel 97, and today's files with a password
 
 
@@ -77,13 +82,46 @@ def _check_archive(stream: BinaryIO) -> None:
         raise BadInput("the file is encrypted or of Excel 97: save it as .xlsx without a password")
     try:
         with ZipFile(stream) as archive:
-            parts = archive.infolist()
-    except (BadZipFile, ValueError, NotImplementedError) as error:
+            _check_sizes(archive.infolist())
+            for part in archive.infolist():
+                with archive.open(part) as content:
+                    _check_marks(content)
+    except BadInput:
+        raise
+    except Exception as error:  # `zipfile` says in many ways that it is none
         raise _unreadable("the file", error) from None
+
+
+def _check_sizes(parts: Sequence[ZipInfo]) -> None:
     unpacked = sum(part.file_size for part in parts)
     loaded = sum(part.file_size for part in parts if _is_loaded(part))
     if unpacked > MAX_UNPACKED_BYTES or loaded > MAX_LOADED_BYTES or any(map(_is_bomb, parts)):
         raise BadInput(f"the file unpacks to {unpacked:,} bytes, which is too much: send CSV or JSONL")
+
+
+def _check_marks(content: IO[bytes]) -> None:
+    """Refuse rows of so many tags that a small file would fill the memory."""
+    marks, rest = 0, b""
+    while block := content.read(BLOCK):
+        text = rest + block
+        end = text.rfind(b"<")
+        end = len(text) if end < len(text) - 64 else end  # a tag that is cut waits for its other half
+        start = 0
+        for found in LET_GO.finditer(text, 0, end):
+            _refuse_marks(marks + _marks(text, start, found.start()))
+            marks, start = 0, found.start()
+        marks += _marks(text, start, end)
+        _refuse_marks(marks)
+        rest = text[end:]
+
+
+def _marks(text: bytes, start: int, end: int) -> int:
+    return text.count(b"<", start, end) + text.count(b"=", start, end)
+
+
+def _refuse_marks(marks: int) -> None:
+    if marks > MAX_MARKS:
+        raise BadInput(f"a row of the file has over {MAX_MARKS:,} tags, which is too much: send CSV or JSONL")
 
 
 def _is_loaded(part: ZipInfo) -> bool:

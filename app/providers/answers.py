@@ -6,6 +6,8 @@ from typing import Any, NoReturn
 from app.errors import BadAnswer
 from app.providers.client import Figures, Reply, Usage
 
+MOST = 2**31 - 1  # tokens of one call that anybody could believe, and a row can hold
+
 # JSON escapes line breaks inside its strings, so those that are left stand between tokens.
 _LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
 
@@ -57,7 +59,7 @@ def _usage(told: dict[str, Any]) -> Usage:
 def _count(told: dict[str, Any], name: str) -> int:
     """A count that may be absent or null."""
     count = told.get(name) or 0
-    if type(count) is not int or count < 0:
+    if type(count) is not int or not 0 <= count <= MOST:
         raise ValueError(f"{name} is {count!r}")
     return count
 

@@ -11,6 +11,7 @@ from app.providers.client import Client, Figures
 from config.settings import Settings
 
 CONCURRENT_CALLS = 5  # of a job, for providers that somebody pays
+NOBODY = "none"  # model, provider and limit group of a job whose records ask nothing
 REQUESTS_OF_EVERY_ACCOUNT = 50  # a minute: until its answers tell what it really may
 UNPAID = ("simulated", "inference")  # providers that bill nobody: no limits but those that are set
 
@@ -20,6 +21,8 @@ _INFERENCE = re.compile(r"inference:([A-Za-z0-9][A-Za-z0-9._-]{0,127})")
 
 def provider_of(model: str) -> str:
     """The provider that answers `model`; raises `BadInput` when none does."""
+    if model == NOBODY:
+        return NOBODY
     if model == "simulated":
         return "simulated"
     if model.startswith("claude"):
@@ -49,6 +52,8 @@ def is_unpaid(model: str) -> bool:
 
 def require_key(model: str, settings: Settings) -> None:
     """Raise `Unavailable` when the provider of `model` has no key on this machine."""
+    if model == NOBODY:
+        raise BadInput("model 'none' is for documents that are only stored: name one that answers")
     provider = provider_of(model)
     if provider == "anthropic" and not settings.anthropic_api_key:
         raise Unavailable(
@@ -68,7 +73,9 @@ def ready_providers(settings: Settings) -> list[str]:
 def limit_group(model: str) -> str:
     """What shares the provider's limits with `model`: all of its class, such as `anthropic:sonnet-4`."""
     provider = provider_of(model)
-    return model if provider in UNPAID else f"{provider}:{classes.class_of(model).name}"
+    if provider == NOBODY or provider in UNPAID:
+        return model
+    return f"{provider}:{classes.class_of(model).name}"
 
 
 def configured(group: str, settings: Settings) -> Figures:

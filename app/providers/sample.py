@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+LARGEST = 10_000  # values, or a thousand times as many characters, in one sample
 DEEPEST = 5  # below this only what is required is made, so that a schema that names itself comes to an end
 
 
@@ -17,6 +18,7 @@ class _Sample:
     def __init__(self, root: Mapping[str, Any], chance: random.Random) -> None:
         self._root = root
         self._chance = chance
+        self._room = LARGEST
         self._makers: dict[str, Callable[[Mapping[str, Any], int], Any]] = {
             "object": self._object,
             "array": self._array,
@@ -28,6 +30,7 @@ class _Sample:
         }
 
     def value(self, schema: Any, depth: int) -> Any:
+        self._take(1)
         if not isinstance(schema, Mapping):  # `true`: anything fits
             return None
         if "$ref" in schema:
@@ -40,6 +43,11 @@ class _Sample:
             if choice in schema:
                 return self.value(schema[choice][0], depth)
         return self._makers[_type(schema)](schema, depth)
+
+    def _take(self, values: int) -> None:
+        self._room -= values
+        if self._room < 0:
+            raise ValueError("a value that fits would be too large")
 
     def _find(self, reference: str) -> Any:
         """What a reference within the schema (`#/$defs/name`) points at."""
@@ -58,10 +66,13 @@ class _Sample:
     def _array(self, schema: Mapping[str, Any], depth: int) -> list[Any]:
         fewest, most = schema.get("minItems", 0), schema.get("maxItems", 1)
         length = max(fewest, min(most, 1 if depth < DEEPEST else 0))
+        self._take(length)
         return [self.value(schema.get("items"), depth + 1) for _ in range(length)]
 
     def _string(self, schema: Mapping[str, Any], depth: int) -> str:
-        text = "[simulated]".ljust(schema.get("minLength", 0), ".")
+        length = schema.get("minLength", 0)
+        self._take(length // 1_000)
+        text = "[simulated]".ljust(length, ".")
         return text[: schema.get("maxLength")]
 
     def _integer(self, schema: Mapping[str, Any], depth: int) -> int:

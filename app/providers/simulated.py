@@ -144,7 +144,15 @@ def _schema(request: Mapping[str, Any]) -> Mapping[str, Any] | None:
 def _fit(schema: Mapping[str, Any], chance: random.Random) -> Any:
     try:
         return sample.fit(schema, chance)
-    except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError) as fault:
+    except (
+        ArithmeticError,
+        AttributeError,
+        IndexError,
+        KeyError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as fault:
         raise _rejected(f"output_config.format.schema: cannot be followed ({fault!r})") from fault
 
 

@@ -48,6 +48,7 @@ def environment(chosen: Settings, embedded: broker.Broker | None) -> dict[str, s
         "PENSTOCK_DATA": str(chosen.data),
         "DATABASE_URL": _absolute(chosen.database_url),
         "REDIS_URL": embedded.url if embedded else chosen.redis_url,
+        **({"BATCH_JOB_STORAGE_PATH": str(chosen.status_files)} if chosen.status_files else {}),
     }
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from models import migrate as migrations
 from models.session import in_transaction, reading
 
-TENANT = "default"
 FILE = "api-key"
 
 
@@ -42,7 +41,7 @@ def _make() -> str:
     from app.core import keys
 
     return in_transaction(
-        lambda session: keys.create(session, TENANT, name="penstock up", scopes=[keys.ADMIN])[1]
+        lambda session: keys.create(session, keys.FIRST_TENANT, name="penstock up", scopes=[keys.ADMIN])[1]
     )
 
 

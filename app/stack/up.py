@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from tempfile import TemporaryDirectory
 
 from app.errors import Unavailable
 from app.stack import broker, first
@@ -29,6 +30,16 @@ class Wanted:
 def up(wanted: Wanted, say: Callable[[str], None]) -> None:
     """Run the stack until somebody stops it. Raises `Refused` when it cannot start."""
     os.umask(0o077)  # prompts, answers and keys stand in the files that follow, the children's included
+    if settings.read(os.environ).database_url:
+        _run(wanted, say)
+        return
+    with TemporaryDirectory(prefix="penstock-") as folder:
+        os.environ["DATABASE_URL"] = f"sqlite:///{folder}/batch.db"
+        say("WARNING: BATCH_PERSISTENCE_BACKEND=memory: jobs and results are gone when this stack stops")
+        _run(wanted, say)
+
+
+def _run(wanted: Wanted, say: Callable[[str], None]) -> None:
     chosen = settings.read(os.environ)
     lock = Lock(chosen.data)
     _outlive_the_last(lock, chosen, say)

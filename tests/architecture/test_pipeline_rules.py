@@ -72,6 +72,7 @@ def test_workers_and_the_web_do_not_import_what_is_not_theirs():
 
     for imported, forbidden in (
         ("tasks.celery", "flask"),
+        ("app.dialects.analyze.files", "flask"),
         ("tasks.sweep", "anthropic"),
         ("app.factory", "anthropic"),
         ("app.factory", "tasks.slice"),

@@ -64,7 +64,14 @@ class Site(Stack):
         ]
 
     def mend(self) -> None:
-        """Two slice workers and a control worker run, and no job of a test that failed."""
+        """Two slice workers and a control worker run."""
+        if not self._control_runs:
+            self.start(slice_workers=2 - len(self.slices))
+        while len(self.slices) < 2:
+            self.start_slices()
+
+    def forget(self) -> None:
+        """End what a test that failed has left, and begin with empty books."""
         for job in self._submitted:
             if job.row().status not in FINAL:
                 in_transaction(
@@ -72,10 +79,7 @@ class Site(Stack):
                 )
                 job.wait_for(*FINAL, seconds=60)
         self._submitted.clear()
-        if not self._control_runs:
-            self.start(slice_workers=2 - len(self.slices))
-        while len(self.slices) < 2:
-            self.start_slices()
+        self.upstream.reset()
 
     @property
     def _control_runs(self) -> bool:
@@ -86,7 +90,7 @@ class Site(Stack):
     def begin(self, records: int, moment: int, **wishes: Any) -> Running:
         """A job of which so many records have ended, at a provider that takes its time."""
         self.mend()
-        self.upstream.reset()
+        self.forget()
         self.upstream.configure(latency_ms=600, latency_sigma=0.4)
         job = self.ask(records, **wishes)
         job.wait_until_ended(moment)
@@ -109,6 +113,14 @@ class Site(Stack):
 def process(node: CeleryTestWorker) -> "subprocess.Popen[bytes]":
     found: subprocess.Popen[bytes] = node.container._container.process
     return found
+
+
+def stop(*nodes: CeleryTestWorker) -> None:
+    """SIGTERM, all at the same time, and their ends."""
+    for node in nodes:
+        process(node).terminate()
+    for node in nodes:
+        process(node).wait(30)
 
 
 def lease_of(pid: int) -> int:

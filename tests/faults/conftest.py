@@ -23,7 +23,7 @@ _figures = Figures()
 @pytest.fixture(scope="session")
 def records() -> int:
     """Of a job that something is done to."""
-    return 2000 if LONG else 400
+    return 2000 if LONG else 300
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from tests.conftest import forget_process_state, penstock_of_its_own
 from tests.faults.breaking import CLAUDE, Site
 from tests.faults.rabbit import rabbitmq
 from tests.reconcile import Reconciled
-from tests.servers import wait_until
+from tests.servers import flush, wait_until
 from tests.stack import Running
 from tests.upstream import Upstream
 
@@ -47,9 +47,14 @@ class House:
         for pid in [self.pid(name) for name in names]:
             os.kill(pid, signal.SIGKILL)
 
+    def flush_broker(self) -> None:
+        """Everything in the embedded broker is gone: queues, chords, limits, events."""
+        flush(str(self.up.told()["redis_url"]))
+
     def await_whole(self) -> None:
         """Every process that was killed is back; its supervisor waits up to 30 s before that."""
-        wait_until(lambda: all(self._runs(name) for name in ("web", "control", *WORKERS)), seconds=60)
+        wait_until(lambda: all(self._runs(name) for name in ("control", *WORKERS)), seconds=60)
+        wait_until(self._answers, seconds=90, what="the web server answers")
 
     def kill_everything(self) -> None:
         """kill -9 of the command itself, and the end of what it had started."""
@@ -79,6 +84,12 @@ class House:
 
     def stop(self) -> None:
         self.up.clear_away()
+
+    def _answers(self) -> bool:
+        try:
+            return httpx2.get(f"{self.up.address}/health", timeout=5).status_code == 200
+        except httpx2.TransportError:
+            return False
 
     def _runs(self, name: str) -> bool:
         try:

@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 
 from models import Job
 from models.session import reading
+from tests.faults import length
 from tests.faults.breaking import CLAUDE, first_answer, held_by, lease_of
 from tests.faults.house import WORKERS, House, house_of, job_of
 from tests.reconcile import Reconciled
@@ -16,7 +17,9 @@ from tests.stack import Running
 
 pytestmark = pytest.mark.timeout(3600)
 
-SOON = 20  # seconds from a kill to the first new answer to a record that the dead had in hand
+# Seconds from a kill to the first new answer to a record that the dead had in hand. Only the long form is
+# judged by it: it has the machine for itself.
+SOON = 20
 
 LONG = pytest.mark.long
 
@@ -74,20 +77,23 @@ def test_one_of_two_workers(house, records, moments, figures):
         seconds = first_answer(job, held, killed) if held else None
         books = finish(house, job)
         figures.note(f"one worker killed ({house.kind})", books, seconds)
-        assert seconds is None or seconds < SOON
+        assert seconds is None or seconds < SOON or not length.LONG
         assert books.unconfirmed == len(held)
 
 
+@pytest.mark.long
 def test_all_workers(house, records, moments, figures):
     for moment in moments:
         job = begin(house, records, moment)
-        held = [idx for name in WORKERS for idx in held_by(lease_of(house.pid(name)), job)]
+        leases = [lease_of(house.pid(name)) for name in WORKERS]
         house.kill(*WORKERS)
         killed = time.monotonic()
+        held = [idx for lease in leases for idx in held_by(lease, job)]
         seconds = first_answer(job, held, killed, seconds=90) if held else None
         figures.note(f"all workers killed ({house.kind})", finish(house, job), seconds)
 
 
+@pytest.mark.long
 def test_the_control_worker_and_the_beat_in_it(house, records, moments, figures):
     for moment in moments:
         job = begin(house, records, moment)
@@ -127,6 +133,7 @@ def test_the_web_server_in_the_middle_of_an_upload(house, records, moments, figu
         assert (books.unconfirmed, other.row().total) == (0, records)
 
 
+@pytest.mark.long
 def test_the_whole_of_penstock_up(house, records, moments, figures):
     for moment in moments:
         # Given

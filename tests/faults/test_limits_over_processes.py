@@ -49,7 +49,7 @@ def densest(times: list[float], seconds: float) -> int:
 @pytest.mark.parametrize(
     ("per_minute", "model", "group"),
     [
-        (300, "claude-sonnet-4-5", "anthropic:sonnet-4"),
+        pytest.param(300, "claude-sonnet-4-5", "anthropic:sonnet-4", marks=pytest.mark.long),
         (3000, "claude-haiku-4-5", "anthropic:haiku-4.5"),
     ],
 )
@@ -71,9 +71,8 @@ def test_four_processes_use_the_limit_and_never_pass_it(four, upstream, per_minu
     assert Counter(seen["outcome"] for seen in books) == {"answered": job.row().total}
     arrivals = sorted(seen["at"] for seen in books)
     assert densest(arrivals, 10) <= per_minute * 11 / 60 + 1
-    # How much of it, exactly, is the benchmark's matter: a machine that runs other tests is no measure
-    used = (len(arrivals) - 1) / (arrivals[-1] - arrivals[0]) * 60 / per_minute
-    assert used > 0.8
+    # How much of all of it is the benchmark's matter: a machine that runs other tests is no measure
+    assert densest(arrivals, 5) >= 0.9 * per_minute * 5 / 60
 
 
 def test_a_job_that_is_bound_by_tokens_keeps_their_limit(four, upstream):
@@ -90,8 +89,7 @@ def test_a_job_that_is_bound_by_tokens_keeps_their_limit(four, upstream):
     books = sorted(upstream.books(), key=lambda seen: seen["at"])
     assert Counter(seen["outcome"] for seen in books) == {"answered": 110}
     assert most_tokens(books, 10) <= 300_000 * 11.3 / 60
-    used = sum(seen["input_tokens"] for seen in books[1:]) / (books[-1]["at"] - books[0]["at"]) * 60 / 300_000
-    assert used > 0.8
+    assert most_tokens(books, 5) >= 0.9 * 300_000 * 5 / 60
 
 
 def most_tokens(books, seconds: float) -> int:

@@ -15,6 +15,8 @@ from tests.door import JOBS, Worker, number_of
 from tests.served import Served, serving
 from tests.servers import free_port, wait_until
 
+pytestmark = pytest.mark.one_database
+
 
 @pytest.fixture
 def served(environment) -> Iterator[Served]:

@@ -12,6 +12,8 @@ from models import session
 from tests.door import Door
 from tests.servers import free_port
 
+pytestmark = pytest.mark.one_database
+
 
 @pytest.mark.parametrize("prefix", ["", "/api/v1"])
 def test_a_process_that_can_take_jobs_says_so_without_a_key(environment, prefix):

@@ -28,5 +28,8 @@ def test_nothing_is_claimed_under_a_dead_lease_and_everything_under_the_next(job
     # Then it gets nothing, the window is as it was, and with a new lease it gets all of it
     refused = take(dead)
     assert (refused.claims, refused.open) == ([], True)
-    assert in_transaction(partial(claims.take_due, job_id=job.id, lease_id=dead, limit=5)).claims == []
+    assert (
+        in_transaction(partial(claims.take_due, window_id=window.window_id, lease_id=dead, limit=5)).claims
+        == []
+    )
     assert len(take(in_transaction(leases.take)).claims) == 5

@@ -19,6 +19,8 @@ from models.session import in_transaction
 from tests import servers
 from tests.door import Door, Worker, number_of
 
+pytestmark = pytest.mark.one_database
+
 
 @pytest.fixture
 def door(environment):

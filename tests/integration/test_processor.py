@@ -213,7 +213,7 @@ def test_errors_before_a_route_have_the_contracts_shape(door):
     assert door.get(f"{PATH}/batches/").status_code == 200
 
 
-def test_a_fault_of_ours_is_told_without_a_word_of_it(door, monkeypatch):
+def test_a_fault_of_ours_is_told_without_a_word_of_it(door, monkeypatch, capfd):
     def broken(*_: Any) -> None:
         raise RuntimeError("my secret prompt")
 
@@ -221,11 +221,14 @@ def test_a_fault_of_ours_is_told_without_a_word_of_it(door, monkeypatch):
     door.app.testing = False
     response = door.call("DELETE", f"{PATH}/cancel/{submit(door)['batch_id']}")
     assert response.status_code == 500
-    assert response.get_json() == {
+    told = response.get_json()
+    assert told == {
         "error": "Internal server error",
-        "error_id": response.headers["X-Request-Id"],
+        "error_id": told["error_id"],
         "message": "An unexpected error occurred. Please try again later.",
     }
+    [line] = [line for line in capfd.readouterr().err.splitlines() if told["error_id"] in line]
+    assert response.headers["X-Request-Id"] in line
 
 
 def ended(door: Door, how: str) -> str:

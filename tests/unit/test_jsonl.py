@@ -61,6 +61,7 @@ def test_broken_json_names_line_and_column():
         (b'{"prompt": "caf\xe9"}', "not UTF-8: 0xe9 at byte 16; save the file as UTF-8"),
         (b'"text"', "a record is a JSON object, found text"),
         (b"[" * 100_000, "not JSON: it is nested too deeply"),
+        (b"[" + b"[]," * 2_000_001 + b"1]", "not JSON: it has over 2,000,000 lists and objects"),
         (b'{"prompt": ' + b"9" * 5_000 + b"}", "not JSON: Exceeds the limit"),
         (b"hello", "not JSON: Expecting value at column 1"),
     ],

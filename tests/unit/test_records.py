@@ -94,7 +94,7 @@ def test_request_bytes_of_a_row_are_those_of_its_prompt():
     [
         ([], "a record is a JSON object, found an empty list"),
         ("x", "a record is a JSON object, found text"),
-        ({}, 'give one of "prompt", "messages", "params"; found nothing'),
+        ({}, 'give one of "prompt", "messages", "params", "document"; found nothing'),
         ({"promt": "x"}, 'found "promt"'),
         ({"prompt": "x", "temperature": 1}, 'unknown: "temperature"'),
         ({"prompt": "x", "messages": []}, "exactly one of"),
@@ -118,10 +118,12 @@ def test_request_bytes_of_a_row_are_those_of_its_prompt():
         ({"params": []}, '"params" must be an object'),
         ({"params": {}}, 'params: "messages" must be a list'),
         ({"params": {**ASKED, "stream": True}}, '"stream" cannot be asked for'),
-        ({"params": {**ASKED, "model": 5}}, '"model" must be text, found a number'),
+        ({"params": {**ASKED, "model": 5}}, '"model" must be a model\'s name, found a number'),
+        ({"params": {**ASKED, "model": "claude-\0"}}, '"model" must be a model\'s name, found text'),
+        ({"params": {**ASKED, "model": "claude-" + "x" * 200}}, '"model" must be a model\'s name'),
         ({"params": {**ASKED, "max_tokens": "many"}}, '"max_tokens" must be a whole number'),
         ({"\ud83d": "x"}, 'found "\\ud83d"'),
-        ({"document": "aGk="}, "documents are not taken yet by this version"),
+        ({"document": "aGk="}, "a document is: it has no quote"),
         (
             {"input": "x"},
             "an \"input\" needs a model `inference:NAME` of an inference server, not 'simulated'",

@@ -57,3 +57,15 @@ def test_the_same_chance_brings_the_same_value() -> None:
 
 def test_chance_brings_variety() -> None:
     assert len({sample.fit(REVIEW, random.Random(seed))["sentiment"] for seed in range(50)}) == 3
+
+
+def test_a_schema_that_asks_for_too_much_is_refused_at_once() -> None:
+    broad = {"type": "object", "properties": {str(number): {"$ref": "#"} for number in range(100)}}
+    for schema in (
+        broad,
+        {"type": "array", "minItems": 10**9},
+        {"type": "string", "minLength": 10**9},
+        {"type": "array", "minItems": 9_000, "items": {"type": "string", "minLength": 1_000_000}},
+    ):
+        with pytest.raises(ValueError, match="too large"):
+            sample.fit(schema, random.Random(1))

@@ -2,8 +2,10 @@
 
 import pytest
 
+from app.errors import TooLarge
 from app.ingest.draft import Draft
-from app.ingest.spool import CHUNK_BYTES, CHUNK_DRAFTS, DraftSpool
+from app.ingest.spool import CHUNK_BYTES, CHUNK_DRAFTS, LARGER, DraftSpool
+from config import settings
 
 
 def draft(number: int, size: int = 10) -> Draft:
@@ -66,3 +68,20 @@ def test_no_file_is_ever_seen(tmp_path):
         assert list(tmp_path.iterdir()) == []
     with pytest.raises(ValueError, match="closed"):
         list(spool.chunks())
+
+
+def test_a_small_file_that_makes_large_records_is_refused(tmp_path, monkeypatch):
+    # Given a place that takes uploads of 1,000 bytes
+    monkeypatch.setenv("MAX_UPLOAD_BYTES", "1000")
+    settings.current.cache_clear()
+
+    # When the rows of one come to more than four times that, each with the names of all columns
+    try:
+        with DraftSpool(tmp_path) as spool:
+            spool.add(draft(0, LARGER * 1_000))
+
+            # Then the next one is refused
+            with pytest.raises(TooLarge, match="4,000 bytes"):
+                spool.add(draft(1, 1))
+    finally:
+        settings.current.cache_clear()

@@ -171,6 +171,10 @@ def test_a_table_that_cannot_be_used_says_why(data, said):
     assert refusal(data).startswith(said)
 
 
+def test_a_row_of_nothing_but_separators_is_refused_before_it_is_made():
+    assert "over 2,000,000 separators" in refusal(b"a,b\nx" + b"," * 2_000_001)
+
+
 def test_a_cell_of_two_megabytes_is_named_with_its_size():
     read = Read(b"id,review\n1,ok\n2," + b"x" * 2_000_000 + b"\n3,ok\n", "{{ review }}")
 
@@ -398,6 +402,32 @@ def test_an_archive_that_lies_about_its_sizes_is_not_read_beyond_them():
 
 
 # The example
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        '<row r="2">' + '<c r="A2"><v>1</v></c>' * 300_000 + "</row>",
+        '<row r="2"><c r="A2" t="inlineStr"><is>' + "<r><t>a</t></r>" * 300_000 + "</is></c></row>",
+        '<row r="2"><c ' + "".join(f'a{number}="" ' for number in range(1_000_001)) + "/></row>",
+    ],
+)
+def test_a_small_file_with_a_row_that_would_fill_the_memory_is_refused_unread(row):
+    data = patched(workbook(["a"]), b"</sheetData>", row.encode() + b"</sheetData>")
+
+    assert len(data) < 4_000_000
+    assert "tags, which is too much" in refusal(data, "x", read_xlsx)
+
+
+def test_a_sheet_of_many_rows_is_none_of_those():
+    data = patched(
+        workbook(["a"]),
+        b"</sheetData>",
+        b'<x:row xmlns:x="y"/>' + b"<row><c><v>1</v></c></row>" * 210_000 + b"</sheetData>",
+    )
+
+    with pytest.raises(TooLarge, match="2,000 records"):
+        Read(data, "x", read_xlsx, 2_000)
 
 
 def test_the_example_sheet_asks_299_of_its_300_rows():

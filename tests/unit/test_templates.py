@@ -207,6 +207,26 @@ def test_a_template_that_repeats_a_large_cell_is_stopped_on_the_way():
     assert "would make" in refusal("{{ a|join('yyyyyyyyyy') }}", a=[1] * 500_000)
 
 
+@pytest.mark.parametrize(
+    ("source", "cell"),
+    [
+        ("{% if x" + "|title" * 10 + " == 'q' %}a{% endif %}", "a " * 450_000),
+        ("{% if x == 'q' or x in 'q' %}a{% endif %}" * 5, "a" * 900_000),
+        (
+            "{% if x|replace('a', '" + "b" * 100_000 + "')|upper|lower|upper|lower|upper == 1 %}{% endif %}",
+            "a" * 9,
+        ),
+        ("{% if x == x %}a{% endif %}" * 3, [[1] * 400_000]),
+    ],
+)
+def test_a_template_that_makes_much_work_of_a_cell_is_stopped_on_the_way(source, cell):
+    assert "shorten the cell" in refusal(source, x=cell)
+
+
+def test_a_large_cell_may_be_looked_at_now_and_then():
+    assert render("{% if x|trim != 'no' %}{{ x|trim|truncate(4) }}{% endif %}", x="y" * 990_000) == "y..."
+
+
 def test_half_a_surrogate_pair_and_nul_pass_through():
     assert render("{{ a }}", a="\ud83d \0") == "\ud83d \0"
 

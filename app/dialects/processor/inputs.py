@@ -5,17 +5,16 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
-from app.api.inputs import MAX_METADATA_BYTES, MAX_METADATA_KEYS
+from app.contract import WebhookUrl
+from app.core import names
 from app.core.analytics import METRICS, PERIODS
 from app.dialects.processor.wire import URGENCIES, WORDS
 from app.ingest.values import to_json
 
 MOST_ITEMS = 1_000
-LABEL = r"[A-Za-z0-9._:-]{1,128}\Z"
-
-
-def _no_webhooks(_: object) -> None:
-    raise ma.ValidationError("webhooks are not available in this version: leave it out")
+MAX_METADATA_KEYS = 64
+MAX_METADATA_BYTES = 16_000
+LABEL = rf"{names.LABEL.pattern}\Z"
 
 
 def _check_metadata(value: dict[str, Any]) -> None:
@@ -45,9 +44,16 @@ class BatchIn(ma.Schema):
         strict=True, load_default=5_000, validate=validate.Range(100, 300_000, error="give 100 to 300,000")
     )
     metadata = fields.Dict(keys=fields.String(), load_default=None, allow_none=True, validate=_check_metadata)
-    webhook_url = fields.Raw(
-        load_default=None, validate=_no_webhooks, metadata={"description": "Not available in this version."}
-    )
+    webhook_url = WebhookUrl()
+
+
+class ErrorOut(ma.Schema):
+    """Every error of this contract."""
+
+    error = fields.String(required=True)
+    error_id = fields.String(required=True, metadata={"description": "The log knows it."})
+    message = fields.String(required=True, metadata={"description": "What was asked, found and to be done."})
+    problems = fields.List(fields.Dict(), metadata={"description": "Of bad input: `where` and `message`."})
 
 
 class ResultsQuery(ma.Schema):

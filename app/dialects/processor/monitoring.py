@@ -4,18 +4,24 @@ from typing import Any
 
 from flask import Response
 
-from app.api.blueprint import answer
 from app.auth import caller, needs
+from app.contract import Blueprint, answer
 from app.core import analytics, performance, resources
 from app.core.keys import ADMIN, READ
 from app.dialects.processor import wire
-from app.dialects.processor.inputs import AnalyticsQuery
-from app.dialects.processor.routes import PREFIX, Blueprint
+from app.dialects.processor.inputs import AnalyticsQuery, ErrorOut
+from app.dialects.processor.routes import PREFIX
 from app.errors import NotFound
 from config import settings
 from models.session import reading
 
-blp = Blueprint("batch processor monitoring", __name__, url_prefix=PREFIX, description="How the batches go.")
+blp = Blueprint(
+    "batch processor monitoring",
+    __name__,
+    errors=ErrorOut,
+    url_prefix=PREFIX,
+    description="How the batches go.",
+)
 
 
 @blp.route("/metrics", methods=["GET"])

@@ -6,20 +6,18 @@ from functools import partial
 from typing import Any
 
 from flask import Response
-from flask_smorest import Blueprint as SmorestBlueprint
 from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session
 
-from app import seats, submission
-from app.api.blueprint import Parser, answer
-from app.api.records import with_content
+from app import contract, seats, submission
 from app.auth import caller, needs
+from app.contract import Blueprint, answer, find_job, with_content
 from app.core import batch_queue, batching, events, forecast, jobs, pages, views
 from app.core.batching import Configuration
 from app.core.keys import ADMIN, READ, WRITE
 from app.core.views import JobView
 from app.dialects.processor import wire
-from app.dialects.processor.inputs import BatchesQuery, BatchIn, ConfigurationIn, ResultsQuery
+from app.dialects.processor.inputs import BatchesQuery, BatchIn, ConfigurationIn, ErrorOut, ResultsQuery
 from app.errors import BadInput, Conflict
 from app.ingest.draft import Defaults, Problems
 from app.ingest.records import read_records
@@ -35,12 +33,12 @@ PREFIX = "/api/batch-processor"
 PAGE = 1_000  # records
 
 
-class Blueprint(SmorestBlueprint):
-    ARGUMENTS_PARSER = Parser()
-
-
 blp = Blueprint(
-    "batch processor", __name__, url_prefix=PREFIX, description="The contract of the batch processor."
+    "batch processor",
+    __name__,
+    errors=ErrorOut,
+    url_prefix=PREFIX,
+    description="The contract of the batch processor.",
 )
 
 
@@ -58,11 +56,11 @@ def submit_batch(asked: dict[str, Any]) -> Response:
     problems.refuse()
     me = caller()
     submitted = submission.submit_drafts(me.tenant_id, me.user_id, drafts, defaults, _options(asked))
+    view = find_job(str(submitted.uid))
     with reading() as session:
-        view = views.find(session, me.tenant_id, str(submitted.uid))
         place = batch_queue.position(session, view.id)
         end = forecast.end(session, view)
-    return _about(view, wire.submitted(view, place, end))
+    return answer(wire.submitted(view, place, end))
 
 
 @blp.route("/status/<batch_id>", methods=["GET"])
@@ -70,11 +68,11 @@ def submit_batch(asked: dict[str, Any]) -> Response:
 @blp.response(200)
 def get_status(batch_id: str) -> Response:
     """Look at a batch."""
+    view = find_job(batch_id)
     with reading() as session:
-        view = views.find(session, caller().tenant_id, batch_id)
         end = forecast.end(session, view)
         at = session.scalars(select(now())).one()
-    return _about(view, wire.status(view, end, at))
+    return answer(wire.status(view, end, at))
 
 
 @blp.route("/results/<batch_id>", methods=["GET"])
@@ -83,8 +81,8 @@ def get_status(batch_id: str) -> Response:
 @blp.response(200)
 def get_results(query: dict[str, Any], batch_id: str) -> Response:
     """Get what came of each item, once the batch has ended."""
+    view = with_content(find_job(batch_id))
     with reading() as session:
-        view = with_content(views.find(session, caller().tenant_id, batch_id))
         at = session.scalars(select(now())).one()
     if not view.status.final and not query["in_part"]:
         raise Conflict(
@@ -93,7 +91,7 @@ def get_results(query: dict[str, Any], batch_id: str) -> Response:
         )
     head = {"batch_id": wire.batch_id(view), "status": wire.word(view)}
     tail = {"metadata": wire.results_metadata(view, at)}
-    return seats.stream(_results(view, head, tail), "application/json", _headers(view))
+    return seats.stream(_results(view, head, tail), "application/json", {})
 
 
 @blp.route("/batches", methods=["GET"])
@@ -120,13 +118,12 @@ def cancel_batch(batch_id: str) -> Response:
     def work(session: Session) -> None:
         job = jobs.find(session, tenant_id, batch_id)
         jobs.cancel(session, job)
+        contract.about(job.uid)
         after_commit(session, partial(wake, job.id))
         after_commit(session, partial(events.look, [job.id]))
 
     in_transaction(work)
-    with reading() as session:
-        view = views.find(session, tenant_id, batch_id)
-    return _about(view, {"batch_id": wire.batch_id(view), "status": "cancelled"})
+    return answer({"batch_id": wire.batch_id(find_job(batch_id)), "status": "cancelled"})
 
 
 @blp.route("/configure", methods=["GET"])
@@ -206,13 +203,3 @@ def _results(view: JobView, head: dict[str, Any], tail: dict[str, Any]) -> Itera
             break
         after = page.after
     yield b"], " + json.dumps(tail)[1:].encode()
-
-
-def _about(view: JobView, content: dict[str, Any]) -> Response:
-    response = answer(content)
-    response.headers.update(_headers(view))
-    return response
-
-
-def _headers(view: JobView) -> dict[str, str]:
-    return {"Penstock-Job": str(view.uid)}

@@ -13,9 +13,9 @@ from app.core.lines import text, timestamp
 from app.core.pages import RecordView
 from app.core.performance import Performance
 from app.core.resources import Resources
-from app.core.sheets import said
+from app.core.said import said
 from app.core.views import JobView
-from app.error_responses import Fault
+from app.error_shapes import Fault
 from app.errors import BadInput
 from app.ingest.draft import Problems
 from models.job import JobStatus
@@ -224,9 +224,9 @@ def analytics(period: str, series: Mapping[str, Sequence[Point]]) -> dict[str, A
 
 def error(fault: Fault) -> Mapping[str, Any]:
     """Every error of this contract; the log knows its id."""
-    if fault.status >= 500 and fault.type == "internal_error":
+    if fault.error_id is not None:
         message = "An unexpected error occurred. Please try again later."
-        return {"error": "Internal server error", "error_id": fault.request_id, "message": message}
+        return {"error": "Internal server error", "error_id": fault.error_id, "message": message}
     return {"error": fault.type, "error_id": fault.request_id, "message": fault.message, **fault.details}
 
 

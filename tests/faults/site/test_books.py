@@ -30,8 +30,9 @@ def test_a_thousand_calls_with_faults_and_a_kill_agree_with_the_providers_books(
     lease = lease_of(victim.pid)
     wait_until(lambda: held_by(lease, job), what="the victim holds records")
     victim.kill()
+    victim.wait()
     held = held_by(lease, job)
-    job.wait_for("completed", seconds=90)
+    job.wait_for("completed", seconds=180)
 
     # Then every call stands in the books of both, to the last digit, or as unconfirmed in ours
     books = fresh.reconcile(job)

@@ -58,6 +58,7 @@ def test_a_worker_that_wakes_after_its_lease_died_writes_over_nobodys_answer(
     assert len(held) >= books.asked_twice > 0
 
 
+@pytest.mark.long
 def test_a_dead_event_loop_is_found_though_its_process_lives(fresh, records, moments, figures):
     # Given
     job = fresh.begin(records, next(moments))
@@ -75,8 +76,10 @@ def test_a_dead_event_loop_is_found_though_its_process_lives(fresh, records, mom
     books = fresh.finish(job)
     figures.note("an event loop died, its process lived", books, seconds)
     worker.kill()  # the next test gets another
+    worker.wait()
 
 
+@pytest.mark.long
 def test_a_machine_that_was_asleep_gives_nothing_back(
     fresh, database_pids, redis_server, records, moments, figures
 ):

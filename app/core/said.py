@@ -1,0 +1,29 @@
+"""What became of a record, in words."""
+
+import json
+
+from app.core.lines import text
+from app.core.pages import RecordView
+from app.ingest.values import as_text
+from models.record import RecordStatus
+
+
+def said(answer: bytes) -> str:
+    """The text of a stored answer; all of it if it says nothing in the way that was expected."""
+    try:
+        message = json.loads(answer)
+        if message.get("type") == "inference":
+            return as_text(message["output"])
+        blocks = message["content"]
+        return "".join(block["text"] for block in blocks if block["type"] == "text")
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return answer.decode("utf-8", "replace")
+
+
+def failure(record: RecordView) -> str:
+    """Why a record that has ended did not succeed."""
+    if record.status is RecordStatus.FAILED and record.error_type is None:
+        return "failed: the reason was removed with the content of its job"
+    if record.error_type is None:
+        return f"{record.status.word}: its job was {record.status.word} before it was asked"
+    return f"{record.error_type}: {text(record.error_message) or ''}"

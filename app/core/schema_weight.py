@@ -1,0 +1,84 @@
+"""How much there is to check in a JSON Schema, before anything is checked with it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import unquote
+
+DYNAMIC = ("$dynamicRef", "$recursiveRef")
+
+
+class _Endless(Exception):
+    """A part names itself, or something that is not found from here."""
+
+
+def weight(schema: Mapping[str, Any]) -> int | None:
+    """Places of a schema, counted again wherever a reference leads; None when they have no end.
+
+    A validator visits each of them for each part of an answer at most once. What names itself can be visited
+    more often with every level of the answer, unless there is one reference alone.
+    """
+    counting = _Counting(schema)
+    if not counting.plain:
+        return None
+    try:
+        return counting.places(schema)
+    except (_Endless, RecursionError):
+        return counting.own if counting.references == 1 else None
+
+
+class _Counting:
+    def __init__(self, root: Mapping[str, Any]) -> None:
+        self._root = root
+        self._known: dict[int, int | None] = {}  # by identity; None while it is being counted
+        self.own = self.references = 0
+        self.plain = True  # a reference leads where its path within the schema says
+        self._take_stock()
+
+    def _take_stock(self) -> None:
+        waiting: list[Any] = [self._root]
+        while waiting:
+            place = waiting.pop()
+            self.own += 1
+            waiting.extend(_inner(place))
+            if isinstance(place, dict):
+                self._take_stock_of(place)
+
+    def _take_stock_of(self, place: dict[str, Any]) -> None:
+        self.references += isinstance(place.get("$ref"), str)
+        if any(name in place for name in DYNAMIC) or ("$id" in place and place is not self._root):
+            self.plain = False
+
+    def places(self, place: Any) -> int:
+        """Of this part of the schema; raises `_Endless`."""
+        if not isinstance(place, dict | list):
+            return 1
+        if id(place) in self._known:
+            known = self._known[id(place)]
+            if known is None:
+                raise _Endless
+            return known
+        self._known[id(place)] = None
+        found = 1 + sum(map(self.places, _inner(place)))
+        if isinstance(place, dict) and isinstance(place.get("$ref"), str):
+            found += self.places(self._find(place["$ref"]))
+        self._known[id(place)] = found
+        return found
+
+    def _find(self, reference: str) -> Any:
+        if not reference.startswith("#"):
+            raise _Endless
+        found: Any = self._root
+        for step in unquote(reference[1:]).split("/")[1:]:
+            name = step.replace("~1", "/").replace("~0", "~")
+            try:
+                found = found[int(name)] if isinstance(found, list) else found[name]
+            except (KeyError, IndexError, TypeError, ValueError):
+                raise _Endless from None
+        return found
+
+
+def _inner(place: Any) -> Iterator[Any]:
+    if isinstance(place, dict):
+        yield from place.values()
+    elif isinstance(place, list):
+        yield from place

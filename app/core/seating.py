@@ -1,0 +1,103 @@
+"""The seats that this process holds, by its own count, and the limiter's count put right by it.
+
+A word to Redis that is not answered may have been heard: a server that stood still does what was asked of it
+when it wakes, for somebody who has long given up. The seats it gave then would stay taken for as long as the
+process lives.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import structlog
+
+from app.core.limiter import Grant, LimiterAway, Limits, limiter
+
+log = structlog.get_logger()
+
+LOOKS = 3  # beats without a lost word after which nothing that was lost can still be heard
+
+Doubted = tuple[int, str]  # a job and the limit group that it was asked for
+
+
+class Seating:
+    """Used by every slice of the process, from their threads."""
+
+    def __init__(self) -> None:
+        self._held: Counter[int] = Counter()  # by job
+        self._spoken: set[int] = set()  # jobs about which a word was begun since the last beat
+        self._speaking: Counter[int] = Counter()  # words that are not answered yet
+        self._doubts: dict[Doubted, int] = {}  # and how many looks are left to take
+        self._lock = threading.Lock()
+
+    def take(
+        self, limits: Limits, lease_id: int, want: int, *, freed: int = 0, waited: bool = False
+    ) -> Grant:
+        """See `Limiter.take`."""
+        with self._word(limits):
+            grant = limiter().take(limits, lease_id, want, freed=freed, waited=waited)
+            self._move(limits.job_id, grant.count - freed)
+            return grant
+
+    def give_back(self, limits: Limits, lease_id: int, grant: Grant, count: int) -> None:
+        """See `Limiter.give_back`. With Redis away a later beat gives the seats back."""
+        self._move(limits.job_id, -count)
+        with suppress(LimiterAway), self._word(limits):
+            limiter().give_back(limits, lease_id, grant, count)
+
+    def leave(self, limits: Limits, lease_id: int, *, freed: int, waited: bool) -> None:
+        """A slice's last word: what it has freed, and that it waits no more."""
+        self._move(limits.job_id, -freed)
+        with suppress(LimiterAway), self._word(limits):
+            limiter().take(limits, lease_id, 0, freed=freed, waited=waited)
+
+    def put_right(self, lease_id: int) -> None:
+        """Compare where a word was lost; raises `LimiterAway`. To be called with each beat."""
+        self._spoken.clear()
+        for doubted in list(self._doubts):
+            self._look(*doubted, lease_id)
+
+    def forget(self) -> None:
+        """The process has another lease: the seats of the last one come back by themselves."""
+        with self._lock:
+            self._held.clear()
+
+    def _look(self, job_id: int, group: str, lease_id: int) -> None:
+        with self._lock:
+            held = max(self._held[job_id], 0)
+            if self._speaking[job_id]:
+                return
+        counted = limiter().seats(job_id, lease_id)
+        with self._lock:
+            if job_id in self._spoken:
+                return  # what was counted may be of before or after that; the next beat looks again
+            self._doubts[job_id, group] -= 1
+            if not self._doubts[job_id, group]:
+                del self._doubts[job_id, group]
+        if counted != held:
+            log.info("seats.put_right", job=job_id, counted=counted, held=held)
+            limiter().move_seats(job_id, group, lease_id, held - counted)
+
+    @contextmanager
+    def _word(self, limits: Limits) -> Iterator[None]:
+        job_id = limits.job_id
+        with self._lock:
+            self._spoken.add(job_id)
+            self._speaking[job_id] += 1
+        try:
+            yield
+        except LimiterAway:
+            with self._lock:
+                self._doubts[job_id, limits.group] = LOOKS
+            raise
+        finally:
+            with self._lock:
+                self._speaking[job_id] -= 1
+                self._speaking += Counter()  # drops what is at zero
+
+    def _move(self, job_id: int, by: int) -> None:
+        with self._lock:
+            self._held[job_id] += by
+            if not self._held[job_id]:
+                del self._held[job_id]

@@ -1,0 +1,65 @@
+"""The lease of a submission that is stored in parts: by it others know whether its process still lives."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import structlog
+from sqlalchemy import delete, select, update
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from app.core import leases
+from models.base import now
+from models.job import IdempotencyKey, Job, JobStatus
+from models.session import in_transaction
+
+log = structlog.get_logger()
+
+
+@contextmanager
+def lease() -> Iterator[int]:
+    """A lease for as long as the block lasts. What was staged under it and not released goes with it."""
+    lease_id = in_transaction(leases.take)
+    over = threading.Event()
+    beating = threading.Thread(target=_beat, args=(lease_id, over), name="upload-lease", daemon=True)
+    beating.start()
+    try:
+        yield lease_id
+    finally:
+        over.set()
+        beating.join()
+        _end(lease_id)
+
+
+def abandon(session: Session, lease_id: int) -> None:
+    """Nobody writes on at what was staged under a dead lease: its key is free, and the sweep removes it."""
+    staged = session.scalars(
+        select(Job.id)
+        .where(Job.lease_id == lease_id, Job.status == JobStatus.STAGING, Job.deleted_at.is_(None))
+        .with_for_update(key_share=True)
+    ).all()
+    if staged:
+        session.execute(update(Job).where(Job.id.in_(staged)).values(deleted_at=now()))
+        session.execute(delete(IdempotencyKey).where(IdempotencyKey.job_id.in_(staged)))
+
+
+def _beat(lease_id: int, over: threading.Event) -> None:
+    while not over.wait(leases.BEAT):
+        try:
+            if not in_transaction(partial(leases.renew, lease_id=lease_id, serving=frozenset())):
+                return  # taken for dead; the next write of the upload finds that it was abandoned
+        except SQLAlchemyError as error:
+            log.warning("lease.not_renewed", error=type(error).__name__)
+
+
+def _end(lease_id: int) -> None:
+    def work(session: Session) -> None:
+        leases.end(session, lease_id)
+        abandon(session, lease_id)
+
+    try:
+        in_transaction(work)
+    except SQLAlchemyError as error:  # what is stored is stored; the lease is found dead by its counter
+        log.warning("lease.not_ended", error=type(error).__name__)

@@ -1,0 +1,110 @@
+"""Analyses: batches of records, how each stands, and one record at once."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from flask import Response
+
+from app import contract, seats, submission
+from app.auth import caller, needs
+from app.contract import Blueprint, answer, answer_with, find_job
+from app.core import pages, tokens, views
+from app.core.keys import READ, WRITE
+from app.core.said import failure
+from app.core.shown import PREFIX, cost
+from app.core.views import JobView
+from app.dialects.analyze import wire
+from app.dialects.analyze.schemas import (
+    AcceptedOut,
+    AnalysisOut,
+    BatchIn,
+    JobQuery,
+    JobsOut,
+    RecordIn,
+    StatusOut,
+)
+from app.error_shapes import DetailOut
+from app.errors import Unanswered, Unavailable
+from app.ingest.draft import Defaults
+from app.providers import registry
+from app.submission import Options
+from config import settings
+from models.session import reading
+
+PREFIXES = (f"{PREFIX}/batch", f"{PREFIX}/analyze")
+
+blp = Blueprint(
+    "analyze", __name__, errors=DetailOut, url_prefix=PREFIX, description="Analyses of records and notes."
+)
+
+
+def _body(schema: type) -> dict[str, Any]:
+    return {"required": True, "content": {"application/json": {"schema": schema}}}
+
+
+@blp.route("/batch/analyze", methods=["POST"])
+@needs(WRITE, 413, 415, 422, 503)
+@blp.doc(requestBody=_body(BatchIn))
+@blp.response(202, AcceptedOut)
+def analyze_batch() -> Response:
+    """Take records to be analysed; their results come with the status."""
+    with contract.json_body() as body:
+        view = _submit(contract.load(BatchIn(), body)["records"])
+    return answer(wire.write_accepted(view), 202, Location=f"{PREFIX}/batch/{view.uid}/status")
+
+
+@blp.route("/batch/<job_id>/status", methods=["GET"])
+@needs(READ, 404, 503)
+@blp.response(200, StatusOut)
+def get_status(job_id: str) -> Response:
+    """Tell how a batch stands, with the results that there are."""
+    view = find_job(job_id)
+    with reading() as session:
+        used = tokens.of_successes(session, [view.id])
+    content = wire.write_status(view, used.get(view.id, 0), cost(view))
+    return answer_with(content, "results", wire.results(pages.ended(view)), view.total)
+
+
+@blp.route("/batch/jobs", methods=["GET"])
+@needs(READ)
+@blp.arguments(JobQuery, location="query")
+@blp.response(200, JobsOut)
+def list_jobs(query: dict[str, int]) -> Response:
+    """List jobs, the newest first."""
+    with reading() as session:
+        found = views.page(session, caller().tenant_id, None, query["limit"])
+        used = tokens.of_successes(session, [view.id for view in found])
+    return answer({"jobs": [wire.write_listed(view, used.get(view.id, 0)) for view in found]})
+
+
+@blp.route("/analyze", methods=["POST"])
+@needs(WRITE, 413, 415, 422, 502, 503)
+@blp.doc(requestBody=_body(RecordIn))
+@blp.response(200, AnalysisOut)
+def analyze_one() -> Response:
+    """Analyse one record and answer with what came of it.
+
+    502 says why the model gave no analysis. One that takes longer than BATCH_PROCESS_WAIT_SECONDS is answered
+    with 503 and goes on as the job that the header Penstock-Job names.
+    """
+    with contract.json_body() as body:
+        view = _submit([contract.load(RecordIn(), body)])
+    if seats.wait_for_end(view, settings.current().batch_process_wait):
+        view = find_job(str(view.uid))
+    if not view.status.final:
+        raise Unavailable(
+            f"the analysis is not there yet; it goes on: GET {PREFIX}/batch/{view.uid}/status", retry_after=5
+        )
+    [record] = pages.ended(view)
+    if record.answer is None:
+        raise Unanswered(failure(record))
+    return answer(wire.write_response(record.answer, record.usage))
+
+
+def _submit(records: Sequence[dict[str, Any]]) -> JobView:
+    chosen, me = settings.current(), caller()
+    registry.require_key(chosen.default_model, chosen)
+    defaults = Defaults(chosen.default_model, chosen.default_max_tokens, operations=wire.operation())
+    drafts = wire.drafts(records, defaults)
+    made = submission.submit_drafts(me.tenant_id, me.user_id, drafts, defaults, Options())
+    return find_job(str(made.uid))

@@ -1,0 +1,93 @@
+"""The bodies of analyses: every field with its checks, as the OpenAPI document shows it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import marshmallow as ma
+from marshmallow import fields, validate
+
+from app.contract import WebhookUrl
+
+MOST = 500  # records of a batch
+NOTES, NOTE = 1_000, 100_000  # of a record; characters of one
+
+
+class StructuredDataIn(ma.Schema):
+    data = fields.Dict(keys=fields.String(), required=True)
+
+
+class RecordIn(ma.Schema):
+    """What is to be analysed: structured data, notes, or both."""
+
+    structured_data = fields.Nested(StructuredDataIn, allow_none=True)
+    notes = fields.List(
+        fields.String(validate=validate.Length(max=NOTE)), required=True, validate=validate.Length(max=NOTES)
+    )
+
+    @ma.validates_schema
+    def _check_content(self, record: Mapping[str, Any], **_: Any) -> None:
+        data = (record.get("structured_data") or {}).get("data")
+        if not data and not any(note.strip() for note in record["notes"]):
+            raise ma.ValidationError("there is nothing to analyse: give structured_data, notes, or both")
+
+
+class BatchIn(ma.Schema):
+    records = fields.List(
+        fields.Nested(RecordIn),
+        required=True,
+        validate=validate.Length(1, MOST, error=f"give 1 to {MOST} records in one batch"),
+    )
+    webhook_url = WebhookUrl()
+
+
+class JobQuery(ma.Schema):
+    limit = fields.Integer(load_default=50, validate=validate.Range(1, 200))
+
+
+class MetadataOut(ma.Schema):
+    confidence = fields.Float(allow_none=True, metadata={"description": "0 to 1."})
+    model_version = fields.String(allow_none=True)
+    tokens_used = fields.Integer(allow_none=True)
+
+
+class AnalysisOut(ma.Schema):
+    summary = fields.String()
+    insights = fields.List(fields.String(), allow_none=True)
+    next_actions = fields.List(fields.String(), allow_none=True)
+    metadata = fields.Nested(MetadataOut)
+
+
+class AcceptedOut(ma.Schema):
+    job_id = fields.String()
+    status = fields.String(validate=validate.OneOf(["accepted", "processing", "completed", "failed"]))
+    total_records = fields.Integer()
+    message = fields.String()
+
+
+class ResultOut(ma.Schema):
+    index = fields.Integer()
+    success = fields.Boolean()
+    response = fields.Nested(AnalysisOut, allow_none=True)
+    error = fields.String(allow_none=True)
+
+
+class ListedOut(ma.Schema):
+    job_id = fields.String()
+    status = fields.String()
+    total_records = fields.Integer()
+    completed_count = fields.Integer()
+    failed_count = fields.Integer()
+    total_tokens_used = fields.Integer(metadata={"description": "Input and output of what succeeded."})
+    created_at = fields.String()
+    updated_at = fields.String()
+
+
+class StatusOut(ListedOut):
+    message = fields.String()
+    progress_percent = fields.Float(metadata={"description": "0 to 100."})
+    estimated_cost = fields.Float(allow_none=True, metadata={"description": "USD; null without a price."})
+    results = fields.List(fields.Nested(ResultOut))
+
+
+class JobsOut(ma.Schema):
+    jobs = fields.List(fields.Nested(ListedOut))

@@ -1,0 +1,150 @@
+"""Batches of analyses as their wire has them: records read, jobs and results written. Pure."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from app.core.lines import timestamp
+from app.core.pages import RecordView
+from app.core.said import failure, said
+from app.core.views import JobView
+from app.error_shapes import detail
+from app.errors import BadInput
+from app.ingest import operations
+from app.ingest.draft import Defaults, Draft, Problems, asking
+from models.job import JobStatus
+from models.record import RecordStatus
+
+OPERATION = "analyze"
+
+Json = dict[str, Any]
+
+error = detail  # the shape of an error
+
+
+def operation() -> dict[str, operations.Operation]:
+    return {OPERATION: operations.shipped()[OPERATION]}
+
+
+def drafts(records: Sequence[Json], defaults: Defaults) -> list[Draft]:
+    """Raises `BadInput` that names every record that cannot be asked."""
+    problems, found = Problems(), []
+    for index, record in enumerate(records):
+        try:
+            found.append(asking(OPERATION, _row(record), defaults))
+        except BadInput as refused:
+            problems.add(f"records[{index}]", refused.message, ("body", "records", index))
+    problems.refuse()
+    return found
+
+
+def write_accepted(view: JobView) -> Json:
+    return {
+        "job_id": str(view.uid),
+        "status": status(view),
+        "total_records": view.total,
+        "message": f"{view.total} records were accepted: ask for the status to see their results.",
+    }
+
+
+def write_listed(view: JobView, tokens: int) -> Json:
+    """A job in the list of jobs."""
+    return {
+        "job_id": str(view.uid),
+        "status": status(view),
+        "total_records": view.total,
+        "completed_count": view.counts.succeeded,
+        "failed_count": _failed(view),
+        "total_tokens_used": tokens,
+        "created_at": timestamp(view.created_at),
+        "updated_at": timestamp(view.updated_at),
+    }
+
+
+def write_status(view: JobView, tokens: int, dollars: str | None) -> Json:
+    """A job as it stands and what it cost, without its results."""
+    return {
+        **write_listed(view, tokens),
+        "message": _message(view),
+        "progress_percent": _percent(view),
+        "estimated_cost": None if dollars is None else float(dollars),
+    }
+
+
+def results(records: Iterable[RecordView]) -> Iterator[Json]:
+    """What became of records that have ended."""
+    return map(_result, records)
+
+
+def write_response(answer: bytes, usage: Mapping[str, int] | None) -> Json:
+    """An analysis; of an answer that is none, its text as the summary."""
+    found = _analysis(said(answer))
+    return {
+        "summary": found["summary"],
+        "insights": found["insights"],
+        "next_actions": found["next_actions"],
+        "metadata": {
+            "confidence": found["confidence"],
+            "model_version": json.loads(answer).get("model"),
+            "tokens_used": None if usage is None else sum(usage.values()),
+        },
+    }
+
+
+def status(view: JobView) -> str:
+    """The word for a job's status."""
+    match view.status:
+        case JobStatus.PENDING:
+            return "accepted"
+        case JobStatus.RUNNING | JobStatus.PAUSED | JobStatus.CANCELLING:
+            return "processing"
+        case JobStatus.COMPLETED:
+            return "completed"
+    return "failed"
+
+
+def _row(record: Json) -> Json:
+    """What the template names."""
+    return {
+        "data": (record.get("structured_data") or {}).get("data"),
+        "notes": "\n".join(f"- {note.strip()}" for note in record["notes"] if note.strip()),
+    }
+
+
+def _failed(view: JobView) -> int:
+    return view.counts.failed + view.counts.cancelled + view.counts.expired
+
+
+def _percent(view: JobView) -> float:
+    """Cut, not rounded: 100 says that every record has ended."""
+    ended = view.total - view.counts.unended
+    return ended * 10_000 // view.total / 100 if view.total else 100.0
+
+
+def _message(view: JobView) -> str:
+    if status(view) == "failed":
+        return view.status_reason or f"The batch was {view.status.value}."
+    if view.status is JobStatus.PAUSED:
+        return view.status_reason or "The batch is paused."
+    return f"{view.counts.succeeded} of {view.total} records succeeded, {_failed(view)} failed."
+
+
+def _result(record: RecordView) -> Json:
+    succeeded = record.status is RecordStatus.SUCCEEDED
+    return {
+        "index": record.idx,
+        "success": succeeded,
+        "response": None if record.answer is None else write_response(record.answer, record.usage),
+        "error": None if succeeded else failure(record),
+    }
+
+
+def _analysis(text: str) -> Json:
+    """The fields of an analysis; nothing but a summary of what was asked through another contract."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if isinstance(found, dict) and {"summary", "insights", "next_actions", "confidence"} <= found.keys():
+        return found
+    return {"summary": text, "insights": None, "next_actions": None, "confidence": None}

@@ -1,0 +1,89 @@
+"""Text batches: many texts in one call, and how a batch stands."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Response, request
+
+from app import contract, seats, submission
+from app.auth import caller, needs
+from app.contract import Blueprint, answer_with, find_job
+from app.core import pages
+from app.core.keys import READ, WRITE
+from app.core.views import JobView
+from app.dialects.text import wire
+from app.dialects.text.schemas import BatchIn, BatchOut, StatusOut
+from app.error_shapes import DetailOut
+from app.ingest.draft import Defaults
+from app.providers import registry
+from app.submission import Options
+from config import settings
+
+PREFIXES = ("/batch_process", "/batch_status")
+
+blp = Blueprint("text", __name__, errors=DetailOut, description="Text batches: many texts in one call.")
+
+_DOCUMENTED = {
+    "requestBody": {"required": True, "content": {"application/json": {"schema": BatchIn}}},
+    "parameters": [
+        {
+            "in": "header",
+            "name": "Prefer",
+            "schema": {"type": "string"},
+            "example": "respond-async",
+            "description": "`respond-async`: answer 202 at once; `/batch_status` tells the rest.",
+        }
+    ],
+}
+
+
+@blp.route("/batch_process", methods=["POST"])
+@needs(WRITE, 400, 413, 415, 422, 503)
+@blp.doc(**_DOCUMENTED)
+@blp.response(200, BatchOut, description="The batch has ended.")
+@blp.alt_response(202, schema=StatusOut, description="It goes on; `/batch_status` tells the rest.")
+def process_batch() -> Response:
+    """Process many texts, and answer when all have ended.
+
+    A batch that takes longer than BATCH_PROCESS_WAIT_SECONDS is answered with 202 and goes on. A caller who
+    goes away does not stop it.
+    """
+    with contract.json_body() as body:
+        wire.check_size(body, settings.current().max_batch_requests)
+        job = _submit(wire.read(contract.load(BatchIn(), body)))
+    view = find_job(job)
+    if not _respond_async() and seats.wait_for_end(view, settings.current().batch_process_wait):
+        view = find_job(job)
+    if view.status.final:
+        return _with_results(wire.write(view), view)
+    response = _with_results(wire.write_status(view), view, 202)
+    response.headers["Location"] = f"/batch_status/{view.uid}"
+    return response
+
+
+@blp.route("/batch_status/<batch_id>", methods=["GET"])
+@needs(READ, 404, 503)
+@blp.response(200, StatusOut)
+def get_status(batch_id: str) -> Response:
+    """Tell how a batch stands, with the results so far. It is found by its `batch_id` or its job's id."""
+    view = find_job(batch_id)
+    return _with_results(wire.write_status(view), view)
+
+
+def _submit(batch: wire.Batch) -> str:
+    chosen, me = settings.current(), caller()
+    registry.require_key(chosen.default_model, chosen)
+    defaults = Defaults(chosen.default_model, chosen.default_max_tokens, operations=batch.operations())
+    options = Options(label=batch.label, max_concurrent=chosen.batch_ai_concurrency)
+    made = submission.submit_drafts(me.tenant_id, me.user_id, batch.drafts(defaults), defaults, options)
+    return str(made.uid)
+
+
+def _respond_async() -> bool:
+    preferences = ",".join(request.headers.getlist("Prefer")).split(",")
+    return any(one.partition(";")[0].strip().lower() == "respond-async" for one in preferences)
+
+
+def _with_results(content: Mapping[str, Any], view: JobView, status: int = 200) -> Response:
+    records = pages.ended(view, inputs=True)
+    return answer_with(content, "results", wire.items(records), view.total, status)

@@ -1,0 +1,113 @@
+"""The bodies of text batches: every field with its checks, as the OpenAPI document shows it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import marshmallow as ma
+from marshmallow import fields, validate
+
+from app.contract import WebhookUrl
+from app.core.names import LABEL
+from app.dialects.text.wire import OPERATIONS
+from app.ingest.values import to_json
+
+SHORTEST, LONGEST = 10, 10_000  # characters of a text without the spaces around it
+LONGEST_QUESTION = 2_000  # characters
+LARGEST = 16_000  # bytes of options, and of metadata
+
+
+def _check_text(value: str) -> None:
+    found = len(value.strip())
+    if not SHORTEST <= found <= LONGEST:
+        raise ma.ValidationError(
+            f"give {SHORTEST} to {LONGEST:,} characters, not counting spaces around them; found {found:,}"
+        )
+
+
+def _check_size(value: Mapping[str, Any]) -> None:
+    found = len(to_json(value))
+    if found > LARGEST:
+        raise ma.ValidationError(f"it has {found:,} bytes; the limit is {LARGEST:,}")
+
+
+def _object(description: str) -> fields.Dict:
+    return fields.Dict(
+        keys=fields.String(),
+        allow_none=True,
+        validate=_check_size,
+        metadata={"description": description},
+    )
+
+
+class TextIn(ma.Schema):
+    """A text and what is to be done with it."""
+
+    text = fields.String(
+        required=True,
+        validate=_check_text,
+        metadata={"description": f"{SHORTEST} to {LONGEST:,} characters."},
+    )
+    operation = fields.String(required=True, validate=validate.OneOf(OPERATIONS))
+    question = fields.String(
+        allow_none=True,
+        validate=validate.Length(max=LONGEST_QUESTION),
+        metadata={"description": "Needed by `qa`."},
+    )
+    options = _object("Told to the model as they are, such as `max_length` or `max_points`.")
+    user_metadata = _object("Comes back with the answer.")
+
+    @ma.validates_schema
+    def _check_question(self, data: Mapping[str, Any], **_: Any) -> None:
+        if data.get("operation") == "qa" and not (data.get("question") or "").strip():
+            raise ma.ValidationError("give the question: the operation qa needs one", "question")
+
+
+class BatchIn(ma.Schema):
+    requests = fields.List(fields.Nested(TextIn), required=True)
+    batch_id = fields.String(
+        allow_none=True,
+        validate=validate.Regexp(rf"{LABEL.pattern}\Z", error="1 to 128 letters, digits and . _ : -"),
+        metadata={"description": "The caller's own name for the batch. Given again, it means the newest."},
+    )
+    webhook_url = WebhookUrl()
+
+
+class SentimentOut(ma.Schema):
+    sentiment = fields.String(validate=validate.OneOf(["positive", "negative", "neutral"]))
+    confidence = fields.Float()
+    explanation = fields.String()
+
+
+class ResponseOut(ma.Schema):
+    operation = fields.String(allow_none=True, metadata={"description": "null: asked in another way."})
+    success = fields.Boolean()
+    result = fields.String(allow_none=True)
+    sentiment = fields.Nested(SentimentOut, allow_none=True)
+    key_points = fields.List(fields.String(), allow_none=True)
+    questions = fields.List(fields.String(), allow_none=True)
+    metadata = fields.Dict()
+    processing_time = fields.Float(allow_none=True, metadata={"description": "Seconds."})
+    timestamp = fields.String(allow_none=True)
+    cache_hit = fields.Boolean(metadata={"description": "Always false: every answer is the model's own."})
+
+
+class ItemOut(ma.Schema):
+    request_index = fields.Integer()
+    status = fields.String(validate=validate.OneOf(["completed", "failed"]))
+    response = fields.Nested(ResponseOut, allow_none=True)
+    error = fields.String(allow_none=True)
+
+
+class BatchOut(ma.Schema):
+    batch_id = fields.String()
+    total_requests = fields.Integer()
+    completed = fields.Integer()
+    failed = fields.Integer()
+    results = fields.List(fields.Nested(ItemOut))
+    total_processing_time = fields.Float(allow_none=True, metadata={"description": "Seconds, once ended."})
+    timestamp = fields.String()
+
+
+class StatusOut(BatchOut):
+    status = fields.String(validate=validate.OneOf(["PENDING", "IN_PROGRESS", "COMPLETED", "FAILED"]))
+    message = fields.String(allow_none=True, metadata={"description": "Why it is FAILED."})

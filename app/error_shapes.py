@@ -1,0 +1,75 @@
+"""What an error looks like in each contract. Pure: no request is needed to write one."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from marshmallow import Schema, fields
+
+from app.errors import Path
+
+# Pydantic's words for what its clients look for.
+_FIELD_TYPES = {"Missing data for required field.": "missing", "Unknown field.": "extra_forbidden"}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What an error response says, in whatever shape."""
+
+    status: int
+    type: str
+    message: str
+    request_id: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+    paths: Sequence[Path] = ()  # of the problems in `details`, as `BadInput` has them
+    error_id: str | None = None  # of an unexpected error: the log has the reason under it
+
+
+Shape = Callable[[Fault], Mapping[str, Any]]
+
+
+def native(fault: Fault) -> Mapping[str, Any]:
+    return {
+        "error": {
+            "type": fault.type,
+            "message": fault.message,
+            "details": fault.details,
+            "request_id": fault.request_id,
+        }
+    }
+
+
+class DetailOut(Schema):
+    """An error in FastAPI's shape."""
+
+    detail = fields.Raw(
+        required=True,
+        metadata={
+            "type": ["string", "array"],
+            "items": {"type": "object"},
+            "description": "A sentence; for a 422 a list of faults, each with `loc`, `msg` and `type`.",
+        },
+    )
+    error_id = fields.String(metadata={"description": "Of an unexpected error: the log knows it."})
+
+
+def detail(fault: Fault) -> Mapping[str, Any]:
+    """FastAPI's shape, which the clients of several dialects parse."""
+    if fault.status == 422:
+        return {"detail": _fields(fault)}
+    if fault.error_id is not None:
+        return {"detail": fault.message, "error_id": fault.error_id}
+    return {"detail": fault.message}
+
+
+def _fields(fault: Fault) -> list[dict[str, Any]]:
+    problems = fault.details.get("problems", [{"message": fault.message}])
+    paths = fault.paths or [("body",)] * len(problems)
+    return [
+        {
+            "loc": list(path),
+            "msg": problem["message"],
+            "type": _FIELD_TYPES.get(problem["message"], "value_error"),
+        }
+        for problem, path in zip(problems, paths, strict=True)
+    ]

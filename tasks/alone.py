@@ -1,0 +1,57 @@
+"""A process that asks records alone: `python -m tasks.alone WINDOW EPOCH`, started by `tasks.apart`.
+
+It is a slice worker without Celery: a lease, a loop and a writer of its own, and one record at a time, whose
+outcome is committed before the next is claimed. So when it dies, one record was in it.
+"""
+
+import ctypes
+import json
+import signal
+import sys
+import time
+from typing import Any
+
+from app.core import context, process
+from config import logs, settings
+from models.record import Window
+from models.session import reading
+from tasks.slice import STARTS_FOR, Slice
+
+PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+
+
+class Alone(Slice):
+    """A slice with one record in hand, its writing included."""
+
+    def _wanted(self) -> int:
+        return 0 if self._unwritten else min(1, super()._wanted())
+
+    def _hear(self, news: Any) -> None:
+        super()._hear(news)
+        self._turns_due = False  # a next turn is not under suspicion: others ask it
+
+
+def main(window_id: int, epoch: int) -> None:
+    """Ask what waits to be asked alone; writes the sums of the slice to standard output."""
+    chosen = settings.current()
+    logs.configure(chosen.log_level, chosen.log_format)
+    _end_with_the_worker()
+    signal.signal(signal.SIGTERM, lambda *_: process.stop_current(chosen.grace))
+    with reading() as session:
+        window = session.get_one(Window, window_id)
+    try:
+        job, until = context.of(window.job_id), time.monotonic() + STARTS_FOR
+        summary = Alone(process.current(), job, (window_id, epoch), None, until).run()
+    finally:
+        process.end_current()
+    json.dump(summary, sys.stdout)
+
+
+def _end_with_the_worker() -> None:
+    """A worker that is killed is no reason to suspect the record: it is given back in order."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,68 @@
+"""Records under suspicion, asked in a process of their own: see `tasks.alone` for what runs in it."""
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+
+from app.core import suspicion
+from app.core.process import Process
+from models.record import Window
+from models.session import reading
+
+log = structlog.get_logger()
+
+LISTEN = 0.5  # seconds between two looks at whether this worker is to stop
+
+_turn = threading.Lock()  # one such process a worker: each of them is as large as a worker
+
+
+def ask(here: Process, window: Window) -> dict[str, int]:
+    """Ask what the window offers, one record after the other; returns the sums that a slice returns.
+
+    The process ends with what is waiting, with its time, or with this worker. Whether it died is for the
+    sweep to find, as it is of any process.
+    """
+    with here.serving(window.job_id, window.id), _in_turn(here) as mine:
+        if not mine or not _is_there(window):
+            return {}
+        command = [sys.executable, "-m", "tasks.alone", str(window.id), str(window.epoch)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as alone:  # noqa: S603 - ours
+            told = _wait(here, alone)
+        if alone.returncode:
+            log.warning("alone.died", job=window.job_id, code=alone.returncode)
+            return {}
+        return dict(json.loads(told))
+
+
+@contextmanager
+def _in_turn(here: Process) -> Iterator[bool]:
+    """Wait for the worker's turn; False when the worker is to stop before it comes."""
+    while not (mine := _turn.acquire(timeout=LISTEN)) and not here.stopping:
+        pass
+    try:
+        yield mine and not here.stopping
+    finally:
+        if mine:
+            _turn.release()
+
+
+def _is_there(window: Window) -> bool:
+    """Whether a slice before this one has left anything: a process takes seconds to start."""
+    with reading() as session:
+        return suspicion.count(session, window.job_id, 1) > 0
+
+
+def _wait(here: Process, alone: "subprocess.Popen[bytes]") -> bytes:
+    told = False
+    while True:
+        try:
+            return alone.communicate(timeout=LISTEN)[0]
+        except subprocess.TimeoutExpired:
+            if here.stopping and not told:
+                alone.terminate()
+                told = True

@@ -1,0 +1,44 @@
+"""A deploy under load: every worker is told to stop, and new ones come."""
+
+import time
+from collections import Counter
+
+import pytest
+
+from tests.faults.breaking import first_ends, process
+from tests.servers import wait_until
+
+pytestmark = pytest.mark.timeout(3600)
+
+GRACE, MARGIN = 3, 15  # seconds: what the site's calls have, and what a busy machine needs beyond
+
+
+@pytest.mark.long
+def test_a_deploy_lets_calls_end_closes_the_rest_and_asks_those_again(fresh, records, moments, figures):
+    for moment in moments:
+        # Given a job at a provider of which some calls outlast any grace
+        job = fresh.begin(records, moment)
+        fresh.upstream.configure(latency_ms=1500, latency_sigma=0.8)
+        job.wait_until_ended(job.ended() + 1)
+
+        # When every slice worker is told to stop
+        told = [process(node) for node in fresh.slices]
+        for worker in told:
+            worker.terminate()
+        began = time.monotonic()
+        wait_until(
+            lambda told=told: all(worker.poll() is not None for worker in told),
+            seconds=GRACE + MARGIN,
+            what="the workers are gone",
+        )
+        assert [worker.returncode for worker in told] == [0, 0]
+        assert job.statuses()["running"] == 0
+        gone = time.monotonic() - began
+
+        # Then what was closed stands as unconfirmed, and new workers ask it again at once
+        fresh.mend()
+        first_ends(job, since=began)
+        books = fresh.finish(job)
+        figures.note("a deploy: SIGTERM to all workers, new ones", books, gone)
+        calls = Counter((attempt.outcome, attempt.error_type) for attempt in job.attempts())
+        assert calls.keys() - {("unsent", None)} <= {("answered", None), ("unconfirmed", "stopping")}

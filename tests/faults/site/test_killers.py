@@ -1,0 +1,64 @@
+"""A record that takes its process down with it: it ends, and the records beside it do not suffer."""
+
+import os
+import signal
+from collections import Counter
+from functools import partial
+
+from sqlalchemy import select, update
+
+from app.core import recovery
+from models import Lease, Record, RecordStatus
+from models.session import in_transaction, reading
+from tests.faults.breaking import Site, held_by
+from tests.servers import wait_until
+
+RECORDS = 60
+KILLER = 0  # the index of the record that says "prompt 0"
+
+
+def test_a_killer_is_found_and_every_bystander_of_its_deaths_succeeds(fresh: Site):
+    # Given a record that kills, and others that were in two deaths with it and are so for the third time
+    held = {"kind": "hang", "matching": "prompt 0"}
+    fresh.upstream.configure(latency_ms=3000, faults=[held])
+    job = fresh.ask(RECORDS)
+    in_transaction(lambda session: session.execute(update(Record).values(deaths=2)) and None)
+    wait_until(lambda: job.statuses()["running"] == RECORDS, what="all of them are in flight")
+
+    # When the process dies that has it
+    bystanders = kill_holder(job)
+    bystanders.remove(KILLER)
+    fresh.upstream.configure(latency_ms=0, faults=[held])
+
+    # Then it is asked alone, in a process that has nothing else, and so once more when that has died
+    for _ in range(2):
+        wait_until(lambda: holder(job), seconds=60, what="the killer is asked again")
+        assert kill_holder(job) == [KILLER]
+
+    # And that is its end; what was beside it was asked once more, and has succeeded
+    job.wait_for("completed")
+    assert bystanders
+    assert job.statuses() == {"succeeded": RECORDS - 1, "failed": 1}
+    assert job.outputs()[KILLER].error_type == recovery.KILLER
+    asked = Counter(attempt.idx for attempt in job.attempts())
+    assert asked == {**dict.fromkeys(range(RECORDS), 1), **dict.fromkeys(bystanders, 2), KILLER: 3}
+    assert fresh.reconcile(job).unconfirmed == len(bystanders) + 3
+
+
+def holder(job):
+    """The lease and the name of the process that asks the killer."""
+    with reading() as session:
+        return session.execute(
+            select(Lease.id, Lease.name)
+            .join(Record, Record.lease_id == Lease.id)
+            .where(Record.job_id == job.id, Record.idx == KILLER, Record.status == RecordStatus.RUNNING)
+        ).one_or_none()
+
+
+def kill_holder(job):
+    """kill -9 the process that asks the killer, and find it dead at once; returns what it had in hand."""
+    lease = holder(job)
+    os.kill(int(lease.name.rpartition(":")[2]), signal.SIGKILL)
+    held = held_by(lease.id, job)
+    in_transaction(partial(recovery.bury, lease_id=lease.id, died=True))
+    return held

@@ -1,0 +1,128 @@
+"""A web process is killed, or stands still, while it stores a submission."""
+
+import os
+import random
+import subprocess
+import sys
+from contextlib import contextmanager
+from functools import partial
+
+import pytest
+from sqlalchemy import func, select, update
+
+from app.core import leases, recovery
+from app.errors import Conflict
+from models import IdempotencyKey, Job, JobStatus, Lease, Record
+from models.base import now
+from models.session import in_transaction, reading
+from tasks import sweep
+from tests.faults.breaking import stopped
+from tests.nodes import PROJECT
+from tests.servers import wait_until
+from tests.storing import store
+
+RECORDS = 6_000  # six parts
+on_postgresql = pytest.mark.parametrize("environment", ["postgresql"], indirect=True)
+
+
+@pytest.fixture
+def quiet(stack, monkeypatch):
+    monkeypatch.setattr("app.submission.start", lambda job_id: None)
+    monkeypatch.setattr("app.submission.wake", lambda job_id: None)
+    return stack
+
+
+def test_a_killed_upload_leaves_nothing_and_is_taken_when_it_is_sent_again(quiet):
+    # Given an upload whose process is killed after so many records
+    with uploading(quiet) as process:
+        moment = random.randrange(RECORDS // 2)
+        wait_until(lambda: records() > moment, what=f"{moment} records are stored")
+        process.kill()
+        process.wait()
+
+    # Then it is not seen, and its key is kept for it until its process is found dead
+    assert statuses() == [JobStatus.STAGING]
+    with pytest.raises(Conflict) as refused:
+        again(quiet)
+    assert refused.value.retry_after
+
+    # When that is so, then it is taken, whole, and the sweep removes what was left
+    look_until_dead()
+    assert again(quiet).created
+    sweep.sweep_once()
+    assert (statuses(), records()) == ([JobStatus.RUNNING], RECORDS)  # its first window is open
+
+
+@on_postgresql
+def test_an_upload_that_is_slow_but_lives_is_not_dropped(quiet):
+    # Given an upload that stands still for two looks
+    with uploading(quiet) as process:
+        wait_until(records, what="it is under way")
+        with stopped(process.pid):
+            for _ in range(leases.STILL_LOOKS):
+                look()
+
+        # When it goes on, then it ends as if nothing had been
+        told = process.communicate(timeout=60)[0]
+    assert told.split()[-1] == b"True"
+    assert (statuses(), records()) == ([JobStatus.RUNNING], RECORDS)  # its first window is open
+
+
+@on_postgresql
+@pytest.mark.long
+def test_an_upload_that_was_taken_for_dead_finds_the_job_of_the_one_that_was_sent_again(quiet):
+    # Given an upload that stands still for so long that it is sent again and stored
+    with uploading(quiet) as process:
+        wait_until(records, what="it is under way")
+        with stopped(process.pid):
+            look_until_dead()
+            second = again(quiet)
+
+        # When it goes on, then it answers with the job that is there, and there is one
+        told = process.communicate(timeout=60)[0]
+    assert told.split()[-2:] == [str(second.uid).encode(), b"False"]
+    sweep.sweep_once()
+    assert (statuses(), records()) == ([JobStatus.RUNNING], RECORDS)  # its first window is open
+    with reading() as session:
+        assert session.scalar(select(func.count()).select_from(IdempotencyKey)) == 1
+
+
+@contextmanager
+def uploading(stack):
+    command = [sys.executable, "-m", "tests.storing"]
+    process = subprocess.Popen(
+        [*command, str(stack.tenant_id), str(stack.user_id), "key", str(RECORDS)],
+        cwd=PROJECT,
+        env=os.environ,
+        stdout=subprocess.PIPE,
+    )
+    with process:
+        try:
+            assert process.stdout.readline() == b"begins\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def again(stack):
+    return store(stack.tenant_id, stack.user_id, "key", RECORDS)
+
+
+def look():
+    """A look at the leases, as if three seconds had passed since the last one."""
+    in_transaction(lambda session: session.execute(update(Lease).values(looked_at=now(-4))) and None)
+    return in_transaction(partial(recovery.look_for_dead))
+
+
+def look_until_dead():
+    wait_until(look, what="its lease is found dead")
+
+
+def statuses():
+    with reading() as session:
+        return session.scalars(select(Job.status)).all()
+
+
+def records():
+    with reading() as session:
+        return session.scalar(select(func.count()).select_from(Record))

@@ -1,0 +1,56 @@
+"""A whole Penstock for the tests of one module: real workers, an upstream for Claude, a real front door."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from config import settings
+from tests.conftest import penstock_of_its_own
+from tests.door import Door
+from tests.served import Served, serving
+from tests.stack import Stack
+from tests.upstream import Upstream
+
+
+class Service:
+    """A caller's view of it, and what its processes logged."""
+
+    def __init__(self, served: Served, stack: Stack, upstream: Upstream) -> None:
+        self.served, self.stack, self.upstream = served, stack, upstream
+
+    @property
+    def door(self) -> Door:
+        return self.served.door
+
+    @contextmanager
+    def instance(self, **environment: str) -> Iterator[Door]:
+        """Another web process of the same Penstock, with an environment that differs in this."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            settings.current.cache_clear()
+            yield Door()
+        settings.current.cache_clear()
+
+
+@contextmanager
+def running_service(
+    request: pytest.FixtureRequest, upstream: Upstream, folder: Path, kind: str = "postgresql", **more: str
+) -> Iterator[Service]:
+    """Two slice workers and a control worker on PostgreSQL."""
+    environment = {
+        "ANTHROPIC_API_KEY": "test-key",
+        "ANTHROPIC_BASE_URL": upstream.url,
+        "CLAUDE_REQUESTS_PER_MINUTE": "60000",
+        "LOG_FORMAT": "json",
+        **more,
+    }
+    with penstock_of_its_own(kind, request, folder, **environment) as values:
+        stack = Stack(values, folder).start(slice_workers=2)
+        try:
+            with serving() as served:
+                yield Service(served, stack, upstream)
+        finally:
+            stack.stop()
