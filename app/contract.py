@@ -1,6 +1,8 @@
 """What every wire contract is made of: bodies read strictly, one job found, answers written."""
 
+import hashlib
 import http
+import json
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,14 +17,16 @@ from webargs import core
 from webargs.flaskparser import FlaskParser, is_json_request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from app import seats
+from app import repeats, seats
 from app.auth import caller
 from app.core import views
 from app.core.lines import timestamp, with_list
 from app.core.views import JobView
 from app.error_responses import refuse_invalid
 from app.errors import BadInput, Gone, TooLarge, UnknownForm
+from app.ingest.documents import identity
 from app.ingest.values import from_json
+from app.submission import Repeat
 from config import settings
 from models.session import reading
 
@@ -83,6 +87,18 @@ class WebhookUrl(fields.Raw):
             validate=_no_webhooks,
             metadata={"type": "string", "description": "Not available in this version."},
         )
+
+
+def repeat(content: Any) -> Repeat | None:
+    """What finds this submission again when it is sent again.
+
+    `content` is what it asks, of JSON's kinds and with documents that were received.
+    """
+    sending = repeats.sending(request.headers)
+    if sending is None:
+        return None
+    asked = json.dumps([request.path, content], sort_keys=True, default=identity)
+    return sending.repeat(hashlib.sha256(asked.encode()).digest())
 
 
 def register(app: Flask) -> None:

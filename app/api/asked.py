@@ -22,7 +22,7 @@ from app.contract import read_json
 from app.core.incoming import Upload
 from app.error_responses import refuse_invalid
 from app.errors import BadInput, TooLarge, UnknownForm
-from app.ingest.documents import Stored, Unreadable
+from app.ingest.documents import identity
 from app.ingest.json_pieces import Path
 from app.ingest.templates import compile_template
 from app.ingest.values import from_json
@@ -63,7 +63,7 @@ class Asked:
         """The same for the same fields, records and bytes of the file, however they were wrapped."""
         digest = hashlib.sha256(self.format.encode())
         for part in (self.fields, self.records):
-            digest.update(json.dumps(part, sort_keys=True, default=_identity).encode() + b"\n")
+            digest.update(json.dumps(part, sort_keys=True, default=identity).encode() + b"\n")
         if self.records is None:
             while block := self.stream.read(IN_MEMORY):
                 digest.update(block)
@@ -198,10 +198,6 @@ def _has_such_a_column(asked: Any) -> bool:
 def _records(asked: Any) -> list[dict[str, Any]]:
     records = asked.get("records") if isinstance(asked, dict) else None
     return [record for record in records if isinstance(record, dict)] if isinstance(records, list) else []
-
-
-def _identity(found: Stored | Unreadable) -> str:
-    return found.sha256 if isinstance(found, Stored) else found.why
 
 
 def _refuse_repeated(*parts: MultiDict[str, Any]) -> None:

@@ -40,6 +40,16 @@ class Unreadable:
     why: str
 
 
+def identity(found: object) -> str:
+    """What tells whether two requests hold the same, for `json.dumps`: not where a document lies."""
+    match found:
+        case Stored():
+            return found.sha256
+        case Unreadable():
+            return found.why
+    return str(found)
+
+
 class Documents(Protocol):
     """Takes what documents hold as their text is read."""
 

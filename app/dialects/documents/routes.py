@@ -7,7 +7,7 @@ from typing import Any
 from flask import Response, request
 from sqlalchemy.orm import Session
 
-from app import contract, document_json, seats, submission
+from app import contract, document_json, repeats, seats, submission
 from app.auth import caller, needs
 from app.contract import Blueprint, answer
 from app.core import events, jobs
@@ -45,7 +45,10 @@ _LAST_EVENT_ID = {
 
 @blp.route("", methods=["POST"])
 @needs(WRITE, 404, 413, 415, 422, 503)
-@blp.doc(requestBody={"required": True, "content": {"application/json": {"schema": JobIn}}})
+@blp.doc(
+    requestBody={"required": True, "content": {"application/json": {"schema": JobIn}}},
+    parameters=[repeats.DESCRIPTION],
+)
 @blp.response(200, JobOut)
 def create_job() -> Response:
     """Store documents, and give each to a model if there is a `prompt`."""
@@ -108,7 +111,9 @@ def _submit(asked: dict[str, Any], upload: Upload) -> str:
     defaults = Defaults(_model(asked), chosen.default_max_tokens, prompt=asked.get("prompt"))
     collection = asked.get("collection")
     options = Options(
-        priority=asked["priority"], metadata={} if collection is None else {"collection": collection}
+        priority=asked["priority"],
+        metadata={} if collection is None else {"collection": collection},
+        repeat=contract.repeat(asked),
     )
     drafts = wire.drafts(asked["documents"], defaults)
     made = submission.submit_drafts(me.tenant_id, me.user_id, drafts, defaults, options, upload)

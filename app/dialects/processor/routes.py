@@ -9,7 +9,7 @@ from flask import Response
 from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session
 
-from app import contract, seats, submission
+from app import contract, repeats, seats, submission
 from app.auth import caller, needs
 from app.contract import Blueprint, answer, find_job, with_content
 from app.core import batch_queue, batching, events, forecast, jobs, pages, views
@@ -22,7 +22,7 @@ from app.errors import BadInput, Conflict
 from app.ingest.draft import Defaults, Problems
 from app.ingest.records import read_records
 from app.providers import registry
-from app.submission import Options
+from app.submission import Options, Repeat
 from config import settings
 from models.base import now
 from models.job import Job, JobCounts, JobStatus
@@ -43,20 +43,16 @@ blp = Blueprint(
 
 
 @blp.route("/submit", methods=["POST"])
-@needs(WRITE, 409, 422, 429, 503)
-@blp.arguments(BatchIn)
+@needs(WRITE, 409, 413, 415, 422, 429, 503)
+@blp.doc(
+    requestBody={"required": True, "content": {"application/json": {"schema": BatchIn}}},
+    parameters=[repeats.DESCRIPTION],
+)
 @blp.response(200)
-def submit_batch(asked: dict[str, Any]) -> Response:
+def submit_batch() -> Response:
     """Submit a batch."""
-    problems = Problems()
-    records = wire.records(asked["data"], problems)
-    problems.refuse()
-    defaults = _defaults(records, asked["metadata"] or {})
-    drafts = list(read_records(records, defaults, None, problems, max_records=PAGE, label="data[{}]"))
-    problems.refuse()
-    me = caller()
-    submitted = submission.submit_drafts(me.tenant_id, me.user_id, drafts, defaults, _options(asked))
-    view = find_job(str(submitted.uid))
+    with contract.json_body() as body:
+        view = _submit(contract.load(BatchIn(), body), contract.repeat(body))
     with reading() as session:
         place = batch_queue.position(session, view.id)
         end = forecast.end(session, view)
@@ -144,6 +140,17 @@ def configure(values: dict[str, Any]) -> Response:
     return _configured(in_transaction(partial(batching.change, values=values)))
 
 
+def _submit(asked: dict[str, Any], repeat: Repeat | None) -> JobView:
+    problems = Problems()
+    records = wire.records(asked["data"], problems)
+    problems.refuse()
+    defaults = _defaults(records, asked["metadata"] or {})
+    drafts = list(read_records(records, defaults, None, problems, max_records=PAGE, label="data[{}]"))
+    problems.refuse()
+    me, options = caller(), _options(asked, repeat)
+    return find_job(str(submission.submit_drafts(me.tenant_id, me.user_id, drafts, defaults, options).uid))
+
+
 def _configured(found: Configuration) -> Response:
     return answer(wire.configuration(found))
 
@@ -159,7 +166,7 @@ def _defaults(records: list[dict[str, Any]], metadata: dict[str, Any]) -> Defaul
     return Defaults(model=model, max_tokens=chosen.default_max_tokens, inputs=inputs)
 
 
-def _options(asked: dict[str, Any]) -> Options:
+def _options(asked: dict[str, Any], repeat: Repeat | None) -> Options:
     with reading() as session:
         priority = batching.read(session).priority(asked["priority"])
     return Options(
@@ -168,6 +175,7 @@ def _options(asked: dict[str, Any]) -> Options:
         urgency=asked["priority"],
         time_limit_ms=asked["timeout_ms"],
         metadata=asked["metadata"] or {},
+        repeat=repeat,
     )
 
 
