@@ -20,10 +20,10 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from app import repeats, seats
 from app.auth import caller
 from app.core import views
-from app.core.lines import with_list
+from app.core.lines import timestamp, with_list
 from app.core.views import JobView
 from app.error_responses import refuse_invalid
-from app.errors import BadInput, TooLarge, UnknownForm
+from app.errors import BadInput, Gone, TooLarge, UnknownForm
 from app.ingest.documents import identity
 from app.ingest.values import from_json
 from app.submission import Repeat
@@ -111,6 +111,14 @@ def find_job(name: str) -> JobView:
     with reading() as session:
         view = views.find(session, caller().tenant_id, name)
     about(view.uid)
+    return view
+
+
+def with_content(view: JobView) -> JobView:
+    """The job, or `Gone` when its inputs and outputs were deleted."""
+    if view.content_removed_at is not None:
+        when = timestamp(view.content_removed_at)
+        raise Gone(f"the content of job {view.uid} was deleted on {when}; its counts and cost stay")
     return view
 
 

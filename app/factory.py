@@ -11,7 +11,7 @@ from flask import Flask
 from flask_cors import CORS
 from flask_smorest import Api
 
-from app import auth, contract, error_responses, seats, streams
+from app import auth, contract, error_responses, seats, sockets, streams
 from app.api import (
     audit,
     docs,
@@ -30,6 +30,7 @@ from app.api import (
 from app.api.asked import SpoolingRequest
 from app.core.feed import feed
 from app.core.shown import PREFIX
+from app.dialects import processor
 from app.dialects.analyze import routes as analyze
 from app.dialects.documents import routes as documents
 from app.dialects.text import routes as text
@@ -92,6 +93,7 @@ def _register(app: Flask) -> None:
     app.register_blueprint(probes.unprefixed)
     app.register_blueprint(metrics.unprefixed)
     app.register_blueprint(docs.blp)
+    processor.register(app, api)
     auth.mark_public(app, "api-docs.openapi_json")
 
 
@@ -105,6 +107,7 @@ def _schema_name(schema: Any) -> str:
 def _config() -> dict[str, Any]:
     return {
         "MAX_CONTENT_LENGTH": BODY,
+        "SOCK_SERVER_OPTIONS": sockets.OPTIONS,
         "API_TITLE": "Penstock",
         "API_VERSION": "v1",
         "OPENAPI_VERSION": "3.1.0",

@@ -13,7 +13,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.core import pricing, quotas, uploads, windows
+from app.core import batch_queue, pricing, quotas, uploads, windows
 from app.core.incoming import Upload
 from app.errors import BadInput, Conflict, Unavailable
 from app.ingest import bounds, operations
@@ -48,6 +48,8 @@ class Options:
 
     name: str | None = None
     priority: int = 5
+    urgency: str | None = None  # puts it in the priority queue; see `models.job.Job`
+    time_limit_ms: int | None = None  # from its first call
     label: str | None = None  # the caller's own name for it, by which it is found as by its id
     max_concurrent: int | None = None  # calls in flight, over all workers, if that is fewer than is set
     retries: int | None = None
@@ -189,6 +191,8 @@ def _insert_job(
     if there is not None:
         return there  # a COMMIT whose answer was lost
     tenant = quotas.admit(session, tenant_id, spool.count)
+    if options.urgency is not None:
+        batch_queue.admit(session, tenant_id, options.label, spool.count)
     why = _unbounded(defaults, spool)
     if why is not None and (options.max_cost is not None or tenant.daily_cap or tenant.monthly_cap):
         raise BadInput(f"max_cost: a cap cannot hold, for what a call costs at most has no bound: {why}")
@@ -198,6 +202,8 @@ def _insert_job(
         user_id=user_id,
         name=options.name,
         priority=options.priority,
+        urgency=options.urgency,
+        time_limit_ms=options.time_limit_ms,
         model=defaults.model,
         limit_group=registry.limit_group(defaults.model),
         total=spool.count,

@@ -1,6 +1,7 @@
 """The rows: what is true. Importing this package knows every table."""
 
 from models.base import Base
+from models.batching import BatchConfiguration
 from models.document import AuditEvent, Blob, Handoff
 from models.job import IdempotencyKey, Job, JobCounts, JobSpec, JobStatus, Spend
 from models.lease import Lease
@@ -14,6 +15,7 @@ __all__ = [
     "Attempt",
     "AuditEvent",
     "Base",
+    "BatchConfiguration",
     "Blob",
     "Handoff",
     "IdempotencyKey",

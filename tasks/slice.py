@@ -13,7 +13,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app.core import budget, claims, context, jobs, process
-from app.core.claim import Claim
 from app.core.claims import Taken
 from app.core.context import JobContext
 from app.core.limiter import Grant, LimiterAway, limiter
@@ -179,7 +178,7 @@ class Slice:
         try:
             with self._process.holding.claiming():
                 taken = self._take(lease_id, grant.count)
-                self._start(taken.claims, grant, lease_id)
+                self._start(taken, grant, lease_id)
         except SQLAlchemyError as error:
             self._say_storage_is_away(error)
             self._give_back(grant, grant.count, lease_id)
@@ -220,7 +219,8 @@ class Slice:
             )
         return in_transaction(partial(claims.take_due, window_id=window_id, lease_id=lease_id, limit=count))
 
-    def _start(self, found: list[Claim], grant: Grant, lease_id: int) -> None:
+    def _start(self, taken: Taken, grant: Grant, lease_id: int) -> None:
+        found = taken.claims
         if len(found) < grant.count:
             self._give_back(grant, grant.count - len(found), lease_id)
         if not found:
@@ -229,7 +229,7 @@ class Slice:
         self._unwritten += len(found)
         if self._quota is not None:
             self._quota -= len(found)
-        self._process.ask(self, self._job, found, grant)
+        self._process.ask(self, self._job, found, grant, taken.ends_in)
 
     def _listen(self) -> None:
         """Hear what has ended and what is written; wait for it if nothing can be started."""

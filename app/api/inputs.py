@@ -165,7 +165,7 @@ class DocumentIn(ma.Schema):
 
 
 class RecordIn(ma.Schema):
-    """One of `prompt`, `messages`, `params`, `document`, or a row for the job's template."""
+    """One of `prompt`, `messages`, `params`, `document`, `input`, or a row for the job's template."""
 
     class Meta:
         unknown = ma.INCLUDE
@@ -175,6 +175,13 @@ class RecordIn(ma.Schema):
     messages = fields.List(fields.Dict())
     params = fields.Dict(metadata={"description": "A whole Messages request."})
     document = fields.Nested(DocumentIn)
+    input = fields.Raw(
+        metadata={
+            "description": "A row of a tensor, for a model `inference:NAME`: a number, a text or a truth, or"
+            " rectangular lists of them.",
+            "example": [1.0, 2.0, 3.0],
+        }
+    )
     row = fields.Dict(metadata={"description": "Cells for the template; a bare object of cells does, too."})
     conversation = fields.String(
         allow_none=True, metadata={"description": "Records of one conversation are asked in order."}

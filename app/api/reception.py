@@ -61,6 +61,9 @@ def _defaults(fields: Mapping[str, Any]) -> Defaults:
     schema = fields.get("schema")
     if schema is not None:
         compile_schema(schema)
+    inputs = registry.takes_inputs(model)
+    if inputs:
+        _refuse_language(model, fields)
     return Defaults(
         model=model,
         max_tokens=fields.get("max_tokens", chosen.default_max_tokens),
@@ -69,8 +72,17 @@ def _defaults(fields: Mapping[str, Any]) -> Defaults:
         prompt=fields.get("prompt"),
         schema=schema,
         params=fields.get("params", {}),
+        inputs=inputs,
         timeout=fields.get("timeout"),
     )
+
+
+def _refuse_language(model: str, fields: Mapping[str, Any]) -> None:
+    problems = Problems()
+    for name in ("max_tokens", "system", "template", "prompt", "schema", "params"):
+        if name in fields:
+            problems.add(name, f"model {model!r} is asked with inputs, and takes no such thing")
+    problems.refuse()
 
 
 def _addressed(defaults: Defaults, spool: DraftSpool) -> Defaults:
@@ -104,6 +116,8 @@ def _spool(
     if asked.records is not None:
         drafts = read_records(asked.records, defaults, template, problems, upload, max_records=limit)
     elif asked.format in TABLES:
+        if defaults.inputs:
+            raise BadInput(f"file: a table is rows for a template, and model {defaults.model!r} takes inputs")
         table = TABLES[asked.format](asked.stream, defaults, template, problems, max_records=limit)
         drafts = table.drafts
     else:

@@ -10,11 +10,9 @@ from app.api.blueprint import Blueprint
 from app.api.inputs import RecordQuery
 from app.api.outputs import RecordPage
 from app.auth import needs
-from app.contract import find_job
+from app.contract import find_job, with_content
 from app.core import lines, pages
 from app.core.keys import READ
-from app.core.views import JobView
-from app.errors import Gone
 
 blp = Blueprint("records", "The records of a job with their outcomes.")
 
@@ -34,11 +32,3 @@ def list_records(query: dict[str, Any], job_id: str) -> Response:
     cursor = json.dumps(None if page.after is None else cursors.write(str(page.after))).encode()
     body = b"".join((b'{"data":[', data, b'],"next_cursor":', cursor, b"}"))
     return Response(body, mimetype="application/json")
-
-
-def with_content(view: JobView) -> JobView:
-    """The job, or `Gone` when its inputs and outputs were deleted."""
-    if view.content_removed_at is not None:
-        when = lines.timestamp(view.content_removed_at)
-        raise Gone(f"the content of job {view.uid} was deleted on {when}; its counts and cost stay")
-    return view

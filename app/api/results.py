@@ -12,9 +12,8 @@ from flask import Response
 from app import seats
 from app.api.blueprint import Blueprint
 from app.api.inputs import ResultQuery
-from app.api.records import with_content
 from app.auth import needs
-from app.contract import find_job
+from app.contract import find_job, with_content
 from app.core import lines, pages, sheets
 from app.core.exports import Row, csv_lines, xlsx_chunks
 from app.core.keys import READ

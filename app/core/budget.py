@@ -111,7 +111,7 @@ def worst_case(claim: Claim) -> int:
         return NO_BOUND
     return price.worst_case(
         len(to_json(params)) + (0 if attached is None else claim.held_bytes),
-        int(params["max_tokens"]),
+        int(params.get("max_tokens", 0)),
         us_only=params.get("inference_geo") == "us",
         fast=params.get("speed") == "fast",
     )

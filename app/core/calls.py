@@ -26,6 +26,7 @@ from app.errors import (
     Blame,
     ConnectionCut,
     ProviderError,
+    RefusedTogether,
     RequestRejected,
     TimedOut,
     Unavailable,
@@ -268,9 +269,10 @@ class Asking:
         """Whether what looks like the record's own failure is the group's: half of its last calls failed."""
         if not isinstance(error, TimedOut | ConnectionCut | BadAnswer):
             self._refund()  # the provider refused before it worked for it
-        if error.blame is not Blame.RECORD or not error.retryable:
+        if error.blame is not Blame.RECORD or not error.retryable or isinstance(error, RefusedTogether):
             return False
-        self._process.book.settlement(self._limits).failed += 1
+        if not error.repeated:
+            self._process.book.settlement(self._limits).failed += 1
         failed = await self._process.book.settle_now(self._limits)
         return failed >= OUTAGE or self._permit.probe
 

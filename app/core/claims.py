@@ -13,7 +13,7 @@ from app.core import budget, context, leases, suspicion, wakes
 from app.core.claim import Claim
 from app.ingest import documents
 from models.base import now
-from models.job import Job, JobStatus
+from models.job import Job, JobCounts, JobStatus
 from models.record import Record, RecordInput, RecordOutput, RecordStatus, Window
 from models.transitions import moving_records
 
@@ -28,6 +28,7 @@ class Taken:
     open: bool
     left: int = 0
     capped: int | None = None  # pico-dollars that the next call needs, and a cap does not allow now
+    ends_in: float | None = None  # seconds until the job has expired; None: it has no time limit
 
 
 _CLOSED = Taken([], open=False)
@@ -44,12 +45,23 @@ def take(session: Session, window_id: int, epoch: int, lease_id: int, limit: int
     """
     # Lock order: (job,) window, records by index, job_counts.
     row = session.execute(
-        select(Window, Job.status, Job.closed_as, leases.lives(lease_id).label("lives"))
+        select(
+            Window,
+            Job.status,
+            Job.closed_as,
+            Job.time_limit_ms,
+            JobCounts.due_by,
+            leases.lives(lease_id).label("lives"),
+            now().label("now"),
+        )
         .join(Job, Job.id == Window.job_id)
+        .join(JobCounts, JobCounts.job_id == Window.job_id)
         .where(Window.id == window_id, Window.epoch == epoch, Window.closed_at.is_(None))
         .with_for_update(of=Window)
     ).one_or_none()
     if row is None or row.status != JobStatus.RUNNING or row.closed_as is not None:
+        return _CLOSED
+    if row.due_by is not None and row.due_by <= row.now:
         return _CLOSED
     if not row.lives:
         return Taken([], open=True, left=row.Window.last - row.Window.cursor)
@@ -77,9 +89,29 @@ def take(session: Session, window_id: int, epoch: int, lease_id: int, limit: int
         .values(cursor=end, slice_at=now(), **({"drained_at": now()} if drained else {})),
         execution_options={"synchronize_session": False},
     )
+    if claims and row.time_limit_ms is not None and row.due_by is None:
+        _start_clock(session, window.job_id, row.time_limit_ms / 1000)
     if drained and window.drained_at is None:
         wakes.at_latest(session, window.job_id, 0)
-    return Taken(claims, open=not drained, left=window.last - end, capped=needs)
+    ends_in = _seconds_left(row.time_limit_ms, row.due_by, row.now)
+    return Taken(claims, open=not drained, left=window.last - end, capped=needs, ends_in=ends_in)
+
+
+def _start_clock(session: Session, job_id: int, seconds: float) -> None:
+    """The first call of a job with a time limit is about to leave."""
+    session.execute(
+        update(JobCounts)
+        .where(JobCounts.job_id == job_id, JobCounts.due_by.is_(None))
+        .values(due_by=now(seconds)),
+        execution_options={"synchronize_session": False},
+    )
+    wakes.at_latest(session, job_id, seconds)
+
+
+def _seconds_left(limit_ms: int | None, due_by: dt.datetime | None, time: dt.datetime) -> float | None:
+    if limit_ms is None:
+        return None
+    return limit_ms / 1000 if due_by is None else (due_by - time).total_seconds()
 
 
 def take_due(session: Session, window_id: int, lease_id: int, limit: int) -> Taken:

@@ -14,7 +14,7 @@ import uvloop
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.core import leases, recovery
+from app.core import batching, leases, recovery
 from app.core.calls import Asker, Asking, Closing, Permit
 from app.core.claim import Claim
 from app.core.context import JobContext
@@ -64,6 +64,8 @@ class Process:
         self._halted: set[int] = set()  # jobs that were seen paused, closed or gone
         self._priorities: dict[int, int] = {}  # of the jobs that are served, as of the last look
         self.book = Book()
+        with reading() as session:
+            self.batching = batching.read(session).batching  # as of the last look
         self._thread = threading.Thread(target=self._run, name="calls", daemon=True)
         self._thread.start()
 
@@ -122,15 +124,22 @@ class Process:
             max_tokens=job.max_tokens,
         )
 
-    def ask(self, asker: Asker, job: JobContext, claims: Sequence[Claim], grant: Grant) -> None:
-        """Start the calls of `claims`, each at its time in `grant`."""
+    def ask(
+        self,
+        asker: Asker,
+        job: JobContext,
+        claims: Sequence[Claim],
+        grant: Grant,
+        ends_in: float | None = None,
+    ) -> None:
+        """Start the calls of `claims`, each at its time in `grant`; the job expires in `ends_in` seconds."""
         with self._lock:
             self._bytes += sum(claim.held_bytes for claim in claims)
             self._unsent += len(claims)
             self._in_flight[job.job_id] += len(claims)
         self.holding.hold(claims)
         start = time.monotonic() + grant.delay
-        self.loop.call_soon_threadsafe(self._start, asker, job, claims, start, grant)
+        self.loop.call_soon_threadsafe(self._start, asker, job, claims, start, grant, ends_in)
 
     def stop(self, grace: float) -> None:
         """Start nothing new; let calls end for `grace` seconds, close the rest, give everything back.
@@ -155,7 +164,7 @@ class Process:
         """Have a client for the provider, before anything is claimed for it."""
         with self._making:
             if provider not in self._clients:
-                make = registry.client_maker(provider, settings.current())
+                make = registry.client_maker(provider, settings.current(), lambda: self.batching)
                 probe_soon(provider)
                 self._clients[provider] = asyncio.run_coroutine_threadsafe(_made(make), self.loop).result()
 
@@ -193,15 +202,25 @@ class Process:
         self.loop.close()
 
     def _start(
-        self, asker: Asker, job: JobContext, claims: Sequence[Claim], start: float, grant: Grant
+        self,
+        asker: Asker,
+        job: JobContext,
+        claims: Sequence[Claim],
+        start: float,
+        grant: Grant,
+        ends_in: float | None,
     ) -> None:
         limits = self.limits(job)
+        started = []
         for place, claim in enumerate(claims):
             permit = Permit.of(grant, limits, start + place * grant.step)
             asking = Asking(self, asker, job, claim, permit)
             task = self.loop.create_task(asking.run())
             self._asking[asking] = task
             task.add_done_callback(partial(self._ended, asking))
+            started.append(asking)
+        if ends_in is not None:
+            self.loop.call_later(ends_in, self._close, started, Closing.EXPIRED)
 
     def _ended(self, asking: Asking, task: "asyncio.Task[None]") -> None:
         del self._asking[asking]
@@ -243,14 +262,14 @@ class Process:
             except SQLAlchemyError as error:
                 log.warning("jobs.not_read", error=type(error).__name__)
                 closed = {}
-            for asking, task in list(self._asking.items()):
-                if asking.job.job_id in closed and asking.closing is None:
-                    asking.closing = closed[asking.job.job_id]
-                    task.cancel()
+            for job_id, closing in closed.items():
+                self._close([asking for asking in self._asking if asking.job.job_id == job_id], closing)
             await asyncio.sleep(WATCH)
 
     def _read_jobs(self) -> dict[int, Closing]:
         self.book.refresh()
+        with reading() as session:
+            self.batching = batching.read(session).batching
         with self._lock:
             served = {job for job, _ in self._served} | set(self._in_flight)
         if not served:
@@ -266,10 +285,14 @@ class Process:
         return {row.id: Closing[row.closed_as.upper()] for row in rows if row.closed_as is not None}
 
     def _close_all(self) -> None:
-        for asking, task in list(self._asking.items()):
-            if asking.closing is None:
-                asking.closing = Closing.STOPPING
-                task.cancel()
+        self._close(list(self._asking), Closing.STOPPING)
+
+    def _close(self, some: Sequence[Asking], why: Closing) -> None:
+        """Close the calls of those that are still being asked."""
+        for asking in some:
+            if asking in self._asking and asking.closing is None:
+                asking.closing = why
+                self._asking[asking].cancel()
 
     async def _close_clients(self) -> None:
         for client in self._clients.values():

@@ -1,4 +1,4 @@
-"""From a record's stored input to the Messages request that is sent for it."""
+"""From a record's stored input to the request that is sent for it."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +28,8 @@ def build(
     What a record says itself wins over what its job says. Raises `RequestRejected` when it cannot be made.
     """
     asked = json.loads(body)
+    if "input" in asked:
+        return {"model": job.model, "input": asked["input"]}
     params = dict(job.params)
     system, schema = _system_and_schema(job, asked)
     if system is not None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, ScalarSelect, Select, SQLColumnExpression, func, select
+from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, SQLColumnExpression, func, select
 from sqlalchemy.orm import Session
 
 from app.core import names
@@ -47,12 +47,13 @@ class JobView:
     id: int
     uid: uuid.UUID
     name: str | None
-    label: str | None
+    label: str | None  # its caller's own name for it
     status: JobStatus
     status_reason: str | None
     closed_as: str | None
     created_by: str
     priority: int
+    urgency: str | None
     model: str
     total: int
     counts: Counts
@@ -84,9 +85,14 @@ def find(session: Session, tenant_id: int, name: str) -> JobView:
     return _view(row)
 
 
-def page(session: Session, tenant_id: int, before: uuid.UUID | None, limit: int) -> list[JobView]:
-    """Up to `limit` of a tenant's jobs, the newest first, from the one made before `before` on."""
-    statement = _visible(tenant_id).order_by(Job.uid.desc()).limit(limit)
+def page(
+    session: Session, tenant_id: int, before: uuid.UUID | None, limit: int, *where: ColumnElement[bool]
+) -> list[JobView]:
+    """Up to `limit` of a tenant's jobs, the newest first, from the one made before `before` on.
+
+    `where` may be about jobs and their counts.
+    """
+    statement = _visible(tenant_id).where(*where).order_by(Job.uid.desc()).limit(limit)
     if before is not None:
         statement = statement.where(Job.uid < before)
     return [_view(row) for row in session.execute(statement)]
@@ -151,6 +157,7 @@ def _view(row: Row[*tuple[Any, ...]]) -> JobView:
         closed_as=job.closed_as,
         created_by=row.created_by,
         priority=job.priority,
+        urgency=job.urgency,
         model=job.model,
         total=job.total,
         counts=counts,
@@ -170,7 +177,7 @@ def _view(row: Row[*tuple[Any, ...]]) -> JobView:
         updated_at=max(job.updated_at, row.last_answer or job.updated_at),
         started_at=job.started_at,
         ended_at=job.ended_at,
-        expires_at=job.expires_at,
+        expires_at=min((at for at in (job.expires_at, sums.due_by) if at is not None), default=None),
         content_removed_at=job.content_removed_at,
         metadata=job.extra,
         skipped_rows=row.skipped,

@@ -17,7 +17,8 @@ class Draft(NamedTuple):
 
     `body` is compact JSON, an object with exactly one of the keys `prompt` (text), `messages` (a list),
     `params` (a whole Messages request), `row` (an object of cells for the job's template, or for the job's
-    operation that `operation` names beside it), `document` (as `app.ingest.documents.Document` writes it).
+    operation that `operation` names beside it), `document` (as `app.ingest.documents.Document` writes it),
+    `input` (a row of a tensor: a value or rectangular lists of them).
     """
 
     body: bytes
@@ -44,6 +45,7 @@ class Defaults:
     prompt: str | None = None  # asked about each document; None: documents are only stored
     schema: Mapping[str, Any] | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
+    inputs: bool = False  # its model is asked with `input`s, and with nothing else
     operations: Mapping[str, Operation] = field(default_factory=dict)  # that its records name
     timeout: int | None = None  # seconds that a call may take; None: as long as any may
     request_bytes: int = field(init=False)  # what the job adds to each of its requests, about

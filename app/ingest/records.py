@@ -19,10 +19,13 @@ MAX_TOKENS = 1_000_000
 MODEL_NAME = re.compile(r"[\w.:/@-]{1,200}")
 MAX_DEPTH = 100  # of lists and objects: whoever reads them next may have less stack than we had
 
-ASKS = ("prompt", "messages", "params", "document")
-LATER = ("input",)
+MAX_RANK = 8  # lists in lists of an input
+
+SAYS = ("prompt", "messages", "params", "document")
+ASKS = (*SAYS, "input")
 BESIDE = ("custom_id", "conversation", "max_tokens")
 TAKEN = {ask: frozenset({ask, *BESIDE}) for ask in (*ASKS, "row")}
+TAKEN["input"] = frozenset({"input", "custom_id"})
 TAKEN["document"] -= {"conversation"}  # whose later turns would bring it again and again
 OF_A_DOCUMENT = ("content", "filename", "metadata")
 MAX_FILENAME_CHARACTERS = 255
@@ -49,9 +52,13 @@ def read_records(
     documents: Documents | None = None,
     *,
     max_records: int,
+    label: str = "records[{}]",
 ) -> Iterator[Draft]:
-    """The `records` of a JSON request; those with faults are left out and named in `problems`."""
-    intake = Intake("records[{}]", max_records, problems)
+    """The `records` of a JSON request; those with faults are left out and named in `problems`.
+
+    `label` makes a record's place of its number.
+    """
+    intake = Intake(label, max_records, problems)
     for number, item in enumerate(items):
         draft = read_record(item, intake.place(number), defaults, template, problems, documents)
         if intake.admits(draft, number):
@@ -69,9 +76,9 @@ def read_record(
 ) -> Draft | None:
     """The draft of one record; None if it has a fault, which is then in `problems`.
 
-    A record names one of `prompt`, `messages`, `params` and `document`. `documents` stores what documents
-    hold; without it none are taken. In a job with a template, one that names none of
-    them (or whose template does) is a row: `{"row": {…}}` or simply an object of cells.
+    A record names one of `prompt`, `messages`, `params` and `document`, or `input` where the model takes
+    that. `documents` stores what documents hold; without it none are taken. In a job with a template, one
+    that names none of them (or whose template does) is a row: `{"row": {…}}` or simply an object of cells.
     """
     try:
         if template is None or _asks(item, template):
@@ -95,13 +102,15 @@ def read_row(
 
 def _asks(item: Any, template: Template) -> bool:
     """Whether it asks something by itself and is no row for the template."""
-    return not isinstance(item, dict) or any(ask in item and ask not in template.variables for ask in ASKS)
+    return not isinstance(item, dict) or any(ask in item and ask not in template.variables for ask in SAYS)
 
 
 def _read_ask(item: Any, defaults: Defaults, documents: Documents | None) -> Draft:
-    ask = _the_ask(item)
+    ask = _the_ask(item, defaults)
     if not item.keys() <= TAKEN[ask]:
         raise _unknown(item, ask)
+    if (ask == "input") is not defaults.inputs:
+        raise _of_another_kind(ask, defaults)
     if ask == "document":
         return _read_document(item, defaults, documents)
     max_tokens = _max_tokens(item)
@@ -109,6 +118,8 @@ def _read_ask(item: Any, defaults: Defaults, documents: Documents | None) -> Dra
         max_tokens = _check_params(item[ask], max_tokens)
     elif ask == "messages":
         _check_messages(item[ask])
+    elif ask == "input":
+        _check_input(item[ask])
     else:
         _check_prompt(item[ask])
     body = _body(ask, item[ask])
@@ -214,17 +225,16 @@ def _draft_of_row(
     return Draft(body, _sized(byte_size(prompt), defaults), custom_id, conversation, max_tokens)
 
 
-def _the_ask(item: Any) -> str:
+def _the_ask(item: Any, defaults: Defaults) -> str:
     if not isinstance(item, dict):
         raise Fault(f"a record is a JSON object, found {_kind(item)}")
     for ask in ASKS:
         if ask in item:
             return ask
-    if later := [key for key in LATER if key in item]:
-        raise Fault(f"{_listed(later)}: inputs are not taken yet by this version")
     if "row" in item:
         raise Fault('a "row" needs a template: give the job one')
-    raise Fault(f"give one of {_listed(ASKS)}; found {_listed(item) or 'nothing'}")
+    wanted = '"input"' if defaults.inputs else f"one of {_listed(SAYS)}"
+    raise Fault(f"give {wanted}; found {_listed(item) or 'nothing'}")
 
 
 def _unknown(item: dict[str, Any], ask: str) -> Fault:
@@ -233,6 +243,12 @@ def _unknown(item: dict[str, Any], ask: str) -> Fault:
         return Fault(f'give exactly one of {_listed(ASKS)}; found "{ask}" and {_listed(others)}')
     beside = [name for name in BESIDE if name in TAKEN[ask]]
     return Fault(f'unknown: {_listed(others)}; beside "{ask}" a record may have {_listed(beside)}')
+
+
+def _of_another_kind(ask: str, defaults: Defaults) -> Fault:
+    if defaults.inputs:
+        return Fault(f'model {defaults.model!r} is asked with an "input"; found "{ask}"')
+    return Fault(f'an "input" needs a model `inference:NAME` of an inference server, not {defaults.model!r}')
 
 
 def _check_prompt(prompt: Any) -> None:
@@ -259,6 +275,31 @@ def _check_message(message: Any, at: str) -> None:
         raise Fault(f'{at}: "role" must be "user" or "assistant"')
     if not (isinstance(content, str | list) and content):
         raise Fault(f'{at}: "content" must be text or a list of blocks, not empty; found {_kind(content)}')
+
+
+def _check_input(value: Any) -> None:
+    """A row of a tensor: numbers, texts or truths alike, in lists that are rectangular and not empty."""
+    if is_deeper(value, MAX_RANK):
+        raise Fault(f'"input" is nested over {MAX_RANK} deep')
+    kinds: set[str] = set()
+    _measure(value, kinds)
+    if len(kinds) > 1:
+        raise Fault(f'"input" must hold values of one kind, found {" and ".join(sorted(kinds))}')
+
+
+def _measure(value: Any, kinds: set[str]) -> tuple[int, ...]:
+    """The lengths of its lists; the kinds of its values go into `kinds`."""
+    if not isinstance(value, list):
+        if value is None or isinstance(value, dict):
+            raise Fault(f'"input" must hold numbers, texts or truths, found {_kind(value)}')
+        kinds.add("truths" if isinstance(value, bool) else "texts" if isinstance(value, str) else "numbers")
+        return ()
+    if not value:
+        raise Fault('"input" holds an empty list')
+    inner = {_measure(part, kinds) for part in value}
+    if len(inner) > 1:
+        raise Fault('"input" must be rectangular: the lists in a list are of one length')
+    return (len(value), *inner.pop())
 
 
 def _check_params(params: Any, beside: int | None) -> int | None:

@@ -330,6 +330,7 @@ def test_a_submission_through_any_contract_is_found_again_by_its_key_or_as_a_ret
         ("/batch_process", {"requests": [TEXT]}, {"requests": [TEXT] * 2}),
         ("/api/v1/batch/analyze", {"records": [NOTE]}, {"records": [NOTE] * 2}),
         ("/api/v1/batch/jobs", document(door, b"some text"), document(door, b"other text")),
+        ("/api/batch-processor/submit", {"data": [{"prompt": "x"}]}, {"data": [{"prompt": "y"}]}),
     ]:
         for first, again in [
             ({"Idempotency-Key": f"k{path}"}, {"Idempotency-Key": f"k{path}"}),
