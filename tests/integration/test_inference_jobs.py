@@ -15,6 +15,8 @@ from tests.inference_server import InferenceServer
 from tests.servers import wait_until
 from tests.stack import Running, Stack
 
+pytestmark = pytest.mark.one_database
+
 
 @pytest.fixture(scope="module")
 def inference_server() -> Iterator[InferenceServer]:

@@ -12,6 +12,8 @@ from models.session import in_transaction
 from tasks import advance
 from tests.door import Door, Worker, number_of
 
+pytestmark = pytest.mark.one_database
+
 PATH = "/api/batch-processor"
 INFERENCE = {
     "type": "inference",

@@ -18,6 +18,8 @@ from tests.door import number_of
 from tests.served import Served, serving
 from tests.servers import wait_until
 
+pytestmark = pytest.mark.one_database
+
 
 @pytest.fixture
 def served(request, tmp_path, monkeypatch) -> Iterator[Served]:
