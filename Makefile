@@ -19,7 +19,7 @@ ASK := $(BIN)/penstock run examples/reviews.csv \
 DEMO_ROWS := 20
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up static check test faults soak bench bench-limits
+.PHONY: help setup demo up static check test test-all faults soak bench bench-limits
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ check: static ## Format, lint, types, import layers, unit and architecture tests
 # in the order of their folders, the long ones first: by their number of tests the longest would come last.
 test: static ## Everything that `check` does, and the whole test suite on real servers
 	$(BIN)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder
+
+test-all: static ## The whole suite but for the fault tests, all of it on both databases
+	$(BIN)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder -m '' --ignore tests/faults
 
 # Debian's packages for what no wheel brings: RabbitMQ, and a clock that is wrong.
 PACKAGES := rabbitmq-server libfaketime

@@ -131,7 +131,7 @@ def _is_nearby() -> bool:
 
 
 def _authenticate() -> Caller:
-    text = _key_text()
+    text = key_text()
     if text is None:
         return _nobody()
     digest = keys.digest(text)
@@ -163,7 +163,8 @@ def _of_first_tenant(user: str) -> Caller:
     return _of_first_tenant(user)
 
 
-def _key_text() -> str | None:
+def key_text() -> str | None:
+    """The key that came with the request, if one did."""
     if key := request.headers.get("X-API-Key", "").strip():
         return key
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")

@@ -1,6 +1,8 @@
 """What every wire contract is made of: bodies read strictly, one job found, answers written."""
 
+import hashlib
 import http
+import json
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,14 +18,16 @@ from webargs import core
 from webargs.flaskparser import FlaskParser, is_json_request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from app import seats
+from app import repeats, seats
 from app.auth import caller
 from app.core import views
 from app.core.lines import as_list, timestamp, with_list
 from app.core.views import JobView
 from app.error_responses import refuse_invalid
 from app.errors import BadInput, Gone, TooLarge, UnknownForm
+from app.ingest.documents import identity
 from app.ingest.values import from_json
+from app.submission import Repeat
 from config import settings
 from models.session import reading
 
@@ -86,6 +90,18 @@ class WebhookUrl(fields.Raw):
         )
 
 
+def repeat(content: Any) -> Repeat | None:
+    """What finds this submission again when it is sent again.
+
+    `content` is what it asks, of JSON's kinds and with documents that were received.
+    """
+    sending = repeats.sending(request.headers)
+    if sending is None:
+        return None
+    asked = json.dumps([request.path, content], sort_keys=True, default=identity)
+    return sending.repeat(hashlib.sha256(asked.encode()).digest())
+
+
 def register(app: Flask) -> None:
     """Let every answer about a job name it."""
     app.after_request(_name_job)
@@ -99,12 +115,6 @@ def find_job(name: str) -> JobView:
     return view
 
 
-def about(job: uuid.UUID) -> None:
-    """Let the answer, and what is logged from now on, name the job."""
-    g.job_uid = job
-    structlog.contextvars.bind_contextvars(job=str(job))
-
-
 def with_content(view: JobView) -> JobView:
     """The job, or `Gone` when its inputs and outputs were deleted."""
     if view.content_removed_at is not None:
@@ -113,14 +123,19 @@ def with_content(view: JobView) -> JobView:
     return view
 
 
+def about(job: uuid.UUID) -> None:
+    """Let the answer, and what is logged from now on, name the job."""
+    g.job_uid = job
+    structlog.contextvars.bind_contextvars(job=str(job))
+
+
 @contextmanager
 def json_body() -> Iterator[Any]:
     """The value in the request's body, which may be as large as a submission.
 
     A large one holds one of the few places for large content until the end of the block. Raises `Refused`.
     """
-    if not is_json_request(request):
-        raise _no_json(request)
+    require_json(request)
     limit = settings.current().max_json_bytes
     request.max_content_length = limit
     try:
@@ -182,6 +197,12 @@ def _name_job(response: Response) -> Response:
     if "job_uid" in g:
         response.headers[JOB] = str(g.job_uid)
     return response
+
+
+def require_json(req: Request) -> None:
+    """Raise `UnknownForm` unless the request says that it brings JSON."""
+    if not is_json_request(req):
+        raise _no_json(req)
 
 
 def _no_json(req: Request) -> UnknownForm:

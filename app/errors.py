@@ -21,6 +21,7 @@ PenstockError
     ├── Overloaded              529, 502–504
     ├── Unreachable             the TCP connection was refused: nothing was sent
     ├── RequestRejected         400, 404, 413, 422: the record's own, final
+    ├── RefusedTogether         the same for a call of several records: asked again, each alone
     ├── ServerFault             500
     ├── TimedOut                no answer within the call's deadline
     ├── ConnectionCut           the connection broke after something was sent
@@ -175,6 +176,7 @@ class ProviderError(PenstockError):
         self.type = type or self.type
         self.retry_after = retry_after  # seconds, as the provider asked
         self.request_id = request_id
+        self.repeated = False  # of a call of several records: another of them has told of it
 
 
 class AccountRefused(ProviderError):
@@ -204,6 +206,13 @@ class Unreachable(ProviderError):
 
 class RequestRejected(ProviderError):
     type = "invalid_request"
+
+
+class RefusedTogether(ProviderError):
+    """A call of several records was rejected, and nobody knows for which record's sake."""
+
+    type = "refused_together"
+    retryable = True
 
 
 class ServerFault(ProviderError):

@@ -11,8 +11,9 @@ from flask import Flask
 from flask_cors import CORS
 from flask_smorest import Api
 
-from app import auth, contract, error_responses, seats, streams
+from app import auth, contract, error_responses, seats, sockets, streams
 from app.api import (
+    audit,
     docs,
     jobs,
     keys,
@@ -30,17 +31,20 @@ from app.api import (
 from app.api.asked import SpoolingRequest
 from app.core.feed import feed
 from app.core.shown import PREFIX
+from app.dialects import processor
 from app.dialects.analyze import routes as analyze
 from app.dialects.chats import routes as chats
+from app.dialects.documents import routes as documents
 from app.dialects.text import routes as text
 from app.error_responses import SHAPES, ErrorOut
 from config import logs, settings
 
 NATIVE = (
-    submissions, quotes, jobs, records, results, streams, limits, usage, me, keys, prompt_overrides, probes,
+    submissions, quotes, jobs, records, results, streams, limits, usage, audit, me, keys,
+    prompt_overrides, probes,
 )  # fmt: skip
 # Each has `blp`, the PREFIXES of its paths, and in `wire.error` the shape of errors under them.
-DIALECTS = (text, analyze, chats)
+DIALECTS = (text, analyze, documents, chats)
 EXPOSED = (contract.JOB, "Location", "Retry-After", "X-Request-Id")  # headers that a page may read
 
 _DIALECT = re.compile(r"app\.dialects\.(\w+)\.")
@@ -94,6 +98,7 @@ def _register(app: Flask) -> None:
     app.register_blueprint(probes.unprefixed)
     app.register_blueprint(metrics.unprefixed)
     app.register_blueprint(docs.blp)
+    processor.register(app, api)
     auth.mark_public(app, "api-docs.openapi_json")
 
 
@@ -107,6 +112,7 @@ def _schema_name(schema: Any) -> str:
 def _config() -> dict[str, Any]:
     return {
         "MAX_CONTENT_LENGTH": BODY,
+        "SOCK_SERVER_OPTIONS": sockets.OPTIONS,
         "API_TITLE": "Penstock",
         "API_VERSION": "v1",
         "OPENAPI_VERSION": "3.1.0",

@@ -1,5 +1,6 @@
 """Forms with a file: received onto the disk, measured, then read."""
 
+import hashlib
 from collections.abc import Mapping
 from os import SEEK_END
 from pathlib import PurePath
@@ -56,6 +57,15 @@ class FileForm:
         if self.format == "xlsx":
             self.size *= MAX_RATIO  # it may unpack to that
         self.stream.seek(0)
+
+    def sha256(self) -> str:
+        """Of the file."""
+        digest = hashlib.sha256()
+        self.stream.seek(0)
+        while block := self.stream.read(IN_MEMORY):
+            digest.update(block)
+        self.stream.seek(0)
+        return digest.hexdigest()
 
     def fields(self) -> dict[str, str]:
         """The fields beside the file, without those that are empty."""

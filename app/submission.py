@@ -9,11 +9,12 @@ from functools import partial
 from typing import Any
 
 import structlog
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.core import pricing, quotas, uploads, windows
+from app.core import batch_queue, pricing, quotas, uploads, windows
+from app.core.incoming import Upload
 from app.errors import BadInput, Conflict, Unavailable
 from app.ingest import bounds, operations
 from app.ingest.draft import Defaults, Draft
@@ -33,11 +34,22 @@ ATTEMPTS = 3  # to store a submission that is overtaken by another one with its 
 
 
 @dataclass(frozen=True, slots=True)
+class Repeat:
+    """What a submission is found by when it is sent again."""
+
+    key: str
+    fingerprint: bytes  # 32 bytes over what was asked
+    within: int | None = None  # seconds in which the earlier one must have come; None: while its key is kept
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """What a caller may say about a job besides its records and their defaults."""
 
     name: str | None = None
     priority: int = 5
+    urgency: str | None = None  # puts it in the priority queue; see `models.job.Job`
+    time_limit_ms: int | None = None  # from its first call
     label: str | None = None  # the caller's own name for it, by which it is found as by its id
     max_concurrent: int | None = None  # calls in flight, over all workers, if that is fewer than is set
     retries: int | None = None
@@ -46,8 +58,7 @@ class Options:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     columns: Sequence[str] | None = None  # of the table it came as
     skipped: Sequence[int] | None = None  # numbers of the table's wholly empty rows
-    idempotency_key: str | None = None
-    fingerprint: bytes | None = None  # 32 bytes over what was asked; goes with the key
+    repeat: Repeat | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +71,27 @@ class Submitted:
 
 
 def submit_drafts(
-    tenant_id: int, user_id: int, drafts: Iterable[Draft], defaults: Defaults, options: Options
+    tenant_id: int,
+    user_id: int,
+    drafts: Iterable[Draft],
+    defaults: Defaults,
+    options: Options,
+    upload: Upload | None = None,
 ) -> Submitted:
     """Store drafts as one job and wake it; see `submit`."""
     with DraftSpool(settings.current().data) as spool:
         for draft in drafts:
             spool.add(draft)
-        return submit(tenant_id, user_id, spool, defaults, options)
+        return submit(tenant_id, user_id, spool, defaults, options, upload)
 
 
 def submit(
-    tenant_id: int, user_id: int, spool: DraftSpool, defaults: Defaults, options: Options
+    tenant_id: int,
+    user_id: int,
+    spool: DraftSpool,
+    defaults: Defaults,
+    options: Options,
+    upload: Upload | None = None,
 ) -> Submitted:
     """Store the spooled drafts as one job and wake it.
 
@@ -78,15 +99,16 @@ def submit(
     which nobody sees, under a lease; one UPDATE makes it `pending`. The broker may be down: the row says that
     the job is to be looked at. Raises `Conflict` while another submission with the same key is being written,
     `BadInput` when that one asked for something else.
+    `upload` holds its documents, which are the job's with that UPDATE.
     """
     store = _store_at_once if spool.is_small else _store_in_chunks
     for attempt in range(1, ATTEMPTS + 1):
-        earlier = _find_earlier(tenant_id, options)
+        earlier = _find_earlier(tenant_id, options.repeat)
         if earlier is not None:
             return earlier
         stage = partial(_insert_job, new_uid(), tenant_id, user_id, spool, defaults, options)
         try:
-            made = store(stage, spool)
+            made = store(stage, spool, upload)
         except IntegrityError:  # another one with the key was first
             if attempt == ATTEMPTS:
                 raise
@@ -105,17 +127,17 @@ class _Abandoned(Exception):
     """This process was taken for dead while it stored: what it had written counts no more."""
 
 
-def _store_at_once(stage: _Stage, spool: DraftSpool) -> Submitted:
+def _store_at_once(stage: _Stage, spool: DraftSpool, upload: Upload | None) -> Submitted:
     def work(session: Session) -> Submitted:
         job_id = stage(None, session)
         for chunk in spool.chunks():
             _write_chunk(session, job_id, 0, chunk, {})
-        return Submitted(job_id, _release(session, job_id), created=True)
+        return Submitted(job_id, _release(session, job_id, upload), created=True)
 
     return in_transaction(work)
 
 
-def _store_in_chunks(stage: _Stage, spool: DraftSpool) -> Submitted:
+def _store_in_chunks(stage: _Stage, spool: DraftSpool, upload: Upload | None) -> Submitted:
     talks: dict[str, int] = {}
     first = 0
     with uploads.lease() as lease_id:
@@ -123,32 +145,34 @@ def _store_in_chunks(stage: _Stage, spool: DraftSpool) -> Submitted:
         for chunk in spool.chunks():
             in_transaction(partial(_write_chunk, job_id=job_id, first=first, drafts=chunk, talks=talks))
             first += len(chunk)
-        uid = in_transaction(partial(_release, job_id=job_id))
+        uid = in_transaction(partial(_release, job_id=job_id, upload=upload))
     return Submitted(job_id, uid, created=True)
 
 
-def _find_earlier(tenant_id: int, options: Options) -> Submitted | None:
-    if options.idempotency_key is None:
+def _find_earlier(tenant_id: int, repeat: Repeat | None) -> Submitted | None:
+    if repeat is None:
         return None
-    return in_transaction(
-        lambda session: _earlier(session, tenant_id, str(options.idempotency_key), options.fingerprint)
-    )
+    return in_transaction(partial(_earlier, tenant_id=tenant_id, repeat=repeat))
 
 
-def _earlier(session: Session, tenant_id: int, key: str, fingerprint: bytes | None) -> Submitted | None:
-    row = session.execute(
+def _earlier(session: Session, tenant_id: int, repeat: Repeat) -> Submitted | None:
+    found = (
         select(IdempotencyKey.fingerprint, Job.id, Job.uid, Job.status)
         .join(Job, Job.id == IdempotencyKey.job_id)
-        .where(IdempotencyKey.tenant_id == tenant_id, IdempotencyKey.key == key)
-    ).one_or_none()
+        .where(IdempotencyKey.tenant_id == tenant_id, IdempotencyKey.key == repeat.key)
+    )
+    if repeat.within is not None:
+        found = found.where(IdempotencyKey.created_at > now(-repeat.within))
+    row = session.execute(found).one_or_none()
     if row is None:
         return None
-    if row.fingerprint != fingerprint:
+    if row.fingerprint != repeat.fingerprint:
         raise BadInput(
-            f"The Idempotency-Key {key!r} was used for another submission: use a new key for new content."
+            f"The Idempotency-Key {repeat.key!r} was used for another submission:"
+            " use a new key for new content."
         )
     if row.status == JobStatus.STAGING:
-        raise Conflict("The first submission with this Idempotency-Key is still being read.", retry_after=1)
+        raise Conflict("The first sending of this submission is still being read.", retry_after=1)
     return Submitted(row.id, row.uid, created=False)
 
 
@@ -167,6 +191,8 @@ def _insert_job(
     if there is not None:
         return there  # a COMMIT whose answer was lost
     tenant = quotas.admit(session, tenant_id, spool.count)
+    if options.urgency is not None:
+        batch_queue.admit(session, tenant_id, options.label, spool.count)
     why = _unbounded(defaults, spool)
     if why is not None and (options.max_cost is not None or tenant.daily_cap or tenant.monthly_cap):
         raise BadInput(f"max_cost: a cap cannot hold, for what a call costs at most has no bound: {why}")
@@ -176,6 +202,8 @@ def _insert_job(
         user_id=user_id,
         name=options.name,
         priority=options.priority,
+        urgency=options.urgency,
+        time_limit_ms=options.time_limit_ms,
         model=defaults.model,
         limit_group=registry.limit_group(defaults.model),
         total=spool.count,
@@ -194,21 +222,29 @@ def _insert_job(
     session.add(job)
     session.flush()
     session.add_all([JobCounts(job_id=job.id), _spec(job.id, defaults, options, why)])
-    if options.idempotency_key is not None:
-        session.add(
-            IdempotencyKey(
-                tenant_id=tenant_id,
-                key=options.idempotency_key,
-                fingerprint=options.fingerprint,
-                job_id=job.id,
-            )
-        )
+    if options.repeat is not None:
+        _remember(session, tenant_id, job.id, options.repeat)
     session.flush()
     return job.id
 
 
+def _remember(session: Session, tenant_id: int, job_id: int, repeat: Repeat) -> None:
+    """The key's constraint decides between two at once; of equal ones without a key the last is meant."""
+    if repeat.within is not None:
+        session.execute(
+            delete(IdempotencyKey).where(
+                IdempotencyKey.tenant_id == tenant_id, IdempotencyKey.key == repeat.key
+            )
+        )
+    session.add(
+        IdempotencyKey(tenant_id=tenant_id, key=repeat.key, fingerprint=repeat.fingerprint, job_id=job_id)
+    )
+
+
 def _unbounded(defaults: Defaults, spool: DraftSpool) -> str | None:
     """Why nobody can say what a call of the job costs at most, or None."""
+    if defaults.model == registry.NOBODY:
+        return None
     why = bounds.unbounded({**defaults.params, "system": defaults.system}) or spool.unbounded
     if why is not None:
         return why
@@ -226,6 +262,7 @@ def _spec(job_id: int, defaults: Defaults, options: Options, why: str | None) ->
         timeout=defaults.timeout,
         system=defaults.system,
         template=defaults.template,
+        prompt=defaults.prompt,
         schema=None if defaults.schema is None else json.dumps(defaults.schema).encode(),
         params=json.dumps(dict(defaults.params)).encode(),
         operations=operations.to_bytes(defaults.operations),
@@ -284,15 +321,18 @@ def _records(
             "max_tokens": draft.max_tokens,
             "request_bytes": draft.request_bytes,
             "conversation": opener,
+            "sent_bytes": draft.held_bytes,
             "priced_by": draft.priced_by,
         }
 
 
-def _release(session: Session, job_id: int) -> uuid.UUID:
+def _release(session: Session, job_id: int, upload: Upload | None) -> uuid.UUID:
     """The one UPDATE that makes the job everybody's; it is woken once that is committed."""
     job = _hold(session, job_id)
     if job.status == JobStatus.STAGING:
         move_job(session, job, JobStatus.PENDING, lease_id=None)
+        if upload is not None and upload.count:
+            upload.take(session, job_id)
         session.execute(update(JobCounts).where(JobCounts.job_id == job_id).values(wake_at=now()))
     # With one record a task a large job's chord takes seconds to send: not on the caller's time.
     hurry = wake if windows.is_plain(job) and job.total > settings.current().chord_plain_max else start

@@ -35,6 +35,8 @@ class Settings:
     broker_url: str  # where Celery's messages go: a Redis database of their own, or RabbitMQ
     anthropic_api_key: str | None
     anthropic_base_url: str | None
+    inference_url: str | None  # the server of `inference:` models, the operator's own
+    inference_model: str | None  # for inputs that name no model
     default_model: str
     default_max_tokens: int
     claude_requests_per_minute: int | None  # of each model class, over all workers; None: learned
@@ -50,10 +52,24 @@ class Settings:
     chord_plain_max: int  # up to this many records a job is one chord of one task a record
     call_deadline: int
     grace: int  # how long calls may take to end after SIGTERM
+    max_batch_size: int  # items of one call of an inference server, until it is configured otherwise
+    max_wait_time_ms: int  # that such an item waits for others, the same
+    enable_dynamic_batching: bool  # the same
+    max_queue_size: int  # items that wait in the priority queue
+    max_concurrent_batches: int  # of the priority queue that run at once
     keep_days: int  # inputs and outputs are deleted that long after the end
     max_json_bytes: int
     max_upload_bytes: int
+    max_document_bytes: int  # of one document, as bytes and not as the base64 that it comes in
+    max_request_bytes: int  # of a JSON request with documents, as it is sent
     max_records: int
+    api_host: str  # that `penstock up` listens on
+    api_port: int
+    api_workers: int  # web processes of `penstock up`
+    object_store_url: str  # where documents are kept: file:///folder or s3://bucket/prefix
+    s3_endpoint_url: str | None  # another S3 than Amazon's
+    parse_handoff: bool  # False: documents that were stored are told to nobody
+    parse_queue_max: int  # of a tenant's list of documents to parse: what is more waits in rows
     require_api_key: bool  # False: a call without a key acts for the first tenant
     api_keys: frozenset[bytes]  # SHA-256 of further keys of the first tenant
     cors_origins: tuple[str, ...]  # whose pages may call the API from a browser
@@ -64,8 +80,14 @@ class Settings:
     web_threads: int  # of each web process, as gunicorn's --threads says; streams take all but 32 of them
     penstock_url: str | None  # the stack that the command line talks to; None: the one on `data`
     penstock_api_key: str | None  # its key; None: the one that `penstock up` left on `data`
+    enable_monitoring: bool  # False: no metrics are told
     log_level: str
     log_format: str  # `text` or `json`
+
+    @property
+    def handoff_url(self) -> str:
+        """Database 0 of REDIS_URL's server, where others look for documents, whichever it names for us."""
+        return urlunsplit(urlsplit(self.redis_url)._replace(path="/0"))
 
     @property
     def limiter_url(self) -> str:
@@ -109,6 +131,8 @@ def read(environ: Mapping[str, str]) -> Settings:
         ),
         anthropic_api_key=env.text("ANTHROPIC_API_KEY", "") or None,
         anthropic_base_url=env.url("ANTHROPIC_BASE_URL", "", ("http", "https")) or None,
+        inference_url=env.url("INFERENCE_URL", "", ("http", "https")) or None,
+        inference_model=env.text("INFERENCE_MODEL", "") or None,
         default_model=env.text("DEFAULT_MODEL", "claude-haiku-4-5"),
         default_max_tokens=env.number("DEFAULT_MAX_TOKENS", 1024, 1, 1_000_000),
         claude_requests_per_minute=env.optional("CLAUDE_REQUESTS_PER_MINUTE", 1, 1_000_000),
@@ -124,10 +148,24 @@ def read(environ: Mapping[str, str]) -> Settings:
         chord_plain_max=env.number("CHORD_PLAIN_MAX", 100, 0, 1_000),
         call_deadline=env.number("CALL_DEADLINE_SECONDS", 600, 1, 3_600),
         grace=env.number("PENSTOCK_GRACE_SECONDS", 30, 1, 3_600),
+        max_batch_size=env.number("MAX_BATCH_SIZE", 128, 1, 1_024),
+        max_wait_time_ms=env.number("MAX_WAIT_TIME_MS", 50, 0, 10_000),
+        enable_dynamic_batching=env.flag("ENABLE_DYNAMIC_BATCHING", default=True),
+        max_queue_size=env.number("MAX_QUEUE_SIZE", 10_000, 1, 10_000_000),
+        max_concurrent_batches=env.number("MAX_CONCURRENT_BATCHES", 50, 1, 1_000_000),
         keep_days=env.number("PENSTOCK_KEEP_DAYS", 30, 1, 3_650),
         max_json_bytes=env.number("MAX_JSON_BYTES", 16_000_000, 1_000, 1_000_000_000),
         max_upload_bytes=env.number("MAX_UPLOAD_BYTES", 512_000_000, 1_000, 10_000_000_000),
+        max_document_bytes=env.number("MAX_DOCUMENT_BYTES", 32_000_000, 1_000, 1_000_000_000),
+        max_request_bytes=env.number("MAX_REQUEST_BYTES", 256_000_000, 1_000, 10_000_000_000),
         max_records=env.number("MAX_RECORDS", 1_000_000, 1, 100_000_000),
+        api_host=env.text("API_HOST", "127.0.0.1"),
+        api_port=env.number("API_PORT", 8000, 0, 65_535),
+        api_workers=env.number("API_WORKERS", 1, 1, 64),
+        object_store_url=env.store("OBJECT_STORE_URL", f"file://{data / 'blobs'}"),
+        s3_endpoint_url=env.url("S3_ENDPOINT_URL", "", ("http", "https")) or None,
+        parse_handoff=env.flag("PARSE_HANDOFF", default=True),
+        parse_queue_max=env.number("PARSE_QUEUE_MAX", 10_000, 1, 100_000_000),
         require_api_key=env.flag("REQUIRE_API_KEY", default=True),
         api_keys=frozenset(hashlib.sha256(key.encode()).digest() for key in env.items("API_KEYS")),
         cors_origins=env.origins("CORS_ORIGINS"),
@@ -138,8 +176,11 @@ def read(environ: Mapping[str, str]) -> Settings:
         web_threads=env.number("PENSTOCK_WEB_THREADS", 256, 40, 10_000),
         penstock_url=env.url("PENSTOCK_URL", "", ("http", "https")) or None,
         penstock_api_key=env.text("PENSTOCK_API_KEY", "") or None,
-        log_level=env.one_of("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
-        log_format=env.one_of("LOG_FORMAT", "text", ("text", "json")),
+        enable_monitoring=env.flag("ENABLE_MONITORING", default=True),
+        log_level=env.one_of(
+            "LOG_LEVEL", "DEBUG" if _is_debugged(env) else "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")
+        ),
+        log_format=env.one_of("LOG_FORMAT", "json" if _is_production(env) else "text", ("text", "json")),
     )
 
 
@@ -210,6 +251,15 @@ class _Environment:
                 raise BadSetting(name, origin, "origins between commas, such as https://app.example.com")
         return found
 
+    def store(self, name: str, default: str) -> str:
+        """`file://` with a whole path, or `s3://` with a bucket."""
+        value = self.url(name, default, ("file", "s3"))
+        parts = urlsplit(value)
+        named = parts.netloc if parts.scheme == "s3" else not parts.netloc and parts.path.startswith("/")
+        if not named or parts.query or parts.fragment:
+            raise BadSetting(name, value, "file:///a/folder or s3://bucket/prefix")
+        return value
+
     def one_of(self, name: str, default: str, allowed: tuple[str, ...]) -> str:
         value = self._get(name)
         for candidate in allowed:
@@ -228,6 +278,18 @@ class _Environment:
                 "an address that starts with " + " or ".join(f"{s}://" for s in schemes),
             )
         return value
+
+
+def _is_production(env: _Environment) -> bool:
+    return env.one_of("API_ENV", "development", ("development", "production")) == "production"
+
+
+def _is_debugged(env: _Environment) -> bool:
+    """Whether everything is logged; raises `BadSetting` in production."""
+    debugged = env.flag("API_DEBUG", default=False)
+    if debugged and _is_production(env):
+        raise BadSetting("API_DEBUG", "true", "false where API_ENV is production")
+    return debugged
 
 
 def _backend(env: _Environment) -> str:

@@ -1,6 +1,8 @@
 """The rows: what is true. Importing this package knows every table."""
 
 from models.base import Base
+from models.batching import BatchConfiguration
+from models.document import AuditEvent, Blob, Handoff
 from models.job import IdempotencyKey, Job, JobCounts, JobSpec, JobStatus, Spend
 from models.lease import Lease
 from models.limit import LimitGroup
@@ -12,7 +14,11 @@ from models.tenant import ApiKey, Tenant, User
 __all__ = [
     "ApiKey",
     "Attempt",
+    "AuditEvent",
     "Base",
+    "BatchConfiguration",
+    "Blob",
+    "Handoff",
     "IdempotencyKey",
     "Job",
     "JobCounts",

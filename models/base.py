@@ -106,6 +106,41 @@ def _utc_day_sqlite(element: utc_day, compiler: SQLCompiler, **kw: Any) -> str:
     return f"date({compiler.process(element.clauses, **kw)})"
 
 
+class epoch(FunctionElement[float]):
+    """Seconds since 1970 of a time in a row, to the millisecond."""
+
+    type = Float()
+    inherit_cache = True
+
+
+@compiles(epoch, "postgresql")
+def _epoch_postgresql(element: epoch, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"extract(epoch FROM {compiler.process(element.clauses, **kw)})::double precision"
+
+
+@compiles(epoch, "sqlite")
+def _epoch_sqlite(element: epoch, compiler: SQLCompiler, **kw: Any) -> str:
+    # Julian days, for `unixepoch` knows no fractions before SQLite 3.42.
+    return f"((julianday({compiler.process(element.clauses, **kw)}) - 2440587.5) * 86400.0)"
+
+
+class whole(FunctionElement[int]):
+    """An amount of at least 0 without its fraction; a cast alone rounds in PostgreSQL and cuts in SQLite."""
+
+    type = BigInteger()
+    inherit_cache = True
+
+
+@compiles(whole, "postgresql")
+def _whole_postgresql(element: whole, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"floor({compiler.process(element.clauses, **kw)})::bigint"
+
+
+@compiles(whole, "sqlite")
+def _whole_sqlite(element: whole, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"CAST({compiler.process(element.clauses, **kw)} AS INTEGER)"
+
+
 def new_uid() -> uuid.UUID:
     """A UUIDv7: sorts by the millisecond of its making, the rest is random."""
     milliseconds = time.time_ns() // 1_000_000

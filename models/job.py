@@ -77,6 +77,10 @@ class Job(Base):
     closed_as: Mapped[str | None] = mapped_column(String(20))
     settled_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
     priority: Mapped[int] = mapped_column(Integer, default=5)  # 10 is the most urgent
+    # Of a batch in the priority queue: `critical`, `high`, `normal` or `low`; its `priority` follows from the
+    # weights in force, and only so many of them run at once. None: not in that queue.
+    urgency: Mapped[str | None] = mapped_column(String(20))
+    time_limit_ms: Mapped[int | None] = mapped_column(Integer)  # from its first call; then it has expired
     model: Mapped[str] = mapped_column(String(200))
     limit_group: Mapped[str] = mapped_column(String(200))
     total: Mapped[int] = mapped_column(Integer, default=0)
@@ -123,6 +127,7 @@ class JobSpec(Base):
     timeout: Mapped[int | None] = mapped_column(Integer)  # seconds of a call; None: CALL_DEADLINE_SECONDS
     system: Mapped[str | None] = mapped_column(Text)
     template: Mapped[str | None] = mapped_column(Text)
+    prompt: Mapped[str | None] = mapped_column(Text)  # asked about each document; None: they are only stored
     schema: Mapped[bytes | None] = mapped_column(LargeBinary)  # JSON, as bytes: text columns refuse \u0000
     params: Mapped[bytes] = mapped_column(LargeBinary, default=b"{}")  # JSON
     # What its records may ask by name, as `app.ingest.operations` writes them: JSON; None: nothing.
@@ -157,6 +162,8 @@ class JobCounts(Base):
     # When `advance` must look at this job at the latest, whatever became of the messages about it. It lives
     # here and not in `job` because those who set it hold record locks, and the job's comes before those.
     wake_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime, index=True)
+    # When a job with a time limit has expired. Set with its first claim, and here for the same reason.
+    due_by: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
 
 
 class Spend(Base):

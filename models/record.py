@@ -86,7 +86,8 @@ class Record(Base):
     # Under a cap: pico-dollars that the call in flight may cost at most. It counts while the record runs.
     reserved: Mapped[int | None] = mapped_column(BigInteger)
     # What its worst case is taken from where `request_bytes` and the job do not say it: the bytes of its
-    # latest call, the conversation's turns before it included, and what of its own params has a price.
+    # latest call, the conversation's turns before it or its document included, and what of its own params
+    # has a price.
     sent_bytes: Mapped[int | None] = mapped_column(BigInteger)
     priced_by: Mapped[dict[str, str] | None] = mapped_column(JSON(none_as_null=True))
 

@@ -48,6 +48,8 @@ class ApiKey(Base):
     prefix: Mapped[str] = mapped_column(String(20), unique=True)
     sha256: Mapped[bytes] = mapped_column(LargeBinary(32))
     scopes: Mapped[str] = mapped_column(String(500))  # separated by spaces
+    # Of a key that was made under an Idempotency-Key: with the text of the key that made it, its text again.
+    salt: Mapped[bytes | None] = mapped_column(LargeBinary(32))
     created_at: Mapped[dt.datetime] = mapped_column(UTCDateTime, insert_default=now())
     revoked_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
 

@@ -8,13 +8,14 @@ import ctypes
 import json
 import signal
 import sys
+import time
 from typing import Any
 
-from app.core import process
+from app.core import context, process
 from config import logs, settings
 from models.record import Window
 from models.session import reading
-from tasks.slice import Slice
+from tasks.slice import STARTS_FOR, Slice
 
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
@@ -39,7 +40,8 @@ def main(window_id: int, epoch: int) -> None:
     with reading() as session:
         window = session.get_one(Window, window_id)
     try:
-        summary = Alone(process.current(), window.job_id, window_id, epoch, None).run()
+        job, until = context.of(window.job_id), time.monotonic() + STARTS_FOR
+        summary = Alone(process.current(), job, (window_id, epoch), None, until).run()
     finally:
         process.end_current()
     json.dump(summary, sys.stdout)

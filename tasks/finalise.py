@@ -6,11 +6,16 @@ from app.core import windows
 from models.session import in_transaction
 from tasks.advance import run
 from tasks.celery import app
+from tasks.handoff import hand_over
 
 
 @app.task(name="penstock.close_window")
 def close_window(window_id: int, epoch: int) -> None:
-    """Close the window if its records have ended, and let `advance` do what is next: finalise, at last."""
+    """Close the window if its records have ended, and let `advance` do what is next: finalise, at last.
+
+    Documents that it stored are handed over at once.
+    """
     job_id = in_transaction(partial(windows.close, window_id=window_id, epoch=epoch))
     if job_id is not None:
         run(job_id)
+        hand_over()

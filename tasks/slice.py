@@ -4,7 +4,7 @@ import queue
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 
@@ -13,8 +13,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app.core import budget, claims, context, jobs, process
-from app.core.claim import Claim
 from app.core.claims import Taken
+from app.core.context import JobContext
 from app.core.limiter import Grant, LimiterAway, limiter
 from app.core.outcomes import Outcome, Written
 from app.core.process import Process
@@ -24,6 +24,7 @@ from models.record import RecordStatus, Window
 from models.session import in_transaction, reading
 from tasks import apart
 from tasks.celery import app
+from tasks.storing import Storing
 from tasks.wake import wake
 
 log = structlog.get_logger()
@@ -48,12 +49,16 @@ def run_slice(window_id: int, epoch: int, quota: int | None = None) -> Summary:
     try:
         window = _window(window_id, epoch)
         if window is not None and window.alone:
-            return Slice.nothing() | apart.ask(process.current(), window)
+            return nothing() | apart.ask(process.current(), window)
         made = None if window is None else _slice_of(window, quota)
     except SQLAlchemyError as error:
         log.warning("storage.away", window=window_id, error=type(error).__name__)
         made = None
-    return Slice.nothing() if made is None else made.run()
+    return nothing() | (dict(made.run()) if made is not None else {})
+
+
+def nothing() -> Summary:
+    return {"records": 0, "succeeded": 0, "failed": 0, "retried": 0, "tokens": 0, "cost": 0}
 
 
 def _window(window_id: int, epoch: int) -> Window | None:
@@ -63,9 +68,11 @@ def _window(window_id: int, epoch: int) -> Window | None:
     return window if window is not None and window.epoch == epoch else None
 
 
-def _slice_of(window: Window, quota: int | None) -> "Slice | None":
+def _slice_of(window: Window, quota: int | None) -> "Slice | Storing | None":
     try:
-        return Slice(process.current(), window.job_id, window.id, window.epoch, quota)
+        job, until = context.of(window.job_id), time.monotonic() + STARTS_FOR
+        kind = Slice if job.asks else Storing
+        return kind(process.current(), job, (window.id, window.epoch), quota, until)
     except NotFound:
         return None
     except Unavailable as error:
@@ -85,20 +92,22 @@ def _hold_group(job_id: int) -> None:
 class Slice:
     """One run of the task. The loop's and the writer's threads tell it through a queue."""
 
-    def __init__(self, here: Process, job_id: int, window_id: int, epoch: int, quota: int | None) -> None:
+    def __init__(
+        self, here: Process, job: JobContext, window: tuple[int, int], quota: int | None, until: float
+    ) -> None:
         self._process = here
-        self._job = context.of(job_id)
+        self._job = job
         with suppress(BadInput):  # a record says so when it is asked
-            self._job.compile()  # on this thread: it may take a second, and the loop has not so long
+            job.compile()  # on this thread: it may take a second, and the loop has not so long
         here.prepare(self._job.provider)
         here.limits(
             self._job
         )  # from here on the figures of its group are known, whatever becomes of the database
-        self._window = (window_id, epoch)
+        self._window = window
         self._quota = quota
         self._told: queue.SimpleQueue[tuple[Outcome, bool, Written] | None] = queue.SimpleQueue()
         self._seats = settings.current().records_per_task
-        self._until = time.monotonic() + STARTS_FOR
+        self._until = until  # monotonic
         self._in_flight = 0  # calls
         self._unwritten = 0  # records of this slice whose outcome is not committed
         self._freed = 0  # seats to give back with the next word to the limiter
@@ -120,7 +129,7 @@ class Slice:
 
     # --- the task's own thread
 
-    def run(self) -> Summary:
+    def run(self) -> Mapping[str, int]:
         with self._process.serving(self._job.job_id, self._window[0]):
             while self._may_start() or self._unwritten:
                 self._wait = 0.0
@@ -130,11 +139,7 @@ class Slice:
                     self._say("storage")
                 self._listen()
             self._return_seats()
-        return self.nothing() | dict(self._summary)
-
-    @staticmethod
-    def nothing() -> Summary:
-        return {"records": 0, "succeeded": 0, "failed": 0, "retried": 0, "tokens": 0, "cost": 0}
+        return self._summary
 
     def _may_start(self) -> bool:
         return (
@@ -173,7 +178,7 @@ class Slice:
         try:
             with self._process.holding.claiming():
                 taken = self._take(lease_id, grant.count)
-                self._start(taken.claims, grant, lease_id)
+                self._start(taken, grant, lease_id)
         except SQLAlchemyError as error:
             self._say_storage_is_away(error)
             self._give_back(grant, grant.count, lease_id)
@@ -214,7 +219,8 @@ class Slice:
             )
         return in_transaction(partial(claims.take_due, window_id=window_id, lease_id=lease_id, limit=count))
 
-    def _start(self, found: list[Claim], grant: Grant, lease_id: int) -> None:
+    def _start(self, taken: Taken, grant: Grant, lease_id: int) -> None:
+        found = taken.claims
         if len(found) < grant.count:
             self._give_back(grant, grant.count - len(found), lease_id)
         if not found:
@@ -223,7 +229,7 @@ class Slice:
         self._unwritten += len(found)
         if self._quota is not None:
             self._quota -= len(found)
-        self._process.ask(self, self._job, found, grant)
+        self._process.ask(self, self._job, found, grant, taken.ends_in)
 
     def _listen(self) -> None:
         """Hear what has ended and what is written; wait for it if nothing can be started."""

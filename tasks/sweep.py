@@ -11,12 +11,14 @@ from redis import RedisError
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
-from app.core import leases, recovery, stuck, sweeps, wakes, windows
+from app.core import blob_removal, leases, recovery, stuck, sweeps, wakes, windows
 from app.core.found import Found
 from app.core.recovery import Chunk
+from app.errors import Unavailable
 from models.session import in_transaction, reading
 from tasks.advance import incarnation, run
 from tasks.celery import app
+from tasks.handoff import hand_over
 
 log = structlog.get_logger()
 
@@ -30,9 +32,10 @@ _said: dict[int, float] = {}  # stuck jobs of the last look -> when they were na
 
 @app.task(name="penstock.tick")
 def tick() -> None:
-    """Once a second: look at the leases, and advance the jobs whose time has come."""
+    """Once a second: look at the leases, advance the jobs whose time has come, hand stored documents over."""
     find_dead()
     advance_due()
+    hand_over()
 
 
 @app.task(name="penstock.sweep")
@@ -61,6 +64,7 @@ def sweep_once() -> list[Found]:
         *_offer_lost_windows(),
         *_in_chunks("closed_records", "written: the job was closed before they were asked", recovery.settle),
         *_in_chunks("staging_rows", "removed: the upload was cut off", recovery.drop_staging),
+        *_remove_blobs(),
         *_in_chunks("removed_rows", "of content removed: the job is deleted or old", recovery.remove_content),
         *_forget_keys(),
         *advance_due(),
@@ -188,6 +192,24 @@ def _forget_keys() -> Iterator[Found]:
     if forgotten := in_transaction(recovery.forget_keys):
         why = f"{_rows(forgotten, 'Idempotency-Key')} of yesterday forgotten"
         yield Found("forgotten_keys", why, count=forgotten)
+
+
+def _remove_blobs() -> Iterator[Found]:
+    """Before the rows that know of them."""
+    counts: Counter[int | None] = Counter()
+    try:
+        for _ in range(CHUNKS):
+            removed = blob_removal.remove_some()
+            if removed is None:
+                break
+            counts[removed.job_id] += removed.objects
+    except Unavailable as error:
+        yield Found("store_away", f"objects that are to go were left: {error.message}")
+    for job_id, count in counts.items():
+        whose = "its request became no job" if job_id is None else "the job is deleted or old"
+        yield Found(
+            "removed_objects", f"{_rows(count, 'object')} removed from the store: {whose}", job_id, count
+        )
 
 
 def _in_chunks(what: str, why: str, work: Callable[[Session], Chunk | None]) -> Iterator[Found]:

@@ -27,6 +27,9 @@ for _name in list(os.environ):
     ) or _name in ("DATABASE_URL", "REDIS_URL", "API_KEYS", "REQUIRE_API_KEY", "CORS_ORIGINS"):
         del os.environ[_name]
 
+# Hundreds of processes start: compiling our modules anew costs each of them a third of a second.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # A shell that runs the tests in its background lets them ignore Ctrl-C, and what they start would inherit it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -40,10 +43,25 @@ from tests.stack import Stack, forget_process_state  # noqa: E402
 from tests.upstream import Upstream  # noqa: E402
 
 KINDS = ("sqlite", "postgresql")
+# For tests that take long and of which one database is like the other.
+ONE_IN_SHORT = ("postgresql", pytest.param("sqlite", marks=pytest.mark.long))
 
 # How long an example takes is the machine's matter.
 hypothesis.settings.register_profile("penstock", deadline=None)
 hypothesis.settings.load_profile("penstock")
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` has its say
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is about the wire runs on one database, and on both in the long form."""
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        if (
+            item.get_closest_marker("one_database")
+            and callspec is not None
+            and "postgresql" in callspec.params.values()
+        ):
+            item.add_marker(pytest.mark.long)
 
 
 @pytest.fixture(scope="session")

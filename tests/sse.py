@@ -14,7 +14,7 @@ class Told:
     """One event; a comment has the kind `comment`."""
 
     kind: str
-    id: int | None
+    id: int | str | None  # a number, where it is one
     data: Any
 
 
@@ -22,7 +22,7 @@ class Stream:
     """An open stream of one job's events; `Last-Event-ID` as given."""
 
     def __init__(
-        self, url: str, path: str, key: str, last_id: int | None = None, timeout: float = 10
+        self, url: str, path: str, key: str, last_id: int | str | None = None, timeout: float = 10
     ) -> None:
         self._connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=timeout)
         headers = {"X-API-Key": key} | ({} if last_id is None else {"Last-Event-ID": str(last_id)})
@@ -47,7 +47,7 @@ class Stream:
                 name, _, value = text.partition(": ")
                 fields[name] = value
             elif fields:
-                yield Told(fields["event"], int(fields["id"]), json.loads(fields["data"]))
+                yield Told(fields["event"], _id(fields["id"]), json.loads(fields["data"]))
                 fields = {}
 
     def next(self, kind: str) -> Told:
@@ -64,3 +64,7 @@ class Stream:
             pass
         self.response.close()
         self._connection.close()
+
+
+def _id(text: str) -> int | str:
+    return int(text) if text.isdigit() else text

@@ -11,7 +11,7 @@ from pytest_celery import CeleryTestWorker
 from sqlalchemy import func, select
 
 from app import submission
-from app.core import context, events, keys, limiter
+from app.core import blobs, context, events, keys, limiter
 from app.ingest.draft import Defaults, Draft
 from app.ingest.spool import DraftSpool
 from config import settings
@@ -24,7 +24,14 @@ from tests.servers import wait_until
 
 def forget_process_state() -> None:
     """Settings, engine, clients and job contexts are made once a process; a test starts with none of them."""
-    for made_once in (settings.current, session._engine, limiter.limiter, events._client, context.of):
+    for made_once in (
+        settings.current,
+        session._engine,
+        limiter.limiter,
+        events._client,
+        context.of,
+        blobs.store,
+    ):
         made_once.cache_clear()
 
 

@@ -8,7 +8,7 @@ import sys
 from app import submission
 from app.ingest.draft import Defaults, Draft
 from app.ingest.spool import DraftSpool
-from app.submission import Options, Submitted
+from app.submission import Options, Repeat, Submitted
 from config import settings
 
 
@@ -17,7 +17,7 @@ def store(tenant_id: int, user_id: int, key: str, records: int) -> Submitted:
         for number in range(records):
             spool.add(Draft(b'{"prompt":"Prompt %d"}' % number, 250))
         defaults = Defaults(model="simulated", max_tokens=100)
-        options = Options(idempotency_key=key, fingerprint=b"f" * 32)
+        options = Options(repeat=Repeat(key, b"f" * 32))
         return submission.submit(tenant_id, user_id, spool, defaults, options)
 
 

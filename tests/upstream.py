@@ -296,10 +296,11 @@ class Call:
                 return self.error(400, message=f"{name}: Field required")
         # What is read from the cache does not count.
         counted = self.usage["input_tokens"] + self.usage["cache_creation_input_tokens"]
-        refused = self.limits.admit(counted)
+        now = time.monotonic()
+        refused = self.limits.admit(counted, now)
         self.headers |= self.limits.headers()
         if refused is None:
-            self.books.admit(self.seen, counted, self.behaviour.window_seconds)
+            self.books.admit(self.seen, counted, self.behaviour.window_seconds, now)
             return None
         self.headers["retry-after"] = str(max(1, math.ceil(refused.wait)))
         return self.error(429, message=refused.message)
@@ -335,8 +336,9 @@ class Call:
         try:
             await asyncio.sleep(self.behaviour.latency(self.seen.sha256))
         finally:  # what a client did not wait for was made all the same
-            self.limits.generated(usage["output_tokens"])
-            self.books.generated(usage["output_tokens"], self.behaviour.window_seconds)
+            now = time.monotonic()
+            self.limits.generated(usage["output_tokens"], now)
+            self.books.generated(usage["output_tokens"], self.behaviour.window_seconds, now)
         self.headers |= self.limits.headers()
         return message
 

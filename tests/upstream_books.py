@@ -39,8 +39,7 @@ class Densest:
         self._recent: deque[tuple[float, int]] = deque()
         self._in_span = 0
 
-    def add(self, amount: int, seconds: float) -> None:
-        now = time.monotonic()
+    def add(self, amount: int, seconds: float, now: float) -> None:
         while self._recent and self._recent[0][0] <= now - seconds:
             self._in_span -= self._recent.popleft()[1]
         self._recent.append((now, amount))
@@ -69,14 +68,14 @@ class Books:
         self._open[seen.number] = seen
         self._most_open = max(self._most_open, len(self._open))
 
-    def admit(self, seen: Seen, input_tokens: int, window: float) -> None:
-        """The limits let it pass, with what counts of its input."""
+    def admit(self, seen: Seen, input_tokens: int, window: float, now: float) -> None:
+        """The limits let it pass at `now` (monotonic), with what counts of its input."""
         seen.admitted = True
-        self._densest["requests"].add(1, window)
-        self._densest["input_tokens"].add(input_tokens, window)
+        self._densest["requests"].add(1, window, now)
+        self._densest["input_tokens"].add(input_tokens, window, now)
 
-    def generated(self, output_tokens: int, window: float) -> None:
-        self._densest["output_tokens"].add(output_tokens, OUTPUT_WINDOWS * window)
+    def generated(self, output_tokens: int, window: float, now: float) -> None:
+        self._densest["output_tokens"].add(output_tokens, OUTPUT_WINDOWS * window, now)
 
     def close(self, seen: Seen) -> None:
         """Nothing about it will change."""

@@ -154,12 +154,11 @@ class ProviderLimits:
         old.change(limit, allowed.seconds, allowed.burst, now)
         return old
 
-    def admit(self, input_tokens: int) -> Refused | None:
+    def admit(self, input_tokens: int, now: float) -> Refused | None:
         """Take a request and its input; or say what refuses it, and take nothing.
 
         Output is not known yet: one token of it must be left.
         """
-        now = time.monotonic()
         wanted = {REQUESTS: 1, INPUT: input_tokens, OUTPUT: 1}
         refusals = [
             Refused(name, meter.limit, wait)
@@ -173,10 +172,10 @@ class ProviderLimits:
                 self._meters[name].take(wanted[name], now)
         return None
 
-    def generated(self, output_tokens: int) -> None:
+    def generated(self, output_tokens: int, now: float) -> None:
         """Take output, when it has been made."""
         if OUTPUT in self._meters:
-            self._meters[OUTPUT].take(output_tokens, time.monotonic())
+            self._meters[OUTPUT].take(output_tokens, now)
 
     def headers(self) -> dict[str, str]:
         """What each limit allows, has left, and when it will be whole; `tokens` is the scarcer of the two."""

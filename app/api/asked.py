@@ -2,23 +2,31 @@
 
 import hashlib
 import json
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import IO, Any, BinaryIO
 
 import marshmallow as ma
 from flask import Request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from app.api.blueprint import read_json
+from app import document_json
 from app.api.inputs import JobFields
+from app.contract import read_json
+from app.core.incoming import Upload
 from app.error_responses import refuse_invalid
 from app.errors import BadInput, TooLarge, UnknownForm
 from app.forms import IN_MEMORY, FileForm, temporary
+from app.ingest.documents import identity
+from app.ingest.json_pieces import Path
+from app.ingest.templates import compile_template
 from app.ingest.values import from_json
 from config import settings
+
+DOCUMENT = b'"document"'  # the name that every body with documents holds, unless it hides it
+PIECE = 256_000  # bytes that are received at a time
 
 OBJECTS = ("schema", "params", "metadata")  # JSON text in a form
 NUMBERS = ("max_tokens", "priority", "expires_in", "timeout", "retries")  # digits in a form
@@ -40,7 +48,7 @@ class Asked:
         """The same for the same fields, records and bytes of the file, however they were wrapped."""
         digest = hashlib.sha256(self.format.encode())
         for part in (self.fields, self.records):
-            digest.update(json.dumps(part, sort_keys=True).encode() + b"\n")
+            digest.update(json.dumps(part, sort_keys=True, default=identity).encode() + b"\n")
         if self.records is None:
             while block := self.stream.read(IN_MEMORY):
                 digest.update(block)
@@ -59,21 +67,26 @@ class JsonBody:
     """A body of JSON, received and not yet read."""
 
     def __init__(self, request: Request, content: BinaryIO) -> None:
-        limit = settings.current().max_json_bytes
-        request.max_content_length = limit
+        chosen = settings.current()
+        limit = request.max_content_length = max(chosen.max_request_bytes, chosen.max_json_bytes)
         self._content = content
+        self._may_have_documents = False
+        self.size = 0
+        before = b""
         try:
-            shutil.copyfileobj(request.stream, self._content)
+            while piece := request.stream.read(PIECE):
+                content.write(piece)
+                self.size += len(piece)
+                self._may_have_documents = self._may_have_documents or DOCUMENT in before + piece
+                before = (before + piece)[-len(DOCUMENT) :]
+                if not self._may_have_documents:
+                    self._check_size()
         except RequestEntityTooLarge:
-            raise TooLarge(
-                f"the JSON has over {limit:,} bytes (MAX_JSON_BYTES): send the records as a JSONL file,"
-                " as multipart/form-data with its part named `file`"
-            ) from None
-        self.size = self._content.tell()
+            raise document_json.too_large(limit) from None
 
-    def read(self) -> Asked:
-        self._content.seek(0)
-        asked = read_json(self._content.read())
+    def read(self, upload: Upload | None) -> Asked:
+        """What is asked; its documents go into `upload`, or stay what they are without one."""
+        asked = self._with_documents(upload) if upload and self._may_have_documents else self._whole()
         if not isinstance(asked, dict):
             raise BadInput('the body is no JSON object: give {"records": […], …}')
         records = asked.pop("records", None)
@@ -81,6 +94,32 @@ class JsonBody:
             found = "nothing" if records is None else type(records).__name__
             raise BadInput(f"records: give a list of them, or upload them as a file; found {found}")
         return Asked(_checked(asked), self._content, "json", records)
+
+    def _whole(self) -> Any:
+        self._check_size()
+        self._content.seek(0)
+        return read_json(self._content.read())
+
+    def _with_documents(self, upload: Upload) -> Any:
+        self._content.seek(0)
+        asked = document_json.read(iter(partial(self._content.read, PIECE), b""), upload, _is_document)
+        if _has_such_a_column(asked):
+            upload.clear()
+            return self._whole()
+        for record in _records(asked):
+            upload.fill(record, "document")
+            if isinstance(inside := record.get("document"), dict):
+                upload.fill(inside, "content")
+        upload.refuse_unused()
+        return asked
+
+    def _check_size(self) -> None:
+        limit = settings.current().max_json_bytes
+        if self.size > limit:
+            raise TooLarge(
+                f"the JSON has over {limit:,} bytes (MAX_JSON_BYTES): send the records as a JSONL file,"
+                " as multipart/form-data with its part named `file`"
+            )
 
 
 class FormBody:
@@ -90,7 +129,7 @@ class FormBody:
         self._form = FileForm(request)
         self.size = self._form.size
 
-    def read(self) -> Asked:
+    def read(self, _: Upload | None) -> Asked:
         fields = {name: _value(name, text) for name, text in self._form.fields().items()}
         return Asked(_checked(fields), self._form.stream, self._form.format)
 
@@ -108,6 +147,25 @@ def received(request: Request) -> Iterator[JsonBody | FormBody]:
             "send JSON (application/json), or a file as multipart/form-data with its part named `file`;"
             f" found {request.mimetype or 'no content type'}"
         )
+
+
+def _is_document(path: Path) -> bool:
+    """Whether the text at `path` is what a record's document holds."""
+    match path:
+        case ("records", int(), "document") | ("records", int(), "document", "content"):
+            return True
+    return False
+
+
+def _has_such_a_column(asked: Any) -> bool:
+    """Whether records are rows of a template that asks about a column of that name."""
+    source = asked.get("template") if isinstance(asked, dict) else None
+    return isinstance(source, str) and "document" in compile_template(source).variables
+
+
+def _records(asked: Any) -> list[dict[str, Any]]:
+    records = asked.get("records") if isinstance(asked, dict) else None
+    return [record for record in records if isinstance(record, dict)] if isinstance(records, list) else []
 
 
 def _value(name: str, text: str) -> Any:

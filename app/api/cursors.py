@@ -24,13 +24,22 @@ def job_before(cursor: str | None) -> uuid.UUID | None:
 
 def index_after(cursor: str | None) -> int | None:
     """The index of the record that the page before ended with."""
+    return _number(cursor, 2**31)
+
+
+def number_before(cursor: str | None) -> int | None:
+    """The number of the row that the page before ended with."""
+    return _number(cursor, 2**63)
+
+
+def _number(cursor: str | None, end: int) -> int | None:
     try:
-        index = None if cursor is None else int(_read(cursor))
+        number = None if cursor is None else int(_read(cursor))
     except ValueError:
         raise _unknown(cursor) from None
-    if index is not None and not 0 <= index < 2**31:
+    if number is not None and not 0 <= number < end:
         raise _unknown(cursor)
-    return index
+    return number
 
 
 def group_after(group_by: Grouping, cursor: str | None) -> Key | None:

@@ -143,6 +143,11 @@ class JobFields(JobChange):
     max_tokens = Whole(1, 1_000_000, description="Of each answer, unless the record says otherwise.")
     system = Text(_check_system)
     template = Text(description="What is asked about each row, such as `Summarise: {{ review }}`.")
+    prompt = Text(
+        validate.Length(1),
+        _check_system,
+        description="What is asked about each document; without it documents are only stored.",
+    )
     schema = JsonObject(_check_schema, description="A JSON Schema that every answer must follow.")
     params = JsonObject(_check_params, description="Anything else that goes into every Messages request.")
     expires_in = Whole(1, 30 * DAY, " seconds", description="Seconds until what was not asked expires.")
@@ -151,8 +156,16 @@ class JobFields(JobChange):
     webhook_url = WebhookUrl()
 
 
+class DocumentIn(ma.Schema):
+    """A document. The bare text of its content does, too."""
+
+    content = fields.String(required=True, metadata={"contentEncoding": "base64"})
+    filename = fields.String(allow_none=True)
+    metadata = fields.Dict(allow_none=True)
+
+
 class RecordIn(ma.Schema):
-    """One of `prompt`, `messages`, `params`, or a row for the job's template."""
+    """One of `prompt`, `messages`, `params`, `document`, `input`, or a row for the job's template."""
 
     class Meta:
         unknown = ma.INCLUDE
@@ -161,6 +174,14 @@ class RecordIn(ma.Schema):
     prompt = fields.String()
     messages = fields.List(fields.Dict())
     params = fields.Dict(metadata={"description": "A whole Messages request."})
+    document = fields.Nested(DocumentIn)
+    input = fields.Raw(
+        metadata={
+            "description": "A row of a tensor, for a model `inference:NAME`: a number, a text or a truth, or"
+            " rectangular lists of them.",
+            "example": [1.0, 2.0, 3.0],
+        }
+    )
     row = fields.Dict(metadata={"description": "Cells for the template; a bare object of cells does, too."})
     conversation = fields.String(
         allow_none=True, metadata={"description": "Records of one conversation are asked in order."}
@@ -187,6 +208,10 @@ class PageQuery(ma.Schema):
 
 class RecordQuery(PageQuery):
     status = fields.String(load_default=None, validate=validate.OneOf(WORDS))
+
+
+class AuditQuery(PageQuery):
+    event_type = fields.String(load_default=None, metadata={"example": "DOCUMENT_INGESTED"})
 
 
 class ResultQuery(ma.Schema):

@@ -3,16 +3,17 @@
 from collections.abc import Sequence
 from typing import Any
 
-from flask import Response
+from flask import Response, request
 from sqlalchemy.orm import Session
 
+from app import repeats
 from app.api.blueprint import Blueprint, answer
 from app.api.inputs import KeyIn
 from app.api.outputs import KeyList, NewKeyOut
-from app.auth import caller, needs
+from app.auth import caller, key_text, needs
 from app.core import keys
 from app.core.lines import timestamp
-from app.errors import Forbidden
+from app.errors import BadInput, Forbidden
 from models.session import in_transaction, reading
 from models.tenant import ApiKey
 
@@ -21,17 +22,23 @@ blp = Blueprint("keys", "API keys of your tenant.")
 
 @blp.route("/keys", methods=["POST"])
 @needs(keys.KEYS)
+@blp.doc(parameters=[repeats.DESCRIPTION])
 @blp.arguments(KeyIn)
 @blp.response(201, NewKeyOut)
 def create_key(asked: dict[str, Any]) -> Response:
-    """Make a key. The answer is the only one that shows it."""
-    me = caller()
+    """Make a key. The answer is the only one that shows it.
+
+    Sent again by the same key with the same `Idempotency-Key`, it shows the same.
+    """
+    me, sending = caller(), repeats.sending(request.headers)
     _check_own(asked["scopes"])
+    wanted = {"name": asked["name"], "user": asked["user_id"], "scopes": asked["scopes"]}
 
     def work(session: Session) -> dict[str, Any]:
-        key, text = keys.create(
-            session, me.tenant, name=asked["name"], user=asked["user_id"], scopes=asked["scopes"]
-        )
+        if sending is None or sending.key is None:
+            key, text = keys.create(session, me.tenant, **wanted)
+        else:
+            key, text = keys.create_once(session, me.tenant, _naming(sending.key), **wanted)
         return _key_out(key) | {"key": text}
 
     return answer(in_transaction(work), 201)
@@ -54,6 +61,13 @@ def revoke_key(key_id: str) -> Response:
     tenant_id = caller().tenant_id
     in_transaction(lambda session: keys.revoke(session, keys.find(session, tenant_id, key_id).prefix))
     return Response(status=204)
+
+
+def _naming(name: str) -> keys.Naming:
+    maker = key_text()
+    if maker is None:
+        raise BadInput("Idempotency-Key: a new key can be named by a caller with a key alone")
+    return keys.Naming(maker, name)
 
 
 def _check_own(scopes: Sequence[str]) -> None:

@@ -3,15 +3,18 @@
 import time
 
 from flask import Blueprint, Flask, Response, current_app, g, request
-from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 
 from app.auth import needs_from_afar
 from app.core.keys import METRICS
 from app.core.measures import System
-from app.core.metrics import HTTP_SECONDS
+from app.core.metrics import BATCH_REQUESTS, BATCH_SECONDS, HTTP_SECONDS
+from app.errors import NotFound
+from config import settings
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)  # seconds; a wait may be 60
+BATCHES = "/api/batch-processor/"
 NO_ROUTE = "none"  # what nobody can reach gets no label of a caller's choice
 
 unprefixed = Blueprint("metrics", __name__)
@@ -20,6 +23,8 @@ unprefixed = Blueprint("metrics", __name__)
 @unprefixed.get("/metrics")
 @needs_from_afar(METRICS)
 def get_metrics() -> Response:
+    if not settings.current().enable_monitoring:
+        raise NotFound("monitoring is switched off here: ENABLE_MONITORING is false")
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
     return Response(encode(current_app.extensions["metrics"]), content_type=content_type)
 
@@ -32,11 +37,17 @@ def measure(app: Flask) -> None:
     seconds = Histogram(
         HTTP_SECONDS.name, HTTP_SECONDS.meaning, HTTP_SECONDS.labels, buckets=BUCKETS, registry=registry
     )
+    batch_requests = Counter(BATCH_REQUESTS.name, BATCH_REQUESTS.meaning, registry=registry)
+    batch_seconds = Histogram(BATCH_SECONDS.name, BATCH_SECONDS.meaning, buckets=BUCKETS, registry=registry)
     app.extensions["metrics"] = registry
 
     def note(response: Response) -> Response:
         route, method = (request.url_rule.rule, request.method) if request.url_rule else (NO_ROUTE,) * 2
-        seconds.labels(route, method, response.status_code).observe(time.perf_counter() - g.began)
+        took = time.perf_counter() - g.began
+        seconds.labels(route, method, response.status_code).observe(took)
+        if request.path.startswith(BATCHES):
+            batch_requests.inc()
+            batch_seconds.observe(took)
         return response
 
     app.before_request(_begin)

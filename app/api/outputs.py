@@ -63,7 +63,9 @@ class JobOut(ma.Schema):
     )
     status_reason = fields.String(required=True, allow_none=True)
     created_by = fields.String(required=True, metadata={"description": "The key's user."})
-    model = fields.String(required=True)
+    model = fields.String(
+        required=True, allow_none=True, metadata={"description": "null: its documents are only stored."}
+    )
     priority = fields.Integer(required=True)
     total = fields.Integer(required=True)
     counts = fields.Nested(CountsOut, required=True)
@@ -201,6 +203,23 @@ class RecordPage(ma.Schema):
         allow_none=True,
         metadata={"description": "A page may end before `limit` when its answers are long."},
     )
+
+
+class AuditEventOut(ma.Schema):
+    """What was done to a resource."""
+
+    event_id = fields.String(required=True, metadata={"format": "uuid"})
+    tenant_id = fields.String(required=True, metadata={"format": "uuid"})
+    event_type = fields.String(required=True, metadata={"example": "DOCUMENT_INGESTED"})
+    resource_type = fields.String(required=True, metadata={"example": "document"})
+    resource_id = fields.String(required=True, metadata={"description": "Of a document its `file_id`."})
+    details = fields.Dict(required=True)
+    created_at = _time()
+
+
+class AuditPage(ma.Schema):
+    data = fields.List(fields.Nested(AuditEventOut), required=True)
+    next_cursor = fields.String(required=True, allow_none=True)
 
 
 class CallsOut(ma.Schema):

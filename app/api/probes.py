@@ -1,6 +1,8 @@
 """Probes, for whatever keeps this process running and sends it requests. They need no key."""
 
+import datetime as dt
 import tempfile
+from importlib.metadata import version
 
 import structlog
 from flask import Blueprint as PlainBlueprint
@@ -25,6 +27,13 @@ unprefixed = PlainBlueprint("unprefixed_probes", __name__)
 
 
 @unprefixed.get("/health")
+@public()
+def get_root_health() -> Response:
+    """Whether this process runs, for those who ask at the root."""
+    time = dt.datetime.now(dt.UTC).isoformat()
+    return answer({"status": "healthy", "timestamp": time, "version": version("penstock")})
+
+
 @blp.route("/health", methods=["GET"])
 @public()
 @blp.response(200, HealthOut)

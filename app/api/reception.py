@@ -7,7 +7,9 @@ from typing import Any
 from flask import Request
 
 from app.api.asked import Asked, received
+from app.core.incoming import Upload
 from app.core.schemas import compile_schema
+from app.errors import BadInput
 from app.ingest.draft import Defaults, Problems
 from app.ingest.jsonl import read_jsonl
 from app.ingest.records import read_records
@@ -15,8 +17,9 @@ from app.ingest.spool import DraftSpool
 from app.ingest.tables import Table, read_csv, read_xlsx
 from app.ingest.templates import Template, compile_template
 from app.providers import registry
+from app.repeats import Sending
 from app.seats import enough_memory
-from app.submission import Options
+from app.submission import Options, Repeat
 from config import settings
 
 TABLES = {"csv": read_csv, "tsv": read_csv, "xlsx": read_xlsx}
@@ -30,58 +33,101 @@ class Received:
     options: Options
 
 
-def take_in(request: Request, spool: DraftSpool, key: str | None) -> Received:
-    """Fill `spool` with the records of `request`. Raises `Refused`, with every fault that was found."""
+def take_in(
+    request: Request, spool: DraftSpool, sending: Sending | None, upload: Upload | None = None
+) -> Received:
+    """Fill `spool` with the records of `request`, and `upload` with what their documents hold.
+
+    Raises `Refused`, with every fault that was found.
+    """
     with received(request) as body, enough_memory(body.size):
-        asked = body.read()
-        fingerprint = None if key is None else asked.fingerprint()
+        asked = body.read(upload)
+        repeat = None if sending is None else sending.repeat(asked.fingerprint())
         defaults = _defaults(asked.fields)
         template = None if defaults.template is None else compile_template(defaults.template)
         problems = Problems()
-        table = _spool(asked, defaults, template, problems, spool)
+        table = _spool(asked, defaults, template, problems, spool, upload)
         problems.refuse()
+    defaults = _addressed(defaults, spool)
     if table is not None:
         defaults = replace(defaults, template=table.template.source)
-    return Received(defaults, _options(asked.fields, table, key, fingerprint))
+    return Received(defaults, _options(asked.fields, table, repeat))
 
 
 def _defaults(fields: Mapping[str, Any]) -> Defaults:
     chosen = settings.current()
     model = fields.get("model", chosen.default_model)
-    registry.require_key(model, chosen)
+    registry.provider_of(model)
     schema = fields.get("schema")
     if schema is not None:
         compile_schema(schema)
+    inputs = registry.takes_inputs(model)
+    if inputs:
+        _refuse_language(model, fields)
     return Defaults(
         model=model,
         max_tokens=fields.get("max_tokens", chosen.default_max_tokens),
         system=fields.get("system"),
         template=fields.get("template"),
+        prompt=fields.get("prompt"),
         schema=schema,
         params=fields.get("params", {}),
+        inputs=inputs,
         timeout=fields.get("timeout"),
     )
 
 
+def _refuse_language(model: str, fields: Mapping[str, Any]) -> None:
+    problems = Problems()
+    for name in ("max_tokens", "system", "template", "prompt", "schema", "params"):
+        if name in fields:
+            problems.add(name, f"model {model!r} is asked with inputs, and takes no such thing")
+    problems.refuse()
+
+
+def _addressed(defaults: Defaults, spool: DraftSpool) -> Defaults:
+    """With the model that the records are for: nobody's, if they are documents that are only stored."""
+    if defaults.prompt is not None and not spool.documents:
+        raise BadInput(
+            "prompt: it is asked about documents, and no record is one: records have a `prompt` each"
+        )
+    if defaults.prompt is not None or not spool.documents:
+        registry.require_key(defaults.model, settings.current())
+        return defaults
+    if spool.documents < spool.count:
+        raise BadInput(
+            "documents are only stored without a `prompt` of the job, and other records are asked:"
+            " submit them as jobs of their own, or give the prompt"
+        )
+    return replace(defaults, model=registry.NOBODY)
+
+
 def _spool(
-    asked: Asked, defaults: Defaults, template: Template | None, problems: Problems, spool: DraftSpool
+    asked: Asked,
+    defaults: Defaults,
+    template: Template | None,
+    problems: Problems,
+    spool: DraftSpool,
+    upload: Upload | None,
 ) -> Table | None:
     """Read all records; returns the table if they came in one."""
     limit = settings.current().max_records
     table: Table | None = None
     if asked.records is not None:
-        drafts = read_records(asked.records, defaults, template, problems, max_records=limit)
+        drafts = read_records(asked.records, defaults, template, problems, upload, max_records=limit)
     elif asked.format in TABLES:
+        if defaults.inputs:
+            raise BadInput(f"file: a table is rows for a template, and model {defaults.model!r} takes inputs")
         table = TABLES[asked.format](asked.stream, defaults, template, problems, max_records=limit)
         drafts = table.drafts
     else:
-        drafts = read_jsonl(asked.stream, defaults, template, problems, max_records=limit)
+        drafts = read_jsonl(asked.stream, defaults, template, problems, upload, max_records=limit)
     for draft in drafts:
         spool.add(draft)
     return table
 
 
-def _options(fields: Mapping[str, Any], table: Table | None, key: str | None, mark: bytes | None) -> Options:
+def _options(fields: Mapping[str, Any], table: Table | None, repeat: Repeat | None) -> Options:
     return Options(
         name=fields.get("name"),
         priority=fields.get("priority", 5),
@@ -91,6 +137,5 @@ def _options(fields: Mapping[str, Any], table: Table | None, key: str | None, ma
         metadata=fields.get("metadata", {}),
         columns=None if table is None else table.columns,
         skipped=None if table is None else table.skipped,
-        idempotency_key=key,
-        fingerprint=mark,
+        repeat=repeat,
     )

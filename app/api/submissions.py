@@ -4,7 +4,7 @@ import re
 
 from flask import Response, request
 
-from app import submission
+from app import repeats, submission
 from app.api.blueprint import Blueprint, answer
 from app.api.inputs import JobIn, Upload
 from app.api.outputs import JobOut
@@ -12,9 +12,10 @@ from app.api.reception import take_in
 from app.auth import caller, needs
 from app.contract import find_job
 from app.core import shown
+from app.core.incoming import receiving
 from app.core.keys import WRITE
 from app.core.views import JobView
-from app.errors import BadInput, Conflict, NotFound
+from app.errors import Conflict, NotFound
 from app.ingest.spool import DraftSpool
 from app.seats import wait_for_end
 from app.submission import Submitted
@@ -22,7 +23,6 @@ from config import settings
 
 LONGEST_WAIT = 60  # seconds that a caller may ask to wait
 
-_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _WAIT = re.compile(r'wait="?(\d{1,9})"?', re.IGNORECASE)
 
 blp = Blueprint("submissions", "Submitting records.")
@@ -38,12 +38,7 @@ BODY = {
 _DOCUMENTED = {
     "requestBody": BODY,
     "parameters": [
-        {
-            "in": "header",
-            "name": "Idempotency-Key",
-            "schema": {"type": "string", "maxLength": 255},
-            "description": "A name for this submission: sent again, it finds the job that it made.",
-        },
+        repeats.DESCRIPTION,
         {
             "in": "header",
             "name": "Prefer",
@@ -66,11 +61,13 @@ def submit_job() -> Response:
     Its records come as JSON, or as a file of JSON lines, CSV, TSV or XLSX. All faults of an input are told at
     once, each with its place, and nothing is stored then.
     """
-    key, wait = _idempotency_key(), _wait()
-    with DraftSpool(settings.current().data) as spool:
-        received = take_in(request, spool, key)
-        me = caller()
-        submitted = submission.submit(me.tenant_id, me.user_id, spool, received.defaults, received.options)
+    sending, wait = repeats.sending(request.headers), _wait()
+    me = caller()
+    with DraftSpool(settings.current().data) as spool, receiving(me.tenant_uid) as upload:
+        received = take_in(request, spool, sending, upload)
+        submitted = submission.submit(
+            me.tenant_id, me.user_id, spool, received.defaults, received.options, upload
+        )
     view = _find(submitted)
     waited = wait is not None and wait_for_end(view, wait)
     if waited:
@@ -82,13 +79,6 @@ def submit_job() -> Response:
     if not submitted.created:
         response.headers["Idempotency-Replayed"] = "true"
     return response
-
-
-def _idempotency_key() -> str | None:
-    key = request.headers.get("Idempotency-Key")
-    if key is not None and not _KEY.fullmatch(key):
-        raise BadInput("Idempotency-Key: give 1 to 255 visible ASCII characters, without spaces")
-    return key
 
 
 def _wait() -> int | None:

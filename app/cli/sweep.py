@@ -6,12 +6,15 @@ from app.cli.database import check_revision, use_embedded_broker
 
 
 @click.command()
-def sweep() -> None:
+@click.option("--handoff", metavar="JOB", help="Only hand the documents of this job over again.")
+def sweep(handoff: str | None) -> None:
     """Find and mend once what a crash left behind, and say what it was and how that is known.
 
     The control worker does it every few seconds. It takes three seconds where worker processes have leases,
     and twelve where one of them is dead: so long are they looked at. At last it names the jobs that nobody
     advances.
+
+    A list of documents in Redis that was lost is filled again with --handoff, job by job.
     """
     use_embedded_broker()
     check_revision()
@@ -21,6 +24,9 @@ def sweep() -> None:
     from tasks import sweep as sweeping
 
     logs.configure("ERROR", "text")  # what the log would say is said below
+    if handoff is not None:
+        _hand_over_again(handoff)
+        return
     told = set()
     for found in sweeping.sweep_by_hand():
         if found not in told:
@@ -32,6 +38,26 @@ def sweep() -> None:
         click.secho(f"job {job.uid}: nobody advances it: {job.why}", fg="red")
     if not told and not stuck_jobs:
         click.echo("nothing was left behind")
+
+
+def _hand_over_again(name: str) -> None:
+    import uuid
+
+    from app.core import handoff
+    from app.errors import BadInput, NotFound
+    from config import settings
+    from models.session import reading
+
+    if not settings.current().parse_handoff:
+        raise BadInput("PARSE_HANDOFF is false: documents are handed over to nobody")
+    try:
+        with reading() as session:
+            job = handoff.find_job(session, uuid.UUID(name))
+    except ValueError:
+        raise NotFound(f"there is no job {name!r}: give its id") from None
+    offered = handoff.again(job)
+    pushed = handoff.push()
+    click.echo(f"{offered:,} documents of job {name} are handed over again; {pushed:,} are on their list")
 
 
 def _job(job_id: int | None) -> str:

@@ -5,13 +5,15 @@ from pathlib import Path
 
 import click
 
+from config import settings
+
 CORES_USED = 2  # a slice worker makes some hundred calls a second; more processes are asked for by name
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--host", help="Address to listen on  [default: API_HOST, else 127.0.0.1]")
 @click.option(
-    "--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 picks a free one."
+    "--port", type=click.IntRange(0, 65535), help="0 picks a free one  [default: API_PORT, else 8000]"
 )
 @click.option(
     "--data",
@@ -24,7 +26,7 @@ CORES_USED = 2  # a slice worker makes some hundred calls a second; more process
 @click.option(
     "--attached", is_flag=True, hidden=True, help="Stop when the process that started this one ends."
 )
-def up(host: str, port: int, data: Path | None, workers: int | None, attached: bool) -> None:
+def up(host: str | None, port: int | None, data: Path | None, workers: int | None, attached: bool) -> None:
     """Run the whole stack: web and workers, with a broker and a database unless others are named."""
     from app.stack.up import Wanted
     from app.stack.up import up as run_stack
@@ -32,6 +34,8 @@ def up(host: str, port: int, data: Path | None, workers: int | None, attached: b
     if data:
         os.environ["PENSTOCK_DATA"] = str(data)
     workers = workers or min(CORES_USED, os.cpu_count() or 1)
+    chosen = settings.read(os.environ)
+    host, port = host or chosen.api_host, chosen.api_port if port is None else port
     run_stack(Wanted(host, port, workers, parent=os.getppid() if attached else None), _say)
 
 

@@ -5,8 +5,9 @@ import datetime as dt
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from app.core import claims, jobs, limits, suspicion, wakes, windows
+from app.core import batch_queue, claims, jobs, limits, suspicion, wakes, windows
 from app.core.windows import Publication
+from app.providers import registry
 from models.base import now
 from models.job import FINAL, Job, JobCounts, JobStatus
 from models.record import Record, RecordOutput, RecordStatus
@@ -37,9 +38,7 @@ def _next(session: Session, job: Job, held_for: float) -> list[Publication]:
         jobs.complete(session, job)  # though it is paused, or its time is over since then
         return []
     if job.closed_as is None and jobs.expired(session, job):
-        jobs.close(
-            session, job, JobStatus.EXPIRED, f"It was to end by {job.expires_at:%Y-%m-%d %H:%M:%S} UTC."
-        )
+        jobs.expire(session, job)
         return []
     if job.closed_as is not None:
         jobs.finish_closed(session, job)
@@ -51,7 +50,7 @@ def _next(session: Session, job: Job, held_for: float) -> list[Publication]:
     if held_for > 0:
         wakes.at_latest(session, job.id, held_for)
         return []
-    return _offer(session, job)
+    return _offer(session, job) if batch_queue.may_start(session, job) else []
 
 
 def _sleep(session: Session, job: Job, woken_for: dt.datetime | None) -> None:
@@ -61,7 +60,8 @@ def _sleep(session: Session, job: Job, woken_for: dt.datetime | None) -> None:
     due = claims.next_due(session, job.id) if job.status == JobStatus.RUNNING else None
     if due is not None:
         due = max(due, time + SERVED)
-    times = [at for at in (due, job.expires_at) if at is not None and job.status not in FINAL]
+    due_by = session.scalar(select(JobCounts.due_by).where(JobCounts.job_id == job.id))
+    times = [at for at in (due, job.expires_at, due_by) if at is not None and job.status not in FINAL]
     session.execute(
         update(JobCounts)
         .where(JobCounts.job_id == job.id, JobCounts.wake_at.is_not_distinct_from(woken_for))
@@ -110,7 +110,8 @@ def _reopen(session: Session, job: Job, first: int) -> None:
 
 
 def _all_ended(session: Session, job: Job) -> bool:
-    ended = JobCounts.succeeded + JobCounts.failed + JobCounts.cancelled + JobCounts.expired
+    """Whether every record has ended, and none because the job's time was over: then the job ends by that."""
+    ended = JobCounts.succeeded + JobCounts.failed + JobCounts.cancelled
     return session.scalar(select(ended).where(JobCounts.job_id == job.id)) == job.total
 
 
@@ -139,6 +140,8 @@ def _offer(session: Session, job: Job) -> list[Publication]:
 
 def _share(session: Session, job: Job) -> float | None:
     """Calls a second that the job's group may start, divided by the jobs that want them; None: no limit."""
+    if job.limit_group == registry.NOBODY:
+        return None
     per_minute = limits.read(session, job.limit_group).figures.requests
     if per_minute is None:
         return None

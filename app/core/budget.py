@@ -16,6 +16,8 @@ from sqlalchemy.orm import Session
 from app.core import context, jobs, pricing, requests, spend
 from app.core.claim import Claim
 from app.errors import RequestRejected
+from app.ingest import documents
+from app.ingest.documents import Block
 from app.ingest.values import to_json
 from models.job import Job, JobCounts, JobStatus
 from models.record import Record, RecordStatus
@@ -95,18 +97,21 @@ def _fitting(worst: Sequence[int], left: int) -> int:
 def worst_case(claim: Claim) -> int:
     """Pico-dollars that the call of a claimed record may cost at most; `NO_BOUND` when nobody can say."""
     job = context.of(claim.job_id)
+    if not job.asks:
+        return 0
     if job.unbounded is not None:
         return NO_BOUND
     try:
-        params = requests.build(job, claim.body, claim.max_tokens, claim.history)
+        attached: Block | None = {} if documents.read(claim.body) else None
+        params = requests.build(job, claim.body, claim.max_tokens, claim.history, attached)
     except RequestRejected:
         return 0  # it fails without a call
     price = pricing.price_at(str(params["model"]), dt.datetime.now(dt.UTC))
     if price is None:
         return NO_BOUND
     return price.worst_case(
-        len(to_json(params)),
-        int(params["max_tokens"]),
+        len(to_json(params)) + (0 if attached is None else claim.held_bytes),
+        int(params.get("max_tokens", 0)),
         us_only=params.get("inference_geo") == "us",
         fast=params.get("speed") == "fast",
     )

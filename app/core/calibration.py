@@ -89,6 +89,12 @@ class Calibration:
     answers: int = 0
 
 
+# Items of an inference server are not counted in tokens.
+WITHOUT_TOKENS = Calibration(
+    Line(0.0, 0.0), GUESSED, output_tokens=Spread(0, 0, 0), longest_known=True, seconds=None
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One answered call."""
@@ -109,6 +115,8 @@ class Sample:
 
 def calibrate(session: Session, tenant_id: int, defaults: Defaults) -> Calibration:
     """By the newest job of this tenant that asked the same, else the newest of the model, else by default."""
+    if defaults.inputs:
+        return WITHOUT_TOKENS
     jobs = _jobs(session, tenant_id, defaults)
     for same in (SAME_REQUEST, SAME_MODEL):
         fitting = [job for job in jobs if same == SAME_MODEL or job.asks_the_same]
@@ -145,7 +153,8 @@ def _jobs(session: Session, tenant_id: int, defaults: Defaults) -> Sequence[Row[
         .join(newest, newest.c.id == Job.id)
         .join(JobCounts, JobCounts.job_id == Job.id)
         .join(JobSpec, JobSpec.job_id == Job.id)
-        .where(Job.tenant_id == tenant_id, JobCounts.succeeded > 0)
+        # A document's bytes are no measure of a text's tokens.
+        .where(Job.tenant_id == tenant_id, JobCounts.succeeded > 0, JobSpec.prompt.is_(None))
         .order_by(Job.uid.desc())
     ).all()
 

@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
-from app.core import ledger, requests, retries
+from app.core import attachments, ledger, requests, retries
 from app.core.claim import Claim
 from app.core.context import JobContext
 from app.core.ledger import Call
@@ -26,10 +26,14 @@ from app.errors import (
     Blame,
     ConnectionCut,
     ProviderError,
+    RefusedTogether,
     RequestRejected,
     TimedOut,
+    Unavailable,
     Unreachable,
 )
+from app.ingest import documents
+from app.ingest.documents import Block, Document
 from app.providers import registry
 from app.providers.client import Reply, Usage
 from models.record import RecordStatus
@@ -42,6 +46,7 @@ log = structlog.get_logger()
 ACCOUNT_PROBE = 60.0  # seconds between two probes of a group whose account is refused
 OUTAGE = 10  # failures among a group's last 20 calls
 RAMP_LIMIT = "ramp_limit_exceeded"
+STORE_AWAY = 10.0  # seconds until a document is asked for again
 BROKEN = "internal_error"
 BROKEN_PAUSE = 10.0  # seconds: what was in the way may have gone by then
 HEAVY_PATIENCE = 60.0  # seconds that an answer waits for a check of its own process
@@ -182,7 +187,7 @@ class Asking:
     async def _call(self) -> Outcome:
         """One call with its permit; raises `_AskAgain` when its failure is to be tried again here."""
         try:
-            self._params = self._params or self._build()
+            self._params = self._params or await self._build()
             await self._wait_for_start()
         except RequestRejected as error:
             self._refund()
@@ -202,8 +207,21 @@ class Asking:
         self._sent_at = None
         return await self._answered(reply, time.monotonic() - started)
 
-    def _build(self) -> dict[str, Any]:
-        return requests.build(self.job, self.claim.body, self.claim.max_tokens, self.claim.history)
+    async def _build(self) -> dict[str, Any]:
+        document = documents.read(self.claim.body)
+        attached = None if document is None else await self._attached(document)
+        return requests.build(self.job, self.claim.body, self.claim.max_tokens, self.claim.history, attached)
+
+    async def _attached(self, document: Document) -> Block:
+        """The content block of a document, fetched from the object store on a thread of its own."""
+        try:
+            return await self._process.loop.run_in_executor(
+                self._process.readers, attachments.block, document
+            )
+        except Unavailable as error:
+            log.warning("document.not_fetched", **self.job.facts, index=self.claim.idx, reason=error.message)
+            self._refund()
+            raise _GiveBack(STORE_AWAY) from error
 
     async def _answered(self, reply: Reply, seconds: float) -> Outcome:
         self._settle(reply.usage, seconds)
@@ -251,9 +269,10 @@ class Asking:
         """Whether what looks like the record's own failure is the group's: half of its last calls failed."""
         if not isinstance(error, TimedOut | ConnectionCut | BadAnswer):
             self._refund()  # the provider refused before it worked for it
-        if error.blame is not Blame.RECORD or not error.retryable:
+        if error.blame is not Blame.RECORD or not error.retryable or isinstance(error, RefusedTogether):
             return False
-        self._process.book.settlement(self._limits).failed += 1
+        if not error.repeated:
+            self._process.book.settlement(self._limits).failed += 1
         failed = await self._process.book.settle_now(self._limits)
         return failed >= OUTAGE or self._permit.probe
 
@@ -392,7 +411,7 @@ class Asking:
         call = ledger.unconfirmed(
             self._model,
             self._params,
-            self.claim.request_bytes,
+            self.claim.held_bytes,
             self._max_tokens,
             error_type,
             seconds,

@@ -1,6 +1,6 @@
 """What a quote rests on and what it leaves out, in sentences."""
 
-from app.core.calibration import LIKELY_SHARE, SAME_REQUEST, SHORT_ANSWER, Calibration
+from app.core.calibration import LIKELY_SHARE, SAME_REQUEST, SHORT_ANSWER, WITHOUT_TOKENS, Calibration
 from app.core.limits import ASSUMED, Allowance, Held
 from app.ingest.draft import Defaults
 from app.ingest.tally import Tally
@@ -9,6 +9,8 @@ from app.providers import registry
 
 def basis(calibration: Calibration, model: str) -> str:
     """What the figures rest on, in a sentence."""
+    if calibration is WITHOUT_TOKENS:
+        return f"items of {model} have no tokens, and nobody bills them"
     if calibration.job is None:
         return (
             f"not calibrated, for there are no answers of {model} yet: tokens are guessed from bytes,"

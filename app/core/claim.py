@@ -19,4 +19,5 @@ class Claim:
     conversation: int | None
     reserved: int | None = None  # pico-dollars, under a cap: what its call may cost at most
     body: bytes = b""
+    held_bytes: int = 0  # of memory that its request takes
     history: list[Turn] = field(default_factory=list)

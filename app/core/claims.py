@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 
 from app.core import budget, context, leases, suspicion, wakes
 from app.core.claim import Claim
+from app.ingest import documents
 from models.base import now
-from models.job import Job, JobStatus
+from models.job import Job, JobCounts, JobStatus
 from models.record import Record, RecordInput, RecordOutput, RecordStatus, Window
 from models.transitions import moving_records
 
@@ -27,13 +28,16 @@ class Taken:
     open: bool
     left: int = 0
     capped: int | None = None  # pico-dollars that the next call needs, and a cap does not allow now
+    ends_in: float | None = None  # seconds until the job has expired; None: it has no time limit
 
 
 _CLOSED = Taken([], open=False)
 
 
-def take(session: Session, window_id: int, epoch: int, lease_id: int, limit: int) -> Taken:
+def take(session: Session, window_id: int, epoch: int, lease_id: int, limit: int, calls: int = 1) -> Taken:
     """Claim up to `limit` records: first those that were given back and are due, then the window's.
+
+    `calls` is how many leave with each: none where records are not asked.
 
     Of a window that is `alone` those that wait to be asked alone, and nothing else.
     Nothing for a window of another epoch, a closed window, a job that does not run, or under a dead lease,
@@ -41,12 +45,23 @@ def take(session: Session, window_id: int, epoch: int, lease_id: int, limit: int
     """
     # Lock order: (job,) window, records by index, job_counts.
     row = session.execute(
-        select(Window, Job.status, Job.closed_as, leases.lives(lease_id).label("lives"))
+        select(
+            Window,
+            Job.status,
+            Job.closed_as,
+            Job.time_limit_ms,
+            JobCounts.due_by,
+            leases.lives(lease_id).label("lives"),
+            now().label("now"),
+        )
         .join(Job, Job.id == Window.job_id)
+        .join(JobCounts, JobCounts.job_id == Window.job_id)
         .where(Window.id == window_id, Window.epoch == epoch, Window.closed_at.is_(None))
         .with_for_update(of=Window)
     ).one_or_none()
     if row is None or row.status != JobStatus.RUNNING or row.closed_as is not None:
+        return _CLOSED
+    if row.due_by is not None and row.due_by <= row.now:
         return _CLOSED
     if not row.lives:
         return Taken([], open=True, left=row.Window.last - row.Window.cursor)
@@ -56,10 +71,10 @@ def take(session: Session, window_id: int, epoch: int, lease_id: int, limit: int
     def some(most: int) -> list[Claim]:
         nonlocal end
         waiting = suspicion.waits_for_it if window.alone else _due()
-        found = _claim_waiting(session, window.job_id, lease_id, waiting, most)
+        found = _claim_waiting(session, window.job_id, lease_id, waiting, most, calls)
         end = min(window.cursor + most - len(found), window.last)
         if end > window.cursor:
-            found += _claim_range(session, window.job_id, lease_id, window.cursor, end)
+            found += _claim_range(session, window.job_id, lease_id, window.cursor, end, calls)
         _read_inputs(session, window.job_id, found)
         return found
 
@@ -74,9 +89,29 @@ def take(session: Session, window_id: int, epoch: int, lease_id: int, limit: int
         .values(cursor=end, slice_at=now(), **({"drained_at": now()} if drained else {})),
         execution_options={"synchronize_session": False},
     )
+    if claims and row.time_limit_ms is not None and row.due_by is None:
+        _start_clock(session, window.job_id, row.time_limit_ms / 1000)
     if drained and window.drained_at is None:
         wakes.at_latest(session, window.job_id, 0)
-    return Taken(claims, open=not drained, left=window.last - end, capped=needs)
+    ends_in = _seconds_left(row.time_limit_ms, row.due_by, row.now)
+    return Taken(claims, open=not drained, left=window.last - end, capped=needs, ends_in=ends_in)
+
+
+def _start_clock(session: Session, job_id: int, seconds: float) -> None:
+    """The first call of a job with a time limit is about to leave."""
+    session.execute(
+        update(JobCounts)
+        .where(JobCounts.job_id == job_id, JobCounts.due_by.is_(None))
+        .values(due_by=now(seconds)),
+        execution_options={"synchronize_session": False},
+    )
+    wakes.at_latest(session, job_id, seconds)
+
+
+def _seconds_left(limit_ms: int | None, due_by: dt.datetime | None, time: dt.datetime) -> float | None:
+    if limit_ms is None:
+        return None
+    return limit_ms / 1000 if due_by is None else (due_by - time).total_seconds()
 
 
 def take_due(session: Session, window_id: int, lease_id: int, limit: int) -> Taken:
@@ -97,7 +132,7 @@ def take_due(session: Session, window_id: int, lease_id: int, limit: int) -> Tak
         return _CLOSED
 
     def some(most: int) -> list[Claim]:
-        found = _claim_waiting(session, job_id, lease_id, _due(), most)
+        found = _claim_waiting(session, job_id, lease_id, _due(), most, calls=1)
         _read_inputs(session, job_id, found)
         return found
 
@@ -110,7 +145,7 @@ def _due() -> ColumnElement[bool]:
 
 
 def _claim_waiting(
-    session: Session, job_id: int, lease_id: int, which: ColumnElement[bool], limit: int
+    session: Session, job_id: int, lease_id: int, which: ColumnElement[bool], limit: int, calls: int
 ) -> list[Claim]:
     waiting = (
         select(Record.idx)
@@ -122,17 +157,19 @@ def _claim_waiting(
     indices = sorted(session.scalars(waiting))
     if not indices:
         return []
-    return _claim(session, job_id, lease_id, RecordStatus.WAITING, Record.idx.in_(indices))
+    return _claim(session, job_id, lease_id, RecordStatus.WAITING, Record.idx.in_(indices), calls)
 
 
-def _claim_range(session: Session, job_id: int, lease_id: int, first: int, end: int) -> list[Claim]:
+def _claim_range(
+    session: Session, job_id: int, lease_id: int, first: int, end: int, calls: int
+) -> list[Claim]:
     return _claim(
-        session, job_id, lease_id, RecordStatus.PENDING, and_(Record.idx >= first, Record.idx < end)
+        session, job_id, lease_id, RecordStatus.PENDING, and_(Record.idx >= first, Record.idx < end), calls
     )
 
 
 def _claim(
-    session: Session, job_id: int, lease_id: int, old: RecordStatus, where: ColumnElement[bool]
+    session: Session, job_id: int, lease_id: int, old: RecordStatus, where: ColumnElement[bool], calls: int
 ) -> list[Claim]:
     statement = moving_records(
         old,
@@ -140,7 +177,7 @@ def _claim(
         Record.job_id == job_id,
         where,
         lease_id=lease_id,
-        attempts=Record.attempts + 1,
+        attempts=Record.attempts + calls,
         not_before=None,
         claimed_at=now(),
         reserved=None,
@@ -188,6 +225,8 @@ def _read_inputs(session: Session, job_id: int, claims: Sequence[Claim]) -> None
                 claim.history = [(turn.body, turn.answer) for turn in before]
                 claim.request_bytes += sum(turn.request_bytes for turn in before)
         _note_bytes(session, job_id, [claim for claim in claims if claim.history])
+    for claim in claims:
+        claim.held_bytes = documents.held_bytes(claim.body, claim.request_bytes)
 
 
 def _note_bytes(session: Session, job_id: int, claims: Sequence[Claim]) -> None:

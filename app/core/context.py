@@ -1,6 +1,7 @@
 """What a worker must know of a job to ask its records. Read once a process: nothing of it ever changes."""
 
 import json
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -28,6 +29,8 @@ class JobContext:
 
     job_id: int
     tenant_id: int
+    uid: uuid.UUID
+    tenant_uid: uuid.UUID
     total: int
     model: str
     provider: str
@@ -41,11 +44,17 @@ class JobContext:
     deadline: int  # seconds of a call, from connecting to the last byte
     system: str | None
     template_source: str | None
+    prompt: str | None  # asked about each document
     schema: dict[str, Any] | None
     params: dict[str, Any]
     operations: Mapping[str, Operation]  # that its records name
     unbounded: str | None  # why nobody can say what a call costs at most
     facts: Mapping[str, str | None]  # job, tenant, user and request, as log lines name them
+
+    @property
+    def asks(self) -> bool:
+        """Whether its records are asked; else they are documents that are only stored."""
+        return self.provider != registry.NOBODY
 
     def compile(self) -> None:
         """Have the template and the schema ready; raises `BadInput` for one that cannot be used."""
@@ -83,7 +92,14 @@ class JobContext:
 
     @cached_property
     def _shared_bytes(self) -> int:
-        parts = Defaults(self.model, self.max_tokens, self.system, None, self.schema, self.params)
+        parts = Defaults(
+            self.model,
+            self.max_tokens,
+            system=self.system,
+            prompt=self.prompt,
+            schema=self.schema,
+            params=self.params,
+        )
         return parts.request_bytes
 
 
@@ -92,7 +108,13 @@ def of(job_id: int) -> JobContext:
     """The context of a job; raises `NotFound` for one that is not there."""
     with reading() as session:
         row = session.execute(
-            select(Job, JobSpec, Tenant.name.label("tenant"), User.name.label("user"))
+            select(
+                Job,
+                JobSpec,
+                Tenant.name.label("tenant"),
+                Tenant.uid.label("tenant_uid"),
+                User.name.label("user"),
+            )
             .join(JobSpec, JobSpec.job_id == Job.id)
             .join(Tenant, Tenant.id == Job.tenant_id)
             .join(User, User.id == Job.user_id)
@@ -106,6 +128,8 @@ def of(job_id: int) -> JobContext:
     return JobContext(
         job_id=job.id,
         tenant_id=job.tenant_id,
+        uid=job.uid,
+        tenant_uid=row.tenant_uid,
         total=job.total,
         model=job.model,
         provider=registry.provider_of(job.model),
@@ -119,6 +143,7 @@ def of(job_id: int) -> JobContext:
         deadline=min(spec.timeout or now.call_deadline, now.call_deadline),
         system=spec.system,
         template_source=spec.template,
+        prompt=spec.prompt,
         schema=None if spec.schema is None else json.loads(spec.schema),
         params=json.loads(spec.params),
         operations=operations.from_bytes(spec.operations),

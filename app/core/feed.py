@@ -7,7 +7,7 @@ four times a second, and once a second in any case: with Redis away news is a se
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from types import TracebackType
 from typing import Self
@@ -28,6 +28,10 @@ BEHIND = 1_000  # events that may wait for a reader; then it is cut, and resumes
 log = structlog.get_logger(__name__)
 
 
+def _nobody() -> None:
+    """Who waits in `Reader.next` need not be told."""
+
+
 class Cut(Exception):
     """A reader gets no more: it was too far behind, or the process is about to stop."""
 
@@ -35,8 +39,9 @@ class Cut(Exception):
 class Reader:
     """One who watches a job. Use it as a context manager."""
 
-    def __init__(self, feed: "Feed", job_id: int, told: State) -> None:
+    def __init__(self, feed: "Feed", job_id: int, told: State, tell: Callable[[], None]) -> None:
         self.job_id = job_id
+        self._tell = tell
         self.start = 0  # the feed tells what is behind this seq; what is before it is read from rows
         self.told = told
         self._feed = feed
@@ -66,11 +71,13 @@ class Reader:
             self._waiting.append(event)
             self._closed = self._closed or len(self._waiting) > BEHIND
             self._changed.notify_all()
+        self._tell()
 
     def close(self) -> None:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+        self._tell()
 
 
 class _Topic:
@@ -96,9 +103,12 @@ class Feed:
         self._lock = threading.Lock()
         self._stopping = False
 
-    def join(self, view: JobView, told: State) -> Reader:
-        """Watch a job whose `view` was told as `told`; `Reader.start` says from where on news comes."""
-        reader = Reader(self, view.id, told)
+    def join(self, view: JobView, told: State, tell: Callable[[], None] = _nobody) -> Reader:
+        """Watch a job whose `view` was told as `told`; `Reader.start` says from where on news comes.
+
+        `tell` is called, on the feed's thread, when the reader has something to read.
+        """
+        reader = Reader(self, view.id, told, tell)
         with self._lock:
             topic = self._topics.setdefault(view.id, _Topic(view.id, view.seq))
             reader.start = topic.seq

@@ -11,7 +11,7 @@ from app.core.limiter import LimiterAway, Limits, Standing, limiter
 from app.core.limits import Allowance
 from app.core.lines import timestamp
 from app.errors import NotFound
-from app.providers import classes
+from app.providers import classes, registry
 from models.base import now
 from models.job import Job, JobStatus
 from models.limit import LimitGroup
@@ -27,7 +27,11 @@ def shown(session: Session, tenant_id: int) -> list[dict[str, Any]]:
 
 def names(session: Session) -> list[str]:
     """The groups that have a row, or jobs that are not over, sorted."""
-    live = select(Job.limit_group).where(Job.status.in_((JobStatus.PENDING, JobStatus.RUNNING))).distinct()
+    live = (
+        select(Job.limit_group)
+        .where(Job.status.in_((JobStatus.PENDING, JobStatus.RUNNING)), Job.limit_group != registry.NOBODY)
+        .distinct()
+    )
     return sorted({*session.scalars(select(LimitGroup.name)), *session.scalars(live)})
 
 

@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.core import context, names, totals, wakes, windows
+from app.core import batch_queue, context, names, totals, wakes, windows
 from app.errors import BadInput, Conflict
 from models.base import now
 from models.job import FINAL, LIVE, Job, JobCounts, JobSpec, JobStatus
@@ -117,6 +117,7 @@ def retry(session: Session, job: Job) -> None:
     counts = session.get_one(JobCounts, job.id)
     if not counts.failed and not counts.expired:
         raise Conflict("No record of the job failed or expired: there is nothing to retry.")
+    counts.due_by = None
     move_job(
         session,
         job,
@@ -193,6 +194,8 @@ def finalise(session: Session, job: Job, status: JobStatus) -> None:
     windows.close_all(session, job.id)
     totals.write(session, job)
     after_commit(session, _telling_end(session, job))
+    if job.urgency is not None:
+        batch_queue.wake_next(session)
 
 
 def _telling_end(session: Session, job: Job) -> Callable[[], None]:
@@ -212,7 +215,17 @@ def _telling_end(session: Session, job: Job) -> Callable[[], None]:
 
 def expired(session: Session, job: Job) -> bool:
     """Whether the job's time is over, by the database's clock."""
-    return job.status in LIVE and job.expires_at is not None and job.expires_at <= _time(session)
+    ends = [at for at in (job.expires_at, session.get_one(JobCounts, job.id).due_by) if at is not None]
+    return job.status in LIVE and bool(ends) and min(ends) <= _time(session)
+
+
+def expire(session: Session, job: Job) -> None:
+    """End a job whose time is over."""
+    if job.expires_at is not None and job.expires_at <= _time(session):
+        reason = f"It was to end by {job.expires_at:%Y-%m-%d %H:%M:%S} UTC."
+    else:
+        reason = f"It was to end within {job.time_limit_ms:,} ms of its first call."
+    close(session, job, JobStatus.EXPIRED, reason)
 
 
 def _time(session: Session) -> dt.datetime:

@@ -22,14 +22,15 @@ WRITE = "jobs:write"
 KEYS = "keys"
 LIMITS = "limits"
 METRICS = "metrics"
+AUDIT = "audit"
 ADMIN = "admin"  # implies the others
-SCOPES = (READ, WRITE, KEYS, LIMITS, METRICS, ADMIN)
+SCOPES = (READ, WRITE, KEYS, LIMITS, METRICS, AUDIT, ADMIN)
 
 FIRST_TENANT = "default"
 
 MAX_NAME = 200  # characters, of tenants, users and keys
 
-Row = TypeVar("Row", Tenant, User)
+Row = TypeVar("Row", Tenant, User, ApiKey)
 
 _PREFIX_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 _FORM = re.compile(r"(pk_[a-z2-7]{10})_([0-9a-f]{64})")
@@ -58,24 +59,84 @@ def create(
 
     Without `user` the key has one of its own, named by the key's id.
     """
-    check_scopes(scopes)
     prefix = "pk_" + "".join(secrets.choice(_PREFIX_LETTERS) for _ in range(10))
     text = f"{prefix}_{secrets.token_hex(32)}"
-    uid = new_uid()
-    tenant = _tenant(session, _checked("tenant", tenant_name))
-    key = ApiKey(
-        uid=uid,
-        tenant=tenant,
-        user=_user(session, tenant, str(uid) if user is None else _checked("user_id", user)),
-        name=_checked("name", name),
-        prefix=prefix,
-        sha256=digest(text),
-        scopes=" ".join(scope for scope in SCOPES if scope in scopes),
-    )
+    key = _new(session, tenant_name, text, name=name, user=user, scopes=scopes)
     session.add(key)
     session.flush()
     session.refresh(key)  # its time is the database's
     return key, text
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """What finds a key again that was made under a name: who made it, and the name.
+
+    Its text comes from that of its maker, which is stored nowhere, and from a salt, which its maker does not
+    know: so it can be told again, and neither the database alone nor the maker's key alone tells it.
+    """
+
+    maker: str  # the whole text of a key
+    name: str
+
+    @property
+    def prefix(self) -> str:
+        letters = (_PREFIX_LETTERS[byte % 32] for byte in self._mac(b"prefix")[:10])
+        return "pk_" + "".join(letters)
+
+    def text(self, salt: bytes) -> str:
+        return f"{self.prefix}_{self._mac(b'text' + salt).hex()}"
+
+    def _mac(self, what: bytes) -> bytes:
+        return hmac.digest(self.maker.encode(), what + b"\0" + self.name.encode(), "sha256")
+
+
+def create_once(
+    session: Session,
+    tenant_name: str,
+    naming: Naming,
+    *,
+    name: str,
+    user: str | None = None,
+    scopes: Sequence[str],
+) -> tuple[ApiKey, str]:
+    """The key that was made under the name, or a new one; see `create`.
+
+    Raises `BadInput` when the name was given to a key of another kind.
+    """
+    salt = secrets.token_bytes(32)
+    new = _new(session, tenant_name, naming.text(salt), name=name, user=user, scopes=scopes)
+    new.salt = salt
+    found = _insert(session, new)
+    if found is not None:
+        session.refresh(found)
+        return found, naming.text(salt)
+    earlier = session.scalars(select(ApiKey).where(ApiKey.prefix == naming.prefix)).one()
+    own = str(earlier.uid) if user is None else user.strip()
+    if (earlier.name, earlier.user.name, earlier.scopes) != (new.name, own, new.scopes):
+        raise BadInput(
+            f"The Idempotency-Key {naming.name!r} was used for another key: use a new one for another key."
+        )
+    assert earlier.salt is not None
+    return earlier, naming.text(earlier.salt)
+
+
+def _new(
+    session: Session, tenant_name: str, text: str, *, name: str, user: str | None, scopes: Sequence[str]
+) -> ApiKey:
+    check_scopes(scopes)
+    uid = new_uid()
+    tenant = _tenant(session, _checked("tenant", tenant_name))
+    of = _user(session, tenant, str(uid) if user is None else _checked("user_id", user))
+    return ApiKey(
+        uid=uid,
+        tenant_id=tenant.id,
+        user_id=of.id,
+        name=_checked("name", name),
+        prefix=text.rpartition("_")[0],
+        sha256=digest(text),
+        scopes=" ".join(scope for scope in SCOPES if scope in scopes),
+    )
 
 
 def verify(session: Session, text: str) -> Caller | None:

@@ -47,6 +47,9 @@ class Call:
             object.__setattr__(self, name, storable(getattr(self, name), limit))
 
 
+NO_CALL = Call("", "")  # of a record that ends without having been asked: the ledger knows nothing of it
+
+
 def answered(
     model: str,
     params: dict[str, Any],

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.core import broker, groups, leases, limits, metrics, stuck, totals
+from app.core import broker, groups, leases, limits, metrics, performance, stuck, totals
 from app.core.bounded import Bounded
 from app.core.limiter import Limits, limiter
 from app.core.metrics import Kind, Metric
@@ -68,10 +68,21 @@ class System(Collector):
     def _rows(self) -> list[Sample]:
         with reading() as session:
             self._figures = _allowances(session)
-            return [*_jobs(session), *_totals(session), *_standing(session), *_allowed(self._figures)]
+            return [
+                *_jobs(session),
+                *_totals(session),
+                *_standing(session),
+                *_batches(session),
+                *_allowed(self._figures),
+            ]
 
     def _limiter(self) -> list[Sample]:
         return [sample for group in self._figures for sample in _used(group, self._figures[group])]
+
+
+def _batches(session: Session) -> list[Sample]:
+    active, waiting = performance.standing(session, None)
+    return [Sample(metrics.ACTIVE_BATCHES, active), Sample(metrics.QUEUE_LENGTH, waiting)]
 
 
 def _family(metric: Metric) -> GaugeMetricFamily | CounterMetricFamily:

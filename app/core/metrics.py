@@ -63,6 +63,8 @@ OLDEST_DUE = Metric(
     Kind.GAUGE,
     "For how long the longest waiting job has been due for its look",
 )
+ACTIVE_BATCHES = Metric("active_batches", Kind.GAUGE, "Batches that are running")
+QUEUE_LENGTH = Metric("queue_length", Kind.GAUGE, "Items that are neither ended nor being asked")
 SYSTEM = (
     ANSWERS,
     JOBS,
@@ -78,6 +80,8 @@ SYSTEM = (
     WORKERS,
     STUCK_JOBS,
     OLDEST_DUE,
+    ACTIVE_BATCHES,
+    QUEUE_LENGTH,
 )
 HTTP_SECONDS = Metric(
     "penstock_http_request_duration_seconds",
@@ -85,4 +89,10 @@ HTTP_SECONDS = Metric(
     "Requests to this web process, until their answer began",
     ("route", "method", "status"),
 )
-ALL = (*SYSTEM, HTTP_SECONDS)
+BATCH_REQUESTS = Metric(
+    "batch_requests_total", Kind.COUNTER, "Requests to the batch processor of this web process"
+)
+BATCH_SECONDS = Metric(
+    "batch_processing_seconds", Kind.HISTOGRAM, "How long those requests took, until their answer began"
+)
+ALL = (*SYSTEM, HTTP_SECONDS, BATCH_REQUESTS, BATCH_SECONDS)

@@ -26,6 +26,7 @@ class Event:
     data: bytes  # JSON
     items: Sequence[Item] = ()
     last: bool = False  # the job has ended: nothing comes behind this
+    view: JobView | None = None  # the job as it then was; of `records` alone there is none
 
     def behind(self, seq: int) -> "Event | None":
         """What of it is new to a reader that knows everything up to `seq`."""
@@ -53,7 +54,7 @@ def state(view: JobView, limited_by: str | None) -> State:
 
 def snapshot(view: JobView, limited_by: str | None) -> Event:
     """The whole job."""
-    return Event("snapshot", view.seq, _json(shown.job_out(view, limited_by)))
+    return Event("snapshot", view.seq, _json(shown.job_out(view, limited_by)), view=view)
 
 
 def records(items: Sequence[Item]) -> Event:
@@ -63,12 +64,13 @@ def records(items: Sequence[Item]) -> Event:
 
 def progress(view: JobView, limited_by: str | None) -> Event:
     """Counts, tokens and cost."""
-    return Event("progress", view.seq, _json(shown.progress_out(view, limited_by)))
+    return Event("progress", view.seq, _json(shown.progress_out(view, limited_by)), view=view)
 
 
 def status(view: JobView, limited_by: str | None) -> Event:
     """The whole job, for its status has changed; the last event when it has ended."""
-    return Event("status", view.seq, _json(shown.job_out(view, limited_by)), last=view.status.final)
+    data = _json(shown.job_out(view, limited_by))
+    return Event("status", view.seq, data, last=view.status.final, view=view)
 
 
 def ended_since(session: Session, job_id: int, after: int, until: int) -> list[Item]:

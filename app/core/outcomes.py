@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Float, bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
-from app.core import ledger, spend, suspicion, wakes
+from app.core import ingested, ledger, spend, suspicion, wakes
 from app.core.claim import Claim
 from app.core.context import JobContext
 from app.core.ledger import Call
@@ -69,7 +69,8 @@ def write(session: Session, group: Sequence[Outcome]) -> Written:
     for job_id, outcomes in by_job.items():
         won = [outcome for outcome in outcomes if outcome in written.won]
         late = [outcome for outcome in outcomes if outcome not in written.won]
-        ledger.write(session, [ledger.row(outcome.job, outcome.claim, outcome.call) for outcome in won])
+        called = [outcome for outcome in won if outcome.call is not ledger.NO_CALL]
+        ledger.write(session, [ledger.row(outcome.job, outcome.claim, outcome.call) for outcome in called])
         confirmed = [_confirm(session, outcome) for outcome in late]
         if any(won) or any(confirmed):
             _count(session, job_id, won, [c for c in confirmed if c is not None], written)
@@ -184,6 +185,9 @@ def _count(
     ).one()
     _move_spend(session, job, won, confirmed)
     _write_outputs(session, ended, first_seq=counts.seq - len(ended) + 1)
+    ingested.write(
+        session, job, {o.claim.idx: o.claim.body for o in ended if o.status is RecordStatus.SUCCEEDED}
+    )
     _wake(session, job_id, won, written)
     if counts.succeeded + counts.failed + counts.cancelled + counts.expired >= job.total:
         wakes.at_latest(session, job_id, CALLBACK_GRACE)
@@ -252,7 +256,7 @@ def _write_outputs(session: Session, ended: Sequence[Outcome], first_seq: int) -
             "error_message": _text(outcome.error_message),
             "usage": _usage(outcome),
             "cost": _cost(session, outcome),
-            "latency_ms": round(outcome.call.seconds * 1000),
+            "latency_ms": None if outcome.call is ledger.NO_CALL else round(outcome.call.seconds * 1000),
             "ago": -outcome.call.seconds,
         }
         for seq, outcome in enumerate(ended, start=first_seq)
@@ -273,7 +277,7 @@ def _usage(outcome: Outcome) -> dict[str, int] | None:
 
 
 def _cost(session: Session, outcome: Outcome) -> int | None:
-    if outcome.claim.attempt == 1:
+    if outcome.claim.attempt <= 1:
         return outcome.call.cost if outcome.call.outcome == ledger.ANSWERED else 0
     return ledger.answered_cost(session, *outcome.key)
 

@@ -129,6 +129,14 @@ def never_asked(
     return walk.page(walk.ends_unasked, -1 if after is None else after, job.total - 1)
 
 
+def those(
+    session: Session, job: JobView, indices: Sequence[int], *, inputs: bool = False
+) -> list[RecordView]:
+    """The records of these indices, in their order."""
+    found = _Walk(session, job.id, len(indices), inputs).views(indices)
+    return [found[idx] for idx in indices]
+
+
 def shown_status(job_id: int) -> ColumnElement[int]:
     """What a record is: one that was never asked, of a job that was closed, is what the job was closed as."""
     closed_as = select(Job.closed_as).where(Job.id == job_id).scalar_subquery()
@@ -202,12 +210,13 @@ class _Walk:
         start, count = 0, FETCHED
         while start < len(places):
             some = places[start : start + count]
-            found = self._views([idx for _, idx in some])
+            found = self.views([idx for _, idx in some])
             yield from ((place, found[idx]) for place, idx in some)
             start += count
             count = count * 4 if sum(record.size for record in found.values()) < SMALL else FETCHED
 
-    def _views(self, indices: Sequence[int]) -> dict[int, RecordView]:
+    def views(self, indices: Sequence[int]) -> dict[int, RecordView]:
+        """Records by their indices."""
         shown = shown_status(self._job_id).label("shown")
         records = self._rows(Record, indices, shown, Record.attempts, Record.claimed_at)
         inputs = self._rows(

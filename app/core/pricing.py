@@ -15,13 +15,13 @@ from importlib import resources
 from math import prod
 from typing import Any
 
+from app.providers import registry
 from app.providers.client import Usage
 from config import settings
 
 PICO = 10**12  # pico-dollars in a dollar
 LARGEST = 1_000_000  # dollars of a cap: 64 bits hold nine times as many pico-dollars
 UNSEEN_TOKENS = 1_000  # what a provider may add to a request: the frame of messages, tools and schemas
-INVENTED = "simulated"  # the model that nobody is billed for, whatever the environment says of others
 
 _SNAPSHOT = re.compile(r"-\d{8}$")  # the date at the end of a model's full name
 
@@ -130,7 +130,7 @@ def price_at(model: str, when: date) -> Price | None:
     listed = _listed(model, when)
     environment = settings.current()
     input, output = environment.cost_per_1k_input_tokens, environment.cost_per_1k_output_tokens
-    if model == INVENTED or (input is None and output is None):
+    if registry.is_unpaid(model) or (input is None and output is None):
         return listed
     return _overridden(listed, input, output)
 
@@ -152,7 +152,7 @@ def dollars(pico: int) -> str:
 
 def _listed(model: str, when: date) -> Price | None:
     day = when.astimezone(UTC).date() if isinstance(when, datetime) else when
-    dated = _list().get(model) or _list().get(_SNAPSHOT.sub("", model), {})
+    dated = _list().get(model) or _list().get(_SNAPSHOT.sub("", model.partition(":")[0]), {})
     starts = [start for start in dated if start <= day]
     return dated[max(starts)] if starts else None
 

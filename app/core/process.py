@@ -14,7 +14,7 @@ import uvloop
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.core import leases, recovery
+from app.core import batching, leases, recovery
 from app.core.calls import Asker, Asking, Closing, Permit
 from app.core.claim import Claim
 from app.core.context import JobContext
@@ -34,6 +34,7 @@ log = structlog.get_logger()
 WATCH = 1.0  # seconds between two looks at the status of the jobs that are served
 MEMORY = 64_000_000  # bytes of requests that a process holds at most
 UNSENT = 128  # records that are claimed here and wait for their start, or for a loop that is busy
+READERS = 8  # documents that are fetched at a time
 STORAGE_LAG = 2.0  # seconds that a paid answer may wait for its commit before new calls stop
 
 
@@ -49,6 +50,9 @@ class Process:
         self.stopping = False  # set by a signal's handler, which may take no lock: no Event
         self.loop = uvloop.new_event_loop()
         self.loop.set_default_executor(ThreadPoolExecutor(16, thread_name_prefix="loop-help"))
+        self.readers = ThreadPoolExecutor(
+            READERS, thread_name_prefix="documents"
+        )  # a slow store delays no beat
         self._clients: dict[str, Client] = {}
         self._making = threading.Lock()  # of a client, by the first slice that needs it
         self._asking: dict[Asking, asyncio.Task[None]] = {}
@@ -60,6 +64,8 @@ class Process:
         self._halted: set[int] = set()  # jobs that were seen paused, closed or gone
         self._priorities: dict[int, int] = {}  # of the jobs that are served, as of the last look
         self.book = Book()
+        with reading() as session:
+            self.batching = batching.read(session).batching  # as of the last look
         self._thread = threading.Thread(target=self._run, name="calls", daemon=True)
         self._thread.start()
 
@@ -118,15 +124,22 @@ class Process:
             max_tokens=job.max_tokens,
         )
 
-    def ask(self, asker: Asker, job: JobContext, claims: Sequence[Claim], grant: Grant) -> None:
-        """Start the calls of `claims`, each at its time in `grant`."""
+    def ask(
+        self,
+        asker: Asker,
+        job: JobContext,
+        claims: Sequence[Claim],
+        grant: Grant,
+        ends_in: float | None = None,
+    ) -> None:
+        """Start the calls of `claims`, each at its time in `grant`; the job expires in `ends_in` seconds."""
         with self._lock:
-            self._bytes += sum(claim.request_bytes for claim in claims)
+            self._bytes += sum(claim.held_bytes for claim in claims)
             self._unsent += len(claims)
             self._in_flight[job.job_id] += len(claims)
         self.holding.hold(claims)
         start = time.monotonic() + grant.delay
-        self.loop.call_soon_threadsafe(self._start, asker, job, claims, start, grant)
+        self.loop.call_soon_threadsafe(self._start, asker, job, claims, start, grant, ends_in)
 
     def stop(self, grace: float) -> None:
         """Start nothing new; let calls end for `grace` seconds, close the rest, give everything back.
@@ -142,6 +155,7 @@ class Process:
         """Write what is there and give up the lease; the slices have returned."""
         asyncio.run_coroutine_threadsafe(self._close_clients(), self.loop).result(timeout=10)
         self.writer.stop()
+        self.readers.shutdown(wait=False)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(timeout=10)
         in_transaction(partial(recovery.bury, lease_id=self.lease_id, died=False))
@@ -150,7 +164,7 @@ class Process:
         """Have a client for the provider, before anything is claimed for it."""
         with self._making:
             if provider not in self._clients:
-                make = registry.client_maker(provider, settings.current())
+                make = registry.client_maker(provider, settings.current(), lambda: self.batching)
                 probe_soon(provider)
                 self._clients[provider] = asyncio.run_coroutine_threadsafe(_made(make), self.loop).result()
 
@@ -188,15 +202,25 @@ class Process:
         self.loop.close()
 
     def _start(
-        self, asker: Asker, job: JobContext, claims: Sequence[Claim], start: float, grant: Grant
+        self,
+        asker: Asker,
+        job: JobContext,
+        claims: Sequence[Claim],
+        start: float,
+        grant: Grant,
+        ends_in: float | None,
     ) -> None:
         limits = self.limits(job)
+        started = []
         for place, claim in enumerate(claims):
             permit = Permit.of(grant, limits, start + place * grant.step)
             asking = Asking(self, asker, job, claim, permit)
             task = self.loop.create_task(asking.run())
             self._asking[asking] = task
             task.add_done_callback(partial(self._ended, asking))
+            started.append(asking)
+        if ends_in is not None:
+            self.loop.call_later(ends_in, self._close, started, Closing.EXPIRED)
 
     def _ended(self, asking: Asking, task: "asyncio.Task[None]") -> None:
         del self._asking[asking]
@@ -204,7 +228,7 @@ class Process:
             asking.close_unstarted()
         self.leaves(asking)
         with self._lock:
-            self._bytes -= asking.claim.request_bytes
+            self._bytes -= asking.claim.held_bytes
             self._in_flight[asking.job.job_id] -= 1
             self._in_flight += Counter()  # drops what is at zero
 
@@ -238,14 +262,14 @@ class Process:
             except SQLAlchemyError as error:
                 log.warning("jobs.not_read", error=type(error).__name__)
                 closed = {}
-            for asking, task in list(self._asking.items()):
-                if asking.job.job_id in closed and asking.closing is None:
-                    asking.closing = closed[asking.job.job_id]
-                    task.cancel()
+            for job_id, closing in closed.items():
+                self._close([asking for asking in self._asking if asking.job.job_id == job_id], closing)
             await asyncio.sleep(WATCH)
 
     def _read_jobs(self) -> dict[int, Closing]:
         self.book.refresh()
+        with reading() as session:
+            self.batching = batching.read(session).batching
         with self._lock:
             served = {job for job, _ in self._served} | set(self._in_flight)
         if not served:
@@ -261,10 +285,14 @@ class Process:
         return {row.id: Closing[row.closed_as.upper()] for row in rows if row.closed_as is not None}
 
     def _close_all(self) -> None:
-        for asking, task in list(self._asking.items()):
-            if asking.closing is None:
-                asking.closing = Closing.STOPPING
-                task.cancel()
+        self._close(list(self._asking), Closing.STOPPING)
+
+    def _close(self, some: Sequence[Asking], why: Closing) -> None:
+        """Close the calls of those that are still being asked."""
+        for asking in some:
+            if asking in self._asking and asking.closing is None:
+                asking.closing = why
+                self._asking[asking].cancel()
 
     async def _close_clients(self) -> None:
         for client in self._clients.values():

@@ -96,11 +96,11 @@ def _road(session: Session, model: str, records: int) -> Road:
         allowance=limits.read(session, group),
         held=held,
         seats=registry.max_concurrent_calls(group, settings.current()),
-        before=_before(session, group, records),
+        before=records_before(session, group, records),
     )
 
 
-def _before(session: Session, group: str, records: int) -> int:
+def records_before(session: Session, group: str, records: int) -> int:
     """Records that are asked before the last one of a new job, if live jobs take turns.
 
     Of every tenant: they share the group's limits. Nothing but this sum is told of them.

@@ -17,6 +17,7 @@ from app.core.ledger import Call
 from app.core.outcomes import Outcome
 from config import settings
 from models.base import now
+from models.document import Blob, Handoff
 from models.job import FINAL, IdempotencyKey, Job, JobCounts, JobSpec, JobStatus
 from models.record import UNASKED, Record, RecordInput, RecordOutput, RecordStatus
 from models.session import in_transaction, reading
@@ -241,22 +242,28 @@ def drop_staging(session: Session) -> Chunk | None:
     return Chunk(job_id, removed)
 
 
-def remove_content(session: Session) -> Chunk | None:
-    """Remove a chunk of the inputs and outputs of jobs that were deleted or ended long ago."""
+def content_goes() -> tuple[ColumnElement[bool], ...]:
+    """What is true of jobs that were deleted or ended long ago, and still have content."""
     kept = settings.current().keep_days * 86_400.0
+    return (
+        Job.content_removed_at.is_(None),
+        Job.status.in_(FINAL),
+        or_(Job.deleted_at.is_not(None), Job.ended_at <= now(-kept)),
+    )
+
+
+def remove_content(session: Session) -> Chunk | None:
+    """Remove a chunk of the inputs and outputs of jobs whose content goes and whose objects are gone."""
+    has_blobs = select(Blob.id).where(Blob.job_id == Job.id).exists()
     job = session.scalars(
         select(Job)
-        .where(
-            Job.content_removed_at.is_(None),
-            Job.status.in_(FINAL),
-            or_(Job.deleted_at.is_not(None), Job.ended_at <= now(-kept)),
-        )
+        .where(*content_goes(), ~has_blobs)
         .limit(1)
         .with_for_update(key_share=True, skip_locked=True)
     ).one_or_none()
     if job is None:
         return None
-    removed = _remove_rows(session, job.id, (RecordInput, RecordOutput))
+    removed = _remove_rows(session, job.id, (RecordInput, RecordOutput, Handoff))
     if not removed:
         job.content_removed_at = session.scalar(select(now()))
     return Chunk(job.id, removed)
@@ -273,7 +280,7 @@ def _remove_content(session: Session, job_id: int) -> int:
     return _remove_rows(session, job_id, (RecordInput, RecordOutput, Record))
 
 
-_PerRecord = type[Record] | type[RecordInput] | type[RecordOutput]
+_PerRecord = type[Record] | type[RecordInput] | type[RecordOutput] | type[Handoff]
 
 
 def _remove_rows(session: Session, job_id: int, tables: Sequence[_PerRecord]) -> int:

@@ -1,4 +1,4 @@
-"""From a record's stored input to the Messages request that is sent for it."""
+"""From a record's stored input to the request that is sent for it."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from app.core.context import JobContext
 from app.errors import BadInput, RequestRejected
+from app.ingest.documents import Block
 from app.providers import registry
 
 Text = TypeVar("Text", str, str | None)
@@ -13,12 +14,22 @@ Text = TypeVar("Text", str, str | None)
 Turn = tuple[bytes, bytes]  # the input and the answer of an earlier turn of the conversation
 
 
-def build(job: JobContext, body: bytes, max_tokens: int | None, history: Sequence[Turn]) -> dict[str, Any]:
+def build(
+    job: JobContext,
+    body: bytes,
+    max_tokens: int | None,
+    history: Sequence[Turn],
+    attached: Block | None = None,
+) -> dict[str, Any]:
     """The whole request: the job's parts, the conversation's successful turns, the record's own.
+
+    `attached` is the content block of a record that is a document.
 
     What a record says itself wins over what its job says. Raises `RequestRejected` when it cannot be made.
     """
     asked = json.loads(body)
+    if "input" in asked:
+        return {"model": job.model, "input": asked["input"]}
     params = dict(job.params)
     system, schema = _system_and_schema(job, asked)
     if system is not None:
@@ -31,9 +42,14 @@ def build(job: JobContext, body: bytes, max_tokens: int | None, history: Sequenc
     params |= asked.get("params", {})
     params.setdefault("model", job.model)
     params.setdefault("max_tokens", max_tokens or job.max_tokens)
-    params["messages"] = [*_earlier(job, history), *_messages(job, asked)]
+    messages = _messages(job, asked) if attached is None else [_about(attached, job)]
+    params["messages"] = [*_earlier(job, history), *messages]
     _check_provider(job, params["model"])
     return params
+
+
+def _about(attached: Block, job: JobContext) -> dict[str, Any]:
+    return {"role": "user", "content": [attached, {"type": "text", "text": job.prompt}]}
 
 
 def _system_and_schema(job: JobContext, asked: dict[str, Any]) -> tuple[str | None, Mapping[str, Any] | None]:

@@ -4,15 +4,19 @@ import json
 
 from app.core.lines import text
 from app.core.pages import RecordView
+from app.ingest.values import as_text
 from models.record import RecordStatus
 
 
 def said(answer: bytes) -> str:
     """The text of a stored answer; all of it if it says nothing in the way that was expected."""
     try:
-        blocks = json.loads(answer)["content"]
+        message = json.loads(answer)
+        if message.get("type") == "inference":
+            return as_text(message["output"])
+        blocks = message["content"]
         return "".join(block["text"] for block in blocks if block["type"] == "text")
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         return answer.decode("utf-8", "replace")
 
 

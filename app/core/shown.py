@@ -9,6 +9,7 @@ from app.core import pricing
 from app.core.limiter import LimiterAway, limiter
 from app.core.lines import timestamp
 from app.core.views import JobView
+from app.providers import registry
 from models.job import JobStatus
 
 PREFIX = "/api/v1"
@@ -33,7 +34,7 @@ def job_out(view: JobView, limited_by: str | None) -> dict[str, Any]:
         "status": view.status.value,
         "status_reason": view.status_reason,
         "created_by": view.created_by,
-        "model": view.model,
+        "model": None if view.model == registry.NOBODY else view.model,
         "priority": view.priority,
         "total": view.total,
         **progress_out(view, limited_by),
@@ -91,6 +92,8 @@ def _warnings(view: JobView) -> list[str]:
 
 
 def _has_price(view: JobView) -> bool:
+    if view.model == registry.NOBODY:
+        return True  # there is nothing to pay
     return pricing.price_at(view.model, dt.datetime.now(dt.UTC)) is not None
 
 

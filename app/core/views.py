@@ -47,12 +47,13 @@ class JobView:
     id: int
     uid: uuid.UUID
     name: str | None
-    label: str | None
+    label: str | None  # its caller's own name for it
     status: JobStatus
     status_reason: str | None
     closed_as: str | None
     created_by: str
     priority: int
+    urgency: str | None
     model: str
     total: int
     counts: Counts
@@ -156,6 +157,7 @@ def _view(row: Row[*tuple[Any, ...]]) -> JobView:
         closed_as=job.closed_as,
         created_by=row.created_by,
         priority=job.priority,
+        urgency=job.urgency,
         model=job.model,
         total=job.total,
         counts=counts,
@@ -175,7 +177,7 @@ def _view(row: Row[*tuple[Any, ...]]) -> JobView:
         updated_at=max(job.updated_at, row.last_answer or job.updated_at),
         started_at=job.started_at,
         ended_at=job.ended_at,
-        expires_at=job.expires_at,
+        expires_at=min((at for at in (job.expires_at, sums.due_by) if at is not None), default=None),
         content_removed_at=job.content_removed_at,
         metadata=job.extra,
         skipped_rows=row.skipped,

@@ -72,12 +72,13 @@ class Writer:
     def _write(self, group: Sequence[tuple[Outcome, Told]]) -> None:
         written = _write_or_wait([outcome for outcome, _ in group])
         events.look({outcome.job.job_id for outcome, _ in group})
-        _tell_failed(written)
+        tell_failed(written)
         for outcome, told in group:
             told(outcome, outcome in written.won, written)
 
 
-def _tell_failed(written: Written) -> None:
+def tell_failed(written: Written) -> None:
+    """Log the records of a group that have failed."""
     for outcome in written.won:
         if outcome.status is RecordStatus.FAILED:
             log.warning(

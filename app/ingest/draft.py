@@ -8,6 +8,7 @@ from app.errors import BadInput, Path
 from app.ingest.operations import Operation
 from app.ingest.values import byte_size, to_json
 
+MAX_RECORD_BYTES = 32_000_000  # what a provider takes as one request
 ENVELOPE_BYTES = 200  # model, max_tokens, role and the braces around them
 
 
@@ -16,17 +17,21 @@ class Draft(NamedTuple):
 
     `body` is compact JSON, an object with exactly one of the keys `prompt` (text), `messages` (a list),
     `params` (a whole Messages request), `row` (an object of cells for the job's template, or for the job's
-    operation that `operation` names beside it).
+    operation that `operation` names beside it), `document` (as `app.ingest.documents.Document` writes it),
+    `input` (a row of a tensor: a value or rectangular lists of them).
     """
 
     body: bytes
-    request_bytes: int  # of the request as it will be sent, about: prompts rendered, job-level parts included
+    # Of the request as it will be sent, about: prompts rendered, job-level parts included. A document counts
+    # as the text that would be as many tokens.
+    request_bytes: int
     custom_id: str | None = None
     conversation: str | None = None
     max_tokens: int | None = None
     model: str | None = None  # its own, if it names one
     unbounded: str | None = None  # why nobody can say what its call costs at most
     priced_by: dict[str, str] | None = None  # what of its own params its price hangs on, if anything
+    held_bytes: int | None = None  # of memory that its request takes, if that is not `request_bytes`
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +42,18 @@ class Defaults:
     max_tokens: int
     system: str | None = None
     template: str | None = None
+    prompt: str | None = None  # asked about each document; None: documents are only stored
     schema: Mapping[str, Any] | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
+    inputs: bool = False  # its model is asked with `input`s, and with nothing else
     operations: Mapping[str, Operation] = field(default_factory=dict)  # that its records name
     timeout: int | None = None  # seconds that a call may take; None: as long as any may
     request_bytes: int = field(init=False)  # what the job adds to each of its requests, about
 
     def __post_init__(self) -> None:
         added = sum(len(to_json(part)) for part in (self.schema, self.params) if part)
-        object.__setattr__(self, "request_bytes", ENVELOPE_BYTES + byte_size(self.system or "") + added)
+        said = byte_size(self.system or "") + byte_size(self.prompt or "")
+        object.__setattr__(self, "request_bytes", ENVELOPE_BYTES + said + added)
 
 
 def asking(

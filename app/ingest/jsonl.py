@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from app.errors import BadInput
-from app.ingest.draft import Defaults, Draft, Problems
+from app.ingest.documents import Documents
+from app.ingest.draft import MAX_RECORD_BYTES, Defaults, Draft, Problems
 from app.ingest.intake import Intake
-from app.ingest.records import MAX_RECORD_BYTES, read_record
+from app.ingest.records import read_record
 from app.ingest.templates import Template
 from app.ingest.values import from_json
 
@@ -19,6 +20,7 @@ def read_jsonl(
     defaults: Defaults,
     template: Template | None,
     problems: Problems,
+    documents: Documents | None = None,
     *,
     max_records: int,
 ) -> Iterator[Draft]:
@@ -34,7 +36,7 @@ def read_jsonl(
         except ValueError as error:
             problems.add(where, str(error))
             continue
-        draft = read_record(item, where, defaults, template, problems)
+        draft = read_record(item, where, defaults, template, problems, documents)
         if intake.admits(draft, number):
             yield draft
     intake.close("the file holds no records: give one JSON object a line")

@@ -6,22 +6,30 @@ from typing import Any
 
 from app.errors import BadInput
 from app.ingest.bounds import priced_by, unbounded
-from app.ingest.draft import Defaults, Draft, Problems
+from app.ingest.documents import Document, Documents, Stored, Unreadable
+from app.ingest.documents import draft as draft_of
+from app.ingest.draft import MAX_RECORD_BYTES, Defaults, Draft, Problems
 from app.ingest.intake import Intake
 from app.ingest.templates import Template
 from app.ingest.values import byte_size, is_deeper, is_plain, to_json
 
-MAX_RECORD_BYTES = 32_000_000  # what a provider takes as one request
 MAX_CELL_BYTES = 1_000_000
 MAX_ID_CHARACTERS = 256
 MAX_TOKENS = 1_000_000
 MODEL_NAME = re.compile(r"[\w.:/@-]{1,200}")
 MAX_DEPTH = 100  # of lists and objects: whoever reads them next may have less stack than we had
 
-ASKS = ("prompt", "messages", "params")
-LATER = ("document", "input")
+MAX_RANK = 8  # lists in lists of an input
+
+SAYS = ("prompt", "messages", "params", "document")
+ASKS = (*SAYS, "input")
 BESIDE = ("custom_id", "conversation", "max_tokens")
 TAKEN = {ask: frozenset({ask, *BESIDE}) for ask in (*ASKS, "row")}
+TAKEN["input"] = frozenset({"input", "custom_id"})
+TAKEN["document"] -= {"conversation"}  # whose later turns would bring it again and again
+OF_A_DOCUMENT = ("content", "filename", "metadata")
+MAX_FILENAME_CHARACTERS = 255
+MAX_DOCUMENT_METADATA_BYTES = 16_000
 
 
 class Fault(ValueError):
@@ -41,29 +49,40 @@ def read_records(
     defaults: Defaults,
     template: Template | None,
     problems: Problems,
+    documents: Documents | None = None,
     *,
     max_records: int,
+    label: str = "records[{}]",
 ) -> Iterator[Draft]:
-    """The `records` of a JSON request; those with faults are left out and named in `problems`."""
-    intake = Intake("records[{}]", max_records, problems)
+    """The `records` of a JSON request; those with faults are left out and named in `problems`.
+
+    `label` makes a record's place of its number.
+    """
+    intake = Intake(label, max_records, problems)
     for number, item in enumerate(items):
-        draft = read_record(item, intake.place(number), defaults, template, problems)
+        draft = read_record(item, intake.place(number), defaults, template, problems, documents)
         if intake.admits(draft, number):
             yield draft
     intake.close("`records` is empty: give at least one record")
 
 
 def read_record(
-    item: Any, where: str, defaults: Defaults, template: Template | None, problems: Problems
+    item: Any,
+    where: str,
+    defaults: Defaults,
+    template: Template | None,
+    problems: Problems,
+    documents: Documents | None = None,
 ) -> Draft | None:
     """The draft of one record; None if it has a fault, which is then in `problems`.
 
-    A record names one of `prompt`, `messages` and `params`. In a job with a template, one that names none of
-    them (or whose template does) is a row: `{"row": {…}}` or simply an object of cells.
+    A record names one of `prompt`, `messages`, `params` and `document`, or `input` where the model takes
+    that. `documents` stores what documents hold; without it none are taken. In a job with a template, one
+    that names none of them (or whose template does) is a row: `{"row": {…}}` or simply an object of cells.
     """
     try:
         if template is None or _asks(item, template):
-            return _read_ask(item, defaults)
+            return _read_ask(item, defaults, documents)
         return _read_row(item, defaults, template)
     except Fault as fault:
         fault.report(where, problems)
@@ -83,18 +102,24 @@ def read_row(
 
 def _asks(item: Any, template: Template) -> bool:
     """Whether it asks something by itself and is no row for the template."""
-    return not isinstance(item, dict) or any(ask in item and ask not in template.variables for ask in ASKS)
+    return not isinstance(item, dict) or any(ask in item and ask not in template.variables for ask in SAYS)
 
 
-def _read_ask(item: Any, defaults: Defaults) -> Draft:
-    ask = _the_ask(item)
+def _read_ask(item: Any, defaults: Defaults, documents: Documents | None) -> Draft:
+    ask = _the_ask(item, defaults)
     if not item.keys() <= TAKEN[ask]:
         raise _unknown(item, ask)
+    if (ask == "input") is not defaults.inputs:
+        raise _of_another_kind(ask, defaults)
+    if ask == "document":
+        return _read_document(item, defaults, documents)
     max_tokens = _max_tokens(item)
     if ask == "params":
         max_tokens = _check_params(item[ask], max_tokens)
     elif ask == "messages":
         _check_messages(item[ask])
+    elif ask == "input":
+        _check_input(item[ask])
     else:
         _check_prompt(item[ask])
     body = _body(ask, item[ask])
@@ -111,6 +136,47 @@ def _read_ask(item: Any, defaults: Defaults) -> Draft:
         unbounded(request),
         priced_by(request, defaults),
     )
+
+
+def _read_document(item: dict[str, Any], defaults: Defaults, documents: Documents | None) -> Draft:
+    if documents is None:
+        raise Fault('"document": nobody can say beforehand how many tokens a document is: it has no quote')
+    document = _document(item["document"], documents)
+    if document.fault is not None:
+        raise Fault(f'"document": {document.fault}')
+    try:
+        return draft_of(document, defaults, custom_id=_name(item, "custom_id"), max_tokens=_max_tokens(item))
+    except ValueError as error:
+        raise Fault(f'"document": {error}') from None
+
+
+def _document(value: Any, documents: Documents) -> Document:
+    """A document is the base64 of its content, or an object with that, its name and its metadata."""
+    parts = value if isinstance(value, dict) else {"content": value}
+    if unknown := [key for key in parts if key not in OF_A_DOCUMENT]:
+        raise Fault(f'"document": unknown: {_listed(unknown)}; it may have {_listed(OF_A_DOCUMENT)}')
+    filename, metadata = parts.get("filename"), parts.get("metadata") or {}
+    if filename is not None:
+        _check_filename(filename)
+    if not isinstance(metadata, dict) or len(_json(metadata)) > MAX_DOCUMENT_METADATA_BYTES:
+        raise Fault(
+            f'"document": "metadata" must be an object of up to {MAX_DOCUMENT_METADATA_BYTES:,} bytes,'
+            f" found {_kind(metadata)}"
+        )
+    content = parts.get("content")
+    if isinstance(content, str):
+        content = documents.decoded(content)
+    if not isinstance(content, Stored | Unreadable):
+        raise Fault(f'"document": "content" must be base64 text, found {_kind(content)}')
+    return Document.of(content, filename, metadata)
+
+
+def _check_filename(value: Any) -> None:
+    if not isinstance(value, str) or not 1 <= len(value) <= MAX_FILENAME_CHARACTERS or not is_plain(value):
+        raise Fault(
+            f'"document": "filename" must be plain text of 1 to {MAX_FILENAME_CHARACTERS} characters,'
+            f" found {_kind(value)}"
+        )
 
 
 def _read_row(item: dict[str, Any], defaults: Defaults, template: Template) -> Draft:
@@ -158,24 +224,30 @@ def _draft_of_row(
     return Draft(body, _sized(byte_size(prompt), defaults), custom_id, conversation, max_tokens)
 
 
-def _the_ask(item: Any) -> str:
+def _the_ask(item: Any, defaults: Defaults) -> str:
     if not isinstance(item, dict):
         raise Fault(f"a record is a JSON object, found {_kind(item)}")
     for ask in ASKS:
         if ask in item:
             return ask
-    if later := [key for key in LATER if key in item]:
-        raise Fault(f"{_listed(later)}: documents and inputs are not taken yet by this version")
     if "row" in item:
         raise Fault('a "row" needs a template: give the job one')
-    raise Fault(f"give one of {_listed(ASKS)}; found {_listed(item) or 'nothing'}")
+    wanted = '"input"' if defaults.inputs else f"one of {_listed(SAYS)}"
+    raise Fault(f"give {wanted}; found {_listed(item) or 'nothing'}")
 
 
 def _unknown(item: dict[str, Any], ask: str) -> Fault:
     others = [key for key in item if key not in TAKEN[ask]]
     if any(other in ASKS for other in others):
         return Fault(f'give exactly one of {_listed(ASKS)}; found "{ask}" and {_listed(others)}')
-    return Fault(f'unknown: {_listed(others)}; beside "{ask}" a record may have {_listed(BESIDE)}')
+    beside = [name for name in BESIDE if name in TAKEN[ask]]
+    return Fault(f'unknown: {_listed(others)}; beside "{ask}" a record may have {_listed(beside)}')
+
+
+def _of_another_kind(ask: str, defaults: Defaults) -> Fault:
+    if defaults.inputs:
+        return Fault(f'model {defaults.model!r} is asked with an "input"; found "{ask}"')
+    return Fault(f'an "input" needs a model `inference:NAME` of an inference server, not {defaults.model!r}')
 
 
 def _check_prompt(prompt: Any) -> None:
@@ -202,6 +274,31 @@ def _check_message(message: Any, at: str) -> None:
         raise Fault(f'{at}: "role" must be "user" or "assistant"')
     if not (isinstance(content, str | list) and content):
         raise Fault(f'{at}: "content" must be text or a list of blocks, not empty; found {_kind(content)}')
+
+
+def _check_input(value: Any) -> None:
+    """A row of a tensor: numbers, texts or truths alike, in lists that are rectangular and not empty."""
+    if is_deeper(value, MAX_RANK):
+        raise Fault(f'"input" is nested over {MAX_RANK} deep')
+    kinds: set[str] = set()
+    _measure(value, kinds)
+    if len(kinds) > 1:
+        raise Fault(f'"input" must hold values of one kind, found {" and ".join(sorted(kinds))}')
+
+
+def _measure(value: Any, kinds: set[str]) -> tuple[int, ...]:
+    """The lengths of its lists; the kinds of its values go into `kinds`."""
+    if not isinstance(value, list):
+        if value is None or isinstance(value, dict):
+            raise Fault(f'"input" must hold numbers, texts or truths, found {_kind(value)}')
+        kinds.add("truths" if isinstance(value, bool) else "texts" if isinstance(value, str) else "numbers")
+        return ()
+    if not value:
+        raise Fault('"input" holds an empty list')
+    inner = {_measure(part, kinds) for part in value}
+    if len(inner) > 1:
+        raise Fault('"input" must be rectangular: the lists in a list are of one length')
+    return (len(value), *inner.pop())
 
 
 def _check_params(params: Any, beside: int | None) -> int | None:

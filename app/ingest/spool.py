@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from app.errors import TooLarge
+from app.ingest import documents
 from app.ingest.draft import Draft
 from config import settings
 
@@ -29,7 +30,8 @@ class DraftSpool:
         self.count = 0
         self.bytes = 0  # of all bodies
         self.request_bytes = 0  # of all requests, as they will be sent, about
-        self.max_request_bytes = 0
+        self.max_request_bytes = 0  # of memory that the largest takes
+        self.documents = 0  # records that are documents
         self.unbounded: str | None = None  # the first reason why a call has no bound
         self.models: set[str] = set()  # that records name, the first hundred
         self._file = TemporaryFile(dir=directory)  # noqa: SIM115 - closed with the spool
@@ -58,7 +60,8 @@ class DraftSpool:
                 " each column's name in each row"
             )
         self.request_bytes += draft.request_bytes
-        self.max_request_bytes = max(self.max_request_bytes, draft.request_bytes)
+        self.max_request_bytes = max(self.max_request_bytes, draft.held_bytes or draft.request_bytes)
+        self.documents += draft.body.startswith(documents.BEGINNING)
         if draft.unbounded and self.unbounded is None:
             self.unbounded = f"record {self.count - 1}: {draft.unbounded}"
         if draft.model and len(self.models) < MODELS:

@@ -5,9 +5,8 @@ request or an answer passes as it is, so that what the API learns tomorrow works
 """
 
 import asyncio
-import json
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,17 +30,12 @@ from anthropic.types import Message, RawMessageStreamEvent
 from app.errors import BadAnswer, ConnectionCut, ProviderError, TimedOut, Unreachable
 from app.providers import answers, refusals
 from app.providers.client import Reply
+from app.providers.transport import CONNECT_SECONDS, NOTHING_SENT, as_bytes, content
 
 PUBLIC_URL = "https://api.anthropic.com"
-CONNECT_SECONDS = 10
 CONNECTIONS = 5_000  # more than a process holds in flight: 64 slices of 64 records
-ONE_PIECE, PIECE = 2**20, 2**16  # bytes of a request that are written at once
 LONGEST_WHOLE_ANSWER = 600  # seconds; what may take longer is streamed, or idle connections are cut under it
 SECONDS_PER_TOKEN = 3_600 / 128_000  # the SDK's own measure of how long an answer may take
-
-# aiohttp raises these only while there is no connection yet: it was refused, there is no such host, no TLS,
-# no answer at all, or a proxy between us does not let us through.
-NOTHING_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
 
 # At DEBUG the SDK logs whole requests, at INFO its transport logs each call; a log never holds a prompt.
 for _name in ("anthropic", "httpx2"):
@@ -89,20 +83,20 @@ class AnthropicClient:
         await self._sdk.close()
 
     async def _ask_for_the_whole(self, params: dict[str, Any]) -> Reply:
-        body = _as_bytes(params)
+        body = as_bytes(params)
         response = await self._sdk.post(
-            "/v1/messages", cast_to=httpx2.Response, content=_content(body), options=self._options(body)
+            "/v1/messages", cast_to=httpx2.Response, content=content(body), options=self._options(body)
         )
         return answers.read(
             response.content, response.headers.get("request-id"), refusals.figures(response.headers)
         )
 
     async def _ask_for_a_stream(self, params: dict[str, Any]) -> Reply:
-        body = _as_bytes(params | {"stream": True})
+        body = as_bytes(params | {"stream": True})
         events = await self._sdk.post(
             "/v1/messages",
             cast_to=Message,
-            content=_content(body),
+            content=content(body),
             options=self._options(body),
             stream=True,
             stream_cls=AsyncStream[RawMessageStreamEvent],
@@ -111,7 +105,7 @@ class AnthropicClient:
         request_id = headers.get("request-id")
         async with AsyncMessageStream(events, output_format=NOT_GIVEN) as stream:
             message = await _put_together(stream, request_id)
-        return answers.read(_as_bytes(message), request_id, refusals.figures(headers))
+        return answers.read(as_bytes(message), request_id, refusals.figures(headers))
 
     def _options(self, body: bytes) -> RequestOptions:
         return {"headers": {**self._credentials, "Content-Length": str(len(body))}}
@@ -132,21 +126,6 @@ async def _put_together(stream: AsyncMessageStream[Any], request_id: str | None)
     if last != "message_stop":
         raise ConnectionCut(f"the stream ended after {last}, before the message did", request_id=request_id)
     return stream.current_message_snapshot.to_dict(mode="json", warnings=False)
-
-
-def _as_bytes(content: dict[str, Any]) -> bytes:
-    """Compact JSON. ASCII, because the SDK's own writing fails on half a surrogate pair."""
-    return json.dumps(content, separators=(",", ":")).encode()
-
-
-def _content(body: bytes) -> bytes | AsyncIterator[bytes]:
-    """A body in one piece, or in several where aiohttp warns of holding up the loop."""
-    return body if len(body) <= ONE_PIECE else _pieces(body)
-
-
-async def _pieces(body: bytes) -> AsyncIterator[bytes]:
-    for start in range(0, len(body), PIECE):
-        yield body[start : start + PIECE]
 
 
 def _may_outlast_a_connection(params: dict[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""What a refusal of the Messages API means for us: whose matter it is, and how long to wait."""
+"""What a provider's refusal means for us: whose matter it is, and how long to wait."""
 
 import re
 from collections.abc import Mapping
@@ -87,9 +87,12 @@ def pause(headers: Mapping[str, str]) -> float | None:
 
 
 def _told(status: int, body: object) -> _Told:
-    if not isinstance(body, Mapping) or not isinstance(body.get("error"), Mapping):
+    told = body.get("error") if isinstance(body, Mapping) else None
+    if isinstance(told, str) and told:  # an inference server's
+        return _Told(None, None, _clean(told))
+    if not isinstance(told, Mapping):
         return _Told(None, None, _clean(f"status {status}: {body}"))
-    error: Mapping[str, Any] = body["error"]
+    error: Mapping[str, Any] = told
     details = error.get("details")
     code = details.get("error_code") if isinstance(details, Mapping) else None
     return _Told(_word(error.get("type")), _word(code), _clean(str(error.get("message", f"status {status}"))))

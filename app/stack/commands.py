@@ -15,12 +15,12 @@ def broker(program: Path, configuration: Path) -> list[str]:
     return [str(program), str(configuration)]
 
 
-def web(listener: int, threads: int) -> list[str]:
-    """One process with many threads; `listener` is the descriptor of the socket it inherits."""
+def web(listener: int, workers: int, threads: int) -> list[str]:
+    """Processes with many threads each; `listener` is the descriptor of the socket that they inherit."""
     return [
         *_module("gunicorn", "app.factory:create_app()"),
         *("--bind", f"fd://{listener}"),
-        *("--workers", "1", "--worker-class", "gthread", "--threads", str(threads)),
+        *("--workers", str(workers), "--worker-class", "gthread", "--threads", str(threads)),
         *("--graceful-timeout", str(GRACEFUL_WEB)),
         "--no-control-socket",
     ]

@@ -28,9 +28,8 @@ class Family:
 
     def web(self, listener: int) -> Child:
         patience = commands.GRACEFUL_WEB + 5
-        return self._child(
-            "web", commands.web(listener, self._settings.web_threads), patience=patience, inherits=(listener,)
-        )
+        command = commands.web(listener, self._settings.api_workers, self._settings.web_threads)
+        return self._child("web", command, patience=patience, inherits=(listener,))
 
     def _worker(self, name: str, command: list[str]) -> Child:
         return self._child(name, command, patience=self._settings.grace + MARGIN)

@@ -56,7 +56,7 @@ def test_one_service_runs_the_beat() -> None:
 @pytest.mark.parametrize(
     ("name", "ours"),
     [
-        ("web", commands.web(3, settings.read({}).web_threads)),
+        ("web", commands.web(3, settings.read({}).api_workers, settings.read({}).web_threads)),
         ("worker", commands.slice_worker(1, "INFO")),
         ("control", commands.control_worker(Path("/data/beat-schedule"), "INFO")),
     ],

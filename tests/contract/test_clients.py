@@ -4,8 +4,8 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any
 
 import jsonschema_rs
 import pytest
@@ -13,113 +13,26 @@ import pytest
 from app import errors
 from app.errors import Blame
 from app.providers.anthropic import AnthropicClient
-from app.providers.client import Client, Reply, Usage
-from app.providers.simulated import SimulatedClient
+from app.providers.client import Reply, Usage
+from tests.contract.subjects import KEY, Anthropic, Simulated, Subject
 from tests.servers import free_port, wait_until
 from tests.upstream import Upstream
 
-KEY = "sk-ant-contract-test"
 LONG = 21_334  # tokens: the first number that may take over ten minutes
-
-
-class Subject:
-    """One client on its loop, and how to make its provider misbehave."""
-
-    def __init__(self, client: Client, runner: asyncio.Runner, **defaults: Any) -> None:
-        self.client = client
-        self.runner = runner
-        self.defaults = defaults
-
-    def ask(self, *, deadline: float = 30, attempt: int = 1, **params: Any) -> Reply:
-        return self.runner.run(self.client.ask(self.request(**params), deadline=deadline, attempt=attempt))
-
-    def refusal(self, *, deadline: float = 30, **params: Any) -> errors.ProviderError:
-        with pytest.raises(errors.ProviderError) as refused:
-            self.ask(deadline=deadline, **params)
-        return refused.value
-
-    def request(self, **params: Any) -> dict[str, Any]:
-        asked = {"max_tokens": 100, "messages": [{"role": "user", "content": "How was the soup?"}]}
-        return asked | self.defaults | params
-
-    def misbehave(self, kind: type[errors.ProviderError]) -> None:
-        raise NotImplementedError
-
-    def slow_down(self, seconds: float) -> None:
-        raise NotImplementedError
-
-
-class Simulated(Subject):
-    def __init__(self, runner: asyncio.Runner) -> None:
-        super().__init__(SimulatedClient(), runner, model="simulated")
-
-    def misbehave(self, kind: type[errors.ProviderError]) -> None:
-        self.defaults["simulate"] = {"error": kind.type}
-
-    def slow_down(self, seconds: float) -> None:
-        self.defaults["simulate"] = {"latency_ms": seconds * 1000}
-
-
-class Anthropic(Subject):
-    FAULTS: ClassVar[dict[type[errors.ProviderError], dict[str, Any]]] = {
-        errors.AccountRefused: {"kind": "status", "status": 402},
-        errors.RateLimited: {"kind": "status", "status": 429},
-        errors.Overloaded: {"kind": "status", "status": 529},
-        errors.RequestRejected: {"kind": "status", "status": 400},
-        errors.ServerFault: {"kind": "status", "status": 500},
-        errors.ConnectionCut: {"kind": "cut"},
-        errors.BadAnswer: {"kind": "html"},
-    }
-
-    def __init__(self, runner: asyncio.Runner, upstream: Upstream) -> None:
-        super().__init__(AnthropicClient(KEY, upstream.url), runner, model="claude-haiku-4-5")
-        self.upstream = upstream
-
-    def misbehave(self, kind: type[errors.ProviderError]) -> None:
-        if kind is errors.Unreachable:
-            self.runner.run(self.client.close())
-            self.client = AnthropicClient(KEY, f"http://127.0.0.1:{free_port()}")
-        else:
-            self.upstream.configure(faults=[self.FAULTS[kind]])
-
-    def slow_down(self, seconds: float) -> None:
-        self.upstream.configure(latency_ms=seconds * 1000)
-
-    def fault(self, **fault: Any) -> None:
-        self.upstream.configure(faults=[fault])
-
-
-@pytest.fixture
-def runner() -> Iterator[asyncio.Runner]:
-    with asyncio.Runner() as runner:
-        yield runner
-
-
-@pytest.fixture
-def simulated(runner: asyncio.Runner) -> Iterator[Simulated]:
-    subject = Simulated(runner)
-    yield subject
-    runner.run(subject.client.close())
-
-
-@pytest.fixture
-def claude(runner: asyncio.Runner, upstream: Upstream) -> Iterator[Anthropic]:
-    subject = Anthropic(runner, upstream)
-    yield subject
-    runner.run(subject.client.close())
-
-
-@pytest.fixture(params=["simulated", "claude"])
-def subject(request: pytest.FixtureRequest) -> Subject:
-    found: Subject = request.getfixturevalue(request.param)
-    return found
-
 
 # Every client
 
 
-def test_an_answer_brings_its_body_its_text_and_what_it_used(subject: Subject) -> None:
+def test_an_answer_is_one_json_object_in_one_line(subject: Subject) -> None:
     reply = subject.ask()
+    assert isinstance(json.loads(reply.body), dict)
+    assert b"\n" not in reply.body
+    assert reply.text
+    assert reply.request_id
+
+
+def test_a_message_brings_its_text_and_what_it_used(speaker: Subject) -> None:
+    reply = speaker.ask()
     message = json.loads(reply.body)
     assert message["type"] == "message"
     assert message["role"] == "assistant"
@@ -127,21 +40,17 @@ def test_an_answer_brings_its_body_its_text_and_what_it_used(subject: Subject) -
     assert reply.text == message["content"][0]["text"] != ""
     assert reply.usage.input_tokens == message["usage"]["input_tokens"] > 0
     assert reply.usage.output_tokens == message["usage"]["output_tokens"] > 0
-    assert b"\n" not in reply.body
-    assert reply.request_id
 
 
 def test_many_are_asked_at_once_and_each_gets_its_own_answer(subject: Subject) -> None:
     async def ask_all() -> list[Reply]:
-        requests = [
-            subject.request(messages=[{"role": "user", "content": f"number {n}"}]) for n in range(200)
-        ]
+        requests = (subject.numbered(number) for number in range(200))
         return await asyncio.gather(
             *(subject.client.ask(request, deadline=30, attempt=1) for request in requests)
         )
 
     for number, reply in enumerate(subject.runner.run(ask_all())):
-        assert reply.text.endswith(f"to: number {number}")
+        assert subject.names(reply, number)
 
 
 @pytest.mark.parametrize(

@@ -256,7 +256,7 @@ def test_the_summary_is_cheap_at_any_size() -> None:
     for number in range(50_000):
         seen = Seen(number, time.monotonic(), 0.0, "", "", "", input_tokens=10)
         books.open(seen)
-        books.admit(seen, 10, 60)
+        books.admit(seen, 10, 60, time.monotonic())
         seen.outcome = "answered"
         books.close(seen)
     began = time.process_time()

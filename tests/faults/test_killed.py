@@ -133,6 +133,7 @@ def test_the_web_server_in_the_middle_of_an_upload(house, records, moments, figu
         assert (books.unconfirmed, other.row().total) == (0, records)
 
 
+@pytest.mark.long
 def test_the_whole_of_penstock_up(house, records, moments, figures):
     for moment in moments:
         # Given

@@ -69,6 +69,7 @@ def test_an_upload_that_is_slow_but_lives_is_not_dropped(quiet):
 
 
 @on_postgresql
+@pytest.mark.long
 def test_an_upload_that_was_taken_for_dead_finds_the_job_of_the_one_that_was_sent_again(quiet):
     # Given an upload that stands still for so long that it is sent again and stored
     with uploading(quiet) as process:

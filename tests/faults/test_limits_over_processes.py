@@ -49,7 +49,7 @@ def densest(times: list[float], seconds: float) -> int:
 @pytest.mark.parametrize(
     ("per_minute", "model", "group"),
     [
-        (300, "claude-sonnet-4-5", "anthropic:sonnet-4"),
+        pytest.param(300, "claude-sonnet-4-5", "anthropic:sonnet-4", marks=pytest.mark.long),
         (3000, "claude-haiku-4-5", "anthropic:haiku-4.5"),
     ],
 )

@@ -9,6 +9,8 @@ from sqlalchemy import text
 from models import session
 from tests.door import JOBS, Door
 
+pytestmark = pytest.mark.one_database
+
 SECRET = "the prompt nobody may read"
 
 

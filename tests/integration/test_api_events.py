@@ -15,6 +15,8 @@ from tests.door import JOBS, Worker, number_of
 from tests.served import Served, serving
 from tests.servers import free_port, wait_until
 
+pytestmark = pytest.mark.one_database
+
 
 @pytest.fixture
 def served(environment) -> Iterator[Served]:
@@ -254,7 +256,7 @@ def test_a_caller_that_waits_is_answered_when_the_job_has_ended(served):
 
 
 def test_a_reader_that_is_too_far_behind_is_cut():
-    reader = Reader(Feed(), 1, State((), ()))
+    reader = Reader(Feed(), 1, State((), ()), lambda: None)
     for number in range(BEHIND + 1):
         reader.push(Event("records", number, b"[]"))
 

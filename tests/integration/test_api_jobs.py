@@ -13,6 +13,8 @@ from models.session import in_transaction
 from tests.door import JOBS, Door, Worker, number_of
 from tests.servers import free_port
 
+pytestmark = pytest.mark.one_database
+
 
 @pytest.fixture
 def door(environment):

@@ -11,6 +11,8 @@ from models import ApiKey, Tenant, User
 from models.session import in_transaction, reading
 from tests.door import JOBS, Door
 
+pytestmark = pytest.mark.one_database
+
 KEYS = "/api/v1/keys"
 
 
@@ -153,6 +155,47 @@ def test_two_who_make_the_same_tenant_at_once_make_one(environment):
         assert len(session.scalars(select(Tenant)).all()) == 1
         assert len(session.scalars(select(User)).all()) == 1
         assert len(keys.list_keys(session, "new")) == len(made) == 6
+
+
+def test_a_key_is_made_once_however_often_it_is_asked_for_under_one_name(door):
+    # Given
+    asked = {"name": "ci", "user_id": "bob", "scopes": ["jobs:read"]}
+    named = {"Idempotency-Key": "key-of-ci"}
+    first = door.post(KEYS, json=asked, headers=named)
+
+    # When it is asked for again, by the same key
+    again = door.post(KEYS, json=asked, headers=named)
+
+    # Then it is the same, and works
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.get_json() == first.get_json()
+    made = first.get_json()["key"]
+    assert door.client.get("/api/v1/me", headers={"X-API-Key": made}).get_json()["user_id"] == "bob"
+
+    # And not for what it is not
+    assert door.post(KEYS, json=asked | {"scopes": ["jobs:write"]}, headers=named).status_code == 422
+    assert door.post(KEYS, json=asked | {"user_id": None}, headers=named).status_code == 422
+    assert door.post(KEYS, json=asked, headers={"Idempotency-Key": "another"}).get_json()["key"] != made
+    assert door.other().post(KEYS, json=asked, headers=named).get_json()["key"] != made
+
+
+def test_a_named_key_of_a_user_of_its_own_is_found_again(door):
+    first, again = (
+        door.post(KEYS, json={"name": "k"}, headers={"Idempotency-Key": "k"}).get_json() for _ in range(2)
+    )
+    assert first == again
+
+
+def test_neither_the_database_nor_the_maker_alone_tells_a_named_key(door):
+    # Given a key and what is stored of it
+    made = door.post(KEYS, json={"name": "k"}, headers={"Idempotency-Key": "k"}).get_json()
+    with reading() as session:
+        row = session.scalars(select(ApiKey).where(ApiKey.prefix == made["prefix"])).one()
+
+    # Then who knows its maker needs the salt, and who knows the salt its maker
+    assert keys.Naming(door.key, "k").text(row.salt) == made["key"]
+    assert keys.Naming(door.key, "k").text(b"0" * 32) != made["key"]
+    assert keys.Naming("pk_aaaaaaaaaa_" + "0" * 64, "k").text(row.salt) != made["key"]
 
 
 def test_what_is_no_name_or_no_key_is_said(environment):

@@ -12,6 +12,8 @@ from models import Job
 from models.session import in_transaction, reading
 from tests.door import Door
 
+pytestmark = pytest.mark.one_database
+
 LIMITS = "/api/v1/limits"
 GROUP = "anthropic:haiku-4.5"
 

@@ -10,6 +10,8 @@ import pytest
 from tests.door import JOBS, Door
 from tests.servers import wait_until
 
+pytestmark = pytest.mark.one_database
+
 REVIEWS = Path(__file__).parents[2] / "examples" / "reviews.csv"
 ASKED = {
     "model": "claude-haiku-4-5",

@@ -2,11 +2,14 @@
 
 import json
 
+import pytest
 from sqlalchemy import func, select
 
 from models import Job
 from models.session import reading
 from tests.door import JOBS, Door
+
+pytestmark = pytest.mark.one_database
 
 
 def test_a_quote_stores_nothing_and_counts_duplicates(environment):

@@ -15,6 +15,8 @@ from models.base import now, record_uid
 from models.session import in_transaction
 from tests.door import JOBS, Door, Worker, number_of
 
+pytestmark = pytest.mark.one_database
+
 # A provider's answer: its spaces, key order and escapes are its own.
 RAW = (
     b'{ "z":1, "content": [{"type":"text","text":"caf\\u00e9 \\u0000 \\ud83d"}],  "a": 1.50e3 ,'

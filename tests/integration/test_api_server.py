@@ -21,6 +21,8 @@ from tests.door import Door, Worker, number_of
 from tests.servers import free_port, wait_until
 from tests.sse import Stream
 
+pytestmark = pytest.mark.one_database
+
 # What does not depend on the database is tried with one.
 on_sqlite = pytest.mark.parametrize("environment", ["sqlite"], indirect=True)
 

@@ -5,11 +5,14 @@ import json
 
 import pytest
 from openpyxl import Workbook
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
-from models import Job, Record
-from models.session import reading
+from models import IdempotencyKey, Job, Record
+from models.base import now
+from models.session import in_transaction, reading
 from tests.door import JOBS, Door
+
+pytestmark = pytest.mark.one_database
 
 
 @pytest.fixture
@@ -287,6 +290,51 @@ def test_the_key_of_a_deleted_job_makes_no_second_one_silently(door):
 def test_a_key_that_cannot_be_one_is_refused(door):
     for key in ("", "with space", "\u00e9", "x" * 256):
         assert door.post_records(1, headers={"Idempotency-Key": key}).status_code == 422, key
+
+
+def test_without_a_key_a_retry_finds_the_job_of_a_minute_ago_and_nothing_else_does(door):
+    # Given a submission of an SDK that counts its retries, whose answer was lost
+    first = _sent(door, 0)
+
+    # When it is sent again as a retry, then finds the same job
+    assert _sent(door, 1) == _sent(door, 2) == first
+    assert _jobs() == 1
+
+    # And whoever does not say so, or asks something else, or is somebody else, makes a new one
+    second = _sent(door, 0)
+    assert second != first
+    assert _sent(door, 1) == second
+    assert _sent(door, 1, count=3) not in (first, second)
+    assert _sent(door.other(), 1) not in (first, second)
+    assert door.post_records(2).get_json()["id"] not in (first, second)
+
+
+def test_without_a_key_a_retry_later_than_a_minute_is_a_new_job(door):
+    first = _sent(door, 0)
+    in_transaction(lambda s: s.execute(update(IdempotencyKey).values(created_at=now(-61))) and None)
+
+    again = _sent(door, 1)
+
+    assert again != first
+    assert _sent(door, 2) == again
+
+
+def test_a_retry_whose_first_sending_never_arrived_is_a_new_job(door):
+    assert _sent(door, 1) == _sent(door, 2)
+    assert _jobs() == 1
+
+
+def test_a_word_about_retries_that_is_none_is_none(door):
+    for word in ("", "-1", "one", "\u0661"):
+        answers = [
+            door.post_records(2, headers={"X-Stainless-Retry-Count": word}).get_json()["id"] for _ in range(2)
+        ]
+        assert len(set(answers)) == 2, word
+
+
+def _sent(door, retry: int, count: int = 2) -> str:
+    headers = {"X-Stainless-Retry-Count": str(retry)}
+    return door.post_records(count, headers=headers).get_json()["id"]
 
 
 def test_a_caller_that_prefers_to_wait_gets_the_job_as_it_is_when_its_time_is_over(door):

@@ -13,6 +13,8 @@ from models import Attempt, Job
 from models.session import in_transaction, reading
 from tests.door import Door, Worker, number_of
 
+pytestmark = pytest.mark.one_database
+
 USAGE = "/api/v1/usage"
 NOON = dt.datetime(2026, 11, 10, 12, tzinfo=dt.UTC)
 NOVEMBER = {"from": "2026-11-01", "to": "2026-12-01"}

@@ -12,6 +12,7 @@ from app.submission import Options
 from models import Job, Lease, Record, RecordStatus, Spend, Tenant, Window
 from models.session import in_transaction, reading
 from tasks.wake import wake
+from tests.conftest import ONE_IN_SHORT
 from tests.door import Door
 from tests.stack import Stack
 
@@ -59,6 +60,7 @@ def differences() -> list[str]:
         return [str(difference) for difference in books.Check(session).differences()]
 
 
+@pytest.mark.parametrize("environment", ONE_IN_SHORT, indirect=True)
 def test_many_workers_under_one_cap_come_within_a_call_of_it_and_never_pass_it(stack, upstream):
     # Given a job of 64 seats that would cost about two dollars, under a cap of one
     start(stack, upstream)

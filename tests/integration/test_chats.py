@@ -48,6 +48,20 @@ def create(door, content=SHEET, file="questions.csv", **fields):
     return door.post(f"{BATCH}/create", data=form, content_type="multipart/form-data")
 
 
+def test_a_sheet_that_is_sent_again_under_its_name_is_the_same_batch(door):
+    def sent(content, **headers):
+        form = {"file": (io.BytesIO(content.encode()), "questions.csv")}
+        return door.post(
+            f"{BATCH}/create", data=form, content_type="multipart/form-data", headers=headers
+        ).get_json()
+
+    first = sent(SHEET, **{"Idempotency-Key": "sheet"})
+    assert "batchId" in first
+    assert sent(SHEET, **{"Idempotency-Key": "sheet"}) == first
+    assert "error" in sent(SHEET + SHEET, **{"Idempotency-Key": "sheet"})
+    assert sent(SHEET) != first
+
+
 def created(door, *args, **fields):
     answer = create(door, *args, **fields)
     assert answer.status_code == 202, answer.text

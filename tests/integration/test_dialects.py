@@ -1,5 +1,6 @@
 """What all dialects have in common: one set of jobs behind many doors, and who is let in."""
 
+import base64
 import json
 
 import pytest
@@ -9,6 +10,8 @@ from config import settings
 from models import RecordOutput
 from models.session import in_transaction
 from tests.door import JOBS, Door, Worker, number_of
+
+pytestmark = pytest.mark.one_database
 
 TEXT = {"text": "A text that is long enough.", "operation": "summarize"}
 NOTE = {"notes": ["Something happened."]}
@@ -322,3 +325,33 @@ def test_an_unknown_or_absent_key_of_the_provider_is_a_503_with_its_variable(doo
         assert answer.status_code == 503
         assert "ANTHROPIC_API_KEY" in answer.get_json()["detail"]
     assert door.get(JOBS).get_json()["data"] == []
+
+
+def test_a_submission_through_any_contract_is_found_again_by_its_key_or_as_a_retry(door):
+    for path, body, other in [
+        ("/batch_process", {"requests": [TEXT]}, {"requests": [TEXT] * 2}),
+        ("/api/v1/batch/analyze", {"records": [NOTE]}, {"records": [NOTE] * 2}),
+        ("/api/v1/batch/jobs", document(door, b"some text"), document(door, b"other text")),
+        ("/api/batch-processor/submit", {"data": [{"prompt": "x"}]}, {"data": [{"prompt": "y"}]}),
+    ]:
+        for first, again in [
+            ({"Idempotency-Key": f"k{path}"}, {"Idempotency-Key": f"k{path}"}),
+            ({"X-Stainless-Retry-Count": "0"}, {"X-Stainless-Retry-Count": "1"}),
+        ]:
+            made = sent(door, path, body, first)
+
+            assert sent(door, path, body, again) == made, path
+            assert sent(door, path, body, {}) != made
+        refused = door.post(path, json=other, headers={"Idempotency-Key": f"k{path}"})
+        assert refused.status_code == 422, path
+
+
+def document(door, content):
+    document = {"content": base64.b64encode(content).decode(), "filename": "a.txt"}
+    return {"tenant_id": door.get("/api/v1/me").get_json()["tenant_id"], "documents": [document]}
+
+
+def sent(door, path, body, headers):
+    answer = door.post(path, json=body, headers={"Prefer": "respond-async", **headers})
+    assert answer.status_code in (200, 202), answer.text
+    return answer.headers["Penstock-Job"]

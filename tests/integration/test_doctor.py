@@ -24,6 +24,8 @@ from tests import servers
 from tests.nodes import PROJECT
 from tests.stack import forget_process_state
 
+pytestmark = pytest.mark.one_database
+
 # What is found does not depend on the kind of the database, but for what is said of it.
 on_sqlite = pytest.mark.parametrize("environment", ["sqlite"], indirect=True)
 

@@ -10,6 +10,8 @@ from models.session import reading
 from tests.buyer import CLAUDE, QUESTIONS, Buyer, first_lines
 from tests.door import JOBS, Door
 
+pytestmark = pytest.mark.one_database
+
 
 @pytest.fixture
 def shop(environment, monkeypatch):

@@ -9,6 +9,8 @@ import pytest
 from tests.buyer import EXAMPLES, QUESTIONS, Buyer, first_lines
 from tests.door import Door
 
+pytestmark = pytest.mark.one_database
+
 REVIEWS = (EXAMPLES / "reviews.csv").read_bytes()
 TEMPLATE = (
     "<review>{{ review }}</review> In one short English sentence: what does this customer like or dislike?"

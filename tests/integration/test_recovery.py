@@ -11,7 +11,7 @@ from app.core import advance, claims, context, jobs, leases, ledger, outcomes, r
 from app.core.outcomes import Outcome
 from app.errors import BadInput, Conflict, NotFound
 from app.providers.client import Usage
-from app.submission import Options
+from app.submission import Options, Repeat
 from config import settings
 from models import (
     IdempotencyKey,
@@ -218,7 +218,7 @@ def test_the_rows_of_a_closed_job_are_written_later_and_counted_at_once(quiet):
 
 def test_what_a_dead_web_process_left_staging_goes_and_its_key_is_free_again(quiet):
     # Given an upload that was cut off a quarter of an hour ago
-    job = quiet.prompts(3, options=Options(idempotency_key="k", fingerprint=b"f" * 32))
+    job = quiet.prompts(3, options=Options(repeat=Repeat("k", b"f" * 32)))
     in_transaction(lambda s: s.execute(update(Job).values(status="staging", updated_at=now(-1000))) and None)
 
     sweep.sweep_once()
@@ -259,16 +259,16 @@ def test_content_is_kept_as_long_as_it_is_said(quiet):
 
 
 def test_the_same_key_is_the_same_job_and_other_content_is_refused(quiet):
-    first = quiet.prompts(3, options=Options(idempotency_key="k", fingerprint=b"a" * 32))
-    again = quiet.prompts(3, options=Options(idempotency_key="k", fingerprint=b"a" * 32))
+    first = quiet.prompts(3, options=Options(repeat=Repeat("k", b"a" * 32)))
+    again = quiet.prompts(3, options=Options(repeat=Repeat("k", b"a" * 32)))
     assert (again.id, again.created, first.created) == (first.id, False, True)
 
     with pytest.raises(BadInput, match="another submission"):
-        quiet.prompts(4, options=Options(idempotency_key="k", fingerprint=b"b" * 32))
+        quiet.prompts(4, options=Options(repeat=Repeat("k", b"b" * 32)))
 
     in_transaction(lambda s: s.execute(update(Job).values(status="staging")) and None)
     with pytest.raises(Conflict) as refused:
-        quiet.prompts(3, options=Options(idempotency_key="k", fingerprint=b"a" * 32))
+        quiet.prompts(3, options=Options(repeat=Repeat("k", b"a" * 32)))
     assert refused.value.retry_after
 
 

@@ -11,6 +11,8 @@ from models import Tenant
 from models.session import in_transaction, reading
 from tests.door import Door
 
+pytestmark = pytest.mark.one_database
+
 
 def run(*arguments: str):
     return CliRunner().invoke(cli, ["tenants", *arguments], catch_exceptions=True)

@@ -6,13 +6,15 @@ from functools import partial
 
 import pytest
 
-from app.core import advance, claims, context, leases, ledger, outcomes, recovery, requests
+from app.core import advance, attachments, claims, context, leases, ledger, outcomes, recovery, requests
 from app.core.outcomes import Outcome
+from app.ingest import documents
 from app.ingest.values import to_json
 from app.providers.client import Usage
 from config import settings
 from models import RecordStatus
 from models.session import in_transaction
+from tests.documents import PDF, Sender, document
 from tests.door import Door, number_of
 from tests.stack import Running
 
@@ -63,6 +65,23 @@ def test_the_worst_case_of_a_record_with_a_model_of_its_own_is_that_of_its_model
         assert least <= attempt.cost <= 1.1 * least
 
 
+@pytest.mark.parametrize("content", [PDF + b"0" * 300_000, b"Words. " * 3_000], ids=["pdf", "text"])
+def test_the_worst_case_of_a_document_holds_all_of_its_bytes(door, content):
+    # Given a document that a model is asked about
+    fields = {"prompt": "What is it?", "model": HAIKU, "priority": 5}
+    made = Sender(door).submit([document(content)], **fields)
+    job = Running(number_of(made), made["id"], created=True)
+    window, lease = first_window(job), in_transaction(leases.take)
+
+    # When the process dies that asks
+    (claim,) = take(window, lease)
+    sent = worst_case_of(claim)
+    in_transaction(partial(recovery.bury, lease_id=lease, died=True))
+
+    # Then it stands with what the whole request could cost, not with what it is guessed to have of tokens
+    assert sent <= 1.01 * job.counts().cost_unconfirmed <= 1.1 * sent
+
+
 def said(text):
     return {"conversation": "talk", "prompt": text}
 
@@ -85,7 +104,9 @@ def take(window, lease, count=1):
 def worst_case_of(claim):
     """Pico-dollars that the very request of a claim may cost."""
     job = context.of(claim.job_id)
-    params = requests.build(job, claim.body, claim.max_tokens, claim.history)
+    found = documents.read(claim.body)
+    attached = None if found is None else attachments.block(found)
+    params = requests.build(job, claim.body, claim.max_tokens, claim.history, attached)
     call = ledger.unconfirmed(
         params["model"],
         params,

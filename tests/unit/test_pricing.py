@@ -322,3 +322,9 @@ def test_no_digit_of_an_amount_is_lost(pico: int) -> None:
     whole, _, places = dollars(pico).lstrip("-").partition(".")
     assert 2 <= len(places) <= 12
     assert int(whole + places.ljust(12, "0")) == abs(pico)
+
+
+def test_a_model_of_an_inference_server_is_priced_at_nothing(override: Override) -> None:
+    override(input="1", output="1")
+    assert price("inference:anything").id == "inference@2020-01-01"
+    assert price("inference:anything").worst_case(1_000, 1_000) == 0

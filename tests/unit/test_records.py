@@ -25,9 +25,9 @@ def draft_of(item: Any, template: str | None = None, defaults: Defaults = DEFAUL
     return draft
 
 
-def fault_of(item: Any, template: str | None = None) -> str:
+def fault_of(item: Any, template: str | None = None, defaults: Defaults = DEFAULTS) -> str:
     problems = Problems()
-    assert read_record(item, "here", DEFAULTS, template and compile_template(template), problems) is None
+    assert read_record(item, "here", defaults, template and compile_template(template), problems) is None
     assert problems.count == 1
     assert problems.listed[0]["where"].startswith("here")
     return problems.listed[0]["where"] + ": " + problems.listed[0]["message"]
@@ -94,7 +94,7 @@ def test_request_bytes_of_a_row_are_those_of_its_prompt():
     [
         ([], "a record is a JSON object, found an empty list"),
         ("x", "a record is a JSON object, found text"),
-        ({}, 'give one of "prompt", "messages", "params"; found nothing'),
+        ({}, 'give one of "prompt", "messages", "params", "document"; found nothing'),
         ({"promt": "x"}, 'found "promt"'),
         ({"prompt": "x", "temperature": 1}, 'unknown: "temperature"'),
         ({"prompt": "x", "messages": []}, "exactly one of"),
@@ -123,8 +123,11 @@ def test_request_bytes_of_a_row_are_those_of_its_prompt():
         ({"params": {**ASKED, "model": "claude-" + "x" * 200}}, '"model" must be a model\'s name'),
         ({"params": {**ASKED, "max_tokens": "many"}}, '"max_tokens" must be a whole number'),
         ({"\ud83d": "x"}, 'found "\\ud83d"'),
-        ({"document": "aGk="}, "documents and inputs are not taken yet by this version"),
-        ({"input": "x"}, "documents and inputs are not taken yet by this version"),
+        ({"document": "aGk="}, "a document is: it has no quote"),
+        (
+            {"input": "x"},
+            "an \"input\" needs a model `inference:NAME` of an inference server, not 'simulated'",
+        ),
         ({"row": {"a": 1}}, 'a "row" needs a template'),
         ({"prompt": "x", "temperature": 1e999}, 'unknown: "temperature"'),
         ({"params": {**ASKED, "temperature": float("inf")}}, "cannot be written as JSON"),
@@ -132,6 +135,44 @@ def test_request_bytes_of_a_row_are_those_of_its_prompt():
 )
 def test_a_fault_is_named(item, said):
     assert said in fault_of(item)
+
+
+INFERENCE = Defaults(model="inference:double", max_tokens=1, inputs=True)
+
+
+@pytest.mark.parametrize(
+    "value", [1, -2.5, True, "text", [1, 2.5], [[1, 2], [3, 4]], ["a", "\ud83d"], [[[0]]]]
+)
+def test_an_input_is_a_row_of_a_tensor(value):
+    draft = draft_of({"input": value, "custom_id": "a"}, defaults=INFERENCE)
+    assert json.loads(draft.body) == {"input": value}
+    assert draft.custom_id == "a"
+
+
+@pytest.mark.parametrize(
+    ("item", "said"),
+    [
+        ({}, 'give "input"; found nothing'),
+        ({"prompt": "x"}, 'model \'inference:double\' is asked with an "input"; found "prompt"'),
+        (
+            {"input": 1, "conversation": "c"},
+            'unknown: "conversation"; beside "input" a record may have "custom_id"',
+        ),
+        ({"input": None}, "numbers, texts or truths, found nothing"),
+        ({"input": {"x": 1}}, "found an object"),
+        ({"input": [1, None]}, "found nothing"),
+        ({"input": []}, "an empty list"),
+        ({"input": [[1], []]}, "an empty list"),
+        ({"input": [[1, 2], [3]]}, "rectangular"),
+        ({"input": [1, [2]]}, "rectangular"),
+        ({"input": [1, "2"]}, "of one kind, found numbers and texts"),
+        ({"input": [True, 2]}, "of one kind, found numbers and truths"),
+        ({"input": [float("nan")]}, "cannot be written as JSON"),
+        ({"input": [[[[[[[[[1]]]]]]]]]}, "nested over 8 deep"),
+    ],
+)
+def test_what_is_no_row_of_a_tensor_is_refused(item, said):
+    assert said in fault_of(item, defaults=INFERENCE)
 
 
 def nested(levels: int) -> Any:

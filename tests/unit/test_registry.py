@@ -7,23 +7,36 @@ import pytest
 
 from app.errors import BadInput, Unavailable
 from app.providers import registry
+from app.providers.batching import Batching
 from app.providers.client import Figures
 from config.settings import Settings, read
 
 WITHOUT_KEY = read({})
+
 WITH_KEY = read({"ANTHROPIC_API_KEY": "sk-test"})
+
+
+def at_once() -> Batching:
+    return Batching(max_batch_size=1, max_wait_time_ms=0, enable_dynamic_batching=True)
 
 
 @pytest.mark.parametrize(
     ("model", "provider"),
-    [("simulated", "simulated"), ("claude-haiku-4-5", "anthropic"), ("claude-of-tomorrow", "anthropic")],
+    [
+        ("simulated", "simulated"),
+        ("claude-haiku-4-5", "anthropic"),
+        ("claude-of-tomorrow", "anthropic"),
+        ("inference:model-v1.0", "inference"),
+    ],
 )
 def test_a_models_name_tells_its_provider(model: str, provider: str) -> None:
     assert registry.provider_of(model) == provider
     assert registry.limit_group(model).partition(":")[0] == provider
 
 
-@pytest.mark.parametrize("model", ["gpt-6", "", "simulated-2", "Claude"])
+@pytest.mark.parametrize(
+    "model", ["gpt-6", "", "simulated-2", "Claude", "inference:", "inference:..", "inference:a/b"]
+)
 def test_an_unknown_model_is_refused_by_name(model: str) -> None:
     with pytest.raises(BadInput, match=r"is not known.*'claude'.*'simulated'") as refused:
         registry.provider_of(model)
@@ -34,7 +47,11 @@ def test_a_model_without_key_is_refused_with_the_variable_to_set() -> None:
     with pytest.raises(Unavailable, match="ANTHROPIC_API_KEY"):
         registry.require_key("claude-haiku-4-5", WITHOUT_KEY)
     with pytest.raises(Unavailable, match="ANTHROPIC_API_KEY"):
-        registry.client_maker("anthropic", WITHOUT_KEY)
+        registry.client_maker("anthropic", WITHOUT_KEY, at_once)
+    with pytest.raises(Unavailable, match="INFERENCE_URL"):
+        registry.require_key("inference:model-v1.0", WITH_KEY)
+    with pytest.raises(Unavailable, match="INFERENCE_URL"):
+        registry.client_maker("inference", WITH_KEY, at_once)
 
 
 @pytest.mark.parametrize(("model", "settings"), [("claude-haiku-4-5", WITH_KEY), ("simulated", WITHOUT_KEY)])
@@ -48,6 +65,7 @@ def test_only_paid_providers_have_limits_that_nobody_set() -> None:
     assert registry.max_concurrent_calls("anthropic:opus-5", WITHOUT_KEY) == 5
     assert registry.assumed("simulated") == registry.configured("simulated", WITHOUT_KEY) == Figures()
     assert registry.max_concurrent_calls("simulated", WITHOUT_KEY) is None
+    assert registry.assumed("inference:m") == registry.configured("inference:m", WITHOUT_KEY) == Figures()
 
 
 def test_limits_that_are_set_hold_for_every_provider() -> None:
@@ -63,6 +81,9 @@ def test_limits_that_are_set_hold_for_every_provider() -> None:
     assert {
         registry.max_concurrent_calls(group, settings) for group in ("anthropic:opus-5", "simulated")
     } == {3}
+    # But items of an inference server are no calls of a language model
+    assert registry.configured("inference:m", settings) == Figures()
+    assert registry.max_concurrent_calls("inference:m", settings) is None
 
 
 @pytest.mark.parametrize(
@@ -76,6 +97,7 @@ def test_limits_that_are_set_hold_for_every_provider() -> None:
         ("claude-mythos-5-1", "anthropic:fable-5"),
         ("claude-of-tomorrow", "anthropic:claude-of-tomorrow"),
         ("simulated", "simulated"),
+        ("inference:model-v1.0", "inference:model-v1.0"),
     ],
 )
 def test_models_of_one_class_share_a_limit_group(model: str, group: str) -> None:
@@ -92,7 +114,7 @@ def test_no_sdk_is_imported_to_know_a_provider() -> None:
             "from app.providers import registry\n"
             "from config.settings import read\n"
             "registry.require_key('claude-haiku-4-5', read({'ANTHROPIC_API_KEY': 'k'}))\n"
-            "registry.client_maker('simulated', read({}))()\n"
+            "registry.client_maker('simulated', read({}), None)()\n"
             "print('anthropic' in sys.modules, 'aiohttp' in sys.modules)",
         ],
         capture_output=True,

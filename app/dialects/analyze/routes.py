@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import Response
 
-from app import contract, seats, submission
+from app import contract, repeats, seats, submission
 from app.auth import caller, needs
 from app.contract import Blueprint, answer, answer_with, find_job
 from app.core import pages, tokens, views
@@ -27,7 +27,7 @@ from app.error_shapes import DetailOut
 from app.errors import Unanswered, Unavailable
 from app.ingest.draft import Defaults
 from app.providers import registry
-from app.submission import Options
+from app.submission import Options, Repeat
 from config import settings
 from models.session import reading
 
@@ -44,12 +44,12 @@ def _body(schema: type) -> dict[str, Any]:
 
 @blp.route("/batch/analyze", methods=["POST"])
 @needs(WRITE, 413, 415, 422, 503)
-@blp.doc(requestBody=_body(BatchIn))
+@blp.doc(requestBody=_body(BatchIn), parameters=[repeats.DESCRIPTION])
 @blp.response(202, AcceptedOut)
 def analyze_batch() -> Response:
     """Take records to be analysed; their results come with the status."""
     with contract.json_body() as body:
-        view = _submit(contract.load(BatchIn(), body)["records"])
+        view = _submit(contract.load(BatchIn(), body)["records"], contract.repeat(body))
     return answer(wire.write_accepted(view), 202, Location=f"{PREFIX}/batch/{view.uid}/status")
 
 
@@ -79,7 +79,7 @@ def list_jobs(query: dict[str, int]) -> Response:
 
 @blp.route("/analyze", methods=["POST"])
 @needs(WRITE, 413, 415, 422, 502, 503)
-@blp.doc(requestBody=_body(RecordIn))
+@blp.doc(requestBody=_body(RecordIn), parameters=[repeats.DESCRIPTION])
 @blp.response(200, AnalysisOut)
 def analyze_one() -> Response:
     """Analyse one record and answer with what came of it.
@@ -88,7 +88,7 @@ def analyze_one() -> Response:
     with 503 and goes on as the job that the header Penstock-Job names.
     """
     with contract.json_body() as body:
-        view = _submit([contract.load(RecordIn(), body)])
+        view = _submit([contract.load(RecordIn(), body)], contract.repeat(body))
     if seats.wait_for_end(view, settings.current().batch_process_wait):
         view = find_job(str(view.uid))
     if not view.status.final:
@@ -101,10 +101,10 @@ def analyze_one() -> Response:
     return answer(wire.write_response(record.answer, record.usage))
 
 
-def _submit(records: Sequence[dict[str, Any]]) -> JobView:
+def _submit(records: Sequence[dict[str, Any]], repeat: Repeat | None) -> JobView:
     chosen, me = settings.current(), caller()
     registry.require_key(chosen.default_model, chosen)
     defaults = Defaults(chosen.default_model, chosen.default_max_tokens, operations=wire.operation())
     drafts = wire.drafts(records, defaults)
-    made = submission.submit_drafts(me.tenant_id, me.user_id, drafts, defaults, Options())
+    made = submission.submit_drafts(me.tenant_id, me.user_id, drafts, defaults, Options(repeat=repeat))
     return find_job(str(made.uid))

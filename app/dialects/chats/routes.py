@@ -8,7 +8,7 @@ from typing import Any
 from flask import Response, request
 from sqlalchemy.orm import Session
 
-from app import contract, downloads, submission
+from app import contract, downloads, repeats, submission
 from app.auth import caller, needs
 from app.contract import Blueprint, answer, answer_list
 from app.core import events, jobs, pages, prompt_overrides, sheets, views
@@ -67,7 +67,7 @@ def _refuse_input(error: BadInput) -> Response:
 
 @blp.route("/create", methods=["POST"])
 @needs(WRITE, 400, 413, 415, 429, 503)
-@blp.doc(requestBody=_FORM)
+@blp.doc(requestBody=_FORM, parameters=[repeats.DESCRIPTION])
 @blp.response(202, CreatedOut)
 def create_batch() -> Response:
     """Take a sheet of questions, CSV or XLSX.
@@ -81,6 +81,7 @@ def create_batch() -> Response:
     with DraftSpool(settings.current().data) as spool:
         with enough_memory(form.size):
             defaults, options = _read(form, asked, spool)
+        options = replace(options, repeat=contract.repeat([form.fields(), form.sha256()]))
         me = caller()
         made = submission.submit(me.tenant_id, me.user_id, spool, defaults, options)
     contract.about(made.uid)

@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import Response, request
 
-from app import contract, seats, submission
+from app import contract, repeats, seats, submission
 from app.auth import caller, needs
 from app.contract import Blueprint, answer_with, find_job
 from app.core import pages
@@ -16,7 +16,7 @@ from app.dialects.text.schemas import BatchIn, BatchOut, StatusOut
 from app.error_shapes import DetailOut
 from app.ingest.draft import Defaults
 from app.providers import registry
-from app.submission import Options
+from app.submission import Options, Repeat
 from config import settings
 
 PREFIXES = ("/batch_process", "/batch_status")
@@ -26,13 +26,14 @@ blp = Blueprint("text", __name__, errors=DetailOut, description="Text batches: m
 _DOCUMENTED = {
     "requestBody": {"required": True, "content": {"application/json": {"schema": BatchIn}}},
     "parameters": [
+        repeats.DESCRIPTION,
         {
             "in": "header",
             "name": "Prefer",
             "schema": {"type": "string"},
             "example": "respond-async",
             "description": "`respond-async`: answer 202 at once; `/batch_status` tells the rest.",
-        }
+        },
     ],
 }
 
@@ -50,7 +51,7 @@ def process_batch() -> Response:
     """
     with contract.json_body() as body:
         wire.check_size(body, settings.current().max_batch_requests)
-        job = _submit(wire.read(contract.load(BatchIn(), body)))
+        job = _submit(wire.read(contract.load(BatchIn(), body)), contract.repeat(body))
     view = find_job(job)
     if not _respond_async() and seats.wait_for_end(view, settings.current().batch_process_wait):
         view = find_job(job)
@@ -70,11 +71,11 @@ def get_status(batch_id: str) -> Response:
     return _with_results(wire.write_status(view), view)
 
 
-def _submit(batch: wire.Batch) -> str:
+def _submit(batch: wire.Batch, repeat: Repeat | None) -> str:
     chosen, me = settings.current(), caller()
     registry.require_key(chosen.default_model, chosen)
     defaults = Defaults(chosen.default_model, chosen.default_max_tokens, operations=batch.operations())
-    options = Options(label=batch.label, max_concurrent=chosen.batch_ai_concurrency)
+    options = Options(label=batch.label, max_concurrent=chosen.batch_ai_concurrency, repeat=repeat)
     made = submission.submit_drafts(me.tenant_id, me.user_id, batch.drafts(defaults), defaults, options)
     return str(made.uid)
 

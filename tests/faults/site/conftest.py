@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.conftest import penstock_of_its_own
+from tests.conftest import ONE_IN_SHORT, penstock_of_its_own
 from tests.faults.breaking import Site
 from tests.upstream import Upstream
 
 
-@pytest.fixture(scope="package", params=["postgresql", pytest.param("sqlite", marks=pytest.mark.long)])
+@pytest.fixture(scope="package", params=ONE_IN_SHORT)
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Two slice workers, a control worker, and an upstream that is Claude."""
     folder = tmp_path_factory.mktemp("site")

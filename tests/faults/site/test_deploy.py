@@ -13,6 +13,7 @@ pytestmark = pytest.mark.timeout(3600)
 GRACE, MARGIN = 3, 15  # seconds: what the site's calls have, and what a busy machine needs beyond
 
 
+@pytest.mark.long
 def test_a_deploy_lets_calls_end_closes_the_rest_and_asks_those_again(fresh, records, moments, figures):
     for moment in moments:
         # Given a job at a provider of which some calls outlast any grace

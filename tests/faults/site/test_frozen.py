@@ -58,6 +58,7 @@ def test_a_worker_that_wakes_after_its_lease_died_writes_over_nobodys_answer(
     assert len(held) >= books.asked_twice > 0
 
 
+@pytest.mark.long
 def test_a_dead_event_loop_is_found_though_its_process_lives(fresh, records, moments, figures):
     # Given
     job = fresh.begin(records, next(moments))

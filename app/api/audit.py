@@ -1,0 +1,36 @@
+"""The audit of what was done to the caller's tenant's resources."""
+
+from typing import Any
+
+from flask import Response
+
+from app.api import cursors
+from app.api.blueprint import Blueprint, answer
+from app.api.inputs import AuditQuery
+from app.api.outputs import AuditPage
+from app.auth import caller, needs
+from app.core import audit
+from app.core.keys import AUDIT
+from models.session import reading
+
+blp = Blueprint("audit", "What was done to your tenant's resources.")
+
+
+@blp.route("/audit", methods=["GET"])
+@needs(AUDIT)
+@blp.arguments(AuditQuery, location="query")
+@blp.response(200, AuditPage)
+def list_events(query: dict[str, Any]) -> Response:
+    """List events, the newest first, those of `event_type` alone if it is given."""
+    me, limit = caller(), query["limit"]
+    before = cursors.number_before(query["cursor"])
+    with reading() as session:
+        found = audit.page(session, me.tenant_id, query["event_type"], before, limit + 1)
+    more = len(found) > limit
+    found = found[:limit]
+    return answer(
+        {
+            "data": [audit.shown(event, str(me.tenant_uid)) for event in found],
+            "next_cursor": cursors.write(str(found[-1].id)) if more else None,
+        }
+    )

@@ -1,0 +1,79 @@
+"""How items are batched and what urgency weighs: the environment's word until an operator's row says else."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from app.providers.batching import Batching
+from config import settings
+from models.batching import THE_ROW, BatchConfiguration
+from models.job import LIVE, Job
+
+WEIGHTS = {"critical": 1.0, "high": 0.8, "normal": 0.5, "low": 0.2}
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Everything that is in force."""
+
+    batching: Batching
+    priority_weights: Mapping[str, float]
+
+    def priority(self, urgency: str) -> int:
+        """A job's priority, 1 to 10, for a batch of this urgency."""
+        return priority_of(self.priority_weights[urgency])
+
+
+def priority_of(weight: float) -> int:
+    return round(10 * weight)
+
+
+def read(session: Session) -> Configuration:
+    """What is in force now."""
+    return _configuration(session.get(BatchConfiguration, THE_ROW))
+
+
+def lock(session: Session) -> BatchConfiguration:
+    """The row under its lock, made if it is new. It comes after jobs in the order of locks."""
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    session.execute(dialect.insert(BatchConfiguration).values(id=THE_ROW).on_conflict_do_nothing())
+    return session.get_one(BatchConfiguration, THE_ROW, with_for_update=True)
+
+
+def change(session: Session, values: Mapping[str, Any]) -> Configuration:
+    """Set what `values` name, by the row's columns; weights that are not among the given ones stay."""
+    weights = values.get("priority_weights")
+    if weights is not None:
+        _weigh_anew(session, weights)
+    row = lock(session)
+    for name, value in values.items():
+        setattr(row, name, value)
+    if weights is not None:
+        row.priority_weights = {**(row.priority_weights or {}), **weights}
+    session.flush()
+    return _configuration(row)
+
+
+def _weigh_anew(session: Session, weights: Mapping[str, float]) -> None:
+    """Batches that are waiting or running get the priority that their urgency has from now on."""
+    for urgency, weight in weights.items():
+        live = select(Job.id).where(Job.status.in_(LIVE), Job.urgency == urgency).order_by(Job.id)
+        session.execute(
+            update(Job).where(Job.id.in_(live.with_for_update())).values(priority=priority_of(weight)),
+            execution_options={"synchronize_session": False},
+        )
+
+
+def _configuration(row: BatchConfiguration | None) -> Configuration:
+    default = settings.current()
+    batching = Batching(
+        **{
+            name: getattr(default if row is None or getattr(row, name) is None else row, name)
+            for name in ("max_batch_size", "max_wait_time_ms", "enable_dynamic_batching")
+        }
+    )
+    return Configuration(batching, {**WEIGHTS, **((row and row.priority_weights) or {})})

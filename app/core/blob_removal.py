@@ -1,0 +1,44 @@
+"""Objects that nobody will ask for again: of jobs whose content goes, and of requests that became no job."""
+
+from functools import partial
+from typing import NamedTuple
+
+from sqlalchemy import select
+
+from app.core import blobs, incoming
+from app.core.recovery import content_goes
+from models.base import now
+from models.document import Blob
+from models.job import Job
+from models.session import in_transaction, reading
+
+AT_ONCE = 500  # objects
+ABANDONED = 86_400.0  # seconds after which no request is still on its way
+
+
+class Removed(NamedTuple):
+    """Objects that are gone, of a job or of none."""
+
+    job_id: int | None
+    objects: int
+
+
+def remove_some() -> Removed | None:
+    """Remove some of them; None when there are none. Raises `Unavailable` while the store is away.
+
+    Objects go before their rows: what is interrupted is done again.
+    """
+    with reading() as session:
+        of_job = select(Blob.id).where(Blob.job_id == Job.id).exists()
+        job_id = session.scalar(select(Job.id).where(*content_goes(), of_job).limit(1))
+        whose = (
+            Blob.job_id == job_id
+            if job_id is not None
+            else Blob.job_id.is_(None) & (Blob.created_at <= now(-ABANDONED))
+        )
+        rows = session.execute(select(Blob.id, Blob.key).where(whose).order_by(Blob.id).limit(AT_ONCE)).all()
+    if not rows:
+        return None
+    blobs.store().delete([row.key for row in rows])
+    in_transaction(partial(incoming.forget, ids=[row.id for row in rows]))
+    return Removed(job_id, len(rows))

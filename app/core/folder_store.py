@@ -1,0 +1,100 @@
+"""The object store in a folder: a file a key, written beside its name, synced and then moved there."""
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+from app.core.blobs import checked
+from app.errors import NotFound, Unavailable
+
+PIECE = 1_000_000  # bytes that are copied at a time
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class FolderStore:
+    """Made as soon as something is put into it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def put(self, key: str, content: BinaryIO) -> None:
+        path = self._path(key)
+        try:
+            _make(path.parent)
+            try:
+                self._write(path, content)
+            except BaseException:
+                _part(path).unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            raise self._unavailable(error) from error
+
+    def get(self, key: str) -> bytes:
+        try:
+            return self._path(key).read_bytes()
+        except FileNotFoundError:
+            raise NotFound(f"the object store has nothing under {key!r}") from None
+        except OSError as error:
+            raise self._unavailable(error) from error
+
+    def delete(self, keys: Iterable[str]) -> None:
+        for path in map(self._path, keys):
+            try:
+                path.unlink(missing_ok=True)
+                _part(path).unlink(missing_ok=True)  # of a process that was killed in the middle
+            except OSError as error:
+                raise self._unavailable(error) from error
+            try:
+                path.parent.rmdir()
+            except OSError:
+                pass  # other keys lie in it, or nothing was ever put
+
+    def reach(self) -> None:
+        try:
+            _make(self._folder)
+            with tempfile.TemporaryFile(dir=self._folder):
+                return
+        except OSError as error:
+            raise self._unavailable(error) from error
+
+    def _path(self, key: str) -> Path:
+        return self._folder / checked(key)
+
+    def _write(self, path: Path, content: BinaryIO) -> None:
+        content.seek(0)
+        with _part(path).open("wb") as file:
+            shutil.copyfileobj(content, file, PIECE)
+            file.flush()
+            os.fsync(file.fileno())
+        _part(path).replace(path)
+        _sync(path.parent)
+
+    def _unavailable(self, error: OSError) -> Unavailable:
+        why = "its disk is full: make room" if error.errno in FULL else f"{error.strerror}: see its folder"
+        return Unavailable(f"the object store cannot be used, {why} (OBJECT_STORE_URL)", retry_after=60)
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(f".{path.name}.part")
+
+
+def _make(folder: Path) -> None:
+    """Make `folder` so that it outlives a crash of the machine."""
+    if folder.is_dir():
+        return
+    _make(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    _sync(folder.parent)
+
+
+def _sync(folder: Path) -> None:
+    """Make the names in `folder` durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

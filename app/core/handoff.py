@@ -1,0 +1,169 @@
+"""The hand-off: stored documents go onto a list in Redis, where whoever parses them takes them from.
+
+At least once: a row says that a document is to be pushed, and goes when it was. Rows are taken, pushed and
+removed in three steps, so that no message is sent inside a transaction; who dies between them leaves the rows
+to the next, who pushes them again.
+"""
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+
+import redis
+from sqlalchemy import delete, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from app.core import context
+from app.core.context import JobContext
+from app.errors import NotFound
+from app.ingest import documents
+from app.ingest.documents import Document
+from app.ingest.values import to_json
+from config import settings
+from models.base import now
+from models.document import Handoff
+from models.job import Job
+from models.record import Record, RecordInput, RecordStatus
+from models.session import in_transaction, reading
+
+AT_ONCE = 500  # documents that are pushed with one command
+TAKEN = 30.0  # seconds that rows are in somebody's hands
+
+
+def add(session: Session, job: JobContext, found: Mapping[int, Document]) -> None:
+    """Offer documents of a job, by their index; what is offered already stays as it is."""
+    if not settings.current().parse_handoff or not found:
+        return
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    session.connection().execute(
+        dialect.insert(Handoff).on_conflict_do_nothing(),
+        [
+            {"queue": queue_of(job), "body": _message(job, document), "job_id": job.job_id, "idx": idx}
+            for idx, document in found.items()
+        ],
+    )
+
+
+def queue_of(job: JobContext) -> str:
+    return f"tenant:{job.tenant_uid}:queue:parse"
+
+
+def push() -> int:
+    """Push what is offered, as far as there is room in each list; returns how many documents.
+
+    Raises what a client of Redis raises when that is away: nothing is lost then.
+    """
+    queues = list(_queues()) if settings.current().parse_handoff else []
+    if not queues:
+        return 0
+    url = settings.current().handoff_url
+    with redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=1) as client:
+        return sum(_push(client, queue) for queue in queues)
+
+
+def find_job(session: Session, uid: uuid.UUID) -> int:
+    """A job whose documents can still be handed over, of any tenant; raises `NotFound`."""
+    job_id = session.scalar(select(Job.id).where(Job.uid == uid, Job.content_removed_at.is_(None)))
+    if job_id is None:
+        raise NotFound(f"there is no job {uid} with documents that were not deleted")
+    return job_id
+
+
+def again(job_id: int) -> int:
+    """Offer all documents of a job that were stored, as after a loss of Redis; returns how many."""
+    job, after, count = context.of(job_id), -1, 0
+    while found := _stored(job_id, after):
+        in_transaction(partial(add, job=job, found=found))
+        after, count = max(found), count + len(found)
+    return count
+
+
+def _push(client: redis.Redis, queue: str) -> int:
+    pushed = 0
+    while (room := settings.current().parse_queue_max - int(client.llen(queue))) > 0:
+        bodies = in_transaction(partial(_take, queue=queue, limit=min(room, AT_ONCE)))
+        if not bodies:
+            break
+        try:
+            client.lpush(queue, *bodies.values())  # from the other end of the list they come in this order
+        except redis.RedisError:
+            in_transaction(partial(_leave, ids=list(bodies)))
+            raise
+        in_transaction(partial(_remove, ids=list(bodies)))
+        pushed += len(bodies)
+    return pushed
+
+
+def _queues() -> Iterator[str]:
+    """Lists that something is offered for, each found by one look into the index."""
+    after = ""
+    with reading() as session:
+        while True:
+            following = select(Handoff.queue).where(Handoff.queue > after).order_by(Handoff.queue).limit(1)
+            queue = session.scalar(following)
+            if queue is None:
+                return
+            yield queue
+            after = queue
+
+
+def _take(session: Session, queue: str, limit: int) -> dict[int, bytes]:
+    """Messages by the numbers of their rows, in order; they are nobody else's for a while."""
+    free = (
+        select(Handoff.id)
+        .where(Handoff.queue == queue, or_(Handoff.taken_until.is_(None), Handoff.taken_until <= now()))
+        .order_by(Handoff.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    rows = session.execute(
+        update(Handoff)
+        .where(Handoff.id.in_(session.scalars(free).all()))
+        .values(taken_until=now(TAKEN))
+        .returning(Handoff.id, Handoff.body),
+        execution_options={"synchronize_session": False},
+    ).all()
+    return {row.id: row.body for row in sorted(rows, key=lambda row: row.id)}
+
+
+def _leave(session: Session, ids: Sequence[int]) -> None:
+    session.execute(
+        update(Handoff).where(Handoff.id.in_(ids)).values(taken_until=None),
+        execution_options={"synchronize_session": False},
+    )
+
+
+def _remove(session: Session, ids: Sequence[int]) -> None:
+    session.execute(
+        delete(Handoff).where(Handoff.id.in_(ids)), execution_options={"synchronize_session": False}
+    )
+
+
+def _stored(job_id: int, after: int) -> dict[int, Document]:
+    """The job's next documents that were stored, behind index `after`."""
+    with reading() as session:
+        rows = session.execute(
+            select(RecordInput.idx, RecordInput.body)
+            .join(Record, (Record.job_id == RecordInput.job_id) & (Record.idx == RecordInput.idx))
+            .where(
+                RecordInput.job_id == job_id,
+                RecordInput.idx > after,
+                Record.status == RecordStatus.SUCCEEDED,
+            )
+            .order_by(RecordInput.idx)
+            .limit(AT_ONCE)
+        ).all()
+    return {row.idx: document for row in rows if (document := documents.read(row.body))}
+
+
+def _message(job: JobContext, document: Document) -> bytes:
+    return to_json(
+        {
+            "file_id": document.file_id,
+            "batch_id": str(job.uid),
+            "sha256": document.sha256,
+            "storage_path": document.key,
+            "tenant_id": str(job.tenant_uid),
+        }
+    )

@@ -1,0 +1,201 @@
+"""Documents on their way in: decoded as they are read, and stored before their job is anywhere."""
+
+import hashlib
+import secrets
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from typing import Any, BinaryIO, cast
+
+import structlog
+from sqlalchemy import delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from app.core import blobs
+from app.errors import BadInput, TooLarge, Unavailable
+from app.ingest.base64_text import Decoder
+from app.ingest.documents import Stored, Unreadable
+from app.ingest.media import Sniffer
+from config import settings
+from models.base import new_uid
+from models.document import Blob
+from models.session import in_transaction, reading
+
+IN_MEMORY = 1_000_000  # bytes of a document; the rest of it waits on disk
+
+log = structlog.get_logger(__name__)
+
+
+class Upload:
+    """The documents of one request. What no job has taken when it is over is removed; see `receiving`."""
+
+    def __init__(self, tenant: uuid.UUID) -> None:
+        self.uid = new_uid()
+        self.count = 0  # documents that were stored
+        self._tenant = tenant
+        self._mark = secrets.token_hex(16)  # nobody who writes a body can know it
+        self._taken: list[Stored | Unreadable] = []
+        self._filled = 0
+        self._incoming: Incoming | None = None
+
+    def open(self) -> "Incoming":
+        """Somebody who takes the base64 of one document; there is one at a time."""
+        self._incoming = Incoming(self)
+        return self._incoming
+
+    def decoded(self, text: str) -> Stored | Unreadable:
+        """The document that a whole base64 text holds, once it is stored."""
+        incoming = self.open()
+        incoming.write(text.encode("utf-8", "surrogatepass"))
+        return incoming.end()
+
+    def fill(self, holder: dict[str, Any], name: str) -> None:
+        """Put the document into its mark's place; any other value stays."""
+        given, _, number = (
+            value.partition(":") if isinstance(value := holder.get(name), str) else ("", "", "")
+        )
+        if given == self._mark:
+            holder[name] = self._taken[int(number)]
+            self._filled += 1
+
+    def refuse_unused(self) -> None:
+        """Raise `BadInput` unless each document has its place in what was read."""
+        if self._filled < len(self._taken):
+            raise BadInput(
+                "the body names something twice: of equal names in an object only one can be meant"
+            )
+
+    def note(self, found: Stored | Unreadable) -> str:
+        """Keep what became of a document; returns the mark that stands for it."""
+        self._taken.append(found)
+        return f"{self._mark}:{len(self._taken) - 1}"
+
+    def store(self, content: BinaryIO, sha256: str, size: int, media_type: str) -> Stored:
+        """Put a document into the object store. A row says so first, so that it is never forgotten there."""
+        file_id = new_uid()
+        key = blobs.document_key(self._tenant, file_id, sha256)
+        in_transaction(partial(_announce, key=key, upload=self.uid))
+        self.count += 1
+        blobs.store().put(key, content)
+        return Stored(file_id, key, sha256, size, media_type)
+
+    def clear(self) -> None:
+        """Nothing that was taken so far was a document."""
+        self.close()
+        self.count, self._taken = 0, []
+
+    def close(self) -> None:
+        """What no job has taken is removed."""
+        if self._incoming is not None:
+            self._incoming.drop()
+        if self.count:
+            _remove(self.uid)
+
+    def take(self, session: Session, job_id: int) -> None:
+        """All of it is the job's from now on."""
+        taken = session.scalars(
+            update(Blob)
+            .where(Blob.upload == self.uid, Blob.job_id.is_(None))
+            .values(job_id=job_id)
+            .returning(Blob.id),
+            execution_options={"synchronize_session": False},
+        ).all()
+        if len(taken) != self.count:
+            raise Unavailable(
+                "the documents took a day to arrive, and the first ones are gone: send them again"
+            )
+
+
+class Incoming:
+    """One document: its base64 comes in pieces and leaves as bytes."""
+
+    def __init__(self, upload: Upload) -> None:
+        self._upload = upload
+        self._file = _temporary(settings.current().data)
+        self._decoder, self._sniffer, self._digest = Decoder(), Sniffer(), hashlib.sha256()
+        self._size = 0
+        self._fault: str | None = None
+
+    def write(self, piece: bytes) -> None:
+        """Raises `TooLarge` for a document that is."""
+        if self._fault is not None:
+            return
+        try:
+            content = self._decoder.feed(piece)
+        except ValueError as error:
+            self._fault = f"the content is not base64: {error}"
+            return
+        self._size += len(content)
+        limit = settings.current().max_document_bytes
+        if self._size > limit:
+            raise TooLarge(
+                f"a document has over {limit:,} bytes (MAX_DOCUMENT_BYTES): leave it out, or split it"
+            )
+        self._digest.update(content)
+        self._sniffer.feed(content)
+        self._file.write(content)
+
+    def close(self) -> str:
+        """The text has ended; returns the mark that stands for its document."""
+        return self._upload.note(self.end())
+
+    def end(self) -> Stored | Unreadable:
+        """The document, once it is stored."""
+        with self._file as content:
+            try:
+                self._decoder.close()
+            except ValueError as error:
+                self._fault = self._fault or f"the content is not base64: {error}"
+            if self._fault is not None:
+                return Unreadable(self._fault)
+            kind = self._sniffer.media_type()
+            return self._upload.store(content, self._digest.hexdigest(), self._size, kind)
+
+    def drop(self) -> None:
+        """It has ended, or never will."""
+        self._file.close()
+
+
+@contextmanager
+def receiving(tenant: uuid.UUID) -> Iterator[Upload]:
+    """An upload for the length of the block; what no job has taken at its end is removed from the store."""
+    upload = Upload(tenant)
+    try:
+        yield upload
+    finally:
+        upload.close()
+
+
+def _remove(upload: uuid.UUID) -> None:
+    """What no job has taken goes."""
+    with reading() as session:
+        rows = session.execute(
+            select(Blob.id, Blob.key).where(Blob.upload == upload, Blob.job_id.is_(None))
+        ).all()
+    if not rows:
+        return
+    try:
+        blobs.store().delete([row.key for row in rows])
+    except Unavailable as error:
+        log.warning("blobs.left", count=len(rows), reason=error.message)  # to the sweep
+        return
+    in_transaction(partial(forget, ids=[row.id for row in rows]))
+
+
+def forget(session: Session, ids: Sequence[int]) -> None:
+    """These objects are no longer in the store."""
+    session.execute(delete(Blob).where(Blob.id.in_(ids)), execution_options={"synchronize_session": False})
+
+
+def _announce(session: Session, key: str, upload: uuid.UUID) -> None:
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    # A COMMIT whose answer was lost has written it already.
+    session.execute(dialect.insert(Blob).values(key=key, upload=upload).on_conflict_do_nothing())
+
+
+def _temporary(folder: Path) -> BinaryIO:
+    return cast(BinaryIO, SpooledTemporaryFile(max_size=IN_MEMORY, dir=str(folder)))

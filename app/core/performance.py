@@ -1,0 +1,110 @@
+"""How much is going on and how it goes: of one tenant, or of the whole system. All of it from rows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, String, cast, func, select
+from sqlalchemy.orm import Session
+
+from app.core.ledger import ANSWERED
+from models.base import epoch, now
+from models.job import LIVE, Job, JobCounts, JobStatus
+from models.record import Attempt, Record, RecordStatus
+from models.tenant import Tenant
+
+RATE_OVER = 60.0  # seconds
+LATELY = 3_600.0  # seconds
+
+_ENDED = JobCounts.succeeded + JobCounts.failed + JobCounts.cancelled + JobCounts.expired
+
+
+@dataclass(frozen=True, slots=True)
+class Performance:
+    """Times are milliseconds; a mean of nothing is 0, a rate of nothing None."""
+
+    active: int  # jobs that are running
+    waiting: int  # records that are neither ended nor being asked
+    batch_size: float  # records of one call, within the last hour
+    per_second: float  # records that were answered, within the last minute
+    latency_ms: float  # of a call, within the last minute
+    hour_latency_ms: float  # of a call, within the last hour
+    ended: int  # records, ever
+    success_rate: float | None
+
+
+def read(session: Session, tenant_id: int | None) -> Performance:
+    """Of one tenant's jobs; None: of everybody's."""
+    whose = tenants(session, tenant_id)
+    jobs = _jobs(session, whose)
+    minute, hour = (_calls(session, whose, seconds) for seconds in (RATE_OVER, LATELY))
+    return Performance(
+        active=jobs["active"],
+        waiting=max(0, jobs["unended"] - _in_flight(session, whose)),
+        batch_size=hour["answered"] / hour["calls"] if hour["calls"] else 0.0,
+        per_second=minute["answered"] / RATE_OVER,
+        latency_ms=minute["seconds"] * 1_000,
+        hour_latency_ms=hour["seconds"] * 1_000,
+        ended=jobs["ended"],
+        success_rate=jobs["succeeded"] / jobs["ended"] if jobs["ended"] else None,
+    )
+
+
+def standing(session: Session, tenant_id: int | None) -> tuple[int, int]:
+    """Jobs that are running, and records that are neither ended nor being asked."""
+    whose = tenants(session, tenant_id)
+    found = _jobs(session, whose)
+    return found["active"], max(0, found["unended"] - _in_flight(session, whose))
+
+
+def tenants(session: Session, tenant_id: int | None) -> list[int]:
+    """The one, or all, by number: indices begin with the tenant."""
+    return list(session.scalars(select(Tenant.id))) if tenant_id is None else [tenant_id]
+
+
+def _jobs(session: Session, tenants: list[int]) -> Mapping[str, int]:
+    live = Job.status.in_(LIVE) & Job.closed_as.is_(None)
+    row = session.execute(
+        select(
+            func.count().filter(Job.status == JobStatus.RUNNING).label("active"),
+            func.sum(Job.total - _ENDED).filter(live).label("unended"),
+            func.sum(_ENDED).label("ended"),
+            func.sum(JobCounts.succeeded).label("succeeded"),
+        )
+        .join(JobCounts, JobCounts.job_id == Job.id)
+        .where(Job.tenant_id.in_(tenants), Job.status != JobStatus.STAGING)
+    ).one()
+    return {name: int(value or 0) for name, value in row._mapping.items()}
+
+
+def _in_flight(session: Session, tenants: list[int]) -> int:
+    asked = (
+        select(func.count())
+        .select_from(Record)
+        .join(Job, Job.id == Record.job_id)
+        .where(Record.status == RecordStatus.RUNNING, Job.tenant_id.in_(tenants), Job.closed_as.is_(None))
+    )
+    return session.scalar(asked) or 0
+
+
+def _calls(session: Session, tenants: list[int], seconds: float) -> dict[str, Any]:
+    """Of the last seconds: `answered` records, their `calls`, and the mean `seconds` of one."""
+    row = session.execute(
+        select(
+            func.count().label("answered"),
+            func.count(call().distinct()).label("calls"),
+            func.avg(epoch(Attempt.ended_at) - epoch(Attempt.started_at)).label("seconds"),
+        ).where(
+            Attempt.tenant_id.in_(tenants),
+            Attempt.ended_at > now(-seconds),
+            Attempt.outcome == ANSWERED,
+            Attempt.error_type.is_(None),
+        )
+    ).one()
+    return {"answered": row.answered, "calls": row.calls, "seconds": float(row.seconds or 0.0)}
+
+
+def call() -> ColumnElement[str]:
+    """What tells calls apart: items of one call of an inference server share its id."""
+    alone = cast(Attempt.job_id, String) + "." + cast(Attempt.idx, String)
+    return func.coalesce(Attempt.request_id, alone)

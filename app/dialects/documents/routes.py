@@ -1,0 +1,164 @@
+"""Document jobs: many documents in one call, how a job stands, its live stream, its end."""
+
+import uuid
+from functools import partial
+from typing import Any
+
+from flask import Response, request
+from sqlalchemy.orm import Session
+
+from app import contract, document_json, repeats, seats, submission
+from app.auth import caller, needs
+from app.contract import Blueprint, answer
+from app.core import events, jobs
+from app.core.incoming import Upload, receiving
+from app.core.keys import READ, WRITE
+from app.core.shown import PREFIX
+from app.core.views import JobView
+from app.dialects.documents import story, wire
+from app.dialects.documents.schemas import CancelledOut, JobIn, JobOut
+from app.errors import BadInput, NotFound
+from app.ingest.draft import Defaults
+from app.providers import registry
+from app.submission import Options
+from config import settings
+from models.job import FINAL
+from models.session import after_commit, in_transaction
+from tasks.wake import wake
+
+PREFIXES = (f"{PREFIX}/batch/jobs",)
+
+NOT_FOUND = "Job not found"
+NOT_CANCELLABLE = "Job not found or not cancellable"
+
+blp = Blueprint(
+    "documents", __name__, url_prefix=f"{PREFIX}/batch/jobs", description="Document jobs with a live stream."
+)
+
+_LAST_EVENT_ID = {
+    "in": "header",
+    "name": "Last-Event-ID",
+    "schema": {"type": "string"},
+    "description": "The id of the last message that was read: the stream goes on behind it.",
+}
+
+
+@blp.route("", methods=["POST"])
+@needs(WRITE, 404, 413, 415, 422, 503)
+@blp.doc(
+    requestBody={"required": True, "content": {"application/json": {"schema": JobIn}}},
+    parameters=[repeats.DESCRIPTION],
+)
+@blp.response(200, JobOut)
+def create_job() -> Response:
+    """Store documents, and give each to a model if there is a `prompt`."""
+    with (
+        receiving(caller().tenant_uid) as upload,
+        document_json.body(upload, wire.is_document) as body,
+    ):
+        asked = contract.load(JobIn(), _filled(body, upload))
+        if asked["tenant_id"] != caller().tenant_uid:
+            raise NotFound("Tenant not found")
+        job = _submit(asked, upload)
+    return _show(contract.find_job(job))
+
+
+@blp.route("/<job_id>", methods=["GET"])
+@needs(READ, 404, 422)
+@blp.response(200, JobOut)
+def get_job(job_id: str) -> Response:
+    """Tell how a job stands."""
+    return _show(_find(job_id))
+
+
+@blp.route("/<job_id>/stream", methods=["GET"])
+@needs(READ, 404, 422, 503)
+@blp.doc(parameters=[_LAST_EVENT_ID])
+@blp.response(200, {"type": "string"}, content_type="text/event-stream")
+def stream_job(job_id: str) -> Response:
+    """Watch a job.
+
+    Each message has an `id`, the event `progress` (the last one `complete`) and as its data an object with
+    `event_type` (`start`, `progress` or `fail` for each document, `cancel`, `complete`), `document_index`,
+    `filename`, `message` and `timestamp`. A late reader gets what it missed first.
+    """
+    view = _find(job_id)
+    seen = wire.place(request.headers.get("Last-Event-ID", ""), view.seq)
+    return seats.stream(story.tell(view, seen), "text/event-stream", {"X-Accel-Buffering": "no"})
+
+
+@blp.route("/<job_id>", methods=["DELETE"])
+@needs(WRITE, 404, 422)
+@blp.response(200, CancelledOut)
+def cancel_job(job_id: str) -> Response:
+    """Cancel a job that has not ended."""
+    in_transaction(partial(_cancel, tenant_id=caller().tenant_id, job_id=_checked(job_id)))
+    return answer({"status": "cancelled"})
+
+
+def _filled(body: Any, upload: Upload) -> Any:
+    """The body, with each document in the place of its mark."""
+    documents = body.get("documents") if isinstance(body, dict) else None
+    for document in documents if isinstance(documents, list) else []:
+        if isinstance(document, dict):
+            upload.fill(document, "content")
+    upload.refuse_unused()
+    return body
+
+
+def _submit(asked: dict[str, Any], upload: Upload) -> str:
+    chosen, me = settings.current(), caller()
+    defaults = Defaults(_model(asked), chosen.default_max_tokens, prompt=asked.get("prompt"))
+    collection = asked.get("collection")
+    options = Options(
+        priority=asked["priority"],
+        metadata={} if collection is None else {"collection": collection},
+        repeat=contract.repeat(asked),
+    )
+    drafts = wire.drafts(asked["documents"], defaults)
+    made = submission.submit_drafts(me.tenant_id, me.user_id, drafts, defaults, options, upload)
+    return str(made.uid)
+
+
+def _model(asked: dict[str, Any]) -> str:
+    """Who is asked about the documents; nobody without a prompt."""
+    if asked.get("prompt") is None:
+        return registry.NOBODY
+    chosen = settings.current()
+    model = asked.get("model") or chosen.default_model
+    registry.require_key(model, chosen)
+    return str(model)
+
+
+def _find(job_id: str) -> JobView:
+    try:
+        return contract.find_job(_checked(job_id))
+    except NotFound:
+        raise NotFound(NOT_FOUND) from None
+
+
+def _cancel(session: Session, tenant_id: int, job_id: str) -> None:
+    try:
+        job = jobs.find(session, tenant_id, job_id)
+    except NotFound:
+        raise NotFound(NOT_CANCELLABLE) from None
+    if job.status in FINAL:
+        raise NotFound(NOT_CANCELLABLE)
+    jobs.cancel(session, job)
+    contract.about(job.uid)
+    after_commit(session, partial(wake, job.id))
+    after_commit(session, partial(events.look, [job.id]))
+
+
+def _checked(job_id: str) -> str:
+    """`job_id`; raises `BadInput` unless it has the form of one."""
+    try:
+        uuid.UUID(job_id)
+    except ValueError:
+        problem = {"where": "job_id", "message": f"give a job's id, a UUID; found {job_id!r}"}
+        raise BadInput(problem["message"], [problem], paths=[("path", "job_id")]) from None
+    return job_id
+
+
+def _show(view: JobView) -> Response:
+    return answer(wire.write(view, caller().tenant_uid))

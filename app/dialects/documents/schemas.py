@@ -1,0 +1,88 @@
+"""The bodies of document jobs: every field with its checks, as the OpenAPI document shows it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import marshmallow as ma
+from marshmallow import fields, validate
+
+from app.contract import WebhookUrl
+from app.dialects.documents.wire import STATUSES
+from app.ingest.documents import Stored, Unreadable
+from app.ingest.values import is_plain, to_json
+
+LONGEST = 255  # characters of a file's name, and of a collection's
+LARGEST = 16_000  # bytes of a document's metadata
+LONGEST_PROMPT = 1_000_000  # characters
+
+
+def _check_plain(value: str) -> None:
+    if not is_plain(value):
+        raise ma.ValidationError("plain text, without NUL and without half a surrogate pair")
+
+
+def _check_content(value: Any) -> None:
+    if not isinstance(value, Stored | Unreadable):
+        raise ma.ValidationError("give the document's bytes as base64 text")
+
+
+def _check_size(value: Mapping[str, Any]) -> None:
+    found = len(to_json(value))
+    if found > LARGEST:
+        raise ma.ValidationError(f"it has {found:,} bytes; the limit is {LARGEST:,}")
+
+
+class DocumentIn(ma.Schema):
+    """A document. One whose content is no base64 fails alone."""
+
+    filename = fields.String(required=True, validate=[validate.Length(1, LONGEST), _check_plain])
+    content = fields.Raw(
+        required=True,
+        validate=_check_content,
+        metadata={"type": "string", "contentEncoding": "base64"},
+    )
+    metadata = fields.Dict(keys=fields.String(), load_default=dict, validate=_check_size)
+
+
+class JobIn(ma.Schema):
+    tenant_id = fields.UUID(required=True, metadata={"description": "The tenant of the key."})
+    documents = fields.List(
+        fields.Nested(DocumentIn),
+        required=True,
+        validate=validate.Length(1, error="give at least one document"),
+    )
+    collection = fields.String(allow_none=True, validate=[validate.Length(max=LONGEST), _check_plain])
+    priority = fields.Integer(
+        strict=True,
+        load_default=5,
+        validate=validate.Range(1, 10, error="give 1 to 10; found {input}"),
+        metadata={"description": "10 goes first."},
+    )
+    model = fields.String(
+        allow_none=True,
+        validate=validate.Regexp(r"[\w.:/@-]{1,200}\Z", error="give a model's name"),
+        metadata={"description": "Whom `prompt` asks; DEFAULT_MODEL if left out."},
+    )
+    prompt = fields.String(
+        allow_none=True,
+        validate=[validate.Length(1, LONGEST_PROMPT), _check_plain],
+        metadata={"description": "What a model is asked about each document, once it is stored."},
+    )
+    webhook_url = WebhookUrl()
+
+
+class JobOut(ma.Schema):
+    job_id = fields.UUID()
+    tenant_id = fields.UUID()
+    status = fields.String(validate=validate.OneOf(STATUSES))
+    total_documents = fields.Integer()
+    processed_count = fields.Integer()
+    failed_count = fields.Integer()
+    created_at = fields.String(metadata={"format": "date-time"})
+    updated_at = fields.String(metadata={"format": "date-time"})
+    collection = fields.String(allow_none=True)
+    priority = fields.Integer()
+
+
+class CancelledOut(ma.Schema):
+    status = fields.String(validate=validate.Equal("cancelled"))

@@ -1,0 +1,57 @@
+"""What a job's stream tells: every document once, in the order in which they ended, and the end."""
+
+from collections.abc import Iterator, Sequence
+
+from app.core import pages, views
+from app.core.follow import follow
+from app.core.news import Event, Item
+from app.core.pages import RecordView
+from app.core.views import JobView
+from app.dialects.documents import wire
+from app.dialects.documents.wire import Place
+from models.job import JobStatus
+from models.session import reading
+
+HEARTBEAT = b": nothing new\n\n"
+AT_ONCE = 50  # documents whose rows are read together
+
+
+def tell(view: JobView, seen: Place | None) -> Iterator[bytes]:
+    """The messages behind `seen`, a comment whenever nothing happens for a while; the last one is the end.
+
+    The stream is cut early when this process stops or its reader cannot keep up: both resume.
+    """
+    begun = seen is not None
+    for event in follow(view, seen.seq if seen else 0):
+        if event is None:
+            yield HEARTBEAT
+        elif event.kind in ("records", "status"):
+            now = _look(view)
+            if now.started_at is not None and not begun:
+                begun = True
+                yield wire.start(now)
+            yield from _outcomes(now, event.items)
+            if event.last:
+                yield from _end(now, event, seen or Place())
+
+
+def _outcomes(view: JobView, items: Sequence[Item]) -> Iterator[bytes]:
+    for first in range(0, len(items), AT_ONCE):
+        for record in _read(view, [idx for idx, _, _ in items[first : first + AT_ONCE]]):
+            yield wire.outcome(view, record)
+
+
+def _end(view: JobView, event: Event, seen: Place) -> Iterator[bytes]:
+    if view.status is JobStatus.CANCELLED and not (seen.cancel and seen.seq == event.id):
+        yield wire.cancel(view)
+    yield wire.complete(view)
+
+
+def _look(view: JobView) -> JobView:
+    with reading() as session:
+        return views.watched(session, [view.id])[0]
+
+
+def _read(view: JobView, indices: Sequence[int]) -> list[RecordView]:
+    with reading() as session:
+        return pages.those(session, view, indices, inputs=True)

@@ -1,0 +1,160 @@
+"""Document jobs as their wire has them: documents read, jobs and progress written. Pure."""
+
+import datetime as dt
+import json
+import re
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from app.core.lines import text, timestamp
+from app.core.pages import RecordView
+from app.core.said import failure
+from app.core.views import JobView
+from app.error_shapes import Fault, detail
+from app.ingest import documents
+from app.ingest.documents import Document
+from app.ingest.draft import Defaults, Draft
+from app.ingest.json_pieces import Path
+from models.job import JobStatus
+from models.record import RecordStatus
+
+STATUSES = ("pending", "processing", "completed", "failed", "cancelled")
+_EVENT_ID = re.compile(r"(\d{1,18})(-cancel|-complete)?", re.ASCII)
+
+Json = dict[str, Any]
+
+
+class Place(NamedTuple):
+    """How far somebody has read: up to the document that ended as number `seq`, and whether the job's end."""
+
+    seq: int = 0
+    cancel: bool = False
+
+
+def is_document(path: Path) -> bool:
+    """Whether the text at `path` of a request is what a document holds."""
+    match path:
+        case ("documents", int(), "content"):
+            return True
+    return False
+
+
+def drafts(asked: Iterable[Json], defaults: Defaults) -> Iterator[Draft]:
+    """Documents that a schema has read. One that cannot be taken, or not by the model, fails by itself."""
+    for one in asked:
+        document = Document.of(one["content"], one["filename"], one["metadata"])
+        try:
+            yield documents.draft(document, defaults)
+        except ValueError as error:
+            yield documents.draft(replace(document, fault=str(error)), defaults)
+
+
+def write(view: JobView, tenant: uuid.UUID) -> Json:
+    """A job."""
+    counts = view.counts
+    return {
+        "job_id": str(view.uid),
+        "tenant_id": str(tenant),
+        "status": status(view),
+        "total_documents": view.total,
+        "processed_count": counts.succeeded,
+        "failed_count": counts.failed + counts.cancelled + counts.expired,
+        "created_at": timestamp(view.created_at),
+        "updated_at": timestamp(view.updated_at),
+        "collection": _collection(view),
+        "priority": view.priority,
+    }
+
+
+def status(view: JobView) -> str:
+    """The word for a job's status."""
+    match view.status:
+        case JobStatus.PENDING:
+            return "pending"
+        case JobStatus.RUNNING | JobStatus.PAUSED | JobStatus.CANCELLING:
+            return "processing"
+        case JobStatus.CANCELLED:
+            return "cancelled"
+        case JobStatus.COMPLETED if view.counts.succeeded == view.total:
+            return "completed"
+    return "failed"
+
+
+def error(fault: Fault) -> Mapping[str, Any]:
+    """An error in this contract's shape."""
+    return detail(fault)
+
+
+# --- the stream
+
+
+def place(last_event_id: str, newest: int) -> Place | None:
+    """Where a reader goes on; None for a new one, or for an id that is none of ours."""
+    found = _EVENT_ID.fullmatch(last_event_id)
+    if found is None or int(found[1]) > newest:
+        return None
+    return Place(int(found[1]), cancel=found[2] is not None)
+
+
+def start(view: JobView) -> bytes:
+    return _message("0", _event(view, "start", "Job started", view.started_at))
+
+
+def outcome(view: JobView, record: RecordView) -> bytes:
+    """What became of one document."""
+    succeeded = record.status is RecordStatus.SUCCEEDED
+    event = _event(
+        view,
+        "progress" if succeeded else "fail",
+        "Processed" if succeeded else failure(record),
+        record.ended_at,
+        document_index=record.idx,
+        filename=_filename(record),
+    )
+    return _message(str(record.seq), event)
+
+
+def cancel(view: JobView) -> bytes:
+    event = _event(view, "cancel", view.status_reason or "Job cancelled by user", view.ended_at)
+    return _message(f"{view.seq}-cancel", event)
+
+
+def complete(view: JobView) -> bytes:
+    """The last message: how the job has ended."""
+    word = status(view)
+    event = _event(view, "complete", word, view.ended_at) | {"status": word}
+    return _message(f"{view.seq}-complete", event, "complete")
+
+
+def _event(
+    view: JobView,
+    kind: str,
+    message: str,
+    time: dt.datetime | None,
+    document_index: int | None = None,
+    filename: str | None = None,
+) -> Json:
+    return {
+        "job_id": str(view.uid),
+        "event_type": kind,
+        "document_index": document_index,
+        "filename": filename,
+        "message": message,
+        "timestamp": timestamp(time),
+    }
+
+
+def _message(id: str, event: Json, name: str = "progress") -> bytes:
+    return f"id: {id}\nevent: {name}\ndata: {json.dumps(event)}\n\n".encode()
+
+
+def _filename(record: RecordView) -> str | None:
+    document = documents.read(record.asked or b"")
+    return text(record.custom_id) if document is None else document.filename
+
+
+def _collection(view: JobView) -> str | None:
+    found = view.metadata.get("collection")
+    return found if isinstance(found, str) else None

@@ -1,0 +1,15 @@
+"""The contract of the batch processor."""
+
+from flask import Flask
+from flask_smorest import Api
+
+from app.dialects.processor import monitoring, routes, socket, wire
+from app.error_responses import SHAPES
+
+
+def register(app: Flask, contract: Api) -> None:
+    """Serve the contract; `contract` documents it."""
+    for module in (routes, monitoring):
+        contract.register_blueprint(module.blp)
+    app.register_blueprint(socket.blp)
+    SHAPES.update({routes.PREFIX: wire.error, socket.PATH: wire.error})

@@ -1,0 +1,101 @@
+"""What the batch processor's calls take, as they are checked and as the OpenAPI document shows it."""
+
+from typing import Any
+
+import marshmallow as ma
+from marshmallow import fields, validate
+
+from app.contract import WebhookUrl
+from app.core import names
+from app.core.analytics import METRICS, PERIODS
+from app.dialects.processor.wire import URGENCIES, WORDS
+from app.ingest.values import to_json
+
+MOST_ITEMS = 1_000
+MAX_METADATA_KEYS = 64
+MAX_METADATA_BYTES = 16_000
+LABEL = rf"{names.LABEL.pattern}\Z"
+
+
+def _check_metadata(value: dict[str, Any]) -> None:
+    size = len(to_json(value))
+    if len(value) > MAX_METADATA_KEYS or size > MAX_METADATA_BYTES:
+        raise ma.ValidationError(
+            f"give up to {MAX_METADATA_KEYS} keys and {MAX_METADATA_BYTES:,} bytes;"
+            f" found {len(value)} and {size:,}"
+        )
+
+
+class BatchIn(ma.Schema):
+    """A batch. Each item has `prompt`, `messages` or `input`, and may have a `request_id`."""
+
+    data = fields.List(
+        fields.Raw(metadata={"type": "object", "example": {"input": [1.0, 2.0]}}),
+        required=True,
+        validate=validate.Length(1, MOST_ITEMS, error=f"give 1 to {MOST_ITEMS:,} items"),
+    )
+    priority = fields.String(load_default="normal", validate=validate.OneOf(URGENCIES))
+    batch_id = fields.String(
+        load_default=None,
+        allow_none=True,
+        validate=validate.Regexp(LABEL, error="give 1 to 128 of A-Z, a-z, 0-9 and . _ : -"),
+    )
+    timeout_ms = fields.Integer(
+        strict=True, load_default=5_000, validate=validate.Range(100, 300_000, error="give 100 to 300,000")
+    )
+    metadata = fields.Dict(keys=fields.String(), load_default=None, allow_none=True, validate=_check_metadata)
+    webhook_url = WebhookUrl()
+
+
+class ErrorOut(ma.Schema):
+    """Every error of this contract."""
+
+    error = fields.String(required=True)
+    error_id = fields.String(required=True, metadata={"description": "The log knows it."})
+    message = fields.String(required=True, metadata={"description": "What was asked, found and to be done."})
+    problems = fields.List(fields.Dict(), metadata={"description": "Of bad input: `where` and `message`."})
+
+
+class ResultsQuery(ma.Schema):
+    in_part = fields.Boolean(
+        data_key="partial",
+        load_default=False,
+        metadata={"description": "What there is, also before the end."},
+    )
+
+
+class BatchesQuery(ma.Schema):
+    status = fields.String(load_default="active", validate=validate.OneOf(("active", "all", *WORDS)))
+    limit = fields.Integer(load_default=10, validate=validate.Range(1, 100, error="give 1 to 100"))
+
+
+class WeightsIn(ma.Schema):
+    critical, high, normal, low = (
+        fields.Float(validate=validate.Range(0.1, 1.0, error="give 0.1 to 1")) for _ in URGENCIES
+    )
+
+
+class ConfigurationIn(ma.Schema):
+    """What is left out stays."""
+
+    max_batch_size = fields.Integer(strict=True, validate=validate.Range(1, 1_024, error="give 1 to 1,024"))
+    max_wait_time_ms = fields.Integer(
+        strict=True, validate=validate.Range(0, 10_000, error="give 0 to 10,000")
+    )
+    enable_dynamic_batching = fields.Boolean(truthy={True}, falsy={False})
+    priority_weights = fields.Nested(WeightsIn)
+
+
+class Names(fields.String):
+    """Names between commas, each of them known."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        names = [name.strip() for name in super()._deserialize(value, *args, **kwargs).split(",")]
+        if unknown := [name for name in names if name not in METRICS]:
+            raise ma.ValidationError(f"unknown: {', '.join(unknown)}; known are {', '.join(METRICS)}")
+        return names
+
+
+class AnalyticsQuery(ma.Schema):
+    period = fields.String(load_default="1h", validate=validate.OneOf(tuple(PERIODS)))
+    metrics = Names(load_default=lambda: list(METRICS), metadata={"example": ",".join(METRICS)})

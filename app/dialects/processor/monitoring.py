@@ -1,0 +1,57 @@
+"""How the caller's batches go, now and over time; with the scope `admin`, those of the whole system."""
+
+from typing import Any
+
+from flask import Response
+
+from app.auth import caller, needs
+from app.contract import Blueprint, answer
+from app.core import analytics, performance, resources
+from app.core.keys import ADMIN, READ
+from app.dialects.processor import wire
+from app.dialects.processor.inputs import AnalyticsQuery, ErrorOut
+from app.dialects.processor.routes import PREFIX
+from app.errors import NotFound
+from config import settings
+from models.session import reading
+
+blp = Blueprint(
+    "batch processor monitoring",
+    __name__,
+    errors=ErrorOut,
+    url_prefix=PREFIX,
+    description="How the batches go.",
+)
+
+
+@blp.route("/metrics", methods=["GET"])
+@needs(READ, 404)
+@blp.response(200)
+def get_metrics() -> Response:
+    """See how it goes: rates of the last minute, means of the last hour, counts since ever."""
+    _refuse_unmonitored()
+    with reading() as session:
+        found = performance.read(session, _whose())
+    return answer(wire.metrics(found, resources.group().look()))
+
+
+@blp.route("/analytics", methods=["GET"])
+@needs(READ, 404)
+@blp.arguments(AnalyticsQuery, location="query")
+@blp.response(200)
+def get_analytics(query: dict[str, Any]) -> Response:
+    """See how it went: throughput (records a second), latency (ms), errors, queue, tokens, cost (USD)."""
+    _refuse_unmonitored()
+    with reading() as session:
+        series = analytics.read(session, _whose(), query["period"], query["metrics"])
+    return answer(wire.analytics(query["period"], series))
+
+
+def _whose() -> int | None:
+    """The tenant that is told of; None: everybody."""
+    return None if caller().may(ADMIN) else caller().tenant_id
+
+
+def _refuse_unmonitored() -> None:
+    if not settings.current().enable_monitoring:
+        raise NotFound("monitoring is switched off here: ENABLE_MONITORING is false")

@@ -1,0 +1,213 @@
+"""The batch processor: batches of items for a language model or an inference server."""
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from flask import Response
+from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy.orm import Session
+
+from app import contract, repeats, seats, submission
+from app.auth import caller, needs
+from app.contract import Blueprint, answer, find_job, with_content
+from app.core import batch_queue, batching, events, forecast, jobs, pages, views
+from app.core.batching import Configuration
+from app.core.keys import ADMIN, READ, WRITE
+from app.core.views import JobView
+from app.dialects.processor import wire
+from app.dialects.processor.inputs import BatchesQuery, BatchIn, ConfigurationIn, ErrorOut, ResultsQuery
+from app.errors import BadInput, Conflict
+from app.ingest.draft import Defaults, Problems
+from app.ingest.records import read_records
+from app.providers import registry
+from app.submission import Options, Repeat
+from config import settings
+from models.base import now
+from models.job import Job, JobCounts, JobStatus
+from models.session import after_commit, in_transaction, reading
+from tasks.wake import wake
+
+PREFIX = "/api/batch-processor"
+PAGE = 1_000  # records
+
+
+blp = Blueprint(
+    "batch processor",
+    __name__,
+    errors=ErrorOut,
+    url_prefix=PREFIX,
+    description="The contract of the batch processor.",
+)
+
+
+@blp.route("/submit", methods=["POST"])
+@needs(WRITE, 409, 413, 415, 422, 429, 503)
+@blp.doc(
+    requestBody={"required": True, "content": {"application/json": {"schema": BatchIn}}},
+    parameters=[repeats.DESCRIPTION],
+)
+@blp.response(200)
+def submit_batch() -> Response:
+    """Submit a batch."""
+    with contract.json_body() as body:
+        view = _submit(contract.load(BatchIn(), body), contract.repeat(body))
+    with reading() as session:
+        place = batch_queue.position(session, view.id)
+        end = forecast.end(session, view)
+    return answer(wire.submitted(view, place, end))
+
+
+@blp.route("/status/<batch_id>", methods=["GET"])
+@needs(READ, 404)
+@blp.response(200)
+def get_status(batch_id: str) -> Response:
+    """Look at a batch."""
+    view = find_job(batch_id)
+    with reading() as session:
+        end = forecast.end(session, view)
+        at = session.scalars(select(now())).one()
+    return answer(wire.status(view, end, at))
+
+
+@blp.route("/results/<batch_id>", methods=["GET"])
+@needs(READ, 404, 409, 410, 503)
+@blp.arguments(ResultsQuery, location="query")
+@blp.response(200)
+def get_results(query: dict[str, Any], batch_id: str) -> Response:
+    """Get what came of each item, once the batch has ended."""
+    view = with_content(find_job(batch_id))
+    with reading() as session:
+        at = session.scalars(select(now())).one()
+    if not view.status.final and not query["in_part"]:
+        raise Conflict(
+            f"batch {wire.batch_id(view)} is {wire.word(view)}: it has no results before its end;"
+            " ?partial=true gives what there is"
+        )
+    head = {"batch_id": wire.batch_id(view), "status": wire.word(view)}
+    tail = {"metadata": wire.results_metadata(view, at)}
+    return seats.stream(_results(view, head, tail), "application/json", {})
+
+
+@blp.route("/batches", methods=["GET"])
+@needs(READ)
+@blp.arguments(BatchesQuery, location="query")
+@blp.response(200)
+def list_batches(query: dict[str, Any]) -> Response:
+    """List batches, the newest first."""
+    limit = query["limit"]
+    with reading() as session:
+        found = views.page(session, caller().tenant_id, None, limit + 1, *_are(query["status"]))
+        configuration = batching.read(session)
+    batches = [wire.listed(view, configuration) for view in found[:limit]]
+    return answer({"batches": batches, "has_more": len(found) > limit})
+
+
+@blp.route("/cancel/<batch_id>", methods=["DELETE"])
+@needs(WRITE, 404, 409)
+@blp.response(200)
+def cancel_batch(batch_id: str) -> Response:
+    """Ask nothing more; calls in flight are closed."""
+    tenant_id = caller().tenant_id
+
+    def work(session: Session) -> None:
+        job = jobs.find(session, tenant_id, batch_id)
+        jobs.cancel(session, job)
+        contract.about(job.uid)
+        after_commit(session, partial(wake, job.id))
+        after_commit(session, partial(events.look, [job.id]))
+
+    in_transaction(work)
+    return answer({"batch_id": wire.batch_id(find_job(batch_id)), "status": "cancelled"})
+
+
+@blp.route("/configure", methods=["GET"])
+@needs(READ)
+@blp.response(200)
+def get_configuration() -> Response:
+    """Read how items are batched, and what each priority weighs."""
+    with reading() as session:
+        return _configured(batching.read(session))
+
+
+@blp.route("/configure", methods=["POST"])
+@needs(ADMIN, 422)
+@blp.arguments(ConfigurationIn)
+@blp.response(200)
+def configure(values: dict[str, Any]) -> Response:
+    """Change it, for all workers within a second and for batches that wait already."""
+    return _configured(in_transaction(partial(batching.change, values=values)))
+
+
+def _submit(asked: dict[str, Any], repeat: Repeat | None) -> JobView:
+    problems = Problems()
+    records = wire.records(asked["data"], problems)
+    problems.refuse()
+    defaults = _defaults(records, asked["metadata"] or {})
+    drafts = list(read_records(records, defaults, None, problems, max_records=PAGE, label="data[{}]"))
+    problems.refuse()
+    me, options = caller(), _options(asked, repeat)
+    return find_job(str(submission.submit_drafts(me.tenant_id, me.user_id, drafts, defaults, options).uid))
+
+
+def _configured(found: Configuration) -> Response:
+    return answer(wire.configuration(found))
+
+
+def _defaults(records: list[dict[str, Any]], metadata: dict[str, Any]) -> Defaults:
+    """The model of a batch; raises `BadInput` or `Unavailable` where there is none."""
+    kind, chosen = wire.kind(records), settings.current()
+    if kind is None:
+        raise BadInput("data: all items have an `input`, or none of them has: send each kind as a batch")
+    model = wire.model(kind, metadata, chosen.default_model, chosen.inference_model)
+    inputs = registry.takes_inputs(model)
+    registry.require_key(model, chosen)
+    return Defaults(model=model, max_tokens=chosen.default_max_tokens, inputs=inputs)
+
+
+def _options(asked: dict[str, Any], repeat: Repeat | None) -> Options:
+    with reading() as session:
+        priority = batching.read(session).priority(asked["priority"])
+    return Options(
+        label=asked["batch_id"],
+        priority=priority,
+        urgency=asked["priority"],
+        time_limit_ms=asked["timeout_ms"],
+        metadata=asked["metadata"] or {},
+        repeat=repeat,
+    )
+
+
+def _are(status: str) -> list[ColumnElement[bool]]:
+    """Conditions for the jobs whose word is `status`, or one of its words."""
+    over = Job.status.in_((JobStatus.COMPLETED, JobStatus.EXPIRED))
+    waiting = Job.status == JobStatus.PENDING
+    processing = Job.status.in_((JobStatus.RUNNING, JobStatus.PAUSED, JobStatus.CANCELLING))
+    conditions: dict[str, list[ColumnElement[bool]]] = {
+        "all": [],
+        "active": [or_(waiting, processing)],
+        "queued": [waiting],
+        "processing": [processing],
+        "cancelled": [Job.status == JobStatus.CANCELLED],
+        "completed": [over, JobCounts.succeeded > 0],
+        "failed": [or_(Job.status == JobStatus.FAILED, over & (JobCounts.succeeded == 0))],
+    }
+    return conditions[status]
+
+
+def _results(view: JobView, head: dict[str, Any], tail: dict[str, Any]) -> Iterator[bytes]:
+    """One JSON object, page by page."""
+    yield json.dumps(head)[:-1].encode() + b', "results": ['
+    after: int | None = None
+    comma = b""
+    while True:
+        with pages.snapshot() as session:
+            page = pages.by_index(session, view, after, PAGE, words=pages.ENDED_WORDS)
+        for record in page.records:
+            yield comma + json.dumps(wire.result(record)).encode()
+            comma = b", "
+        if page.after is None:
+            break
+        after = page.after
+    yield b"], " + json.dumps(tail)[1:].encode()

@@ -1,0 +1,33 @@
+"""`/ws/batch-processor`: batches as they move."""
+
+from flask import Blueprint
+from flask_sock import Sock
+from simple_websocket import Server
+
+from app.auth import caller, needs
+from app.core import views
+from app.core.keys import READ
+from app.core.views import JobView
+from app.dialects.processor import wire
+from app.sockets import Watching, give_seat_back, take_seat
+from models.session import reading
+
+PATH = "/ws/batch-processor"
+
+blp = Blueprint("batch_processor_socket", __name__)
+blp.before_request(take_seat)  # behind the check of the key, and before the upgrade
+blp.teardown_request(give_seat_back)
+sock = Sock()
+
+
+@sock.route(PATH, bp=blp)
+@needs(READ, 503)
+def watch_batches(connection: Server) -> None:
+    """Watch batches: `{"action": "subscribe", "batch_id": "…"}`, or `unsubscribe`."""
+    tenant_id = caller().tenant_id
+
+    def find(name: str) -> JobView:
+        with reading() as session:
+            return views.find(session, tenant_id, name)
+
+    Watching(connection, find, wire.update, wire.not_found).run()

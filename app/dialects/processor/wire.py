@@ -1,0 +1,290 @@
+"""The batch processor's words for ours, both ways. Nothing here knows HTTP or a database."""
+
+import datetime as dt
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from app.core.analytics import Point
+from app.core.batching import Configuration
+from app.core.lines import text, timestamp
+from app.core.pages import RecordView
+from app.core.performance import Performance
+from app.core.resources import Resources
+from app.core.said import said
+from app.core.views import JobView
+from app.error_shapes import Fault
+from app.errors import BadInput
+from app.ingest.draft import Problems
+from models.job import JobStatus
+
+KINDS = ("prompt", "messages", "input")  # what an item may bring: exactly one
+URGENCIES = ("critical", "high", "normal", "low")
+WORDS = ("queued", "processing", "completed", "failed", "cancelled")
+INFERENCE = "inference:"  # before the name of an inference server's model
+
+_OF_STATUS = {
+    JobStatus.PENDING: "queued",
+    JobStatus.RUNNING: "processing",
+    JobStatus.PAUSED: "processing",
+    JobStatus.CANCELLING: "processing",
+    JobStatus.CANCELLED: "cancelled",
+    JobStatus.FAILED: "failed",
+}
+_ROUNDING = 1e-3  # by which the parts of a probability vector may miss 1
+_REQUEST_ID = re.compile(r"[^\0\ud800-\udfff]{1,256}")
+
+
+# --- what comes in
+
+
+def records(data: Sequence[Any], problems: Problems) -> list[dict[str, Any]]:
+    """The batch's items as records of the native contract; those with faults are left out and named."""
+    taken: dict[str, int] = {}
+    found = []
+    for number, item in enumerate(data):
+        record = _record(item, number, problems)
+        if record is None:
+            continue
+        first = taken.setdefault(record["custom_id"], number)
+        if first != number:
+            where = f"data[{number}].request_id"
+            problems.add(where, f"{record['custom_id']!r} is the id of data[{first}] already")
+            continue
+        found.append(record)
+    return found
+
+
+def kind(records: Iterable[Mapping[str, Any]]) -> str | None:
+    """Who is asked: `input` is for an inference server, `prompt` for a language model; None if mixed."""
+    kinds = {"input" if "input" in record else "prompt" for record in records}
+    return kinds.pop() if len(kinds) == 1 else None
+
+
+def model(kind: str, metadata: Mapping[str, Any], default: str, inference_default: str | None) -> str:
+    """The model that a batch asks for: by `metadata.model_id`, else by the environment."""
+    named = metadata.get("model_id")
+    if named is not None and (not isinstance(named, str) or not named):
+        raise BadInput("metadata.model_id: give the name of a model, as text that is not empty")
+    if kind == "prompt":
+        return named or default
+    chosen = named or inference_default
+    if chosen is None:
+        raise BadInput(
+            "metadata.model_id: an `input` goes to a model of an inference server: name it, or let the"
+            " operator set INFERENCE_MODEL"
+        )
+    return INFERENCE + chosen.removeprefix(INFERENCE)
+
+
+def _record(item: Any, number: int, problems: Problems) -> dict[str, Any] | None:
+    where = f"data[{number}]"
+    if not isinstance(item, dict):
+        problems.add(where, "an item is an object")
+        return None
+    brought = [name for name in KINDS if name in item]
+    if len(brought) != 1:
+        problems.add(where, f"give exactly one of prompt, messages and input; found {_listed(item)}")
+        return None
+    if unknown := [name for name in item if name not in (*KINDS, "request_id")]:
+        problems.add(where, f"unknown: {_listed(unknown)}; an item has `{brought[0]}` and `request_id`")
+        return None
+    request_id = item.get("request_id")
+    if request_id is None:
+        request_id = f"req_{number + 1}"
+    elif not isinstance(request_id, str) or not _REQUEST_ID.fullmatch(request_id):
+        problems.add(f"{where}.request_id", "give 1 to 256 characters of text")
+        return None
+    return {"custom_id": request_id, brought[0]: item[brought[0]]}
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(repr(name[:60]) for name in list(names)[:8]) or "nothing"
+
+
+# --- what goes out
+
+
+def word(view: JobView) -> str:
+    """The batch's status."""
+    if view.status in (JobStatus.COMPLETED, JobStatus.EXPIRED):
+        return "completed" if view.counts.succeeded else "failed"
+    return _OF_STATUS[view.status]
+
+
+def batch_id(view: JobView) -> str:
+    """Its caller's own name for it, if it has one."""
+    return view.label or str(view.uid)
+
+
+def submitted(view: JobView, position: int, end: dt.datetime) -> dict[str, Any]:
+    """The answer to a submission, which is queued by it, whatever has become of it since."""
+    return {
+        "batch_id": batch_id(view),
+        "status": "queued",
+        "estimated_completion_time": timestamp(end),
+        "queue_position": position,
+        "request_count": view.total,
+    }
+
+
+def status(view: JobView, end: dt.datetime, at: dt.datetime) -> dict[str, Any]:
+    """How the batch stands at the time `at`; `end` is when it has ended, or is likely to."""
+    return {
+        "batch_id": batch_id(view),
+        "status": word(view),
+        "progress": _progress(view),
+        "completed_requests": _ended(view),
+        "failed_requests": _ended(view) - view.counts.succeeded,
+        "total_requests": view.total,
+        "estimated_completion_time": timestamp(end),
+        "processing_time_ms": _processing_ms(view, at),
+        **_error(view),
+    }
+
+
+def listed(view: JobView, configuration: Configuration) -> dict[str, Any]:
+    return {
+        "batch_id": batch_id(view),
+        "status": word(view),
+        "priority": view.urgency or _nearest(view.priority, configuration),
+        "request_count": view.total,
+        "completed_requests": _ended(view),
+        "created_at": timestamp(view.created_at),
+    }
+
+
+def update(view: JobView, asked_for: str) -> dict[str, Any]:
+    """A message of the WebSocket, under the id by which its reader asked."""
+    ended = {} if view.ended_at is None else {"total_time_ms": _ms(view.created_at, view.ended_at)}
+    return {"batch_id": asked_for, "status": word(view), "progress": _progress(view), **ended, **_error(view)}
+
+
+def not_found(asked_for: str) -> dict[str, Any]:
+    return {"batch_id": asked_for, "status": "not_found", "progress": 0}
+
+
+def result(record: RecordView) -> dict[str, Any]:
+    """What came of one item."""
+    output, confidence = (None, None) if record.answer is None else _output(record.answer)
+    error = {"type": record.error_type or record.status.word, "message": text(record.error_message) or ""}
+    return {
+        "request_id": text(record.custom_id) or f"req_{record.idx + 1}",
+        "output": output,
+        "confidence": confidence,
+        "processing_time_ms": record.latency_ms,
+        "error": None if record.answer is not None else error,
+    }
+
+
+def results_metadata(view: JobView, at: dt.datetime) -> dict[str, Any]:
+    took = _processing_ms(view, at)
+    return {
+        "total_processing_time_ms": took,
+        "average_per_request_ms": round(took / view.total, 3) if view.total else 0.0,
+        "batch_size": view.total,
+    }
+
+
+def metrics(found: Performance, resources: Resources) -> dict[str, Any]:
+    return {
+        "current_stats": {
+            "active_batches": found.active,
+            "queue_length": found.waiting,
+            "average_batch_size": round(found.batch_size, 3),
+            "throughput_per_second": round(found.per_second, 3),
+            "average_latency_ms": round(found.latency_ms, 3),
+        },
+        "performance_stats": {
+            "total_processed": found.ended,
+            "success_rate": found.success_rate,
+            "error_rate": None if found.success_rate is None else 1 - found.success_rate,
+            "average_processing_time_ms": round(found.hour_latency_ms, 3),
+        },
+        "resource_usage": {
+            "cpu_usage_percent": resources.cpu_percent,
+            "memory_usage_mb": resources.memory_mb,
+            "gpu_usage_percent": resources.gpu_percent,
+            "of": "the process group of the web server that answers; 100 % is one core",
+        },
+    }
+
+
+def analytics(period: str, series: Mapping[str, Sequence[Point]]) -> dict[str, Any]:
+    return {
+        "period": period,
+        "metrics": {
+            name: [{"at": timestamp(at), "value": value} for at, value in points]
+            for name, points in series.items()
+        },
+    }
+
+
+def error(fault: Fault) -> Mapping[str, Any]:
+    """Every error of this contract; the log knows its id."""
+    if fault.error_id is not None:
+        message = "An unexpected error occurred. Please try again later."
+        return {"error": "Internal server error", "error_id": fault.error_id, "message": message}
+    return {"error": fault.type, "error_id": fault.request_id, "message": fault.message, **fault.details}
+
+
+def configuration(found: Configuration) -> dict[str, Any]:
+    return {
+        "max_batch_size": found.batching.max_batch_size,
+        "max_wait_time_ms": found.batching.max_wait_time_ms,
+        "enable_dynamic_batching": found.batching.enable_dynamic_batching,
+        "priority_weights": dict(found.priority_weights),
+    }
+
+
+def _ended(view: JobView) -> int:
+    return view.total - view.counts.unended
+
+
+def _progress(view: JobView) -> float:
+    """Cut, not rounded: 1 says that every item has ended."""
+    return _ended(view) * 10_000 // view.total / 10_000 if view.total else 1.0
+
+
+def _processing_ms(view: JobView, at: dt.datetime) -> int:
+    return 0 if view.started_at is None else _ms(view.started_at, view.ended_at or at)
+
+
+def _ms(since: dt.datetime, until: dt.datetime) -> int:
+    return max(0, round((until - since) / dt.timedelta(milliseconds=1)))
+
+
+def _error(view: JobView) -> dict[str, str]:
+    """Why the batch, or a part of it, brought nothing; empty for one that did what it should."""
+    if view.status in (JobStatus.EXPIRED, JobStatus.FAILED):
+        return {"error": view.status_reason or f"the batch has {view.status.value}"}
+    if word(view) == "failed":
+        return {"error": f"all {view.total:,} items failed: the batch's results say why, each for itself"}
+    return {}
+
+
+def _nearest(priority: int, configuration: Configuration) -> str:
+    """The urgency that comes nearest to the priority of a job of another contract."""
+    return min(URGENCIES, key=lambda urgency: abs(configuration.priority(urgency) - priority))
+
+
+def _output(answer: bytes) -> tuple[Any, float | None]:
+    """An answer's output and how sure its model is, as far as anybody says."""
+    message = json.loads(answer)
+    if message.get("type") != "inference":
+        return said(answer), None
+    output, confidence = message["output"], message["confidence"]
+    return output, _likelihood(output) if confidence is None else confidence
+
+
+def _likelihood(output: Any) -> float | None:
+    """The largest part of a probability vector."""
+    if not isinstance(output, list) or len(output) < 2:
+        return None
+    if not all(isinstance(part, int | float) and not isinstance(part, bool) for part in output):
+        return None
+    if min(output) < 0 or not math.isclose(sum(output), 1, abs_tol=_ROUNDING):
+        return None
+    return float(max(output))

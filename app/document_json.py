@@ -1,0 +1,70 @@
+"""JSON bodies with documents in them: each document goes to the store while the body is read."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from flask import request
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from app import contract, seats
+from app.core.incoming import Upload
+from app.errors import BadInput, TooLarge
+from app.ingest.json_pieces import Path, Scanner
+from config import settings
+
+PIECE = 256_000  # bytes of a body that are read at a time
+
+
+@contextmanager
+def body(upload: Upload, is_document: Callable[[Path], bool]) -> Iterator[Any]:
+    """The value in the request's body, as `read` reads it. Raises `Refused`."""
+    contract.require_json(request)
+    limit = settings.current().max_request_bytes
+    request.max_content_length = limit
+    try:
+        left = _without_documents(iter(partial(request.stream.read, PIECE), b""), upload, is_document)
+    except RequestEntityTooLarge:
+        raise too_large(limit) from None
+    with seats.enough_memory(len(left)):
+        yield _value(left)
+
+
+def read(pieces: Iterable[bytes], upload: Upload, is_document: Callable[[Path], bool]) -> Any:
+    """The value of a body that comes in pieces.
+
+    The texts where `is_document` says so are taken for the base64 of documents, which `upload` stores; in the
+    value each has a mark in its place, for `upload.fill`. Raises `Refused`.
+    """
+    return _value(_without_documents(pieces, upload, is_document))
+
+
+def too_large(limit: int) -> TooLarge:
+    return TooLarge(
+        f"the request has over {limit:,} bytes (MAX_REQUEST_BYTES): send less documents at a time"
+    )
+
+
+def _without_documents(pieces: Iterable[bytes], upload: Upload, is_document: Callable[[Path], bool]) -> bytes:
+    limit = settings.current().max_json_bytes
+    scanner = Scanner(lambda path: upload.open() if is_document(path) else None)
+    left = bytearray()
+    try:
+        for part in scanner.rest_of(pieces):
+            left += part
+            if len(left) > limit:
+                raise TooLarge(
+                    f"the JSON has over {limit:,} bytes besides its documents (MAX_JSON_BYTES):"
+                    " send less at a time"
+                )
+    except ValueError as error:
+        raise BadInput(f"the body is not JSON: {error}") from None
+    return bytes(left)
+
+
+def _value(left: bytes) -> Any:
+    try:
+        return contract.read_json(left)
+    except BadInput as error:
+        raise BadInput(f"{error.message}; what its documents hold is not counted") from None

@@ -1,0 +1,130 @@
+"""Tensors of the Open Inference Protocol v2: what is sent for several items, and what each gets of it."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+# Which values a datatype takes, by the beginning of its name; of a datatype that is not here, any.
+_TAKES: dict[str, tuple[type, ...]] = {
+    "BYTES": (str,),
+    "BOOL": (bool,),
+    "INT": (int,),
+    "UINT": (int,),
+    "FP": (int, float),
+    "BF": (int, float),
+}
+CONFIDENCE = "confidence"  # an output of this name says how sure the model is of each item
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """The tensor that a model takes, by its metadata."""
+
+    name: str
+    datatype: str
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What came back for one item."""
+
+    value: Any  # its row of the first output
+    confidence: float | None
+
+
+def of_model(metadata: Mapping[str, Any]) -> Tensor:
+    """The one tensor of a model's metadata; raises `ValueError` for a model that takes none or several."""
+    inputs = metadata.get("inputs")
+    if not isinstance(inputs, list) or len(inputs) != 1:
+        found = len(inputs) if isinstance(inputs, list) else "no list of"
+        raise ValueError(f"an item brings one tensor, and the model's metadata names {found} inputs")
+    return Tensor(str(inputs[0]["name"]), str(inputs[0]["datatype"]))
+
+
+def shape_of(row: Any) -> tuple[int, ...]:
+    """The lengths of nested lists that are rectangular; nothing for a single value."""
+    return (len(row), *shape_of(row[0])) if isinstance(row, list) else ()
+
+
+def misfit(row: Any, tensor: Tensor) -> str | None:
+    """Why the tensor's datatype cannot hold a row's values, or None."""
+    takes = next((types for start, types in _TAKES.items() if tensor.datatype.startswith(start)), None)
+    if takes is None:
+        return None
+    for value in _flat(row):
+        if not isinstance(value, takes) or (isinstance(value, bool) and bool not in takes):
+            return f"the model's tensor {tensor.name!r} is {tensor.datatype}, the input holds {_kind(value)}"
+    return None
+
+
+def request(call: str, tensor: Tensor, shape: Sequence[int], rows: Sequence[Any]) -> dict[str, Any]:
+    """The body of an inference call for rows of one shape; `call` is its id."""
+    return {
+        "id": call,
+        "inputs": [
+            {
+                "name": tensor.name,
+                "shape": [len(rows), *shape],
+                "datatype": tensor.datatype,
+                "data": [value for row in rows for value in _flat(row)],
+            }
+        ],
+    }
+
+
+def outputs(answer: Mapping[str, Any], items: int) -> list[Output]:
+    """Each item's part of an answer, in the order in which they were sent; raises `ValueError`."""
+    given = answer.get("outputs")
+    if not isinstance(given, list) or not given:
+        raise ValueError("it has no outputs")
+    values = _rows(given[0], items)
+    sure: list[Any] = [None] * items
+    for output in given[1:]:
+        if str(output.get("name")).lower() == CONFIDENCE:
+            sure = [_number(row) for row in _rows(output, items)]
+    return [Output(value, confidence) for value, confidence in zip(values, sure, strict=True)]
+
+
+def _rows(output: Mapping[str, Any], items: int) -> list[Any]:
+    """The items' rows of one output, whose data may come flat or nested."""
+    shape = output["shape"]
+    if not shape or shape[0] != items:
+        raise ValueError(f"{items} items were sent, and output {output.get('name')!r} has the shape {shape}")
+    flat = list(_flat(output["data"]))
+    size = math.prod(shape[1:])
+    if len(flat) != items * size:
+        raise ValueError(f"output {output.get('name')!r} of shape {shape} has {len(flat)} values")
+    return [_nested(flat[start : start + size], shape[1:]) for start in range(0, len(flat), size)]
+
+
+def _nested(flat: list[Any], shape: Sequence[int]) -> Any:
+    if not shape:
+        return flat[0]
+    if len(shape) == 1:
+        return flat
+    size = len(flat) // shape[0]
+    return [_nested(flat[start : start + size], shape[1:]) for start in range(0, len(flat), size)]
+
+
+def _flat(value: Any) -> Iterator[Any]:
+    if not isinstance(value, list):
+        yield value
+        return
+    for part in value:
+        yield from _flat(part)
+
+
+def _number(row: Any) -> float | None:
+    """A row that is one number."""
+    values = list(_flat(row))
+    is_number = len(values) == 1 and isinstance(values[0], int | float) and not isinstance(values[0], bool)
+    return float(values[0]) if is_number else None
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, str):
+        return "text"
+    return "a number with a fraction" if isinstance(value, float) else "a whole number"

@@ -1,0 +1,29 @@
+"""What goes over aiohttp's connections, for the providers that are asked through it."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+
+CONNECT_SECONDS = 10
+ONE_PIECE, PIECE = 2**20, 2**16  # bytes of a request that are written at once
+
+# aiohttp raises these only while there is no connection yet: it was refused, there is no such host, no TLS,
+# no answer at all, or a proxy between us does not let us through.
+NOTHING_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
+
+
+def as_bytes(content: dict[str, Any]) -> bytes:
+    """Compact JSON. ASCII, because half a surrogate pair has no other bytes."""
+    return json.dumps(content, separators=(",", ":")).encode()
+
+
+def content(body: bytes) -> bytes | AsyncIterator[bytes]:
+    """A body in one piece, or in several where aiohttp warns of holding up the loop."""
+    return body if len(body) <= ONE_PIECE else _pieces(body)
+
+
+async def _pieces(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), PIECE):
+        yield body[start : start + PIECE]

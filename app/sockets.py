@@ -1,0 +1,186 @@
+"""WebSockets over which jobs are watched: many on one connection, each told as its rows move.
+
+A connection holds a seat, as a stream does. What a reader does not read is not kept for it: one that lets a
+message wait for too long, or asks more than is answered, is cut off.
+"""
+
+import json
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flask import g, request
+from simple_websocket import Server
+
+from app.core import news
+from app.core.feed import Cut, Reader, feed
+from app.core.views import JobView
+from app.errors import NotFound, Unavailable
+from app.seats import seats
+
+PING = 25.0  # seconds between two pings of the protocol; each is to be answered before the next
+STALLED = 10  # seconds in which a reader must take a message
+IDLE = 5.0  # seconds without an open subscription after which the server closes
+MOST_SUBSCRIPTIONS = 100  # of one connection
+MOST_UNREAD = 1_000  # messages of a client that wait for their answer
+LARGEST = 4_096  # bytes of a client's message
+OPTIONS = {"ping_interval": PING, "max_message_size": LARGEST}
+
+POLICY, GOING_AWAY = 1008, 1001
+
+Find = Callable[[str], JobView]  # a job by the name that its reader gives; raises `NotFound`
+Write = Callable[[JobView, str], Mapping[str, Any]]
+
+
+class Wire:
+    """A connection's socket that sends whole frames, one at a time, and not for ever."""
+
+    def __init__(self, wire: socket.socket) -> None:
+        self._socket, self._sending = wire, threading.Lock()
+        wire.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", STALLED, 0))
+
+    def send(self, data: bytes) -> None:
+        with self._sending:
+            self._socket.sendall(data)
+
+    def cut(self) -> None:
+        """End the connection at once, whoever still waits at it."""
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # the client has gone
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._socket, name)
+
+
+class Inbox(list[str]):
+    """A client's messages that were not looked at; too many end the connection."""
+
+    def __init__(self, messages: list[str], wire: Wire) -> None:
+        super().__init__(messages)
+        self._wire = wire
+
+    def append(self, message: str) -> None:
+        if len(self) >= MOST_UNREAD:
+            self._wire.cut()
+            raise ConnectionError(f"over {MOST_UNREAD} messages wait")
+        super().append(message)
+
+
+def take_seat() -> None:
+    """Before the upgrade: raises `Unavailable` when every seat is taken."""
+    taken = seats()
+    if not taken.take():
+        raise Unavailable(f"all {taken.count} streams of this process are taken: try again", retry_after=5)
+    g.seat = taken
+    for name in ("gunicorn.socket", "werkzeug.socket"):
+        if name in request.environ:
+            request.environ[name] = Wire(request.environ[name])
+
+
+def give_seat_back(_error: BaseException | None = None) -> None:
+    taken = g.pop("seat", None)
+    if taken is not None:
+        taken.give_back()
+
+
+class Watching:
+    """One connection: what it subscribes to, and what it is told."""
+
+    def __init__(self, connection: Server, find: Find, write: Write, not_found: Callable[[str], Any]) -> None:
+        self._connection, self._find, self._write, self._not_found = connection, find, write, not_found
+        self._readers: dict[str, Reader] = {}
+        self._idle_since = time.monotonic()
+        connection.input_buffer = Inbox(connection.input_buffer, connection.sock)
+
+    def run(self) -> None:
+        """Serve the connection until its end."""
+        try:
+            while self._connection.connected:
+                self._connection.event.wait(self._idle_for() if not self._readers else None)
+                self._connection.event.clear()
+                self._hear()
+                self._tell()
+                if not self._readers and self._idle_for() <= 0 and self._connection.connected:
+                    self._connection.close()
+        except OSError:  # the client has gone, or took nothing for too long
+            self._connection.sock.cut()
+        except Cut:
+            self._close(GOING_AWAY, "try again")
+        finally:
+            for name in list(self._readers):
+                self._leave(name)
+
+    def _idle_for(self) -> float:
+        """Seconds until a connection without a subscription is closed."""
+        return max(0.0, self._idle_since + IDLE - time.monotonic())
+
+    def _hear(self) -> None:
+        while self._connection.input_buffer and self._connection.connected:
+            action, name = _read(self._connection.input_buffer.pop(0))
+            if name is None or action not in ("subscribe", "unsubscribe"):
+                self._close(POLICY, 'send {"action": "subscribe" or "unsubscribe", "batch_id": "…"}')
+            elif action == "subscribe":
+                self._subscribe(name)
+            else:
+                self._leave(name)
+
+    def _subscribe(self, name: str) -> None:
+        """Answer with the state of the job at once, and with what follows."""
+        self._leave(name)
+        if len(self._readers) >= MOST_SUBSCRIPTIONS:
+            self._close(POLICY, f"over {MOST_SUBSCRIPTIONS} subscriptions: open another connection")
+            return
+        try:
+            view = self._find(name)
+        except NotFound:
+            self._send(self._not_found(name))
+            return
+        if not view.status.final:
+            self._readers[name] = feed().join(view, news.state(view, None), self._connection.event.set)
+        self._send(self._write(view, name))
+
+    def _leave(self, name: str) -> None:
+        reader = self._readers.pop(name, None)
+        if reader is not None:
+            feed().leave(reader)
+        self._idle_since = time.monotonic()
+
+    def _tell(self) -> None:
+        for name, reader in list(self._readers.items()):
+            view = _newest(reader)
+            if view is None:
+                continue
+            self._send(self._write(view, name))
+            if view.status.final:
+                self._leave(name)
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        self._connection.send(json.dumps(message))
+
+    def _close(self, code: int, why: str) -> None:
+        if self._connection.connected:
+            self._connection.close(code, why)
+
+
+def _newest(reader: Reader) -> JobView | None:
+    """How the job stands by the last of the reader's events, which tells all that those before it told."""
+    view = None
+    while (event := reader.next(0)) is not None:
+        view = event.view or view
+    return view
+
+
+def _read(message: str) -> tuple[Any, str | None]:
+    """What a client wants, and of which job; None when it does not say."""
+    try:
+        asked = json.loads(message)
+    except (ValueError, RecursionError):
+        return None, None
+    if not isinstance(asked, dict) or not isinstance(asked.get("batch_id"), str):
+        return None, None
+    return asked.get("action"), asked["batch_id"][:128]

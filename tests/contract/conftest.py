@@ -1,0 +1,57 @@
+"""A client of each provider, on a loop of the test's own."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from tests.contract.subjects import Anthropic, Inference, Simulated, Subject
+from tests.inference_server import InferenceServer
+from tests.upstream import Upstream
+
+
+@pytest.fixture
+def runner() -> Iterator[asyncio.Runner]:
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+@pytest.fixture
+def simulated(runner: asyncio.Runner) -> Iterator[Simulated]:
+    subject = Simulated(runner)
+    yield subject
+    runner.run(subject.client.close())
+
+
+@pytest.fixture
+def claude(runner: asyncio.Runner, upstream: Upstream) -> Iterator[Anthropic]:
+    subject = Anthropic(runner, upstream)
+    yield subject
+    runner.run(subject.client.close())
+
+
+@pytest.fixture(scope="module")
+def inference_server() -> Iterator[InferenceServer]:
+    with InferenceServer() as server:
+        yield server
+
+
+@pytest.fixture
+def inference(runner: asyncio.Runner, inference_server: InferenceServer) -> Iterator[Inference]:
+    inference_server.reset()
+    subject = Inference(runner, inference_server)
+    yield subject
+    runner.run(subject.client.close())
+
+
+@pytest.fixture(params=["simulated", "claude", "inference"])
+def subject(request: pytest.FixtureRequest) -> Subject:
+    found: Subject = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture(params=["simulated", "claude"])
+def speaker(request: pytest.FixtureRequest) -> Subject:
+    """A client of a language model."""
+    found: Subject = request.getfixturevalue(request.param)
+    return found
