@@ -6,6 +6,7 @@ import json
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain, islice
 from typing import Any, NoReturn
 
 import marshmallow as ma
@@ -20,7 +21,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from app import repeats, seats
 from app.auth import caller
 from app.core import views
-from app.core.lines import timestamp, with_list
+from app.core.lines import as_list, timestamp, with_list
 from app.core.views import JobView
 from app.error_responses import refuse_invalid
 from app.errors import BadInput, Gone, TooLarge, UnknownForm
@@ -183,6 +184,15 @@ def answer_with(
     return response
 
 
+def answer_list(items: Iterable[Any]) -> Response:
+    """A list by itself; a long one is streamed."""
+    rest = iter(items)
+    first = list(islice(rest, AT_ONCE))
+    if len(first) < AT_ONCE:
+        return Response(b"".join(as_list(first)), mimetype="application/json")
+    return seats.stream(as_list(chain(first, rest)), "application/json", {})
+
+
 def _name_job(response: Response) -> Response:
     if "job_uid" in g:
         response.headers[JOB] = str(g.job_uid)
@@ -197,6 +207,15 @@ def require_json(req: Request) -> None:
 
 def _no_json(req: Request) -> UnknownForm:
     return UnknownForm(f"send JSON as application/json; found {req.mimetype or 'no content type'}")
+
+
+def require_form(req: Request) -> None:
+    """Raise `UnknownForm` unless the request says that it brings a form with a file."""
+    if req.mimetype != "multipart/form-data":
+        raise UnknownForm(
+            "send multipart/form-data, the file as its part named `file`;"
+            f" found {req.mimetype or 'no content type'}"
+        )
 
 
 def _no_webhooks(_: object) -> None:

@@ -56,7 +56,7 @@ def register(app: Flask) -> None:
     app.before_request(_name_request)
     app.after_request(_add_headers)
     app.teardown_request(lambda _error: structlog.contextvars.clear_contextvars())
-    app.register_error_handler(Refused, _refused)
+    app.register_error_handler(Refused, refused)
     app.register_error_handler(HTTPException, _http)
     for error in (OperationalError, InterfaceError, PoolTimeout):
         app.register_error_handler(error, _database_away)
@@ -116,9 +116,12 @@ def _add_headers(response: Response) -> Response:
     return response
 
 
-def _refused(error: Refused) -> Response:
+def refused(error: Refused, status: int | None = None) -> Response:
+    """The response to a refusal; `status` is for a contract that has another one for it."""
     paths = error.paths if isinstance(error, BadInput) else ()
-    response = _response(error.status, error.type, error.message, details=error.details, paths=paths)
+    response = _response(
+        status or error.status, error.type, error.message, details=error.details, paths=paths
+    )
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
     if error.status == 401:

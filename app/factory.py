@@ -21,6 +21,7 @@ from app.api import (
     me,
     metrics,
     probes,
+    prompt_overrides,
     quotes,
     records,
     results,
@@ -32,14 +33,18 @@ from app.core.feed import feed
 from app.core.shown import PREFIX
 from app.dialects import processor
 from app.dialects.analyze import routes as analyze
+from app.dialects.chats import routes as chats
 from app.dialects.documents import routes as documents
 from app.dialects.text import routes as text
 from app.error_responses import SHAPES, ErrorOut
 from config import logs, settings
 
-NATIVE = (submissions, quotes, jobs, records, results, streams, limits, usage, audit, me, keys, probes)
+NATIVE = (
+    submissions, quotes, jobs, records, results, streams, limits, usage, audit, me, keys,
+    prompt_overrides, probes,
+)  # fmt: skip
 # Each has `blp`, the PREFIXES of its paths, and in `wire.error` the shape of errors under them.
-DIALECTS = (text, analyze, documents)
+DIALECTS = (text, analyze, documents, chats)
 EXPOSED = (contract.JOB, "Location", "Retry-After", "X-Request-Id")  # headers that a page may read
 
 _DIALECT = re.compile(r"app\.dialects\.(\w+)\.")

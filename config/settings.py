@@ -76,6 +76,7 @@ class Settings:
     batch_process_wait: int  # seconds that /batch_process waits for the end of its batch
     max_batch_requests: int  # of one /batch_process
     batch_ai_concurrency: int  # calls in flight of one text batch, over all workers
+    chat_model_anthropic: str  # of chat batches that ask for this provider
     web_threads: int  # of each web process, as gunicorn's --threads says; streams take all but 32 of them
     penstock_url: str | None  # the stack that the command line talks to; None: the one on `data`
     penstock_api_key: str | None  # its key; None: the one that `penstock up` left on `data`
@@ -171,6 +172,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         batch_process_wait=env.number("BATCH_PROCESS_WAIT_SECONDS", 300, 0, 3_600),
         max_batch_requests=env.number("MAX_BATCH_REQUESTS_PER_CALL", 50, 1, 10_000),
         batch_ai_concurrency=env.number("BATCH_AI_CONCURRENCY_LIMIT", 5, 1, 100_000),
+        chat_model_anthropic=env.claude("CHAT_MODEL_ANTHROPIC", "claude-haiku-4-5"),
         web_threads=env.number("PENSTOCK_WEB_THREADS", 256, 40, 10_000),
         penstock_url=env.url("PENSTOCK_URL", "", ("http", "https")) or None,
         penstock_api_key=env.text("PENSTOCK_API_KEY", "") or None,
@@ -190,6 +192,12 @@ class _Environment:
 
     def text(self, name: str, default: str) -> str:
         return self._get(name) or default
+
+    def claude(self, name: str, default: str) -> str:
+        value = self.text(name, default)
+        if not value.startswith("claude"):
+            raise BadSetting(name, value, "a model of Anthropic's, whose name starts with 'claude'")
+        return value
 
     def number(self, name: str, default: int, low: int, high: int) -> int:
         found = self.optional(name, low, high)

@@ -6,6 +6,7 @@ from models.document import AuditEvent, Blob, Handoff
 from models.job import IdempotencyKey, Job, JobCounts, JobSpec, JobStatus, Spend
 from models.lease import Lease
 from models.limit import LimitGroup
+from models.prompt_override import PromptOverride
 from models.record import Attempt, Record, RecordInput, RecordOutput, RecordStatus, Window
 from models.sweep import Sweep
 from models.tenant import ApiKey, Tenant, User
@@ -25,6 +26,7 @@ __all__ = [
     "JobStatus",
     "Lease",
     "LimitGroup",
+    "PromptOverride",
     "Record",
     "RecordInput",
     "RecordOutput",

@@ -6,14 +6,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from os import SEEK_END
-from pathlib import PurePath
-from tempfile import SpooledTemporaryFile
-from typing import IO, Any, BinaryIO, cast
+from typing import IO, Any, BinaryIO
 
 import marshmallow as ma
 from flask import Request
-from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from app import document_json
@@ -22,27 +18,16 @@ from app.contract import read_json
 from app.core.incoming import Upload
 from app.error_responses import refuse_invalid
 from app.errors import BadInput, TooLarge, UnknownForm
+from app.forms import IN_MEMORY, FileForm, temporary
 from app.ingest.documents import identity
 from app.ingest.json_pieces import Path
 from app.ingest.templates import compile_template
 from app.ingest.values import from_json
-from app.ingest.xlsx_rows import MAX_RATIO
 from config import settings
 
 DOCUMENT = b'"document"'  # the name that every body with documents holds, unless it hides it
 PIECE = 256_000  # bytes that are received at a time
-IN_MEMORY = 1_000_000  # bytes of a body; the rest of it waits on disk
-FORM_MARGIN = 20_000_000  # bytes of an upload besides its file
 
-FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".xlsx": "xlsx"}
-TYPES = {
-    "application/jsonl": "jsonl",
-    "application/x-ndjson": "jsonl",
-    "application/x-jsonlines": "jsonl",
-    "text/csv": "csv",
-    "text/tab-separated-values": "tsv",
-    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "xlsx",
-}
 OBJECTS = ("schema", "params", "metadata")  # JSON text in a form
 NUMBERS = ("max_tokens", "priority", "expires_in", "timeout", "retries")  # digits in a form
 
@@ -75,7 +60,7 @@ class SpoolingRequest(Request):
     """Uploads wait on the disk that Penstock was given, not in the system's folder for small files."""
 
     def _get_file_stream(self, *_: Any, **__: Any) -> IO[bytes]:
-        return _temporary()
+        return temporary()
 
 
 class JsonBody:
@@ -141,36 +126,19 @@ class FormBody:
     """A form with a file, received and not yet read."""
 
     def __init__(self, request: Request) -> None:
-        limit = settings.current().max_upload_bytes
-        request.max_content_length = limit + FORM_MARGIN
-        request.max_form_memory_size = settings.current().max_json_bytes
-        too_large = TooLarge(
-            f"the upload has over {limit:,} bytes (MAX_UPLOAD_BYTES), or a field of it is too large:"
-            " split the file into several jobs"
-        )
-        try:
-            self._form, self._files = request.form, request.files
-        except RequestEntityTooLarge:
-            raise too_large from None
-        self._file = _file(self._form, self._files)
-        self.size = self._file.stream.seek(0, SEEK_END)
-        if self.size > limit:
-            raise too_large
-        if _format(self._file) == "xlsx":
-            self.size *= MAX_RATIO  # it may unpack to that
+        self._form = FileForm(request)
+        self.size = self._form.size
 
     def read(self, _: Upload | None) -> Asked:
-        _refuse_repeated(self._form, self._files)
-        fields = {name: _value(name, text) for name, text in self._form.items() if text}
-        self._file.stream.seek(0)
-        return Asked(_checked(fields), cast(BinaryIO, self._file.stream), _format(self._file))
+        fields = {name: _value(name, text) for name, text in self._form.fields().items()}
+        return Asked(_checked(fields), self._form.stream, self._form.format)
 
 
 @contextmanager
 def received(request: Request) -> Iterator[JsonBody | FormBody]:
     """The body of a submission, on disk until the end of the block; raises `Refused`."""
     if request.mimetype == "application/json":
-        with _temporary() as content:
+        with temporary() as content:
             yield JsonBody(request, content)
     elif request.mimetype == "multipart/form-data":
         yield FormBody(request)
@@ -200,13 +168,6 @@ def _records(asked: Any) -> list[dict[str, Any]]:
     return [record for record in records if isinstance(record, dict)] if isinstance(records, list) else []
 
 
-def _refuse_repeated(*parts: MultiDict[str, Any]) -> None:
-    for part in parts:
-        for name, values in part.lists():
-            if len(values) > 1:
-                raise BadInput(f"{name}: given {len(values)} times; give it once")
-
-
 def _value(name: str, text: str) -> Any:
     """A form knows only text. What does not read as it should is left to the field's own check."""
     if name in NUMBERS and text.strip().removeprefix("-").isdigit():
@@ -225,29 +186,3 @@ def _checked(fields: Mapping[str, Any]) -> dict[str, Any]:
     except ma.ValidationError as error:
         refuse_invalid(error)
     return {name: value for name, value in loaded.items() if value is not None}
-
-
-def _file(form: Mapping[str, str], files: MultiDict[str, FileStorage]) -> FileStorage:
-    others = [name for name in files if name != "file"]
-    if others:
-        raise BadInput(f"{', '.join(others)}: unknown; the file's part is named `file`")
-    if "file" in form:
-        raise BadInput("file: it came without a file name; its ending says what it holds")
-    if "file" not in files:
-        raise BadInput("file: missing; send the records as a part named `file`")
-    return files["file"]
-
-
-def _format(file: FileStorage) -> str:
-    ending = PurePath(file.filename or "").suffix.lower()
-    found = FORMATS.get(ending) or TYPES.get(file.mimetype)
-    if found is None:
-        raise BadInput(
-            f"file: {file.filename!r} ends with {ending or 'nothing'!r}; records are read from"
-            f" {', '.join(FORMATS)}"
-        )
-    return found
-
-
-def _temporary() -> BinaryIO:
-    return cast(BinaryIO, SpooledTemporaryFile(max_size=IN_MEMORY, dir=str(settings.current().data)))

@@ -265,3 +265,20 @@ class KeyIn(ma.Schema):
         load_default=lambda: ["jobs:read", "jobs:write"],
         validate=validate.Length(min=1),
     )
+
+
+class PromptOverrideIn(ma.Schema):
+    """Templates for a record's row; null or left out: the shipped one."""
+
+    prompt = fields.String(
+        load_default=None,
+        allow_none=True,
+        validate=validate.Length(min=1),
+        metadata={"description": "What is asked, such as `{{ question }}`."},
+    )
+    system = fields.String(load_default=None, allow_none=True, validate=validate.Length(min=1))
+
+    @ma.validates_schema
+    def _check_given(self, texts: Mapping[str, Any], **_: Any) -> None:
+        if not any(texts.values()):
+            raise ma.ValidationError("give a `prompt`, a `system`, or both; DELETE takes your own texts away")

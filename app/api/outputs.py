@@ -364,3 +364,18 @@ class ReadyOut(HealthOut):
     degraded = fields.List(
         fields.String(), required=True, metadata={"description": "What is away; submitting works without it."}
     )
+
+
+class TextsOut(ma.Schema):
+    prompt = fields.String(required=True)
+    system = fields.String(required=True, allow_none=True)
+
+
+class PromptOverrideOut(ma.Schema):
+    """A user's own texts."""
+
+    name = fields.String(required=True)
+    prompt = fields.String(required=True, allow_none=True, metadata={"description": "null: as shipped."})
+    system = fields.String(required=True, allow_none=True, metadata={"description": "null: as shipped."})
+    shipped = fields.Nested(TextsOut, required=True)
+    updated_at = _time()

@@ -1,33 +1,22 @@
 """A job's results as a file: streamed page by page, whatever their size."""
 
-import re
 from collections.abc import Iterator
 from functools import partial
-from pathlib import PurePath
 from typing import Any
-from urllib.parse import quote
 
 from flask import Response
 
-from app import seats
 from app.api.blueprint import Blueprint
 from app.api.inputs import ResultQuery
 from app.auth import needs
 from app.contract import find_job, with_content
 from app.core import lines, pages, sheets
-from app.core.exports import Row, csv_lines, xlsx_chunks
+from app.core.exports import Row
 from app.core.keys import READ
 from app.core.pages import Page
 from app.core.views import JobView
+from app.downloads import TYPES, download, table
 from models.session import reading
-
-TYPES = {
-    "jsonl": "application/x-ndjson",
-    "csv": "text/csv; charset=utf-8",
-    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-}
-
-TABLES = {"csv": csv_lines, "xlsx": xlsx_chunks}
 
 blp = Blueprint("results", "The results of a job as a file.")
 
@@ -46,8 +35,9 @@ def get_results(query: dict[str, Any], job_id: str) -> Response:
     with reading() as session:
         columns = sheets.columns(session, view.id)
     format, order = query["format"], query["order"]
-    chunks = _jsonl(view, order) if format == "jsonl" else TABLES[format](columns, _rows(view, order))
-    return seats.stream(chunks, TYPES[format], {"Content-Disposition": _disposition(view, format)})
+    if format == "jsonl":
+        return download(view, format, _jsonl(view, order))
+    return table(view, format, columns, _rows(view, order))
 
 
 def _jsonl(view: JobView, order: str) -> Iterator[bytes]:
@@ -67,11 +57,3 @@ def _pages(view: JobView, order: str, *, inputs: bool) -> Iterator[Page]:
     else:
         yield from pages.walk(partial(pages.by_completion, inputs=inputs), view)
         yield from pages.walk(partial(pages.never_asked, inputs=inputs), view)
-
-
-def _disposition(view: JobView, format: str) -> str:
-    """The name of the file, and for old clients the same in letters that cannot be misread."""
-    stem = PurePath(view.name or "").stem or f"job-{view.uid}"
-    name = f"{stem}.results.{format}"
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "_", name)
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

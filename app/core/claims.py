@@ -267,10 +267,10 @@ def _succeeded_turns(session: Session, job_id: int, talks: set[int]) -> dict[int
         )
         .order_by(Record.idx)
     )
-    shared = context.of(job_id).shared_bytes
+    shared_bytes_of = context.of(job_id).shared_bytes_of
     turns: dict[int, list[_Turn]] = defaultdict(list)
     for row in rows:
-        adds = max(row.request_bytes - shared, 0) + len(row.answer) + TURN_BYTES
+        adds = max(row.request_bytes - shared_bytes_of(row.body), 0) + len(row.answer) + TURN_BYTES
         turns[row.conversation].append(_Turn(row.idx, row.body, row.answer, adds))
     return turns
 

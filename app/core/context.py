@@ -15,6 +15,7 @@ from app.ingest import operations
 from app.ingest.draft import Defaults
 from app.ingest.operations import Operation
 from app.ingest.templates import Template, compile_template
+from app.ingest.values import byte_size
 from app.providers import registry
 from config import settings
 from models.job import Job, JobSpec
@@ -79,9 +80,18 @@ class JobContext:
         schemas |= {name: one.schema for name, one in self.operations.items()}
         return {name: None if one is None else AnswerSchema(one) for name, one in schemas.items()}
 
+    def shared_bytes_of(self, body: bytes) -> int:
+        """What the job's parts add to the request of a record, as its `request_bytes` has it."""
+        asked = json.loads(body) if self.operations else {}
+        operation = self.operation_of(asked)
+        if operation is None:
+            return self._shared_bytes
+        return (
+            self._shared_bytes + operation.schema_bytes + byte_size(operation.system_for(asked["row"]) or "")
+        )
+
     @cached_property
-    def shared_bytes(self) -> int:
-        """What the job's parts add to each of its requests, as `request_bytes` of its records has it."""
+    def _shared_bytes(self) -> int:
         parts = Defaults(
             self.model,
             self.max_tokens,

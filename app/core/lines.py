@@ -39,12 +39,19 @@ def line(job: uuid.UUID, record: RecordView) -> bytes:
 
 def with_list(content: Mapping[str, Any], name: str, items: Iterable[Any]) -> Iterator[bytes]:
     """The JSON object `content` with the list `name` as its last field, in pieces: it may be long."""
-    yield _json({**content, name: []})[:-2]
+    yield _json({**content, name: []})[:-3]
+    yield from as_list(items)
+    yield b"}"
+
+
+def as_list(items: Iterable[Any]) -> Iterator[bytes]:
+    """A JSON list in pieces: it may be long."""
+    yield b"["
     comma = b""
     for item in items:
         yield comma + _json(item)
         comma = b","
-    yield b"]}"
+    yield b"]"
 
 
 def timestamp(time: dt.datetime | None) -> str | None:

@@ -102,8 +102,10 @@ def _rendered(render: Callable[[Mapping[str, Any]], Text], row: Mapping[str, Any
 
 
 def _earlier(job: JobContext, history: Sequence[Turn]) -> list[Any]:
+    """The turns before, without those answered with nothing: a provider refuses a message that is empty."""
     turns: list[Any] = []
     for body, answer in history:
-        turns += _messages(job, json.loads(body))
-        turns.append({"role": "assistant", "content": json.loads(answer)["content"]})
+        if content := json.loads(answer)["content"]:
+            turns += _messages(job, json.loads(body))
+            turns.append({"role": "assistant", "content": content})
     return turns

@@ -6,7 +6,7 @@ A job stores the operations that its records name, so that what was submitted is
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cache, cached_property
 from importlib import resources
 from typing import Any
@@ -17,19 +17,30 @@ from app.ingest.values import to_json
 
 @dataclass(frozen=True)
 class Operation:
-    """One way to ask: templates for a record's row, and the JSON Schema of its answer."""
+    """One way to ask: templates for a record's row, and the JSON Schema of its answer.
+
+    Where rows are a table's own, `names` says which column a template's name means, and `values` is what its
+    job says about all of them.
+    """
 
     prompt: str
     system: str | None = None
     schema: Mapping[str, Any] | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
 
     def prompt_for(self, row: Mapping[str, Any]) -> str:
         """The prompt that asks about `row`; raises `BadInput` if the row does not fit the template."""
-        return self._prompt.render(row)
+        return self._prompt.render(self._named(row))
 
     def system_for(self, row: Mapping[str, Any]) -> str | None:
         """The system prompt that goes with it."""
-        return None if self._system is None else self._system.render(row)
+        return None if self._system is None else self._system.render(self._named(row))
+
+    def _named(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
+        if not self.names and not self.values:
+            return row
+        return {**row, **self.values, **{name: row[column] for name, column in self.names.items()}}
 
     @cached_property
     def _prompt(self) -> Template:
@@ -54,7 +65,7 @@ def to_bytes(operations: Mapping[str, Operation]) -> bytes | None:
     """What a job stores of its operations; None for none."""
     if not operations:
         return None
-    names = [field.name for field in fields(Operation)]
+    names = [one.name for one in fields(Operation)]
     return to_json({name: {part: getattr(one, part) for part in names} for name, one in operations.items()})
 
 

@@ -200,8 +200,8 @@ def _draft_of_cells(cells: Mapping[str, Any], defaults: Defaults, template: Temp
         cells,
         defaults,
         template,
-        custom_id=_name_in_cells(cells, "custom_id"),
-        conversation=_name_in_cells(cells, "conversation"),
+        custom_id=name_in_cells(cells, "custom_id"),
+        conversation=name_in_cells(cells, "conversation"),
     )
 
 
@@ -214,8 +214,7 @@ def _draft_of_row(
     conversation: str | None,
     max_tokens: int | None = None,
 ) -> Draft:
-    for column, cell in cells.items():
-        _check_cell(column, cell)
+    check_cells(cells)
     try:
         prompt = template.render(cells)
     except BadInput as error:
@@ -337,8 +336,11 @@ def _name(item: Mapping[str, Any], key: str) -> str | None:
     return _check_name(value, key)
 
 
-def _name_in_cells(cells: Mapping[str, Any], key: str) -> str | None:
-    """An empty cell is no name, and a number is one: a sheet does not ask its author for quotes."""
+def name_in_cells(cells: Mapping[str, Any], key: str) -> str | None:
+    """What a row is called in its cell `key`. Raises `Fault`.
+
+    An empty cell is no name, and a number is one: a sheet does not ask its author for quotes.
+    """
     value = cells.get(key)
     if value is None or value == "":
         return None
@@ -353,6 +355,12 @@ def _check_name(value: str, key: str) -> str:
     if not is_plain(value):
         raise Fault(f'"{key}" must be plain text, without NUL and without half a surrogate pair')
     return value
+
+
+def check_cells(cells: Mapping[str, Any]) -> None:
+    """Raise `Fault` for a cell that is too large."""
+    for column, cell in cells.items():
+        _check_cell(column, cell)
 
 
 def _check_cell(column: str, cell: Any) -> None:

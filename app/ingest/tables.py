@@ -1,6 +1,6 @@
 """Tables, CSV and XLSX: a header that names the columns, and one record a row."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any, BinaryIO
 
@@ -15,6 +15,11 @@ from app.ingest.values import as_text, is_plain
 MAX_COLUMNS = 16_000  # a sheet holds 16,384, and the answers go beside them
 MAX_NAME_CHARACTERS = 1_000
 SKIPPED_TOLD = 1_000
+READERS: Mapping[str, Callable[[BinaryIO], Iterator[Sequence[Any]]]] = {
+    "csv": csv_rows.read_rows,
+    "tsv": csv_rows.read_rows,
+    "xlsx": xlsx_rows.read_rows,
+}
 PROMPT_COLUMN = "prompt"
 
 
@@ -32,11 +37,68 @@ def read_xlsx(
     return Table(xlsx_rows.read_rows(stream), defaults, template, problems, max_records)
 
 
-class Table:
+def read_rows(format: str, stream: BinaryIO) -> Iterator[Sequence[Any]]:
+    """The rows of a seekable `stream` of CSV, TSV or XLSX; raises `BadInput` for another format."""
+    if format not in READERS:
+        raise BadInput(f"file: a table is needed, which is one of {', '.join(READERS)}; found {format}")
+    return READERS[format](stream)
+
+
+class Sheet:
     """A table whose header was read and whose rows are not read yet.
 
-    Rows are numbered as a spreadsheet shows them, the header being row 1. `template` is what the rows are
-    rendered with, and what the job has to store: without one of its own it is `{{ prompt }}`.
+    Rows are numbered as a spreadsheet shows them, the header being row 1.
+    """
+
+    def __init__(self, rows: Iterator[Sequence[Any]], problems: Problems) -> None:
+        self.columns = _read_header(rows)
+        self.skipped: list[int] = []  # the first thousand rows that are left out
+        self.skipped_count = 0
+        self._rows = rows
+        self._problems = problems
+
+    def cells(self) -> Iterator[tuple[int, dict[str, Any] | None]]:
+        """Of each row with content its number and its cells; None for one that is named in `problems`."""
+        for number, row in self._rows_with_content():
+            yield number, self._by_column(row) if self._fits(row, number) else None
+
+    def skip(self, numbers: range) -> None:
+        """Leave rows out."""
+        self.skipped_count += len(numbers)
+        self.skipped.extend(numbers[: SKIPPED_TOLD - len(self.skipped)])
+
+    def _rows_with_content(self) -> Iterator[tuple[int, Sequence[Any]]]:
+        """With their numbers. Blank lines below the last row are no rows, so they are not told as skipped."""
+        blank = 0
+        for number, row in enumerate(self._rows, start=2):
+            if not row:
+                blank += 1
+                continue
+            self.skip(range(number - blank, number))
+            blank = 0
+            if any(not isinstance(cell, str) or cell.strip() for cell in row):
+                yield number, row
+            else:
+                self.skip(range(number, number + 1))
+
+    def _fits(self, row: Sequence[Any], number: int) -> bool:
+        if not any(cell != "" for cell in row[len(self.columns) :]):
+            return True
+        found = f"{len(row)} cells, the header names {len(self.columns)} columns"
+        self._problems.add(
+            f"row {number}", f"the row has {found}: a cell with a separator in it needs quotation marks"
+        )
+        return False
+
+    def _by_column(self, row: Sequence[Any]) -> dict[str, Any]:
+        """The cells that a short row lacks are empty."""
+        return dict(zip_longest(self.columns, row[: len(self.columns)], fillvalue=""))
+
+
+class Table(Sheet):
+    """A table whose rows are rendered with `template`, or with its column `prompt`.
+
+    `template` is what the job has to store: without one of its own it is `{{ prompt }}`.
     """
 
     def __init__(
@@ -47,15 +109,11 @@ class Table:
         problems: Problems,
         max_records: int,
     ) -> None:
-        self.columns = _read_header(rows)
+        super().__init__(rows, problems)
         self.template = template or _prompt_template(self.columns)
-        self.skipped: list[int] = []  # the first thousand rows that are wholly empty
-        self.skipped_count = 0
         if absent := self.template.variables - set(self.columns):
             raise BadInput(absent_columns(absent, self.columns))
-        self._rows = rows
         self._defaults = defaults
-        self._problems = problems
         self._intake = Intake("row {}", max_records, problems)
         self.drafts = self._read()
 
@@ -64,43 +122,14 @@ class Table:
 
         Raises `BadInput` if no row has content, and `TooLarge` at the first row too many.
         """
-        for number, row in self._rows_with_content():
+        for number, cells in self.cells():
             place = self._intake.place(number)
             draft = None
-            if self._fits(row, place):
-                draft = read_row(self._cells(row), place, self._defaults, self.template, self._problems)
+            if cells is not None:
+                draft = read_row(cells, place, self._defaults, self.template, self._problems)
             if self._intake.admits(draft, number):
                 yield draft
         self._intake.close("the table has a header and no row with content below it")
-
-    def _rows_with_content(self) -> Iterator[tuple[int, Sequence[Any]]]:
-        """With their numbers. Blank lines below the last row are no rows, so they are not told as skipped."""
-        blank = 0
-        for number, row in enumerate(self._rows, start=2):
-            if not row:
-                blank += 1
-                continue
-            self._skip(range(number - blank, number))
-            blank = 0
-            if any(not isinstance(cell, str) or cell.strip() for cell in row):
-                yield number, row
-            else:
-                self._skip(range(number, number + 1))
-
-    def _skip(self, numbers: range) -> None:
-        self.skipped_count += len(numbers)
-        self.skipped.extend(numbers[: SKIPPED_TOLD - len(self.skipped)])
-
-    def _fits(self, row: Sequence[Any], place: str) -> bool:
-        if not any(cell != "" for cell in row[len(self.columns) :]):
-            return True
-        found = f"{len(row)} cells, the header names {len(self.columns)} columns"
-        self._problems.add(place, f"the row has {found}: a cell with a separator in it needs quotation marks")
-        return False
-
-    def _cells(self, row: Sequence[Any]) -> dict[str, Any]:
-        """By column; the cells that a short row lacks are empty."""
-        return dict(zip_longest(self.columns, row[: len(self.columns)], fillvalue=""))
 
 
 def _read_header(rows: Iterator[Sequence[Any]]) -> list[str]:

@@ -164,7 +164,7 @@ def test_results_come_in_the_order_of_the_input_or_of_their_completion(door, wor
 
 def test_results_of_any_length_are_read_page_by_page(door, worker, monkeypatch):
     # Given pages of seven records, and as many as two bytes of contents
-    monkeypatch.setattr("app.api.results.PAGE", 7)
+    monkeypatch.setattr(pages, "LONG", 7)
     job = door.submit(30)
     for index in reversed(range(30)):
         worker.end(job, [index], tell=False)

@@ -57,6 +57,8 @@ def test_an_error_has_the_shape_of_the_contract_whose_path_it_is_under(door):
         ("PUT", "/api/v1/analyze", 405, "detail"),
         ("GET", "/api/v1/analyzes", 404, "error"),
         ("GET", "/api/v1/jobs/unknown", 404, "error"),
+        ("GET", "/api/batch/unknown", 404, "error"),
+        ("PUT", "/api/batch/create", 405, "error"),
     ]:
         answer = door.call(method, path)
 

@@ -53,6 +53,7 @@ def test_keys_are_hashed_and_origins_and_flags_are_checked():
         ("CORS_ORIGINS", "https://a.example/path"),
         ("REQUIRE_API_KEY", "maybe"),
         ("BATCH_PERSISTENCE_BACKEND", "disk"),
+        ("CHAT_MODEL_ANTHROPIC", "gpt-5"),
     ]:
         with pytest.raises(BadSetting, match=name):
             settings.read({name: value})

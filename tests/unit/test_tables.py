@@ -107,17 +107,39 @@ def test_one_bad_byte_in_utf8_is_named_and_not_guessed_around():
     )
 
 
-@pytest.mark.parametrize(
-    ("text", "encoding"),
-    [
-        ("Привет, мир", "cp1251"),
-        ("产品评论很好很好", "gbk"),
-        ("製品のレビュー", "shift-jis"),
-        ("καλημέρα", "cp1253"),
-    ],
-)
-def test_another_alphabet_is_not_read_as_western(text, encoding):
-    assert "save" in refusal(f'a,b\n"{text}",1\n'.encode(encoding))
+ASKED = {
+    "cp1251": "Как оформить пенсию?; Где находится ближайшее отделение?",
+    "koi8-r": "Как оформить пенсию?; Где находится ближайшее отделение?",
+    "cp1253": "Πώς κάνω αίτηση για σύνταξη; Πού βρίσκεται το πλησιέστερο γραφείο;",
+    "cp1255": "כיצד אוכל להגיש בקשה לפנסיה? היכן נמצא המשרד הקרוב?",
+    "cp1256": "كيف يمكنني التقدم بطلب للحصول على معاش؟ أين يقع أقرب مكتب؟",
+    "gb18030": "如何申请养老金？最近的办公室在哪里？",
+    "big5": "如何申請退休金？最近的辦公室在哪裡？",
+    "shift-jis": "年金を申請するにはどうすればよいですか？最寄りの事務所はどこですか？",
+    "euc-jp": "年金を申請するにはどうすればよいですか？最寄りの事務所はどこですか？",
+    "euc-kr": "연금을 신청하려면 어떻게 해야 합니까? 가장 가까운 사무실은 어디입니까?",
+    "cp1250": "Gdzie mogę odnowić paszport? Mieszkam w Łodzi i muszę wyjechać w piątek, proszę o odpowiedź.",
+    "cp1254": "Emekli maaşına nasıl başvurabilirim? En yakın ofis nerede? Teşekkür ederim, cevap bekliyorum.",
+    "cp1252": "Où puis-je renouveler mon passeport ? J’habite à Besançon, c’est gratuit pour les élèves ?",
+    "latin-1": "Hvor kan jeg forny mit pas? Jeg bor på Sjælland og har læst at kontoret er lukket.",
+}
+
+
+@pytest.mark.parametrize(("encoding", "question"), ASKED.items(), ids=ASKED)
+@pytest.mark.parametrize("count", [1, 900])
+def test_a_language_is_read_in_the_encoding_in_which_it_is_one(encoding, question, count):
+    data = "\n".join(["id,question", *(f'{number},"{question}"' for number in range(count))])
+
+    rows = rows_of(data.encode(encoding))
+
+    assert [row["question"] for row in rows] == [question] * count
+
+
+def test_a_few_words_that_could_be_of_several_alphabets_are_refused():
+    for text, encoding in [("Привет, мир", "cp1251"), ("产品评论很好很好", "gbk"), ("καλημέρα", "cp1253")]:
+        assert refusal(f'a,b\n"{text}",1\n'.encode(encoding)).endswith(
+            "is not UTF-8, and it is not clear what the file is: save it as UTF-8"
+        )
 
 
 def test_wholly_empty_rows_are_skipped_and_told_as_a_spreadsheet_counts():

@@ -1,0 +1,71 @@
+"""A user's own texts instead of those of config/operations.toml."""
+
+from functools import partial
+from typing import Any
+
+from flask import Response
+
+from app.api.blueprint import Blueprint, answer
+from app.api.inputs import PromptOverrideIn
+from app.api.outputs import PromptOverrideOut
+from app.auth import caller, needs
+from app.core import prompt_overrides
+from app.core.keys import READ, WRITE
+from app.core.lines import timestamp
+from app.errors import NotFound
+from app.ingest.operations import Operation
+from models.prompt_override import PromptOverride
+from models.session import in_transaction, reading
+
+blp = Blueprint("prompt_overrides", "Your own texts instead of the prompts that are shipped.")
+
+
+@blp.route("/prompt-overrides/<name>", methods=["GET"])
+@needs(READ, 404)
+@blp.response(200, PromptOverrideOut)
+def get_override(name: str) -> Response:
+    """Look at your own texts for a template, beside those that are shipped."""
+    me, operation = caller(), prompt_overrides.shipped(name)
+    with reading() as session:
+        own = prompt_overrides.find(session, me.tenant_id, me.user_id, name)
+    if own is None:
+        raise _none(name)
+    return answer(_override_out(own, operation))
+
+
+@blp.route("/prompt-overrides/<name>", methods=["PUT"])
+@needs(WRITE, 404)
+@blp.arguments(PromptOverrideIn)
+@blp.response(200, PromptOverrideOut)
+def put_override(asked: dict[str, Any], name: str) -> Response:
+    """Set your own texts for a template: for what is submitted from now on, and asks for them."""
+    me, operation = caller(), prompt_overrides.shipped(name)
+    put = partial(prompt_overrides.put, tenant_id=me.tenant_id, user_id=me.user_id, name=name, **asked)
+    return answer(_override_out(in_transaction(put), operation))
+
+
+@blp.route("/prompt-overrides/<name>", methods=["DELETE"])
+@needs(WRITE, 404)
+@blp.response(204)
+def delete_override(name: str) -> Response:
+    """Use the texts that are shipped again."""
+    me = caller()
+    prompt_overrides.shipped(name)
+    remove = partial(prompt_overrides.remove, tenant_id=me.tenant_id, user_id=me.user_id, name=name)
+    if not in_transaction(remove):
+        raise _none(name)
+    return Response(status=204)
+
+
+def _none(name: str) -> NotFound:
+    return NotFound(f"you have no texts of your own for {name!r}, so those that are shipped are used")
+
+
+def _override_out(own: PromptOverride, operation: Operation) -> dict[str, Any]:
+    return {
+        "name": own.name,
+        "prompt": own.prompt,
+        "system": own.system,
+        "shipped": {"prompt": operation.prompt, "system": operation.system},
+        "updated_at": timestamp(own.updated_at),
+    }

@@ -1,0 +1,75 @@
+"""A user's own texts instead of those of an operation of config/operations.toml."""
+
+from dataclasses import replace
+
+from sqlalchemy import delete, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from app.errors import NotFound
+from app.ingest import operations
+from app.ingest.operations import Operation
+from app.ingest.templates import compile_template
+from models.base import now
+from models.prompt_override import PromptOverride
+
+
+def shipped(name: str) -> Operation:
+    """The operation that may be overridden; raises `NotFound`."""
+    found = operations.shipped().get(name)
+    if found is None:
+        raise NotFound(f"there is no template {name!r}: there is {', '.join(operations.shipped())}")
+    return found
+
+
+def find(session: Session, tenant_id: int, user_id: int, name: str) -> PromptOverride | None:
+    """The user's own texts for the operation `name`."""
+    return session.scalar(
+        select(PromptOverride).where(
+            PromptOverride.tenant_id == tenant_id,
+            PromptOverride.user_id == user_id,
+            PromptOverride.name == name,
+        )
+    )
+
+
+def put(
+    session: Session, tenant_id: int, user_id: int, name: str, *, prompt: str | None, system: str | None
+) -> PromptOverride:
+    """Set the user's texts for `name`; None leaves the shipped one. Raises `BadInput` for no template."""
+    for source in (prompt, system):
+        if source is not None:
+            compile_template(source)
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    texts = {"prompt": prompt, "system": system, "updated_at": now()}
+    session.execute(
+        dialect.insert(PromptOverride)
+        .values(tenant_id=tenant_id, user_id=user_id, name=name, **texts)
+        .on_conflict_do_update(index_elements=["user_id", "name"], set_=texts)
+    )
+    return session.scalars(
+        select(PromptOverride).where(PromptOverride.user_id == user_id, PromptOverride.name == name)
+    ).one()
+
+
+def remove(session: Session, tenant_id: int, user_id: int, name: str) -> bool:
+    """Ask with the shipped texts again; False when there were no others."""
+    removed = session.scalars(
+        delete(PromptOverride)
+        .where(
+            PromptOverride.tenant_id == tenant_id,
+            PromptOverride.user_id == user_id,
+            PromptOverride.name == name,
+        )
+        .returning(PromptOverride.name)
+    ).all()
+    return bool(removed)
+
+
+def applied(session: Session, tenant_id: int, user_id: int, name: str) -> Operation:
+    """The operation `name` with the user's own texts, where there are any."""
+    operation = shipped(name)
+    own = find(session, tenant_id, user_id, name)
+    if own is None:
+        return operation
+    return replace(operation, prompt=own.prompt or operation.prompt, system=own.system or operation.system)

@@ -1,0 +1,227 @@
+"""Chat batches: the questions of a sheet, asked conversation by conversation."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from flask import Response, request
+from sqlalchemy.orm import Session
+
+from app import contract, downloads, repeats, submission
+from app.auth import caller, needs
+from app.contract import Blueprint, answer, answer_list
+from app.core import events, jobs, pages, prompt_overrides, sheets, views
+from app.core.keys import ADMIN, READ, WRITE
+from app.core.views import JobView
+from app.dialects.chats import providers, questions, wire
+from app.dialects.chats.schemas import (
+    BatchQuery,
+    CancelledOut,
+    CreatedOut,
+    CreateIn,
+    ErrorOut,
+    ResultOut,
+    ResultQuery,
+    StatusOut,
+    UploadIn,
+)
+from app.error_responses import refused
+from app.errors import BadInput, Conflict, NotFound
+from app.forms import FileForm
+from app.ingest.draft import Defaults, Problems
+from app.ingest.operations import Operation
+from app.ingest.spool import DraftSpool
+from app.ingest.tables import Sheet, read_rows
+from app.seats import enough_memory
+from app.submission import Options
+from config import settings
+from models.job import Job
+from models.session import after_commit, in_transaction, reading
+from tasks.wake import wake
+
+PREFIX = "/api/batch"
+PREFIXES = (PREFIX,)
+PAGE = 200  # jobs of a list that are read at once
+
+blp = Blueprint(
+    "chats", __name__, errors=ErrorOut, url_prefix=PREFIX, description="Chat batches from a spreadsheet."
+)
+
+_FORM = {"required": True, "content": {"multipart/form-data": {"schema": UploadIn}}}
+_CANCEL = {
+    "requestBody": {
+        "content": {
+            kind: {"schema": BatchQuery}
+            for kind in ("application/json", "application/x-www-form-urlencoded", "multipart/form-data")
+        }
+    },
+    "parameters": [{"in": "query", "name": "batchId", "schema": {"type": "string"}}],
+}
+
+
+@blp.errorhandler(BadInput)
+def _refuse_input(error: BadInput) -> Response:
+    return refused(error, status=400)
+
+
+@blp.route("/create", methods=["POST"])
+@needs(WRITE, 400, 413, 415, 429, 503)
+@blp.doc(requestBody=_FORM, parameters=[repeats.DESCRIPTION])
+@blp.response(202, CreatedOut)
+def create_batch() -> Response:
+    """Take a sheet of questions, CSV or XLSX.
+
+    Rows of one `chatId` are one conversation, asked in their order; a row without a question is left out. All
+    faults of a sheet are told at once, and nothing is stored then.
+    """
+    contract.require_form(request)
+    form = FileForm(request)
+    asked = contract.load(CreateIn(), form.fields())
+    with DraftSpool(settings.current().data) as spool:
+        with enough_memory(form.size):
+            defaults, options = _read(form, asked, spool)
+        options = replace(options, repeat=contract.repeat([form.fields(), form.sha256()]))
+        me = caller()
+        made = submission.submit(me.tenant_id, me.user_id, spool, defaults, options)
+    contract.about(made.uid)
+    return answer({"batchId": str(made.uid)}, 202, Location=f"{PREFIX}/status?batchId={made.uid}")
+
+
+@blp.route("/status", methods=["GET"])
+@needs(READ, 400, 404)
+@blp.arguments(BatchQuery, location="query")
+@blp.response(200, StatusOut)
+def get_status(query: Mapping[str, str]) -> Response:
+    """Tell how a batch stands."""
+    return answer(wire.write_status(_find(query["batchId"])))
+
+
+@blp.route("/list", methods=["GET"])
+@needs(READ, 503)
+@blp.response(200, StatusOut(many=True))
+def list_batches() -> Response:
+    """List your own batches, the newest first."""
+    me = caller()
+    return answer_list(map(wire.write_status, _own(me.tenant_id, me.user_id)))
+
+
+@blp.route("/results", methods=["GET"])
+@needs(READ, 400, 404, 410, 503)
+@blp.arguments(ResultQuery, location="query")
+@blp.response(200, ResultOut(many=True))
+def get_results(query: Mapping[str, str]) -> Response:
+    """Read the answers that there are, in the order of the rows.
+
+    As JSON, or with `format` csv or xlsx as the sheet itself, the answers beside its own columns.
+    """
+    view = contract.with_content(_find(query["batchId"]))
+    with reading() as session:
+        columns = sheets.columns(session, view.id)
+    records = pages.ended(view, inputs=True)
+    if query["format"] == "json":
+        return answer_list(wire.results(view, columns, records))
+    return downloads.table(view, query["format"], columns, wire.rows(records))
+
+
+@blp.route("/cancel", methods=["POST", "DELETE"])
+@needs(WRITE, 400, 404, 409)
+@blp.doc(**_CANCEL)
+@blp.response(200, CancelledOut)
+def cancel_batch() -> Response:
+    """Ask nothing more of a batch; `batchId` stands in the query, a form or JSON."""
+    view = _find(contract.load(BatchQuery(), _named())["batchId"])
+    if view.status.final:
+        raise Conflict(f"the batch is {wire.status(view)}: it has ended and cannot be cancelled any more")
+    in_transaction(partial(_cancel, tenant_id=caller().tenant_id, job=str(view.uid)))
+    return answer({"batchId": str(view.uid), "status": "cancelled"})
+
+
+def _read(form: FileForm, asked: Mapping[str, Any], spool: DraftSpool) -> tuple[Defaults, Options]:
+    """Fill `spool` with the questions of the form's sheet; raises `Refused` with every fault of it."""
+    chosen = providers.choose(asked["aiProvider"], asked["searchProvider"], settings.current())
+    problems = Problems()
+    sheet = Sheet(read_rows(form.format, form.stream), problems)
+    columns = questions.find_question(sheet.columns)
+    operation = replace(
+        _operation(own=asked["applyOverrides"]),
+        names=columns.names,
+        values={"url": None, "lang": asked["lang"]},
+    )
+    defaults = Defaults(
+        chosen.model,
+        settings.current().default_max_tokens,
+        params=chosen.params,
+        operations={questions.OPERATION: operation},
+    )
+    limit = settings.current().max_records
+    for draft in questions.drafts(sheet, columns, defaults, problems, max_records=limit):
+        spool.add(draft)
+    problems.refuse()
+    options = Options(
+        name=asked["batchName"] or _plain(form.name),
+        metadata={
+            "searchProvider": chosen.search,
+            "pageLanguage": asked["lang"],
+            "applyOverrides": asked["applyOverrides"],
+        },
+        columns=sheet.columns,
+        skipped=sorted(sheet.skipped),
+    )
+    return defaults, options
+
+
+def _operation(*, own: bool) -> Operation:
+    """How questions are asked, with the caller's `own` texts if that is wished."""
+    if not own:
+        return prompt_overrides.shipped(questions.OPERATION)
+    me = caller()
+    with reading() as session:
+        return prompt_overrides.applied(session, me.tenant_id, me.user_id, questions.OPERATION)
+
+
+def _plain(name: str) -> str | None:
+    """A file's name as the name of a job."""
+    return "".join(filter(str.isprintable, name))[:255] or None
+
+
+def _find(name: str) -> JobView:
+    """The caller's own batch; with the scope `admin` anybody's of the tenant."""
+    me = caller()
+    unknown = NotFound(f"there is no batch {name!r} of yours: GET {PREFIX}/list lists them")
+    try:
+        with reading() as session:
+            view = views.find(session, me.tenant_id, name)
+    except NotFound:
+        raise unknown from None
+    if view.created_by != me.user and not me.may(ADMIN):
+        raise unknown
+    contract.about(view.uid)
+    return view
+
+
+def _own(tenant_id: int, user_id: int) -> Iterator[JobView]:
+    """The user's jobs, page by page; nothing of the database is held between two pages."""
+    before = None
+    while True:
+        with reading() as session:
+            found = views.page(session, tenant_id, before, PAGE, Job.user_id == user_id)
+        yield from found
+        if len(found) < PAGE:
+            return
+        before = found[-1].uid
+
+
+def _named() -> dict[str, Any]:
+    """What a request to cancel says, wherever it does."""
+    body = contract.read_json(request.get_data()) if request.is_json and request.get_data() else {}
+    if not isinstance(body, dict):
+        raise BadInput('the body is no JSON object: give {"batchId": "…"}')
+    return {**body, **request.form.to_dict(), **request.args.to_dict()}
+
+
+def _cancel(session: Session, tenant_id: int, job: str) -> None:
+    found = jobs.find(session, tenant_id, job)
+    jobs.cancel(session, found)
+    after_commit(session, partial(wake, found.id))
+    after_commit(session, partial(events.look, [found.id]))

@@ -1,0 +1,135 @@
+"""The bodies of chat batches: every field with its checks, as the OpenAPI document shows it."""
+
+from typing import Any
+
+import marshmallow as ma
+from marshmallow import fields, validate
+
+from app.contract import WebhookUrl
+
+FORMATS = ("json", "csv", "xlsx")
+
+_TRUE, _FALSE = {"true", "on", "1"}, {"false", "off", "0"}
+
+
+def _check_printable(value: str) -> None:
+    if not value.isprintable():
+        raise ma.ValidationError("printable characters only")
+
+
+class Text(fields.String):
+    def __init__(self, longest: int, description: str) -> None:
+        super().__init__(
+            load_default=None,
+            validate=[validate.Length(max=longest), _check_printable],
+            metadata={"description": description},
+        )
+
+
+class Provider(fields.String):
+    """Capitals make no other one of it."""
+
+    def __init__(self, description: str) -> None:
+        super().__init__(load_default=None, metadata={"description": description})
+
+    def _deserialize(self, *args: Any, **kwargs: Any) -> Any:
+        return super()._deserialize(*args, **kwargs).strip().lower()
+
+
+class CreateIn(ma.Schema):
+    """A batch, beside its file."""
+
+    batchName = Text(255, "The file's name if left out.")
+    aiProvider = Provider("`anthropic` or `simulated`; DEFAULT_MODEL answers if left out.")
+    searchProvider = Provider("`anthropic`: the model may search the web; `none`.")
+    lang = Text(50, "The language of the page that the questions come from, such as `en`.")
+    applyOverrides = fields.Boolean(
+        load_default=False,
+        truthy=_TRUE,
+        falsy=_FALSE,
+        metadata={"description": "Ask with your own texts (`/api/v1/prompt-overrides/chat`)."},
+    )
+    webhook_url = WebhookUrl()
+
+
+class UploadIn(CreateIn):
+    """A batch with its sheet, CSV or XLSX."""
+
+    file = fields.Raw(
+        required=True,
+        metadata={
+            "type": "string",
+            "format": "binary",
+            "description": "Columns: `REDACTEDQUESTION` (or `question`); `chatId` and `URL` may be there.",
+        },
+    )
+
+
+class BatchQuery(ma.Schema):
+    batchId = fields.String(required=True)
+
+
+class ResultQuery(BatchQuery):
+    format = fields.String(load_default="json", validate=validate.OneOf(FORMATS))
+
+
+class ErrorOut(ma.Schema):
+    """An error."""
+
+    error = fields.String(required=True)
+    error_id = fields.String(metadata={"description": "Of an unexpected error: the log knows it."})
+
+
+class CreatedOut(ma.Schema):
+    batchId = fields.String()
+
+
+class StatusOut(CreatedOut):
+    status = fields.String(
+        validate=validate.OneOf(
+            ["queued", "processing", "processed", "completed_with_errors", "cancelled", "failed"]
+        )
+    )
+    totalItems = fields.Integer()
+    processedItems = fields.Integer(metadata={"description": "What succeeded."})
+    failedItems = fields.Integer()
+    skippedRows = fields.List(
+        fields.Integer(),
+        allow_none=True,
+        metadata={"description": "Numbers of the first thousand rows without a question."},
+    )
+    createdAt = fields.String()
+    updatedAt = fields.String()
+    name = fields.String(allow_none=True)
+    aiProvider = fields.String()
+    searchProvider = fields.String(allow_none=True)
+    pageLanguage = fields.String(allow_none=True)
+
+
+class UsageOut(ma.Schema):
+    """Tokens, and searches of the web."""
+
+    input_tokens = fields.Integer()
+    output_tokens = fields.Integer()
+    cache_read_tokens = fields.Integer()
+    cache_write_tokens = fields.Integer()
+    web_search_requests = fields.Integer()
+
+
+class ResultOut(ma.Schema):
+    row = fields.Integer(
+        allow_none=True, metadata={"description": "As the sheet counts, its header being 1."}
+    )
+    chatId = fields.String(allow_none=True)
+    REDACTEDQUESTION = fields.String(allow_none=True)
+    URL = fields.String(allow_none=True)
+    status = fields.String(validate=validate.OneOf(["processed", "failed"]))
+    answer = fields.String(allow_none=True)
+    error = fields.String(allow_none=True)
+    interactionId = fields.String()
+    usage = fields.Nested(UsageOut, allow_none=True)
+    cost = fields.Float(allow_none=True, metadata={"description": "USD; null without a price."})
+
+
+class CancelledOut(CreatedOut):
+    status = fields.String(validate=validate.Equal("cancelled"))

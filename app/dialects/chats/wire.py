@@ -1,0 +1,117 @@
+"""Chat batches as their wire has them: jobs and results written. Pure."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from app.core import pricing, sheets
+from app.core.exports import Row
+from app.core.lines import text, timestamp
+from app.core.pages import RecordView
+from app.core.said import failure, said
+from app.core.views import JobView
+from app.dialects.chats.questions import OPERATION, Columns, find_columns
+from app.error_shapes import Fault
+from app.ingest.values import as_text
+from app.providers import registry
+from models.base import record_uid
+from models.job import JobStatus
+from models.record import RecordStatus
+
+TOLD = 10  # faults of a bad sheet that its error names
+
+Json = dict[str, Any]
+
+
+def error(fault: Fault) -> Json:
+    """An error in this contract's shape."""
+    found: Json = {"error": _message(fault)}
+    return found if fault.error_id is None else {**found, "error_id": fault.error_id}
+
+
+def write_status(view: JobView) -> Json:
+    """A batch as it stands."""
+    return {
+        "batchId": str(view.uid),
+        "status": status(view),
+        "totalItems": view.total,
+        "processedItems": view.counts.succeeded,
+        "failedItems": view.counts.failed + view.counts.cancelled + view.counts.expired,
+        "skippedRows": view.skipped_rows,
+        "createdAt": timestamp(view.created_at),
+        "updatedAt": timestamp(view.updated_at),
+        "name": view.name,
+        "aiProvider": registry.provider_of(view.model),
+        "searchProvider": view.metadata.get("searchProvider"),
+        "pageLanguage": view.metadata.get("pageLanguage"),
+    }
+
+
+def status(view: JobView) -> str:
+    """The word for a job's status."""
+    match view.status:
+        case JobStatus.PENDING:
+            return "queued"
+        case JobStatus.RUNNING | JobStatus.PAUSED | JobStatus.CANCELLING:
+            return "processing"
+        case JobStatus.CANCELLED | JobStatus.FAILED:
+            return view.status.value
+    return "processed" if view.counts.succeeded == view.total else "completed_with_errors"
+
+
+def results(view: JobView, columns: Sequence[str], records: Iterable[RecordView]) -> Iterator[Json]:
+    """What became of records that have ended, read with their inputs, in the order of their rows."""
+    known = find_columns(columns)
+    for record in records:
+        yield _result(view, known, record)
+
+
+def rows(records: Iterable[RecordView]) -> Iterator[Row]:
+    """The same as rows of the sheet, the answers beside its own cells."""
+    for record in records:
+        error = None if record.status is RecordStatus.SUCCEEDED else failure(record)
+        yield replace(sheets.row(record), status=_word(record), error=error)
+
+
+def _result(view: JobView, columns: Columns, record: RecordView) -> Json:
+    asked: Json = json.loads(record.asked or b"{}")
+    cells = asked.get("row", {}) if asked.get("operation") == OPERATION else None
+    return {
+        "row": None if cells is None else int(text(record.custom_id) or 0),
+        "chatId": _cell(cells, columns.chat),
+        "REDACTEDQUESTION": _cell(cells, columns.question),
+        "URL": _cell(cells, columns.page),
+        "status": _word(record),
+        "answer": None if record.answer is None else said(record.answer),
+        "error": None if record.status is RecordStatus.SUCCEEDED else failure(record),
+        "interactionId": str(record_uid(view.uid, record.idx)),
+        "usage": _usage(record),
+        "cost": None if record.cost is None else float(pricing.dollars(record.cost)),
+    }
+
+
+def _cell(cells: Mapping[str, Any] | None, column: str | None) -> str | None:
+    """The text of a cell; None for an empty one."""
+    return None if cells is None or column is None else as_text(cells.get(column)).strip() or None
+
+
+def _word(record: RecordView) -> str:
+    return "processed" if record.status is RecordStatus.SUCCEEDED else "failed"
+
+
+def _usage(record: RecordView) -> Json | None:
+    if record.usage is None or record.answer is None:
+        return None
+    told = (json.loads(record.answer).get("usage") or {}).get("server_tool_use") or {}
+    return {**record.usage, "web_search_requests": told.get("web_search_requests") or 0}
+
+
+def _message(fault: Fault) -> str:
+    """One sentence; of several faults of an input the first ones, each with its place."""
+    problems = fault.details.get("problems", [])
+    if len(problems) < 2:
+        return fault.message
+    told = "; ".join(f"{one['where']}: {one['message']}" for one in problems[:TOLD])
+    more = len(problems) + fault.details.get("more", 0) - TOLD
+    return f"{told}; and {more} more" if more > 0 else told

@@ -1,0 +1,37 @@
+"""Results as a file that a browser saves: streamed, whatever their size."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import PurePath
+from urllib.parse import quote
+
+from flask import Response
+
+from app import seats
+from app.core.exports import Row, csv_lines, xlsx_chunks
+from app.core.views import JobView
+
+TYPES = {
+    "jsonl": "application/x-ndjson",
+    "csv": "text/csv; charset=utf-8",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+TABLES = {"csv": csv_lines, "xlsx": xlsx_chunks}
+
+
+def table(view: JobView, format: str, columns: Sequence[str], rows: Iterable[Row]) -> Response:
+    """The job's results as a table, in one of the formats of `TABLES`."""
+    return download(view, format, TABLES[format](columns, rows))
+
+
+def download(view: JobView, format: str, chunks: Iterator[bytes]) -> Response:
+    """The job's results as a file of one of `TYPES`."""
+    return seats.stream(chunks, TYPES[format], {"Content-Disposition": _disposition(view, format)})
+
+
+def _disposition(view: JobView, format: str) -> str:
+    """The name of the file, and for old clients the same in letters that cannot be misread."""
+    stem = PurePath(view.name or "").stem or f"job-{view.uid}"
+    name = f"{stem}.results.{format}"
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "_", name)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

@@ -1,0 +1,107 @@
+"""Forms with a file: received onto the disk, measured, then read."""
+
+import hashlib
+from collections.abc import Mapping
+from os import SEEK_END
+from pathlib import PurePath
+from tempfile import SpooledTemporaryFile
+from typing import Any, BinaryIO, cast
+
+from flask import Request
+from werkzeug.datastructures import FileStorage, MultiDict
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from app.errors import BadInput, TooLarge
+from app.ingest.xlsx_rows import MAX_RATIO
+from config import settings
+
+IN_MEMORY = 1_000_000  # bytes of a body; the rest of it waits on disk
+FORM_MARGIN = 20_000_000  # bytes of an upload besides its file
+
+FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".xlsx": "xlsx"}
+TYPES = {
+    "application/jsonl": "jsonl",
+    "application/x-ndjson": "jsonl",
+    "application/x-jsonlines": "jsonl",
+    "text/csv": "csv",
+    "text/tab-separated-values": "tsv",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "xlsx",
+}
+
+
+class FileForm:
+    """A form with a file, received and not yet read.
+
+    `size` is what reading it may take in memory, in bytes. Raises `Refused`.
+    """
+
+    def __init__(self, request: Request) -> None:
+        limit = settings.current().max_upload_bytes
+        request.max_content_length = limit + FORM_MARGIN
+        request.max_form_memory_size = settings.current().max_json_bytes
+        too_large = TooLarge(
+            f"the upload has over {limit:,} bytes (MAX_UPLOAD_BYTES), or a field of it is too large:"
+            " split the file into several jobs"
+        )
+        try:
+            self._form, self._files = request.form, request.files
+        except RequestEntityTooLarge:
+            raise too_large from None
+        file = _file(self._form, self._files)
+        self.name = file.filename or ""
+        self.format = _format(file)
+        self.stream = cast(BinaryIO, file.stream)
+        self.size = self.stream.seek(0, SEEK_END)
+        if self.size > limit:
+            raise too_large
+        if self.format == "xlsx":
+            self.size *= MAX_RATIO  # it may unpack to that
+        self.stream.seek(0)
+
+    def sha256(self) -> str:
+        """Of the file."""
+        digest = hashlib.sha256()
+        self.stream.seek(0)
+        while block := self.stream.read(IN_MEMORY):
+            digest.update(block)
+        self.stream.seek(0)
+        return digest.hexdigest()
+
+    def fields(self) -> dict[str, str]:
+        """The fields beside the file, without those that are empty."""
+        _refuse_repeated(self._form, self._files)
+        return {name: text for name, text in self._form.items() if text}
+
+
+def temporary() -> BinaryIO:
+    """A file on the disk that Penstock was given, not in the system's folder for small files."""
+    return cast(BinaryIO, SpooledTemporaryFile(max_size=IN_MEMORY, dir=str(settings.current().data)))
+
+
+def _refuse_repeated(*parts: MultiDict[str, Any]) -> None:
+    for part in parts:
+        for name, values in part.lists():
+            if len(values) > 1:
+                raise BadInput(f"{name}: given {len(values)} times; give it once")
+
+
+def _file(form: Mapping[str, str], files: MultiDict[str, FileStorage]) -> FileStorage:
+    others = [name for name in files if name != "file"]
+    if others:
+        raise BadInput(f"{', '.join(others)}: unknown; the file's part is named `file`")
+    if "file" in form:
+        raise BadInput("file: it came without a file name; its ending says what it holds")
+    if "file" not in files:
+        raise BadInput("file: missing; send the records as a part named `file`")
+    return files["file"]
+
+
+def _format(file: FileStorage) -> str:
+    ending = PurePath(file.filename or "").suffix.lower()
+    found = FORMATS.get(ending) or TYPES.get(file.mimetype)
+    if found is None:
+        raise BadInput(
+            f"file: {file.filename!r} ends with {ending or 'nothing'!r}; records are read from"
+            f" {', '.join(FORMATS)}"
+        )
+    return found

@@ -1,0 +1,158 @@
+"""The encoding of a text: found in its bytes, and refused rather than guessed where they do not tell.
+
+UTF-8 and UTF-16 can be known. Of the others charset-normalizer tells what reads as a language; it is asked
+about encodings that spreadsheets are saved in, and weighs alphabets of one kind against each other alone.
+"""
+
+import codecs
+import re
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from charset_normalizer import CharsetMatch, from_bytes
+
+from app.errors import BadInput
+
+HEAD = 1_000_000  # bytes that are read at a time
+SAMPLE = 100_000  # bytes whose language is looked for: a tenth of a second
+
+MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, with whose mark it begins
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+WESTERN = "cp1252"
+# Beside the western one: what is said in one of these languages.
+LATIN = {
+    "cp1250": {"Polish", "Czech", "Slovak", "Hungarian", "Croatian", "Slovene", "Romanian"},
+    "cp1254": {"Turkish"},
+}
+ALPHABETS = ("cp1251", "koi8_r", "cp1253", "cp1255", "cp1256")
+CHARACTERS = ("gb18030", "big5", "cp932", "euc_jp", "cp949")  # of two bytes: hardly anything else reads so
+# Words of another alphabet, looked at as Western European: six accented letters in a row.
+NOT_WESTERN = re.compile(rb"[\xa1-\xff]{6}|(?:[\x81-\x9f\xe0-\xfc][\x40-\x7e\x80-\xfc]){6}")
+CLEAR = 0.1  # of coherence: what sets a language apart from chance; of characters of two bytes it is always 0
+MARGIN = 0.05  # of chaos: what sets letters apart from others that happen to have their codes
+
+
+def find_encoding(stream: BinaryIO) -> str:
+    """The encoding of a seekable `stream`, by its mark or by its bytes.
+
+    All of it is tried, so that what follows needs no care. Raises `BadInput` that names the line.
+    """
+    marked = _marked(stream)
+    fault = _find_fault(stream, marked or "utf-8")
+    if fault is None:
+        return marked or "utf-8"
+    if marked or fault.is_utf8:
+        raise fault.refusal(marked or "utf-8")
+    for encoding in _candidates(fault.rest):
+        if _find_fault(stream, encoding) is None:
+            return encoding
+    raise BadInput(
+        f"line {fault.line}: byte 0x{fault.byte:02x} is not UTF-8, and it is not clear what the file is:"
+        " save it as UTF-8"
+    )
+
+
+def _candidates(text: bytes) -> list[str]:
+    """What a text that is not UTF-8 may be, the likeliest first."""
+    other = NOT_WESTERN.search(text)
+    if other is None:
+        latin = _latin(_sample(text))
+        return [WESTERN] if latin is None else [latin, WESTERN]
+    found = _other_alphabet(_sample(text[text.rfind(b"\n", 0, other.start()) + 1 :]))
+    return [] if found is None else [found]
+
+
+def _latin(sample: bytes) -> str | None:
+    """An encoding of `LATIN` in which the sample is more of a language than in the western one."""
+    best, coherences = _matches(sample, (WESTERN, *LATIN))
+    if best is None or best.coherence <= coherences.get(WESTERN, 0.0):
+        return None
+    return best.encoding if best.language in LATIN.get(best.encoding, ()) else None
+
+
+def _other_alphabet(sample: bytes) -> str | None:
+    """The encoding that is clearly likelier than the next one."""
+    matches = list(from_bytes(sample, cp_isolation=[*ALPHABETS, *CHARACTERS]))
+    if not matches:
+        return None
+    best, *others = matches
+    if best.coherence - max((other.coherence for other in others), default=0.0) > CLEAR:
+        return best.encoding
+    is_orderly = min((other.chaos for other in others), default=1.0) - best.chaos > MARGIN
+    can_be = best.coherence > CLEAR or best.encoding in CHARACTERS
+    return best.encoding if is_orderly and can_be else None
+
+
+def _matches(sample: bytes, encodings: tuple[str, ...]) -> tuple[CharsetMatch | None, dict[str, float]]:
+    """The likeliest, and how much of a language the sample is in each."""
+    matches = list(from_bytes(sample, cp_isolation=list(encodings)))
+    return (matches[0] if matches else None), {match.encoding: match.coherence for match in matches}
+
+
+def _sample(text: bytes) -> bytes:
+    """Its beginning, cut between two lines so that no character is cut."""
+    if len(text) <= SAMPLE:
+        return text
+    return text[:SAMPLE].rpartition(b"\n")[0] or text[:SAMPLE]
+
+
+def _marked(stream: BinaryIO) -> str | None:
+    stream.seek(0)
+    head = stream.read(4)
+    for mark, encoding in MARKS:
+        if head.startswith(mark):
+            return encoding
+    if len(head) < 2 or (head[0] == 0) == (head[1] == 0):
+        return None
+    return "utf-16-be" if head[0] == 0 else "utf-16-le"
+
+
+@dataclass
+class _Fault:
+    """The first byte that an encoding does not know."""
+
+    line: int
+    byte: int
+    rest: bytes  # from the first byte beyond ASCII on, about a million
+    is_utf8: bool  # one bad byte among good ones
+
+    def refusal(self, encoding: str) -> BadInput:
+        return BadInput(
+            f"line {self.line}: byte 0x{self.byte:02x} is not {encoding.upper()}: save the file as UTF-8"
+        )
+
+
+def _find_fault(stream: BinaryIO, encoding: str) -> _Fault | None:
+    decoder = codecs.getincrementaldecoder(encoding)()
+    line, is_ascii = 1, True
+    stream.seek(0)
+    piece = b"-"
+    while piece:
+        piece = stream.read(HEAD)
+        try:
+            text = decoder.decode(piece, final=not piece)
+        except UnicodeDecodeError as error:
+            before = error.object[: error.start]
+            rest = _beyond_ascii(error.object + stream.read(SAMPLE))
+            good = not is_ascii or _is_mostly_utf8(rest)
+            return _Fault(line + before.count(b"\n"), error.object[error.start], rest, good)
+        line += text.count("\n")
+        is_ascii = is_ascii and text.isascii()
+    return None
+
+
+def _beyond_ascii(text: bytes) -> bytes:
+    first = re.search(rb"[\x80-\xff]", text)
+    return text[first.start() :] if first else b""
+
+
+def _is_mostly_utf8(text: bytes) -> bool:
+    """Whether at least as many characters beyond ASCII are read as are not."""
+    read = re.sub(r"[\0-\x7f]+", "", text.decode(errors="replace"))
+    return 2 * read.count("\ufffd") <= len(read)
