@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import uuid
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from celery import Celery
 from pytest_celery import CeleryTestWorker, CeleryWorkerContainer
 
+from tests.forked import Forked
 from tests.servers import wait_until
 
 PROJECT = Path(__file__).parent.parent
@@ -20,7 +20,7 @@ PROJECT = Path(__file__).parent.parent
 class LocalProcess:
     """What `pytest_docker_tools.wrappers.Container` asks of a docker container, done by a child process."""
 
-    def __init__(self, command: list[str], environment: dict[str, str], log: Path) -> None:
+    def __init__(self, arguments: list[str], environment: dict[str, str], log: Path) -> None:
         self.id = uuid.uuid4().hex
         self.name = log.stem
         self.attrs: dict[str, Any] = {
@@ -28,22 +28,15 @@ class LocalProcess:
             "HostConfig": {"PortBindings": {}},
             "NetworkSettings": {"Networks": {}, "Ports": {}},
         }
-        self._command = [part.replace("%h", self.id[:12]) for part in command]
+        self._arguments = [part.replace("%h", self.id[:12]) for part in arguments]
         self._environment = {**os.environ, **environment, "PYTHONUNBUFFERED": "1"}
         self._log = log
         self.start()
 
     def start(self) -> None:
         self._asked_to_end = False
-        with self._log.open("ab") as log:
-            self.process = subprocess.Popen(
-                self._command,
-                cwd=PROJECT,
-                env=self._environment,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        self._log.touch()
+        self.process = Forked("celery", self._arguments, PROJECT, self._environment, self._log)
 
     @property
     def status(self) -> str:
@@ -96,9 +89,17 @@ class PenstockWorker(CeleryWorkerContainer):
     @classmethod
     def start(cls, name: str, environment: dict[str, str], folder: Path) -> "PenstockWorker":
         more = [part.format(folder=folder) for part in cls.more]
-        command = [sys.executable, "-m", "celery", "-A", "tasks", "worker", "-Q", cls.queue, "-P", "threads"]
-        command += ["-c", str(cls.threads), "-n", f"{name}@%h", "--without-gossip", "--without-mingle", *more]
-        return cls(LocalProcess(command, environment, folder / f"{name}.log"))
+        arguments = ["-A", "tasks", "worker", "-Q", cls.queue, "-P", "threads"]
+        arguments += [
+            "-c",
+            str(cls.threads),
+            "-n",
+            f"{name}@%h",
+            "--without-gossip",
+            "--without-mingle",
+            *more,
+        ]
+        return cls(LocalProcess(arguments, environment, folder / f"{name}.log"))
 
     def teardown(self) -> None:
         self._container.stop()

@@ -17,13 +17,16 @@ from app.ingest.spool import DraftSpool
 from config import settings
 from models import Attempt, Job, JobCounts, Record, RecordOutput, RecordStatus, session
 from models.session import in_transaction, reading
+from tasks import wake
 from tasks.celery import app
 from tests.nodes import ControlWorker, PenstockWorker, SliceWorker, await_ready, launch
 from tests.servers import wait_until
 
 
 def forget_process_state() -> None:
-    """Settings, engine, clients and job contexts are made once a process; a test starts with none of them."""
+    """Settings, engine, clients and job contexts are made once a process; a test starts with none of them, and
+    in no pause of a sender that found no broker.
+    """
     for made_once in (
         settings.current,
         session._engine,
@@ -33,6 +36,7 @@ def forget_process_state() -> None:
         blobs.store,
     ):
         made_once.cache_clear()
+    wake._failed_at = -wake.SKIP
 
 
 @dataclass

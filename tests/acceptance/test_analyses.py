@@ -115,6 +115,7 @@ def test_rule_3_the_status_of_a_job_is_a_file_when_it_has_ended_and_goes_with_it
     wait_until(lambda: not file.exists(), what="the file is gone")
 
 
+@pytest.mark.long
 def test_rule_3_rows_in_memory_go_with_the_processes_and_that_is_said(tmp_path):
     # Given a stack that keeps nothing
     stack = Up(tmp_path / "data", BATCH_PERSISTENCE_BACKEND="memory", DEFAULT_MODEL="simulated").is_ready()
@@ -267,6 +268,8 @@ def test_one_record_is_analysed_at_once_or_the_caller_learns_why_not(service):
     assert "not this one" in refused.get_json()["detail"]
     assert late.status_code == 503
     assert late.headers["Penstock-Job"] in late.get_json()["detail"]
+    job = f"/api/v1/jobs/{late.headers['Penstock-Job']}"
+    wait_until(lambda: service.door.get(job).get_json()["status"] == "completed", what="it has gone on")
 
 
 def test_a_bad_request_is_a_422_that_names_its_field_and_nothing_is_asked(service):

@@ -125,6 +125,7 @@ def test_a_port_that_is_taken_is_named_and_nothing_is_left_running(up):
         )
 
 
+@pytest.mark.long
 def test_kill_9_leaves_no_process_and_the_next_up_goes_on_with_key_and_jobs(up):
     # Given
     first = up().is_ready()

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from app.core import jobs
 from models import Lease, Record, RecordOutput, RecordStatus
 from models.job import FINAL
 from models.session import in_transaction, reading
+from tests.forked import Forked
 from tests.nodes import SliceWorker
 from tests.reconcile import Reconciled
 from tests.servers import wait_until
@@ -110,8 +110,8 @@ class Site(Stack):
         return Reconciled(jobs, self.upstream)
 
 
-def process(node: CeleryTestWorker) -> "subprocess.Popen[bytes]":
-    found: subprocess.Popen[bytes] = node.container._container.process
+def process(node: CeleryTestWorker) -> Forked:
+    found: Forked = node.container._container.process
     return found
 
 

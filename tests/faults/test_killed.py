@@ -108,6 +108,7 @@ def test_the_control_worker_and_the_beat_in_it(house, records, moments, figures)
         assert books.unconfirmed == 0  # it makes no calls
 
 
+@pytest.mark.long
 def test_the_web_server_in_the_middle_of_an_upload(house, records, moments, figures):
     for moment in moments:
         # Given a job, and the upload of another one of which half has been sent

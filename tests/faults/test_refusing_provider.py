@@ -62,7 +62,7 @@ def test_a_storm_of_overload_costs_no_record_a_try_and_hardly_a_call(stack, upst
     assert set(refused) == {"overloaded"}
 
 
-@pytest.mark.parametrize("environment", ONE_IN_SHORT, indirect=True)
+@pytest.mark.long
 def test_failures_of_half_the_calls_are_an_outage_that_no_record_pays_for(stack, upstream):
     start(stack, upstream, CLAUDE_REQUESTS_PER_MINUTE="6000")
     upstream.configure(latency_ms=100)

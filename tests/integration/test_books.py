@@ -22,6 +22,8 @@ from models.base import now, utc_day
 from models.session import in_transaction
 from tests.door import Door, Worker, number_of
 
+pytestmark = pytest.mark.one_database
+
 PRICED, UNPRICED = "claude-haiku-4-5", "claude-of-tomorrow"
 USAGE = Usage(1_000, 200, 30, 4, 6, {"web_search_requests": 1})
 ANSWERED, ERROR, SWALLOWED, AGAIN = "answered", "error", "swallowed", "again"
