@@ -24,8 +24,9 @@ from tests.servers import wait_until
 
 
 def forget_process_state() -> None:
-    """Settings, engine, clients and job contexts are made once a process; a test starts with none of them, and
-    in no pause of a sender that found no broker.
+    """Settings, engine, clients and job contexts are made once a process; a test starts with none of them.
+
+    Nor in the pause of a sender that found no broker.
     """
     for made_once in (
         settings.current,
