@@ -61,7 +61,8 @@ def _sleep(session: Session, job: Job, woken_for: dt.datetime | None) -> None:
     if due is not None:
         due = max(due, time + SERVED)
     due_by = session.scalar(select(JobCounts.due_by).where(JobCounts.job_id == job.id))
-    times = [at for at in (due, job.expires_at, due_by) if at is not None and job.status not in FINAL]
+    later = woken_for if woken_for is not None and woken_for > time else None  # asked for, and not come yet
+    times = [at for at in (due, job.expires_at, due_by, later) if at is not None and job.status not in FINAL]
     session.execute(
         update(JobCounts)
         .where(JobCounts.job_id == job.id, JobCounts.wake_at.is_not_distinct_from(woken_for))

@@ -86,6 +86,26 @@ def test_a_process_that_dies_with_calls_of_a_cancelled_job_ends_it(quiet):
     _is_counted_whole(job)
 
 
+def test_a_cancelled_job_ends_though_its_last_call_is_answered_and_nobody_tells(quiet):
+    # Given a job that was cancelled with a call in flight, and looked at while its next look is still to come
+    job, lease = quiet.prompts(4), in_transaction(leases.take)
+    (claimed,) = _claim(_open(job), lease, 1)
+    _cancel(quiet, job)
+    _advance(job)
+    assert job.status == "cancelling"
+
+    # When the call ends with an answer, and no message comes of it
+    in_transaction(partial(outcomes.write, group=[_ended(claimed)]))
+
+    # Then a tick ends the job
+    def ended():
+        sweep.advance_due()
+        return job.status == CANCELLED
+
+    wait_until(ended, what="the job has ended")
+    assert job.counts().succeeded == 1
+
+
 def test_a_late_answer_of_a_cancelled_job_is_paid_and_changes_no_count(quiet):
     job, lease = quiet.prompts(2), in_transaction(leases.take)
     claimed = _claim(_open(job), lease, 1)
