@@ -5,12 +5,15 @@ import signal
 from collections import Counter
 from functools import partial
 
+import pytest
 from sqlalchemy import select, update
 
-from app.core import recovery
+from app.core import jobs, recovery, suspicion
 from models import Lease, Record, RecordStatus
 from models.session import in_transaction, reading
-from tests.faults.breaking import Site, held_by
+from tasks.wake import wake
+from tests.faults.breaking import Site, held_by, lease_of, process
+from tests.faults.length import LONG
 from tests.servers import wait_until
 
 RECORDS = 60
@@ -43,6 +46,41 @@ def test_a_killer_is_found_and_every_bystander_of_its_deaths_succeeds(fresh: Sit
     asked = Counter(attempt.idx for attempt in job.attempts())
     assert asked == {**dict.fromkeys(range(RECORDS), 1), **dict.fromkeys(bystanders, 2), KILLER: 3}
     assert fresh.reconcile(job).unconfirmed == len(bystanders) + 3
+
+
+@pytest.mark.long
+def test_bystanders_of_three_deaths_all_succeed(fresh: Site, figures):
+    # Given records of which workers held some when they died, all of which have been in three deaths by now
+    count = 1000 if LONG else 30
+    fresh.upstream.configure(latency_ms=30_000)
+    job = fresh.ask(count)
+    wait_until(lambda: job.statuses()["running"] >= min(count, 30), what="calls are in flight")
+    in_transaction(lambda session: jobs.pause(session, jobs.find(session, fresh.tenant_id, job.uid)))
+    for node in fresh.slices:
+        lease = lease_of(process(node).pid)
+        node.kill()
+        in_transaction(partial(recovery.bury, lease_id=lease, died=True))
+    in_transaction(lambda session: session.execute(suspected(job)) and None)
+
+    # When it goes on, with a worker that asks each of them alone
+    fresh.upstream.configure(latency_ms=0)
+    in_transaction(lambda session: jobs.resume(session, jobs.find(session, fresh.tenant_id, job.uid)))
+    wake(job.id)
+    fresh.mend()
+
+    # Then every one of them succeeds
+    job.wait_for("completed", seconds=600)
+    assert job.statuses() == {"succeeded": count}
+    figures.note("a thousand records that were in three deaths", fresh.reconcile(job))
+
+
+def suspected(job):
+    """Rows as three deaths leave them."""
+    return (
+        update(Record)
+        .where(Record.job_id == job.id, Record.status.in_([RecordStatus.PENDING, RecordStatus.WAITING]))
+        .values(status=RecordStatus.WAITING, deaths=suspicion.SHARED, not_before=None)
+    )
 
 
 def holder(job):
