@@ -5,6 +5,7 @@ nobody here knows of it. It would stay in flight until it is overdue.
 """
 
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -25,7 +26,8 @@ class Holding:
     """Used by every slice of the process, and by its writer, from their threads."""
 
     def __init__(self) -> None:
-        self._held: set[tuple[int, int]] = set()
+        # By (job, index). A record that went back may be claimed again before its first stay is let go.
+        self._held: Counter[tuple[int, int]] = Counter()
         self._claiming = 0  # claims that may be committed, and are not in `_held` yet
         self._looking = False
         self._free = threading.Condition()  # guards all of these
@@ -52,7 +54,9 @@ class Holding:
     def let_go(self, claim: Claim) -> None:
         """What became of it is committed."""
         with self._free:
-            self._held.discard((claim.job_id, claim.idx))
+            self._held.subtract([(claim.job_id, claim.idx)])
+            if self._held[claim.job_id, claim.idx] <= 0:
+                del self._held[claim.job_id, claim.idx]
 
     def put_right(self, lease_id: int) -> None:
         """Give back what only the rows know of, after a lost COMMIT. To be called with each beat."""

@@ -123,6 +123,21 @@ def test_a_look_waits_for_a_claim_that_is_under_way_and_claims_wait_for_it(job, 
     assert job.attempts() == []
 
 
+def test_a_record_that_is_claimed_again_before_it_is_let_go_is_held(job, lease, take, losing):
+    # Given a record that went back and was claimed again, while what was first told of it is under way
+    held = Holding()
+    losing()
+    take(0)
+    found = take(1)
+    held.hold(found)
+    held.hold(found)
+    held.let_go(found[0])
+
+    held.put_right(lease)
+
+    assert job.statuses() == {"running": 1, "pending": 9}
+
+
 def test_without_a_lost_commit_nothing_is_asked(lease, statements):
     held = Holding()
     with statements() as sent:
