@@ -4,7 +4,6 @@ import asyncio
 import datetime as dt
 import random
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,13 +12,12 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
-from app.core import attachments, ledger, requests, retries
+from app.core import answer_checks, attachments, ledger, requests, retries
 from app.core.claim import Claim
 from app.core.context import JobContext
 from app.core.ledger import Call
 from app.core.limiter import LATE, Grant, Limits
 from app.core.outcomes import Outcome, Written
-from app.core.schemas import AnswerSchema
 from app.errors import (
     AccountRefused,
     BadAnswer,
@@ -49,11 +47,7 @@ RAMP_LIMIT = "ramp_limit_exceeded"
 STORE_AWAY = 10.0  # seconds until a document is asked for again
 BROKEN = "internal_error"
 BROKEN_PAUSE = 10.0  # seconds: what was in the way may have gone by then
-HEAVY_PATIENCE = 60.0  # seconds that an answer waits for a check of its own process
 DEBT = 0.005  # of a limit: what a request may be larger than its permit without one of its own
-
-# Threads that only wait for such a process: few, and apart from those that renew the lease.
-_heavy = ThreadPoolExecutor(2, thread_name_prefix="heavy-checks")
 
 
 class Closing(Enum):
@@ -229,7 +223,7 @@ class Asking:
             self._model, self._params, reply.usage, reply.request_id, seconds, left=self._sent_on
         )
         self._heard = self._outcome(call, None)
-        fault = await _schema_fault(self.job.answer_schema_of(self.claim.body), reply)
+        fault = await answer_checks.fault(self.job.answer_schema_of(self.claim.body), reply)
         if fault is None:
             self._heard = outcome = self._outcome(call, RecordStatus.SUCCEEDED)
             outcome.body = reply.body
@@ -492,22 +486,3 @@ def _named_seconds(state: RetryCallState) -> float:
 def _settle(done: "asyncio.Future[bool]", won: bool) -> None:
     if not done.done():
         done.set_result(won)
-
-
-async def _schema_fault(schema: AnswerSchema | None, reply: Reply) -> BadAnswer | None:
-    """What is wrong with the answer, when a schema was asked for and it does not fit."""
-    if schema is None:
-        return None
-    if schema.is_light(reply.text):
-        fault = schema.fault(reply.text)
-    else:
-        fault = await _heavy_fault(schema, reply.text)
-    return None if fault is None else BadAnswer(fault, type="schema_mismatch")
-
-
-async def _heavy_fault(schema: AnswerSchema, text: str) -> str | None:
-    try:
-        async with asyncio.timeout(HEAVY_PATIENCE):
-            return await asyncio.get_running_loop().run_in_executor(_heavy, schema.fault_apart, text)
-    except TimeoutError:
-        return f"The answer was not checked within {HEAVY_PATIENCE:g} s: too many that take long came at once"

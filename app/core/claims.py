@@ -4,7 +4,7 @@ import datetime as dt
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, and_, case, func, select, update
 from sqlalchemy.orm import Session
@@ -44,21 +44,7 @@ def take(session: Session, window_id: int, epoch: int, lease_id: int, limit: int
     whose records nobody would give back. Whoever claims a window's last record wakes `advance`.
     """
     # Lock order: (job,) window, records by index, job_counts.
-    row = session.execute(
-        select(
-            Window,
-            Job.status,
-            Job.closed_as,
-            Job.time_limit_ms,
-            JobCounts.due_by,
-            leases.lives(lease_id).label("lives"),
-            now().label("now"),
-        )
-        .join(Job, Job.id == Window.job_id)
-        .join(JobCounts, JobCounts.job_id == Window.job_id)
-        .where(Window.id == window_id, Window.epoch == epoch, Window.closed_at.is_(None))
-        .with_for_update(of=Window)
-    ).one_or_none()
+    row = _lock_window(session, window_id, epoch, lease_id)
     if row is None or row.status != JobStatus.RUNNING or row.closed_as is not None:
         return _CLOSED
     if row.due_by is not None and row.due_by <= row.now:
@@ -83,18 +69,41 @@ def take(session: Session, window_id: int, epoch: int, lease_id: int, limit: int
         end = window.cursor
     all_claimed = end == window.last and (window.first < window.last or len(claims) < limit)
     drained = all_claimed and needs is None
-    session.execute(
-        update(Window)
-        .where(Window.id == window.id)
-        .values(cursor=end, slice_at=now(), **({"drained_at": now()} if drained else {})),
-        execution_options={"synchronize_session": False},
-    )
+    _move_cursor(session, window.id, end, drained=drained)
     if claims and row.time_limit_ms is not None and row.due_by is None:
         _start_clock(session, window.job_id, row.time_limit_ms / 1000)
     if drained and window.drained_at is None:
         wakes.at_latest(session, window.job_id, 0)
     ends_in = _seconds_left(row.time_limit_ms, row.due_by, row.now)
     return Taken(claims, open=not drained, left=window.last - end, capped=needs, ends_in=ends_in)
+
+
+def _lock_window(session: Session, window_id: int, epoch: int, lease_id: int) -> Any:
+    """The window, what holds for its job, and whether the lease lives; None when it is of another epoch."""
+    return session.execute(
+        select(
+            Window,
+            Job.status,
+            Job.closed_as,
+            Job.time_limit_ms,
+            JobCounts.due_by,
+            leases.lives(lease_id).label("lives"),
+            now().label("now"),
+        )
+        .join(Job, Job.id == Window.job_id)
+        .join(JobCounts, JobCounts.job_id == Window.job_id)
+        .where(Window.id == window_id, Window.epoch == epoch, Window.closed_at.is_(None))
+        .with_for_update(of=Window)
+    ).one_or_none()
+
+
+def _move_cursor(session: Session, window_id: int, cursor: int, *, drained: bool) -> None:
+    session.execute(
+        update(Window)
+        .where(Window.id == window_id)
+        .values(cursor=cursor, slice_at=now(), **({"drained_at": now()} if drained else {})),
+        execution_options={"synchronize_session": False},
+    )
 
 
 def _start_clock(session: Session, job_id: int, seconds: float) -> None:

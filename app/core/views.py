@@ -36,8 +36,13 @@ class Counts:
         return self.pending + self.running
 
     @property
+    def unanswered(self) -> int:
+        """Ended, and not with success."""
+        return self.failed + self.cancelled + self.expired
+
+    @property
     def total(self) -> int:
-        return self.unended + self.succeeded + self.failed + self.cancelled + self.expired
+        return self.unended + self.succeeded + self.unanswered
 
 
 @dataclass(frozen=True, slots=True)

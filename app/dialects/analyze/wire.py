@@ -54,7 +54,7 @@ def write_listed(view: JobView, tokens: int) -> Json:
         "status": status(view),
         "total_records": view.total,
         "completed_count": view.counts.succeeded,
-        "failed_count": _failed(view),
+        "failed_count": view.counts.unanswered,
         "total_tokens_used": tokens,
         "created_at": timestamp(view.created_at),
         "updated_at": timestamp(view.updated_at),
@@ -111,10 +111,6 @@ def _row(record: Json) -> Json:
     }
 
 
-def _failed(view: JobView) -> int:
-    return view.counts.failed + view.counts.cancelled + view.counts.expired
-
-
 def _percent(view: JobView) -> float:
     """Cut, not rounded: 100 says that every record has ended."""
     ended = view.total - view.counts.unended
@@ -126,7 +122,7 @@ def _message(view: JobView) -> str:
         return view.status_reason or f"The batch was {view.status.value}."
     if view.status is JobStatus.PAUSED:
         return view.status_reason or "The batch is paused."
-    return f"{view.counts.succeeded} of {view.total} records succeeded, {_failed(view)} failed."
+    return f"{view.counts.succeeded} of {view.total} records succeeded, {view.counts.unanswered} failed."
 
 
 def _result(record: RecordView) -> Json:

@@ -37,7 +37,7 @@ def write_status(view: JobView) -> Json:
         "status": status(view),
         "totalItems": view.total,
         "processedItems": view.counts.succeeded,
-        "failedItems": view.counts.failed + view.counts.cancelled + view.counts.expired,
+        "failedItems": view.counts.unanswered,
         "skippedRows": view.skipped_rows,
         "createdAt": timestamp(view.created_at),
         "updatedAt": timestamp(view.updated_at),

@@ -60,7 +60,7 @@ def write(view: JobView, tenant: uuid.UUID) -> Json:
         "status": status(view),
         "total_documents": view.total,
         "processed_count": counts.succeeded,
-        "failed_count": counts.failed + counts.cancelled + counts.expired,
+        "failed_count": counts.unanswered,
         "created_at": timestamp(view.created_at),
         "updated_at": timestamp(view.updated_at),
         "collection": _collection(view),

@@ -137,7 +137,7 @@ def status(view: JobView, end: dt.datetime, at: dt.datetime) -> dict[str, Any]:
         "status": word(view),
         "progress": _progress(view),
         "completed_requests": _ended(view),
-        "failed_requests": _ended(view) - view.counts.succeeded,
+        "failed_requests": view.counts.unanswered,
         "total_requests": view.total,
         "estimated_completion_time": timestamp(end),
         "processing_time_ms": _processing_ms(view, at),

@@ -65,7 +65,7 @@ def write(view: JobView) -> Json:
         "batch_id": view.label or str(view.uid),
         "total_requests": view.total,
         "completed": view.counts.succeeded,
-        "failed": view.counts.failed + view.counts.cancelled + view.counts.expired,
+        "failed": view.counts.unanswered,
         "total_processing_time": _seconds(view),
         "timestamp": timestamp(view.ended_at or view.updated_at),
     }
