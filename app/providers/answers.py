@@ -1,10 +1,10 @@
 """A Messages answer: checked, and read for what it says and what it cost."""
 
-import json
-from typing import Any, NoReturn
+from typing import Any
 
 from app.errors import BadAnswer
 from app.providers.client import Figures, Reply, Usage
+from app.providers.transport import parsed
 
 MOST = 2**31 - 1  # tokens of one call that anybody could believe, and a row can hold
 
@@ -29,15 +29,11 @@ def read(body: bytes, request_id: str | None, told: Figures | None = None) -> Re
 
 def _parse(body: bytes, request_id: str | None) -> Any:
     try:
-        return json.loads(body.decode(), parse_constant=_refuse_constant)
+        return parsed(body)
     except (ValueError, RecursionError) as fault:  # also bytes that are no UTF-8
         raise BadAnswer(
             f"the provider's answer is no JSON ({fault}): {_excerpt(body)}", request_id=request_id
         ) from None
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _usage(told: dict[str, Any]) -> Usage:

@@ -1,14 +1,17 @@
-"""Claude, asked through the official SDK.
+"""Claude, asked as the official SDK asks.
 
-The SDK brings the headers, the connections and the streams. Retries, limits and deadlines are ours, and a
-request or an answer passes as it is, so that what the API learns tomorrow works without a new release.
+The SDK brings the headers and the streams. Calls for whole answers, which are nearly all, take its headers
+over connections of our own: the SDK's own call costs three times as much (docs/performance.md). Retries,
+limits and deadlines are ours, and a request or an answer passes as it is, so that what the API learns
+tomorrow works without a new release.
 """
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import httpx2
@@ -26,13 +29,16 @@ from anthropic import (
 from anthropic._constants import MODEL_NONSTREAMING_TOKENS
 from anthropic.lib.streaming import AsyncMessageStream
 from anthropic.types import Message, RawMessageStreamEvent
+from multidict import CIMultiDict
+from yarl import URL
 
 from app.errors import BadAnswer, ConnectionCut, ProviderError, TimedOut, Unreachable
 from app.providers import answers, refusals
 from app.providers.client import Reply
-from app.providers.transport import CONNECT_SECONDS, NOTHING_SENT, as_bytes, content
+from app.providers.transport import CONNECT_SECONDS, NOTHING_SENT, as_bytes, content, failure, refusal
 
 PUBLIC_URL = "https://api.anthropic.com"
+MESSAGES = "/v1/messages"
 CONNECTIONS = 5_000  # more than a process holds in flight: 64 slices of 64 records
 LONGEST_WHOLE_ANSWER = 600  # seconds; what may take longer is streamed, or idle connections are cut under it
 SECONDS_PER_TOKEN = 3_600 / 128_000  # the SDK's own measure of how long an answer may take
@@ -46,9 +52,10 @@ class AnthropicClient:
     """`app.providers.client.Client` for the Messages API. Close it on the loop that it was used on."""
 
     def __init__(self, api_key: str, base_url: str | None = None) -> None:
+        base_url = (base_url or PUBLIC_URL).rstrip("/")
         self._sdk = AsyncAnthropic(
             api_key=api_key,
-            base_url=base_url or PUBLIC_URL,
+            base_url=base_url,
             max_retries=0,
             timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),  # `ask` bounds the whole
             http_client=DefaultAioHttpClient(
@@ -58,14 +65,22 @@ class AnthropicClient:
         )
         # The SDK lets ANTHROPIC_CUSTOM_HEADERS replace the key that it was given; what is said here wins.
         self._credentials: dict[str, str | Omit] = {"Authorization": f"Bearer {api_key}", "X-Api-Key": Omit()}
+        self._messages = URL(base_url + MESSAGES)
+        self._headers = _joined(self._sdk.default_headers, self._credentials)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=httpx2.create_ssl_context()),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
+            proxy=_proxy(self._messages),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
 
     async def ask(self, params: dict[str, Any], *, deadline: float, attempt: int) -> Reply:
         try:
             async with asyncio.timeout(deadline):
-                with _our_errors():
-                    if _may_outlast_a_connection(params):
+                if _may_outlast_a_connection(params):
+                    with _our_errors():
                         return await self._ask_for_a_stream(params)
-                    return await self._ask_for_the_whole(params)
+                return await self._ask_for_the_whole(params)
         except TimeoutError:
             raise TimedOut(f"no whole answer within the deadline of {deadline:g} s") from None
 
@@ -80,21 +95,27 @@ class AnthropicClient:
         return len(models.data)
 
     async def close(self) -> None:
+        await self._session.close()
         await self._sdk.close()
 
     async def _ask_for_the_whole(self, params: dict[str, Any]) -> Reply:
         body = as_bytes(params)
-        response = await self._sdk.post(
-            "/v1/messages", cast_to=httpx2.Response, content=content(body), options=self._options(body)
-        )
-        return answers.read(
-            response.content, response.headers.get("request-id"), refusals.figures(response.headers)
-        )
+        headers = self._headers | {"Content-Length": str(len(body))}
+        try:
+            async with self._session.post(
+                self._messages, data=content(body), headers=headers, allow_redirects=False
+            ) as response:
+                answer = await response.read()
+        except (aiohttp.ClientError, OSError) as error:
+            raise failure(error, "the provider") from error
+        if not 200 <= response.status < 300:
+            raise refusals.read(response.status, refusal(answer), response.headers)
+        return answers.read(answer, response.headers.get("request-id"), refusals.figures(response.headers))
 
     async def _ask_for_a_stream(self, params: dict[str, Any]) -> Reply:
         body = as_bytes(params | {"stream": True})
         events = await self._sdk.post(
-            "/v1/messages",
+            MESSAGES,
             cast_to=Message,
             content=content(body),
             options=self._options(body),
@@ -109,6 +130,21 @@ class AnthropicClient:
 
     def _options(self, body: bytes) -> RequestOptions:
         return {"headers": {**self._credentials, "Content-Length": str(len(body))}}
+
+
+def _joined(*layers: Mapping[str, str | Omit]) -> dict[str, str]:
+    """Headers of layers of which a later one wins, by names in any case, or leaves one out."""
+    found: CIMultiDict[str | Omit] = CIMultiDict()
+    for layer in layers:
+        found.update(layer)
+    return {name: value for name, value in found.items() if isinstance(value, str)}
+
+
+def _proxy(url: URL) -> URL | None:
+    """The proxy that the environment names for an address. Once: aiohttp would look for every call."""
+    proxies = getproxies()
+    told = proxies.get(url.scheme) or proxies.get("all")
+    return None if told is None or proxy_bypass(url.host or "") else URL(told)
 
 
 async def _put_together(stream: AsyncMessageStream[Any], request_id: str | None) -> dict[str, Any]:

@@ -12,26 +12,23 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 
 import aiohttp
-from aiohttp.http_exceptions import ContentEncodingError
 
 from app.errors import (
     BadAnswer,
-    ConnectionCut,
     ProviderError,
     RefusedTogether,
     RequestRejected,
     ServerFault,
     TimedOut,
-    Unreachable,
 )
 from app.providers import refusals, registry, tensors
 from app.providers.batching import Batching, Call, Gathering
 from app.providers.client import Reply, Usage
 from app.providers.tensors import Output, Tensor
-from app.providers.transport import CONNECT_SECONDS, NOTHING_SENT, as_bytes, content
+from app.providers.transport import CONNECT_SECONDS, as_bytes, content, failure, parsed, refusal
 
 METADATA_KEPT = 60.0  # seconds: a model that is deployed anew may take another tensor
 SUSPECTS = 10_000  # inputs that are remembered for having been refused in company
@@ -135,7 +132,7 @@ class InferenceClient:
         async with self._session.request(method, self._url + path, allow_redirects=False, **sent) as response:
             answer = await response.read()
         if response.status != 200:
-            raise refusals.read(response.status, _object(answer), response.headers)
+            raise refusals.read(response.status, refusal(answer), response.headers)
         return _read(answer)
 
 
@@ -161,22 +158,10 @@ def _mark(model: str, row: Any) -> bytes:
 
 
 def _read(answer: bytes) -> dict[str, Any]:
-    found: object = json.loads(answer.decode(), parse_constant=_refuse_constant)
+    found: object = parsed(answer)
     if isinstance(found, dict):
         return found
     raise ValueError("it is no JSON object")
-
-
-def _object(answer: bytes) -> object:
-    """A refusal's JSON, or its text where it is none."""
-    try:
-        return _read(answer)
-    except (ValueError, RecursionError):
-        return answer[:2_000].decode(errors="replace")
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
 
 
 @contextmanager
@@ -184,20 +169,7 @@ def _our_errors() -> Iterator[None]:
     """Turn what the transport raises, and what is wrong with an answer, into our tree."""
     try:
         yield
-    except NOTHING_SENT as failure:
-        raise Unreachable(f"no connection to the inference server: {failure}") from failure
-    except (aiohttp.ClientError, OSError) as failure:
-        if isinstance(failure, aiohttp.ClientResponseError) or _is_garbled(failure):
-            raise BadAnswer(
-                f"the inference server's answer is no HTTP that can be read: {failure}"
-            ) from failure
-        raise ConnectionCut(f"the connection to the inference server broke: {failure!r}") from failure
+    except (aiohttp.ClientError, OSError) as error:
+        raise failure(error, "the inference server") from error
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError) as fault:
         raise BadAnswer(f"the inference server's answer cannot be read: {fault!r}") from fault
-
-
-def _is_garbled(failure: Exception) -> bool:
-    """Whether the whole body came, in an encoding that it is not in."""
-    return isinstance(failure, aiohttp.ClientPayloadError) and isinstance(
-        failure.__cause__, ContentEncodingError
-    )

@@ -2,9 +2,12 @@
 
 import json
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, NoReturn
 
 import aiohttp
+from aiohttp.http_exceptions import ContentEncodingError
+
+from app.errors import BadAnswer, ConnectionCut, ProviderError, Unreachable
 
 CONNECT_SECONDS = 10
 ONE_PIECE, PIECE = 2**20, 2**16  # bytes of a request that are written at once
@@ -27,3 +30,34 @@ def content(body: bytes) -> bytes | AsyncIterator[bytes]:
 async def _pieces(body: bytes) -> AsyncIterator[bytes]:
     for start in range(0, len(body), PIECE):
         yield body[start : start + PIECE]
+
+
+def parsed(body: bytes) -> Any:
+    """What JSON in UTF-8 says; raises `ValueError` or `RecursionError` for what is none."""
+    return json.loads(body.decode(), parse_constant=_refuse_constant)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def refusal(body: bytes) -> object:
+    """A refusal's JSON, or the beginning of its text where it is none."""
+    try:
+        return parsed(body)
+    except (ValueError, RecursionError):
+        return body[:2_000].decode(errors="replace")
+
+
+def failure(error: aiohttp.ClientError | OSError, whom: str) -> ProviderError:
+    """The error for a call of `whom` that brought no answer."""
+    if isinstance(error, NOTHING_SENT):
+        return Unreachable(f"no connection to {whom}: {error}")
+    if isinstance(error, aiohttp.ClientResponseError) or _is_garbled(error):
+        return BadAnswer(f"the answer of {whom} is no HTTP that can be read: {error}")
+    return ConnectionCut(f"the connection to {whom} broke: {error!r}")
+
+
+def _is_garbled(error: Exception) -> bool:
+    """Whether the whole body came, in an encoding that it is not in."""
+    return isinstance(error, aiohttp.ClientPayloadError) and isinstance(error.__cause__, ContentEncodingError)

@@ -65,6 +65,15 @@ class Simulated(Subject):
         self.defaults["simulate"] = {"latency_ms": seconds * 1000}
 
 
+def claude_at(url: str, runner: asyncio.Runner) -> AnthropicClient:
+    """A client that is made on the loop on which it is used."""
+
+    async def made() -> AnthropicClient:
+        return AnthropicClient(KEY, url)
+
+    return runner.run(made())
+
+
 class Anthropic(Subject):
     FAULTS: ClassVar[dict[type[errors.ProviderError], dict[str, Any]]] = {
         errors.AccountRefused: {"kind": "status", "status": 402},
@@ -77,13 +86,13 @@ class Anthropic(Subject):
     }
 
     def __init__(self, runner: asyncio.Runner, upstream: Upstream) -> None:
-        super().__init__(AnthropicClient(KEY, upstream.url), runner, model="claude-haiku-4-5")
+        super().__init__(claude_at(upstream.url, runner), runner, model="claude-haiku-4-5")
         self.upstream = upstream
 
     def misbehave(self, kind: type[errors.ProviderError]) -> None:
         if kind is errors.Unreachable:
             self.runner.run(self.client.close())
-            self.client = AnthropicClient(KEY, f"http://127.0.0.1:{free_port()}")
+            self.client = claude_at(f"http://127.0.0.1:{free_port()}", self.runner)
         else:
             self.upstream.configure(faults=[self.FAULTS[kind]])
 

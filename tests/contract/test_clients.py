@@ -12,9 +12,8 @@ import pytest
 
 from app import errors
 from app.errors import Blame
-from app.providers.anthropic import AnthropicClient
 from app.providers.client import Reply, Usage
-from tests.contract.subjects import KEY, Anthropic, Simulated, Subject
+from tests.contract.subjects import KEY, Anthropic, Simulated, Subject, claude_at
 from tests.servers import free_port, wait_until
 from tests.upstream import Upstream
 
@@ -294,7 +293,7 @@ def test_without_a_connection_nothing_was_sent(
 ) -> None:
     # Given an address where nobody listens, that nobody has, or that speaks no TLS
     url = address.format(free=free_port(), plain=upstream.url.removeprefix("http://"))
-    client = AnthropicClient(KEY, url)
+    client = claude_at(url, runner)
 
     # When it is asked
     failure = Subject(client, runner, model="claude-haiku-4-5").refusal(max_tokens=max_tokens)
@@ -310,10 +309,27 @@ def test_a_proxy_that_lets_nothing_through_is_an_outage(
     runner: asyncio.Runner, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", upstream.url)  # it answers CONNECT with a 404
-    client = AnthropicClient(KEY, "https://no-such-host.invalid")
+    client = claude_at("https://no-such-host.invalid", runner)
     failure = Subject(client, runner, model="claude-haiku-4-5").refusal()
     runner.run(client.close())
     assert type(failure) is errors.Unreachable
+
+
+def test_the_proxy_that_the_environment_names_is_used(
+    runner: asyncio.Runner, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a proxy that wants to know who asks
+    upstream.configure(keep_requests=True)
+    monkeypatch.setenv("HTTP_PROXY", upstream.url.replace("//", "//user:secret@"))
+    monkeypatch.setenv("NO_PROXY", "localhost")
+
+    # When a client asks a provider that is reached only through it
+    client = claude_at("http://no-such-host.invalid", runner)
+    Subject(client, runner, model="claude-haiku-4-5").ask()
+    runner.run(client.close())
+
+    # Then it gets the call
+    assert seen(upstream)["headers"]["proxy-authorization"].startswith("Basic ")
 
 
 def test_a_slow_answer_that_keeps_coming_arrives(claude: Anthropic) -> None:
