@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 import structlog
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -22,6 +22,7 @@ from app.ingest.spool import DraftSpool
 from app.providers import registry
 from config import settings
 from models.base import new_uid, now
+from models.bulk import load
 from models.job import IdempotencyKey, Job, JobCounts, JobSpec, JobStatus
 from models.record import Record, RecordInput, RecordStatus
 from models.session import after_commit, in_transaction
@@ -279,20 +280,11 @@ def _write_chunk(
     _hold(session, job_id)
     if session.scalar(select(Record.idx).where(Record.job_id == job_id, Record.idx == first)) is not None:
         return
-    connection = session.connection()
-    connection.execute(insert(Record), list(_records(job_id, first, drafts, talks)))
-    connection.execute(
-        insert(RecordInput),
-        [
-            {
-                "job_id": job_id,
-                "idx": idx,
-                "custom_id": _bytes(draft.custom_id),
-                "body": draft.body,
-            }
-            for idx, draft in enumerate(drafts, start=first)
-        ],
+    load(session, Record, _RECORD, _records(job_id, first, drafts, talks))
+    inputs = (
+        (job_id, idx, _bytes(draft.custom_id), draft.body) for idx, draft in enumerate(drafts, start=first)
     )
+    load(session, RecordInput, ("job_id", "idx", "custom_id", "body"), inputs)
 
 
 def _hold(session: Session, job_id: int) -> Job:
@@ -304,26 +296,30 @@ def _hold(session: Session, job_id: int) -> Job:
     return job
 
 
+_RECORD = (
+    "job_id",
+    "idx",
+    "status",
+    "attempts",
+    "tries",
+    "deaths",
+    "max_tokens",
+    "request_bytes",
+    "conversation",
+    "sent_bytes",
+    "priced_by",
+)
+
+
 def _records(
     job_id: int, first: int, drafts: Sequence[Draft], talks: dict[str, int]
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[tuple[Any, ...]]:
     """Rows of records; of a conversation only the first turn can be claimed, the others are held."""
     for idx, draft in enumerate(drafts, start=first):
         opener = None if draft.conversation is None else talks.setdefault(draft.conversation, idx)
-        held = opener is not None and opener != idx
-        yield {
-            "job_id": job_id,
-            "idx": idx,
-            "status": RecordStatus.HELD if held else RecordStatus.PENDING,
-            "attempts": 0,
-            "tries": 0,
-            "deaths": 0,
-            "max_tokens": draft.max_tokens,
-            "request_bytes": draft.request_bytes,
-            "conversation": opener,
-            "sent_bytes": draft.held_bytes,
-            "priced_by": draft.priced_by,
-        }
+        status = RecordStatus.PENDING if opener is None or opener == idx else RecordStatus.HELD
+        row = (draft.max_tokens, draft.request_bytes, opener, draft.held_bytes, draft.priced_by)
+        yield (job_id, idx, int(status), 0, 0, 0, *row)
 
 
 def _release(session: Session, job_id: int, upload: Upload | None) -> uuid.UUID:

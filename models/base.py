@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
-    BindParameter,
+    ColumnElement,
     Date,
     DateTime,
     Dialect,
@@ -72,8 +72,8 @@ class now(FunctionElement[dt.datetime]):
     type = UTCDateTime()
     inherit_cache = True
 
-    def __init__(self, seconds: float | BindParameter[float] = 0.0) -> None:
-        named = isinstance(seconds, BindParameter)  # one for each row of an executemany
+    def __init__(self, seconds: float | ColumnElement[float] = 0.0) -> None:
+        named = isinstance(seconds, ColumnElement)  # another for each row of many
         super().__init__(seconds if named else bindparam(None, float(seconds), type_=Float))
 
 

@@ -33,7 +33,9 @@ STARTS_FOR = (
     60.0  # seconds after which a slice starts no call; celeryconfig's visibility_timeout counts on it
 )
 LISTEN = 1.0  # seconds at most between two looks at whether anything may start
-REFILL = 4  # a slice asks for more when a quarter of its seats are free, not for every one
+GATHER = (
+    0.1  # seconds that freed seats wait for others, so that many are filled at once; not when half are free
+)
 
 Summary = dict[str, int]
 
@@ -117,6 +119,7 @@ class Slice:
         self._wait = 0.0  # seconds that the limiter said
         self._waits = False  # the limiter counts this slice as waiting
         self._ask_at = 0.0  # monotonic: asking the limiter earlier is in vain
+        self._asked_at = float("-inf")  # monotonic
         self._summary: Counter[str] = Counter()
 
     # --- told by other threads
@@ -130,11 +133,12 @@ class Slice:
     # --- the task's own thread
 
     def run(self) -> Mapping[str, int]:
-        with self._process.serving(self._job.job_id, self._window[0]):
+        with self._process.serving(self._job.job_id, self._window[0]) as turn:
             while self._may_start() or self._unwritten:
                 self._wait = 0.0
                 if self._may_start():
-                    self._start_more()
+                    with turn:
+                        self._start_more()
                 elif self._process.storage_lags:
                     self._say("storage")
                 self._listen()
@@ -153,11 +157,11 @@ class Slice:
         """Permits first, then as many claims: what is claimed leaves at once."""
         want = self._wanted()
         if want <= 0:
-            self._wait = LISTEN if self._in_flight else 0.1  # others of this process hold its memory
             return
         if (early := self._ask_at - time.monotonic()) > 0:
             self._wait = early
             return
+        self._asked_at = time.monotonic()
         try:
             limits = self._process.limits(self._job)
             grant = self._process.seating.take(
@@ -204,12 +208,18 @@ class Slice:
             wake(self._job.job_id)
 
     def _wanted(self) -> int:
+        """How many records to ask permits for now; with none, for how long to listen."""
         free = self._seats - self._in_flight
-        if self._in_flight and free < self._seats // REFILL:
+        early = self._asked_at + GATHER - time.monotonic()
+        if self._in_flight and free < self._seats // 2 and early > 0:
+            self._wait = early if free else LISTEN
             return 0
         known = self._seats if self._left is None or self._turns_due else max(self._left, 1)
         quota = self._seats if self._quota is None else self._quota
-        return min(free, known, quota, self._process.room(self._job))
+        want = min(free, known, quota, self._process.room(self._job))
+        if want <= 0:
+            self._wait = LISTEN if self._in_flight else 0.1  # others of this process hold its memory
+        return want
 
     def _take(self, lease_id: int, count: int) -> Taken:
         window_id, epoch = self._window

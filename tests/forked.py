@@ -30,7 +30,6 @@ LIBRARIES = [
     "sqlalchemy.dialects.sqlite",
     "sqlalchemy.orm",
     "structlog",
-    "tenacity",
     "uvloop",
 ]
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from app.core import answer_checks, attachments, ledger, requests, retries
 from app.core.claim import Claim
@@ -69,7 +68,7 @@ class Asker(Protocol):
 
 
 class _AskAgain(Exception):
-    """Ends one turn of the retry loop: the record is asked again in this process."""
+    """Ends one call: the record is asked again in this process."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
@@ -127,9 +126,8 @@ class Asking:
 
     async def run(self) -> None:
         """Ask until there is an outcome, and hand it to the writer."""
-        retrying = AsyncRetrying(retry=retry_if_exception_type(_AskAgain), wait=_named_seconds, reraise=True)
         try:
-            outcome: Outcome | None = await retrying(self._call)
+            outcome: Outcome | None = await self._asked()
         except asyncio.CancelledError:
             outcome = self._closed()
         except _GiveBack as wait:
@@ -143,6 +141,13 @@ class Asking:
             log.exception("call.broken", job=self.job.job_id, index=self.claim.idx)
             outcome = self._broken()
         self._finish(outcome)
+
+    async def _asked(self) -> Outcome:
+        while True:
+            try:
+                return await self._call()
+            except _AskAgain as again:
+                await asyncio.sleep(again.seconds)
 
     def _broken(self) -> Outcome:
         """A fault of ours, which the same record may well meet again: it uses its tries like any failure.
@@ -300,7 +305,8 @@ class Asking:
 
     def _limits_of_call(self) -> Limits:
         """What holds for this very call; raises `RequestRejected` for one that could never pass."""
-        group = registry.limit_group(str(self._params["model"]))
+        model = str(self._params["model"])
+        group = self.job.group if model == self.job.model else registry.limit_group(model)
         limits = self._process.limits(self.job, group).sized(self.claim.request_bytes, self._max_tokens)
         allowed = limits.figures.input_tokens
         if allowed is not None and self._input_tokens() > allowed:
@@ -473,14 +479,6 @@ class Asking:
     @property
     def _model(self) -> str:
         return str(self._params.get("model", self.job.model))
-
-
-def _named_seconds(state: RetryCallState) -> float:
-    """tenacity's wait: what the decision said."""
-    assert state.outcome is not None
-    error = state.outcome.exception()
-    assert isinstance(error, _AskAgain)
-    return error.seconds
 
 
 def _settle(done: "asyncio.Future[bool]", won: bool) -> None:

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Float, bindparam, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Float, func, select, update
 from sqlalchemy.orm import Session
 
 from app.core import pricing
@@ -15,6 +14,7 @@ from app.core.context import JobContext
 from app.ingest.values import is_plain
 from app.providers.client import Usage
 from models.base import now
+from models.bulk import ManyRows
 from models.record import Attempt
 
 ANSWERED, UNCONFIRMED, UNSENT = "answered", "unconfirmed", "unsent"
@@ -123,15 +123,35 @@ def row(job: JobContext, claim: Claim, call: Call) -> dict[str, Any]:
     }
 
 
+_attempts = ManyRows(
+    Attempt,
+    (
+        "job_id",
+        "idx",
+        "attempt",
+        "tenant_id",
+        "outcome",
+        "error_type",
+        "model",
+        "request_id",
+        "input_tokens",
+        "output_tokens",
+        "cache_read_tokens",
+        "cache_write_5m_tokens",
+        "cache_write_1h_tokens",
+        "server_tool_uses",
+        "price",
+        "cost",
+    ),
+    besides={"ago": Float()},
+    computed=lambda of: {"started_at": now(of("ago")), "ended_at": now()},
+    keep=True,
+)
+
+
 def write(session: Session, rows: Sequence[dict[str, Any]]) -> None:
     """Insert attempts; one that is there already stays as it is (a COMMIT whose answer was lost)."""
-    if not rows:
-        return
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(Attempt).on_conflict_do_nothing()
-    session.connection().execute(
-        statement.values(started_at=now(bindparam("ago", type_=Float)), ended_at=now()), list(rows)
-    )
+    _attempts.insert(session, rows)
 
 
 def confirm(session: Session, job: JobContext, claim: Claim, call: Call) -> tuple[int, dt.date] | None:

@@ -34,7 +34,7 @@ class Book:
         self._allowances: dict[str, Allowance] = {}
         self._told: dict[str, Figures] = {}  # by the headers of the latest answers
         self._held: set[str] = set()  # groups whose hold is in the log
-        self._open: dict[Limits, Settlement] = {}
+        self._open: dict[tuple[str, int], tuple[Limits, Settlement]] = {}  # by group and job
 
     def figures(self, group: str) -> Figures:
         """What the group may do, as of the last look at its row."""
@@ -56,23 +56,25 @@ class Book:
 
     def settlement(self, of: Limits) -> Settlement:
         """What is yet to be settled for a job, to be added to."""
-        return self._open.setdefault(of.sized(1, 1), Settlement())
+        found = self._open.get((of.group, of.job_id))
+        if found is None:
+            found = self._open[of.group, of.job_id] = of, Settlement()
+        return found[1]
 
     async def settle_now(self, of: Limits) -> int:
         """Settle the job at once; returns how many of the group's last 20 calls failed."""
-        key = of.sized(1, 1)
-        settlement = self._open.pop(key, None)
-        if settlement is None:
+        found = self._open.pop((of.group, of.job_id), None)
+        if found is None:
             return 0
         try:
-            return await asyncio.to_thread(limiter().settle, key, settlement)
+            return await asyncio.to_thread(limiter().settle, *found)
         except LimiterAway:
             return 0  # what was charged stands; a Redis that comes back may have forgotten it
 
     async def keep(self) -> None:
         """Settle everything, again and again."""
         while True:
-            for of in list(self._open):
+            for of, _ in list(self._open.values()):
                 await self.settle_now(of)
             await asyncio.sleep(SETTLE)
 

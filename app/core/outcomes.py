@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Float, bindparam, insert, select, update
+from sqlalchemy import ColumnElement, Float, select, update
 from sqlalchemy.orm import Session
 
 from app.core import ingested, ledger, spend, suspicion, wakes
@@ -17,6 +17,7 @@ from app.core.claim import Claim
 from app.core.context import JobContext
 from app.core.ledger import Call
 from models.base import now
+from models.bulk import ManyRows
 from models.job import JobCounts
 from models.record import Record, RecordOutput, RecordStatus
 from models.transitions import moving_records
@@ -240,12 +241,25 @@ def _wake(session: Session, job_id: int, won: Sequence[Outcome], written: Writte
         wakes.at_latest(session, job_id, min(times))
 
 
-_insert_outputs = insert(RecordOutput).values(started_at=now(bindparam("ago", type_=Float)), ended_at=now())
+_outputs = ManyRows(
+    RecordOutput,
+    (
+        "job_id",
+        "idx",
+        "seq",
+        "body",
+        "error_type",
+        "error_message",
+        "usage",
+        "cost",
+        "latency_ms",
+    ),
+    besides={"ago": Float()},
+    computed=lambda of: {"started_at": now(of("ago")), "ended_at": now()},
+)
 
 
 def _write_outputs(session: Session, ended: Sequence[Outcome], first_seq: int) -> None:
-    if not ended:
-        return
     rows = [
         {
             "job_id": outcome.claim.job_id,
@@ -261,7 +275,7 @@ def _write_outputs(session: Session, ended: Sequence[Outcome], first_seq: int) -
         }
         for seq, outcome in enumerate(ended, start=first_seq)
     ]
-    session.connection().execute(_insert_outputs, rows)
+    _outputs.insert(session, rows)
 
 
 def _usage(outcome: Outcome) -> dict[str, int] | None:
