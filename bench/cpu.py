@@ -1,53 +1,81 @@
-"""Processor time by process, from /proc: what a record costs, and whom."""
+"""Processor time and memory by process, from /proc: what a record costs, and whom."""
 
 import os
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 TICK = os.sysconf("SC_CLK_TCK")
 
+# The processes of a stack by a word of their command lines; the first that fits.
+PARTS = {
+    "gunicorn": "web",
+    "--queues slices": "slices",
+    "--queues control": "control",
+    "valkey": "redis",
+}
+
 
 class Processes:
-    """The processes of a running stack and of its servers, by what they do."""
+    """The processes of a running stack and of its database, by what they do."""
 
-    def __init__(self, made: Any) -> None:
-        pids = [node.container._container.process.pid for node in made.nodes]
-        self._workers = {"slices": pids[:-1], "control": pids[-1:]}
-        self._port = str(urlsplit(made.environment["REDIS_URL"]).port)
-        self._cluster = parse_qs(urlsplit(made.environment["DATABASE_URL"]).query).get("host", [""])[0]
+    def __init__(self, pid: int, database: str) -> None:
+        self._root = pid
+        self._cluster = parse_qs(urlsplit(database).query).get("host", [""])[0]
+
+    def found(self) -> dict[str, list[int]]:
+        pids: dict[str, list[int]] = defaultdict(list)
+        for pid in _below(self._root):
+            line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+            part = next((part for word, part in PARTS.items() if word in line), "other")
+            pids[part].append(pid)
+        pids["database"] = _all(self._serves_the_database)
+        return pids
 
     def spent(self) -> dict[str, float]:
         """Seconds of processor time so far."""
-        return {
-            **{part: sum(map(_seconds, pids)) for part, pids in self._workers.items()},
-            "database": sum(map(_seconds, _found(self._serves_the_database))),
-            "redis": sum(map(_seconds, _found(self._is_redis))),
-        }
+        return {part: sum(map(_seconds, pids)) for part, pids in self.found().items()}
 
     def since(self, before: dict[str, float]) -> dict[str, float]:
-        return {part: seconds - before[part] for part, seconds in self.spent().items()}
+        return {part: seconds - before.get(part, 0.0) for part, seconds in self.spent().items()}
+
+    def memory(self) -> dict[str, list[int]]:
+        """Bytes that each process alone has, shared pages left out, and swapped ones counted."""
+        return {part: [_private(pid) for pid in pids] for part, pids in self.found().items()}
 
     def _serves_the_database(self, process: Path) -> bool:
         """A PostgreSQL's processes work in its folder; SQLite works in the workers."""
         return bool(self._cluster) and str((process / "cwd").readlink()).startswith(self._cluster)
 
-    def _is_redis(self, process: Path) -> bool:
-        words = (process / "cmdline").read_bytes().split(b"\0")
-        return b"-server" in words[0] and any(self._port.encode() in word for word in words)
+
+def _below(pid: int) -> list[int]:
+    found = []
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        for child in map(int, (thread / "children").read_text().split()):
+            found += [child, *_below(child)]
+    return found
 
 
 def _seconds(pid: int) -> float:
-    """User and system time of a process with those of its children that it has waited for."""
+    """User and system time of a process."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     except (FileNotFoundError, ProcessLookupError):
         return 0.0
-    return sum(map(int, fields[11:15])) / TICK
+    return sum(map(int, fields[11:13])) / TICK
 
 
-def _found(wanted: Callable[[Path], bool]) -> list[int]:
+def _private(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    fields = dict(line.split(":", 1) for line in lines[1:])
+    return sum(int(fields[name].split()[0]) * 1024 for name in ("Private_Clean", "Private_Dirty", "Swap"))
+
+
+def _all(wanted: Callable[[Path], bool]) -> list[int]:
     """The processes of this machine that are `wanted`."""
     pids = []
     for process in Path("/proc").iterdir():

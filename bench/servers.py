@@ -1,7 +1,6 @@
 """What a benchmark runs on: real servers of its own, and an upstream so cheap that we measure ourselves."""
 
 import json
-import os
 import shutil
 import subprocess
 import tempfile
@@ -60,30 +59,11 @@ def nginx() -> Iterator[str]:
 
 
 @contextmanager
-def redis() -> Iterator[str]:
-    """The address of a Redis-protocol server, which is also this process's from now on."""
-    server = servers.RedisServer()
-    os.environ["REDIS_URL"] = server.url
-    server.start()
-    try:
-        yield server.url
-    finally:
-        server.kill()
-
-
-@contextmanager
 def database(kind: str) -> Iterator[str]:
-    """The address of an empty migrated database of a kind, which is also this process's from now on."""
-    from models import migrate
-
+    """The address of an empty database of a kind."""
     if kind == "postgresql":
         with servers.postgres() as url:
-            os.environ["DATABASE_URL"] = url
-            migrate.upgrade(url)
             yield url
         return
     with tempfile.TemporaryDirectory() as folder:
-        url = f"sqlite:///{folder}/penstock.db"
-        os.environ["DATABASE_URL"] = url
-        migrate.upgrade(url)
-        yield url
+        yield f"sqlite:///{folder}/penstock.db"

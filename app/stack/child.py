@@ -28,6 +28,7 @@ class Child:
     log: Path
     patience: float
     inherits: Sequence[int] = ()  # file descriptors
+    niceness: int = 0  # as `nice` takes it
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     due_at: float | None = field(default=None)  # when it is started again
@@ -38,7 +39,15 @@ class Child:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603 - our own command lines
-                [sys.executable, "-I", "-S", tether.__file__, str(os.getpid()), *self.command],
+                [
+                    sys.executable,
+                    "-I",
+                    "-S",
+                    tether.__file__,
+                    str(os.getpid()),
+                    str(self.niceness),
+                    *self.command,
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -8,6 +8,7 @@ from app.stack.child import Child, rotate
 from config.settings import Settings
 
 MARGIN = 10  # seconds a worker gets beyond the grace that its calls have
+BEHIND = 10  # niceness of slice workers: with every core at work, the web and what decides come first
 
 
 class Family:
@@ -24,7 +25,9 @@ class Family:
         return self._worker("control", commands.control_worker(schedule, self._settings.log_level))
 
     def slices(self, number: int) -> Child:
-        return self._worker(f"slice{number}", commands.slice_worker(number, self._settings.log_level))
+        child = self._worker(f"slice{number}", commands.slice_worker(number, self._settings.log_level))
+        child.niceness = BEHIND
+        return child
 
     def web(self, listener: int) -> Child:
         patience = commands.GRACEFUL_WEB + 5

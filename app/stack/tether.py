@@ -1,4 +1,4 @@
-"""Run a command that ends with its parent: `tether.py PARENT COMMAND…` becomes the command.
+"""Run a command that ends with its parent: `tether.py PARENT NICE COMMAND…` becomes the command.
 
 A program of its own, run before the command takes its place, since Python code between fork and exec is not
 safe. Linux sends the SIGTERM; elsewhere the keeper does. It imports nothing of ours.
@@ -12,7 +12,8 @@ import sys
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
-def main(parent: int, command: list[str]) -> None:
+def main(parent: int, niceness: int, command: list[str]) -> None:
+    os.nice(niceness)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:  # it died before the line above
@@ -21,4 +22,4 @@ def main(parent: int, command: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2:])
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])
