@@ -3,7 +3,7 @@
 import os
 import socket
 
-from sqlalchemy import ColumnElement, Integer, case, cast, exists, or_, select, update
+from sqlalchemy import ColumnElement, Integer, case, cast, exists, func, or_, select, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
@@ -66,6 +66,11 @@ def nearly_dead(session: Session) -> dict[int, str]:
         select(Lease.id, Lease.name).where(Lease.dead_at.is_(None), Lease.still >= STILL_LOOKS - 1)
     )
     return {row.id: row.name for row in rows}
+
+
+def count(session: Session) -> int:
+    """How many worker processes live."""
+    return session.scalar(select(func.count()).where(Lease.dead_at.is_(None))) or 0
 
 
 def counters(session: Session) -> dict[int, int]:

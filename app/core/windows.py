@@ -14,11 +14,11 @@ from models.record import Record, RecordStatus, Window
 
 OPEN_AT_ONCE = 2  # windows of a job that hold unclaimed records
 AHEAD = 10.0  # seconds of the job's share of the limit that a window offers
-# Records of a window without a limit: some seconds' worth for a machine. A chord's messages cost milliseconds
-# each; so they are spread over many records.
+# Records of a window without a limit, for each worker process: some seconds' worth of it. A chord's messages
+# cost milliseconds each; so they are spread over many records.
 LARGEST = 4_000
 APART = 4  # processes at most, over all workers, in which a job's records are asked alone
-SLICES = 24  # of a window: with two of them at most 48 of a worker's 64 threads wait for one job
+SLICES = 24  # of a window, for each worker process: of two windows 48 of its 64 threads wait for one job
 UNPUBLISHED = 5.0  # seconds after which a window that nobody marked published is sent again
 SILENT = 10.0  # seconds without a claim, with no slice alive and the queue empty
 STARVED = 300.0  # seconds without a claim, however long the queue
@@ -63,13 +63,14 @@ def undrained(session: Session, job_id: int) -> list[Window]:
     )
 
 
-def size(job: Job, per_second: float | None) -> int:
+def size(session: Session, job: Job, per_second: float | None) -> int:
     """How many records the job's next window offers, for a share of `per_second` calls."""
     if is_plain(job):
         return job.total
+    largest = LARGEST * max(1, leases.count(session))
     if per_second is None:
-        return LARGEST
-    return max(1, min(LARGEST, round(per_second * AHEAD)))
+        return largest
+    return max(1, min(largest, round(per_second * AHEAD)))
 
 
 def open_next(session: Session, job: Job, count: int) -> Publication:
@@ -84,7 +85,7 @@ def open_next(session: Session, job: Job, count: int) -> Publication:
     session.add(window)
     session.flush()
     job.cursor = window.last
-    return _publication(job, window, window.last - window.first)
+    return _publication(session, job, window, window.last - window.first)
 
 
 def open_for_returned(session: Session, job: Job, due: int) -> Publication:
@@ -92,7 +93,7 @@ def open_for_returned(session: Session, job: Job, due: int) -> Publication:
     window = Window(job_id=job.id, first=0, last=0, cursor=0, offered_at=session.scalar(select(now())))
     session.add(window)
     session.flush()
-    return _publication(job, window, due)
+    return _publication(session, job, window, due)
 
 
 def open_alone(session: Session, job: Job, suspects: int) -> Publication:
@@ -102,7 +103,7 @@ def open_alone(session: Session, job: Job, suspects: int) -> Publication:
     )
     session.add(window)
     session.flush()
-    return _publication(job, window, suspects)
+    return _publication(session, job, window, suspects)
 
 
 def offer_again(session: Session, job: Job, window: Window) -> Publication:
@@ -111,7 +112,7 @@ def offer_again(session: Session, job: Job, window: Window) -> Publication:
     window.offered_at = session.scalar(select(now()))
     window.published_at = window.slice_at = window.incarnation = None
     session.flush()
-    return _publication(job, window, max(window.last - window.cursor, 1))
+    return _publication(session, job, window, max(window.last - window.cursor, 1))
 
 
 def shelve(session: Session, job_id: int) -> None:
@@ -232,20 +233,21 @@ def _is(session: Session, window: Window, condition: ColumnElement[bool]) -> boo
     return session.scalar(select(Window.id).where(Window.id == window.id, condition)) is not None
 
 
-def _slices(job: Job, window: Window, records: int) -> int:
+def _slices(session: Session, job: Job, window: Window, records: int) -> int:
     if window.alone:
         return min(records, APART)
     if is_plain(job):
         return records
-    return min(SLICES, -(-records // settings.current().records_per_task))
+    workers = max(1, leases.count(session))
+    return min(SLICES * workers, -(-records // settings.current().records_per_task))
 
 
-def _publication(job: Job, window: Window, records: int) -> Publication:
+def _publication(session: Session, job: Job, window: Window, records: int) -> Publication:
     plain = is_plain(job) and not window.alone
     return Publication(
         window_id=window.id,
         epoch=window.epoch,
-        slices=max(1, _slices(job, window, records)),
+        slices=max(1, _slices(session, job, window, records)),
         quota=1 if plain else None,
         job=job.uid,
         name=job.name or "",

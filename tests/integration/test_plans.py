@@ -1,0 +1,173 @@
+"""Every statement over the tables with a row a record finds its rows by an index."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+from sqlalchemy import event, text, update
+
+from app.core import advance, claims, context, jobs, ledger, news, outcomes, recovery
+from app.core.ledger import Call
+from app.core.outcomes import Outcome
+from models import Job, session
+from models.base import now
+from models.session import in_transaction, reading
+from tasks import sweep
+from tests.door import Door, Worker, number_of
+
+RECORDS = 5_000  # of each job
+OTHERS = 20  # jobs
+TABLES = {"record", "record_input", "record_output", "attempt"}
+
+FILL = (
+    "INSERT INTO record (job_id, idx, status, attempts, tries, deaths, request_bytes)"
+    " SELECT job, idx, 4, 1, 0, 0, 200 FROM others",
+    "INSERT INTO record_input (job_id, idx, body) SELECT job, idx, '{}' FROM others",
+    "INSERT INTO record_output (job_id, idx, seq, body, cost, ended_at)"
+    " SELECT job, idx, idx + 1, '{}', 1, now() FROM others",
+    "INSERT INTO attempt (job_id, idx, attempt, tenant_id, outcome, model, cost, ended_at, input_tokens,"
+    " output_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens)"
+    " SELECT job, idx, 1, 1000 + job, 'answered', 'simulated', 1, now(), 1, 1, 0, 0, 0 FROM others",
+)
+
+pytestmark = pytest.mark.parametrize("environment", ["postgresql"], indirect=True)
+
+
+def test_no_statement_reads_a_table_of_records_from_end_to_end(quiet, statements_with_values):
+    # Given a database full of other jobs' records, and one of ours
+    door, worker = Door(), Worker()
+    job = door.submit(RECORDS)
+    fill()
+
+    # When everything is done with it that is done with jobs
+    with statements_with_values() as sent:
+        live_through(door, worker, job)
+
+    # Then no statement needed all rows of a table
+    assert len(sent) > 50
+    assert [found for found in map(scans, sent.items()) if found] == []
+
+
+def live_through(door: Door, worker: Worker, job: dict[str, Any]) -> None:
+    """Claim, end, show, follow, pause, give back, expire, cancel, retry, sweep, export and delete."""
+    job_id, name = number_of(job), f"/api/v1/jobs/{job['id']}"
+    window = in_transaction(partial(advance.advance, job_id=job_id, held_for=0))[0]
+    taken = in_transaction(
+        partial(
+            claims.take,
+            window_id=window.window_id,
+            epoch=window.epoch,
+            lease_id=worker.lease_id,
+            limit=64,
+        )
+    )
+    assert len(taken.claims) == 64
+    worker.end(job, range(100, 200))
+    worker.end(job, range(200, 260), error=("server_error", "no"))
+    in_transaction(lambda s: outcomes.write(s, [given_back(claim) for claim in taken.claims[:30]]))
+    in_transaction(partial(claims.take_due, window_id=window.window_id, lease_id=worker.lease_id, limit=10))
+    look(door, name)
+    sweep.sweep_once()
+    sweep.tick()
+    in_transaction(partial(recovery.bury, lease_id=worker.lease_id, died=True))
+    in_transaction(partial(jobs.pause_if_hopeless, job_id=job_id))
+    door.post(f"{name}/pause")
+    door.post(f"{name}/resume")
+    in_transaction(
+        lambda s: s.execute(update(Job).where(Job.id == job_id).values(expires_at=now(-1))) and None
+    )
+    in_transaction(partial(advance.advance, job_id=job_id, held_for=0))
+    sweep.sweep_once()
+    look(door, name)
+    set_end(job_id, None)
+    assert door.post(f"{name}/retry").status_code == 200
+    in_transaction(partial(advance.advance, job_id=job_id, held_for=0))
+    door.post(f"{name}/cancel")
+    sweep.sweep_once()
+    assert door.job(job)["status"] == "cancelled"
+    look(door, name)
+    assert door.call("DELETE", name).status_code == 204
+    sweep.sweep_once()
+
+
+def set_end(job_id: int, expires_at: Any) -> None:
+    in_transaction(
+        lambda s: s.execute(update(Job).where(Job.id == job_id).values(expires_at=expires_at)) and None
+    )
+
+
+def given_back(claim: Any) -> Outcome:
+    of = context.of(claim.job_id)
+    return Outcome(job=of, claim=claim, call=Call(ledger.UNSENT, of.model), again_in=0.0)
+
+
+def look(door: Door, name: str) -> None:
+    """Everything that readers may ask of a job."""
+    for path in ("/api/v1/jobs", name, "/api/v1/usage", "/api/v1/limits"):
+        assert door.get(path).status_code == 200, path
+    for status in (None, "pending", "running", "succeeded", "failed", "cancelled", "expired"):
+        asked: dict[str, Any] = {"limit": 10} if status is None else {"limit": 10, "status": status}
+        page = door.get(f"{name}/records", query_string=asked)
+        cursor = page.json["next_cursor"]
+        if cursor is not None:
+            assert door.get(f"{name}/records", query_string=asked | {"cursor": cursor}).status_code == 200
+    for order in ("input", "completion"):
+        assert door.get(f"{name}/results", query_string={"order": order}).status_code == 200
+    with reading() as s:
+        found = s.get_one(Job, number_of({"id": name.rpartition("/")[2]}))
+        news.ended_since(s, found.id, 0, 1_000)
+
+
+def fill() -> None:
+    with session.engine().begin() as connection:
+        connection.execute(
+            text(
+                "CREATE TEMPORARY TABLE others ON COMMIT DROP AS SELECT job, idx"
+                f" FROM generate_series(1001, {1000 + OTHERS}) job, generate_series(0, {RECORDS - 1}) idx"
+            )
+        )
+        for statement in FILL:
+            connection.execute(text(statement))
+    with session.engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("ANALYZE"))
+
+
+def scans(sent: tuple[str, Any]) -> str | None:
+    """The statement, if PostgreSQL would read all of a table of records for it."""
+    statement, values = sent
+    with session.engine().connect() as connection:
+        plan = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", values).scalar_one()
+    read = {node.get("Relation Name") for node in nodes(plan[0]["Plan"]) if node["Node Type"] == "Seq Scan"}
+    return f"{', '.join(read & TABLES)}: {statement}\n{json.dumps(plan)}" if read & TABLES else None
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for below in plan.get("Plans", ()):
+        yield from nodes(below)
+
+
+@pytest.fixture
+def statements_with_values(environment):
+    """Notes every statement that this process sends within a block, with the values of its last time."""
+
+    @contextmanager
+    def noting() -> Iterator[dict[str, Any]]:
+        sent: dict[str, Any] = {}
+
+        def note(
+            _c: object, _cursor: object, statement: str, values: Any, _context: object, many: bool
+        ) -> None:
+            if statement.split(None, 1)[0] in {"SELECT", "UPDATE", "DELETE", "INSERT", "WITH"}:
+                sent[statement] = values[0] if many else values
+
+        event.listen(session.engine(), "before_cursor_execute", note)
+        try:
+            yield sent
+        finally:
+            event.remove(session.engine(), "before_cursor_execute", note)
+
+    return noting
