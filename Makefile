@@ -19,7 +19,8 @@ ASK := $(BIN)/penstock run examples/reviews.csv \
 DEMO_ROWS := 20
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up static check test test-all faults soak bench bench-limits
+.PHONY: help setup demo up static check test test-all faults soak bench \
+	bench-large bench-readers bench-footprint bench-scaling bench-limits
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,11 +58,13 @@ faults: $(ALL) ## Break everything, twenty times each, over every database and b
 soak: $(ALL) ## An hour of jobs and faults (SOAK_SECONDS=600: ten minutes); then all books must agree
 	SOAK_SECONDS=$${SOAK_SECONDS:-3600} $(BIN)/pytest tests/faults/test_soak.py -s
 
-bench: $(ALL) ## Records a second, beside a bare loop, and whose processor time they are (about ten minutes)
+bench: $(ALL) ## Records a second, beside a bare loop, and whose processor time they are (a quarter of an hour)
 	$(BIN)/python -m bench.throughput
 
-bench-limits: $(ALL) ## How much of a provider's limits four workers use, beside a bare loop (about ten minutes)
-	$(BIN)/python -m bench.limits
+# What `make bench` leaves out, one by one: what a job of a million costs (half an hour), what readers see beside a
+# job at full speed, how a stack starts and idles, what more workers bring, how much of a provider's limits is used.
+bench-large bench-readers bench-footprint bench-scaling bench-limits: bench-%: $(ALL)
+	$(BIN)/python -m bench.$*
 
 static: $(ALL)
 	$(BIN)/ruff format --check .

@@ -21,7 +21,7 @@ from bench import servers
 from bench.service import AS_FAST_AS_IT_CAN, Service, running
 
 LINE = 400  # bytes
-EVERY = 0.1  # seconds between two looks at memory
+EVERY = 0.5  # seconds between two looks at memory
 
 
 def write_lines(path: Path, count: int) -> Path:
@@ -133,7 +133,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--large", type=int, default=1_000_000, help="records of the large job; 0: none")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name, servers.nginx() as upstream:
+    with tempfile.TemporaryDirectory() as name, servers.provider() as upstream:
         folder = Path(name)
         path = write_lines(folder / "lines.jsonl", 100_000)
         with running(upstream, **AS_FAST_AS_IT_CAN) as service:

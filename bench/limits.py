@@ -13,7 +13,8 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tests import servers
 MODEL = "claude-haiku-4-5"
 WORKERS = 4
 EDGE = 3.0  # seconds
+STRAGGLING = 0.897  # of a lognormal latency whose 99.9th percentile is 16 times its median
 HEADINGS = ("run", "used", "steadily", "429s", "densest minute")
 
 
@@ -48,7 +50,7 @@ def stack(redis_url: str, database_url: str, upstream: Any, **limits: str) -> It
             made.stop()
 
 
-def penstock(made: Any, upstream: Any, records: int, characters: int = 20) -> None:
+def penstock(made: Any, records: int, characters: int = 20) -> None:
     bodies = ({"prompt": f"Prompt {number} ".ljust(characters, "x")} for number in range(records))
     made.submit(bodies, model=MODEL).wait_for("completed", seconds=1_000)
 
@@ -121,10 +123,76 @@ def waits_of_light(made: Any, upstream: Any) -> tuple[float, float]:
     return statistics.median(at), at[-1]
 
 
+@dataclass(frozen=True)
+class Site:
+    """What a run needs; `stack` brings workers."""
+
+    redis_url: str
+    database_url: str
+    upstream: Any
+    seconds: int
+    heavy: int
+
+    def stack(self, **limits: str) -> AbstractContextManager[Any]:
+        return stack(self.redis_url, self.database_url, self.upstream, **limits)
+
+    def begin(self, **behaviour: float) -> None:
+        """Empty books, and a provider that behaves so."""
+        self.upstream.reset()
+        self.upstream.configure(**behaviour)
+
+
+def requests(site: Site) -> Iterator[tuple[str, ...]]:
+    for per_minute in (300, 3_000):
+        records = per_minute * site.seconds // 60
+        behaviour = {"requests_per_minute": per_minute, "latency_ms": 1_000, "latency_sigma": 0.4}
+        site.begin(**behaviour)
+        with site.stack(CLAUDE_REQUESTS_PER_MINUTE=str(per_minute)) as made:
+            penstock(made, records)
+            yield row(f"penstock, {per_minute:,} requests a minute", site.upstream, per_minute)
+        site.begin(**behaviour)
+        asyncio.run(bare_loop(site.upstream.url, records, per_minute))
+        yield row(f"bare loop, {per_minute:,} requests a minute", site.upstream, per_minute)
+
+
+def stragglers(site: Site) -> Iterator[tuple[str, ...]]:
+    site.begin(requests_per_minute=3_000, latency_ms=3_000, latency_sigma=STRAGGLING)
+    with site.stack(CLAUDE_REQUESTS_PER_MINUTE="3000") as made:
+        penstock(made, 50 * site.seconds)
+        yield row("penstock, 3,000 a minute, one answer of 1,000 after 48 s", site.upstream, 3_000)
+
+
+def tokens(site: Site) -> Iterator[tuple[str, ...]]:
+    site.begin(latency_ms=500, latency_sigma=0.4)
+    limits = {"CLAUDE_REQUESTS_PER_MINUTE": "6000", "CLAUDE_INPUT_TOKENS_PER_MINUTE": "300000"}
+    with site.stack(**limits) as made:
+        penstock(made, 5 * site.seconds, characters=4_000)
+        yield row("penstock, 300,000 input tokens a minute", site.upstream, 300_000, "input tokens")
+
+
+def fairness(site: Site) -> Iterator[tuple[str, ...]]:
+    behaviour = {"latency_ms": 500, "latency_sigma": 0.4}
+    site.begin(**behaviour)
+    with site.stack(CLAUDE_REQUESTS_PER_MINUTE="300") as made:
+        median, last = waits_of_light(made, site.upstream)
+        yield "10 records alone", "", "", "", f"median {median:.1f} s, last {last:.1f} s"
+        made.submit(({"prompt": f"Heavy {number}"} for number in range(site.heavy)), model=MODEL)
+        servers.wait_until(
+            lambda: site.upstream.summary()["requests"] > 60, seconds=120, what="the heavy job runs"
+        )
+        site.begin(**behaviour)
+        median, last = waits_of_light(made, site.upstream)
+        yield f"10 records beside {site.heavy:,}", "", "", "", f"median {median:.1f} s, last {last:.1f} s"
+
+
+RUNS = {run.__name__: run for run in (requests, stragglers, tokens, fairness)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=90, help="of each run")
     parser.add_argument("--heavy", type=int, default=100_000, help="records of the job beside the light one")
+    parser.add_argument("--only", choices=RUNS, help="one kind of run")
     asked = parser.parse_args()
 
     redis = servers.RedisServer()
@@ -137,47 +205,13 @@ def main() -> None:
 
         migrate.upgrade(database_url)
         with Upstream() as upstream:
-            rows = list(runs(redis.url, database_url, upstream, asked.seconds, asked.heavy))
+            site = Site(redis.url, database_url, upstream, asked.seconds, asked.heavy)
+            wanted = [RUNS[asked.only]] if asked.only else RUNS.values()
+            rows = [found for run in wanted for found in run(site)]
     redis.kill()
     width = max(len(line[0]) for line in rows)
     for name, used, steadily, refused, rest in (HEADINGS, *rows):
         print(f"{name:<{width}}  {used:>8}  {steadily:>8}  {refused:>6}  {rest}")
-
-
-def runs(
-    redis_url: str, database_url: str, upstream: Any, seconds: int, heavy: int
-) -> Iterator[tuple[str, ...]]:
-    for per_minute in (300, 3_000):
-        records = per_minute * seconds // 60
-        behaviour = {"requests_per_minute": per_minute, "latency_ms": 1_000, "latency_sigma": 0.4}
-        upstream.reset()
-        upstream.configure(**behaviour)
-        with stack(redis_url, database_url, upstream, CLAUDE_REQUESTS_PER_MINUTE=str(per_minute)) as made:
-            penstock(made, upstream, records)
-            yield row(f"penstock, {per_minute:,} requests a minute", upstream, per_minute)
-        upstream.reset()
-        upstream.configure(**behaviour)
-        asyncio.run(bare_loop(upstream.url, records, per_minute))
-        yield row(f"bare loop, {per_minute:,} requests a minute", upstream, per_minute)
-    upstream.reset()
-    upstream.configure(latency_ms=500, latency_sigma=0.4)
-    tokens = {"CLAUDE_REQUESTS_PER_MINUTE": "6000", "CLAUDE_INPUT_TOKENS_PER_MINUTE": "300000"}
-    with stack(redis_url, database_url, upstream, **tokens) as made:
-        penstock(made, upstream, 5 * seconds, characters=4_000)
-        yield row("penstock, 300,000 input tokens a minute", upstream, 300_000, "input tokens")
-    upstream.reset()
-    upstream.configure(latency_ms=500, latency_sigma=0.4)
-    with stack(redis_url, database_url, upstream, CLAUDE_REQUESTS_PER_MINUTE="300") as made:
-        median, last = waits_of_light(made, upstream)
-        yield "10 records alone", "", "", "", f"median {median:.1f} s, last {last:.1f} s"
-        made.submit(({"prompt": f"Heavy {number}"} for number in range(heavy)), model=MODEL)
-        servers.wait_until(
-            lambda: upstream.summary()["requests"] > 60, seconds=120, what="the heavy job runs"
-        )
-        upstream.reset()
-        upstream.configure(latency_ms=500, latency_sigma=0.4)
-        median, last = waits_of_light(made, upstream)
-        yield f"10 records beside {heavy:,}", "", "", "", f"median {median:.1f} s, last {last:.1f} s"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Records a second from submitted to stored, beside a bare loop in the same run: `make bench`.
 
-`penstock up` with two slice workers on this machine, with its database, its Redis and an nginx that answers
+`penstock up` with two slice workers on this machine, with its database, its Redis and a provider that answers
 at once. Rounds of all runs take turns, so that a machine whose speed drifts is the same for all; the table
 shows medians, the ratio to the bare loop just before and after, and the CPU milliseconds that each process
 spent on a record.
@@ -133,7 +133,7 @@ def main() -> None:
     asked = parser.parse_args()
     runs = [run for run in RUNS if asked.only is None or asked.only in run.name]
     with ExitStack() as stay:
-        upstream = stay.enter_context(servers.nginx())
+        upstream = stay.enter_context(servers.provider())
         found = {run: Figures() for run in runs}
         loops: list[tuple[float, float]] = []
         for number in range(asked.rounds):
