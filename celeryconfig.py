@@ -67,8 +67,7 @@ timezone = "UTC"
 # --- beat
 
 beat_schedule = {
-    # `expires`: a control worker that was away finds one tick, not an hour of them.
-    "tick": {"task": "penstock.tick", "schedule": 1.0, "options": {"expires": 2}},
+    # `expires`: a control worker that was away finds one sweep, not an hour of them.
     "sweep": {"task": "penstock.sweep", "schedule": 5.0, "options": {"expires": 10}},
 }
 if _settings.status_files is not None:

@@ -26,7 +26,7 @@ class Processes:
 
     def found(self) -> dict[str, list[int]]:
         pids: dict[str, list[int]] = defaultdict(list)
-        for pid in _below(self._root):
+        for pid in [self._root, *_below(self._root)]:
             line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
             part = next((part for word, part in PARTS.items() if word in line), "other")
             pids[part].append(pid)

@@ -1,6 +1,7 @@
 """The Celery application: `celery -A tasks worker`, `celery -A tasks beat`, `celery -A tasks flower`."""
 
 import logging
+import threading
 from typing import Any
 
 from celery import Celery
@@ -23,24 +24,41 @@ def _set_up_logging(**_: Any) -> None:
 
 
 @worker_ready.connect
+def _tick(sender: Any, **_: Any) -> None:
+    if "control" in sender.app.amqp.queues.consume_from:
+        from tasks import ticker
+
+        ticker.start()
+
+
+@worker_ready.connect
 def _warm_up(sender: Any, **_: Any) -> None:
-    """A slice worker's first record should not wait for a provider's SDK: seconds to import."""
+    """A slice worker's first record should not wait for a provider's SDK: seconds to import.
+
+    On a thread, so that the worker takes commands meanwhile; a slice that comes earlier waits for it.
+    """
     if "slices" in sender.app.amqp.queues.consume_from:
-        from app.core import process
-        from app.providers import registry
         from tasks import stand_in
 
         stand_in.start()
-        for provider in registry.ready_providers(settings.current()):
-            process.current().prepare(provider)
+        threading.Thread(target=_prepare, name="warm-up", daemon=True).start()
+
+
+def _prepare() -> None:
+    from app.core import process
+    from app.providers import registry
+
+    for provider in registry.ready_providers(settings.current()):
+        process.current().prepare(provider)
 
 
 @worker_shutting_down.connect
 def _stop_calls(**_: Any) -> None:
     """SIGTERM: Celery waits for the slices in hand; they start nothing new and end within the grace."""
     from app.core import process
-    from tasks import stand_in
+    from tasks import stand_in, ticker
 
+    ticker.stop()
     stand_in.stop()
     process.stop_current(settings.current().grace)
 

@@ -102,6 +102,7 @@ class Slice:
         with suppress(BadInput):  # a record says so when it is asked
             job.compile()  # on this thread: it may take a second, and the loop has not so long
         here.prepare(self._job.provider)
+        here.catch_up()
         here.limits(
             self._job
         )  # from here on the figures of its group are known, whatever becomes of the database

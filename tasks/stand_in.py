@@ -12,12 +12,12 @@ import structlog
 
 from app.core import leases, sweeps
 from models.session import in_transaction
-from tasks import sweep
+from tasks import sweep, ticker
 
 log = structlog.get_logger()
 
 LOOK = 10.0  # seconds between two looks at whether somebody sweeps; a beat that starts has swept by then
-TICK, SWEEP = 1.0, 5.0  # seconds between two of them, as in celeryconfig.py
+SWEEP = 5.0  # seconds between two of them, as in celeryconfig.py
 
 _over = threading.Event()
 
@@ -35,7 +35,7 @@ def stop() -> None:
 
 def _watch() -> None:
     stood, swept_at = False, float("-inf")
-    while not _over.wait(TICK if stood else LOOK):
+    while not _over.wait(ticker.EVERY if stood else LOOK):
         try:
             stands = in_transaction(partial(sweeps.stands_in, worker=leases.name()))
             if stands != stood:

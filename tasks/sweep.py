@@ -23,16 +23,18 @@ from tasks.handoff import hand_over
 log = structlog.get_logger()
 
 CHUNKS = 20  # transactions of each kind in one sweep
+CLEAR = 30.0  # seconds between two times that what nobody will see again is cleared away
 LOOK_FOR_STUCK = 60.0  # seconds between two looks at which jobs nobody advances
 SAY_AGAIN = 300.0  # seconds until a job that is still stuck is named again
 
 _looked_at = float("-inf")
+_cleared_at = float("-inf")
 _said: dict[int, float] = {}  # stuck jobs of the last look -> when they were named
 
 
-@app.task(name="penstock.tick")
+@app.task(name="penstock.tick")  # a beat of the release before this one sends it
 def tick() -> None:
-    """Once a second: look at the leases, advance the jobs whose time has come, hand stored documents over."""
+    """Look at the leases, advance the jobs whose time has come, hand stored documents over."""
     find_dead()
     advance_due()
     hand_over()
@@ -46,7 +48,11 @@ def sweep() -> None:
 
 def sweep_and_tell() -> None:
     """Sweep once; the log says what was found, and now and then which jobs nobody advances."""
-    found = sweep_once()
+    global _cleared_at  # noqa: PLW0603 - one beat a process
+    found = mend()
+    if time.monotonic() - _cleared_at >= CLEAR:
+        _cleared_at = time.monotonic()
+        found += clear_away()
     if found:
         sums: Counter[str] = Counter()
         for one in found:
@@ -57,17 +63,28 @@ def sweep_and_tell() -> None:
 
 
 def sweep_once() -> list[Found]:
-    """Everything that the sweep mends, once; returns what it found."""
+    """Everything that the sweep mends and clears away, once; returns what it found."""
+    return [*mend(), *clear_away()]
+
+
+def mend() -> list[Found]:
+    """What a crash left behind, and records of closed jobs."""
     return [
         *find_dead(),
         *_give_back_overdue(),
         *_offer_lost_windows(),
         *_in_chunks("closed_records", "written: the job was closed before they were asked", recovery.settle),
+        *advance_due(),
+    ]
+
+
+def clear_away() -> list[Found]:
+    """What nobody will see again."""
+    return [
         *_in_chunks("staging_rows", "removed: the upload was cut off", recovery.drop_staging),
         *_remove_blobs(),
         *_in_chunks("removed_rows", "of content removed: the job is deleted or old", recovery.remove_content),
         *_forget_keys(),
-        *advance_due(),
     ]
 
 
@@ -159,6 +176,9 @@ def _give_back_overdue() -> Iterator[Found]:
 
 
 def _offer_lost_windows() -> list[Found]:
+    with reading() as session:
+        if not windows.any_offered(session):
+            return []
     try:
         mark, empty = incarnation(), _queue_is_empty()
     except (BrokerError, RedisError, OSError) as error:  # nothing can be published anyway

@@ -40,19 +40,22 @@ def renew(session: Session, lease_id: int, serving: frozenset[int]) -> bool:
     return renewed.rowcount == 1
 
 
+# Made once: the tick runs them every second.
+_STILL = case((Lease.counter == Lease.looked_counter, Lease.still + 1), else_=0)
+_LOOK = (
+    update(Lease)
+    .where(Lease.dead_at.is_(None), or_(Lease.looked_at.is_(None), Lease.looked_at <= now(-LOOK_EVERY)))
+    .values(looked_at=now(), looked_counter=Lease.counter, still=cast(_STILL, Integer))
+    .execution_options(synchronize_session=False)
+)
+_DEAD = select(Lease.id).where(Lease.dead_at.is_(None), Lease.still >= STILL_LOOKS)
+_NEARLY_DEAD = select(Lease.id, Lease.name).where(Lease.dead_at.is_(None), Lease.still >= STILL_LOOKS - 1)
+
+
 def look(session: Session) -> list[int]:
     """Look at every live lease that was not looked at just now; returns those that are dead by it."""
-    still = case((Lease.counter == Lease.looked_counter, Lease.still + 1), else_=0)
-    session.execute(
-        update(Lease)
-        .where(
-            Lease.dead_at.is_(None),
-            or_(Lease.looked_at.is_(None), Lease.looked_at <= now(-LOOK_EVERY)),
-        )
-        .values(looked_at=now(), looked_counter=Lease.counter, still=cast(still, Integer)),
-        execution_options={"synchronize_session": False},
-    )
-    return list(session.scalars(select(Lease.id).where(Lease.dead_at.is_(None), Lease.still >= STILL_LOOKS)))
+    session.execute(_LOOK)
+    return list(session.scalars(_DEAD))
 
 
 def lives(lease_id: int) -> ColumnElement[bool]:
@@ -62,9 +65,7 @@ def lives(lease_id: int) -> ColumnElement[bool]:
 
 def nearly_dead(session: Session) -> dict[int, str]:
     """The names of the leases that the next look finds dead, unless they move."""
-    rows = session.execute(
-        select(Lease.id, Lease.name).where(Lease.dead_at.is_(None), Lease.still >= STILL_LOOKS - 1)
-    )
+    rows = session.execute(_NEARLY_DEAD)
     return {row.id: row.name for row in rows}
 
 

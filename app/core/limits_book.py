@@ -35,6 +35,7 @@ class Book:
         self._told: dict[str, Figures] = {}  # by the headers of the latest answers
         self._held: set[str] = set()  # groups whose hold is in the log
         self._open: dict[tuple[str, int], tuple[Limits, Settlement]] = {}  # by group and job
+        self._is_open = asyncio.Event()  # something is to be settled
 
     def figures(self, group: str) -> Figures:
         """What the group may do, as of the last look at its row."""
@@ -59,6 +60,7 @@ class Book:
         found = self._open.get((of.group, of.job_id))
         if found is None:
             found = self._open[of.group, of.job_id] = of, Settlement()
+            self._is_open.set()
         return found[1]
 
     async def settle_now(self, of: Limits) -> int:
@@ -74,6 +76,8 @@ class Book:
     async def keep(self) -> None:
         """Settle everything, again and again."""
         while True:
+            await self._is_open.wait()
+            self._is_open.clear()
             for of, _ in list(self._open.values()):
                 await self.settle_now(of)
             await asyncio.sleep(SETTLE)

@@ -68,6 +68,7 @@ class Process:
         self.book = Book()
         with reading() as session:
             self.batching = batching.read(session).batching  # as of the last look
+        self._limits_read = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="calls", daemon=True)
         self._thread.start()
 
@@ -179,6 +180,11 @@ class Process:
                 probe_soon(provider)
                 self._clients[provider] = asyncio.run_coroutine_threadsafe(_made(make), self.loop).result()
 
+    def catch_up(self) -> None:
+        """Know what limits hold now: a process that serves nobody does not look at them."""
+        if time.monotonic() - self._limits_read > WATCH:
+            self._read_limits()
+
     # --- for calls, on the loop
 
     def client(self, provider: str) -> Client:
@@ -278,14 +284,12 @@ class Process:
             await asyncio.sleep(WATCH)
 
     def _read_jobs(self) -> dict[int, Closing]:
-        self.book.refresh()
-        with reading() as session:
-            self.batching = batching.read(session).batching
         with self._lock:
             served = {job for job, _ in self._served} | set(self._in_flight)
         if not served:
             self._halted = set()
             return {}
+        self._read_limits()
         with reading() as session:
             rows = session.execute(
                 select(Job.id, Job.status, Job.closed_as, Job.priority).where(Job.id.in_(served))
@@ -294,6 +298,12 @@ class Process:
         running = {row.id for row in rows if row.status == JobStatus.RUNNING and row.closed_as is None}
         self._halted = served - running
         return {row.id: Closing[row.closed_as.upper()] for row in rows if row.closed_as is not None}
+
+    def _read_limits(self) -> None:
+        self.book.refresh()
+        with reading() as session:
+            self.batching = batching.read(session).batching
+        self._limits_read = time.monotonic()
 
     def _close_all(self) -> None:
         self._close(list(self._asking), Closing.STOPPING)

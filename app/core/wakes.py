@@ -27,13 +27,9 @@ def at_latest(session: Session, job_id: int, seconds: float) -> None:
     )
 
 
-def due(session: Session, limit: int = 500) -> list[int]:
+_DUE = select(JobCounts.job_id).where(JobCounts.wake_at <= now()).order_by(JobCounts.wake_at).limit(500)
+
+
+def due(session: Session) -> list[int]:
     """Jobs whose time has come, the longest waiting first."""
-    return list(
-        session.scalars(
-            select(JobCounts.job_id)
-            .where(JobCounts.wake_at <= now())
-            .order_by(JobCounts.wake_at)
-            .limit(limit)
-        )
-    )
+    return list(session.scalars(_DUE))

@@ -183,6 +183,12 @@ def _in_flight(session: Session, window: Window) -> bool:
     )
 
 
+def any_offered(session: Session) -> bool:
+    """Whether a window holds unclaimed records, so that one could be lost."""
+    offered = select(Window.id).where(Window.closed_at.is_(None), Window.drained_at.is_(None)).limit(1)
+    return session.scalar(offered) is not None
+
+
 def lost(session: Session, incarnation: str | None, queue_empty: bool) -> list[Lost]:
     """Windows whose messages are gone; they are shelved here and offered again by `advance`.
 

@@ -7,8 +7,8 @@ SLICE_THREADS = 64  # a slice's thread waits for its calls, it does not work
 CONTROL_THREADS = 8
 GRACEFUL_WEB = 5  # seconds: an open stream of events takes them all
 
-# What the whole stack is for is read from the database, not from other workers.
-QUIET = ("--without-gossip", "--without-mingle")
+# What the whole stack is for is read from the database, not from other workers. Heartbeats are for Flower.
+QUIET = ("--without-gossip", "--without-mingle", "--heartbeat-interval", "10")
 
 
 def broker(program: Path, configuration: Path) -> list[str]:

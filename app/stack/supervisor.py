@@ -9,7 +9,7 @@ from types import FrameType
 from app.stack.child import Child
 from app.stack.keeper import Keeper
 
-TICK = 0.1  # seconds between two looks at the children
+TICK = 0.2  # seconds between two looks at the children
 HURRIED = 1.0  # seconds from SIGTERM to SIGKILL after the second Ctrl-C
 
 
