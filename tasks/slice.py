@@ -33,9 +33,7 @@ STARTS_FOR = (
     60.0  # seconds after which a slice starts no call; celeryconfig's visibility_timeout counts on it
 )
 LISTEN = 1.0  # seconds at most between two looks at whether anything may start
-GATHER = (
-    0.1  # seconds that freed seats wait for others, so that many are filled at once; not when half are free
-)
+GATHER = 0.1  # seconds that freed seats wait for others, to be filled together; half of all do not wait
 
 Summary = dict[str, int]
 
@@ -219,7 +217,7 @@ class Slice:
         quota = self._seats if self._quota is None else self._quota
         want = min(free, known, quota, self._process.room(self._job))
         if want <= 0:
-            self._wait = LISTEN if self._in_flight else 0.1  # others of this process hold its memory
+            self._wait = GATHER if free else LISTEN  # what this process may hold, others of it hold now
         return want
 
     def _take(self, lease_id: int, count: int) -> Taken:
