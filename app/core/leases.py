@@ -3,7 +3,7 @@
 import os
 import socket
 
-from sqlalchemy import ColumnElement, Integer, case, cast, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Float, Integer, bindparam, case, cast, exists, func, or_, select, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
@@ -44,9 +44,11 @@ def renew(session: Session, lease_id: int, serving: frozenset[int]) -> bool:
 _STILL = case((Lease.counter == Lease.looked_counter, Lease.still + 1), else_=0)
 _LOOK = (
     update(Lease)
-    .where(Lease.dead_at.is_(None), or_(Lease.looked_at.is_(None), Lease.looked_at <= now(-LOOK_EVERY)))
+    .where(
+        Lease.dead_at.is_(None),
+        or_(Lease.looked_at.is_(None), Lease.looked_at <= now(bindparam("ago", type_=Float))),
+    )
     .values(looked_at=now(), looked_counter=Lease.counter, still=cast(_STILL, Integer))
-    .execution_options(synchronize_session=False)
 )
 _DEAD = select(Lease.id).where(Lease.dead_at.is_(None), Lease.still >= STILL_LOOKS)
 _NEARLY_DEAD = select(Lease.id, Lease.name).where(Lease.dead_at.is_(None), Lease.still >= STILL_LOOKS - 1)
@@ -54,7 +56,7 @@ _NEARLY_DEAD = select(Lease.id, Lease.name).where(Lease.dead_at.is_(None), Lease
 
 def look(session: Session) -> list[int]:
     """Look at every live lease that was not looked at just now; returns those that are dead by it."""
-    session.execute(_LOOK)
+    session.connection().execute(_LOOK, {"ago": -LOOK_EVERY})
     return list(session.scalars(_DEAD))
 
 

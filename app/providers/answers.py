@@ -1,10 +1,10 @@
 """A Messages answer: checked, and read for what it says and what it cost."""
 
-from typing import Any
+import json
+from typing import Any, NoReturn
 
 from app.errors import BadAnswer
 from app.providers.client import Figures, Reply, Usage
-from app.providers.transport import parsed
 
 MOST = 2**31 - 1  # tokens of one call that anybody could believe, and a row can hold
 
@@ -25,6 +25,15 @@ def read(body: bytes, request_id: str | None, told: Figures | None = None) -> Re
             request_id=request_id,
         ) from fault
     return Reply(body=body.translate(_LINE_BREAKS), usage=usage, request_id=request_id, text=text, told=told)
+
+
+def parsed(body: bytes) -> Any:
+    """What JSON in UTF-8 says; raises `ValueError` or `RecursionError` for what is none."""
+    return json.loads(body.decode(), parse_constant=_refuse_constant)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _parse(body: bytes, request_id: str | None) -> Any:

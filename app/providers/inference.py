@@ -25,10 +25,11 @@ from app.errors import (
     TimedOut,
 )
 from app.providers import refusals, registry, tensors
+from app.providers.answers import parsed
 from app.providers.batching import Batching, Call, Gathering
 from app.providers.client import Reply, Usage
 from app.providers.tensors import Output, Tensor
-from app.providers.transport import CONNECT_SECONDS, as_bytes, content, failure, parsed, refusal
+from app.providers.transport import CONNECT_SECONDS, as_bytes, content, failure, refusal
 
 METADATA_KEPT = 60.0  # seconds: a model that is deployed anew may take another tensor
 SUSPECTS = 10_000  # inputs that are remembered for having been refused in company

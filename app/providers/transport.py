@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import AsyncIterator
-from typing import Any, NoReturn
+from typing import Any
 
 import aiohttp
 from aiohttp.http_exceptions import ContentEncodingError
 
 from app.errors import BadAnswer, ConnectionCut, ProviderError, Unreachable
+from app.providers.answers import parsed
 
 CONNECT_SECONDS = 10
 ONE_PIECE, PIECE = 2**20, 2**16  # bytes of a request that are written at once
@@ -30,15 +31,6 @@ def content(body: bytes) -> bytes | AsyncIterator[bytes]:
 async def _pieces(body: bytes) -> AsyncIterator[bytes]:
     for start in range(0, len(body), PIECE):
         yield body[start : start + PIECE]
-
-
-def parsed(body: bytes) -> Any:
-    """What JSON in UTF-8 says; raises `ValueError` or `RecursionError` for what is none."""
-    return json.loads(body.decode(), parse_constant=_refuse_constant)
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
 
 
 def refusal(body: bytes) -> object:
