@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.servers import free_port, wait_until
 
 MODEL = "claude-haiku-4-5"
 START_SECONDS = 90
+LOOK = 0.5  # seconds between two looks at a job
 AS_FAST_AS_IT_CAN = {
     "CLAUDE_REQUESTS_PER_MINUTE": "1000000",
     "BATCH_MAX_CONCURRENT_LLM_CALLS": "1000",
@@ -67,8 +69,10 @@ class Service:
 
     def wait_for(self, job: Job, seconds: float = 3_600) -> Job:
         """The job when it has completed, with every record."""
-        wait_until(lambda: self.look(job)["status"] == "completed", seconds=seconds, what="the job completes")
-        found = self.look(job)
+        over = time.monotonic() + seconds
+        while (found := self.look(job))["status"] != "completed":
+            assert time.monotonic() < over, f"the job is {found['status']} after {seconds:g} s"
+            time.sleep(LOOK)  # what a look costs is not the job's
         assert found["counts"]["succeeded"] == found["total"], found["counts"]
         return found
 

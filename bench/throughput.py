@@ -142,7 +142,8 @@ def main() -> None:
                 rate = measure_run(run, upstream, run.records(asked.records), found[run])
                 loops.append(bare(upstream, 3_000))
                 found[run].ratios.append(rate / statistics.mean(rate for rate, _ in loops[-2:]))
-                print(f"round {number + 1}, {run.name}: {rate:,.0f} records/s", file=sys.stderr)
+                told = f"{rate:,.0f} records/s, {found[run].ratios[-1]:.2f} times the bare loop"
+                print(f"round {number + 1}, {run.name}: {told}", file=sys.stderr)
     show(found, loops)
 
 

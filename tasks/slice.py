@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from enum import Enum
 from functools import partial
 
 import structlog
@@ -89,6 +90,13 @@ def _hold_group(job_id: int) -> None:
         log.warning("limiter.away", job=job_id)
 
 
+class _Said(Enum):
+    """What the loop says to a slice in a word."""
+
+    ENDED = "a call has ended"
+    ROOM = "there is room for more"
+
+
 class Slice:
     """One run of the task. The loop's and the writer's threads tell it through a queue."""
 
@@ -106,7 +114,7 @@ class Slice:
         )  # from here on the figures of its group are known, whatever becomes of the database
         self._window = window
         self._quota = quota
-        self._told: queue.SimpleQueue[tuple[Outcome, bool, Written] | None] = queue.SimpleQueue()
+        self._told: queue.SimpleQueue[tuple[Outcome, bool, Written] | _Said] = queue.SimpleQueue()
         self._seats = settings.current().records_per_task
         self._until = until  # monotonic
         self._in_flight = 0  # calls
@@ -124,7 +132,10 @@ class Slice:
     # --- told by other threads
 
     def ended(self) -> None:
-        self._told.put(None)
+        self._told.put(_Said.ENDED)
+
+    def may_go_on(self) -> None:
+        self._told.put(_Said.ROOM)
 
     def written(self, outcome: Outcome, won: bool, group: Written) -> None:
         self._told.put((outcome, won, group))
@@ -141,6 +152,7 @@ class Slice:
                 elif self._process.storage_lags:
                     self._say("storage")
                 self._listen()
+            self._process.forget(self)
             self._return_seats()
         return self._summary
 
@@ -213,11 +225,14 @@ class Slice:
         if self._in_flight and free < self._seats // 2 and early > 0:
             self._wait = early if free else LISTEN
             return 0
+        if self._process.has_enough(self):
+            self._wait = LISTEN
+            return 0
         known = self._seats if self._left is None or self._turns_due else max(self._left, 1)
         quota = self._seats if self._quota is None else self._quota
         want = min(free, known, quota, self._process.room(self._job))
         if want <= 0:
-            self._wait = GATHER if free else LISTEN  # what this process may hold, others of it hold now
+            self._wait = LISTEN if self._in_flight else GATHER  # others of this process hold its memory
         return want
 
     def _take(self, lease_id: int, count: int) -> Taken:
@@ -252,10 +267,11 @@ class Slice:
         except queue.Empty:
             return
 
-    def _hear(self, news: tuple[Outcome, bool, Written] | None) -> None:
-        if news is None:
+    def _hear(self, news: tuple[Outcome, bool, Written] | _Said) -> None:
+        if news is _Said.ENDED:
             self._in_flight -= 1
             self._freed += 1
+        if isinstance(news, _Said):
             return
         outcome, won, group = news
         self._unwritten -= 1

@@ -63,6 +63,9 @@ class Asker(Protocol):
     def ended(self) -> None:
         """The record's seat is free."""
 
+    def may_go_on(self) -> None:
+        """The loop has room for more."""
+
     def written(self, outcome: Outcome, won: bool, group: Written) -> None:
         """The outcome that ends this record's stay in the process is committed."""
 

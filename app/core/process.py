@@ -59,8 +59,9 @@ class Process:
         self._asking: dict[Asking, asyncio.Task[None]] = {}
         self._bytes = 0  # of the requests in flight
         self._unsent = 0  # records that were handed over and whose first call has not left
+        self._hungry: dict[Asker, None] = {}  # to be told of room, in the order in which they asked
         self._in_flight: Counter[int] = Counter()  # calls of each job
-        self._lock = threading.Lock()  # guards _bytes, _unsent, _in_flight, _served and _turns
+        self._lock = threading.Lock()  # guards all of these, _served and _turns
         self._served: Counter[tuple[int, int]] = Counter()  # (job, window) -> slices
         self._turns: dict[int, threading.Lock] = {}  # of the windows that are served
         self._halted: set[int] = set()  # jobs that were seen paused, closed or gone
@@ -105,15 +106,28 @@ class Process:
     def storage_lags(self) -> bool:
         return self.writer.lag() > STORAGE_LAG
 
+    def has_enough(self, asker: Asker) -> bool:
+        """Whether the loop has enough to do, so that claims can wait until they bring many.
+
+        A claim costs about as much as twenty calls. `asker` is told when there is room.
+        """
+        with self._lock:
+            if self._unsent > FEW_UNSENT:
+                self._hungry[asker] = None
+                return True
+            return False
+
+    def forget(self, asker: Asker) -> None:
+        """It asks for nothing any more."""
+        with self._lock:
+            self._hungry.pop(asker, None)
+
     def room(self, job: JobContext) -> int:
         """How many more of the job's records this process may hold: into an empty one always one fits.
 
         Its memory bounds them, and what its loop can start: a call that is late for its start needs another
-        permit, so a busy loop that is given ever more would end up with permits alone. Nor is it given a few
-        at a time, where it has enough to do: a claim costs about as much as twenty calls.
+        permit, so a busy loop that is given ever more would end up with permits alone.
         """
-        if self._unsent > FEW_UNSENT:
-            return 0
         free = MEMORY - self._bytes
         fits = max(free // max(job.max_request_bytes, 1), 0 if self._bytes else 1)
         fits = min(fits, UNSENT - self._unsent)
@@ -193,10 +207,16 @@ class Process:
 
     def leaves(self, asking: Asking) -> None:
         """The record's first call leaves, or never will."""
-        if not asking.left:
-            asking.left = True
-            with self._lock:
-                self._unsent -= 1
+        if asking.left:
+            return
+        asking.left = True
+        with self._lock:
+            self._unsent -= 1
+            hungry = next(iter(self._hungry), None) if self._unsent <= FEW_UNSENT else None
+            if hungry is not None:
+                del self._hungry[hungry]
+        if hungry is not None:
+            hungry.may_go_on()
 
     async def permit(self, limits: Limits, *, waited: bool) -> Grant:
         """A new start for a record that has its seat, or how long to wait; never without Redis."""
