@@ -29,7 +29,10 @@ def advance(job_id: int) -> None:
 
 def run(job_id: int) -> list[Publication]:
     """Decide what is next for the job, commit, then publish; returns what was published."""
-    publications = in_transaction(partial(decide, job_id=job_id, held_for=_held_for(job_id)))
+    held_for, call_seconds = _heard_of_group(job_id)
+    publications = in_transaction(
+        partial(decide, job_id=job_id, held_for=held_for, call_seconds=call_seconds)
+    )
     events.look([job_id])
     for publication in publications:
         publish(publication)
@@ -65,14 +68,17 @@ def incarnation() -> str:
         return str(client.get(INCARNATION))
 
 
-def _held_for(job_id: int) -> float:
-    """Seconds until the job's group may be tried; 0 when that is soon. Redis away holds everything."""
+def _heard_of_group(job_id: int) -> tuple[float, float]:
+    """Seconds until the job's group may be tried, 0 when that is soon, and what its calls take.
+
+    Redis away holds everything.
+    """
     with reading() as session:
         job = session.get(Job, job_id)
     if job is None:
-        return 0
+        return 0, 0
     try:
-        held = limiter().held(job.limit_group)
+        held, call_seconds = limiter().held(job.limit_group), limiter().call_seconds(job.limit_group)
     except LimiterAway:
-        return 1.0
-    return held[0] if held and held[0] > NAMED_WAIT else 0
+        return 1.0, 0
+    return (held[0] if held and held[0] > NAMED_WAIT else 0), call_seconds

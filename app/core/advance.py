@@ -17,21 +17,22 @@ REOPENED = 5_000  # records that a retry lets go in one transaction
 SERVED = dt.timedelta(seconds=2)  # what is due now is in a window's hands; look again if it still is then
 
 
-def advance(session: Session, job_id: int, held_for: float) -> list[Publication]:
+def advance(session: Session, job_id: int, held_for: float, call_seconds: float = 0.0) -> list[Publication]:
     """Do what is next for the job and return the chords to publish once this is committed.
 
-    `held_for`: seconds until the job's limit group may be tried again, 0 when it is not held.
+    `held_for`: seconds until the job's limit group may be tried again, 0 when it is not held. `call_seconds`:
+    what its calls take, 0 when nobody knows.
     """
     job = jobs.lock(session, job_id)
     if job is None or job.status == JobStatus.STAGING:
         return []
     woken_for = session.scalar(select(JobCounts.wake_at).where(JobCounts.job_id == job_id))
-    publications = _next(session, job, held_for)
+    publications = _next(session, job, held_for, call_seconds)
     _sleep(session, job, woken_for)
     return publications
 
 
-def _next(session: Session, job: Job, held_for: float) -> list[Publication]:
+def _next(session: Session, job: Job, held_for: float, call_seconds: float) -> list[Publication]:
     if job.status in FINAL:
         return []
     if job.closed_as is None and job.reopen_from is None and _all_ended(session, job):
@@ -50,7 +51,7 @@ def _next(session: Session, job: Job, held_for: float) -> list[Publication]:
     if held_for > 0:
         wakes.at_latest(session, job.id, held_for)
         return []
-    return _offer(session, job) if batch_queue.may_start(session, job) else []
+    return _offer(session, job, call_seconds) if batch_queue.may_start(session, job) else []
 
 
 def _sleep(session: Session, job: Job, woken_for: dt.datetime | None) -> None:
@@ -116,22 +117,23 @@ def _all_ended(session: Session, job: Job) -> bool:
     return session.scalar(select(ended).where(JobCounts.job_id == job.id)) == job.total
 
 
-def _offer(session: Session, job: Job) -> list[Publication]:
+def _offer(session: Session, job: Job, call_seconds: float) -> list[Publication]:
     """Windows that were shelved, the next ones of what was never offered, or one for what was given back.
 
     What is to be asked alone has a window of its own.
     """
     unclosed = windows.undrained(session, job.id)
+    most = windows.most_slices(session, call_seconds)
     publications = [
-        windows.offer_again(session, job, window) for window in unclosed if window.offered_at is None
+        windows.offer_again(session, job, window, most) for window in unclosed if window.offered_at is None
     ]
     shared = sum(not window.alone for window in unclosed)
     share = _share(session, job)
     while shared < windows.OPEN_AT_ONCE and job.cursor < job.total:
-        publications.append(windows.open_next(session, job, windows.size(session, job, share)))
+        publications.append(windows.open_next(session, job, windows.size(session, job, share), most))
         shared += 1
     if not shared and (due := claims.due_count(session, job.id, windows.LARGEST)):
-        publications.append(windows.open_for_returned(session, job, due))
+        publications.append(windows.open_for_returned(session, job, due, most))
     if shared == len(unclosed) and (suspects := suspicion.count(session, job.id, windows.APART)):
         publications.append(windows.open_alone(session, job, suspects))
     if job.status == JobStatus.PENDING and publications:

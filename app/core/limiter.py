@@ -269,6 +269,11 @@ class Limiter:
         held: tuple[float, str] | None = self._guarded(read)
         return held
 
+    def call_seconds(self, group: str) -> float:
+        """What a call of the group takes, on average; 0 while nobody knows."""
+        micros = self._guarded(lambda: self._redis.hget(f"limit:{group}", "latency"))
+        return float(micros or 0) / 1e6
+
     def reason(self, job_id: int) -> str | None:
         """What the job waited for a moment ago: a limit, its seats, or why its group is held."""
         found = self._guarded(lambda: self._redis.get(f"why:{job_id}"))

@@ -1,5 +1,6 @@
 """Windows: how much of a job is offered at once, opened, published, lost and closed."""
 
+import math
 import uuid
 from dataclasses import dataclass
 
@@ -18,7 +19,8 @@ AHEAD = 10.0  # seconds of the job's share of the limit that a window offers
 # cost milliseconds each; so they are spread over many records.
 LARGEST = 4_000
 APART = 4  # processes at most, over all workers, in which a job's records are asked alone
-SLICES = 24  # of a window, for each worker process: of two windows 48 of its 64 threads wait for one job
+SLICES = 24  # of a window: of two of them at most 48 of a worker's 64 threads wait for one job
+CALLS_A_SECOND = 1_000  # that a worker process makes at most
 UNPUBLISHED = 5.0  # seconds after which a window that nobody marked published is sent again
 SILENT = 10.0  # seconds without a claim, with no slice alive and the queue empty
 STARVED = 300.0  # seconds without a claim, however long the queue
@@ -73,8 +75,20 @@ def size(session: Session, job: Job, per_second: float | None) -> int:
     return max(1, min(largest, round(per_second * AHEAD)))
 
 
-def open_next(session: Session, job: Job, count: int) -> Publication:
-    """Offer the job's next `count` records (0: only what was given back)."""
+def most_slices(session: Session, call_seconds: float) -> int:
+    """How many slices a window may have, where a call takes so long.
+
+    As many as hold the calls that all workers together can have out (Little's law), so that another worker is
+    of use with a slow provider; no more, for with a quick one they would share what few can hold.
+    """
+    workers = max(1, leases.count(session))
+    calls = workers * CALLS_A_SECOND * call_seconds
+    needed = math.ceil(calls / OPEN_AT_ONCE / settings.current().records_per_task)
+    return min(max(SLICES, needed), SLICES * workers)
+
+
+def open_next(session: Session, job: Job, count: int, most: int) -> Publication:
+    """Offer the job's next `count` records (0: only what was given back) to at most so many slices."""
     window = Window(
         job_id=job.id,
         first=job.cursor,
@@ -85,15 +99,15 @@ def open_next(session: Session, job: Job, count: int) -> Publication:
     session.add(window)
     session.flush()
     job.cursor = window.last
-    return _publication(session, job, window, window.last - window.first)
+    return _publication(job, window, window.last - window.first, most)
 
 
-def open_for_returned(session: Session, job: Job, due: int) -> Publication:
+def open_for_returned(session: Session, job: Job, due: int, most: int) -> Publication:
     """Offer `due` records that were given back, and nothing else."""
     window = Window(job_id=job.id, first=0, last=0, cursor=0, offered_at=session.scalar(select(now())))
     session.add(window)
     session.flush()
-    return _publication(session, job, window, due)
+    return _publication(job, window, due, most)
 
 
 def open_alone(session: Session, job: Job, suspects: int) -> Publication:
@@ -103,16 +117,16 @@ def open_alone(session: Session, job: Job, suspects: int) -> Publication:
     )
     session.add(window)
     session.flush()
-    return _publication(session, job, window, suspects)
+    return _publication(job, window, suspects, APART)
 
 
-def offer_again(session: Session, job: Job, window: Window) -> Publication:
+def offer_again(session: Session, job: Job, window: Window, most: int) -> Publication:
     """Send a window's rest under a new epoch; what is left of older messages returns at once."""
     window.epoch += 1
     window.offered_at = session.scalar(select(now()))
     window.published_at = window.slice_at = window.incarnation = None
     session.flush()
-    return _publication(session, job, window, max(window.last - window.cursor, 1))
+    return _publication(job, window, max(window.last - window.cursor, 1), most)
 
 
 def shelve(session: Session, job_id: int) -> None:
@@ -239,21 +253,20 @@ def _is(session: Session, window: Window, condition: ColumnElement[bool]) -> boo
     return session.scalar(select(Window.id).where(Window.id == window.id, condition)) is not None
 
 
-def _slices(session: Session, job: Job, window: Window, records: int) -> int:
+def _slices(job: Job, window: Window, records: int, most: int) -> int:
     if window.alone:
         return min(records, APART)
     if is_plain(job):
         return records
-    workers = max(1, leases.count(session))
-    return min(SLICES * workers, -(-records // settings.current().records_per_task))
+    return min(most, -(-records // settings.current().records_per_task))
 
 
-def _publication(session: Session, job: Job, window: Window, records: int) -> Publication:
+def _publication(job: Job, window: Window, records: int, most: int) -> Publication:
     plain = is_plain(job) and not window.alone
     return Publication(
         window_id=window.id,
         epoch=window.epoch,
-        slices=max(1, _slices(session, job, window, records)),
+        slices=max(1, _slices(job, window, records, most)),
         quota=1 if plain else None,
         job=job.uid,
         name=job.name or "",
