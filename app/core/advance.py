@@ -130,7 +130,7 @@ def _offer(session: Session, job: Job, call_seconds: float) -> list[Publication]
     shared = sum(not window.alone for window in unclosed)
     share = _share(session, job)
     while shared < windows.OPEN_AT_ONCE and job.cursor < job.total:
-        publications.append(windows.open_next(session, job, windows.size(session, job, share), most))
+        publications.append(windows.open_next(session, job, windows.size(job, share, most), most))
         shared += 1
     if not shared and (due := claims.due_count(session, job.id, windows.LARGEST)):
         publications.append(windows.open_for_returned(session, job, due, most))

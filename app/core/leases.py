@@ -13,6 +13,7 @@ from models.lease import Lease
 BEAT = 2.0  # seconds between two raises of the counter
 LOOK_EVERY = 3.0  # seconds between two looks at least
 STILL_LOOKS = 3  # that found the counter where the look before had seen it: four looks in all
+UPLOAD = "upload by "  # before the name of a process that only stores one
 LAPSE = 8.0  # seconds without a raise after which a process starts nothing: before others take it for dead
 
 
@@ -21,9 +22,9 @@ def name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def take(session: Session) -> int:
-    """A new lease for this process."""
-    lease = Lease(name=name())
+def take(session: Session, *, works: bool = True) -> int:
+    """A new lease for this process; `works`: it makes calls, and does not only store an upload."""
+    lease = Lease(name=name() if works else UPLOAD + name())
     session.add(lease)
     session.flush()
     return lease.id
@@ -51,6 +52,7 @@ _LOOK = (
     .values(looked_at=now(), looked_counter=Lease.counter, still=cast(_STILL, Integer))
 )
 _DEAD = select(Lease.id).where(Lease.dead_at.is_(None), Lease.still >= STILL_LOOKS)
+_WORKERS = select(func.count()).where(Lease.dead_at.is_(None), ~Lease.name.startswith(UPLOAD))
 _NEARLY_DEAD = select(Lease.id, Lease.name).where(Lease.dead_at.is_(None), Lease.still >= STILL_LOOKS - 1)
 
 
@@ -72,8 +74,8 @@ def nearly_dead(session: Session) -> dict[int, str]:
 
 
 def count(session: Session) -> int:
-    """How many worker processes live."""
-    return session.scalar(select(func.count()).where(Lease.dead_at.is_(None))) or 0
+    """How many processes live that make calls."""
+    return session.scalar(_WORKERS) or 0
 
 
 def counters(session: Session) -> dict[int, int]:

@@ -21,7 +21,7 @@ log = structlog.get_logger()
 @contextmanager
 def lease() -> Iterator[int]:
     """A lease for as long as the block lasts. What was staged under it and not released goes with it."""
-    lease_id = in_transaction(leases.take)
+    lease_id = in_transaction(partial(leases.take, works=False))
     over = threading.Event()
     beating = threading.Thread(target=_beat, args=(lease_id, over), name="upload-lease", daemon=True)
     beating.start()

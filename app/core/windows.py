@@ -15,12 +15,13 @@ from models.record import Record, RecordStatus, Window
 
 OPEN_AT_ONCE = 2  # windows of a job that hold unclaimed records
 AHEAD = 10.0  # seconds of the job's share of the limit that a window offers
-# Records of a window without a limit, for each worker process: some seconds' worth of it. A chord's messages
-# cost milliseconds each; so they are spread over many records.
+# Records of a window without a limit, for each two dozen slices: some seconds' worth of a worker process. A
+# chord's messages cost milliseconds each; so they are spread over many records.
 LARGEST = 4_000
 APART = 4  # processes at most, over all workers, in which a job's records are asked alone
 SLICES = 24  # of a window: of two of them at most 48 of a worker's 64 threads wait for one job
 CALLS_A_SECOND = 1_000  # that a worker process makes at most
+USUAL = 3.0  # seconds that a model takes; once a group's calls have been answered, it is known
 UNPUBLISHED = 5.0  # seconds after which a window that nobody marked published is sent again
 SILENT = 10.0  # seconds without a claim, with no slice alive and the queue empty
 STARVED = 300.0  # seconds without a claim, however long the queue
@@ -65,24 +66,24 @@ def undrained(session: Session, job_id: int) -> list[Window]:
     )
 
 
-def size(session: Session, job: Job, per_second: float | None) -> int:
-    """How many records the job's next window offers, for a share of `per_second` calls."""
+def size(job: Job, per_second: float | None, most: int) -> int:
+    """How many records the job's next window, of at most `most` slices, offers for so many calls a second."""
     if is_plain(job):
         return job.total
-    largest = LARGEST * max(1, leases.count(session))
+    largest = LARGEST * most // SLICES
     if per_second is None:
         return largest
     return max(1, min(largest, round(per_second * AHEAD)))
 
 
 def most_slices(session: Session, call_seconds: float) -> int:
-    """How many slices a window may have, where a call takes so long.
+    """How many slices a window may have, where a call takes so long; 0: nobody knows yet.
 
     As many as hold the calls that all workers together can have out (Little's law), so that another worker is
     of use with a slow provider; no more, for with a quick one they would share what few can hold.
     """
     workers = max(1, leases.count(session))
-    calls = workers * CALLS_A_SECOND * call_seconds
+    calls = workers * CALLS_A_SECOND * (call_seconds or USUAL)
     needed = math.ceil(calls / OPEN_AT_ONCE / settings.current().records_per_task)
     return min(max(SLICES, needed), SLICES * workers)
 
