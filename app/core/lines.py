@@ -56,7 +56,9 @@ def as_list(items: Iterable[Any]) -> Iterator[bytes]:
 
 def timestamp(time: dt.datetime | None) -> str | None:
     """ISO 8601 in UTC, always of one width."""
-    return None if time is None else time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    if time is None:
+        return None
+    return time.astimezone(dt.UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def text(value: bytes | None) -> str | None:
@@ -64,5 +66,8 @@ def text(value: bytes | None) -> str | None:
     return None if value is None else value.decode("utf-8", "surrogatepass")
 
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode  # `json.dumps` makes another for every call
+
+
 def _json(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
+    return _encode(value).encode()
