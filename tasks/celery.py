@@ -4,11 +4,14 @@ import logging
 import threading
 from typing import Any
 
+import structlog
 from celery import Celery
 from celery.signals import setup_logging, worker_ready, worker_shutdown, worker_shutting_down
 
 from config import logs, settings
 from tasks.sigterm import HeardOnce
+
+log = structlog.get_logger()
 
 app = Celery("penstock")
 app.config_from_object("celeryconfig")
@@ -48,8 +51,11 @@ def _prepare() -> None:
     from app.core import process
     from app.providers import registry
 
-    for provider in registry.ready_providers(settings.current()):
-        process.current().prepare(provider)
+    try:
+        for provider in registry.ready_providers(settings.current()):
+            process.current().prepare(provider)
+    except Exception as error:  # the database is away: the first slice prepares what it needs
+        log.warning("warm_up.failed", error=type(error).__name__)
 
 
 @worker_shutting_down.connect

@@ -1,11 +1,11 @@
 """The attempts: one row for each call of a provider, and what it cost."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Float, func, select, update
+from sqlalchemy import ColumnElement, Float, func, select, update
 from sqlalchemy.orm import Session
 
 from app.core import pricing
@@ -123,6 +123,14 @@ def row(job: JobContext, claim: Claim, call: Call) -> dict[str, Any]:
     }
 
 
+AGO = {"ago": Float()}  # seconds, at most 0, from its end to a call's start: how `times` has it
+
+
+def times(of: Callable[[str], ColumnElement[Any]]) -> dict[str, ColumnElement[Any]]:
+    """When a call of a row began and ended, for `ManyRows`, by the database's clock."""
+    return {"started_at": now(of("ago")), "ended_at": now()}
+
+
 _attempts = ManyRows(
     Attempt,
     (
@@ -143,8 +151,8 @@ _attempts = ManyRows(
         "price",
         "cost",
     ),
-    besides={"ago": Float()},
-    computed=lambda of: {"started_at": now(of("ago")), "ended_at": now()},
+    besides=AGO,
+    computed=times,
     keep=True,
 )
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Float, select, update
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
 from app.core import ingested, ledger, spend, suspicion, wakes
@@ -254,8 +254,8 @@ _outputs = ManyRows(
         "cost",
         "latency_ms",
     ),
-    besides={"ago": Float()},
-    computed=lambda of: {"started_at": now(of("ago")), "ended_at": now()},
+    besides=ledger.AGO,
+    computed=ledger.times,
 )
 
 

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
@@ -29,8 +30,6 @@ from anthropic import (
 from anthropic._constants import MODEL_NONSTREAMING_TOKENS
 from anthropic.lib.streaming import AsyncMessageStream
 from anthropic.types import Message, RawMessageStreamEvent
-from multidict import CIMultiDict
-from yarl import URL
 
 from app.errors import BadAnswer, ConnectionCut, ProviderError, TimedOut, Unreachable
 from app.providers import answers, refusals
@@ -65,7 +64,7 @@ class AnthropicClient:
         )
         # The SDK lets ANTHROPIC_CUSTOM_HEADERS replace the key that it was given; what is said here wins.
         self._credentials: dict[str, str | Omit] = {"Authorization": f"Bearer {api_key}", "X-Api-Key": Omit()}
-        self._messages = URL(base_url + MESSAGES)
+        self._messages = base_url + MESSAGES
         self._headers = _joined(self._sdk.default_headers, self._credentials)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=httpx2.create_ssl_context()),
@@ -100,7 +99,7 @@ class AnthropicClient:
 
     async def _ask_for_the_whole(self, params: dict[str, Any]) -> Reply:
         body = as_bytes(params)
-        headers = self._headers | {"Content-Length": str(len(body))}
+        headers = self._headers | {"content-length": str(len(body))}
         try:
             async with self._session.post(
                 self._messages, data=content(body), headers=headers, allow_redirects=False
@@ -134,17 +133,14 @@ class AnthropicClient:
 
 def _joined(*layers: Mapping[str, str | Omit]) -> dict[str, str]:
     """Headers of layers of which a later one wins, by names in any case, or leaves one out."""
-    found: CIMultiDict[str | Omit] = CIMultiDict()
-    for layer in layers:
-        found.update(layer)
+    found = {name.lower(): value for layer in layers for name, value in layer.items()}
     return {name: value for name, value in found.items() if isinstance(value, str)}
 
 
-def _proxy(url: URL) -> URL | None:
+def _proxy(url: str) -> str | None:
     """The proxy that the environment names for an address. Once: aiohttp would look for every call."""
-    proxies = getproxies()
-    told = proxies.get(url.scheme) or proxies.get("all")
-    return None if told is None or proxy_bypass(url.host or "") else URL(told)
+    parts, proxies = urlsplit(url), getproxies()
+    return None if proxy_bypass(parts.hostname or "") else proxies.get(parts.scheme) or proxies.get("all")
 
 
 async def _put_together(stream: AsyncMessageStream[Any], request_id: str | None) -> dict[str, Any]:

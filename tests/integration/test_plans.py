@@ -2,12 +2,11 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import pytest
-from sqlalchemy import event, text, update
+from sqlalchemy import text, update
 
 from app.core import advance, claims, context, jobs, ledger, news, outcomes, recovery
 from app.core.ledger import Call
@@ -148,26 +147,3 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield plan
     for below in plan.get("Plans", ()):
         yield from nodes(below)
-
-
-@pytest.fixture
-def statements_with_values(environment):
-    """Notes every statement that this process sends within a block, with the values of its last time."""
-
-    @contextmanager
-    def noting() -> Iterator[dict[str, Any]]:
-        sent: dict[str, Any] = {}
-
-        def note(
-            _c: object, _cursor: object, statement: str, values: Any, _context: object, many: bool
-        ) -> None:
-            if statement.split(None, 1)[0] in {"SELECT", "UPDATE", "DELETE", "INSERT", "WITH"}:
-                sent[statement] = values[0] if many else values
-
-        event.listen(session.engine(), "before_cursor_execute", note)
-        try:
-            yield sent
-        finally:
-            event.remove(session.engine(), "before_cursor_execute", note)
-
-    return noting
