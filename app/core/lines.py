@@ -17,24 +17,28 @@ from models.base import record_uid
 
 def line(job: uuid.UUID, record: RecordView) -> bytes:
     """The record as one JSON object in one line, without its line break."""
-    head = {
-        "id": str(record_uid(job, record.idx)),
-        "index": record.idx,
-        "custom_id": text(record.custom_id),
-        "status": record.status.word,
-        "attempts": record.attempts,
-    }
-    error = {"type": record.error_type, "message": text(record.error_message)}
-    tail = {
-        "error": None if record.error_type is None else error,
-        "usage": record.usage,
-        "cost": None if record.cost is None else pricing.dollars(record.cost),
-        "latency_ms": record.latency_ms,
-        "started_at": timestamp(record.started_at),
-        "ended_at": timestamp(record.ended_at),
-    }
-    answer = b"null" if record.answer is None else record.answer
-    return b"".join((_json(head)[:-1], b',"response":', answer, b",", _json(tail)[1:]))
+    head = (
+        f'{{"id":"{record_uid(job, record.idx)}","index":{record.idx},"custom_id":{_quoted(record.custom_id)}'
+        f',"status":"{record.status.word}","attempts":{record.attempts},"response":'
+    )
+    error = "null"
+    if record.error_type is not None:
+        error = f'{{"type":{_encode(record.error_type)},"message":{_quoted(record.error_message)}}}'
+    cost = "null" if record.cost is None else f'"{pricing.dollars(record.cost)}"'
+    latency_ms = "null" if record.latency_ms is None else record.latency_ms
+    tail = (
+        f',"error":{error},"usage":{record.usage_json or "null"},"cost":{cost},"latency_ms":{latency_ms}'
+        f',"started_at":{_time(record.started_at)},"ended_at":{_time(record.ended_at)}}}'
+    )
+    return b"".join((head.encode(), record.answer or b"null", tail.encode()))
+
+
+def _quoted(value: bytes | None) -> str:
+    return "null" if value is None else _encode(text(value))
+
+
+def _time(value: str | None) -> str:
+    return "null" if value is None else f'"{value}"'
 
 
 def with_list(content: Mapping[str, Any], name: str, items: Iterable[Any]) -> Iterator[bytes]:

@@ -4,26 +4,27 @@ Tables are read one by one, each by its own index over a bounded range, and put 
 has just been written a planner knows nothing, and joins what it takes for a few rows in quadratic time.
 """
 
-import datetime as dt
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, case, select, text
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import ColumnElement, Row, Text, case, cast, func, null, select, text
+from sqlalchemy.orm import Session
 
 from app.core.views import JobView
+from models.base import iso
 from models.job import Job
 from models.record import ENDED, UNASKED, Record, RecordInput, RecordOutput, RecordStatus
 from models.session import reading
 
 PAGE_BYTES = 4_000_000  # of contents; a page ends with the record that passes it
 LONG = 1_000  # records of a page that nobody turns by hand
-FETCHED = 50  # records that are read at once; more of them while they are small
-SMALL = 500_000  # bytes of contents of what was read at once
+FIRST = 50  # records that are read at once, before it is known how long they are
+AT_ONCE = 1_000_000  # bytes of contents that are read at once, if the next are as long as the last
 NARROW, WIDE = 1_000, 50_000  # places that one statement looks through, the more the fewer it finds
 
 WORDS = ("pending", "running", "succeeded", "failed", "cancelled", "expired")
@@ -34,29 +35,28 @@ CLOSED_WORDS = frozenset({"cancelled", "expired"})
 Place = tuple[int, int]  # a place in the order that is asked for, and the index of the record there
 
 
-@dataclass(frozen=True, slots=True)
-class RecordView:
-    """A record at one moment. `seq` is its place among those that ended; None if it never was asked."""
+class RecordView(NamedTuple):  # a dataclass takes five times as long to make, and there may be a million
+    """A record at one moment."""
 
     idx: int
     status: RecordStatus
     attempts: int
     custom_id: bytes | None
     asked: bytes | None  # its input, where that was wanted
-    seq: int | None
-    answer: bytes | None
-    error_type: str | None
-    error_message: bytes | None
-    usage: dict[str, int] | None
-    cost: int | None  # pico-dollars
-    latency_ms: int | None
-    started_at: dt.datetime | None
-    ended_at: dt.datetime | None
+    seq: int | None = None  # its place among those that ended; None if it never was asked
+    answer: bytes | None = None
+    error_type: str | None = None
+    error_message: bytes | None = None
+    usage_json: str | None = None  # without a space
+    cost: int | None = None  # pico-dollars
+    latency_ms: int | None = None
+    started_at: str | None = None  # ISO 8601 in UTC, as `lines.timestamp` writes it
+    ended_at: str | None = None
 
     @property
-    def size(self) -> int:
-        """Bytes of its contents."""
-        return len(self.answer or b"") + len(self.asked or b"")
+    def usage(self) -> dict[str, int] | None:
+        found: dict[str, int] | None = json.loads(self.usage_json or "null")
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ def shown_status(job_id: int) -> ColumnElement[int]:
         (closed_as == "expired", RecordStatus.EXPIRED.value),
         else_=RecordStatus.PENDING.value,
     )
-    return case((Record.status.in_(sorted(UNASKED)), unasked), else_=Record.status)
+    return case((_record.status.in_(sorted(UNASKED)), unasked), else_=_record.status)
 
 
 class _Walk:
@@ -160,14 +160,14 @@ class _Walk:
         `choose` finds those whose place is behind the one and not behind the other.
         """
         records: list[RecordView] = []
-        after, size, span = None, 0, max(self._limit, NARROW)
+        after, size, span = None, 0, max(self._limit + 1, NARROW)  # one more tells that more comes behind
         while low < last:
             high = min(low + span, last)
-            for place, record in self._read(choose(low, high)[: self._limit + 1 - len(records)]):
+            for place, record, its_size in self._read(choose(low, high)[: self._limit + 1 - len(records)]):
                 if len(records) == self._limit or size >= PAGE_BYTES:
                     return Page(records, after)
                 records.append(record)
-                after, size = place, size + record.size
+                after, size = place, size + its_size
             low, span = high, min(span * 4, WIDE)
         return Page(records, None)
 
@@ -206,73 +206,73 @@ class _Walk:
         known = set(self._session.scalars(asked))
         return [(idx, idx) for idx in self._session.scalars(closed) if idx not in known]
 
-    def _read(self, places: Sequence[Place]) -> Iterator[tuple[int, RecordView]]:
-        start, count = 0, FETCHED
+    def _read(self, places: Sequence[Place]) -> Iterator[tuple[int, RecordView, int]]:
+        """Each with its place and the bytes of its contents."""
+        start, count = 0, FIRST
         while start < len(places):
             some = places[start : start + count]
-            found = self.views([idx for _, idx in some])
-            yield from ((place, found[idx]) for place, idx in some)
+            found, read = self.views([idx for _, idx in some]), 0
+            for place, idx in some:
+                record = found[idx]
+                size = len(record.answer or b"") + len(record.asked or b"")
+                read += size
+                yield place, record, size
             start += count
-            count = count * 4 if sum(record.size for record in found.values()) < SMALL else FETCHED
+            count = max(1, len(some) * AT_ONCE // max(read, 1))
 
     def views(self, indices: Sequence[int]) -> dict[int, RecordView]:
         """Records by their indices."""
-        shown = shown_status(self._job_id).label("shown")
-        records = self._rows(Record, indices, shown, Record.attempts, Record.claimed_at)
-        inputs = self._rows(
-            RecordInput, indices, RecordInput.custom_id, *((RecordInput.body,) if self._inputs else ())
-        )
-        outputs = self._rows(RecordOutput, indices, *_OUTPUT)
-        return {idx: _view(row, inputs.get(idx), outputs.get(idx)) for idx, row in records.items()}
+        columns = _INPUT if self._inputs else _NO_INPUT
+        asked = {row[0]: row[1:] for row in self._rows(RecordInput, indices, *columns)}
+        ended = {row[0]: row[1:] for row in self._rows(RecordOutput, indices, *_OUTPUT)}
+        shown = shown_status(self._job_id)
+        return {
+            row[0]: _view(row, asked.get(row[0], (None, None)), ended.get(row[0]))
+            for row in self._rows(Record, indices, shown, *_RECORD)
+        }
 
     def _rows(
         self, table: type[Record | RecordInput | RecordOutput], indices: Sequence[int], *columns: Any
-    ) -> dict[int, Any]:
-        statement = select(table.idx, *columns).where(
-            table.job_id == self._job_id, _one_of(table.idx, indices)
-        )
-        return {row.idx: row for row in self._session.execute(statement)}
+    ) -> Sequence[Row[Any]]:
+        """The index of each, and `columns`."""
+        its = table.__table__.c
+        return self._session.execute(
+            select(its.idx, *columns).where(its.job_id == self._job_id, _one_of(its.idx, indices))
+        ).all()
 
 
+# Columns of tables, not attributes of entities: what an ORM makes of a row costs as much as reading it. Times
+# and usage as text, because nearly all who read them write them as text again.
+_record, _input, _output = (table.__table__.c for table in (Record, RecordInput, RecordOutput))
+_RECORD = (_record.attempts, iso(_record.claimed_at))
+_INPUT = (_input.custom_id, _input.body)
+_NO_INPUT = (_input.custom_id, null())
 _OUTPUT = (
-    RecordOutput.seq,
-    RecordOutput.body,
-    RecordOutput.error_type,
-    RecordOutput.error_message,
-    RecordOutput.usage,
-    RecordOutput.cost,
-    RecordOutput.latency_ms,
-    RecordOutput.started_at,
-    RecordOutput.ended_at,
+    _output.seq,
+    _output.body,
+    _output.error_type,
+    _output.error_message,
+    func.replace(cast(_output.usage, Text), " ", ""),
+    _output.cost,
+    _output.latency_ms,
+    iso(_output.started_at),
+    iso(_output.ended_at),
 )
+_STATUS = tuple(RecordStatus)  # by their values
 
 
-def _view(record: Any, asked: Any, ended: Any) -> RecordView:
-    """A record from its rows; `asked` is None when its content was removed, `ended` until it was answered."""
-    status = RecordStatus(record.shown)
-    return RecordView(
-        idx=record.idx,
-        status=status,
-        attempts=record.attempts,
-        custom_id=asked and asked.custom_id,
-        asked=asked and getattr(asked, "body", None),
-        seq=ended and ended.seq,
-        answer=ended and ended.body,
-        error_type=ended and ended.error_type,
-        error_message=ended and ended.error_message,
-        usage=ended and ended.usage,
-        cost=ended and ended.cost,
-        latency_ms=ended and ended.latency_ms,
-        started_at=ended.started_at
-        if ended
-        else record.claimed_at
-        if status == RecordStatus.RUNNING
-        else None,
-        ended_at=ended and ended.ended_at,
-    )
+def _view(record: Sequence[Any], asked: Sequence[Any], ended: Sequence[Any] | None) -> RecordView:
+    """A record from its rows; what it asked may have been removed, and `ended` is None until it has."""
+    idx, shown, attempts, claimed_at = record
+    status = _STATUS[shown]
+    if ended is not None:
+        return RecordView(idx, status, attempts, *asked, *ended)
+    custom_id, content = asked
+    started_at = claimed_at if status == RecordStatus.RUNNING else None
+    return RecordView(idx, status, attempts, custom_id, content, started_at=started_at)
 
 
-def _one_of(column: InstrumentedAttribute[int], indices: Sequence[int]) -> ColumnElement[bool]:
+def _one_of(column: ColumnElement[int], indices: Sequence[int]) -> ColumnElement[bool]:
     """Two values say it when nothing was left out between them, as in most pages."""
     if all(right - left == 1 for left, right in pairwise(indices)):
         return column.between(indices[0], indices[-1])

@@ -67,7 +67,7 @@ def test_records_are_there_from_the_first_answer_on(door, worker):
     assert records[3]["response"] is None
     assert (records[4]["attempts"], records[4]["ended_at"]) == (1, None)
     assert records[4]["started_at"] is not None
-    assert records[0]["id"] == str(record_uid(_uid(job), 0))
+    assert records[0]["id"] == record_uid(_uid(job), 0)
 
 
 def test_a_records_line_is_the_same_bytes_during_and_after_the_job_and_in_every_place(door, worker):

@@ -85,7 +85,7 @@ def _result(view: JobView, columns: Columns, record: RecordView) -> Json:
         "status": _word(record),
         "answer": None if record.answer is None else said(record.answer),
         "error": None if record.status is RecordStatus.SUCCEEDED else failure(record),
-        "interactionId": str(record_uid(view.uid, record.idx)),
+        "interactionId": record_uid(view.uid, record.idx),
         "usage": _usage(record),
         "cost": None if record.cost is None else float(pricing.dollars(record.cost)),
     }

@@ -1,6 +1,5 @@
 """Document jobs as their wire has them: documents read, jobs and progress written. Pure."""
 
-import datetime as dt
 import json
 import re
 import uuid
@@ -99,7 +98,7 @@ def place(last_event_id: str, newest: int) -> Place | None:
 
 
 def start(view: JobView) -> bytes:
-    return _message("0", _event(view, "start", "Job started", view.started_at))
+    return _message("0", _event(view, "start", "Job started", timestamp(view.started_at)))
 
 
 def outcome(view: JobView, record: RecordView) -> bytes:
@@ -117,14 +116,14 @@ def outcome(view: JobView, record: RecordView) -> bytes:
 
 
 def cancel(view: JobView) -> bytes:
-    event = _event(view, "cancel", view.status_reason or "Job cancelled by user", view.ended_at)
+    event = _event(view, "cancel", view.status_reason or "Job cancelled by user", timestamp(view.ended_at))
     return _message(f"{view.seq}-cancel", event)
 
 
 def complete(view: JobView) -> bytes:
     """The last message: how the job has ended."""
     word = status(view)
-    event = _event(view, "complete", word, view.ended_at) | {"status": word}
+    event = _event(view, "complete", word, timestamp(view.ended_at)) | {"status": word}
     return _message(f"{view.seq}-complete", event, "complete")
 
 
@@ -132,7 +131,7 @@ def _event(
     view: JobView,
     kind: str,
     message: str,
-    time: dt.datetime | None,
+    time: str | None,  # ISO 8601
     document_index: int | None = None,
     filename: str | None = None,
 ) -> Json:
@@ -142,7 +141,7 @@ def _event(
         "document_index": document_index,
         "filename": filename,
         "message": message,
-        "timestamp": timestamp(time),
+        "timestamp": time,
     }
 
 

@@ -138,7 +138,7 @@ def _response(record: RecordView, answer: bytes) -> Json:
         **_outcome(operation, said(answer)),
         "metadata": _metadata(record, asked.get("row", {}) if operation else {}),
         "processing_time": None if record.latency_ms is None else record.latency_ms / 1000,
-        "timestamp": timestamp(record.ended_at),
+        "timestamp": record.ended_at,
         "cache_hit": False,
     }
 
