@@ -6,52 +6,59 @@ again, pages of its records and of the list of jobs, and 200 readers of its even
 
 import argparse
 import datetime as dt
+import json
+import os
 import statistics
-import threading
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import pairwise
+
+import psycopg
 
 from bench import servers
 from bench.large import Memory
 from bench.service import AS_FAST_AS_IT_CAN, Job, Service, prompts, running
-from tests.sse import Stream
 
 PAUSE = 0.05  # seconds between two questions
 
 
-class Crowd:
-    """Readers of one job's events, and when each of them came."""
+@contextmanager
+def crowd(service: Service, job: Job, count: int) -> Iterator[list[list[tuple[int, float]]]]:
+    """Readers of a job's events. Afterwards, of each: the last seqs of its events, and when they came."""
+    key = service.http.headers["Authorization"].removeprefix("Bearer ")
+    command = [
+        sys.executable,
+        "-m",
+        "bench.crowd",
+        f"{service.address}/api/v1/jobs/{job['id']}/events",
+        str(count),
+    ]
+    came: list[list[tuple[int, float]]] = []
+    with subprocess.Popen(
+        command,
+        env={**os.environ, "PENSTOCK_API_KEY": key},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "open\n"
+        yield came
+        told, _ = process.communicate("")
+        came += json.loads(told)
 
-    def __init__(self, service: Service, job: Job, count: int) -> None:
-        key = service.http.headers["Authorization"].removeprefix("Bearer ")
-        path = f"/api/v1/jobs/{job['id']}/events"
-        self._came: list[dict[int, float]] = [
-            {} for _ in range(count)
-        ]  # by seq: when its event came, on the clock
-        self._streams = [Stream(service.address, path, key, timeout=120) for _ in range(count)]
-        self._threads = [
-            threading.Thread(target=self._read, args=(stream, came), daemon=True)
-            for stream, came in zip(self._streams, self._came, strict=True)
-        ]
-        for thread in self._threads:
-            thread.start()
 
-    def _read(self, stream: Stream, came: dict[int, float]) -> None:
-        try:
-            for told in stream:
-                if told.kind == "records":
-                    came[told.data["records"][-1][2]] = time.time()
-        except (OSError, ValueError, AttributeError):
-            return  # it was closed
-
-    def close(self) -> None:
-        for stream in self._streams:
-            stream.close()
-
-    def delays(self, ended: dict[int, float]) -> list[float]:
-        """From the end of the last answer of each event, by its seq, to the event's coming."""
-        return [at - ended[seq] for came in self._came for seq, at in came.items() if seq in ended]
+def delays(came: list[list[tuple[int, float]]], ended: dict[int, float]) -> list[float]:
+    """Seconds from the end of each answer to each event that tells of it."""
+    return [
+        at - ended[seq]
+        for reader in came
+        for (before, _), (last, at) in pairwise(reader)
+        for seq in range(before + 1, last + 1)
+    ]
 
 
 def times(ask: Callable[[], object], seconds: float) -> list[float]:
@@ -68,8 +75,6 @@ def times(ask: Callable[[], object], seconds: float) -> list[float]:
 
 def ends(service: Service) -> dict[int, float]:
     """When each answer was written, by its seq, on the clock."""
-    import psycopg
-
     with psycopg.connect(service.database.replace("postgresql+psycopg", "postgresql")) as connection:
         rows = connection.execute("SELECT seq, extract(epoch FROM ended_at)::float FROM record_output")
         return dict(rows.fetchall())
@@ -94,11 +99,10 @@ def beside_a_job(service: Service, records: int, readers: int, seconds: float) -
     told("GET /jobs/{id}", times(asked(name), seconds))
     told("GET /jobs/{id}/records, 100 of them", times(asked(f"{name}/records", limit=100), seconds))
     told("GET /jobs", times(asked("/jobs"), seconds))
-    crowd = Crowd(service, job, readers)
-    told(f"GET /jobs/{{id}} beside {readers} readers of events", times(asked(name), seconds))
-    assert service.look(job)["status"] == "running", "the job was too short"
-    crowd.close()
-    told(f"events to {readers} readers, from the answer's end", crowd.delays(ends(service)))
+    with crowd(service, job, readers) as came:
+        told(f"GET /jobs/{{id}} beside {readers} readers of events", times(asked(name), seconds))
+        assert service.look(job)["status"] == "running", "the job was too short"
+    told(f"events to {readers} readers, from the answer's end", delays(came, ends(service)))
     before = service.ended(job)
     began = dt.datetime.now(dt.UTC)
     service.wait_for(job)

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from app.core import batch_queue, claims, jobs, limits, suspicion, wakes, windows
 from app.core.windows import Publication
 from app.providers import registry
-from models.base import now
+from models.base import among, now
 from models.job import FINAL, Job, JobCounts, JobStatus
 from models.record import Record, RecordOutput, RecordStatus
 from models.transitions import move_job, moving_records
@@ -90,7 +90,7 @@ def _reopen(session: Session, job: Job, first: int) -> None:
                 status,
                 RecordStatus.WAITING,
                 Record.job_id == job.id,
-                Record.idx.in_(indices),
+                among(Record.idx, indices),
                 not_before=suspicion.waits(0),
                 tries=0,
                 deaths=suspicion.as_before(),
@@ -102,7 +102,7 @@ def _reopen(session: Session, job: Job, first: int) -> None:
             execution_options={"synchronize_session": False},
         )
     session.execute(
-        delete(RecordOutput).where(RecordOutput.job_id == job.id, RecordOutput.idx.in_(indices)),
+        delete(RecordOutput).where(RecordOutput.job_id == job.id, among(RecordOutput.idx, indices)),
         execution_options={"synchronize_session": False},
     )
     more = len(indices) == REOPENED

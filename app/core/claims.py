@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app.core import budget, context, leases, suspicion, wakes
 from app.core.claim import Claim
 from app.ingest import documents
-from models.base import now
+from models.base import among, now
 from models.job import Job, JobCounts, JobStatus
 from models.record import Record, RecordInput, RecordOutput, RecordStatus, Window
 from models.transitions import moving_records
@@ -166,7 +166,7 @@ def _claim_waiting(
     indices = sorted(session.scalars(waiting))
     if not indices:
         return []
-    return _claim(session, job_id, lease_id, RecordStatus.WAITING, Record.idx.in_(indices), calls)
+    return _claim(session, job_id, lease_id, RecordStatus.WAITING, among(Record.idx, indices), calls)
 
 
 def _claim_range(
@@ -219,7 +219,7 @@ def _read_inputs(session: Session, job_id: int, claims: Sequence[Claim]) -> None
         return
     found = session.execute(
         select(RecordInput.idx, RecordInput.body).where(
-            RecordInput.job_id == job_id, RecordInput.idx.in_([claim.idx for claim in claims])
+            RecordInput.job_id == job_id, among(RecordInput.idx, (claim.idx for claim in claims))
         )
     )
     bodies = {row.idx: row.body for row in found}
@@ -245,7 +245,7 @@ def _note_bytes(session: Session, job_id: int, claims: Sequence[Claim]) -> None:
     sent = {claim.idx: claim.request_bytes for claim in claims}
     session.execute(
         update(Record)
-        .where(Record.job_id == job_id, Record.idx.in_(sent))
+        .where(Record.job_id == job_id, among(Record.idx, sent))
         .values(sent_bytes=case(sent, value=Record.idx)),
         execution_options={"synchronize_session": False},
     )
@@ -271,7 +271,7 @@ def _succeeded_turns(session: Session, job_id: int, talks: set[int]) -> dict[int
         .join(RecordOutput, and_(RecordOutput.job_id == Record.job_id, RecordOutput.idx == Record.idx))
         .where(
             Record.job_id == job_id,
-            Record.conversation.in_(talks),
+            among(Record.conversation, talks),
             Record.status == RecordStatus.SUCCEEDED,
         )
         .order_by(Record.idx)

@@ -6,9 +6,9 @@ four times a second, and once a second in any case: with Redis away news is a se
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
+from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Self
 
@@ -45,9 +45,8 @@ class Reader:
         self.start = 0  # the feed tells what is behind this seq; what is before it is read from rows
         self.told = told
         self._feed = feed
-        self._waiting: deque[Event] = deque()
+        self._waiting: SimpleQueue[Event | None] = SimpleQueue()  # None: news is over
         self._closed = False
-        self._changed = threading.Condition()
 
     def __enter__(self) -> Self:
         return self
@@ -59,24 +58,26 @@ class Reader:
 
     def next(self, timeout: float) -> Event | None:
         """The next event; None when there was none for `timeout` seconds. Raises `Cut` at the end of news."""
-        with self._changed:
-            if not self._changed.wait_for(lambda: self._waiting or self._closed, timeout):
-                return None
-            if self._closed:
-                raise Cut
-            return self._waiting.popleft()
+        try:
+            event = self._waiting.get(timeout=timeout)
+        except Empty:
+            return None
+        if event is None or self._closed:
+            raise Cut
+        return event
 
-    def push(self, event: Event) -> None:
-        with self._changed:
-            self._waiting.append(event)
-            self._closed = self._closed or len(self._waiting) > BEHIND
-            self._changed.notify_all()
+    def push(self, events: Sequence[Event]) -> None:
+        if not events:
+            return
+        for event in events:
+            self._waiting.put(event)
+        if self._waiting.qsize() > BEHIND:
+            self._closed = True
         self._tell()
 
     def close(self) -> None:
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
+        self._closed = True
+        self._waiting.put(None)
         self._tell()
 
 
@@ -181,12 +182,14 @@ class Feed:
 
     def _tell(self, topic: _Topic, view: JobView, items: Sequence[Item], limited_by: str | None) -> None:
         with self._lock:
-            if items:
-                _push(topic.readers, news.records(items))
             topic.seq = items[-1][2] if len(items) == news.GROUP else view.seq
             topic.moved = topic.moved or topic.seq < view.seq
+            group = [news.records(items)] if items else []
             if topic.seq == view.seq:  # how the job stands comes behind the last record that it counts
-                _tell_state(topic.readers, view, limited_by)
+                _tell_state(topic.readers, group, view, limited_by)
+            elif group:
+                for reader in topic.readers:
+                    reader.push(group)
 
 
 def _read(topics: Sequence[_Topic]) -> dict[int, tuple[JobView, list[Item]]]:
@@ -198,21 +201,25 @@ def _read(topics: Sequence[_Topic]) -> dict[int, tuple[JobView, list[Item]]]:
         }
 
 
-def _tell_state(readers: Iterable[Reader], view: JobView, limited_by: str | None) -> None:
-    """Tell each what it does not know of the job's state; the status last, for it may be the end."""
+def _tell_state(
+    readers: Iterable[Reader], group: Sequence[Event], view: JobView, limited_by: str | None
+) -> None:
+    """Tell each of the records, and what it does not know of the job's state; the status last, it may end.
+
+    All at once: each time that a reader wakes costs more than what it then writes.
+    """
     state = news.state(view, limited_by)
     progress, status = news.progress(view, limited_by), news.status(view, limited_by)
     for reader in readers:
-        if reader.told.moved != state.moved:
-            reader.push(progress)
-        if reader.told.status != state.status:
-            reader.push(status)
+        told = reader.told
+        reader.push(
+            [
+                *group,
+                *([progress] if told.moved != state.moved else ()),
+                *([status] if told.status != state.status else ()),
+            ]
+        )
         reader.told = state
-
-
-def _push(readers: Iterable[Reader], event: Event) -> None:
-    for reader in readers:
-        reader.push(event)
 
 
 @cache

@@ -77,20 +77,20 @@ def ended_since(session: Session, job_id: int, after: int, until: int) -> list[I
     """Up to `GROUP` records that ended behind seq `after`, in order, none behind `until`."""
     if after >= until:
         return []
+    # Not by a join: a planner that takes the job for small would read it whole.
+    status = (
+        select(Record.status)
+        .where(Record.job_id == RecordOutput.job_id, Record.idx == RecordOutput.idx)
+        .correlate(RecordOutput)
+        .scalar_subquery()
+    )
     ends = session.execute(
-        select(RecordOutput.idx, RecordOutput.seq)
+        select(RecordOutput.idx, status, RecordOutput.seq)
         .where(RecordOutput.job_id == job_id, RecordOutput.seq > after, RecordOutput.seq <= until)
         .order_by(RecordOutput.seq)
         .limit(GROUP)
-    ).all()
-    # By their indices, not by a join: a planner that takes the job for small would read it whole.
-    found = session.execute(
-        select(Record.idx, Record.status).where(
-            Record.job_id == job_id, Record.idx.in_([end.idx for end in ends])
-        )
     )
-    words = {row.idx: RecordStatus(row.status).word for row in found}
-    return [(end.idx, words[end.idx], end.seq) for end in ends]
+    return [(idx, RecordStatus(status).word, seq) for idx, status, seq in ends]
 
 
 def _json(value: Any) -> bytes:

@@ -16,7 +16,7 @@ from app.core import ingested, ledger, spend, suspicion, wakes
 from app.core.claim import Claim
 from app.core.context import JobContext
 from app.core.ledger import Call
-from models.base import now
+from models.base import among, now
 from models.bulk import ManyRows
 from models.job import JobCounts
 from models.record import Record, RecordOutput, RecordStatus
@@ -97,7 +97,7 @@ def _move(outcome: Outcome, indices: list[int]) -> Any:
     claim = outcome.claim
     fence: tuple[ColumnElement[bool], ...] = (
         Record.job_id == claim.job_id,
-        Record.idx.in_(indices),
+        among(Record.idx, indices),
         Record.lease_id == claim.lease_id,
         Record.attempts == claim.attempt,
     )

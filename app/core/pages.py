@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Row, Text, case, cast, func, null, select,
 from sqlalchemy.orm import Session
 
 from app.core.views import JobView
-from models.base import iso
+from models.base import among, iso
 from models.job import Job
 from models.record import ENDED, UNASKED, Record, RecordInput, RecordOutput, RecordStatus
 from models.session import reading
@@ -276,7 +276,7 @@ def _one_of(column: ColumnElement[int], indices: Sequence[int]) -> ColumnElement
     """Two values say it when nothing was left out between them, as in most pages."""
     if all(right - left == 1 for left, right in pairwise(indices)):
         return column.between(indices[0], indices[-1])
-    return column.in_(indices)
+    return among(column, indices)
 
 
 def _are(words: frozenset[str], job_id: int) -> Iterator[ColumnElement[bool]]:

@@ -16,7 +16,7 @@ from app.core.context import JobContext
 from app.core.ledger import Call
 from app.core.outcomes import Outcome
 from config import settings
-from models.base import now
+from models.base import among, now
 from models.document import Blob, Handoff
 from models.job import FINAL, IdempotencyKey, Job, JobCounts, JobSpec, JobStatus
 from models.record import UNASKED, Record, RecordInput, RecordOutput, RecordStatus
@@ -93,7 +93,7 @@ def give_back_unknown(session: Session, lease_id: int, known: frozenset[tuple[in
         _give_back(
             session,
             job_id,
-            and_(Record.lease_id == lease_id, Record.idx.in_(indices)),
+            and_(Record.lease_id == lease_id, among(Record.idx, indices)),
             died=False,
             unsent=True,
         )

@@ -258,7 +258,7 @@ def test_a_caller_that_waits_is_answered_when_the_job_has_ended(served):
 def test_a_reader_that_is_too_far_behind_is_cut():
     reader = Reader(Feed(), 1, State((), ()), lambda: None)
     for number in range(BEHIND + 1):
-        reader.push(Event("records", number, b"[]"))
+        reader.push([Event("records", number, b"[]")])
 
     with pytest.raises(Cut):
         reader.next(0)

@@ -1,10 +1,11 @@
-"""Many rows in one statement: refused and interrupted like any other."""
+"""Many rows in one statement: refused and interrupted like any other, and found by their index."""
 
 import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import IntegrityError
 
 from models import RecordInput
+from models.base import among
 from models.bulk import load
 from models.session import in_transaction, reading
 
@@ -19,6 +20,28 @@ def test_rows_that_are_there_already_are_refused_whole(environment):
         in_transaction(lambda session: load(session, RecordInput, NAMES, ROWS))
 
     assert stored() == 1
+
+
+def test_any_number_of_rows_is_found(environment):
+    in_transaction(lambda session: load(session, RecordInput, NAMES, ROWS))
+    found = select(RecordInput.idx).where(RecordInput.job_id == 1).order_by(RecordInput.idx)
+
+    with reading() as session:
+        assert session.scalars(found.where(among(RecordInput.idx, [4, 1, 77]))).all() == [1, 4]
+        assert session.scalars(found.where(among(RecordInput.idx, []))).all() == []
+
+
+@pytest.mark.parametrize("environment", ["sqlite"], indirect=True)
+def test_sqlite_looks_for_each_of_many_by_its_index(environment, statements_with_values):
+    with statements_with_values() as sent, reading() as session:
+        session.scalars(
+            select(RecordInput.body).where(RecordInput.job_id == 1, among(RecordInput.idx, [1]))
+        ).all()
+
+        [(statement, values)] = sent.items()
+        plan = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values).all()
+        assert "SEARCH record_input USING INDEX" in plan[0].detail
+        assert "(job_id=? AND idx=?)" in plan[0].detail
 
 
 @pytest.mark.parametrize("environment", ["postgresql"], indirect=True)
