@@ -51,10 +51,10 @@ def crowd(service: Service, job: Job, count: int) -> Iterator[list[list[tuple[in
         came += json.loads(told)
 
 
-def delays(came: list[list[tuple[int, float]]], ended: dict[int, float]) -> list[float]:
-    """Seconds from the end of each answer to each event that tells of it."""
+def delays(came: list[list[tuple[int, float]]], committed: dict[int, float]) -> list[float]:
+    """Seconds from the commit of each answer to each event that tells of it."""
     return [
-        at - ended[seq]
+        at - committed[seq]
         for reader in came
         for (before, _), (last, at) in pairwise(reader)
         for seq in range(before + 1, last + 1)
@@ -73,10 +73,12 @@ def times(ask: Callable[[], object], seconds: float) -> list[float]:
     return found
 
 
-def ends(service: Service) -> dict[int, float]:
-    """When each answer was written, by its seq, on the clock."""
+def commits(service: Service) -> dict[int, float]:
+    """When each answer was there for everybody to see, by its seq, on the clock."""
     with psycopg.connect(service.database.replace("postgresql+psycopg", "postgresql")) as connection:
-        rows = connection.execute("SELECT seq, extract(epoch FROM ended_at)::float FROM record_output")
+        rows = connection.execute(
+            "SELECT seq, extract(epoch FROM pg_xact_commit_timestamp(xmin))::float FROM record_output"
+        )
         return dict(rows.fetchall())
 
 
@@ -102,7 +104,7 @@ def beside_a_job(service: Service, records: int, readers: int, seconds: float) -
     with crowd(service, job, readers) as came:
         told(f"GET /jobs/{{id}} beside {readers} readers of events", times(asked(name), seconds))
         assert service.look(job)["status"] == "running", "the job was too short"
-    told(f"events to {readers} readers, from the answer's end", delays(came, ends(service)))
+    told(f"events to {readers} readers, from the answer's commit", delays(came, commits(service)))
     before = service.ended(job)
     began = dt.datetime.now(dt.UTC)
     service.wait_for(job)

@@ -6,6 +6,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psycopg
+
 from tests import servers
 
 
@@ -25,8 +27,12 @@ def provider(seconds: float = 0) -> Iterator[str]:
 def database(kind: str) -> Iterator[str]:
     """The address of an empty database of a kind."""
     if kind == "postgresql":
-        with servers.postgres() as url:
-            yield url
+        with servers.postgres_server() as server:
+            # So that a benchmark can ask when a row was there for everybody to see.
+            with psycopg.connect(server.url.replace("+psycopg", ""), autocommit=True) as connection:
+                connection.execute("ALTER SYSTEM SET track_commit_timestamp = on")
+            server.restart()
+            yield server.url
         return
     with tempfile.TemporaryDirectory() as folder:
         yield f"sqlite:///{folder}/penstock.db"
