@@ -13,7 +13,6 @@ imports = (
     "tasks.finalise",
     "tasks.sweep",
     "tasks.told",
-    "app.dialects.analyze.files",
 )
 
 # --- where messages and chord counters are
@@ -71,6 +70,7 @@ beat_schedule = {
     "sweep": {"task": "penstock.sweep", "schedule": 5.0, "options": {"expires": 10}},
 }
 if _settings.status_files is not None:
+    imports += ("app.dialects.analyze.files",)
     beat_schedule["files"] = {
         "task": "penstock.keep_statuses",
         "schedule": 1.0,

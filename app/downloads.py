@@ -8,7 +8,7 @@ from urllib.parse import quote
 from flask import Response
 
 from app import seats
-from app.core.exports import Row, csv_lines, xlsx_chunks
+from app.core.exports import Row, csv_lines
 from app.core.views import JobView
 
 TYPES = {
@@ -16,12 +16,15 @@ TYPES = {
     "csv": "text/csv; charset=utf-8",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
-TABLES = {"csv": csv_lines, "xlsx": xlsx_chunks}
 
 
 def table(view: JobView, format: str, columns: Sequence[str], rows: Iterable[Row]) -> Response:
-    """The job's results as a table, in one of the formats of `TABLES`."""
-    return download(view, format, TABLES[format](columns, rows))
+    """The job's results as a table: `csv` or `xlsx`."""
+    if format == "csv":
+        return download(view, format, csv_lines(columns, rows))
+    from app.core.workbooks import xlsx_chunks  # openpyxl: a start need not wait for it
+
+    return download(view, format, xlsx_chunks(columns, rows))
 
 
 def download(view: JobView, format: str, chunks: Iterator[bytes]) -> Response:

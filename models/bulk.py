@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, cast
 
-import psycopg
 from sqlalchemy import ARRAY, JSON, Insert, Table, Text, bindparam, column, func, insert, select
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects import postgresql, sqlite
@@ -91,6 +90,8 @@ def load(session: Session, table: type[Base], names: Sequence[str], rows: Iterab
     if dialect.name != "postgresql":
         connection.execute(insert(into), [dict(zip(names, row, strict=True)) for row in rows])
         return
+    import psycopg  # the driver of those who have that database
+
     driver = cast(psycopg.Connection, connection.connection.driver_connection)
     copy = f"COPY {into.name} ({', '.join(names)}) FROM STDIN (FORMAT BINARY)"
     try:

@@ -42,6 +42,12 @@ def _engine() -> Engine:
     return make_engine(settings.current().database_url)
 
 
+def close_engine() -> None:
+    """Close every connection of this process: it is about to be copied, and none may be used by two."""
+    engine().dispose()
+    _engine.cache_clear()
+
+
 def make_engine(url: str) -> Engine:
     """An engine set up as Penstock needs it: SQLite for many writers, PostgreSQL for many threads.
 

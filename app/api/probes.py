@@ -16,7 +16,6 @@ from app.core import broker, limiter
 from app.core.bounded import Bounded
 from app.errors import Unavailable
 from config import settings
-from models import migrate
 from models.session import engine, reading
 
 PATIENCE = 3.0  # seconds: a load balancer should hear what is down, and not wait with whatever is stopped
@@ -79,6 +78,8 @@ def _check_database() -> None:
 
 
 def _check_migrations() -> None:
+    from models import migrate  # Alembic: a start need not wait for it
+
     found, needed = migrate.revision(engine()), migrate.newest()
     if found != needed:
         raise Unavailable(f"the database is at revision {found}, needed is {needed}: run `penstock migrate`")

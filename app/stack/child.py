@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from app.stack import keeper, tether
+from app.stack import copies, keeper, tether
 
 FIRST_DELAY = 1.0  # seconds until a child that died is started again; doubles
 LONGEST_DELAY = 30.0
@@ -29,7 +29,8 @@ class Child:
     patience: float
     inherits: Sequence[int] = ()  # file descriptors
     niceness: int = 0  # as `nice` takes it
-    process: subprocess.Popen[bytes] | None = None
+    copied: bool = False  # run it, a module, in a copy of this process
+    process: subprocess.Popen[bytes] | copies.Copy | None = None
     started_at: float = 0.0
     due_at: float | None = field(default=None)  # when it is started again
     delay: float = FIRST_DELAY
@@ -38,26 +39,32 @@ class Child:
         """Start it in a process group of its own; returns the group."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(  # noqa: S603 - our own command lines
-                [
-                    sys.executable,
-                    "-I",
-                    "-S",
-                    tether.__file__,
-                    str(os.getpid()),
-                    str(self.niceness),
-                    *self.command,
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=dict(self.environment),
-                cwd=CODE,
-                pass_fds=tuple(self.inherits),
-                process_group=0,
-            )
+            self.process = self._copy(log.fileno()) if self.copied else self._run(log.fileno())
         self.started_at, self.due_at = time.monotonic(), None
         return self.process.pid
+
+    def _run(self, log: int) -> "subprocess.Popen[bytes]":
+        tied = [sys.executable, "-I", "-S", tether.__file__, str(os.getpid()), str(self.niceness)]
+        return subprocess.Popen(  # noqa: S603 - our own command lines
+            [*tied, *self.command],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=dict(self.environment),
+            cwd=CODE,
+            pass_fds=tuple(self.inherits),
+            process_group=0,
+        )
+
+    def _copy(self, log: int) -> copies.Copy:
+        return copies.Copy(
+            self.command,
+            folder=CODE,
+            environment=self.environment,
+            log=log,
+            inherits=self.inherits,
+            niceness=self.niceness,
+        )
 
     @property
     def pid(self) -> int:
@@ -99,7 +106,7 @@ class Child:
     def ending(self) -> str:
         """How it ended, in words."""
         assert self.process is not None
-        code = self.process.returncode
+        code = self.process.returncode or 0
         return f"exit code {code}" if code >= 0 else f"signal {-code} ({signal.Signals(-code).name})"
 
     def last_words(self) -> str:

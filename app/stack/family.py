@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from app.stack import broker, commands
+from app.stack import broker, commands, copies
 from app.stack.child import Child, rotate
 from config.settings import Settings
 
@@ -32,10 +32,18 @@ class Family:
     def web(self, listener: int) -> Child:
         patience = commands.GRACEFUL_WEB + 5
         command = commands.web(listener, self._settings.api_workers, self._settings.web_threads)
-        return self._child("web", command, patience=patience, inherits=(listener,))
+        return self._own("web", command, patience=patience, inherits=(listener,))
 
     def _worker(self, name: str, command: list[str]) -> Child:
-        return self._child(name, command, patience=self._settings.grace + MARGIN)
+        return self._own(name, command, patience=self._settings.grace + MARGIN)
+
+    def _own(
+        self, name: str, command: list[str], *, patience: float, inherits: tuple[int, ...] = ()
+    ) -> Child:
+        """A process of ours, which a copy of this one can be."""
+        child = self._child(name, command, patience=patience, inherits=inherits)
+        child.copied = copies.POSSIBLE
+        return child
 
     def _child(
         self, name: str, command: list[str], *, patience: float, inherits: tuple[int, ...] = ()

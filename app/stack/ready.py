@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from app.stack.supervisor import Supervisor
 
 STEP = 30.0  # seconds between two lines about a start that takes long
+SOON, LATEST = 0.1, 1.0  # seconds that an answer is waited for: who was asked too early never answers
 
 
 def wait_until_ready(
@@ -15,12 +16,14 @@ def wait_until_ready(
 ) -> bool:
     """Wait for the web and every worker; True when all answered before anybody wanted to stop."""
     started = time.monotonic()
-    waiting = {"web", *workers}
+    waiting, patience = {"web", *workers}, SOON
 
     def nobody_is_missing() -> bool:
+        nonlocal patience
         if "web" in waiting and web_answers(address):
             waiting.discard("web")
-        waiting.difference_update(workers_that_answer(waiting & workers))
+        waiting.difference_update(workers_that_answer(waiting & workers, patience))
+        patience = min(patience * 1.5, LATEST)
         return not waiting
 
     while not supervisor.wait_until(nobody_is_missing, STEP):
@@ -42,8 +45,8 @@ def web_answers(address: str) -> bool:
         connection.close()
 
 
-def workers_that_answer(names: set[str]) -> set[str]:
-    """Those of the workers `names` that take commands from the broker."""
+def workers_that_answer(names: set[str], patience: float) -> set[str]:
+    """Those of the workers `names` that take commands from the broker, each within `patience` seconds."""
     if not names:
         return set()
     from celery.utils.nodenames import host_format
@@ -53,7 +56,12 @@ def workers_that_answer(names: set[str]) -> set[str]:
 
     nodes = {host_format(f"{name}@%h"): name for name in names}
     try:
-        answers = app.control.ping(destination=list(nodes), timeout=0.5, limit=len(nodes))
+        # A connection of its own, closed again: none is left open in a process that is copied. Redis keeps
+        # whoever asks for its interval even if nobody answers.
+        with app.connection_for_write(transport_options={"polling_interval": patience}) as connection:
+            answers = app.control.ping(
+                destination=list(nodes), timeout=patience, limit=len(nodes), connection=connection
+            )
     except (OperationalError, OSError):  # the broker is away; who is waited for is told in the end
         return set()
     return {nodes[node] for answer in answers for node in answer if node in nodes}

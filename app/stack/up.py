@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from tempfile import TemporaryDirectory
 
 from app.errors import Unavailable
-from app.stack import broker, first
+from app.stack import broker, copies, first
 from app.stack.family import MARGIN, Family, environment
 from app.stack.keeper import Keeper
 from app.stack.listen import address, listen
@@ -15,6 +15,7 @@ from app.stack.ready import wait_until_ready
 from app.stack.supervisor import Supervisor
 from config import settings
 from config.settings import Settings
+from models import session
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,9 @@ def _start(
         answers = supervisor.wait_until(embedded.answers, broker.ANSWER_SECONDS)
         if not answers and not supervisor.asked:
             raise Unavailable(f"the embedded broker does not answer: see {child.log} ({child.last_words()})")
+    if copies.POSSIBLE:
+        session.close_engine()
+        copies.prepare()
     if supervisor.asked:
         return set()
     slices = [family.slices(number) for number in range(1, workers + 1)]

@@ -88,8 +88,7 @@ def test_a_child_that_is_killed_comes_back_and_there_is_never_a_second_beat(shar
         shared.says(f"{name} ended after")
     wait_until(lambda: all_run(shared, before), seconds=60, what="every child runs again")
     assert job_of(shared, 3)["counts"]["succeeded"] == 3
-    control = [command for command in shared.family().values() if "--hostname control@" in command]
-    assert len(control) == 2  # the worker and its beat
+    assert sum("celery beat" in command for command in shared.family().values()) == 1
 
 
 def all_run(stack: Stack, before: list[int]) -> bool:
@@ -103,7 +102,7 @@ def all_run(stack: Stack, before: list[int]) -> bool:
 def test_ctrl_c_ends_every_process_in_order(up):
     # Given
     stack = up("--workers", "2").is_ready()
-    assert sum(" worker " in command and "slice" in command for command in stack.family().values()) == 2
+    assert sum("--queues slices" in command for command in stack.family().values()) == 2
     pids = list(stack.family())
     # When
     stack.interrupt()

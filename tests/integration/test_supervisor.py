@@ -12,6 +12,7 @@ import pytest
 
 from app.errors import Conflict
 from app.stack import child as children
+from app.stack import copies
 from app.stack.lock import Lock, Running, holder
 from tests.servers import wait_until
 
@@ -29,11 +30,17 @@ folder = Path(sys.argv[1])
 lock = Lock(folder)
 assert lock.is_clear()
 parent = os.getppid() if "attached" in sys.argv else None
+copied = "copied" in sys.argv
+sys.path.append(str(folder))
 supervisor = Supervisor(Keeper(patience=2.0), lambda line: print(line, flush=True), parent=parent)
 supervisor.obey_signals()
 def child(name, script, patience=5.0):
     command = [sys.executable, "-u", "-c", script]
-    return Child(name, command, os.environ, folder / f"{name}.log", patience, (lock.processes,))
+    if copied:
+        (folder / f"{name}_script.py").write_text(script)
+        command = [sys.executable, "-m", f"{name}_script"]
+    log = folder / f"{name}.log"
+    return Child(name, command, os.environ, log, patience, (lock.processes,), copied=copied)
 supervisor.add(child("first", FIRST))
 supervisor.add(child("second", SECOND))
 print("watching", flush=True)
@@ -48,6 +55,7 @@ print("stopped", flush=True)
 # Says its pid and that of a child of its own, and ends (its own child, too) on SIGTERM.
 POLITE = """
 import os, signal, subprocess, sys, time
+sys.stdout.reconfigure(line_buffering=True)
 inner = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 def end(*_):
     print(f"ended {time.monotonic()}"); inner.kill(); inner.wait(); sys.exit(0)
@@ -59,9 +67,30 @@ while True: time.sleep(0.05)
 # Does not end on SIGTERM, and neither does its child.
 STUBBORN = """
 import os, signal, subprocess, sys, time
+sys.stdout.reconfigure(line_buffering=True)
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 inner = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 print(f"pids {os.getpid()} {inner.pid}")
+while True: time.sleep(0.05)
+"""
+
+# Says what it is, after a Ctrl-C.
+TELLING = """
+import json, os, signal, threading, time
+from pathlib import Path
+interrupted = False
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(5)
+except KeyboardInterrupt:
+    interrupted = True
+held = [os.readlink(path) for path in sorted(Path("/proc/self/fd").iterdir(), key=lambda path: int(path.name))
+        if path.exists()]
+print(json.dumps({
+    "pid": os.getpid(), "group": os.getpgrp(), "threads": threading.active_count(),
+    "interrupted": interrupted, "held": held,
+    "name": Path("/proc/self/cmdline").read_bytes().replace(b"\\0", b" ").decode(),
+}), flush=True)
 while True: time.sleep(0.05)
 """
 
@@ -71,13 +100,13 @@ BROKEN = "import sys; print('no such thing as a turbine'); sys.exit(3)"
 class Supervised:
     """A running supervisor of two children."""
 
-    def __init__(self, folder: Path, first: str, second: str) -> None:
+    def __init__(self, folder: Path, first: str, second: str, how: str) -> None:
         self.folder = folder
         script = textwrap.dedent(SUPERVISED).replace("FIRST", repr(first)).replace("SECOND", repr(second))
         self.said = folder / "said"
         with self.said.open("wb") as said:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", script, str(folder)], stdout=said, stderr=said
+                [sys.executable, "-c", script, str(folder), how], stdout=said, stderr=said
             )
 
     def says(self, text: str, seconds: float = 10) -> None:
@@ -101,12 +130,15 @@ def lives(pid: int) -> bool:
         return False
 
 
-@pytest.fixture
-def supervise(tmp_path):
+@pytest.fixture(params=["executed", "copied"])
+def supervise(request, tmp_path):
+    """Starts a supervisor whose children are new interpreters, or copies of it."""
+    if request.param == "copied" and not copies.POSSIBLE:
+        pytest.skip("no copies on this system")
     started = []
 
     def start(first: str, second: str) -> Supervised:
-        started.append(Supervised(tmp_path, first, second))
+        started.append(Supervised(tmp_path, first, second, request.param))
         return started[-1]
 
     yield start
@@ -135,6 +167,20 @@ def test_a_child_that_keeps_dying_comes_again_later_each_time_and_its_last_words
     stack.says("s with exit code 3; started again in 1 s")
     stack.says("no such thing as a turbine")
     stack.says("started again in 2 s")
+
+
+def test_a_child_has_nothing_of_its_supervisor_but_what_it_is_given(supervise, tmp_path):
+    # Given
+    supervise(POLITE, TELLING)
+    log = tmp_path / "second.log"
+    wait_until(lambda: log.exists() and log.read_text().endswith("}\n"), what="the child has told")
+    # Then
+    told = json.loads(log.read_text())
+    assert told["group"] == told["pid"]
+    assert set(told["held"]) == {"/dev/null", str(log), str(tmp_path / "processes.lock")}
+    assert told["threads"] == 1
+    assert sys.executable in told["name"] or "second_script" in told["name"]
+    assert told["interrupted"]
 
 
 def test_children_end_in_the_opposite_order_of_their_start(supervise):

@@ -6,7 +6,7 @@ from flask import Response
 
 from app.auth import caller, needs
 from app.contract import Blueprint, answer
-from app.core import analytics, performance, resources
+from app.core import analytics, performance
 from app.core.keys import ADMIN, READ
 from app.dialects.processor import wire
 from app.dialects.processor.inputs import AnalyticsQuery, ErrorOut
@@ -29,6 +29,8 @@ blp = Blueprint(
 @blp.response(200)
 def get_metrics() -> Response:
     """See how it goes: rates of the last minute, means of the last hour, counts since ever."""
+    from app.core import resources  # psutil: a start need not wait for it
+
     _refuse_unmonitored()
     with reading() as session:
         found = performance.read(session, _whose())
