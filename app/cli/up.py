@@ -1,6 +1,7 @@
 """`penstock up`."""
 
 import os
+import time
 from pathlib import Path
 
 import click
@@ -28,6 +29,7 @@ CORES_USED = 2  # a slice worker makes some hundred calls a second; more process
 )
 def up(host: str | None, port: int | None, data: Path | None, workers: int | None, attached: bool) -> None:
     """Run the whole stack: web and workers, with a broker and a database unless others are named."""
+    began = time.monotonic()
     from app.stack.up import Wanted
     from app.stack.up import up as run_stack
 
@@ -36,7 +38,7 @@ def up(host: str | None, port: int | None, data: Path | None, workers: int | Non
     workers = workers or min(CORES_USED, os.cpu_count() or 1)
     chosen = settings.read(os.environ)
     host, port = host or chosen.api_host, chosen.api_port if port is None else port
-    run_stack(Wanted(host, port, workers, parent=os.getppid() if attached else None), _say)
+    run_stack(Wanted(host, port, workers, began, parent=os.getppid() if attached else None), _say)
 
 
 def _say(line: str) -> None:

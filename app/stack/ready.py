@@ -12,10 +12,12 @@ SOON, LATEST = 0.1, 1.0  # seconds that an answer is waited for: who was asked t
 
 
 def wait_until_ready(
-    supervisor: Supervisor, address: str, workers: set[str], say: Callable[[str], None]
+    supervisor: Supervisor, address: str, workers: set[str], began: float, say: Callable[[str], None]
 ) -> bool:
-    """Wait for the web and every worker; True when all answered before anybody wanted to stop."""
-    started = time.monotonic()
+    """Wait for the web and every worker; True when all answered before anybody wanted to stop.
+
+    `began` is when the stack was asked for (monotonic).
+    """
     waiting, patience = {"web", *workers}, SOON
 
     def nobody_is_missing() -> bool:
@@ -30,7 +32,7 @@ def wait_until_ready(
         if supervisor.asked:
             return False
         say(f"still waiting for {', '.join(sorted(waiting))}: see the logs")
-    say(f"ready after {time.monotonic() - started:.1f} s; Ctrl-C stops")
+    say(f"ready after {time.monotonic() - began:.1f} s; Ctrl-C stops")
     return True
 
 

@@ -25,6 +25,7 @@ class Wanted:
     host: str
     port: int
     workers: int
+    began: float  # monotonic: when somebody asked
     parent: int | None = None
 
 
@@ -58,7 +59,7 @@ def _run(wanted: Wanted, say: Callable[[str], None]) -> None:
     family = Family(chosen, lock.processes)
     try:
         workers = _start(supervisor, family, embedded, listener.fileno(), wanted.workers)
-        if wait_until_ready(supervisor, running.address, workers, say):
+        if wait_until_ready(supervisor, running.address, workers, wanted.began, say):
             lock.tell(replace(running, ready=True))
         supervisor.watch()
     finally:
