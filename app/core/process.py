@@ -294,8 +294,14 @@ class Process:
     async def _watch(self) -> None:
         """Stop new calls of jobs that were paused, and close the calls of jobs that were closed."""
         while True:
+            with self._lock:
+                served = {job for job, _ in self._served} | set(self._in_flight)
+            if not served:  # an idle process reads nothing
+                self._halted = set()
+                await asyncio.sleep(WATCH)
+                continue
             try:
-                closed = await asyncio.to_thread(self._read_jobs)
+                closed = await asyncio.to_thread(self._read_jobs, served)
             except SQLAlchemyError as error:
                 log.warning("jobs.not_read", error=type(error).__name__)
                 closed = {}
@@ -303,12 +309,7 @@ class Process:
                 self._close([asking for asking in self._asking if asking.job.job_id == job_id], closing)
             await asyncio.sleep(WATCH)
 
-    def _read_jobs(self) -> dict[int, Closing]:
-        with self._lock:
-            served = {job for job, _ in self._served} | set(self._in_flight)
-        if not served:
-            self._halted = set()
-            return {}
+    def _read_jobs(self, served: set[int]) -> dict[int, Closing]:
         self._read_limits()
         with reading() as session:
             rows = session.execute(

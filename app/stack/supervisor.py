@@ -9,7 +9,8 @@ from types import FrameType
 from app.stack.child import Child
 from app.stack.keeper import Keeper
 
-TICK = 0.2  # seconds between two looks at the children
+TICK = 0.1  # seconds between two looks at the children while something is waited for
+WATCH = 0.5  # and while nothing is
 HURRIED = 1.0  # seconds from SIGTERM to SIGKILL after the second Ctrl-C
 
 
@@ -49,7 +50,7 @@ class Supervisor:
         """Look after the children until somebody wants it to stop."""
         while not self.asked:
             self.look()
-            time.sleep(TICK)
+            time.sleep(WATCH)
 
     def look(self) -> None:
         """Start again what died, when its time has come."""
@@ -97,7 +98,7 @@ class Supervisor:
             if time.monotonic() - started >= patience:
                 self._say(f"{child.name} did not end within {patience:.0f} s and is killed")
                 break
-            time.sleep(TICK / 2)
+            time.sleep(TICK)
         self._clear(child)
 
     def _clear(self, child: Child) -> None:
