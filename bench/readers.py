@@ -1,7 +1,7 @@
-"""What readers see while a large job runs at full speed, and how fast results stream out.
+"""What readers see while a large job runs at full speed.
 
 A job of records that are answered at once keeps both cores at work. Beside it: its state asked for again and
-again, pages of its records and of the list of jobs, and 200 readers of its events. Then its results, whole.
+again, pages of its records and of the list of jobs, and 200 readers of its events.
 """
 
 import argparse
@@ -19,7 +19,6 @@ from itertools import pairwise
 import psycopg
 
 from bench import servers
-from bench.large import Memory
 from bench.service import AS_FAST_AS_IT_CAN, Job, Service, prompts, running
 
 PAUSE = 0.05  # seconds between two questions
@@ -89,7 +88,7 @@ def told(what: str, values: Sequence[float]) -> None:
     print(f"{what}: median {median * 1000:.0f} ms, p99 {p99 * 1000:.0f} ms ({len(ranked):,})", flush=True)
 
 
-def beside_a_job(service: Service, records: int, readers: int, seconds: float) -> Job:
+def beside_a_job(service: Service, records: int, readers: int, seconds: float) -> None:
     job = service.submit(prompts(records))
     name = f"/jobs/{job['id']}"
     while service.ended(job) < records // 20:
@@ -110,26 +109,6 @@ def beside_a_job(service: Service, records: int, readers: int, seconds: float) -
     service.wait_for(job)
     passed = dt.datetime.now(dt.UTC) - began
     print(f"the job went on at {(records - before) / passed.total_seconds():,.0f} records/s", flush=True)
-    return job
-
-
-def stream_out(service: Service, job: Job, records: int) -> None:
-    for form in ("jsonl", "csv"):
-        memory = Memory(service)
-        lines, began = 0, time.monotonic()
-        with (
-            memory.watched(),
-            service.http.stream("GET", f"/jobs/{job['id']}/results", params={"format": form}) as answer,
-        ):
-            for chunk in answer.iter_raw():
-                lines += chunk.count(b"\n")
-        seconds = time.monotonic() - began
-        assert lines >= records
-        print(
-            f"results as {form}: {records / seconds:,.0f} records/s;"
-            f" the web grew by {memory.growth('web'):.0f} MB",
-            flush=True,
-        )
 
 
 def main() -> None:
@@ -141,8 +120,7 @@ def main() -> None:
     with ExitStack() as stay:
         upstream = stay.enter_context(servers.provider())
         service = stay.enter_context(running(upstream, **AS_FAST_AS_IT_CAN))
-        job = beside_a_job(service, asked.records, asked.readers, asked.seconds)
-        stream_out(service, job, asked.records)
+        beside_a_job(service, asked.records, asked.readers, asked.seconds)
 
 
 if __name__ == "__main__":

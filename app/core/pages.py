@@ -22,7 +22,7 @@ from models.record import ENDED, UNASKED, Record, RecordInput, RecordOutput, Rec
 from models.session import reading
 
 PAGE_BYTES = 4_000_000  # of contents; a page ends with the record that passes it
-LONG = 1_000  # records of a page that nobody turns by hand
+LONG = 4_000  # records of a page that nobody turns by hand
 FIRST = 50  # records that are read at once, before it is known how long they are
 AT_ONCE = 1_000_000  # bytes of contents that are read at once, if the next are as long as the last
 NARROW, WIDE = 1_000, 50_000  # places that one statement looks through, the more the fewer it finds
