@@ -179,9 +179,10 @@ def test_what_nobody_understands_ends_the_connection_with_a_reason(served, messa
 
 def test_subscriptions_of_a_connection_are_bounded(served, monkeypatch):
     monkeypatch.setattr(sockets, "MOST_SUBSCRIPTIONS", 2)
+    batches = [submit(served, 1)[0] for _ in range(3)]
     watcher = Watcher(served)
-    for _ in range(3):
-        watcher.send("subscribe", submit(served, 1)[0])
+    for batch in batches:
+        watcher.send("subscribe", batch)
     assert watcher.end() == sockets.POLICY
 
 
