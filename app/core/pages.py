@@ -25,6 +25,7 @@ PAGE_BYTES = 4_000_000  # of contents; a page ends with the record that passes i
 LONG = 4_000  # records of a page that nobody turns by hand
 FIRST = 50  # records that are read at once, before it is known how long they are
 AT_ONCE = 1_000_000  # bytes of contents that are read at once, if the next are as long as the last
+MOST = 800  # records that are read at once, however short the last were
 NARROW, WIDE = 1_000, 50_000  # places that one statement looks through, the more the fewer it finds
 
 WORDS = ("pending", "running", "succeeded", "failed", "cancelled", "expired")
@@ -218,7 +219,7 @@ class _Walk:
                 read += size
                 yield place, record, size
             start += count
-            count = max(1, len(some) * AT_ONCE // max(read, 1))
+            count = max(1, min(MOST, len(some) * AT_ONCE // max(read, 1)))
 
     def views(self, indices: Sequence[int]) -> dict[int, RecordView]:
         """Records by their indices."""
