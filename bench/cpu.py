@@ -13,6 +13,7 @@ PARTS = {
     "gunicorn": "web",
     "--queues slices": "slices",
     "--queues control": "control",
+    "celery beat": "control",
     "valkey": "redis",
 }
 

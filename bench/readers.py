@@ -100,9 +100,13 @@ def beside_a_job(service: Service, records: int, readers: int, seconds: float) -
     told("GET /jobs/{id}", times(asked(name), seconds))
     told("GET /jobs/{id}/records, 100 of them", times(asked(f"{name}/records", limit=100), seconds))
     told("GET /jobs", times(asked("/jobs"), seconds))
+    processes = service.processes()
     with crowd(service, job, readers) as came:
+        spent, since = processes.spent(), time.monotonic()
         told(f"GET /jobs/{{id}} beside {readers} readers of events", times(asked(name), seconds))
+        share = processes.since(spent)["web"] / (time.monotonic() - since)
         assert service.look(job)["status"] == "running", "the job was too short"
+    print(f"the web beside them: {share:.2f} of a core", flush=True)
     told(f"events to {readers} readers, from the answer's commit", delays(came, commits(service)))
     before = service.ended(job)
     began = dt.datetime.now(dt.UTC)

@@ -42,7 +42,8 @@ def stream_out(service: Service, job: Job, records: int, query: str) -> None:
     """Read by a client that does as little as can be: it works on the same cores."""
     connection = http.client.HTTPConnection(urlsplit(service.address).netloc)
     headers = {"Authorization": service.http.headers["Authorization"]}
-    memory = Memory(service)
+    memory, processes = Memory(service), service.processes()
+    before = processes.spent()
     lines, size, began = 0, 0, time.monotonic()
     with memory.watched(), closing(connection):
         connection.request("GET", f"/api/v1/jobs/{job['id']}/results?{query}", headers=headers)
@@ -52,8 +53,11 @@ def stream_out(service: Service, job: Job, records: int, query: str) -> None:
             size += len(piece)
     seconds = time.monotonic() - began
     assert lines >= records
+    spent = processes.since(before)
     print(
         f"results, {query}: {records / seconds:,.0f} records/s, {size / seconds / 1e6:.1f} MB/s;"
+        f" {spent['web'] / records * 1e6:.0f} µs of the web's processor time a record,"
+        f" {spent['database'] / records * 1e6:.0f} of the database's;"
         f" the web grew by {memory.growth('web'):.0f} MB",
         flush=True,
     )

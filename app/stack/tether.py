@@ -2,6 +2,7 @@
 
 A program of its own, run before the command takes its place, since Python code between fork and exec is not
 safe. Linux sends the SIGTERM; elsewhere the keeper does. It imports nothing of ours.
+A copy of the supervisor (`copies.py`) ties itself.
 """
 
 import ctypes

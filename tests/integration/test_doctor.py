@@ -184,6 +184,7 @@ def test_a_stack_that_runs_is_well_and_each_of_its_parts_that_fails_is_named(sta
     found = examined(call=True)
     assert [state for subject in found for state, _ in found[subject] if state is State.WRONG] == []
     assert found["provider"] == [(State.OK, f"{upstream.url} takes the key, and lists 2 models")]
+    assert found["beat"][0][0] is State.OK
     assert [text.partition(" by ")[0] for _, text in found["workers"]] == [
         "control is served",
         "slices is served",
