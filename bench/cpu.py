@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+from tests.acceptance.penstock import family
+
 TICK = os.sysconf("SC_CLK_TCK")
 
 # The processes of a stack by a word of their command lines; the first that fits.
@@ -26,9 +28,8 @@ class Processes:
         self._cluster = parse_qs(urlsplit(database).query).get("host", [""])[0]
 
     def found(self) -> dict[str, list[int]]:
-        pids: dict[str, list[int]] = defaultdict(list)
-        for pid in [self._root, *_below(self._root)]:
-            line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        pids: dict[str, list[int]] = defaultdict(list, other=[self._root])
+        for pid, line in family(self._root).items():
             part = next((part for word, part in PARTS.items() if word in line), "other")
             pids[part].append(pid)
         pids["database"] = _all(self._serves_the_database)
@@ -48,14 +49,6 @@ class Processes:
     def _serves_the_database(self, process: Path) -> bool:
         """A PostgreSQL's processes work in its folder; SQLite works in the workers."""
         return bool(self._cluster) and str((process / "cwd").readlink()).startswith(self._cluster)
-
-
-def _below(pid: int) -> list[int]:
-    found = []
-    for thread in Path(f"/proc/{pid}/task").iterdir():
-        for child in map(int, (thread / "children").read_text().split()):
-            found += [child, *_below(child)]
-    return found
 
 
 def _seconds(pid: int) -> float:

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 import structlog
@@ -11,7 +11,7 @@ from redis import RedisError
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
-from app.core import blob_removal, leases, recovery, stuck, sweeps, wakes, windows
+from app.core import blob_removal, handoff, leases, recovery, stuck, sweeps, wakes, windows
 from app.core.found import Found
 from app.core.recovery import Chunk
 from app.errors import Unavailable
@@ -34,10 +34,19 @@ _said: dict[int, float] = {}  # stuck jobs of the last look -> when they were na
 
 @app.task(name="penstock.tick")  # a beat of the release before this one sends it
 def tick() -> None:
-    """Look at the leases, advance the jobs whose time has come, hand stored documents over."""
-    find_dead()
-    advance_due()
-    hand_over()
+    """Look at the leases, advance the jobs whose time has come, hand stored documents over.
+
+    One look tells whether there is anything to do: mostly there is not.
+    """
+    with reading() as session:
+        leases_wait = leases.any_to_look_at(session)
+        due = wakes.due(session)
+        documents_wait = handoff.any_offered(session)
+    if leases_wait:
+        find_dead()
+    _advance(due)
+    if documents_wait:
+        hand_over()
 
 
 @app.task(name="penstock.sweep")
@@ -47,7 +56,7 @@ def sweep() -> None:
 
 
 def sweep_and_tell() -> None:
-    """Sweep once; the log says what was found, and now and then which jobs nobody advances."""
+    """Sweep beside the tick; the log says what was found, and now and then which jobs nobody advances."""
     global _cleared_at  # noqa: PLW0603 - one beat a process
     found = mend()
     if time.monotonic() - _cleared_at >= CLEAR:
@@ -64,17 +73,15 @@ def sweep_and_tell() -> None:
 
 def sweep_once() -> list[Found]:
     """Everything that the sweep mends and clears away, once; returns what it found."""
-    return [*mend(), *clear_away()]
+    return [*find_dead(), *mend(), *advance_due(), *clear_away()]
 
 
 def mend() -> list[Found]:
-    """What a crash left behind, and records of closed jobs."""
+    """What a crash left behind, but for what every tick looks for; and records of closed jobs."""
     return [
-        *find_dead(),
         *_give_back_overdue(),
         *_offer_lost_windows(),
         *_in_chunks("closed_records", "written: the job was closed before they were asked", recovery.settle),
-        *advance_due(),
     ]
 
 
@@ -116,6 +123,10 @@ def advance_due() -> list[Found]:
     """Advance the jobs whose time has come; one that cannot be published now has its time again."""
     with reading() as session:
         due = wakes.due(session)
+    return _advance(due)
+
+
+def _advance(due: Iterable[int]) -> list[Found]:
     found = []
     for job_id in due:
         try:
@@ -153,16 +164,12 @@ def _counters() -> dict[int, int]:
 
 
 def _bury_dead(session: Session) -> list[Found]:
-    doomed = {
-        lease: (name, recovery.held_by(session, lease)) for lease, name in leases.nearly_dead(session).items()
-    }
     found = []
-    for lease in recovery.look_for_dead(session):
-        name, held = doomed.get(lease, (str(lease), {}))
-        why = f"the process {name} (lease {lease}) is dead: it raised no counter over four looks"
+    for dead in recovery.look_for_dead(session):
+        why = f"the process {dead.name} (lease {dead.lease_id}) is dead: it raised no counter over four looks"
         found.append(Found("dead_workers", why))
-        for job, count in held.items():
-            why = f"{_rows(count, 'record')} went back: the dead process {name} held them"
+        for job, count in dead.held.items():
+            why = f"{_rows(count, 'record')} went back: the dead process {dead.name} held them"
             found.append(Found("records_of_the_dead", why, job, count))
     return found
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 import redis
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import delete, exists, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -47,6 +47,14 @@ def add(session: Session, job: JobContext, found: Mapping[int, Document]) -> Non
 
 def queue_of(job: JobContext) -> str:
     return f"tenant:{job.tenant_uid}:queue:parse"
+
+
+_ANY = select(exists().select_from(Handoff))
+
+
+def any_offered(session: Session) -> bool:
+    """Whether a document waits to be pushed."""
+    return bool(session.scalar(_ANY))
 
 
 def push() -> int:

@@ -32,45 +32,45 @@ def take(session: Session, *, works: bool = True) -> int:
 
 def renew(session: Session, lease_id: int, serving: frozenset[int]) -> bool:
     """Raise the counter and say which windows the process has slices of; False when the lease is dead."""
-    renewed = session.execute(
-        update(Lease)
-        .where(Lease.id == lease_id, Lease.dead_at.is_(None))
-        .values(counter=Lease.counter + 1, serving=" ".join(map(str, sorted(serving))))
-    )
-    assert isinstance(renewed, CursorResult)
-    return renewed.rowcount == 1
+    said = {"renewed": lease_id, "windows": " ".join(map(str, sorted(serving)))}
+    return session.connection().execute(_RENEW, said).rowcount == 1
 
 
-# Made once: the tick runs them every second.
+# Made once: what idle processes do again and again is most of what they do.
+_RENEW = (
+    update(Lease)
+    .where(Lease.id == bindparam("renewed"), Lease.dead_at.is_(None))
+    .values(counter=Lease.counter + 1, serving=bindparam("windows"))
+)
+_NOT_LOOKED_AT = (
+    Lease.dead_at.is_(None),
+    or_(Lease.looked_at.is_(None), Lease.looked_at <= now(bindparam("ago", type_=Float))),
+)
+_ANY_TO_LOOK_AT = select(exists().where(*_NOT_LOOKED_AT))
 _STILL = case((Lease.counter == Lease.looked_counter, Lease.still + 1), else_=0)
 _LOOK = (
     update(Lease)
-    .where(
-        Lease.dead_at.is_(None),
-        or_(Lease.looked_at.is_(None), Lease.looked_at <= now(bindparam("ago", type_=Float))),
-    )
+    .where(*_NOT_LOOKED_AT)
     .values(looked_at=now(), looked_counter=Lease.counter, still=cast(_STILL, Integer))
+    .returning(Lease.id, Lease.name, Lease.still)
 )
-_DEAD = select(Lease.id).where(Lease.dead_at.is_(None), Lease.still >= STILL_LOOKS)
 _WORKERS = select(func.count()).where(Lease.dead_at.is_(None), ~Lease.name.startswith(UPLOAD))
-_NEARLY_DEAD = select(Lease.id, Lease.name).where(Lease.dead_at.is_(None), Lease.still >= STILL_LOOKS - 1)
 
 
-def look(session: Session) -> list[int]:
-    """Look at every live lease that was not looked at just now; returns those that are dead by it."""
-    session.connection().execute(_LOOK, {"ago": -LOOK_EVERY})
-    return list(session.scalars(_DEAD))
+def any_to_look_at(session: Session) -> bool:
+    """Whether a live lease was not looked at just now."""
+    return bool(session.connection().scalar(_ANY_TO_LOOK_AT, {"ago": -LOOK_EVERY}))
+
+
+def look(session: Session) -> dict[int, str]:
+    """Look at every live lease that was not looked at just now; returns the names of those dead by it."""
+    rows = session.connection().execute(_LOOK, {"ago": -LOOK_EVERY})
+    return {row.id: row.name for row in rows if row.still >= STILL_LOOKS}
 
 
 def lives(lease_id: int) -> ColumnElement[bool]:
     """Whether a lease is not dead, to be asked in the statement that leads to a claim."""
     return exists().where(Lease.id == lease_id, Lease.dead_at.is_(None))
-
-
-def nearly_dead(session: Session) -> dict[int, str]:
-    """The names of the leases that the next look finds dead, unless they move."""
-    rows = session.execute(_NEARLY_DEAD)
-    return {row.id: row.name for row in rows}
 
 
 def count(session: Session) -> int:

@@ -112,6 +112,7 @@ class Limiter:
         self._ramp = self._script("limiter_ramp.lua")
         self._look = self._script("limiter_look.lua")
         self._hold: Script | AsyncScript = self._redis.register_script(_text("limiter_hold.lua"))
+        self._beat: Script | AsyncScript = self._redis.register_script(_text("limiter_beat.lua"))
 
     def take(
         self,
@@ -304,13 +305,7 @@ class Limiter:
 
     def heartbeat(self, lease_id: int) -> None:
         """Keep the seats of a process whose calls outlast its asking."""
-
-        def write() -> None:
-            seconds, micros = self._redis.time()
-            self._redis.zadd("alive", {str(lease_id): seconds * 1_000_000 + micros})
-            self._redis.zremrangebyscore("alive", 0, (seconds - 3600) * 1_000_000)
-
-        self._guarded(write)
+        self._guarded(lambda: self._beat(keys=["alive"], args=[lease_id]))
 
     def _script(self, name: str) -> Script | AsyncScript:
         return self._redis.register_script(_text("limiter_group.lua") + _text(name))

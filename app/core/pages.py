@@ -12,7 +12,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Text, case, cast, func, null, select, text
+from sqlalchemy import ColumnElement, Row, Text, and_, case, cast, func, null, select, text
 from sqlalchemy.orm import Session
 
 from app.core.views import JobView
@@ -274,10 +274,15 @@ def _view(record: Sequence[Any], asked: Sequence[Any], ended: Sequence[Any] | No
 
 
 def _one_of(column: ColumnElement[int], indices: Sequence[int]) -> ColumnElement[bool]:
-    """Two values say it when nothing was left out between them, as in most pages."""
+    """The least and the greatest say it when nothing was left out between them, as in most pages.
+
+    They help where something was: records that ended together lie near each other. By the list alone a
+    planner rather reads a table of 300,000 rows from end to end than looks 800 of them up.
+    """
+    lies_between = column.between(min(indices), max(indices))
     if all(right - left == 1 for left, right in pairwise(indices)):
-        return column.between(indices[0], indices[-1])
-    return among(column, indices)
+        return lies_between
+    return and_(lies_between, among(column, indices))
 
 
 def _are(words: frozenset[str], job_id: int) -> Iterator[ColumnElement[bool]]:

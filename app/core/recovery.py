@@ -54,12 +54,22 @@ def bury(session: Session, lease_id: int, *, died: bool) -> int:
     return sum(_give_back(session, job_id, held, died=died) for job_id in sorted(job_ids))
 
 
-def look_for_dead(session: Session) -> list[int]:
-    """One look at the leases; gives back what the dead ones held and returns their ids."""
-    dead = leases.look(session)
-    for lease_id in dead:
-        bury(session, lease_id, died=True)
-    return dead
+class Dead(NamedTuple):
+    """A process that has died, and how many records of which job it held."""
+
+    lease_id: int
+    name: str
+    held: dict[int, int]
+
+
+def look_for_dead(session: Session) -> list[Dead]:
+    """One look at the leases; gives back what the dead ones held."""
+    found = [
+        Dead(lease_id, name, _held_by(session, lease_id)) for lease_id, name in leases.look(session).items()
+    ]
+    for dead in found:
+        bury(session, dead.lease_id, died=True)
+    return found
 
 
 def give_back_overdue() -> dict[int, int]:
@@ -101,8 +111,7 @@ def give_back_unknown(session: Session, lease_id: int, known: frozenset[tuple[in
     )
 
 
-def held_by(session: Session, lease_id: int) -> dict[int, int]:
-    """How many records of which job name the lease."""
+def _held_by(session: Session, lease_id: int) -> dict[int, int]:
     rows = session.execute(
         select(Record.job_id, func.count().label("records"))
         .where(Record.status == RecordStatus.RUNNING, Record.lease_id == lease_id)

@@ -10,9 +10,12 @@ from models.sweep import Sweep
 STALE = 30.0  # seconds without a sweep after which a worker stands in; beat asks for one every five
 
 
+_BY_BEAT = update(Sweep).values(swept_at=now(), stand_in=None)
+
+
 def by_beat(session: Session) -> None:
     """Beat's sweep begins: whoever stood in for it stops."""
-    session.execute(update(Sweep).values(swept_at=now(), stand_in=None))
+    session.connection().execute(_BY_BEAT)
 
 
 def stands_in(session: Session, worker: str) -> bool:

@@ -7,9 +7,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import httpx2
+import psutil
 
 from tests.servers import wait_until
 
@@ -28,15 +30,10 @@ def lives(pid: int) -> bool:
 def family(pid: int) -> dict[int, str]:
     """The command lines of every process below `pid`."""
     found: dict[int, str] = {}
-    for child in _children(pid):
-        found[child] = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-        found |= family(child)
+    for child in psutil.Process(pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            found[child.pid] = " ".join(child.cmdline())
     return found
-
-
-def _children(pid: int) -> list[int]:
-    threads = Path(f"/proc/{pid}/task")
-    return [int(child) for thread in threads.iterdir() for child in (thread / "children").read_text().split()]
 
 
 class Command:

@@ -5,7 +5,6 @@ import random
 import subprocess
 import sys
 from contextlib import contextmanager
-from functools import partial
 
 import pytest
 from sqlalchemy import func, select, update
@@ -111,7 +110,7 @@ def again(stack):
 def look():
     """A look at the leases, as if three seconds had passed since the last one."""
     in_transaction(lambda session: session.execute(update(Lease).values(looked_at=now(-4))) and None)
-    return in_transaction(partial(recovery.look_for_dead))
+    return [dead.lease_id for dead in in_transaction(recovery.look_for_dead)]
 
 
 def look_until_dead():

@@ -323,4 +323,4 @@ def _answer(claim, cost=1):
 def _look_after_three_seconds(alive):
     in_transaction(partial(leases.renew, lease_id=alive, serving=frozenset()))
     in_transaction(lambda s: s.execute(update(Lease).values(looked_at=now(-4))) and None)
-    return in_transaction(recovery.look_for_dead)
+    return [dead.lease_id for dead in in_transaction(recovery.look_for_dead)]
