@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Row, Text, and_, case, cast, func, null, select, text
@@ -26,6 +25,7 @@ LONG = 4_000  # records of a page that nobody turns by hand
 FIRST = 50  # records that are read at once, before it is known how long they are
 AT_ONCE = 1_000_000  # bytes of contents that are read at once, if the next are as long as the last
 MOST = 800  # records that are read at once, however short the last were
+GAPS = 2  # places are read as a range if no more than every other of them is not wanted
 NARROW, WIDE = 1_000, 50_000  # places that one statement looks through, the more the fewer it finds
 
 WORDS = ("pending", "running", "succeeded", "failed", "cancelled", "expired")
@@ -116,7 +116,7 @@ def by_completion(
     session: Session, job: JobView, after: int | None, limit: int, *, inputs: bool = False
 ) -> Page:
     """Records that were asked and have ended, in the order of their ends, from behind seq `after` on."""
-    walk = _Walk(session, job.id, limit, inputs)
+    walk = _Walk(session, job.id, limit, inputs, placed_by=_output.seq)
     return walk.page(walk.ends, after or 0, job.seq)
 
 
@@ -134,7 +134,7 @@ def those(
     session: Session, job: JobView, indices: Sequence[int], *, inputs: bool = False
 ) -> list[RecordView]:
     """The records of these indices, in their order."""
-    found = _Walk(session, job.id, len(indices), inputs).views(indices)
+    found = _Walk(session, job.id, len(indices), inputs).views([(idx, idx) for idx in indices])
     return [found[idx] for idx in indices]
 
 
@@ -152,8 +152,17 @@ def shown_status(job_id: int) -> ColumnElement[int]:
 class _Walk:
     """A walk along the places of a job's records: their indices, or the seqs of their ends."""
 
-    def __init__(self, session: Session, job_id: int, limit: int, inputs: bool) -> None:
+    def __init__(
+        self,
+        session: Session,
+        job_id: int,
+        limit: int,
+        inputs: bool,
+        placed_by: ColumnElement[int] | None = None,
+    ) -> None:
+        """`placed_by` is the column of outputs that holds a record's place: the index, if no other."""
         self._session, self._job_id, self._limit, self._inputs = session, job_id, limit, inputs
+        self._placed_by = _output.idx if placed_by is None else placed_by
 
     def page(self, choose: Callable[[int, int], list[Place]], low: int, last: int) -> Page:
         """Up to `limit` records or about `PAGE_BYTES` of contents, whichever comes first.
@@ -212,7 +221,7 @@ class _Walk:
         start, count = 0, FIRST
         while start < len(places):
             some = places[start : start + count]
-            found, read = self.views([idx for _, idx in some]), 0
+            found, read = self.views(some), 0
             for place, idx in some:
                 record = found[idx]
                 size = len(record.answer or b"") + len(record.asked or b"")
@@ -221,24 +230,23 @@ class _Walk:
             start += count
             count = max(1, min(MOST, len(some) * AT_ONCE // max(read, 1)))
 
-    def views(self, indices: Sequence[int]) -> dict[int, RecordView]:
-        """Records by their indices."""
-        columns = _INPUT if self._inputs else _NO_INPUT
-        asked = {row[0]: row[1:] for row in self._rows(RecordInput, indices, *columns)}
-        ended = {row[0]: row[1:] for row in self._rows(RecordOutput, indices, *_OUTPUT)}
+    def views(self, places: Sequence[Place]) -> dict[int, RecordView]:
+        """Records by their indices; some that lie between them may be among them."""
+        indices = [idx for _, idx in places]
+        inputs = _INPUT if self._inputs else _NO_INPUT
+        asked = {row[0]: row[1:] for row in self._rows(_input, _one_of(_input.idx, indices), *inputs)}
+        those = _one_of(self._placed_by, [place for place, _ in places])
+        ended = {row[0]: row[1:] for row in self._rows(_output, those, *_OUTPUT)}
         shown = shown_status(self._job_id)
         return {
             row[0]: _view(row, asked.get(row[0], (None, None)), ended.get(row[0]))
-            for row in self._rows(Record, indices, shown, *_RECORD)
+            for row in self._rows(_record, _one_of(_record.idx, indices), shown, *_RECORD)
         }
 
-    def _rows(
-        self, table: type[Record | RecordInput | RecordOutput], indices: Sequence[int], *columns: Any
-    ) -> Sequence[Row[Any]]:
+    def _rows(self, table: Any, those: ColumnElement[bool], *columns: Any) -> Sequence[Row[Any]]:
         """The index of each, and `columns`."""
-        its = table.__table__.c
         return self._session.execute(
-            select(its.idx, *columns).where(its.job_id == self._job_id, _one_of(its.idx, indices))
+            select(table.idx, *columns).where(table.job_id == self._job_id, those)
         ).all()
 
 
@@ -273,16 +281,17 @@ def _view(record: Sequence[Any], asked: Sequence[Any], ended: Sequence[Any] | No
     return RecordView(idx, status, attempts, custom_id, content, started_at=started_at)
 
 
-def _one_of(column: ColumnElement[int], indices: Sequence[int]) -> ColumnElement[bool]:
-    """The least and the greatest say it when nothing was left out between them, as in most pages.
+def _one_of(column: ColumnElement[int], values: Sequence[int]) -> ColumnElement[bool]:
+    """The least and the greatest say it where little was left out between them, as in most pages.
 
-    They help where something was: records that ended together lie near each other. By the list alone a
-    planner rather reads a table of 300,000 rows from end to end than looks 800 of them up.
+    A list is dearer, and a planner that knows nothing of a table yet reads all of a job rather than looking
+    hundreds of its rows up.
     """
-    lies_between = column.between(min(indices), max(indices))
-    if all(right - left == 1 for left, right in pairwise(indices)):
-        return lies_between
-    return and_(lies_between, among(column, indices))
+    least, greatest = min(values), max(values)
+    lies_between = column.between(least, greatest)
+    return (
+        lies_between if greatest - least < GAPS * len(values) else and_(lies_between, among(column, values))
+    )
 
 
 def _are(words: frozenset[str], job_id: int) -> Iterator[ColumnElement[bool]]:

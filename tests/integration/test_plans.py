@@ -32,6 +32,14 @@ FILL = (
     " SELECT job, idx, 1, 1000 + job, 'answered', 'simulated', 1, now(), 1, 1, 0, 0, 0 FROM others",
 )
 
+END_SHUFFLED = (
+    "INSERT INTO record_output (job_id, idx, seq, body, cost, ended_at)"
+    " SELECT :job, place / 1000 * 1000 + place * 7 % 1000, place + 1, '{}', 1, now()"
+    " FROM generate_series(0, :many - 1) place",
+    "UPDATE record SET status = 4 WHERE job_id = :job",
+    "UPDATE job_counts SET succeeded = :many, seq = :many WHERE job_id = :job",
+)
+
 pytestmark = pytest.mark.parametrize("environment", ["postgresql"], indirect=True)
 
 
@@ -48,6 +56,29 @@ def test_no_statement_reads_a_table_of_records_from_end_to_end(quiet, statements
     # Then no statement needed all rows of a table
     assert len(sent) > 50
     assert [found for found in map(scans, sent.items()) if found] == []
+
+
+def test_results_in_the_order_of_ends_are_found_by_their_indices(quiet, statements_with_values):
+    # Given a job that has just ended, its records not in their order, in a database that nobody has analyzed
+    door, many = Door(), 20_000
+    job = door.submit(many)
+    with session.engine().begin() as connection:
+        for statement in END_SHUFFLED:
+            connection.execute(text(statement), {"job": number_of(job), "many": many})
+
+    # When its results are read in the order of their ends
+    with statements_with_values() as sent:
+        results = door.get(f"/api/v1/jobs/{job['id']}/results", query_string={"order": "completion"})
+        read = [json.loads(line)["index"] for line in results.data.splitlines()]
+
+    # Then all come in it, and no page looked at rows that were not its own
+    assert read == [ended_at(place) for place in range(many)]
+    assert sum(map(looked_at_in_vain, sent.items())) == 0
+
+
+def ended_at(place: int) -> int:
+    """The index of the record that ended there, as `END_SHUFFLED` has it."""
+    return place // 1000 * 1000 + place * 7 % 1000
 
 
 def live_through(door: Door, worker: Worker, job: dict[str, Any]) -> None:
@@ -141,6 +172,16 @@ def scans(sent: tuple[str, Any]) -> str | None:
         plan = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", values).scalar_one()
     read = {node.get("Relation Name") for node in nodes(plan[0]["Plan"]) if node["Node Type"] == "Seq Scan"}
     return f"{', '.join(read & TABLES)}: {statement}\n{json.dumps(plan)}" if read & TABLES else None
+
+
+def looked_at_in_vain(sent: tuple[str, Any]) -> int:
+    """How many rows PostgreSQL reads for a SELECT and does not want."""
+    statement, values = sent
+    if not statement.startswith("SELECT"):
+        return 0
+    with session.engine().connect() as connection:
+        plan = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", values).scalar_one()
+    return sum(node.get("Rows Removed by Filter", 0) for node in nodes(plan[0]["Plan"]))
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
