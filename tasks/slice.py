@@ -4,7 +4,7 @@ import queue
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from enum import Enum
 from functools import partial
@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app.core import budget, claims, context, jobs, process
+from app.core.claim import Claim
 from app.core.claims import Taken
 from app.core.context import JobContext
 from app.core.limiter import Grant, LimiterAway, limiter
@@ -143,12 +144,13 @@ class Slice:
     # --- the task's own thread
 
     def run(self) -> Mapping[str, int]:
-        with self._process.serving(self._job.job_id, self._window[0]) as turn:
+        with self._process.serving(self._job.job_id, self._window[0]) as turns:
             while self._may_start() or self._unwritten:
                 self._wait = 0.0
                 if self._may_start():
-                    with turn:
-                        self._start_more()
+                    with turns.taken(self) as others:
+                        if self._may_start():  # if nobody has claimed for it meanwhile
+                            self._start_more([other for other in others if isinstance(other, Slice)])
                 elif self._process.storage_lags:
                     self._say("storage")
                 self._listen()
@@ -164,11 +166,17 @@ class Slice:
             and self._process.may_start(self._job.job_id)
         )
 
-    def _start_more(self) -> None:
-        """Permits first, then as many claims: what is claimed leaves at once."""
-        want = self._wanted()
-        if want <= 0:
+    def _start_more(self, others: Sequence["Slice"]) -> None:
+        """Permits first, then as many claims: what is claimed leaves at once.
+
+        `others` wait to do the same. Those of one record get it from here: a claim and a group of answers
+        cost about as much for one as for twenty.
+        """
+        own = self._wanted()
+        if own <= 0:
             return
+        shares = [(self, own), *((other, other._quota) for other in others if other._quota is not None)]
+        want = min(sum(share for _, share in shares), max(own, self._process.room(self._job)))
         if (early := self._ask_at - time.monotonic()) > 0:
             self._wait = early
             return
@@ -193,7 +201,7 @@ class Slice:
         try:
             with self._process.holding.claiming():
                 taken = self._take(lease_id, grant.count)
-                self._start(taken, grant, lease_id)
+                self._start(taken, grant, lease_id, shares)
         except SQLAlchemyError as error:
             self._say_storage_is_away(error)
             self._give_back(grant, grant.count, lease_id)
@@ -243,17 +251,25 @@ class Slice:
             )
         return in_transaction(partial(claims.take_due, window_id=window_id, lease_id=lease_id, limit=count))
 
-    def _start(self, taken: Taken, grant: Grant, lease_id: int) -> None:
+    def _start(
+        self, taken: Taken, grant: Grant, lease_id: int, shares: Sequence[tuple["Slice", int]]
+    ) -> None:
+        """Start the calls of what was taken, of each slice up to its share."""
         found = taken.claims
         if len(found) < grant.count:
             self._give_back(grant, grant.count - len(found), lease_id)
-        if not found:
-            return
-        self._in_flight += len(found)
-        self._unwritten += len(found)
+        started = 0
+        for asker, share in shares:
+            if mine := found[started : started + share]:
+                asker._ask(mine, grant.behind(started), taken.ends_in)
+            started += len(mine)
+
+    def _ask(self, claims: Sequence[Claim], grant: Grant, ends_in: float | None) -> None:
+        self._in_flight += len(claims)
+        self._unwritten += len(claims)
         if self._quota is not None:
-            self._quota -= len(found)
-        self._process.ask(self, self._job, found, grant, taken.ends_in)
+            self._quota -= len(claims)
+        self._process.ask(self, self._job, claims, grant, ends_in)
 
     def _listen(self) -> None:
         """Hear what has ended and what is written; wait for it if nothing can be started."""

@@ -71,6 +71,10 @@ class Grant:
     estimate: int = 0  # input tokens of one call, also where that is more than a window allows
     waits: bool = False  # the asker counts as waiting: say so with its next word
 
+    def behind(self, first: int) -> "Grant":
+        """The same without its `first` starts."""
+        return replace(self, count=self.count - first, delay=self.delay + first * self.step)
+
 
 @dataclass(slots=True)
 class Settlement:

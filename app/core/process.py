@@ -22,6 +22,7 @@ from app.core.holding import Holding
 from app.core.limiter import Grant, LimiterAway, Limits, limiter
 from app.core.limits_book import Book, probe_soon
 from app.core.seating import Seating
+from app.core.turns import Turns
 from app.core.writer import Writer
 from app.providers import registry
 from app.providers.client import Client
@@ -63,7 +64,7 @@ class Process:
         self._in_flight: Counter[int] = Counter()  # calls of each job
         self._lock = threading.Lock()  # guards all of these, _served and _turns
         self._served: Counter[tuple[int, int]] = Counter()  # (job, window) -> slices
-        self._turns: dict[int, threading.Lock] = {}  # of the windows that are served
+        self._turns: dict[int, Turns[Asker]] = {}  # of the windows that are served
         self._halted: set[int] = set()  # jobs that were seen paused, closed or gone
         self._priorities: dict[int, int] = {}  # of the jobs that are served, as of the last look
         self.book = Book()
@@ -76,17 +77,13 @@ class Process:
     # --- for slices, from their threads
 
     @contextmanager
-    def serving(self, job_id: int, window_id: int) -> Iterator[threading.Lock]:
-        """Say, for as long as it lasts, that a slice of the window runs here.
-
-        Its slices here take turns at claiming, by the lock: in the database they would wait for each other,
-        and together they would claim more than there is room for.
-        """
+    def serving(self, job_id: int, window_id: int) -> Iterator[Turns[Asker]]:
+        """Say, for as long as it lasts, that a slice of the window runs here; yields whose turn it is."""
         with self._lock:
             self._served[job_id, window_id] += 1
-            turn = self._turns.setdefault(window_id, threading.Lock())
+            turns = self._turns.setdefault(window_id, Turns())
         try:
-            yield turn
+            yield turns
         finally:
             with self._lock:
                 self._served[job_id, window_id] -= 1
