@@ -175,8 +175,12 @@ class among(FunctionElement[bool]):
     type = Boolean()
     inherit_cache = True
 
-    def __init__(self, column: SQLColumnExpression[Any], values: Iterable[int]) -> None:
-        super().__init__(column, bindparam(None, list(values), type_=_Integers))
+    def __init__(self, column: SQLColumnExpression[Any], values: Iterable[int] | str) -> None:
+        """`values` may be the name under which they come with the statement."""
+        if isinstance(values, str):
+            super().__init__(column, bindparam(values, type_=_Integers))
+        else:
+            super().__init__(column, bindparam(None, list(values), type_=_Integers))
 
     def self_group(self, against: Any = None) -> Any:
         return self  # a comparison by itself: what SQLite is asked to compare with 1 uses no index

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from enum import Enum
-from functools import partial
+from functools import lru_cache, partial
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -63,8 +63,12 @@ def nothing() -> Summary:
     return {"records": 0, "succeeded": 0, "failed": 0, "retried": 0, "tokens": 0, "cost": 0}
 
 
+@lru_cache(maxsize=256)
 def _window(window_id: int, epoch: int) -> Window | None:
-    """The window, unless this message of it is older than its latest offer."""
+    """The window, unless this message of it is older than its latest offer.
+
+    Read once for all its slices here: what they need of it never changes, and a claim asks for the epoch.
+    """
     with reading() as session:
         window = session.get(Window, window_id)
     return window if window is not None and window.epoch == epoch else None

@@ -17,7 +17,7 @@ from app.ingest.spool import DraftSpool
 from config import settings
 from models import Attempt, Job, JobCounts, Record, RecordOutput, RecordStatus, session
 from models.session import in_transaction, reading
-from tasks import wake
+from tasks import slice, wake
 from tasks.celery import app
 from tests.nodes import ControlWorker, PenstockWorker, SliceWorker, await_ready, launch
 from tests.servers import wait_until
@@ -35,6 +35,7 @@ def forget_process_state() -> None:
         events._client,
         context.of,
         blobs.store,
+        slice._window,
     ):
         made_once.cache_clear()
     wake._failed_at = -wake.SKIP

@@ -5,11 +5,11 @@ Lock order: records by index, attempts, and last `job_counts`, whose statement g
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import BigInteger, Float, Integer, bindparam, select, update
 from sqlalchemy.orm import Session
 
 from app.core import ingested, ledger, spend, suspicion, wakes
@@ -19,7 +19,7 @@ from app.core.ledger import Call
 from models.base import among, now
 from models.bulk import ManyRows
 from models.job import JobCounts
-from models.record import Record, RecordOutput, RecordStatus
+from models.record import ENDED, Record, RecordOutput, RecordStatus
 from models.transitions import moving_records
 
 # A chord's callback comes within milliseconds of its last slice. When it is lost, `advance` looks after this.
@@ -86,41 +86,54 @@ def _move_records(session: Session, outcomes: Sequence[Outcome], written: Writte
         alike[claim.lease_id, claim.attempt, outcome.status, outcome.again_in, outcome.blamed].append(outcome)
     for same in alike.values():
         by_index = {outcome.claim.idx: outcome for outcome in same}
-        moved = session.scalars(_move(same[0], list(by_index)))
-        written.won.update(by_index[idx] for idx in moved)
+        written.won.update(by_index[idx] for idx in _move(session, same[0], list(by_index)))
     for outcome in outcomes:
         if outcome in written.won and outcome.status is not None and _free_next_turn(session, outcome):
             written.freed.add(outcome.job.job_id)
 
 
-def _move(outcome: Outcome, indices: list[int]) -> Any:
-    claim = outcome.claim
-    fence: tuple[ColumnElement[bool], ...] = (
-        Record.job_id == claim.job_id,
-        among(Record.idx, indices),
-        Record.lease_id == claim.lease_id,
-        Record.attempts == claim.attempt,
+# Made once: to make a statement anew takes as long as to carry it out for a few records.
+_FENCE = (
+    Record.job_id == bindparam("job"),
+    among(Record.idx, "indices"),
+    Record.lease_id == bindparam("lease"),
+    Record.attempts == bindparam("attempt"),
+)
+_TRIES = Record.tries + bindparam("blamed", type_=Integer)
+_END = {
+    status: moving_records(RecordStatus.RUNNING, status, *_FENCE, tries=_TRIES, lease_id=None).returning(
+        Record.idx
     )
-    tries = Record.tries + (1 if outcome.blamed else 0)
+    for status in ENDED
+}
+_GIVE_BACK = moving_records(
+    RecordStatus.RUNNING,
+    RecordStatus.WAITING,
+    *_FENCE,
+    tries=_TRIES,
+    lease_id=None,
+    not_before=suspicion.waits(bindparam("again_in", type_=Float)),
+).returning(Record.idx)
+_GO_ON = (
+    update(Record)
+    .where(*_FENCE, Record.status == RecordStatus.RUNNING)
+    .values(attempts=Record.attempts + 1, tries=_TRIES, claimed_at=now())
+    .returning(Record.idx)
+)
+
+
+def _move(session: Session, outcome: Outcome, indices: list[int]) -> Iterable[int]:
+    """Do to these records of a job what was found out about one like them; returns whose fence held."""
+    claim = outcome.claim
+    fence = {"job": claim.job_id, "indices": indices, "lease": claim.lease_id, "attempt": claim.attempt}
+    values: dict[str, Any] = {"blamed": int(outcome.blamed)}
     if outcome.status is not None:
-        moving = moving_records(RecordStatus.RUNNING, outcome.status, *fence, tries=tries, lease_id=None)
+        moving = _END[outcome.status]
     elif outcome.again_in is not None:
-        moving = moving_records(
-            RecordStatus.RUNNING,
-            RecordStatus.WAITING,
-            *fence,
-            tries=tries,
-            lease_id=None,
-            not_before=suspicion.waits(outcome.again_in),
-        )
+        moving, values["again_in"] = _GIVE_BACK, outcome.again_in
     else:
-        moving = (
-            update(Record)
-            .where(*fence, Record.status == RecordStatus.RUNNING)
-            .values(attempts=Record.attempts + 1, tries=tries, claimed_at=now())
-            .execution_options(synchronize_session=False)
-        )
-    return moving.returning(Record.idx)
+        moving = _GO_ON
+    return session.connection().scalars(moving, fence | values)
 
 
 def _free_next_turn(session: Session, outcome: Outcome) -> bool:
@@ -158,6 +171,28 @@ def _confirm(session: Session, outcome: Outcome) -> tuple[Outcome, int, dt.date]
     return None if replaced is None else (outcome, *replaced)
 
 
+_MOVED = (
+    "succeeded",
+    "failed",
+    "cancelled",
+    "expired",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cost",
+    "cost_unconfirmed",
+    "unpriced",
+    "seq",
+)
+_MOVE_COUNTS = (
+    update(JobCounts)
+    .where(JobCounts.job_id == bindparam("job"))
+    .values({name: getattr(JobCounts, name) + bindparam(f"{name}_by", type_=BigInteger) for name in _MOVED})
+    .returning(JobCounts.seq, JobCounts.succeeded, JobCounts.failed, JobCounts.cancelled, JobCounts.expired)
+)
+
+
 def _count(
     session: Session,
     job_id: int,
@@ -173,17 +208,9 @@ def _count(
         assert status is not None
         values[status.name.lower()] += 1
     values["seq"] = len(ended)
-    changes = {name: getattr(JobCounts, name) + by for name, by in values.items() if by}
     job = (won[0] if won else confirmed[0][0]).job
-    counts = session.execute(
-        update(JobCounts)
-        .where(JobCounts.job_id == job_id)
-        .values(**(changes or {"seq": JobCounts.seq}))
-        .returning(
-            JobCounts.seq, JobCounts.succeeded, JobCounts.failed, JobCounts.cancelled, JobCounts.expired
-        ),
-        execution_options={"synchronize_session": False},
-    ).one()
+    by = {f"{name}_by": values.get(name, 0) for name in _MOVED}
+    counts = session.connection().execute(_MOVE_COUNTS, {"job": job_id, **by}).one()
     _move_spend(session, job, won, confirmed)
     _write_outputs(session, ended, first_seq=counts.seq - len(ended) + 1)
     ingested.write(

@@ -1,12 +1,14 @@
 """What each day's calls of a job cost (UTC): the few rows that a tenant's spending is the sum of."""
 
 import datetime as dt
+from functools import cache
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Date, bindparam, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from models.base import now
+from models.base import now, utc_day
 from models.job import Spend
 
 
@@ -25,23 +27,23 @@ def move(
     """
     if not cost and not unconfirmed:
         return
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(Spend).values(
-        job_id=job_id,
-        day=day or today(session),
-        tenant_id=tenant_id,
-        cost=cost,
-        cost_unconfirmed=unconfirmed,
-    )
-    session.execute(
-        statement.on_conflict_do_update(
-            index_elements=[Spend.job_id, Spend.day],
-            set_={
-                "cost": Spend.cost + statement.excluded.cost,
-                "cost_unconfirmed": Spend.cost_unconfirmed + statement.excluded.cost_unconfirmed,
-            },
-        ),
-        execution_options={"synchronize_session": False},
+    connection = session.connection()
+    row = {"job_id": job_id, "tenant_id": tenant_id, "cost": cost, "cost_unconfirmed": unconfirmed}
+    connection.execute(_moving(connection.dialect.name), row | {"on_day": day})
+
+
+@cache
+def _moving(dialect: str) -> Any:
+    """Made once: every group of answers runs it."""
+    statement = (postgresql if dialect == "postgresql" else sqlite).insert(Spend)
+    row: dict[str, Any] = {"day": func.coalesce(bindparam("on_day", type_=Date), utc_day(now()))}
+    row |= {name: bindparam(name) for name in ("job_id", "tenant_id", "cost", "cost_unconfirmed")}
+    return statement.values(row).on_conflict_do_update(
+        index_elements=[Spend.job_id, Spend.day],
+        set_={
+            "cost": Spend.cost + statement.excluded.cost,
+            "cost_unconfirmed": Spend.cost_unconfirmed + statement.excluded.cost_unconfirmed,
+        },
     )
 
 

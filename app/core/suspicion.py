@@ -17,7 +17,7 @@ ALONE = 2  # more of them, with nothing else in flight, after which it is asked 
 waits_for_it = and_(Record.status == RecordStatus.WAITING, Record.not_before.is_(None))
 
 
-def waits(seconds: float) -> ColumnElement[object]:
+def waits(seconds: float | ColumnElement[float]) -> ColumnElement[object]:
     """The `not_before` of a record that goes back for `seconds`; none for one under suspicion."""
     return case((Record.deaths >= SHARED, null()), else_=now(seconds))
 

@@ -58,10 +58,9 @@ def test_the_seats_of_a_process_that_is_not_heard_of_come_back(limiter, redis_ur
 def test_starts_of_all_takers_keep_the_pace(limiter):
     # Given four processes that want more than 1,200 a minute allow
     starts: list[float] = []
-    end = time.monotonic() + 1.5
 
     def ask(lease: int) -> None:
-        while time.monotonic() < end:
+        while len(starts) < 30:
             asked = time.monotonic()
             grant = limiter.take(limits(requests=1200), lease, 50)
             starts.extend(asked + grant.delay + place * grant.step for place in range(grant.count))
@@ -76,7 +75,6 @@ def test_starts_of_all_takers_keep_the_pace(limiter):
     # Then no span of time holds more starts than it may, but for what a word to Redis takes
     starts.sort()
     step = 60 / (0.99 * 1200)
-    assert len(starts) > 20
     for first in range(len(starts)):
         for last in range(first + 1, len(starts)):
             assert starts[last] - starts[first] > (last - first) * step - 0.1
