@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,7 +24,6 @@ class Child:
 
     name: str
     command: Sequence[str]
-    environment: Mapping[str, str]
     log: Path
     patience: float
     inherits: Sequence[int] = ()  # file descriptors
@@ -50,7 +49,6 @@ class Child:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env=dict(self.environment),
             cwd=CODE,
             pass_fds=tuple(self.inherits),
             process_group=0,
@@ -60,7 +58,6 @@ class Child:
         return copies.Copy(
             self.command,
             folder=CODE,
-            environment=self.environment,
             log=log,
             inherits=self.inherits,
             niceness=self.niceness,

@@ -13,7 +13,7 @@ import runpy
 import signal
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from setproctitle import setproctitle
@@ -57,14 +57,13 @@ class Copy:
         command: Sequence[str],
         *,
         folder: Path,
-        environment: Mapping[str, str],
         log: int,
         inherits: Sequence[int],
         niceness: int,
     ) -> None:
         """`log` and `inherits` are file descriptors; the copy has no others."""
         assert _fork is not None
-        given = (os.getpid(), list(command), folder, dict(environment), log, set(inherits), niceness)
+        given = (os.getpid(), list(command), folder, log, set(inherits), niceness)
         self._process = _fork.Process(target=_live, args=given)
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # until the copy takes them as its own
         try:
@@ -95,7 +94,6 @@ def _live(
     parent: int,
     command: list[str],
     folder: Path,
-    environment: dict[str, str],
     log: int,
     inherits: set[int],
     niceness: int,
@@ -109,8 +107,6 @@ def _live(
         signal.signal(number, signal.SIG_DFL if number != signal.SIGINT else signal.default_int_handler)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
     tether.tie(parent, niceness)
-    os.environ.clear()
-    os.environ.update(environment)
     os.chdir(folder)
     sys.path[0] = str(folder)
     setproctitle(" ".join(command))

@@ -1,6 +1,5 @@
 """Which processes a stack has, and what each of them is given."""
 
-import os
 from pathlib import Path
 
 from app.stack import broker, commands, copies
@@ -50,7 +49,7 @@ class Family:
     ) -> Child:
         log = self._settings.data / "logs" / f"{name}.log"
         rotate(log)
-        return Child(name, command, os.environ, log, patience, (self._lock, *inherits))
+        return Child(name, command, log, patience, (self._lock, *inherits))
 
 
 def environment(chosen: Settings, embedded: broker.Broker | None) -> dict[str, str]:

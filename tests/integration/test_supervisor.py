@@ -40,7 +40,7 @@ def child(name, script, patience=5.0):
         (folder / f"{name}_script.py").write_text(script)
         command = [sys.executable, "-m", f"{name}_script"]
     log = folder / f"{name}.log"
-    return Child(name, command, os.environ, log, patience, (lock.processes,), copied=copied)
+    return Child(name, command, log, patience, (lock.processes,), copied=copied)
 supervisor.add(child("first", FIRST))
 supervisor.add(child("second", SECOND))
 print("watching", flush=True)
@@ -263,7 +263,7 @@ def test_a_log_does_not_grow_without_end_while_its_child_goes_on_writing(tmp_pat
     monkeypatch.setattr(children, "LARGEST_LOG", 1_000)
     script = "import time\nwhile True: print('a line of the log'); time.sleep(0.001)"
     log = tmp_path / "child.log"
-    child = children.Child("child", [sys.executable, "-u", "-c", script], os.environ, log, patience=1)
+    child = children.Child("child", [sys.executable, "-u", "-c", script], log, patience=1)
     child.start()
     # When
     wait_until(lambda: log.exists() and log.stat().st_size > 1_000, what="a large log")
