@@ -49,7 +49,7 @@ def run_slice(window_id: int, epoch: int, quota: int | None = None) -> Summary:
     offered again.
     """
     try:
-        window = _window(window_id, epoch)
+        window = _window(window_id, epoch, int(time.monotonic()))
         if window is not None and window.alone:
             return nothing() | apart.ask(process.current(), window)
         made = None if window is None else _slice_of(window, quota)
@@ -64,10 +64,10 @@ def nothing() -> Summary:
 
 
 @lru_cache(maxsize=256)
-def _window(window_id: int, epoch: int) -> Window | None:
+def _window(window_id: int, epoch: int, second: int) -> Window | None:
     """The window, unless this message of it is older than its latest offer.
 
-    Read once for all its slices here: what they need of it never changes, and a claim asks for the epoch.
+    Read once in a `second` for all its slices here, which come by the dozen.
     """
     with reading() as session:
         window = session.get(Window, window_id)
@@ -155,6 +155,8 @@ class Slice:
                     with turns.taken(self) as others:
                         if self._may_start():  # if nobody has claimed for it meanwhile
                             self._start_more([other for other in others if isinstance(other, Slice)])
+                    if self._waits and self._quota == 0:
+                        self._return_seats()  # what asks no more must not look as if it waited
                 elif self._process.storage_lags:
                     self._say("storage")
                 self._listen()
@@ -179,7 +181,8 @@ class Slice:
         own = self._wanted()
         if own <= 0:
             return
-        shares = [(self, own), *((other, other._quota) for other in others if other._quota is not None)]
+        shares = [(self, own)]
+        shares += [(other, other._quota) for other in others if other._quota and other._may_start()]
         want = min(sum(share for _, share in shares), max(own, self._process.room(self._job)))
         if (early := self._ask_at - time.monotonic()) > 0:
             self._wait = early
@@ -336,6 +339,7 @@ class Slice:
                 freed=self._freed,
                 waited=self._waits,
             )
+            self._freed, self._waits = 0, False
 
     def _say(self, reason: str) -> None:
         try:

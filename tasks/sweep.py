@@ -56,7 +56,7 @@ def sweep() -> None:
 
 
 def sweep_and_tell() -> None:
-    """Sweep beside the tick; the log says what was found, and now and then which jobs nobody advances."""
+    """Sweep once; the log says what was found, and now and then which jobs nobody advances."""
     global _cleared_at  # noqa: PLW0603 - one beat a process
     found = mend()
     if time.monotonic() - _cleared_at >= CLEAR:
@@ -73,15 +73,17 @@ def sweep_and_tell() -> None:
 
 def sweep_once() -> list[Found]:
     """Everything that the sweep mends and clears away, once; returns what it found."""
-    return [*find_dead(), *mend(), *advance_due(), *clear_away()]
+    return [*mend(), *clear_away()]
 
 
 def mend() -> list[Found]:
-    """What a crash left behind, but for what every tick looks for; and records of closed jobs."""
+    """What a crash left behind, and records of closed jobs. Also what the tick does: its thread may hang."""
     return [
+        *find_dead(),
         *_give_back_overdue(),
         *_offer_lost_windows(),
         *_in_chunks("closed_records", "written: the job was closed before they were asked", recovery.settle),
+        *advance_due(),
     ]
 
 

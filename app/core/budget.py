@@ -9,9 +9,8 @@ call that ends between both counts twice rather than not at all.
 import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.orm import Session
 
 from app.core import context, jobs, pricing, requests, spend
@@ -49,22 +48,28 @@ class Room:
     raise_it: str
 
 
-COLUMNS = (Job.id.label("job_id"), Job.tenant_id, Job.max_cost, Tenant.daily_cap, Tenant.monthly_cap)
+_CAPS = (
+    select(Job.tenant_id, Job.max_cost, Tenant.daily_cap, Tenant.monthly_cap)
+    .join(Tenant, Tenant.id == Job.tenant_id)
+    .where(Job.id == bindparam("job"))
+)
 
 
-def caps_in(row: Any) -> Caps | None:
-    """The caps that hold for a job, of a row with `COLUMNS`; None when there are none."""
-    caps = Caps(row.job_id, row.tenant_id, row.max_cost, row.daily_cap, row.monthly_cap)
+def caps_of(session: Session, job_id: int) -> Caps | None:
+    """The caps that hold for a job now, whoever was waited for in this transaction; None: there are none."""
+    row = session.connection().execute(_CAPS, {"job": job_id}).one()
+    caps = Caps(job_id, row.tenant_id, row.max_cost, row.daily_cap, row.monthly_cap)
     return None if caps.job is caps.day is caps.month is None else caps
 
 
 def claim_within(
-    session: Session, caps: Caps | None, claim: Callable[[int], list[Claim]], limit: int
+    session: Session, job_id: int, claim: Callable[[int], list[Claim]], limit: int
 ) -> tuple[list[Claim], int | None]:
     """Claim up to `limit` records; under a cap those whose worst cases fit together, which are reserved.
 
     Returns the claims and, when a record was left for the cap's sake, the pico-dollars that it needs.
     """
+    caps = caps_of(session, job_id)
     if caps is None:
         return claim(limit), None
     needs: int | None = None
@@ -169,8 +174,7 @@ def pause_if_spent(session: Session, job_id: int, needs: int) -> bool:
     job = jobs.lock(session, job_id)
     if job is None or job.status != JobStatus.RUNNING:
         return False
-    found = select(*COLUMNS).join(Tenant, Tenant.id == Job.tenant_id).where(Job.id == job_id)
-    caps = caps_in(session.execute(found).one())
+    caps = caps_of(session, job_id)
     if caps is None:
         return False
     room = find_room(session, caps, lock=False)  # windows, which a pause locks, come before these rows

@@ -15,7 +15,6 @@ from app.ingest import documents
 from models.base import among, now
 from models.job import Job, JobCounts, JobStatus
 from models.record import Record, RecordInput, RecordOutput, RecordStatus, Window
-from models.tenant import Tenant
 from models.transitions import moving_records
 
 TURN_BYTES = 100  # roles and braces around a turn and its answer
@@ -65,7 +64,7 @@ def take(session: Session, window_id: int, epoch: int, lease_id: int, limit: int
         _read_inputs(session, window.job_id, found)
         return found
 
-    claims, needs = budget.claim_within(session, budget.caps_in(row), some, limit)
+    claims, needs = budget.claim_within(session, window.job_id, some, limit)
     if needs is not None and not claims:
         end = window.cursor
     all_claimed = end == window.last and (window.first < window.last or len(claims) < limit)
@@ -90,10 +89,8 @@ def _lock_window(session: Session, window_id: int, epoch: int, lease_id: int) ->
             JobCounts.due_by,
             leases.lives(lease_id).label("lives"),
             now().label("now"),
-            *budget.COLUMNS,
         )
         .join(Job, Job.id == Window.job_id)
-        .join(Tenant, Tenant.id == Job.tenant_id)
         .join(JobCounts, JobCounts.job_id == Window.job_id)
         .where(Window.id == window_id, Window.epoch == epoch, Window.closed_at.is_(None))
         .with_for_update(of=Window)
@@ -128,11 +125,9 @@ def _seconds_left(limit_ms: int | None, due_by: dt.datetime | None, time: dt.dat
 
 def take_due(session: Session, window_id: int, lease_id: int, limit: int) -> Taken:
     """Claim up to `limit` records that are due: the next turns of conversations that a slice is asking."""
-    row = session.execute(
-        select(*budget.COLUMNS)
-        .select_from(Window)
+    job_id = session.scalar(
+        select(Window.job_id)
         .join(Job, Job.id == Window.job_id)
-        .join(Tenant, Tenant.id == Job.tenant_id)
         .where(
             Window.id == window_id,
             Window.closed_at.is_(None),
@@ -141,16 +136,16 @@ def take_due(session: Session, window_id: int, lease_id: int, limit: int) -> Tak
             leases.lives(lease_id),
         )
         .with_for_update(of=Window)
-    ).one_or_none()
-    if row is None:
+    )
+    if job_id is None:
         return _CLOSED
 
     def some(most: int) -> list[Claim]:
-        found = _claim_waiting(session, row.job_id, lease_id, _due(), most, calls=1)
-        _read_inputs(session, row.job_id, found)
+        found = _claim_waiting(session, job_id, lease_id, _due(), most, calls=1)
+        _read_inputs(session, job_id, found)
         return found
 
-    claims, needs = budget.claim_within(session, budget.caps_in(row), some, limit)
+    claims, needs = budget.claim_within(session, job_id, some, limit)
     return Taken(claims, open=False, capped=needs)
 
 

@@ -55,6 +55,11 @@ class RecordView(NamedTuple):  # a dataclass takes five times as long to make, a
     ended_at: str | None = None
 
     @property
+    def size(self) -> int:
+        """Bytes of its contents."""
+        return len(self.answer or b"") + len(self.asked or b"")
+
+    @property
     def usage(self) -> dict[str, int] | None:
         found: dict[str, int] | None = json.loads(self.usage_json or "null")
         return found
@@ -221,13 +226,11 @@ class _Walk:
         start, count = 0, FIRST
         while start < len(places):
             some = places[start : start + count]
-            found, read = self.views(some), 0
+            found = self.views(some)
             for place, idx in some:
-                record = found[idx]
-                size = len(record.answer or b"") + len(record.asked or b"")
-                read += size
-                yield place, record, size
+                yield place, found[idx], found[idx].size
             start += count
+            read = sum(record.size for record in found.values())
             count = max(1, min(MOST, len(some) * AT_ONCE // max(read, 1)))
 
     def views(self, places: Sequence[Place]) -> dict[int, RecordView]:

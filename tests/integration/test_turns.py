@@ -1,0 +1,88 @@
+"""Slices of one record, in one process: who has the turn claims for all that wait for theirs."""
+
+import threading
+from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+
+import pytest
+
+from app.core import advance, claims, process
+from app.core.limiter import limiter
+from models.session import in_transaction
+from tasks import slice
+from tests.door import Door, number_of
+from tests.servers import wait_until
+
+RECORDS = 20
+
+
+@pytest.fixture
+def here(quiet):
+    """This process as a worker's."""
+    yield process.current()
+    process.end_current()
+
+
+@pytest.fixture
+def took(monkeypatch):
+    """How many records each claim brought."""
+    found = []
+
+    def take(session, **given):
+        taken = claims_take(session, **given)
+        found.append(len(taken.claims))
+        return taken
+
+    claims_take = claims.take
+    monkeypatch.setattr(claims, "take", take)
+    return found
+
+
+def test_one_claims_for_all_that_wait_and_each_asks_one(here, took):
+    # Given as many slices as there are records, all of which wait for somebody who has the turn
+    door = Door()
+    job = door.submit(RECORDS)
+    window = in_transaction(partial(advance.advance, job_id=number_of(job), held_for=0))[0]
+    assert (window.slices, window.quota) == (RECORDS, 1)
+    with ThreadPoolExecutor(RECORDS) as pool:
+        with here.serving(number_of(job), window.window_id) as turns, turns.taken(threading.Event()):
+            summaries = start(pool, window)
+            wait_until(lambda: len(turns._waiting) == RECORDS, what="all wait for their turn")
+
+        # When that one has gone
+        sums = [summary.result(60) for summary in summaries]
+
+    # Then one claim brought all of them a record
+    assert took == [RECORDS]
+    assert Counter(summary["succeeded"] for summary in sums) == {1: RECORDS}
+    assert door.job(job)["counts"]["succeeded"] == RECORDS
+
+
+def test_a_slice_that_another_claimed_for_waits_for_no_permit(here):
+    # Given a limit that gives so many slices their permits one after the other, and calls that last longer
+    door = Door()
+    door.call("PUT", "/api/v1/limits/simulated", json={"requests_per_minute": 1_200})
+    job = door.submit(RECORDS, params={"simulate": {"latency_ms": 60_000, "latency_sigma": 0}})
+    window = in_transaction(partial(advance.advance, job_id=number_of(job), held_for=0))[0]
+
+    # When all have theirs
+    with ThreadPoolExecutor(RECORDS) as pool:
+        summaries = start(pool, window)
+        wait_until(lambda: here._in_flight[number_of(job)] == RECORDS, what="all records are claimed")
+
+        # Then nobody is counted as waiting while their calls last: others of the group would wait for them
+        wait_until(lambda: waiting(number_of(job)) == 0, what="none waits")
+        assert not any(summary.done() for summary in summaries)
+        here.stop(0)
+
+
+def waiting(job_id: int) -> int:
+    """Slices of the job that the limiter counts as waiting."""
+    return int(limiter()._redis.hget("fair:simulated", f"a{job_id}") or 0)
+
+
+def start(pool: ThreadPoolExecutor, window) -> list[Future]:
+    return [
+        pool.submit(slice.run_slice, window.window_id, window.epoch, window.quota) for _ in range(RECORDS)
+    ]
