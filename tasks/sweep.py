@@ -2,12 +2,13 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import structlog
 from kombu.exceptions import OperationalError as BrokerError
 from redis import RedisError
+from sqlalchemy import select
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
@@ -27,6 +28,8 @@ CLEAR = 30.0  # seconds between two times that what nobody will see again is cle
 LOOK_FOR_STUCK = 60.0  # seconds between two looks at which jobs nobody advances
 SAY_AGAIN = 300.0  # seconds until a job that is still stuck is named again
 
+_TO_DO = select(leases.any_to_look_at, wakes.any_due, handoff.any_offered)
+
 _looked_at = float("-inf")
 _cleared_at = float("-inf")
 _said: dict[int, float] = {}  # stuck jobs of the last look -> when they were named
@@ -39,12 +42,11 @@ def tick() -> None:
     One look tells whether there is anything to do: mostly there is not.
     """
     with reading() as session:
-        leases_wait = leases.any_to_look_at(session)
-        due = wakes.due(session)
-        documents_wait = handoff.any_offered(session)
+        leases_wait, jobs_wait, documents_wait = session.execute(_TO_DO).one()
     if leases_wait:
         find_dead()
-    _advance(due)
+    if jobs_wait:
+        advance_due()
     if documents_wait:
         hand_over()
 
@@ -125,10 +127,6 @@ def advance_due() -> list[Found]:
     """Advance the jobs whose time has come; one that cannot be published now has its time again."""
     with reading() as session:
         due = wakes.due(session)
-    return _advance(due)
-
-
-def _advance(due: Iterable[int]) -> list[Found]:
     found = []
     for job_id in due:
         try:

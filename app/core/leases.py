@@ -3,7 +3,20 @@
 import os
 import socket
 
-from sqlalchemy import ColumnElement, Float, Integer, bindparam, case, cast, exists, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Float,
+    Integer,
+    and_,
+    bindparam,
+    case,
+    cast,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
@@ -36,30 +49,26 @@ def renew(session: Session, lease_id: int, serving: frozenset[int]) -> bool:
     return session.connection().execute(_RENEW, said).rowcount == 1
 
 
+def _not_looked_at_since(ago: float | ColumnElement[float]) -> ColumnElement[bool]:
+    return and_(Lease.dead_at.is_(None), or_(Lease.looked_at.is_(None), Lease.looked_at <= now(ago)))
+
+
+any_to_look_at = exists().where(_not_looked_at_since(-LOOK_EVERY))  # a live lease
+
 # Made once: what idle processes do again and again is most of what they do.
 _RENEW = (
     update(Lease)
     .where(Lease.id == bindparam("renewed"), Lease.dead_at.is_(None))
     .values(counter=Lease.counter + 1, serving=bindparam("windows"))
 )
-_NOT_LOOKED_AT = (
-    Lease.dead_at.is_(None),
-    or_(Lease.looked_at.is_(None), Lease.looked_at <= now(bindparam("ago", type_=Float))),
-)
-_ANY_TO_LOOK_AT = select(exists().where(*_NOT_LOOKED_AT))
 _STILL = case((Lease.counter == Lease.looked_counter, Lease.still + 1), else_=0)
 _LOOK = (
     update(Lease)
-    .where(*_NOT_LOOKED_AT)
+    .where(_not_looked_at_since(bindparam("ago", type_=Float)))
     .values(looked_at=now(), looked_counter=Lease.counter, still=cast(_STILL, Integer))
     .returning(Lease.id, Lease.name, Lease.still)
 )
 _WORKERS = select(func.count()).where(Lease.dead_at.is_(None), ~Lease.name.startswith(UPLOAD))
-
-
-def any_to_look_at(session: Session) -> bool:
-    """Whether a live lease was not looked at just now."""
-    return bool(session.connection().scalar(_ANY_TO_LOOK_AT, {"ago": -LOOK_EVERY}))
 
 
 def look(session: Session) -> dict[int, str]:

@@ -3,7 +3,7 @@
 Messages hurry it along; this is what is left when they are lost. The one-second tick reads it.
 """
 
-from sqlalchemy import case, or_, select, update
+from sqlalchemy import case, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from models.base import now
@@ -27,6 +27,7 @@ def at_latest(session: Session, job_id: int, seconds: float) -> None:
     )
 
 
+any_due = exists().where(JobCounts.wake_at <= now())  # a job
 _DUE = select(JobCounts.job_id).where(JobCounts.wake_at <= now()).order_by(JobCounts.wake_at).limit(500)
 
 
