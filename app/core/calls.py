@@ -2,9 +2,7 @@
 
 import asyncio
 import datetime as dt
-import random
 import time
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,8 +13,8 @@ from app.core import answer_checks, attachments, ledger, requests, retries
 from app.core.claim import Claim
 from app.core.context import JobContext
 from app.core.ledger import Call
-from app.core.limiter import LATE, Grant, Limits
 from app.core.outcomes import Outcome, Written
+from app.core.permits import GiveBack, Permit, Permits
 from app.errors import (
     AccountRefused,
     BadAnswer,
@@ -31,8 +29,7 @@ from app.errors import (
 )
 from app.ingest import documents
 from app.ingest.documents import Block, Document
-from app.providers import registry
-from app.providers.client import Reply, Usage
+from app.providers.client import Reply
 from models.record import RecordStatus
 
 if TYPE_CHECKING:
@@ -46,7 +43,6 @@ RAMP_LIMIT = "ramp_limit_exceeded"
 STORE_AWAY = 10.0  # seconds until a document is asked for again
 BROKEN = "internal_error"
 BROKEN_PAUSE = 10.0  # seconds: what was in the way may have gone by then
-DEBT = 0.005  # of a limit: what a request may be larger than its permit without one of its own
 
 
 class Closing(Enum):
@@ -78,33 +74,8 @@ class _AskAgain(Exception):
         self.seconds = seconds
 
 
-class _GiveBack(Exception):
-    """The record waits for a named time, and not in this process."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__()
-        self.seconds = seconds
-
-
 class _Lost(Exception):
     """Another process has the record by now."""
-
-
-@dataclass(slots=True)
-class Permit:
-    """The right to one call of a group: its start on this process's monotonic clock, and what was charged."""
-
-    group: str
-    at: float
-    probe: bool  # its call tries a held group
-    input_tokens: int
-    output_tokens: int
-    per_byte: float  # input tokens that a byte of the job's requests makes, about
-
-    @classmethod
-    def of(cls, grant: Grant, limits: Limits, at: float) -> "Permit":
-        per_byte = grant.estimate / limits.request_bytes
-        return cls(limits.group, at, grant.probe, grant.input_tokens, grant.output_tokens, per_byte)
 
 
 class Asking:
@@ -115,7 +86,7 @@ class Asking:
     ) -> None:
         self._process = process
         self._asker = asker
-        self._permit: Permit = permit
+        self._permits = Permits(process, job, claim, permit)
         self.job = job
         self.claim = claim
         self.closing: Closing | None = None
@@ -133,7 +104,7 @@ class Asking:
             outcome: Outcome | None = await self._asked()
         except asyncio.CancelledError:
             outcome = self._closed()
-        except _GiveBack as wait:
+        except GiveBack as wait:
             outcome = self._known_or(ledger.UNSENT, again_in=wait.seconds)
         except _Lost:
             outcome = None
@@ -190,9 +161,11 @@ class Asking:
         """One call with its permit; raises `_AskAgain` when its failure is to be tried again here."""
         try:
             self._params = self._params or await self._build()
-            await self._wait_for_start()
+            await self._permits.wait_for_start(
+                str(self._params["model"]), self._max_tokens, used=self._failure is not None
+            )
         except RequestRejected as error:
-            self._refund()
+            self._permits.refund()
             return self._outcome(Call(ledger.UNSENT, self.job.model), RecordStatus.FAILED, error)
         if self._failure is not None:
             await self._commit_failure(self._failure)
@@ -222,11 +195,11 @@ class Asking:
             )
         except Unavailable as error:
             log.warning("document.not_fetched", **self.job.facts, index=self.claim.idx, reason=error.message)
-            self._refund()
-            raise _GiveBack(STORE_AWAY) from error
+            self._permits.refund()
+            raise GiveBack(STORE_AWAY) from error
 
     async def _answered(self, reply: Reply, seconds: float) -> Outcome:
-        self._settle(reply.usage, seconds)
+        self._permits.settle(reply.usage, seconds)
         call = ledger.answered(
             self._model, self._params, reply.usage, reply.request_id, seconds, left=self._sent_on
         )
@@ -235,15 +208,15 @@ class Asking:
         if fault is None:
             self._heard = outcome = self._outcome(call, RecordStatus.SUCCEEDED)
             outcome.body = reply.body
-        await self._process.book.learn(self._permit.group, reply.told)
-        if self._permit.probe:
-            await self._process.book.clear(self._permit.group)
+        await self._process.book.learn(self._permits.group, reply.told)
+        if self._permits.probe:
+            await self._process.book.clear(self._permits.group)
         return outcome if fault is None else await self._failed(fault, call, answered=True)
 
     async def _failed(self, error: ProviderError, call: Call, *, answered: bool = False) -> Outcome:
         """Who is to blame decides: again here, given back, or ended. `answered`: not as it was asked."""
         self._heard = self._outcome(call, None, error)
-        await self._process.book.learn(self._permit.group, error.told)
+        await self._process.book.learn(self._permits.group, error.told)
         outage = not answered and await self._is_outage(error)
         blamed = error.blame is Blame.RECORD and not outage
         decision = retries.decide(
@@ -256,8 +229,8 @@ class Asking:
         if not blamed:
             self._refusals += 1
             await self._hold(error, outage)
-        elif self._permit.probe:
-            await self._process.book.clear(self._permit.group)  # it answers, if not as this record hoped
+        elif self._permits.probe:
+            await self._process.book.clear(self._permits.group)  # it answers, if not as this record hoped
         if isinstance(decision, retries.Ended):
             return self._outcome(call, RecordStatus.FAILED, error, blamed=blamed)
         failure = self._outcome(call, None, error, blamed=blamed)
@@ -270,109 +243,28 @@ class Asking:
     async def _is_outage(self, error: ProviderError) -> bool:
         """Whether what looks like the record's own failure is the group's: half of its last calls failed."""
         if not isinstance(error, TimedOut | ConnectionCut | BadAnswer):
-            self._refund()  # the provider refused before it worked for it
+            self._permits.refund()  # the provider refused before it worked for it
         if error.blame is not Blame.RECORD or not error.retryable or isinstance(error, RefusedTogether):
             return False
         if not error.repeated:
-            self._process.book.settlement(self._limits).failed += 1
-        failed = await self._process.book.settle_now(self._limits)
-        return failed >= OUTAGE or self._permit.probe
+            self._process.book.settlement(self._permits.limits).failed += 1
+        failed = await self._process.book.settle_now(self._permits.limits)
+        return failed >= OUTAGE or self._permits.probe
 
     async def _hold(self, error: ProviderError, outage: bool) -> None:
         """All workers of the group wait together for what one of them was told."""
-        book, group = self._process.book, self._permit.group
+        book, group = self._process.book, self._permits.group
         seconds, every, reason = error.retry_after or 0.0, 0.0, f"provider: {error.type}"
         if isinstance(error, AccountRefused):
             seconds = every = error.retry_after or ACCOUNT_PROBE
             reason = f"account: {error.type}"
         elif error.type == RAMP_LIMIT:
-            await book.slow_down(self._limits)
+            await book.slow_down(self._permits.limits)
             if not seconds:
                 return
         elif outage:
             reason = f"provider: outage ({error.type})"
-        await book.hold(group, reason, seconds, every, probe=self._permit.probe)
-
-    async def _wait_for_start(self) -> None:
-        """Wait for this call's time, with a permit of its model's group that is large enough and not late."""
-        limits = self._limits_of_call()
-        if self._failure is not None or self._permit.group != limits.group or self._is_small(limits):
-            if self._failure is None:
-                self._refund()
-            self._permit = await self._new_permit(limits)
-        await asyncio.sleep(self._permit.at - time.monotonic())
-        while time.monotonic() - self._permit.at > LATE:
-            self._refund()
-            self._permit = await self._new_permit(limits)
-            await asyncio.sleep(self._permit.at - time.monotonic())
-
-    def _limits_of_call(self) -> Limits:
-        """What holds for this very call; raises `RequestRejected` for one that could never pass."""
-        model = str(self._params["model"])
-        group = self.job.group if model == self.job.model else registry.limit_group(model)
-        limits = self._process.limits(self.job, group).sized(self.claim.request_bytes, self._max_tokens)
-        allowed = limits.figures.input_tokens
-        if allowed is not None and self._input_tokens() > allowed:
-            raise RequestRejected(
-                f"the request needs about {self._input_tokens():,} input tokens, and the limit group {group}"
-                f" allows {allowed:,} a minute: make it smaller, or raise the limit",
-                type="over_limit",
-            )
-        return limits
-
-    def _is_small(self, limits: Limits) -> bool:
-        """Whether the permit, which is for an average call of the job, is too small to be settled as debt.
-
-        A little more or less than was charged is charged at once.
-        """
-        more = self._input_tokens() - self._permit.input_tokens
-        allowed = limits.figures.input_tokens
-        if allowed is not None and more > DEBT * allowed and more > self._permit.input_tokens:
-            return True
-        self._process.book.settlement(self._limits).input_tokens += more
-        self._permit.input_tokens += more
-        return False
-
-    def _input_tokens(self) -> int:
-        """Tokens of this request, by what the job's bytes made so far."""
-        return max(1, round(self._permit.per_byte * self.claim.request_bytes))
-
-    def _settle(self, usage: Usage, seconds: float) -> None:
-        """Charge what the call took beyond its permit, and learn from it."""
-        input_tokens = usage.input_tokens + usage.cache_write_5m_tokens + usage.cache_write_1h_tokens
-        if registry.cache_reads_count(self._permit.group):
-            input_tokens += usage.cache_read_tokens
-        settlement = self._process.book.settlement(self._limits)
-        settlement.input_tokens += input_tokens - self._permit.input_tokens
-        settlement.output_tokens += usage.output_tokens - self._permit.output_tokens
-        settlement.bytes += self.claim.request_bytes
-        settlement.answered_input += input_tokens
-        settlement.answered_output += usage.output_tokens
-        settlement.calls += 1
-        settlement.seconds += seconds
-
-    def _refund(self) -> None:
-        """Nothing was taken of what was charged."""
-        settlement = self._process.book.settlement(self._limits)
-        settlement.input_tokens -= self._permit.input_tokens
-        settlement.output_tokens -= self._permit.output_tokens
-        self._permit.input_tokens = self._permit.output_tokens = 0
-
-    @property
-    def _limits(self) -> Limits:
-        return self._process.limits(self.job, self._permit.group)
-
-    async def _new_permit(self, limits: Limits) -> Permit:
-        """Another start for this record, which has its seat; raises `_GiveBack` when it is far away."""
-        waited = False
-        while True:
-            grant = await self._process.permit(limits, waited=waited)
-            if grant.count:
-                return Permit.of(grant, limits, time.monotonic() + grant.delay)
-            waited = grant.waits
-            if grant.reason.startswith(("account", "provider")) and grant.wait > retries.LONGEST_WAIT:
-                raise _GiveBack(grant.wait)
-            await asyncio.sleep(min(grant.wait, 1.0) * random.uniform(0.75, 1.25))  # noqa: S311 - jitter
+        await book.hold(group, reason, seconds, every, probe=self._permits.probe)
 
     async def _commit_failure(self, failure: Outcome) -> None:
         """Write down the call that failed and that the next one may leave; raises `_Lost` if it may not."""
@@ -443,7 +335,7 @@ class Asking:
     def _in_flight(self, why: str) -> Call | str:
         if self._sent_at is None:
             if self._heard is None or self._failure is not None:
-                self._refund()  # of a permit that waits for its call; that of a call that ended was settled
+                self._permits.refund()  # it waits for its call; that of a call that ended was settled
             return ledger.UNSENT
         return self._unconfirmed(why, time.monotonic() - self._sent_at)
 
