@@ -62,8 +62,8 @@ bench: $(ALL) ## Records a second, beside a bare loop, and whose processor time 
 	$(BIN)/python -m bench.throughput
 
 # What `make bench` leaves out, one by one: how long a small job takes, what one of a million costs (half an hour),
-# what readers see beside a job at full speed, how fast its results stream out, how a stack starts and idles, what more workers bring, how much
-# of a provider's limits is used.
+# what readers see beside a job at full speed, how fast its results stream out, how a stack starts and idles, what
+# more workers bring, how much of a provider's limits is used.
 bench-small bench-large bench-readers bench-results bench-footprint bench-scaling bench-limits: bench-%: $(ALL)
 	$(BIN)/python -m bench.$*
 

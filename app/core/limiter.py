@@ -6,7 +6,7 @@ paced alike, and settled with the answer; surplus is debt. Calls in flight are s
 group.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -70,6 +70,24 @@ class Grant:
     output_tokens: int = 0
     estimate: int = 0  # input tokens of one call, also where that is more than a window allows
     waits: bool = False  # the asker counts as waiting: say so with its next word
+
+    @classmethod
+    def answered(cls, answer: Sequence[Any]) -> "Grant":
+        """What limiter.lua answered."""
+        count, delay, step, wait, reason, probe, mark, input_tokens, output_tokens, waits, estimate = answer
+        return cls(
+            count=int(count),
+            delay=int(delay) / 1e6,
+            step=int(step) / 1e6,
+            wait=int(wait) / 1e6,
+            reason=str(reason),
+            probe=bool(probe),
+            mark=str(mark),
+            input_tokens=int(input_tokens),
+            output_tokens=int(output_tokens),
+            waits=bool(waits),
+            estimate=int(estimate),
+        )
 
     def behind(self, first: int) -> "Grant":
         """The same without its `first` starts."""
@@ -160,21 +178,7 @@ class Limiter:
             limits.max_tokens * OUTPUT_SHARE,
             limits.max_tokens,
         ]
-        answer = self._run(self._take, limits, keys, args)
-        count, delay, step, wait, reason, probe, mark, input_tokens, output_tokens, waits, estimate = answer
-        return Grant(
-            count=int(count),
-            delay=int(delay) / 1e6,
-            step=int(step) / 1e6,
-            wait=int(wait) / 1e6,
-            reason=str(reason),
-            probe=bool(probe),
-            mark=str(mark),
-            input_tokens=int(input_tokens),
-            output_tokens=int(output_tokens),
-            waits=bool(waits),
-            estimate=int(estimate),
-        )
+        return Grant.answered(self._run(self._take, limits, keys, args))
 
     def give_back(
         self, limits: Limits, lease_id: int, grant: Grant, count: int, *, seated: bool = False

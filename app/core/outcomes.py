@@ -171,20 +171,8 @@ def _confirm(session: Session, outcome: Outcome) -> tuple[Outcome, int, dt.date]
     return None if replaced is None else (outcome, *replaced)
 
 
-_MOVED = (
-    "succeeded",
-    "failed",
-    "cancelled",
-    "expired",
-    "input_tokens",
-    "output_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "cost",
-    "cost_unconfirmed",
-    "unpriced",
-    "seq",
-)
+_KEPT = {"job_id", "wake_at", "due_by"}  # all other columns are counters
+_MOVED = [column.name for column in JobCounts.__table__.columns if column.name not in _KEPT]
 _MOVE_COUNTS = (
     update(JobCounts)
     .where(JobCounts.job_id == bindparam("job"))
@@ -209,7 +197,7 @@ def _count(
         values[status.name.lower()] += 1
     values["seq"] = len(ended)
     job = (won[0] if won else confirmed[0][0]).job
-    by = {f"{name}_by": values.get(name, 0) for name in _MOVED}
+    by = {f"{name}_by": by for name, by in (dict.fromkeys(_MOVED, 0) | values).items()}
     counts = session.connection().execute(_MOVE_COUNTS, {"job": job_id, **by}).one()
     _move_spend(session, job, won, confirmed)
     _write_outputs(session, ended, first_seq=counts.seq - len(ended) + 1)

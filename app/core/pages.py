@@ -288,7 +288,7 @@ def _one_of(column: ColumnElement[int], values: Sequence[int]) -> ColumnElement[
     """The least and the greatest say it where little was left out between them, as in most pages.
 
     A list is dearer, and a planner that knows nothing of a table yet reads all of a job rather than looking
-    hundreds of its rows up.
+    hundreds of its rows up: bounds beside the list mostly keep it from that.
     """
     least, greatest = min(values), max(values)
     lies_between = column.between(least, greatest)

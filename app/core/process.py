@@ -79,7 +79,7 @@ class Process:
 
     @contextmanager
     def serving(self, job_id: int, window_id: int) -> Iterator[Turns[Asker]]:
-        """Say, for as long as it lasts, that a slice of the window runs here; yields whose turn it is."""
+        """Say, for as long as it lasts, that a slice of the window runs here; yields their turns."""
         with self._lock:
             self._served[job_id, window_id] += 1
             turns = self._turns.setdefault(window_id, Turns())
