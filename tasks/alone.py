@@ -11,7 +11,8 @@ import sys
 import time
 from typing import Any
 
-from app.core import context, process
+from app.core import process
+from app.core.requests import job_context
 from config import logs, settings
 from models.record import Window
 from models.session import reading
@@ -40,7 +41,7 @@ def main(window_id: int, epoch: int) -> None:
     with reading() as session:
         window = session.get_one(Window, window_id)
     try:
-        job, until = context.of(window.job_id), time.monotonic() + STARTS_FOR
+        job, until = job_context.of(window.job_id), time.monotonic() + STARTS_FOR
         summary = Alone(process.current(), job, (window_id, epoch), None, until).run()
     finally:
         process.end_current()

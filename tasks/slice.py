@@ -13,13 +13,14 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from app.core import budget, claims, context, jobs, process
-from app.core.claim import Claim
+from app.core import budget, claims, jobs, process
 from app.core.claims import Taken
-from app.core.context import JobContext
 from app.core.limiter import Grant, LimiterAway, limiter
 from app.core.outcomes import Outcome, Written
 from app.core.process import Process
+from app.core.requests import job_context
+from app.core.requests.claim import Claim
+from app.core.requests.job_context import JobContext
 from app.errors import BadInput, NotFound, Unavailable
 from config import settings
 from models.record import RecordStatus, Window
@@ -76,7 +77,7 @@ def _window(window_id: int, epoch: int, second: int) -> Window | None:
 
 def _slice_of(window: Window, quota: int | None) -> "Slice | Storing | None":
     try:
-        job, until = context.of(window.job_id), time.monotonic() + STARTS_FOR
+        job, until = job_context.of(window.job_id), time.monotonic() + STARTS_FOR
         kind = Slice if job.asks else Storing
         return kind(process.current(), job, (window.id, window.epoch), quota, until)
     except NotFound:
@@ -90,7 +91,7 @@ def _slice_of(window: Window, quota: int | None) -> "Slice | Storing | None":
 def _hold_group(job_id: int) -> None:
     """This worker has no key for the job's provider: to its jobs that is as an account that refuses."""
     try:
-        limiter().hold(context.of(job_id).group, "account: no_key", seconds=60, every=60)
+        limiter().hold(job_context.of(job_id).group, "account: no_key", seconds=60, every=60)
     except LimiterAway:
         log.warning("limiter.away", job=job_id)
 

@@ -9,9 +9,9 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.core import documents, events, writer
-from app.core.context import JobContext
 from app.core.documents import Ended
 from app.core.process import Process
+from app.core.requests.job_context import JobContext
 from models.session import in_transaction
 from tasks.wake import wake
 

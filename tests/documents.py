@@ -9,7 +9,8 @@ from typing import Any
 
 from sqlalchemy import select
 
-from app.core import context, documents, events
+from app.core import documents, events
+from app.core.requests import job_context
 from models import Window
 from models.session import in_transaction, reading
 from tasks import advance
@@ -67,7 +68,7 @@ def store(worker: Worker, job: Mapping[str, Any], count: int | None = None) -> N
             in_transaction(
                 partial(
                     documents.end_next,
-                    job=context.of(number),
+                    job=job_context.of(number),
                     window_id=window.id,
                     epoch=window.epoch,
                     lease_id=worker.lease_id,

@@ -12,9 +12,10 @@ from sqlalchemy import insert, select
 from werkzeug.datastructures import FileStorage
 from werkzeug.test import TestResponse, encode_multipart
 
-from app.core import context, events, keys, ledger, outcomes, shown
-from app.core.claim import Claim
+from app.core import events, keys, ledger, outcomes, shown
 from app.core.outcomes import Outcome
+from app.core.requests import job_context
+from app.core.requests.claim import Claim
 from app.factory import create_app
 from app.providers.client import Usage
 from models import Job, Lease, Record, RecordStatus
@@ -130,7 +131,7 @@ class Worker:
     ) -> None:
         """End records in one group: with an answer, or with an error when it is given."""
         claims = self.claim(job, indices)
-        of = context.of(number_of(job))
+        of = job_context.of(number_of(job))
         group = [
             Outcome(
                 job=of,

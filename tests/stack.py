@@ -11,7 +11,8 @@ from pytest_celery import CeleryTestWorker
 from sqlalchemy import func, select
 
 from app import submission
-from app.core import blobs, context, events, keys, limiter
+from app.core import blobs, events, keys, limiter
+from app.core.requests import job_context
 from app.ingest.draft import Defaults, Draft
 from app.ingest.spool import DraftSpool
 from config import settings
@@ -33,7 +34,7 @@ def forget_process_state() -> None:
         session._engine,
         limiter.limiter,
         events._client,
-        context.of,
+        job_context.of,
         blobs.store,
         slice._window,
     ):

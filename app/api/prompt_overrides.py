@@ -9,9 +9,9 @@ from app.api.blueprint import Blueprint, answer
 from app.api.inputs import PromptOverrideIn
 from app.api.outputs import PromptOverrideOut
 from app.auth import caller, needs
-from app.core import prompt_overrides
 from app.core.keys import READ, WRITE
 from app.core.lines import timestamp
+from app.core.requests import prompt_overrides
 from app.errors import NotFound
 from app.ingest.operations import Operation
 from models.prompt_override import PromptOverride

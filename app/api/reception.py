@@ -8,7 +8,7 @@ from flask import Request
 
 from app.api.asked import Asked, received
 from app.core.incoming import Upload
-from app.core.schemas import compile_schema
+from app.core.requests.schemas import compile_schema
 from app.errors import BadInput
 from app.ingest.draft import Defaults, Problems
 from app.ingest.jsonl import read_jsonl

@@ -3,7 +3,7 @@
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
-from app.core.schemas import AnswerSchema
+from app.core.requests.schemas import AnswerSchema
 from app.errors import BadAnswer
 from app.providers.client import Reply
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.orm import Session
 
-from app.core import context, jobs, pricing, requests, spend
-from app.core.claim import Claim
+from app.core import jobs, pricing, spend
+from app.core.requests import build, job_context
+from app.core.requests.claim import Claim
 from app.errors import RequestRejected
 from app.ingest import documents
 from app.ingest.documents import Block
@@ -99,14 +100,14 @@ def _fitting(worst: Sequence[int], left: int) -> int:
 
 def worst_case(claim: Claim) -> int:
     """Pico-dollars that the call of a claimed record may cost at most; `NO_BOUND` when nobody can say."""
-    job = context.of(claim.job_id)
+    job = job_context.of(claim.job_id)
     if not job.asks:
         return 0
     if job.unbounded is not None:
         return NO_BOUND
     try:
         attached: Block | None = {} if documents.read(claim.body) else None
-        params = requests.build(job, claim.body, claim.max_tokens, claim.history, attached)
+        params = build.build(job, claim.body, claim.max_tokens, claim.history, attached)
     except RequestRejected:
         return 0  # it fails without a call
     price = pricing.price_at(str(params["model"]), dt.datetime.now(dt.UTC))
@@ -181,7 +182,7 @@ def pause_if_spent(session: Session, job_id: int, needs: int) -> bool:
     if room.reserved or jobs.running_count(session, job_id):
         return False
     if needs == NO_BOUND:
-        why = context.of(job_id).unbounded
+        why = job_context.of(job_id).unbounded
         jobs.hold(session, job, f"A cap is set, and what a call costs at most has no bound: {why}.")
         return True
     if needs <= room.left:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.core import answer_checks, attachments, ledger, requests, retries
-from app.core.claim import Claim
-from app.core.context import JobContext
+from app.core import answer_checks, attachments, ledger, retries
 from app.core.ledger import Call
 from app.core.outcomes import Outcome, Written
 from app.core.permits import GiveBack, Permit, Permits
+from app.core.requests import build
+from app.core.requests.claim import Claim
+from app.core.requests.job_context import JobContext
 from app.errors import (
     AccountRefused,
     BadAnswer,
@@ -185,7 +186,7 @@ class Asking:
     async def _build(self) -> dict[str, Any]:
         document = documents.read(self.claim.body)
         attached = None if document is None else await self._attached(document)
-        return requests.build(self.job, self.claim.body, self.claim.max_tokens, self.claim.history, attached)
+        return build.build(self.job, self.claim.body, self.claim.max_tokens, self.claim.history, attached)
 
     async def _attached(self, document: Document) -> Block:
         """The content block of a document, fetched from the object store on a thread of its own."""

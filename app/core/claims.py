@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, and_, case, func, select, update
 from sqlalchemy.orm import Session
 
-from app.core import budget, context, leases, suspicion, wakes
-from app.core.claim import Claim
+from app.core import budget, leases, suspicion, wakes
+from app.core.requests import job_context
+from app.core.requests.claim import Claim
 from app.ingest import documents
 from models.base import among, now
 from models.job import Job, JobCounts, JobStatus
@@ -276,7 +277,7 @@ def _succeeded_turns(session: Session, job_id: int, talks: set[int]) -> dict[int
         )
         .order_by(Record.idx)
     )
-    shared_bytes_of = context.of(job_id).shared_bytes_of
+    shared_bytes_of = job_context.of(job_id).shared_bytes_of
     turns: dict[int, list[_Turn]] = defaultdict(list)
     for row in rows:
         adds = max(row.request_bytes - shared_bytes_of(row.body), 0) + len(row.answer) + TURN_BYTES

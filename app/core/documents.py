@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from app.core import claims, ledger, outcomes
-from app.core.claim import Claim
-from app.core.context import JobContext
 from app.core.outcomes import Outcome, Written
+from app.core.requests.claim import Claim
+from app.core.requests.job_context import JobContext
 from app.ingest import documents
 from app.ingest.values import to_json
 from models.record import RecordStatus

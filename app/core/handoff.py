@@ -14,8 +14,8 @@ from sqlalchemy import delete, exists, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from app.core import context
-from app.core.context import JobContext
+from app.core.requests import job_context
+from app.core.requests.job_context import JobContext
 from app.errors import NotFound
 from app.ingest import documents
 from app.ingest.documents import Document
@@ -75,7 +75,7 @@ def find_job(session: Session, uid: uuid.UUID) -> int:
 
 def again(job_id: int) -> int:
     """Offer all documents of a job that were stored, as after a loss of Redis; returns how many."""
-    job, after, count = context.of(job_id), -1, 0
+    job, after, count = job_context.of(job_id), -1, 0
     while found := _stored(job_id, after):
         in_transaction(partial(add, job=job, found=found))
         after, count = max(found), count + len(found)

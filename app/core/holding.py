@@ -13,7 +13,7 @@ from functools import partial
 import structlog
 
 from app.core import recovery
-from app.core.claim import Claim
+from app.core.requests.claim import Claim
 from models.session import in_transaction, lost_commits
 
 log = structlog.get_logger()

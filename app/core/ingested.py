@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from sqlalchemy.orm import Session
 
 from app.core import audit, handoff
-from app.core.context import JobContext
+from app.core.requests.job_context import JobContext
 from app.ingest import documents
 
 EVENT = "DOCUMENT_INGESTED"

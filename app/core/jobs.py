@@ -10,7 +10,8 @@ import structlog
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.core import batch_queue, context, names, totals, wakes, windows
+from app.core import batch_queue, names, totals, wakes, windows
+from app.core.requests import job_context
 from app.errors import BadInput, Conflict
 from models.base import now
 from models.job import FINAL, LIVE, Job, JobCounts, JobSpec, JobStatus
@@ -205,7 +206,7 @@ def _telling_end(session: Session, job: Job) -> Callable[[], None]:
     return partial(
         log.info,
         "batch.completed",
-        **context.of(job.id).facts,
+        **job_context.of(job.id).facts,
         status=job.status,
         succeeded=succeeded,
         failed=job.total - succeeded,

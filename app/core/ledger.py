@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, Float, func, select, update
 from sqlalchemy.orm import Session
 
 from app.core import pricing
-from app.core.claim import Claim
-from app.core.context import JobContext
+from app.core.requests.claim import Claim
+from app.core.requests.job_context import JobContext
 from app.ingest.values import is_plain
 from app.providers.client import Usage
 from models.base import now

@@ -13,9 +13,9 @@ from sqlalchemy import BigInteger, Float, Integer, bindparam, select, update
 from sqlalchemy.orm import Session
 
 from app.core import ingested, ledger, spend, suspicion, wakes
-from app.core.claim import Claim
-from app.core.context import JobContext
 from app.core.ledger import Call
+from app.core.requests.claim import Claim
+from app.core.requests.job_context import JobContext
 from models.base import among, now
 from models.bulk import ManyRows
 from models.job import JobCounts

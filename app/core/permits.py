@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.core import retries
-from app.core.claim import Claim
-from app.core.context import JobContext
 from app.core.limiter import LATE, Grant, Limits
+from app.core.requests.claim import Claim
+from app.core.requests.job_context import JobContext
 from app.errors import RequestRejected
 from app.providers import registry
 from app.providers.client import Usage

@@ -16,12 +16,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.core import batching, leases, recovery
 from app.core.calls import Asker, Asking, Closing
-from app.core.claim import Claim
-from app.core.context import JobContext
 from app.core.holding import Holding
 from app.core.limiter import Grant, LimiterAway, Limits, limiter
 from app.core.limits_book import Book, probe_soon
 from app.core.permits import Permit
+from app.core.requests.claim import Claim
+from app.core.requests.job_context import JobContext
 from app.core.seating import Seating
 from app.core.turns import Turns
 from app.core.writer import Writer

@@ -10,11 +10,12 @@ from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
-from app.core import context, leases, ledger, outcomes, suspicion, uploads, wakes
-from app.core.claim import Claim
-from app.core.context import JobContext
+from app.core import leases, ledger, outcomes, suspicion, uploads, wakes
 from app.core.ledger import Call
 from app.core.outcomes import Outcome
+from app.core.requests import job_context
+from app.core.requests.claim import Claim
+from app.core.requests.job_context import JobContext
 from config import settings
 from models.base import among, now
 from models.document import Blob, Handoff
@@ -135,7 +136,7 @@ def _give_back(
         execution_options={"synchronize_session": False},
     ).all()
     if held:
-        job = context.of(job_id)
+        job = job_context.of(job_id)
         outcomes.write(session, [_swallowed(job, row, unsent=unsent) for row in held])
         wakes.at_latest(session, job_id, 0)
     return len(held)

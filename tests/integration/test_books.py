@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, func, insert, select, text, update
 
 from app.cli.ledger import ledger as command
-from app.core import books, context, jobs, ledger, outcomes, recovery
+from app.core import books, jobs, ledger, outcomes, recovery
 from app.core.books import can_be
 from app.core.outcomes import Outcome
 from app.core.pages import snapshot
+from app.core.requests import job_context
 from app.errors import NotFound
 from app.providers.client import Usage
 from models import Attempt, Job, JobCounts, Record, RecordOutput, RecordStatus, Spend, session
@@ -53,7 +54,7 @@ def job(door):
 
 def ask(job, index, *ends, model=PRICED):
     """The calls for one record, one after the other."""
-    worker, of = Worker(), context.of(number_of(job))
+    worker, of = Worker(), job_context.of(number_of(job))
     for end in ends:
         (claim,) = worker.claim(job, [index])
         if end == SWALLOWED:
@@ -126,7 +127,7 @@ def test_books_agree_while_calls_are_in_flight_and_when_their_job_is_cancelled(d
     # When its job is cancelled and it is closed
     in_transaction(lambda s: jobs.cancel(s, jobs.find(s, door.tenant_id, job["id"])))
     call = ledger.unconfirmed(PRICED, {}, 100, 10, "cancelled", left=dt.datetime.now(dt.UTC))
-    write(Outcome(context.of(claim.job_id), claim, call, RecordStatus.CANCELLED))
+    write(Outcome(job_context.of(claim.job_id), claim, call, RecordStatus.CANCELLED))
     in_transaction(lambda s: jobs.finish_closed(s, jobs.find(s, door.tenant_id, job["id"])))
     write_spend()
 
@@ -145,7 +146,7 @@ def test_an_answer_that_came_late_is_in_the_ledger_and_no_difference_to_its_reco
     ask(job, 0, ANSWERED)
 
     # When the first answer comes after all
-    write(_outcome(context.of(lost.job_id), lost))
+    write(_outcome(job_context.of(lost.job_id), lost))
     write_spend()
 
     # Then the job has paid twice, its record once, and the books agree

@@ -9,7 +9,8 @@ import openpyxl
 import pytest
 from sqlalchemy import select
 
-from app.core import context, jobs, requests
+from app.core import jobs
+from app.core.requests import build, job_context
 from config import settings
 from models import Job, Record, RecordInput
 from models.job import JobStatus
@@ -152,7 +153,7 @@ def test_an_earlier_turn_adds_its_question_to_the_next_and_not_the_system_prompt
             .where(Record.job_id == job.id)
             .order_by(Record.idx)
         ).all()
-    adds = [row.request_bytes - context.of(job.id).shared_bytes_of(row.body) for row in found]
+    adds = [row.request_bytes - job_context.of(job.id).shared_bytes_of(row.body) for row in found]
     assert adds == [len("How?"), len("And then?"), len("When?")]
 
 
@@ -334,7 +335,7 @@ def test_a_turn_that_was_answered_with_nothing_is_not_told_to_the_next(door):
         ).all()
     history = [(bodies[0], json.dumps({"content": []}).encode()), (bodies[1], saying("Yes."))]
 
-    built = requests.build(context.of(job.id), bodies[2], None, history)
+    built = build.build(job_context.of(job.id), bodies[2], None, history)
 
     assert [message["content"] for message in built["messages"]] == [
         "And then?",

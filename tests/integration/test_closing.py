@@ -8,9 +8,10 @@ from functools import partial
 import pytest
 from sqlalchemy import func, select, text, update
 
-from app.core import advance, books, claims, context, jobs, leases, ledger, outcomes, recovery
+from app.core import advance, books, claims, jobs, leases, ledger, outcomes, recovery
 from app.core.outcomes import Outcome
 from app.core.pages import snapshot
+from app.core.requests import job_context
 from app.providers.client import Usage
 from models import Job, Record, RecordStatus, Window
 from models.base import now
@@ -246,7 +247,7 @@ def _cancel(stack, job):
 def _ended(claim, status=RecordStatus.SUCCEEDED, *, cost=1, again_in=None):
     body = json.dumps({"type": "message", "content": []}).encode()
     call = ledger.Call(ledger.ANSWERED, "simulated", Usage(input_tokens=3, output_tokens=2), cost, "test")
-    return Outcome(context.of(claim.job_id), claim, call, status, body, again_in=again_in)
+    return Outcome(job_context.of(claim.job_id), claim, call, status, body, again_in=again_in)
 
 
 def _is_counted_whole(job):

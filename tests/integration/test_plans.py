@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from sqlalchemy import text, update
 
-from app.core import advance, claims, context, jobs, ledger, news, outcomes, recovery
+from app.core import advance, claims, jobs, ledger, news, outcomes, recovery
 from app.core.ledger import Call
 from app.core.outcomes import Outcome
+from app.core.requests import job_context
 from models import Job, session
 from models.base import now
 from models.session import in_transaction, reading
@@ -130,7 +131,7 @@ def set_end(job_id: int, expires_at: Any) -> None:
 
 
 def given_back(claim: Any) -> Outcome:
-    of = context.of(claim.job_id)
+    of = job_context.of(claim.job_id)
     return Outcome(job=of, claim=claim, call=Call(ledger.UNSENT, of.model), again_in=0.0)
 
 

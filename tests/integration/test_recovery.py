@@ -7,8 +7,9 @@ from functools import partial
 import pytest
 from sqlalchemy import func, select, update
 
-from app.core import advance, claims, context, jobs, leases, ledger, outcomes, recovery, wakes, windows
+from app.core import advance, claims, jobs, leases, ledger, outcomes, recovery, wakes, windows
 from app.core.outcomes import Outcome
+from app.core.requests import job_context
 from app.errors import BadInput, Conflict, NotFound
 from app.providers.client import Usage
 from app.submission import Options, Repeat
@@ -317,7 +318,7 @@ def _claim(window, lease_id, count):
 def _answer(claim, cost=1):
     body = json.dumps({"type": "message", "content": []}).encode()
     call = ledger.Call(ledger.ANSWERED, "simulated", Usage(input_tokens=3, output_tokens=2), cost, "test")
-    return Outcome(context.of(claim.job_id), claim, call, RecordStatus.SUCCEEDED, body)
+    return Outcome(job_context.of(claim.job_id), claim, call, RecordStatus.SUCCEEDED, body)
 
 
 def _look_after_three_seconds(alive):

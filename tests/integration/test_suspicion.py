@@ -5,9 +5,10 @@ from functools import partial
 import pytest
 from sqlalchemy import select, update
 
-from app.core import advance, claims, context, jobs, leases, outcomes, recovery, suspicion, wakes, windows
+from app.core import advance, claims, jobs, leases, outcomes, recovery, suspicion, wakes, windows
 from app.core.ledger import ANSWERED, Call
 from app.core.outcomes import Outcome
+from app.core.requests import job_context
 from models import Record, RecordStatus, Window
 from models.base import now
 from models.session import in_transaction, reading
@@ -154,7 +155,7 @@ def answer(claim, status=RecordStatus.SUCCEEDED, again_in=None):
 
     body = b'{"content":[]}' if status else None
     outcome = Outcome(
-        context.of(claim.job_id), claim, Call(ANSWERED, "simulated"), status, body, again_in=again_in
+        job_context.of(claim.job_id), claim, Call(ANSWERED, "simulated"), status, body, again_in=again_in
     )
     in_transaction(partial(outcomes.write, group=[outcome]))
 

@@ -6,8 +6,9 @@ from functools import partial
 
 import pytest
 
-from app.core import advance, attachments, claims, context, leases, ledger, outcomes, recovery, requests
+from app.core import advance, attachments, claims, leases, ledger, outcomes, recovery
 from app.core.outcomes import Outcome
+from app.core.requests import build, job_context
 from app.ingest import documents
 from app.ingest.values import to_json
 from app.providers.client import Usage
@@ -103,10 +104,10 @@ def take(window, lease, count=1):
 
 def worst_case_of(claim):
     """Pico-dollars that the very request of a claim may cost."""
-    job = context.of(claim.job_id)
+    job = job_context.of(claim.job_id)
     found = documents.read(claim.body)
     attached = None if found is None else attachments.block(found)
-    params = requests.build(job, claim.body, claim.max_tokens, claim.history, attached)
+    params = build.build(job, claim.body, claim.max_tokens, claim.history, attached)
     call = ledger.unconfirmed(
         params["model"],
         params,
@@ -121,5 +122,5 @@ def worst_case_of(claim):
 def answer(claim, text):
     body = json.dumps({"content": [{"type": "text", "text": text}]}).encode()
     call = ledger.answered(HAIKU, {}, Usage(10, 10), "req", 0.1, left=dt.datetime.now(dt.UTC))
-    outcome = Outcome(context.of(claim.job_id), claim, call, RecordStatus.SUCCEEDED, body)
+    outcome = Outcome(job_context.of(claim.job_id), claim, call, RecordStatus.SUCCEEDED, body)
     in_transaction(partial(outcomes.write, group=[outcome]))

@@ -2,8 +2,8 @@
 
 import pytest
 
-from app.core.schema_weight import weight
-from app.core.schemas import MAX_PATTERNS, AnswerSchema, compile_schema
+from app.core.requests.schema_cost import weight
+from app.core.requests.schemas import MAX_PATTERNS, AnswerSchema, compile_schema
 from app.errors import BadInput
 
 TWICE_ITSELF = {"anyOf": [{"items": {"$ref": "#"}}, {"items": {"$ref": "#"}}, {"const": 1}], "type": "array"}

@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 from app import contract, downloads, repeats, submission
 from app.auth import caller, needs
 from app.contract import Blueprint, answer, answer_list
-from app.core import events, jobs, pages, prompt_overrides, sheets, views
+from app.core import events, jobs, pages, sheets, views
 from app.core.keys import ADMIN, READ, WRITE
+from app.core.requests import prompt_overrides
 from app.core.views import JobView
 from app.dialects.chats import providers, questions, wire
 from app.dialects.chats.schemas import (

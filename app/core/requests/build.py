@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from app.core.context import JobContext
+from app.core.requests.job_context import JobContext
 from app.errors import BadInput, RequestRejected
 from app.ingest.documents import Block
 from app.providers import registry

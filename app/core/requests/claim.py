@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from app.core.requests import Turn
+from app.core.requests.build import Turn
 
 
 @dataclass(slots=True)

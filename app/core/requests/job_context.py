@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from app.core.schemas import AnswerSchema
+from app.core.requests.schemas import AnswerSchema
 from app.errors import NotFound
 from app.ingest import operations
 from app.ingest.draft import Defaults

@@ -9,7 +9,7 @@ from typing import Any
 
 import jsonschema_rs
 
-from app.core.schema_weight import weight
+from app.core.requests.schema_cost import weight
 from app.errors import BadInput
 
 MAX_PATTERNS = 100  # each may take 10 ms to compile, in which nothing else of a process runs
@@ -53,7 +53,7 @@ class AnswerSchema:
         asked = json.dumps({"schema": self._source, "text": text})
         try:
             done = subprocess.run(
-                [sys.executable, "-m", "app.core.schemas"],
+                [sys.executable, "-m", "app.core.requests.schemas"],
                 input=asked.encode(),
                 capture_output=True,
                 timeout=WALL_SECONDS,
