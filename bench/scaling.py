@@ -137,7 +137,7 @@ def permit_seconds(workers: int, words: int = 2_000) -> float:
     """What Redis's core is busy with one word of a slice, while so many workers hold seats of its job."""
     import redis
 
-    from app.core.limiter import Limiter, Limits
+    from app.core.limits.limiter import Limiter, Limits
     from app.providers.client import Figures
 
     client = redis.Redis.from_url(os.environ["REDIS_URL"])

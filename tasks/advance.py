@@ -9,7 +9,7 @@ from redis import Redis
 
 from app.core import events, windows
 from app.core.advance import advance as decide
-from app.core.limiter import LimiterAway, limiter
+from app.core.limits.limiter import LimiterAway, limiter
 from app.core.windows import Publication
 from config import settings
 from models.job import Job

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from app.core import budget, claims, jobs, process
 from app.core.claims import Taken
-from app.core.limiter import Grant, LimiterAway, limiter
+from app.core.limits.limiter import Grant, LimiterAway, limiter
 from app.core.outcomes import Outcome, Written
 from app.core.process import Process
 from app.core.requests import job_context

@@ -11,7 +11,8 @@ from pytest_celery import CeleryTestWorker
 from sqlalchemy import func, select
 
 from app import submission
-from app.core import blobs, events, keys, limiter
+from app.core import blobs, events, keys
+from app.core.limits import limiter
 from app.core.requests import job_context
 from app.ingest.draft import Defaults, Draft
 from app.ingest.spool import DraftSpool

@@ -9,8 +9,8 @@ from app.api.blueprint import Blueprint, answer
 from app.api.inputs import LimitsIn
 from app.api.outputs import LimitGroupOut, LimitList
 from app.auth import caller, needs
-from app.core import groups
 from app.core.keys import LIMITS, READ
+from app.core.limits import report
 from models.session import in_transaction, reading
 
 blp = Blueprint("limits", "What the providers allow, over all workers together.")
@@ -22,7 +22,7 @@ blp = Blueprint("limits", "What the providers allow, over all workers together."
 def list_limits() -> Response:
     """List the limit groups in use."""
     with reading() as session:
-        return answer({"data": groups.shown(session, caller().tenant_id)})
+        return answer({"data": report.shown(session, caller().tenant_id)})
 
 
 @blp.route("/limits/<group>", methods=["PUT"])
@@ -34,6 +34,6 @@ def put_limits(figures: dict[str, Any], group: str) -> Response:
 
     null leaves a figure to the configuration again. What the provider's answers tell may still lower it.
     """
-    in_transaction(partial(groups.change, name=group, figures=figures))
+    in_transaction(partial(report.change, name=group, figures=figures))
     with reading() as session:
-        return answer(groups.show(session, caller().tenant_id, group))
+        return answer(report.show(session, caller().tenant_id, group))

@@ -5,7 +5,8 @@ import datetime as dt
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from app.core import batch_queue, claims, jobs, limits, suspicion, wakes, windows
+from app.core import batch_queue, claims, jobs, suspicion, wakes, windows
+from app.core.limits import allowances
 from app.core.windows import Publication
 from app.providers import registry
 from models.base import among, now
@@ -145,7 +146,7 @@ def _share(session: Session, job: Job) -> float | None:
     """Calls a second that the job's group may start, divided by the jobs that want them; None: no limit."""
     if job.limit_group == registry.NOBODY:
         return None
-    per_minute = limits.read(session, job.limit_group).figures.requests
+    per_minute = allowances.read(session, job.limit_group).figures.requests
     if per_minute is None:
         return None
     sharing = session.scalar(

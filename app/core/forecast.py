@@ -6,10 +6,10 @@ from typing import Any
 from sqlalchemy import Row, func, select
 from sqlalchemy.orm import Session
 
-from app.core import limits
 from app.core.calibration import BYTES_PER_TOKEN, LIKELY_SHARE
-from app.core.duration import Work, bound
 from app.core.ledger import ANSWERED
+from app.core.limits import allowances
+from app.core.limits.duration import Work, bound
 from app.core.quote import records_before
 from app.core.views import JobView
 from app.providers import registry
@@ -53,7 +53,7 @@ def _seconds(session: Session, view: JobView, row: Row[*tuple[Any, ...]]) -> flo
     )
     before = max(0, records_before(session, row.limit_group, left) - left)
     seats = registry.max_concurrent_calls(row.limit_group, settings.current())
-    return bound(work, before, limits.read(session, row.limit_group).figures, seats)[0]
+    return bound(work, before, allowances.read(session, row.limit_group).figures, seats)[0]
 
 
 def _seconds_of_a_call(session: Session, tenant_id: int, model: str) -> float:

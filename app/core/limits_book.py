@@ -13,9 +13,9 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from app.core import limits
-from app.core.limiter import LimiterAway, Limits, Settlement, limiter
-from app.core.limits import Allowance, Held
+from app.core.limits import allowances
+from app.core.limits.allowances import Allowance, Held
+from app.core.limits.limiter import LimiterAway, Limits, Settlement, limiter
 from app.providers.client import Figures
 from models.session import in_transaction, reading
 
@@ -42,14 +42,14 @@ class Book:
         known = self._allowances.get(group)
         if known is None:
             with reading() as session:
-                known = self._allowances.setdefault(group, limits.read(session, group))
+                known = self._allowances.setdefault(group, allowances.read(session, group))
         return known.figures
 
     def refresh(self) -> None:
         """Read every group's row; raises `SQLAlchemyError`."""
         with reading() as session:
-            rows = limits.read_all(session)
-        known = {group: limits.allowance(group, None) for group in self._allowances}
+            rows = allowances.read_all(session)
+        known = {group: allowances.allowance(group, None) for group in self._allowances}
         self._allowances = known | {group: allowance for group, (allowance, _) in rows.items()}
         for group, (_, held) in rows.items():
             if held is not None:
@@ -87,7 +87,7 @@ class Book:
         if told is None or self._told.get(group) == told:
             return
         self._told[group] = told
-        known = await _write(partial(limits.learn, group=group, told=told))
+        known = await _write(partial(allowances.learn, group=group, told=told))
         if known is not None:
             self._allowances[group] = known
 
@@ -105,14 +105,16 @@ class Book:
             self._held.add(group)
         if seconds > NAMED:
             await _write(
-                partial(limits.hold, group=group, reason=reason, seconds=lasts, probe_every=every or lasts)
+                partial(
+                    allowances.hold, group=group, reason=reason, seconds=lasts, probe_every=every or lasts
+                )
             )
 
     async def clear(self, group: str) -> None:
         """A probe succeeded: its row first, so that nobody brings the hold back."""
         log.info("group.goes_on", group=group)
         self._held.discard(group)
-        await _write(partial(limits.clear, group=group))
+        await _write(partial(allowances.clear, group=group))
         try:
             await asyncio.to_thread(limiter().clear, group)
         except LimiterAway:
@@ -130,7 +132,7 @@ class Book:
 def probe_soon(provider: str) -> None:
     """A worker starts, perhaps with another key: what the account was refused for is tried now, once."""
     try:
-        for group in in_transaction(partial(limits.probe_soon, provider=provider)):
+        for group in in_transaction(partial(allowances.probe_soon, provider=provider)):
             limiter().probe_soon(group)
     except (LimiterAway, SQLAlchemyError) as error:
         log.warning("limit_group.not_probed", error=type(error).__name__)

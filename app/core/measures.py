@@ -13,9 +13,10 @@ from prometheus_client.registry import Collector
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.core import broker, groups, leases, limits, metrics, performance, stuck, totals
+from app.core import broker, leases, metrics, performance, stuck, totals
 from app.core.bounded import Bounded
-from app.core.limiter import Limits, limiter
+from app.core.limits import allowances, report
+from app.core.limits.limiter import Limits, limiter
 from app.core.metrics import Kind, Metric
 from app.core.pricing import PICO
 from models.job import Job, JobCounts, JobStatus
@@ -42,7 +43,7 @@ class System(Collector):
     """What prometheus-client asks at each scrape."""
 
     def __init__(self) -> None:
-        self._figures: Mapping[str, limits.Allowance] = {}  # as of the last look at the rows
+        self._figures: Mapping[str, allowances.Allowance] = {}  # as of the last look at the rows
         self._parts = {
             "database": Bounded(self._rows, patience=ROWS_PATIENCE, keep=KEEP),
             "limiter": Bounded(self._limiter, patience=PATIENCE, keep=KEEP),
@@ -115,20 +116,20 @@ def _standing(session: Session) -> Iterator[Sample]:
     yield Sample(metrics.OLDEST_DUE, stuck.oldest_due(session))
 
 
-def _allowances(session: Session) -> dict[str, limits.Allowance]:
-    return {name: limits.read(session, name) for name in groups.names(session)[:SHOWN]}
+def _allowances(session: Session) -> dict[str, allowances.Allowance]:
+    return {name: allowances.read(session, name) for name in report.names(session)[:SHOWN]}
 
 
-def _allowed(figures: Mapping[str, limits.Allowance]) -> Iterator[Sample]:
+def _allowed(figures: Mapping[str, allowances.Allowance]) -> Iterator[Sample]:
     for group, allowance in figures.items():
-        for name in limits.SET_IN:
+        for name in allowances.SET_IN:
             if (figure := getattr(allowance.figures, name)) is not None:
                 yield Sample(metrics.LIMIT_ALLOWED, figure, (group, name))
 
 
-def _used(group: str, allowance: limits.Allowance) -> Iterator[Sample]:
+def _used(group: str, allowance: allowances.Allowance) -> Iterator[Sample]:
     standing = limiter().standing(Limits(group, 0, allowance.figures))
-    for name in limits.LEARNED_IN:
+    for name in allowances.LEARNED_IN:
         yield Sample(metrics.LIMIT_USED, getattr(standing, name), (group, name))
     yield Sample(metrics.CALLS_IN_FLIGHT, standing.in_flight, (group,))
     yield Sample(metrics.GROUP_HELD, limiter().held(group) is not None, (group,))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.core import retries
-from app.core.limiter import LATE, Grant, Limits
+from app.core.limits.limiter import LATE, Grant, Limits
 from app.core.requests.claim import Claim
 from app.core.requests.job_context import JobContext
 from app.errors import RequestRejected

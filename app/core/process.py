@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.core import batching, leases, recovery
 from app.core.calls import Asker, Asking, Closing
 from app.core.holding import Holding
-from app.core.limiter import Grant, LimiterAway, Limits, limiter
+from app.core.limits.limiter import Grant, LimiterAway, Limits, limiter
 from app.core.limits_book import Book, probe_soon
 from app.core.permits import Permit
 from app.core.requests.claim import Claim

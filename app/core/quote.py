@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.core import caveats, limits, pricing, reckoning
+from app.core import caveats, pricing, reckoning
 from app.core.calibration import FIRST_TOKEN, TOKENS_A_SECOND, Calibration, calibrate
-from app.core.duration import Work, bound
-from app.core.limits import Allowance, Held
+from app.core.limits import allowances
+from app.core.limits.allowances import Allowance, Held
+from app.core.limits.duration import Work, bound
 from app.core.reckoning import CASES
 from app.ingest.draft import Defaults
 from app.ingest.spool import DraftSpool
@@ -91,9 +92,9 @@ def _tally(spool: DraftSpool, defaults: Defaults) -> Tally:
 
 def _road(session: Session, model: str, records: int) -> Road:
     group = registry.limit_group(model)
-    _, held = limits.read_all(session).get(group, (None, None))
+    _, held = allowances.read_all(session).get(group, (None, None))
     return Road(
-        allowance=limits.read(session, group),
+        allowance=allowances.read(session, group),
         held=held,
         seats=registry.max_concurrent_calls(group, settings.current()),
         before=records_before(session, group, records),

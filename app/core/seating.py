@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 
 import structlog
 
-from app.core.limiter import Grant, LimiterAway, Limits, limiter
+from app.core.limits.limiter import Grant, LimiterAway, Limits, limiter
 
 log = structlog.get_logger()
 

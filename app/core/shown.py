@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from app.core import pricing
-from app.core.limiter import LimiterAway, limiter
+from app.core.limits.limiter import LimiterAway, limiter
 from app.core.lines import timestamp
 from app.core.views import JobView
 from app.providers import registry

@@ -7,7 +7,8 @@ from pathlib import Path
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from app.core import limits, stuck, sweeps
+from app.core import stuck, sweeps
+from app.core.limits import allowances
 from app.doctor import clocks
 from app.doctor.finding import Finding, ok, warning, wrong
 from config import settings
@@ -119,7 +120,7 @@ def _beat(session: Session) -> Finding:
 
 
 def _held(session: Session) -> Iterator[Finding]:
-    held = {name: hold for name, (_, hold) in limits.read_all(session).items() if hold is not None}
+    held = {name: hold for name, (_, hold) in allowances.read_all(session).items() if hold is not None}
     for name, hold in sorted(held.items()):
         remedy = (
             "it goes on by itself when a probe succeeds; for an account see its key, credit and spend limit"

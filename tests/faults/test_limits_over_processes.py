@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from app.core import limits
+from app.core.limits import allowances
 from models.session import in_transaction
 from tests.conftest import penstock_of_its_own
 from tests.stack import Running, Stack
@@ -31,7 +31,7 @@ def four(request, upstream_process, tmp_path_factory):
 
 
 def run(four: Stack, model: str, group: str, prompts: list[str], **figures: int) -> Running:
-    in_transaction(lambda session: limits.put(session, group, figures))
+    in_transaction(lambda session: allowances.put(session, group, figures))
     job = four.submit([{"prompt": prompt} for prompt in prompts], model=model)
     return job.wait_for("completed", seconds=120)
 

@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from app.core import limits
-from app.core.limiter import limiter
+from app.core.limits import allowances
+from app.core.limits.limiter import limiter
 from models.session import in_transaction, reading
 from tests.conftest import ONE_IN_SHORT
 from tests.servers import wait_until
@@ -142,7 +142,7 @@ def test_limits_are_learned_from_the_first_answers_and_followed_when_they_are_cu
 
 def _figure():
     with reading() as session:
-        allowance = limits.read(session, GROUP)
+        allowance = allowances.read(session, GROUP)
     return allowance.figures.requests, allowance.sources["requests"]
 
 
@@ -152,12 +152,12 @@ def test_a_figure_that_is_set_holds_for_all_workers_within_a_second(stack, upstr
     start(stack, upstream, CLAUDE_REQUESTS_PER_MINUTE="3000")
     job = claude(stack, 600)
     job.wait_until_ended(50)
-    in_transaction(lambda session: limits.put(session, GROUP, {"requests": 60}))
+    in_transaction(lambda session: allowances.put(session, GROUP, {"requests": 60}))
     wait_until(lambda: _gaps(upstream)[-1] > 0.9, seconds=5, what="a second lies between two calls")
     upstream.reset()
     wait_until(lambda: arrived(upstream) >= 4, seconds=10, what="calls go on")
     assert min(_gaps(upstream)) > 0.6
-    in_transaction(lambda session: limits.put(session, GROUP, {"requests": None}))
+    in_transaction(lambda session: allowances.put(session, GROUP, {"requests": None}))
     job.wait_for("completed", seconds=40)
 
 

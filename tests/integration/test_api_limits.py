@@ -5,8 +5,8 @@ import uuid
 import pytest
 from sqlalchemy import select
 
-from app.core import limits
-from app.core.limiter import Limits, limiter
+from app.core.limits import allowances
+from app.core.limits.limiter import Limits, limiter
 from app.providers.client import Figures
 from models import Job
 from models.session import in_transaction, reading
@@ -24,7 +24,7 @@ def door(environment):
 
 
 def learn(**figures: int) -> None:
-    in_transaction(lambda session: limits.learn(session, GROUP, Figures(**figures)))
+    in_transaction(lambda session: allowances.learn(session, GROUP, Figures(**figures)))
 
 
 def group(door, name=GROUP):

@@ -4,7 +4,8 @@ from functools import partial
 
 import pytest
 
-from app.core import batch_queue, batching, jobs, limits
+from app.core import batch_queue, batching, jobs
+from app.core.limits import allowances
 from app.errors import TooMany
 from app.submission import Options
 from config import settings
@@ -86,9 +87,11 @@ def test_a_batch_whose_group_is_held_keeps_nobody_waiting(narrow, monkeypatch):
     # Given two batches for a model whose account is refused
     monkeypatch.setenv("ANTHROPIC_API_KEY", "k")
     settings.current.cache_clear()
-    hold = partial(limits.hold, group="anthropic:haiku-4.5", reason="account: x", seconds=600, probe_every=60)
+    hold = partial(
+        allowances.hold, group="anthropic:haiku-4.5", reason="account: x", seconds=600, probe_every=60
+    )
     in_transaction(hold)
-    from app.core.limiter import limiter
+    from app.core.limits.limiter import limiter
 
     limiter().hold("anthropic:haiku-4.5", "account: x", seconds=600, every=60)
     held = [

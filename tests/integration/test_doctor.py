@@ -11,7 +11,7 @@ import pytest
 from redis import Redis
 from sqlalchemy import text, update
 
-from app.core import limits
+from app.core.limits import allowances
 from app.doctor import workers
 from app.doctor.examination import examine
 from app.doctor.finding import State
@@ -137,7 +137,7 @@ def test_a_directory_that_cannot_be_written_or_is_not_there_is_named(environment
 def test_a_held_group_and_a_tick_that_does_not_run_are_named(environment, soon):
     # Given an account that was refused, and a lease that nobody has looked at for a minute
     def work(transaction):
-        limits.hold(transaction, "anthropic:haiku-4", "account: 401", seconds=60, probe_every=60)
+        allowances.hold(transaction, "anthropic:haiku-4", "account: 401", seconds=60, probe_every=60)
         transaction.add(Lease(name="host:1", looked_at=None))
         transaction.flush()
         transaction.execute(update(Lease).values(looked_at=now(-60)))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from app.core.limiter import Grant, Limiter, Limits
+from app.core.limits.limiter import Grant, Limiter, Limits
 from app.providers.client import Figures
 from tests import servers
 

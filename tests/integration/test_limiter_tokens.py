@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from app.core.limiter import Grant, Limiter, Limits, Settlement
+from app.core.limits.limiter import Grant, Limiter, Limits, Settlement
 from app.providers.client import Figures
 from tests import servers
 

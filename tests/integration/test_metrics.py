@@ -10,7 +10,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import update
 
-from app.core import limiter, measures, metrics
+from app.core import measures, metrics
+from app.core.limits import limiter
 from app.factory import create_app
 from config import settings
 from models import JobCounts, session

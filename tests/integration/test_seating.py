@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.core.limiter import LimiterAway, Limits, limiter
+from app.core.limits.limiter import LimiterAway, Limits, limiter
 from app.core.seating import LOOKS, Seating
 from app.providers.client import Figures
 from tests.faults.breaking import stopped

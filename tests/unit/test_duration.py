@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.core.duration import Work, bound
+from app.core.limits.duration import Work, bound
 from app.providers.client import Figures
 
 WORK = Work(calls=600, input_tokens=60_000, output_tokens=6_000, seconds=2.0)

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from app.core.limiter import limiter
+from app.core.limits.limiter import limiter
 from tests.faults.breaking import first_ends, pass_by, stopped
 from tests.faults.length import LONG
 

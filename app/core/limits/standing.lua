@@ -1,4 +1,4 @@
--- How a limit group stands, for people. Behind limiter_group.lua.
+-- How a limit group stands, for people. Behind group.lua.
 --
 -- KEYS  3 asking:{group}  4 seats:{group}  5 alive
 -- Answers {requests, input, output tokens taken within the window, calls in flight, mean microseconds of a call,

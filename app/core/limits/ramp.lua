@@ -1,5 +1,5 @@
 -- The provider found that the rate grew too fast: half of it from now on, and slowly up again.
--- Behind limiter_group.lua.
+-- Behind group.lua.
 --
 -- Refusals of calls that left before the rate was halved halve it no further.
 local SETTLING = 5000000

@@ -1,4 +1,4 @@
--- What answers really took. Behind limiter_group.lua.
+-- What answers really took. Behind group.lua.
 --
 -- KEYS  3 est:{job}
 -- ARGV  5 input and 6 output tokens more than were charged (less, below 0)  7 bytes of the requests, 8 input and

@@ -129,12 +129,12 @@ class Limiter:
             url, socket_timeout=2, socket_connect_timeout=1, health_check_interval=30, decode_responses=True
         )
         self._take = self._script("limiter.lua")
-        self._settle = self._script("limiter_settle.lua")
-        self._return = self._script("limiter_return.lua")
-        self._ramp = self._script("limiter_ramp.lua")
-        self._look = self._script("limiter_look.lua")
-        self._hold: Script | AsyncScript = self._redis.register_script(_text("limiter_hold.lua"))
-        self._beat: Script | AsyncScript = self._redis.register_script(_text("limiter_beat.lua"))
+        self._settle = self._script("settle.lua")
+        self._return = self._script("give_back.lua")
+        self._ramp = self._script("ramp.lua")
+        self._look = self._script("standing.lua")
+        self._hold: Script | AsyncScript = self._redis.register_script(_text("hold.lua"))
+        self._beat: Script | AsyncScript = self._redis.register_script(_text("heartbeat.lua"))
 
     def take(
         self,
@@ -316,7 +316,7 @@ class Limiter:
         self._guarded(lambda: self._beat(keys=["alive"], args=[lease_id]))
 
     def _script(self, name: str) -> Script | AsyncScript:
-        return self._redis.register_script(_text("limiter_group.lua") + _text(name))
+        return self._redis.register_script(_text("group.lua") + _text(name))
 
     def _run(self, script: Script | AsyncScript, limits: Limits, keys: list[str], args: list[Any]) -> Any:
         figures = limits.figures

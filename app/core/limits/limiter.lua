@@ -1,5 +1,5 @@
 -- Permits for calls: requests, input tokens, output tokens and seats together, all or nothing, and to whom they
--- are due. Behind limiter_group.lua.
+-- are due. Behind group.lua.
 --
 -- KEYS  3 hold:{group}    hash: `until`, `reason`, `every` (microseconds between probes), `strikes`
 --       4 fair:{group}    hash, for each job j: j: service, w: weight, o: tenant, n: favoured, a: askers that wait;

@@ -6,9 +6,9 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.core import limits
-from app.core.limiter import LimiterAway, Limits, Standing, limiter
-from app.core.limits import Allowance
+from app.core.limits import allowances
+from app.core.limits.allowances import Allowance
+from app.core.limits.limiter import LimiterAway, Limits, Standing, limiter
 from app.core.lines import timestamp
 from app.errors import NotFound
 from app.providers import classes, registry
@@ -17,7 +17,7 @@ from models.job import Job, JobStatus
 from models.limit import LimitGroup
 
 SHOWN = 100  # waiting jobs of the caller's tenant
-NAMES = limits.SET_IN  # a figure's name in `Figures`, and on the wire
+NAMES = allowances.SET_IN  # a figure's name in `Figures`, and on the wire
 
 
 def shown(session: Session, tenant_id: int) -> list[dict[str, Any]]:
@@ -37,7 +37,7 @@ def names(session: Session) -> list[str]:
 
 def show(session: Session, tenant_id: int, name: str) -> dict[str, Any]:
     """One group. Of those who wait a caller sees its own tenant's jobs, and how many others there are."""
-    allowance = limits.read(session, name)
+    allowance = allowances.read(session, name)
     try:
         standing: Standing | None = limiter().standing(Limits(name, 0, allowance.figures))
         held = limiter().held(name)
@@ -72,7 +72,7 @@ def change(session: Session, name: str, figures: dict[str, int | None]) -> None:
             " `anthropic:` and a class of config/limits.toml, or `simulated`"
         )
     wire = {on_wire: inside for inside, on_wire in NAMES.items()}
-    limits.put(session, name, {wire[field]: figure for field, figure in figures.items()})
+    allowances.put(session, name, {wire[field]: figure for field, figure in figures.items()})
 
 
 def _exists(session: Session, name: str) -> bool:
