@@ -13,8 +13,9 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.core import batch_queue, pricing, quotas, uploads, windows
+from app.core import batch_queue, quotas, uploads, windows
 from app.core.incoming import Upload
+from app.core.money import pricing
 from app.errors import BadInput, Conflict, Unavailable
 from app.ingest import bounds, operations
 from app.ingest.draft import Defaults, Draft

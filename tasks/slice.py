@@ -13,9 +13,10 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from app.core import budget, claims, jobs, process
+from app.core import claims, jobs, process
 from app.core.claims import Taken
 from app.core.limits.limiter import Grant, LimiterAway, limiter
+from app.core.money import caps
 from app.core.outcomes import Outcome, Written
 from app.core.process import Process
 from app.core.requests import job_context
@@ -230,7 +231,7 @@ class Slice:
         self._say("cap")
         self._wait = LISTEN
         self._ask_at = time.monotonic() + LISTEN
-        if self._did(partial(budget.pause_if_spent, job_id=self._job.job_id, needs=needs)):
+        if self._did(partial(caps.pause_if_spent, job_id=self._job.job_id, needs=needs)):
             log.warning("job.capped", job=self._job.job_id)
             wake(self._job.job_id)
 

@@ -12,7 +12,8 @@ from sqlalchemy import insert, select
 from werkzeug.datastructures import FileStorage
 from werkzeug.test import TestResponse, encode_multipart
 
-from app.core import events, keys, ledger, outcomes, shown
+from app.core import events, keys, outcomes, shown
+from app.core.money import ledger
 from app.core.outcomes import Outcome
 from app.core.requests import job_context
 from app.core.requests.claim import Claim

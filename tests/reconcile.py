@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from app.core import books
+from app.core.money import reconciliation
 from app.core.pages import snapshot
 from models import Attempt, Job, JobCounts, Record, RecordInput, RecordOutput, RecordStatus
 from models.job import FINAL
@@ -37,7 +37,7 @@ class Reconciled:
         with snapshot() as session:  # late answers may still be coming in
             attempts = session.scalars(select(Attempt).where(Attempt.job_id.in_(ours))).all()
             self._counts = session.scalars(select(JobCounts).where(JobCounts.job_id.in_(ours))).all()
-            assert list(books.Check(session).differences()) == []
+            assert list(reconciliation.Check(session).differences()) == []
         self.entries = {seen["request_id"]: seen for seen in upstream.books()}
         self._agrees(attempts)
 

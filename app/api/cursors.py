@@ -6,7 +6,7 @@ import datetime as dt
 import uuid
 from collections.abc import Callable
 
-from app.core.usage import Grouping, Key
+from app.core.money.usage import Grouping, Key
 from app.errors import BadInput
 
 

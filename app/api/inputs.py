@@ -8,10 +8,10 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 from app.contract import WebhookUrl
-from app.core import pricing
 from app.core.keys import SCOPES
+from app.core.money import pricing
+from app.core.money.usage import Grouping
 from app.core.pages import WORDS
-from app.core.usage import Grouping
 from app.ingest.records import MAX_DEPTH
 from app.ingest.values import byte_size, is_deeper, to_json
 from config import settings

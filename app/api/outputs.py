@@ -5,9 +5,9 @@ from typing import Any, get_args
 import marshmallow as ma
 from marshmallow import fields, validate
 
-from app.core.calibration import SAME_MODEL, SAME_REQUEST
+from app.core.money.calibration import SAME_MODEL, SAME_REQUEST
+from app.core.money.usage import Grouping
 from app.core.pages import WORDS
-from app.core.usage import Grouping
 from models.job import JobStatus
 
 

@@ -9,11 +9,11 @@ from app.api.blueprint import Blueprint, answer
 from app.api.inputs import UsageQuery
 from app.api.outputs import UsagePage
 from app.auth import caller, needs
-from app.core import pricing, usage
 from app.core.keys import READ
 from app.core.lines import timestamp
+from app.core.money import pricing, usage
+from app.core.money.usage import Sums
 from app.core.pages import snapshot
-from app.core.usage import Sums
 
 blp = Blueprint("usage", "What calls came to.")
 

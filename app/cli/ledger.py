@@ -23,7 +23,7 @@ def check(uid: str | None) -> int:
     Exit code: 0 everything agrees, 1 something differs or could not be read.
     """
     check_revision()
-    from app.core.books import Check, number_of
+    from app.core.money.reconciliation import Check, number_of
     from app.core.pages import snapshot
 
     found = 0

@@ -29,7 +29,7 @@ class Dollars(click.ParamType[int | None]):
     name = "USD|none"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> int | None:
-        from app.core import pricing
+        from app.core.money import pricing
 
         if value == NONE:
             return None
@@ -48,7 +48,8 @@ def tenants() -> None:
 def list_tenants() -> None:
     """List the tenants with their quotas, their caps, and what they have spent."""
     check_revision()
-    from app.core import pricing, quotas
+    from app.core import quotas
+    from app.core.money import pricing
     from models.session import reading
 
     def of(spent: int, cap: int | None) -> str:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.core import answer_checks, attachments, ledger, retries
-from app.core.ledger import Call
+from app.core import answer_checks, attachments, retries
+from app.core.money import ledger
+from app.core.money.ledger import Call
 from app.core.outcomes import Outcome, Written
 from app.core.permits import GiveBack, Permit, Permits
 from app.core.requests import build

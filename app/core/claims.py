@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, and_, case, func, select, update
 from sqlalchemy.orm import Session
 
-from app.core import budget, leases, suspicion, wakes
+from app.core import leases, suspicion, wakes
+from app.core.money import caps
 from app.core.requests import job_context
 from app.core.requests.claim import Claim
 from app.ingest import documents
@@ -65,7 +66,7 @@ def take(session: Session, window_id: int, epoch: int, lease_id: int, limit: int
         _read_inputs(session, window.job_id, found)
         return found
 
-    claims, needs = budget.claim_within(session, window.job_id, some, limit)
+    claims, needs = caps.claim_within(session, window.job_id, some, limit)
     if needs is not None and not claims:
         end = window.cursor
     all_claimed = end == window.last and (window.first < window.last or len(claims) < limit)
@@ -146,7 +147,7 @@ def take_due(session: Session, window_id: int, lease_id: int, limit: int) -> Tak
         _read_inputs(session, job_id, found)
         return found
 
-    claims, needs = budget.claim_within(session, job_id, some, limit)
+    claims, needs = caps.claim_within(session, job_id, some, limit)
     return Taken(claims, open=False, capped=needs)
 
 

@@ -6,11 +6,11 @@ from typing import Any
 from sqlalchemy import Row, func, select
 from sqlalchemy.orm import Session
 
-from app.core.calibration import BYTES_PER_TOKEN, LIKELY_SHARE
-from app.core.ledger import ANSWERED
 from app.core.limits import allowances
 from app.core.limits.duration import Work, bound
-from app.core.quote import records_before
+from app.core.money.calibration import BYTES_PER_TOKEN, LIKELY_SHARE
+from app.core.money.ledger import ANSWERED
+from app.core.money.quote import records_before
 from app.core.views import JobView
 from app.providers import registry
 from config import settings

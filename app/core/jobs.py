@@ -10,7 +10,8 @@ import structlog
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.core import batch_queue, names, totals, wakes, windows
+from app.core import batch_queue, names, wakes, windows
+from app.core.money import totals
 from app.core.requests import job_context
 from app.errors import BadInput, Conflict
 from models.base import now

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from app.core import pricing
+from app.core.money import pricing
 from app.core.pages import RecordView
 from models.base import record_uid
 

@@ -13,12 +13,13 @@ from prometheus_client.registry import Collector
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.core import broker, leases, metrics, performance, stuck, totals
+from app.core import broker, leases, metrics, performance, stuck
 from app.core.bounded import Bounded
 from app.core.limits import allowances, report
 from app.core.limits.limiter import Limits, limiter
 from app.core.metrics import Kind, Metric
-from app.core.pricing import PICO
+from app.core.money import totals
+from app.core.money.pricing import PICO
 from models.job import Job, JobCounts, JobStatus
 from models.session import reading
 

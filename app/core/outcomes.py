@@ -12,8 +12,9 @@ from typing import Any
 from sqlalchemy import BigInteger, Float, Integer, bindparam, select, update
 from sqlalchemy.orm import Session
 
-from app.core import ingested, ledger, spend, suspicion, wakes
-from app.core.ledger import Call
+from app.core import ingested, suspicion, wakes
+from app.core.money import ledger, spend
+from app.core.money.ledger import Call
 from app.core.requests.claim import Claim
 from app.core.requests.job_context import JobContext
 from models.base import among, now

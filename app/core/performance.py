@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, String, cast, func, select
 from sqlalchemy.orm import Session
 
-from app.core.ledger import ANSWERED
+from app.core.money.ledger import ANSWERED
 from models.base import epoch, now
 from models.job import LIVE, Job, JobCounts, JobStatus
 from models.record import Attempt, Record, RecordStatus

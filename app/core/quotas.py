@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, and_, func, not_, select
 from sqlalchemy.orm import Session
 
-from app.core import spend
+from app.core.money import spend
 from app.errors import NotFound, TooMany
 from models.base import now
 from models.job import Job, JobStatus

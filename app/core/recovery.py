@@ -10,8 +10,9 @@ from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
-from app.core import leases, ledger, outcomes, suspicion, uploads, wakes
-from app.core.ledger import Call
+from app.core import leases, outcomes, suspicion, uploads, wakes
+from app.core.money import ledger
+from app.core.money.ledger import Call
 from app.core.outcomes import Outcome
 from app.core.requests import job_context
 from app.core.requests.claim import Claim

@@ -6,9 +6,9 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.core import pricing
 from app.core.exports import Row
 from app.core.lines import text
+from app.core.money import pricing
 from app.core.pages import RecordView
 from app.core.said import said
 from models.job import JobSpec

@@ -5,9 +5,9 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from app.core import pricing
 from app.core.limits.limiter import LimiterAway, limiter
 from app.core.lines import timestamp
+from app.core.money import pricing
 from app.core.views import JobView
 from app.providers import registry
 from models.job import JobStatus

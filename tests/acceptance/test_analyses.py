@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from app.core.pricing import price_at
+from app.core.money.pricing import price_at
 from app.providers.client import Usage
 from config import settings
 from tests.acceptance.penstock import Stack as Up

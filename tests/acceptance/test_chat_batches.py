@@ -8,7 +8,7 @@ from collections import defaultdict
 import openpyxl
 import pytest
 
-from app.core.pricing import price_at
+from app.core.money.pricing import price_at
 from app.providers.client import Usage
 from tests.servers import wait_until
 from tests.service import running_service

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, insert, select
 
-from app.core import ledger, pricing
+from app.core.money import ledger, pricing
 from models import Attempt, Job
 from models.session import in_transaction, reading
 from tests.door import Door, Worker, number_of

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, func, insert, select, text, update
 
 from app.cli.ledger import ledger as command
-from app.core import books, jobs, ledger, outcomes, recovery
-from app.core.books import can_be
+from app.core import jobs, outcomes, recovery
+from app.core.money import ledger, reconciliation
+from app.core.money.reconciliation import can_be
 from app.core.outcomes import Outcome
 from app.core.pages import snapshot
 from app.core.requests import job_context
@@ -103,7 +104,7 @@ def change(statement):
 
 def differences(job_id=None):
     with snapshot() as s:
-        return list(books.Check(s, job_id).differences())
+        return list(reconciliation.Check(s, job_id).differences())
 
 
 def whats(job_id=None):
@@ -307,7 +308,7 @@ def test_a_job_without_its_totals_is_a_difference(job):
 
 def test_jobs_are_looked_at_by_the_page_and_none_is_left_out(door, monkeypatch):
     # Given five jobs and pages of two
-    monkeypatch.setattr(books, "PAGE", 2)
+    monkeypatch.setattr(reconciliation, "PAGE", 2)
     made = [door.submit(1) for _ in range(5)]
     for each in made:
         ask(each, 0, ANSWERED)
@@ -326,7 +327,7 @@ def test_one_job_is_looked_at_alone(door, job):
 
     assert {difference.job for difference in differences(number_of(other))} == {other["id"]}
     with snapshot() as s:
-        comparison = books.Check(s, number_of(job))
+        comparison = reconciliation.Check(s, number_of(job))
         assert len(list(comparison.differences())) == 1
         assert (comparison.jobs, comparison.attempts) == (1, 7)
 
@@ -340,7 +341,7 @@ def test_what_is_written_meanwhile_is_no_difference(door, job):
         ask(job, 5, ANSWERED)
 
         # Then it sees the moment when it began
-        comparison = books.Check(s)
+        comparison = reconciliation.Check(s)
         assert list(comparison.differences()) == []
         assert comparison.attempts == 7
 

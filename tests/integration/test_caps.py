@@ -6,7 +6,8 @@ from functools import partial
 import pytest
 from sqlalchemy import select, update
 
-from app.core import books, claims, jobs, pricing
+from app.core import claims, jobs
+from app.core.money import pricing, reconciliation
 from app.core.pages import snapshot
 from app.submission import Options
 from models import Job, Lease, Record, RecordStatus, Spend, Tenant, Window
@@ -57,7 +58,7 @@ def worst(job) -> int:
 def differences() -> list[str]:
     """Where totals and calls do not agree."""
     with snapshot() as session:
-        return [str(difference) for difference in books.Check(session).differences()]
+        return [str(difference) for difference in reconciliation.Check(session).differences()]
 
 
 @pytest.mark.parametrize("environment", ONE_IN_SHORT, indirect=True)

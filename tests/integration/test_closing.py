@@ -8,7 +8,8 @@ from functools import partial
 import pytest
 from sqlalchemy import func, select, text, update
 
-from app.core import advance, books, claims, jobs, leases, ledger, outcomes, recovery
+from app.core import advance, claims, jobs, leases, outcomes, recovery
+from app.core.money import ledger, reconciliation
 from app.core.outcomes import Outcome
 from app.core.pages import snapshot
 from app.core.requests import job_context
@@ -254,4 +255,4 @@ def _is_counted_whole(job):
     sweep.sweep_once()
     assert job.ended() == job.row().total
     with snapshot() as session:
-        assert list(books.Check(session).differences()) == []
+        assert list(reconciliation.Check(session).differences()) == []

@@ -6,7 +6,8 @@ from functools import partial
 
 import pytest
 
-from app.core import batching, books
+from app.core import batching
+from app.core.money import reconciliation
 from app.core.pages import snapshot
 from app.submission import Options
 from models.session import in_transaction
@@ -70,7 +71,7 @@ def test_items_leave_together_and_each_stays_a_record_with_its_attempt(stack, in
     assert len({attempt.request_id for attempt in attempts}) == len(sizes) < 75
     assert {(attempt.cost, attempt.price) for attempt in attempts} == {(0, "inference@2020-01-01")}
     with snapshot() as session:
-        assert list(books.Check(session).differences()) == []
+        assert list(reconciliation.Check(session).differences()) == []
 
 
 def test_what_is_configured_holds_for_all_workers_at_once(stack, inference_server):

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text, update
 
-from app.core import advance, claims, jobs, ledger, news, outcomes, recovery
-from app.core.ledger import Call
+from app.core import advance, claims, jobs, news, outcomes, recovery
+from app.core.money import ledger
+from app.core.money.ledger import Call
 from app.core.outcomes import Outcome
 from app.core.requests import job_context
 from models import Job, session

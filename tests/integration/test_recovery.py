@@ -7,7 +7,8 @@ from functools import partial
 import pytest
 from sqlalchemy import func, select, update
 
-from app.core import advance, claims, jobs, leases, ledger, outcomes, recovery, wakes, windows
+from app.core import advance, claims, jobs, leases, outcomes, recovery, wakes, windows
+from app.core.money import ledger
 from app.core.outcomes import Outcome
 from app.core.requests import job_context
 from app.errors import BadInput, Conflict, NotFound

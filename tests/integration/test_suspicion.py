@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select, update
 
 from app.core import advance, claims, jobs, leases, outcomes, recovery, suspicion, wakes, windows
-from app.core.ledger import ANSWERED, Call
+from app.core.money.ledger import ANSWERED, Call
 from app.core.outcomes import Outcome
 from app.core.requests import job_context
 from models import Record, RecordStatus, Window

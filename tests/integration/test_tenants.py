@@ -5,7 +5,7 @@ from click.testing import CliRunner
 from sqlalchemy import select
 
 from app.cli import cli
-from app.core import spend
+from app.core.money import spend
 from app.errors import NotFound
 from models import Tenant
 from models.session import in_transaction, reading

@@ -6,7 +6,8 @@ from functools import partial
 
 import pytest
 
-from app.core import advance, attachments, claims, leases, ledger, outcomes, recovery
+from app.core import advance, attachments, claims, leases, outcomes, recovery
+from app.core.money import ledger
 from app.core.outcomes import Outcome
 from app.core.requests import build, job_context
 from app.ingest import documents

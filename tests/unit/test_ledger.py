@@ -2,7 +2,7 @@
 
 import datetime as dt
 
-from app.core import ledger
+from app.core.money import ledger
 from app.providers.client import Usage
 
 # Reading the cache became cheaper with the second of these days.

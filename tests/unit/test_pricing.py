@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core import pricing
-from app.core.pricing import Price, dollars, price_at
+from app.core.money import pricing
+from app.core.money.pricing import Price, dollars, price_at
 from app.providers.client import Usage
 from config import settings
 

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from app.core import pricing, sheets
+from app.core import sheets
 from app.core.exports import Row
 from app.core.lines import text, timestamp
+from app.core.money import pricing
 from app.core.pages import RecordView
 from app.core.said import failure, said
 from app.core.views import JobView

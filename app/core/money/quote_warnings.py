@@ -1,7 +1,7 @@
 """What a quote rests on and what it leaves out, in sentences."""
 
-from app.core.calibration import LIKELY_SHARE, SAME_REQUEST, SHORT_ANSWER, WITHOUT_TOKENS, Calibration
 from app.core.limits.allowances import ASSUMED, Allowance, Held
+from app.core.money.calibration import LIKELY_SHARE, SAME_REQUEST, SHORT_ANSWER, WITHOUT_TOKENS, Calibration
 from app.ingest.draft import Defaults
 from app.ingest.tally import Tally
 from app.providers import registry

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, and_, select
 from sqlalchemy.orm import Session
 
-from app.core.ledger import ANSWERED
+from app.core.money.ledger import ANSWERED
 from app.ingest.draft import Defaults
 from app.ingest.tally import content_bytes
 from models.job import Job, JobCounts, JobSpec, JobStatus

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Float, func, select, update
 from sqlalchemy.orm import Session
 
-from app.core import pricing
+from app.core.money import pricing
 from app.core.requests.claim import Claim
 from app.core.requests.job_context import JobContext
 from app.ingest.values import is_plain

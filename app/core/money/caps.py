@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.orm import Session
 
-from app.core import jobs, pricing, spend
+from app.core import jobs
+from app.core.money import pricing, spend
 from app.core.requests import build, job_context
 from app.core.requests.claim import Claim
 from app.errors import RequestRejected

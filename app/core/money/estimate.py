@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from app.core.calibration import LIKELY_SHARE, SAME_REQUEST, SHORT_ANSWER, Calibration, Spread
-from app.core.ledger import surcharges
-from app.core.pricing import Price
+from app.core.money.calibration import LIKELY_SHARE, SAME_REQUEST, SHORT_ANSWER, Calibration, Spread
+from app.core.money.ledger import surcharges
+from app.core.money.pricing import Price
 from app.ingest.tally import Tally
 from app.providers.client import Usage
 

@@ -29,8 +29,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from app.core import pricing, totals
-from app.core.ledger import ANSWERED
+from app.core.money import pricing, totals
+from app.core.money.ledger import ANSWERED
 from app.errors import NotFound
 from models.base import utc_day
 from models.job import FINAL, Job, JobCounts, JobStatus, Spend

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.core import caveats, pricing, reckoning
-from app.core.calibration import FIRST_TOKEN, TOKENS_A_SECOND, Calibration, calibrate
 from app.core.limits import allowances
 from app.core.limits.allowances import Allowance, Held
 from app.core.limits.duration import Work, bound
-from app.core.reckoning import CASES
+from app.core.money import estimate, pricing, quote_warnings
+from app.core.money.calibration import FIRST_TOKEN, TOKENS_A_SECOND, Calibration, calibrate
+from app.core.money.estimate import CASES
 from app.ingest.draft import Defaults
 from app.ingest.spool import DraftSpool
 from app.ingest.tally import Tally
@@ -57,8 +57,8 @@ def quote(tenant_id: int, spool: DraftSpool, defaults: Defaults) -> Quote:
     with reading() as session:
         calibration = calibrate(session, tenant_id, defaults)
         road = _road(session, defaults.model, tally.count)
-    tokens_in = reckoning.input_tokens(calibration, tally)
-    tokens_out = reckoning.output(calibration, tally)
+    tokens_in = estimate.input_tokens(calibration, tally)
+    tokens_out = estimate.output(calibration, tally)
     bounds = {case: _bound(case, defaults, tally, calibration, tokens_in, tokens_out, road) for case in CASES}
     price = pricing.price_at(defaults.model, dt.datetime.now(dt.UTC))
     return Quote(
@@ -67,15 +67,13 @@ def quote(tenant_id: int, spool: DraftSpool, defaults: Defaults) -> Quote:
         duplicates=tally.duplicates,
         input_tokens=tokens_in,
         output_tokens=tokens_out,
-        cost=None
-        if price is None
-        else reckoning.cost(price, defaults.params, tally, calibration, tokens_out),
+        cost=None if price is None else estimate.cost(price, defaults.params, tally, calibration, tokens_out),
         seconds={case: seconds for case, (seconds, _) in bounds.items()},
         limited_by=bounds["likely"][1],
         queued=road.before,
         calibration=calibration,
-        basis=caveats.basis(calibration, defaults.model),
-        warnings=caveats.warnings(
+        basis=quote_warnings.basis(calibration, defaults.model),
+        warnings=quote_warnings.warnings(
             defaults, tally, calibration, priced=price is not None, allowance=road.allowance, held=road.held
         ),
     )

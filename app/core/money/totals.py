@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Label, func, select, update
 from sqlalchemy.orm import Session
 
-from app.core.ledger import ANSWERED, UNCONFIRMED
+from app.core.money.ledger import ANSWERED, UNCONFIRMED
 from models.job import Job, JobCounts
 from models.record import UNASKED, Attempt, Record, RecordStatus
 

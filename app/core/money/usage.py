@@ -10,7 +10,7 @@ from typing import Any, Literal
 from sqlalchemy import BigInteger, ColumnElement, Select, SQLColumnExpression, cast, func, select, true
 from sqlalchemy.orm import Session
 
-from app.core.ledger import ANSWERED, UNCONFIRMED
+from app.core.money.ledger import ANSWERED, UNCONFIRMED
 from app.errors import BadInput
 from models.base import now, utc_day
 from models.job import Job
