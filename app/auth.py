@@ -10,8 +10,8 @@ import structlog
 from flask import Flask, current_app, g, request
 from flask_smorest import Blueprint
 
-from app.core import keys
-from app.core.keys import Caller
+from app.core.accounts import api_keys
+from app.core.accounts.api_keys import Caller
 from app.errors import Forbidden, Unauthenticated
 from config import settings
 from models.session import in_transaction, reading
@@ -134,11 +134,11 @@ def _authenticate() -> Caller:
     text = key_text()
     if text is None:
         return _nobody()
-    digest = keys.digest(text)
+    digest = api_keys.digest(text)
     if digest in settings.current().api_keys:
         return _of_first_tenant(f"key-{digest.hex()[:8]}")
     with reading() as session:
-        found = keys.verify(session, text)
+        found = api_keys.verify(session, text)
     if found is None:
         raise Unauthenticated(f"the API key {_shown(text)} is not known here, or it was revoked")
     return found
@@ -156,10 +156,10 @@ def _nobody() -> Caller:
 
 def _of_first_tenant(user: str) -> Caller:
     with reading() as session:
-        found = keys.of_first_tenant(session, user)
+        found = api_keys.of_first_tenant(session, user)
     if found is not None:
         return found
-    in_transaction(partial(keys.join_first_tenant, user=user))
+    in_transaction(partial(api_keys.join_first_tenant, user=user))
     return _of_first_tenant(user)
 
 

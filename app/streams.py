@@ -8,8 +8,8 @@ from flask_smorest import Blueprint
 from app import seats
 from app.auth import needs
 from app.contract import find_job
+from app.core.accounts.api_keys import READ
 from app.core.follow import follow
-from app.core.keys import READ
 from app.core.news import Event
 from app.core.shown import PREFIX
 

@@ -13,7 +13,8 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.core import batch_queue, quotas, uploads, windows
+from app.core import batch_queue, uploads, windows
+from app.core.accounts import quotas
 from app.core.incoming import Upload
 from app.core.money import pricing
 from app.errors import BadInput, Conflict, Unavailable

@@ -12,7 +12,8 @@ from sqlalchemy import insert, select
 from werkzeug.datastructures import FileStorage
 from werkzeug.test import TestResponse, encode_multipart
 
-from app.core import events, keys, outcomes, shown
+from app.core import events, outcomes, shown
+from app.core.accounts import api_keys
 from app.core.money import ledger
 from app.core.outcomes import Outcome
 from app.core.requests import job_context
@@ -35,7 +36,7 @@ class Door:
         self.app = app or create_app()
         shown._asked_in_vain = float("-inf")  # what the test before has seen of Redis is not of ours
         row, self.key = in_transaction(
-            lambda session: keys.create(session, tenant, name="test", user="ada", scopes=scopes)
+            lambda session: api_keys.create(session, tenant, name="test", user="ada", scopes=scopes)
         )
         self.tenant_id, self.prefix = row.tenant_id, row.prefix
         self.client: FlaskClient = self.app.test_client()

@@ -11,7 +11,8 @@ from pytest_celery import CeleryTestWorker
 from sqlalchemy import func, select
 
 from app import submission
-from app.core import blobs, events, keys
+from app.core import blobs, events
+from app.core.accounts import api_keys
 from app.core.limits import limiter
 from app.core.requests import job_context
 from app.ingest.draft import Defaults, Draft
@@ -102,7 +103,7 @@ class Stack:
         self.folder = folder
         self.nodes: list[CeleryTestWorker] = []
         key, self.key = in_transaction(
-            lambda session: keys.create(session, "tests", name="tests", scopes=["admin"])
+            lambda session: api_keys.create(session, "tests", name="tests", scopes=["admin"])
         )
         self.tenant_id, self.user_id = key.tenant_id, key.user_id
 

@@ -8,7 +8,7 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 from app.contract import WebhookUrl
-from app.core.keys import SCOPES
+from app.core.accounts.api_keys import SCOPES
 from app.core.money import pricing
 from app.core.money.usage import Grouping
 from app.core.pages import WORDS

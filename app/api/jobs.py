@@ -14,7 +14,7 @@ from app.api.outputs import JobOut, JobPage
 from app.auth import caller, needs
 from app.contract import about, find_job
 from app.core import events, jobs, shown, views
-from app.core.keys import READ, WRITE
+from app.core.accounts.api_keys import READ, WRITE
 from models.job import Job
 from models.session import after_commit, in_transaction, reading
 from tasks.wake import wake

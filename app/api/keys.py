@@ -11,7 +11,7 @@ from app.api.blueprint import Blueprint, answer
 from app.api.inputs import KeyIn
 from app.api.outputs import KeyList, NewKeyOut
 from app.auth import caller, key_text, needs
-from app.core import keys
+from app.core.accounts import api_keys
 from app.core.lines import timestamp
 from app.errors import BadInput, Forbidden
 from models.session import in_transaction, reading
@@ -21,7 +21,7 @@ blp = Blueprint("keys", "API keys of your tenant.")
 
 
 @blp.route("/keys", methods=["POST"])
-@needs(keys.KEYS)
+@needs(api_keys.KEYS)
 @blp.doc(parameters=[repeats.DESCRIPTION])
 @blp.arguments(KeyIn)
 @blp.response(201, NewKeyOut)
@@ -36,38 +36,38 @@ def create_key(asked: dict[str, Any]) -> Response:
 
     def work(session: Session) -> dict[str, Any]:
         if sending is None or sending.key is None:
-            key, text = keys.create(session, me.tenant, **wanted)
+            key, text = api_keys.create(session, me.tenant, **wanted)
         else:
-            key, text = keys.create_once(session, me.tenant, _naming(sending.key), **wanted)
+            key, text = api_keys.create_once(session, me.tenant, _naming(sending.key), **wanted)
         return _key_out(key) | {"key": text}
 
     return answer(in_transaction(work), 201)
 
 
 @blp.route("/keys", methods=["GET"])
-@needs(keys.KEYS)
+@needs(api_keys.KEYS)
 @blp.response(200, KeyList)
 def list_keys() -> Response:
     """List the tenant's keys, the oldest first, with those that were revoked."""
     with reading() as session:
-        return answer({"data": [_key_out(key) for key in keys.list_keys(session, caller().tenant)]})
+        return answer({"data": [_key_out(key) for key in api_keys.list_keys(session, caller().tenant)]})
 
 
 @blp.route("/keys/<key_id>", methods=["DELETE"])
-@needs(keys.KEYS, 404)
+@needs(api_keys.KEYS, 404)
 @blp.response(204)
 def revoke_key(key_id: str) -> Response:
     """Revoke a key: it is refused from now on."""
     tenant_id = caller().tenant_id
-    in_transaction(lambda session: keys.revoke(session, keys.find(session, tenant_id, key_id).prefix))
+    in_transaction(lambda session: api_keys.revoke(session, api_keys.find(session, tenant_id, key_id).prefix))
     return Response(status=204)
 
 
-def _naming(name: str) -> keys.Naming:
+def _naming(name: str) -> api_keys.Naming:
     maker = key_text()
     if maker is None:
         raise BadInput("Idempotency-Key: a new key can be named by a caller with a key alone")
-    return keys.Naming(maker, name)
+    return api_keys.Naming(maker, name)
 
 
 def _check_own(scopes: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ from app.api.blueprint import Blueprint, answer
 from app.api.inputs import LimitsIn
 from app.api.outputs import LimitGroupOut, LimitList
 from app.auth import caller, needs
-from app.core.keys import LIMITS, READ
+from app.core.accounts.api_keys import LIMITS, READ
 from app.core.limits import report
 from models.session import in_transaction, reading
 

@@ -5,7 +5,7 @@ from flask import Response
 from app.api.blueprint import Blueprint, answer
 from app.api.outputs import MeOut
 from app.auth import caller, needs
-from app.core.keys import SCOPES
+from app.core.accounts.api_keys import SCOPES
 
 blp = Blueprint("me", "Whom a key acts for.")
 

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessColl
 from prometheus_client.exposition import choose_encoder
 
 from app.auth import needs_from_afar
-from app.core.keys import METRICS
+from app.core.accounts.api_keys import METRICS
 from app.core.measures import System
 from app.core.metrics import BATCH_REQUESTS, BATCH_SECONDS, HTTP_SECONDS
 from app.errors import NotFound

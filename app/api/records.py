@@ -12,7 +12,7 @@ from app.api.outputs import RecordPage
 from app.auth import needs
 from app.contract import find_job, with_content
 from app.core import lines, pages
-from app.core.keys import READ
+from app.core.accounts.api_keys import READ
 
 blp = Blueprint("records", "The records of a job with their outcomes.")
 

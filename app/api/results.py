@@ -11,8 +11,8 @@ from app.api.inputs import ResultQuery
 from app.auth import needs
 from app.contract import find_job, with_content
 from app.core import lines, pages, sheets
+from app.core.accounts.api_keys import READ
 from app.core.exports import Row
-from app.core.keys import READ
 from app.core.pages import Page
 from app.core.views import JobView
 from app.downloads import TYPES, download, table

@@ -12,8 +12,8 @@ from app.api.reception import take_in
 from app.auth import caller, needs
 from app.contract import find_job
 from app.core import shown
+from app.core.accounts.api_keys import WRITE
 from app.core.incoming import receiving
-from app.core.keys import WRITE
 from app.core.views import JobView
 from app.errors import Conflict, NotFound
 from app.ingest.spool import DraftSpool

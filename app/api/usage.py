@@ -9,7 +9,7 @@ from app.api.blueprint import Blueprint, answer
 from app.api.inputs import UsageQuery
 from app.api.outputs import UsagePage
 from app.auth import caller, needs
-from app.core.keys import READ
+from app.core.accounts.api_keys import READ
 from app.core.lines import timestamp
 from app.core.money import pricing, usage
 from app.core.money.usage import Sums

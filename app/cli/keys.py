@@ -28,7 +28,7 @@ def keys() -> None:
 def create(tenant: str, user: str | None, scopes: str, name: str) -> None:
     """Make a key. Its text is the last line, alone on the standard output, and is never shown again."""
     check_revision()
-    from app.core import keys as core
+    from app.core.accounts import api_keys as core
     from models.session import in_transaction
 
     wanted = scopes.replace(",", " ").split()
@@ -46,7 +46,7 @@ def create(tenant: str, user: str | None, scopes: str, name: str) -> None:
 def list_keys(tenant: str | None) -> None:
     """Every key, by its prefix."""
     check_revision()
-    from app.core import keys as core
+    from app.core.accounts import api_keys as core
     from models.session import reading
 
     def row(key: Any) -> list[str]:
@@ -64,7 +64,7 @@ def list_keys(tenant: str | None) -> None:
 def revoke(prefix: str) -> None:
     """Refuse the key with this PREFIX from now on."""
     check_revision()
-    from app.core import keys as core
+    from app.core.accounts import api_keys as core
     from models.session import in_transaction
 
     row = in_transaction(lambda session: core.revoke(session, prefix))

@@ -48,7 +48,7 @@ def tenants() -> None:
 def list_tenants() -> None:
     """List the tenants with their quotas, their caps, and what they have spent."""
     check_revision()
-    from app.core import quotas
+    from app.core.accounts import quotas
     from app.core.money import pricing
     from models.session import reading
 
@@ -80,7 +80,7 @@ def set_tenant(name: str, **values: int | None) -> None:
     """Set quotas and caps of a tenant; what is not named stays, `none` takes one away."""
     context = click.get_current_context()
     check_revision()
-    from app.core import quotas
+    from app.core.accounts import quotas
     from models.session import in_transaction
 
     given = {

@@ -31,17 +31,19 @@ def key(data: Path) -> tuple[Path, str | None]:
 
 
 def _works(text: str) -> bool:
-    from app.core import keys
+    from app.core.accounts import api_keys
 
     with reading() as session:
-        return keys.verify(session, text) is not None
+        return api_keys.verify(session, text) is not None
 
 
 def _make() -> str:
-    from app.core import keys
+    from app.core.accounts import api_keys
 
     return in_transaction(
-        lambda session: keys.create(session, keys.FIRST_TENANT, name="penstock up", scopes=[keys.ADMIN])[1]
+        lambda session: api_keys.create(
+            session, api_keys.FIRST_TENANT, name="penstock up", scopes=[api_keys.ADMIN]
+        )[1]
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 from openapi_spec_validator import validate
 
 from app import auth
-from app.core.keys import SCOPES
+from app.core.accounts.api_keys import SCOPES
 from app.core.shown import PREFIX
 from app.factory import create_app
 from config import settings

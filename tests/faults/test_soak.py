@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from app.core import keys
+from app.core.accounts import api_keys
 from models.session import in_transaction
 from tests.faults.breaking import CLAUDE, pass_by, stopped
 from tests.faults.house import WORKERS, House, house_of, job_of
@@ -70,7 +70,7 @@ class Soak:
         self.jobs: list[Running] = []
         self.broken = 0
         made = [
-            in_transaction(lambda s, name=name: keys.create(s, name, name=name, scopes=["admin"]))
+            in_transaction(lambda s, name=name: api_keys.create(s, name, name=name, scopes=["admin"]))
             for name in TENANTS
         ]
         self._keys = [key for _, key in made]

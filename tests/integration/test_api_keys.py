@@ -5,7 +5,7 @@ import threading
 import pytest
 from sqlalchemy import select
 
-from app.core import keys
+from app.core.accounts import api_keys
 from app.errors import BadInput, NotFound
 from models import ApiKey, Tenant, User
 from models.session import in_transaction, reading
@@ -142,7 +142,9 @@ def test_two_who_make_the_same_tenant_at_once_make_one(environment):
 
     def make() -> None:
         made.append(
-            in_transaction(lambda session: keys.create(session, "new", name="k", user="u", scopes=["admin"]))
+            in_transaction(
+                lambda session: api_keys.create(session, "new", name="k", user="u", scopes=["admin"])
+            )
         )
 
     threads = [threading.Thread(target=make) for _ in range(6)]
@@ -154,7 +156,7 @@ def test_two_who_make_the_same_tenant_at_once_make_one(environment):
     with reading() as session:
         assert len(session.scalars(select(Tenant)).all()) == 1
         assert len(session.scalars(select(User)).all()) == 1
-        assert len(keys.list_keys(session, "new")) == len(made) == 6
+        assert len(api_keys.list_keys(session, "new")) == len(made) == 6
 
 
 def test_a_key_is_made_once_however_often_it_is_asked_for_under_one_name(door):
@@ -193,15 +195,15 @@ def test_neither_the_database_nor_the_maker_alone_tells_a_named_key(door):
         row = session.scalars(select(ApiKey).where(ApiKey.prefix == made["prefix"])).one()
 
     # Then who knows its maker needs the salt, and who knows the salt its maker
-    assert keys.Naming(door.key, "k").text(row.salt) == made["key"]
-    assert keys.Naming(door.key, "k").text(b"0" * 32) != made["key"]
-    assert keys.Naming("pk_aaaaaaaaaa_" + "0" * 64, "k").text(row.salt) != made["key"]
+    assert api_keys.Naming(door.key, "k").text(row.salt) == made["key"]
+    assert api_keys.Naming(door.key, "k").text(b"0" * 32) != made["key"]
+    assert api_keys.Naming("pk_aaaaaaaaaa_" + "0" * 64, "k").text(row.salt) != made["key"]
 
 
 def test_what_is_no_name_or_no_key_is_said(environment):
     with pytest.raises(BadInput, match="tenant"):
-        in_transaction(lambda session: keys.create(session, " ", name="k", scopes=["admin"]))
+        in_transaction(lambda session: api_keys.create(session, " ", name="k", scopes=["admin"]))
     with pytest.raises(BadInput, match="root"):
-        in_transaction(lambda session: keys.create(session, "t", name="k", scopes=["root"]))
+        in_transaction(lambda session: api_keys.create(session, "t", name="k", scopes=["root"]))
     with pytest.raises(NotFound, match="pk_x"):
-        in_transaction(lambda session: keys.revoke(session, "pk_x"))
+        in_transaction(lambda session: api_keys.revoke(session, "pk_x"))

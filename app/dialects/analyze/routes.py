@@ -9,7 +9,7 @@ from app import contract, repeats, seats, submission
 from app.auth import caller, needs
 from app.contract import Blueprint, answer, answer_with, find_job
 from app.core import pages, tokens, views
-from app.core.keys import READ, WRITE
+from app.core.accounts.api_keys import READ, WRITE
 from app.core.said import failure
 from app.core.shown import PREFIX, cost
 from app.core.views import JobView

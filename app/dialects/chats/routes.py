@@ -12,7 +12,7 @@ from app import contract, downloads, repeats, submission
 from app.auth import caller, needs
 from app.contract import Blueprint, answer, answer_list
 from app.core import events, jobs, pages, sheets, views
-from app.core.keys import ADMIN, READ, WRITE
+from app.core.accounts.api_keys import ADMIN, READ, WRITE
 from app.core.requests import prompt_overrides
 from app.core.views import JobView
 from app.dialects.chats import providers, questions, wire

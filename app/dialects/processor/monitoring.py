@@ -7,7 +7,7 @@ from flask import Response
 from app.auth import caller, needs
 from app.contract import Blueprint, answer
 from app.core import analytics, performance
-from app.core.keys import ADMIN, READ
+from app.core.accounts.api_keys import ADMIN, READ
 from app.dialects.processor import wire
 from app.dialects.processor.inputs import AnalyticsQuery, ErrorOut
 from app.dialects.processor.routes import PREFIX

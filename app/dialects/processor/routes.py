@@ -13,8 +13,8 @@ from app import contract, repeats, seats, submission
 from app.auth import caller, needs
 from app.contract import Blueprint, answer, find_job, with_content
 from app.core import batch_queue, batching, events, forecast, jobs, pages, views
+from app.core.accounts.api_keys import ADMIN, READ, WRITE
 from app.core.batching import Configuration
-from app.core.keys import ADMIN, READ, WRITE
 from app.core.views import JobView
 from app.dialects.processor import wire
 from app.dialects.processor.inputs import BatchesQuery, BatchIn, ConfigurationIn, ErrorOut, ResultsQuery

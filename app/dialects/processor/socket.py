@@ -6,7 +6,7 @@ from simple_websocket import Server
 
 from app.auth import caller, needs
 from app.core import views
-from app.core.keys import READ
+from app.core.accounts.api_keys import READ
 from app.core.views import JobView
 from app.dialects.processor import wire
 from app.sockets import Watching, give_seat_back, take_seat

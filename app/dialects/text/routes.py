@@ -9,7 +9,7 @@ from app import contract, repeats, seats, submission
 from app.auth import caller, needs
 from app.contract import Blueprint, answer_with, find_job
 from app.core import pages
-from app.core.keys import READ, WRITE
+from app.core.accounts.api_keys import READ, WRITE
 from app.core.views import JobView
 from app.dialects.text import wire
 from app.dialects.text.schemas import BatchIn, BatchOut, StatusOut
