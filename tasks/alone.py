@@ -11,8 +11,8 @@ import sys
 import time
 from typing import Any
 
-from app.core import process
 from app.core.requests import job_context
+from app.core.worker import process
 from config import logs, settings
 from models.record import Window
 from models.session import reading

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import structlog
 
 from app.core import suspicion
-from app.core.process import Process
+from app.core.worker.process import Process
 from models.record import Window
 from models.session import reading
 

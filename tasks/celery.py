@@ -48,7 +48,7 @@ def _warm_up(sender: Any, **_: Any) -> None:
 
 
 def _prepare() -> None:
-    from app.core import process
+    from app.core.worker import process
     from app.providers import registry
 
     try:
@@ -61,7 +61,7 @@ def _prepare() -> None:
 @worker_shutting_down.connect
 def _stop_calls(**_: Any) -> None:
     """SIGTERM: Celery waits for the slices in hand; they start nothing new and end within the grace."""
-    from app.core import process
+    from app.core.worker import process
     from tasks import stand_in, ticker
 
     ticker.stop()
@@ -71,6 +71,6 @@ def _stop_calls(**_: Any) -> None:
 
 @worker_shutdown.connect
 def _end_process(**_: Any) -> None:
-    from app.core import process
+    from app.core.worker import process
 
     process.end_current()

@@ -13,15 +13,16 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from app.core import claims, jobs, process
+from app.core import claims, jobs
 from app.core.claims import Taken
 from app.core.limits.limiter import Grant, LimiterAway, limiter
 from app.core.money import caps
 from app.core.outcomes import Outcome, Written
-from app.core.process import Process
 from app.core.requests import job_context
 from app.core.requests.claim import Claim
 from app.core.requests.job_context import JobContext
+from app.core.worker import process
+from app.core.worker.process import Process
 from app.errors import BadInput, NotFound, Unavailable
 from config import settings
 from models.record import RecordStatus, Window

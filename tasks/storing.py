@@ -8,10 +8,11 @@ from functools import partial
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.core import documents, events, writer
-from app.core.documents import Ended
-from app.core.process import Process
+from app.core import events
 from app.core.requests.job_context import JobContext
+from app.core.worker import store_only, writer
+from app.core.worker.process import Process
+from app.core.worker.store_only import Ended
 from models.session import in_transaction
 from tasks.wake import wake
 
@@ -54,7 +55,7 @@ class Storing:
         limit = GROUP if self._left is None else min(GROUP, self._left)
         ended = in_transaction(
             partial(
-                documents.end_next,
+                store_only.end_next,
                 job=self._job,
                 window_id=window_id,
                 epoch=epoch,

@@ -9,8 +9,9 @@ from typing import Any
 
 from sqlalchemy import select
 
-from app.core import documents, events
+from app.core import events
 from app.core.requests import job_context
+from app.core.worker import store_only
 from models import Window
 from models.session import in_transaction, reading
 from tasks import advance
@@ -67,7 +68,7 @@ def store(worker: Worker, job: Mapping[str, Any], count: int | None = None) -> N
         for window in list(found):
             in_transaction(
                 partial(
-                    documents.end_next,
+                    store_only.end_next,
                     job=job_context.of(number),
                     window_id=window.id,
                     epoch=window.epoch,

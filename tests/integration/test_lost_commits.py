@@ -7,8 +7,9 @@ import pytest
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from app.core import advance, claims, holding, leases
-from app.core.holding import Holding
+from app.core import advance, claims, leases
+from app.core.worker import held_claims
+from app.core.worker.held_claims import Holding
 from models.session import in_transaction
 from tests.servers import wait_until
 
@@ -80,7 +81,7 @@ def test_a_commit_that_is_carried_out_late_is_found_by_a_later_look(job, lease, 
     held = Holding()
     losing()
     held.hold(take(2))
-    for _ in range(holding.LOOKS - 1):
+    for _ in range(held_claims.LOOKS - 1):
         held.put_right(lease)
 
     take(2)  # stands for what the server did with a COMMIT that nobody waited for

@@ -3,7 +3,7 @@
 import pytest
 
 from app.core.limits.limiter import LimiterAway, Limits, limiter
-from app.core.seating import LOOKS, Seating
+from app.core.worker.seats import LOOKS, Seating
 from app.providers.client import Figures
 from tests.faults.breaking import stopped
 from tests.servers import wait_until

@@ -7,8 +7,9 @@ from functools import partial
 
 import pytest
 
-from app.core import advance, claims, process
+from app.core import advance, claims
 from app.core.limits.limiter import limiter
+from app.core.worker import process
 from models.session import in_transaction
 from tasks import slice
 from tests.door import Door, number_of

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import errors
-from app.core.retries import AskAgain, Ended, GiveBack, decide
+from app.core.worker.retries import AskAgain, Ended, GiveBack, decide
 
 FINAL = [errors.RequestRejected]
 OWN = [errors.ServerFault, errors.TimedOut, errors.ConnectionCut, errors.BadAnswer]

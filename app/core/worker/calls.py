@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.core import answer_checks, attachments, retries
+from app.core import attachments
 from app.core.money import ledger
 from app.core.money.ledger import Call
 from app.core.outcomes import Outcome, Written
-from app.core.permits import GiveBack, Permit, Permits
 from app.core.requests import build
 from app.core.requests.claim import Claim
 from app.core.requests.job_context import JobContext
+from app.core.worker import answer_checks, retries
+from app.core.worker.permits import GiveBack, Permit, Permits
 from app.errors import (
     AccountRefused,
     BadAnswer,
@@ -35,7 +36,7 @@ from app.providers.client import Reply
 from models.record import RecordStatus
 
 if TYPE_CHECKING:
-    from app.core.process import Process
+    from app.core.worker.process import Process
 
 log = structlog.get_logger()
 

@@ -15,16 +15,16 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.core import batching, leases, recovery
-from app.core.calls import Asker, Asking, Closing
-from app.core.holding import Holding
 from app.core.limits.limiter import Grant, LimiterAway, Limits, limiter
-from app.core.limits_book import Book, probe_soon
-from app.core.permits import Permit
 from app.core.requests.claim import Claim
 from app.core.requests.job_context import JobContext
-from app.core.seating import Seating
-from app.core.turns import Turns
-from app.core.writer import Writer
+from app.core.worker.calls import Asker, Asking, Closing
+from app.core.worker.claim_queue import Turns
+from app.core.worker.group_limits import Book, probe_soon
+from app.core.worker.held_claims import Holding
+from app.core.worker.permits import Permit
+from app.core.worker.seats import Seating
+from app.core.worker.writer import Writer
 from app.providers import registry
 from app.providers.client import Client
 from config import settings

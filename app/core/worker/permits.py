@@ -6,16 +6,16 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app.core import retries
 from app.core.limits.limiter import LATE, Grant, Limits
 from app.core.requests.claim import Claim
 from app.core.requests.job_context import JobContext
+from app.core.worker import retries
 from app.errors import RequestRejected
 from app.providers import registry
 from app.providers.client import Usage
 
 if TYPE_CHECKING:
-    from app.core.process import Process
+    from app.core.worker.process import Process
 
 DEBT = 0.005  # of a limit: what a request may be larger than its permit without one of its own
 
