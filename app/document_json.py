@@ -9,7 +9,7 @@ from flask import request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from app import contract, seats
-from app.core.incoming import Upload
+from app.core.documents.upload import Upload
 from app.errors import BadInput, TooLarge
 from app.ingest.json_pieces import Path, Scanner
 from config import settings

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from app.core import batch_queue, uploads, windows
 from app.core.accounts import quotas
-from app.core.incoming import Upload
+from app.core.documents.upload import Upload
 from app.core.money import pricing
 from app.errors import BadInput, Conflict, Unavailable
 from app.ingest import bounds, operations

@@ -3,7 +3,7 @@
 import structlog
 from redis import RedisError
 
-from app.core import handoff
+from app.core.documents import handoff
 
 log = structlog.get_logger()
 

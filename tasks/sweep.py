@@ -12,7 +12,8 @@ from sqlalchemy import select
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
-from app.core import blob_removal, handoff, leases, recovery, stuck, sweeps, wakes, windows
+from app.core import blob_removal, leases, recovery, stuck, sweeps, wakes, windows
+from app.core.documents import handoff
 from app.core.found import Found
 from app.core.recovery import Chunk
 from app.errors import Unavailable

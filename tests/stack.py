@@ -11,8 +11,9 @@ from pytest_celery import CeleryTestWorker
 from sqlalchemy import func, select
 
 from app import submission
-from app.core import blobs, events
+from app.core import events
 from app.core.accounts import api_keys
+from app.core.documents import open_store
 from app.core.limits import limiter
 from app.core.requests import job_context
 from app.ingest.draft import Defaults, Draft
@@ -37,7 +38,7 @@ def forget_process_state() -> None:
         limiter.limiter,
         events._client,
         job_context.of,
-        blobs.store,
+        open_store.store,
         slice._window,
     ):
         made_once.cache_clear()

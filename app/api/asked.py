@@ -15,7 +15,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from app import document_json
 from app.api.inputs import JobFields
 from app.contract import read_json
-from app.core.incoming import Upload
+from app.core.documents.upload import Upload
 from app.error_responses import refuse_invalid
 from app.errors import BadInput, TooLarge, UnknownForm
 from app.forms import IN_MEMORY, FileForm, temporary

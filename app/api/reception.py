@@ -7,7 +7,7 @@ from typing import Any
 from flask import Request
 
 from app.api.asked import Asked, received
-from app.core.incoming import Upload
+from app.core.documents.upload import Upload
 from app.core.requests.schemas import compile_schema
 from app.errors import BadInput
 from app.ingest.draft import Defaults, Problems

@@ -13,7 +13,7 @@ from app.auth import caller, needs
 from app.contract import find_job
 from app.core import shown
 from app.core.accounts.api_keys import WRITE
-from app.core.incoming import receiving
+from app.core.documents.upload import receiving
 from app.core.views import JobView
 from app.errors import Conflict, NotFound
 from app.ingest.spool import DraftSpool

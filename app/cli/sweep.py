@@ -43,7 +43,7 @@ def sweep(handoff: str | None) -> None:
 def _hand_over_again(name: str) -> None:
     import uuid
 
-    from app.core import handoff
+    from app.core.documents import handoff
     from app.errors import BadInput, NotFound
     from config import settings
     from models.session import reading

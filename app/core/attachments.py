@@ -1,6 +1,6 @@
 """Documents for the model: fetched from the object store when their call is about to leave."""
 
-from app.core import blobs
+from app.core.documents import open_store
 from app.errors import NotFound, RequestRejected
 from app.ingest.documents import BAD_DOCUMENT, Block, Document
 
@@ -13,6 +13,6 @@ def block(document: Document) -> Block:
     if document.fault is not None:
         raise RequestRejected(document.fault, type=BAD_DOCUMENT)
     try:
-        return document.block(blobs.store().get(document.key))
+        return document.block(open_store.store().get(document.key))
     except NotFound as error:
         raise RequestRejected(error.message, type=BAD_DOCUMENT) from error

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from sqlalchemy import select
 
-from app.core import blobs, incoming
+from app.core.documents import open_store, upload
 from app.core.recovery import content_goes
 from models.base import now
 from models.document import Blob
@@ -39,6 +39,6 @@ def remove_some() -> Removed | None:
         rows = session.execute(select(Blob.id, Blob.key).where(whose).order_by(Blob.id).limit(AT_ONCE)).all()
     if not rows:
         return None
-    blobs.store().delete([row.key for row in rows])
-    in_transaction(partial(incoming.forget, ids=[row.id for row in rows]))
+    open_store.store().delete([row.key for row in rows])
+    in_transaction(partial(upload.forget, ids=[row.id for row in rows]))
     return Removed(job_id, len(rows))

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from sqlalchemy.orm import Session
 
-from app.core import handoff
 from app.core.accounts import audit
+from app.core.documents import handoff
 from app.core.requests.job_context import JobContext
 from app.ingest import documents
 

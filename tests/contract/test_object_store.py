@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from app.core.folder_store import FolderStore
-from app.core.s3_store import S3Store
+from app.core.documents.folder_store import FolderStore
+from app.core.documents.s3_store import S3Store
 from app.errors import NotFound, Unavailable
 from tests.object_store import BUCKET, CREDENTIALS, S3Server, s3_server
 from tests.servers import free_port
@@ -149,7 +149,7 @@ def test_a_folder_that_cannot_be_written_is_a_refusal_that_names_it(tmp_path):
 
 FULL = """
 import io, pathlib, resource, signal, sys
-from app.core.folder_store import FolderStore
+from app.core.documents.folder_store import FolderStore
 from app.errors import Unavailable
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))

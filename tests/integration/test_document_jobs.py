@@ -10,7 +10,7 @@ import pytest
 import redis
 from sqlalchemy import func, select
 
-from app.core import handoff
+from app.core.documents import handoff
 from models import Attempt, Blob, Handoff
 from models.session import reading
 from tasks import sweep

@@ -12,7 +12,7 @@ from app.auth import caller, needs
 from app.contract import Blueprint, answer
 from app.core import events, jobs
 from app.core.accounts.api_keys import READ, WRITE
-from app.core.incoming import Upload, receiving
+from app.core.documents.upload import Upload, receiving
 from app.core.shown import PREFIX
 from app.core.views import JobView
 from app.dialects.documents import story, wire

@@ -50,9 +50,11 @@ def store() -> Store:
     chosen = settings.current()
     parts = urlsplit(chosen.object_store_url)
     if parts.scheme == "s3":
-        from app.core.s3_store import S3Store  # boto3 takes a third of a second, and most use a folder
+        from app.core.documents.s3_store import (
+            S3Store,  # boto3 takes a third of a second, and most use a folder
+        )
 
         return S3Store(parts.netloc, parts.path.strip("/"), chosen.s3_endpoint_url)
-    from app.core.folder_store import FolderStore
+    from app.core.documents.folder_store import FolderStore
 
     return FolderStore(Path(unquote(parts.path)))

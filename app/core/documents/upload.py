@@ -15,7 +15,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from app.core import blobs
+from app.core.documents import open_store
 from app.errors import BadInput, TooLarge, Unavailable
 from app.ingest.base64_text import Decoder
 from app.ingest.documents import Stored, Unreadable
@@ -77,10 +77,10 @@ class Upload:
     def store(self, content: BinaryIO, sha256: str, size: int, media_type: str) -> Stored:
         """Put a document into the object store. A row says so first, so that it is never forgotten there."""
         file_id = new_uid()
-        key = blobs.document_key(self._tenant, file_id, sha256)
+        key = open_store.document_key(self._tenant, file_id, sha256)
         in_transaction(partial(_announce, key=key, upload=self.uid))
         self.count += 1
-        blobs.store().put(key, content)
+        open_store.store().put(key, content)
         return Stored(file_id, key, sha256, size, media_type)
 
     def clear(self) -> None:
@@ -179,7 +179,7 @@ def _remove(upload: uuid.UUID) -> None:
     if not rows:
         return
     try:
-        blobs.store().delete([row.key for row in rows])
+        open_store.store().delete([row.key for row in rows])
     except Unavailable as error:
         log.warning("blobs.left", count=len(rows), reason=error.message)  # to the sweep
         return
