@@ -13,10 +13,10 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.core import batch_queue, uploads, windows
 from app.core.accounts import quotas
 from app.core.documents.upload import Upload
 from app.core.money import pricing
+from app.core.pipeline import priority_queue, staging, windows
 from app.errors import BadInput, Conflict, Unavailable
 from app.ingest import bounds, operations
 from app.ingest.draft import Defaults, Draft
@@ -143,7 +143,7 @@ def _store_at_once(stage: _Stage, spool: DraftSpool, upload: Upload | None) -> S
 def _store_in_chunks(stage: _Stage, spool: DraftSpool, upload: Upload | None) -> Submitted:
     talks: dict[str, int] = {}
     first = 0
-    with uploads.lease() as lease_id:
+    with staging.lease() as lease_id:
         job_id = in_transaction(partial(stage, lease_id))
         for chunk in spool.chunks():
             in_transaction(partial(_write_chunk, job_id=job_id, first=first, drafts=chunk, talks=talks))
@@ -195,7 +195,7 @@ def _insert_job(
         return there  # a COMMIT whose answer was lost
     tenant = quotas.admit(session, tenant_id, spool.count)
     if options.urgency is not None:
-        batch_queue.admit(session, tenant_id, options.label, spool.count)
+        priority_queue.admit(session, tenant_id, options.label, spool.count)
     why = _unbounded(defaults, spool)
     if why is not None and (options.max_cost is not None or tenant.daily_cap or tenant.monthly_cap):
         raise BadInput(f"max_cost: a cap cannot hold, for what a call costs at most has no bound: {why}")

@@ -7,10 +7,10 @@ import structlog
 from celery import chord
 from redis import Redis
 
-from app.core import events, windows
-from app.core.advance import advance as decide
 from app.core.limits.limiter import LimiterAway, limiter
-from app.core.windows import Publication
+from app.core.pipeline import notifications, windows
+from app.core.pipeline.scheduler import advance as decide
+from app.core.pipeline.windows import Publication
 from config import settings
 from models.job import Job
 from models.session import in_transaction, reading
@@ -33,7 +33,7 @@ def run(job_id: int) -> list[Publication]:
     publications = in_transaction(
         partial(decide, job_id=job_id, held_for=held_for, call_seconds=call_seconds)
     )
-    events.look([job_id])
+    notifications.look([job_id])
     for publication in publications:
         publish(publication)
     return publications

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import structlog
 
-from app.core import suspicion
+from app.core.pipeline import quarantine
 from app.core.worker.process import Process
 from models.record import Window
 from models.session import reading
@@ -54,7 +54,7 @@ def _in_turn(here: Process) -> Iterator[bool]:
 def _is_there(window: Window) -> bool:
     """Whether a slice before this one has left anything: a process takes seconds to start."""
     with reading() as session:
-        return suspicion.count(session, window.job_id, 1) > 0
+        return quarantine.count(session, window.job_id, 1) > 0
 
 
 def _wait(here: Process, alone: "subprocess.Popen[bytes]") -> bytes:

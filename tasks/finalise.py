@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from app.core import windows
+from app.core.pipeline import windows
 from models.session import in_transaction
 from tasks.advance import run
 from tasks.celery import app

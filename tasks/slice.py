@@ -13,11 +13,11 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from app.core import claims, jobs
-from app.core.claims import Taken
 from app.core.limits.limiter import Grant, LimiterAway, limiter
 from app.core.money import caps
-from app.core.outcomes import Outcome, Written
+from app.core.pipeline import claims, lifecycle
+from app.core.pipeline.claims import Taken
+from app.core.pipeline.outcomes import Outcome, Written
 from app.core.requests import job_context
 from app.core.requests.claim import Claim
 from app.core.requests.job_context import JobContext
@@ -317,7 +317,7 @@ class Slice:
         self._summary["cost"] += outcome.call.cost or 0
 
     def _pause_if_hopeless(self) -> None:
-        if self._did(partial(jobs.pause_if_hopeless, job_id=self._job.job_id)):
+        if self._did(partial(lifecycle.pause_if_hopeless, job_id=self._job.job_id)):
             log.warning("job.hopeless", job=self._job.job_id)
             wake(self._job.job_id)
 

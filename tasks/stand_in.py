@@ -10,7 +10,7 @@ from functools import partial
 
 import structlog
 
-from app.core import leases, sweeps
+from app.core.pipeline import leases, sweep_owner
 from models.session import in_transaction
 from tasks import sweep, ticker
 
@@ -37,7 +37,7 @@ def _watch() -> None:
     stood, swept_at = False, float("-inf")
     while not _over.wait(ticker.EVERY if stood else LOOK):
         try:
-            stands = in_transaction(partial(sweeps.stands_in, worker=leases.name()))
+            stands = in_transaction(partial(sweep_owner.stands_in, worker=leases.name()))
             if stands != stood:
                 log.warning("beat.gone" if stands else "beat.back")
             stood = stands

@@ -8,7 +8,7 @@ from functools import partial
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.core import events
+from app.core.pipeline import notifications
 from app.core.requests.job_context import JobContext
 from app.core.worker import store_only, writer
 from app.core.worker.process import Process
@@ -71,7 +71,7 @@ class Storing:
     def _tell(self, ended: Ended) -> None:
         if not ended.outcomes:
             return
-        events.look([self._job.job_id])
+        notifications.look([self._job.job_id])
         writer.tell_failed(ended.written)
         if self._left is not None:
             self._left -= len(ended.outcomes)

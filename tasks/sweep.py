@@ -12,10 +12,10 @@ from sqlalchemy import select
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
-from app.core import blob_removal, leases, recovery, stuck, sweeps, wakes, windows
 from app.core.documents import handoff
 from app.core.found import Found
-from app.core.recovery import Chunk
+from app.core.pipeline import leases, object_removal, recovery, stalled, sweep_owner, wakeups, windows
+from app.core.pipeline.recovery import Chunk
 from app.errors import Unavailable
 from models.session import in_transaction, reading
 from tasks.advance import incarnation, run
@@ -29,7 +29,7 @@ CLEAR = 30.0  # seconds between two times that what nobody will see again is cle
 LOOK_FOR_STUCK = 60.0  # seconds between two looks at which jobs nobody advances
 SAY_AGAIN = 300.0  # seconds until a job that is still stuck is named again
 
-_TO_DO = select(leases.any_to_look_at, wakes.any_due, handoff.any_offered)
+_TO_DO = select(leases.any_to_look_at, wakeups.any_due, handoff.any_offered)
 
 _looked_at = float("-inf")
 _cleared_at = float("-inf")
@@ -54,7 +54,7 @@ def tick() -> None:
 
 @app.task(name="penstock.sweep")
 def sweep() -> None:
-    in_transaction(sweeps.by_beat)
+    in_transaction(sweep_owner.by_beat)
     sweep_and_tell()
 
 
@@ -127,7 +127,7 @@ def find_dead() -> list[Found]:
 def advance_due() -> list[Found]:
     """Advance the jobs whose time has come; one that cannot be published now has its time again."""
     with reading() as session:
-        due = wakes.due(session)
+        due = wakeups.due(session)
     found = []
     for job_id in due:
         try:
@@ -144,12 +144,12 @@ def advance_due() -> list[Found]:
     return found
 
 
-def name_stuck() -> list[stuck.Stuck]:
+def name_stuck() -> list[stalled.Stuck]:
     """Log each job that nobody advances, and again every few minutes for as long as it stays so."""
     global _looked_at  # noqa: PLW0603 - one beat a process
     _looked_at = time.monotonic()
     with reading() as session:
-        found = stuck.find(session)
+        found = stalled.find(session)
     for gone in _said.keys() - {job.job_id for job in found}:
         del _said[gone]
     for job in found:
@@ -227,7 +227,7 @@ def _remove_blobs() -> Iterator[Found]:
     counts: Counter[int | None] = Counter()
     try:
         for _ in range(CHUNKS):
-            removed = blob_removal.remove_some()
+            removed = object_removal.remove_some()
             if removed is None:
                 break
             counts[removed.job_id] += removed.objects

@@ -8,7 +8,7 @@ import structlog
 from kombu.exceptions import OperationalError as BrokerError
 from redis import RedisError
 
-from app.core import events
+from app.core.pipeline import notifications
 from tasks.celery import app
 
 log = structlog.get_logger()
@@ -41,7 +41,7 @@ def hurry(send: Callable[[], object]) -> None:
     if time.monotonic() - _failed_at < SKIP:
         return
     try:
-        if not events.reachable():
+        if not notifications.reachable():
             raise ConnectionError("Redis does not answer")
         send()
     except (BrokerError, RedisError, OSError) as error:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from app.core import events
+from app.core.pipeline import notifications
 from app.core.requests import job_context
 from app.core.worker import store_only
 from models import Window
@@ -76,7 +76,7 @@ def store(worker: Worker, job: Mapping[str, Any], count: int | None = None) -> N
                     limit=count or 10_000,
                 )
             )
-    events.look([number])
+    notifications.look([number])
     advance.run(number)
 
 

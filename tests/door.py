@@ -12,10 +12,11 @@ from sqlalchemy import insert, select
 from werkzeug.datastructures import FileStorage
 from werkzeug.test import TestResponse, encode_multipart
 
-from app.core import events, outcomes, shown
+from app.core import shown
 from app.core.accounts import api_keys
 from app.core.money import ledger
-from app.core.outcomes import Outcome
+from app.core.pipeline import notifications, outcomes
+from app.core.pipeline.outcomes import Outcome
 from app.core.requests import job_context
 from app.core.requests.claim import Claim
 from app.factory import create_app
@@ -148,7 +149,7 @@ class Worker:
         ]
         in_transaction(lambda session: outcomes.write(session, group))
         if tell:
-            events.look([of.job_id])
+            notifications.look([of.job_id])
 
 
 def number_of(job: Mapping[str, Any]) -> int:

@@ -11,10 +11,10 @@ from pytest_celery import CeleryTestWorker
 from sqlalchemy import func, select
 
 from app import submission
-from app.core import events
 from app.core.accounts import api_keys
 from app.core.documents import open_store
 from app.core.limits import limiter
+from app.core.pipeline import notifications
 from app.core.requests import job_context
 from app.ingest.draft import Defaults, Draft
 from app.ingest.spool import DraftSpool
@@ -36,7 +36,7 @@ def forget_process_state() -> None:
         settings.current,
         session._engine,
         limiter.limiter,
-        events._client,
+        notifications._client,
         job_context.of,
         open_store.store,
         slice._window,

@@ -13,8 +13,9 @@ from app.api.inputs import JobChange, PageQuery
 from app.api.outputs import JobOut, JobPage
 from app.auth import caller, needs
 from app.contract import about, find_job
-from app.core import events, jobs, shown, views
+from app.core import shown, views
 from app.core.accounts.api_keys import READ, WRITE
+from app.core.pipeline import lifecycle, notifications
 from models.job import Job
 from models.session import after_commit, in_transaction, reading
 from tasks.wake import wake
@@ -59,7 +60,7 @@ def change_job(changes: dict[str, Any], job_id: str) -> Response:
         del changes["priority"]
     if changes.get("metadata", {}) is None:
         changes["metadata"] = {}
-    _do(job_id, partial(jobs.change, **changes))
+    _do(job_id, partial(lifecycle.change, **changes))
     return show(job_id)
 
 
@@ -68,7 +69,7 @@ def change_job(changes: dict[str, Any], job_id: str) -> Response:
 @blp.response(204)
 def delete_job(job_id: str) -> Response:
     """Delete a job that has ended, with its content; what it cost stays in the books."""
-    _do(job_id, jobs.delete)
+    _do(job_id, lifecycle.delete)
     return Response(status=204)
 
 
@@ -77,7 +78,7 @@ def delete_job(job_id: str) -> Response:
 @blp.response(200, JobOut)
 def cancel_job(job_id: str) -> Response:
     """Ask nothing more; calls in flight are closed."""
-    _do(job_id, jobs.cancel)
+    _do(job_id, lifecycle.cancel)
     return show(job_id)
 
 
@@ -86,7 +87,7 @@ def cancel_job(job_id: str) -> Response:
 @blp.response(200, JobOut)
 def pause_job(job_id: str) -> Response:
     """Start no new calls; those in flight end."""
-    _do(job_id, jobs.pause)
+    _do(job_id, lifecycle.pause)
     return show(job_id)
 
 
@@ -95,7 +96,7 @@ def pause_job(job_id: str) -> Response:
 @blp.response(200, JobOut)
 def resume_job(job_id: str) -> Response:
     """Go on with a paused job."""
-    _do(job_id, jobs.resume)
+    _do(job_id, lifecycle.resume)
     return show(job_id)
 
 
@@ -104,7 +105,7 @@ def resume_job(job_id: str) -> Response:
 @blp.response(200, JobOut)
 def retry_job(job_id: str) -> Response:
     """Ask again what failed or expired, as new attempts of the same records."""
-    _do(job_id, jobs.retry)
+    _do(job_id, lifecycle.retry)
     return show(job_id)
 
 
@@ -118,10 +119,10 @@ def _do(job_id: str, verb: Callable[[Session, Job], None]) -> None:
     tenant_id = caller().tenant_id
 
     def work(session: Session) -> None:
-        job = jobs.find(session, tenant_id, job_id)
+        job = lifecycle.find(session, tenant_id, job_id)
         about(job.uid)
         verb(session, job)
         after_commit(session, partial(wake, job.id))
-        after_commit(session, partial(events.look, [job.id]))
+        after_commit(session, partial(notifications.look, [job.id]))
 
     in_transaction(work)

@@ -18,7 +18,7 @@ def sweep(handoff: str | None) -> None:
     """
     use_embedded_broker()
     check_revision()
-    from app.core import stuck
+    from app.core.pipeline import stalled
     from config import logs
     from models.session import reading
     from tasks import sweep as sweeping
@@ -33,7 +33,7 @@ def sweep(handoff: str | None) -> None:
             told.add(found)
             click.echo(f"{_job(found.job_id)}{found.why}")
     with reading() as session:
-        stuck_jobs = stuck.find(session)
+        stuck_jobs = stalled.find(session)
     for job in stuck_jobs:
         click.secho(f"job {job.uid}: nobody advances it: {job.why}", fg="red")
     if not told and not stuck_jobs:

@@ -1,11 +1,11 @@
-"""Hearing which jobs have moved, as `app.core.events` says it on Redis."""
+"""Hearing which jobs have moved, as `app.core.pipeline.notifications` says it on Redis."""
 
 import time
 
 import redis
 from redis.client import PubSub
 
-from app.core.events import CHANNELS
+from app.core.pipeline.notifications import CHANNELS
 
 ASK_AGAIN = 1.0  # seconds until an absent Redis is tried again
 AT_ONCE = 10_000  # messages

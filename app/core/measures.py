@@ -13,13 +13,14 @@ from prometheus_client.registry import Collector
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.core import broker, leases, metrics, performance, stuck
+from app.core import broker, metrics, performance
 from app.core.bounded import Bounded
 from app.core.limits import allowances, report
 from app.core.limits.limiter import Limits, limiter
 from app.core.metrics import Kind, Metric
 from app.core.money import totals
 from app.core.money.pricing import PICO
+from app.core.pipeline import leases, stalled
 from models.job import Job, JobCounts, JobStatus
 from models.session import reading
 
@@ -113,8 +114,8 @@ def _totals(session: Session) -> Iterator[Sample]:
 
 def _standing(session: Session) -> Iterator[Sample]:
     yield Sample(metrics.WORKERS, len(leases.counters(session)))
-    yield Sample(metrics.STUCK_JOBS, len(stuck.find(session)))
-    yield Sample(metrics.OLDEST_DUE, stuck.oldest_due(session))
+    yield Sample(metrics.STUCK_JOBS, len(stalled.find(session)))
+    yield Sample(metrics.OLDEST_DUE, stalled.oldest_due(session))
 
 
 def _allowances(session: Session) -> dict[str, allowances.Allowance]:

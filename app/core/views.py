@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, SQLColumnExpression, func, select
 from sqlalchemy.orm import Session
 
-from app.core import names
+from app.core.pipeline import lookup
 from models.base import now
 from models.job import Job, JobCounts, JobSpec, JobStatus
 from models.record import Record, RecordOutput, RecordStatus
@@ -84,9 +84,9 @@ def find(session: Session, tenant_id: int, name: str) -> JobView:
 
     Raises `NotFound` for one that is unknown, another's, deleted or not yet whole.
     """
-    row = session.execute(_everything().where(Job.id == names.meant(tenant_id, name))).one_or_none()
+    row = session.execute(_everything().where(Job.id == lookup.meant(tenant_id, name))).one_or_none()
     if row is None:
-        raise names.unknown(name)
+        raise lookup.unknown(name)
     return _view(row)
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from app.core import stuck, sweeps
 from app.core.limits import allowances
+from app.core.pipeline import stalled, sweep_owner
 from app.doctor import clocks
 from app.doctor.finding import Finding, ok, warning, wrong
 from config import settings
@@ -103,12 +103,12 @@ def _beat(session: Session) -> Finding:
     """The tick looks at every live lease some times in ten seconds; without leases nothing shows it."""
     live = Lease.dead_at.is_(None)
     looked_at = session.scalar(select(func.max(func.coalesce(Lease.looked_at, Lease.created_at))).where(live))
-    late = stuck.oldest_due(session)
+    late = stalled.oldest_due(session)
     ago = None if looked_at is None else (session.scalars(select(now())).one() - looked_at).total_seconds()
     remedy = "run one beat (`celery --app tasks beat`, or --beat on one control worker) and a control worker"
     if late > TICKS:
         return wrong("beat", f"a job has been due for {late:.0f} s, and nobody looked at it", remedy)
-    if (worker := sweeps.stand_in(session)) is not None:
+    if (worker := sweep_owner.stand_in(session)) is not None:
         return warning("beat", f"no beat sweeps; the worker {worker} stands in for it", remedy)
     if ago is None:
         return warning("beat", "not known: no worker has a lease to be looked at", "start a slice worker")
@@ -133,7 +133,7 @@ def _held(session: Session) -> Iterator[Finding]:
 
 
 def _jobs(session: Session) -> Iterator[Finding]:
-    found = stuck.find(session)
+    found = stalled.find(session)
     for job in found[:NAMED]:
         yield wrong(
             "jobs",

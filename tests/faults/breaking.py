@@ -11,7 +11,7 @@ from typing import Any
 from pytest_celery import CeleryTestWorker
 from sqlalchemy import func, select
 
-from app.core import jobs
+from app.core.pipeline import lifecycle
 from models import Lease, Record, RecordOutput, RecordStatus
 from models.job import FINAL
 from models.session import in_transaction, reading
@@ -75,7 +75,9 @@ class Site(Stack):
         for job in self._submitted:
             if job.row().status not in FINAL:
                 in_transaction(
-                    lambda session, uid=job.uid: jobs.cancel(session, jobs.find(session, self.tenant_id, uid))
+                    lambda session, uid=job.uid: lifecycle.cancel(
+                        session, lifecycle.find(session, self.tenant_id, uid)
+                    )
                 )
                 job.wait_for(*FINAL, seconds=60)
         self._submitted.clear()

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import func, select, update
 
-from app.core import leases, recovery
+from app.core.pipeline import leases, recovery
 from app.errors import Conflict
 from models import IdempotencyKey, Job, JobStatus, Lease, Record
 from models.base import now

@@ -4,8 +4,8 @@ from functools import partial
 
 import pytest
 
-from app.core import batch_queue, batching, jobs
 from app.core.limits import allowances
+from app.core.pipeline import batch_settings, lifecycle, priority_queue
 from app.errors import TooMany
 from app.submission import Options
 from config import settings
@@ -27,7 +27,7 @@ def narrow(monkeypatch: pytest.MonkeyPatch, stack: Stack) -> Stack:
 
 def batch(stack: Stack, urgency: str = "normal", items: int = 1) -> Running:
     with reading() as session:
-        priority = batching.read(session).priority(urgency)
+        priority = batch_settings.read(session).priority(urgency)
     return stack.prompts(items, options=Options(urgency=urgency, priority=priority))
 
 
@@ -37,7 +37,7 @@ def statuses(*batches: Running) -> list[str]:
 
 def position(waiting: Running) -> int:
     with reading() as session:
-        return batch_queue.position(session, waiting.id)
+        return priority_queue.position(session, waiting.id)
 
 
 def end(ended: Running, worker: Worker) -> None:
@@ -77,7 +77,9 @@ def test_a_batch_that_is_cancelled_while_it_waits_leaves_its_place_to_the_next(n
     running = [batch(narrow), batch(narrow)]
     first, second = batch(narrow), batch(narrow)
 
-    in_transaction(lambda session: jobs.cancel(session, jobs.find(session, narrow.tenant_id, first.uid)))
+    in_transaction(
+        lambda session: lifecycle.cancel(session, lifecycle.find(session, narrow.tenant_id, first.uid))
+    )
     assert (first.status, position(second)) == ("cancelled", 1)
     end(running[0], Worker())
     assert second.status == "running"
@@ -115,7 +117,7 @@ def test_weights_that_are_changed_order_those_who_wait(narrow):
 
     # When low weighs more than normal
     changed = in_transaction(
-        partial(batching.change, values={"priority_weights": {"low": 0.9, "normal": 0.3}})
+        partial(batch_settings.change, values={"priority_weights": {"low": 0.9, "normal": 0.3}})
     )
 
     # Then it is next, and the other weights are what they were
@@ -143,11 +145,13 @@ def test_items_beyond_the_queue_are_refused_and_nothing_of_them_is_stored(narrow
 
 def test_what_is_configured_is_the_environments_word_until_somebody_says_else(environment):
     with reading() as session:
-        found = batching.read(session)
-    assert found.batching == batching.Batching(128, 50, True)
+        found = batch_settings.read(session)
+    assert found.batching == batch_settings.Batching(128, 50, True)
     assert found.priority_weights == {"critical": 1.0, "high": 0.8, "normal": 0.5, "low": 0.2}
     assert [found.priority(word) for word in ("critical", "high", "normal", "low")] == [10, 8, 5, 2]
 
-    in_transaction(partial(batching.change, values={"max_batch_size": 3, "enable_dynamic_batching": False}))
+    in_transaction(
+        partial(batch_settings.change, values={"max_batch_size": 3, "enable_dynamic_batching": False})
+    )
     with reading() as session:
-        assert batching.read(session).batching == batching.Batching(3, 50, False)
+        assert batch_settings.read(session).batching == batch_settings.Batching(3, 50, False)

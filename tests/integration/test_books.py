@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, func, insert, select, text, update
 
 from app.cli.ledger import ledger as command
-from app.core import jobs, outcomes, recovery
 from app.core.money import ledger, reconciliation
 from app.core.money.reconciliation import can_be
-from app.core.outcomes import Outcome
 from app.core.pages import snapshot
+from app.core.pipeline import lifecycle, outcomes, recovery
+from app.core.pipeline.outcomes import Outcome
 from app.core.requests import job_context
 from app.errors import NotFound
 from app.providers.client import Usage
@@ -126,10 +126,10 @@ def test_books_agree_while_calls_are_in_flight_and_when_their_job_is_cancelled(d
     assert differences() == []
 
     # When its job is cancelled and it is closed
-    in_transaction(lambda s: jobs.cancel(s, jobs.find(s, door.tenant_id, job["id"])))
+    in_transaction(lambda s: lifecycle.cancel(s, lifecycle.find(s, door.tenant_id, job["id"])))
     call = ledger.unconfirmed(PRICED, {}, 100, 10, "cancelled", left=dt.datetime.now(dt.UTC))
     write(Outcome(job_context.of(claim.job_id), claim, call, RecordStatus.CANCELLED))
-    in_transaction(lambda s: jobs.finish_closed(s, jobs.find(s, door.tenant_id, job["id"])))
+    in_transaction(lambda s: lifecycle.finish_closed(s, lifecycle.find(s, door.tenant_id, job["id"])))
     write_spend()
 
     # Then they agree before the sweep writes the rows of what was pending, and after

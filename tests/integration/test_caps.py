@@ -6,9 +6,9 @@ from functools import partial
 import pytest
 from sqlalchemy import select, update
 
-from app.core import claims, jobs
 from app.core.money import pricing, reconciliation
 from app.core.pages import snapshot
+from app.core.pipeline import claims, lifecycle
 from app.submission import Options
 from models import Job, Lease, Record, RecordStatus, Spend, Tenant, Window
 from models.session import in_transaction, reading
@@ -76,9 +76,9 @@ def test_many_workers_under_one_cap_come_within_a_call_of_it_and_never_pass_it(s
 
     # When it is raised, then the job goes on to its end
     def raise_it(session):
-        found = jobs.find(session, stack.tenant_id, job.uid)
-        jobs.change(session, found, max_cost=3 * DOLLAR)
-        jobs.resume(session, found)
+        found = lifecycle.find(session, stack.tenant_id, job.uid)
+        lifecycle.change(session, found, max_cost=3 * DOLLAR)
+        lifecycle.resume(session, found)
 
     in_transaction(raise_it)
     wake(job.id)

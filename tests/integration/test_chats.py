@@ -9,7 +9,7 @@ import openpyxl
 import pytest
 from sqlalchemy import select
 
-from app.core import jobs
+from app.core.pipeline import lifecycle
 from app.core.requests import build, job_context
 from config import settings
 from models import Job, Record, RecordInput
@@ -307,7 +307,9 @@ def test_words_follow_the_life_of_a_batch(door, worker):
         worker.end({"id": batch}, range(good), saying("Yes."))
         worker.end({"id": batch}, range(good, 3), error=("invalid_request", "no"))
         in_transaction(
-            lambda session, batch=batch: jobs.complete(session, jobs.find(session, door.tenant_id, batch))
+            lambda session, batch=batch: lifecycle.complete(
+                session, lifecycle.find(session, door.tenant_id, batch)
+            )
         )
         words[name] = status(door, batch)["status"]
 
@@ -318,8 +320,8 @@ def test_words_follow_the_life_of_a_batch(door, worker):
     assert door.post(f"{JOBS}/{batch}/pause").status_code == 200
     assert status(door, batch)["status"] == "processing"
     in_transaction(
-        lambda session: jobs.close(
-            session, jobs.find(session, door.tenant_id, batch), JobStatus.EXPIRED, "Late."
+        lambda session: lifecycle.close(
+            session, lifecycle.find(session, door.tenant_id, batch), JobStatus.EXPIRED, "Late."
         )
     )
     assert status(door, batch)["status"] == "completed_with_errors"

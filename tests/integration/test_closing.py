@@ -8,10 +8,10 @@ from functools import partial
 import pytest
 from sqlalchemy import func, select, text, update
 
-from app.core import advance, claims, jobs, leases, outcomes, recovery
 from app.core.money import ledger, reconciliation
-from app.core.outcomes import Outcome
 from app.core.pages import snapshot
+from app.core.pipeline import claims, leases, lifecycle, outcomes, recovery, scheduler
+from app.core.pipeline.outcomes import Outcome
 from app.core.requests import job_context
 from app.providers.client import Usage
 from models import Job, Record, RecordStatus, Window
@@ -130,7 +130,7 @@ def test_a_late_answer_meets_its_record_asked_again_after_a_retry(quiet):
     (failed,) = _claim(_open(job), second, 1)
     in_transaction(partial(outcomes.write, group=[_ended(failed, RecordStatus.FAILED)]))
     _advance(job)
-    in_transaction(lambda s: jobs.retry(s, jobs.find(s, quiet.tenant_id, job.uid)))
+    in_transaction(lambda s: lifecycle.retry(s, lifecycle.find(s, quiet.tenant_id, job.uid)))
     (again,) = _claim(_open(job), second, 1)
 
     # When the first answer comes while it is asked for the third time
@@ -166,7 +166,7 @@ def test_a_paused_job_whose_last_call_ends_is_completed(quiet):
     # Given a job that was paused with all that is left in flight
     job, lease = quiet.prompts(2), in_transaction(leases.take)
     claimed = _claim(_open(job), lease, 2)
-    in_transaction(lambda s: jobs.pause(s, jobs.find(s, quiet.tenant_id, job.uid)))
+    in_transaction(lambda s: lifecycle.pause(s, lifecycle.find(s, quiet.tenant_id, job.uid)))
 
     # When that ends, then nobody need resume it
     in_transaction(partial(outcomes.write, group=[_ended(claim) for claim in claimed]))
@@ -222,7 +222,7 @@ def _open(job):
 
 
 def _advance(job):
-    return in_transaction(partial(advance.advance, job_id=job.id, held_for=0))
+    return in_transaction(partial(scheduler.advance, job_id=job.id, held_for=0))
 
 
 def _take(session, window, lease, count, *, turn=False):
@@ -242,7 +242,7 @@ def _give_back(claimed):
 
 
 def _cancel(stack, job):
-    in_transaction(lambda s: jobs.cancel(s, jobs.find(s, stack.tenant_id, job.uid)))
+    in_transaction(lambda s: lifecycle.cancel(s, lifecycle.find(s, stack.tenant_id, job.uid)))
 
 
 def _ended(claim, status=RecordStatus.SUCCEEDED, *, cost=1, again_in=None):

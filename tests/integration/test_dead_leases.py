@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from app.core import advance, claims, leases, recovery
+from app.core.pipeline import claims, leases, recovery, scheduler
 from models.session import in_transaction
 
 
@@ -16,7 +16,7 @@ def job(stack, monkeypatch):
 
 def test_nothing_is_claimed_under_a_dead_lease_and_everything_under_the_next(job):
     # Given a process whose records were given back
-    (window,) = in_transaction(partial(advance.advance, job_id=job.id, held_for=0))
+    (window,) = in_transaction(partial(scheduler.advance, job_id=job.id, held_for=0))
     dead = in_transaction(leases.take)
     in_transaction(partial(recovery.bury, lease_id=dead, died=True))
 

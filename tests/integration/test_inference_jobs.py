@@ -6,9 +6,9 @@ from functools import partial
 
 import pytest
 
-from app.core import batching
 from app.core.money import reconciliation
 from app.core.pages import snapshot
+from app.core.pipeline import batch_settings
 from app.submission import Options
 from models.session import in_transaction
 from tests.conftest import penstock_of_its_own
@@ -76,7 +76,7 @@ def test_items_leave_together_and_each_stays_a_record_with_its_attempt(stack, in
 
 def test_what_is_configured_holds_for_all_workers_at_once(stack, inference_server):
     # When calls are bounded to three items while the workers run
-    in_transaction(partial(batching.change, values={"max_batch_size": 3}))
+    in_transaction(partial(batch_settings.change, values={"max_batch_size": 3}))
     try:
         # Then within a second no call is larger
         def obeyed() -> bool:
@@ -87,7 +87,7 @@ def test_what_is_configured_holds_for_all_workers_at_once(stack, inference_serve
         wait_until(obeyed, what="no call has more than three items")
         assert 3 in inference_server.book.sizes
     finally:
-        in_transaction(partial(batching.change, values={"max_batch_size": None}))
+        in_transaction(partial(batch_settings.change, values={"max_batch_size": None}))
 
 
 def test_a_failed_call_is_tried_again_for_each_of_its_items(stack, inference_server):

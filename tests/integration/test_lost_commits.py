@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from app.core import advance, claims, leases
+from app.core.pipeline import claims, leases, scheduler
 from app.core.worker import held_claims
 from app.core.worker.held_claims import Holding
 from models.session import in_transaction
@@ -26,7 +26,7 @@ def lease(job):
 
 @pytest.fixture
 def window(job):
-    (publication,) = in_transaction(partial(advance.advance, job_id=job.id, held_for=0))
+    (publication,) = in_transaction(partial(scheduler.advance, job_id=job.id, held_for=0))
     return publication.window_id, publication.epoch
 
 

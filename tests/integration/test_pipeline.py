@@ -15,7 +15,7 @@ import pytest
 from redis import RedisError
 from sqlalchemy import select
 
-from app.core import jobs
+from app.core.pipeline import lifecycle
 from app.submission import Options
 from models import Record, RecordStatus, Window
 from models.session import in_transaction, reading
@@ -139,7 +139,9 @@ def test_a_paused_job_starts_nothing_and_goes_on_when_it_is_resumed(running):
     job.wait_until_ended(50)
 
     # When it is paused
-    in_transaction(lambda session: jobs.pause(session, jobs.find(session, running.tenant_id, job.uid)))
+    in_transaction(
+        lambda session: lifecycle.pause(session, lifecycle.find(session, running.tenant_id, job.uid))
+    )
     job.wait_for("paused")
     _wait_until_nothing_is_in_flight(job)
     ended = job.ended()
@@ -147,7 +149,9 @@ def test_a_paused_job_starts_nothing_and_goes_on_when_it_is_resumed(running):
     # Then nothing more is asked until it is resumed
     assert ended < 1500
     assert job.statuses()["running"] == 0
-    in_transaction(lambda session: jobs.resume(session, jobs.find(session, running.tenant_id, job.uid)))
+    in_transaction(
+        lambda session: lifecycle.resume(session, lifecycle.find(session, running.tenant_id, job.uid))
+    )
     wake(job.id)
     job.wait_for("completed")
     assert job.counts().succeeded == 1500
@@ -158,7 +162,9 @@ def test_a_cancelled_job_ends_at_once_and_keeps_what_was_answered(running):
     job = running.prompts(3000, params={"simulate": {"latency_ms": 2000, "latency_sigma": 0.8}})
     job.wait_until_ended(20)
 
-    in_transaction(lambda session: jobs.cancel(session, jobs.find(session, running.tenant_id, job.uid)))
+    in_transaction(
+        lambda session: lifecycle.cancel(session, lifecycle.find(session, running.tenant_id, job.uid))
+    )
     wake(job.id)
     job.wait_for("cancelled", seconds=10)
 
@@ -188,7 +194,9 @@ def test_retry_asks_again_only_what_failed(running):
     assert 0 < failed < 40
 
     # When it is retried
-    in_transaction(lambda session: jobs.retry(session, jobs.find(session, running.tenant_id, job.uid)))
+    in_transaction(
+        lambda session: lifecycle.retry(session, lifecycle.find(session, running.tenant_id, job.uid))
+    )
     wake(job.id)
     job.wait_for("completed")
 

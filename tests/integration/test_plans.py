@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text, update
 
-from app.core import advance, claims, jobs, news, outcomes, recovery
+from app.core import news
 from app.core.money import ledger
 from app.core.money.ledger import Call
-from app.core.outcomes import Outcome
+from app.core.pipeline import claims, lifecycle, outcomes, recovery, scheduler
+from app.core.pipeline.outcomes import Outcome
 from app.core.requests import job_context
 from models import Job, session
 from models.base import now
@@ -86,7 +87,7 @@ def ended_at(place: int) -> int:
 def live_through(door: Door, worker: Worker, job: dict[str, Any]) -> None:
     """Claim, end, show, follow, pause, give back, expire, cancel, retry, sweep, export and delete."""
     job_id, name = number_of(job), f"/api/v1/jobs/{job['id']}"
-    window = in_transaction(partial(advance.advance, job_id=job_id, held_for=0))[0]
+    window = in_transaction(partial(scheduler.advance, job_id=job_id, held_for=0))[0]
     taken = in_transaction(
         partial(
             claims.take,
@@ -105,18 +106,18 @@ def live_through(door: Door, worker: Worker, job: dict[str, Any]) -> None:
     sweep.sweep_once()
     sweep.tick()
     in_transaction(partial(recovery.bury, lease_id=worker.lease_id, died=True))
-    in_transaction(partial(jobs.pause_if_hopeless, job_id=job_id))
+    in_transaction(partial(lifecycle.pause_if_hopeless, job_id=job_id))
     door.post(f"{name}/pause")
     door.post(f"{name}/resume")
     in_transaction(
         lambda s: s.execute(update(Job).where(Job.id == job_id).values(expires_at=now(-1))) and None
     )
-    in_transaction(partial(advance.advance, job_id=job_id, held_for=0))
+    in_transaction(partial(scheduler.advance, job_id=job_id, held_for=0))
     sweep.sweep_once()
     look(door, name)
     set_end(job_id, None)
     assert door.post(f"{name}/retry").status_code == 200
-    in_transaction(partial(advance.advance, job_id=job_id, held_for=0))
+    in_transaction(partial(scheduler.advance, job_id=job_id, held_for=0))
     door.post(f"{name}/cancel")
     sweep.sweep_once()
     assert door.job(job)["status"] == "cancelled"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.core import jobs as core_jobs
+from app.core.pipeline import lifecycle as core_jobs
 from config import settings
 from models.session import in_transaction
 from tasks import advance

@@ -7,9 +7,9 @@ from functools import partial
 import pytest
 from sqlalchemy import func, select, update
 
-from app.core import advance, claims, jobs, leases, outcomes, recovery, wakes, windows
 from app.core.money import ledger
-from app.core.outcomes import Outcome
+from app.core.pipeline import claims, leases, lifecycle, outcomes, recovery, scheduler, wakeups, windows
+from app.core.pipeline.outcomes import Outcome
 from app.core.requests import job_context
 from app.errors import BadInput, Conflict, NotFound
 from app.providers.client import Usage
@@ -52,7 +52,7 @@ def test_a_dead_process_is_found_by_its_counter_and_its_records_go_back(quiet):
             session.scalars(select(Record.deaths).where(Record.status == RecordStatus.WAITING)).all()
             == [1] * 4
         )
-        assert job.id in wakes.due(session)
+        assert job.id in wakeups.due(session)
 
 
 def test_a_database_that_stood_still_takes_nothing_from_the_living(quiet):
@@ -207,7 +207,7 @@ def test_a_record_held_longer_than_any_call_is_given_back_though_its_process_liv
 def test_the_rows_of_a_closed_job_are_written_later_and_counted_at_once(quiet):
     # Given a job that is cancelled before anything was asked
     job = quiet.prompts(20)
-    in_transaction(lambda s: jobs.cancel(s, jobs.find(s, quiet.tenant_id, job.uid)))
+    in_transaction(lambda s: lifecycle.cancel(s, lifecycle.find(s, quiet.tenant_id, job.uid)))
 
     # Then it has ended at once, its records count as cancelled, and the sweep writes them
     assert job.status == "cancelled"
@@ -237,7 +237,7 @@ def test_a_deleted_job_loses_its_content_and_its_attempts_stay(quiet):
     in_transaction(partial(outcomes.write, group=[_answer(claim) for claim in claimed]))
     _advance(job)
 
-    in_transaction(lambda s: jobs.delete(s, jobs.find(s, quiet.tenant_id, job.uid)))
+    in_transaction(lambda s: lifecycle.delete(s, lifecycle.find(s, quiet.tenant_id, job.uid)))
     sweep.sweep_once()
 
     assert len(job.attempts()) == 3
@@ -245,12 +245,12 @@ def test_a_deleted_job_loses_its_content_and_its_attempts_stay(quiet):
         for table in (RecordInput, RecordOutput):
             assert session.scalar(select(func.count()).select_from(table)) == 0
     with pytest.raises(NotFound):
-        in_transaction(lambda s: jobs.find(s, quiet.tenant_id, job.uid) and None)
+        in_transaction(lambda s: lifecycle.find(s, quiet.tenant_id, job.uid) and None)
 
 
 def test_content_is_kept_as_long_as_it_is_said(quiet):
     job = quiet.prompts(1)
-    in_transaction(lambda s: jobs.cancel(s, jobs.find(s, quiet.tenant_id, job.uid)))
+    in_transaction(lambda s: lifecycle.cancel(s, lifecycle.find(s, quiet.tenant_id, job.uid)))
     in_transaction(lambda s: s.execute(update(Job).values(ended_at=now(-29 * 86_400))) and None)
     sweep.sweep_once()
     assert job.row().content_removed_at is None
@@ -279,13 +279,13 @@ def test_a_wake_during_a_look_is_not_slept_through(quiet):
     job = quiet.prompts(2)
     _open(job)
     seen = job.counts().wake_at
-    in_transaction(partial(wakes.at_latest, job_id=job.id, seconds=0))
+    in_transaction(partial(wakeups.at_latest, job_id=job.id, seconds=0))
     asked = job.counts().wake_at
     assert asked is not None
     assert asked != seen
 
     # When it goes to sleep with what it had read, then the wake stands
-    in_transaction(lambda s: advance._sleep(s, s.get_one(Job, job.id), seen))
+    in_transaction(lambda s: scheduler._sleep(s, s.get_one(Job, job.id), seen))
     assert job.counts().wake_at == asked
 
 
@@ -305,7 +305,7 @@ def _open(job):
 
 
 def _advance(job):
-    return in_transaction(partial(advance.advance, job_id=job.id, held_for=0))
+    return in_transaction(partial(scheduler.advance, job_id=job.id, held_for=0))
 
 
 def _claim(window, lease_id, count):

@@ -5,7 +5,7 @@ from functools import partial
 
 from sqlalchemy import update
 
-from app.core import sweeps
+from app.core.pipeline import sweep_owner
 from app.doctor import database
 from models import Sweep
 from models.base import now
@@ -14,7 +14,7 @@ from models.session import in_transaction, reading
 
 def test_of_all_workers_one_stands_in_once_nobody_has_swept_for_half_a_minute(environment):
     # Given beat swept just now
-    in_transaction(sweeps.by_beat)
+    in_transaction(sweep_owner.by_beat)
     assert standing() == []
 
     # When it has not for half a minute
@@ -24,32 +24,32 @@ def test_of_all_workers_one_stands_in_once_nobody_has_swept_for_half_a_minute(en
     (chosen,) = standing()
     assert standing() == [chosen]
     with reading() as session:
-        assert sweeps.stand_in(session) == chosen
+        assert sweep_owner.stand_in(session) == chosen
         (finding,) = [found for found in database.look() if found.subject == "beat"]
         assert f"{chosen} stands in" in finding.text
 
 
 def test_a_worker_that_stood_in_and_died_is_followed_by_another(environment):
     swept(seconds_ago=31)
-    assert in_transaction(partial(sweeps.stands_in, worker="dead"))
+    assert in_transaction(partial(sweep_owner.stands_in, worker="dead"))
 
     swept(seconds_ago=31)
     (chosen,) = standing()
     assert chosen != "dead"
 
     # And should it live after all, there are not two
-    assert not in_transaction(partial(sweeps.stands_in, worker="dead"))
+    assert not in_transaction(partial(sweep_owner.stands_in, worker="dead"))
 
 
 def test_a_beat_that_is_back_ends_it(environment):
     swept(seconds_ago=31)
-    assert in_transaction(partial(sweeps.stands_in, worker="one"))
+    assert in_transaction(partial(sweep_owner.stands_in, worker="one"))
 
-    in_transaction(sweeps.by_beat)
+    in_transaction(sweep_owner.by_beat)
 
-    assert not in_transaction(partial(sweeps.stands_in, worker="one"))
+    assert not in_transaction(partial(sweep_owner.stands_in, worker="one"))
     with reading() as session:
-        assert sweeps.stand_in(session) is None
+        assert sweep_owner.stand_in(session) is None
 
 
 def standing():
@@ -57,7 +57,7 @@ def standing():
     workers = [f"worker{number}" for number in range(8)]
     with ThreadPoolExecutor(8) as pool:
         told = list(
-            pool.map(lambda worker: in_transaction(partial(sweeps.stands_in, worker=worker)), workers)
+            pool.map(lambda worker: in_transaction(partial(sweep_owner.stands_in, worker=worker)), workers)
         )
     return [worker for worker, stands in zip(workers, told, strict=True) if stands]
 

@@ -7,7 +7,7 @@ import pytest
 import structlog
 from sqlalchemy import update
 
-from app.core import advance, claims, leases, stuck
+from app.core.pipeline import claims, leases, scheduler, stalled
 from models import Job, JobCounts, Record, RecordStatus, Window
 from models.base import now
 from models.session import in_transaction, reading
@@ -20,7 +20,7 @@ LONG_AGO = now(-400)
 def forgotten(quiet):
     """A running job whose window nobody serves, about which nothing has moved for minutes."""
     job = quiet.prompts(5)
-    in_transaction(partial(advance.advance, job_id=job.id, held_for=0))
+    in_transaction(partial(scheduler.advance, job_id=job.id, held_for=0))
     change(Job, updated_at=LONG_AGO)
     change(Window, offered_at=LONG_AGO, published_at=LONG_AGO)
     return job
@@ -43,7 +43,7 @@ def test_a_job_whose_wake_time_is_long_past_is_stuck_and_names_by_how_much(quiet
     (found,) = find()
     assert (found.uid, "90 s ago" in found.why) == (job.uid, True)
     with reading() as session:
-        assert 90 <= stuck.oldest_due(session) < 100
+        assert 90 <= stalled.oldest_due(session) < 100
 
 
 def test_a_job_that_waits_for_an_answer_is_not_stuck(forgotten):
@@ -70,7 +70,7 @@ def test_a_time_of_waking_excuses_a_job_but_the_time_of_its_expiry_does_not(forg
 def test_a_slice_that_waits_for_a_permit_excuses_its_job_and_the_queue_behind_it(forgotten, quiet):
     # Given another job that nobody serves, and a worker with a slice of the first one's window
     other = quiet.prompts(1)
-    in_transaction(partial(advance.advance, job_id=other.id, held_for=0))
+    in_transaction(partial(scheduler.advance, job_id=other.id, held_for=0))
     change(Job, updated_at=LONG_AGO)
     change(Window, offered_at=LONG_AGO, published_at=LONG_AGO)
     assert {job.uid for job in find()} == {forgotten.uid, other.uid}
@@ -123,7 +123,7 @@ def test_one_job_that_cannot_be_advanced_keeps_no_other_waiting(quiet):
 
 def find():
     with reading() as session:
-        return stuck.find(session)
+        return stalled.find(session)
 
 
 def change(table, *where, **values):

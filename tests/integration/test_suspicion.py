@@ -5,9 +5,19 @@ from functools import partial
 import pytest
 from sqlalchemy import select, update
 
-from app.core import advance, claims, jobs, leases, outcomes, recovery, suspicion, wakes, windows
 from app.core.money.ledger import ANSWERED, Call
-from app.core.outcomes import Outcome
+from app.core.pipeline import (
+    claims,
+    leases,
+    lifecycle,
+    outcomes,
+    quarantine,
+    recovery,
+    scheduler,
+    wakeups,
+    windows,
+)
+from app.core.pipeline.outcomes import Outcome
 from app.core.requests import job_context
 from models import Record, RecordStatus, Window
 from models.base import now
@@ -18,7 +28,7 @@ def test_what_was_in_three_deaths_is_claimed_only_to_be_asked_alone(quiet):
     # Given ten records, three of which were in three deaths
     job = quiet.prompts(10)
     (shared,) = open_windows(job)
-    for _ in range(suspicion.SHARED):
+    for _ in range(quarantine.SHARED):
         lease = in_transaction(leases.take)
         die_with(take(shared, lease, 3), lease)
 
@@ -46,7 +56,7 @@ def test_a_record_ends_with_its_second_death_alone_in_the_transaction_that_finds
     # Given a conversation whose first turn is asked alone, and was so in a death before
     job = quiet.prompts(3, conversations=["talk", "talk", None])
     (window,) = open_windows(job)
-    deaths_so_far(suspicion.SHARED + suspicion.ALONE - 1)
+    deaths_so_far(quarantine.SHARED + quarantine.ALONE - 1)
     lease = in_transaction(leases.take)
     held = take(window, lease, 1)
 
@@ -62,13 +72,13 @@ def test_a_record_ends_with_its_second_death_alone_in_the_transaction_that_finds
     assert (attempt.outcome, attempt.cost) == ("unconfirmed", counts.cost_unconfirmed)
     assert statuses(job) == ["FAILED", "WAITING", "PENDING"]
     with reading() as session:
-        assert job.id in wakes.due(session)
+        assert job.id in wakeups.due(session)
 
 
 def test_a_process_that_stops_in_order_blames_nobody(quiet):
     job = quiet.prompts(1)
     (window,) = open_windows(job)
-    deaths_so_far(suspicion.SHARED + suspicion.ALONE - 1)
+    deaths_so_far(quarantine.SHARED + quarantine.ALONE - 1)
     lease = in_transaction(leases.take)
     take(window, lease, 1)
 
@@ -82,7 +92,7 @@ def test_a_record_under_suspicion_that_succeeds_is_done(quiet):
     # Given one whose third death was somebody else's fault
     job = quiet.prompts(1)
     (shared,) = open_windows(job)
-    deaths_so_far(suspicion.SHARED - 1)
+    deaths_so_far(quarantine.SHARED - 1)
     lease = in_transaction(leases.take)
     die_with(take(shared, lease, 1), lease)
 
@@ -100,7 +110,7 @@ def test_a_record_under_suspicion_that_is_given_back_is_asked_alone_again(quiet,
     # Given one whose provider named a time to wait
     job = quiet.prompts(1)
     (window,) = open_windows(job)
-    deaths_so_far(suspicion.SHARED)
+    deaths_so_far(quarantine.SHARED)
     (claim,) = take(window, in_transaction(leases.take), 1)
     answer(claim, status=None, again_in=seconds)
 
@@ -115,15 +125,17 @@ def test_a_killer_that_is_retried_is_asked_alone_and_may_kill_twice_again(quiet)
     # Given a job that has ended with one
     job = quiet.prompts(1)
     (window,) = open_windows(job)
-    deaths_so_far(suspicion.SHARED + suspicion.ALONE - 1)
+    deaths_so_far(quarantine.SHARED + quarantine.ALONE - 1)
     lease = in_transaction(leases.take)
     die_with(take(window, lease, 1), lease)
     open_windows(job)
     assert job.status == "completed"
 
     # When its owner retries it
-    in_transaction(lambda session: jobs.retry(session, jobs.find(session, quiet.tenant_id, job.uid)))
-    for _ in range(suspicion.ALONE):
+    in_transaction(
+        lambda session: lifecycle.retry(session, lifecycle.find(session, quiet.tenant_id, job.uid))
+    )
+    for _ in range(quarantine.ALONE):
         assert job.status != "completed"
         in_transaction(lambda session: session.execute(update(Window).values(closed_at=now())) and None)
         (alone,) = open_windows(job)
@@ -135,7 +147,7 @@ def test_a_killer_that_is_retried_is_asked_alone_and_may_kill_twice_again(quiet)
 
 
 def open_windows(job):
-    return in_transaction(partial(advance.advance, job_id=job.id, held_for=0))
+    return in_transaction(partial(scheduler.advance, job_id=job.id, held_for=0))
 
 
 def take(window, lease, count):

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 from sqlalchemy import update
 
 from app.cli import cli
-from app.core import advance, claims, jobs, leases
+from app.core.pipeline import claims, leases, lifecycle, scheduler
 from models import Job, Lease, Window
 from models.base import now
 from models.session import in_transaction
@@ -22,7 +22,7 @@ def short_looks(monkeypatch):
 def test_a_dead_worker_is_found_by_hand_and_its_records_go_back(quiet, short_looks):
     # Given a process that holds records and raises its counter no more, and nobody who looks
     job = quiet.prompts(5)
-    (publication,) = in_transaction(partial(advance.advance, job_id=job.id, held_for=0))
+    (publication,) = in_transaction(partial(scheduler.advance, job_id=job.id, held_for=0))
     lease = in_transaction(leases.take)
     take = partial(claims.take, window_id=publication.window_id, epoch=1, lease_id=lease, limit=3)
     in_transaction(take)
@@ -45,7 +45,7 @@ def test_a_dead_worker_is_found_by_hand_and_its_records_go_back(quiet, short_loo
 )
 def test_a_lost_window_is_named_with_how_that_is_known(quiet, change, why):
     job = quiet.prompts(5)
-    (publication,) = in_transaction(partial(advance.advance, job_id=job.id, held_for=0))
+    (publication,) = in_transaction(partial(scheduler.advance, job_id=job.id, held_for=0))
     in_transaction(lambda session: session.execute(update(Window).values(**change)) and None)
 
     said = swept()
@@ -56,7 +56,9 @@ def test_a_lost_window_is_named_with_how_that_is_known(quiet, change, why):
 
 def test_rows_that_are_written_late_are_counted_and_a_job_that_was_due_is_named(quiet):
     closed, due = quiet.prompts(20), quiet.prompts(2)
-    in_transaction(lambda session: jobs.cancel(session, jobs.find(session, quiet.tenant_id, closed.uid)))
+    in_transaction(
+        lambda session: lifecycle.cancel(session, lifecycle.find(session, quiet.tenant_id, closed.uid))
+    )
 
     said = swept()
 
@@ -67,7 +69,7 @@ def test_rows_that_are_written_late_are_counted_and_a_job_that_was_due_is_named(
 
 def test_a_job_that_nobody_advances_is_named_at_last(quiet):
     job = quiet.prompts(2)
-    in_transaction(partial(advance.advance, job_id=job.id, held_for=0))
+    in_transaction(partial(scheduler.advance, job_id=job.id, held_for=0))
     in_transaction(lambda session: session.execute(update(Window).values(closed_at=now())) and None)
     in_transaction(lambda session: session.execute(update(Job).values(updated_at=now(-400))) and None)
 

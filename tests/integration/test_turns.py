@@ -7,8 +7,8 @@ from functools import partial
 
 import pytest
 
-from app.core import advance, claims
 from app.core.limits.limiter import limiter
+from app.core.pipeline import claims, scheduler
 from app.core.worker import process
 from models.session import in_transaction
 from tasks import slice
@@ -44,7 +44,7 @@ def test_one_claims_for_all_that_wait_and_each_asks_one(here, took):
     # Given as many slices as there are records, all of which wait for somebody who has the turn
     door = Door()
     job = door.submit(RECORDS)
-    window = in_transaction(partial(advance.advance, job_id=number_of(job), held_for=0))[0]
+    window = in_transaction(partial(scheduler.advance, job_id=number_of(job), held_for=0))[0]
     assert (window.slices, window.quota) == (RECORDS, 1)
     with ThreadPoolExecutor(RECORDS) as pool:
         with here.serving(number_of(job), window.window_id) as turns, turns.taken(threading.Event()):
@@ -65,7 +65,7 @@ def test_a_slice_that_another_claimed_for_waits_for_no_permit(here):
     door = Door()
     door.call("PUT", "/api/v1/limits/simulated", json={"requests_per_minute": 1_200})
     job = door.submit(RECORDS, params={"simulate": {"latency_ms": 60_000, "latency_sigma": 0}})
-    window = in_transaction(partial(advance.advance, job_id=number_of(job), held_for=0))[0]
+    window = in_transaction(partial(scheduler.advance, job_id=number_of(job), held_for=0))[0]
 
     # When all have theirs
     with ThreadPoolExecutor(RECORDS) as pool:

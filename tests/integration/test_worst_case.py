@@ -6,9 +6,10 @@ from functools import partial
 
 import pytest
 
-from app.core import advance, attachments, claims, leases, outcomes, recovery
+from app.core import attachments
 from app.core.money import ledger
-from app.core.outcomes import Outcome
+from app.core.pipeline import claims, leases, outcomes, recovery, scheduler
+from app.core.pipeline.outcomes import Outcome
 from app.core.requests import build, job_context
 from app.ingest import documents
 from app.ingest.values import to_json
@@ -94,7 +95,7 @@ def submitted(door, records, **fields):
 
 
 def first_window(job):
-    (publication,) = in_transaction(partial(advance.advance, job_id=job.id, held_for=0))
+    (publication,) = in_transaction(partial(scheduler.advance, job_id=job.id, held_for=0))
     return publication
 
 

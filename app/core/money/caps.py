@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.orm import Session
 
-from app.core import jobs
 from app.core.money import pricing, spend
+from app.core.pipeline import lifecycle
 from app.core.requests import build, job_context
 from app.core.requests.claim import Claim
 from app.errors import RequestRejected
@@ -173,22 +173,22 @@ def _reserved(session: Session, of: object) -> int:
 
 def pause_if_spent(session: Session, job_id: int, needs: int) -> bool:
     """Pause a job whose next call does not fit under its caps, once nothing in flight may free money."""
-    job = jobs.lock(session, job_id)
+    job = lifecycle.lock(session, job_id)
     if job is None or job.status != JobStatus.RUNNING:
         return False
     caps = caps_of(session, job_id)
     if caps is None:
         return False
     room = find_room(session, caps, lock=False)  # windows, which a pause locks, come before these rows
-    if room.reserved or jobs.running_count(session, job_id):
+    if room.reserved or lifecycle.running_count(session, job_id):
         return False
     if needs == NO_BOUND:
         why = job_context.of(job_id).unbounded
-        jobs.hold(session, job, f"A cap is set, and what a call costs at most has no bound: {why}.")
+        lifecycle.hold(session, job, f"A cap is set, and what a call costs at most has no bound: {why}.")
         return True
     if needs <= room.left:
         return False
-    jobs.hold(
+    lifecycle.hold(
         session,
         job,
         f"The next call may cost ${pricing.dollars(needs)}; of the cap of ${pricing.dollars(room.cap)},"

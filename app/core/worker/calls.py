@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.core import attachments
 from app.core.money import ledger
 from app.core.money.ledger import Call
-from app.core.outcomes import Outcome, Written
+from app.core.pipeline.outcomes import Outcome, Written
 from app.core.requests import build
 from app.core.requests.claim import Claim
 from app.core.requests.job_context import JobContext

@@ -12,7 +12,7 @@ from functools import partial
 
 import structlog
 
-from app.core import recovery
+from app.core.pipeline import recovery
 from app.core.requests.claim import Claim
 from models.session import in_transaction, lost_commits
 

@@ -14,8 +14,8 @@ import uvloop
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.core import batching, leases, recovery
 from app.core.limits.limiter import Grant, LimiterAway, Limits, limiter
+from app.core.pipeline import batch_settings, leases, recovery
 from app.core.requests.claim import Claim
 from app.core.requests.job_context import JobContext
 from app.core.worker.calls import Asker, Asking, Closing
@@ -70,7 +70,7 @@ class Process:
         self._priorities: dict[int, int] = {}  # of the jobs that are served, as of the last look
         self.book = Book()
         with reading() as session:
-            self.batching = batching.read(session).batching  # as of the last look
+            self.batching = batch_settings.read(session).batching  # as of the last look
         self._limits_read = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="calls", daemon=True)
         self._thread.start()
@@ -321,7 +321,7 @@ class Process:
     def _read_limits(self) -> None:
         self.book.refresh()
         with reading() as session:
-            self.batching = batching.read(session).batching
+            self.batching = batch_settings.read(session).batching
         self._limits_read = time.monotonic()
 
     def _close_all(self) -> None:

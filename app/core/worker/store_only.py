@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from app.core import claims, outcomes
 from app.core.money import ledger
-from app.core.outcomes import Outcome, Written
+from app.core.pipeline import claims, outcomes
+from app.core.pipeline.outcomes import Outcome, Written
 from app.core.requests.claim import Claim
 from app.core.requests.job_context import JobContext
 from app.ingest import documents

@@ -11,8 +11,8 @@ import structlog
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeout
 
-from app.core import events, outcomes
-from app.core.outcomes import Outcome, Written
+from app.core.pipeline import notifications, outcomes
+from app.core.pipeline.outcomes import Outcome, Written
 from models.record import RecordStatus
 from models.session import in_transaction
 
@@ -71,7 +71,7 @@ class Writer:
 
     def _write(self, group: Sequence[tuple[Outcome, Told]]) -> None:
         written = _write_or_wait([outcome for outcome, _ in group])
-        events.look({outcome.job.job_id for outcome, _ in group})
+        notifications.look({outcome.job.job_id for outcome, _ in group})
         tell_failed(written)
         for outcome, told in group:
             told(outcome, outcome in written.won, written)

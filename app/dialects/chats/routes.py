@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 from app import contract, downloads, repeats, submission
 from app.auth import caller, needs
 from app.contract import Blueprint, answer, answer_list
-from app.core import events, jobs, pages, sheets, views
+from app.core import pages, sheets, views
 from app.core.accounts.api_keys import ADMIN, READ, WRITE
+from app.core.pipeline import lifecycle, notifications
 from app.core.requests import prompt_overrides
 from app.core.views import JobView
 from app.dialects.chats import providers, questions, wire
@@ -222,7 +223,7 @@ def _named() -> dict[str, Any]:
 
 
 def _cancel(session: Session, tenant_id: int, job: str) -> None:
-    found = jobs.find(session, tenant_id, job)
-    jobs.cancel(session, found)
+    found = lifecycle.find(session, tenant_id, job)
+    lifecycle.cancel(session, found)
     after_commit(session, partial(wake, found.id))
-    after_commit(session, partial(events.look, [found.id]))
+    after_commit(session, partial(notifications.look, [found.id]))

@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 from app import contract, document_json, repeats, seats, submission
 from app.auth import caller, needs
 from app.contract import Blueprint, answer
-from app.core import events, jobs
 from app.core.accounts.api_keys import READ, WRITE
 from app.core.documents.upload import Upload, receiving
+from app.core.pipeline import lifecycle, notifications
 from app.core.shown import PREFIX
 from app.core.views import JobView
 from app.dialects.documents import story, wire
@@ -139,15 +139,15 @@ def _find(job_id: str) -> JobView:
 
 def _cancel(session: Session, tenant_id: int, job_id: str) -> None:
     try:
-        job = jobs.find(session, tenant_id, job_id)
+        job = lifecycle.find(session, tenant_id, job_id)
     except NotFound:
         raise NotFound(NOT_CANCELLABLE) from None
     if job.status in FINAL:
         raise NotFound(NOT_CANCELLABLE)
-    jobs.cancel(session, job)
+    lifecycle.cancel(session, job)
     contract.about(job.uid)
     after_commit(session, partial(wake, job.id))
-    after_commit(session, partial(events.look, [job.id]))
+    after_commit(session, partial(notifications.look, [job.id]))
 
 
 def _checked(job_id: str) -> str:

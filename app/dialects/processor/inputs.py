@@ -6,15 +6,15 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 from app.contract import WebhookUrl
-from app.core import names
 from app.core.analytics import METRICS, PERIODS
+from app.core.pipeline import lookup
 from app.dialects.processor.wire import URGENCIES, WORDS
 from app.ingest.values import to_json
 
 MOST_ITEMS = 1_000
 MAX_METADATA_KEYS = 64
 MAX_METADATA_BYTES = 16_000
-LABEL = rf"{names.LABEL.pattern}\Z"
+LABEL = rf"{lookup.LABEL.pattern}\Z"
 
 
 def _check_metadata(value: dict[str, Any]) -> None:

@@ -12,9 +12,10 @@ from sqlalchemy.orm import Session
 from app import contract, repeats, seats, submission
 from app.auth import caller, needs
 from app.contract import Blueprint, answer, find_job, with_content
-from app.core import batch_queue, batching, events, forecast, jobs, pages, views
+from app.core import forecast, pages, views
 from app.core.accounts.api_keys import ADMIN, READ, WRITE
-from app.core.batching import Configuration
+from app.core.pipeline import batch_settings, lifecycle, notifications, priority_queue
+from app.core.pipeline.batch_settings import Configuration
 from app.core.views import JobView
 from app.dialects.processor import wire
 from app.dialects.processor.inputs import BatchesQuery, BatchIn, ConfigurationIn, ErrorOut, ResultsQuery
@@ -54,7 +55,7 @@ def submit_batch() -> Response:
     with contract.json_body() as body:
         view = _submit(contract.load(BatchIn(), body), contract.repeat(body))
     with reading() as session:
-        place = batch_queue.position(session, view.id)
+        place = priority_queue.position(session, view.id)
         end = forecast.end(session, view)
     return answer(wire.submitted(view, place, end))
 
@@ -99,7 +100,7 @@ def list_batches(query: dict[str, Any]) -> Response:
     limit = query["limit"]
     with reading() as session:
         found = views.page(session, caller().tenant_id, None, limit + 1, *_are(query["status"]))
-        configuration = batching.read(session)
+        configuration = batch_settings.read(session)
     batches = [wire.listed(view, configuration) for view in found[:limit]]
     return answer({"batches": batches, "has_more": len(found) > limit})
 
@@ -112,11 +113,11 @@ def cancel_batch(batch_id: str) -> Response:
     tenant_id = caller().tenant_id
 
     def work(session: Session) -> None:
-        job = jobs.find(session, tenant_id, batch_id)
-        jobs.cancel(session, job)
+        job = lifecycle.find(session, tenant_id, batch_id)
+        lifecycle.cancel(session, job)
         contract.about(job.uid)
         after_commit(session, partial(wake, job.id))
-        after_commit(session, partial(events.look, [job.id]))
+        after_commit(session, partial(notifications.look, [job.id]))
 
     in_transaction(work)
     return answer({"batch_id": wire.batch_id(find_job(batch_id)), "status": "cancelled"})
@@ -128,7 +129,7 @@ def cancel_batch(batch_id: str) -> Response:
 def get_configuration() -> Response:
     """Read how items are batched, and what each priority weighs."""
     with reading() as session:
-        return _configured(batching.read(session))
+        return _configured(batch_settings.read(session))
 
 
 @blp.route("/configure", methods=["POST"])
@@ -137,7 +138,7 @@ def get_configuration() -> Response:
 @blp.response(200)
 def configure(values: dict[str, Any]) -> Response:
     """Change it, for all workers within a second and for batches that wait already."""
-    return _configured(in_transaction(partial(batching.change, values=values)))
+    return _configured(in_transaction(partial(batch_settings.change, values=values)))
 
 
 def _submit(asked: dict[str, Any], repeat: Repeat | None) -> JobView:
@@ -168,7 +169,7 @@ def _defaults(records: list[dict[str, Any]], metadata: dict[str, Any]) -> Defaul
 
 def _options(asked: dict[str, Any], repeat: Repeat | None) -> Options:
     with reading() as session:
-        priority = batching.read(session).priority(asked["priority"])
+        priority = batch_settings.read(session).priority(asked["priority"])
     return Options(
         label=asked["batch_id"],
         priority=priority,

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from app.core.analytics import Point
-from app.core.batching import Configuration
 from app.core.lines import text, timestamp
 from app.core.pages import RecordView
 from app.core.performance import Performance
+from app.core.pipeline.batch_settings import Configuration
 from app.core.resources import Resources
 from app.core.said import said
 from app.core.views import JobView

@@ -7,7 +7,7 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 from app.contract import WebhookUrl
-from app.core.names import LABEL
+from app.core.pipeline.lookup import LABEL
 from app.dialects.text.wire import OPERATIONS
 from app.ingest.values import to_json
 

@@ -6,7 +6,7 @@ import pytest
 from redis import Redis
 from sqlalchemy import select
 
-from app.core.windows import Publication
+from app.core.pipeline.windows import Publication
 from config import settings
 from models import Window
 from models.session import reading

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 from sqlalchemy import select, update
 
-from app.core import jobs, recovery, suspicion
+from app.core.pipeline import lifecycle, quarantine, recovery
 from models import Lease, Record, RecordStatus
 from models.session import in_transaction, reading
 from tasks.wake import wake
@@ -55,7 +55,9 @@ def test_bystanders_of_three_deaths_all_succeed(fresh: Site, figures):
     fresh.upstream.configure(latency_ms=30_000)
     job = fresh.ask(count)
     wait_until(lambda: job.statuses()["running"] >= min(count, 30), what="calls are in flight")
-    in_transaction(lambda session: jobs.pause(session, jobs.find(session, fresh.tenant_id, job.uid)))
+    in_transaction(
+        lambda session: lifecycle.pause(session, lifecycle.find(session, fresh.tenant_id, job.uid))
+    )
     for node in fresh.slices:
         lease = lease_of(process(node).pid)
         node.kill()
@@ -64,7 +66,9 @@ def test_bystanders_of_three_deaths_all_succeed(fresh: Site, figures):
 
     # When it goes on, with a worker that asks each of them alone
     fresh.upstream.configure(latency_ms=0)
-    in_transaction(lambda session: jobs.resume(session, jobs.find(session, fresh.tenant_id, job.uid)))
+    in_transaction(
+        lambda session: lifecycle.resume(session, lifecycle.find(session, fresh.tenant_id, job.uid))
+    )
     wake(job.id)
     fresh.mend()
 
@@ -79,7 +83,7 @@ def suspected(job):
     return (
         update(Record)
         .where(Record.job_id == job.id, Record.status.in_([RecordStatus.PENDING, RecordStatus.WAITING]))
-        .values(status=RecordStatus.WAITING, deaths=suspicion.SHARED, not_before=None)
+        .values(status=RecordStatus.WAITING, deaths=quarantine.SHARED, not_before=None)
     )
 
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from app.core import jobs
+from app.core.pipeline import lifecycle
 from app.submission import Options
 from models.session import in_transaction
 from tests.faults.breaking import Site, held_by, lease_of, pass_by, process, stopped
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.timeout(3600)
 
 
 def do(verb, site: Site, job: Running) -> None:
-    in_transaction(lambda session: verb(session, jobs.find(session, site.tenant_id, job.uid)))
+    in_transaction(lambda session: verb(session, lifecycle.find(session, site.tenant_id, job.uid)))
 
 
 def let_calls_take_long(site: Site) -> None:
@@ -42,7 +42,7 @@ def test_a_job_is_cancelled_though_redis_stands_still(fresh, redis_server, recor
 
     # When it is cancelled while no message reaches anybody
     with stopped(redis_server.process.pid):
-        do(jobs.cancel, fresh, job)
+        do(lifecycle.cancel, fresh, job)
         # Then its calls are closed within a second or so, and stand as unconfirmed
         wait_until(
             lambda: fresh.upstream.summary()["in_flight"] == 0, seconds=10, what="its calls are closed"
@@ -60,7 +60,7 @@ def test_a_cancelled_job_whose_worker_is_killed_ends_with_its_lease(fresh, recor
     let_calls_take_long(fresh)
     held = kill_one(fresh, job)
     killed = time.monotonic()
-    do(jobs.cancel, fresh, job)
+    do(lifecycle.cancel, fresh, job)
     job.wait_for("cancelled", seconds=40)
     books = fresh.reconcile(job)
     figures.note("cancelled while a worker was killed", books, time.monotonic() - killed)
@@ -74,14 +74,14 @@ def test_a_paused_job_whose_worker_is_killed_asks_nothing_until_it_is_resumed(
     # Given a paused job, a worker of which is killed
     job = fresh.begin(records, next(moments))
     held = kill_one(fresh, job)
-    do(jobs.pause, fresh, job)
+    do(lifecycle.pause, fresh, job)
     wait_until(lambda: not job.statuses()["running"], seconds=40, what="nothing of it is in flight")
     asked = fresh.arrived()
     pass_by(2)
     assert fresh.arrived() == asked
 
     # When it is resumed
-    do(jobs.resume, fresh, job)
+    do(lifecycle.resume, fresh, job)
 
     # Then it ends, with what the dead worker held
     books = fresh.finish(job)
@@ -112,13 +112,13 @@ def test_a_retry_goes_on_though_a_worker_is_killed_and_the_job_is_deleted_in_the
 
     # When it is retried, and a worker is killed in that
     fresh.upstream.configure(latency_ms=1000, faults=[])
-    do(jobs.retry, fresh, job)
+    do(lifecycle.retry, fresh, job)
     kill_one(fresh, job)
 
     # Then every record succeeds; and deleted, it leaves its calls alone
     books = fresh.finish(job)
     figures.note("retried, a worker killed", books)
     attempts = len(job.attempts())
-    do(jobs.delete, fresh, job)
+    do(lifecycle.delete, fresh, job)
     wait_until(lambda: not job.outputs(), seconds=30, what="its content is gone")
     assert len(job.attempts()) == attempts

@@ -5,9 +5,9 @@ import datetime as dt
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from app.core import batch_queue, claims, jobs, suspicion, wakes, windows
 from app.core.limits import allowances
-from app.core.windows import Publication
+from app.core.pipeline import claims, lifecycle, priority_queue, quarantine, wakeups, windows
+from app.core.pipeline.windows import Publication
 from app.providers import registry
 from models.base import among, now
 from models.job import FINAL, Job, JobCounts, JobStatus
@@ -24,7 +24,7 @@ def advance(session: Session, job_id: int, held_for: float, call_seconds: float 
     `held_for`: seconds until the job's limit group may be tried again, 0 when it is not held. `call_seconds`:
     what its calls take, 0 when nobody knows.
     """
-    job = jobs.lock(session, job_id)
+    job = lifecycle.lock(session, job_id)
     if job is None or job.status == JobStatus.STAGING:
         return []
     woken_for = session.scalar(select(JobCounts.wake_at).where(JobCounts.job_id == job_id))
@@ -37,22 +37,22 @@ def _next(session: Session, job: Job, held_for: float, call_seconds: float) -> l
     if job.status in FINAL:
         return []
     if job.closed_as is None and job.reopen_from is None and _all_ended(session, job):
-        jobs.complete(session, job)  # though it is paused, or its time is over since then
+        lifecycle.complete(session, job)  # though it is paused, or its time is over since then
         return []
-    if job.closed_as is None and jobs.expired(session, job):
-        jobs.expire(session, job)
+    if job.closed_as is None and lifecycle.expired(session, job):
+        lifecycle.expire(session, job)
         return []
     if job.closed_as is not None:
-        jobs.finish_closed(session, job)
+        lifecycle.finish_closed(session, job)
         return []
     if job.status == JobStatus.PAUSED:
         return []
     if job.reopen_from is not None:
         _reopen(session, job, job.reopen_from)
     if held_for > 0:
-        wakes.at_latest(session, job.id, held_for)
+        wakeups.at_latest(session, job.id, held_for)
         return []
-    return _offer(session, job, call_seconds) if batch_queue.may_start(session, job) else []
+    return _offer(session, job, call_seconds) if priority_queue.may_start(session, job) else []
 
 
 def _sleep(session: Session, job: Job, woken_for: dt.datetime | None) -> None:
@@ -92,9 +92,9 @@ def _reopen(session: Session, job: Job, first: int) -> None:
                 RecordStatus.WAITING,
                 Record.job_id == job.id,
                 among(Record.idx, indices),
-                not_before=suspicion.waits(0),
+                not_before=quarantine.waits(0),
                 tries=0,
-                deaths=suspicion.as_before(),
+                deaths=quarantine.as_before(),
             ).returning(Record.idx)
         ).all()
         column = getattr(JobCounts, status.name.lower())
@@ -109,7 +109,7 @@ def _reopen(session: Session, job: Job, first: int) -> None:
     more = len(indices) == REOPENED
     job.reopen_from = indices[-1] + 1 if more else None
     session.flush()
-    wakes.at_latest(session, job.id, 0 if more else 5.0)
+    wakeups.at_latest(session, job.id, 0 if more else 5.0)
 
 
 def _all_ended(session: Session, job: Job) -> bool:
@@ -135,7 +135,7 @@ def _offer(session: Session, job: Job, call_seconds: float) -> list[Publication]
         shared += 1
     if not shared and (due := claims.due_count(session, job.id, windows.LARGEST)):
         publications.append(windows.open_for_returned(session, job, due, most))
-    if shared == len(unclosed) and (suspects := suspicion.count(session, job.id, windows.APART)):
+    if shared == len(unclosed) and (suspects := quarantine.count(session, job.id, windows.APART)):
         publications.append(windows.open_alone(session, job, suspects))
     if job.status == JobStatus.PENDING and publications:
         move_job(session, job, JobStatus.RUNNING, started_at=job.started_at or session.scalar(select(now())))

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Select, and_, func, or_, select
 from sqlalchemy.orm import Session
 
-from app.core import leases
+from app.core.pipeline import leases
 from models.base import now
 from models.job import Job, JobCounts, JobStatus
 from models.record import Record, RecordOutput, RecordStatus, Window

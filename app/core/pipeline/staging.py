@@ -10,7 +10,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from app.core import leases
+from app.core.pipeline import leases
 from models.base import now
 from models.job import IdempotencyKey, Job, JobStatus
 from models.session import in_transaction

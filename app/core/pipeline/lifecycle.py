@@ -10,8 +10,8 @@ import structlog
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.core import batch_queue, names, wakes, windows
 from app.core.money import totals
+from app.core.pipeline import lookup, priority_queue, wakeups, windows
 from app.core.requests import job_context
 from app.errors import BadInput, Conflict
 from models.base import now
@@ -31,10 +31,10 @@ def find(session: Session, tenant_id: int, name: str | uuid.UUID) -> Job:
     Another tenant's is `NotFound`.
     """
     job = session.scalars(
-        select(Job).where(Job.id == names.meant(tenant_id, str(name))).with_for_update(key_share=True)
+        select(Job).where(Job.id == lookup.meant(tenant_id, str(name))).with_for_update(key_share=True)
     ).one_or_none()
     if job is None:
-        raise names.unknown(str(name))
+        raise lookup.unknown(str(name))
     return job
 
 
@@ -105,7 +105,7 @@ def resume(session: Session, job: Job) -> None:
         raise Conflict(f"The job is {job.status}; only a paused job can be resumed.", {"status": job.status})
     started = JobStatus.RUNNING if job.started_at else JobStatus.PENDING
     move_job(session, job, started, status_reason=None)
-    wakes.at_latest(session, job.id, 0)
+    wakeups.at_latest(session, job.id, 0)
 
 
 def retry(session: Session, job: Job) -> None:
@@ -131,7 +131,7 @@ def retry(session: Session, job: Job) -> None:
         expires_at=None,
         reopen_from=0,
     )
-    wakes.at_latest(session, job.id, 0)
+    wakeups.at_latest(session, job.id, 0)
 
 
 def change(
@@ -178,7 +178,7 @@ def finish_closed(session: Session, job: Job) -> bool:
     """End a closed job once nothing of it is in flight; False while something is."""
     assert job.closed_as is not None
     if running_count(session, job.id):
-        wakes.at_latest(session, job.id, 1.0)
+        wakeups.at_latest(session, job.id, 1.0)
         return False
     finalise(session, job, JobStatus(job.closed_as))
     return True
@@ -197,7 +197,7 @@ def finalise(session: Session, job: Job, status: JobStatus) -> None:
     totals.write(session, job)
     after_commit(session, _telling_end(session, job))
     if job.urgency is not None:
-        batch_queue.wake_next(session)
+        priority_queue.wake_next(session)
 
 
 def _telling_end(session: Session, job: Job) -> Callable[[], None]:

@@ -10,10 +10,10 @@ from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
-from app.core import leases, outcomes, suspicion, uploads, wakes
 from app.core.money import ledger
 from app.core.money.ledger import Call
-from app.core.outcomes import Outcome
+from app.core.pipeline import leases, outcomes, quarantine, staging, wakeups
+from app.core.pipeline.outcomes import Outcome
 from app.core.requests import job_context
 from app.core.requests.claim import Claim
 from app.core.requests.job_context import JobContext
@@ -46,7 +46,7 @@ def bury(session: Session, lease_id: int, *, died: bool) -> int:
     """
     if not leases.end(session, lease_id):
         return 0
-    uploads.abandon(session, lease_id)
+    staging.abandon(session, lease_id)
     job_ids = session.scalars(
         select(Record.job_id)
         .where(Record.status == RecordStatus.RUNNING, Record.lease_id == lease_id)
@@ -139,7 +139,7 @@ def _give_back(
     if held:
         job = job_context.of(job_id)
         outcomes.write(session, [_swallowed(job, row, unsent=unsent) for row in held])
-        wakes.at_latest(session, job_id, 0)
+        wakeups.at_latest(session, job_id, 0)
     return len(held)
 
 
@@ -175,11 +175,11 @@ def _swallowed(job: JobContext, row: Any, *, unsent: bool) -> Outcome:
         conversation=row.conversation,
     )
     outcome = Outcome(job, claim, _swallowed_call(job, row, unsent=unsent), again_in=0.0)
-    if suspicion.is_killer(row.deaths):
+    if quarantine.is_killer(row.deaths):
         outcome.status = RecordStatus.FAILED
         outcome.error_type = KILLER
         outcome.error_message = (
-            f"{row.deaths} worker processes died while they asked this record, the last {suspicion.ALONE} of"
+            f"{row.deaths} worker processes died while they asked this record, the last {quarantine.ALONE} of"
             " them with nothing else in hand. Most likely it or its answer takes more memory than a worker"
             " has: make it smaller, or give the workers more, and retry the job."
         )

@@ -7,7 +7,7 @@ held keeps nobody waiting.
 from sqlalchemy import ColumnElement, and_, exists, func, or_, select
 from sqlalchemy.orm import Session
 
-from app.core import batching, wakes
+from app.core.pipeline import batch_settings, wakeups
 from app.errors import Conflict, TooMany
 from config import settings
 from models.base import now
@@ -27,7 +27,7 @@ def admit(session: Session, tenant_id: int, label: str | None, items: int) -> No
 
     Nobody else is admitted until the commit.
     """
-    batching.lock(session)
+    batch_settings.lock(session)
     if label is not None:
         _refuse_taken(session, tenant_id, label)
     bound, waiting = settings.current().max_queue_size, _waiting_items(session)
@@ -53,10 +53,10 @@ def may_start(session: Session, job: Job) -> bool:
     """Whether the job need not wait, or no longer, for others of the queue; if it must, it is woken."""
     if job.urgency is None or job.status != JobStatus.PENDING:
         return True
-    batching.lock(session)
+    batch_settings.lock(session)
     if _running(session) + _ahead(session, job, startable=True) < settings.current().max_concurrent_batches:
         return True
-    wakes.at_latest(session, job.id, LOOK)
+    wakeups.at_latest(session, job.id, LOOK)
     return False
 
 
@@ -66,7 +66,7 @@ def wake_next(session: Session) -> None:
         select(Job.id).where(_QUEUED, ~_held()).order_by(Job.priority.desc(), Job.uid).limit(1)
     )
     if following is not None:
-        wakes.at_latest(session, following, 0)
+        wakeups.at_latest(session, following, 0)
 
 
 def position(session: Session, job_id: int) -> int:

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, and_, case, func, select, update
 from sqlalchemy.orm import Session
 
-from app.core import leases, suspicion, wakes
 from app.core.money import caps
+from app.core.pipeline import leases, quarantine, wakeups
 from app.core.requests import job_context
 from app.core.requests.claim import Claim
 from app.ingest import documents
@@ -58,7 +58,7 @@ def take(session: Session, window_id: int, epoch: int, lease_id: int, limit: int
 
     def some(most: int) -> list[Claim]:
         nonlocal end
-        waiting = suspicion.waits_for_it if window.alone else _due()
+        waiting = quarantine.waits_for_it if window.alone else _due()
         found = _claim_waiting(session, window.job_id, lease_id, waiting, most, calls)
         end = min(window.cursor + most - len(found), window.last)
         if end > window.cursor:
@@ -75,7 +75,7 @@ def take(session: Session, window_id: int, epoch: int, lease_id: int, limit: int
     if claims and row.time_limit_ms is not None and row.due_by is None:
         _start_clock(session, window.job_id, row.time_limit_ms / 1000)
     if drained and window.drained_at is None:
-        wakes.at_latest(session, window.job_id, 0)
+        wakeups.at_latest(session, window.job_id, 0)
     ends_in = _seconds_left(row.time_limit_ms, row.due_by, row.now)
     return Taken(claims, open=not drained, left=window.last - end, capped=needs, ends_in=ends_in)
 
@@ -116,7 +116,7 @@ def _start_clock(session: Session, job_id: int, seconds: float) -> None:
         .values(due_by=now(seconds)),
         execution_options={"synchronize_session": False},
     )
-    wakes.at_latest(session, job_id, seconds)
+    wakeups.at_latest(session, job_id, seconds)
 
 
 def _seconds_left(limit_ms: int | None, due_by: dt.datetime | None, time: dt.datetime) -> float | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, and_, or_, select, update
 from sqlalchemy.orm import Session
 
-from app.core import leases
+from app.core.pipeline import leases
 from config import settings
 from models.base import now
 from models.job import Job, JobStatus

@@ -12,9 +12,10 @@ from typing import Any
 from sqlalchemy import BigInteger, Float, Integer, bindparam, select, update
 from sqlalchemy.orm import Session
 
-from app.core import ingested, suspicion, wakes
+from app.core import ingested
 from app.core.money import ledger, spend
 from app.core.money.ledger import Call
+from app.core.pipeline import quarantine, wakeups
 from app.core.requests.claim import Claim
 from app.core.requests.job_context import JobContext
 from models.base import among, now
@@ -113,7 +114,7 @@ _GIVE_BACK = moving_records(
     *_FENCE,
     tries=_TRIES,
     lease_id=None,
-    not_before=suspicion.waits(bindparam("again_in", type_=Float)),
+    not_before=quarantine.waits(bindparam("again_in", type_=Float)),
 ).returning(Record.idx)
 _GO_ON = (
     update(Record)
@@ -207,7 +208,7 @@ def _count(
     )
     _wake(session, job_id, won, written)
     if counts.succeeded + counts.failed + counts.cancelled + counts.expired >= job.total:
-        wakes.at_latest(session, job_id, CALLBACK_GRACE)
+        wakeups.at_latest(session, job_id, CALLBACK_GRACE)
     if counts.succeeded == 0 and counts.failed >= HOPELESS and job.total > 2 * HOPELESS:
         written.hopeless.add(job_id)
 
@@ -254,7 +255,7 @@ def _wake(session: Session, job_id: int, won: Sequence[Outcome], written: Writte
     if job_id in written.freed:
         times.append(2.0)  # the slice that wrote this goes on with the freed turn before that
     if times:
-        wakes.at_latest(session, job_id, min(times))
+        wakeups.at_latest(session, job_id, min(times))
 
 
 _outputs = ManyRows(
