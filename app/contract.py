@@ -20,9 +20,9 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from app import repeats, seats
 from app.auth import caller
-from app.core import views
-from app.core.lines import as_list, timestamp, with_list
-from app.core.views import JobView
+from app.core.reading import jobs
+from app.core.reading.jobs import JobView
+from app.core.reading.record_json import as_list, timestamp, with_list
 from app.error_responses import refuse_invalid
 from app.errors import BadInput, Gone, TooLarge, UnknownForm
 from app.ingest.documents import identity
@@ -110,7 +110,7 @@ def register(app: Flask) -> None:
 def find_job(name: str) -> JobView:
     """The caller's job of that id or label, whichever contract made it; the answer will name it."""
     with reading() as session:
-        view = views.find(session, caller().tenant_id, name)
+        view = jobs.find(session, caller().tenant_id, name)
     about(view.uid)
     return view
 

@@ -29,8 +29,8 @@ from app.api import (
     usage,
 )
 from app.api.asked import SpoolingRequest
-from app.core.feed import feed
-from app.core.shown import PREFIX
+from app.core.reading.feed import feed
+from app.core.reading.job_json import PREFIX
 from app.dialects import processor
 from app.dialects.analyze import routes as analyze
 from app.dialects.chats import routes as chats

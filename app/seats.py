@@ -9,8 +9,8 @@ from typing import cast
 
 from flask import Flask, Response, current_app, request
 
-from app.core.follow import wait_until_ended
-from app.core.views import JobView
+from app.core.reading.follow import wait_until_ended
+from app.core.reading.jobs import JobView
 from app.errors import Unavailable
 
 KEPT_FREE = 32  # threads for requests that end at once

@@ -15,9 +15,9 @@ from typing import Any
 from flask import g, request
 from simple_websocket import Server
 
-from app.core import news
-from app.core.feed import Cut, Reader, feed
-from app.core.views import JobView
+from app.core.reading import events
+from app.core.reading.feed import Cut, Reader, feed
+from app.core.reading.jobs import JobView
 from app.errors import NotFound, Unavailable
 from app.seats import seats
 
@@ -141,7 +141,7 @@ class Watching:
             self._send(self._not_found(name))
             return
         if not view.status.final:
-            self._readers[name] = feed().join(view, news.state(view, None), self._connection.event.set)
+            self._readers[name] = feed().join(view, events.state(view, None), self._connection.event.set)
         self._send(self._write(view, name))
 
     def _leave(self, name: str) -> None:

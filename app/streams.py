@@ -9,9 +9,9 @@ from app import seats
 from app.auth import needs
 from app.contract import find_job
 from app.core.accounts.api_keys import READ
-from app.core.follow import follow
-from app.core.news import Event
-from app.core.shown import PREFIX
+from app.core.reading.events import Event
+from app.core.reading.follow import follow
+from app.core.reading.job_json import PREFIX
 
 HEARTBEAT = b": nothing new\n\n"  # a comment: proxies and readers see that the stream lives
 

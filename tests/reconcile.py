@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from app.core.money import reconciliation
-from app.core.pages import snapshot
+from app.core.reading.records import snapshot
 from models import Attempt, Job, JobCounts, Record, RecordInput, RecordOutput, RecordStatus
 from models.job import FINAL
 from models.session import reading

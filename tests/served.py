@@ -7,7 +7,7 @@ from typing import Any
 
 from werkzeug.serving import make_server
 
-from app.core.feed import feed
+from app.core.reading.feed import feed
 from tests.door import Door, Worker
 from tests.servers import wait_until
 from tests.sse import Stream

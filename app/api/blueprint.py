@@ -2,7 +2,7 @@
 
 from app import contract
 from app.contract import answer, read_json
-from app.core.shown import PREFIX
+from app.core.reading.job_json import PREFIX
 
 __all__ = ["Blueprint", "answer", "read_json"]
 

@@ -11,7 +11,7 @@ from app.contract import WebhookUrl
 from app.core.accounts.api_keys import SCOPES
 from app.core.money import pricing
 from app.core.money.usage import Grouping
-from app.core.pages import WORDS
+from app.core.reading.records import WORDS
 from app.ingest.records import MAX_DEPTH
 from app.ingest.values import byte_size, is_deeper, to_json
 from config import settings

@@ -13,9 +13,9 @@ from app.api.inputs import JobChange, PageQuery
 from app.api.outputs import JobOut, JobPage
 from app.auth import caller, needs
 from app.contract import about, find_job
-from app.core import shown, views
 from app.core.accounts.api_keys import READ, WRITE
 from app.core.pipeline import lifecycle, notifications
+from app.core.reading import job_json, jobs
 from models.job import Job
 from models.session import after_commit, in_transaction, reading
 from tasks.wake import wake
@@ -31,12 +31,12 @@ def list_jobs(query: dict[str, Any]) -> Response:
     """List jobs, the newest first."""
     before, limit = cursors.job_before(query["cursor"]), query["limit"]
     with reading() as session:
-        found = views.page(session, caller().tenant_id, before, limit + 1)
+        found = jobs.page(session, caller().tenant_id, before, limit + 1)
     more = len(found) > limit
     found = found[:limit]
     return answer(
         {
-            "data": shown.jobs_out(found),
+            "data": job_json.jobs_out(found),
             "next_cursor": cursors.write(str(found[-1].uid)) if more else None,
         }
     )
@@ -111,7 +111,7 @@ def retry_job(job_id: str) -> Response:
 
 def show(job_id: str, status: int = 200, **headers: str) -> Response:
     """The job as it is now."""
-    return answer(shown.jobs_out([find_job(job_id)])[0], status, **headers)
+    return answer(job_json.jobs_out([find_job(job_id)])[0], status, **headers)
 
 
 def _do(job_id: str, verb: Callable[[Session, Job], None]) -> None:

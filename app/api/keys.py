@@ -12,7 +12,7 @@ from app.api.inputs import KeyIn
 from app.api.outputs import KeyList, NewKeyOut
 from app.auth import caller, key_text, needs
 from app.core.accounts import api_keys
-from app.core.lines import timestamp
+from app.core.reading.record_json import timestamp
 from app.errors import BadInput, Forbidden
 from models.session import in_transaction, reading
 from models.tenant import ApiKey

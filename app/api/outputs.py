@@ -7,7 +7,7 @@ from marshmallow import fields, validate
 
 from app.core.money.calibration import SAME_MODEL, SAME_REQUEST
 from app.core.money.usage import Grouping
-from app.core.pages import WORDS
+from app.core.reading.records import WORDS
 from models.job import JobStatus
 
 

@@ -10,7 +10,7 @@ from app.api.inputs import PromptOverrideIn
 from app.api.outputs import PromptOverrideOut
 from app.auth import caller, needs
 from app.core.accounts.api_keys import READ, WRITE
-from app.core.lines import timestamp
+from app.core.reading.record_json import timestamp
 from app.core.requests import prompt_overrides
 from app.errors import NotFound
 from app.ingest.operations import Operation

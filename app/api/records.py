@@ -11,8 +11,8 @@ from app.api.inputs import RecordQuery
 from app.api.outputs import RecordPage
 from app.auth import needs
 from app.contract import find_job, with_content
-from app.core import lines, pages
 from app.core.accounts.api_keys import READ
+from app.core.reading import record_json, records
 
 blp = Blueprint("records", "The records of a job with their outcomes.")
 
@@ -24,11 +24,11 @@ blp = Blueprint("records", "The records of a job with their outcomes.")
 def list_records(query: dict[str, Any], job_id: str) -> Response:
     """List a job's records by index, those with `status` alone if it is given."""
     after = cursors.index_after(query["cursor"])
-    words = pages.ALL_WORDS if query["status"] is None else frozenset({query["status"]})
+    words = records.ALL_WORDS if query["status"] is None else frozenset({query["status"]})
     view = with_content(find_job(job_id))
-    with pages.snapshot() as session:
-        page = pages.by_index(session, view, after, query["limit"], words=words)
-    data = b",".join(lines.line(view.uid, record) for record in page.records)
+    with records.snapshot() as session:
+        page = records.by_index(session, view, after, query["limit"], words=words)
+    data = b",".join(record_json.line(view.uid, record) for record in page.records)
     cursor = json.dumps(None if page.after is None else cursors.write(str(page.after))).encode()
     body = b"".join((b'{"data":[', data, b'],"next_cursor":', cursor, b"}"))
     return Response(body, mimetype="application/json")

@@ -10,11 +10,11 @@ from app.api.blueprint import Blueprint
 from app.api.inputs import ResultQuery
 from app.auth import needs
 from app.contract import find_job, with_content
-from app.core import lines, pages, sheets
 from app.core.accounts.api_keys import READ
-from app.core.exports import Row
-from app.core.pages import Page
-from app.core.views import JobView
+from app.core.reading import record_json, records, table_rows
+from app.core.reading.csv_export import Row
+from app.core.reading.jobs import JobView
+from app.core.reading.records import Page
 from app.downloads import TYPES, download, table
 from models.session import reading
 
@@ -33,7 +33,7 @@ def get_results(query: dict[str, Any], job_id: str) -> Response:
     """
     view = with_content(find_job(job_id))
     with reading() as session:
-        columns = sheets.columns(session, view.id)
+        columns = table_rows.columns(session, view.id)
     format, order = query["format"], query["order"]
     if format == "jsonl":
         return download(view, format, _jsonl(view, order))
@@ -42,18 +42,18 @@ def get_results(query: dict[str, Any], job_id: str) -> Response:
 
 def _jsonl(view: JobView, order: str) -> Iterator[bytes]:
     for page in _pages(view, order, inputs=False):
-        yield b"".join(lines.line(view.uid, record) + b"\n" for record in page.records)
+        yield b"".join(record_json.line(view.uid, record) + b"\n" for record in page.records)
 
 
 def _rows(view: JobView, order: str) -> Iterator[Row]:
     for page in _pages(view, order, inputs=True):
-        yield from map(sheets.row, page.records)
+        yield from map(table_rows.row, page.records)
 
 
 def _pages(view: JobView, order: str, *, inputs: bool) -> Iterator[Page]:
     """Every record that has ended, once. Nothing of the database is held between two pages."""
     if order == "input":
-        yield from pages.walk(partial(pages.by_index, words=pages.ENDED_WORDS, inputs=inputs), view)
+        yield from records.walk(partial(records.by_index, words=records.ENDED_WORDS, inputs=inputs), view)
     else:
-        yield from pages.walk(partial(pages.by_completion, inputs=inputs), view)
-        yield from pages.walk(partial(pages.never_asked, inputs=inputs), view)
+        yield from records.walk(partial(records.by_completion, inputs=inputs), view)
+        yield from records.walk(partial(records.never_asked, inputs=inputs), view)

@@ -11,10 +11,10 @@ from app.api.outputs import JobOut
 from app.api.reception import take_in
 from app.auth import caller, needs
 from app.contract import find_job
-from app.core import shown
 from app.core.accounts.api_keys import WRITE
 from app.core.documents.upload import receiving
-from app.core.views import JobView
+from app.core.reading import job_json
+from app.core.reading.jobs import JobView
 from app.errors import Conflict, NotFound
 from app.ingest.spool import DraftSpool
 from app.seats import wait_for_end
@@ -72,7 +72,7 @@ def submit_job() -> Response:
     waited = wait is not None and wait_for_end(view, wait)
     if waited:
         view = _find(submitted)
-    job = shown.jobs_out([view])[0]
+    job = job_json.jobs_out([view])[0]
     response = answer(job, 200 if waited and view.status.final else 202, Location=job["links"]["self"])
     if waited:
         response.headers["Preference-Applied"] = f"wait={wait}"

@@ -10,10 +10,10 @@ from app.api.inputs import UsageQuery
 from app.api.outputs import UsagePage
 from app.auth import caller, needs
 from app.core.accounts.api_keys import READ
-from app.core.lines import timestamp
 from app.core.money import pricing, usage
 from app.core.money.usage import Sums
-from app.core.pages import snapshot
+from app.core.reading.record_json import timestamp
+from app.core.reading.records import snapshot
 
 blp = Blueprint("usage", "What calls came to.")
 

@@ -24,7 +24,7 @@ def check(uid: str | None) -> int:
     """
     check_revision()
     from app.core.money.reconciliation import Check, number_of
-    from app.core.pages import snapshot
+    from app.core.reading.records import snapshot
 
     found = 0
     with snapshot() as session:

@@ -7,7 +7,7 @@ from openapi_spec_validator import validate
 
 from app import auth
 from app.core.accounts.api_keys import SCOPES
-from app.core.shown import PREFIX
+from app.core.reading.job_json import PREFIX
 from app.factory import create_app
 from config import settings
 

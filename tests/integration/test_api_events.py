@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.core import follow
-from app.core.feed import BEHIND, Cut, Feed, Reader
-from app.core.news import Event, State
+from app.core.reading import follow
+from app.core.reading.events import Event, State
+from app.core.reading.feed import BEHIND, Cut, Feed, Reader
 from config import settings
 from tasks import advance
 from tests.door import JOBS, Worker, number_of

@@ -9,7 +9,7 @@ import openpyxl
 import pytest
 from sqlalchemy import update
 
-from app.core import pages
+from app.core.reading import records
 from models import Job, RecordOutput
 from models.base import now, record_uid
 from models.session import in_transaction
@@ -164,7 +164,7 @@ def test_results_come_in_the_order_of_the_input_or_of_their_completion(door, wor
 
 def test_results_of_any_length_are_read_page_by_page(door, worker, monkeypatch):
     # Given pages of seven records, and as many as two bytes of contents
-    monkeypatch.setattr(pages, "LONG", 7)
+    monkeypatch.setattr(records, "LONG", 7)
     job = door.submit(30)
     for index in reversed(range(30)):
         worker.end(job, [index], tell=False)
@@ -173,7 +173,7 @@ def test_results_of_any_length_are_read_page_by_page(door, worker, monkeypatch):
     assert [record["index"] for record in _results(door, job, order="completion")] == list(
         reversed(range(30))
     )
-    monkeypatch.setattr(pages, "PAGE_BYTES", 2)
+    monkeypatch.setattr(records, "PAGE_BYTES", 2)
     assert [record["index"] for record in _results(door, job)] == list(range(30))
     assert _indices(door, job, limit=30) == [[index] for index in range(30)]
 

@@ -13,9 +13,9 @@ from sqlalchemy import delete, func, insert, select, text, update
 from app.cli.ledger import ledger as command
 from app.core.money import ledger, reconciliation
 from app.core.money.reconciliation import can_be
-from app.core.pages import snapshot
 from app.core.pipeline import lifecycle, outcomes, recovery
 from app.core.pipeline.outcomes import Outcome
+from app.core.reading.records import snapshot
 from app.core.requests import job_context
 from app.errors import NotFound
 from app.providers.client import Usage

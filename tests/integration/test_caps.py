@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import select, update
 
 from app.core.money import pricing, reconciliation
-from app.core.pages import snapshot
 from app.core.pipeline import claims, lifecycle
+from app.core.reading.records import snapshot
 from app.submission import Options
 from models import Job, Lease, Record, RecordStatus, Spend, Tenant, Window
 from models.session import in_transaction, reading

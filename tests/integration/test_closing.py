@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import func, select, text, update
 
 from app.core.money import ledger, reconciliation
-from app.core.pages import snapshot
 from app.core.pipeline import claims, leases, lifecycle, outcomes, recovery, scheduler
 from app.core.pipeline.outcomes import Outcome
+from app.core.reading.records import snapshot
 from app.core.requests import job_context
 from app.providers.client import Usage
 from models import Job, Record, RecordStatus, Window

@@ -7,8 +7,8 @@ from functools import partial
 import pytest
 
 from app.core.money import reconciliation
-from app.core.pages import snapshot
 from app.core.pipeline import batch_settings
+from app.core.reading.records import snapshot
 from app.submission import Options
 from models.session import in_transaction
 from tests.conftest import penstock_of_its_own

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text, update
 
-from app.core import news
 from app.core.money import ledger
 from app.core.money.ledger import Call
 from app.core.pipeline import claims, lifecycle, outcomes, recovery, scheduler
 from app.core.pipeline.outcomes import Outcome
+from app.core.reading import events
 from app.core.requests import job_context
 from models import Job, session
 from models.base import now
@@ -151,7 +151,7 @@ def look(door: Door, name: str) -> None:
         assert door.get(f"{name}/results", query_string={"order": order}).status_code == 200
     with reading() as s:
         found = s.get_one(Job, number_of({"id": name.rpartition("/")[2]}))
-        news.ended_since(s, found.id, 0, 1_000)
+        events.ended_since(s, found.id, 0, 1_000)
 
 
 def fill() -> None:

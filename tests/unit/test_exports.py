@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.exports import Row, csv_lines, header
-from app.core.workbooks import MAX_CELL_UNITS, xlsx_chunks
+from app.core.reading.csv_export import Row, csv_lines, header
+from app.core.reading.xlsx_export import MAX_CELL_UNITS, xlsx_chunks
 from app.ingest.draft import Defaults, Problems
 from app.ingest.tables import read_csv
 from app.ingest.templates import compile_template

@@ -2,10 +2,10 @@
 
 import json
 
-from app.core import news
-from app.core.news import Event
+from app.core.reading import events
+from app.core.reading.events import Event
 
-GROUP = news.records([(4, "succeeded", 11), (2, "failed", 12), (9, "succeeded", 13)])
+GROUP = events.records([(4, "succeeded", 11), (2, "failed", 12), (9, "succeeded", 13)])
 
 
 def test_a_group_of_records_has_the_id_of_its_last():

@@ -13,10 +13,11 @@ from pathlib import Path
 from sqlalchemy import Select, or_, select, update
 from sqlalchemy.orm import Session
 
-from app.core import pages, tokens, views
-from app.core.lines import with_list
-from app.core.shown import cost
-from app.core.views import JobView
+from app.core import tokens
+from app.core.reading import jobs, records
+from app.core.reading.job_json import cost
+from app.core.reading.jobs import JobView
+from app.core.reading.record_json import with_list
 from app.dialects.analyze import wire
 from config import settings
 from models.base import now
@@ -35,7 +36,7 @@ def keep_statuses() -> None:
         return
     folder.mkdir(parents=True, exist_ok=True)
     with reading() as session:
-        ended = views.watched(session, session.scalars(_to_write()))
+        ended = jobs.watched(session, session.scalars(_to_write()))
         gone = session.execute(_to_remove()).all()
     for view in ended:
         _write(folder / f"{view.uid}.json", _status(view))
@@ -63,7 +64,7 @@ def _status(view: JobView) -> Iterable[bytes]:
     with reading() as session:
         used = tokens.of_successes(session, [view.id]).get(view.id, 0)
     content = wire.write_status(view, used, cost(view))
-    return with_list(content, "results", wire.results(pages.ended(view)))
+    return with_list(content, "results", wire.results(records.ended(view)))
 
 
 def _write(path: Path, content: Iterable[bytes]) -> None:

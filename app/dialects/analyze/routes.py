@@ -8,11 +8,12 @@ from flask import Response
 from app import contract, repeats, seats, submission
 from app.auth import caller, needs
 from app.contract import Blueprint, answer, answer_with, find_job
-from app.core import pages, tokens, views
+from app.core import tokens
 from app.core.accounts.api_keys import READ, WRITE
-from app.core.said import failure
-from app.core.shown import PREFIX, cost
-from app.core.views import JobView
+from app.core.reading import jobs, records
+from app.core.reading.answers import failure
+from app.core.reading.job_json import PREFIX, cost
+from app.core.reading.jobs import JobView
 from app.dialects.analyze import wire
 from app.dialects.analyze.schemas import (
     AcceptedOut,
@@ -62,7 +63,7 @@ def get_status(job_id: str) -> Response:
     with reading() as session:
         used = tokens.of_successes(session, [view.id])
     content = wire.write_status(view, used.get(view.id, 0), cost(view))
-    return answer_with(content, "results", wire.results(pages.ended(view)), view.total)
+    return answer_with(content, "results", wire.results(records.ended(view)), view.total)
 
 
 @blp.route("/batch/jobs", methods=["GET"])
@@ -72,7 +73,7 @@ def get_status(job_id: str) -> Response:
 def list_jobs(query: dict[str, int]) -> Response:
     """List jobs, the newest first."""
     with reading() as session:
-        found = views.page(session, caller().tenant_id, None, query["limit"])
+        found = jobs.page(session, caller().tenant_id, None, query["limit"])
         used = tokens.of_successes(session, [view.id for view in found])
     return answer({"jobs": [wire.write_listed(view, used.get(view.id, 0)) for view in found]})
 
@@ -95,7 +96,7 @@ def analyze_one() -> Response:
         raise Unavailable(
             f"the analysis is not there yet; it goes on: GET {PREFIX}/batch/{view.uid}/status", retry_after=5
         )
-    [record] = pages.ended(view)
+    [record] = records.ended(view)
     if record.answer is None:
         raise Unanswered(failure(record))
     return answer(wire.write_response(record.answer, record.usage))

@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from app.core.lines import timestamp
-from app.core.pages import RecordView
-from app.core.said import failure, said
-from app.core.views import JobView
+from app.core.reading.answers import failure, said
+from app.core.reading.jobs import JobView
+from app.core.reading.record_json import timestamp
+from app.core.reading.records import RecordView
 from app.error_shapes import detail
 from app.errors import BadInput
 from app.ingest import operations

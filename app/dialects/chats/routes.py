@@ -11,11 +11,11 @@ from sqlalchemy.orm import Session
 from app import contract, downloads, repeats, submission
 from app.auth import caller, needs
 from app.contract import Blueprint, answer, answer_list
-from app.core import pages, sheets, views
 from app.core.accounts.api_keys import ADMIN, READ, WRITE
 from app.core.pipeline import lifecycle, notifications
+from app.core.reading import jobs, records, table_rows
+from app.core.reading.jobs import JobView
 from app.core.requests import prompt_overrides
-from app.core.views import JobView
 from app.dialects.chats import providers, questions, wire
 from app.dialects.chats.schemas import (
     BatchQuery,
@@ -119,11 +119,11 @@ def get_results(query: Mapping[str, str]) -> Response:
     """
     view = contract.with_content(_find(query["batchId"]))
     with reading() as session:
-        columns = sheets.columns(session, view.id)
-    records = pages.ended(view, inputs=True)
+        columns = table_rows.columns(session, view.id)
+    ended = records.ended(view, inputs=True)
     if query["format"] == "json":
-        return answer_list(wire.results(view, columns, records))
-    return downloads.table(view, query["format"], columns, wire.rows(records))
+        return answer_list(wire.results(view, columns, ended))
+    return downloads.table(view, query["format"], columns, wire.rows(ended))
 
 
 @blp.route("/cancel", methods=["POST", "DELETE"])
@@ -193,7 +193,7 @@ def _find(name: str) -> JobView:
     unknown = NotFound(f"there is no batch {name!r} of yours: GET {PREFIX}/list lists them")
     try:
         with reading() as session:
-            view = views.find(session, me.tenant_id, name)
+            view = jobs.find(session, me.tenant_id, name)
     except NotFound:
         raise unknown from None
     if view.created_by != me.user and not me.may(ADMIN):
@@ -207,7 +207,7 @@ def _own(tenant_id: int, user_id: int) -> Iterator[JobView]:
     before = None
     while True:
         with reading() as session:
-            found = views.page(session, tenant_id, before, PAGE, Job.user_id == user_id)
+            found = jobs.page(session, tenant_id, before, PAGE, Job.user_id == user_id)
         yield from found
         if len(found) < PAGE:
             return

@@ -5,13 +5,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from app.core import sheets
-from app.core.exports import Row
-from app.core.lines import text, timestamp
 from app.core.money import pricing
-from app.core.pages import RecordView
-from app.core.said import failure, said
-from app.core.views import JobView
+from app.core.reading import table_rows
+from app.core.reading.answers import failure, said
+from app.core.reading.csv_export import Row
+from app.core.reading.jobs import JobView
+from app.core.reading.record_json import text, timestamp
+from app.core.reading.records import RecordView
 from app.dialects.chats.questions import OPERATION, Columns, find_columns
 from app.error_shapes import Fault
 from app.ingest.values import as_text
@@ -72,7 +72,7 @@ def rows(records: Iterable[RecordView]) -> Iterator[Row]:
     """The same as rows of the sheet, the answers beside its own cells."""
     for record in records:
         error = None if record.status is RecordStatus.SUCCEEDED else failure(record)
-        yield replace(sheets.row(record), status=_word(record), error=error)
+        yield replace(table_rows.row(record), status=_word(record), error=error)
 
 
 def _result(view: JobView, columns: Columns, record: RecordView) -> Json:

@@ -13,8 +13,8 @@ from app.contract import Blueprint, answer
 from app.core.accounts.api_keys import READ, WRITE
 from app.core.documents.upload import Upload, receiving
 from app.core.pipeline import lifecycle, notifications
-from app.core.shown import PREFIX
-from app.core.views import JobView
+from app.core.reading.job_json import PREFIX
+from app.core.reading.jobs import JobView
 from app.dialects.documents import story, wire
 from app.dialects.documents.schemas import CancelledOut, JobIn, JobOut
 from app.errors import BadInput, NotFound

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 
-from app.core import pages, views
-from app.core.follow import follow
-from app.core.news import Event, Item
-from app.core.pages import RecordView
-from app.core.views import JobView
+from app.core.reading import jobs, records
+from app.core.reading.events import Event, Item
+from app.core.reading.follow import follow
+from app.core.reading.jobs import JobView
+from app.core.reading.records import RecordView
 from app.dialects.documents import wire
 from app.dialects.documents.wire import Place
 from models.job import JobStatus
@@ -49,9 +49,9 @@ def _end(view: JobView, event: Event, seen: Place) -> Iterator[bytes]:
 
 def _look(view: JobView) -> JobView:
     with reading() as session:
-        return views.watched(session, [view.id])[0]
+        return jobs.watched(session, [view.id])[0]
 
 
 def _read(view: JobView, indices: Sequence[int]) -> list[RecordView]:
     with reading() as session:
-        return pages.those(session, view, indices, inputs=True)
+        return records.those(session, view, indices, inputs=True)

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from app.core.lines import text, timestamp
-from app.core.pages import RecordView
-from app.core.said import failure
-from app.core.views import JobView
+from app.core.reading.answers import failure
+from app.core.reading.jobs import JobView
+from app.core.reading.record_json import text, timestamp
+from app.core.reading.records import RecordView
 from app.error_shapes import Fault, detail
 from app.ingest import documents
 from app.ingest.documents import Document

@@ -12,11 +12,11 @@ from sqlalchemy.orm import Session
 from app import contract, repeats, seats, submission
 from app.auth import caller, needs
 from app.contract import Blueprint, answer, find_job, with_content
-from app.core import forecast, pages, views
 from app.core.accounts.api_keys import ADMIN, READ, WRITE
 from app.core.pipeline import batch_settings, lifecycle, notifications, priority_queue
 from app.core.pipeline.batch_settings import Configuration
-from app.core.views import JobView
+from app.core.reading import forecast, jobs, records
+from app.core.reading.jobs import JobView
 from app.dialects.processor import wire
 from app.dialects.processor.inputs import BatchesQuery, BatchIn, ConfigurationIn, ErrorOut, ResultsQuery
 from app.errors import BadInput, Conflict
@@ -99,7 +99,7 @@ def list_batches(query: dict[str, Any]) -> Response:
     """List batches, the newest first."""
     limit = query["limit"]
     with reading() as session:
-        found = views.page(session, caller().tenant_id, None, limit + 1, *_are(query["status"]))
+        found = jobs.page(session, caller().tenant_id, None, limit + 1, *_are(query["status"]))
         configuration = batch_settings.read(session)
     batches = [wire.listed(view, configuration) for view in found[:limit]]
     return answer({"batches": batches, "has_more": len(found) > limit})
@@ -203,8 +203,8 @@ def _results(view: JobView, head: dict[str, Any], tail: dict[str, Any]) -> Itera
     after: int | None = None
     comma = b""
     while True:
-        with pages.snapshot() as session:
-            page = pages.by_index(session, view, after, PAGE, words=pages.ENDED_WORDS)
+        with records.snapshot() as session:
+            page = records.by_index(session, view, after, PAGE, words=records.ENDED_WORDS)
         for record in page.records:
             yield comma + json.dumps(wire.result(record)).encode()
             comma = b", "

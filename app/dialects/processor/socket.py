@@ -5,9 +5,9 @@ from flask_sock import Sock
 from simple_websocket import Server
 
 from app.auth import caller, needs
-from app.core import views
 from app.core.accounts.api_keys import READ
-from app.core.views import JobView
+from app.core.reading import jobs
+from app.core.reading.jobs import JobView
 from app.dialects.processor import wire
 from app.sockets import Watching, give_seat_back, take_seat
 from models.session import reading
@@ -28,6 +28,6 @@ def watch_batches(connection: Server) -> None:
 
     def find(name: str) -> JobView:
         with reading() as session:
-            return views.find(session, tenant_id, name)
+            return jobs.find(session, tenant_id, name)
 
     Watching(connection, find, wire.update, wire.not_found).run()

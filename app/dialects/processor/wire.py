@@ -8,13 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from app.core.analytics import Point
-from app.core.lines import text, timestamp
-from app.core.pages import RecordView
 from app.core.performance import Performance
 from app.core.pipeline.batch_settings import Configuration
+from app.core.reading.answers import said
+from app.core.reading.jobs import JobView
+from app.core.reading.record_json import text, timestamp
+from app.core.reading.records import RecordView
 from app.core.resources import Resources
-from app.core.said import said
-from app.core.views import JobView
 from app.error_shapes import Fault
 from app.errors import BadInput
 from app.ingest.draft import Problems

@@ -8,9 +8,9 @@ from flask import Response, request
 from app import contract, repeats, seats, submission
 from app.auth import caller, needs
 from app.contract import Blueprint, answer_with, find_job
-from app.core import pages
 from app.core.accounts.api_keys import READ, WRITE
-from app.core.views import JobView
+from app.core.reading import records
+from app.core.reading.jobs import JobView
 from app.dialects.text import wire
 from app.dialects.text.schemas import BatchIn, BatchOut, StatusOut
 from app.error_shapes import DetailOut
@@ -86,5 +86,5 @@ def _respond_async() -> bool:
 
 
 def _with_results(content: Mapping[str, Any], view: JobView, status: int = 200) -> Response:
-    records = pages.ended(view, inputs=True)
-    return answer_with(content, "results", wire.items(records), view.total, status)
+    ended = records.ended(view, inputs=True)
+    return answer_with(content, "results", wire.items(ended), view.total, status)

@@ -2,8 +2,8 @@
 
 import json
 
-from app.core.lines import text
-from app.core.pages import RecordView
+from app.core.reading.record_json import text
+from app.core.reading.records import RecordView
 from app.ingest.values import as_text
 from models.record import RecordStatus
 

@@ -14,10 +14,10 @@ from typing import Self
 
 import structlog
 
-from app.core import news, shown, views
 from app.core.ear import Ear
-from app.core.news import Event, Item, State
-from app.core.views import JobView
+from app.core.reading import events, job_json, jobs
+from app.core.reading.events import Event, Item, State
+from app.core.reading.jobs import JobView
 from config import settings
 from models.session import reading
 
@@ -171,7 +171,7 @@ class Feed:
             topic.looked_at, topic.moved = time.monotonic(), False
         try:
             found = _read(topics)
-            reasons = shown.limited_by(view for view, _ in found.values())
+            reasons = job_json.limited_by(view for view, _ in found.values())
             for topic in topics:
                 if topic.job_id in found:
                     view, items = found[topic.job_id]
@@ -182,9 +182,9 @@ class Feed:
 
     def _tell(self, topic: _Topic, view: JobView, items: Sequence[Item], limited_by: str | None) -> None:
         with self._lock:
-            topic.seq = items[-1][2] if len(items) == news.GROUP else view.seq
+            topic.seq = items[-1][2] if len(items) == events.GROUP else view.seq
             topic.moved = topic.moved or topic.seq < view.seq
-            group = [news.records(items)] if items else []
+            group = [events.records(items)] if items else []
             if topic.seq == view.seq:  # how the job stands comes behind the last record that it counts
                 _tell_state(topic.readers, group, view, limited_by)
             elif group:
@@ -196,8 +196,8 @@ def _read(topics: Sequence[_Topic]) -> dict[int, tuple[JobView, list[Item]]]:
     since = {topic.job_id: topic.seq for topic in topics}
     with reading() as session:
         return {
-            view.id: (view, news.ended_since(session, view.id, since[view.id], view.seq))
-            for view in views.watched(session, since)
+            view.id: (view, events.ended_since(session, view.id, since[view.id], view.seq))
+            for view in jobs.watched(session, since)
         }
 
 
@@ -208,8 +208,8 @@ def _tell_state(
 
     All at once: each time that a reader wakes costs more than what it then writes.
     """
-    state = news.state(view, limited_by)
-    progress, status = news.progress(view, limited_by), news.status(view, limited_by)
+    state = events.state(view, limited_by)
+    progress, status = events.progress(view, limited_by), events.status(view, limited_by)
     for reader in readers:
         told = reader.told
         reader.push(

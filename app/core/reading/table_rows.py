@@ -6,11 +6,11 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.core.exports import Row
-from app.core.lines import text
 from app.core.money import pricing
-from app.core.pages import RecordView
-from app.core.said import said
+from app.core.reading.answers import said
+from app.core.reading.csv_export import Row
+from app.core.reading.record_json import text
+from app.core.reading.records import RecordView
 from models.job import JobSpec
 
 # Of a job that did not come as a table: what its owner knows its records by.

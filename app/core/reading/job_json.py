@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from app.core.limits.limiter import LimiterAway, limiter
-from app.core.lines import timestamp
 from app.core.money import pricing
-from app.core.views import JobView
+from app.core.reading.jobs import JobView
+from app.core.reading.record_json import timestamp
 from app.providers import registry
 from models.job import JobStatus
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Row, Text, and_, case, cast, func, null, select, text
 from sqlalchemy.orm import Session
 
-from app.core.views import JobView
+from app.core.reading.jobs import JobView
 from models.base import among, iso
 from models.job import Job
 from models.record import ENDED, UNASKED, Record, RecordInput, RecordOutput, RecordStatus

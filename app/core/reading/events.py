@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.core import shown
-from app.core.views import JobView
+from app.core.reading import job_json
+from app.core.reading.jobs import JobView
 from models.record import Record, RecordOutput, RecordStatus
 
 GROUP = 2_000  # records in one event
@@ -54,7 +54,7 @@ def state(view: JobView, limited_by: str | None) -> State:
 
 def snapshot(view: JobView, limited_by: str | None) -> Event:
     """The whole job."""
-    return Event("snapshot", view.seq, _json(shown.job_out(view, limited_by)), view=view)
+    return Event("snapshot", view.seq, _json(job_json.job_out(view, limited_by)), view=view)
 
 
 def records(items: Sequence[Item]) -> Event:
@@ -64,12 +64,12 @@ def records(items: Sequence[Item]) -> Event:
 
 def progress(view: JobView, limited_by: str | None) -> Event:
     """Counts, tokens and cost."""
-    return Event("progress", view.seq, _json(shown.progress_out(view, limited_by)), view=view)
+    return Event("progress", view.seq, _json(job_json.progress_out(view, limited_by)), view=view)
 
 
 def status(view: JobView, limited_by: str | None) -> Event:
     """The whole job, for its status has changed; the last event when it has ended."""
-    data = _json(shown.job_out(view, limited_by))
+    data = _json(job_json.job_out(view, limited_by))
     return Event("status", view.seq, data, last=view.status.final, view=view)
 
 

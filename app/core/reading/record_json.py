@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from app.core.money import pricing
-from app.core.pages import RecordView
+from app.core.reading.records import RecordView
 from models.base import record_uid
 
 

@@ -3,8 +3,8 @@
 CSV is UTF-8 with a byte order mark, separated by commas, its lines ended by CRLF (RFC 4180): without the mark
 Excel reads every accent wrong, and pandas, Python's `utf-8-sig` and we ourselves skip it. Cells are not
 changed: a leading `=`, `+`, `-` or `@` stays as it is, because an apostrophe before it would be wrong for
-every reader but a spreadsheet, for which there is XLSX (`app.core.workbooks`). What a format cannot hold is
-shown by its code, as in `\\u0000`, never dropped in silence.
+every reader but a spreadsheet, for which there is XLSX (`app.core.reading.xlsx_export`). What a format cannot
+hold is shown by its code, as in `\\u0000`, never dropped in silence.
 """
 
 import csv

@@ -11,7 +11,7 @@ from app.core.limits.duration import Work, bound
 from app.core.money.calibration import BYTES_PER_TOKEN, LIKELY_SHARE
 from app.core.money.ledger import ANSWERED
 from app.core.money.quote import records_before
-from app.core.views import JobView
+from app.core.reading.jobs import JobView
 from app.providers import registry
 from config import settings
 from models.base import epoch, now

@@ -12,8 +12,8 @@ from openpyxl import Workbook
 from openpyxl.cell import Cell, WriteOnlyCell
 from openpyxl.worksheet._write_only import WriteOnlyWorksheet
 
-from app.core import exports
-from app.core.exports import Row
+from app.core.reading import csv_export
+from app.core.reading.csv_export import Row
 from app.ingest.values import as_text
 
 CHUNK = 64_000  # bytes
@@ -51,12 +51,12 @@ def _write_workbook(file: IO[bytes], columns: Sequence[str], rows: Iterable[Row]
 
 
 def _fill(workbook: Workbook, columns: Sequence[str], rows: Iterable[Row], sheet_rows: int) -> None:
-    names = exports.header(columns)
+    names = csv_export.header(columns)
     sheet = _new_sheet(workbook, names)
     for number, row in enumerate(rows):
         if number and number % (sheet_rows - 1) == 0:
             sheet = _new_sheet(workbook, names)
-        cells = exports.cells(columns, row)
+        cells = csv_export.cells(columns, row)
         cells[-1] = None if row.cost is None else float(row.cost)  # a number, so that a sheet can add it up
         sheet.append([_xlsx_cell(sheet, cell) for cell in cells])
 

@@ -3,10 +3,10 @@
 import time
 from collections.abc import Iterator
 
-from app.core import news, shown
-from app.core.feed import Cut, Reader, feed
-from app.core.news import Event
-from app.core.views import JobView
+from app.core.reading import events, job_json
+from app.core.reading.events import Event
+from app.core.reading.feed import Cut, Reader, feed
+from app.core.reading.jobs import JobView
 from models.session import reading
 
 HEARTBEAT = 15.0  # seconds
@@ -18,17 +18,17 @@ def follow(view: JobView, seen: int | None) -> Iterator[Event | None]:
     A new reader (`seen` is None) gets the whole job first. One that resumes gets what it missed and then how
     the job stands. It ends early when this process stops or the reader cannot keep up.
     """
-    limited_by = shown.limited_by([view])[view.id]
-    with feed().join(view, news.state(view, limited_by)) as reader:
+    limited_by = job_json.limited_by([view])[view.id]
+    with feed().join(view, events.state(view, limited_by)) as reader:
         known = max(view.seq, reader.start)
         if seen is None:
-            yield news.snapshot(view, limited_by)
+            yield events.snapshot(view, limited_by)
             yield from _missed(view.id, view.seq, known)
         else:
             yield from _missed(view.id, seen, known)
-            yield news.progress(view, limited_by)
+            yield events.progress(view, limited_by)
         if seen is not None or view.status.final:
-            yield news.status(view, limited_by)
+            yield events.status(view, limited_by)
         if not view.status.final:
             yield from _live(reader, known)
 
@@ -38,7 +38,7 @@ def wait_until_ended(view: JobView, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     if view.status.final:
         return
-    with feed().join(view, news.state(view, None)) as reader:
+    with feed().join(view, events.state(view, None)) as reader:
         try:
             while (left := deadline - time.monotonic()) > 0:
                 event = reader.next(left)
@@ -51,10 +51,10 @@ def wait_until_ended(view: JobView, seconds: float) -> None:
 def _missed(job_id: int, after: int, until: int) -> Iterator[Event]:
     while after < until:
         with reading() as session:
-            items = news.ended_since(session, job_id, after, until)
+            items = events.ended_since(session, job_id, after, until)
         if not items:
             return
-        yield news.records(items)
+        yield events.records(items)
         after = items[-1][2]
 
 
