@@ -8,8 +8,8 @@ from prometheus_client.exposition import choose_encoder
 
 from app.auth import needs_from_afar
 from app.core.accounts.api_keys import METRICS
-from app.core.measures import System
-from app.core.metrics import BATCH_REQUESTS, BATCH_SECONDS, HTTP_SECONDS
+from app.core.monitoring.collector import System
+from app.core.monitoring.metrics import BATCH_REQUESTS, BATCH_SECONDS, HTTP_SECONDS
 from app.errors import NotFound
 from config import settings
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
-from app.core.bounded import Run
+from app.core.monitoring.bounded import Run
 from app.doctor.finding import Finding, warning, wrong
 from config import settings
 

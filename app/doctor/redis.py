@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from kombu.connection import Connection
 from redis import Redis
 
-from app.core import broker
+from app.core.monitoring import broker
 from app.doctor import clocks
 from app.doctor.finding import Finding, ok, warning, wrong
 from config import settings

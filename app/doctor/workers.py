@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from typing import Any
 
-from app.core import broker
+from app.core.monitoring import broker
 from app.doctor import clocks
 from app.doctor.finding import Finding, ok, warning, wrong
 from app.providers import registry

@@ -4,7 +4,7 @@ import ast
 import re
 from pathlib import Path
 
-from app.core import metrics
+from app.core.monitoring import metrics
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "operations.md").read_text()

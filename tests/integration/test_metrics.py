@@ -10,8 +10,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import update
 
-from app.core import measures, metrics
 from app.core.limits import limiter
+from app.core.monitoring import collector, metrics
 from app.factory import create_app
 from config import settings
 from models import JobCounts, session
@@ -178,7 +178,7 @@ def test_a_redis_that_is_stopped_hides_nothing_that_the_rows_say(door, monkeypat
     os.kill(redis.process.pid, signal.SIGSTOP)
     try:
         monkeypatch.setenv("REDIS_URL", redis.url)
-        monkeypatch.setattr(measures, "PATIENCE", 0.3)
+        monkeypatch.setattr(collector, "PATIENCE", 0.3)
         settings.current.cache_clear()
         limiter.limiter.cache_clear()
         door = Door()
@@ -199,7 +199,7 @@ def test_a_database_that_is_stopped_hides_nothing_of_the_rest(door, monkeypatch)
     # Given a database that takes connections and answers nothing
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("DATABASE_URL", f"postgresql://x@127.0.0.1:{silent.getsockname()[1]}/x")
-        monkeypatch.setattr(measures, "ROWS_PATIENCE", 0.3)
+        monkeypatch.setattr(collector, "ROWS_PATIENCE", 0.3)
         settings.current.cache_clear()
         session.engine().dispose()
         session._engine.cache_clear()

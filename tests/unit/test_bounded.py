@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from app.core.bounded import Bounded
+from app.core.monitoring.bounded import Bounded
 from app.errors import Unavailable
 
 

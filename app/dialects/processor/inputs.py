@@ -6,7 +6,7 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 from app.contract import WebhookUrl
-from app.core.analytics import METRICS, PERIODS
+from app.core.monitoring.analytics import METRICS, PERIODS
 from app.core.pipeline import lookup
 from app.dialects.processor.wire import URGENCIES, WORDS
 from app.ingest.values import to_json

@@ -6,8 +6,8 @@ from flask import Response
 
 from app.auth import caller, needs
 from app.contract import Blueprint, answer
-from app.core import analytics, performance
 from app.core.accounts.api_keys import ADMIN, READ
+from app.core.monitoring import analytics, performance
 from app.dialects.processor import wire
 from app.dialects.processor.inputs import AnalyticsQuery, ErrorOut
 from app.dialects.processor.routes import PREFIX
@@ -29,7 +29,7 @@ blp = Blueprint(
 @blp.response(200)
 def get_metrics() -> Response:
     """See how it goes: rates of the last minute, means of the last hour, counts since ever."""
-    from app.core import resources  # psutil: a start need not wait for it
+    from app.core.monitoring import resources  # psutil: a start need not wait for it
 
     _refuse_unmonitored()
     with reading() as session:

@@ -10,9 +10,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, SQLColumnExpression, func, literal, select
 from sqlalchemy.orm import Session
 
-from app.core import performance
 from app.core.money import pricing
 from app.core.money.ledger import ANSWERED
+from app.core.monitoring import performance
 from models.base import epoch, now, whole
 from models.job import Job, JobCounts, JobStatus
 from models.record import Attempt, Record, RecordStatus

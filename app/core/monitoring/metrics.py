@@ -1,7 +1,8 @@
 """Every metric: its name, kind, meaning and labels. No label has more values than an operator can read.
 
-Those of `SYSTEM` say how the whole system stands, read from rows, Redis and broker (`app.core.measures`), so
-every web process tells the same. `HTTP_SECONDS` is of the web process that answers the scrape, alone.
+Those of `SYSTEM` say how the whole system stands, read from rows, Redis and broker
+(`app.core.monitoring.collector`), so every web process tells the same. `HTTP_SECONDS` is of the web process
+that answers the scrape, alone.
 """
 
 from dataclasses import dataclass

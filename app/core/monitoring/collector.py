@@ -13,13 +13,13 @@ from prometheus_client.registry import Collector
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.core import broker, metrics, performance
-from app.core.bounded import Bounded
 from app.core.limits import allowances, report
 from app.core.limits.limiter import Limits, limiter
-from app.core.metrics import Kind, Metric
 from app.core.money import totals
 from app.core.money.pricing import PICO
+from app.core.monitoring import broker, metrics, performance
+from app.core.monitoring.bounded import Bounded
+from app.core.monitoring.metrics import Kind, Metric
 from app.core.pipeline import leases, stalled
 from models.job import Job, JobCounts, JobStatus
 from models.session import reading
