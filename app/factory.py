@@ -11,7 +11,7 @@ from flask import Flask
 from flask_cors import CORS
 from flask_smorest import Api
 
-from app import auth, contract, error_responses, seats, sockets, streams
+from app import streams
 from app.api import (
     audit,
     docs,
@@ -36,7 +36,8 @@ from app.dialects.analyze import routes as analyze
 from app.dialects.chats import routes as chats
 from app.dialects.documents import routes as documents
 from app.dialects.text import routes as text
-from app.error_responses import SHAPES, ErrorOut
+from app.web import auth, blueprint, capacity, errors, websockets
+from app.web.errors import SHAPES, ErrorOut
 from config import logs, settings
 
 NATIVE = (
@@ -45,7 +46,7 @@ NATIVE = (
 )  # fmt: skip
 # Each has `blp`, the PREFIXES of its paths, and in `wire.error` the shape of errors under them.
 DIALECTS = (text, analyze, documents, chats)
-EXPOSED = (contract.JOB, "Location", "Retry-After", "X-Request-Id")  # headers that a page may read
+EXPOSED = (blueprint.JOB, "Location", "Retry-After", "X-Request-Id")  # headers that a page may read
 
 _DIALECT = re.compile(r"app\.dialects\.(\w+)\.")
 
@@ -62,7 +63,7 @@ class Contract(Api):
     ERROR_SCHEMA = ErrorOut
 
     def _register_error_handlers(self) -> None:
-        """Errors are `app.error_responses`' matter, for every contract alike."""
+        """Errors are `app.web.errors`' matter, for every contract alike."""
 
 
 def create_app() -> Flask:
@@ -76,12 +77,12 @@ def create_app() -> Flask:
     app.url_map.strict_slashes = False
     app.json.sort_keys = False  # type: ignore[attr-defined]
     metrics.measure(app)
-    error_responses.register(app)
-    contract.register(app)
+    errors.register(app)
+    blueprint.register(app)
     auth.guard(app)
     if chosen.cors_origins:
         CORS(app, origins=list(chosen.cors_origins), expose_headers=EXPOSED)
-    seats.prepare(app, chosen.web_threads)
+    capacity.prepare(app, chosen.web_threads)
     _register(app)
     _end_streams_on_sigterm()
     return app
@@ -112,7 +113,7 @@ def _schema_name(schema: Any) -> str:
 def _config() -> dict[str, Any]:
     return {
         "MAX_CONTENT_LENGTH": BODY,
-        "SOCK_SERVER_OPTIONS": sockets.OPTIONS,
+        "SOCK_SERVER_OPTIONS": websockets.OPTIONS,
         "API_TITLE": "Penstock",
         "API_VERSION": "v1",
         "OPENAPI_VERSION": "3.1.0",

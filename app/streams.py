@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from flask import Response, request
 from flask_smorest import Blueprint
 
-from app import seats
-from app.auth import needs
-from app.contract import find_job
 from app.core.accounts.api_keys import READ
 from app.core.reading.events import Event
 from app.core.reading.follow import follow
 from app.core.reading.job_json import PREFIX
+from app.web import capacity
+from app.web.auth import needs
+from app.web.blueprint import find_job
 
 HEARTBEAT = b": nothing new\n\n"  # a comment: proxies and readers see that the stream lives
 
@@ -42,7 +42,7 @@ def stream_events(job_id: str) -> Response:
     event is a `status`.
     """
     view = find_job(job_id)
-    return seats.stream(
+    return capacity.stream(
         _lines(follow(view, _last_event_id(view.seq))), "text/event-stream", {"X-Accel-Buffering": "no"}
     )
 

@@ -12,17 +12,17 @@ import marshmallow as ma
 from flask import Request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from app import document_json
 from app.api.inputs import JobFields
-from app.contract import read_json
 from app.core.documents.upload import Upload
-from app.error_responses import refuse_invalid
 from app.errors import BadInput, TooLarge, UnknownForm
-from app.forms import IN_MEMORY, FileForm, temporary
 from app.ingest.documents import identity
 from app.ingest.json_pieces import Path
 from app.ingest.templates import compile_template
 from app.ingest.values import from_json
+from app.web import document_body
+from app.web.blueprint import read_json
+from app.web.errors import refuse_invalid
+from app.web.forms import IN_MEMORY, FileForm, temporary
 from config import settings
 
 DOCUMENT = b'"document"'  # the name that every body with documents holds, unless it hides it
@@ -82,7 +82,7 @@ class JsonBody:
                 if not self._may_have_documents:
                     self._check_size()
         except RequestEntityTooLarge:
-            raise document_json.too_large(limit) from None
+            raise document_body.too_large(limit) from None
 
     def read(self, upload: Upload | None) -> Asked:
         """What is asked; its documents go into `upload`, or stay what they are without one."""
@@ -102,7 +102,7 @@ class JsonBody:
 
     def _with_documents(self, upload: Upload) -> Any:
         self._content.seek(0)
-        asked = document_json.read(iter(partial(self._content.read, PIECE), b""), upload, _is_document)
+        asked = document_body.read(iter(partial(self._content.read, PIECE), b""), upload, _is_document)
         if _has_such_a_column(asked):
             upload.clear()
             return self._whole()

@@ -8,9 +8,9 @@ from app.api import cursors
 from app.api.blueprint import Blueprint, answer
 from app.api.inputs import AuditQuery
 from app.api.outputs import AuditPage
-from app.auth import caller, needs
 from app.core.accounts import audit
 from app.core.accounts.api_keys import AUDIT
+from app.web.auth import caller, needs
 from models.session import reading
 
 blp = Blueprint("audit", "What was done to your tenant's resources.")

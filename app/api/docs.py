@@ -5,8 +5,8 @@ from pathlib import Path
 import flask_swagger_ui
 from flask import Blueprint, Response, send_from_directory
 
-from app.auth import public
 from app.core.reading.job_json import PREFIX
+from app.web.auth import public
 
 DIST = Path(flask_swagger_ui.__file__).parent / "dist"
 POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"

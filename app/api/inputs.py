@@ -7,13 +7,13 @@ from typing import Any, get_args
 import marshmallow as ma
 from marshmallow import fields, validate
 
-from app.contract import WebhookUrl
 from app.core.accounts.api_keys import SCOPES
 from app.core.money import pricing
 from app.core.money.usage import Grouping
 from app.core.reading.records import WORDS
 from app.ingest.records import MAX_DEPTH
 from app.ingest.values import byte_size, is_deeper, to_json
+from app.web.blueprint import WebhookUrl
 from config import settings
 
 MAX_METADATA_KEYS = 64

@@ -6,14 +6,14 @@ from typing import Any
 from flask import Response, request
 from sqlalchemy.orm import Session
 
-from app import repeats
 from app.api.blueprint import Blueprint, answer
 from app.api.inputs import KeyIn
 from app.api.outputs import KeyList, NewKeyOut
-from app.auth import caller, key_text, needs
 from app.core.accounts import api_keys
 from app.core.reading.record_json import timestamp
 from app.errors import BadInput, Forbidden
+from app.web import idempotency
+from app.web.auth import caller, key_text, needs
 from models.session import in_transaction, reading
 from models.tenant import ApiKey
 
@@ -22,7 +22,7 @@ blp = Blueprint("keys", "API keys of your tenant.")
 
 @blp.route("/keys", methods=["POST"])
 @needs(api_keys.KEYS)
-@blp.doc(parameters=[repeats.DESCRIPTION])
+@blp.doc(parameters=[idempotency.DESCRIPTION])
 @blp.arguments(KeyIn)
 @blp.response(201, NewKeyOut)
 def create_key(asked: dict[str, Any]) -> Response:
@@ -30,7 +30,7 @@ def create_key(asked: dict[str, Any]) -> Response:
 
     Sent again by the same key with the same `Idempotency-Key`, it shows the same.
     """
-    me, sending = caller(), repeats.sending(request.headers)
+    me, sending = caller(), idempotency.sending(request.headers)
     _check_own(asked["scopes"])
     wanted = {"name": asked["name"], "user": asked["user_id"], "scopes": asked["scopes"]}
 

@@ -8,9 +8,9 @@ from flask import Response
 from app.api.blueprint import Blueprint, answer
 from app.api.inputs import LimitsIn
 from app.api.outputs import LimitGroupOut, LimitList
-from app.auth import caller, needs
 from app.core.accounts.api_keys import LIMITS, READ
 from app.core.limits import report
+from app.web.auth import caller, needs
 from models.session import in_transaction, reading
 
 blp = Blueprint("limits", "What the providers allow, over all workers together.")

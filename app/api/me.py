@@ -4,8 +4,8 @@ from flask import Response
 
 from app.api.blueprint import Blueprint, answer
 from app.api.outputs import MeOut
-from app.auth import caller, needs
 from app.core.accounts.api_keys import SCOPES
+from app.web.auth import caller, needs
 
 blp = Blueprint("me", "Whom a key acts for.")
 

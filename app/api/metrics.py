@@ -6,11 +6,11 @@ from flask import Blueprint, Flask, Response, current_app, g, request
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 
-from app.auth import needs_from_afar
 from app.core.accounts.api_keys import METRICS
 from app.core.monitoring.collector import System
 from app.core.monitoring.metrics import BATCH_REQUESTS, BATCH_SECONDS, HTTP_SECONDS
 from app.errors import NotFound
+from app.web.auth import needs_from_afar
 from config import settings
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)  # seconds; a wait may be 60

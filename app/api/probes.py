@@ -11,11 +11,11 @@ from sqlalchemy import select
 
 from app.api.blueprint import Blueprint, answer
 from app.api.outputs import HealthOut, ReadyOut
-from app.auth import public
 from app.core.limits import limiter
 from app.core.monitoring import broker
 from app.core.monitoring.bounded import Bounded
 from app.errors import Unavailable
+from app.web.auth import public
 from config import settings
 from models.session import engine, reading
 

@@ -8,12 +8,12 @@ from flask import Response
 from app.api.blueprint import Blueprint, answer
 from app.api.inputs import PromptOverrideIn
 from app.api.outputs import PromptOverrideOut
-from app.auth import caller, needs
 from app.core.accounts.api_keys import READ, WRITE
 from app.core.reading.record_json import timestamp
 from app.core.requests import prompt_overrides
 from app.errors import NotFound
 from app.ingest.operations import Operation
+from app.web.auth import caller, needs
 from models.prompt_override import PromptOverride
 from models.session import in_transaction, reading
 

@@ -9,11 +9,11 @@ from app.api.blueprint import Blueprint, answer
 from app.api.outputs import QuoteOut
 from app.api.reception import take_in
 from app.api.submissions import BODY
-from app.auth import caller, needs
 from app.core.accounts.api_keys import WRITE
 from app.core.money import pricing
 from app.core.money.quote import Quote, quote
 from app.ingest.spool import DraftSpool
+from app.web.auth import caller, needs
 from config import settings
 
 blp = Blueprint("quotes", "What a submission is going to cost.")

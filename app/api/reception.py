@@ -17,9 +17,9 @@ from app.ingest.spool import DraftSpool
 from app.ingest.tables import Table, read_csv, read_xlsx
 from app.ingest.templates import Template, compile_template
 from app.providers import registry
-from app.repeats import Sending
-from app.seats import enough_memory
 from app.submission import Options, Repeat
+from app.web.capacity import enough_memory
+from app.web.idempotency import Sending
 from config import settings
 
 TABLES = {"csv": read_csv, "tsv": read_csv, "xlsx": read_xlsx}

@@ -9,10 +9,10 @@ from app.api import cursors
 from app.api.blueprint import Blueprint
 from app.api.inputs import RecordQuery
 from app.api.outputs import RecordPage
-from app.auth import needs
-from app.contract import find_job, with_content
 from app.core.accounts.api_keys import READ
 from app.core.reading import record_json, records
+from app.web.auth import needs
+from app.web.blueprint import find_job, with_content
 
 blp = Blueprint("records", "The records of a job with their outcomes.")
 

@@ -8,14 +8,14 @@ from flask import Response
 
 from app.api.blueprint import Blueprint
 from app.api.inputs import ResultQuery
-from app.auth import needs
-from app.contract import find_job, with_content
 from app.core.accounts.api_keys import READ
 from app.core.reading import record_json, records, table_rows
 from app.core.reading.csv_export import Row
 from app.core.reading.jobs import JobView
 from app.core.reading.records import Page
-from app.downloads import TYPES, download, table
+from app.web.auth import needs
+from app.web.blueprint import find_job, with_content
+from app.web.downloads import TYPES, download, table
 from models.session import reading
 
 blp = Blueprint("results", "The results of a job as a file.")

@@ -4,21 +4,22 @@ import re
 
 from flask import Response, request
 
-from app import repeats, submission
+from app import submission
 from app.api.blueprint import Blueprint, answer
 from app.api.inputs import JobIn, Upload
 from app.api.outputs import JobOut
 from app.api.reception import take_in
-from app.auth import caller, needs
-from app.contract import find_job
 from app.core.accounts.api_keys import WRITE
 from app.core.documents.upload import receiving
 from app.core.reading import job_json
 from app.core.reading.jobs import JobView
 from app.errors import Conflict, NotFound
 from app.ingest.spool import DraftSpool
-from app.seats import wait_for_end
 from app.submission import Submitted
+from app.web import idempotency
+from app.web.auth import caller, needs
+from app.web.blueprint import find_job
+from app.web.capacity import wait_for_end
 from config import settings
 
 LONGEST_WAIT = 60  # seconds that a caller may ask to wait
@@ -38,7 +39,7 @@ BODY = {
 _DOCUMENTED = {
     "requestBody": BODY,
     "parameters": [
-        repeats.DESCRIPTION,
+        idempotency.DESCRIPTION,
         {
             "in": "header",
             "name": "Prefer",
@@ -61,7 +62,7 @@ def submit_job() -> Response:
     Its records come as JSON, or as a file of JSON lines, CSV, TSV or XLSX. All faults of an input are told at
     once, each with its place, and nothing is stored then.
     """
-    sending, wait = repeats.sending(request.headers), _wait()
+    sending, wait = idempotency.sending(request.headers), _wait()
     me = caller()
     with DraftSpool(settings.current().data) as spool, receiving(me.tenant_uid) as upload:
         received = take_in(request, spool, sending, upload)

@@ -8,12 +8,12 @@ from app.api import cursors
 from app.api.blueprint import Blueprint, answer
 from app.api.inputs import UsageQuery
 from app.api.outputs import UsagePage
-from app.auth import caller, needs
 from app.core.accounts.api_keys import READ
 from app.core.money import pricing, usage
 from app.core.money.usage import Sums
 from app.core.reading.record_json import timestamp
 from app.core.reading.records import snapshot
+from app.web.auth import caller, needs
 
 blp = Blueprint("usage", "What calls came to.")
 

@@ -5,10 +5,10 @@ import re
 import pytest
 from openapi_spec_validator import validate
 
-from app import auth
 from app.core.accounts.api_keys import SCOPES
 from app.core.reading.job_json import PREFIX
 from app.factory import create_app
+from app.web import auth
 from config import settings
 
 # Everything that is answered without a key.

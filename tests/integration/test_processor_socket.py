@@ -9,8 +9,8 @@ import httpx2
 import pytest
 from simple_websocket import Client, ConnectionClosed
 
-from app import sockets
 from app.dialects.processor.socket import PATH
+from app.web import websockets
 from tasks import advance
 from tests.conftest import penstock_of_its_own
 from tests.door import number_of
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.one_database
 
 @pytest.fixture
 def served(request, tmp_path, monkeypatch) -> Iterator[Served]:
-    monkeypatch.setattr(sockets, "IDLE", 0.5)
+    monkeypatch.setattr(websockets, "IDLE", 0.5)
     with penstock_of_its_own("sqlite", request, tmp_path), serving() as made:
         yield made
 
@@ -125,7 +125,7 @@ def test_many_subscriptions_share_a_connection_and_each_may_be_given_up(served):
 
 
 def test_a_batch_that_has_ended_is_told_and_the_connection_closes_by_itself(served, monkeypatch):
-    monkeypatch.setattr(sockets, "IDLE", 0.5)
+    monkeypatch.setattr(websockets, "IDLE", 0.5)
     batch, job = submit(served)
     served.worker.end(job, range(4), error=("x", "y"))
     finish(job)
@@ -139,7 +139,7 @@ def test_a_batch_that_has_ended_is_told_and_the_connection_closes_by_itself(serv
 
 
 def test_a_connection_lasts_while_a_subscription_does(served, monkeypatch):
-    monkeypatch.setattr(sockets, "IDLE", 0.2)
+    monkeypatch.setattr(websockets, "IDLE", 0.2)
     batch, job = submit(served)
     watcher = Watcher(served)
     watcher.send("subscribe", batch)
@@ -174,21 +174,21 @@ def test_another_tenants_batch_is_not_found(served):
 def test_what_nobody_understands_ends_the_connection_with_a_reason(served, message):
     watcher = Watcher(served)
     watcher.client.send(message)
-    assert watcher.end() == sockets.POLICY
+    assert watcher.end() == websockets.POLICY
 
 
 def test_subscriptions_of_a_connection_are_bounded(served, monkeypatch):
-    monkeypatch.setattr(sockets, "MOST_SUBSCRIPTIONS", 2)
+    monkeypatch.setattr(websockets, "MOST_SUBSCRIPTIONS", 2)
     batches = [submit(served, 1)[0] for _ in range(3)]
     watcher = Watcher(served)
     for batch in batches:
         watcher.send("subscribe", batch)
-    assert watcher.end() == sockets.POLICY
+    assert watcher.end() == websockets.POLICY
 
 
 def test_a_reader_that_reads_nothing_is_dropped_and_its_messages_are_not_kept(served, monkeypatch):
     # Given a client that asks and asks, and reads nothing
-    monkeypatch.setattr(sockets, "STALLED", 1)
+    monkeypatch.setattr(websockets, "STALLED", 1)
     wire = socket.create_connection(("127.0.0.1", int(served.url.rpartition(":")[2])))
     wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
     wire.sendall(

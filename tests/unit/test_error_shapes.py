@@ -1,6 +1,6 @@
 """Which contract's shape an error has, by the path it happened under."""
 
-from app.error_responses import Fault, native, shape_for
+from app.web.errors import Fault, native, shape_for
 
 
 def other(fault):

@@ -5,9 +5,7 @@ from typing import Any
 
 from flask import Response
 
-from app import contract, repeats, seats, submission
-from app.auth import caller, needs
-from app.contract import Blueprint, answer, answer_with, find_job
+from app import submission
 from app.core import tokens
 from app.core.accounts.api_keys import READ, WRITE
 from app.core.reading import jobs, records
@@ -24,11 +22,14 @@ from app.dialects.analyze.schemas import (
     RecordIn,
     StatusOut,
 )
-from app.error_shapes import DetailOut
 from app.errors import Unanswered, Unavailable
 from app.ingest.draft import Defaults
 from app.providers import registry
 from app.submission import Options, Repeat
+from app.web import blueprint, capacity, idempotency
+from app.web.auth import caller, needs
+from app.web.blueprint import Blueprint, answer, answer_with, find_job
+from app.web.error_shapes import DetailOut
 from config import settings
 from models.session import reading
 
@@ -45,12 +46,12 @@ def _body(schema: type) -> dict[str, Any]:
 
 @blp.route("/batch/analyze", methods=["POST"])
 @needs(WRITE, 413, 415, 422, 503)
-@blp.doc(requestBody=_body(BatchIn), parameters=[repeats.DESCRIPTION])
+@blp.doc(requestBody=_body(BatchIn), parameters=[idempotency.DESCRIPTION])
 @blp.response(202, AcceptedOut)
 def analyze_batch() -> Response:
     """Take records to be analysed; their results come with the status."""
-    with contract.json_body() as body:
-        view = _submit(contract.load(BatchIn(), body)["records"], contract.repeat(body))
+    with blueprint.json_body() as body:
+        view = _submit(blueprint.load(BatchIn(), body)["records"], blueprint.repeat(body))
     return answer(wire.write_accepted(view), 202, Location=f"{PREFIX}/batch/{view.uid}/status")
 
 
@@ -80,7 +81,7 @@ def list_jobs(query: dict[str, int]) -> Response:
 
 @blp.route("/analyze", methods=["POST"])
 @needs(WRITE, 413, 415, 422, 502, 503)
-@blp.doc(requestBody=_body(RecordIn), parameters=[repeats.DESCRIPTION])
+@blp.doc(requestBody=_body(RecordIn), parameters=[idempotency.DESCRIPTION])
 @blp.response(200, AnalysisOut)
 def analyze_one() -> Response:
     """Analyse one record and answer with what came of it.
@@ -88,9 +89,9 @@ def analyze_one() -> Response:
     502 says why the model gave no analysis. One that takes longer than BATCH_PROCESS_WAIT_SECONDS is answered
     with 503 and goes on as the job that the header Penstock-Job names.
     """
-    with contract.json_body() as body:
-        view = _submit([contract.load(RecordIn(), body)], contract.repeat(body))
-    if seats.wait_for_end(view, settings.current().batch_process_wait):
+    with blueprint.json_body() as body:
+        view = _submit([blueprint.load(RecordIn(), body)], blueprint.repeat(body))
+    if capacity.wait_for_end(view, settings.current().batch_process_wait):
         view = find_job(str(view.uid))
     if not view.status.final:
         raise Unavailable(

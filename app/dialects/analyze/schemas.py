@@ -6,7 +6,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
-from app.contract import WebhookUrl
+from app.web.blueprint import WebhookUrl
 
 MOST = 500  # records of a batch
 NOTES, NOTE = 1_000, 100_000  # of a record; characters of one

@@ -8,10 +8,10 @@ from app.core.reading.answers import failure, said
 from app.core.reading.jobs import JobView
 from app.core.reading.record_json import timestamp
 from app.core.reading.records import RecordView
-from app.error_shapes import detail
 from app.errors import BadInput
 from app.ingest import operations
 from app.ingest.draft import Defaults, Draft, Problems, asking
+from app.web.error_shapes import detail
 from models.job import JobStatus
 from models.record import RecordStatus
 

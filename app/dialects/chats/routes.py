@@ -8,9 +8,7 @@ from typing import Any
 from flask import Response, request
 from sqlalchemy.orm import Session
 
-from app import contract, downloads, repeats, submission
-from app.auth import caller, needs
-from app.contract import Blueprint, answer, answer_list
+from app import submission
 from app.core.accounts.api_keys import ADMIN, READ, WRITE
 from app.core.pipeline import lifecycle, notifications
 from app.core.reading import jobs, records, table_rows
@@ -28,15 +26,18 @@ from app.dialects.chats.schemas import (
     StatusOut,
     UploadIn,
 )
-from app.error_responses import refused
 from app.errors import BadInput, Conflict, NotFound
-from app.forms import FileForm
 from app.ingest.draft import Defaults, Problems
 from app.ingest.operations import Operation
 from app.ingest.spool import DraftSpool
 from app.ingest.tables import Sheet, read_rows
-from app.seats import enough_memory
 from app.submission import Options
+from app.web import blueprint, downloads, idempotency
+from app.web.auth import caller, needs
+from app.web.blueprint import Blueprint, answer, answer_list
+from app.web.capacity import enough_memory
+from app.web.errors import refused
+from app.web.forms import FileForm
 from config import settings
 from models.job import Job
 from models.session import after_commit, in_transaction, reading
@@ -69,7 +70,7 @@ def _refuse_input(error: BadInput) -> Response:
 
 @blp.route("/create", methods=["POST"])
 @needs(WRITE, 400, 413, 415, 429, 503)
-@blp.doc(requestBody=_FORM, parameters=[repeats.DESCRIPTION])
+@blp.doc(requestBody=_FORM, parameters=[idempotency.DESCRIPTION])
 @blp.response(202, CreatedOut)
 def create_batch() -> Response:
     """Take a sheet of questions, CSV or XLSX.
@@ -77,16 +78,16 @@ def create_batch() -> Response:
     Rows of one `chatId` are one conversation, asked in their order; a row without a question is left out. All
     faults of a sheet are told at once, and nothing is stored then.
     """
-    contract.require_form(request)
+    blueprint.require_form(request)
     form = FileForm(request)
-    asked = contract.load(CreateIn(), form.fields())
+    asked = blueprint.load(CreateIn(), form.fields())
     with DraftSpool(settings.current().data) as spool:
         with enough_memory(form.size):
             defaults, options = _read(form, asked, spool)
-        options = replace(options, repeat=contract.repeat([form.fields(), form.sha256()]))
+        options = replace(options, repeat=blueprint.repeat([form.fields(), form.sha256()]))
         me = caller()
         made = submission.submit(me.tenant_id, me.user_id, spool, defaults, options)
-    contract.about(made.uid)
+    blueprint.about(made.uid)
     return answer({"batchId": str(made.uid)}, 202, Location=f"{PREFIX}/status?batchId={made.uid}")
 
 
@@ -117,7 +118,7 @@ def get_results(query: Mapping[str, str]) -> Response:
 
     As JSON, or with `format` csv or xlsx as the sheet itself, the answers beside its own columns.
     """
-    view = contract.with_content(_find(query["batchId"]))
+    view = blueprint.with_content(_find(query["batchId"]))
     with reading() as session:
         columns = table_rows.columns(session, view.id)
     ended = records.ended(view, inputs=True)
@@ -132,7 +133,7 @@ def get_results(query: Mapping[str, str]) -> Response:
 @blp.response(200, CancelledOut)
 def cancel_batch() -> Response:
     """Ask nothing more of a batch; `batchId` stands in the query, a form or JSON."""
-    view = _find(contract.load(BatchQuery(), _named())["batchId"])
+    view = _find(blueprint.load(BatchQuery(), _named())["batchId"])
     if view.status.final:
         raise Conflict(f"the batch is {wire.status(view)}: it has ended and cannot be cancelled any more")
     in_transaction(partial(_cancel, tenant_id=caller().tenant_id, job=str(view.uid)))
@@ -198,7 +199,7 @@ def _find(name: str) -> JobView:
         raise unknown from None
     if view.created_by != me.user and not me.may(ADMIN):
         raise unknown
-    contract.about(view.uid)
+    blueprint.about(view.uid)
     return view
 
 
@@ -216,7 +217,7 @@ def _own(tenant_id: int, user_id: int) -> Iterator[JobView]:
 
 def _named() -> dict[str, Any]:
     """What a request to cancel says, wherever it does."""
-    body = contract.read_json(request.get_data()) if request.is_json and request.get_data() else {}
+    body = blueprint.read_json(request.get_data()) if request.is_json and request.get_data() else {}
     if not isinstance(body, dict):
         raise BadInput('the body is no JSON object: give {"batchId": "…"}')
     return {**body, **request.form.to_dict(), **request.args.to_dict()}

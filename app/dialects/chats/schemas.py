@@ -5,7 +5,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
-from app.contract import WebhookUrl
+from app.web.blueprint import WebhookUrl
 
 FORMATS = ("json", "csv", "xlsx")
 

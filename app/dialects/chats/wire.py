@@ -13,9 +13,9 @@ from app.core.reading.jobs import JobView
 from app.core.reading.record_json import text, timestamp
 from app.core.reading.records import RecordView
 from app.dialects.chats.questions import OPERATION, Columns, find_columns
-from app.error_shapes import Fault
 from app.ingest.values import as_text
 from app.providers import registry
+from app.web.error_shapes import Fault
 from models.base import record_uid
 from models.job import JobStatus
 from models.record import RecordStatus

@@ -7,9 +7,7 @@ from typing import Any
 from flask import Response, request
 from sqlalchemy.orm import Session
 
-from app import contract, document_json, repeats, seats, submission
-from app.auth import caller, needs
-from app.contract import Blueprint, answer
+from app import submission
 from app.core.accounts.api_keys import READ, WRITE
 from app.core.documents.upload import Upload, receiving
 from app.core.pipeline import lifecycle, notifications
@@ -21,6 +19,9 @@ from app.errors import BadInput, NotFound
 from app.ingest.draft import Defaults
 from app.providers import registry
 from app.submission import Options
+from app.web import blueprint, capacity, document_body, idempotency
+from app.web.auth import caller, needs
+from app.web.blueprint import Blueprint, answer
 from config import settings
 from models.job import FINAL
 from models.session import after_commit, in_transaction
@@ -47,20 +48,20 @@ _LAST_EVENT_ID = {
 @needs(WRITE, 404, 413, 415, 422, 503)
 @blp.doc(
     requestBody={"required": True, "content": {"application/json": {"schema": JobIn}}},
-    parameters=[repeats.DESCRIPTION],
+    parameters=[idempotency.DESCRIPTION],
 )
 @blp.response(200, JobOut)
 def create_job() -> Response:
     """Store documents, and give each to a model if there is a `prompt`."""
     with (
         receiving(caller().tenant_uid) as upload,
-        document_json.body(upload, wire.is_document) as body,
+        document_body.body(upload, wire.is_document) as body,
     ):
-        asked = contract.load(JobIn(), _filled(body, upload))
+        asked = blueprint.load(JobIn(), _filled(body, upload))
         if asked["tenant_id"] != caller().tenant_uid:
             raise NotFound("Tenant not found")
         job = _submit(asked, upload)
-    return _show(contract.find_job(job))
+    return _show(blueprint.find_job(job))
 
 
 @blp.route("/<job_id>", methods=["GET"])
@@ -84,7 +85,7 @@ def stream_job(job_id: str) -> Response:
     """
     view = _find(job_id)
     seen = wire.place(request.headers.get("Last-Event-ID", ""), view.seq)
-    return seats.stream(story.tell(view, seen), "text/event-stream", {"X-Accel-Buffering": "no"})
+    return capacity.stream(story.tell(view, seen), "text/event-stream", {"X-Accel-Buffering": "no"})
 
 
 @blp.route("/<job_id>", methods=["DELETE"])
@@ -113,7 +114,7 @@ def _submit(asked: dict[str, Any], upload: Upload) -> str:
     options = Options(
         priority=asked["priority"],
         metadata={} if collection is None else {"collection": collection},
-        repeat=contract.repeat(asked),
+        repeat=blueprint.repeat(asked),
     )
     drafts = wire.drafts(asked["documents"], defaults)
     made = submission.submit_drafts(me.tenant_id, me.user_id, drafts, defaults, options, upload)
@@ -132,7 +133,7 @@ def _model(asked: dict[str, Any]) -> str:
 
 def _find(job_id: str) -> JobView:
     try:
-        return contract.find_job(_checked(job_id))
+        return blueprint.find_job(_checked(job_id))
     except NotFound:
         raise NotFound(NOT_FOUND) from None
 
@@ -145,7 +146,7 @@ def _cancel(session: Session, tenant_id: int, job_id: str) -> None:
     if job.status in FINAL:
         raise NotFound(NOT_CANCELLABLE)
     lifecycle.cancel(session, job)
-    contract.about(job.uid)
+    blueprint.about(job.uid)
     after_commit(session, partial(wake, job.id))
     after_commit(session, partial(notifications.look, [job.id]))
 

@@ -6,10 +6,10 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
-from app.contract import WebhookUrl
 from app.dialects.documents.wire import STATUSES
 from app.ingest.documents import Stored, Unreadable
 from app.ingest.values import is_plain, to_json
+from app.web.blueprint import WebhookUrl
 
 LONGEST = 255  # characters of a file's name, and of a collection's
 LARGEST = 16_000  # bytes of a document's metadata

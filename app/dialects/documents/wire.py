@@ -11,11 +11,11 @@ from app.core.reading.answers import failure
 from app.core.reading.jobs import JobView
 from app.core.reading.record_json import text, timestamp
 from app.core.reading.records import RecordView
-from app.error_shapes import Fault, detail
 from app.ingest import documents
 from app.ingest.documents import Document
 from app.ingest.draft import Defaults, Draft
 from app.ingest.json_pieces import Path
+from app.web.error_shapes import Fault, detail
 from models.job import JobStatus
 from models.record import RecordStatus
 

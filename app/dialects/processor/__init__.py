@@ -4,7 +4,7 @@ from flask import Flask
 from flask_smorest import Api
 
 from app.dialects.processor import monitoring, routes, socket, wire
-from app.error_responses import SHAPES
+from app.web.errors import SHAPES
 
 
 def register(app: Flask, contract: Api) -> None:

@@ -5,11 +5,11 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
-from app.contract import WebhookUrl
 from app.core.monitoring.analytics import METRICS, PERIODS
 from app.core.pipeline import lookup
 from app.dialects.processor.wire import URGENCIES, WORDS
 from app.ingest.values import to_json
+from app.web.blueprint import WebhookUrl
 
 MOST_ITEMS = 1_000
 MAX_METADATA_KEYS = 64

@@ -4,14 +4,14 @@ from typing import Any
 
 from flask import Response
 
-from app.auth import caller, needs
-from app.contract import Blueprint, answer
 from app.core.accounts.api_keys import ADMIN, READ
 from app.core.monitoring import analytics, performance
 from app.dialects.processor import wire
 from app.dialects.processor.inputs import AnalyticsQuery, ErrorOut
 from app.dialects.processor.routes import PREFIX
 from app.errors import NotFound
+from app.web.auth import caller, needs
+from app.web.blueprint import Blueprint, answer
 from config import settings
 from models.session import reading
 

@@ -9,9 +9,7 @@ from flask import Response
 from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session
 
-from app import contract, repeats, seats, submission
-from app.auth import caller, needs
-from app.contract import Blueprint, answer, find_job, with_content
+from app import submission
 from app.core.accounts.api_keys import ADMIN, READ, WRITE
 from app.core.pipeline import batch_settings, lifecycle, notifications, priority_queue
 from app.core.pipeline.batch_settings import Configuration
@@ -24,6 +22,9 @@ from app.ingest.draft import Defaults, Problems
 from app.ingest.records import read_records
 from app.providers import registry
 from app.submission import Options, Repeat
+from app.web import blueprint, capacity, idempotency
+from app.web.auth import caller, needs
+from app.web.blueprint import Blueprint, answer, find_job, with_content
 from config import settings
 from models.base import now
 from models.job import Job, JobCounts, JobStatus
@@ -47,13 +48,13 @@ blp = Blueprint(
 @needs(WRITE, 409, 413, 415, 422, 429, 503)
 @blp.doc(
     requestBody={"required": True, "content": {"application/json": {"schema": BatchIn}}},
-    parameters=[repeats.DESCRIPTION],
+    parameters=[idempotency.DESCRIPTION],
 )
 @blp.response(200)
 def submit_batch() -> Response:
     """Submit a batch."""
-    with contract.json_body() as body:
-        view = _submit(contract.load(BatchIn(), body), contract.repeat(body))
+    with blueprint.json_body() as body:
+        view = _submit(blueprint.load(BatchIn(), body), blueprint.repeat(body))
     with reading() as session:
         place = priority_queue.position(session, view.id)
         end = forecast.end(session, view)
@@ -88,7 +89,7 @@ def get_results(query: dict[str, Any], batch_id: str) -> Response:
         )
     head = {"batch_id": wire.batch_id(view), "status": wire.word(view)}
     tail = {"metadata": wire.results_metadata(view, at)}
-    return seats.stream(_results(view, head, tail), "application/json", {})
+    return capacity.stream(_results(view, head, tail), "application/json", {})
 
 
 @blp.route("/batches", methods=["GET"])
@@ -115,7 +116,7 @@ def cancel_batch(batch_id: str) -> Response:
     def work(session: Session) -> None:
         job = lifecycle.find(session, tenant_id, batch_id)
         lifecycle.cancel(session, job)
-        contract.about(job.uid)
+        blueprint.about(job.uid)
         after_commit(session, partial(wake, job.id))
         after_commit(session, partial(notifications.look, [job.id]))
 

@@ -4,12 +4,12 @@ from flask import Blueprint
 from flask_sock import Sock
 from simple_websocket import Server
 
-from app.auth import caller, needs
 from app.core.accounts.api_keys import READ
 from app.core.reading import jobs
 from app.core.reading.jobs import JobView
 from app.dialects.processor import wire
-from app.sockets import Watching, give_seat_back, take_seat
+from app.web.auth import caller, needs
+from app.web.websockets import Watching, give_seat_back, take_seat
 from models.session import reading
 
 PATH = "/ws/batch-processor"

@@ -15,9 +15,9 @@ from app.core.reading.answers import said
 from app.core.reading.jobs import JobView
 from app.core.reading.record_json import text, timestamp
 from app.core.reading.records import RecordView
-from app.error_shapes import Fault
 from app.errors import BadInput
 from app.ingest.draft import Problems
+from app.web.error_shapes import Fault
 from models.job import JobStatus
 
 KINDS = ("prompt", "messages", "input")  # what an item may bring: exactly one

@@ -5,18 +5,19 @@ from typing import Any
 
 from flask import Response, request
 
-from app import contract, repeats, seats, submission
-from app.auth import caller, needs
-from app.contract import Blueprint, answer_with, find_job
+from app import submission
 from app.core.accounts.api_keys import READ, WRITE
 from app.core.reading import records
 from app.core.reading.jobs import JobView
 from app.dialects.text import wire
 from app.dialects.text.schemas import BatchIn, BatchOut, StatusOut
-from app.error_shapes import DetailOut
 from app.ingest.draft import Defaults
 from app.providers import registry
 from app.submission import Options, Repeat
+from app.web import blueprint, capacity, idempotency
+from app.web.auth import caller, needs
+from app.web.blueprint import Blueprint, answer_with, find_job
+from app.web.error_shapes import DetailOut
 from config import settings
 
 PREFIXES = ("/batch_process", "/batch_status")
@@ -26,7 +27,7 @@ blp = Blueprint("text", __name__, errors=DetailOut, description="Text batches: m
 _DOCUMENTED = {
     "requestBody": {"required": True, "content": {"application/json": {"schema": BatchIn}}},
     "parameters": [
-        repeats.DESCRIPTION,
+        idempotency.DESCRIPTION,
         {
             "in": "header",
             "name": "Prefer",
@@ -49,11 +50,11 @@ def process_batch() -> Response:
     A batch that takes longer than BATCH_PROCESS_WAIT_SECONDS is answered with 202 and goes on. A caller who
     goes away does not stop it.
     """
-    with contract.json_body() as body:
+    with blueprint.json_body() as body:
         wire.check_size(body, settings.current().max_batch_requests)
-        job = _submit(wire.read(contract.load(BatchIn(), body)), contract.repeat(body))
+        job = _submit(wire.read(blueprint.load(BatchIn(), body)), blueprint.repeat(body))
     view = find_job(job)
-    if not _respond_async() and seats.wait_for_end(view, settings.current().batch_process_wait):
+    if not _respond_async() and capacity.wait_for_end(view, settings.current().batch_process_wait):
         view = find_job(job)
     if view.status.final:
         return _with_results(wire.write(view), view)

@@ -6,10 +6,10 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
-from app.contract import WebhookUrl
 from app.core.pipeline.lookup import LABEL
 from app.dialects.text.wire import OPERATIONS
 from app.ingest.values import to_json
+from app.web.blueprint import WebhookUrl
 
 SHORTEST, LONGEST = 10, 10_000  # characters of a text without the spaces around it
 LONGEST_QUESTION = 2_000  # characters

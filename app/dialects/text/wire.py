@@ -9,10 +9,10 @@ from app.core.reading.answers import failure, said
 from app.core.reading.jobs import JobView
 from app.core.reading.record_json import timestamp
 from app.core.reading.records import RecordView
-from app.error_shapes import Fault, detail
 from app.errors import BadRequest
 from app.ingest import operations
 from app.ingest.draft import Defaults, Draft, asking
+from app.web.error_shapes import Fault, detail
 from models.job import JobStatus
 from models.record import RecordStatus
 

@@ -19,7 +19,7 @@ from app.core.reading import events
 from app.core.reading.feed import Cut, Reader, feed
 from app.core.reading.jobs import JobView
 from app.errors import NotFound, Unavailable
-from app.seats import seats
+from app.web.capacity import seats
 
 PING = 25.0  # seconds between two pings of the protocol; each is to be answered before the next
 STALLED = 10  # seconds in which a reader must take a message

@@ -7,9 +7,9 @@ from urllib.parse import quote
 
 from flask import Response
 
-from app import seats
 from app.core.reading.csv_export import Row, csv_lines
 from app.core.reading.jobs import JobView
+from app.web import capacity
 
 TYPES = {
     "jsonl": "application/x-ndjson",
@@ -29,7 +29,7 @@ def table(view: JobView, format: str, columns: Sequence[str], rows: Iterable[Row
 
 def download(view: JobView, format: str, chunks: Iterator[bytes]) -> Response:
     """The job's results as a file of one of `TYPES`."""
-    return seats.stream(chunks, TYPES[format], {"Content-Disposition": _disposition(view, format)})
+    return capacity.stream(chunks, TYPES[format], {"Content-Disposition": _disposition(view, format)})
 
 
 def _disposition(view: JobView, format: str) -> str:

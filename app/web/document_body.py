@@ -8,10 +8,10 @@ from typing import Any
 from flask import request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from app import contract, seats
 from app.core.documents.upload import Upload
 from app.errors import BadInput, TooLarge
 from app.ingest.json_pieces import Path, Scanner
+from app.web import blueprint, capacity
 from config import settings
 
 PIECE = 256_000  # bytes of a body that are read at a time
@@ -20,14 +20,14 @@ PIECE = 256_000  # bytes of a body that are read at a time
 @contextmanager
 def body(upload: Upload, is_document: Callable[[Path], bool]) -> Iterator[Any]:
     """The value in the request's body, as `read` reads it. Raises `Refused`."""
-    contract.require_json(request)
+    blueprint.require_json(request)
     limit = settings.current().max_request_bytes
     request.max_content_length = limit
     try:
         left = _without_documents(iter(partial(request.stream.read, PIECE), b""), upload, is_document)
     except RequestEntityTooLarge:
         raise too_large(limit) from None
-    with seats.enough_memory(len(left)):
+    with capacity.enough_memory(len(left)):
         yield _value(left)
 
 
@@ -65,6 +65,6 @@ def _without_documents(pieces: Iterable[bytes], upload: Upload, is_document: Cal
 
 def _value(left: bytes) -> Any:
     try:
-        return contract.read_json(left)
+        return blueprint.read_json(left)
     except BadInput as error:
         raise BadInput(f"{error.message}; what its documents hold is not counted") from None

@@ -18,16 +18,16 @@ from webargs import core
 from webargs.flaskparser import FlaskParser, is_json_request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from app import repeats, seats
-from app.auth import caller
 from app.core.reading import jobs
 from app.core.reading.jobs import JobView
 from app.core.reading.record_json import as_list, timestamp, with_list
-from app.error_responses import refuse_invalid
 from app.errors import BadInput, Gone, TooLarge, UnknownForm
 from app.ingest.documents import identity
 from app.ingest.values import from_json
 from app.submission import Repeat
+from app.web import capacity, idempotency
+from app.web.auth import caller
+from app.web.errors import refuse_invalid
 from config import settings
 from models.session import reading
 
@@ -95,7 +95,7 @@ def repeat(content: Any) -> Repeat | None:
 
     `content` is what it asks, of JSON's kinds and with documents that were received.
     """
-    sending = repeats.sending(request.headers)
+    sending = idempotency.sending(request.headers)
     if sending is None:
         return None
     asked = json.dumps([request.path, content], sort_keys=True, default=identity)
@@ -142,7 +142,7 @@ def json_body() -> Iterator[Any]:
         body = request.get_data()
     except RequestEntityTooLarge:
         raise TooLarge(f"the JSON has over {limit:,} bytes (MAX_JSON_BYTES): send less at a time") from None
-    with seats.enough_memory(len(body)):
+    with capacity.enough_memory(len(body)):
         yield read_json(body)
 
 
@@ -179,7 +179,7 @@ def answer_with(
     """`content` with a list `name` as its last field, of `count` items at most; a long one is streamed."""
     if count <= AT_ONCE:
         return answer({**content, name: list(items)}, status)
-    response = seats.stream(with_list(content, name, items), "application/json", {})
+    response = capacity.stream(with_list(content, name, items), "application/json", {})
     response.status_code = status
     return response
 
@@ -190,7 +190,7 @@ def answer_list(items: Iterable[Any]) -> Response:
     first = list(islice(rest, AT_ONCE))
     if len(first) < AT_ONCE:
         return Response(b"".join(as_list(first)), mimetype="application/json")
-    return seats.stream(as_list(chain(first, rest)), "application/json", {})
+    return capacity.stream(as_list(chain(first, rest)), "application/json", {})
 
 
 def _name_job(response: Response) -> Response:

@@ -12,9 +12,9 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
-from app.error_shapes import Fault, Shape, native
 from app.errors import BadInput, Path, Refused
 from app.ingest.draft import Problems
+from app.web.error_shapes import Fault, Shape, native
 
 log = structlog.get_logger(__name__)
 
