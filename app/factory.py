@@ -11,10 +11,10 @@ from flask import Flask
 from flask_cors import CORS
 from flask_smorest import Api
 
-from app import streams
 from app.api import (
     audit,
     docs,
+    events,
     jobs,
     keys,
     limits,
@@ -28,7 +28,7 @@ from app.api import (
     submissions,
     usage,
 )
-from app.api.asked import SpoolingRequest
+from app.api.bodies import SpoolingRequest
 from app.core.reading.feed import feed
 from app.core.reading.job_json import PREFIX
 from app.dialects import processor
@@ -41,7 +41,7 @@ from app.web.errors import SHAPES, ErrorOut
 from config import logs, settings
 
 NATIVE = (
-    submissions, quotes, jobs, records, results, streams, limits, usage, audit, me, keys,
+    submissions, quotes, jobs, records, results, events, limits, usage, audit, me, keys,
     prompt_overrides, probes,
 )  # fmt: skip
 # Each has `blp`, the PREFIXES of its paths, and in `wire.error` the shape of errors under them.

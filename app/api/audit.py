@@ -6,8 +6,8 @@ from flask import Response
 
 from app.api import cursors
 from app.api.blueprint import Blueprint, answer
-from app.api.inputs import AuditQuery
-from app.api.outputs import AuditPage
+from app.api.request_schemas import AuditQuery
+from app.api.response_schemas import AuditPage
 from app.core.accounts import audit
 from app.core.accounts.api_keys import AUDIT
 from app.web.auth import caller, needs

@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 
 from app.api import cursors
 from app.api.blueprint import Blueprint, answer
-from app.api.inputs import JobChange, PageQuery
-from app.api.outputs import JobOut, JobPage
+from app.api.request_schemas import JobChange, PageQuery
+from app.api.response_schemas import JobOut, JobPage
 from app.core.accounts.api_keys import READ, WRITE
 from app.core.pipeline import lifecycle, notifications
 from app.core.reading import job_json, jobs

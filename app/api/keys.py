@@ -7,8 +7,8 @@ from flask import Response, request
 from sqlalchemy.orm import Session
 
 from app.api.blueprint import Blueprint, answer
-from app.api.inputs import KeyIn
-from app.api.outputs import KeyList, NewKeyOut
+from app.api.request_schemas import KeyIn
+from app.api.response_schemas import KeyList, NewKeyOut
 from app.core.accounts import api_keys
 from app.core.reading.record_json import timestamp
 from app.errors import BadInput, Forbidden

@@ -6,8 +6,8 @@ from typing import Any
 from flask import Response
 
 from app.api.blueprint import Blueprint, answer
-from app.api.inputs import LimitsIn
-from app.api.outputs import LimitGroupOut, LimitList
+from app.api.request_schemas import LimitsIn
+from app.api.response_schemas import LimitGroupOut, LimitList
 from app.core.accounts.api_keys import LIMITS, READ
 from app.core.limits import report
 from app.web.auth import caller, needs

@@ -3,7 +3,7 @@
 from flask import Response
 
 from app.api.blueprint import Blueprint, answer
-from app.api.outputs import MeOut
+from app.api.response_schemas import MeOut
 from app.core.accounts.api_keys import SCOPES
 from app.web.auth import caller, needs
 

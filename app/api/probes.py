@@ -10,7 +10,7 @@ from flask import Response
 from sqlalchemy import select
 
 from app.api.blueprint import Blueprint, answer
-from app.api.outputs import HealthOut, ReadyOut
+from app.api.response_schemas import HealthOut, ReadyOut
 from app.core.limits import limiter
 from app.core.monitoring import broker
 from app.core.monitoring.bounded import Bounded

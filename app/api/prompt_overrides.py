@@ -6,8 +6,8 @@ from typing import Any
 from flask import Response
 
 from app.api.blueprint import Blueprint, answer
-from app.api.inputs import PromptOverrideIn
-from app.api.outputs import PromptOverrideOut
+from app.api.request_schemas import PromptOverrideIn
+from app.api.response_schemas import PromptOverrideOut
 from app.core.accounts.api_keys import READ, WRITE
 from app.core.reading.record_json import timestamp
 from app.core.requests import prompt_overrides

@@ -6,8 +6,8 @@ from typing import Any
 from flask import Response, request
 
 from app.api.blueprint import Blueprint, answer
-from app.api.outputs import QuoteOut
-from app.api.reception import take_in
+from app.api.intake import take_in
+from app.api.response_schemas import QuoteOut
 from app.api.submissions import BODY
 from app.core.accounts.api_keys import WRITE
 from app.core.money import pricing

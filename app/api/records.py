@@ -7,8 +7,8 @@ from flask import Response
 
 from app.api import cursors
 from app.api.blueprint import Blueprint
-from app.api.inputs import RecordQuery
-from app.api.outputs import RecordPage
+from app.api.request_schemas import RecordQuery
+from app.api.response_schemas import RecordPage
 from app.core.accounts.api_keys import READ
 from app.core.reading import record_json, records
 from app.web.auth import needs

@@ -7,7 +7,7 @@ from typing import Any
 from flask import Response
 
 from app.api.blueprint import Blueprint
-from app.api.inputs import ResultQuery
+from app.api.request_schemas import ResultQuery
 from app.core.accounts.api_keys import READ
 from app.core.reading import record_json, records, table_rows
 from app.core.reading.csv_export import Row

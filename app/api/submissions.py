@@ -6,9 +6,9 @@ from flask import Response, request
 
 from app import submission
 from app.api.blueprint import Blueprint, answer
-from app.api.inputs import JobIn, Upload
-from app.api.outputs import JobOut
-from app.api.reception import take_in
+from app.api.intake import take_in
+from app.api.request_schemas import JobIn, Upload
+from app.api.response_schemas import JobOut
 from app.core.accounts.api_keys import WRITE
 from app.core.documents.upload import receiving
 from app.core.reading import job_json

@@ -6,8 +6,8 @@ from flask import Response
 
 from app.api import cursors
 from app.api.blueprint import Blueprint, answer
-from app.api.inputs import UsageQuery
-from app.api.outputs import UsagePage
+from app.api.request_schemas import UsageQuery
+from app.api.response_schemas import UsagePage
 from app.core.accounts.api_keys import READ
 from app.core.money import pricing, usage
 from app.core.money.usage import Sums

@@ -12,7 +12,7 @@ import marshmallow as ma
 from flask import Request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from app.api.inputs import JobFields
+from app.api.request_schemas import JobFields
 from app.core.documents.upload import Upload
 from app.errors import BadInput, TooLarge, UnknownForm
 from app.ingest.documents import identity

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Request
 
-from app.api.asked import Asked, received
+from app.api.bodies import Asked, received
 from app.core.documents.upload import Upload
 from app.core.requests.schemas import compile_schema
 from app.errors import BadInput
