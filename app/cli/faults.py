@@ -68,6 +68,6 @@ def _code(error: BaseException) -> int:
 
 
 def _is_answer(error: BaseException) -> bool:
-    from app.rest import Answered
+    from app.cli.client import Answered
 
     return isinstance(error, Answered)

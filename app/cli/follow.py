@@ -8,9 +8,9 @@ from http import HTTPStatus
 from httpx2 import ServerSentEvent
 
 from app.cli import words
+from app.cli.client import Answered, Job, Rest, Unanswered
 from app.cli.views import View
 from app.errors import PenstockError
-from app.rest import Answered, Job, Rest, Unanswered
 
 LOOK = 1.0  # seconds between two looks where there is no stream of events
 AWAY = 20.0  # seconds without an answer after which the stack is taken for gone

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from app.cli import listing, words
-from app.rest import Quote
+from app.cli.client import Quote
 
 CASES = ("low", "likely", "high")
 ENOUGH = 30  # answers that calibrate a quote well

@@ -9,8 +9,8 @@ from rich.panel import Panel
 from rich.text import Text
 
 from app.cli import faults, words
+from app.cli.client import Job, Rest
 from app.cli.order import Order
-from app.rest import Job, Rest
 
 LOOKED_AT = 1_000  # failed records that are grouped
 SHOWN = 5  # groups of them

@@ -9,11 +9,11 @@ from pathlib import Path
 from rich.console import Console
 
 from app.cli import faults, quote, report, target, words
+from app.cli.client import Answered, Job, Quote, Rest, Unanswered
 from app.cli.follow import Gone, follow
 from app.cli.order import Order, content
 from app.cli.views import view
 from app.cli.waiting import say, waiting
-from app.rest import Answered, Job, Quote, Rest, Unanswered
 
 SIMULATED = "simulated"
 NO_QUOTES = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)  # of a stack from before there were any

@@ -10,8 +10,8 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.cli.client import Rest
 from app.errors import Unavailable
-from app.rest import Rest
 from app.stack.lock import Running, holder
 from config import settings
 from config.settings import Settings

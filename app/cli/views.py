@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from app.cli import words
-from app.rest import Job
+from app.cli.client import Job
 
 LOOKS_BACK = 20.0  # seconds over which the rate is taken
 EVERY = 5.0  # seconds between two plain lines

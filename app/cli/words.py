@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.text import Text
 
-from app.rest import Job
+from app.cli.client import Job
 
 ENDED = ("succeeded", "failed", "cancelled", "expired")
 OVER = ("completed", "failed", "cancelled", "expired")  # statuses of a job that goes no further

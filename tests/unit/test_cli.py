@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from app.cli import faults
+from app.cli.client import Answered
 from app.errors import BadInput, Conflict
-from app.rest import Answered
 from config.settings import BadSetting
 
 HEAVY = ("flask", "celery", "sqlalchemy", "httpx2", "rich", "openpyxl", "anthropic")

@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from app.cli import follow as following
+from app.cli.client import Answered, Rest, Unanswered
 from app.cli.follow import Gone, follow
-from app.rest import Answered, Rest, Unanswered
 
 JOB = {
     "id": "j1",
