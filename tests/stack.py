@@ -10,7 +10,6 @@ from typing import Any
 from pytest_celery import CeleryTestWorker
 from sqlalchemy import func, select
 
-from app import submission
 from app.core.accounts import api_keys
 from app.core.documents import open_store
 from app.core.limits import limiter
@@ -18,6 +17,7 @@ from app.core.pipeline import notifications
 from app.core.requests import job_context
 from app.ingest.draft import Defaults, Draft
 from app.ingest.spool import DraftSpool
+from app.services import submission
 from config import settings
 from models import Attempt, Job, JobCounts, Record, RecordOutput, RecordStatus, session
 from models.session import in_transaction, reading

@@ -5,10 +5,10 @@ It says when it begins, and at the end which job stands for the submission and w
 
 import sys
 
-from app import submission
 from app.ingest.draft import Defaults, Draft
 from app.ingest.spool import DraftSpool
-from app.submission import Options, Repeat, Submitted
+from app.services import submission
+from app.services.submission import Options, Repeat, Submitted
 from config import settings
 
 

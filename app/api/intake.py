@@ -17,7 +17,7 @@ from app.ingest.spool import DraftSpool
 from app.ingest.tables import Table, read_csv, read_xlsx
 from app.ingest.templates import Template, compile_template
 from app.providers import registry
-from app.submission import Options, Repeat
+from app.services.submission import Options, Repeat
 from app.web.capacity import enough_memory
 from app.web.idempotency import Sending
 from config import settings

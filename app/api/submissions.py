@@ -4,7 +4,6 @@ import re
 
 from flask import Response, request
 
-from app import submission
 from app.api.blueprint import Blueprint, answer
 from app.api.intake import take_in
 from app.api.request_schemas import JobIn, Upload
@@ -15,7 +14,8 @@ from app.core.reading import job_json
 from app.core.reading.jobs import JobView
 from app.errors import Conflict, NotFound
 from app.ingest.spool import DraftSpool
-from app.submission import Submitted
+from app.services import submission
+from app.services.submission import Submitted
 from app.web import idempotency
 from app.web.auth import caller, needs
 from app.web.blueprint import find_job

@@ -24,7 +24,7 @@ from app.core.reading.record_json import as_list, timestamp, with_list
 from app.errors import BadInput, Gone, TooLarge, UnknownForm
 from app.ingest.documents import identity
 from app.ingest.values import from_json
-from app.submission import Repeat
+from app.services.submission import Repeat
 from app.web import capacity, idempotency
 from app.web.auth import caller
 from app.web.errors import refuse_invalid

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from werkzeug.datastructures import Headers
 
 from app.errors import BadInput
-from app.submission import Repeat
+from app.services.submission import Repeat
 
 RETRIED_WITHIN = 60  # seconds; the official SDKs give up earlier
 DESCRIPTION = {

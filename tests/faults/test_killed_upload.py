@@ -26,8 +26,8 @@ on_postgresql = pytest.mark.parametrize("environment", ["postgresql"], indirect=
 
 @pytest.fixture
 def quiet(stack, monkeypatch):
-    monkeypatch.setattr("app.submission.start", lambda job_id: None)
-    monkeypatch.setattr("app.submission.wake", lambda job_id: None)
+    monkeypatch.setattr("app.services.submission.start", lambda job_id: None)
+    monkeypatch.setattr("app.services.submission.wake", lambda job_id: None)
     return stack
 
 

@@ -56,5 +56,5 @@ def statements_with_values(
 @pytest.fixture
 def quiet(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
     """A stack without workers, whose submission opens no job: a test holds every step."""
-    monkeypatch.setattr("app.submission.start", lambda job_id: None)
+    monkeypatch.setattr("app.services.submission.start", lambda job_id: None)
     return stack

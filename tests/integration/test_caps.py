@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 from app.core.money import pricing, reconciliation
 from app.core.pipeline import claims, lifecycle
 from app.core.reading.records import snapshot
-from app.submission import Options
+from app.services.submission import Options
 from models import Job, Lease, Record, RecordStatus, Spend, Tenant, Window
 from models.session import in_transaction, reading
 from tasks.wake import wake

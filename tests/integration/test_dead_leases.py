@@ -10,7 +10,7 @@ from models.session import in_transaction
 
 @pytest.fixture
 def job(stack, monkeypatch):
-    monkeypatch.setattr("app.submission.start", lambda job_id: None)
+    monkeypatch.setattr("app.services.submission.start", lambda job_id: None)
     return stack.prompts(5)
 
 

@@ -16,7 +16,7 @@ from redis import RedisError
 from sqlalchemy import select
 
 from app.core.pipeline import lifecycle
-from app.submission import Options
+from app.services.submission import Options
 from models import Record, RecordStatus, Window
 from models.session import in_transaction, reading
 from tasks.celery import app

@@ -28,7 +28,7 @@ HAIKU, OPUS = "claude-haiku-4-5", "claude-opus-4-6"
 def door(environment, monkeypatch):
     """A door for jobs of Claude's that open no window by themselves."""
     monkeypatch.setenv("ANTHROPIC_API_KEY", "test-key")
-    monkeypatch.setattr("app.submission.start", lambda job_id: None)
+    monkeypatch.setattr("app.services.submission.start", lambda job_id: None)
     settings.current.cache_clear()
     return Door()
 

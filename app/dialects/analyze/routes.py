@@ -5,7 +5,6 @@ from typing import Any
 
 from flask import Response
 
-from app import submission
 from app.core import tokens
 from app.core.accounts.api_keys import READ, WRITE
 from app.core.reading import jobs, records
@@ -25,7 +24,8 @@ from app.dialects.analyze.schemas import (
 from app.errors import Unanswered, Unavailable
 from app.ingest.draft import Defaults
 from app.providers import registry
-from app.submission import Options, Repeat
+from app.services import submission
+from app.services.submission import Options, Repeat
 from app.web import blueprint, capacity, idempotency
 from app.web.auth import caller, needs
 from app.web.blueprint import Blueprint, answer, answer_with, find_job

@@ -8,7 +8,6 @@ from typing import Any
 from flask import Response, request
 from sqlalchemy.orm import Session
 
-from app import submission
 from app.core.accounts.api_keys import ADMIN, READ, WRITE
 from app.core.pipeline import lifecycle, notifications
 from app.core.reading import jobs, records, table_rows
@@ -31,7 +30,8 @@ from app.ingest.draft import Defaults, Problems
 from app.ingest.operations import Operation
 from app.ingest.spool import DraftSpool
 from app.ingest.tables import Sheet, read_rows
-from app.submission import Options
+from app.services import submission
+from app.services.submission import Options
 from app.web import blueprint, downloads, idempotency
 from app.web.auth import caller, needs
 from app.web.blueprint import Blueprint, answer, answer_list

@@ -7,7 +7,6 @@ from typing import Any
 from flask import Response, request
 from sqlalchemy.orm import Session
 
-from app import submission
 from app.core.accounts.api_keys import READ, WRITE
 from app.core.documents.upload import Upload, receiving
 from app.core.pipeline import lifecycle, notifications
@@ -18,7 +17,8 @@ from app.dialects.documents.schemas import CancelledOut, JobIn, JobOut
 from app.errors import BadInput, NotFound
 from app.ingest.draft import Defaults
 from app.providers import registry
-from app.submission import Options
+from app.services import submission
+from app.services.submission import Options
 from app.web import blueprint, capacity, document_body, idempotency
 from app.web.auth import caller, needs
 from app.web.blueprint import Blueprint, answer

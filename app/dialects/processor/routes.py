@@ -9,7 +9,6 @@ from flask import Response
 from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session
 
-from app import submission
 from app.core.accounts.api_keys import ADMIN, READ, WRITE
 from app.core.pipeline import batch_settings, lifecycle, notifications, priority_queue
 from app.core.pipeline.batch_settings import Configuration
@@ -21,7 +20,8 @@ from app.errors import BadInput, Conflict
 from app.ingest.draft import Defaults, Problems
 from app.ingest.records import read_records
 from app.providers import registry
-from app.submission import Options, Repeat
+from app.services import submission
+from app.services.submission import Options, Repeat
 from app.web import blueprint, capacity, idempotency
 from app.web.auth import caller, needs
 from app.web.blueprint import Blueprint, answer, find_job, with_content

@@ -5,7 +5,6 @@ from typing import Any
 
 from flask import Response, request
 
-from app import submission
 from app.core.accounts.api_keys import READ, WRITE
 from app.core.reading import records
 from app.core.reading.jobs import JobView
@@ -13,7 +12,8 @@ from app.dialects.text import wire
 from app.dialects.text.schemas import BatchIn, BatchOut, StatusOut
 from app.ingest.draft import Defaults
 from app.providers import registry
-from app.submission import Options, Repeat
+from app.services import submission
+from app.services.submission import Options, Repeat
 from app.web import blueprint, capacity, idempotency
 from app.web.auth import caller, needs
 from app.web.blueprint import Blueprint, answer_with, find_job

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from app.submission import Options
+from app.services.submission import Options
 from tests.faults.breaking import held_by, lease_of, process
 from tests.servers import wait_until
 from tests.stack import Running

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from app.submission import Options
+from app.services.submission import Options
 from tests.servers import wait_until
 
 pytestmark = pytest.mark.timeout(600)

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from app.core.pipeline import lifecycle
-from app.submission import Options
+from app.services.submission import Options
 from models.session import in_transaction
 from tests.faults.breaking import Site, held_by, lease_of, pass_by, process, stopped
 from tests.servers import wait_until
