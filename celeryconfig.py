@@ -10,9 +10,9 @@ except settings.BadSetting as _error:
 imports = (
     "tasks.advance",
     "tasks.slice",
-    "tasks.finalise",
+    "tasks.close_window",
     "tasks.sweep",
-    "tasks.told",
+    "tasks.inspection",
 )
 
 # --- where messages and chord counters are

@@ -11,7 +11,7 @@ from app.doctor.finding import Finding, ok, warning, wrong
 from app.providers import registry
 from config import settings
 from tasks.celery import app
-from tasks.told import COMMAND
+from tasks.inspection import COMMAND
 
 SUBJECTS = ("workers", "worker clocks")
 REMEDY = "mend the broker first: it is what workers are asked over"
