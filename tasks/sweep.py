@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 
 import structlog
@@ -13,7 +14,6 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
 from app.core.documents import handoff
-from app.core.found import Found
 from app.core.pipeline import leases, object_removal, recovery, stalled, sweep_owner, wakeups, windows
 from app.core.pipeline.recovery import Chunk
 from app.errors import Unavailable
@@ -34,6 +34,19 @@ _TO_DO = select(leases.any_to_look_at, wakeups.any_due, handoff.any_offered)
 _looked_at = float("-inf")
 _cleared_at = float("-inf")
 _said: dict[int, float] = {}  # stuck jobs of the last look -> when they were named
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One thing that the sweep found and mended, so that a person can be told which and why.
+
+    `what` is the word of the log's sums, `why` a sentence; `count` is of records, rows or keys.
+    """
+
+    what: str
+    why: str
+    job_id: int | None = None
+    count: int = 1
 
 
 @app.task(name="penstock.tick")  # a beat of the release before this one sends it

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from app.core import attachments
+from app.core.documents import open_store
 from app.core.money import ledger
 from app.core.pipeline import claims, leases, outcomes, recovery, scheduler
 from app.core.pipeline.outcomes import Outcome
@@ -108,7 +108,7 @@ def worst_case_of(claim):
     """Pico-dollars that the very request of a claim may cost."""
     job = job_context.of(claim.job_id)
     found = documents.read(claim.body)
-    attached = None if found is None else attachments.block(found)
+    attached = None if found is None else open_store.content_block(found)
     params = build.build(job, claim.body, claim.max_tokens, claim.history, attached)
     call = ledger.unconfirmed(
         params["model"],

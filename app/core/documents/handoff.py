@@ -14,6 +14,7 @@ from sqlalchemy import delete, exists, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from app.core.accounts import audit
 from app.core.requests import job_context
 from app.core.requests.job_context import JobContext
 from app.errors import NotFound
@@ -27,8 +28,22 @@ from models.job import Job
 from models.record import Record, RecordInput, RecordStatus
 from models.session import in_transaction, reading
 
+EVENT = "DOCUMENT_INGESTED"  # in the audit, of a document that was taken in
 AT_ONCE = 500  # documents that are pushed with one command
 TAKEN = 30.0  # seconds that rows are in somebody's hands
+
+
+def record_ingested(session: Session, job: JobContext, bodies: Mapping[int, bytes]) -> None:
+    """Audit and offer the documents among records that have succeeded, by their index.
+
+    To be called in the transaction that writes their outcomes.
+    """
+    found = {idx: document for idx, body in bodies.items() if (document := documents.read(body))}
+    if not found:
+        return
+    told = {document.file_id: {"filename": document.filename} for document in found.values()}
+    audit.write(session, job.tenant_id, EVENT, "document", told)
+    add(session, job, found)
 
 
 def add(session: Session, job: JobContext, found: Mapping[int, Document]) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 from urllib.parse import unquote, urlsplit
 
+from app.errors import NotFound, RequestRejected
+from app.ingest.documents import BAD_DOCUMENT, Block, Document
 from config import settings
 
 KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
@@ -58,3 +60,16 @@ def store() -> Store:
     from app.core.documents.folder_store import FolderStore
 
     return FolderStore(Path(unquote(parts.path)))
+
+
+def content_block(document: Document) -> Block:
+    """The content block of a document.
+
+    Raises `RequestRejected` for one that there is not, `Unavailable` while the store is away.
+    """
+    if document.fault is not None:
+        raise RequestRejected(document.fault, type=BAD_DOCUMENT)
+    try:
+        return document.block(store().get(document.key))
+    except NotFound as error:
+        raise RequestRejected(error.message, type=BAD_DOCUMENT) from error

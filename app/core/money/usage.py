@@ -3,18 +3,18 @@
 import datetime as dt
 import uuid
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import BigInteger, ColumnElement, Select, SQLColumnExpression, cast, func, select, true
+from sqlalchemy import BigInteger, ColumnElement, Select, SQLColumnExpression, and_, cast, func, select, true
 from sqlalchemy.orm import Session
 
 from app.core.money.ledger import ANSWERED, UNCONFIRMED
 from app.errors import BadInput
 from models.base import now, utc_day
 from models.job import Job
-from models.record import Attempt
+from models.record import Attempt, Record, RecordStatus
 
 Grouping = Literal["model", "day", "job"]
 Key = str | dt.date | uuid.UUID
@@ -174,3 +174,29 @@ def _sums(row: Any, tools: Mapping[str, int]) -> Sums:
         unpriced=row.unpriced,
         cost_unconfirmed=None if row.unpriced_unconfirmed else int(row.cost_unconfirmed or 0),
     )
+
+
+KINDS = (
+    Attempt.input_tokens,
+    Attempt.output_tokens,
+    Attempt.cache_read_tokens,
+    Attempt.cache_write_5m_tokens,
+    Attempt.cache_write_1h_tokens,
+)
+
+
+def of_successes(session: Session, job_ids: Iterable[int]) -> dict[int, int]:
+    """Input and output tokens of the answers of each job; a job without any is not among them.
+
+    Of rows that stay when a job's content is removed.
+    """
+    latest = and_(
+        Attempt.job_id == Record.job_id, Attempt.idx == Record.idx, Attempt.attempt == Record.attempts
+    )
+    rows = session.execute(
+        select(Record.job_id, func.sum(sum(KINDS[1:], KINDS[0])).label("tokens"))
+        .join(Attempt, latest)
+        .where(Record.job_id.in_(sorted(job_ids)), Record.status == RecordStatus.SUCCEEDED)
+        .group_by(Record.job_id)
+    )
+    return {row.job_id: int(row.tokens) for row in rows}

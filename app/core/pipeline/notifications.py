@@ -1,13 +1,17 @@
-"""Telling readers to look: Redis carries no facts, only that rows of a job have moved."""
+"""Who reads a job is notified over Redis, which carries no facts: only that rows of the job have changed."""
 
+import time
 from collections.abc import Iterable
 from functools import cache
 
 import redis
+from redis.client import PubSub
 
 from config import settings
 
 CHANNELS = "job:*"
+ASK_AGAIN = 1.0  # seconds until an absent Redis is tried again
+AT_ONCE = 10_000  # messages that are read before anything else is done
 
 
 def channel(job_id: int) -> str:
@@ -36,3 +40,48 @@ def look(job_ids: Iterable[int]) -> None:
         pipe.execute()
     except redis.RedisError:
         pass  # nothing is lost with it, and whoever needs Redis says that it is away
+
+
+class Ear:
+    """Listens on one connection; when Redis is away it hears nothing, and takes as long."""
+
+    def __init__(self, url: str) -> None:
+        self._redis = redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1)
+        self._pubsub: PubSub | None = None
+        self._away_until = float("-inf")
+
+    def listen(self, timeout: float) -> set[int]:
+        """Jobs that moved, as soon as there are any; none after `timeout` seconds."""
+        started = time.monotonic()
+        if started < self._away_until:
+            time.sleep(timeout)
+            return set()
+        try:
+            return self._hear(timeout)
+        except (redis.RedisError, OSError):
+            self._forget()
+            time.sleep(max(0.0, timeout - (time.monotonic() - started)))
+            return set()
+
+    def close(self) -> None:
+        self._forget()
+        self._redis.close()
+
+    def _hear(self, timeout: float) -> set[int]:
+        if self._pubsub is None:
+            self._pubsub = self._redis.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
+            self._pubsub.psubscribe(CHANNELS)
+        heard: set[int] = set()
+        message = self._pubsub.get_message(timeout=timeout)
+        while message is not None and len(heard) < AT_ONCE:
+            job_id = message["channel"].rpartition(b":")[2]
+            if job_id.isdigit():  # channels are everybody's who uses this Redis
+                heard.add(int(job_id))
+            message = self._pubsub.get_message(timeout=0)
+        return heard
+
+    def _forget(self) -> None:
+        self._away_until = time.monotonic() + ASK_AGAIN
+        if self._pubsub is not None:
+            self._pubsub.close()
+            self._pubsub = None

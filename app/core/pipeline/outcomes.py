@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Float, Integer, bindparam, select, update
 from sqlalchemy.orm import Session
 
-from app.core import ingested
+from app.core.documents import handoff
 from app.core.money import ledger, spend
 from app.core.money.ledger import Call
 from app.core.pipeline import quarantine, wakeups
@@ -203,7 +203,7 @@ def _count(
     counts = session.connection().execute(_MOVE_COUNTS, {"job": job_id, **by}).one()
     _move_spend(session, job, won, confirmed)
     _write_outputs(session, ended, first_seq=counts.seq - len(ended) + 1)
-    ingested.write(
+    handoff.record_ingested(
         session, job, {o.claim.idx: o.claim.body for o in ended if o.status is RecordStatus.SUCCEEDED}
     )
     _wake(session, job_id, won, written)

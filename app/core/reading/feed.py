@@ -14,7 +14,7 @@ from typing import Self
 
 import structlog
 
-from app.core.ear import Ear
+from app.core.pipeline.notifications import Ear
 from app.core.reading import events, job_json, jobs
 from app.core.reading.events import Event, Item, State
 from app.core.reading.jobs import JobView

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.core import attachments
+from app.core.documents import open_store
 from app.core.money import ledger
 from app.core.money.ledger import Call
 from app.core.pipeline.outcomes import Outcome, Written
@@ -194,7 +194,7 @@ class Asking:
         """The content block of a document, fetched from the object store on a thread of its own."""
         try:
             return await self._process.loop.run_in_executor(
-                self._process.readers, attachments.block, document
+                self._process.readers, open_store.content_block, document
             )
         except Unavailable as error:
             log.warning("document.not_fetched", **self.job.facts, index=self.claim.idx, reason=error.message)

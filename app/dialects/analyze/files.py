@@ -13,7 +13,7 @@ from pathlib import Path
 from sqlalchemy import Select, or_, select, update
 from sqlalchemy.orm import Session
 
-from app.core import tokens
+from app.core.money import usage
 from app.core.reading import jobs, records
 from app.core.reading.job_json import cost
 from app.core.reading.jobs import JobView
@@ -62,7 +62,7 @@ def _to_remove() -> Select[int, uuid.UUID]:
 
 def _status(view: JobView) -> Iterable[bytes]:
     with reading() as session:
-        used = tokens.of_successes(session, [view.id]).get(view.id, 0)
+        used = usage.of_successes(session, [view.id]).get(view.id, 0)
     content = wire.write_status(view, used, cost(view))
     return with_list(content, "results", wire.results(records.ended(view)))
 

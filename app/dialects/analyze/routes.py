@@ -5,8 +5,8 @@ from typing import Any
 
 from flask import Response
 
-from app.core import tokens
 from app.core.accounts.api_keys import READ, WRITE
+from app.core.money import usage
 from app.core.reading import jobs, records
 from app.core.reading.answers import failure
 from app.core.reading.job_json import PREFIX, cost
@@ -62,7 +62,7 @@ def get_status(job_id: str) -> Response:
     """Tell how a batch stands, with the results that there are."""
     view = find_job(job_id)
     with reading() as session:
-        used = tokens.of_successes(session, [view.id])
+        used = usage.of_successes(session, [view.id])
     content = wire.write_status(view, used.get(view.id, 0), cost(view))
     return answer_with(content, "results", wire.results(records.ended(view)), view.total)
 
@@ -75,7 +75,7 @@ def list_jobs(query: dict[str, int]) -> Response:
     """List jobs, the newest first."""
     with reading() as session:
         found = jobs.page(session, caller().tenant_id, None, query["limit"])
-        used = tokens.of_successes(session, [view.id for view in found])
+        used = usage.of_successes(session, [view.id for view in found])
     return answer({"jobs": [wire.write_listed(view, used.get(view.id, 0)) for view in found]})
 
 
