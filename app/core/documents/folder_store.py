@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
-from app.core.documents.open_store import checked
+from app.core.documents.object_store import checked
 from app.errors import NotFound, Unavailable
 
 PIECE = 1_000_000  # bytes that are copied at a time

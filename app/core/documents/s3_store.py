@@ -10,7 +10,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from app.core.documents.open_store import checked
+from app.core.documents.object_store import checked
 from app.errors import NotFound, Unavailable
 
 AT_ONCE = 1_000  # keys that one call deletes

@@ -15,7 +15,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from app.core.documents import open_store
+from app.core.documents import object_store, open_store
 from app.errors import BadInput, TooLarge, Unavailable
 from app.ingest.base64_text import Decoder
 from app.ingest.documents import Stored, Unreadable
@@ -77,7 +77,7 @@ class Upload:
     def store(self, content: BinaryIO, sha256: str, size: int, media_type: str) -> Stored:
         """Put a document into the object store. A row says so first, so that it is never forgotten there."""
         file_id = new_uid()
-        key = open_store.document_key(self._tenant, file_id, sha256)
+        key = object_store.document_key(self._tenant, file_id, sha256)
         in_transaction(partial(_announce, key=key, upload=self.uid))
         self.count += 1
         open_store.store().put(key, content)
