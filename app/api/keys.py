@@ -10,7 +10,7 @@ from app.api.blueprint import Blueprint, answer
 from app.api.request_schemas import KeyIn
 from app.api.response_schemas import KeyList, NewKeyOut
 from app.core.accounts import api_keys
-from app.core.reading.record_json import timestamp
+from app.core.json_text import timestamp
 from app.errors import BadInput, Forbidden
 from app.web import idempotency
 from app.web.auth import caller, key_text, needs

@@ -9,7 +9,7 @@ from app.api.blueprint import Blueprint, answer
 from app.api.request_schemas import PromptOverrideIn
 from app.api.response_schemas import PromptOverrideOut
 from app.core.accounts.api_keys import READ, WRITE
-from app.core.reading.record_json import timestamp
+from app.core.json_text import timestamp
 from app.core.requests import prompt_overrides
 from app.errors import NotFound
 from app.ingest.operations import Operation

@@ -9,9 +9,9 @@ from app.api.blueprint import Blueprint, answer
 from app.api.request_schemas import UsageQuery
 from app.api.response_schemas import UsagePage
 from app.core.accounts.api_keys import READ
+from app.core.json_text import timestamp
 from app.core.money import pricing, usage
 from app.core.money.usage import Sums
-from app.core.reading.record_json import timestamp
 from app.core.reading.records import snapshot
 from app.web.auth import caller, needs
 

@@ -18,9 +18,9 @@ from webargs import core
 from webargs.flaskparser import FlaskParser, is_json_request
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from app.core.json_text import as_list, timestamp, with_list
 from app.core.reading import jobs
 from app.core.reading.jobs import JobView
-from app.core.reading.record_json import as_list, timestamp, with_list
 from app.errors import BadInput, Gone, TooLarge, UnknownForm
 from app.ingest.documents import identity
 from app.ingest.values import from_json

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
-from app.core.reading.record_json import timestamp
+from app.core.json_text import timestamp
 from models.base import new_uid
 from models.document import AuditEvent
 

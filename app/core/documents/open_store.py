@@ -1,7 +1,4 @@
-"""The object store: bytes under keys, in a folder or in S3.
-
-Whatever is put is whole and durable, or it is not there. A store's own troubles are `Unavailable`.
-"""
+"""The object store that is configured, in a folder or in S3, and what is fetched from it for a call."""
 
 from functools import cache
 from pathlib import Path
@@ -19,9 +16,8 @@ def store() -> Store:
     chosen = settings.current()
     parts = urlsplit(chosen.object_store_url)
     if parts.scheme == "s3":
-        from app.core.documents.s3_store import (
-            S3Store,  # boto3 takes a third of a second, and most use a folder
-        )
+        # boto3 takes a third of a second to import, and most use a folder.
+        from app.core.documents.s3_store import S3Store
 
         return S3Store(parts.netloc, parts.path.strip("/"), chosen.s3_endpoint_url)
     from app.core.documents.folder_store import FolderStore

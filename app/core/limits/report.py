@@ -6,10 +6,10 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from app.core.json_text import timestamp
 from app.core.limits import allowances
 from app.core.limits.allowances import Allowance
 from app.core.limits.limiter import LimiterAway, Limits, Standing, limiter
-from app.core.reading.record_json import timestamp
 from app.errors import NotFound
 from app.providers import classes, registry
 from models.base import now

@@ -2,7 +2,7 @@
 
 import json
 
-from app.core.reading.record_json import text
+from app.core.json_text import text
 from app.core.reading.records import RecordView
 from app.ingest.values import as_text
 from models.record import RecordStatus

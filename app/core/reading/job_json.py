@@ -5,10 +5,10 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from app.core.json_text import timestamp
 from app.core.limits.limiter import LimiterAway, limiter
 from app.core.money import pricing
 from app.core.reading.jobs import JobView
-from app.core.reading.record_json import timestamp
 from app.providers import registry
 from models.job import JobStatus
 

@@ -4,12 +4,9 @@ The line of an ended record is made here and nowhere else, so it is the same byt
 read. The answer in it is the provider's own bytes: never parsed, never written anew.
 """
 
-import datetime as dt
-import json
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
+from app.core.json_text import encode, text
 from app.core.money import pricing
 from app.core.reading.records import RecordView
 from models.base import record_uid
@@ -23,7 +20,7 @@ def line(job: uuid.UUID, record: RecordView) -> bytes:
     )
     error = "null"
     if record.error_type is not None:
-        error = f'{{"type":{_encode(record.error_type)},"message":{_quoted(record.error_message)}}}'
+        error = f'{{"type":{encode(record.error_type)},"message":{_quoted(record.error_message)}}}'
     cost = "null" if record.cost is None else f'"{pricing.dollars(record.cost)}"'
     latency_ms = "null" if record.latency_ms is None else record.latency_ms
     tail = (
@@ -34,44 +31,8 @@ def line(job: uuid.UUID, record: RecordView) -> bytes:
 
 
 def _quoted(value: bytes | None) -> str:
-    return "null" if value is None else _encode(text(value))
+    return "null" if value is None else encode(text(value))
 
 
 def _time(value: str | None) -> str:
     return "null" if value is None else f'"{value}"'
-
-
-def with_list(content: Mapping[str, Any], name: str, items: Iterable[Any]) -> Iterator[bytes]:
-    """The JSON object `content` with the list `name` as its last field, in pieces: it may be long."""
-    yield _json({**content, name: []})[:-3]
-    yield from as_list(items)
-    yield b"}"
-
-
-def as_list(items: Iterable[Any]) -> Iterator[bytes]:
-    """A JSON list in pieces: it may be long."""
-    yield b"["
-    comma = b""
-    for item in items:
-        yield comma + _json(item)
-        comma = b","
-    yield b"]"
-
-
-def timestamp(time: dt.datetime | None) -> str | None:
-    """ISO 8601 in UTC, always of one width."""
-    if time is None:
-        return None
-    return time.astimezone(dt.UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
-
-
-def text(value: bytes | None) -> str | None:
-    """Any text that JSON can carry, half of a surrogate pair included."""
-    return None if value is None else value.decode("utf-8", "surrogatepass")
-
-
-_encode = json.JSONEncoder(separators=(",", ":")).encode  # `json.dumps` makes another for every call
-
-
-def _json(value: Any) -> bytes:
-    return _encode(value).encode()

@@ -6,10 +6,10 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.core.json_text import text
 from app.core.money import pricing
 from app.core.reading.answers import said
 from app.core.reading.csv_export import Row
-from app.core.reading.record_json import text
 from app.core.reading.records import RecordView
 from models.job import JobSpec
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from sqlalchemy import Select, or_, select, update
 from sqlalchemy.orm import Session
 
+from app.core.json_text import with_list
 from app.core.money import usage
 from app.core.reading import jobs, records
 from app.core.reading.job_json import cost
 from app.core.reading.jobs import JobView
-from app.core.reading.record_json import with_list
 from app.dialects.analyze import wire
 from config import settings
 from models.base import now

@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from app.core.json_text import timestamp
 from app.core.reading.answers import failure, said
 from app.core.reading.jobs import JobView
-from app.core.reading.record_json import timestamp
 from app.core.reading.records import RecordView
 from app.errors import BadInput
 from app.ingest import operations

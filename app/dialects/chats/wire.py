@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from app.core.json_text import text, timestamp
 from app.core.money import pricing
 from app.core.reading import table_rows
 from app.core.reading.answers import failure, said
 from app.core.reading.csv_export import Row
 from app.core.reading.jobs import JobView
-from app.core.reading.record_json import text, timestamp
 from app.core.reading.records import RecordView
 from app.dialects.chats.questions import OPERATION, Columns, find_columns
 from app.ingest.values import as_text

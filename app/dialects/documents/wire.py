@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from app.core.json_text import text, timestamp
 from app.core.reading.answers import failure
 from app.core.reading.jobs import JobView
-from app.core.reading.record_json import text, timestamp
 from app.core.reading.records import RecordView
 from app.ingest import documents
 from app.ingest.documents import Document

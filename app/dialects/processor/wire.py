@@ -7,13 +7,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from app.core.json_text import text, timestamp
 from app.core.monitoring.analytics import Point
 from app.core.monitoring.performance import Performance
 from app.core.monitoring.resources import Resources
 from app.core.pipeline.batch_settings import Configuration
 from app.core.reading.answers import said
 from app.core.reading.jobs import JobView
-from app.core.reading.record_json import text, timestamp
 from app.core.reading.records import RecordView
 from app.errors import BadInput
 from app.ingest.draft import Problems
