@@ -14,8 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app.core.limits.limiter import Grant, LimiterAway, limiter
-from app.core.money import caps
-from app.core.pipeline import claims, lifecycle
+from app.core.pipeline import claims, pauses
 from app.core.pipeline.claims import Taken
 from app.core.pipeline.outcomes import Outcome, Written
 from app.core.requests import job_context
@@ -232,7 +231,7 @@ class Slice:
         self._say("cap")
         self._wait = LISTEN
         self._ask_at = time.monotonic() + LISTEN
-        if self._did(partial(caps.pause_if_spent, job_id=self._job.job_id, needs=needs)):
+        if self._did(partial(pauses.pause_if_spent, job_id=self._job.job_id, needs=needs)):
             log.warning("job.capped", job=self._job.job_id)
             wake(self._job.job_id)
 
@@ -317,7 +316,7 @@ class Slice:
         self._summary["cost"] += outcome.call.cost or 0
 
     def _pause_if_hopeless(self) -> None:
-        if self._did(partial(lifecycle.pause_if_hopeless, job_id=self._job.job_id)):
+        if self._did(partial(pauses.pause_if_hopeless, job_id=self._job.job_id)):
             log.warning("job.hopeless", job=self._job.job_id)
             wake(self._job.job_id)
 

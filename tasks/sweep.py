@@ -14,8 +14,17 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
 from app.core.documents import handoff
-from app.core.pipeline import leases, object_removal, recovery, stalled, sweep_owner, wakeups, windows
-from app.core.pipeline.recovery import Chunk
+from app.core.pipeline import (
+    leases,
+    object_removal,
+    recovery,
+    retention,
+    stalled,
+    sweep_owner,
+    wakeups,
+    windows,
+)
+from app.core.pipeline.retention import Chunk
 from app.errors import Unavailable
 from models.session import in_transaction, reading
 from tasks.advance import incarnation, run
@@ -98,7 +107,7 @@ def mend() -> list[Found]:
         *find_dead(),
         *_give_back_overdue(),
         *_offer_lost_windows(),
-        *_in_chunks("closed_records", "written: the job was closed before they were asked", recovery.settle),
+        *_in_chunks("closed_records", "written: the job was closed before they were asked", retention.settle),
         *advance_due(),
     ]
 
@@ -106,9 +115,11 @@ def mend() -> list[Found]:
 def clear_away() -> list[Found]:
     """What nobody will see again."""
     return [
-        *_in_chunks("staging_rows", "removed: the upload was cut off", recovery.drop_staging),
+        *_in_chunks("staging_rows", "removed: the upload was cut off", retention.drop_staging),
         *_remove_blobs(),
-        *_in_chunks("removed_rows", "of content removed: the job is deleted or old", recovery.remove_content),
+        *_in_chunks(
+            "removed_rows", "of content removed: the job is deleted or old", retention.remove_content
+        ),
         *_forget_keys(),
     ]
 
@@ -230,7 +241,7 @@ def _queue_is_empty() -> bool:
 
 
 def _forget_keys() -> Iterator[Found]:
-    if forgotten := in_transaction(recovery.forget_keys):
+    if forgotten := in_transaction(retention.forget_keys):
         why = f"{_rows(forgotten, 'Idempotency-Key')} of yesterday forgotten"
         yield Found("forgotten_keys", why, count=forgotten)
 

@@ -13,7 +13,7 @@ from sqlalchemy import delete, func, insert, select, text, update
 from app.cli.ledger import ledger as command
 from app.core.money import ledger, reconciliation
 from app.core.money.reconciliation import can_be
-from app.core.pipeline import lifecycle, outcomes, recovery
+from app.core.pipeline import lifecycle, outcomes, recovery, retention
 from app.core.pipeline.outcomes import Outcome
 from app.core.reading.records import snapshot
 from app.core.requests import job_context
@@ -135,7 +135,7 @@ def test_books_agree_while_calls_are_in_flight_and_when_their_job_is_cancelled(d
     # Then they agree before the sweep writes the rows of what was pending, and after
     assert door.job(job)["status"] == "cancelled"
     assert differences() == []
-    in_transaction(recovery.settle)
+    in_transaction(retention.settle)
     assert differences() == []
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import text, update
 
 from app.core.money import ledger
 from app.core.money.ledger import Call
-from app.core.pipeline import claims, lifecycle, outcomes, recovery, scheduler
+from app.core.pipeline import claims, outcomes, pauses, recovery, scheduler
 from app.core.pipeline.outcomes import Outcome
 from app.core.reading import events
 from app.core.requests import job_context
@@ -106,7 +106,7 @@ def live_through(door: Door, worker: Worker, job: dict[str, Any]) -> None:
     sweep.sweep_once()
     sweep.tick()
     in_transaction(partial(recovery.bury, lease_id=worker.lease_id, died=True))
-    in_transaction(partial(lifecycle.pause_if_hopeless, job_id=job_id))
+    in_transaction(partial(pauses.pause_if_hopeless, job_id=job_id))
     door.post(f"{name}/pause")
     door.post(f"{name}/resume")
     in_transaction(

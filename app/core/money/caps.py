@@ -14,14 +14,13 @@ from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.orm import Session
 
 from app.core.money import pricing, spend
-from app.core.pipeline import lifecycle
 from app.core.requests import build, job_context
 from app.core.requests.claim import Claim
 from app.errors import RequestRejected
 from app.ingest import documents
 from app.ingest.documents import Block
 from app.ingest.values import to_json
-from models.job import Job, JobCounts, JobStatus
+from models.job import Job, JobCounts
 from models.record import Record, RecordStatus
 from models.tenant import Tenant
 
@@ -169,30 +168,3 @@ def _reserved(session: Session, of: object) -> int:
         Record.status == RecordStatus.RUNNING,
     )
     return int(session.scalar(total) or 0)
-
-
-def pause_if_spent(session: Session, job_id: int, needs: int) -> bool:
-    """Pause a job whose next call does not fit under its caps, once nothing in flight may free money."""
-    job = lifecycle.lock(session, job_id)
-    if job is None or job.status != JobStatus.RUNNING:
-        return False
-    caps = caps_of(session, job_id)
-    if caps is None:
-        return False
-    room = find_room(session, caps, lock=False)  # windows, which a pause locks, come before these rows
-    if room.reserved or lifecycle.running_count(session, job_id):
-        return False
-    if needs == NO_BOUND:
-        why = job_context.of(job_id).unbounded
-        lifecycle.hold(session, job, f"A cap is set, and what a call costs at most has no bound: {why}.")
-        return True
-    if needs <= room.left:
-        return False
-    lifecycle.hold(
-        session,
-        job,
-        f"The next call may cost ${pricing.dollars(needs)}; of the cap of ${pricing.dollars(room.cap)},"
-        f" ${pricing.dollars(room.spent)} is spent or unconfirmed."
-        f" Raise {room.raise_it} and resume the job.",
-    )
-    return True

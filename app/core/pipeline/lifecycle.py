@@ -16,7 +16,7 @@ from app.core.requests import job_context
 from app.errors import BadInput, Conflict
 from models.base import now
 from models.job import FINAL, LIVE, Job, JobCounts, JobSpec, JobStatus
-from models.record import Record, RecordOutput, RecordStatus
+from models.record import Record, RecordStatus
 from models.session import after_commit
 from models.transitions import move_job
 
@@ -73,28 +73,6 @@ def hold(session: Session, job: Job, reason: str) -> None:
     """Pause the job, for `reason`."""
     move_job(session, job, JobStatus.PAUSED, status_reason=reason)
     windows.shelve(session, job.id)
-
-
-def pause_if_hopeless(session: Session, job_id: int) -> bool:
-    """Pause a running job of which nothing succeeded and whose first records all failed with one error."""
-    job = lock(session, job_id)
-    if job is None or job.status != JobStatus.RUNNING:
-        return False
-    kinds = session.execute(
-        select(RecordOutput.error_type, func.count())
-        .where(RecordOutput.job_id == job_id)
-        .group_by(RecordOutput.error_type)
-        .limit(2)
-    ).all()
-    if len(kinds) != 1 or kinds[0][0] is None:
-        return False
-    kind, count = kinds[0]
-    hold(
-        session,
-        job,
-        f"Its first {count} records all failed with {kind!r}; see their errors. Resume goes on all the same.",
-    )
-    return True
 
 
 def resume(session: Session, job: Job) -> None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from sqlalchemy import select
 
 from app.core.documents import open_store, upload
-from app.core.pipeline.recovery import content_goes
+from app.core.pipeline.retention import content_goes
 from models.base import now
 from models.document import Blob
 from models.job import Job

@@ -1,13 +1,11 @@
-"""What the sweep does: it finds by state, never by age alone, what a crash left behind."""
+"""What a crash left behind, found by state, never by age alone: dead leases, and records held too long."""
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
-from sqlalchemy.engine import CursorResult
+from sqlalchemy import ColumnElement, and_, func, select, update
 from sqlalchemy.orm import Session
 
 from app.core.money import ledger
@@ -19,24 +17,11 @@ from app.core.requests.claim import Claim
 from app.core.requests.job_context import JobContext
 from config import settings
 from models.base import among, now
-from models.document import Blob, Handoff
-from models.job import FINAL, IdempotencyKey, Job, JobCounts, JobSpec, JobStatus
-from models.record import UNASKED, Record, RecordInput, RecordOutput, RecordStatus
+from models.record import Record, RecordStatus
 from models.session import in_transaction, reading
-from models.transitions import moving_records
 
-CHUNK = 5_000  # rows a transaction: one UPDATE of a million held the job's lock for eleven seconds
 OVERDUE = 30.0  # seconds past its call's deadline that a record may be held
-STAGING = 900.0  # seconds without a written chunk after which an upload without a lease is taken for dead
 KILLER = "killed_worker"  # the error of a record that takes its process down with it
-KEYS_KEPT = 86_400.0  # seconds that an Idempotency-Key is remembered
-
-
-class Chunk(NamedTuple):
-    """Rows of one job that were written or removed in one transaction; with 0 rows only the job was."""
-
-    job_id: int
-    rows: int
 
 
 def bury(session: Session, lease_id: int, *, died: bool) -> int:
@@ -200,109 +185,3 @@ def _swallowed_call(job: JobContext, row: Any, *, unsent: bool) -> Call:
         left=row.claimed_at or dt.datetime.now(dt.UTC),
     )
     return ledger.as_reserved(call, row.reserved)
-
-
-def settle(session: Session) -> Chunk | None:
-    """Write a chunk of the rows of closed jobs, whose pending records have been closed in every query."""
-    job = session.scalars(
-        select(Job)
-        .where(Job.closed_as.is_not(None), Job.settled_at.is_(None), Job.status.in_(FINAL))
-        .order_by(Job.id)
-        .limit(1)
-        .with_for_update(key_share=True, skip_locked=True)
-    ).one_or_none()
-    if job is None:
-        return None
-    assert job.closed_as is not None
-    chunk = (
-        select(Record.idx)
-        .where(Record.job_id == job.id, Record.status.in_(UNASKED))
-        .order_by(Record.idx)
-        .limit(CHUNK)
-    )
-    moved = session.execute(
-        moving_records(
-            UNASKED,
-            RecordStatus[job.closed_as.upper()],
-            Record.job_id == job.id,
-            Record.idx.in_(chunk),
-            not_before=None,
-        )
-    )
-    assert isinstance(moved, CursorResult)
-    if moved.rowcount < CHUNK:
-        job.settled_at = session.scalar(select(now()))
-    return Chunk(job.id, moved.rowcount)
-
-
-def drop_staging(session: Session) -> Chunk | None:
-    """Remove a chunk of a job whose upload was abandoned, or came from a release without leases for them."""
-    forgotten = and_(Job.lease_id.is_(None), Job.updated_at <= now(-STAGING))
-    job_id = session.scalar(
-        select(Job.id)
-        .where(Job.status == JobStatus.STAGING, or_(Job.deleted_at.is_not(None), forgotten))
-        .limit(1)
-    )
-    if job_id is None:
-        return None
-    removed = _remove_content(session, job_id)
-    if not removed:
-        for table in (IdempotencyKey, JobCounts, JobSpec):
-            session.execute(delete(table).where(table.job_id == job_id))
-        session.execute(delete(Job).where(Job.id == job_id, Job.status == JobStatus.STAGING))
-    return Chunk(job_id, removed)
-
-
-def content_goes() -> tuple[ColumnElement[bool], ...]:
-    """What is true of jobs that were deleted or ended long ago, and still have content."""
-    kept = settings.current().keep_days * 86_400.0
-    return (
-        Job.content_removed_at.is_(None),
-        Job.status.in_(FINAL),
-        or_(Job.deleted_at.is_not(None), Job.ended_at <= now(-kept)),
-    )
-
-
-def remove_content(session: Session) -> Chunk | None:
-    """Remove a chunk of the inputs and outputs of jobs whose content goes and whose objects are gone."""
-    has_blobs = select(Blob.id).where(Blob.job_id == Job.id).exists()
-    job = session.scalars(
-        select(Job)
-        .where(*content_goes(), ~has_blobs)
-        .limit(1)
-        .with_for_update(key_share=True, skip_locked=True)
-    ).one_or_none()
-    if job is None:
-        return None
-    removed = _remove_rows(session, job.id, (RecordInput, RecordOutput, Handoff))
-    if not removed:
-        job.content_removed_at = session.scalar(select(now()))
-    return Chunk(job.id, removed)
-
-
-def forget_keys(session: Session) -> int:
-    """Forget Idempotency-Keys of yesterday."""
-    gone = session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at <= now(-KEYS_KEPT)))
-    assert isinstance(gone, CursorResult)
-    return gone.rowcount
-
-
-def _remove_content(session: Session, job_id: int) -> int:
-    return _remove_rows(session, job_id, (RecordInput, RecordOutput, Record))
-
-
-_PerRecord = type[Record] | type[RecordInput] | type[RecordOutput] | type[Handoff]
-
-
-def _remove_rows(session: Session, job_id: int, tables: Sequence[_PerRecord]) -> int:
-    """Remove the next chunk of a job's rows from each of `tables`; 0 when none were left."""
-    removed = 0
-    for table in tables:
-        chunk = select(table.idx).where(table.job_id == job_id).order_by(table.idx).limit(CHUNK)
-        result = session.execute(
-            delete(table).where(table.job_id == job_id, table.idx.in_(chunk)),
-            execution_options={"synchronize_session": False},
-        )
-        assert isinstance(result, CursorResult)
-        removed += result.rowcount
-    return removed

@@ -1,0 +1,59 @@
+"""Pausing a job for a reason of ours: its money is spent, or nothing of it succeeds."""
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.core.money import caps, pricing
+from app.core.pipeline import lifecycle
+from app.core.requests import job_context
+from models.job import JobStatus
+from models.record import RecordOutput
+
+
+def pause_if_spent(session: Session, job_id: int, needs: int) -> bool:
+    """Pause a job whose next call does not fit under its caps, once nothing in flight may free money."""
+    job = lifecycle.lock(session, job_id)
+    if job is None or job.status != JobStatus.RUNNING:
+        return False
+    limits = caps.caps_of(session, job_id)
+    if limits is None:
+        return False
+    room = caps.find_room(session, limits, lock=False)  # windows, which a pause locks, come before these rows
+    if room.reserved or lifecycle.running_count(session, job_id):
+        return False
+    if needs == caps.NO_BOUND:
+        why = job_context.of(job_id).unbounded
+        lifecycle.hold(session, job, f"A cap is set, and what a call costs at most has no bound: {why}.")
+        return True
+    if needs <= room.left:
+        return False
+    lifecycle.hold(
+        session,
+        job,
+        f"The next call may cost ${pricing.dollars(needs)}; of the cap of ${pricing.dollars(room.cap)},"
+        f" ${pricing.dollars(room.spent)} is spent or unconfirmed."
+        f" Raise {room.raise_it} and resume the job.",
+    )
+    return True
+
+
+def pause_if_hopeless(session: Session, job_id: int) -> bool:
+    """Pause a running job of which nothing succeeded and whose first records all failed with one error."""
+    job = lifecycle.lock(session, job_id)
+    if job is None or job.status != JobStatus.RUNNING:
+        return False
+    kinds = session.execute(
+        select(RecordOutput.error_type, func.count())
+        .where(RecordOutput.job_id == job_id)
+        .group_by(RecordOutput.error_type)
+        .limit(2)
+    ).all()
+    if len(kinds) != 1 or kinds[0][0] is None:
+        return False
+    kind, count = kinds[0]
+    lifecycle.hold(
+        session,
+        job,
+        f"Its first {count} records all failed with {kind!r}; see their errors. Resume goes on all the same.",
+    )
+    return True
