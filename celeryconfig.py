@@ -8,6 +8,7 @@ except settings.BadSetting as _error:
     raise SystemExit(f"penstock: {_error}") from None  # a line to read, not a traceback
 
 imports = (
+    "tasks.worker",
     "tasks.advance",
     "tasks.slice",
     "tasks.close_window",

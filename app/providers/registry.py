@@ -1,13 +1,10 @@
 """Which provider answers a model, what it needs and what it allows. No SDK is imported to know that."""
 
 import re
-from collections.abc import Callable
-from functools import partial
 
 from app.errors import BadInput, Unavailable
 from app.providers import classes
-from app.providers.batching import Batching
-from app.providers.client import Client, Figures
+from app.providers.client import Figures
 from config.settings import Settings
 
 CONCURRENT_CALLS = 5  # of a job, for providers that somebody pays
@@ -113,26 +110,3 @@ def max_concurrent_calls(group: str, settings: Settings) -> int | None:
     if settings.max_concurrent_calls is None and not is_unpaid(group):
         return CONCURRENT_CALLS
     return settings.max_concurrent_calls
-
-
-def client_maker(provider: str, settings: Settings, batching: Callable[[], Batching]) -> Callable[[], Client]:
-    """What makes a client on the loop of a slice worker; `batching` says what is in force for items.
-
-    A provider's SDK takes seconds and 90 MB to import, which happens here: call it on another thread, or the
-    loop stands still for so long that its process is taken for dead.
-    """
-    if provider == "simulated":
-        from app.providers.simulated import SimulatedClient
-
-        return SimulatedClient
-    if provider == "inference":
-        if not settings.inference_url:
-            raise Unavailable("provider 'inference' has no server: set INFERENCE_URL where the workers run")
-        from app.providers.inference import InferenceClient
-
-        return partial(InferenceClient, settings.inference_url, batching)
-    if not settings.anthropic_api_key:
-        raise Unavailable("provider 'anthropic' has no key: set ANTHROPIC_API_KEY where the workers run")
-    from app.providers.anthropic import AnthropicClient
-
-    return partial(AnthropicClient, settings.anthropic_api_key, settings.anthropic_base_url)

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from app.errors import BadInput, Unavailable
-from app.providers import registry
+from app.providers import factory, registry
 from app.providers.batching import Batching
 from app.providers.client import Figures
 from config.settings import Settings, read
@@ -47,11 +47,11 @@ def test_a_model_without_key_is_refused_with_the_variable_to_set() -> None:
     with pytest.raises(Unavailable, match="ANTHROPIC_API_KEY"):
         registry.require_key("claude-haiku-4-5", WITHOUT_KEY)
     with pytest.raises(Unavailable, match="ANTHROPIC_API_KEY"):
-        registry.client_maker("anthropic", WITHOUT_KEY, at_once)
+        factory.client_maker("anthropic", WITHOUT_KEY, at_once)
     with pytest.raises(Unavailable, match="INFERENCE_URL"):
         registry.require_key("inference:model-v1.0", WITH_KEY)
     with pytest.raises(Unavailable, match="INFERENCE_URL"):
-        registry.client_maker("inference", WITH_KEY, at_once)
+        factory.client_maker("inference", WITH_KEY, at_once)
 
 
 @pytest.mark.parametrize(("model", "settings"), [("claude-haiku-4-5", WITH_KEY), ("simulated", WITHOUT_KEY)])
@@ -111,10 +111,10 @@ def test_no_sdk_is_imported_to_know_a_provider() -> None:
             sys.executable,
             "-c",
             "import sys\n"
-            "from app.providers import registry\n"
+            "from app.providers import factory, registry\n"
             "from config.settings import read\n"
             "registry.require_key('claude-haiku-4-5', read({'ANTHROPIC_API_KEY': 'k'}))\n"
-            "registry.client_maker('simulated', read({}), None)()\n"
+            "factory.client_maker('simulated', read({}), None)()\n"
             "print('anthropic' in sys.modules, 'aiohttp' in sys.modules)",
         ],
         capture_output=True,

@@ -25,7 +25,7 @@ from app.core.worker.held_claims import Holding
 from app.core.worker.permits import Permit
 from app.core.worker.seats import Seating
 from app.core.worker.writer import Writer
-from app.providers import registry
+from app.providers import factory
 from app.providers.client import Client
 from config import settings
 from models.job import Job, JobStatus
@@ -188,7 +188,7 @@ class Process:
         """Have a client for the provider, before anything is claimed for it."""
         with self._making:
             if provider not in self._clients:
-                make = registry.client_maker(provider, settings.current(), lambda: self.batching)
+                make = factory.client_maker(provider, settings.current(), lambda: self.batching)
                 probe_soon(provider)
                 self._clients[provider] = asyncio.run_coroutine_threadsafe(_made(make), self.loop).result()
 
