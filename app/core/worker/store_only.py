@@ -4,18 +4,32 @@ Their bytes lie in the object store already, before their job was anybody's. The
 attempt and no moment at which a crash could leave one half done.
 """
 
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app.core.money import ledger
-from app.core.pipeline import claims, outcomes
+from app.core.pipeline import claims, notifications, outcomes
 from app.core.pipeline.outcomes import Outcome, Written
 from app.core.requests.claim import Claim
 from app.core.requests.job_context import JobContext
+from app.core.worker import writer
+from app.core.worker.process import Process
 from app.ingest import documents
 from app.ingest.values import to_json
 from models.record import RecordStatus
+from models.session import in_transaction
+
+log = structlog.get_logger()
+
+GROUP = 256  # documents of one transaction
+LEASE = 1.0  # seconds until a process whose lease is dead may have another
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +48,74 @@ def end_next(
     taken = claims.take(session, window_id, epoch, lease_id, limit, calls=0)
     group = [_outcome(job, claim) for claim in taken.claims]
     return Ended(group, outcomes.write(session, group), taken.open)
+
+
+class StoreOnly:
+    """A slice that ends documents in groups, and needs no permit; see `app.core.worker.slice.Slice`."""
+
+    def __init__(
+        self,
+        here: Process,
+        job: JobContext,
+        window: tuple[int, int],
+        quota: int | None,
+        until: float,
+        wake: Callable[[int], None],
+    ) -> None:
+        self._process, self._job, self._window = here, job, window
+        self._left = quota  # documents that it may take; None: as many as there are
+        self._until = until  # monotonic
+        self._wake = wake
+        self._summary: Counter[str] = Counter()
+
+    def run(self) -> Mapping[str, int]:
+        more = True
+        with self._process.serving(self._job.job_id, self._window[0]):
+            while more and self._may_go_on():
+                try:
+                    more = self._end_some()
+                except SQLAlchemyError as error:  # the rest of the window is offered again
+                    log.warning("storage.away", job=self._job.job_id, error=type(error).__name__)
+                    break
+        return self._summary
+
+    def _may_go_on(self) -> bool:
+        return (
+            self._left != 0 and time.monotonic() < self._until and self._process.may_start(self._job.job_id)
+        )
+
+    def _end_some(self) -> bool:
+        """End a group; whether there may be more."""
+        window_id, epoch = self._window
+        limit = GROUP if self._left is None else min(GROUP, self._left)
+        ended = in_transaction(
+            partial(
+                end_next,
+                job=self._job,
+                window_id=window_id,
+                epoch=epoch,
+                lease_id=self._process.lease_id,
+                limit=limit,
+            )
+        )
+        self._tell(ended)
+        if ended.more and not ended.outcomes:
+            time.sleep(LEASE)
+        return ended.more
+
+    def _tell(self, ended: Ended) -> None:
+        if not ended.outcomes:
+            return
+        notifications.look([self._job.job_id])
+        writer.tell_failed(ended.written)
+        if self._left is not None:
+            self._left -= len(ended.outcomes)
+        for outcome in ended.outcomes:
+            assert outcome.status is not None
+            self._summary["records"] += 1
+            self._summary[outcome.status.name.lower()] += 1
+        if not ended.more:
+            self._wake(self._job.job_id)
 
 
 def _outcome(job: JobContext, claim: Claim) -> Outcome:

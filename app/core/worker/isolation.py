@@ -1,10 +1,10 @@
-"""Records under suspicion, asked in a process of their own: see `tasks.alone` for what runs in it."""
+"""Records under suspicion, asked in a process of their own: `app.core.worker.isolated` is what runs in it."""
 
 import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import structlog
@@ -21,7 +21,7 @@ LISTEN = 0.5  # seconds between two looks at whether this worker is to stop
 _turn = threading.Lock()  # one such process a worker: each of them is as large as a worker
 
 
-def ask(here: Process, window: Window) -> dict[str, int]:
+def ask(here: Process, window: Window, wake: Callable[[int], None]) -> dict[str, int]:
     """Ask what the window offers, one record after the other; returns the sums that a slice returns.
 
     The process ends with what is waiting, with its time, or with this worker. Whether it died is for the
@@ -30,9 +30,10 @@ def ask(here: Process, window: Window) -> dict[str, int]:
     with here.serving(window.job_id, window.id), _in_turn(here) as mine:
         if not mine or not _is_there(window):
             return {}
-        command = [sys.executable, "-m", "tasks.alone", str(window.id), str(window.epoch)]
+        command = [sys.executable, "-m", "app.core.worker.isolated", str(window.id), str(window.epoch)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as alone:  # noqa: S603 - ours
             told = _wait(here, alone)
+        wake(window.job_id)
         if alone.returncode:
             log.warning("alone.died", job=window.job_id, code=alone.returncode)
             return {}

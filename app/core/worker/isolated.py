@@ -1,7 +1,8 @@
-"""A process that asks records alone: `python -m tasks.alone WINDOW EPOCH`, started by `tasks.apart`.
+"""A process that asks records alone: `python -m app.core.worker.isolated WINDOW EPOCH`.
 
-It is a slice worker without Celery: a lease, a loop and a writer of its own, and one record at a time, whose
-outcome is committed before the next is claimed. So when it dies, one record was in it.
+`app.core.worker.isolation` starts it. It is a slice worker without Celery: a lease, a loop and a writer of
+its own, and one record at a time, whose outcome is committed before the next is claimed. So when it dies, one
+record was in it.
 """
 
 import ctypes
@@ -13,10 +14,10 @@ from typing import Any
 
 from app.core.requests import job_context
 from app.core.worker import process
+from app.core.worker.slice import STARTS_FOR, Slice
 from config import logs, settings
 from models.record import Window
 from models.session import reading
-from tasks.slice import STARTS_FOR, Slice
 
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
@@ -42,10 +43,14 @@ def main(window_id: int, epoch: int) -> None:
         window = session.get_one(Window, window_id)
     try:
         job, until = job_context.of(window.job_id), time.monotonic() + STARTS_FOR
-        summary = Alone(process.current(), job, (window_id, epoch), None, until).run()
+        summary = Alone(process.current(), job, (window_id, epoch), None, until, _no_wake).run()
     finally:
         process.end_current()
     json.dump(summary, sys.stdout)
+
+
+def _no_wake(job_id: int) -> None:
+    """The worker that started this process wakes the job when it has ended."""
 
 
 def _end_with_the_worker() -> None:
