@@ -36,7 +36,7 @@ from app.dialects.analyze import routes as analyze
 from app.dialects.chats import routes as chats
 from app.dialects.documents import routes as documents
 from app.dialects.text import routes as text
-from app.web import auth, blueprint, capacity, errors, websockets
+from app.web import auth, capacity, errors, job_lookup, websockets
 from app.web.errors import SHAPES, ErrorOut
 from config import logs, settings
 
@@ -46,7 +46,7 @@ NATIVE = (
 )  # fmt: skip
 # Each has `blp`, the PREFIXES of its paths, and in `wire.error` the shape of errors under them.
 DIALECTS = (text, analyze, documents, chats)
-EXPOSED = (blueprint.JOB, "Location", "Retry-After", "X-Request-Id")  # headers that a page may read
+EXPOSED = (job_lookup.JOB, "Location", "Retry-After", "X-Request-Id")  # headers that a page may read
 
 _DIALECT = re.compile(r"app\.dialects\.(\w+)\.")
 
@@ -78,7 +78,7 @@ def create_app() -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     metrics.measure(app)
     errors.register(app)
-    blueprint.register(app)
+    job_lookup.register(app)
     auth.guard(app)
     if chosen.cors_origins:
         CORS(app, origins=list(chosen.cors_origins), expose_headers=EXPOSED)

@@ -20,7 +20,7 @@ from app.ingest.json_pieces import Path
 from app.ingest.templates import compile_template
 from app.ingest.values import from_json
 from app.web import document_body
-from app.web.blueprint import read_json
+from app.web.bodies import read_json
 from app.web.errors import refuse_invalid
 from app.web.forms import IN_MEMORY, FileForm, temporary
 from config import settings

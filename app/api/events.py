@@ -11,7 +11,7 @@ from app.core.reading.follow import follow
 from app.core.reading.job_json import PREFIX
 from app.web import capacity
 from app.web.auth import needs
-from app.web.blueprint import find_job
+from app.web.job_lookup import find_job
 
 HEARTBEAT = b": nothing new\n\n"  # a comment: proxies and readers see that the stream lives
 

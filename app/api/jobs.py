@@ -15,7 +15,7 @@ from app.core.accounts.api_keys import READ, WRITE
 from app.core.pipeline import lifecycle, notifications
 from app.core.reading import job_json, jobs
 from app.web.auth import caller, needs
-from app.web.blueprint import about, find_job
+from app.web.job_lookup import about, find_job
 from models.job import Job
 from models.session import after_commit, in_transaction, reading
 from tasks.wake import wake

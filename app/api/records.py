@@ -12,7 +12,7 @@ from app.api.response_schemas import RecordPage
 from app.core.accounts.api_keys import READ
 from app.core.reading import record_json, records
 from app.web.auth import needs
-from app.web.blueprint import find_job, with_content
+from app.web.job_lookup import find_job, with_content
 
 blp = Blueprint("records", "The records of a job with their outcomes.")
 

@@ -14,8 +14,8 @@ from app.core.reading.csv_export import Row
 from app.core.reading.jobs import JobView
 from app.core.reading.records import Page
 from app.web.auth import needs
-from app.web.blueprint import find_job, with_content
 from app.web.downloads import TYPES, download, table
+from app.web.job_lookup import find_job, with_content
 from models.session import reading
 
 blp = Blueprint("results", "The results of a job as a file.")

@@ -18,8 +18,8 @@ from app.services import submission
 from app.services.submission import Submitted
 from app.web import idempotency
 from app.web.auth import caller, needs
-from app.web.blueprint import find_job
 from app.web.capacity import wait_for_end
+from app.web.job_lookup import find_job
 from config import settings
 
 LONGEST_WAIT = 60  # seconds that a caller may ask to wait

@@ -1,38 +1,18 @@
-"""What every wire contract is made of: bodies read strictly, one job found, answers written."""
+"""Blueprints whose arguments are read strictly, and whose errors are documented in their contract's shape."""
 
-import hashlib
 import http
-import json
-import uuid
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from itertools import chain, islice
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 import marshmallow as ma
-import structlog
-from flask import Flask, Request, Response, g, jsonify, request
+from flask import Request
 from flask_smorest import Blueprint as SmorestBlueprint
 from marshmallow import fields
 from webargs import core
 from webargs.flaskparser import FlaskParser, is_json_request
-from werkzeug.exceptions import RequestEntityTooLarge
 
-from app.core.json_text import as_list, timestamp, with_list
-from app.core.reading import jobs
-from app.core.reading.jobs import JobView
-from app.errors import BadInput, Gone, TooLarge, UnknownForm
-from app.ingest.documents import identity
-from app.ingest.values import from_json
-from app.services.submission import Repeat
-from app.web import capacity, idempotency
-from app.web.auth import caller
+from app.web.bodies import not_json, read_json
 from app.web.errors import refuse_invalid
-from config import settings
-from models.session import reading
-
-JOB = "Penstock-Job"  # the header that names the job that an answer is about
-AT_ONCE = 1_000  # items of a list that is written in one piece; a longer one is streamed
 
 
 class Parser(FlaskParser):
@@ -44,7 +24,7 @@ class Parser(FlaskParser):
         if is_json_request(req):
             return read_json(req.get_data())
         if req.get_data():
-            raise _no_json(req)
+            raise not_json(req)
         return core.missing
 
     def handle_error(self, error: ma.ValidationError, *_: Any, **__: Any) -> NoReturn:
@@ -87,134 +67,6 @@ class WebhookUrl(fields.Raw):
             allow_none=True,
             validate=_no_webhooks,
             metadata={"type": "string", "description": "Not available in this version."},
-        )
-
-
-def repeat(content: Any) -> Repeat | None:
-    """What finds this submission again when it is sent again.
-
-    `content` is what it asks, of JSON's kinds and with documents that were received.
-    """
-    sending = idempotency.sending(request.headers)
-    if sending is None:
-        return None
-    asked = json.dumps([request.path, content], sort_keys=True, default=identity)
-    return sending.repeat(hashlib.sha256(asked.encode()).digest())
-
-
-def register(app: Flask) -> None:
-    """Let every answer about a job name it."""
-    app.after_request(_name_job)
-
-
-def find_job(name: str) -> JobView:
-    """The caller's job of that id or label, whichever contract made it; the answer will name it."""
-    with reading() as session:
-        view = jobs.find(session, caller().tenant_id, name)
-    about(view.uid)
-    return view
-
-
-def with_content(view: JobView) -> JobView:
-    """The job, or `Gone` when its inputs and outputs were deleted."""
-    if view.content_removed_at is not None:
-        when = timestamp(view.content_removed_at)
-        raise Gone(f"the content of job {view.uid} was deleted on {when}; its counts and cost stay")
-    return view
-
-
-def about(job: uuid.UUID) -> None:
-    """Let the answer, and what is logged from now on, name the job."""
-    g.job_uid = job
-    structlog.contextvars.bind_contextvars(job=str(job))
-
-
-@contextmanager
-def json_body() -> Iterator[Any]:
-    """The value in the request's body, which may be as large as a submission.
-
-    A large one holds one of the few places for large content until the end of the block. Raises `Refused`.
-    """
-    require_json(request)
-    limit = settings.current().max_json_bytes
-    request.max_content_length = limit
-    try:
-        body = request.get_data()
-    except RequestEntityTooLarge:
-        raise TooLarge(f"the JSON has over {limit:,} bytes (MAX_JSON_BYTES): send less at a time") from None
-    with capacity.enough_memory(len(body)):
-        yield read_json(body)
-
-
-def load(schema: ma.Schema, value: Any) -> Any:
-    """`value` as `schema` reads it; raises `BadInput` that names every field with a fault."""
-    try:
-        return schema.load(value)
-    except ma.ValidationError as error:
-        refuse_invalid(error)
-
-
-def read_json(body: bytes) -> Any:
-    """The value that a request's body holds; raises `BadInput`."""
-    try:
-        return from_json(body.decode())
-    except UnicodeDecodeError as error:
-        raise BadInput(f"the body is not UTF-8: see byte {error.start + 1}") from None
-    except ValueError as error:
-        raise BadInput(f"the body is not JSON: {error}") from None
-
-
-def answer(content: Mapping[str, Any], status: int = 200, **headers: str) -> Response:
-    """A JSON response; an underscore in a header's name stands for a dash."""
-    response = jsonify(content)
-    response.status_code = status
-    for name, value in headers.items():
-        response.headers[name.replace("_", "-")] = value
-    return response
-
-
-def answer_with(
-    content: Mapping[str, Any], name: str, items: Iterable[Any], count: int, status: int = 200
-) -> Response:
-    """`content` with a list `name` as its last field, of `count` items at most; a long one is streamed."""
-    if count <= AT_ONCE:
-        return answer({**content, name: list(items)}, status)
-    response = capacity.stream(with_list(content, name, items), "application/json", {})
-    response.status_code = status
-    return response
-
-
-def answer_list(items: Iterable[Any]) -> Response:
-    """A list by itself; a long one is streamed."""
-    rest = iter(items)
-    first = list(islice(rest, AT_ONCE))
-    if len(first) < AT_ONCE:
-        return Response(b"".join(as_list(first)), mimetype="application/json")
-    return capacity.stream(as_list(chain(first, rest)), "application/json", {})
-
-
-def _name_job(response: Response) -> Response:
-    if "job_uid" in g:
-        response.headers[JOB] = str(g.job_uid)
-    return response
-
-
-def require_json(req: Request) -> None:
-    """Raise `UnknownForm` unless the request says that it brings JSON."""
-    if not is_json_request(req):
-        raise _no_json(req)
-
-
-def _no_json(req: Request) -> UnknownForm:
-    return UnknownForm(f"send JSON as application/json; found {req.mimetype or 'no content type'}")
-
-
-def require_form(req: Request) -> None:
-    """Raise `UnknownForm` unless the request says that it brings a form with a file."""
-    if req.mimetype != "multipart/form-data":
-        raise UnknownForm(
-            "send multipart/form-data, the file as its part named `file`;"
-            f" found {req.mimetype or 'no content type'}"
         )
 
 

@@ -11,7 +11,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from app.core.documents.upload import Upload
 from app.errors import BadInput, TooLarge
 from app.ingest.json_pieces import Path, Scanner
-from app.web import blueprint, capacity
+from app.web import bodies, capacity
 from config import settings
 
 PIECE = 256_000  # bytes of a body that are read at a time
@@ -20,7 +20,7 @@ PIECE = 256_000  # bytes of a body that are read at a time
 @contextmanager
 def body(upload: Upload, is_document: Callable[[Path], bool]) -> Iterator[Any]:
     """The value in the request's body, as `read` reads it. Raises `Refused`."""
-    blueprint.require_json(request)
+    bodies.require_json(request)
     limit = settings.current().max_request_bytes
     request.max_content_length = limit
     try:
@@ -65,6 +65,6 @@ def _without_documents(pieces: Iterable[bytes], upload: Upload, is_document: Cal
 
 def _value(left: bytes) -> Any:
     try:
-        return blueprint.read_json(left)
+        return bodies.read_json(left)
     except BadInput as error:
         raise BadInput(f"{error.message}; what its documents hold is not counted") from None

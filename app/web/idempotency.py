@@ -1,11 +1,16 @@
 """Requests that are sent again: they name themselves, or say that they are a retry."""
 
+import hashlib
+import json
 import re
 from dataclasses import dataclass
+from typing import Any
 
+from flask import request
 from werkzeug.datastructures import Headers
 
 from app.errors import BadInput
+from app.ingest.documents import identity
 from app.services.submission import Repeat
 
 RETRIED_WITHIN = 60  # seconds; the official SDKs give up earlier
@@ -48,3 +53,15 @@ def sending(headers: Headers) -> Sending | None:
         return Sending(key)
     count = headers.get("X-Stainless-Retry-Count", "")
     return Sending(None, retry=int(count) > 0) if count.isascii() and count.isdigit() else None
+
+
+def repeat(content: Any) -> Repeat | None:
+    """What finds this submission again when it is sent again.
+
+    `content` is what it asks, of JSON's kinds and with documents that were received.
+    """
+    sent = sending(request.headers)
+    if sent is None:
+        return None
+    asked = json.dumps([request.path, content], sort_keys=True, default=identity)
+    return sent.repeat(hashlib.sha256(asked.encode()).digest())

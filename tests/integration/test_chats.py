@@ -348,7 +348,7 @@ def test_a_turn_that_was_answered_with_nothing_is_not_told_to_the_next(door):
 
 def test_a_long_list_and_long_results_come_in_pieces(door, worker, monkeypatch):
     # Given more than is written at once, and than is read at once
-    monkeypatch.setattr("app.web.blueprint.AT_ONCE", 2)
+    monkeypatch.setattr("app.web.answers.AT_ONCE", 2)
     monkeypatch.setattr("app.dialects.chats.routes.PAGE", 2)
     batches = [created(door, "question\nOne?\nTwo?\nThree?\n") for _ in range(5)]
     worker.end({"id": batches[0]}, range(3), saying("Yes."))

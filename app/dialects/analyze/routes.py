@@ -26,10 +26,12 @@ from app.ingest.draft import Defaults
 from app.providers import registry
 from app.services import submission
 from app.services.submission import Options, Repeat
-from app.web import blueprint, capacity, idempotency
+from app.web import bodies, capacity, idempotency
+from app.web.answers import answer, answer_with
 from app.web.auth import caller, needs
-from app.web.blueprint import Blueprint, answer, answer_with, find_job
+from app.web.blueprint import Blueprint
 from app.web.error_shapes import DetailOut
+from app.web.job_lookup import find_job
 from config import settings
 from models.session import reading
 
@@ -50,8 +52,8 @@ def _body(schema: type) -> dict[str, Any]:
 @blp.response(202, AcceptedOut)
 def analyze_batch() -> Response:
     """Take records to be analysed; their results come with the status."""
-    with blueprint.json_body() as body:
-        view = _submit(blueprint.load(BatchIn(), body)["records"], blueprint.repeat(body))
+    with bodies.json_body() as body:
+        view = _submit(bodies.load(BatchIn(), body)["records"], idempotency.repeat(body))
     return answer(wire.write_accepted(view), 202, Location=f"{PREFIX}/batch/{view.uid}/status")
 
 
@@ -89,8 +91,8 @@ def analyze_one() -> Response:
     502 says why the model gave no analysis. One that takes longer than BATCH_PROCESS_WAIT_SECONDS is answered
     with 503 and goes on as the job that the header Penstock-Job names.
     """
-    with blueprint.json_body() as body:
-        view = _submit([blueprint.load(RecordIn(), body)], blueprint.repeat(body))
+    with bodies.json_body() as body:
+        view = _submit([bodies.load(RecordIn(), body)], idempotency.repeat(body))
     if capacity.wait_for_end(view, settings.current().batch_process_wait):
         view = find_job(str(view.uid))
     if not view.status.final:

@@ -32,9 +32,10 @@ from app.ingest.spool import DraftSpool
 from app.ingest.tables import Sheet, read_rows
 from app.services import submission
 from app.services.submission import Options
-from app.web import blueprint, downloads, idempotency
+from app.web import bodies, downloads, idempotency, job_lookup
+from app.web.answers import answer, answer_list
 from app.web.auth import caller, needs
-from app.web.blueprint import Blueprint, answer, answer_list
+from app.web.blueprint import Blueprint
 from app.web.capacity import enough_memory
 from app.web.errors import refused
 from app.web.forms import FileForm
@@ -78,16 +79,16 @@ def create_batch() -> Response:
     Rows of one `chatId` are one conversation, asked in their order; a row without a question is left out. All
     faults of a sheet are told at once, and nothing is stored then.
     """
-    blueprint.require_form(request)
+    bodies.require_form(request)
     form = FileForm(request)
-    asked = blueprint.load(CreateIn(), form.fields())
+    asked = bodies.load(CreateIn(), form.fields())
     with DraftSpool(settings.current().data) as spool:
         with enough_memory(form.size):
             defaults, options = _read(form, asked, spool)
-        options = replace(options, repeat=blueprint.repeat([form.fields(), form.sha256()]))
+        options = replace(options, repeat=idempotency.repeat([form.fields(), form.sha256()]))
         me = caller()
         made = submission.submit(me.tenant_id, me.user_id, spool, defaults, options)
-    blueprint.about(made.uid)
+    job_lookup.about(made.uid)
     return answer({"batchId": str(made.uid)}, 202, Location=f"{PREFIX}/status?batchId={made.uid}")
 
 
@@ -118,7 +119,7 @@ def get_results(query: Mapping[str, str]) -> Response:
 
     As JSON, or with `format` csv or xlsx as the sheet itself, the answers beside its own columns.
     """
-    view = blueprint.with_content(_find(query["batchId"]))
+    view = job_lookup.with_content(_find(query["batchId"]))
     with reading() as session:
         columns = table_rows.columns(session, view.id)
     ended = records.ended(view, inputs=True)
@@ -133,7 +134,7 @@ def get_results(query: Mapping[str, str]) -> Response:
 @blp.response(200, CancelledOut)
 def cancel_batch() -> Response:
     """Ask nothing more of a batch; `batchId` stands in the query, a form or JSON."""
-    view = _find(blueprint.load(BatchQuery(), _named())["batchId"])
+    view = _find(bodies.load(BatchQuery(), _named())["batchId"])
     if view.status.final:
         raise Conflict(f"the batch is {wire.status(view)}: it has ended and cannot be cancelled any more")
     in_transaction(partial(_cancel, tenant_id=caller().tenant_id, job=str(view.uid)))
@@ -199,7 +200,7 @@ def _find(name: str) -> JobView:
         raise unknown from None
     if view.created_by != me.user and not me.may(ADMIN):
         raise unknown
-    blueprint.about(view.uid)
+    job_lookup.about(view.uid)
     return view
 
 
@@ -217,7 +218,7 @@ def _own(tenant_id: int, user_id: int) -> Iterator[JobView]:
 
 def _named() -> dict[str, Any]:
     """What a request to cancel says, wherever it does."""
-    body = blueprint.read_json(request.get_data()) if request.is_json and request.get_data() else {}
+    body = bodies.read_json(request.get_data()) if request.is_json and request.get_data() else {}
     if not isinstance(body, dict):
         raise BadInput('the body is no JSON object: give {"batchId": "…"}')
     return {**body, **request.form.to_dict(), **request.args.to_dict()}

@@ -19,9 +19,10 @@ from app.ingest.draft import Defaults
 from app.providers import registry
 from app.services import submission
 from app.services.submission import Options
-from app.web import blueprint, capacity, document_body, idempotency
+from app.web import bodies, capacity, document_body, idempotency, job_lookup
+from app.web.answers import answer
 from app.web.auth import caller, needs
-from app.web.blueprint import Blueprint, answer
+from app.web.blueprint import Blueprint
 from config import settings
 from models.job import FINAL
 from models.session import after_commit, in_transaction
@@ -57,11 +58,11 @@ def create_job() -> Response:
         receiving(caller().tenant_uid) as upload,
         document_body.body(upload, wire.is_document) as body,
     ):
-        asked = blueprint.load(JobIn(), _filled(body, upload))
+        asked = bodies.load(JobIn(), _filled(body, upload))
         if asked["tenant_id"] != caller().tenant_uid:
             raise NotFound("Tenant not found")
         job = _submit(asked, upload)
-    return _show(blueprint.find_job(job))
+    return _show(job_lookup.find_job(job))
 
 
 @blp.route("/<job_id>", methods=["GET"])
@@ -114,7 +115,7 @@ def _submit(asked: dict[str, Any], upload: Upload) -> str:
     options = Options(
         priority=asked["priority"],
         metadata={} if collection is None else {"collection": collection},
-        repeat=blueprint.repeat(asked),
+        repeat=idempotency.repeat(asked),
     )
     drafts = wire.drafts(asked["documents"], defaults)
     made = submission.submit_drafts(me.tenant_id, me.user_id, drafts, defaults, options, upload)
@@ -133,7 +134,7 @@ def _model(asked: dict[str, Any]) -> str:
 
 def _find(job_id: str) -> JobView:
     try:
-        return blueprint.find_job(_checked(job_id))
+        return job_lookup.find_job(_checked(job_id))
     except NotFound:
         raise NotFound(NOT_FOUND) from None
 
@@ -146,7 +147,7 @@ def _cancel(session: Session, tenant_id: int, job_id: str) -> None:
     if job.status in FINAL:
         raise NotFound(NOT_CANCELLABLE)
     lifecycle.cancel(session, job)
-    blueprint.about(job.uid)
+    job_lookup.about(job.uid)
     after_commit(session, partial(wake, job.id))
     after_commit(session, partial(notifications.look, [job.id]))
 

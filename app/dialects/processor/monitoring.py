@@ -10,8 +10,9 @@ from app.dialects.processor import wire
 from app.dialects.processor.inputs import AnalyticsQuery, ErrorOut
 from app.dialects.processor.routes import PREFIX
 from app.errors import NotFound
+from app.web.answers import answer
 from app.web.auth import caller, needs
-from app.web.blueprint import Blueprint, answer
+from app.web.blueprint import Blueprint
 from config import settings
 from models.session import reading
 

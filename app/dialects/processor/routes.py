@@ -22,9 +22,11 @@ from app.ingest.records import read_records
 from app.providers import registry
 from app.services import submission
 from app.services.submission import Options, Repeat
-from app.web import blueprint, capacity, idempotency
+from app.web import bodies, capacity, idempotency, job_lookup
+from app.web.answers import answer
 from app.web.auth import caller, needs
-from app.web.blueprint import Blueprint, answer, find_job, with_content
+from app.web.blueprint import Blueprint
+from app.web.job_lookup import find_job, with_content
 from config import settings
 from models.base import now
 from models.job import Job, JobCounts, JobStatus
@@ -53,8 +55,8 @@ blp = Blueprint(
 @blp.response(200)
 def submit_batch() -> Response:
     """Submit a batch."""
-    with blueprint.json_body() as body:
-        view = _submit(blueprint.load(BatchIn(), body), blueprint.repeat(body))
+    with bodies.json_body() as body:
+        view = _submit(bodies.load(BatchIn(), body), idempotency.repeat(body))
     with reading() as session:
         place = priority_queue.position(session, view.id)
         end = forecast.end(session, view)
@@ -116,7 +118,7 @@ def cancel_batch(batch_id: str) -> Response:
     def work(session: Session) -> None:
         job = lifecycle.find(session, tenant_id, batch_id)
         lifecycle.cancel(session, job)
-        blueprint.about(job.uid)
+        job_lookup.about(job.uid)
         after_commit(session, partial(wake, job.id))
         after_commit(session, partial(notifications.look, [job.id]))
 

@@ -14,10 +14,12 @@ from app.ingest.draft import Defaults
 from app.providers import registry
 from app.services import submission
 from app.services.submission import Options, Repeat
-from app.web import blueprint, capacity, idempotency
+from app.web import bodies, capacity, idempotency
+from app.web.answers import answer_with
 from app.web.auth import caller, needs
-from app.web.blueprint import Blueprint, answer_with, find_job
+from app.web.blueprint import Blueprint
 from app.web.error_shapes import DetailOut
+from app.web.job_lookup import find_job
 from config import settings
 
 PREFIXES = ("/batch_process", "/batch_status")
@@ -50,9 +52,9 @@ def process_batch() -> Response:
     A batch that takes longer than BATCH_PROCESS_WAIT_SECONDS is answered with 202 and goes on. A caller who
     goes away does not stop it.
     """
-    with blueprint.json_body() as body:
+    with bodies.json_body() as body:
         wire.check_size(body, settings.current().max_batch_requests)
-        job = _submit(wire.read(blueprint.load(BatchIn(), body)), blueprint.repeat(body))
+        job = _submit(wire.read(bodies.load(BatchIn(), body)), idempotency.repeat(body))
     view = find_job(job)
     if not _respond_async() and capacity.wait_for_end(view, settings.current().batch_process_wait):
         view = find_job(job)

@@ -1,0 +1,70 @@
+"""Request bodies, read strictly: unknown names, and JSON that Python alone would take, are refused."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import marshmallow as ma
+from flask import Request, request
+from webargs.flaskparser import is_json_request
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from app.errors import BadInput, TooLarge, UnknownForm
+from app.ingest.values import from_json
+from app.web import capacity
+from app.web.errors import refuse_invalid
+from config import settings
+
+
+@contextmanager
+def json_body() -> Iterator[Any]:
+    """The value in the request's body, which may be as large as a submission.
+
+    A large one holds one of the few places for large content until the end of the block. Raises `Refused`.
+    """
+    require_json(request)
+    limit = settings.current().max_json_bytes
+    request.max_content_length = limit
+    try:
+        body = request.get_data()
+    except RequestEntityTooLarge:
+        raise TooLarge(f"the JSON has over {limit:,} bytes (MAX_JSON_BYTES): send less at a time") from None
+    with capacity.enough_memory(len(body)):
+        yield read_json(body)
+
+
+def load(schema: ma.Schema, value: Any) -> Any:
+    """`value` as `schema` reads it; raises `BadInput` that names every field with a fault."""
+    try:
+        return schema.load(value)
+    except ma.ValidationError as error:
+        refuse_invalid(error)
+
+
+def read_json(body: bytes) -> Any:
+    """The value that a request's body holds; raises `BadInput`."""
+    try:
+        return from_json(body.decode())
+    except UnicodeDecodeError as error:
+        raise BadInput(f"the body is not UTF-8: see byte {error.start + 1}") from None
+    except ValueError as error:
+        raise BadInput(f"the body is not JSON: {error}") from None
+
+
+def require_json(req: Request) -> None:
+    """Raise `UnknownForm` unless the request says that it brings JSON."""
+    if not is_json_request(req):
+        raise not_json(req)
+
+
+def not_json(req: Request) -> UnknownForm:
+    return UnknownForm(f"send JSON as application/json; found {req.mimetype or 'no content type'}")
+
+
+def require_form(req: Request) -> None:
+    """Raise `UnknownForm` unless the request says that it brings a form with a file."""
+    if req.mimetype != "multipart/form-data":
+        raise UnknownForm(
+            "send multipart/form-data, the file as its part named `file`;"
+            f" found {req.mimetype or 'no content type'}"
+        )

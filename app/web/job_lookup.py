@@ -1,0 +1,48 @@
+"""The one job that a request is about: found for its caller, and named in the answer and the log."""
+
+import uuid
+
+import structlog
+from flask import Flask, Response, g
+
+from app.core.json_text import timestamp
+from app.core.reading import jobs
+from app.core.reading.jobs import JobView
+from app.errors import Gone
+from app.web.auth import caller
+from models.session import reading
+
+JOB = "Penstock-Job"  # the header that names the job that an answer is about
+
+
+def register(app: Flask) -> None:
+    """Let every answer about a job name it."""
+    app.after_request(_name_job)
+
+
+def find_job(name: str) -> JobView:
+    """The caller's job of that id or label, whichever contract made it; the answer will name it."""
+    with reading() as session:
+        view = jobs.find(session, caller().tenant_id, name)
+    about(view.uid)
+    return view
+
+
+def with_content(view: JobView) -> JobView:
+    """The job, or `Gone` when its inputs and outputs were deleted."""
+    if view.content_removed_at is not None:
+        when = timestamp(view.content_removed_at)
+        raise Gone(f"the content of job {view.uid} was deleted on {when}; its counts and cost stay")
+    return view
+
+
+def about(job: uuid.UUID) -> None:
+    """Let the answer, and what is logged from now on, name the job."""
+    g.job_uid = job
+    structlog.contextvars.bind_contextvars(job=str(job))
+
+
+def _name_job(response: Response) -> Response:
+    if "job_uid" in g:
+        response.headers[JOB] = str(g.job_uid)
+    return response
