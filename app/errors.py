@@ -168,11 +168,11 @@ class ProviderError(PenstockError):
         type: str | None = None,
         retry_after: float | None = None,
         request_id: str | None = None,
-        told: Any = None,
+        limits: Any = None,
     ) -> None:
         super().__init__(message)
         self.message = message
-        self.told = told  # `app.providers.client.Figures`: the limits that the refusal's headers named
+        self.limits = limits  # `app.providers.client.RateLimits`: the limits that the refusal's headers named
         self.type = type or self.type
         self.retry_after = retry_after  # seconds, as the provider asked
         self.request_id = request_id

@@ -137,13 +137,13 @@ def permit_seconds(workers: int, words: int = 2_000) -> float:
     """What Redis's core is busy with one word of a slice, while so many workers hold seats of its job."""
     import redis
 
-    from app.core.limits.limiter import Limiter, Limits
-    from app.providers.client import Figures
+    from app.core.limits.limiter import CallTerms, Limiter
+    from app.providers.client import RateLimits
 
     client = redis.Redis.from_url(os.environ["REDIS_URL"])
     client.flushall()
     limiter = Limiter(os.environ["REDIS_URL"])
-    limits = Limits("anthropic:bench", 1, Figures(requests=100_000_000), seats=10_000_000)
+    limits = CallTerms("anthropic:bench", 1, RateLimits(requests=100_000_000), seats=10_000_000)
     for lease in range(workers):
         limiter.take(limits, lease, 1)
     client.config_resetstat()

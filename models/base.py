@@ -165,7 +165,7 @@ class _Integers(TypeDecorator[Sequence[int]]):
         return value if dialect.name == "postgresql" else json.dumps(value)
 
 
-class among(FunctionElement[bool]):
+class any_of(FunctionElement[bool]):
     """Whether a column is one of many integers.
 
     Unlike an IN it is the same text whatever their number: a driver that has to read a hundred places for
@@ -186,14 +186,14 @@ class among(FunctionElement[bool]):
         return self  # a comparison by itself: what SQLite is asked to compare with 1 uses no index
 
 
-@compiles(among, "postgresql")
-def _among_postgresql(element: among, compiler: SQLCompiler, **kw: Any) -> str:
+@compiles(any_of, "postgresql")
+def _any_of_postgresql(element: any_of, compiler: SQLCompiler, **kw: Any) -> str:
     column, values = element.clauses
     return f"({compiler.process(column, **kw)} = ANY ({compiler.process(values, **kw)}))"
 
 
-@compiles(among, "sqlite")
-def _among_sqlite(element: among, compiler: SQLCompiler, **kw: Any) -> str:
+@compiles(any_of, "sqlite")
+def _any_of_sqlite(element: any_of, compiler: SQLCompiler, **kw: Any) -> str:
     column, values = element.clauses
     found: Select[int] = select(column_("value")).select_from(func.json_each(values))
     return f"({compiler.process(column, **kw)} IN ({compiler.process(found, **kw)}))"

@@ -12,7 +12,7 @@ from models.base import Base, UTCDateTime, now
 
 
 class LimitGroup(Base):
-    """Figures are for a minute, `max_concurrent_calls` apart. None: not set, not told."""
+    """Limits are for a minute, `max_concurrent_calls` apart. None: not set, not told."""
 
     __tablename__ = "limit_group"
 

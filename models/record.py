@@ -30,7 +30,7 @@ class RecordStatus(IntEnum):
     """Where a record is. Outside, the first three are all `pending`."""
 
     PENDING = 0  # never claimed; a window offers it by its index
-    HELD = 1  # a conversation's later turn: the one before it has not ended
+    BLOCKED = 1  # a conversation's later turn: the one before it has not ended
     WAITING = 2  # given back, or freed: to be claimed when `not_before` has come; None: to be asked alone
     RUNNING = 3  # claimed under a lease
     SUCCEEDED = 4
@@ -43,7 +43,7 @@ class RecordStatus(IntEnum):
         return "pending" if self in UNASKED else self.name.lower()
 
 
-UNASKED = frozenset({RecordStatus.PENDING, RecordStatus.HELD, RecordStatus.WAITING})
+UNASKED = frozenset({RecordStatus.PENDING, RecordStatus.BLOCKED, RecordStatus.WAITING})
 ENDED = frozenset({RecordStatus.SUCCEEDED, RecordStatus.FAILED, RecordStatus.CANCELLED, RecordStatus.EXPIRED})
 
 
@@ -130,7 +130,7 @@ class Window(Base):
     """A range of a job's records that Celery has in hand: one chord.
 
     `cursor` walks from `first` to `last` as slices claim, so that a claim scans nothing. A window may have an
-    empty range: it then only serves what was given back, or, `alone`, what is to be asked alone.
+    empty range: it then only serves what was given back, or, `isolated`, what is to be asked alone.
     """
 
     __tablename__ = "window"
@@ -148,7 +148,7 @@ class Window(Base):
     first: Mapped[int] = mapped_column(Integer)
     last: Mapped[int] = mapped_column(Integer)  # exclusive
     cursor: Mapped[int] = mapped_column(Integer)
-    alone: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
+    isolated: Mapped[bool] = mapped_column("alone", Boolean, default=False, server_default=false())
     # Messages carry it. Publishing again raises it, and a slice or callback of an older one returns at once.
     epoch: Mapped[int] = mapped_column(Integer, default=1)
     offered_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)  # of this epoch; None: shelved

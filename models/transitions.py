@@ -41,7 +41,7 @@ JOB_MOVES: Mapping[JobStatus, frozenset[JobStatus]] = {
 _R = RecordStatus
 RECORD_MOVES: Mapping[RecordStatus, frozenset[RecordStatus]] = {
     _R.PENDING: frozenset({_R.RUNNING, _R.CANCELLED, _R.EXPIRED}),
-    _R.HELD: frozenset({_R.WAITING, _R.CANCELLED, _R.EXPIRED}),
+    _R.BLOCKED: frozenset({_R.WAITING, _R.CANCELLED, _R.EXPIRED}),
     _R.WAITING: frozenset({_R.RUNNING, _R.CANCELLED, _R.EXPIRED}),
     _R.RUNNING: frozenset({_R.WAITING, _R.SUCCEEDED, _R.FAILED, _R.CANCELLED, _R.EXPIRED}),
     _R.SUCCEEDED: frozenset(),

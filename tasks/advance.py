@@ -33,7 +33,7 @@ def run(job_id: int) -> list[Publication]:
     publications = in_transaction(
         partial(decide, job_id=job_id, held_for=held_for, call_seconds=call_seconds)
     )
-    notifications.look([job_id])
+    notifications.publish([job_id])
     for publication in publications:
         publish(publication)
     return publications

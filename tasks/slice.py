@@ -30,7 +30,7 @@ def run_slice(window_id: int, epoch: int, quota: int | None = None) -> Summary:
     """
     try:
         window = _window(window_id, epoch, int(time.monotonic()))
-        if window is not None and window.alone:
+        if window is not None and window.isolated:
             return nothing() | isolation.ask(process.current(), window, wake)
         made = None if window is None else _slice_of(window, quota)
     except SQLAlchemyError as error:

@@ -76,7 +76,7 @@ def store(worker: Worker, job: Mapping[str, Any], count: int | None = None) -> N
                     limit=count or 10_000,
                 )
             )
-    notifications.look([number])
+    notifications.publish([number])
     advance.run(number)
 
 

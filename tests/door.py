@@ -149,7 +149,7 @@ class Worker:
         ]
         in_transaction(lambda session: outcomes.write(session, group))
         if tell:
-            notifications.look([of.job_id])
+            notifications.publish([of.job_id])
 
 
 def number_of(job: Mapping[str, Any]) -> int:

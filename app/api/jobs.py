@@ -123,6 +123,6 @@ def _do(job_id: str, verb: Callable[[Session, Job], None]) -> None:
         about(job.uid)
         verb(session, job)
         after_commit(session, partial(wake, job.id))
-        after_commit(session, partial(notifications.look, [job.id]))
+        after_commit(session, partial(notifications.publish, [job.id]))
 
     in_transaction(work)

@@ -4,7 +4,7 @@ import json
 from typing import Any, NoReturn
 
 from app.errors import BadAnswer
-from app.providers.client import Figures, Reply, Usage
+from app.providers.client import RateLimits, Reply, Usage
 
 MOST = 2**31 - 1  # tokens of one call that anybody could believe, and a row can hold
 
@@ -12,7 +12,7 @@ MOST = 2**31 - 1  # tokens of one call that anybody could believe, and a row can
 _LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
 
 
-def read(body: bytes, request_id: str | None, told: Figures | None = None) -> Reply:
+def read(body: bytes, request_id: str | None, limits: RateLimits | None = None) -> Reply:
     """The reply that `body` is; raises `BadAnswer` unless it is one Messages answer with its usage."""
     message = _parse(body, request_id)
     if not isinstance(message, dict) or message.get("type") != "message":
@@ -24,7 +24,9 @@ def read(body: bytes, request_id: str | None, told: Figures | None = None) -> Re
             f"the provider's message has no readable content and usage ({fault!r}): {_excerpt(body)}",
             request_id=request_id,
         ) from fault
-    return Reply(body=body.translate(_LINE_BREAKS), usage=usage, request_id=request_id, text=text, told=told)
+    return Reply(
+        body=body.translate(_LINE_BREAKS), usage=usage, request_id=request_id, text=text, limits=limits
+    )
 
 
 def parsed(body: bytes) -> Any:

@@ -109,7 +109,9 @@ class AnthropicClient:
             raise failure(error, "the provider") from error
         if not 200 <= response.status < 300:
             raise refusals.read(response.status, refusal(answer), response.headers)
-        return answers.read(answer, response.headers.get("request-id"), refusals.figures(response.headers))
+        return answers.read(
+            answer, response.headers.get("request-id"), refusals.rate_limits(response.headers)
+        )
 
     async def _ask_for_a_stream(self, params: dict[str, Any]) -> Reply:
         body = as_bytes(params | {"stream": True})
@@ -125,7 +127,7 @@ class AnthropicClient:
         request_id = headers.get("request-id")
         async with AsyncMessageStream(events, output_format=NOT_GIVEN) as stream:
             message = await _put_together(stream, request_id)
-        return answers.read(as_bytes(message), request_id, refusals.figures(headers))
+        return answers.read(as_bytes(message), request_id, refusals.rate_limits(headers))
 
     def _options(self, body: bytes) -> RequestOptions:
         return {"headers": {**self._credentials, "Content-Length": str(len(body))}}

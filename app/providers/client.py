@@ -22,7 +22,7 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class RateLimits:
     """Limits of a group: requests and tokens in any minute, and calls at a time. None: not known."""
 
     requests: int | None = None
@@ -39,7 +39,7 @@ class Reply:
     usage: Usage
     request_id: str | None
     text: str  # the answer's text blocks, joined: what a table's answer column and a schema check look at
-    told: Figures | None = None  # the limits that the answer's headers named
+    limits: RateLimits | None = None  # the limits that the answer's headers named
 
 
 class Client(Protocol):

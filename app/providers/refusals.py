@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from app.errors import AccountRefused, Overloaded, ProviderError, RateLimited, RequestRejected, ServerFault
-from app.providers.client import Figures
+from app.providers.client import RateLimits
 
 PROBE_SECONDS = 60  # how often a refused account is tried again
 SPEND_PROBE_SECONDS = 3_600  # a spent budget comes back by the month, or by a person
@@ -58,11 +58,11 @@ def read(status: int, body: object, headers: Mapping[str, str]) -> ProviderError
         type=_name(kind, told),
         retry_after=pause(headers),
         request_id=headers.get("request-id"),
-        told=figures(headers),
+        limits=rate_limits(headers),
     )
 
 
-def figures(headers: Mapping[str, str]) -> Figures | None:
+def rate_limits(headers: Mapping[str, str]) -> RateLimits | None:
     """The limits for a minute that an answer's headers name; None where they name none."""
     named = {
         name: _number(headers.get(f"anthropic-ratelimit-{kind}-limit"))
@@ -73,7 +73,7 @@ def figures(headers: Mapping[str, str]) -> Figures | None:
         )
     }
     found = {name: int(figure) for name, figure in named.items() if figure is not None and 1 <= figure < 1e12}
-    return Figures(**found) if found else None
+    return RateLimits(**found) if found else None
 
 
 def pause(headers: Mapping[str, str]) -> float | None:
@@ -121,7 +121,7 @@ def _account_refused(told: _Told, headers: Mapping[str, str]) -> AccountRefused:
         type=told.code or ("spend_limit_reached" if by_text else told.type),
         retry_after=SPEND_PROBE_SECONDS if spent else PROBE_SECONDS,
         request_id=headers.get("request-id"),
-        told=figures(headers),
+        limits=rate_limits(headers),
     )
 
 

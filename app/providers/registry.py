@@ -4,7 +4,7 @@ import re
 
 from app.errors import BadInput, Unavailable
 from app.providers import classes
-from app.providers.client import Figures
+from app.providers.client import RateLimits
 from config.settings import Settings
 
 CONCURRENT_CALLS = 5  # of a job, for providers that somebody pays
@@ -75,14 +75,14 @@ def limit_group(model: str) -> str:
     return f"{provider}:{classes.class_of(model).name}"
 
 
-def configured(group: str, settings: Settings) -> Figures:
+def configured(group: str, settings: Settings) -> RateLimits:
     """What an operator allows a limit group, by its class in the file, else by the environment."""
     if group == "simulated":
-        return Figures(requests=settings.simulated_requests_per_minute)
+        return RateLimits(requests=settings.simulated_requests_per_minute)
     own = classes.named(group.partition(":")[2])
     if is_unpaid(group):
-        return Figures(requests=own.requests_per_minute, concurrent=own.max_concurrent_calls)
-    return Figures(
+        return RateLimits(requests=own.requests_per_minute, concurrent=own.max_concurrent_calls)
+    return RateLimits(
         requests=own.requests_per_minute or settings.claude_requests_per_minute,
         input_tokens=own.input_tokens_per_minute or settings.claude_input_tokens_per_minute,
         output_tokens=own.output_tokens_per_minute or settings.claude_output_tokens_per_minute,
@@ -90,9 +90,9 @@ def configured(group: str, settings: Settings) -> Figures:
     )
 
 
-def assumed(group: str) -> Figures:
+def assumed(group: str) -> RateLimits:
     """What a limit group may do when nobody has said anything."""
-    return Figures() if is_unpaid(group) else Figures(requests=REQUESTS_OF_EVERY_ACCOUNT)
+    return RateLimits() if is_unpaid(group) else RateLimits(requests=REQUESTS_OF_EVERY_ACCOUNT)
 
 
 def cache_reads_count(group: str) -> bool:

@@ -319,7 +319,7 @@ def _records(
     """Rows of records; of a conversation only the first turn can be claimed, the others are held."""
     for idx, draft in enumerate(drafts, start=first):
         opener = None if draft.conversation is None else talks.setdefault(draft.conversation, idx)
-        status = RecordStatus.PENDING if opener is None or opener == idx else RecordStatus.HELD
+        status = RecordStatus.PENDING if opener is None or opener == idx else RecordStatus.BLOCKED
         row = (draft.max_tokens, draft.request_bytes, opener, draft.held_bytes, draft.priced_by)
         yield (job_id, idx, int(status), 0, 0, 0, *row)
 

@@ -143,7 +143,7 @@ def test_limits_are_learned_from_the_first_answers_and_followed_when_they_are_cu
 def _figure():
     with reading() as session:
         allowance = allowances.read(session, GROUP)
-    return allowance.figures.requests, allowance.sources["requests"]
+    return allowance.limits.requests, allowance.sources["requests"]
 
 
 @pytest.mark.long

@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import select
 
 from app.core.limits import allowances
-from app.core.limits.limiter import Limits, limiter
-from app.providers.client import Figures
+from app.core.limits.limiter import CallTerms, limiter
+from app.providers.client import RateLimits
 from models import Job
 from models.session import in_transaction, reading
 from tests.door import Door
@@ -24,7 +24,7 @@ def door(environment):
 
 
 def learn(**figures: int) -> None:
-    in_transaction(lambda session: allowances.learn(session, GROUP, Figures(**figures)))
+    in_transaction(lambda session: allowances.learn(session, GROUP, RateLimits(**figures)))
 
 
 def group(door, name=GROUP):
@@ -78,11 +78,11 @@ def test_setting_limits_needs_its_scope(door):
 def test_use_holds_and_waiting_jobs_are_shown_but_no_names_of_other_tenants(door):
     # Given a group of one call at a time, taken by one job while two tenants' jobs wait
     mine, others = door.submit(2, name="mine"), door.other().submit(2, name="theirs")
-    of = Figures(requests=10)
+    of = RateLimits(requests=10)
     ids = _ids([mine["id"], others["id"]])
-    assert limiter().take(Limits("simulated", 99, of), 1, 1).count == 1
+    assert limiter().take(CallTerms("simulated", 99, of), 1, 1).count == 1
     for job in ids:
-        assert limiter().take(Limits("simulated", job, of, tenant_id=job), 1, 1).count == 0
+        assert limiter().take(CallTerms("simulated", job, of, tenant_id=job), 1, 1).count == 0
     limiter().hold("simulated", "provider: overloaded", seconds=30)
 
     # Then each caller sees its own

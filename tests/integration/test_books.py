@@ -59,7 +59,7 @@ def ask(job, index, *ends, model=PRICED):
     for end in ends:
         (claim,) = worker.claim(job, [index])
         if end == SWALLOWED:
-            in_transaction(partial(recovery.bury, lease_id=worker.lease_id, died=True))
+            in_transaction(partial(recovery.end_lease, lease_id=worker.lease_id, died=True))
             worker = Worker()
             continue
         write(_outcome(of, claim, end, model))
@@ -143,7 +143,7 @@ def test_an_answer_that_came_late_is_in_the_ledger_and_no_difference_to_its_reco
     # Given a record whose process was taken for dead, and that another one asked again
     job, worker = door.submit(1), Worker()
     (lost,) = worker.claim(job, [0])
-    in_transaction(partial(recovery.bury, lease_id=worker.lease_id, died=True))
+    in_transaction(partial(recovery.end_lease, lease_id=worker.lease_id, died=True))
     ask(job, 0, ANSWERED)
 
     # When the first answer comes after all

@@ -5,7 +5,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import IntegrityError
 
 from models import RecordInput
-from models.base import among
+from models.base import any_of
 from models.bulk import load
 from models.session import in_transaction, reading
 
@@ -27,15 +27,15 @@ def test_any_number_of_rows_is_found(environment):
     found = select(RecordInput.idx).where(RecordInput.job_id == 1).order_by(RecordInput.idx)
 
     with reading() as session:
-        assert session.scalars(found.where(among(RecordInput.idx, [4, 1, 77]))).all() == [1, 4]
-        assert session.scalars(found.where(among(RecordInput.idx, []))).all() == []
+        assert session.scalars(found.where(any_of(RecordInput.idx, [4, 1, 77]))).all() == [1, 4]
+        assert session.scalars(found.where(any_of(RecordInput.idx, []))).all() == []
 
 
 @pytest.mark.parametrize("environment", ["sqlite"], indirect=True)
 def test_sqlite_looks_for_each_of_many_by_its_index(environment, statements_with_values):
     with statements_with_values() as sent, reading() as session:
         session.scalars(
-            select(RecordInput.body).where(RecordInput.job_id == 1, among(RecordInput.idx, [1]))
+            select(RecordInput.body).where(RecordInput.job_id == 1, any_of(RecordInput.idx, [1]))
         ).all()
 
         [(statement, values)] = sent.items()

@@ -77,7 +77,7 @@ def test_a_process_that_dies_with_calls_of_a_cancelled_job_ends_it(quiet):
     assert job.status == "cancelling"
 
     # When their process dies
-    in_transaction(partial(recovery.bury, lease_id=lease, died=True))
+    in_transaction(partial(recovery.end_lease, lease_id=lease, died=True))
     _advance(job)
 
     # Then nothing is asked again, and the calls stand as unconfirmed
@@ -112,7 +112,7 @@ def test_a_late_answer_of_a_cancelled_job_is_paid_and_changes_no_count(quiet):
     job, lease = quiet.prompts(2), in_transaction(leases.take)
     claimed = _claim(_open(job), lease, 1)
     _cancel(quiet, job)
-    in_transaction(partial(recovery.bury, lease_id=lease, died=True))
+    in_transaction(partial(recovery.end_lease, lease_id=lease, died=True))
     _advance(job)
 
     written = in_transaction(partial(outcomes.write, group=[_ended(claimed[0], cost=7)]))
@@ -126,7 +126,7 @@ def test_a_late_answer_meets_its_record_asked_again_after_a_retry(quiet):
     # Given a record whose process was taken for dead, which then failed elsewhere and is retried
     job, first, second = quiet.prompts(1), in_transaction(leases.take), in_transaction(leases.take)
     (late,) = _claim(_open(job), first, 1)
-    in_transaction(partial(recovery.bury, lease_id=first, died=True))
+    in_transaction(partial(recovery.end_lease, lease_id=first, died=True))
     (failed,) = _claim(_open(job), second, 1)
     in_transaction(partial(outcomes.write, group=[_ended(failed, RecordStatus.FAILED)]))
     _advance(job)

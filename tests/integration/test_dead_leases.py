@@ -18,7 +18,7 @@ def test_nothing_is_claimed_under_a_dead_lease_and_everything_under_the_next(job
     # Given a process whose records were given back
     (window,) = in_transaction(partial(scheduler.advance, job_id=job.id, held_for=0))
     dead = in_transaction(leases.take)
-    in_transaction(partial(recovery.bury, lease_id=dead, died=True))
+    in_transaction(partial(recovery.end_lease, lease_id=dead, died=True))
 
     def take(lease_id):
         return in_transaction(

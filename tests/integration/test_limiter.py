@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from app.core.limits.limiter import Grant, Limiter, Limits
-from app.providers.client import Figures
+from app.core.limits.limiter import CallTerms, Grant, Limiter
+from app.providers.client import RateLimits
 from tests import servers
 
 
@@ -20,8 +20,8 @@ def limiter(redis_url: str) -> Iterator[Limiter]:
     made._redis.close()
 
 
-def limits(requests: int | None = None, seats: int | None = None) -> Limits:
-    return Limits(group="claude", job_id=7, figures=Figures(requests=requests), seats=seats)
+def limits(requests: int | None = None, seats: int | None = None) -> CallTerms:
+    return CallTerms(group="claude", job_id=7, limits=RateLimits(requests=requests), seats=seats)
 
 
 def test_of_a_hundred_threads_exactly_as_many_get_a_seat_as_there_are(limiter):

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from app.core.limits.limiter import Grant, Limiter, Limits, Settlement
-from app.providers.client import Figures
+from app.core.limits.limiter import CallTerms, Grant, Limiter, Settlement
+from app.providers.client import RateLimits
 from tests import servers
 
 WINDOW = 3.0
@@ -24,11 +24,11 @@ def limiter(redis_url: str) -> Iterator[Limiter]:
     made._redis.close()
 
 
-def limits(job: int = 7, *, weight: int = 5, tenant: int = 1, size: int = 400, **figures: int) -> Limits:
-    return Limits(
+def limits(job: int = 7, *, weight: int = 5, tenant: int = 1, size: int = 400, **figures: int) -> CallTerms:
+    return CallTerms(
         group="claude",
         job_id=job,
-        figures=Figures(**figures),
+        limits=RateLimits(**figures),
         tenant_id=tenant,
         weight=weight,
         request_bytes=size,
@@ -37,7 +37,7 @@ def limits(job: int = 7, *, weight: int = 5, tenant: int = 1, size: int = 400, *
     )
 
 
-def calibrate(limiter: Limiter, of: Limits, output: int = 10) -> None:
+def calibrate(limiter: Limiter, of: CallTerms, output: int = 10) -> None:
     """The job has had answers: four bytes were a token, and an answer had `output` tokens."""
     calls = 50
     tokens = calls * of.request_bytes // CALIBRATED
@@ -54,7 +54,7 @@ class Taker:
     """Asks for one job as a slice does, until it is told to stop or has what it wants."""
 
     limiter: Limiter
-    limits: Callable[[], Limits]
+    limits: Callable[[], CallTerms]
     lease: int = 1
     enough: int | None = None
     starts: list[tuple[float, int]] = field(default_factory=list)  # when, and input tokens charged
@@ -306,7 +306,7 @@ def test_who_does_not_ask_again_loses_its_place(limiter):
 
 
 def test_a_full_job_is_told_how_many_calls_would_use_the_limit(limiter):
-    of = Limits(group="claude", job_id=7, figures=Figures(requests=600), seats=2, window=WINDOW)
+    of = CallTerms(group="claude", job_id=7, limits=RateLimits(requests=600), seats=2, window=WINDOW)
     limiter.settle(of, Settlement(calls=10, seconds=10.0))
     assert limiter.take(of, 1, 5).count == 2
 
@@ -315,8 +315,8 @@ def test_a_full_job_is_told_how_many_calls_would_use_the_limit(limiter):
 
 
 def test_the_seats_of_a_group_bound_all_of_its_jobs(limiter):
-    def of(job: int) -> Limits:
-        return Limits(group="claude", job_id=job, figures=Figures(concurrent=3), seats=2)
+    def of(job: int) -> CallTerms:
+        return CallTerms(group="claude", job_id=job, limits=RateLimits(concurrent=3), seats=2)
 
     assert limiter.take(of(1), 1, 5).count == 2
     assert limiter.take(of(2), 1, 5).count == 1

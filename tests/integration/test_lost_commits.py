@@ -66,7 +66,7 @@ def test_what_was_claimed_by_a_lost_commit_is_given_back_unsent_and_nothing_else
     assert job.statuses() == {"running": 8, "pending": 2}
 
     # When the process's next beat comes
-    held.put_right(lease)
+    held.reconcile(lease)
 
     # Then those that nobody knows of may be claimed again, no call of theirs has cost anything
     assert job.statuses() == {"running": 4, "waiting": 4, "pending": 2}
@@ -82,14 +82,14 @@ def test_a_commit_that_is_carried_out_late_is_found_by_a_later_look(job, lease, 
     losing()
     held.hold(take(2))
     for _ in range(held_claims.LOOKS - 1):
-        held.put_right(lease)
+        held.reconcile(lease)
 
     take(2)  # stands for what the server did with a COMMIT that nobody waited for
 
-    held.put_right(lease)
+    held.reconcile(lease)
     assert job.statuses()["running"] == 2
     take(2)
-    held.put_right(lease)
+    held.reconcile(lease)
     assert job.statuses()["running"] == 4, "there is no reason to look any more"
 
 
@@ -112,7 +112,7 @@ def test_a_look_waits_for_a_claim_that_is_under_way_and_claims_wait_for_it(job, 
     assert committed.wait(20)
 
     # When a look begins
-    looking = Thread(target=held.put_right, args=(lease,))
+    looking = Thread(target=held.reconcile, args=(lease,))
     looking.start()
     wait_until(lambda: held._looking, what="the look has begun")
     heard.set()
@@ -134,7 +134,7 @@ def test_a_record_that_is_claimed_again_before_it_is_let_go_is_held(job, lease, 
     held.hold(found)
     held.let_go(found[0])
 
-    held.put_right(lease)
+    held.reconcile(lease)
 
     assert job.statuses() == {"running": 1, "pending": 9}
 
@@ -142,7 +142,7 @@ def test_a_record_that_is_claimed_again_before_it_is_let_go_is_held(job, lease, 
 def test_without_a_lost_commit_nothing_is_asked(lease, statements):
     held = Holding()
     with statements() as sent:
-        held.put_right(lease)
+        held.reconcile(lease)
     assert sent == []
 
 
@@ -154,6 +154,6 @@ def test_a_record_that_was_let_go_is_no_longer_known(job, lease, take, losing):
     held.hold(found)
     held.let_go(found[0])
 
-    held.put_right(lease)
+    held.reconcile(lease)
 
     assert job.statuses() == {"running": 1, "waiting": 1, "pending": 8}

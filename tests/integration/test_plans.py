@@ -105,7 +105,7 @@ def live_through(door: Door, worker: Worker, job: dict[str, Any]) -> None:
     look(door, name)
     sweep.sweep_once()
     sweep.tick()
-    in_transaction(partial(recovery.bury, lease_id=worker.lease_id, died=True))
+    in_transaction(partial(recovery.end_lease, lease_id=worker.lease_id, died=True))
     in_transaction(partial(pauses.pause_if_hopeless, job_id=job_id))
     door.post(f"{name}/pause")
     door.post(f"{name}/resume")

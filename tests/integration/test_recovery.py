@@ -76,7 +76,7 @@ def test_a_call_that_a_crash_swallowed_pays_the_price_of_when_it_left(quiet, mon
     in_transaction(lambda session: session.execute(update(Record).values(claimed_at=left)) and None)
 
     # When its process is found dead
-    in_transaction(partial(recovery.bury, lease_id=lease, died=True))
+    in_transaction(partial(recovery.end_lease, lease_id=lease, died=True))
 
     # Then its worst case is taken from the price of that day
     assert [attempt.price for attempt in job.attempts()] == ["claude-sonnet-5-5@2025-01-01"]
@@ -87,7 +87,7 @@ def test_an_answer_under_a_dead_lease_loses_its_fence_but_is_paid_in_the_ledger(
     job = quiet.prompts(1)
     lease = in_transaction(leases.take)
     (claim,) = _claim(_open(job), lease, 1)
-    in_transaction(partial(recovery.bury, lease_id=lease, died=True))
+    in_transaction(partial(recovery.end_lease, lease_id=lease, died=True))
     worst = job.counts().cost_unconfirmed
 
     # When its answer comes after all
@@ -122,7 +122,7 @@ def test_a_window_is_claimed_from_once_however_often_its_messages_come(quiet):
     job = quiet.prompts(5)
     window = _open(job)
     lease = in_transaction(leases.take)
-    in_transaction(partial(windows.shelve, job_id=job.id))
+    in_transaction(partial(windows.withdraw, job_id=job.id))
 
     # Then a slice of the older epoch gets nothing, and the newer one everything once
     assert _claim(window, lease, 5) == []

@@ -2,14 +2,14 @@
 
 import pytest
 
-from app.core.limits.limiter import LimiterAway, Limits, limiter
+from app.core.limits.limiter import CallTerms, LimiterAway, limiter
 from app.core.worker.seats import LOOKS, Seating
-from app.providers.client import Figures
+from app.providers.client import RateLimits
 from tests.faults.breaking import stopped
 from tests.servers import wait_until
 
 LEASE, JOB, GROUP = 7, 1, "anthropic:haiku-4.5"
-LIMITS = Limits(GROUP, JOB, Figures(), seats=10)
+LIMITS = CallTerms(GROUP, JOB, RateLimits(), seats=10)
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def test_seats_that_a_redis_gave_when_it_woke_are_given_back(seating, redis_serv
 
     # Then the next beats put right what nobody holds, and leave the rest
     for _ in range(LOOKS):
-        seating.put_right(LEASE)
+        seating.reconcile(LEASE)
         assert limiter().seats(JOB, LEASE) == 3
     assert limiter().standing(LIMITS).in_flight == 3
     assert seating.take(LIMITS, LEASE, 9, freed=1).count == 8
@@ -44,7 +44,7 @@ def test_seats_of_a_slice_that_ended_while_redis_stood_still_are_free(seating, r
 
     # When Redis goes on, then what the slice freed is free, once
     for _ in range(LOOKS):
-        seating.put_right(LEASE)
+        seating.reconcile(LEASE)
     assert limiter().seats(JOB, LEASE) == 2
 
 
@@ -59,5 +59,5 @@ def test_seats_that_a_redis_forgot_are_taken_again(seating, redis_server):
 
     # When the process beats, then the bound holds again, for all
     limiter().heartbeat(LEASE)
-    seating.put_right(LEASE)
+    seating.reconcile(LEASE)
     assert Seating().take(LIMITS, 8, 10).count == 4

@@ -41,7 +41,7 @@ def test_what_was_in_three_deaths_is_claimed_only_to_be_asked_alone(quiet):
     (alone,) = open_windows(job)
     assert (alone.slices, alone.quota) == (3, None)
     with reading() as session:
-        assert session.get_one(Window, alone.window_id).alone
+        assert session.get_one(Window, alone.window_id).isolated
 
     # And of that one they are claimed, one by one, till none is left
     apart = in_transaction(leases.take)
@@ -82,7 +82,7 @@ def test_a_process_that_stops_in_order_blames_nobody(quiet):
     lease = in_transaction(leases.take)
     take(window, lease, 1)
 
-    in_transaction(partial(recovery.bury, lease_id=lease, died=False))
+    in_transaction(partial(recovery.end_lease, lease_id=lease, died=False))
 
     assert statuses(job) == ["WAITING"]
     assert len(open_windows(job)) == 1  # it is asked alone again
@@ -156,7 +156,7 @@ def take(window, lease, count):
 
 
 def die_with(held, lease):
-    assert in_transaction(partial(recovery.bury, lease_id=lease, died=True)) == len(held)
+    assert in_transaction(partial(recovery.end_lease, lease_id=lease, died=True)) == len(held)
 
 
 def deaths_so_far(count):

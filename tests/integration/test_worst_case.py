@@ -43,7 +43,7 @@ def test_the_worst_case_of_a_later_turn_holds_the_turns_that_went_with_it(door):
     # When the process dies that asks the second
     (second,) = take(window, lease)
     sent = worst_case_of(second)
-    in_transaction(partial(recovery.bury, lease_id=lease, died=True))
+    in_transaction(partial(recovery.end_lease, lease_id=lease, died=True))
 
     # Then what it stands with is what that request could cost, and little more
     assert sent <= job.counts().cost_unconfirmed <= 1.1 * sent
@@ -60,7 +60,7 @@ def test_the_worst_case_of_a_record_with_a_model_of_its_own_is_that_of_its_model
     worst = [worst_case_of(dear), worst_case_of(cheap)]
 
     # When the process dies that asks both
-    in_transaction(partial(recovery.bury, lease_id=lease, died=True))
+    in_transaction(partial(recovery.end_lease, lease_id=lease, died=True))
 
     # Then each stands with its own price
     assert [attempt.model for attempt in job.attempts()] == [OPUS, HAIKU]
@@ -79,7 +79,7 @@ def test_the_worst_case_of_a_document_holds_all_of_its_bytes(door, content):
     # When the process dies that asks
     (claim,) = take(window, lease)
     sent = worst_case_of(claim)
-    in_transaction(partial(recovery.bury, lease_id=lease, died=True))
+    in_transaction(partial(recovery.end_lease, lease_id=lease, died=True))
 
     # Then it stands with what the whole request could cost, not with what it is guessed to have of tokens
     assert sent <= 1.01 * job.counts().cost_unconfirmed <= 1.1 * sent

@@ -8,7 +8,7 @@ import pytest
 from app.errors import BadInput, Unavailable
 from app.providers import factory, registry
 from app.providers.batching import Batching
-from app.providers.client import Figures
+from app.providers.client import RateLimits
 from config.settings import Settings, read
 
 WITHOUT_KEY = read({})
@@ -61,11 +61,11 @@ def test_a_model_that_can_be_asked_is_not_refused(model: str, settings: Settings
 
 def test_only_paid_providers_have_limits_that_nobody_set() -> None:
     assert registry.assumed("anthropic:opus-5").requests == 50
-    assert registry.configured("anthropic:opus-5", WITHOUT_KEY) == Figures()
+    assert registry.configured("anthropic:opus-5", WITHOUT_KEY) == RateLimits()
     assert registry.max_concurrent_calls("anthropic:opus-5", WITHOUT_KEY) == 5
-    assert registry.assumed("simulated") == registry.configured("simulated", WITHOUT_KEY) == Figures()
+    assert registry.assumed("simulated") == registry.configured("simulated", WITHOUT_KEY) == RateLimits()
     assert registry.max_concurrent_calls("simulated", WITHOUT_KEY) is None
-    assert registry.assumed("inference:m") == registry.configured("inference:m", WITHOUT_KEY) == Figures()
+    assert registry.assumed("inference:m") == registry.configured("inference:m", WITHOUT_KEY) == RateLimits()
 
 
 def test_limits_that_are_set_hold_for_every_provider() -> None:
@@ -82,7 +82,7 @@ def test_limits_that_are_set_hold_for_every_provider() -> None:
         registry.max_concurrent_calls(group, settings) for group in ("anthropic:opus-5", "simulated")
     } == {3}
     # But items of an inference server are no calls of a language model
-    assert registry.configured("inference:m", settings) == Figures()
+    assert registry.configured("inference:m", settings) == RateLimits()
     assert registry.max_concurrent_calls("inference:m", settings) is None
 
 

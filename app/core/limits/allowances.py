@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from app.providers import registry
-from app.providers.client import Figures
+from app.providers.client import RateLimits
 from config import settings
 from models.base import now
 from models.limit import LimitGroup
@@ -38,7 +38,7 @@ LEARNED_IN = {
 class Allowance:
     """A group's figures in force, and for each where it comes from."""
 
-    figures: Figures
+    limits: RateLimits
     sources: Mapping[str, str]
 
 
@@ -57,7 +57,7 @@ def allowance(group: str, row: LimitGroup | None) -> Allowance:
     assumed = registry.assumed(group)
     found: dict[str, int] = {}
     sources: dict[str, str] = {}
-    for name in (field.name for field in fields(Figures)):
+    for name in (field.name for field in fields(RateLimits)):
         said = {
             SET: None if row is None else getattr(row, SET_IN[name]),
             CONFIGURED: getattr(configured, name),
@@ -67,7 +67,7 @@ def allowance(group: str, row: LimitGroup | None) -> Allowance:
         source = _source(said)
         if source is not None:
             found[name], sources[name] = said[source], source
-    return Allowance(Figures(**found), sources)
+    return Allowance(RateLimits(**found), sources)
 
 
 def _source(said: Mapping[str, int | None]) -> str | None:
@@ -102,18 +102,18 @@ def _held(row: LimitGroup, time: dt.datetime) -> Held | None:
 
 
 def put(session: Session, group: str, figures: Mapping[str, int | None]) -> None:
-    """Set a group's figures by the names of `Figures`; None leaves a figure to the configuration again."""
+    """Set a group's figures by the names of `RateLimits`; None leaves a figure to the configuration again."""
     row = _row(session, group)
     for name, figure in figures.items():
         setattr(row, SET_IN[name], figure)
     session.flush()
 
 
-def learn(session: Session, group: str, told: Figures) -> Allowance:
+def learn(session: Session, group: str, limits: RateLimits) -> Allowance:
     """Keep what the provider's headers said; what they did not say stays. Returns what holds now."""
     row = _row(session, group)
     for name, column in LEARNED_IN.items():
-        if (figure := getattr(told, name)) is not None:
+        if (figure := getattr(limits, name)) is not None:
             setattr(row, column, figure)
     row.learned_at = session.scalar(select(now()))
     session.flush()

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from app.providers.client import Figures
+from app.providers.client import RateLimits
 
 WORKERS_A_SECOND = 1_000  # records that a machine of two cores claims, asks and writes: 1,400 were measured
 
@@ -17,7 +17,7 @@ class Work:
     seconds: float
 
 
-def bound(work: Work, before: int, figures: Figures, seats: int | None) -> tuple[float, str]:
+def bound(work: Work, before: int, figures: RateLimits, seats: int | None) -> tuple[float, str]:
     """Seconds until the last answer, and what makes it take so long.
 
     `before` are calls of others that get their turn before the last one of these, taken to be as large;

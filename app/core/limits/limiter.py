@@ -15,7 +15,7 @@ from typing import Any
 import redis
 from redis.commands.core import AsyncScript, Script
 
-from app.providers.client import Figures
+from app.providers.client import RateLimits
 from config import settings
 
 LATE = 0.3  # seconds; a call that is later than that takes a new permit: the pace has room for so much
@@ -34,12 +34,12 @@ class LimiterAway(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class CallTerms:
     """What holds for the calls of one job, and what one of them takes, about."""
 
     group: str
     job_id: int
-    figures: Figures = field(default_factory=Figures)  # of the group, in any `window`
+    limits: RateLimits = field(default_factory=RateLimits)  # of the group, in any `window`
     seats: int | None = None  # of the job
     tenant_id: int = 0
     weight: int = 5  # the job's priority: its share among those of its tenant
@@ -47,7 +47,7 @@ class Limits:
     max_tokens: int = 1
     window: float = WINDOW
 
-    def sized(self, request_bytes: int, max_tokens: int) -> "Limits":
+    def sized(self, request_bytes: int, max_tokens: int) -> "CallTerms":
         """The same for one call of another size."""
         return replace(self, request_bytes=request_bytes, max_tokens=max_tokens)
 
@@ -138,7 +138,7 @@ class Limiter:
 
     def take(
         self,
-        limits: Limits,
+        terms: CallTerms,
         lease_id: int,
         want: int,
         *,
@@ -152,42 +152,42 @@ class Limiter:
         answered with a grant that said `waits`. Without wanting anything, such an asker stops to wait.
         """
         keys = [
-            f"hold:{limits.group}",
-            f"fair:{limits.group}",
-            f"asking:{limits.group}",
-            f"seats:{limits.job_id}",
-            f"seats:{limits.group}",
+            f"hold:{terms.group}",
+            f"fair:{terms.group}",
+            f"asking:{terms.group}",
+            f"seats:{terms.job_id}",
+            f"seats:{terms.group}",
             "alive",
-            f"why:{limits.job_id}",
-            f"est:{limits.job_id}",
-            f"spare:{limits.group}",
+            f"why:{terms.job_id}",
+            f"est:{terms.job_id}",
+            f"spare:{terms.group}",
         ]
         args = [
             lease_id,
-            limits.job_id,
-            limits.tenant_id,
-            limits.weight,
+            terms.job_id,
+            terms.tenant_id,
+            terms.weight,
             want,
             freed,
             0 if seated else 1,
             int(waited),
-            limits.figures.concurrent or 0,
-            limits.seats or 0,
-            limits.request_bytes,
+            terms.limits.concurrent or 0,
+            terms.seats or 0,
+            terms.request_bytes,
             1 / BYTES_PER_TOKEN,
-            limits.max_tokens * OUTPUT_SHARE,
-            limits.max_tokens,
+            terms.max_tokens * OUTPUT_SHARE,
+            terms.max_tokens,
         ]
-        return Grant.answered(self._run(self._take, limits, keys, args))
+        return Grant.answered(self._run(self._take, terms, keys, args))
 
     def give_back(
-        self, limits: Limits, lease_id: int, grant: Grant, count: int, *, seated: bool = False
+        self, terms: CallTerms, lease_id: int, grant: Grant, count: int, *, seated: bool = False
     ) -> None:
         """Return `count` permits of `grant`, its last ones, of which no byte was sent."""
         self._run(
             self._return,
-            limits,
-            [f"seats:{limits.job_id}", f"seats:{limits.group}", f"spare:{limits.group}"],
+            terms,
+            [f"seats:{terms.job_id}", f"seats:{terms.group}", f"spare:{terms.group}"],
             [
                 lease_id,
                 count,
@@ -199,7 +199,7 @@ class Limiter:
             ],
         )
 
-    def settle(self, limits: Limits, settlement: Settlement) -> int:
+    def settle(self, terms: CallTerms, settlement: Settlement) -> int:
         """Charge what was really taken; returns how many of the group's last 20 calls failed."""
         args = [
             settlement.input_tokens,
@@ -211,17 +211,17 @@ class Limiter:
             round(settlement.seconds * 1e6),
             settlement.failed,
         ]
-        return int(self._run(self._settle, limits, [f"est:{limits.job_id}"], args))
+        return int(self._run(self._settle, terms, [f"est:{terms.job_id}"], args))
 
-    def ramp(self, limits: Limits) -> float:
+    def ramp(self, terms: CallTerms) -> float:
         """Halve the group's rate, which then climbs again; returns the share that is left."""
-        return float(self._run(self._ramp, limits, [], []))
+        return float(self._run(self._ramp, terms, [], []))
 
-    def standing(self, limits: Limits) -> Standing:
+    def standing(self, terms: CallTerms) -> Standing:
         """What was used in the last window, and who waits."""
-        keys = [f"asking:{limits.group}", f"seats:{limits.group}", "alive"]
+        keys = [f"asking:{terms.group}", f"seats:{terms.group}", "alive"]
         requests, input_tokens, output_tokens, in_flight, micros, ramp, asking = self._run(
-            self._look, limits, keys, []
+            self._look, terms, keys, []
         )
         return Standing(
             requests=int(requests),
@@ -318,15 +318,15 @@ class Limiter:
     def _script(self, name: str) -> Script | AsyncScript:
         return self._redis.register_script(_text("group.lua") + _text(name))
 
-    def _run(self, script: Script | AsyncScript, limits: Limits, keys: list[str], args: list[Any]) -> Any:
-        figures = limits.figures
+    def _run(self, script: Script | AsyncScript, terms: CallTerms, keys: list[str], args: list[Any]) -> Any:
+        limits = terms.limits
         about_group = [
-            round(limits.window * 1e6),
-            figures.requests or 0,
-            figures.input_tokens or 0,
-            figures.output_tokens or 0,
+            round(terms.window * 1e6),
+            limits.requests or 0,
+            limits.input_tokens or 0,
+            limits.output_tokens or 0,
         ]
-        keys = [f"limit:{limits.group}", f"used:{limits.group}", *keys]
+        keys = [f"limit:{terms.group}", f"used:{terms.group}", *keys]
         return self._guarded(lambda: script(keys=keys, args=[*about_group, *args]))
 
     @staticmethod

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from app.core.json_text import timestamp
 from app.core.limits import allowances
 from app.core.limits.allowances import Allowance
-from app.core.limits.limiter import LimiterAway, Limits, Standing, limiter
+from app.core.limits.limiter import CallTerms, LimiterAway, Standing, limiter
 from app.errors import NotFound
 from app.providers import classes, registry
 from models.base import now
@@ -17,7 +17,7 @@ from models.job import Job, JobStatus
 from models.limit import LimitGroup
 
 SHOWN = 100  # waiting jobs of the caller's tenant
-NAMES = allowances.SET_IN  # a figure's name in `Figures`, and on the wire
+NAMES = allowances.SET_IN  # a figure's name in `RateLimits`, and on the wire
 
 
 def shown(session: Session, tenant_id: int) -> list[dict[str, Any]]:
@@ -39,7 +39,7 @@ def show(session: Session, tenant_id: int, name: str) -> dict[str, Any]:
     """One group. Of those who wait a caller sees its own tenant's jobs, and how many others there are."""
     allowance = allowances.read(session, name)
     try:
-        standing: Standing | None = limiter().standing(Limits(name, 0, allowance.figures))
+        standing: Standing | None = limiter().standing(CallTerms(name, 0, allowance.limits))
         held = limiter().held(name)
     except LimiterAway:
         standing = held = None
@@ -85,7 +85,7 @@ def _exists(session: Session, name: str) -> bool:
 
 def _allowed(allowance: Allowance) -> dict[str, Any]:
     return {
-        on_wire: {"figure": getattr(allowance.figures, inside), "source": allowance.sources.get(inside)}
+        on_wire: {"figure": getattr(allowance.limits, inside), "source": allowance.sources.get(inside)}
         for inside, on_wire in NAMES.items()
     }
 

@@ -133,4 +133,4 @@ def _bound(
     counted = 1.0 if registry.cache_reads_count(registry.limit_group(defaults.model)) else None
     share = counted or 1.0 - calibration.mix.cache_read
     work = Work(tally.count, tokens_in[case] * share, tokens_out[case], seconds)
-    return bound(work, 0 if case == "low" else road.before, road.allowance.figures, road.seats)
+    return bound(work, 0 if case == "low" else road.before, road.allowance.limits, road.seats)

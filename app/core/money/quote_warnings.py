@@ -48,7 +48,7 @@ def warnings(
     if allowance.sources.get("requests") == ASSUMED:
         found.append(
             f"the limits of {registry.limit_group(defaults.model)} are not known before its first answers:"
-            f" {allowance.figures.requests} requests a minute are assumed"
+            f" {allowance.limits.requests} requests a minute are assumed"
         )
     if held is not None:
         found.append(f"the limit group's calls are held now ({held.reason}): the time counts from their end")

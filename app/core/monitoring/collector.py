@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.core.limits import allowances, report
-from app.core.limits.limiter import Limits, limiter
+from app.core.limits.limiter import CallTerms, limiter
 from app.core.money import totals
 from app.core.money.pricing import PICO
 from app.core.monitoring import broker, metrics, performance
@@ -125,12 +125,12 @@ def _allowances(session: Session) -> dict[str, allowances.Allowance]:
 def _allowed(figures: Mapping[str, allowances.Allowance]) -> Iterator[Sample]:
     for group, allowance in figures.items():
         for name in allowances.SET_IN:
-            if (figure := getattr(allowance.figures, name)) is not None:
+            if (figure := getattr(allowance.limits, name)) is not None:
                 yield Sample(metrics.LIMIT_ALLOWED, figure, (group, name))
 
 
 def _used(group: str, allowance: allowances.Allowance) -> Iterator[Sample]:
-    standing = limiter().standing(Limits(group, 0, allowance.figures))
+    standing = limiter().standing(CallTerms(group, 0, allowance.limits))
     for name in allowances.LEARNED_IN:
         yield Sample(metrics.LIMIT_USED, getattr(standing, name), (group, name))
     yield Sample(metrics.CALLS_IN_FLIGHT, standing.in_flight, (group,))

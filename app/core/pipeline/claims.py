@@ -14,7 +14,7 @@ from app.core.pipeline import leases, quarantine, wakeups
 from app.core.requests import job_context
 from app.core.requests.claim import Claim
 from app.ingest import documents
-from models.base import among, now
+from models.base import any_of, now
 from models.job import Job, JobCounts, JobStatus
 from models.record import Record, RecordInput, RecordOutput, RecordStatus, Window
 from models.transitions import moving_records
@@ -41,7 +41,7 @@ def take(session: Session, window_id: int, epoch: int, lease_id: int, limit: int
 
     `calls` is how many leave with each: none where records are not asked.
 
-    Of a window that is `alone` those that wait to be asked alone, and nothing else.
+    Of a window that is `isolated` those that wait to be asked alone, and nothing else.
     Nothing for a window of another epoch, a closed window, a job that does not run, or under a dead lease,
     whose records nobody would give back. Whoever claims a window's last record wakes `advance`.
     """
@@ -58,7 +58,7 @@ def take(session: Session, window_id: int, epoch: int, lease_id: int, limit: int
 
     def some(most: int) -> list[Claim]:
         nonlocal end
-        waiting = quarantine.waits_for_it if window.alone else _due()
+        waiting = quarantine.is_waiting if window.isolated else _due()
         found = _claim_waiting(session, window.job_id, lease_id, waiting, most, calls)
         end = min(window.cursor + most - len(found), window.last)
         if end > window.cursor:
@@ -168,7 +168,7 @@ def _claim_waiting(
     indices = sorted(session.scalars(waiting))
     if not indices:
         return []
-    return _claim(session, job_id, lease_id, RecordStatus.WAITING, among(Record.idx, indices), calls)
+    return _claim(session, job_id, lease_id, RecordStatus.WAITING, any_of(Record.idx, indices), calls)
 
 
 def _claim_range(
@@ -221,7 +221,7 @@ def _read_inputs(session: Session, job_id: int, claims: Sequence[Claim]) -> None
         return
     found = session.execute(
         select(RecordInput.idx, RecordInput.body).where(
-            RecordInput.job_id == job_id, among(RecordInput.idx, (claim.idx for claim in claims))
+            RecordInput.job_id == job_id, any_of(RecordInput.idx, (claim.idx for claim in claims))
         )
     )
     bodies = {row.idx: row.body for row in found}
@@ -247,7 +247,7 @@ def _note_bytes(session: Session, job_id: int, claims: Sequence[Claim]) -> None:
     sent = {claim.idx: claim.request_bytes for claim in claims}
     session.execute(
         update(Record)
-        .where(Record.job_id == job_id, among(Record.idx, sent))
+        .where(Record.job_id == job_id, any_of(Record.idx, sent))
         .values(sent_bytes=case(sent, value=Record.idx)),
         execution_options={"synchronize_session": False},
     )
@@ -273,7 +273,7 @@ def _succeeded_turns(session: Session, job_id: int, talks: set[int]) -> dict[int
         .join(RecordOutput, and_(RecordOutput.job_id == Record.job_id, RecordOutput.idx == Record.idx))
         .where(
             Record.job_id == job_id,
-            among(Record.conversation, talks),
+            any_of(Record.conversation, talks),
             Record.status == RecordStatus.SUCCEEDED,
         )
         .order_by(Record.idx)

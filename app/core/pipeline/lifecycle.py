@@ -31,7 +31,7 @@ def find(session: Session, tenant_id: int, name: str | uuid.UUID) -> Job:
     Another tenant's is `NotFound`.
     """
     job = session.scalars(
-        select(Job).where(Job.id == lookup.meant(tenant_id, str(name))).with_for_update(key_share=True)
+        select(Job).where(Job.id == lookup.resolve(tenant_id, str(name))).with_for_update(key_share=True)
     ).one_or_none()
     if job is None:
         raise lookup.unknown(str(name))
@@ -66,13 +66,13 @@ def pause(session: Session, job: Job) -> None:
     if job.status == JobStatus.PAUSED:
         return
     _refuse_ended(job, "paused")
-    hold(session, job, "Paused by its owner.")
+    pause_because(session, job, "Paused by its owner.")
 
 
-def hold(session: Session, job: Job, reason: str) -> None:
+def pause_because(session: Session, job: Job, reason: str) -> None:
     """Pause the job, for `reason`."""
     move_job(session, job, JobStatus.PAUSED, status_reason=reason)
-    windows.shelve(session, job.id)
+    windows.withdraw(session, job.id)
 
 
 def resume(session: Session, job: Job) -> None:

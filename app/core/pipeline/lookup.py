@@ -11,7 +11,7 @@ from models.job import Job, JobStatus
 LABEL = re.compile(r"[A-Za-z0-9._:-]{1,128}")  # ids look like that, too
 
 
-def meant(tenant_id: int, name: str) -> ScalarSelect[int]:
+def resolve(tenant_id: int, name: str) -> ScalarSelect[int]:
     """The number of the tenant's job that `name` means: the one of that id, else the newest so labelled.
 
     A job that is not yet whole, or was deleted, has no name. Raises `NotFound` for what can be none.

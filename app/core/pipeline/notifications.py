@@ -31,7 +31,7 @@ def reachable() -> bool:
         return False
 
 
-def look(job_ids: Iterable[int]) -> None:
+def publish(job_ids: Iterable[int]) -> None:
     """Say that rows of these jobs have moved. Best effort: readers look once a second anyway."""
     try:
         pipe = _client().pipeline(transaction=False)
@@ -42,7 +42,7 @@ def look(job_ids: Iterable[int]) -> None:
         pass  # nothing is lost with it, and whoever needs Redis says that it is away
 
 
-class Ear:
+class Listener:
     """Listens on one connection; when Redis is away it hears nothing, and takes as long."""
 
     def __init__(self, url: str) -> None:

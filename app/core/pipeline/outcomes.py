@@ -18,7 +18,7 @@ from app.core.money.ledger import Call
 from app.core.pipeline import quarantine, wakeups
 from app.core.requests.claim import Claim
 from app.core.requests.job_context import JobContext
-from models.base import among, now
+from models.base import any_of, now
 from models.bulk import ManyRows
 from models.job import JobCounts
 from models.record import ENDED, Record, RecordOutput, RecordStatus
@@ -97,7 +97,7 @@ def _move_records(session: Session, outcomes: Sequence[Outcome], written: Writte
 # Made once: to make a statement anew takes as long as to carry it out for a few records.
 _FENCE = (
     Record.job_id == bindparam("job"),
-    among(Record.idx, "indices"),
+    any_of(Record.idx, "indices"),
     Record.lease_id == bindparam("lease"),
     Record.attempts == bindparam("attempt"),
 )
@@ -148,7 +148,7 @@ def _free_next_turn(session: Session, outcome: Outcome) -> bool:
         .where(
             Record.job_id == claim.job_id,
             Record.conversation == claim.conversation,
-            Record.status == RecordStatus.HELD,
+            Record.status == RecordStatus.BLOCKED,
         )
         .order_by(Record.idx)
         .limit(1)
@@ -156,7 +156,7 @@ def _free_next_turn(session: Session, outcome: Outcome) -> bool:
     )
     freed = session.scalars(
         moving_records(
-            RecordStatus.HELD,
+            RecordStatus.BLOCKED,
             RecordStatus.WAITING,
             Record.job_id == claim.job_id,
             Record.idx == following,

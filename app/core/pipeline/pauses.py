@@ -23,11 +23,13 @@ def pause_if_spent(session: Session, job_id: int, needs: int) -> bool:
         return False
     if needs == caps.NO_BOUND:
         why = job_context.of(job_id).unbounded
-        lifecycle.hold(session, job, f"A cap is set, and what a call costs at most has no bound: {why}.")
+        lifecycle.pause_because(
+            session, job, f"A cap is set, and what a call costs at most has no bound: {why}."
+        )
         return True
     if needs <= room.left:
         return False
-    lifecycle.hold(
+    lifecycle.pause_because(
         session,
         job,
         f"The next call may cost ${pricing.dollars(needs)}; of the cap of ${pricing.dollars(room.cap)},"
@@ -51,7 +53,7 @@ def pause_if_hopeless(session: Session, job_id: int) -> bool:
     if len(kinds) != 1 or kinds[0][0] is None:
         return False
     kind, count = kinds[0]
-    lifecycle.hold(
+    lifecycle.pause_because(
         session,
         job,
         f"Its first {count} records all failed with {kind!r}; see their errors. Resume goes on all the same.",

@@ -14,7 +14,7 @@ from models.record import Record, RecordStatus
 SHARED = 3  # deaths after which a record is asked alone
 ALONE = 2  # more of them, with nothing else in flight, after which it is asked no more
 
-waits_for_it = and_(Record.status == RecordStatus.WAITING, Record.not_before.is_(None))
+is_waiting = and_(Record.status == RecordStatus.WAITING, Record.not_before.is_(None))
 
 
 def waits(seconds: float | ColumnElement[float]) -> ColumnElement[object]:
@@ -34,5 +34,5 @@ def is_killer(deaths: int) -> bool:
 
 def count(session: Session, job_id: int, at_most: int) -> int:
     """How many records of the job wait to be asked alone, counted up to `at_most`."""
-    found = select(Record.idx).where(Record.job_id == job_id, waits_for_it).limit(at_most).subquery()
+    found = select(Record.idx).where(Record.job_id == job_id, is_waiting).limit(at_most).subquery()
     return session.scalar(select(func.count()).select_from(found)) or 0

@@ -16,7 +16,7 @@ from app.core.requests import job_context
 from app.core.requests.claim import Claim
 from app.core.requests.job_context import JobContext
 from config import settings
-from models.base import among, now
+from models.base import any_of, now
 from models.record import Record, RecordStatus
 from models.session import in_transaction, reading
 
@@ -24,7 +24,7 @@ OVERDUE = 30.0  # seconds past its call's deadline that a record may be held
 KILLER = "killed_worker"  # the error of a record that takes its process down with it
 
 
-def bury(session: Session, lease_id: int, *, died: bool) -> int:
+def end_lease(session: Session, lease_id: int, *, died: bool) -> int:
     """End a lease and give back the records that name it; returns how many. Its uploads are abandoned.
 
     A death is counted on each record; a process that stops in order gives back without one.
@@ -55,7 +55,7 @@ def look_for_dead(session: Session) -> list[Dead]:
         Dead(lease_id, name, _held_by(session, lease_id)) for lease_id, name in leases.look(session).items()
     ]
     for dead in found:
-        bury(session, dead.lease_id, died=True)
+        end_lease(session, dead.lease_id, died=True)
     return found
 
 
@@ -90,7 +90,7 @@ def give_back_unknown(session: Session, lease_id: int, known: frozenset[tuple[in
         _give_back(
             session,
             job_id,
-            and_(Record.lease_id == lease_id, among(Record.idx, indices)),
+            and_(Record.lease_id == lease_id, any_of(Record.idx, indices)),
             died=False,
             unsent=True,
         )
@@ -123,7 +123,7 @@ def _give_back(
     ).all()
     if held:
         job = job_context.of(job_id)
-        outcomes.write(session, [_swallowed(job, row, unsent=unsent) for row in held])
+        outcomes.write(session, [_lost_call(job, row, unsent=unsent) for row in held])
         wakeups.at_latest(session, job_id, 0)
     return len(held)
 
@@ -144,7 +144,7 @@ _HELD = (
 )
 
 
-def _swallowed(job: JobContext, row: Any, *, unsent: bool) -> Outcome:
+def _lost_call(job: JobContext, row: Any, *, unsent: bool) -> Outcome:
     """What becomes of a call that a crash swallowed, and of its record.
 
     Taken from the record's narrow row alone: what it asks may be what has killed the process.
@@ -159,7 +159,7 @@ def _swallowed(job: JobContext, row: Any, *, unsent: bool) -> Outcome:
         max_tokens=row.max_tokens,
         conversation=row.conversation,
     )
-    outcome = Outcome(job, claim, _swallowed_call(job, row, unsent=unsent), again_in=0.0)
+    outcome = Outcome(job, claim, _call_of(job, row, unsent=unsent), again_in=0.0)
     if quarantine.is_killer(row.deaths):
         outcome.status = RecordStatus.FAILED
         outcome.error_type = KILLER
@@ -171,7 +171,7 @@ def _swallowed(job: JobContext, row: Any, *, unsent: bool) -> Outcome:
     return outcome
 
 
-def _swallowed_call(job: JobContext, row: Any, *, unsent: bool) -> Call:
+def _call_of(job: JobContext, row: Any, *, unsent: bool) -> Call:
     priced_by = row.priced_by or {}
     model = priced_by.get("model", job.model)
     if unsent:

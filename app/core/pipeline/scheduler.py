@@ -9,7 +9,7 @@ from app.core.limits import allowances
 from app.core.pipeline import claims, lifecycle, priority_queue, quarantine, wakeups, windows
 from app.core.pipeline.windows import Publication
 from app.providers import registry
-from models.base import among, now
+from models.base import any_of, now
 from models.job import FINAL, Job, JobCounts, JobStatus
 from models.record import Record, RecordOutput, RecordStatus
 from models.transitions import move_job, moving_records
@@ -91,7 +91,7 @@ def _reopen(session: Session, job: Job, first: int) -> None:
                 status,
                 RecordStatus.WAITING,
                 Record.job_id == job.id,
-                among(Record.idx, indices),
+                any_of(Record.idx, indices),
                 not_before=quarantine.waits(0),
                 tries=0,
                 deaths=quarantine.as_before(),
@@ -103,7 +103,7 @@ def _reopen(session: Session, job: Job, first: int) -> None:
             execution_options={"synchronize_session": False},
         )
     session.execute(
-        delete(RecordOutput).where(RecordOutput.job_id == job.id, among(RecordOutput.idx, indices)),
+        delete(RecordOutput).where(RecordOutput.job_id == job.id, any_of(RecordOutput.idx, indices)),
         execution_options={"synchronize_session": False},
     )
     more = len(indices) == REOPENED
@@ -123,12 +123,12 @@ def _offer(session: Session, job: Job, call_seconds: float) -> list[Publication]
 
     What is to be asked alone has a window of its own.
     """
-    unclosed = windows.undrained(session, job.id)
+    unclosed = windows.with_unclaimed(session, job.id)
     most = windows.most_slices(session, call_seconds)
     publications = [
         windows.offer_again(session, job, window, most) for window in unclosed if window.offered_at is None
     ]
-    shared = sum(not window.alone for window in unclosed)
+    shared = sum(not window.isolated for window in unclosed)
     share = _share(session, job)
     while shared < windows.OPEN_AT_ONCE and job.cursor < job.total:
         publications.append(windows.open_next(session, job, windows.size(job, share, most), most))
@@ -146,7 +146,7 @@ def _share(session: Session, job: Job) -> float | None:
     """Calls a second that the job's group may start, divided by the jobs that want them; None: no limit."""
     if job.limit_group == registry.NOBODY:
         return None
-    per_minute = allowances.read(session, job.limit_group).figures.requests
+    per_minute = allowances.read(session, job.limit_group).limits.requests
     if per_minute is None:
         return None
     sharing = session.scalar(

@@ -54,7 +54,7 @@ def is_plain(job: Job) -> bool:
     return now_set.records_per_task == 1 or job.total <= now_set.chord_plain_max
 
 
-def undrained(session: Session, job_id: int) -> list[Window]:
+def with_unclaimed(session: Session, job_id: int) -> list[Window]:
     """The job's windows that hold unclaimed records, oldest first."""
     return list(
         session.scalars(
@@ -114,7 +114,7 @@ def open_for_returned(session: Session, job: Job, due: int, most: int) -> Public
 def open_alone(session: Session, job: Job, suspects: int) -> Publication:
     """Offer what is to be asked alone; each slice of it has one record in flight, in a process of its own."""
     window = Window(
-        job_id=job.id, first=0, last=0, cursor=0, alone=True, offered_at=session.scalar(select(now()))
+        job_id=job.id, first=0, last=0, cursor=0, isolated=True, offered_at=session.scalar(select(now()))
     )
     session.add(window)
     session.flush()
@@ -130,7 +130,7 @@ def offer_again(session: Session, job: Job, window: Window, most: int) -> Public
     return _publication(job, window, max(window.last - window.cursor, 1), most)
 
 
-def shelve(session: Session, job_id: int) -> None:
+def withdraw(session: Session, job_id: int) -> None:
     """Take the job's offers back: slices in hand end, and `advance` offers the rest again when it may."""
     session.execute(
         update(Window)
@@ -163,7 +163,7 @@ def close(session: Session, window_id: int, epoch: int) -> int | None:
     ).one_or_none()
     if window is None:
         return None
-    if window.drained_at is None and not window.alone:
+    if window.drained_at is None and not window.isolated:
         # Its slices ran out of time or their processes stop: the rest is offered again.
         window.epoch += 1
         window.offered_at = window.published_at = window.slice_at = None
@@ -255,7 +255,7 @@ def _is(session: Session, window: Window, condition: ColumnElement[bool]) -> boo
 
 
 def _slices(job: Job, window: Window, records: int, most: int) -> int:
-    if window.alone:
+    if window.isolated:
         return min(records, APART)
     if is_plain(job):
         return records
@@ -263,7 +263,7 @@ def _slices(job: Job, window: Window, records: int, most: int) -> int:
 
 
 def _publication(job: Job, window: Window, records: int, most: int) -> Publication:
-    plain = is_plain(job) and not window.alone
+    plain = is_plain(job) and not window.isolated
     return Publication(
         window_id=window.id,
         epoch=window.epoch,

@@ -8,7 +8,7 @@ from app.ingest.values import as_text
 from models.record import RecordStatus
 
 
-def said(answer: bytes) -> str:
+def answer_text(answer: bytes) -> str:
     """The text of a stored answer; all of it if it says nothing in the way that was expected."""
     try:
         message = json.loads(answer)

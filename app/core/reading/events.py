@@ -54,7 +54,7 @@ def state(view: JobView, limited_by: str | None) -> State:
 
 def snapshot(view: JobView, limited_by: str | None) -> Event:
     """The whole job."""
-    return Event("snapshot", view.seq, _json(job_json.job_out(view, limited_by)), view=view)
+    return Event("snapshot", view.seq, _json(job_json.write(view, limited_by)), view=view)
 
 
 def records(items: Sequence[Item]) -> Event:
@@ -69,7 +69,7 @@ def progress(view: JobView, limited_by: str | None) -> Event:
 
 def status(view: JobView, limited_by: str | None) -> Event:
     """The whole job, for its status has changed; the last event when it has ended."""
-    data = _json(job_json.job_out(view, limited_by))
+    data = _json(job_json.write(view, limited_by))
     return Event("status", view.seq, data, last=view.status.final, view=view)
 
 

@@ -14,7 +14,7 @@ from typing import Self
 
 import structlog
 
-from app.core.pipeline.notifications import Ear
+from app.core.pipeline.notifications import Listener
 from app.core.reading import events, job_json, jobs
 from app.core.reading.events import Event, Item, State
 from app.core.reading.jobs import JobView
@@ -132,15 +132,15 @@ class Feed:
         self._stopping = True
 
     def _run(self) -> None:
-        ear = Ear(settings.current().limiter_url)
+        listener = Listener(settings.current().limiter_url)
         try:
             while self._is_needed():
-                heard = ear.listen(self._idle_for())
+                heard = listener.listen(self._idle_for())
                 due = self._due(heard)
                 if due:
                     self._look(due)
         finally:
-            ear.close()
+            listener.close()
 
     def _is_needed(self) -> bool:
         with self._lock:

@@ -53,7 +53,7 @@ def _seconds(session: Session, view: JobView, row: Row[*tuple[Any, ...]]) -> flo
     )
     before = max(0, records_before(session, row.limit_group, left) - left)
     seats = registry.max_concurrent_calls(row.limit_group, settings.current())
-    return bound(work, before, allowances.read(session, row.limit_group).figures, seats)[0]
+    return bound(work, before, allowances.read(session, row.limit_group).limits, seats)[0]
 
 
 def _seconds_of_a_call(session: Session, tenant_id: int, model: str) -> float:

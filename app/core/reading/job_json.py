@@ -23,10 +23,10 @@ _asked_in_vain = float("-inf")
 
 def jobs_out(views: Sequence[JobView]) -> list[dict[str, Any]]:
     reasons = limited_by(views)
-    return [job_out(view, reasons[view.id]) for view in views]
+    return [write(view, reasons[view.id]) for view in views]
 
 
-def job_out(view: JobView, limited_by: str | None) -> dict[str, Any]:
+def write(view: JobView, limited_by: str | None) -> dict[str, Any]:
     """The whole job."""
     return {
         "id": str(view.uid),

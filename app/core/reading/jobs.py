@@ -84,7 +84,7 @@ def find(session: Session, tenant_id: int, name: str) -> JobView:
 
     Raises `NotFound` for one that is unknown, another's, deleted or not yet whole.
     """
-    row = session.execute(_everything().where(Job.id == lookup.meant(tenant_id, name))).one_or_none()
+    row = session.execute(_everything().where(Job.id == lookup.resolve(tenant_id, name))).one_or_none()
     if row is None:
         raise lookup.unknown(name)
     return _view(row)

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Row, Text, and_, case, cast, func, null, s
 from sqlalchemy.orm import Session
 
 from app.core.reading.jobs import JobView
-from models.base import among, iso
+from models.base import any_of, iso
 from models.job import Job
 from models.record import ENDED, UNASKED, Record, RecordInput, RecordOutput, RecordStatus
 from models.session import reading
@@ -293,7 +293,7 @@ def _one_of(column: ColumnElement[int], values: Sequence[int]) -> ColumnElement[
     least, greatest = min(values), max(values)
     lies_between = column.between(least, greatest)
     return (
-        lies_between if greatest - least < GAPS * len(values) else and_(lies_between, among(column, values))
+        lies_between if greatest - least < GAPS * len(values) else and_(lies_between, any_of(column, values))
     )
 
 

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.core.json_text import text
 from app.core.money import pricing
-from app.core.reading.answers import said
+from app.core.reading.answers import answer_text
 from app.core.reading.csv_export import Row
 from app.core.reading.records import RecordView
 from models.job import JobSpec
@@ -27,7 +27,7 @@ def row(record: RecordView) -> Row:
     usage = record.usage or {}
     return Row(
         cells={**_known_by(record), **_cells(record.asked)},
-        answer=None if record.answer is None else said(record.answer),
+        answer=None if record.answer is None else answer_text(record.answer),
         status=record.status.word,
         error=None
         if record.error_type is None

@@ -211,7 +211,7 @@ class Asking:
         if fault is None:
             self._heard = outcome = self._outcome(call, RecordStatus.SUCCEEDED)
             outcome.body = reply.body
-        await self._process.book.learn(self._permits.group, reply.told)
+        await self._process.book.learn(self._permits.group, reply.limits)
         if self._permits.probe:
             await self._process.book.clear(self._permits.group)
         return outcome if fault is None else await self._failed(fault, call, answered=True)
@@ -219,7 +219,7 @@ class Asking:
     async def _failed(self, error: ProviderError, call: Call, *, answered: bool = False) -> Outcome:
         """Who is to blame decides: again here, given back, or ended. `answered`: not as it was asked."""
         self._heard = self._outcome(call, None, error)
-        await self._process.book.learn(self._permits.group, error.told)
+        await self._process.book.learn(self._permits.group, error.limits)
         outage = not answered and await self._is_outage(error)
         blamed = error.blame is Blame.RECORD and not outage
         decision = retries.decide(
@@ -250,8 +250,8 @@ class Asking:
         if error.blame is not Blame.RECORD or not error.retryable or isinstance(error, RefusedTogether):
             return False
         if not error.repeated:
-            self._process.book.settlement(self._permits.limits).failed += 1
-        failed = await self._process.book.settle_now(self._permits.limits)
+            self._process.book.settlement(self._permits.terms).failed += 1
+        failed = await self._process.book.settle_now(self._permits.terms)
         return failed >= OUTAGE or self._permits.probe
 
     async def _hold(self, error: ProviderError, outage: bool) -> None:
@@ -262,7 +262,7 @@ class Asking:
             seconds = every = error.retry_after or ACCOUNT_PROBE
             reason = f"account: {error.type}"
         elif error.type == RAMP_LIMIT:
-            await book.slow_down(self._permits.limits)
+            await book.slow_down(self._permits.terms)
             if not seconds:
                 return
         elif outage:

@@ -1,6 +1,6 @@
-"""What a worker process knows of its limit groups: their figures, their holds, and what is to be settled.
+"""What a worker process knows of its limit groups: their limits, their holds, and what is to be settled.
 
-Rows are the truth of figures and holds, Redis of what was taken. This reads the rows once a second, brings
+Rows are the truth of limits and holds, Redis of what was taken. This reads the rows once a second, brings
 a hold back into a Redis that forgot it, and settles in batches what answers really took.
 """
 
@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 
 from app.core.limits import allowances
 from app.core.limits.allowances import Allowance, Held
-from app.core.limits.limiter import LimiterAway, Limits, Settlement, limiter
-from app.providers.client import Figures
+from app.core.limits.limiter import CallTerms, LimiterAway, Settlement, limiter
+from app.providers.client import RateLimits
 from models.session import in_transaction, reading
 
 log = structlog.get_logger()
@@ -27,23 +27,23 @@ SETTLE = 0.1  # seconds between two settlements of a job
 NAMED = 5.0  # seconds; a shorter hold is over before an emptied Redis could matter
 
 
-class Book:
-    """Used on the event loop, except for `figures` and `refresh`, which any thread may call."""
+class GroupLimits:
+    """Used on the event loop, except for `limits` and `refresh`, which any thread may call."""
 
     def __init__(self) -> None:
         self._allowances: dict[str, Allowance] = {}
-        self._told: dict[str, Figures] = {}  # by the headers of the latest answers
+        self._headers: dict[str, RateLimits] = {}  # by the headers of the latest answers
         self._held: set[str] = set()  # groups whose hold is in the log
-        self._open: dict[tuple[str, int], tuple[Limits, Settlement]] = {}  # by group and job
+        self._open: dict[tuple[str, int], tuple[CallTerms, Settlement]] = {}  # by group and job
         self._is_open = asyncio.Event()  # something is to be settled
 
-    def figures(self, group: str) -> Figures:
+    def limits(self, group: str) -> RateLimits:
         """What the group may do, as of the last look at its row."""
         known = self._allowances.get(group)
         if known is None:
             with reading() as session:
                 known = self._allowances.setdefault(group, allowances.read(session, group))
-        return known.figures
+        return known.limits
 
     def refresh(self) -> None:
         """Read every group's row; raises `SQLAlchemyError`."""
@@ -55,7 +55,7 @@ class Book:
             if held is not None:
                 _bring_back(group, held)
 
-    def settlement(self, of: Limits) -> Settlement:
+    def settlement(self, of: CallTerms) -> Settlement:
         """What is yet to be settled for a job, to be added to."""
         found = self._open.get((of.group, of.job_id))
         if found is None:
@@ -63,7 +63,7 @@ class Book:
             self._is_open.set()
         return found[1]
 
-    async def settle_now(self, of: Limits) -> int:
+    async def settle_now(self, of: CallTerms) -> int:
         """Settle the job at once; returns how many of the group's last 20 calls failed."""
         found = self._open.pop((of.group, of.job_id), None)
         if found is None:
@@ -82,12 +82,12 @@ class Book:
                 await self.settle_now(of)
             await asyncio.sleep(SETTLE)
 
-    async def learn(self, group: str, told: Figures | None) -> None:
+    async def learn(self, group: str, limits: RateLimits | None) -> None:
         """Take over what an answer's headers said, here at once and for the others through the row."""
-        if told is None or self._told.get(group) == told:
+        if limits is None or self._headers.get(group) == limits:
             return
-        self._told[group] = told
-        known = await _write(partial(allowances.learn, group=group, told=told))
+        self._headers[group] = limits
+        known = await _write(partial(allowances.learn, group=group, limits=limits))
         if known is not None:
             self._allowances[group] = known
 
@@ -120,7 +120,7 @@ class Book:
         except LimiterAway:
             log.warning("limiter.away", group=group)
 
-    async def slow_down(self, of: Limits) -> None:
+    async def slow_down(self, of: CallTerms) -> None:
         """The provider's ramp limit: half the rate for everybody."""
         try:
             share = await asyncio.to_thread(limiter().ramp, of)

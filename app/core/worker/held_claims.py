@@ -58,7 +58,7 @@ class Holding:
             if self._held[claim.job_id, claim.idx] <= 0:
                 del self._held[claim.job_id, claim.idx]
 
-    def put_right(self, lease_id: int) -> None:
+    def reconcile(self, lease_id: int) -> None:
         """Give back what only the rows know of, after a lost COMMIT. To be called with each beat."""
         if (lost := lost_commits()) != self._lost:
             self._lost, self._looks = lost, LOOKS

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app.core.limits.limiter import LATE, Grant, Limits
+from app.core.limits.limiter import LATE, CallTerms, Grant
 from app.core.requests.claim import Claim
 from app.core.requests.job_context import JobContext
 from app.core.worker import retries
@@ -40,9 +40,9 @@ class Permit:
     per_byte: float  # input tokens that a byte of the job's requests makes, about
 
     @classmethod
-    def of(cls, grant: Grant, limits: Limits, at: float) -> "Permit":
-        per_byte = grant.estimate / limits.request_bytes
-        return cls(limits.group, at, grant.probe, grant.input_tokens, grant.output_tokens, per_byte)
+    def of(cls, grant: Grant, terms: CallTerms, at: float) -> "Permit":
+        per_byte = grant.estimate / terms.request_bytes
+        return cls(terms.group, at, grant.probe, grant.input_tokens, grant.output_tokens, per_byte)
 
 
 class Permits:
@@ -62,8 +62,8 @@ class Permits:
         return self._permit.probe
 
     @property
-    def limits(self) -> Limits:
-        return self._process.limits(self._job, self._permit.group)
+    def terms(self) -> CallTerms:
+        return self._process.terms(self._job, self._permit.group)
 
     async def wait_for_start(self, model: str, max_tokens: int, *, used: bool) -> None:
         """Wait for a call's time, with a permit of its model's group that is large enough and not late.
@@ -71,20 +71,20 @@ class Permits:
         `used`: the permit that is there was another call's. Raises `RequestRejected` for a call that could
         never pass, `GiveBack` when its time is far away.
         """
-        limits = self._limits_of_call(model, max_tokens)
-        if used or self._permit.group != limits.group or self._is_small(limits):
+        terms = self._terms_of_call(model, max_tokens)
+        if used or self._permit.group != terms.group or self._is_small(terms):
             if not used:
                 self.refund()
-            self._permit = await self._another(limits)
+            self._permit = await self._another(terms)
         await asyncio.sleep(self._permit.at - time.monotonic())
         while time.monotonic() - self._permit.at > LATE:
             self.refund()
-            self._permit = await self._another(limits)
+            self._permit = await self._another(terms)
             await asyncio.sleep(self._permit.at - time.monotonic())
 
     def refund(self) -> None:
         """Nothing was taken of what was charged."""
-        settlement = self._process.book.settlement(self.limits)
+        settlement = self._process.book.settlement(self.terms)
         settlement.input_tokens -= self._permit.input_tokens
         settlement.output_tokens -= self._permit.output_tokens
         self._permit.input_tokens = self._permit.output_tokens = 0
@@ -94,7 +94,7 @@ class Permits:
         input_tokens = usage.input_tokens + usage.cache_write_5m_tokens + usage.cache_write_1h_tokens
         if registry.cache_reads_count(self._permit.group):
             input_tokens += usage.cache_read_tokens
-        settlement = self._process.book.settlement(self.limits)
+        settlement = self._process.book.settlement(self.terms)
         settlement.input_tokens += input_tokens - self._permit.input_tokens
         settlement.output_tokens += usage.output_tokens - self._permit.output_tokens
         settlement.bytes += self._claim.request_bytes
@@ -103,29 +103,29 @@ class Permits:
         settlement.calls += 1
         settlement.seconds += seconds
 
-    def _limits_of_call(self, model: str, max_tokens: int) -> Limits:
+    def _terms_of_call(self, model: str, max_tokens: int) -> CallTerms:
         """What holds for this very call."""
         group = self._job.group if model == self._job.model else registry.limit_group(model)
-        limits = self._process.limits(self._job, group).sized(self._claim.request_bytes, max_tokens)
-        allowed = limits.figures.input_tokens
+        terms = self._process.terms(self._job, group).sized(self._claim.request_bytes, max_tokens)
+        allowed = terms.limits.input_tokens
         if allowed is not None and self._input_tokens() > allowed:
             raise RequestRejected(
                 f"the request needs about {self._input_tokens():,} input tokens, and the limit group {group}"
                 f" allows {allowed:,} a minute: make it smaller, or raise the limit",
                 type="over_limit",
             )
-        return limits
+        return terms
 
-    def _is_small(self, limits: Limits) -> bool:
+    def _is_small(self, terms: CallTerms) -> bool:
         """Whether the permit, which is for an average call of the job, is too small to be settled as debt.
 
         A little more or less than was charged is charged at once.
         """
         more = self._input_tokens() - self._permit.input_tokens
-        allowed = limits.figures.input_tokens
+        allowed = terms.limits.input_tokens
         if allowed is not None and more > DEBT * allowed and more > self._permit.input_tokens:
             return True
-        self._process.book.settlement(self.limits).input_tokens += more
+        self._process.book.settlement(self.terms).input_tokens += more
         self._permit.input_tokens += more
         return False
 
@@ -133,13 +133,13 @@ class Permits:
         """Tokens of this request, by what the job's bytes made so far."""
         return max(1, round(self._permit.per_byte * self._claim.request_bytes))
 
-    async def _another(self, limits: Limits) -> Permit:
+    async def _another(self, terms: CallTerms) -> Permit:
         """Another start for this record, which has its seat."""
         waited = False
         while True:
-            grant = await self._process.permit(limits, waited=waited)
+            grant = await self._process.permit(terms, waited=waited)
             if grant.count:
-                return Permit.of(grant, limits, time.monotonic() + grant.delay)
+                return Permit.of(grant, terms, time.monotonic() + grant.delay)
             waited = grant.waits
             if grant.reason.startswith(("account", "provider")) and grant.wait > retries.LONGEST_WAIT:
                 raise GiveBack(grant.wait)

@@ -14,13 +14,13 @@ import uvloop
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.core.limits.limiter import Grant, LimiterAway, Limits, limiter
+from app.core.limits.limiter import CallTerms, Grant, LimiterAway, limiter
 from app.core.pipeline import batch_settings, leases, recovery
 from app.core.requests.claim import Claim
 from app.core.requests.job_context import JobContext
 from app.core.worker.calls import Asker, Asking, Closing
 from app.core.worker.claim_queue import Turns
-from app.core.worker.group_limits import Book, probe_soon
+from app.core.worker.group_limits import GroupLimits, probe_soon
 from app.core.worker.held_claims import Holding
 from app.core.worker.permits import Permit
 from app.core.worker.seats import Seating
@@ -68,7 +68,7 @@ class Process:
         self._turns: dict[int, Turns[Asker]] = {}  # of the windows that are served
         self._halted: set[int] = set()  # jobs that were seen paused, closed or gone
         self._priorities: dict[int, int] = {}  # of the jobs that are served, as of the last look
-        self.book = Book()
+        self.book = GroupLimits()
         with reading() as session:
             self.batching = batch_settings.read(session).batching  # as of the last look
         self._limits_read = time.monotonic()
@@ -134,13 +134,13 @@ class Process:
         # The limiter counts seats over all processes; a Redis that was emptied forgets them, this does not.
         return min(fits, job.seats - self._in_flight[job.job_id])
 
-    def limits(self, job: JobContext, group: str | None = None) -> Limits:
+    def terms(self, job: JobContext, group: str | None = None) -> CallTerms:
         """What holds now for an average call of the job; `group`: of another model than the job's."""
         chosen = group or job.group
-        return Limits(
+        return CallTerms(
             group=chosen,
             job_id=job.job_id,
-            figures=self.book.figures(chosen),
+            limits=self.book.limits(chosen),
             seats=job.seats,
             tenant_id=job.tenant_id,
             weight=self._priorities.get(job.job_id, job.priority),
@@ -182,7 +182,7 @@ class Process:
         self.readers.shutdown(wait=False)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(timeout=10)
-        in_transaction(partial(recovery.bury, lease_id=self.lease_id, died=False))
+        in_transaction(partial(recovery.end_lease, lease_id=self.lease_id, died=False))
 
     def prepare(self, provider: str) -> None:
         """Have a client for the provider, before anything is claimed for it."""
@@ -193,7 +193,7 @@ class Process:
                 self._clients[provider] = asyncio.run_coroutine_threadsafe(_made(make), self.loop).result()
 
     def catch_up(self) -> None:
-        """Know what limits hold now: a process that serves nobody does not look at them."""
+        """Know what terms hold now: a process that serves nobody does not look at them."""
         if time.monotonic() - self._limits_read > WATCH:
             self._read_limits()
 
@@ -216,11 +216,11 @@ class Process:
         if hungry is not None:
             hungry.may_go_on()
 
-    async def permit(self, limits: Limits, *, waited: bool) -> Grant:
+    async def permit(self, terms: CallTerms, *, waited: bool) -> Grant:
         """A new start for a record that has its seat, or how long to wait; never without Redis."""
         try:
             return await asyncio.to_thread(
-                limiter().take, limits, self.lease_id, 1, seated=True, waited=waited
+                limiter().take, terms, self.lease_id, 1, seated=True, waited=waited
             )
         except LimiterAway:
             return Grant(0, wait=1.0, reason="redis")
@@ -245,10 +245,10 @@ class Process:
         grant: Grant,
         ends_in: float | None,
     ) -> None:
-        limits = self.limits(job)
+        terms = self.terms(job)
         started = []
         for place, claim in enumerate(claims):
-            permit = Permit.of(grant, limits, start + place * grant.step)
+            permit = Permit.of(grant, terms, start + place * grant.step)
             asking = Asking(self, asker, job, claim, permit)
             task = self.loop.create_task(asking.run())
             self._asking[asking] = task
@@ -285,9 +285,9 @@ class Process:
             self.lease_id = in_transaction(leases.take)
             self.seating.forget()
         self._renewed = time.monotonic()
-        self.holding.put_right(self.lease_id)
+        self.holding.reconcile(self.lease_id)
         limiter().heartbeat(self.lease_id)
-        self.seating.put_right(self.lease_id)
+        self.seating.reconcile(self.lease_id)
 
     async def _watch(self) -> None:
         """Stop new calls of jobs that were paused, and close the calls of jobs that were closed."""

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 
 import structlog
 
-from app.core.limits.limiter import Grant, LimiterAway, Limits, limiter
+from app.core.limits.limiter import CallTerms, Grant, LimiterAway, limiter
 
 log = structlog.get_logger()
 
@@ -32,27 +32,27 @@ class Seating:
         self._lock = threading.Lock()
 
     def take(
-        self, limits: Limits, lease_id: int, want: int, *, freed: int = 0, waited: bool = False
+        self, terms: CallTerms, lease_id: int, want: int, *, freed: int = 0, waited: bool = False
     ) -> Grant:
         """See `Limiter.take`."""
-        with self._word(limits):
-            grant = limiter().take(limits, lease_id, want, freed=freed, waited=waited)
-            self._move(limits.job_id, grant.count - freed)
+        with self._word(terms):
+            grant = limiter().take(terms, lease_id, want, freed=freed, waited=waited)
+            self._move(terms.job_id, grant.count - freed)
             return grant
 
-    def give_back(self, limits: Limits, lease_id: int, grant: Grant, count: int) -> None:
+    def give_back(self, terms: CallTerms, lease_id: int, grant: Grant, count: int) -> None:
         """See `Limiter.give_back`. With Redis away a later beat gives the seats back."""
-        self._move(limits.job_id, -count)
-        with suppress(LimiterAway), self._word(limits):
-            limiter().give_back(limits, lease_id, grant, count)
+        self._move(terms.job_id, -count)
+        with suppress(LimiterAway), self._word(terms):
+            limiter().give_back(terms, lease_id, grant, count)
 
-    def leave(self, limits: Limits, lease_id: int, *, freed: int, waited: bool) -> None:
+    def leave(self, terms: CallTerms, lease_id: int, *, freed: int, waited: bool) -> None:
         """A slice's last word: what it has freed, and that it waits no more."""
-        self._move(limits.job_id, -freed)
-        with suppress(LimiterAway), self._word(limits):
-            limiter().take(limits, lease_id, 0, freed=freed, waited=waited)
+        self._move(terms.job_id, -freed)
+        with suppress(LimiterAway), self._word(terms):
+            limiter().take(terms, lease_id, 0, freed=freed, waited=waited)
 
-    def put_right(self, lease_id: int) -> None:
+    def reconcile(self, lease_id: int) -> None:
         """Compare where a word was lost; raises `LimiterAway`. To be called with each beat."""
         self._spoken.clear()
         for doubted in list(self._doubts):
@@ -80,8 +80,8 @@ class Seating:
             limiter().move_seats(job_id, group, lease_id, held - counted)
 
     @contextmanager
-    def _word(self, limits: Limits) -> Iterator[None]:
-        job_id = limits.job_id
+    def _word(self, terms: CallTerms) -> Iterator[None]:
+        job_id = terms.job_id
         with self._lock:
             self._spoken.add(job_id)
             self._speaking[job_id] += 1
@@ -89,7 +89,7 @@ class Seating:
             yield
         except LimiterAway:
             with self._lock:
-                self._doubts[job_id, limits.group] = LOOKS
+                self._doubts[job_id, terms.group] = LOOKS
             raise
         finally:
             with self._lock:

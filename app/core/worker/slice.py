@@ -65,7 +65,7 @@ class Slice:
             job.compile()  # on this thread: it may take a second, and the loop has not so long
         here.prepare(self._job.provider)
         here.catch_up()
-        here.limits(
+        here.terms(
             self._job
         )  # from here on the figures of its group are known, whatever becomes of the database
         self._window = window
@@ -141,9 +141,9 @@ class Slice:
             return
         self._asked_at = time.monotonic()
         try:
-            limits = self._process.limits(self._job)
+            terms = self._process.terms(self._job)
             grant = self._process.seating.take(
-                limits, self._process.lease_id, want, freed=self._freed, waited=self._waits
+                terms, self._process.lease_id, want, freed=self._freed, waited=self._waits
             )
         except LimiterAway:
             self._wait = LISTEN
@@ -286,7 +286,7 @@ class Slice:
     def _return_seats(self) -> None:
         if self._freed or self._waits:
             self._process.seating.leave(
-                self._process.limits(self._job),
+                self._process.terms(self._job),
                 self._process.lease_id,
                 freed=self._freed,
                 waited=self._waits,
@@ -300,4 +300,4 @@ class Slice:
             pass  # then that is what holds the job back, and readers see it
 
     def _give_back(self, grant: Grant, count: int, lease_id: int) -> None:
-        self._process.seating.give_back(self._process.limits(self._job), lease_id, grant, count)
+        self._process.seating.give_back(self._process.terms(self._job), lease_id, grant, count)

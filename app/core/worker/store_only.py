@@ -106,7 +106,7 @@ class StoreOnly:
     def _tell(self, ended: Ended) -> None:
         if not ended.outcomes:
             return
-        notifications.look([self._job.job_id])
+        notifications.publish([self._job.job_id])
         writer.tell_failed(ended.written)
         if self._left is not None:
             self._left -= len(ended.outcomes)

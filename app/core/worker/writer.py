@@ -71,7 +71,7 @@ class Writer:
 
     def _write(self, group: Sequence[tuple[Outcome, Told]]) -> None:
         written = _write_or_wait([outcome for outcome, _ in group])
-        notifications.look({outcome.job.job_id for outcome, _ in group})
+        notifications.publish({outcome.job.job_id for outcome, _ in group})
         tell_failed(written)
         for outcome, told in group:
             told(outcome, outcome in written.won, written)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from app.core.json_text import timestamp
-from app.core.reading.answers import failure, said
+from app.core.reading.answers import answer_text, failure
 from app.core.reading.jobs import JobView
 from app.core.reading.records import RecordView
 from app.errors import BadInput
@@ -78,7 +78,7 @@ def results(records: Iterable[RecordView]) -> Iterator[Json]:
 
 def write_response(answer: bytes, usage: Mapping[str, int] | None) -> Json:
     """An analysis; of an answer that is none, its text as the summary."""
-    found = _analysis(said(answer))
+    found = _analysis(answer_text(answer))
     return {
         "summary": found["summary"],
         "insights": found["insights"],

@@ -228,4 +228,4 @@ def _cancel(session: Session, tenant_id: int, job: str) -> None:
     found = lifecycle.find(session, tenant_id, job)
     lifecycle.cancel(session, found)
     after_commit(session, partial(wake, found.id))
-    after_commit(session, partial(notifications.look, [found.id]))
+    after_commit(session, partial(notifications.publish, [found.id]))

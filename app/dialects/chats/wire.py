@@ -8,7 +8,7 @@ from typing import Any
 from app.core.json_text import text, timestamp
 from app.core.money import pricing
 from app.core.reading import table_rows
-from app.core.reading.answers import failure, said
+from app.core.reading.answers import answer_text, failure
 from app.core.reading.csv_export import Row
 from app.core.reading.jobs import JobView
 from app.core.reading.records import RecordView
@@ -84,7 +84,7 @@ def _result(view: JobView, columns: Columns, record: RecordView) -> Json:
         "REDACTEDQUESTION": _cell(cells, columns.question),
         "URL": _cell(cells, columns.page),
         "status": _word(record),
-        "answer": None if record.answer is None else said(record.answer),
+        "answer": None if record.answer is None else answer_text(record.answer),
         "error": None if record.status is RecordStatus.SUCCEEDED else failure(record),
         "interactionId": record_uid(view.uid, record.idx),
         "usage": _usage(record),

@@ -149,7 +149,7 @@ def _cancel(session: Session, tenant_id: int, job_id: str) -> None:
     lifecycle.cancel(session, job)
     job_lookup.about(job.uid)
     after_commit(session, partial(wake, job.id))
-    after_commit(session, partial(notifications.look, [job.id]))
+    after_commit(session, partial(notifications.publish, [job.id]))
 
 
 def _checked(job_id: str) -> str:

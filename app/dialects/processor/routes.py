@@ -120,7 +120,7 @@ def cancel_batch(batch_id: str) -> Response:
         lifecycle.cancel(session, job)
         job_lookup.about(job.uid)
         after_commit(session, partial(wake, job.id))
-        after_commit(session, partial(notifications.look, [job.id]))
+        after_commit(session, partial(notifications.publish, [job.id]))
 
     in_transaction(work)
     return answer({"batch_id": wire.batch_id(find_job(batch_id)), "status": "cancelled"})

@@ -12,7 +12,7 @@ from app.core.monitoring.analytics import Point
 from app.core.monitoring.performance import Performance
 from app.core.monitoring.resources import Resources
 from app.core.pipeline.batch_settings import Configuration
-from app.core.reading.answers import said
+from app.core.reading.answers import answer_text
 from app.core.reading.jobs import JobView
 from app.core.reading.records import RecordView
 from app.errors import BadInput
@@ -274,7 +274,7 @@ def _output(answer: bytes) -> tuple[Any, float | None]:
     """An answer's output and how sure its model is, as far as anybody says."""
     message = json.loads(answer)
     if message.get("type") != "inference":
-        return said(answer), None
+        return answer_text(answer), None
     output, confidence = message["output"], message["confidence"]
     return output, _likelihood(output) if confidence is None else confidence
 

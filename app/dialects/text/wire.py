@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.core.json_text import timestamp
-from app.core.reading.answers import failure, said
+from app.core.reading.answers import answer_text, failure
 from app.core.reading.jobs import JobView
 from app.core.reading.records import RecordView
 from app.errors import BadRequest
@@ -135,7 +135,7 @@ def _response(record: RecordView, answer: bytes) -> Json:
     return {
         "operation": operation,
         "success": True,
-        **_outcome(operation, said(answer)),
+        **_outcome(operation, answer_text(answer)),
         "metadata": _metadata(record, asked.get("row", {}) if operation else {}),
         "processing_time": None if record.latency_ms is None else record.latency_ms / 1000,
         "timestamp": record.ended_at,

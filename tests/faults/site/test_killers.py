@@ -61,7 +61,7 @@ def test_bystanders_of_three_deaths_all_succeed(fresh: Site, figures):
     for node in fresh.slices:
         lease = lease_of(process(node).pid)
         node.kill()
-        in_transaction(partial(recovery.bury, lease_id=lease, died=True))
+        in_transaction(partial(recovery.end_lease, lease_id=lease, died=True))
     in_transaction(lambda session: session.execute(suspected(job)) and None)
 
     # When it goes on, with a worker that asks each of them alone
@@ -102,5 +102,5 @@ def kill_holder(job):
     lease = holder(job)
     os.kill(int(lease.name.rpartition(":")[2]), signal.SIGKILL)
     held = held_by(lease.id, job)
-    in_transaction(partial(recovery.bury, lease_id=lease.id, died=True))
+    in_transaction(partial(recovery.end_lease, lease_id=lease.id, died=True))
     return held
