@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from tests.acceptance.penstock import family
+from tests.support.commands import family
 
 TICK = os.sysconf("SC_CLK_TCK")
 

@@ -8,7 +8,7 @@ import time
 from bench import servers
 from bench.large import Memory
 from bench.service import AS_FAST_AS_IT_CAN, Service, prompts, running
-from tests.servers import wait_until
+from tests.support.servers import wait_until
 
 IN_FLIGHT = 1_000
 

@@ -1,8 +1,8 @@
 """How much of a provider's limits four worker processes use, beside a bare loop: `make bench-limits`.
 
-The provider is a real HTTP server with limits and books of its own (`tests/upstream.py`); every figure is
-from those books. The bare loop is what many write first: asyncio, the official SDK, a semaphore, and a pause
-between two starts.
+The provider is a real HTTP server with limits and books of its own (`tests/support/upstream.py`), from which
+every figure is taken. The bare loop is what many write first: asyncio, the official SDK, a semaphore, and a
+pause between two starts.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests import servers
+from tests.support import servers
 
 MODEL = "claude-haiku-4-5"
 WORKERS = 4
@@ -30,7 +30,7 @@ HEADINGS = ("run", "used", "steadily", "429s", "densest minute")
 @contextmanager
 def stack(redis_url: str, database_url: str, upstream: Any, **limits: str) -> Iterator[Any]:
     """Workers on real servers; leaves nothing behind."""
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         environment = {
@@ -201,7 +201,7 @@ def main() -> None:
     with servers.postgres() as database_url:
         os.environ["DATABASE_URL"] = database_url
         from models import migrate
-        from tests.upstream import Upstream
+        from tests.support.upstream import Upstream
 
         migrate.upgrade(database_url)
         with Upstream() as upstream:

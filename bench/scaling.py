@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from bench import servers
 from bench.service import AS_FAST_AS_IT_CAN, Service, prompts, running
-from tests.servers import RedisServer
+from tests.support.servers import RedisServer
 
 SLOW = 10.0  # seconds of a call
 RECORDS_PER_CLAIM = 48

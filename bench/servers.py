@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import psycopg
 
-from tests import servers
+from tests.support import servers
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import httpx2
 
 from app.stack.lock import holder
 from bench import cpu, servers
-from tests.servers import free_port, wait_until
+from tests.support.servers import free_port, wait_until
 
 MODEL = "claude-haiku-4-5"
 START_SECONDS = 90

@@ -20,7 +20,7 @@ from typing import Any
 
 from bench import servers
 from bench.service import AS_FAST_AS_IT_CAN, Job, Service, prompts, running
-from tests.sse import Stream
+from tests.support.sse_reader import Stream
 
 PARTS = ("slices", "control", "web", "database", "redis")
 

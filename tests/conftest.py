@@ -18,7 +18,7 @@ import hypothesis
 import pytest
 from sqlalchemy import create_engine, text
 
-from tests import servers
+from tests.support import servers
 
 # What a developer's own shell may hold must not reach a test.
 for _name in list(os.environ):
@@ -39,8 +39,8 @@ _redis = servers.RedisServer()
 os.environ["REDIS_URL"] = _redis.url
 
 from models import migrate, session  # noqa: E402
-from tests.stack import Stack, forget_process_state  # noqa: E402
-from tests.upstream import Upstream  # noqa: E402
+from tests.support.stack import Stack, forget_process_state  # noqa: E402
+from tests.support.upstream import Upstream  # noqa: E402
 
 KINDS = ("sqlite", "postgresql")
 # For tests that take long and of which one database is like the other.

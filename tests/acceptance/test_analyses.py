@@ -8,9 +8,9 @@ import pytest
 from app.core.money.pricing import price_at
 from app.providers.client import Usage
 from config import settings
-from tests.acceptance.penstock import Stack as Up
-from tests.servers import wait_until
-from tests.service import running_service
+from tests.support.commands import Stack as Up
+from tests.support.servers import wait_until
+from tests.support.shared_stack import running_service
 
 PACE = 1_200  # requests a minute
 ANALYZE, JOBS, ONE = "/api/v1/batch/analyze", "/api/v1/batch/jobs", "/api/v1/analyze"

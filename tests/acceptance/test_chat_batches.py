@@ -10,8 +10,8 @@ import pytest
 
 from app.core.money.pricing import price_at
 from app.providers.client import Usage
-from tests.servers import wait_until
-from tests.service import running_service
+from tests.support.servers import wait_until
+from tests.support.shared_stack import running_service
 
 CHATS, TURNS = 40, 5
 BATCH = "/api/batch"

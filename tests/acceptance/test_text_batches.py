@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from tests.servers import wait_until
-from tests.service import running_service
+from tests.support.servers import wait_until
+from tests.support.shared_stack import running_service
 
 TEXT = "The train was late again, and nobody said why it had stood for an hour before the bridge."
 RESULTS = ("result", "sentiment", "key_points", "questions")

@@ -8,8 +8,8 @@ import socket
 import httpx2
 import pytest
 
-from tests.acceptance.penstock import Command, Stack, lives
-from tests.servers import wait_until
+from tests.support.commands import Command, Stack, lives
+from tests.support.servers import wait_until
 
 CHILDREN = ("slice1", "control", "web", "broker")
 

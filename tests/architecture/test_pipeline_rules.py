@@ -14,7 +14,7 @@ from models.record import ENDED
 from models.session import engine
 from models.transitions import JOB_MOVES, RECORD_MOVES
 from tasks.celery import app
-from tests.nodes import ControlWorker, SliceWorker
+from tests.support.celery_nodes import ControlWorker, SliceWorker
 
 PROJECT = Path(__file__).parent.parent.parent
 OURS = [path for folder in ("app", "tasks", "models") for path in (PROJECT / folder).rglob("*.py")]

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.contract.subjects import Anthropic, Inference, Simulated, Subject
-from tests.inference_server import InferenceServer
-from tests.upstream import Upstream
+from tests.support.inference_server import InferenceServer
+from tests.support.provider_subjects import Anthropic, Inference, Simulated, Subject
+from tests.support.upstream import Upstream
 
 
 @pytest.fixture

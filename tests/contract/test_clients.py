@@ -13,9 +13,9 @@ import pytest
 from app import errors
 from app.errors import Blame
 from app.providers.client import Reply, Usage
-from tests.contract.subjects import KEY, Anthropic, Simulated, Subject, claude_at
-from tests.servers import free_port, wait_until
-from tests.upstream import Upstream
+from tests.support.provider_subjects import KEY, Anthropic, Simulated, Subject, claude_at
+from tests.support.servers import free_port, wait_until
+from tests.support.upstream import Upstream
 
 LONG = 21_334  # tokens: the first number that may take over ten minutes
 

@@ -10,8 +10,8 @@ import pytest
 from app import errors
 from app.providers.batching import Batching
 from app.providers.client import Reply
-from tests.contract.subjects import Inference
-from tests.servers import wait_until
+from tests.support.provider_subjects import Inference
+from tests.support.servers import wait_until
 
 
 def outputs(replies: list[Reply | BaseException]) -> list[Any]:

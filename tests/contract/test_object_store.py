@@ -15,8 +15,8 @@ import pytest
 from app.core.documents.folder_store import FolderStore
 from app.core.documents.s3_store import S3Store
 from app.errors import NotFound, Unavailable
-from tests.object_store import BUCKET, CREDENTIALS, S3Server, s3_server
-from tests.servers import free_port
+from tests.support.s3_server import BUCKET, CREDENTIALS, S3Server, s3_server
+from tests.support.servers import free_port
 
 KEY = "raw/0190/0191/" + "a" * 64
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from tests import upstream_books
-from tests.servers import wait_until
-from tests.upstream import Upstream
-from tests.upstream_books import Books, Seen
+from tests.support import upstream_books
+from tests.support.servers import wait_until
+from tests.support.upstream import Upstream
+from tests.support.upstream_books import Books, Seen
 
 LIMIT = "anthropic-ratelimit-"
 

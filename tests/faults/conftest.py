@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.figures import Figures
-from tests.faults.length import LONG, ROUNDS
+from tests.faults.support.fault_costs import Figures
+from tests.faults.support.rounds import LONG, ROUNDS
 
 SEED = int(os.environ.get("FAULT_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
 

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from tests.faults.breaking import Site, first_ends, pass_by, process
-from tests.faults.length import LONG
+from tests.faults.support.breakable_stack import Site, first_ends, pass_by, process
+from tests.faults.support.rounds import LONG
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.long]
 

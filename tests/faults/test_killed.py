@@ -9,11 +9,11 @@ from sqlalchemy import func, select
 
 from models import Job
 from models.session import reading
-from tests.faults import length
-from tests.faults.breaking import CLAUDE, first_answer, held_by, lease_of
-from tests.faults.house import WORKERS, House, house_of, job_of
-from tests.reconcile import Reconciled
-from tests.stack import Running
+from tests.faults.support import rounds
+from tests.faults.support.breakable_stack import CLAUDE, first_answer, held_by, lease_of
+from tests.faults.support.supervised_stack import WORKERS, House, house_of, job_of
+from tests.support.invariants import Reconciled
+from tests.support.stack import Running
 
 pytestmark = pytest.mark.timeout(3600)
 
@@ -77,7 +77,7 @@ def test_one_of_two_workers(house, records, moments, figures):
         seconds = first_answer(job, held, killed) if held else None
         books = finish(house, job)
         figures.note(f"one worker killed ({house.kind})", books, seconds)
-        assert seconds is None or seconds < SOON or not length.LONG
+        assert seconds is None or seconds < SOON or not rounds.LONG
         assert books.unconfirmed == len(held)
 
 

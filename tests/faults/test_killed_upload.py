@@ -15,10 +15,10 @@ from models import IdempotencyKey, Job, JobStatus, Lease, Record
 from models.base import now
 from models.session import in_transaction, reading
 from tasks import sweep
-from tests.faults.breaking import stopped
-from tests.nodes import PROJECT
-from tests.servers import wait_until
-from tests.storing import store
+from tests.faults.support.breakable_stack import stopped
+from tests.support.celery_nodes import PROJECT
+from tests.support.servers import wait_until
+from tests.support.submit_process import store
 
 RECORDS = 6_000  # six parts
 on_postgresql = pytest.mark.parametrize("environment", ["postgresql"], indirect=True)
@@ -88,7 +88,7 @@ def test_an_upload_that_was_taken_for_dead_finds_the_job_of_the_one_that_was_sen
 
 @contextmanager
 def uploading(stack):
-    command = [sys.executable, "-m", "tests.storing"]
+    command = [sys.executable, "-m", "tests.support.submit_process"]
     process = subprocess.Popen(
         [*command, str(stack.tenant_id), str(stack.user_id), "key", str(RECORDS)],
         cwd=PROJECT,

@@ -7,7 +7,7 @@ import pytest
 from app.core.limits import allowances
 from models.session import in_transaction
 from tests.conftest import penstock_of_its_own
-from tests.stack import Running, Stack
+from tests.support.stack import Running, Stack
 
 pytestmark = pytest.mark.timeout(300)
 

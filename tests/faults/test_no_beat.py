@@ -7,8 +7,8 @@ from config import settings
 from models import Sweep
 from models.base import now
 from models.session import in_transaction
-from tests.faults.breaking import CLAUDE, Site, held_by, lease_of
-from tests.servers import wait_until
+from tests.faults.support.breakable_stack import CLAUDE, Site, held_by, lease_of
+from tests.support.servers import wait_until
 
 pytestmark = pytest.mark.parametrize("environment", ["sqlite"], indirect=True)
 

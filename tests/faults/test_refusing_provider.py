@@ -9,8 +9,8 @@ from app.core.limits import allowances
 from app.core.limits.limiter import limiter
 from models.session import in_transaction, reading
 from tests.conftest import ONE_IN_SHORT
-from tests.servers import wait_until
-from tests.stack import Stack
+from tests.support.servers import wait_until
+from tests.support.stack import Stack
 
 GROUP = "anthropic:haiku-4.5"
 

@@ -12,10 +12,10 @@ import pytest
 
 from app.core.accounts import api_keys
 from models.session import in_transaction
-from tests.faults.breaking import CLAUDE, pass_by, stopped
-from tests.faults.house import WORKERS, House, house_of, job_of
-from tests.reconcile import Reconciled
-from tests.stack import Running
+from tests.faults.support.breakable_stack import CLAUDE, pass_by, stopped
+from tests.faults.support.supervised_stack import WORKERS, House, house_of, job_of
+from tests.support.invariants import Reconciled
+from tests.support.stack import Running
 
 SECONDS = int(os.environ.get("SOAK_SECONDS", "16"))
 SEED = int(os.environ.get("FAULT_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import event
 
 from models import session
-from tests.stack import Stack
+from tests.support.stack import Stack
 
 
 @contextmanager

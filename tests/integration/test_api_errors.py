@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from models import session
-from tests.door import JOBS, Door
+from tests.support.front_door import JOBS, Door
 
 pytestmark = pytest.mark.one_database
 

@@ -11,9 +11,9 @@ from app.core.reading.events import Event, State
 from app.core.reading.feed import BEHIND, Cut, Feed, Reader
 from config import settings
 from tasks import advance
-from tests.door import JOBS, Worker, number_of
-from tests.served import Served, serving
-from tests.servers import free_port, wait_until
+from tests.support.front_door import JOBS, Worker, number_of
+from tests.support.servers import free_port, wait_until
+from tests.support.threaded_server import Served, serving
 
 pytestmark = pytest.mark.one_database
 

@@ -10,8 +10,8 @@ from config import settings
 from models import Job, JobCounts, session
 from models.base import now
 from models.session import in_transaction
-from tests.door import JOBS, Door, Worker, number_of
-from tests.servers import free_port
+from tests.support.front_door import JOBS, Door, Worker, number_of
+from tests.support.servers import free_port
 
 pytestmark = pytest.mark.one_database
 

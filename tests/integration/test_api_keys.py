@@ -9,7 +9,7 @@ from app.core.accounts import api_keys
 from app.errors import BadInput, NotFound
 from models import ApiKey, Tenant, User
 from models.session import in_transaction, reading
-from tests.door import JOBS, Door
+from tests.support.front_door import JOBS, Door
 
 pytestmark = pytest.mark.one_database
 

@@ -10,7 +10,7 @@ from app.core.limits.limiter import CallTerms, limiter
 from app.providers.client import RateLimits
 from models import Job
 from models.session import in_transaction, reading
-from tests.door import Door
+from tests.support.front_door import Door
 
 pytestmark = pytest.mark.one_database
 

@@ -9,8 +9,8 @@ from sqlalchemy import text
 from app.api import probes
 from config import settings
 from models import session
-from tests.door import Door
-from tests.servers import free_port
+from tests.support.front_door import Door
+from tests.support.servers import free_port
 
 pytestmark = pytest.mark.one_database
 

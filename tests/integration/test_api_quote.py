@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.door import JOBS, Door
-from tests.servers import wait_until
+from tests.support.front_door import JOBS, Door
+from tests.support.servers import wait_until
 
 pytestmark = pytest.mark.one_database
 

@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 
 from models import Job
 from models.session import reading
-from tests.door import JOBS, Door
+from tests.support.front_door import JOBS, Door
 
 pytestmark = pytest.mark.one_database
 

@@ -13,7 +13,7 @@ from app.core.reading import records
 from models import Job, RecordOutput
 from models.base import now, record_uid
 from models.session import in_transaction
-from tests.door import JOBS, Door, Worker, number_of
+from tests.support.front_door import JOBS, Door, Worker, number_of
 
 pytestmark = pytest.mark.one_database
 

@@ -17,9 +17,9 @@ from sqlalchemy import insert, update
 from models import JobCounts, Record, RecordOutput
 from models.base import now
 from models.session import in_transaction
-from tests.door import Door, Worker, number_of
-from tests.servers import free_port, wait_until
-from tests.sse import Stream
+from tests.support.front_door import Door, Worker, number_of
+from tests.support.servers import free_port, wait_until
+from tests.support.sse_reader import Stream
 
 pytestmark = pytest.mark.one_database
 

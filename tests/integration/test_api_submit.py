@@ -10,7 +10,7 @@ from sqlalchemy import func, select, update
 from models import IdempotencyKey, Job, Record
 from models.base import now
 from models.session import in_transaction, reading
-from tests.door import JOBS, Door
+from tests.support.front_door import JOBS, Door
 
 pytestmark = pytest.mark.one_database
 

@@ -11,7 +11,7 @@ from sqlalchemy import delete, insert, select
 from app.core.money import ledger, pricing
 from models import Attempt, Job
 from models.session import in_transaction, reading
-from tests.door import Door, Worker, number_of
+from tests.support.front_door import Door, Worker, number_of
 
 pytestmark = pytest.mark.one_database
 

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from tests.door import JOBS
-from tests.served import serving
+from tests.support.front_door import JOBS
+from tests.support.threaded_server import serving
 
 SHEET = 'review;stars\r\nSchön!;5\r\n"two\nlines";4\r\n;\r\n好;3\r\n'.encode()
 

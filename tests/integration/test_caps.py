@@ -14,8 +14,8 @@ from models import Job, Lease, Record, RecordStatus, Spend, Tenant, Window
 from models.session import in_transaction, reading
 from tasks.wake import wake
 from tests.conftest import ONE_IN_SHORT
-from tests.door import Door
-from tests.stack import Stack
+from tests.support.front_door import Door
+from tests.support.stack import Stack
 
 DOLLAR = pricing.PICO
 LONG = [{"kind": "answer", "text": "x" * 8_000}]  # 2,000 tokens, a cent

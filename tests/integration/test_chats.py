@@ -16,7 +16,7 @@ from models import Job, Record, RecordInput
 from models.job import JobStatus
 from models.session import in_transaction, reading
 from tests.conftest import penstock_of_its_own
-from tests.door import JOBS, Door, Worker
+from tests.support.front_door import JOBS, Door, Worker
 
 BATCH = "/api/batch"
 SHEET = "REDACTEDQUESTION,chatId,URL,note\nHow?,a,https://x.org/1,n1\nAnd then?,a,,n2\nWhen?,,,n3\n"

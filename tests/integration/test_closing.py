@@ -18,7 +18,7 @@ from models import Job, Record, RecordStatus, Window
 from models.base import now
 from models.session import in_transaction, reading
 from tasks import sweep
-from tests.servers import wait_until
+from tests.support.servers import wait_until
 
 CANCELLED = "cancelled"
 

@@ -9,7 +9,7 @@ from sqlalchemy import delete
 from config import settings
 from models import RecordOutput
 from models.session import in_transaction
-from tests.door import JOBS, Door, Worker, number_of
+from tests.support.front_door import JOBS, Door, Worker, number_of
 
 pytestmark = pytest.mark.one_database
 

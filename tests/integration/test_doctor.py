@@ -20,9 +20,9 @@ from config import settings
 from models import Lease, session
 from models.base import now
 from models.session import in_transaction
-from tests import servers
-from tests.nodes import PROJECT
-from tests.stack import forget_process_state
+from tests.support import servers
+from tests.support.celery_nodes import PROJECT
+from tests.support.stack import forget_process_state
 
 pytestmark = pytest.mark.one_database
 

@@ -14,10 +14,10 @@ from app.core.documents import handoff
 from models import Attempt, Blob, Handoff
 from models.session import reading
 from tasks import sweep
-from tests.documents import JOBS, PDF, PNG, Sender, document, files_in, store
-from tests.door import Door, Worker, number_of
-from tests.served import Served, serving
-from tests.servers import wait_until
+from tests.support.front_door import Door, Worker, number_of
+from tests.support.servers import wait_until
+from tests.support.stored_documents import JOBS, PDF, PNG, Sender, document, files_in, store
+from tests.support.threaded_server import Served, serving
 
 pytestmark = pytest.mark.one_database
 

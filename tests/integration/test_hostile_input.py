@@ -4,7 +4,7 @@ from sqlalchemy import func, select
 
 from models import Lease, Record
 from models.session import reading
-from tests.reconcile import Reconciled
+from tests.support.invariants import Reconciled
 
 HAIKU = {"model": "claude-haiku-4-5"}
 TWICE_ITSELF = {"anyOf": [{"items": {"$ref": "#"}}, {"items": {"$ref": "#"}}, {"const": 1}], "type": "array"}

@@ -12,9 +12,9 @@ from app.core.reading.records import snapshot
 from app.services.submission import Options
 from models.session import in_transaction
 from tests.conftest import penstock_of_its_own
-from tests.inference_server import InferenceServer
-from tests.servers import wait_until
-from tests.stack import Running, Stack
+from tests.support.inference_server import InferenceServer
+from tests.support.servers import wait_until
+from tests.support.stack import Running, Stack
 
 pytestmark = pytest.mark.one_database
 

@@ -9,7 +9,7 @@ import redis
 
 from app.core.limits.limiter import CallTerms, Grant, Limiter
 from app.providers.client import RateLimits
-from tests import servers
+from tests.support import servers
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from app.core.limits.limiter import CallTerms, Grant, Limiter, Settlement
 from app.providers.client import RateLimits
-from tests import servers
+from tests.support import servers
 
 WINDOW = 3.0
 CALIBRATED = 4  # bytes of a token

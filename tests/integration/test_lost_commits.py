@@ -11,7 +11,7 @@ from app.core.pipeline import claims, leases, scheduler
 from app.core.worker import held_claims
 from app.core.worker.held_claims import Holding
 from models.session import in_transaction
-from tests.servers import wait_until
+from tests.support.servers import wait_until
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from config import settings
 from models import JobCounts, session
 from models.base import now
 from models.session import in_transaction
-from tests import servers
-from tests.door import Door, Worker, number_of
+from tests.support import servers
+from tests.support.front_door import Door, Worker, number_of
 
 pytestmark = pytest.mark.one_database
 

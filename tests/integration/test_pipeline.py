@@ -21,9 +21,9 @@ from models import Record, RecordStatus, Window
 from models.session import in_transaction, reading
 from tasks.celery import app
 from tasks.wake import wake
-from tests import servers
-from tests.servers import wait_until
-from tests.stack import Running
+from tests.support import servers
+from tests.support.servers import wait_until
+from tests.support.stack import Running
 
 
 def test_a_small_job_is_one_chord_of_one_task_a_record_and_a_callback_that_finalises(running):

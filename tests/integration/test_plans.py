@@ -18,7 +18,7 @@ from models import Job, session
 from models.base import now
 from models.session import in_transaction, reading
 from tasks import sweep
-from tests.door import Door, Worker, number_of
+from tests.support.front_door import Door, Worker, number_of
 
 RECORDS = 5_000  # of each job
 OTHERS = 20  # jobs

@@ -10,7 +10,7 @@ from app.core.pipeline import lifecycle as core_jobs
 from config import settings
 from models.session import in_transaction
 from tasks import advance
-from tests.door import Door, Worker, number_of
+from tests.support.front_door import Door, Worker, number_of
 
 pytestmark = pytest.mark.one_database
 

@@ -13,9 +13,9 @@ from app.dialects.processor.socket import PATH
 from app.web import websockets
 from tasks import advance
 from tests.conftest import penstock_of_its_own
-from tests.door import number_of
-from tests.served import Served, serving
-from tests.servers import wait_until
+from tests.support.front_door import number_of
+from tests.support.servers import wait_until
+from tests.support.threaded_server import Served, serving
 
 pytestmark = pytest.mark.one_database
 

@@ -7,8 +7,8 @@ from sqlalchemy import func, select
 
 from models import Job, Record
 from models.session import reading
-from tests.buyer import CLAUDE, QUESTIONS, Buyer, first_lines
-from tests.door import JOBS, Door
+from tests.support.front_door import JOBS, Door
+from tests.support.quote_client import CLAUDE, QUESTIONS, Buyer, first_lines
 
 pytestmark = pytest.mark.one_database
 

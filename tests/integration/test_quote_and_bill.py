@@ -6,8 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from tests.buyer import EXAMPLES, QUESTIONS, Buyer, first_lines
-from tests.door import Door
+from tests.support.front_door import Door
+from tests.support.quote_client import EXAMPLES, QUESTIONS, Buyer, first_lines
 
 pytestmark = pytest.mark.one_database
 

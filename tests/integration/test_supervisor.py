@@ -14,7 +14,7 @@ from app.errors import Conflict
 from app.stack import child as children
 from app.stack import copies
 from app.stack.lock import Lock, Running, holder
-from tests.servers import wait_until
+from tests.support.servers import wait_until
 
 # A supervisor as a process of its own: two stages of children, what it says on its standard output.
 SUPERVISED = """

@@ -9,7 +9,7 @@ from app.core.money import spend
 from app.errors import NotFound
 from models import Tenant
 from models.session import in_transaction, reading
-from tests.door import Door
+from tests.support.front_door import Door
 
 pytestmark = pytest.mark.one_database
 

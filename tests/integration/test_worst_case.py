@@ -17,9 +17,9 @@ from app.providers.client import Usage
 from config import settings
 from models import RecordStatus
 from models.session import in_transaction
-from tests.documents import PDF, Sender, document
-from tests.door import Door, number_of
-from tests.stack import Running
+from tests.support.front_door import Door, number_of
+from tests.support.stack import Running
+from tests.support.stored_documents import PDF, Sender, document
 
 HAIKU, OPUS = "claude-haiku-4-5", "claude-opus-4-6"
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.conftest import ONE_IN_SHORT, penstock_of_its_own
-from tests.faults.breaking import Site
-from tests.upstream import Upstream
+from tests.faults.support.breakable_stack import Site
+from tests.support.upstream import Upstream
 
 
 @pytest.fixture(scope="package", params=ONE_IN_SHORT)

@@ -3,9 +3,9 @@
 from collections import Counter
 
 from app.services.submission import Options
-from tests.faults.breaking import held_by, lease_of, process
-from tests.servers import wait_until
-from tests.stack import Running
+from tests.faults.support.breakable_stack import held_by, lease_of, process
+from tests.support.servers import wait_until
+from tests.support.stack import Running
 
 # One call in ten goes wrong: refused, cut before its answer or within, answered by half, not answered at all.
 FAULTS = [

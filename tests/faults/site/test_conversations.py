@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
-from tests.faults.breaking import held_by, lease_of, process
-from tests.servers import wait_until
+from tests.faults.support.breakable_stack import held_by, lease_of, process
+from tests.support.servers import wait_until
 
 pytestmark = pytest.mark.timeout(3600)
 

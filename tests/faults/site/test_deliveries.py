@@ -12,8 +12,8 @@ from models import Window
 from models.session import reading
 from tasks.advance import publish
 from tasks.celery import app
-from tests.faults.breaking import SliceWorker, pass_by, process, stopped
-from tests.stack import Running
+from tests.faults.support.breakable_stack import SliceWorker, pass_by, process, stopped
+from tests.support.stack import Running
 
 pytestmark = pytest.mark.timeout(3600)
 

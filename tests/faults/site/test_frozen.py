@@ -7,12 +7,20 @@ import pytest
 
 from models import Lease
 from models.session import reading
-from tests.acceptance.penstock import family
-from tests.faults.breaking import first_answer, first_ends, held_by, lease_of, pass_by, process, stopped
-from tests.faults.length import LONG
-from tests.faults.threads import frozen, loop_of
-from tests.servers import wait_until
-from tests.stack import Running
+from tests.faults.support.breakable_stack import (
+    first_answer,
+    first_ends,
+    held_by,
+    lease_of,
+    pass_by,
+    process,
+    stopped,
+)
+from tests.faults.support.frozen_threads import frozen, loop_of
+from tests.faults.support.rounds import LONG
+from tests.support.commands import family
+from tests.support.servers import wait_until
+from tests.support.stack import Running
 
 pytestmark = pytest.mark.timeout(3600)
 

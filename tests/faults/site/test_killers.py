@@ -12,9 +12,9 @@ from app.core.pipeline import lifecycle, quarantine, recovery
 from models import Lease, Record, RecordStatus
 from models.session import in_transaction, reading
 from tasks.wake import wake
-from tests.faults.breaking import Site, held_by, lease_of, process
-from tests.faults.length import LONG
-from tests.servers import wait_until
+from tests.faults.support.breakable_stack import Site, held_by, lease_of, process
+from tests.faults.support.rounds import LONG
+from tests.support.servers import wait_until
 
 RECORDS = 60
 KILLER = 0  # the index of the record that says "prompt 0"

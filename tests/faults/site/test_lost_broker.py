@@ -5,8 +5,8 @@ import time
 import pytest
 
 from app.core.limits.limiter import limiter
-from tests.faults.breaking import first_ends, pass_by, stopped
-from tests.faults.length import LONG
+from tests.faults.support.breakable_stack import first_ends, pass_by, stopped
+from tests.faults.support.rounds import LONG
 
 pytestmark = pytest.mark.timeout(3600)
 

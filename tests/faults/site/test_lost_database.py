@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import Connection, Engine, create_engine, text
 
 from config import settings
-from tests.faults.breaking import first_ends, pass_by, stopped
-from tests.faults.length import LONG
-from tests.servers import wait_until
+from tests.faults.support.breakable_stack import first_ends, pass_by, stopped
+from tests.faults.support.rounds import LONG
+from tests.support.servers import wait_until
 
 pytestmark = [pytest.mark.timeout(3600), pytest.mark.parametrize("site", ["postgresql"], indirect=True)]
 

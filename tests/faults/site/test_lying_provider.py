@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from app.services.submission import Options
-from tests.servers import wait_until
+from tests.support.servers import wait_until
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.breaking import Site, held_by, lease_of, stop
-from tests.nodes import PROJECT
-from tests.servers import wait_until
+from tests.faults.support.breakable_stack import Site, held_by, lease_of, stop
+from tests.support.celery_nodes import PROJECT
+from tests.support.servers import wait_until
 
 pytestmark = [pytest.mark.timeout(3600), pytest.mark.long]
 

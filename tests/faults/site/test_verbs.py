@@ -7,9 +7,9 @@ import pytest
 from app.core.pipeline import lifecycle
 from app.services.submission import Options
 from models.session import in_transaction
-from tests.faults.breaking import Site, held_by, lease_of, pass_by, process, stopped
-from tests.servers import wait_until
-from tests.stack import Running
+from tests.faults.support.breakable_stack import Site, held_by, lease_of, pass_by, process, stopped
+from tests.support.servers import wait_until
+from tests.support.stack import Running
 
 pytestmark = pytest.mark.timeout(3600)
 

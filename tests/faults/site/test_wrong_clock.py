@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.breaking import Site, lease_of, process, stop
+from tests.faults.support.breakable_stack import Site, lease_of, process, stop
 
 pytestmark = [pytest.mark.timeout(3600), pytest.mark.long]
 

@@ -12,8 +12,8 @@ from config import settings
 from models.session import in_transaction, reading
 from tasks import advance
 from tasks.sweep import advance_due
-from tests.door import Worker
-from tests.stack import Running, Stack
+from tests.support.front_door import Worker
+from tests.support.stack import Running, Stack
 
 
 @pytest.fixture

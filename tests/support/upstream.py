@@ -1,6 +1,6 @@
 """A Messages provider over real HTTP, with limits, faults and books of its own.
 
-Run by itself: `python -m tests.upstream --port 8080`; it prints its address when it listens. In a test:
+By itself it runs as `python -m tests.support.upstream --port 8080` and prints its address. In a test:
 
     with Upstream() as upstream:
         upstream.configure(requests_per_minute=60, faults=[{"kind": "status", "status": 529, "first": 3}])
@@ -34,8 +34,8 @@ from typing import Any, Self
 from aiohttp import web
 
 from app.providers import sample
-from tests.upstream_books import Books, Seen
-from tests.upstream_limits import INPUT, OUTPUT, REQUESTS, Allowed, ProviderLimits
+from tests.support.upstream_books import Books, Seen
+from tests.support.upstream_limits import INPUT, OUTPUT, REQUESTS, Allowed, ProviderLimits
 
 ERROR_TYPES = {
     400: "invalid_request_error",
@@ -559,14 +559,14 @@ class Upstream:
         arguments = [
             sys.executable,
             "-m",
-            "tests.upstream",
+            "tests.support.upstream",
             "--port",
             str(port),
             "--until-stdin-closes",
         ]
         self._process = subprocess.Popen(
             arguments,
-            cwd=Path(__file__).parent.parent,
+            cwd=Path(__file__).parents[2],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

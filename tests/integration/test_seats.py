@@ -5,8 +5,8 @@ import pytest
 from app.core.limits.limiter import CallTerms, LimiterAway, limiter
 from app.core.worker.seats import LOOKS, Seating
 from app.providers.client import RateLimits
-from tests.faults.breaking import stopped
-from tests.servers import wait_until
+from tests.faults.support.breakable_stack import stopped
+from tests.support.servers import wait_until
 
 LEASE, JOB, GROUP = 7, 1, "anthropic:haiku-4.5"
 LIMITS = CallTerms(GROUP, JOB, RateLimits(), seats=10)

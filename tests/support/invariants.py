@@ -12,8 +12,8 @@ from app.core.reading.records import snapshot
 from models import Attempt, Job, JobCounts, Record, RecordInput, RecordOutput, RecordStatus
 from models.job import FINAL
 from models.session import reading
-from tests.stack import Running
-from tests.upstream import Upstream
+from tests.support.stack import Running
+from tests.support.upstream import Upstream
 
 # Of claude-haiku-4-5, as the provider's price list says: pico-dollars a token. Not from our own list.
 INPUT, OUTPUT = 1_000_000, 5_000_000

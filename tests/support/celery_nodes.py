@@ -11,10 +11,10 @@ from typing import Any
 from celery import Celery
 from pytest_celery import CeleryTestWorker, CeleryWorkerContainer
 
-from tests.forked import Forked
-from tests.servers import wait_until
+from tests.support.forked_processes import Forked
+from tests.support.servers import wait_until
 
-PROJECT = Path(__file__).parent.parent
+PROJECT = Path(__file__).parents[2]
 
 
 class LocalProcess:

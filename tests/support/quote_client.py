@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from tests.door import JOBS, Door
-from tests.servers import wait_until
+from tests.support.front_door import JOBS, Door
+from tests.support.servers import wait_until
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 QUESTIONS = (EXAMPLES / "questions.jsonl").read_bytes()
 CLAUDE = "claude-haiku-4-5"
 

@@ -22,7 +22,7 @@ from app.providers.client import Usage
 from models import Attempt, Job, JobCounts, Record, RecordOutput, RecordStatus, Spend, session
 from models.base import now, utc_day
 from models.session import in_transaction
-from tests.door import Door, Worker, number_of
+from tests.support.front_door import Door, Worker, number_of
 
 pytestmark = pytest.mark.one_database
 

@@ -8,9 +8,9 @@ from typing import Any
 from werkzeug.serving import make_server
 
 from app.core.reading.feed import feed
-from tests.door import Door, Worker
-from tests.servers import wait_until
-from tests.sse import Stream
+from tests.support.front_door import Door, Worker
+from tests.support.servers import wait_until
+from tests.support.sse_reader import Stream
 
 
 class Served:

@@ -15,12 +15,12 @@ from app.core.pipeline import lifecycle
 from models import Lease, Record, RecordOutput, RecordStatus
 from models.job import FINAL
 from models.session import in_transaction, reading
-from tests.forked import Forked
-from tests.nodes import SliceWorker
-from tests.reconcile import Reconciled
-from tests.servers import wait_until
-from tests.stack import Running, Stack
-from tests.upstream import Upstream
+from tests.support.celery_nodes import SliceWorker
+from tests.support.forked_processes import Forked
+from tests.support.invariants import Reconciled
+from tests.support.servers import wait_until
+from tests.support.stack import Running, Stack
+from tests.support.upstream import Upstream
 
 CLAUDE = "claude-haiku-4-5"
 

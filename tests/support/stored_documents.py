@@ -15,7 +15,7 @@ from app.core.worker import store_only
 from models import Window
 from models.session import in_transaction, reading
 from tasks import advance
-from tests.door import Door, Worker, number_of
+from tests.support.front_door import Door, Worker, number_of
 
 JOBS = "/api/v1/batch/jobs"
 PDF = b"%PDF-1.4\n1 0 obj\n<< /Type /Catalog >>\nendobj\n%%EOF\n"

@@ -9,7 +9,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 
-from tests.servers import free_port, wait_until
+from tests.support.servers import free_port, wait_until
 
 BUCKET = "documents"
 CREDENTIALS = {

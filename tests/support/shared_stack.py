@@ -8,10 +8,10 @@ import pytest
 
 from config import settings
 from tests.conftest import penstock_of_its_own
-from tests.door import Door
-from tests.served import Served, serving
-from tests.stack import Stack
-from tests.upstream import Upstream
+from tests.support.front_door import Door
+from tests.support.stack import Stack
+from tests.support.threaded_server import Served, serving
+from tests.support.upstream import Upstream
 
 
 class Service:

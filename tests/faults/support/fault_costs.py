@@ -3,7 +3,7 @@
 from collections import defaultdict
 from typing import Any
 
-from tests.reconcile import Reconciled
+from tests.support.invariants import Reconciled
 
 
 class Figures:

@@ -12,8 +12,8 @@ from app.core.pipeline import claims, scheduler
 from app.core.worker import process
 from models.session import in_transaction
 from tasks import slice
-from tests.door import Door, number_of
-from tests.servers import wait_until
+from tests.support.front_door import Door, number_of
+from tests.support.servers import wait_until
 
 RECORDS = 20
 

@@ -12,9 +12,9 @@ from app.providers.batching import Batching
 from app.providers.client import Client, Reply
 from app.providers.inference import InferenceClient
 from app.providers.simulated import SimulatedClient
-from tests.inference_server import InferenceServer
-from tests.servers import free_port
-from tests.upstream import Upstream
+from tests.support.inference_server import InferenceServer
+from tests.support.servers import free_port
+from tests.support.upstream import Upstream
 
 KEY = "sk-ant-contract-test"
 

@@ -1,4 +1,6 @@
-"""Stores a submission as the web does: `python -m tests.storing TENANT USER KEY RECORDS`. Tests kill it.
+"""Stores a submission as the web does, in a process that tests kill.
+
+`python -m tests.support.submit_process TENANT USER KEY RECORDS`
 
 It says when it begins, and at the end which job stands for the submission and whether this one made it.
 """

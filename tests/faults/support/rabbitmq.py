@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.servers import free_port, wait_until
+from tests.support.servers import free_port, wait_until
 
 PROGRAMS = Path("/usr/lib/rabbitmq/bin")
 

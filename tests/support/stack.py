@@ -23,8 +23,8 @@ from models import Attempt, Job, JobCounts, Record, RecordOutput, RecordStatus, 
 from models.session import in_transaction, reading
 from tasks import slice, wake
 from tasks.celery import app
-from tests.nodes import ControlWorker, PenstockWorker, SliceWorker, await_ready, launch
-from tests.servers import wait_until
+from tests.support.celery_nodes import ControlWorker, PenstockWorker, SliceWorker, await_ready, launch
+from tests.support.servers import wait_until
 
 
 def forget_process_state() -> None:

@@ -14,15 +14,15 @@ from sqlalchemy import select
 
 from models import Job
 from models.session import reading
-from tests.acceptance.penstock import Stack as Up
-from tests.acceptance.penstock import lives
 from tests.conftest import forget_process_state, penstock_of_its_own
-from tests.faults.breaking import CLAUDE, Site
-from tests.faults.rabbit import rabbitmq
-from tests.reconcile import Reconciled
-from tests.servers import flush, wait_until
-from tests.stack import Running
-from tests.upstream import Upstream
+from tests.faults.support.breakable_stack import CLAUDE, Site
+from tests.faults.support.rabbitmq import rabbitmq
+from tests.support.commands import Stack as Up
+from tests.support.commands import lives
+from tests.support.invariants import Reconciled
+from tests.support.servers import flush, wait_until
+from tests.support.stack import Running
+from tests.support.upstream import Upstream
 
 WORKERS = ("slice1", "slice2")
 

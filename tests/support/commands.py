@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx2
 import psutil
 
-from tests.servers import wait_until
+from tests.support.servers import wait_until
 
 READY_SECONDS = 90
 EMBEDDED = {"DATABASE_URL": "", "REDIS_URL": "", "CELERY_BROKER_URL": ""}  # empty is unset
