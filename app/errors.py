@@ -25,7 +25,8 @@ PenstockError
     ├── ServerFault             500
     ├── TimedOut                no answer within the call's deadline
     ├── ConnectionCut           the connection broke after something was sent
-    └── BadAnswer               an answer that is no answer: HTML, half a JSON, not the schema's shape
+    ├── BadAnswer               an answer that is not one: HTML, half a JSON
+    └── SchemaMismatch          a whole answer that does not fit the schema it was asked for
 """
 
 from collections.abc import Mapping, Sequence
@@ -149,17 +150,30 @@ class Blame(StrEnum):
     RECORD = "record"  # final, or one of the record's own tries
 
 
+class Booking(StrEnum):
+    """How the ledger books a call."""
+
+    ANSWERED = "answered"  # the provider's word on it is known, and so is its cost
+    UNCONFIRMED = "unconfirmed"  # it was sent, and nobody knows what came of it: it may be billed
+    UNSENT = "unsent"  # not one byte of it reached the provider
+
+
+ACCOUNT_PROBE = 60.0  # seconds between two tries of a group whose account is refused
+
+
 class ProviderError(PenstockError):
     """A call that brought no answer.
 
-    `type` is what the record's `error.type` says; `retryable` whether asking again may help; `sent` whether
-    the provider may have worked (and billed) for it.
+    `type` is what the record's `error.type` says, `blame` whose matter it is, `retryable` whether asking
+    again may help, `booking` what the ledger makes of the call. `signals_outage`: a group of which many calls
+    end so has an outage, though each looks like its record's own failure.
     """
 
     type = "provider_error"
     blame = Blame.RECORD
     retryable = False
-    sent = True
+    booking = Booking.ANSWERED
+    signals_outage = False
 
     def __init__(
         self,
@@ -201,7 +215,7 @@ class Unreachable(ProviderError):
     type = "unreachable"
     blame = Blame.PROVIDER
     retryable = True
-    sent = False
+    booking = Booking.UNSENT
 
 
 class RequestRejected(ProviderError):
@@ -218,18 +232,32 @@ class RefusedTogether(ProviderError):
 class ServerFault(ProviderError):
     type = "server_error"
     retryable = True
+    signals_outage = True
 
 
 class TimedOut(ProviderError):
     type = "timeout"
     retryable = True
+    booking = Booking.UNCONFIRMED
+    signals_outage = True
 
 
 class ConnectionCut(ProviderError):
     type = "connection_cut"
     retryable = True
+    booking = Booking.UNCONFIRMED
+    signals_outage = True
 
 
 class BadAnswer(ProviderError):
     type = "bad_answer"
+    retryable = True
+    booking = Booking.UNCONFIRMED
+    signals_outage = True
+
+
+class SchemaMismatch(ProviderError):
+    """A whole answer, paid for, that does not fit the schema it was asked for."""
+
+    type = "schema_mismatch"
     retryable = True

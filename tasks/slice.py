@@ -11,7 +11,7 @@ from app.core.requests import job_context
 from app.core.worker import isolation, process
 from app.core.worker.slice import STARTS_FOR, Slice, Summary
 from app.core.worker.store_only import StoreOnly
-from app.errors import NotFound, Unavailable
+from app.errors import ACCOUNT_PROBE, NotFound, Unavailable
 from models.record import Window
 from models.session import reading
 from tasks.celery import app
@@ -70,6 +70,8 @@ def _slice_of(window: Window, quota: int | None) -> "Slice | StoreOnly | None":
 def _hold_group(job_id: int) -> None:
     """This worker has no key for the job's provider: to its jobs that is as an account that refuses."""
     try:
-        limiter().hold(job_context.of(job_id).group, "account: no_key", seconds=60, every=60)
+        limiter().hold(
+            job_context.of(job_id).group, "account: no_key", seconds=ACCOUNT_PROBE, every=ACCOUNT_PROBE
+        )
     except LimiterAway:
         log.warning("limiter.away", job=job_id)

@@ -7,10 +7,17 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from app.errors import AccountRefused, Overloaded, ProviderError, RateLimited, RequestRejected, ServerFault
+from app.errors import (
+    ACCOUNT_PROBE,
+    AccountRefused,
+    Overloaded,
+    ProviderError,
+    RateLimited,
+    RequestRejected,
+    ServerFault,
+)
 from app.providers.client import RateLimits
 
-PROBE_SECONDS = 60  # how often a refused account is tried again
 SPEND_PROBE_SECONDS = 3_600  # a spent budget comes back by the month, or by a person
 LONGEST_PAUSE = 4_294_967  # seconds; the official SDK, too, takes a longer Retry-After for none
 
@@ -119,7 +126,7 @@ def _account_refused(told: _Told, headers: Mapping[str, str]) -> AccountRefused:
     return AccountRefused(
         told.message,
         type=told.code or ("spend_limit_reached" if by_text else told.type),
-        retry_after=SPEND_PROBE_SECONDS if spent else PROBE_SECONDS,
+        retry_after=SPEND_PROBE_SECONDS if spent else ACCOUNT_PROBE,
         request_id=headers.get("request-id"),
         limits=rate_limits(headers),
     )

@@ -3,11 +3,11 @@
 import pytest
 
 from bench import scaling, servers, throughput
-from bench.throughput import RateLimits, Run
+from bench.throughput import Figures, Run
 
 
 def test_a_short_run_measures_every_part():
-    figures = RateLimits()
+    figures = Figures()
     with servers.provider() as provider:
         rate, milliseconds = throughput.bare(provider, 200)
         measured = throughput.measure_run(Run("sqlite", 64), provider, 600, figures)

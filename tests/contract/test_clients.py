@@ -11,7 +11,7 @@ import jsonschema_rs
 import pytest
 
 from app import errors
-from app.errors import Blame
+from app.errors import Blame, Booking
 from app.providers.client import Reply, Usage
 from tests.support.provider_subjects import KEY, Anthropic, Simulated, Subject, claude_at
 from tests.support.servers import free_port, wait_until
@@ -53,25 +53,25 @@ def test_many_are_asked_at_once_and_each_gets_its_own_answer(subject: Subject) -
 
 
 @pytest.mark.parametrize(
-    ("kind", "blame", "retryable", "sent"),
+    ("kind", "blame", "retryable", "booking"),
     [
-        (errors.AccountRefused, Blame.ACCOUNT, True, True),
-        (errors.RateLimited, Blame.PROVIDER, True, True),
-        (errors.Overloaded, Blame.PROVIDER, True, True),
-        (errors.Unreachable, Blame.PROVIDER, True, False),
-        (errors.RequestRejected, Blame.RECORD, False, True),
-        (errors.ServerFault, Blame.RECORD, True, True),
-        (errors.ConnectionCut, Blame.RECORD, True, True),
-        (errors.BadAnswer, Blame.RECORD, True, True),
+        (errors.AccountRefused, Blame.ACCOUNT, True, Booking.ANSWERED),
+        (errors.RateLimited, Blame.PROVIDER, True, Booking.ANSWERED),
+        (errors.Overloaded, Blame.PROVIDER, True, Booking.ANSWERED),
+        (errors.Unreachable, Blame.PROVIDER, True, Booking.UNSENT),
+        (errors.RequestRejected, Blame.RECORD, False, Booking.ANSWERED),
+        (errors.ServerFault, Blame.RECORD, True, Booking.ANSWERED),
+        (errors.ConnectionCut, Blame.RECORD, True, Booking.UNCONFIRMED),
+        (errors.BadAnswer, Blame.RECORD, True, Booking.UNCONFIRMED),
     ],
 )
 def test_a_failure_tells_whose_matter_it_is(
-    subject: Subject, kind: type[errors.ProviderError], blame: Blame, retryable: bool, sent: bool
+    subject: Subject, kind: type[errors.ProviderError], blame: Blame, retryable: bool, booking: Booking
 ) -> None:
     subject.misbehave(kind)
     failure = subject.refusal()
     assert type(failure) is kind
-    assert (failure.blame, failure.retryable, failure.sent) == (blame, retryable, sent)
+    assert (failure.blame, failure.retryable, failure.booking) == (blame, retryable, booking)
     assert failure.message
 
 
@@ -229,7 +229,7 @@ def test_a_broken_answer_is_told_by_how_it_broke(
     claude.fault(**fault)
     failure = claude.refusal(max_tokens=max_tokens)
     assert type(failure) is kind
-    assert failure.sent
+    assert failure.booking is not Booking.UNSENT
     assert len(claude.upstream.books()) == 1
 
 
@@ -301,7 +301,7 @@ def test_without_a_connection_nothing_was_sent(
 
     # Then it is certain that nobody worked on it
     assert type(failure) is errors.Unreachable
-    assert not failure.sent
+    assert failure.booking is Booking.UNSENT
     assert upstream.books() == []
 
 

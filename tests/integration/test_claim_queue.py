@@ -47,9 +47,9 @@ def test_one_claims_for_all_that_wait_and_each_asks_one(here, took):
     window = in_transaction(partial(scheduler.advance, job_id=number_of(job), held_for=0))[0]
     assert (window.slices, window.quota) == (RECORDS, 1)
     with ThreadPoolExecutor(RECORDS) as pool:
-        with here.serving(number_of(job), window.window_id) as turns, turns.taken(threading.Event()):
+        with here.served.serving(number_of(job), window.window_id) as queue, queue.turn(threading.Event()):
             summaries = start(pool, window)
-            wait_until(lambda: len(turns._waiting) == RECORDS, what="all wait for their turn")
+            wait_until(lambda: len(queue) == RECORDS, what="all wait for their turn")
 
         # When that one has gone
         sums = [summary.result(60) for summary in summaries]
@@ -70,7 +70,7 @@ def test_a_slice_that_another_claimed_for_waits_for_no_permit(here):
     # When all have theirs
     with ThreadPoolExecutor(RECORDS) as pool:
         summaries = start(pool, window)
-        wait_until(lambda: here._in_flight[number_of(job)] == RECORDS, what="all records are claimed")
+        wait_until(lambda: here.load.in_flight(number_of(job)) == RECORDS, what="all records are claimed")
 
         # Then nobody is counted as waiting while their calls last: others of the group would wait for them
         wait_until(lambda: waiting(number_of(job)) == 0, what="none waits")

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.core.pipeline import claims, leases, scheduler
 from app.core.worker import held_claims
-from app.core.worker.held_claims import Holding
+from app.core.worker.held_claims import HeldClaims
 from models.session import in_transaction
 from tests.support.servers import wait_until
 
@@ -57,7 +57,7 @@ def losing(monkeypatch):
 
 def test_what_was_claimed_by_a_lost_commit_is_given_back_unsent_and_nothing_else(job, lease, take, losing):
     # Given a claim whose answer was lost, so that it was made again, of the records after them
-    held = Holding()
+    held = HeldClaims()
     losing()
     with held.claiming():
         known = take(4)
@@ -78,7 +78,7 @@ def test_what_was_claimed_by_a_lost_commit_is_given_back_unsent_and_nothing_else
 
 
 def test_a_commit_that_is_carried_out_late_is_found_by_a_later_look(job, lease, take, losing):
-    held = Holding()
+    held = HeldClaims()
     losing()
     held.hold(take(2))
     for _ in range(held_claims.LOOKS - 1):
@@ -95,7 +95,7 @@ def test_a_commit_that_is_carried_out_late_is_found_by_a_later_look(job, lease, 
 
 def test_a_look_waits_for_a_claim_that_is_under_way_and_claims_wait_for_it(job, lease, take, losing):
     # Given a claim that is committed, and of which the process is about to hear
-    held = Holding()
+    held = HeldClaims()
     losing()
     take(0)
     committed, heard = Event(), Event()
@@ -126,7 +126,7 @@ def test_a_look_waits_for_a_claim_that_is_under_way_and_claims_wait_for_it(job, 
 
 def test_a_record_that_is_claimed_again_before_it_is_let_go_is_held(job, lease, take, losing):
     # Given a record that went back and was claimed again, while what was first told of it is under way
-    held = Holding()
+    held = HeldClaims()
     losing()
     take(0)
     found = take(1)
@@ -140,14 +140,14 @@ def test_a_record_that_is_claimed_again_before_it_is_let_go_is_held(job, lease, 
 
 
 def test_without_a_lost_commit_nothing_is_asked(lease, statements):
-    held = Holding()
+    held = HeldClaims()
     with statements() as sent:
         held.reconcile(lease)
     assert sent == []
 
 
 def test_a_record_that_was_let_go_is_no_longer_known(job, lease, take, losing):
-    held = Holding()
+    held = HeldClaims()
     losing()
     take(0)
     found = take(2)

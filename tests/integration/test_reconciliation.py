@@ -73,7 +73,7 @@ def _outcome(of, claim, end=ANSWERED, model=PRICED):
     if end == ERROR:
         call = ledger.Call(ledger.ANSWERED, model, error_type="invalid_request")
         return Outcome(of, claim, call, RecordStatus.FAILED, error_type="invalid_request")
-    call = ledger.answered(model, {}, USAGE, "req_1", 0.0, left=dt.datetime.now(dt.UTC))
+    call = ledger.answered(model, {}, USAGE, "req_1", 0.0, sent_at=dt.datetime.now(dt.UTC))
     if end == AGAIN:  # paid, and of no use
         return Outcome(of, claim, call, None, error_type="schema_mismatch", blamed=True, again_in=0.0)
     return Outcome(of, claim, call, RecordStatus.SUCCEEDED, b"{}")
@@ -127,7 +127,7 @@ def test_books_agree_while_calls_are_in_flight_and_when_their_job_is_cancelled(d
 
     # When its job is cancelled and it is closed
     in_transaction(lambda s: lifecycle.cancel(s, lifecycle.find(s, door.tenant_id, job["id"])))
-    call = ledger.unconfirmed(PRICED, {}, 100, 10, "cancelled", left=dt.datetime.now(dt.UTC))
+    call = ledger.unconfirmed(PRICED, {}, 100, 10, "cancelled", sent_at=dt.datetime.now(dt.UTC))
     write(Outcome(job_context.of(claim.job_id), claim, call, RecordStatus.CANCELLED))
     in_transaction(lambda s: lifecycle.finish_closed(s, lifecycle.find(s, door.tenant_id, job["id"])))
     write_spend()

@@ -1,11 +1,19 @@
 """Seats that Redis gave away to somebody who no longer waited for its answer."""
 
+from functools import partial
+
 import pytest
 
 from app.core.limits.limiter import CallTerms, LimiterAway, limiter
-from app.core.worker.seats import LOOKS, Seating
+from app.core.pipeline import recovery
+from app.core.requests import job_context
+from app.core.worker import process
+from app.core.worker.seats import LOOKS, Seats
+from app.core.worker.slice_permits import SlicePermits
 from app.providers.client import RateLimits
+from models.session import in_transaction
 from tests.faults.support.breakable_stack import stopped
+from tests.support.front_door import Door, number_of
 from tests.support.servers import wait_until
 
 LEASE, JOB, GROUP = 7, 1, "anthropic:haiku-4.5"
@@ -13,51 +21,79 @@ LIMITS = CallTerms(GROUP, JOB, RateLimits(), seats=10)
 
 
 @pytest.fixture
-def seating(environment):
-    return Seating()
+def seats(environment):
+    return Seats()
 
 
 @pytest.mark.parametrize("environment", ["sqlite"], indirect=True)
-def test_seats_that_a_redis_gave_when_it_woke_are_given_back(seating, redis_server):
+def test_seats_that_a_redis_gave_when_it_woke_are_given_back(seats, redis_server):
     # Given a process that holds three seats, and a Redis that stands still
-    assert seating.take(LIMITS, LEASE, 3).count == 3
+    assert seats.take(LIMITS, LEASE, 3).count == 3
     with stopped(redis_server.process.pid), pytest.raises(LimiterAway):
-        seating.take(LIMITS, LEASE, 5)
+        seats.take(LIMITS, LEASE, 5)
 
     # When it wakes, and does what was asked of it
     wait_until(lambda: limiter().seats(JOB, LEASE) == 8, what="the seats were given")
 
     # Then the next beats put right what nobody holds, and leave the rest
     for _ in range(LOOKS):
-        seating.reconcile(LEASE)
+        seats.reconcile(LEASE)
         assert limiter().seats(JOB, LEASE) == 3
     assert limiter().standing(LIMITS).in_flight == 3
-    assert seating.take(LIMITS, LEASE, 9, freed=1).count == 8
+    assert seats.take(LIMITS, LEASE, 9, freed=1).count == 8
 
 
 @pytest.mark.parametrize("environment", ["sqlite"], indirect=True)
-def test_seats_of_a_slice_that_ended_while_redis_stood_still_are_free(seating, redis_server):
+def test_seats_of_a_slice_that_ended_while_redis_stood_still_are_free(seats, redis_server):
     # Given a slice whose calls and whose time are over while Redis stands still
-    assert seating.take(LIMITS, LEASE, 6).count == 6
+    assert seats.take(LIMITS, LEASE, 6).count == 6
     with stopped(redis_server.process.pid):
-        seating.leave(LIMITS, LEASE, freed=4, waited=False)
+        seats.leave(LIMITS, LEASE, freed=4, waited=False)
 
     # When Redis goes on, then what the slice freed is free, once
     for _ in range(LOOKS):
-        seating.reconcile(LEASE)
+        seats.reconcile(LEASE)
     assert limiter().seats(JOB, LEASE) == 2
 
 
 @pytest.mark.parametrize("environment", ["sqlite"], indirect=True)
-def test_seats_that_a_redis_forgot_are_taken_again(seating, redis_server):
+def test_seats_that_a_redis_forgot_are_taken_again(seats, redis_server):
     # Given a process that holds seats, in a Redis that came back empty
-    assert seating.take(LIMITS, LEASE, 6).count == 6
+    assert seats.take(LIMITS, LEASE, 6).count == 6
     redis_server.kill()
     with pytest.raises(LimiterAway):
-        seating.take(LIMITS, LEASE, 1)
+        seats.take(LIMITS, LEASE, 1)
     redis_server.start()
 
     # When the process beats, then the bound holds again, for all
     limiter().heartbeat(LEASE)
-    seating.reconcile(LEASE)
-    assert Seating().take(LIMITS, 8, 10).count == 4
+    seats.reconcile(LEASE)
+    assert Seats().take(LIMITS, 8, 10).count == 4
+
+
+@pytest.fixture
+def here(quiet):
+    """This process as a worker's."""
+    yield process.current()
+    process.end_current()
+
+
+@pytest.mark.parametrize("environment", ["sqlite"], indirect=True)
+def test_a_lease_that_was_lost_takes_its_seats_with_it(here):
+    # Given a slice with three calls in flight, whose process others take for dead
+    door = Door()
+    job_id = number_of(door.submit(10))
+    permits = SlicePermits(here, job_context.of(job_id))
+    lost = here.lease_id
+    assert permits.ask(lost, 3).count == 3
+    in_transaction(partial(recovery.end_lease, lease_id=lost, died=True))
+    wait_until(lambda: here.lease_id != lost, what="the process has another lease")
+
+    # When the slice starts two more, and its first three calls end
+    assert permits.ask(here.lease_id, 2).count == 2
+    for _ in range(3):
+        permits.free(lost)
+    permits.leave()
+
+    # Then the two still have their seats
+    assert limiter().seats(job_id, here.lease_id) == 2

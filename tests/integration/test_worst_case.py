@@ -116,13 +116,13 @@ def worst_case_of(claim):
         len(to_json(params)),
         params["max_tokens"],
         "test",
-        left=dt.datetime.now(dt.UTC),
+        sent_at=dt.datetime.now(dt.UTC),
     )
     return call.cost
 
 
 def answer(claim, text):
     body = json.dumps({"content": [{"type": "text", "text": text}]}).encode()
-    call = ledger.answered(HAIKU, {}, Usage(10, 10), "req", 0.1, left=dt.datetime.now(dt.UTC))
+    call = ledger.answered(HAIKU, {}, Usage(10, 10), "req", 0.1, sent_at=dt.datetime.now(dt.UTC))
     outcome = Outcome(job_context.of(claim.job_id), claim, call, RecordStatus.SUCCEEDED, body)
     in_transaction(partial(outcomes.write, group=[outcome]))

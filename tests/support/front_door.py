@@ -139,7 +139,7 @@ class Worker:
             Outcome(
                 job=of,
                 claim=claim,
-                call=ledger.answered(model, {}, Usage(10, 5), "req_1", 0.25, left=dt.datetime.now(dt.UTC)),
+                call=ledger.answered(model, {}, Usage(10, 5), "req_1", 0.25, sent_at=dt.datetime.now(dt.UTC)),
                 status=RecordStatus.FAILED if error else RecordStatus.SUCCEEDED,
                 body=None if error else (answer or json.dumps(ANSWER).encode()),
                 error_type=error[0] if error else None,

@@ -12,19 +12,19 @@ MODEL = "claude-sonnet-5-5"
 READ = Usage(cache_read_tokens=1_000)
 
 
-def answered(usage: Usage = READ, left: dt.datetime = AFTER, **params: str) -> ledger.Call:
-    return ledger.answered(MODEL, params, usage, "req_1", 5.0, left=left)
+def answered(usage: Usage = READ, sent_at: dt.datetime = AFTER, **params: str) -> ledger.Call:
+    return ledger.answered(MODEL, params, usage, "req_1", 5.0, sent_at=sent_at)
 
 
 def test_a_call_pays_the_price_of_the_moment_when_it_left() -> None:
-    assert (answered(left=BEFORE).cost, answered(left=AFTER).cost) == (200_000_000, 100_000_000)
-    assert answered(left=BEFORE).price == "claude-sonnet-5-5@2025-01-01"
-    assert answered(left=AFTER).price == "claude-sonnet-5-5@2026-10-07"
+    assert (answered(sent_at=BEFORE).cost, answered(sent_at=AFTER).cost) == (200_000_000, 100_000_000)
+    assert answered(sent_at=BEFORE).price == "claude-sonnet-5-5@2025-01-01"
+    assert answered(sent_at=AFTER).price == "claude-sonnet-5-5@2026-10-07"
 
 
 def test_so_does_the_worst_case_of_a_call_without_an_answer() -> None:
     def price(left: dt.datetime) -> str | None:
-        return ledger.unconfirmed(MODEL, {}, 100, 10, "timeout", left=left).price
+        return ledger.unconfirmed(MODEL, {}, 100, 10, "timeout", sent_at=left).price
 
     assert price(BEFORE) == "claude-sonnet-5-5@2025-01-01"
     assert price(AFTER) == "claude-sonnet-5-5@2026-10-07"

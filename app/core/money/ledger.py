@@ -11,13 +11,14 @@ from sqlalchemy.orm import Session
 from app.core.money import pricing
 from app.core.requests.claim import Claim
 from app.core.requests.job_context import JobContext
+from app.errors import Booking
 from app.ingest.values import is_plain
 from app.providers.client import Usage
 from models.base import now
 from models.bulk import ManyRows
 from models.record import Attempt
 
-ANSWERED, UNCONFIRMED, UNSENT = "answered", "unconfirmed", "unsent"
+ANSWERED, UNCONFIRMED, UNSENT = (booking.value for booking in Booking)
 NOTHING = Usage()
 LONGEST = (("model", 200), ("error_type", 100), ("request_id", 200))  # characters
 
@@ -57,10 +58,10 @@ def answered(
     request_id: str | None,
     seconds: float,
     *,
-    left: dt.datetime,
+    sent_at: dt.datetime,
 ) -> Call:
-    """A call whose tokens are known. `left` is when it was sent: it pays the price of that day."""
-    price = pricing.price_at(model, left)
+    """A call whose tokens are known. It was sent at `sent_at` and pays the price of that day."""
+    price = pricing.price_at(model, sent_at)
     is_batch = usage.service_tier == "batch"
     cost = None if price is None else price.cost(usage, **surcharges(params), batch=is_batch)
     return Call(ANSWERED, model, usage, cost, None if price is None else price.id, None, request_id, seconds)
@@ -74,10 +75,10 @@ def unconfirmed(
     error_type: str,
     seconds: float = 0.0,
     *,
-    left: dt.datetime,
+    sent_at: dt.datetime,
 ) -> Call:
-    """A call that was sent, at `left`, and whose answer nobody has: it stands with its worst case."""
-    price = pricing.price_at(model, left)
+    """A call that was sent, at `sent_at`, and whose answer nobody has: it stands with its worst case."""
+    price = pricing.price_at(model, sent_at)
     cost = None if price is None else price.worst_case(request_bytes, max_tokens, **surcharges(params))
     return Call(
         UNCONFIRMED,

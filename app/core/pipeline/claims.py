@@ -24,11 +24,11 @@ TURN_BYTES = 100  # roles and braces around a turn and its answer
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a slice got. `open` says whether asking again may bring more; `left` how much at the most."""
+    """What a slice got. `open` says whether asking again may bring more; `remaining` how much at the most."""
 
     claims: list[Claim]
     open: bool
-    left: int = 0
+    remaining: int = 0
     capped: int | None = None  # pico-dollars that the next call needs, and a cap does not allow now
     ends_in: float | None = None  # seconds until the job has expired; None: it has no time limit
 
@@ -52,7 +52,7 @@ def take(session: Session, window_id: int, epoch: int, lease_id: int, limit: int
     if row.due_by is not None and row.due_by <= row.now:
         return _CLOSED
     if not row.lives:
-        return Taken([], open=True, left=row.Window.last - row.Window.cursor)
+        return Taken([], open=True, remaining=row.Window.last - row.Window.cursor)
     window: Window = row.Window
     end = window.cursor
 
@@ -77,7 +77,7 @@ def take(session: Session, window_id: int, epoch: int, lease_id: int, limit: int
     if drained and window.drained_at is None:
         wakeups.at_latest(session, window.job_id, 0)
     ends_in = _seconds_left(row.time_limit_ms, row.due_by, row.now)
-    return Taken(claims, open=not drained, left=window.last - end, capped=needs, ends_in=ends_in)
+    return Taken(claims, open=not drained, remaining=window.last - end, capped=needs, ends_in=ends_in)
 
 
 def _lock_window(session: Session, window_id: int, epoch: int, lease_id: int) -> Any:

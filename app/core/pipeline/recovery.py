@@ -182,6 +182,6 @@ def _call_of(job: JobContext, row: Any, *, unsent: bool) -> Call:
         row.sent_bytes or row.request_bytes,
         row.max_tokens or job.max_tokens,
         "process_died",
-        left=row.claimed_at or dt.datetime.now(dt.UTC),
+        sent_at=row.claimed_at or dt.datetime.now(dt.UTC),
     )
     return ledger.as_reserved(call, row.reserved)

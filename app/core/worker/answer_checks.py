@@ -4,7 +4,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 from app.core.requests.schemas import AnswerSchema
-from app.errors import BadAnswer
+from app.errors import SchemaMismatch
 from app.providers.client import Reply
 
 HEAVY_PATIENCE = 60.0  # seconds that an answer waits for a check in a process of its own
@@ -13,7 +13,7 @@ HEAVY_PATIENCE = 60.0  # seconds that an answer waits for a check in a process o
 _heavy = ThreadPoolExecutor(2, thread_name_prefix="heavy-checks")
 
 
-async def fault(schema: AnswerSchema | None, reply: Reply) -> BadAnswer | None:
+async def fault(schema: AnswerSchema | None, reply: Reply) -> SchemaMismatch | None:
     """What is wrong with the answer, when a schema was asked for and it does not fit."""
     if schema is None:
         return None
@@ -21,7 +21,7 @@ async def fault(schema: AnswerSchema | None, reply: Reply) -> BadAnswer | None:
         found = schema.fault(reply.text)
     else:
         found = await _heavy_fault(schema, reply.text)
-    return None if found is None else BadAnswer(found, type="schema_mismatch")
+    return None if found is None else SchemaMismatch(found)
 
 
 async def _heavy_fault(schema: AnswerSchema, text: str) -> str | None:

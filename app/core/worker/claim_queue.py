@@ -1,24 +1,63 @@
-"""Turns at claiming: the slices of a window in one process claim one after the other, and for each other."""
+"""The windows of which slices run in this process, and the queue in which these claim."""
 
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
-T = TypeVar("T")
+T = TypeVar("T")  # who claims
 
 
-class Turns(Generic[T]):
-    """In the database they would wait for each other, and together claim more than there is room for."""
+class ClaimQueue(Generic[T]):
+    """The slices of one window claim one after the other, and for each other.
+
+    In the database they would wait for each other, and together claim more than there is room for.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._waiting: dict[T, None] = {}  # in the order in which they came
 
+    def __len__(self) -> int:
+        """How many wait for their turn."""
+        return len(self._waiting)
+
     @contextmanager
-    def taken(self, by: T) -> Iterator[list[T]]:
+    def turn(self, of: T) -> Iterator[list[T]]:
         """Have the turn; yields those that wait for theirs, and stand still for as long as this lasts."""
-        self._waiting[by] = None
+        self._waiting[of] = None
         with self._lock:
-            del self._waiting[by]
+            del self._waiting[of]
             yield list(self._waiting)
+
+
+class ServedWindows(Generic[T]):
+    """For every thread of the process."""
+
+    def __init__(self) -> None:
+        self._slices: Counter[tuple[int, int]] = Counter()  # by job and window
+        self._queues: dict[int, ClaimQueue[T]] = {}  # by window
+        self._lock = threading.Lock()  # guards both
+
+    @contextmanager
+    def serving(self, job_id: int, window_id: int) -> Iterator[ClaimQueue[T]]:
+        """Count a slice of the window for as long as it lasts; yields the queue that it claims in."""
+        with self._lock:
+            self._slices[job_id, window_id] += 1
+            queue = self._queues.setdefault(window_id, ClaimQueue())
+        try:
+            yield queue
+        finally:
+            with self._lock:
+                self._slices[job_id, window_id] -= 1
+                if not self._slices[job_id, window_id]:
+                    del self._slices[job_id, window_id], self._queues[window_id]
+
+    def windows(self) -> frozenset[int]:
+        with self._lock:
+            return frozenset(self._queues)
+
+    def jobs(self) -> set[int]:
+        with self._lock:
+            return {job_id for job_id, _ in self._slices}

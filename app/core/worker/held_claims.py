@@ -22,7 +22,7 @@ LOOKS = 3  # beats after a lost COMMIT: a server that nobody hears any more may 
 PATIENCE = 5.0  # seconds that a look waits for claims that are under way
 
 
-class Holding:
+class HeldClaims:
     """Used by every slice of the process, and by its writer, from their threads."""
 
     def __init__(self) -> None:

@@ -10,8 +10,8 @@ import json
 import signal
 import sys
 import time
-from typing import Any
 
+from app.core.pipeline.outcomes import Outcome, Written
 from app.core.requests import job_context
 from app.core.worker import process
 from app.core.worker.slice import STARTS_FOR, Slice
@@ -22,14 +22,14 @@ from models.session import reading
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
-class Alone(Slice):
+class IsolatedSlice(Slice):
     """A slice with one record in hand, its writing included."""
 
     def _wanted(self) -> int:
-        return 0 if self._unwritten else min(1, super()._wanted())
+        return 0 if self._uncommitted else min(1, super()._wanted())
 
-    def _hear(self, news: Any) -> None:
-        super()._hear(news)
+    def _committed(self, outcome: Outcome, won: bool, group: Written) -> None:
+        super()._committed(outcome, won, group)
         self._turns_due = False  # a next turn is not under suspicion: others ask it
 
 
@@ -43,7 +43,7 @@ def main(window_id: int, epoch: int) -> None:
         window = session.get_one(Window, window_id)
     try:
         job, until = job_context.of(window.job_id), time.monotonic() + STARTS_FOR
-        summary = Alone(process.current(), job, (window_id, epoch), None, until, _no_wake).run()
+        summary = IsolatedSlice(process.current(), job, (window_id, epoch), None, until, _no_wake).run()
     finally:
         process.end_current()
     json.dump(summary, sys.stdout)

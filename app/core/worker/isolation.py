@@ -27,17 +27,17 @@ def ask(here: Process, window: Window, wake: Callable[[int], None]) -> dict[str,
     The process ends with what is waiting, with its time, or with this worker. Whether it died is for the
     sweep to find, as it is of any process.
     """
-    with here.serving(window.job_id, window.id), _in_turn(here) as mine:
+    with here.served.serving(window.job_id, window.id), _in_turn(here) as mine:
         if not mine or not _is_there(window):
             return {}
         command = [sys.executable, "-m", "app.core.worker.isolated", str(window.id), str(window.epoch)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as alone:  # noqa: S603 - ours
-            told = _wait(here, alone)
+        with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as isolated:  # noqa: S603 - ours
+            summary = _wait(here, isolated)
         wake(window.job_id)
-        if alone.returncode:
-            log.warning("alone.died", job=window.job_id, code=alone.returncode)
+        if isolated.returncode:
+            log.warning("alone.died", job=window.job_id, code=isolated.returncode)
             return {}
-        return dict(json.loads(told))
+        return dict(json.loads(summary))
 
 
 @contextmanager
@@ -58,12 +58,12 @@ def _is_there(window: Window) -> bool:
         return quarantine.count(session, window.job_id, 1) > 0
 
 
-def _wait(here: Process, alone: "subprocess.Popen[bytes]") -> bytes:
-    told = False
+def _wait(here: Process, isolated: "subprocess.Popen[bytes]") -> bytes:
+    asked_to_stop = False
     while True:
         try:
-            return alone.communicate(timeout=LISTEN)[0]
+            return isolated.communicate(timeout=LISTEN)[0]
         except subprocess.TimeoutExpired:
-            if here.stopping and not told:
-                alone.terminate()
-                told = True
+            if here.stopping and not asked_to_stop:
+                isolated.terminate()
+                asked_to_stop = True

@@ -1,31 +1,24 @@
-"""The permits of one record's calls: charged by what a call of its job takes, settled by what it took."""
+"""The permits of one record's calls: charged by what a call of its job takes, settled by what it took.
+
+What a call teaches goes to its limit group by the same way: limits, failures, holds.
+"""
 
 import asyncio
 import random
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from app.core.limits.limiter import LATE, CallTerms, Grant
 from app.core.requests.claim import Claim
 from app.core.requests.job_context import JobContext
-from app.core.worker import retries
+from app.core.worker.retries import LONGEST_WAIT, Decision
+from app.core.worker.services import Services
 from app.errors import RequestRejected
 from app.providers import registry
-from app.providers.client import Usage
+from app.providers.client import RateLimits, Usage
 
-if TYPE_CHECKING:
-    from app.core.worker.process import Process
-
+OUTAGE = 10  # failures among a group's last 20 calls
 DEBT = 0.005  # of a limit: what a request may be larger than its permit without one of its own
-
-
-class GiveBack(Exception):
-    """The record waits for a named time, and not in this process."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__()
-        self.seconds = seconds
 
 
 @dataclass(slots=True)
@@ -48,43 +41,43 @@ class Permit:
 class Permits:
     """A record has one at a time: for its next call, or of its latest."""
 
-    def __init__(self, process: "Process", job: JobContext, claim: Claim, permit: Permit) -> None:
+    def __init__(self, services: Services, job: JobContext, claim: Claim, permit: Permit) -> None:
         """`permit` came with the claim, for an average call of the job."""
-        self._process, self._job, self._claim, self._permit = process, job, claim, permit
+        self._services, self._job, self._claim, self._permit = services, job, claim, permit
 
     @property
     def group(self) -> str:
         return self._permit.group
 
     @property
-    def probe(self) -> bool:
-        """Whether the call decides for its held group."""
-        return self._permit.probe
-
-    @property
     def terms(self) -> CallTerms:
-        return self._process.terms(self._job, self._permit.group)
+        return self._services.terms(self._job, self._permit.group)
 
-    async def wait_for_start(self, model: str, max_tokens: int, *, used: bool) -> None:
+    async def wait_for_start(self, model: str, max_tokens: int, *, used: bool) -> float | None:
         """Wait for a call's time, with a permit of its model's group that is large enough and not late.
 
-        `used`: the permit that is there was another call's. Raises `RequestRejected` for a call that could
-        never pass, `GiveBack` when its time is far away.
+        `used`: the permit that is there was another call's. Returns None when the time has come, or, when it
+        is far away, the seconds until then. Raises `RequestRejected` for a call that could never pass.
         """
         terms = self._terms_of_call(model, max_tokens)
-        if used or self._permit.group != terms.group or self._is_small(terms):
+        if used or self._permit.group != terms.group or self._is_too_small(terms):
             if not used:
                 self.refund()
-            self._permit = await self._another(terms)
-        await asyncio.sleep(self._permit.at - time.monotonic())
-        while time.monotonic() - self._permit.at > LATE:
-            self.refund()
-            self._permit = await self._another(terms)
+            far = await self._renew(terms)
+        else:
+            self._charge_difference()
+            far = None
+        while far is None:
             await asyncio.sleep(self._permit.at - time.monotonic())
+            if time.monotonic() - self._permit.at <= LATE:
+                return None
+            self.refund()
+            far = await self._renew(terms)
+        return far
 
     def refund(self) -> None:
         """Nothing was taken of what was charged."""
-        settlement = self._process.book.settlement(self.terms)
+        settlement = self._services.group_limits.settlement(self.terms)
         settlement.input_tokens -= self._permit.input_tokens
         settlement.output_tokens -= self._permit.output_tokens
         self._permit.input_tokens = self._permit.output_tokens = 0
@@ -94,7 +87,7 @@ class Permits:
         input_tokens = usage.input_tokens + usage.cache_write_5m_tokens + usage.cache_write_1h_tokens
         if registry.cache_reads_count(self._permit.group):
             input_tokens += usage.cache_read_tokens
-        settlement = self._process.book.settlement(self.terms)
+        settlement = self._services.group_limits.settlement(self.terms)
         settlement.input_tokens += input_tokens - self._permit.input_tokens
         settlement.output_tokens += usage.output_tokens - self._permit.output_tokens
         settlement.bytes += self._claim.request_bytes
@@ -103,10 +96,39 @@ class Permits:
         settlement.calls += 1
         settlement.seconds += seconds
 
+    async def learn(self, limits: RateLimits | None) -> None:
+        """What a call's headers said of the limits of its group."""
+        await self._services.group_limits.learn(self.group, limits)
+
+    async def clear_hold(self) -> None:
+        """The provider answers: if this call was the probe of a held group, all of it goes on."""
+        if self._permit.probe:
+            await self._services.group_limits.clear(self.group)
+
+    async def count_failure(self, *, repeated: bool) -> bool:
+        """Count a call that failed; whether this is an outage of its group.
+
+        That is so when half of the group's last 20 calls failed, and when its probe did. `repeated`: another
+        record of the same call has been counted.
+        """
+        group_limits, terms = self._services.group_limits, self.terms
+        if not repeated:
+            group_limits.settlement(terms).failed += 1
+        return await group_limits.settle_now(terms) >= OUTAGE or self._permit.probe
+
+    async def hold_group(self, decision: Decision) -> None:
+        """All workers of the group wait together for what one of them was told."""
+        if decision.slow_down:
+            await self._services.group_limits.slow_down(self.terms)
+        if (hold := decision.hold) is not None:
+            await self._services.group_limits.hold(
+                self.group, hold.reason, hold.seconds, hold.every, probe=self._permit.probe
+            )
+
     def _terms_of_call(self, model: str, max_tokens: int) -> CallTerms:
         """What holds for this very call."""
         group = self._job.group if model == self._job.model else registry.limit_group(model)
-        terms = self._process.terms(self._job, group).sized(self._claim.request_bytes, max_tokens)
+        terms = self._services.terms(self._job, group).sized(self._claim.request_bytes, max_tokens)
         allowed = terms.limits.input_tokens
         if allowed is not None and self._input_tokens() > allowed:
             raise RequestRejected(
@@ -116,31 +138,31 @@ class Permits:
             )
         return terms
 
-    def _is_small(self, terms: CallTerms) -> bool:
-        """Whether the permit, which is for an average call of the job, is too small to be settled as debt.
-
-        A little more or less than was charged is charged at once.
-        """
+    def _is_too_small(self, terms: CallTerms) -> bool:
+        """Whether the permit, which is for an average call of the job, is too small to be settled as debt."""
         more = self._input_tokens() - self._permit.input_tokens
         allowed = terms.limits.input_tokens
-        if allowed is not None and more > DEBT * allowed and more > self._permit.input_tokens:
-            return True
-        self._process.book.settlement(self.terms).input_tokens += more
+        return allowed is not None and more > DEBT * allowed and more > self._permit.input_tokens
+
+    def _charge_difference(self) -> None:
+        """What the request takes more or less than an average one is charged at once."""
+        more = self._input_tokens() - self._permit.input_tokens
+        self._services.group_limits.settlement(self.terms).input_tokens += more
         self._permit.input_tokens += more
-        return False
 
     def _input_tokens(self) -> int:
         """Tokens of this request, by what the job's bytes made so far."""
         return max(1, round(self._permit.per_byte * self._claim.request_bytes))
 
-    async def _another(self, terms: CallTerms) -> Permit:
-        """Another start for this record, which has its seat."""
+    async def _renew(self, terms: CallTerms) -> float | None:
+        """Take another permit for this record, which has its seat; see `wait_for_start` for the answer."""
         waited = False
         while True:
-            grant = await self._process.permit(terms, waited=waited)
+            grant = await self._services.new_start(terms, waited=waited)
             if grant.count:
-                return Permit.of(grant, terms, time.monotonic() + grant.delay)
+                self._permit = Permit.of(grant, terms, time.monotonic() + grant.delay)
+                return None
             waited = grant.waits
-            if grant.reason.startswith(("account", "provider")) and grant.wait > retries.LONGEST_WAIT:
-                raise GiveBack(grant.wait)
+            if grant.reason.startswith(("account", "provider")) and grant.wait > LONGEST_WAIT:
+                return grant.wait
             await asyncio.sleep(min(grant.wait, 1.0) * random.uniform(0.75, 1.25))  # noqa: S311 - jitter

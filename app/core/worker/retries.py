@@ -6,26 +6,31 @@
     provider, an outage     asked again when the provider says, or a random time later; no try is used
     account                 given back for a minute, or as long as the refusal says; no try is used
 
-A wait of over 5 s is a named time: the record is given back with it, and the slice goes on with others.
+What is not the record's own holds its whole limit group as long. A wait of over 5 s is a named time: the
+record is given back with it, and the slice goes on with others.
 """
 
-import random
 from dataclasses import dataclass
 
-from app.errors import Blame, ProviderError
+from tenacity import RetryCallState, Retrying, wait_random_exponential
+
+from app.errors import ACCOUNT_PROBE, Blame, ProviderError
 
 LONGEST_WAIT = 5.0  # seconds that a record is held while it waits
-RECORD_BASE, RECORD_CAP = 0.5, 5.0  # seconds; full jitter, doubling
-PROVIDER_BASE, PROVIDER_CAP = 1.0, 60.0
-ACCOUNT_PAUSE = 60.0  # seconds between two looks at a refused account
+RAMP_LIMIT = "ramp_limit_exceeded"  # the type of a refusal for a rate that rose too fast
+
+# Full jitter, doubling: anything from 0 on, so that those who failed together part. In seconds.
+RECORD_WAIT = wait_random_exponential(multiplier=0.5, max=5.0)
+PROVIDER_WAIT = wait_random_exponential(multiplier=1.0, max=60.0)
+
+_NO_CALLS = Retrying()  # tenacity is asked for waits alone: an attempt object around each call costs 20 µs
 
 
 @dataclass(frozen=True, slots=True)
 class AskAgain:
-    """Ask again in `seconds`; `uses_try` when the record pays for it with one of its tries."""
+    """Ask again in this process, in `seconds`."""
 
     seconds: float
-    uses_try: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,39 +45,54 @@ class Ended:
     """The record has failed for good."""
 
 
-Decision = AskAgain | GiveBack | Ended
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Nothing of the limit group leaves for a while; then one probe at a time."""
+
+    reason: str
+    seconds: float  # 0: longer with each strike
+    every: float = 0.0  # seconds between two probes; 0: as `seconds`
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What becomes of the record, and of its limit group."""
+
+    then: AskAgain | GiveBack | Ended
+    uses_try: bool = False  # it is the record's own failure
+    hold: Hold | None = None
+    slow_down: bool = False  # the group goes on at half its rate
 
 
 def decide(
-    error: ProviderError,
-    tries_left: int,
-    refusals: int,
-    *,
-    tries_used: int = 0,
-    outage: bool = False,
-    chance: random.Random | None = None,
+    error: ProviderError, *, tries_left: int, tries_used: int, refusals: int, outage: bool = False
 ) -> Decision:
     """What follows `error`.
 
     `outage`: so many calls of the group fail that this is the provider's matter, whatever the error says.
-
     `tries_left` and `tries_used` count the record's own tries (BATCH_RECORD_RETRY_COUNT) before this
     failure, `refusals` the refusals in a row before this one: 0 for the first.
     """
-    chance = chance or random.Random()  # noqa: S311  jitter, no secret
     if error.blame is Blame.ACCOUNT:
-        return GiveBack(error.retry_after or ACCOUNT_PAUSE)
-    if error.blame is Blame.PROVIDER or (outage and error.retryable):
-        return _wait(error.retry_after or _jitter(chance, PROVIDER_BASE, PROVIDER_CAP, refusals))
+        seconds = error.retry_after or ACCOUNT_PROBE
+        return Decision(GiveBack(seconds), hold=Hold(f"account: {error.type}", seconds, every=seconds))
+    if error.blame is Blame.PROVIDER or outage:
+        return _wait_for_provider(error, refusals, outage=outage)
     if not error.retryable or tries_left < 1:
-        return Ended()
-    return AskAgain(_jitter(chance, RECORD_BASE, RECORD_CAP, tries_used), uses_try=True)
+        return Decision(Ended(), uses_try=True)
+    return Decision(AskAgain(_seconds(RECORD_WAIT, tries_used)), uses_try=True)
 
 
-def _wait(seconds: float) -> Decision:
-    return GiveBack(seconds) if seconds > LONGEST_WAIT else AskAgain(seconds, uses_try=False)
+def _wait_for_provider(error: ProviderError, refusals: int, *, outage: bool) -> Decision:
+    seconds = error.retry_after or _seconds(PROVIDER_WAIT, refusals)
+    then = GiveBack(seconds) if seconds > LONGEST_WAIT else AskAgain(seconds)
+    if error.type == RAMP_LIMIT and not error.retry_after:
+        return Decision(then, slow_down=True)
+    reason = f"provider: outage ({error.type})" if outage else f"provider: {error.type}"
+    return Decision(then, hold=Hold(reason, error.retry_after or 0.0), slow_down=error.type == RAMP_LIMIT)
 
 
-def _jitter(chance: random.Random, base: float, cap: float, doublings: int) -> float:
-    """Full jitter: anything from 0 to `base` doubled so often, so that those who failed together part."""
-    return chance.uniform(0, min(cap, base * 2.0 ** min(doublings, 32)))
+def _seconds(wait: wait_random_exponential, doublings: int) -> float:
+    state = RetryCallState(_NO_CALLS, fn=None, args=(), kwargs={})
+    state.attempt_number = doublings + 1
+    return wait(state)

@@ -21,7 +21,7 @@ LOOKS = 3  # beats without a lost word after which nothing that was lost can sti
 Doubted = tuple[int, str]  # a job and the limit group that it was asked for
 
 
-class Seating:
+class Seats:
     """Used by every slice of the process, from their threads."""
 
     def __init__(self) -> None:

@@ -1,25 +1,26 @@
 """One slice of a window: its thread claims and waits, the calls are on the process's loop."""
 
 import queue
-import random
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from enum import Enum
 from functools import partial
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from app.core.limits.limiter import Grant, LimiterAway, limiter
+from app.core.limits.limiter import Grant
 from app.core.pipeline import claims, pauses
 from app.core.pipeline.claims import Taken
 from app.core.pipeline.outcomes import Outcome, Written
 from app.core.requests.claim import Claim
 from app.core.requests.job_context import JobContext
+from app.core.worker.calls import CallObserver
+from app.core.worker.claim_queue import ClaimQueue
 from app.core.worker.process import Process
+from app.core.worker.slice_permits import SlicePermits
 from app.errors import BadInput
 from config import settings
 from models.record import RecordStatus
@@ -27,28 +28,15 @@ from models.session import in_transaction
 
 log = structlog.get_logger()
 
-# Seconds after which a slice starts no call; celeryconfig's visibility_timeout counts on it.
-STARTS_FOR = 60.0
-
-
+STARTS_FOR = 60.0  # seconds after which it starts no call; celeryconfig's visibility_timeout counts on it
 LISTEN = 1.0  # seconds at most between two looks at whether anything may start
-
-
 GATHER = 0.1  # seconds that freed seats wait for others, to be filled together; half of all do not wait
-
 
 Summary = dict[str, int]
 
 
-class _Said(Enum):
-    """What the loop says to a slice in a word."""
-
-    ENDED = "a call has ended"
-    ROOM = "there is room for more"
-
-
 class Slice:
-    """One run of the task. The loop's and the writer's threads tell it through a queue."""
+    """Other threads queue what has happened; what follows from it is done on the slice's own thread."""
 
     def __init__(
         self,
@@ -59,61 +47,52 @@ class Slice:
         until: float,
         wake: Callable[[int], None],
     ) -> None:
-        self._process = here
-        self._job = job
+        """Of `window` (its id and epoch) up to `quota` records, starting until `until` (monotonic).
+
+        `wake` has somebody decide what is next for a job, by its id.
+        """
+        self._process, self._job, self._wake = here, job, wake
+        self._window, self._quota, self._until = window, quota, until
         with suppress(BadInput):  # a record says so when it is asked
             job.compile()  # on this thread: it may take a second, and the loop has not so long
-        here.prepare(self._job.provider)
-        here.catch_up()
-        here.terms(
-            self._job
-        )  # from here on the figures of its group are known, whatever becomes of the database
-        self._window = window
-        self._quota = quota
-        self._told: queue.SimpleQueue[tuple[Outcome, bool, Written] | _Said] = queue.SimpleQueue()
+        here.clients.prepare(job.provider)
+        here.jobs.catch_up()
+        here.terms(job)  # from here on the limits of its group are known, whatever becomes of the database
+        self._permits = SlicePermits(here, job)
+        self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._seats = settings.current().records_per_task
-        self._until = until  # monotonic
-        self._wake = wake
         self._in_flight = 0  # calls
-        self._unwritten = 0  # records of this slice whose outcome is not committed
-        self._freed = 0  # seats to give back with the next word to the limiter
+        self._uncommitted = 0  # records of this slice whose outcome is not committed
         self._open = True  # the window may hold more
-        self._left: int | None = None  # how many at most
+        self._remaining: int | None = None  # how many at most
         self._turns_due = False  # a conversation's next turn may be asked
-        self._wait = 0.0  # seconds that the limiter said
-        self._waits = False  # the limiter counts this slice as waiting
-        self._ask_at = 0.0  # monotonic: asking the limiter earlier is in vain
-        self._asked_at = float("-inf")  # monotonic
         self._summary: Counter[str] = Counter()
 
-    # --- told by other threads
+    # --- called on other threads
 
-    def ended(self) -> None:
-        self._told.put(_Said.ENDED)
+    def on_ended(self, lease_id: int) -> None:
+        self._events.put(partial(self._ended, lease_id))
 
-    def may_go_on(self) -> None:
-        self._told.put(_Said.ROOM)
+    def on_room(self) -> None:
+        self._events.put(_look_again)
 
-    def written(self, outcome: Outcome, won: bool, group: Written) -> None:
-        self._told.put((outcome, won, group))
+    def on_committed(self, outcome: Outcome, won: bool, group: Written) -> None:
+        self._events.put(partial(self._committed, outcome, won, group))
 
-    # --- the task's own thread
+    # --- on its own thread
 
     def run(self) -> Mapping[str, int]:
-        with self._process.serving(self._job.job_id, self._window[0]) as turns:
-            while self._may_start() or self._unwritten:
-                self._wait = 0.0
+        """Claim and ask until the window is drained or the time is over, and what was asked is written."""
+        with self._process.served.serving(self._job.job_id, self._window[0]) as claim_queue:
+            while self._may_start() or self._uncommitted:
+                pause = 0.0
                 if self._may_start():
-                    with turns.taken(self) as others:
-                        if self._may_start():  # if nobody has claimed for it meanwhile
-                            self._start_more([other for other in others if isinstance(other, Slice)])
-                    if self._waits and self._quota == 0:
-                        self._return_seats()  # what asks no more must not look as if it waited
+                    pause = self._claim_in_turn(claim_queue)
                 elif self._process.storage_lags:
-                    self._say("storage")
-                self._listen()
-            self._process.forget(self)
-            self._return_seats()
+                    self._permits.say("storage")
+                self._listen(pause)
+            self._process.load.stop_waiting(self)
+            self._permits.leave()
         return self._summary
 
     def _may_start(self) -> bool:
@@ -124,7 +103,17 @@ class Slice:
             and self._process.may_start(self._job.job_id)
         )
 
-    def _start_more(self, others: Sequence["Slice"]) -> None:
+    def _claim_in_turn(self, claim_queue: ClaimQueue[CallObserver]) -> float:
+        """Start more when its turn has come; returns the seconds to listen (0: no bound)."""
+        pause = 0.0
+        with claim_queue.turn(self) as others:
+            if self._may_start():  # if nobody has claimed for it meanwhile
+                pause = self._start_more([other for other in others if isinstance(other, Slice)])
+        if self._quota == 0:
+            self._permits.leave_queue()
+        return pause
+
+    def _start_more(self, others: Sequence["Slice"]) -> float:
         """Permits first, then as many claims: what is claimed leaves at once.
 
         `others` wait to do the same. Those of one record get it from here: a claim and a group of answers
@@ -132,172 +121,154 @@ class Slice:
         """
         own = self._wanted()
         if own <= 0:
-            return
+            return self._wait_for_room()
         shares = [(self, own)]
         shares += [(other, other._quota) for other in others if other._quota and other._may_start()]
-        want = min(sum(share for _, share in shares), max(own, self._process.room(self._job)))
-        if (early := self._ask_at - time.monotonic()) > 0:
-            self._wait = early
-            return
-        self._asked_at = time.monotonic()
-        try:
-            terms = self._process.terms(self._job)
-            grant = self._process.seating.take(
-                terms, self._process.lease_id, want, freed=self._freed, waited=self._waits
-            )
-        except LimiterAway:
-            self._wait = LISTEN
-            return
-        self._freed = 0
-        self._waits = grant.waits
-        if grant.waits or not grant.count:
-            self._wait = max(grant.wait * random.uniform(0.75, 1.25), 0.01)  # noqa: S311 - jitter
-        if grant.waits:
-            self._ask_at = time.monotonic() + self._wait
-        if not grant.count:
-            return
+        want = min(sum(share for _, share in shares), max(own, self._process.load.room(self._job)))
         lease_id = self._process.lease_id
+        grant = self._permits.ask(lease_id, want)
+        if not grant.count:
+            return grant.wait
+        taken = self._claim_and_start(lease_id, grant, shares)
+        return LISTEN if taken is None else self._look_at(taken, grant.wait)
+
+    def _wanted(self) -> int:
+        """How many records to ask permits for now."""
+        if self._gathers_for() > 0 or self._process.load.is_busy():
+            return 0
+        known = self._seats if self._remaining is None or self._turns_due else max(self._remaining, 1)
+        quota = self._seats if self._quota is None else self._quota
+        return min(self._free, known, quota, self._process.load.room(self._job))
+
+    def _wait_for_room(self) -> float:
+        """Have somebody say when there is room; returns the seconds to listen at most."""
+        if (gathers := self._gathers_for()) > 0:
+            return gathers if self._free else LISTEN
+        if self._process.load.is_busy():
+            self._process.load.wait_for_room(self)
+            return LISTEN
+        return LISTEN if self._in_flight else GATHER  # others of this process hold its memory
+
+    @property
+    def _free(self) -> int:
+        return self._seats - self._in_flight
+
+    def _gathers_for(self) -> float:
+        """Seconds for which freed seats still wait for others."""
+        if not self._in_flight or self._free >= self._seats // 2:
+            return 0.0
+        return self._permits.asked_at + GATHER - time.monotonic()
+
+    def _claim_and_start(
+        self, lease_id: int, grant: Grant, shares: Sequence[tuple["Slice", int]]
+    ) -> Taken | None:
+        """Claim as many records as were granted, and start their calls; None with the database away."""
         try:
-            with self._process.holding.claiming():
-                taken = self._take(lease_id, grant.count)
-                self._start(taken, grant, lease_id, shares)
+            with self._process.held_claims.claiming():
+                taken = in_transaction(_claiming(self._window, self._open, lease_id, grant.count))
+                if (unused := grant.count - len(taken.claims)) > 0:
+                    self._permits.give_back(lease_id, grant, unused)
+                _start_calls(taken, grant, shares)
         except SQLAlchemyError as error:
-            self._say_storage_is_away(error)
-            self._give_back(grant, grant.count, lease_id)
-            self._wait = LISTEN
-            return
-        if taken.open and not taken.claims:
-            self._wait = LISTEN  # under a dead lease; the process takes another
-        if taken.capped is not None:
-            self._wait_for_money(taken.capped)
+            _log_storage_away(self._job, error)
+            self._permits.give_back(lease_id, grant, grant.count)
+            return None
+        return taken
+
+    def _ask(self, mine: Sequence[Claim], grant: Grant, ends_in: float | None) -> None:
+        self._in_flight += len(mine)
+        self._uncommitted += len(mine)
+        if self._quota is not None:
+            self._quota -= len(mine)
+        self._process.ask(self, self._job, mine, grant, ends_in)
+
+    def _look_at(self, taken: Taken, pause: float) -> float:
+        """Remember what the window still holds; returns the seconds to listen."""
         self._open = self._open and taken.open
         self._turns_due = bool(taken.claims) and self._turns_due
-        self._left = taken.left
+        self._remaining = taken.remaining
         if not taken.open and taken.claims:
             self._wake(self._job.job_id)
+        if taken.capped is not None:
+            self._wait_for_money(taken.capped)
+            return LISTEN
+        # Nothing of an open window: under a dead lease. The process takes another.
+        return LISTEN if taken.open and not taken.claims else pause
 
     def _wait_for_money(self, needs: int) -> None:
         """The next call does not fit under a cap: calls in flight may leave room, or the job pauses."""
-        self._say("cap")
-        self._wait = LISTEN
-        self._ask_at = time.monotonic() + LISTEN
-        if self._did(partial(pauses.pause_if_spent, job_id=self._job.job_id, needs=needs)):
-            log.warning("job.capped", job=self._job.job_id)
+        self._permits.say("cap")
+        self._permits.wait(LISTEN)
+        self._pause_if(partial(pauses.pause_if_spent, needs=needs), "job.capped")
+
+    def _pause_if(self, work: Callable[..., bool], event: str) -> None:
+        """Pause the job if `work` says so; with the database away that waits for its next occasion."""
+        if _paused(self._job, work):
+            log.warning(event, job=self._job.job_id)
             self._wake(self._job.job_id)
 
-    def _wanted(self) -> int:
-        """How many records to ask permits for now; with none, for how long to listen."""
-        free = self._seats - self._in_flight
-        early = self._asked_at + GATHER - time.monotonic()
-        if self._in_flight and free < self._seats // 2 and early > 0:
-            self._wait = early if free else LISTEN
-            return 0
-        if self._process.has_enough(self):
-            self._wait = LISTEN
-            return 0
-        known = self._seats if self._left is None or self._turns_due else max(self._left, 1)
-        quota = self._seats if self._quota is None else self._quota
-        want = min(free, known, quota, self._process.room(self._job))
-        if want <= 0:
-            self._wait = LISTEN if self._in_flight else GATHER  # others of this process hold its memory
-        return want
-
-    def _take(self, lease_id: int, count: int) -> Taken:
-        window_id, epoch = self._window
-        if self._open:
-            return in_transaction(
-                partial(claims.take, window_id=window_id, epoch=epoch, lease_id=lease_id, limit=count)
-            )
-        return in_transaction(partial(claims.take_due, window_id=window_id, lease_id=lease_id, limit=count))
-
-    def _start(
-        self, taken: Taken, grant: Grant, lease_id: int, shares: Sequence[tuple["Slice", int]]
-    ) -> None:
-        """Start the calls of what was taken, of each slice up to its share."""
-        found = taken.claims
-        if len(found) < grant.count:
-            self._give_back(grant, grant.count - len(found), lease_id)
-        started = 0
-        for asker, share in shares:
-            if mine := found[started : started + share]:
-                asker._ask(mine, grant.behind(started), taken.ends_in)
-            started += len(mine)
-
-    def _ask(self, claims: Sequence[Claim], grant: Grant, ends_in: float | None) -> None:
-        self._in_flight += len(claims)
-        self._unwritten += len(claims)
-        if self._quota is not None:
-            self._quota -= len(claims)
-        self._process.ask(self, self._job, claims, grant, ends_in)
-
-    def _listen(self) -> None:
-        """Hear what has ended and what is written; wait for it if nothing can be started."""
-        timeout = min(self._wait, LISTEN) if self._wait else LISTEN
-        if not self._unwritten and not self._wait:
+    def _listen(self, pause: float) -> None:
+        """Do what follows from what has happened; wait for it if nothing can be started."""
+        if not self._uncommitted and not pause:
             return
         try:
-            self._hear(self._told.get(timeout=timeout))
+            self._events.get(timeout=min(pause, LISTEN) if pause else LISTEN)()
             while True:
-                self._hear(self._told.get_nowait())
+                self._events.get_nowait()()
         except queue.Empty:
             return
 
-    def _hear(self, news: tuple[Outcome, bool, Written] | _Said) -> None:
-        if news is _Said.ENDED:
-            self._in_flight -= 1
-            self._freed += 1
-        if isinstance(news, _Said):
-            return
-        outcome, won, group = news
-        self._unwritten -= 1
+    def _ended(self, lease_id: int) -> None:
+        self._in_flight -= 1
+        self._permits.free(lease_id)
+
+    def _committed(self, outcome: Outcome, won: bool, group: Written) -> None:
+        self._uncommitted -= 1
         self._turns_due = self._turns_due or self._job.job_id in group.freed
         if won:
-            self._count(outcome)
+            _add(self._summary, outcome)
         if self._job.job_id in group.hopeless:
-            self._pause_if_hopeless()
+            self._pause_if(pauses.pause_if_hopeless, "job.hopeless")
 
-    def _count(self, outcome: Outcome) -> None:
-        usage = outcome.call.usage
-        self._summary["records"] += 1
-        self._summary["succeeded"] += outcome.status is RecordStatus.SUCCEEDED
-        self._summary["failed"] += outcome.status is RecordStatus.FAILED
-        self._summary["retried"] += outcome.claim.attempt > 1
-        self._summary["tokens"] += usage.input_tokens + usage.output_tokens
-        self._summary["cost"] += outcome.call.cost or 0
 
-    def _pause_if_hopeless(self) -> None:
-        if self._did(partial(pauses.pause_if_hopeless, job_id=self._job.job_id)):
-            log.warning("job.hopeless", job=self._job.job_id)
-            self._wake(self._job.job_id)
+def _claiming(window: tuple[int, int], open: bool, lease_id: int, count: int) -> Callable[[Session], Taken]:
+    window_id, epoch = window
+    if open:
+        return partial(claims.take, window_id=window_id, epoch=epoch, lease_id=lease_id, limit=count)
+    return partial(claims.take_due, window_id=window_id, lease_id=lease_id, limit=count)
 
-    def _did(self, work: Callable[[Session], bool]) -> bool:
-        """Whether `work` was done now. With the database away it waits for its next occasion: a slice that
-        raised would leave its calls in flight, and their seats taken.
-        """
-        try:
-            return in_transaction(work)
-        except SQLAlchemyError as error:
-            self._say_storage_is_away(error)
-            return False
 
-    def _say_storage_is_away(self, error: SQLAlchemyError) -> None:
-        log.warning("storage.away", job=self._job.job_id, error=type(error).__name__)
+def _start_calls(taken: Taken, grant: Grant, shares: Sequence[tuple[Slice, int]]) -> None:
+    """Start the calls of what was taken, of each slice up to its share."""
+    started = 0
+    for asker, share in shares:
+        if mine := taken.claims[started : started + share]:
+            asker._ask(mine, grant.behind(started), taken.ends_in)
+        started += len(mine)
 
-    def _return_seats(self) -> None:
-        if self._freed or self._waits:
-            self._process.seating.leave(
-                self._process.terms(self._job),
-                self._process.lease_id,
-                freed=self._freed,
-                waited=self._waits,
-            )
-            self._freed, self._waits = 0, False
 
-    def _say(self, reason: str) -> None:
-        try:
-            limiter().say(self._job.job_id, reason)
-        except LimiterAway:
-            pass  # then that is what holds the job back, and readers see it
+def _look_again() -> None:
+    """There is room for more: that this was heard is enough."""
 
-    def _give_back(self, grant: Grant, count: int, lease_id: int) -> None:
-        self._process.seating.give_back(self._process.terms(self._job), lease_id, grant, count)
+
+def _paused(job: JobContext, work: Callable[..., bool]) -> bool:
+    """A slice that raised here would leave its calls in flight, and their seats taken."""
+    try:
+        return in_transaction(partial(work, job_id=job.job_id))
+    except SQLAlchemyError as error:
+        _log_storage_away(job, error)
+        return False
+
+
+def _log_storage_away(job: JobContext, error: SQLAlchemyError) -> None:
+    log.warning("storage.away", job=job.job_id, error=type(error).__name__)
+
+
+def _add(summary: Counter[str], outcome: Outcome) -> None:
+    usage = outcome.call.usage
+    summary["records"] += 1
+    summary["succeeded"] += outcome.status is RecordStatus.SUCCEEDED
+    summary["failed"] += outcome.status is RecordStatus.FAILED
+    summary["retried"] += outcome.claim.attempt > 1
+    summary["tokens"] += usage.input_tokens + usage.output_tokens
+    summary["cost"] += outcome.call.cost or 0

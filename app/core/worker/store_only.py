@@ -70,7 +70,7 @@ class StoreOnly:
 
     def run(self) -> Mapping[str, int]:
         more = True
-        with self._process.serving(self._job.job_id, self._window[0]):
+        with self._process.served.serving(self._job.job_id, self._window[0]):
             while more and self._may_go_on():
                 try:
                     more = self._end_some()
@@ -98,16 +98,16 @@ class StoreOnly:
                 limit=limit,
             )
         )
-        self._tell(ended)
+        self._report(ended)
         if ended.more and not ended.outcomes:
             time.sleep(LEASE)
         return ended.more
 
-    def _tell(self, ended: Ended) -> None:
+    def _report(self, ended: Ended) -> None:
         if not ended.outcomes:
             return
         notifications.publish([self._job.job_id])
-        writer.tell_failed(ended.written)
+        writer.log_failed(ended.written)
         if self._left is not None:
             self._left -= len(ended.outcomes)
         for outcome in ended.outcomes:

@@ -22,20 +22,21 @@ GATHER = 0.02  # seconds at least between two commits: a result is visible withi
 GROUP = 256  # answers at most in one transaction
 RETRY_EVERY = 1.0  # seconds; the database is away and answers wait
 
-Told = Callable[[Outcome, bool, Written], None]  # (outcome, whether it won its fence, what its group came to)
+# Gets an outcome, whether it won its fence, and what its group came to.
+OnCommitted = Callable[[Outcome, bool, Written], None]
 
 
 class Writer:
-    """Takes outcomes from any thread; `told` is called on the writer's thread once theirs are committed."""
+    """Takes outcomes from any thread; `on_committed` is called on its own once theirs are committed."""
 
     def __init__(self) -> None:
-        self._waiting: queue.SimpleQueue[tuple[Outcome, Told] | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[tuple[Outcome, OnCommitted] | None] = queue.SimpleQueue()
         self._oldest: float | None = None  # monotonic, of the group being written
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 
-    def put(self, outcome: Outcome, told: Told) -> None:
-        self._waiting.put((outcome, told))
+    def put(self, outcome: Outcome, on_committed: OnCommitted) -> None:
+        self._waiting.put((outcome, on_committed))
 
     def lag(self) -> float:
         """Seconds that the oldest answer has waited for its commit."""
@@ -56,7 +57,7 @@ class Writer:
             if last:
                 return
 
-    def _gather(self, first: tuple[Outcome, Told]) -> tuple[list[tuple[Outcome, Told]], bool]:
+    def _gather(self, first: tuple[Outcome, OnCommitted]) -> tuple[list[tuple[Outcome, OnCommitted]], bool]:
         group = [first]
         until = time.monotonic() + GATHER
         while len(group) < GROUP:
@@ -69,15 +70,15 @@ class Writer:
             group.append(item)
         return group, False
 
-    def _write(self, group: Sequence[tuple[Outcome, Told]]) -> None:
+    def _write(self, group: Sequence[tuple[Outcome, OnCommitted]]) -> None:
         written = _write_or_wait([outcome for outcome, _ in group])
         notifications.publish({outcome.job.job_id for outcome, _ in group})
-        tell_failed(written)
-        for outcome, told in group:
-            told(outcome, outcome in written.won, written)
+        log_failed(written)
+        for outcome, on_committed in group:
+            on_committed(outcome, outcome in written.won, written)
 
 
-def tell_failed(written: Written) -> None:
+def log_failed(written: Written) -> None:
     """Log the records of a group that have failed."""
     for outcome in written.won:
         if outcome.status is RecordStatus.FAILED:

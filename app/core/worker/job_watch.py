@@ -1,0 +1,86 @@
+"""What is read anew once a second: how the jobs stand that are served here, limits, how items are batched."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.core.pipeline import batch_settings
+from app.core.requests.job_context import JobContext
+from app.core.worker.group_limits import GroupLimits
+from app.providers.batching import Batching
+from models.job import Job, JobStatus
+from models.session import reading
+
+log = structlog.get_logger()
+
+EVERY = 1.0  # seconds between two looks
+
+
+class JobWatch:
+    """As of the last look. Any thread may ask; `keep` runs on the event loop."""
+
+    def __init__(self, group_limits: GroupLimits) -> None:
+        self._group_limits = group_limits
+        self._halted: set[int] = set()  # jobs that were seen paused, closed or gone
+        self._priorities: dict[int, int] = {}
+        with reading() as session:
+            self._batching = batch_settings.read(session).batching
+        self._limits_read = time.monotonic()
+
+    def runs(self, job_id: int) -> bool:
+        return job_id not in self._halted
+
+    def priority(self, job: JobContext) -> int:
+        return self._priorities.get(job.job_id, job.priority)
+
+    def batching(self) -> Batching:
+        """How items for an inference server are put together."""
+        return self._batching
+
+    def catch_up(self) -> None:
+        """Know what limits hold now: a process that serves nobody does not look at them."""
+        if time.monotonic() - self._limits_read > EVERY:
+            self._read_limits()
+
+    async def keep(self, served: Callable[[], set[int]], close: Callable[[int, str], None]) -> None:
+        """Look again and again at the jobs that are `served`; `close` the calls of those that were closed.
+
+        `close` gets a job and what it was closed as. An idle process reads nothing.
+        """
+        while True:
+            jobs = served()
+            if not jobs:
+                self._halted = set()
+            else:
+                for job_id, closed_as in (await self._look(jobs)).items():
+                    close(job_id, closed_as)
+            await asyncio.sleep(EVERY)
+
+    async def _look(self, jobs: set[int]) -> dict[int, str]:
+        try:
+            return await asyncio.to_thread(self._read, jobs)
+        except SQLAlchemyError as error:
+            log.warning("jobs.not_read", error=type(error).__name__)
+            return {}
+
+    def _read(self, jobs: set[int]) -> dict[int, str]:
+        """Read the rows; returns what jobs were closed as."""
+        self._read_limits()
+        with reading() as session:
+            rows = session.execute(
+                select(Job.id, Job.status, Job.closed_as, Job.priority).where(Job.id.in_(jobs))
+            ).all()
+        self._priorities = {row.id: row.priority for row in rows}
+        running = {row.id for row in rows if row.status == JobStatus.RUNNING and row.closed_as is None}
+        self._halted = jobs - running
+        return {row.id: row.closed_as for row in rows if row.closed_as is not None}
+
+    def _read_limits(self) -> None:
+        self._group_limits.refresh()
+        with reading() as session:
+            self._batching = batch_settings.read(session).batching
+        self._limits_read = time.monotonic()

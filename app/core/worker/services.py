@@ -1,0 +1,40 @@
+"""What calls and their permits use of their worker process, which makes this and hands it to them."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Protocol
+
+from app.core.limits.limiter import CallTerms, Grant
+from app.core.requests.job_context import JobContext
+from app.core.worker.group_limits import GroupLimits
+from app.core.worker.held_claims import HeldClaims
+from app.core.worker.writer import Writer
+from app.providers.client import Client
+
+
+class Terms(Protocol):
+    def __call__(self, job: JobContext, group: str | None = None) -> CallTerms:
+        """What holds now for an average call of the job; `group`: of another model than the job's."""
+
+
+class NewStart(Protocol):
+    async def __call__(self, terms: CallTerms, *, waited: bool) -> Grant:
+        """Another start for a record that has its seat, or how long to wait for it.
+
+        `waited`: the last answer for this record said that it counts as waiting.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    loop: asyncio.AbstractEventLoop
+    readers: Executor  # threads that fetch documents
+    writer: Writer
+    held_claims: HeldClaims
+    group_limits: GroupLimits
+    client: Callable[[str], Client]  # of a provider
+    terms: Terms
+    new_start: NewStart
+    on_sent: Callable[[], None]  # a record's first call leaves, or never will

@@ -1,0 +1,80 @@
+"""What one slice asks of the limiter, and what it gives back with its next word."""
+
+import random
+import time
+from collections import Counter
+from dataclasses import replace
+
+from app.core.limits.limiter import CallTerms, Grant, LimiterAway, limiter
+from app.core.requests.job_context import JobContext
+from app.core.worker.process import Process
+
+AWAY = 1.0  # seconds until an absent limiter is asked again
+
+
+class SlicePermits:
+    """Used on the slice's own thread."""
+
+    def __init__(self, here: Process, job: JobContext) -> None:
+        self._process, self._job = here, job
+        self._freed: Counter[int] = Counter()  # seats to give back, by the lease that they were taken under
+        self._queued = False  # the limiter counts the slice as waiting
+        self._retry_at = 0.0  # monotonic: asking earlier is in vain
+        self.asked_at = float("-inf")  # monotonic
+
+    def free(self, lease_id: int) -> None:
+        """A call has ended whose seat was taken under this lease."""
+        self._freed[lease_id] += 1
+
+    def ask(self, lease_id: int, want: int) -> Grant:
+        """Up to `want` permits; the grant's `wait` is for how many seconds not to ask for more."""
+        if (early := self._retry_at - time.monotonic()) > 0:
+            return Grant(0, wait=early)
+        self.asked_at = time.monotonic()
+        try:
+            grant = self._process.seats.take(
+                self._terms, lease_id, want, freed=self._freed[lease_id], waited=self._queued
+            )
+        except LimiterAway:
+            return Grant(0, wait=AWAY)
+        self._freed.clear()  # seats of a lease that was lost come back by themselves
+        self._queued = grant.waits
+        if grant.waits or not grant.count:
+            jittered = grant.wait * random.uniform(0.75, 1.25)  # noqa: S311
+            grant = replace(grant, wait=max(jittered, 0.01))
+        if grant.waits:
+            self.wait(grant.wait)
+        return grant
+
+    def wait(self, seconds: float) -> None:
+        """Ask for nothing until then."""
+        self._retry_at = time.monotonic() + seconds
+
+    def give_back(self, lease_id: int, grant: Grant, count: int) -> None:
+        """Return the last `count` permits of `grant`, of which no byte was sent."""
+        self._process.seats.give_back(self._terms, lease_id, grant, count)
+
+    def leave(self) -> None:
+        """Give back what is free, and wait no more."""
+        lease_id = self._process.lease_id
+        freed = self._freed[lease_id]
+        if freed or self._queued:
+            self._process.seats.leave(self._terms, lease_id, freed=freed, waited=self._queued)
+        self._freed.clear()
+        self._queued = False
+
+    def leave_queue(self) -> None:
+        """What asks no more must not look as if it waited."""
+        if self._queued:
+            self.leave()
+
+    def say(self, reason: str) -> None:
+        """Note what holds the job back besides its limits."""
+        try:
+            limiter().say(self._job.job_id, reason)
+        except LimiterAway:
+            pass  # then that is what holds the job back, and readers see it
+
+    @property
+    def _terms(self) -> CallTerms:
+        return self._process.terms(self._job)
