@@ -106,22 +106,7 @@ class JobContext:
 @lru_cache(maxsize=256)
 def of(job_id: int) -> JobContext:
     """The context of a job; raises `NotFound` for one that is not there."""
-    with reading() as session:
-        row = session.execute(
-            select(
-                Job,
-                JobSpec,
-                Tenant.name.label("tenant"),
-                Tenant.uid.label("tenant_uid"),
-                User.name.label("user"),
-            )
-            .join(JobSpec, JobSpec.job_id == Job.id)
-            .join(Tenant, Tenant.id == Job.tenant_id)
-            .join(User, User.id == Job.user_id)
-            .where(Job.id == job_id)
-        ).one_or_none()
-    if row is None:
-        raise NotFound(f"There is no job {job_id}.")
+    row = _read(job_id)
     job: Job = row.Job
     spec: JobSpec = row.JobSpec
     now = settings.current()
@@ -155,6 +140,26 @@ def of(job_id: int) -> JobContext:
             "request_id": job.request_id,
         },
     )
+
+
+def _read(job_id: int) -> Any:
+    with reading() as session:
+        row = session.execute(
+            select(
+                Job,
+                JobSpec,
+                Tenant.name.label("tenant"),
+                Tenant.uid.label("tenant_uid"),
+                User.name.label("user"),
+            )
+            .join(JobSpec, JobSpec.job_id == Job.id)
+            .join(Tenant, Tenant.id == Job.tenant_id)
+            .join(User, User.id == Job.user_id)
+            .where(Job.id == job_id)
+        ).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no job {job_id}.")
+    return row
 
 
 def _seats(job: Job) -> int | None:

@@ -1,8 +1,8 @@
-"""The seats that this process holds, by its own count, and the limiter's count put right by it.
+"""The seats that this process holds, by its own count, and the limiter's count reconciled with it.
 
-A word to Redis that is not answered may have been heard: a server that stood still does what was asked of it
-when it wakes, for somebody who has long given up. The seats it gave then would stay taken for as long as the
-process lives.
+A request to Redis that is not answered may have been carried out: a server that stood still does what was
+asked of it when it wakes, for somebody who has long given up. The seats it granted then would stay taken for
+as long as the process lives.
 """
 
 import threading
@@ -16,7 +16,7 @@ from app.core.limits.limiter import CallTerms, Grant, LimiterAway, limiter
 
 log = structlog.get_logger()
 
-LOOKS = 3  # beats without a lost word after which nothing that was lost can still be heard
+LOOKS = 3  # beats without a lost request after which none that was lost can still be carried out
 
 Doubted = tuple[int, str]  # a job and the limit group that it was asked for
 
@@ -26,8 +26,8 @@ class Seats:
 
     def __init__(self) -> None:
         self._held: Counter[int] = Counter()  # by job
-        self._spoken: set[int] = set()  # jobs about which a word was begun since the last beat
-        self._speaking: Counter[int] = Counter()  # words that are not answered yet
+        self._asked: set[int] = set()  # jobs for which a request was begun since the last beat
+        self._asking: Counter[int] = Counter()  # requests that are not answered yet, by job
         self._doubts: dict[Doubted, int] = {}  # and how many looks are left to take
         self._lock = threading.Lock()
 
@@ -35,7 +35,7 @@ class Seats:
         self, terms: CallTerms, lease_id: int, want: int, *, freed: int = 0, waited: bool = False
     ) -> Grant:
         """See `Limiter.take`."""
-        with self._word(terms):
+        with self._request(terms):
             grant = limiter().take(terms, lease_id, want, freed=freed, waited=waited)
             self._move(terms.job_id, grant.count - freed)
             return grant
@@ -43,35 +43,35 @@ class Seats:
     def give_back(self, terms: CallTerms, lease_id: int, grant: Grant, count: int) -> None:
         """See `Limiter.give_back`. With Redis away a later beat gives the seats back."""
         self._move(terms.job_id, -count)
-        with suppress(LimiterAway), self._word(terms):
+        with suppress(LimiterAway), self._request(terms):
             limiter().give_back(terms, lease_id, grant, count)
 
     def leave(self, terms: CallTerms, lease_id: int, *, freed: int, waited: bool) -> None:
-        """A slice's last word: what it has freed, and that it waits no more."""
+        """A slice's last request: it gives back what it has freed, and waits no more."""
         self._move(terms.job_id, -freed)
-        with suppress(LimiterAway), self._word(terms):
+        with suppress(LimiterAway), self._request(terms):
             limiter().take(terms, lease_id, 0, freed=freed, waited=waited)
 
     def reconcile(self, lease_id: int) -> None:
-        """Compare where a word was lost; raises `LimiterAway`. To be called with each beat."""
-        self._spoken.clear()
+        """Compare where a request was lost; raises `LimiterAway`. To be called with each beat."""
+        self._asked.clear()
         for doubted in list(self._doubts):
-            self._look(*doubted, lease_id)
+            self._compare(*doubted, lease_id)
 
     def forget(self) -> None:
         """The process has another lease: the seats of the last one come back by themselves."""
         with self._lock:
             self._held.clear()
 
-    def _look(self, job_id: int, group: str, lease_id: int) -> None:
+    def _compare(self, job_id: int, group: str, lease_id: int) -> None:
         with self._lock:
             held = max(self._held[job_id], 0)
-            if self._speaking[job_id]:
+            if self._asking[job_id]:
                 return
         counted = limiter().seats(job_id, lease_id)
         with self._lock:
-            if job_id in self._spoken:
-                return  # what was counted may be of before or after that; the next beat looks again
+            if job_id in self._asked:
+                return  # the count may be from before or after that request; the next beat looks again
             self._doubts[job_id, group] -= 1
             if not self._doubts[job_id, group]:
                 del self._doubts[job_id, group]
@@ -80,11 +80,12 @@ class Seats:
             limiter().move_seats(job_id, group, lease_id, held - counted)
 
     @contextmanager
-    def _word(self, terms: CallTerms) -> Iterator[None]:
+    def _request(self, terms: CallTerms) -> Iterator[None]:
+        """Around a request that moves seats of the job; one that is lost leaves the job in doubt."""
         job_id = terms.job_id
         with self._lock:
-            self._spoken.add(job_id)
-            self._speaking[job_id] += 1
+            self._asked.add(job_id)
+            self._asking[job_id] += 1
         try:
             yield
         except LimiterAway:
@@ -93,8 +94,8 @@ class Seats:
             raise
         finally:
             with self._lock:
-                self._speaking[job_id] -= 1
-                self._speaking += Counter()  # drops what is at zero
+                self._asking[job_id] -= 1
+                self._asking += Counter()  # drops what is at zero
 
     def _move(self, job_id: int, by: int) -> None:
         with self._lock:
