@@ -55,17 +55,17 @@ class GroupLimits:
             if held is not None:
                 _bring_back(group, held)
 
-    def settlement(self, of: CallTerms) -> Settlement:
+    def settlement(self, terms: CallTerms) -> Settlement:
         """What is yet to be settled for a job, to be added to."""
-        found = self._open.get((of.group, of.job_id))
+        found = self._open.get((terms.group, terms.job_id))
         if found is None:
-            found = self._open[of.group, of.job_id] = of, Settlement()
+            found = self._open[terms.group, terms.job_id] = terms, Settlement()
             self._is_open.set()
         return found[1]
 
-    async def settle_now(self, of: CallTerms) -> int:
+    async def settle_now(self, terms: CallTerms) -> int:
         """Settle the job at once; returns how many of the group's last 20 calls failed."""
-        found = self._open.pop((of.group, of.job_id), None)
+        found = self._open.pop((terms.group, terms.job_id), None)
         if found is None:
             return 0
         try:
@@ -78,8 +78,8 @@ class GroupLimits:
         while True:
             await self._is_open.wait()
             self._is_open.clear()
-            for of, _ in list(self._open.values()):
-                await self.settle_now(of)
+            for terms, _ in list(self._open.values()):
+                await self.settle_now(terms)
             await asyncio.sleep(SETTLE)
 
     async def learn(self, group: str, limits: RateLimits | None) -> None:
@@ -120,13 +120,13 @@ class GroupLimits:
         except LimiterAway:
             log.warning("limiter.away", group=group)
 
-    async def slow_down(self, of: CallTerms) -> None:
+    async def slow_down(self, terms: CallTerms) -> None:
         """The provider's ramp limit: half the rate for everybody."""
         try:
-            share = await asyncio.to_thread(limiter().ramp, of)
-            log.warning("group.slowed", group=of.group, share=share)
+            share = await asyncio.to_thread(limiter().ramp, terms)
+            log.warning("group.slowed", group=terms.group, share=share)
         except LimiterAway:
-            log.warning("limiter.away", group=of.group)
+            log.warning("limiter.away", group=terms.group)
 
 
 def probe_soon(provider: str) -> None:
