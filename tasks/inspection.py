@@ -21,5 +21,5 @@ def tell(state: Any) -> dict[str, Any]:
         "version": version("penstock"),
         "queues": sorted(queue.name for queue in consumer.task_consumer.queues),
         "pool": type(consumer.pool).__module__,
-        "providers": registry.ready_providers(settings.current()),
+        "providers": [provider.name for provider in registry.ready(settings.current())],
     }

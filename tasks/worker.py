@@ -33,8 +33,8 @@ def _warm_up(sender: Any, **_: Any) -> None:
 
 def _prepare() -> None:
     try:
-        for provider in registry.ready_providers(settings.current()):
-            process.current().clients.prepare(provider)
+        for provider in registry.ready(settings.current()):
+            process.current().clients.prepare(provider.name)
     except Exception as error:  # the database is away: the first slice prepares what it needs
         log.warning("warm_up.failed", error=type(error).__name__)
 

@@ -57,12 +57,11 @@ def take_in(
 def _defaults(fields: Mapping[str, Any]) -> Defaults:
     chosen = settings.current()
     model = fields.get("model", chosen.default_model)
-    registry.provider_of(model)
+    provider = registry.of(model)
     schema = fields.get("schema")
     if schema is not None:
         compile_schema(schema)
-    inputs = registry.takes_inputs(model)
-    if inputs:
+    if provider.takes_inputs:
         _refuse_language(model, fields)
     return Defaults(
         model=model,
@@ -72,7 +71,7 @@ def _defaults(fields: Mapping[str, Any]) -> Defaults:
         prompt=fields.get("prompt"),
         schema=schema,
         params=fields.get("params", {}),
-        inputs=inputs,
+        inputs=provider.takes_inputs,
         timeout=fields.get("timeout"),
     )
 
@@ -92,7 +91,7 @@ def _addressed(defaults: Defaults, spool: DraftSpool) -> Defaults:
             "prompt: it is asked about documents, and no record is one: records have a `prompt` each"
         )
     if defaults.prompt is not None or not spool.documents:
-        registry.require_key(defaults.model, settings.current())
+        registry.require(defaults.model, settings.current())
         return defaults
     if spool.documents < spool.count:
         raise BadInput(

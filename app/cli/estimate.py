@@ -37,15 +37,15 @@ def estimate(
 
     from app.cli import quote, target
     from app.cli.order import Order, check_input, content
-    from app.cli.session import SIMULATED
     from app.cli.waiting import waiting
+    from app.providers.registry import SIMULATED
 
     check_input(file)
     order = Order(file, file, prompt, model, system, max_tokens, rows)
     wait = partial(waiting, Console(stderr=True, highlight=False))
     with target.any_stack(wait) as stack:
         if model is None and stack.asks_claude is False:
-            order = replace(order, model=SIMULATED)
+            order = replace(order, model=SIMULATED.name)
         with content(order) as sent, wait(f"reading {file.name}"):
             found = stack.rest.estimate(sent, order.fields())
     quote.show(found)

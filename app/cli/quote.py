@@ -9,6 +9,7 @@ from rich.text import Text
 
 from app.cli import listing, words
 from app.cli.client import Quote
+from app.providers.registry import SIMULATED
 
 CASES = ("low", "likely", "high")
 ENOUGH = 30  # answers that calibrate a quote well
@@ -60,7 +61,7 @@ def _facts(quote: Quote) -> Iterator[tuple[str, str]]:
         yield "", f"(run it with --rows {ENOUGH} first: the next quote is calibrated by those answers)"
     if quote["skipped_rows"]:
         yield "skipped", f"{words.rows(quote['skipped_rows'])}, wholly empty"
-    if quote["model"] == "simulated":
+    if quote["model"] == SIMULATED.name:
         yield "note", "the model `simulated` invents its answers, and nobody is billed"
     yield from _beside(quote)
 

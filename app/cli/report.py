@@ -11,6 +11,7 @@ from rich.text import Text
 from app.cli import faults, words
 from app.cli.client import Job, Rest
 from app.cli.order import Order
+from app.providers.registry import SIMULATED
 
 LOOKED_AT = 1_000  # failed records that are grouped
 SHOWN = 5  # groups of them
@@ -45,7 +46,7 @@ def tell(console: Console, rest: Rest, job: Job, order: Order) -> int:
 
 
 def _facts(job: Job, order: Order) -> Iterator[tuple[str, Text]]:
-    invented = job["model"] == "simulated"
+    invented = job["model"] == SIMULATED.name
     yield "records", words.outcomes(job).append(words.time_taken(job))
     if job["skipped_rows"]:
         yield "skipped", Text(f"{words.rows(job['skipped_rows'])}, wholly empty")

@@ -14,8 +14,8 @@ from app.cli.follow import Gone, follow
 from app.cli.order import Order, content
 from app.cli.views import view
 from app.cli.waiting import say, waiting
+from app.providers.registry import SIMULATED
 
-SIMULATED = "simulated"
 NO_QUOTES = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)  # of a stack from before there were any
 LOOKED_AT = 1_000  # jobs among which one of an equal fingerprint is looked for, the newest first
 
@@ -66,8 +66,8 @@ class Session:
     def _choose_model(self, asks_claude: bool | None) -> None:
         """Without a key only the simulated model can answer; nobody shall take that for the real thing."""
         if self._order.model is None and asks_claude is False:
-            self._order = replace(self._order, model=SIMULATED)
-        if self._order.model == SIMULATED:
+            self._order = replace(self._order, model=SIMULATED.name)
+        if self._order.model == SIMULATED.name:
             report.warn_of_simulated(self._console, no_key=asks_claude is False)
 
     def _find(self, rest: Rest) -> Job | None:

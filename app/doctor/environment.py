@@ -22,16 +22,16 @@ def look() -> Iterator[Finding]:
 
 def _models(chosen: Settings) -> Iterator[Finding]:
     try:
-        provider = registry.provider_of(chosen.default_model)
+        lacks = registry.of(chosen.default_model).lacks(chosen)
         figures = registry.configured(registry.limit_group(chosen.default_model), chosen)
     except (BadInput, BadSetting) as fault:
         yield wrong("settings", str(fault), "correct DEFAULT_MODEL or PENSTOCK_LIMITS_FILE")
         return
-    if provider not in registry.ready_providers(chosen):
-        text = f"{provider} has no key: jobs that name no model are for {chosen.default_model}, and refused"
-        yield warning(
-            "settings", text, "set ANTHROPIC_API_KEY, or DEFAULT_MODEL=simulated for invented answers"
-        )
+    if lacks is not None:
+        model = chosen.default_model
+        text = f"{lacks.variable} is not set: jobs that name no model are for {model}, and refused"
+        remedy = f"set {lacks.variable}, or DEFAULT_MODEL=simulated for invented answers"
+        yield warning("settings", text, remedy)
     if figures.output_tokens is not None and chosen.default_max_tokens > figures.output_tokens:
         text = (
             f"DEFAULT_MAX_TOKENS is {chosen.default_max_tokens:,}, and {chosen.default_model} may write"

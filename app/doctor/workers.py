@@ -78,6 +78,7 @@ def _complaints(node: str, told: Told) -> Iterator[Finding]:
         text = f"{node} is release {told['version']}, this is {version('penstock')}"
         yield warning("workers", text, "restart it when the new release is in place everywhere")
     if broker.SLICES in told["queues"]:
-        for provider in sorted(set(registry.ready_providers(ours)) - set(told["providers"])):
-            text = f"{node} has no key for {provider}, though this machine has one"
+        missing = {provider.name for provider in registry.ready(ours)} - set(told["providers"])
+        for provider in sorted(missing):
+            text = f"{node} cannot ask {provider}, though this machine can"
             yield wrong("workers", text, "give every process the same environment, and restart it")

@@ -1,32 +1,59 @@
 """What makes a provider's client, in slice workers alone: its SDK is imported here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from app.errors import Unavailable
+from app.providers import registry
 from app.providers.batching import Batching
 from app.providers.client import Client
+from app.providers.registry import Provider
 from config.settings import Settings
 
+Make = Callable[[], Client]  # on the loop of a slice worker
 
-def client_maker(provider: str, settings: Settings, batching: Callable[[], Batching]) -> Callable[[], Client]:
-    """What makes a client on the loop of a slice worker; `batching` says what is in force for items.
+
+def client_maker(name: str, settings: Settings, batching: Callable[[], Batching]) -> Make:
+    """What makes a client of the provider of that name; `batching` says what is in force for items.
 
     A provider's SDK takes seconds and 90 MB to import, which happens here: call it on another thread, or the
     loop stands still for so long that its process is taken for dead.
     """
-    if provider == "simulated":
-        from app.providers.simulated import SimulatedClient
+    provider = registry.PROVIDERS[name]
+    return MAKERS[provider.client](provider, settings, batching)
 
-        return SimulatedClient
-    if provider == "inference":
-        if not settings.inference_url:
-            raise Unavailable("provider 'inference' has no server: set INFERENCE_URL where the workers run")
-        from app.providers.inference import InferenceClient
 
-        return partial(InferenceClient, settings.inference_url, batching)
-    if not settings.anthropic_api_key:
-        raise Unavailable("provider 'anthropic' has no key: set ANTHROPIC_API_KEY where the workers run")
+def _anthropic(provider: Provider, settings: Settings, _: Callable[[], Batching]) -> Make:
+    key = _needed(provider, settings)
     from app.providers.anthropic import AnthropicClient
 
-    return partial(AnthropicClient, settings.anthropic_api_key, settings.anthropic_base_url)
+    return partial(AnthropicClient, key, settings.anthropic_base_url)
+
+
+def _inference(provider: Provider, settings: Settings, batching: Callable[[], Batching]) -> Make:
+    url = _needed(provider, settings)
+    from app.providers.inference import InferenceClient
+
+    return partial(InferenceClient, url, batching)
+
+
+def _simulated(_provider: Provider, _settings: Settings, _batching: Callable[[], Batching]) -> Make:
+    from app.providers.simulated import SimulatedClient
+
+    return SimulatedClient
+
+
+def _needed(provider: Provider, settings: Settings) -> str:
+    """The key or the address of a provider; raises `Unavailable` where it is not set."""
+    assert provider.need is not None
+    value = provider.need.value(settings)
+    if not value:
+        raise Unavailable(f"provider {provider.name!r} {provider.need.sentence}")
+    return value
+
+
+MAKERS: Mapping[str, Callable[[Provider, Settings, Callable[[], Batching]], Make]] = {
+    "anthropic": _anthropic,
+    "inference": _inference,
+    "simulated": _simulated,
+}

@@ -54,7 +54,7 @@ class InferenceClient:
 
         An item that was refused in company is asked alone the next time: only that tells whose fault it was.
         """
-        call, item = self._join(registry.served_name(params["model"]), params["input"])
+        call, item = self._join(registry.INFERENCE.served_name(params["model"]), params["input"])
         try:
             async with asyncio.timeout(deadline):
                 return await call.reply_to(item)

@@ -1,103 +1,179 @@
-"""Which provider answers a model, what it needs and what it allows. No SDK is imported to know that."""
+"""The table of providers: which models each answers, what it needs and what it allows. Pure facts.
+
+No SDK is imported to know them; what makes a client of a row is in `app.providers.factory`.
+"""
 
 import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 from app.errors import BadInput, Unavailable
 from app.providers import classes
 from app.providers.client import RateLimits
 from config.settings import Settings
 
-CONCURRENT_CALLS = 5  # of a job, for providers that somebody pays
 NOBODY = "none"  # model, provider and limit group of a job whose records ask nothing
-REQUESTS_OF_EVERY_ACCOUNT = 50  # a minute: until its answers tell what it really may
-UNPAID = ("simulated", "inference")  # providers that bill nobody: no limits but those that are set
-
-# A name becomes a part of the inference server's addresses.
-_INFERENCE = re.compile(r"inference:([A-Za-z0-9][A-Za-z0-9._-]{0,127})")
+UNLIMITED = RateLimits()
 
 
-def provider_of(model: str) -> str:
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What must be set where Penstock runs before a provider can be asked."""
+
+    variable: str
+    value: Callable[[Settings], str | None]
+    sentence: str  # what to say of a model, or of the provider, while it is not set
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A row of the table. Endpoints that speak one protocol are rows with the same `client`."""
+
+    name: str
+    models: re.Pattern[str]  # every name that it answers
+    called: str  # those names, in words
+    client: str  # what makes its clients, by its name in `factory.MAKERS`
+    need: Need | None = None
+    prefix: str = ""  # of our names for its models, before its own
+    is_paid: bool = False  # somebody is billed for its tokens
+    takes_inputs: bool = False  # its records are tensors (`input`), and no messages
+    by_class: bool = False  # models of one class share limits, else each has its own
+    configured: Callable[[Settings], RateLimits] = lambda _: UNLIMITED  # each group, by the environment
+    assumed: RateLimits = UNLIMITED  # each group, until its answers tell what it really may
+    concurrent_calls: int | None = None  # of a job, where the environment does not say; None: any number
+
+    def lacks(self, settings: Settings) -> Need | None:
+        """What is not set on this machine; None when the provider can be asked."""
+        return self.need if self.need is not None and not self.need.value(settings) else None
+
+    def served_name(self, model: str) -> str:
+        """What the provider itself calls `model`."""
+        return model.removeprefix(self.prefix)
+
+    def limit_group(self, model: str) -> str:
+        """What shares limits with `model`; it begins with the provider's name."""
+        if not self.by_class:
+            return model
+        return f"{self.name}:{classes.class_of(self.served_name(model)).name}"
+
+
+ANTHROPIC = Provider(
+    name="anthropic",
+    models=re.compile(r"claude.*", re.DOTALL),
+    called="a name that starts with 'claude'",
+    client="anthropic",
+    need=Need(
+        "ANTHROPIC_API_KEY",
+        lambda settings: settings.anthropic_api_key,
+        "needs a key: set ANTHROPIC_API_KEY where web and workers run, or ask for the model 'simulated'",
+    ),
+    is_paid=True,
+    by_class=True,
+    configured=lambda settings: RateLimits(
+        requests=settings.claude_requests_per_minute,
+        input_tokens=settings.claude_input_tokens_per_minute,
+        output_tokens=settings.claude_output_tokens_per_minute,
+    ),
+    assumed=RateLimits(requests=50),  # of every account
+    concurrent_calls=5,
+)
+
+INFERENCE = Provider(
+    name="inference",
+    models=re.compile(r"inference:[A-Za-z0-9][A-Za-z0-9._-]{0,127}"),  # it becomes a part of addresses
+    called="'inference:' and the name of a model of the inference server",
+    client="inference",
+    need=Need(
+        "INFERENCE_URL",
+        lambda settings: settings.inference_url,
+        "needs an inference server: set INFERENCE_URL where web and workers run",
+    ),
+    prefix="inference:",
+    takes_inputs=True,
+)
+
+SIMULATED = Provider(
+    name="simulated",
+    models=re.compile(r"simulated"),
+    called="'simulated' for invented answers",
+    client="simulated",
+    configured=lambda settings: RateLimits(requests=settings.simulated_requests_per_minute),
+)
+
+PROVIDERS: Mapping[str, Provider] = {row.name: row for row in (ANTHROPIC, INFERENCE, SIMULATED)}
+
+# Whom documents that are only stored are for: it has a name, and can never be asked.
+_NOBODY = Provider(name=NOBODY, models=re.compile(NOBODY), called="", client="")
+_ROWS = (*PROVIDERS.values(), _NOBODY)
+
+
+def find(model: str) -> Provider | None:
+    """The provider that answers `model`, if there is one."""
+    return next((row for row in _ROWS if row.models.fullmatch(model)), None)
+
+
+def of(model: str) -> Provider:
     """The provider that answers `model`; raises `BadInput` when none does."""
-    if model == NOBODY:
-        return NOBODY
-    if model == "simulated":
-        return "simulated"
-    if model.startswith("claude"):
-        return "anthropic"
-    if _INFERENCE.fullmatch(model):
-        return "inference"
-    raise BadInput(
-        f"model {model!r} is not known: give a name that starts with 'claude', 'inference:' and the name of a"
-        " model of the inference server, or 'simulated' for invented answers"
-    )
+    found = find(model)
+    if found is None:
+        *most, last = (row.called for row in PROVIDERS.values())
+        raise BadInput(f"model {model!r} is not known: give {', '.join(most)}, or {last}")
+    return found
 
 
-def takes_inputs(model: str) -> bool:
-    """Whether `model` is asked with tensors (`input`), and with nothing else."""
-    return provider_of(model) == "inference"
+def ready(settings: Settings) -> list[Provider]:
+    """The providers that can be asked on this machine."""
+    return [row for row in PROVIDERS.values() if row.lacks(settings) is None]
 
 
-def served_name(model: str) -> str:
-    """What the inference server calls `model`."""
-    return model.removeprefix("inference:")
-
-
-def is_unpaid(model: str) -> bool:
-    """Whether nobody is billed for calls of this model, or limit group, by the token."""
-    return model.partition(":")[0] in UNPAID
-
-
-def require_key(model: str, settings: Settings) -> None:
-    """Raise `Unavailable` when the provider of `model` has no key on this machine."""
+def require(model: str, settings: Settings) -> None:
+    """Raise `Unavailable` when the provider of `model` cannot be asked on this machine."""
     if model == NOBODY:
         raise BadInput("model 'none' is for documents that are only stored: name one that answers")
-    provider = provider_of(model)
-    if provider == "anthropic" and not settings.anthropic_api_key:
-        raise Unavailable(
-            f"model {model!r} needs a key, and none is set: set ANTHROPIC_API_KEY where Penstock runs,"
-            " or ask for the model 'simulated'"
-        )
-    if provider == "inference" and not settings.inference_url:
-        raise Unavailable(f"model {model!r} needs an inference server: set INFERENCE_URL where Penstock runs")
+    lacks = of(model).lacks(settings)
+    if lacks is not None:
+        raise Unavailable(f"model {model!r} {lacks.sentence}")
 
 
-def ready_providers(settings: Settings) -> list[str]:
-    """The providers that can be asked on this machine."""
-    configured = {"anthropic": settings.anthropic_api_key, "inference": settings.inference_url}
-    return ["simulated", *(provider for provider, told in configured.items() if told)]
+# --- limit groups: what shares a provider's limits, such as `anthropic:sonnet-4`
 
 
 def limit_group(model: str) -> str:
-    """What shares the provider's limits with `model`: all of its class, such as `anthropic:sonnet-4`."""
-    provider = provider_of(model)
-    if provider == NOBODY or provider in UNPAID:
-        return model
-    return f"{provider}:{classes.class_of(model).name}"
+    """What shares the provider's limits with `model`."""
+    return of(model).limit_group(model)
+
+
+def is_group(group: str) -> bool:
+    """Whether a group of this name can be asked, though no job has used it."""
+    provider = PROVIDERS.get(group.partition(":")[0])
+    if provider is None:
+        return False
+    if provider.by_class:
+        return classes.is_known(_class_in(group))
+    return group == provider.name and provider.models.fullmatch(group) is not None
 
 
 def configured(group: str, settings: Settings) -> RateLimits:
-    """What an operator allows a limit group, by its class in the file, else by the environment."""
-    if group == "simulated":
-        return RateLimits(requests=settings.simulated_requests_per_minute)
-    own = classes.named(group.partition(":")[2])
-    if is_unpaid(group):
-        return RateLimits(requests=own.requests_per_minute, concurrent=own.max_concurrent_calls)
-    return RateLimits(
-        requests=own.requests_per_minute or settings.claude_requests_per_minute,
-        input_tokens=own.input_tokens_per_minute or settings.claude_input_tokens_per_minute,
-        output_tokens=own.output_tokens_per_minute or settings.claude_output_tokens_per_minute,
-        concurrent=own.max_concurrent_calls,
+    """What an operator allows a group, by its class in the file, else by the environment."""
+    provider, own = _of_group(group), classes.named(_class_in(group))
+    general = provider.configured(settings)
+    figures = RateLimits(
+        requests=own.requests_per_minute or general.requests,
+        input_tokens=own.input_tokens_per_minute or general.input_tokens,
+        output_tokens=own.output_tokens_per_minute or general.output_tokens,
+        concurrent=own.max_concurrent_calls or general.concurrent,
     )
+    return replace(figures, input_tokens=None, output_tokens=None) if provider.takes_inputs else figures
 
 
 def assumed(group: str) -> RateLimits:
-    """What a limit group may do when nobody has said anything."""
-    return RateLimits() if is_unpaid(group) else RateLimits(requests=REQUESTS_OF_EVERY_ACCOUNT)
+    """What a group may do when nobody has said anything."""
+    return _of_group(group).assumed
 
 
 def cache_reads_count(group: str) -> bool:
     """Whether tokens that are read from the cache count toward the group's input limit."""
-    return classes.named(group.partition(":")[2]).cache_reads_count
+    return classes.named(_class_in(group)).cache_reads_count
 
 
 def max_concurrent_calls(group: str, settings: Settings) -> int | None:
@@ -105,8 +181,18 @@ def max_concurrent_calls(group: str, settings: Settings) -> int | None:
 
     Items for an inference server are no calls of their own, and no language model's.
     """
-    if group.startswith("inference:"):
+    provider = _of_group(group)
+    if provider.takes_inputs:
         return None
-    if settings.max_concurrent_calls is None and not is_unpaid(group):
-        return CONCURRENT_CALLS
+    if settings.max_concurrent_calls is None:
+        return provider.concurrent_calls
     return settings.max_concurrent_calls
+
+
+def _of_group(group: str) -> Provider:
+    """The provider of a group; nobody for one whose provider has left the table."""
+    return PROVIDERS.get(group.partition(":")[0]) or _NOBODY
+
+
+def _class_in(group: str) -> str:
+    return group.partition(":")[2]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from tempfile import TemporaryDirectory
 
 from app.errors import Unavailable
+from app.providers import registry
 from app.stack import broker, copies, first
 from app.stack.family import MARGIN, Family, environment
 from app.stack.keeper import Keeper
@@ -49,7 +50,8 @@ def _run(wanted: Wanted, say: Callable[[str], None]) -> None:
     embedded = None if os.environ.get("REDIS_URL", "").strip() else broker.prepare(chosen.data)
     os.environ.update(environment(chosen, embedded))
     chosen = settings.current()
-    running = Running(os.getpid(), address(listener), chosen.redis_url, chosen.anthropic_api_key is not None)
+    asks_claude = registry.ANTHROPIC.lacks(chosen) is None
+    running = Running(os.getpid(), address(listener), chosen.redis_url, asks_claude)
     lock.tell(running)
     first.migrate(chosen.database_url, say)
     _greet(running, chosen, embedded is not None, say)

@@ -30,7 +30,7 @@ def at_once() -> Batching:
     ],
 )
 def test_a_models_name_tells_its_provider(model: str, provider: str) -> None:
-    assert registry.provider_of(model) == provider
+    assert registry.of(model).name == provider
     assert registry.limit_group(model).partition(":")[0] == provider
 
 
@@ -39,24 +39,101 @@ def test_a_models_name_tells_its_provider(model: str, provider: str) -> None:
 )
 def test_an_unknown_model_is_refused_by_name(model: str) -> None:
     with pytest.raises(BadInput, match=r"is not known.*'claude'.*'simulated'") as refused:
-        registry.provider_of(model)
+        registry.of(model)
     assert repr(model) in refused.value.message
 
 
 def test_a_model_without_key_is_refused_with_the_variable_to_set() -> None:
     with pytest.raises(Unavailable, match="ANTHROPIC_API_KEY"):
-        registry.require_key("claude-haiku-4-5", WITHOUT_KEY)
+        registry.require("claude-haiku-4-5", WITHOUT_KEY)
     with pytest.raises(Unavailable, match="ANTHROPIC_API_KEY"):
         factory.client_maker("anthropic", WITHOUT_KEY, at_once)
     with pytest.raises(Unavailable, match="INFERENCE_URL"):
-        registry.require_key("inference:model-v1.0", WITH_KEY)
+        registry.require("inference:model-v1.0", WITH_KEY)
     with pytest.raises(Unavailable, match="INFERENCE_URL"):
         factory.client_maker("inference", WITH_KEY, at_once)
 
 
+def test_what_a_provider_needs_decides_whether_it_is_ready() -> None:
+    assert registry.ready(WITHOUT_KEY) == [registry.SIMULATED]
+    assert registry.ready(WITH_KEY) == [registry.ANTHROPIC, registry.SIMULATED]
+    assert registry.ready(read({"INFERENCE_URL": "http://models:8080"})) == [
+        registry.INFERENCE,
+        registry.SIMULATED,
+    ]
+
+
+def test_each_row_is_whole() -> None:
+    # Given that everything is set which any row says that it needs
+    needs = {row.need.variable: row for row in registry.PROVIDERS.values() if row.need is not None}
+    settings = read(dict.fromkeys(needs, "http://models:8080"))
+
+    # Then each names its variable where it is missing, can be asked, and has what makes its client
+    assert all(row.need and variable in row.need.sentence for variable, row in needs.items())
+    assert registry.ready(settings) == list(registry.PROVIDERS.values())
+    assert {row.client for row in registry.PROVIDERS.values()} == factory.MAKERS.keys()
+    for row in registry.PROVIDERS.values():
+        assert callable(factory.client_maker(row.name, settings, at_once))
+
+
+@pytest.mark.parametrize(
+    "model", ["simulated", "claude-haiku-4-5", "claude\nnewer", "inference:model-v1.0", "none"]
+)
+def test_a_model_is_answered_by_one_row_alone(model: str) -> None:
+    rows = [row for row in registry.PROVIDERS.values() if row.models.fullmatch(model)]
+    assert len(rows) == (0 if model == registry.NOBODY else 1)
+
+
+def test_documents_that_are_only_stored_have_a_name_and_nobody_to_ask() -> None:
+    # Given the model of jobs whose documents are only stored
+    nobody = registry.of(registry.NOBODY)
+
+    # Then it is its own limit group, costs nothing and is no provider that could be asked
+    assert nobody.name == registry.limit_group(registry.NOBODY) == registry.NOBODY
+    assert not nobody.is_paid
+    assert nobody not in registry.ready(WITH_KEY)
+    with pytest.raises(BadInput, match="only stored"):
+        registry.require(registry.NOBODY, WITH_KEY)
+
+
+def test_items_are_for_an_inference_server_alone() -> None:
+    assert registry.of("inference:m").takes_inputs
+    assert not registry.of("claude-haiku-4-5").takes_inputs
+    assert not registry.of("simulated").takes_inputs
+    assert registry.INFERENCE.served_name("inference:m") == registry.INFERENCE.served_name("m") == "m"
+
+
+@pytest.mark.parametrize(
+    ("group", "known"),
+    [
+        ("simulated", True),
+        ("anthropic:sonnet-4", True),
+        ("anthropic:claude-of-tomorrow", False),
+        ("anthropic", False),
+        ("inference:m", False),
+        ("inference", False),
+        ("none", False),
+        ("openai:gpt", False),
+    ],
+)
+def test_groups_are_known_before_any_job_uses_them(group: str, known: bool) -> None:
+    assert registry.is_group(group) is known
+
+
+def test_a_group_whose_provider_has_left_the_table_can_still_be_listed() -> None:
+    assert registry.assumed("openai:gpt") == registry.configured("openai:gpt", WITH_KEY) == RateLimits()
+    assert registry.max_concurrent_calls("openai:gpt", WITH_KEY) is None
+
+
+def test_reads_from_the_cache_count_for_old_classes_alone() -> None:
+    assert registry.cache_reads_count("anthropic:haiku-3.5")
+    assert not registry.cache_reads_count("anthropic:haiku-4.5")
+    assert not registry.cache_reads_count("simulated")
+
+
 @pytest.mark.parametrize(("model", "settings"), [("claude-haiku-4-5", WITH_KEY), ("simulated", WITHOUT_KEY)])
 def test_a_model_that_can_be_asked_is_not_refused(model: str, settings: Settings) -> None:
-    registry.require_key(model, settings)
+    registry.require(model, settings)
 
 
 def test_only_paid_providers_have_limits_that_nobody_set() -> None:
@@ -113,7 +190,7 @@ def test_no_sdk_is_imported_to_know_a_provider() -> None:
             "import sys\n"
             "from app.providers import factory, registry\n"
             "from config.settings import read\n"
-            "registry.require_key('claude-haiku-4-5', read({'ANTHROPIC_API_KEY': 'k'}))\n"
+            "registry.require('claude-haiku-4-5', read({'ANTHROPIC_API_KEY': 'k'}))\n"
             "factory.client_maker('simulated', read({}), None)()\n"
             "print('anthropic' in sys.modules, 'aiohttp' in sys.modules)",
         ],

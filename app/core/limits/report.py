@@ -11,7 +11,7 @@ from app.core.limits import allowances
 from app.core.limits.allowances import Allowance
 from app.core.limits.limiter import CallTerms, LimiterAway, Standing, limiter
 from app.errors import NotFound
-from app.providers import classes, registry
+from app.providers import registry
 from models.base import now
 from models.job import Job, JobStatus
 from models.limit import LimitGroup
@@ -69,15 +69,14 @@ def change(session: Session, name: str, figures: dict[str, int | None]) -> None:
     if not _exists(session, name):
         raise NotFound(
             f"there is no limit group {name!r}: GET /api/v1/limits lists those in use; a group is called"
-            " `anthropic:` and a class of config/limits.toml, or `simulated`"
+            " `simulated`, or by its provider and a class of config/limits.toml, such as `anthropic:sonnet-4`"
         )
     wire = {on_wire: inside for inside, on_wire in NAMES.items()}
     allowances.put(session, name, {wire[field]: figure for field, figure in figures.items()})
 
 
 def _exists(session: Session, name: str) -> bool:
-    provider, _, of_class = name.partition(":")
-    if name == "simulated" or (provider == "anthropic" and classes.is_known(of_class)):
+    if registry.is_group(name):
         return True
     used = select(Job.id).where(Job.limit_group == name).limit(1)
     return session.get(LimitGroup, name) is not None or session.scalar(used) is not None

@@ -130,7 +130,9 @@ def price_at(model: str, when: date) -> Price | None:
     listed = _listed(model, when)
     environment = settings.current()
     input, output = environment.cost_per_1k_input_tokens, environment.cost_per_1k_output_tokens
-    if registry.is_unpaid(model) or (input is None and output is None):
+    provider = registry.find(model)
+    is_unpaid = provider is not None and not provider.is_paid
+    if is_unpaid or (input is None and output is None):
         return listed
     return _overridden(listed, input, output)
 
@@ -152,9 +154,15 @@ def dollars(pico: int) -> str:
 
 def _listed(model: str, when: date) -> Price | None:
     day = when.astimezone(UTC).date() if isinstance(when, datetime) else when
-    dated = _list().get(model) or _list().get(_SNAPSHOT.sub("", model.partition(":")[0]), {})
+    dated = _list().get(model) or _list().get(_SNAPSHOT.sub("", model)) or _of_provider(model)
     starts = [start for start in dated if start <= day]
     return dated[max(starts)] if starts else None
+
+
+def _of_provider(model: str) -> Mapping[date, Price]:
+    """The prices of a provider whose models all cost the same."""
+    provider = registry.find(model)
+    return {} if provider is None else _list().get(provider.name, {})
 
 
 @lru_cache(maxsize=256)

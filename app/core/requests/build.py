@@ -63,7 +63,7 @@ def _system_and_schema(job: JobContext, asked: dict[str, Any]) -> tuple[str | No
 def _check_provider(job: JobContext, model: Any) -> None:
     """A record may name another model of its job's provider; another provider has limits of its own."""
     try:
-        provider = registry.provider_of(str(model))
+        provider = registry.of(str(model)).name
     except BadInput as error:
         raise RequestRejected(error.message, type="unknown_model") from error
     if provider != job.provider:

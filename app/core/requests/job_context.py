@@ -117,7 +117,7 @@ def of(job_id: int) -> JobContext:
         tenant_uid=row.tenant_uid,
         total=job.total,
         model=job.model,
-        provider=registry.provider_of(job.model),
+        provider=registry.of(job.model).name,
         group=job.limit_group,
         seats=_seats(job),
         mean_request_bytes=-(-job.request_bytes // max(job.total, 1)) or job.max_request_bytes or 1,

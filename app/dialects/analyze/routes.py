@@ -107,7 +107,7 @@ def analyze_one() -> Response:
 
 def _submit(records: Sequence[dict[str, Any]], repeat: Repeat | None) -> JobView:
     chosen, me = settings.current(), caller()
-    registry.require_key(chosen.default_model, chosen)
+    registry.require(chosen.default_model, chosen)
     defaults = Defaults(chosen.default_model, chosen.default_max_tokens, operations=wire.operation())
     drafts = wire.drafts(records, defaults)
     made = submission.submit_drafts(me.tenant_id, me.user_id, drafts, defaults, Options(repeat=repeat))

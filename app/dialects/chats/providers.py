@@ -32,22 +32,27 @@ def choose(ai: str | None, search: str | None, settings: Settings) -> Chosen:
     model = _model(ai, settings)
     if search in (None, "", NONE):
         return Chosen(model, NONE)
-    provider = registry.provider_of(model)
-    able = [NONE, *(["anthropic"] if provider == "anthropic" else [])]
+    provider = registry.of(model)
+    able = [NONE, *([provider.name] if provider is registry.ANTHROPIC else [])]
     if search not in able:
         raise BadRequest(
-            f"searchProvider: {search!r} does not search for {provider!r} here; set up are: {', '.join(able)}"
+            f"searchProvider: {search!r} does not search for {provider.name!r} here;"
+            f" set up are: {', '.join(able)}"
         )
     return Chosen(model, str(search), {"tools": [WEB_SEARCH]})
 
 
 def _model(ai: str | None, settings: Settings) -> str:
     if ai in (None, ""):
-        registry.require_key(settings.default_model, settings)
+        registry.require(settings.default_model, settings)
         return settings.default_model
-    models = {"anthropic": settings.chat_model_anthropic, "simulated": "simulated"}
-    ready = [provider for provider in registry.ready_providers(settings) if provider in models]
+    models = {
+        registry.ANTHROPIC.name: settings.chat_model_anthropic,
+        registry.SIMULATED.name: registry.SIMULATED.name,
+    }
+    ready = [provider.name for provider in registry.ready(settings) if provider.name in models]
     if ai not in ready:
-        lacks = " has no key (ANTHROPIC_API_KEY)" if ai in models else " is not known"
-        raise BadRequest(f"aiProvider: {ai!r}{lacks}; set up are: {', '.join(sorted(ready))}")
-    return models[str(ai)]
+        lacks = registry.PROVIDERS[ai].lacks(settings) if ai in models else None
+        why = "is not known" if lacks is None else f"has no key ({lacks.variable})"
+        raise BadRequest(f"aiProvider: {ai!r} {why}; set up are: {', '.join(sorted(ready))}")
+    return models[ai]

@@ -128,7 +128,7 @@ def _model(asked: dict[str, Any]) -> str:
         return registry.NOBODY
     chosen = settings.current()
     model = asked.get("model") or chosen.default_model
-    registry.require_key(model, chosen)
+    registry.require(model, chosen)
     return str(model)
 
 

@@ -165,8 +165,8 @@ def _defaults(records: list[dict[str, Any]], metadata: dict[str, Any]) -> Defaul
     if kind is None:
         raise BadInput("data: all items have an `input`, or none of them has: send each kind as a batch")
     model = wire.model(kind, metadata, chosen.default_model, chosen.inference_model)
-    inputs = registry.takes_inputs(model)
-    registry.require_key(model, chosen)
+    registry.require(model, chosen)
+    inputs = registry.of(model).takes_inputs
     return Defaults(model=model, max_tokens=chosen.default_max_tokens, inputs=inputs)
 
 

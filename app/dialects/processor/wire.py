@@ -17,13 +17,13 @@ from app.core.reading.jobs import JobView
 from app.core.reading.records import RecordView
 from app.errors import BadInput
 from app.ingest.draft import Problems
+from app.providers import registry
 from app.web.error_shapes import Fault
 from models.job import JobStatus
 
 KINDS = ("prompt", "messages", "input")  # what an item may bring: exactly one
 URGENCIES = ("critical", "high", "normal", "low")
 WORDS = ("queued", "processing", "completed", "failed", "cancelled")
-INFERENCE = "inference:"  # before the name of an inference server's model
 
 _OF_STATUS = {
     JobStatus.PENDING: "queued",
@@ -76,7 +76,7 @@ def model(kind: str, metadata: Mapping[str, Any], default: str, inference_defaul
             "metadata.model_id: an `input` goes to a model of an inference server: name it, or let the"
             " operator set INFERENCE_MODEL"
         )
-    return INFERENCE + chosen.removeprefix(INFERENCE)
+    return registry.INFERENCE.prefix + registry.INFERENCE.served_name(chosen)
 
 
 def _record(item: Any, number: int, problems: Problems) -> dict[str, Any] | None:

@@ -76,7 +76,7 @@ def get_status(batch_id: str) -> Response:
 
 def _submit(batch: wire.Batch, repeat: Repeat | None) -> str:
     chosen, me = settings.current(), caller()
-    registry.require_key(chosen.default_model, chosen)
+    registry.require(chosen.default_model, chosen)
     defaults = Defaults(chosen.default_model, chosen.default_max_tokens, operations=batch.operations())
     options = Options(label=batch.label, max_concurrent=chosen.batch_ai_concurrency, repeat=repeat)
     made = submission.submit_drafts(me.tenant_id, me.user_id, batch.drafts(defaults), defaults, options)
