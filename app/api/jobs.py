@@ -1,6 +1,5 @@
 """Jobs: listing, looking, changing, and the verbs."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -12,13 +11,14 @@ from app.api.blueprint import Blueprint, answer
 from app.api.request_schemas import JobChange, PageQuery
 from app.api.response_schemas import JobOut, JobPage
 from app.core.accounts.api_keys import READ, WRITE
-from app.core.pipeline import lifecycle, notifications
+from app.core.pipeline import lifecycle
 from app.core.reading import job_json, jobs
+from app.services import job_actions
+from app.services.job_actions import Verb
 from app.web.auth import caller, needs
 from app.web.job_lookup import about, find_job
 from models.job import Job
-from models.session import after_commit, in_transaction, reading
-from tasks.wake import wake
+from models.session import reading
 
 blp = Blueprint("jobs", "Batches of records that are submitted together.")
 
@@ -114,15 +114,9 @@ def show(job_id: str, status: int = 200, **headers: str) -> Response:
     return answer(job_json.jobs_out([find_job(job_id)])[0], status, **headers)
 
 
-def _do(job_id: str, verb: Callable[[Session, Job], None]) -> None:
-    """Do `verb` to the job, then tell workers and readers."""
-    tenant_id = caller().tenant_id
-
-    def work(session: Session) -> None:
-        job = lifecycle.find(session, tenant_id, job_id)
-        about(job.uid)
+def _do(job_id: str, verb: Verb) -> None:
+    def work(session: Session, job: Job) -> None:
+        about(job.uid)  # a refusal is about it, too
         verb(session, job)
-        after_commit(session, partial(wake, job.id))
-        after_commit(session, partial(notifications.publish, [job.id]))
 
-    in_transaction(work)
+    job_actions.act(caller().tenant_id, job_id, work)

@@ -2,14 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from flask import Response, request
-from sqlalchemy.orm import Session
 
 from app.core.accounts.api_keys import ADMIN, READ, WRITE
-from app.core.pipeline import lifecycle, notifications
+from app.core.pipeline import lifecycle
 from app.core.reading import jobs, records, table_rows
 from app.core.reading.jobs import JobView
 from app.core.requests import prompt_overrides
@@ -30,7 +28,7 @@ from app.ingest.draft import Defaults, Problems
 from app.ingest.operations import Operation
 from app.ingest.spool import DraftSpool
 from app.ingest.tables import Sheet, read_rows
-from app.services import submission
+from app.services import job_actions, submission
 from app.services.submission import Options
 from app.web import bodies, downloads, idempotency, job_lookup
 from app.web.answers import answer, answer_list
@@ -41,8 +39,7 @@ from app.web.errors import refused
 from app.web.forms import FileForm
 from config import settings
 from models.job import Job
-from models.session import after_commit, in_transaction, reading
-from tasks.wake import wake
+from models.session import reading
 
 PREFIX = "/api/batch"
 PREFIXES = (PREFIX,)
@@ -137,7 +134,7 @@ def cancel_batch() -> Response:
     view = _find(bodies.load(BatchQuery(), _named())["batchId"])
     if view.status.final:
         raise Conflict(f"the batch is {wire.status(view)}: it has ended and cannot be cancelled any more")
-    in_transaction(partial(_cancel, tenant_id=caller().tenant_id, job=str(view.uid)))
+    job_actions.act(caller().tenant_id, str(view.uid), lifecycle.cancel)
     return answer({"batchId": str(view.uid), "status": "cancelled"})
 
 
@@ -222,10 +219,3 @@ def _named() -> dict[str, Any]:
     if not isinstance(body, dict):
         raise BadInput('the body is no JSON object: give {"batchId": "…"}')
     return {**body, **request.form.to_dict(), **request.args.to_dict()}
-
-
-def _cancel(session: Session, tenant_id: int, job: str) -> None:
-    found = lifecycle.find(session, tenant_id, job)
-    lifecycle.cancel(session, found)
-    after_commit(session, partial(wake, found.id))
-    after_commit(session, partial(notifications.publish, [found.id]))

@@ -1,7 +1,6 @@
 """Document jobs: many documents in one call, how a job stands, its live stream, its end."""
 
 import uuid
-from functools import partial
 from typing import Any
 
 from flask import Response, request
@@ -9,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.core.accounts.api_keys import READ, WRITE
 from app.core.documents.upload import Upload, receiving
-from app.core.pipeline import lifecycle, notifications
+from app.core.pipeline import lifecycle
 from app.core.reading.job_json import PREFIX
 from app.core.reading.jobs import JobView
 from app.dialects.documents import story, wire
@@ -17,16 +16,14 @@ from app.dialects.documents.schemas import CancelledOut, JobIn, JobOut
 from app.errors import BadInput, NotFound
 from app.ingest.draft import Defaults
 from app.providers import registry
-from app.services import submission
+from app.services import job_actions, submission
 from app.services.submission import Options
 from app.web import bodies, capacity, document_body, idempotency, job_lookup
 from app.web.answers import answer
 from app.web.auth import caller, needs
 from app.web.blueprint import Blueprint
 from config import settings
-from models.job import FINAL
-from models.session import after_commit, in_transaction
-from tasks.wake import wake
+from models.job import FINAL, Job
 
 PREFIXES = (f"{PREFIX}/batch/jobs",)
 
@@ -94,7 +91,10 @@ def stream_job(job_id: str) -> Response:
 @blp.response(200, CancelledOut)
 def cancel_job(job_id: str) -> Response:
     """Cancel a job that has not ended."""
-    in_transaction(partial(_cancel, tenant_id=caller().tenant_id, job_id=_checked(job_id)))
+    try:
+        job_actions.act(caller().tenant_id, _checked(job_id), _cancel)
+    except NotFound:
+        raise NotFound(NOT_CANCELLABLE) from None
     return answer({"status": "cancelled"})
 
 
@@ -139,17 +139,11 @@ def _find(job_id: str) -> JobView:
         raise NotFound(NOT_FOUND) from None
 
 
-def _cancel(session: Session, tenant_id: int, job_id: str) -> None:
-    try:
-        job = lifecycle.find(session, tenant_id, job_id)
-    except NotFound:
-        raise NotFound(NOT_CANCELLABLE) from None
+def _cancel(session: Session, job: Job) -> None:
     if job.status in FINAL:
         raise NotFound(NOT_CANCELLABLE)
     lifecycle.cancel(session, job)
     job_lookup.about(job.uid)
-    after_commit(session, partial(wake, job.id))
-    after_commit(session, partial(notifications.publish, [job.id]))
 
 
 def _checked(job_id: str) -> str:

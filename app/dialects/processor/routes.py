@@ -7,10 +7,9 @@ from typing import Any
 
 from flask import Response
 from sqlalchemy import ColumnElement, or_, select
-from sqlalchemy.orm import Session
 
 from app.core.accounts.api_keys import ADMIN, READ, WRITE
-from app.core.pipeline import batch_settings, lifecycle, notifications, priority_queue
+from app.core.pipeline import batch_settings, lifecycle, priority_queue
 from app.core.pipeline.batch_settings import Configuration
 from app.core.reading import forecast, jobs, records
 from app.core.reading.jobs import JobView
@@ -20,9 +19,9 @@ from app.errors import BadInput, Conflict
 from app.ingest.draft import Defaults, Problems
 from app.ingest.records import read_records
 from app.providers import registry
-from app.services import submission
+from app.services import job_actions, submission
 from app.services.submission import Options, Repeat
-from app.web import bodies, capacity, idempotency, job_lookup
+from app.web import bodies, capacity, idempotency
 from app.web.answers import answer
 from app.web.auth import caller, needs
 from app.web.blueprint import Blueprint
@@ -30,8 +29,7 @@ from app.web.job_lookup import find_job, with_content
 from config import settings
 from models.base import now
 from models.job import Job, JobCounts, JobStatus
-from models.session import after_commit, in_transaction, reading
-from tasks.wake import wake
+from models.session import in_transaction, reading
 
 PREFIX = "/api/batch-processor"
 PAGE = 1_000  # records
@@ -113,16 +111,7 @@ def list_batches(query: dict[str, Any]) -> Response:
 @blp.response(200)
 def cancel_batch(batch_id: str) -> Response:
     """Ask nothing more; calls in flight are closed."""
-    tenant_id = caller().tenant_id
-
-    def work(session: Session) -> None:
-        job = lifecycle.find(session, tenant_id, batch_id)
-        lifecycle.cancel(session, job)
-        job_lookup.about(job.uid)
-        after_commit(session, partial(wake, job.id))
-        after_commit(session, partial(notifications.publish, [job.id]))
-
-    in_transaction(work)
+    job_actions.act(caller().tenant_id, batch_id, lifecycle.cancel)
     return answer({"batch_id": wire.batch_id(find_job(batch_id)), "status": "cancelled"})
 
 
