@@ -1,14 +1,7 @@
 """The provider that nobody pays: it invents answers, visibly, and misbehaves when it is asked to.
 
 The same request always brings the same answer. An object `simulate` in the request (a job's `params` reach
-every record) says how it goes:
-
-    latency_ms       the median time of a call; without it a few milliseconds
-    latency_sigma    of the lognormal that times are drawn from; without it every call takes the median
-    output_tokens    the length of the answer
-    error            the `type` of a `ProviderError`: this goes wrong instead
-    share            for this share of the records, chosen by their content (1: all)
-    times            on this many first attempts of a record (without it: on all)
+every record) says how it goes; docs/rehearsal.md tells users what it may hold.
 """
 
 import asyncio
@@ -46,12 +39,12 @@ FAILURES: dict[str, type[errors.ProviderError]] = {
 class Wishes:
     """What `simulate` asks for."""
 
-    latency_ms: float = 10
-    latency_sigma: float = 0.4
-    output_tokens: int | None = None
-    error: str | None = None
-    share: float = 1
-    times: int | None = None
+    latency_ms: float = 10  # the median time of a call
+    latency_sigma: float = 0.4  # of the lognormal that times are drawn from; 0 beside a `latency_ms`
+    output_tokens: int | None = None  # None: a short sentence
+    error: str | None = None  # the `type` of a `ProviderError` that comes instead of an answer
+    share: float = 1  # of the records, chosen by their content
+    times: int | None = None  # on so many first attempts of a record; None: on all
 
     def latency(self, chance: random.Random) -> float:
         """Seconds that a call takes."""

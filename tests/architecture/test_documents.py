@@ -1,8 +1,10 @@
 """The documents say what is there: variables, commands, calls, files and links."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from configparser import ConfigParser
+from dataclasses import fields
 from pathlib import Path
 
 import click
@@ -10,6 +12,7 @@ import pytest
 
 from app.cli import cli
 from app.factory import create_app
+from app.providers import simulated
 from config import settings
 
 ROOT = Path(__file__).parents[2]
@@ -123,6 +126,24 @@ def test_files_in_a_document_are_there(document: Path) -> None:
             assert (ROOT / path).exists() or ".answers." in path, path  # those are written by the demo
         if re.fullmatch(r"[\w.-]+\.(md|py|yml|toml|cfg|txt|lua)", code):  # a file named by itself
             assert (ROOT / code).exists(), code
+
+
+def test_the_rehearsal_names_every_knob_of_the_simulated_provider_and_no_other() -> None:
+    # Given the two tables of knobs and of errors, and the examples
+    text = (ROOT / "docs/rehearsal.md").read_text()
+    knobs, errors = (
+        re.findall(r"`(\w+)`", "\n".join(re.findall(r"^\| (`[^|]*)\|", table, re.MULTILINE)))
+        for table in (text.partition("| `error` | what")[0], text.partition("| `error` | what")[2])
+    )
+    examples = [json.loads(example) for example in re.findall(r"(\{\"[a-z_]+\": [^{}\n]*\})", text)]
+
+    # Then they are what the code knows
+    assert sorted(knobs) == sorted(field.name for field in fields(simulated.Wishes))
+    assert sorted(errors) == sorted(simulated.FAILURES)
+    assert len(examples) == 2
+    for example in examples:
+        assert set(example) <= set(knobs)
+        assert example["error"] in errors
 
 
 def test_the_changelog_knows_the_version() -> None:
