@@ -1,11 +1,15 @@
 """Transactions as many writers use them, on both databases."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from sqlalchemy import select, update
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
+from app.errors import Conflict
 from models import JobCounts, Lease
-from models.session import in_transaction, reading
+from models.session import ATTEMPTS, after_commit, in_transaction, reading
 
 
 def test_many_writers_lose_no_update_and_are_never_refused(environment):
@@ -29,6 +33,78 @@ def test_many_writers_lose_no_update_and_are_never_refused(environment):
     with reading() as session:
         assert session.scalar(select(Lease.counter)) == 200
         assert session.scalar(select(JobCounts.job_id)) is None
+
+
+def test_work_that_lost_its_connection_runs_again_whole_and_its_last_run_alone_counts(environment):
+    # Given work that loses its connection twice, each time after it has written
+    done = []
+    work = Losing(2, after=lambda session: after_commit(session, lambda: done.append(work.runs)))
+
+    # When it is run, then it is there once, and so is what was to follow it
+    assert in_transaction(work) == 3
+    assert done == [3]
+    assert _leases() == 1
+
+
+def test_work_that_never_keeps_its_connection_ends_with_its_own_error(environment):
+    work = Losing(ATTEMPTS)
+
+    with pytest.raises(OperationalError, match="connection"):
+        in_transaction(work)
+
+    assert work.runs == ATTEMPTS
+    assert _leases() == 0
+
+
+@pytest.mark.parametrize(
+    "error", [ProgrammingError("SELECT", None, Exception("no such table")), Conflict("no")]
+)
+@pytest.mark.parametrize("lost", [0, 1])
+def test_what_will_not_pass_by_itself_is_not_tried_again(environment, error, lost):
+    # Given work that is wrong, at its first run or at one that followed a lost connection
+    work = Losing(lost, after=lambda _: _raise(error) if work.runs > lost else None)
+
+    with pytest.raises(type(error)) as raised:
+        in_transaction(work)
+
+    assert raised.value is error
+    assert work.runs == lost + 1
+
+
+def test_many_threads_run_again_beside_each_other(environment):
+    works = [Losing(number % 4) for number in range(16)]
+
+    with ThreadPoolExecutor(16) as pool:
+        runs = list(pool.map(in_transaction, works))
+
+    assert runs == [number % 4 + 1 for number in range(16)]
+    assert _leases() == 16
+
+
+class Losing:
+    """Writes a row; its connection is lost the first `times` that it runs."""
+
+    def __init__(self, times, after=lambda session: None):
+        self.times, self.after, self.runs = times, after, 0
+
+    def __call__(self, session):
+        self.runs += 1
+        session.add(Lease(name="test"))
+        session.flush()
+        self.after(session)
+        if self.runs <= self.times:
+            lost = ConnectionError("server closed the connection")
+            raise OperationalError("INSERT", None, lost, connection_invalidated=True)
+        return self.runs
+
+
+def _raise(error):
+    raise error
+
+
+def _leases():
+    with reading() as session:
+        return len(session.scalars(select(Lease.id)).all())
 
 
 def _new_lease(session):
