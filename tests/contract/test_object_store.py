@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from app.core.documents.folder_store import FolderStore
-from app.core.documents.s3_store import S3Store
+from app.core.documents.s3_store import ATTEMPTS, S3Store
 from app.errors import NotFound, Unavailable
+from tests.support.failing_proxy import RESET, FailingProxy, failing_proxy
 from tests.support.s3_server import BUCKET, CREDENTIALS, S3Server, s3_server
 from tests.support.servers import free_port
 
@@ -187,3 +188,95 @@ def test_keys_lie_under_the_prefix(server, in_s3):
     in_s3.put("raw/t/f/s", io.BytesIO(b"x"))
 
     assert "a/prefix/raw/t/f/s" in server.stored()
+
+
+# --- an S3 server that fails
+
+
+def http(status: str, body: str = "", length: int | None = None) -> bytes:
+    size = len(body) if length is None else length
+    return f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {size}\r\n\r\n{body}".encode()
+
+
+def refusal(status: str, code: str) -> bytes:
+    return http(status, f"<Error><Code>{code}</Code><Message>no</Message></Error>")
+
+
+BUSY = refusal("503 Slow Down", "SlowDown")
+
+
+@pytest.fixture
+def proxy(server: S3Server) -> Iterator[FailingProxy]:
+    with failing_proxy(server.port) as made:
+        yield made
+
+
+@pytest.fixture
+def behind_proxy(proxy: FailingProxy) -> Iterator[S3Store]:
+    made = S3Store(BUCKET, "failing", f"http://127.0.0.1:{proxy.port}")
+    yield made
+    made._client.close()
+
+
+@pytest.mark.parametrize("failures", [(BUSY,), (RESET,), (BUSY, http("500 Internal")), (RESET, BUSY)])
+def test_a_server_that_fails_for_a_moment_is_asked_again(behind_proxy, proxy, failures):
+    content = io.BytesIO(os.urandom(300_000))
+
+    for work in (
+        lambda: behind_proxy.put(KEY, content),
+        lambda: behind_proxy.get(KEY),
+        behind_proxy.reach,
+        lambda: behind_proxy.delete([KEY]),
+    ):
+        proxy.fail(*failures)
+        got = work()
+        assert not proxy.answers
+        assert got in (None, content.getvalue())
+
+    with pytest.raises(NotFound):
+        behind_proxy.get(KEY)
+
+
+def test_an_object_whose_bytes_broke_off_is_fetched_again_whole(behind_proxy, proxy):
+    behind_proxy.put(KEY, io.BytesIO(b"the whole of it"))
+    proxy.fail(http("200 OK", "the wh", length=15))
+
+    assert behind_proxy.get(KEY) == b"the whole of it"
+
+
+def test_an_object_that_could_not_be_deleted_for_a_moment_is_deleted(behind_proxy, proxy):
+    behind_proxy.put(KEY, io.BytesIO(b"x"))
+    left = "<Error><Key>x</Key><Code>InternalError</Code><Message>no</Message></Error>"
+    proxy.fail(http("200 OK", f"<DeleteResult>{left}</DeleteResult>"), at=b"?delete")
+
+    behind_proxy.delete([KEY])
+
+    with pytest.raises(NotFound):
+        behind_proxy.get(KEY)
+
+
+@pytest.mark.parametrize("failure", [BUSY, RESET])
+def test_a_server_that_goes_on_failing_is_a_refusal_after_a_few_attempts(behind_proxy, proxy, failure):
+    proxy.fail(*[failure] * 10)
+
+    with pytest.raises(Unavailable, match="OBJECT_STORE_URL"):
+        behind_proxy.put(KEY, io.BytesIO(b"x"))
+
+    assert len(proxy.answers) == 10 - ATTEMPTS
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (refusal("403 Forbidden", "AccessDenied"), Unavailable),
+        (refusal("404 Not Found", "NoSuchBucket"), Unavailable),
+        (refusal("404 Not Found", "NoSuchKey"), NotFound),
+    ],
+)
+def test_what_asking_again_would_not_change_is_asked_once(behind_proxy, proxy, answer, error):
+    proxy.fail(answer, answer)
+
+    with pytest.raises(error):
+        behind_proxy.get(KEY)
+
+    assert len(proxy.answers) == 1

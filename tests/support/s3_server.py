@@ -24,10 +24,10 @@ class S3Server:
     """moto's server in a process of its own; `client` looks past our code into it."""
 
     def __init__(self) -> None:
-        port = free_port()
-        self.url = f"http://127.0.0.1:{port}"
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "moto.server", "-p", str(port)],
+            [sys.executable, "-m", "moto.server", "-p", str(self.port)],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

@@ -16,7 +16,10 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class FolderStore:
-    """Made as soon as something is put into it."""
+    """Made as soon as something is put into it.
+
+    Nothing is tried again: what a disk refuses (it is full, read-only, broken) it refuses a second later too.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -8,19 +8,38 @@ from typing import Any, BinaryIO, TypeVar
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,
+    HTTPClientError,
+    IncompleteReadError,
+)
+from tenacity import (
+    Retrying,
+    retry_if_exception,
+    stop_after_attempt,
+    stop_before_delay,
+    wait_random_exponential,
+)
 
 from app.core.documents.object_store import checked
 from app.errors import NotFound, Unavailable
 
 AT_ONCE = 1_000  # keys that one call deletes
 
+ATTEMPTS = 3  # of one call
+PATIENCE = 10.0  # seconds after which it is not tried again: the caller waits, too
+# What a second later may have passed: answers by their status, and by their code where that says less.
+_TRANSIENT_STATUS = {429, 500, 502, 503, 504}
+_TRANSIENT = {"RequestTimeout", "InternalError", "ServiceUnavailable", "SlowDown"}
+
 T = TypeVar("T")
 
 CONFIG = Config(
     connect_timeout=3,
     read_timeout=20,
-    retries={"mode": "standard", "max_attempts": 3},
+    retries={"mode": "standard", "total_max_attempts": 1},  # calls are tried again below, whole
     max_pool_connections=32,
     # What other servers than Amazon's do not know is left out unless the call needs it.
     request_checksum_calculation="when_required",
@@ -39,8 +58,12 @@ class S3Store:
 
     def put(self, key: str, content: BinaryIO) -> None:
         size = content.seek(0, SEEK_END)
-        content.seek(0)
-        self._call(partial(self._client.put_object, **self._at(key), Body=content, ContentLength=size))
+
+        def write() -> None:
+            content.seek(0)
+            self._client.put_object(**self._at(key), Body=content, ContentLength=size)
+
+        self._call(write)
 
     def get(self, key: str) -> bytes:
         def read() -> bytes:
@@ -52,11 +75,7 @@ class S3Store:
     def delete(self, keys: Iterable[str]) -> None:
         rest = iter(keys)
         while some := list(islice(rest, AT_ONCE)):
-            objects = [{"Key": self._at(key)["Key"]} for key in some]
-            wanted = {"Objects": objects, "Quiet": True}
-            answer = self._call(partial(self._client.delete_objects, Bucket=self._bucket, Delete=wanted))
-            if left := answer.get("Errors"):
-                raise self._unavailable(left[0].get("Code", "unknown"))
+            self._call(partial(self._remove, [self._at(key)["Key"] for key in some]))
 
     def reach(self) -> None:
         self._call(partial(self._client.head_bucket, Bucket=self._bucket))
@@ -64,9 +83,17 @@ class S3Store:
     def _at(self, key: str) -> dict[str, Any]:
         return {"Bucket": self._bucket, "Key": self._prefix + checked(key)}
 
+    def _remove(self, names: list[str]) -> None:
+        wanted = {"Objects": [{"Key": name} for name in names], "Quiet": True}
+        answer = self._client.delete_objects(Bucket=self._bucket, Delete=wanted)
+        if left := answer.get("Errors"):
+            raise ClientError(
+                {"Error": left[0]}, "DeleteObjects"
+            )  # those that are gone may be asked for again
+
     def _call(self, work: Callable[[], T]) -> T:
         try:
-            return work()
+            return _attempts(work)
         except ClientError as error:
             code = error.response.get("Error", {}).get("Code", "unknown")
             if code == "NoSuchKey":
@@ -81,3 +108,18 @@ class S3Store:
             f"the object store s3://{self._bucket} cannot be used: {why} (OBJECT_STORE_URL, S3_ENDPOINT_URL)",
             retry_after=10,
         )
+
+
+def _is_transient(error: BaseException) -> bool:
+    if isinstance(error, ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        return status in _TRANSIENT_STATUS or error.response.get("Error", {}).get("Code") in _TRANSIENT
+    return isinstance(error, ConnectionError | HTTPClientError | IncompleteReadError)
+
+
+_attempts = Retrying(
+    retry=retry_if_exception(_is_transient),
+    wait=wait_random_exponential(multiplier=0.5, max=2.0),  # seconds
+    stop=stop_after_attempt(ATTEMPTS) | stop_before_delay(PATIENCE),
+    reraise=True,
+)
