@@ -14,6 +14,7 @@ from app.core.documents import handoff
 from models import Attempt, Blob, Handoff
 from models.session import reading
 from tasks import sweep
+from tests.support.failing_proxy import RESET, FailingProxy, failing_proxy
 from tests.support.front_door import Door, Worker, number_of
 from tests.support.servers import wait_until
 from tests.support.stored_documents import JOBS, PDF, PNG, Sender, document, files_in, store
@@ -415,6 +416,48 @@ def test_without_redis_documents_are_stored_and_handed_over_when_it_is_back(
         redis_server.start()
     wait_until(lambda: handoff.push() or len(parse_queue), what="the document is handed over")
     assert parse_queue.take()["batch_id"] == job["job_id"]
+
+
+@pytest.fixture
+def proxy(environment, monkeypatch, redis_server) -> Iterator[FailingProxy]:
+    """Stands between the hand-off and Redis."""
+    from config import settings
+
+    with failing_proxy(redis_server.port) as made:
+        monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{made.port}/0")
+        settings.current.cache_clear()
+        yield made
+
+
+def test_a_push_whose_connection_breaks_is_made_again(sender, worker, parse_queue, proxy):
+    # Given two documents, and a connection that breaks twice when they are pushed
+    job = sender.submit([document(), document(b"second")])
+    store(worker, job)
+    proxy.fail(RESET, RESET, at=b"LPUSH")
+
+    # When they are handed over, then they are, once and in order
+    assert handoff.push() == 2
+    assert not proxy.answers
+    ids = [record["response"]["file_id"] for record in sender.records(job)]
+    assert [parse_queue.take()["file_id"] for _ in range(2)] == ids
+    assert len(parse_queue) == 0
+
+
+def test_what_cannot_be_pushed_is_offered_again_at_once(sender, worker, parse_queue, proxy):
+    # Given a connection that breaks whenever something is pushed
+    store(worker, sender.submit([document()]))
+    proxy.fail(*[RESET] * 10, at=b"LPUSH")
+
+    # When it is tried, then it ends soon, and nothing is in anybody's hands
+    with pytest.raises(redis.ConnectionError):
+        handoff.push()
+    assert len(proxy.answers) == 7
+    with reading() as session:
+        assert session.scalars(select(Handoff.taken_until)).all() == [None]
+
+    # And when connections hold again, it is handed over
+    proxy.fail()
+    assert handoff.push() == len(parse_queue) == 1
 
 
 def test_a_list_that_was_lost_is_filled_again_with_the_same_ids(sender, worker, parse_queue):

@@ -13,6 +13,7 @@ import redis
 from sqlalchemy import delete, exists, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from app.core.accounts import audit
 from app.core.requests import job_context
@@ -31,6 +32,15 @@ from models.session import in_transaction, reading
 EVENT = "DOCUMENT_INGESTED"  # in the audit, of a document that was taken in
 AT_ONCE = 500  # documents that are pushed with one command
 TAKEN = 30.0  # seconds that rows are in somebody's hands
+
+# Of a push whose connection broke; briefly, as what is not pushed stays offered to the next tick. What was
+# pushed before it broke comes twice, as everything here may.
+_attempts = Retrying(
+    retry=retry_if_exception_type(redis.ConnectionError),
+    wait=wait_random_exponential(multiplier=0.1, max=0.5),  # seconds
+    stop=stop_after_attempt(3),
+    reraise=True,
+)
 
 
 def record_ingested(session: Session, job: JobContext, bodies: Mapping[int, bytes]) -> None:
@@ -104,7 +114,8 @@ def _push(client: redis.Redis, queue: str) -> int:
         if not bodies:
             break
         try:
-            client.lpush(queue, *bodies.values())  # from the other end of the list they come in this order
+            # From the other end of the list they come in this order.
+            _attempts(client.lpush, queue, *bodies.values())
         except redis.RedisError:
             in_transaction(partial(_leave, ids=list(bodies)))
             raise
