@@ -1,22 +1,18 @@
 """Messages that hurry a job along. Rows say the same: losing every message delays a job by one sweep."""
 
-import threading
-import time
 from collections.abc import Callable
 
 import structlog
 from kombu.exceptions import OperationalError as BrokerError
 from redis import RedisError
 
+from app.core.breaker import Breaker
 from app.core.pipeline import notifications
 from tasks.celery import app
 
 log = structlog.get_logger()
 
-SKIP = 5.0  # seconds without trying after a failure
-
-_failed_at = -SKIP
-_lock = threading.Lock()
+_breaker = Breaker()
 
 
 def wake(job_id: int) -> None:
@@ -37,14 +33,12 @@ def hurry(send: Callable[[], object]) -> None:
     It is asked first, with a second's patience: a sender would hang for as long as Redis does, and a request
     with it.
     """
-    global _failed_at  # noqa: PLW0603
-    if time.monotonic() - _failed_at < SKIP:
+    if _breaker.is_open:
         return
     try:
         if not notifications.reachable():
             raise ConnectionError("Redis does not answer")
         send()
     except (BrokerError, RedisError, OSError) as error:
-        with _lock:
-            _failed_at = time.monotonic()
+        _breaker.trip()
         log.warning("broker.away", error=type(error).__name__)

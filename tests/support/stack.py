@@ -11,6 +11,7 @@ from pytest_celery import CeleryTestWorker
 from sqlalchemy import func, select
 
 from app.core.accounts import api_keys
+from app.core.breaker import Breaker
 from app.core.documents import open_store
 from app.core.limits import limiter
 from app.core.pipeline import notifications
@@ -42,7 +43,7 @@ def forget_process_state() -> None:
         slice._window,
     ):
         made_once.cache_clear()
-    wake._failed_at = -wake.SKIP
+    wake._breaker, notifications._breaker = Breaker(), Breaker()
 
 
 @dataclass

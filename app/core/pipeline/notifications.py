@@ -7,11 +7,16 @@ from functools import cache
 import redis
 from redis.client import PubSub
 
+from app.core.breaker import Breaker
 from config import settings
 
 CHANNELS = "job:*"
-ASK_AGAIN = 1.0  # seconds until an absent Redis is tried again
+# Seconds until an absent Redis is tried again by a thread that only listens: it holds nobody up, and live
+# events are late for as long.
+LISTEN_AGAIN = 1.0
 AT_ONCE = 10_000  # messages that are read before anything else is done
+
+_breaker = Breaker()  # a commit or a request waits for it
 
 
 def channel(job_id: int) -> str:
@@ -33,13 +38,15 @@ def reachable() -> bool:
 
 def publish(job_ids: Iterable[int]) -> None:
     """Say that rows of these jobs have moved. Best effort: readers look once a second anyway."""
+    if _breaker.is_open:
+        return
     try:
         pipe = _client().pipeline(transaction=False)
         for job_id in job_ids:
             pipe.publish(channel(job_id), b"")
         pipe.execute()
     except redis.RedisError:
-        pass  # nothing is lost with it, and whoever needs Redis says that it is away
+        _breaker.trip()  # nothing is lost with it, and whoever needs Redis says that it is away
 
 
 class Listener:
@@ -48,12 +55,12 @@ class Listener:
     def __init__(self, url: str) -> None:
         self._redis = redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1)
         self._pubsub: PubSub | None = None
-        self._away_until = float("-inf")
+        self._breaker = Breaker(LISTEN_AGAIN)
 
     def listen(self, timeout: float) -> set[int]:
         """Jobs that moved, as soon as there are any; none after `timeout` seconds."""
         started = time.monotonic()
-        if started < self._away_until:
+        if self._breaker.is_open:
             time.sleep(timeout)
             return set()
         try:
@@ -81,7 +88,7 @@ class Listener:
         return heard
 
     def _forget(self) -> None:
-        self._away_until = time.monotonic() + ASK_AGAIN
+        self._breaker.trip()
         if self._pubsub is not None:
             self._pubsub.close()
             self._pubsub = None

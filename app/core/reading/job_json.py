@@ -1,10 +1,10 @@
 """A job as JSON, as every reader of the native contract gets it: calls, lists and streams alike."""
 
 import datetime as dt
-import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from app.core.breaker import Breaker
 from app.core.json_text import timestamp
 from app.core.limits.limiter import LimiterAway, limiter
 from app.core.money import pricing
@@ -14,11 +14,8 @@ from models.job import JobStatus
 
 PREFIX = "/api/v1"
 REDIS_AWAY = "redis"
-ASK_AGAIN = (
-    5.0  # seconds for which an absent Redis is not asked again: each try may take as long as its timeout
-)
 
-_asked_in_vain = float("-inf")
+_breaker = Breaker()
 
 
 def jobs_out(views: Sequence[JobView]) -> list[dict[str, Any]]:
@@ -111,13 +108,12 @@ def _reason(view: JobView) -> str | None:
 
 
 def _ask_limiter(job_id: int) -> str | None:
-    global _asked_in_vain  # noqa: PLW0603 - one Redis a process
-    if time.monotonic() - _asked_in_vain < ASK_AGAIN:
+    if _breaker.is_open:
         return REDIS_AWAY
     try:
         return limiter().reason(job_id)
     except LimiterAway:
-        _asked_in_vain = time.monotonic()
+        _breaker.trip()
         return REDIS_AWAY
 
 
