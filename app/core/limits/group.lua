@@ -8,7 +8,7 @@
 --                           ci fi ai  co …     the limit last seen; while it sinks: from where, since when
 --                           ramp  ramp_at      the share of the rate that a ramp limit has left, and since when
 --                           latency            of its calls, a running mean (microseconds)
---                           ring               how its last 20 calls ended: 1 answered, 0 failed
+--                           ring               how its last RING calls ended: 1 answered, 0 failed
 --       2 used:{group}    hash: slot of time -> taken in it, for requests, input and output
 -- ARGV  1 microseconds of the window (a minute in production)  2 requests  3 input tokens  4 output tokens that
 --       may be taken in it; 0: no limit
@@ -18,6 +18,9 @@ local SLOTS = 120          -- of a window; what is taken counts for one slot lon
 local USED = 0.99          -- of each limit: the rest pays for calls that leave late and for rounding
 local CREDIT = 1 / 60      -- of a window: how much unspent time of its token rate a group may catch up with
 local RAMP = 2             -- windows in which a rate climbs from nothing to the whole limit
+local RING = 20            -- calls whose ends are remembered
+local ALIVE = 15000000     -- since a process was last heard of: for so long its seats are its own
+local PLACE = 1000000      -- a job that does not ask again for so long is not waited for
 
 local window = tonumber(ARGV[1])
 local limit = {r = tonumber(ARGV[2]), i = tonumber(ARGV[3]), o = tonumber(ARGV[4])}

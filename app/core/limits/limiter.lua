@@ -20,8 +20,8 @@
 --
 -- A start is never granted further ahead than HORIZON, so a worker that dies with its permits wastes a fifth of a
 -- second of the rate. Seats are leases: those of a process that was not heard of for ALIVE are free again.
-local HORIZON, ALIVE, POLL = 200000, 15000000, 100000
-local PLACE, LONGEST = 1000000, 500000   -- who does not ask again for so long is not waited for; the longest wait
+local HORIZON, POLL = 200000, 100000
+local LONGEST = 500000   -- the longest wait
 local lease, job, tenant, weight = ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8])
 local want, given, taking, waited = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
 local group_seats, job_seats = tonumber(ARGV[13]), tonumber(ARGV[14])

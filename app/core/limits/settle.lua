@@ -3,7 +3,7 @@
 -- KEYS  3 est:{job}
 -- ARGV  5 input and 6 output tokens more than were charged (less, below 0)  7 bytes of the requests, 8 input and
 --       9 output tokens of 10 answers, and the 11 microseconds they took together  12 calls that failed
--- Answers how many of the group's last 20 calls failed, or 0 before there were 20.
+-- Answers how many of the group's last RING calls failed, or 0 before there were so many.
 local FADE = 0.98   -- a call counts half after 34 others
 roll()
 for kind, more in pairs({i = tonumber(ARGV[5]), o = tonumber(ARGV[6])}) do
@@ -23,10 +23,10 @@ if calls > 0 then
   local before = number('latency')
   set('latency', before == 0 and mean or before * fade + mean * (1 - fade))
 end
-local ring = (state.ring or '') .. string.rep('1', math.min(calls, 20)) .. string.rep('0', math.min(failed, 20))
-ring = string.sub(ring, -20)
+local ended = string.rep('1', math.min(calls, RING)) .. string.rep('0', math.min(failed, RING))
+local ring = string.sub((state.ring or '') .. ended, -RING)
 set('ring', ring)
 save()
-if #ring < 20 then return 0 end
+if #ring < RING then return 0 end
 local _, failures = string.gsub(ring, '0', '')
 return failures

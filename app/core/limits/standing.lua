@@ -7,11 +7,11 @@ roll()
 local flying, held = 0, redis.call('HGETALL', KEYS[4])
 for at = 1, #held, 2 do
   local heard = tonumber(redis.call('ZSCORE', KEYS[5], held[at])) or 0
-  if now - heard <= 15000000 then flying = flying + held[at + 1] end
+  if now - heard <= ALIVE then flying = flying + held[at + 1] end
 end
 save()
 return {
   math.floor(number('tr') + 0.5), math.floor(number('ti') + 0.5), math.floor(number('to') + 0.5), flying,
   math.floor(number('latency')), string.format('%.3f', ramp()),
-  redis.call('ZRANGEBYSCORE', KEYS[3], now - 1000000, '+inf'),
+  redis.call('ZRANGEBYSCORE', KEYS[3], now - PLACE, '+inf'),
 }
