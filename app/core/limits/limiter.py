@@ -152,15 +152,15 @@ class Limiter:
         answered with a grant that said `waits`. Without wanting anything, such an asker stops to wait.
         """
         keys = [
-            f"hold:{terms.group}",
-            f"fair:{terms.group}",
-            f"asking:{terms.group}",
-            f"seats:{terms.job_id}",
-            f"seats:{terms.group}",
-            "alive",
-            f"why:{terms.job_id}",
-            f"est:{terms.job_id}",
-            f"spare:{terms.group}",
+            _key("hold", terms.group),
+            _key("fair", terms.group),
+            _key("asking", terms.group),
+            _key("seats", terms.job_id),
+            _key("seats", terms.group),
+            _key("alive"),
+            _key("why", terms.job_id),
+            _key("est", terms.job_id),
+            _key("spare", terms.group),
         ]
         args = [
             lease_id,
@@ -187,7 +187,7 @@ class Limiter:
         self._run(
             self._return,
             terms,
-            [f"seats:{terms.job_id}", f"seats:{terms.group}", f"spare:{terms.group}"],
+            [_key("seats", terms.job_id), _key("seats", terms.group), _key("spare", terms.group)],
             [
                 lease_id,
                 count,
@@ -211,7 +211,7 @@ class Limiter:
             round(settlement.seconds * 1e6),
             settlement.failed,
         ]
-        return int(self._run(self._settle, terms, [f"est:{terms.job_id}"], args))
+        return int(self._run(self._settle, terms, [_key("est", terms.job_id)], args))
 
     def ramp(self, terms: CallTerms) -> float:
         """Halve the group's rate, which then climbs again; returns the share that is left."""
@@ -219,7 +219,7 @@ class Limiter:
 
     def standing(self, terms: CallTerms) -> Standing:
         """What was used in the last window, and who waits."""
-        keys = [f"asking:{terms.group}", f"seats:{terms.group}", "alive"]
+        keys = [_key("asking", terms.group), _key("seats", terms.group), _key("alive")]
         requests, input_tokens, output_tokens, in_flight, micros, ramp, asking = self._run(
             self._look, terms, keys, []
         )
@@ -241,7 +241,7 @@ class Limiter:
         `probe`: the refused call was one. Returns how long the hold lasts from now, in seconds.
         """
         answer = self._guarded(
-            lambda: self._hold(keys=[f"hold:{group}"], args=[seconds, reason, every, int(probe)])
+            lambda: self._hold(keys=[_key("hold", group)], args=[seconds, reason, every, int(probe)])
         )
         return int(answer) / 1e6
 
@@ -249,8 +249,8 @@ class Limiter:
         """Let one call try a held group now."""
 
         def write() -> None:
-            if self._redis.hexists(f"hold:{group}", "until"):
-                self._redis.hset(f"hold:{group}", "until", 0)
+            if self._redis.hexists(_key("hold", group), "until"):
+                self._redis.hset(_key("hold", group), "until", 0)
 
         self._guarded(write)
 
@@ -259,8 +259,8 @@ class Limiter:
 
         def write() -> None:
             pipe = self._redis.pipeline(transaction=False)
-            pipe.delete(f"hold:{group}")
-            pipe.hdel(f"limit:{group}", "ring")
+            pipe.delete(_key("hold", group))
+            pipe.hdel(_key("limit", group), "ring")
             pipe.execute()
 
         self._guarded(write)
@@ -270,7 +270,7 @@ class Limiter:
 
         def read() -> tuple[float, str] | None:
             pipe = self._redis.pipeline(transaction=False)
-            pipe.hmget(f"hold:{group}", ["until", "reason"])
+            pipe.hmget(_key("hold", group), ["until", "reason"])
             pipe.time()
             (until, reason), (seconds, micros) = pipe.execute()
             return None if until is None else (float(until) / 1e6 - seconds - micros / 1e6, str(reason))
@@ -280,17 +280,17 @@ class Limiter:
 
     def call_seconds(self, group: str) -> float:
         """What a call of the group takes, on average; 0 while nobody knows."""
-        micros = self._guarded(lambda: self._redis.hget(f"limit:{group}", "latency"))
+        micros = self._guarded(lambda: self._redis.hget(_key("limit", group), "latency"))
         return float(micros or 0) / 1e6
 
     def reason(self, job_id: int) -> str | None:
         """What the job waited for a moment ago: a limit, its seats, or why its group is held."""
-        found = self._guarded(lambda: self._redis.get(f"why:{job_id}"))
+        found = self._guarded(lambda: self._redis.get(_key("why", job_id)))
         return None if found is None else str(found)
 
     def say(self, job_id: int, reason: str) -> None:
         """Note what holds the job back besides its limits, for as long as it is said again every second."""
-        self._guarded(lambda: self._redis.set(f"why:{job_id}", reason, ex=3))
+        self._guarded(lambda: self._redis.set(_key("why", job_id), reason, ex=3))
 
     def reach(self) -> None:
         """Raise `LimiterAway` when Redis does not answer."""
@@ -298,22 +298,22 @@ class Limiter:
 
     def seats(self, job_id: int, lease_id: int) -> int:
         """How many seats of the job a process is taken to hold."""
-        return int(self._guarded(lambda: self._redis.hget(f"seats:{job_id}", str(lease_id))) or 0)
+        return int(self._guarded(lambda: self._redis.hget(_key("seats", job_id), str(lease_id))) or 0)
 
     def move_seats(self, job_id: int, group: str, lease_id: int, by: int) -> None:
         """Put that number right."""
 
         def write() -> None:
             pipe = self._redis.pipeline()
-            pipe.hincrby(f"seats:{job_id}", str(lease_id), by)
-            pipe.hincrby(f"seats:{group}", str(lease_id), by)
+            pipe.hincrby(_key("seats", job_id), str(lease_id), by)
+            pipe.hincrby(_key("seats", group), str(lease_id), by)
             pipe.execute()
 
         self._guarded(write)
 
     def heartbeat(self, lease_id: int) -> None:
         """Keep the seats of a process whose calls outlast its asking."""
-        self._guarded(lambda: self._beat(keys=["alive"], args=[lease_id]))
+        self._guarded(lambda: self._beat(keys=[_key("alive")], args=[lease_id]))
 
     def _script(self, name: str) -> Script | AsyncScript:
         return self._redis.register_script(_text("group.lua") + _text(name))
@@ -326,7 +326,7 @@ class Limiter:
             limits.input_tokens or 0,
             limits.output_tokens or 0,
         ]
-        keys = [f"limit:{terms.group}", f"used:{terms.group}", *keys]
+        keys = [_key("limit", terms.group), _key("used", terms.group), *keys]
         return self._guarded(lambda: script(keys=keys, args=[*about_group, *args]))
 
     @staticmethod
@@ -335,6 +335,16 @@ class Limiter:
             return call()
         except redis.RedisError as error:
             raise LimiterAway(str(error)) from error
+
+
+def _key(kind: str, *whose: object) -> str:
+    """What a script's KEYS call `kind:{whose}`.
+
+    Nothing of ours stands in front, as it does of Celery's keys: a release runs beside the one before it, and
+    under names of its own each would grant the whole limit. Names can change over two releases: one takes
+    from both keys, all or nothing, and the next from the new one alone.
+    """
+    return ":".join((kind, *map(str, whose)))
 
 
 def _text(name: str) -> str:
