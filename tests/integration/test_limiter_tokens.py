@@ -109,10 +109,11 @@ def test_input_tokens_are_used_up_and_never_passed(limiter):
     takers = [Taker(limiter, lambda: of, lease) for lease in range(4)]
     run(*takers, seconds=3 * WINDOW)
 
-    # Then nearly all of it is used, and no window has more
+    # Then nearly all of it is used, and no window has more, but for what the slowest answer may have moved
+    slowest = max(taker.slowest for taker in takers)
     starts = [start for taker in takers for start in taker.starts]
     assert {tokens for _, tokens in starts} == {100}
-    assert densest(starts) <= 3_000
+    assert densest(starts, WINDOW - slowest) <= 3_000
     assert sum(tokens for _, tokens in starts) >= 0.94 * 3 * 3_000
 
 
