@@ -2,14 +2,12 @@
 -- Behind group.lua.
 --
 -- KEYS  3 seats:{job}  4 seats:{group}  5 spare:{group}  sorted set: starts that were given back
--- ARGV  5 lease  6 permits  7 the grant's mark  8 input and 9 output tokens charged for each  10 seats with each
---       11 microseconds between the grant's starts
+-- ARGV  5 lease  6 permits  7 the grant's mark  8 input and 9 output tokens charged for each
+--       10 microseconds between the grant's starts
 local count = tonumber(ARGV[6])
 roll()
-if tonumber(ARGV[10]) > 0 then
-  for _, key in ipairs({KEYS[3], KEYS[4]}) do
-    if redis.call('HINCRBY', key, ARGV[5], -count) <= 0 then redis.call('HDEL', key, ARGV[5]) end
-  end
+for _, key in ipairs({KEYS[3], KEYS[4]}) do
+  if redis.call('HINCRBY', key, ARGV[5], -count) <= 0 then redis.call('HDEL', key, ARGV[5]) end
 end
 take_of('r', -count)
 take_of('i', -count * ARGV[8])
@@ -21,7 +19,7 @@ if limit.r > 0 then
     set('pr', number('pr') - count * span('r', 1))
   else
     for place = 0, count - 1 do
-      local start = string.format('%.0f', ARGV[7] - span('r', 1) - place * ARGV[11])
+      local start = string.format('%.0f', ARGV[7] - span('r', 1) - place * ARGV[10])
       redis.call('ZADD', KEYS[5], start, start)
     end
     redis.call('PEXPIRE', KEYS[5], 5000)

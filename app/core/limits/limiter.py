@@ -180,9 +180,7 @@ class Limiter:
         ]
         return Grant.answered(self._run(self._take, terms, keys, args))
 
-    def give_back(
-        self, terms: CallTerms, lease_id: int, grant: Grant, count: int, *, seated: bool = False
-    ) -> None:
+    def give_back(self, terms: CallTerms, lease_id: int, grant: Grant, count: int) -> None:
         """Return `count` permits of `grant`, its last ones, of which no byte was sent."""
         self._run(
             self._return,
@@ -194,7 +192,6 @@ class Limiter:
                 grant.mark,
                 grant.input_tokens,
                 grant.output_tokens,
-                0 if seated else 1,
                 round(grant.step * 1e6),
             ],
         )
