@@ -15,6 +15,12 @@ PenstockError
 │   ├── Unanswered        502   a caller waits for one answer, and the provider gave none
 │   └── Unavailable       503   not on this machine as it is set up, or not right now (`retry_after`)
 ├── IllegalMove                 a status change that the tables do not know: a fault of ours
+├── Fault                       of one record of an input; the others are still read
+├── LimiterAway                 Redis does not answer: no call may leave
+├── ReaderCut                   who watches a job gets no more events
+├── StackRefused                to the command line: its request was answered with an error
+├── StackUnreachable            to the command line: its request was not answered
+├── StackGone                   to the command line: the stack ended while a job ran
 └── ProviderError               a call did not bring an answer; `blame` says whose matter it is
     ├── AccountRefused          401, 402, 403, spend limits: holds the limit group
     ├── RateLimited             429
@@ -140,6 +146,49 @@ class IllegalMove(PenstockError):
 
     def __init__(self, what: str, old: str, new: str) -> None:
         super().__init__(f"{what} cannot go from {old} to {new}")
+
+
+class Fault(PenstockError):
+    """What is wrong with a record; `column` if one cell of it is to blame."""
+
+    def __init__(self, message: str, column: str | None = None) -> None:
+        super().__init__(message)
+        self.column = column
+
+    def place(self, where: str) -> str:
+        """Where the fault is, in the record at `where`."""
+        return where if self.column is None else f'{where}, column "{self.column}"'
+
+
+class LimiterAway(PenstockError):
+    """Redis does not answer: nothing may leave."""
+
+
+class ReaderCut(PenstockError):
+    """A reader gets no more: it was too far behind, or the process is about to stop."""
+
+
+class StackRefused(PenstockError):
+    """The stack refused a request; the message is its own."""
+
+    def __init__(self, status: int, error: Mapping[str, Any], retry_after: float | None = None) -> None:
+        super().__init__(error.get("message") or f"the stack answered {status}")
+        self.status = status
+        self.retry_after = retry_after  # seconds; None: asking again would not help
+        self.type = error.get("type", "")
+        self.details: Mapping[str, Any] = error.get("details") or {}
+        self.request_id = error.get("request_id")
+
+
+class StackUnreachable(PenstockError):
+    """Nobody answered, or the connection broke."""
+
+    def __init__(self, url: str, error: Exception) -> None:
+        super().__init__(f"no answer from {url} ({type(error).__name__}: {error})")
+
+
+class StackGone(PenstockError):
+    """The stack stopped answering in the middle."""
 
 
 class Blame(StrEnum):

@@ -17,7 +17,10 @@ BACKEND = "BATCH_PERSISTENCE_BACKEND"
 
 
 class BadSetting(ValueError):
-    """A variable of the environment cannot be used."""
+    """A variable of the environment cannot be used.
+
+    The one error that does not stand in `app/errors.py`: this package imports nothing of the application.
+    """
 
     def __init__(self, name: str, value: str, wanted: str) -> None:
         super().__init__(f"{name}={value!r} cannot be used: give {wanted}")

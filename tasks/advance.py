@@ -7,10 +7,11 @@ import structlog
 from celery import chord
 from redis import Redis
 
-from app.core.limits.limiter import LimiterAway, limiter
+from app.core.limits.limiter import limiter
 from app.core.pipeline import notifications, windows
 from app.core.pipeline.scheduler import advance as decide
 from app.core.pipeline.windows import Publication
+from app.errors import LimiterAway
 from config import settings
 from models.job import Job
 from models.session import in_transaction, reading

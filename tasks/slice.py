@@ -6,12 +6,12 @@ from functools import lru_cache
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.core.limits.limiter import LimiterAway, limiter
+from app.core.limits.limiter import limiter
 from app.core.requests import job_context
 from app.core.worker import isolation, process
 from app.core.worker.slice import STARTS_FOR, Slice, Summary
 from app.core.worker.store_only import StoreOnly
-from app.errors import ACCOUNT_PROBE, NotFound, Unavailable
+from app.errors import ACCOUNT_PROBE, LimiterAway, NotFound, Unavailable
 from models.record import Window
 from models.session import reading
 from tasks.celery import app

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, Self, TypeVar
 
 import httpx2
 
-from app.errors import PenstockError
+from app.errors import StackRefused, StackUnreachable
 
 TRIES = 4  # of a request whose answer was lost, or was "not right now"
 LONGEST_WAIT = 30.0  # seconds, whatever a Retry-After says
@@ -19,25 +19,6 @@ UPLOAD_SECONDS = 900  # a large table is read whole before it is answered
 T = TypeVar("T")
 Job = dict[str, Any]
 Quote = dict[str, Any]
-
-
-class Answered(PenstockError):
-    """The stack refused a request; the message is its own."""
-
-    def __init__(self, status: int, error: Mapping[str, Any], retry_after: float | None = None) -> None:
-        super().__init__(error.get("message") or f"the stack answered {status}")
-        self.status = status
-        self.retry_after = retry_after  # seconds; None: asking again would not help
-        self.type = error.get("type", "")
-        self.details: Mapping[str, Any] = error.get("details") or {}
-        self.request_id = error.get("request_id")
-
-
-class Unanswered(PenstockError):
-    """Nobody answered, or the connection broke."""
-
-    def __init__(self, url: str, error: Exception) -> None:
-        super().__init__(f"no answer from {url} ({type(error).__name__}: {error})")
 
 
 class Rest:
@@ -108,7 +89,7 @@ class Rest:
         yield from self._pages(f"/jobs/{job_id}/records", {"status": status})
 
     def events(self, job_id: str, last_id: str | None) -> Iterator[httpx2.ServerSentEvent]:
-        """What happens to a job, after the event `last_id`; ends with the job or with `Unanswered`."""
+        """What happens to a job, after the event `last_id`; ends with the job or with `StackUnreachable`."""
         headers = {"Last-Event-ID": last_id} if last_id else {}
         timeout = httpx2.Timeout(HEARD, connect=5)
         with self._stream(f"/jobs/{job_id}/events", headers=headers, timeout=timeout) as response:
@@ -138,7 +119,7 @@ class Rest:
             return response.json()
         except ValueError:
             told = f"{self.url} answered with something else than JSON: is this the address of a Penstock?"
-            raise Answered(response.status_code, {"message": told}) from None
+            raise StackRefused(response.status_code, {"message": told}) from None
 
     @contextmanager
     def _stream(self, path: str, **request: Any) -> Iterator[httpx2.Response]:
@@ -153,11 +134,11 @@ class Rest:
         try:
             yield
         except httpx2.TransportError as error:
-            raise Unanswered(self.url, error) from error
+            raise StackUnreachable(self.url, error) from error
 
 
 def _check(response: httpx2.Response) -> None:
-    """Raise `Answered` for an answer that is an error, in whatever shape: a proxy may have made it."""
+    """Raise `StackRefused` for an answer that is an error, in whatever shape: a proxy may have made it."""
     if not response.is_error:
         return
     try:
@@ -165,7 +146,7 @@ def _check(response: httpx2.Response) -> None:
     except (ValueError, KeyError, TypeError):
         error = {}
     wait = response.headers.get("Retry-After", "")
-    raise Answered(response.status_code, error, float(wait) if wait.isdigit() else None)
+    raise StackRefused(response.status_code, error, float(wait) if wait.isdigit() else None)
 
 
 def _again(send: Callable[[], T]) -> T:
@@ -173,9 +154,9 @@ def _again(send: Callable[[], T]) -> T:
     for number in range(1, TRIES):
         try:
             return send()
-        except Unanswered:
+        except StackUnreachable:
             time.sleep(0.25 * 2**number)
-        except Answered as answer:
+        except StackRefused as answer:
             if answer.retry_after is None:
                 raise
             time.sleep(min(answer.retry_after, LONGEST_WAIT))

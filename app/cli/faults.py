@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from app.errors import BadInput, PenstockError
+from app.errors import BadInput, PenstockError, StackRefused
 from config.settings import BadSetting
 
 FAILED = 1
@@ -64,10 +64,4 @@ def _list_problems(problems: Any, more: int) -> None:
 def _code(error: BaseException) -> int:
     if isinstance(error, BadInput | BadSetting):
         return BAD_INPUT
-    return BAD_INPUT if getattr(error, "status", None) in REFUSES_INPUT and _is_answer(error) else FAILED
-
-
-def _is_answer(error: BaseException) -> bool:
-    from app.cli.client import Answered
-
-    return isinstance(error, Answered)
+    return BAD_INPUT if isinstance(error, StackRefused) and error.status in REFUSES_INPUT else FAILED

@@ -8,20 +8,16 @@ from http import HTTPStatus
 from httpx2 import ServerSentEvent
 
 from app.cli import words
-from app.cli.client import Answered, Job, Rest, Unanswered
+from app.cli.client import Job, Rest
 from app.cli.views import View
-from app.errors import PenstockError
+from app.errors import StackGone, StackRefused, StackUnreachable
 
 LOOK = 1.0  # seconds between two looks where there is no stream of events
 AWAY = 20.0  # seconds without an answer after which the stack is taken for gone
 
 
-class Gone(PenstockError):
-    """The stack stopped answering in the middle."""
-
-
 def follow(rest: Rest, job: Job, view: View) -> Job:
-    """Show `job` until it has ended or is paused; returns it as it is then. Raises `Gone`."""
+    """Show `job` until it has ended or is paused; returns it as it is then. Raises `StackGone`."""
     last_id: str | None = None
     heard = time.monotonic()
     while _goes_on(job):
@@ -36,9 +32,9 @@ def follow(rest: Rest, job: Job, view: View) -> Job:
                     break  # the stream of a paused job does not end
             job = rest.job(job["id"])
             heard = time.monotonic()
-        except Unanswered as error:
+        except StackUnreachable as error:
             if time.monotonic() - heard > AWAY:
-                raise Gone(str(error)) from error
+                raise StackGone(str(error)) from error
         if _goes_on(job):
             time.sleep(LOOK)
     view.show(job)
@@ -49,7 +45,7 @@ def _events(rest: Rest, job_id: str, last_id: str | None) -> Iterator[ServerSent
     """The stream of events, or none where the stack has no place for one more."""
     try:
         yield from rest.events(job_id, last_id)
-    except Answered as refusal:
+    except StackRefused as refusal:
         if refusal.status < HTTPStatus.INTERNAL_SERVER_ERROR:
             raise
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from rich.console import Console
 
 from app.cli import faults, quote, report, target, words
-from app.cli.client import Answered, Job, Quote, Rest, Unanswered
-from app.cli.follow import Gone, follow
+from app.cli.client import Job, Quote, Rest
+from app.cli.follow import follow
 from app.cli.order import Order, content
 from app.cli.views import view
 from app.cli.waiting import say, waiting
+from app.errors import StackGone, StackRefused, StackUnreachable
 from app.providers.registry import SIMULATED
 
 NO_QUOTES = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)  # of a stack from before there were any
@@ -43,7 +44,7 @@ class Session:
         """Another run's stack ends with that run: then this one goes on with its own."""
         try:
             return self._answer()
-        except Gone as gone:
+        except StackGone as gone:
             self._say(f"{gone}; going on with another stack")
             return self._answer()
 
@@ -111,12 +112,12 @@ class Session:
         """The quote; None when it cannot be had, which is no reason not to ask. Bad input is told already."""
         try:
             return rest.estimate(file, self._order.fields())
-        except Answered as refusal:
+        except StackRefused as refusal:
             if refusal.status in faults.REFUSES_INPUT:
                 raise
             if refusal.status not in NO_QUOTES:
                 self._say(f"no quote: {refusal}")
-        except Unanswered as error:
+        except StackUnreachable as error:
             self._say(f"no quote: {error}")
         return None
 
@@ -124,7 +125,7 @@ class Session:
         fields = self._order.fields()
         try:
             return rest.submit(file, fields, self._order.key(self._earlier))
-        except Answered as refusal:
+        except StackRefused as refusal:
             if refusal.status != HTTPStatus.CONFLICT or refusal.retry_after is not None:
                 raise
         return rest.submit(file, fields, uuid.uuid4().hex)  # the job of the first key was deleted

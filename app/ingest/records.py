@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from app.errors import BadInput
+from app.errors import BadInput, Fault
 from app.ingest.bounds import priced_by, unbounded
 from app.ingest.documents import Document, Documents, Stored, Unreadable
 from app.ingest.documents import draft as draft_of
@@ -30,18 +30,6 @@ TAKEN["document"] -= {"conversation"}  # whose later turns would bring it again 
 OF_A_DOCUMENT = ("content", "filename", "metadata")
 MAX_FILENAME_CHARACTERS = 255
 MAX_DOCUMENT_METADATA_BYTES = 16_000
-
-
-class Fault(ValueError):
-    """What is wrong with a record; `column` if one cell of it is to blame."""
-
-    def __init__(self, message: str, column: str | None = None) -> None:
-        super().__init__(message)
-        self.column = column
-
-    def report(self, where: str, problems: Problems) -> None:
-        at = where if self.column is None else f'{where}, column "{self.column}"'
-        problems.add(at, str(self))
 
 
 def read_records(
@@ -85,7 +73,7 @@ def read_record(
             return _read_ask(item, defaults, documents)
         return _read_row(item, defaults, template)
     except Fault as fault:
-        fault.report(where, problems)
+        problems.add(fault.place(where), str(fault))
         return None
 
 
@@ -96,7 +84,7 @@ def read_row(
     try:
         return _draft_of_cells(cells, defaults, template)
     except Fault as fault:
-        fault.report(where, problems)
+        problems.add(fault.place(where), str(fault))
         return None
 
 

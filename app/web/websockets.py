@@ -16,9 +16,9 @@ from flask import g, request
 from simple_websocket import Server
 
 from app.core.reading import events
-from app.core.reading.feed import Cut, Reader, feed
+from app.core.reading.feed import Reader, feed
 from app.core.reading.jobs import JobView
-from app.errors import NotFound, Unavailable
+from app.errors import NotFound, ReaderCut, Unavailable
 from app.web.capacity import seats
 
 PING = 25.0  # seconds between two pings of the protocol; each is to be answered before the next
@@ -109,7 +109,7 @@ class Watching:
                     self._connection.close()
         except OSError:  # the client has gone, or took nothing for too long
             self._connection.sock.cut()
-        except Cut:
+        except ReaderCut:
             self._close(GOING_AWAY, "try again")
         finally:
             for name in list(self._readers):

@@ -8,7 +8,8 @@ import pytest
 
 from app.core.reading import follow
 from app.core.reading.events import Event, State
-from app.core.reading.feed import BEHIND, Cut, Feed, Reader
+from app.core.reading.feed import BEHIND, Feed, Reader
+from app.errors import ReaderCut
 from config import settings
 from tasks import advance
 from tests.support.front_door import JOBS, Worker, number_of
@@ -260,7 +261,7 @@ def test_a_reader_that_is_too_far_behind_is_cut():
     for number in range(BEHIND + 1):
         reader.push([Event("records", number, b"[]")])
 
-    with pytest.raises(Cut):
+    with pytest.raises(ReaderCut):
         reader.next(0)
 
 

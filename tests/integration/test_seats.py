@@ -4,12 +4,13 @@ from functools import partial
 
 import pytest
 
-from app.core.limits.limiter import CallTerms, LimiterAway, limiter
+from app.core.limits.limiter import CallTerms, limiter
 from app.core.pipeline import recovery
 from app.core.requests import job_context
 from app.core.worker import process
 from app.core.worker.seats import LOOKS, Seats
 from app.core.worker.slice_permits import SlicePermits
+from app.errors import LimiterAway
 from app.providers.client import RateLimits
 from models.session import in_transaction
 from tests.faults.support.breakable_stack import stopped

@@ -7,8 +7,7 @@ import sys
 import pytest
 
 from app.cli import faults
-from app.cli.client import Answered
-from app.errors import BadInput, Conflict
+from app.errors import BadInput, Conflict, StackRefused
 from config.settings import BadSetting
 
 HEAVY = ("flask", "celery", "sqlalchemy", "httpx2", "rich", "openpyxl", "anthropic")
@@ -89,10 +88,10 @@ def test_without_tables_the_operator_is_told_to_migrate(tmp_path):
         (BadSetting("X", "1", "2"), 2),
         (BadInput("no"), 2),
         (Conflict("no"), 1),
-        (Answered(422, {"message": "no"}), 2),
-        (Answered(413, {"message": "no"}), 2),
-        (Answered(401, {"message": "no"}), 1),
-        (Answered(503, {"message": "no"}), 1),
+        (StackRefused(422, {"message": "no"}), 2),
+        (StackRefused(413, {"message": "no"}), 2),
+        (StackRefused(401, {"message": "no"}), 1),
+        (StackRefused(503, {"message": "no"}), 1),
     ],
 )
 def test_bad_input_has_an_exit_code_of_its_own(error, code):
@@ -104,7 +103,7 @@ def test_every_problem_of_an_input_is_listed_up_to_a_readable_number(capsys):
     problems = [{"where": f"line {number}", "message": "is not JSON"} for number in range(1, 31)]
     error = {"message": "line 1: is not JSON (and 34 more)", "details": {"problems": problems, "more": 5}}
     # When
-    faults.report(Answered(422, error))
+    faults.report(StackRefused(422, error))
     # Then
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "error: line 1: is not JSON (and 34 more)"

@@ -9,8 +9,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from app.cli import follow as following
-from app.cli.client import Answered, Rest, Unanswered
-from app.cli.follow import Gone, follow
+from app.cli.client import Rest
+from app.cli.follow import follow
+from app.errors import StackGone, StackRefused, StackUnreachable
 
 JOB = {
     "id": "j1",
@@ -130,20 +131,20 @@ def test_a_refusal_carries_the_words_and_the_details_of_the_stack(server, rest):
     server.answers["/jobs/j1"] = [
         says({"error": {"type": "not_found", "message": "no such job", "details": {"a": 1}}}, 404)
     ]
-    with pytest.raises(Answered, match="no such job") as refused:
+    with pytest.raises(StackRefused, match="no such job") as refused:
         rest.job("j1")
     assert (refused.value.status, refused.value.details) == (404, {"a": 1})
 
 
 def test_a_proxys_error_page_is_an_error_too(server, rest):
     server.answers["/jobs/j1"] = [(502, b"<html>bad gateway", {"Content-Type": "text/html"}, True)]
-    with pytest.raises(Answered, match="the stack answered 502"):
+    with pytest.raises(StackRefused, match="the stack answered 502"):
         rest.job("j1")
 
 
 def test_an_address_of_something_else_is_told(server, rest):
     server.answers["/jobs/j1"] = [(200, b"<html>welcome", {"Content-Type": "text/html"}, True)]
-    with pytest.raises(Answered, match="is this the address of a Penstock"):
+    with pytest.raises(StackRefused, match="is this the address of a Penstock"):
         rest.job("j1")
 
 
@@ -155,7 +156,7 @@ def test_pages_are_read_until_there_are_no_more(server, rest):
 
 def test_a_download_that_breaks_off_is_an_error_and_no_short_file(server, rest):
     server.answers["/jobs/j1/results?format=csv"] = [(200, b"review,answer\n", {}, False)]
-    with pytest.raises(Unanswered):
+    with pytest.raises(StackUnreachable):
         rest.download("j1", "csv", io.BytesIO())
 
 
@@ -204,5 +205,5 @@ def test_a_stack_that_stays_away_is_gone(rest, server, monkeypatch):
     monkeypatch.setattr(following, "AWAY", 0.2)
     server.answers["/jobs/j1/events"] = ["cut"]
     # When / Then
-    with pytest.raises(Gone):
+    with pytest.raises(StackGone):
         follow(rest, job(), Shown())

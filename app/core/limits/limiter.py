@@ -15,6 +15,7 @@ from typing import Any
 import redis
 from redis.commands.core import AsyncScript, Script
 
+from app.errors import LimiterAway
 from app.providers.client import RateLimits
 from config import settings
 
@@ -27,10 +28,6 @@ BYTES_PER_TOKEN = 2.5
 OUTPUT_SHARE = 0.25  # of max_tokens
 
 _HERE = Path(__file__).parent
-
-
-class LimiterAway(Exception):
-    """Redis does not answer: nothing may leave."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 from app.core.json_text import timestamp
 from app.core.limits import allowances
 from app.core.limits.allowances import Allowance
-from app.core.limits.limiter import CallTerms, LimiterAway, Standing, limiter
-from app.errors import NotFound
+from app.core.limits.limiter import CallTerms, Standing, limiter
+from app.errors import LimiterAway, NotFound
 from app.providers import registry
 from models.base import now
 from models.job import Job, JobStatus

@@ -18,6 +18,7 @@ from app.core.pipeline.notifications import Listener
 from app.core.reading import events, job_json, jobs
 from app.core.reading.events import Event, Item, State
 from app.core.reading.jobs import JobView
+from app.errors import ReaderCut
 from config import settings
 from models.session import reading
 
@@ -30,10 +31,6 @@ log = structlog.get_logger(__name__)
 
 def _nobody() -> None:
     """Who waits in `Reader.next` need not be told."""
-
-
-class Cut(Exception):
-    """A reader gets no more: it was too far behind, or the process is about to stop."""
 
 
 class Reader:
@@ -57,13 +54,13 @@ class Reader:
         self._feed.leave(self)
 
     def next(self, timeout: float) -> Event | None:
-        """The next event; None when there was none for `timeout` seconds. Raises `Cut` at the end of news."""
+        """The next event; None when there was none for `timeout` seconds. Raises `ReaderCut` at the end."""
         try:
             event = self._waiting.get(timeout=timeout)
         except Empty:
             return None
         if event is None or self._closed:
-            raise Cut
+            raise ReaderCut
         return event
 
     def push(self, events: Sequence[Event]) -> None:

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 from app.core.reading import events, job_json
 from app.core.reading.events import Event
-from app.core.reading.feed import Cut, Reader, feed
+from app.core.reading.feed import Reader, feed
 from app.core.reading.jobs import JobView
+from app.errors import ReaderCut
 from models.session import reading
 
 HEARTBEAT = 15.0  # seconds
@@ -44,7 +45,7 @@ def wait_until_ended(view: JobView, seconds: float) -> None:
                 event = reader.next(left)
                 if event is not None and event.last:
                     return
-        except Cut:
+        except ReaderCut:
             return
 
 
@@ -68,5 +69,5 @@ def _live(reader: Reader, known: int) -> Iterator[Event | None]:
                 yield new
             if event is not None and event.last:
                 return
-    except Cut:
+    except ReaderCut:
         return

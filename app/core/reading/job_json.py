@@ -6,9 +6,10 @@ from typing import Any
 
 from app.core.breaker import Breaker
 from app.core.json_text import timestamp
-from app.core.limits.limiter import LimiterAway, limiter
+from app.core.limits.limiter import limiter
 from app.core.money import pricing
 from app.core.reading.jobs import JobView
+from app.errors import LimiterAway
 from app.providers import registry
 from models.job import JobStatus
 

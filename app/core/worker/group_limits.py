@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session
 
 from app.core.limits import allowances
 from app.core.limits.allowances import Allowance, Held
-from app.core.limits.limiter import CallTerms, LimiterAway, Settlement, limiter
+from app.core.limits.limiter import CallTerms, Settlement, limiter
+from app.errors import LimiterAway
 from app.providers.client import RateLimits
 from models.session import in_transaction, reading
 

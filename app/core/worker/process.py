@@ -11,7 +11,7 @@ import structlog
 import uvloop
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.core.limits.limiter import CallTerms, Grant, LimiterAway, limiter
+from app.core.limits.limiter import CallTerms, Grant, limiter
 from app.core.pipeline import leases, recovery
 from app.core.requests.claim import Claim
 from app.core.requests.job_context import JobContext
@@ -26,6 +26,7 @@ from app.core.worker.permits import Permit
 from app.core.worker.seats import Seats
 from app.core.worker.services import Services
 from app.core.worker.writer import Writer
+from app.errors import LimiterAway
 from models.session import in_transaction
 
 log = structlog.get_logger()

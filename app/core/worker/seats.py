@@ -12,7 +12,8 @@ from contextlib import contextmanager, suppress
 
 import structlog
 
-from app.core.limits.limiter import CallTerms, Grant, LimiterAway, limiter
+from app.core.limits.limiter import CallTerms, Grant, limiter
+from app.errors import LimiterAway
 
 log = structlog.get_logger()
 

@@ -5,9 +5,10 @@ import time
 from collections import Counter
 from dataclasses import replace
 
-from app.core.limits.limiter import CallTerms, Grant, LimiterAway, limiter
+from app.core.limits.limiter import CallTerms, Grant, limiter
 from app.core.requests.job_context import JobContext
 from app.core.worker.process import Process
+from app.errors import LimiterAway
 
 AWAY = 1.0  # seconds until an absent limiter is asked again
 

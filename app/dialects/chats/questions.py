@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from app.errors import BadInput
+from app.errors import BadInput, Fault
 from app.ingest.draft import Defaults, Draft, Problems, asking
 from app.ingest.intake import Intake
-from app.ingest.records import Fault, check_cells, name_in_cells
+from app.ingest.records import check_cells, name_in_cells
 from app.ingest.tables import Sheet
 from app.ingest.values import as_text
 
@@ -79,7 +79,7 @@ def _draft(
         conversation = _conversation(cells, columns.chat)
         return asking(OPERATION, cells, defaults, custom_id=str(number), conversation=conversation)
     except Fault as fault:
-        fault.report(place, problems)
+        problems.add(fault.place(place), str(fault))
     except BadInput as error:
         problems.add(place, error.message)
     return None
