@@ -22,7 +22,7 @@ def table(view: JobView, format: str, columns: Sequence[str], rows: Iterable[Row
     """The job's results as a table: `csv` or `xlsx`."""
     if format == "csv":
         return download(view, format, csv_lines(columns, rows))
-    from app.core.reading.xlsx_export import xlsx_chunks  # openpyxl: a start need not wait for it
+    from app.core.reading.xlsx_export import xlsx_chunks  # XlsxWriter: a start need not wait for it
 
     return download(view, format, xlsx_chunks(columns, rows))
 

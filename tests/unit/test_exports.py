@@ -89,10 +89,12 @@ def test_typed_cells_come_back_typed_in_a_sheet_and_readable_in_csv():
     assert as_csv(list(cells), [row])[1][:6] == ["5", "2.5", "true", "12345678901234567890", '["é"]', ""]
 
 
-FORMULAS = ["=1+1", '=HYPERLINK("http://x")', "+1", "-1", "@SUM(A1)", "\t=1", "#N/A", "#REF!", "="]
+FORMULAS = ["=1+1", '=HYPERLINK("http://x")', "{=1+1}", "+1", "-1", "@SUM(A1)", "\t=1", "#N/A", "#REF!", "="]
+# Taken for rich text this would close its cell and open others.
+SMUGGLED = '<r><t>x</t></r></is></c><c r="Z9"><f>1+1</f></c><c r="A9" t="inlineStr"><is><r><t>y</t></r>'
 
 
-@pytest.mark.parametrize("answer", FORMULAS)
+@pytest.mark.parametrize("answer", [*FORMULAS, SMUGGLED, "<r></r>"])
 def test_no_answer_becomes_a_formula_in_a_sheet(answer):
     # Given an answer, and a cell of the input, that a spreadsheet would evaluate
     row = replace(ROW, answer=answer, cells={"id": answer})
@@ -101,6 +103,7 @@ def test_no_answer_becomes_a_formula_in_a_sheet(answer):
     # Then both are typed as text
     cells = [cell for cell in book.active[2] if cell.column in (1, 2)]
     assert [(cell.value, cell.data_type) for cell in cells] == [(answer, "s"), (answer, "s")]
+    assert book.active.dimensions == "A1:G2"
 
 
 @pytest.mark.parametrize("answer", FORMULAS)
@@ -117,6 +120,10 @@ def test_what_a_format_cannot_hold_is_shown_by_its_code():
 
 def test_what_excel_would_decode_is_coded_for_it():
     assert as_xlsx(COLUMNS, answered("_x0041_ _xyz_"))[1][2] == "_x005F_x0041_ _xyz_"
+
+
+def test_every_end_of_a_line_is_a_line_feed_in_a_sheet():
+    assert as_xlsx(COLUMNS, answered("a\r\nb\rc\nd"))[1][2] == "a\nb\nc\nd"
 
 
 @pytest.mark.parametrize("character", ["x", "é", "😀"])
@@ -155,6 +162,7 @@ def test_csv_comes_in_pieces_and_never_waits_for_the_end():
 def test_more_rows_than_a_sheet_holds_go_on_in_another():
     book = openpyxl.load_workbook(io.BytesIO(b"".join(xlsx_chunks(COLUMNS, [ROW] * 7, sheet_rows=4))))
 
+    assert [sheet.title for sheet in book] == ["answers", "answers1", "answers2"]
     assert [sheet.max_row for sheet in book] == [4, 4, 2]
     assert all(sheet["C1"].value == "answer" for sheet in book)
 
@@ -179,7 +187,8 @@ def test_an_export_that_breaks_off_leaves_no_file(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-TEXT = st.text(st.characters(), max_size=30)
+PLAIN = st.text(st.characters(), max_size=30)
+TEXT = PLAIN | PLAIN.map("<r>{}</r>".format)
 
 
 @given(st.lists(st.tuples(TEXT, TEXT, TEXT), max_size=5))

@@ -5,12 +5,12 @@ What XLSX cannot hold is shown by its code, as in `\\u0000`, never dropped in si
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from tempfile import TemporaryFile
-from typing import IO, Any
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
-from openpyxl import Workbook
-from openpyxl.cell import Cell, WriteOnlyCell
-from openpyxl.worksheet._write_only import WriteOnlyWorksheet
+from xlsxwriter import Workbook
+from xlsxwriter.worksheet import Worksheet
 
 from app.core.reading import csv_export
 from app.core.reading.csv_export import Row
@@ -22,79 +22,64 @@ MAX_CELL_UNITS = 32_767  # Excel's own, in UTF-16 units: an emoji takes two
 
 # What XML 1.0 has no place for, half surrogate pairs among it.
 NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
-# Excel reads `_x0041_` as an A; its own way to write it out is to code the first underscore.
-LOOKS_CODED = re.compile("_(?=x[0-9A-Fa-f]{4}_)")
+LINE_END = re.compile("\r\n?")  # XML makes a line feed of each; coded, many readers would show `_x000D_`
 
 
 def xlsx_chunks(
     columns: Sequence[str], rows: Iterable[Row], *, sheet_rows: int = MAX_SHEET_ROWS
 ) -> Iterator[bytes]:
-    """The table as XLSX, in pieces of 64 kB; it is written whole to a temporary file before the first.
+    """The table as XLSX, in pieces of 64 kB; it is written whole to a temporary folder before the first.
 
     More rows than a sheet holds, the header included, go on in another one.
     """
-    with TemporaryFile() as file:
-        _write_workbook(file, columns, rows, sheet_rows)
-        file.seek(0)
-        while piece := file.read(CHUNK):
-            yield piece
-
-
-def _write_workbook(file: IO[bytes], columns: Sequence[str], rows: Iterable[Row], sheet_rows: int) -> None:
-    workbook = Workbook(write_only=True)
-    try:
-        _fill(workbook, columns, rows, sheet_rows)
-        workbook.save(file)
-    except BaseException:
-        _discard(workbook)
-        raise
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "answers.xlsx")
+        # Left to itself XlsxWriter keeps every row in memory until the end.
+        with Workbook(path, {"constant_memory": True, "tmpdir": folder}) as workbook:
+            workbook.use_zip64()
+            _fill(workbook, columns, rows, sheet_rows)
+        with path.open("rb") as file:
+            while piece := file.read(CHUNK):
+                yield piece
 
 
 def _fill(workbook: Workbook, columns: Sequence[str], rows: Iterable[Row], sheet_rows: int) -> None:
     names = csv_export.header(columns)
     sheet = _new_sheet(workbook, names)
     for number, row in enumerate(rows):
-        if number and number % (sheet_rows - 1) == 0:
+        line = number % (sheet_rows - 1) + 1
+        if number and line == 1:
             sheet = _new_sheet(workbook, names)
         cells = csv_export.cells(columns, row)
         cells[-1] = None if row.cost is None else float(row.cost)  # a number, so that a sheet can add it up
-        sheet.append([_xlsx_cell(sheet, cell) for cell in cells])
+        _write_row(sheet, line, cells)
 
 
-def _new_sheet(workbook: Workbook, names: Sequence[str]) -> WriteOnlyWorksheet:
-    sheet: WriteOnlyWorksheet = workbook.create_sheet("answers")
-    sheet.freeze_panes = "A2"
-    sheet.append([_text_cell(sheet, name) for name in names])
+def _new_sheet(workbook: Workbook, names: Sequence[str]) -> Worksheet:
+    sheet = workbook.add_worksheet(f"answers{len(workbook.worksheets()) or ''}")
+    sheet.freeze_panes(1, 0)
+    _write_row(sheet, 0, names)
     return sheet
 
 
-def _discard(workbook: Workbook) -> None:
-    """openpyxl keeps a temporary file a sheet, and removes it only when it saves or the process ends."""
-    sheets: list[Any] = list(workbook.worksheets)
-    for sheet in sheets:
-        if not sheet.closed:
-            sheet.close()
-            sheet._writer.cleanup()
+def _write_row(sheet: Worksheet, line: int, cells: Sequence[Any]) -> None:
+    for column, value in enumerate(cells):
+        if isinstance(value, bool):
+            sheet.write_boolean(line, column, value)
+        elif isinstance(value, float) or (isinstance(value, int) and abs(value) < 10**15):
+            sheet.write_number(line, column, value)  # of an integer Excel keeps fifteen digits
+        elif value is not None and value != "":
+            _write_text(sheet, line, column, as_text(value))
 
 
-def _xlsx_cell(sheet: WriteOnlyWorksheet, value: Any) -> Cell | str | float | None:
-    if value is None or value == "":
-        return None
-    if isinstance(value, float | bool):
-        return value
-    if isinstance(value, int):
-        return value if abs(value) < 10**15 else str(value)  # Excel keeps fifteen digits
-    return _text_cell(sheet, as_text(value))
-
-
-def _text_cell(sheet: WriteOnlyWorksheet, text: str) -> Cell | str:
-    text = _fit(NOT_IN_XML.sub(_code, LOOKS_CODED.sub("_x005F_", text)))
-    if not text.startswith(("=", "#")):
-        return text
-    # Left to itself openpyxl makes a formula, or one of Excel's errors, of it.
-    cell = WriteOnlyCell(sheet, text)
-    cell.data_type = "s"
-    return cell
+def _write_text(sheet: Worksheet, line: int, column: int, text: str) -> None:
+    text = _fit(NOT_IN_XML.sub(_code, LINE_END.sub("\n", text)))
+    if text.startswith("<r>") and text.endswith("</r>"):
+        # XlsxWriter would take it for rich text of its own making and let its tags through, formulas among
+        # them. As fragments of rich text each part is escaped.
+        sheet.write_rich_string(line, column, "<", "r", text[2:])
+    else:
+        sheet.write_string(line, column, text)
 
 
 def _code(match: re.Match[str]) -> str:
