@@ -57,3 +57,57 @@ def test_keys_are_hashed_and_origins_and_flags_are_checked():
     ]:
         with pytest.raises(BadSetting, match=name):
             settings.read({name: value})
+
+
+def test_all_that_cannot_be_used_is_told_at_once_each_with_a_value_that_can():
+    with pytest.raises(BadSetting) as caught:
+        settings.read(
+            {
+                "CALL_DEADLINE_SECONDS": "soon",
+                "LOG_LEVEL": "loud",
+                "BATCH_COST_PER_1K_INPUT_TOKENS": "-1",
+                "API_ENV": "production",
+                "API_DEBUG": "yes",
+                "MAX_RECORDS": "7",
+            }
+        )
+
+    assert str(caught.value).splitlines() == [
+        "BATCH_COST_PER_1K_INPUT_TOKENS='-1' cannot be used: give dollars, such as 0.003:"
+        " 0 to 1,000 with up to nine decimal places",
+        "CALL_DEADLINE_SECONDS='soon' cannot be used: give a whole number from 1 to 3600",
+        "LOG_LEVEL='loud' cannot be used: give one of DEBUG, INFO, WARNING, ERROR",
+        "API_DEBUG='true' cannot be used: give false where API_ENV is production",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("DATABASE_URL", "mysql://user:PASSWORD@host/db", "mysql://user:***@host/db"),
+        ("DATABASE_URL", "user:PASS@WORD@host/db", "user:***@host/db"),
+        (
+            "DATABASE_URL",
+            "db://host/db?user=me&password=PASSWORD&x=1",
+            "db://host/db?user=me&password=***&x=1",
+        ),
+        ("REDIS_URL", "redis://:PASS/WORD@host/0/x", "redis://:***@host/0/x"),
+        ("REDIS_URL", "redis://:PASSWORD@[host/0", "redis://:***@[host/0"),
+        ("OBJECT_STORE_URL", "s3://key:PASSWORD@bucket/?x", "s3://key:***@bucket/?x"),
+    ],
+)
+def test_no_password_is_told(name, value, shown):
+    with pytest.raises(BadSetting, match="cannot be used") as caught:
+        settings.read({name: value})
+
+    assert f"{name}={shown!r}" in str(caught.value)
+
+
+def test_what_is_not_said_follows_from_what_is():
+    found = settings.read({"REDIS_URL": "redis://host/3", "PENSTOCK_DATA": "/there", "API_ENV": "production"})
+
+    assert (found.broker_url, found.limiter_url) == ("redis://host/4", "redis://host/5")
+    assert found.object_store_url == "file:///there/blobs"
+    assert (found.log_level, found.log_format) == ("INFO", "json")
+    assert settings.read({"API_DEBUG": "true"}).log_level == "DEBUG"
+    assert settings.read({"API_DEBUG": "true", "LOG_LEVEL": "error"}).log_level == "ERROR"

@@ -1,0 +1,217 @@
+"""Variables of the environment: what each kind may hold, and all wrong ones told at once.
+
+A dataclass of settings declares each as the default of a field, and `load` finds them there.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit
+
+T = TypeVar("T")
+TRUE, FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
+# Before the @ of a URL, with a scheme or without, and among its parameters.
+PASSWORD = re.compile(r"(?<=:)(?!//).+(?=@)|(?<=password=)[^&]+")
+
+
+class BadSetting(ValueError):
+    """A variable of the environment cannot be used.
+
+    An error outside `app/errors.py`, for this package imports nothing of the application.
+    """
+
+    def __init__(self, name: str, value: str, wanted: str) -> None:
+        super().__init__(f"{name}={PASSWORD.sub('***', value)!r} cannot be used: give {wanted}")
+
+
+class BadSettings(BadSetting):
+    """Variables cannot be used: a line for each."""
+
+    def __init__(self, faults: Sequence[BadSetting]) -> None:
+        ValueError.__init__(self, "\n".join(map(str, faults)))
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """`parse` raises `ValueError` for what cannot be used; `wanted` says what can."""
+
+    name: str
+    default: str  # as one would write it; empty: none
+    parse: Callable[[str], Any]
+    wanted: str
+
+
+def load(declared: type, environ: Mapping[str, str]) -> tuple[dict[str, Any], list[BadSetting]]:
+    """The values by field, and what is wrong; an empty value counts as unset, as it does in an .env file."""
+    values, faults = {}, []
+    for each in fields(declared):
+        variable: Variable = each.metadata["variable"]
+        found = environ.get(variable.name, "").strip()
+        try:
+            values[each.name] = variable.parse(found or variable.default)
+        except ValueError:
+            values[each.name] = variable.parse(variable.default)
+            faults.append(BadSetting(variable.name, found, variable.wanted))
+    return values, faults
+
+
+def text(name: str, default: str = "") -> str:
+    return _declare(name, default, str)
+
+
+def optional_text(name: str) -> str | None:
+    return _declare(name, "", lambda found: found or None)
+
+
+def path(name: str, default: str) -> Path:
+    return _declare(name, default, lambda found: Path(found).resolve())
+
+
+def optional_file(name: str) -> Path | None:
+    return _declare(name, "", lambda found: Path(found).resolve() if found else None)
+
+
+def whole(name: str, default: int, low: int, high: int) -> int:
+    return _declare(name, str(default), _between(low, high), f"a whole number from {low} to {high}")
+
+
+def optional_whole(name: str, low: int, high: int) -> int | None:
+    number = _between(low, high)
+    wanted = f"a whole number from {low} to {high}"
+    return _declare(name, "", lambda found: number(found) if found else None, wanted)
+
+
+def dollars(name: str) -> Decimal | None:
+    """Dollars for 1,000 tokens, to a whole number of pico-dollars a token."""
+    return _declare(name, "", _dollars, "dollars, such as 0.003: 0 to 1,000 with up to nine decimal places")
+
+
+def flag(name: str, *, default: bool) -> bool:
+    return _declare(name, str(default), _flag, "true or false")
+
+
+def one_of(name: str, allowed: Sequence[str], default: str = "") -> str:
+    known = {choice.lower(): choice for choice in (*allowed, default)}
+
+    def parse(found: str) -> str:
+        if found.lower() not in known:
+            raise ValueError(found)
+        return known[found.lower()]
+
+    return _declare(name, default, parse, "one of " + ", ".join(allowed))
+
+
+def claude(name: str, default: str) -> str:
+    def parse(found: str) -> str:
+        if not found.startswith("claude"):
+            raise ValueError(found)
+        return found
+
+    return _declare(name, default, parse, "a model of Anthropic's, whose name starts with 'claude'")
+
+
+def url(name: str, schemes: Sequence[str]) -> str:
+    return _declare(name, "", _with_scheme(schemes), _an_address(schemes))
+
+
+def optional_url(name: str, schemes: Sequence[str]) -> str | None:
+    address = _with_scheme(schemes)
+    return _declare(name, "", lambda found: address(found) or None, _an_address(schemes))
+
+
+def redis(name: str, default: str) -> str:
+    def parse(found: str) -> str:
+        number = urlsplit(_with_scheme(("redis", "rediss"))(found)).path.strip("/")
+        if number and not number.isdecimal():
+            raise ValueError(number)
+        return found
+
+    wanted = "redis://host:port/0 or rediss://host:port/0, its path a database number"
+    return _declare(name, default, parse, wanted)
+
+
+def store(name: str) -> str:
+    """`file://` with a whole path, or `s3://` with a bucket."""
+    return _declare(name, "", _store, "file:///a/folder or s3://bucket/prefix")
+
+
+def hashes(name: str) -> frozenset[bytes]:
+    """SHA-256 of what stands between commas."""
+    return _declare(
+        name, "", lambda found: frozenset(hashlib.sha256(key.encode()).digest() for key in _items(found))
+    )
+
+
+def origins(name: str) -> tuple[str, ...]:
+    return _declare(name, "", _origins, "origins between commas, such as https://app.example.com")
+
+
+def _declare(name: str, default: str, parse: Callable[[str], T], wanted: str = "any text") -> T:
+    """A field of a dataclass, typed as what will be its value."""
+    return cast(T, field(metadata={"variable": Variable(name, default, parse, wanted)}))
+
+
+def _between(low: int, high: int) -> Callable[[str], int]:
+    def parse(found: str) -> int:
+        if not low <= int(found) <= high:
+            raise ValueError(found)
+        return int(found)
+
+    return parse
+
+
+def _dollars(found: str) -> Decimal | None:
+    if not found:
+        return None
+    try:
+        amount = Decimal(found)
+    except InvalidOperation:
+        raise ValueError(found) from None
+    if not amount.is_finite() or not 0 <= amount <= 1000 or amount != round(amount, 9):
+        raise ValueError(found)
+    return amount
+
+
+def _flag(found: str) -> bool:
+    if found.lower() not in (*TRUE, *FALSE):
+        raise ValueError(found)
+    return found.lower() in TRUE
+
+
+def _an_address(schemes: Sequence[str]) -> str:
+    return "an address that starts with " + " or ".join(f"{scheme}://" for scheme in schemes)
+
+
+def _with_scheme(schemes: Sequence[str]) -> Callable[[str], str]:
+    def parse(found: str) -> str:
+        if found and urlsplit(found).scheme.split("+")[0] not in schemes:
+            raise ValueError(found)
+        return found
+
+    return parse
+
+
+def _store(found: str) -> str:
+    parts = urlsplit(_with_scheme(("file", "s3"))(found))
+    named = parts.netloc if parts.scheme == "s3" else not parts.netloc and parts.path.startswith("/")
+    if found and (not named or parts.query or parts.fragment):
+        raise ValueError(found)
+    return found
+
+
+def _items(found: str) -> list[str]:
+    """What stands between commas."""
+    return [item.strip() for item in found.split(",") if item.strip()]
+
+
+def _origins(found: str) -> tuple[str, ...]:
+    origins = tuple(item.rstrip("/") for item in _items(found))
+    for origin in origins:
+        parts = urlsplit(origin)
+        if parts.scheme not in ("http", "https") or origin != f"{parts.scheme}://{parts.netloc}":
+            raise ValueError(origin)
+    return origins
