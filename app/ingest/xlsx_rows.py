@@ -1,4 +1,8 @@
-"""The rows of an XLSX file: the values of its first visible sheet, as JSON knows them."""
+"""The rows of an XLSX file: the values of its first visible sheet, as JSON knows them.
+
+openpyxl holds one row at a time. python-calamine is seven times as fast, but lays the whole sheet out in
+memory, where two cells in far corners take gigabytes; it also reads errors (`#N/A`) as empty cells.
+"""
 
 import re
 from collections.abc import Iterator, Sequence

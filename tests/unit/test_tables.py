@@ -345,6 +345,30 @@ def test_a_formula_gives_the_value_that_was_saved_with_it():
     ]
 
 
+def test_errors_and_merged_cells_are_read_as_they_are_saved():
+    book = openpyxl.Workbook()
+    for row in (["a", "b"], ["#N/A", "wide"], ["#DIV/0!", None], ["x", "y"]):
+        book.active.append(row)
+    book.active.merge_cells("B2:B3")
+    file = io.BytesIO()
+    book.save(file)
+
+    assert rows_of(file.getvalue(), "x", read_xlsx) == [
+        {"a": "#N/A", "b": "wide"},
+        {"a": "#DIV/0!", "b": ""},
+        {"a": "x", "b": "y"},
+    ]
+
+
+def test_a_cell_in_the_last_corner_of_a_sheet_costs_no_room_for_all_before_it():
+    corner = b'<row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData>'
+    read = Read(patched(workbook(["a"], ["x"]), b"</sheetData>", corner), "x", read_xlsx)
+
+    assert read.rows == [{"a": "x"}]
+    assert [problem["where"] for problem in read.problems] == ["row 1048576"]
+    assert read.table.skipped_count == 1_048_573
+
+
 def test_a_dimension_that_is_wrong_is_not_believed():
     data = patched(workbook(["a", "b"], ["x", "y"]), b'<dimension ref="A1:B2"', b'<dimension ref="A1"')
 
