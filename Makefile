@@ -20,7 +20,7 @@ DEMO_ROWS := 20
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up static check test test-all faults soak bench \
-	bench-small bench-large bench-readers bench-results bench-footprint bench-scaling bench-limits
+	bench-small bench-large bench-readers bench-results bench-sheets bench-footprint bench-scaling bench-limits
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,9 +62,9 @@ bench: $(ALL) ## Records a second, beside a bare loop, and whose processor time 
 	$(BIN)/python -m bench.throughput
 
 # What `make bench` leaves out, one by one: how long a small job takes, what one of a million costs (half an hour),
-# what readers see beside a job at full speed, how fast its results stream out, how a stack starts and idles, what
-# more workers bring, how much of a provider's limits is used.
-bench-small bench-large bench-readers bench-results bench-footprint bench-scaling bench-limits: bench-%: $(ALL)
+# what readers see beside a job at full speed, how fast its results stream out, what a workbook costs, how a stack
+# starts and idles, what more workers bring, how much of a provider's limits is used.
+bench-small bench-large bench-readers bench-results bench-sheets bench-footprint bench-scaling bench-limits: bench-%: $(ALL)
 	$(BIN)/python -m bench.$*
 
 static: $(ALL)
