@@ -24,6 +24,9 @@ IDLE = 15  # seconds between two statements of a transaction; on a starved machi
 _sqlite_writer = threading.Lock()
 _making_engine = threading.Lock()
 
+# An UPDATE or DELETE of many rows leaves loaded objects as they are: who reads on refreshes what it moved.
+_UNSYNCHRONIZED = {"synchronize_session": False}
+
 _lost_commits = 0
 _counting = threading.Lock()  # guards it
 
@@ -157,7 +160,7 @@ def _run_again(work: Callable[[Session], T], error: DBAPIError) -> tuple[T, list
 @contextmanager
 def _writing() -> Iterator[Session]:
     lock = _sqlite_writer if engine().dialect.name == "sqlite" else nullcontext()
-    with lock, Session(engine(), expire_on_commit=False) as session:
+    with lock, Session(engine(), expire_on_commit=False, execution_options=_UNSYNCHRONIZED) as session:
         yield session
 
 

@@ -57,7 +57,7 @@ def move_job(session: Session, job: Job, new: JobStatus, **values: Any) -> bool:
     if new not in JOB_MOVES[old]:
         raise IllegalMove(f"job {job.uid}", old, new)
     statement = update(Job).where(Job.id == job.id, Job.status == old).values(status=new, **values)
-    moved = session.execute(statement, execution_options={"synchronize_session": False})
+    moved = session.execute(statement)
     assert isinstance(moved, CursorResult)
     if moved.rowcount != 1:
         return False
@@ -74,9 +74,4 @@ def moving_records(
         if new not in RECORD_MOVES[status]:
             raise IllegalMove("a record", status.name, new.name)
     guard = Record.status == next(iter(olds)) if len(olds) == 1 else Record.status.in_(olds)
-    return (
-        update(Record)
-        .where(*where, guard)
-        .values(status=new, **values)
-        .execution_options(synchronize_session=False)
-    )
+    return update(Record).where(*where, guard).values(status=new, **values)

@@ -212,8 +212,7 @@ def revoke(session: Session, prefix: str) -> ApiKey:
     if key is None:
         raise NotFound(f"there is no key with the prefix {prefix!r}")
     session.execute(
-        update(ApiKey).where(ApiKey.id == key.id, ApiKey.revoked_at.is_(None)).values(revoked_at=now()),
-        execution_options={"synchronize_session": False},
+        update(ApiKey).where(ApiKey.id == key.id, ApiKey.revoked_at.is_(None)).values(revoked_at=now())
     )
     session.refresh(key)
     return key

@@ -150,23 +150,17 @@ def _take(session: Session, queue: str, limit: int) -> dict[int, bytes]:
         update(Handoff)
         .where(Handoff.id.in_(session.scalars(free).all()))
         .values(taken_until=now(TAKEN))
-        .returning(Handoff.id, Handoff.body),
-        execution_options={"synchronize_session": False},
+        .returning(Handoff.id, Handoff.body)
     ).all()
     return {row.id: row.body for row in sorted(rows, key=lambda row: row.id)}
 
 
 def _leave(session: Session, ids: Sequence[int]) -> None:
-    session.execute(
-        update(Handoff).where(Handoff.id.in_(ids)).values(taken_until=None),
-        execution_options={"synchronize_session": False},
-    )
+    session.execute(update(Handoff).where(Handoff.id.in_(ids)).values(taken_until=None))
 
 
 def _remove(session: Session, ids: Sequence[int]) -> None:
-    session.execute(
-        delete(Handoff).where(Handoff.id.in_(ids)), execution_options={"synchronize_session": False}
-    )
+    session.execute(delete(Handoff).where(Handoff.id.in_(ids)))
 
 
 def _stored(job_id: int, after: int) -> dict[int, Document]:

@@ -101,8 +101,7 @@ class Upload:
             update(Blob)
             .where(Blob.upload == self.uid, Blob.job_id.is_(None))
             .values(job_id=job_id)
-            .returning(Blob.id),
-            execution_options={"synchronize_session": False},
+            .returning(Blob.id)
         ).all()
         if len(taken) != self.count:
             raise Unavailable(
@@ -188,7 +187,7 @@ def _remove(upload: uuid.UUID) -> None:
 
 def forget(session: Session, ids: Sequence[int]) -> None:
     """These objects are no longer in the store."""
-    session.execute(delete(Blob).where(Blob.id.in_(ids)), execution_options={"synchronize_session": False})
+    session.execute(delete(Blob).where(Blob.id.in_(ids)))
 
 
 def _announce(session: Session, key: str, upload: uuid.UUID) -> None:

@@ -127,8 +127,7 @@ def _reserve(session: Session, claims: Sequence[Claim], worst: Sequence[int]) ->
         session.execute(
             update(Record)
             .where(Record.job_id == claim.job_id, Record.idx == claim.idx)
-            .values(reserved=amount),
-            execution_options={"synchronize_session": False},
+            .values(reserved=amount)
         )
 
 

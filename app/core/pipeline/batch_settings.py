@@ -63,8 +63,7 @@ def _weigh_anew(session: Session, weights: Mapping[str, float]) -> None:
     for urgency, weight in weights.items():
         live = select(Job.id).where(Job.status.in_(LIVE), Job.urgency == urgency).order_by(Job.id)
         session.execute(
-            update(Job).where(Job.id.in_(live.with_for_update())).values(priority=priority_of(weight)),
-            execution_options={"synchronize_session": False},
+            update(Job).where(Job.id.in_(live.with_for_update())).values(priority=priority_of(weight))
         )
 
 

@@ -103,8 +103,7 @@ def _move_cursor(session: Session, window_id: int, cursor: int, *, drained: bool
     session.execute(
         update(Window)
         .where(Window.id == window_id)
-        .values(cursor=cursor, slice_at=now(), **({"drained_at": now()} if drained else {})),
-        execution_options={"synchronize_session": False},
+        .values(cursor=cursor, slice_at=now(), **({"drained_at": now()} if drained else {}))
     )
 
 
@@ -113,8 +112,7 @@ def _start_clock(session: Session, job_id: int, seconds: float) -> None:
     session.execute(
         update(JobCounts)
         .where(JobCounts.job_id == job_id, JobCounts.due_by.is_(None))
-        .values(due_by=now(seconds)),
-        execution_options={"synchronize_session": False},
+        .values(due_by=now(seconds))
     )
     wakeups.at_latest(session, job_id, seconds)
 
@@ -248,8 +246,7 @@ def _note_bytes(session: Session, job_id: int, claims: Sequence[Claim]) -> None:
     session.execute(
         update(Record)
         .where(Record.job_id == job_id, any_of(Record.idx, sent))
-        .values(sent_bytes=case(sent, value=Record.idx)),
-        execution_options={"synchronize_session": False},
+        .values(sent_bytes=case(sent, value=Record.idx))
     )
 
 

@@ -118,8 +118,7 @@ def _give_back(
         update(Record)
         .where(Record.job_id == job_id, Record.status == RecordStatus.RUNNING, where)
         .values(deaths=Record.deaths + (1 if died else 0))
-        .returning(*_HELD),
-        execution_options={"synchronize_session": False},
+        .returning(*_HELD)
     ).all()
     if held:
         job = job_context.of(job_id)

@@ -131,10 +131,7 @@ def _remove_rows(session: Session, job_id: int, tables: Sequence[_PerRecord]) ->
     removed = 0
     for table in tables:
         chunk = select(table.idx).where(table.job_id == job_id).order_by(table.idx).limit(CHUNK)
-        result = session.execute(
-            delete(table).where(table.job_id == job_id, table.idx.in_(chunk)),
-            execution_options={"synchronize_session": False},
-        )
+        result = session.execute(delete(table).where(table.job_id == job_id, table.idx.in_(chunk)))
         assert isinstance(result, CursorResult)
         removed += result.rowcount
     return removed

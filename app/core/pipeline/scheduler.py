@@ -68,8 +68,7 @@ def _sleep(session: Session, job: Job, woken_for: dt.datetime | None) -> None:
     session.execute(
         update(JobCounts)
         .where(JobCounts.job_id == job.id, JobCounts.wake_at.is_not_distinct_from(woken_for))
-        .values(wake_at=min(times, default=None)),
-        execution_options={"synchronize_session": False},
+        .values(wake_at=min(times, default=None))
     )
 
 
@@ -99,12 +98,10 @@ def _reopen(session: Session, job: Job, first: int) -> None:
         ).all()
         column = getattr(JobCounts, status.name.lower())
         session.execute(
-            update(JobCounts).where(JobCounts.job_id == job.id).values({column: column - len(moved)}),
-            execution_options={"synchronize_session": False},
+            update(JobCounts).where(JobCounts.job_id == job.id).values({column: column - len(moved)})
         )
     session.execute(
-        delete(RecordOutput).where(RecordOutput.job_id == job.id, any_of(RecordOutput.idx, indices)),
-        execution_options={"synchronize_session": False},
+        delete(RecordOutput).where(RecordOutput.job_id == job.id, any_of(RecordOutput.idx, indices))
     )
     more = len(indices) == REOPENED
     job.reopen_from = indices[-1] + 1 if more else None

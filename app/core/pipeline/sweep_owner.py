@@ -23,8 +23,7 @@ def stands_in(session: Session, worker: str) -> bool:
     moved = session.execute(
         update(Sweep)
         .where(or_(Sweep.stand_in == worker, Sweep.swept_at <= now(-STALE)))
-        .values(swept_at=now(), stand_in=worker),
-        execution_options={"synchronize_session": False},
+        .values(swept_at=now(), stand_in=worker)
     )
     assert isinstance(moved, CursorResult)
     return moved.rowcount == 1

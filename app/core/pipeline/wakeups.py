@@ -22,8 +22,7 @@ def at_latest(session: Session, job_id: int, seconds: float) -> None:
             JobCounts.job_id == job_id,
             or_(JobCounts.wake_at.is_(None), JobCounts.wake_at > now(seconds), JobCounts.wake_at <= now()),
         )
-        .values(wake_at=case((JobCounts.wake_at <= now(), now()), else_=now(seconds))),
-        execution_options={"synchronize_session": False},
+        .values(wake_at=case((JobCounts.wake_at <= now(), now()), else_=now(seconds)))
     )
 
 

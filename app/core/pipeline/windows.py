@@ -135,8 +135,7 @@ def withdraw(session: Session, job_id: int) -> None:
     session.execute(
         update(Window)
         .where(Window.job_id == job_id, Window.closed_at.is_(None), Window.drained_at.is_(None))
-        .values(epoch=Window.epoch + 1, offered_at=None, published_at=None, slice_at=None),
-        execution_options={"synchronize_session": False},
+        .values(epoch=Window.epoch + 1, offered_at=None, published_at=None, slice_at=None)
     )
 
 
@@ -145,8 +144,7 @@ def mark_published(session: Session, publication: Publication, incarnation: str)
     session.execute(
         update(Window)
         .where(Window.id == publication.window_id, Window.epoch == publication.epoch)
-        .values(published_at=now(), incarnation=incarnation),
-        execution_options={"synchronize_session": False},
+        .values(published_at=now(), incarnation=incarnation)
     )
 
 
@@ -177,8 +175,7 @@ def close_all(session: Session, job_id: int) -> None:
     session.execute(
         update(Window)
         .where(Window.job_id == job_id, Window.closed_at.is_(None))
-        .values(closed_at=now(), epoch=Window.epoch + 1),
-        execution_options={"synchronize_session": False},
+        .values(closed_at=now(), epoch=Window.epoch + 1)
     )
 
 

@@ -80,6 +80,5 @@ def _write(path: Path, content: Iterable[bytes]) -> None:
 def _mark(session: Session, job_id: int, kept_at: object) -> None:
     session.execute(
         # Not a change that its owner would see.
-        update(Job).where(Job.id == job_id).values(status_kept_at=kept_at, updated_at=Job.updated_at),
-        execution_options={"synchronize_session": False},
+        update(Job).where(Job.id == job_id).values(status_kept_at=kept_at, updated_at=Job.updated_at)
     )
