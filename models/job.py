@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, Date, ForeignKey, Index, Integer, LargeBinary, String, Text, text
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from models.base import Base, BigId, Uid, UTCDateTime, new_uid, now
@@ -164,6 +165,11 @@ class JobCounts(Base):
     wake_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime, index=True)
     # When a job with a time limit has expired. Set with its first claim, and here for the same reason.
     due_by: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
+
+    @hybrid_property
+    def ended(self) -> int:
+        """Records that have ended, however."""
+        return self.succeeded + self.failed + self.cancelled + self.expired
 
 
 class Spend(Base):

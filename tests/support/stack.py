@@ -67,8 +67,7 @@ class Running:
         return self.row().status
 
     def ended(self) -> int:
-        counts = self.counts()
-        return counts.succeeded + counts.failed + counts.cancelled + counts.expired
+        return self.counts().ended
 
     def wait_for(self, *statuses: str, seconds: float = 60) -> "Running":
         wait_until(

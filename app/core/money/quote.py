@@ -104,9 +104,8 @@ def records_before(session: Session, group: str, records: int) -> int:
 
     Of every tenant: they share the group's limits. Nothing but this sum is told of them.
     """
-    ended = JobCounts.succeeded + JobCounts.failed + JobCounts.cancelled + JobCounts.expired
     left = session.scalars(
-        select(Job.total - ended)
+        select(Job.total - JobCounts.ended)
         .join(JobCounts, JobCounts.job_id == Job.id)
         .where(
             Job.status.in_((JobStatus.PENDING, JobStatus.RUNNING)),

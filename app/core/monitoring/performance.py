@@ -16,8 +16,6 @@ from models.tenant import Tenant
 RATE_OVER = 60.0  # seconds
 LATELY = 3_600.0  # seconds
 
-_ENDED = JobCounts.succeeded + JobCounts.failed + JobCounts.cancelled + JobCounts.expired
-
 
 @dataclass(frozen=True, slots=True)
 class Performance:
@@ -67,8 +65,8 @@ def _jobs(session: Session, tenants: list[int]) -> Mapping[str, int]:
     row = session.execute(
         select(
             func.count().filter(Job.status == JobStatus.RUNNING).label("active"),
-            func.sum(Job.total - _ENDED).filter(live).label("unended"),
-            func.sum(_ENDED).label("ended"),
+            func.sum(Job.total - JobCounts.ended).filter(live).label("unended"),
+            func.sum(JobCounts.ended).label("ended"),
             func.sum(JobCounts.succeeded).label("succeeded"),
         )
         .join(JobCounts, JobCounts.job_id == Job.id)

@@ -18,7 +18,6 @@ from models.record import Record, RecordStatus
 FULL = 5  # seconds after which a caller may try again
 LOOK = 60.0  # seconds between two looks at a batch that waits, should nobody wake it
 
-_UNENDED = Job.total - JobCounts.succeeded - JobCounts.failed - JobCounts.cancelled - JobCounts.expired
 _QUEUED = and_(Job.urgency.is_not(None), Job.status == JobStatus.PENDING, Job.closed_as.is_(None))
 
 
@@ -94,7 +93,10 @@ def _waiting_items(session: Session) -> int:
     """Items that are neither ended nor being asked, of batches that are being written too."""
     live = (Job.urgency.is_not(None), Job.status.in_(LIVE | {JobStatus.STAGING}), Job.closed_as.is_(None))
     unended = (
-        select(func.sum(_UNENDED)).select_from(Job).join(JobCounts, JobCounts.job_id == Job.id).where(*live)
+        select(func.sum(Job.total - JobCounts.ended))
+        .select_from(Job)
+        .join(JobCounts, JobCounts.job_id == Job.id)
+        .where(*live)
     )
     asked = (
         select(func.count())
