@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Float, func, select, update
+from sqlalchemy import ColumnElement, Float, bindparam, func, select, update
 from sqlalchemy.orm import Session
 
 from app.core.money import pricing
@@ -14,7 +14,7 @@ from app.core.requests.job_context import JobContext
 from app.errors import Booking
 from app.ingest.values import is_plain
 from app.providers.client import Usage
-from models.base import now
+from models.base import any_of, now
 from models.bulk import ManyRows
 from models.record import Attempt
 
@@ -182,11 +182,19 @@ def confirm(session: Session, job: JobContext, claim: Claim, call: Call) -> tupl
     return worst.cost or 0, worst.ended_at.astimezone(dt.UTC).date()
 
 
-def answered_cost(session: Session, job_id: int, idx: int) -> int | None:
-    """Pico-dollars of a record's answered attempts so far; None when one of them has no price."""
-    cost, unpriced = session.execute(
-        select(func.coalesce(func.sum(Attempt.cost), 0), func.count().filter(Attempt.cost.is_(None))).where(
-            Attempt.job_id == job_id, Attempt.idx == idx, Attempt.outcome == ANSWERED
-        )
-    ).one()
-    return None if unpriced else int(cost or 0)
+def answered_costs(session: Session, job_id: int, indices: Sequence[int]) -> dict[int, int | None]:
+    """Pico-dollars of the answered attempts of each record so far; None when one of them has no price."""
+    rows = session.connection().execute(_ANSWERED_COSTS, {"job": job_id, "indices": indices})
+    found = {row.idx: None if row.unpriced else int(row.cost or 0) for row in rows}
+    return dict.fromkeys(indices, 0) | found
+
+
+_ANSWERED_COSTS = (
+    select(
+        Attempt.idx,
+        func.sum(Attempt.cost).label("cost"),
+        func.count().filter(Attempt.cost.is_(None)).label("unpriced"),
+    )
+    .where(Attempt.job_id == bindparam("job"), any_of(Attempt.idx, "indices"), Attempt.outcome == ANSWERED)
+    .group_by(Attempt.idx)
+)

@@ -5,9 +5,9 @@ Lock order: records by index, attempts, and last `job_counts`, whose statement g
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, Float, Integer, bindparam, select, update
 from sqlalchemy.orm import Session
@@ -61,6 +61,24 @@ class Written:
     hopeless: set[int] = field(default_factory=set)  # jobs whose first records all failed
 
 
+class _Confirmed(NamedTuple):
+    """A late answer, and what it replaces: a worst case in pico-dollars, booked on that day."""
+
+    outcome: Outcome
+    worst: int
+    day: dt.date
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What a group really changed of one job."""
+
+    job: JobContext
+    won: list[Outcome]
+    confirmed: list[_Confirmed]
+    costs: Mapping[int, int | None]  # by index, of won outcomes with calls before this one, all together
+
+
 def write(session: Session, group: Sequence[Outcome]) -> Written:
     """Write a group of outcomes. An outcome that lost its fence only adds its cost to the ledger."""
     written = Written()
@@ -69,14 +87,10 @@ def write(session: Session, group: Sequence[Outcome]) -> Written:
         by_job[outcome.job.job_id].append(outcome)
     for outcomes in by_job.values():
         _move_records(session, outcomes, written)
-    for job_id, outcomes in by_job.items():
-        won = [outcome for outcome in outcomes if outcome in written.won]
-        late = [outcome for outcome in outcomes if outcome not in written.won]
-        called = [outcome for outcome in won if outcome.call is not ledger.NO_CALL]
-        ledger.write(session, [ledger.row(outcome.job, outcome.claim, outcome.call) for outcome in called])
-        confirmed = [_confirm(session, outcome) for outcome in late]
-        if any(won) or any(confirmed):
-            _count(session, job_id, won, [c for c in confirmed if c is not None], written)
+    changes = [_write_attempts(session, outcomes, written.won) for outcomes in by_job.values()]
+    for change in changes:
+        if change.won or change.confirmed:
+            _count(session, change, written)
     return written
 
 
@@ -166,11 +180,27 @@ def _free_next_turn(session: Session, outcome: Outcome) -> bool:
     return bool(freed)
 
 
-def _confirm(session: Session, outcome: Outcome) -> tuple[Outcome, int, dt.date] | None:
+def _write_attempts(session: Session, outcomes: Sequence[Outcome], all_won: set[Outcome]) -> _Change:
+    """Write the calls of one job into the ledger, and read there what its ended records cost.
+
+    All that is read is read before `job_counts` is locked, where others wait. A late answer that is committed
+    between the two is in the ledger and not in its record's line, like one that comes a moment later.
+    """
+    won = [outcome for outcome in outcomes if outcome in all_won]
+    called = [outcome for outcome in won if outcome.call is not ledger.NO_CALL]
+    ledger.write(session, [ledger.row(outcome.job, outcome.claim, outcome.call) for outcome in called])
+    late = [_confirm(session, outcome) for outcome in outcomes if outcome not in all_won]
+    job = outcomes[0].job
+    again = [one.claim.idx for one in won if one.status is not None and one.claim.attempt > 1]
+    costs = ledger.answered_costs(session, job.job_id, again) if again else {}
+    return _Change(job, won, [one for one in late if one is not None], costs)
+
+
+def _confirm(session: Session, outcome: Outcome) -> _Confirmed | None:
     if outcome.call.outcome != ledger.ANSWERED:
         return None
     replaced = ledger.confirm(session, outcome.job, outcome.claim, outcome.call)
-    return None if replaced is None else (outcome, *replaced)
+    return None if replaced is None else _Confirmed(outcome, *replaced)
 
 
 _KEPT = {"job_id", "wake_at", "due_by"}  # all other columns are counters
@@ -179,56 +209,44 @@ _MOVE_COUNTS = (
     update(JobCounts)
     .where(JobCounts.job_id == bindparam("job"))
     .values({name: getattr(JobCounts, name) + bindparam(f"{name}_by", type_=BigInteger) for name in _MOVED})
-    .returning(JobCounts.seq, JobCounts.succeeded, JobCounts.failed, JobCounts.cancelled, JobCounts.expired)
+    .returning(JobCounts.seq, JobCounts.succeeded, JobCounts.failed, JobCounts.ended.label("ended"))
 )
 
 
-def _count(
-    session: Session,
-    job_id: int,
-    won: Sequence[Outcome],
-    confirmed: Sequence[tuple[Outcome, int, dt.date]],
-    written: Written,
-) -> None:
+def _count(session: Session, change: _Change, written: Written) -> None:
     """Move the job's counters by what this group really changed, and number the records that ended."""
-    ended = [outcome for outcome in won if outcome.status is not None]
-    values = _sums([*won, *(outcome for outcome, _, _ in confirmed)])
-    values["cost_unconfirmed"] -= sum(worst for _, worst, _ in confirmed)
+    job, ended = change.job, [outcome for outcome in change.won if outcome.status is not None]
+    values = _sums([*change.won, *(late.outcome for late in change.confirmed)])
+    values["cost_unconfirmed"] -= sum(late.worst for late in change.confirmed)
     for status in (outcome.status for outcome in ended):
         assert status is not None
         values[status.name.lower()] += 1
     values["seq"] = len(ended)
-    job = (won[0] if won else confirmed[0][0]).job
     by = {f"{name}_by": by for name, by in (dict.fromkeys(_MOVED, 0) | values).items()}
-    counts = session.connection().execute(_MOVE_COUNTS, {"job": job_id, **by}).one()
-    _move_spend(session, job, won, confirmed)
-    _write_outputs(session, ended, first_seq=counts.seq - len(ended) + 1)
+    counts = session.connection().execute(_MOVE_COUNTS, {"job": job.job_id, **by}).one()
+    _move_spend(session, change)
+    _write_outputs(session, ended, change.costs, first_seq=counts.seq - len(ended) + 1)
     handoff.record_ingested(
         session, job, {o.claim.idx: o.claim.body for o in ended if o.status is RecordStatus.SUCCEEDED}
     )
-    _wake(session, job_id, won, written)
-    if counts.succeeded + counts.failed + counts.cancelled + counts.expired >= job.total:
-        wakeups.at_latest(session, job_id, CALLBACK_GRACE)
+    _wake(session, job.job_id, change.won, written)
+    if counts.ended >= job.total:
+        wakeups.at_latest(session, job.job_id, CALLBACK_GRACE)
     if counts.succeeded == 0 and counts.failed >= HOPELESS and job.total > 2 * HOPELESS:
-        written.hopeless.add(job_id)
+        written.hopeless.add(job.job_id)
 
 
-def _move_spend(
-    session: Session,
-    job: JobContext,
-    won: Sequence[Outcome],
-    confirmed: Sequence[tuple[Outcome, int, dt.date]],
-) -> None:
-    sums = _sums(won)
-    spend.move(session, job.job_id, job.tenant_id, cost=sums["cost"], unconfirmed=sums["cost_unconfirmed"])
-    for outcome, worst, day in confirmed:
+def _move_spend(session: Session, change: _Change) -> None:
+    """A late answer is paid on the day on which its call was booked, all else today."""
+    sums = _sums(change.won)
+    by_day = defaultdict[dt.date | None, list[int]](lambda: [0, 0])
+    by_day[None] = [sums["cost"], sums["cost_unconfirmed"]]
+    for late in change.confirmed:
+        by_day[late.day][0] += late.outcome.call.cost or 0
+        by_day[late.day][1] -= late.worst
+    for day, (cost, unconfirmed) in by_day.items():
         spend.move(
-            session,
-            job.job_id,
-            job.tenant_id,
-            cost=outcome.call.cost or 0,
-            unconfirmed=-worst,
-            day=day,
+            session, change.job.job_id, change.job.tenant_id, cost=cost, unconfirmed=unconfirmed, day=day
         )
 
 
@@ -276,7 +294,9 @@ _outputs = ManyRows(
 )
 
 
-def _write_outputs(session: Session, ended: Sequence[Outcome], first_seq: int) -> None:
+def _write_outputs(
+    session: Session, ended: Sequence[Outcome], costs: Mapping[int, int | None], first_seq: int
+) -> None:
     rows = [
         {
             "job_id": outcome.claim.job_id,
@@ -286,7 +306,7 @@ def _write_outputs(session: Session, ended: Sequence[Outcome], first_seq: int) -
             "error_type": ledger.storable(outcome.error_type, 100),
             "error_message": _text(outcome.error_message),
             "usage": _usage(outcome),
-            "cost": _cost(session, outcome),
+            "cost": _cost(outcome, costs),
             "latency_ms": None if outcome.call is ledger.NO_CALL else round(outcome.call.seconds * 1000),
             "ago": -outcome.call.seconds,
         }
@@ -307,10 +327,11 @@ def _usage(outcome: Outcome) -> dict[str, int] | None:
     }
 
 
-def _cost(session: Session, outcome: Outcome) -> int | None:
-    if outcome.claim.attempt <= 1:
-        return outcome.call.cost if outcome.call.outcome == ledger.ANSWERED else 0
-    return ledger.answered_cost(session, *outcome.key)
+def _cost(outcome: Outcome, costs: Mapping[int, int | None]) -> int | None:
+    """Of all its answered calls."""
+    if outcome.claim.attempt > 1:
+        return costs[outcome.claim.idx]
+    return outcome.call.cost if outcome.call.outcome == ledger.ANSWERED else 0
 
 
 def _text(value: str | None) -> bytes | None:
