@@ -5,7 +5,7 @@ import json
 import secrets
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -18,7 +18,6 @@ from sqlalchemy import (
     Dialect,
     Float,
     Integer,
-    LargeBinary,
     MetaData,
     Select,
     SQLColumnExpression,
@@ -50,7 +49,6 @@ class Base(DeclarativeBase):
 # SQLite gives only an INTEGER PRIMARY KEY its own numbers.
 BigId = BigInteger().with_variant(Integer, "sqlite")
 Uid = Uuid(as_uuid=True)
-Bytes = LargeBinary
 
 
 class UTCDateTime(TypeDecorator[dt.datetime]):
@@ -197,6 +195,38 @@ def _any_of_sqlite(element: any_of, compiler: SQLCompiler, **kw: Any) -> str:
     column, values = element.clauses
     found: Select[int] = select(column_("value")).select_from(func.json_each(values))
     return f"({compiler.process(column, **kw)} IN ({compiler.process(found, **kw)}))"
+
+
+class _IntegerByInteger(TypeDecorator[Mapping[int, int]]):
+    """Many pairs in one value: JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Mapping[int, int] | None, dialect: Dialect) -> str:
+        return json.dumps(value)
+
+
+class looked_up(FunctionElement[int]):
+    """What a mapping says for a column's integer. Unlike a CASE it is the same text whatever its size."""
+
+    type = BigInteger()
+    inherit_cache = True
+
+    def __init__(self, column: SQLColumnExpression[Any], values: Mapping[int, int]) -> None:
+        super().__init__(column, bindparam(None, values, type_=_IntegerByInteger))
+
+
+@compiles(looked_up, "postgresql")
+def _looked_up_postgresql(element: looked_up, compiler: SQLCompiler, **kw: Any) -> str:
+    column, values = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"(({values})::jsonb ->> ({column})::text)::bigint"
+
+
+@compiles(looked_up, "sqlite")
+def _looked_up_sqlite(element: looked_up, compiler: SQLCompiler, **kw: Any) -> str:
+    column, values = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"""json_extract({values}, '$."' || {column} || '"')"""
 
 
 class whole(FunctionElement[int]):

@@ -6,9 +6,12 @@ from functools import partial
 import pytest
 from sqlalchemy import select, update
 
-from app.core.money import pricing, reconciliation
-from app.core.pipeline import claims, lifecycle
+from app.core.money import ledger, pricing, reconciliation
+from app.core.money.ledger import Call
+from app.core.pipeline import claims, lifecycle, outcomes
+from app.core.pipeline.outcomes import Outcome
 from app.core.reading.records import snapshot
+from app.core.requests import job_context
 from app.services.submission import Options
 from models import Job, Lease, Record, RecordStatus, Spend, Tenant, Window
 from models.session import in_transaction, reading
@@ -112,7 +115,7 @@ def test_claims_at_the_same_time_reserve_no_money_twice(stack):
     taken: list[claims.Taken] = []
 
     def claim() -> None:
-        taken.append(in_transaction(partial(claims.take, window_id=window, epoch=1, lease_id=lease, limit=7)))
+        taken.append(take(window, lease, 7))
 
     threads = [threading.Thread(target=claim) for _ in range(8)]
     for thread in threads:
@@ -121,11 +124,38 @@ def test_claims_at_the_same_time_reserve_no_money_twice(stack):
         thread.join()
 
     # Then as many are in flight as fit, all reserved, and the others were told what the next call needs
-    with reading() as session:
-        reserved = session.scalars(select(Record.reserved).where(Record.status == RecordStatus.RUNNING)).all()
-    assert sum(len(one.claims) for one in taken) == len(reserved) >= 10
-    assert sum(amount or 0 for amount in reserved) <= room
+    amounts = reserved(job).values()
+    assert sum(len(one.claims) for one in taken) == len(amounts) >= 10
+    assert sum(amount or 0 for amount in amounts) <= room
     assert any(one.capped for one in taken)
+
+
+def test_a_claim_stops_at_the_first_record_that_a_cap_has_no_room_for(stack):
+    # Given a job whose cap has room for three calls
+    job = claude_without_workers(stack, 20)
+    window, lease = offered(job)
+    cap_at(job, 3 * worst(job) + worst(job) // 2)
+
+    # When more are claimed, then three are, and what the next needs is told
+    taken = take(window, lease, 10)
+    assert [claim.idx for claim in taken.claims] == [0, 1, 2]
+    assert (taken.capped, taken.left, taken.open) == (taken.claims[0].reserved, 17, True)
+    assert reserved(job) == {claim.idx: claim.reserved for claim in taken.claims}
+
+    # And when one is given back and nothing fits, then neither it nor the rest of the window is passed over
+    back = Call(ledger.UNSENT, "claude-haiku-4-5")
+    outcome = Outcome(job_context.of(job.id), taken.claims[1], back, again_in=0.0)
+    in_transaction(partial(outcomes.write, group=[outcome]))
+    cap_at(job, 2 * worst(job))
+    none = take(window, lease, 10)
+    assert (none.claims, none.left, none.open) == ([], 17, True)
+    assert none.capped is not None
+
+    # And when the cap is raised, then it goes first, and the window goes on where it stopped
+    cap_at(job, 100 * worst(job))
+    taken = take(window, lease, 10)
+    assert [claim.idx for claim in taken.claims] == [1, *range(3, 12)]
+    assert (taken.capped, taken.left) == (None, 8)
 
 
 def test_a_cap_needs_content_with_a_bound_and_a_price(environment, monkeypatch):
@@ -181,6 +211,21 @@ def test_records_beyond_a_tenants_quota_are_refused_with_figures_and_a_time(envi
     other = door.other()
     in_transaction(lambda session: session.execute(update(Tenant).values(records_per_hour=None)))
     other.submit(11)
+
+
+def take(window: int, lease: int, limit: int) -> claims.Taken:
+    return in_transaction(partial(claims.take, window_id=window, epoch=1, lease_id=lease, limit=limit))
+
+
+def cap_at(job, amount: int) -> None:
+    in_transaction(lambda s: s.execute(update(Job).where(Job.id == job.id).values(max_cost=amount)) and None)
+
+
+def reserved(job) -> dict[int, int | None]:
+    """Of the records in flight."""
+    running = select(Record.idx, Record.reserved).where(Record.status == RecordStatus.RUNNING)
+    with reading() as session:
+        return {row.idx: row.reserved for row in session.execute(running)}
 
 
 def claude_without_workers(stack: Stack, count: int):

@@ -88,18 +88,15 @@ def live_through(door: Door, worker: Worker, job: dict[str, Any]) -> None:
     """Claim, end, show, follow, pause, give back, expire, cancel, retry, sweep, export and delete."""
     job_id, name = number_of(job), f"/api/v1/jobs/{job['id']}"
     window = in_transaction(partial(scheduler.advance, job_id=job_id, held_for=0))[0]
-    taken = in_transaction(
-        partial(
-            claims.take,
-            window_id=window.window_id,
-            epoch=window.epoch,
-            lease_id=worker.lease_id,
-            limit=64,
-        )
+    claim = partial(
+        claims.take, window_id=window.window_id, epoch=window.epoch, lease_id=worker.lease_id, limit=64
     )
+    taken = in_transaction(claim)
     assert len(taken.claims) == 64
-    worker.end(job, range(100, 200))
-    worker.end(job, range(200, 260), error=("server_error", "no"))
+    set_job(job_id, max_cost=10**15)
+    assert len(in_transaction(claim).claims) == 64
+    worker.end(job, range(200, 300))
+    worker.end(job, range(300, 360), error=("server_error", "no"))
     in_transaction(lambda s: outcomes.write(s, [given_back(claim) for claim in taken.claims[:30]]))
     in_transaction(partial(claims.take_due, window_id=window.window_id, lease_id=worker.lease_id, limit=10))
     look(door, name)
@@ -109,13 +106,11 @@ def live_through(door: Door, worker: Worker, job: dict[str, Any]) -> None:
     in_transaction(partial(pauses.pause_if_hopeless, job_id=job_id))
     door.post(f"{name}/pause")
     door.post(f"{name}/resume")
-    in_transaction(
-        lambda s: s.execute(update(Job).where(Job.id == job_id).values(expires_at=now(-1))) and None
-    )
+    set_job(job_id, expires_at=now(-1))
     in_transaction(partial(scheduler.advance, job_id=job_id, held_for=0))
     sweep.sweep_once()
     look(door, name)
-    set_end(job_id, None)
+    set_job(job_id, expires_at=None)
     assert door.post(f"{name}/retry").status_code == 200
     in_transaction(partial(scheduler.advance, job_id=job_id, held_for=0))
     door.post(f"{name}/cancel")
@@ -126,10 +121,8 @@ def live_through(door: Door, worker: Worker, job: dict[str, Any]) -> None:
     sweep.sweep_once()
 
 
-def set_end(job_id: int, expires_at: Any) -> None:
-    in_transaction(
-        lambda s: s.execute(update(Job).where(Job.id == job_id).values(expires_at=expires_at)) and None
-    )
+def set_job(job_id: int, **values: Any) -> None:
+    in_transaction(lambda s: s.execute(update(Job).where(Job.id == job_id).values(**values)) and None)
 
 
 def given_back(claim: Any) -> Outcome:

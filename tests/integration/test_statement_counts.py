@@ -2,6 +2,9 @@
 
 from functools import partial
 
+import pytest
+from sqlalchemy import update
+
 from app.core.money import ledger
 from app.core.money.ledger import Call
 from app.core.money.reconciliation import Check
@@ -10,7 +13,7 @@ from app.core.pipeline.outcomes import Outcome
 from app.core.reading.records import snapshot
 from app.core.requests import job_context
 from app.providers.client import Usage
-from models import RecordStatus
+from models import Job, RecordStatus
 from models.session import in_transaction
 
 GROUP = 256  # answers that a process writes in one transaction at most
@@ -55,6 +58,26 @@ def test_late_answers_of_a_group_are_paid_in_one_statement_a_day(quiet, statemen
     assert {output.cost for output in job.outputs().values()} == {7 + 5}
     assert (job.counts().cost, job.counts().cost_unconfirmed) == (GROUP // 2 * (7 + 5), 0)
     assert differences() == []
+
+
+@pytest.mark.parametrize(("cap", "statements_at_most"), [(None, 7), (10**15, 11)])
+def test_a_claim_takes_as_many_statements_for_many_records_as_for_one(
+    quiet, statements, cap, statements_at_most
+):
+    # Given a job without a cap, or one under it
+    job = quiet.prompts(300)
+    window, lease = first_window(job), in_transaction(leases.take)
+    in_transaction(lambda s: s.execute(update(Job).where(Job.id == job.id).values(max_cost=cap)) and None)
+    take(window, lease, 1)
+
+    # When records of it are claimed
+    with statements() as sent:
+        taken = take(window, lease, 64)
+
+    # Then one statement claims them all, and reserves what each may cost
+    assert len(taken) == 64
+    assert sum("UPDATE record SET" in statement for statement in sent) == 1
+    assert len(sent) <= statements_at_most
 
 
 def first_window(job):

@@ -7,10 +7,10 @@ call that ends between both counts twice rather than not at all.
 """
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
 from app.core.money import pricing, spend
@@ -63,43 +63,26 @@ def caps_of(session: Session, job_id: int) -> Caps | None:
     return None if caps.job is caps.day is caps.month is None else caps
 
 
-def claim_within(
-    session: Session, job_id: int, claim: Callable[[int], list[Claim]], limit: int
-) -> tuple[list[Claim], int | None]:
-    """Claim up to `limit` records; under a cap those whose worst cases fit together, which are reserved.
+def fitting(session: Session, caps: Caps, candidates: Sequence[Claim]) -> tuple[list[Claim], int | None]:
+    """The first of `candidates` whose worst cases fit together, each with its own as `reserved`.
 
-    Returns the claims and, when a record was left for the cap's sake, the pico-dollars that it needs.
+    Nobody else reserves of that room until the transaction ends: who claims them writes it down by then.
+    Returns also what the next one needs (pico-dollars, or `NO_BOUND`), if it does not fit.
     """
-    caps = caps_of(session, job_id)
-    if caps is None:
-        return claim(limit), None
-    needs: int | None = None
-    while limit > 0:
-        point = session.begin_nested()
-        claims = claim(limit)
-        worst = [worst_case(found) for found in claims]
-        room = find_room(session, caps)
-        fits = _fitting(worst, room.left)
-        if fits == len(claims):
-            _reserve(session, claims, worst)
-            point.commit()
-            return claims, needs
-        needs, limit = worst[fits], fits
-        point.rollback()
-    return [], needs
-
-
-def _fitting(worst: Sequence[int], left: int) -> int:
-    """How many of the first calls fit together."""
-    for place, needed in enumerate(worst):
+    if not candidates:
+        return [], None
+    worst = [worst_case(claim) for claim in candidates]
+    left = find_room(session, caps).left
+    for place, (claim, needed) in enumerate(zip(candidates, worst, strict=True)):
         if needed == NO_BOUND or needed > left:
-            return place
+            return list(candidates[:place]), needed
+        claim.reserved = needed
         left -= needed
-    return len(worst)
+    return list(candidates), None
 
 
 def worst_case(claim: Claim) -> int:
-    """Pico-dollars that the call of a claimed record may cost at most; `NO_BOUND` when nobody can say."""
+    """Pico-dollars that the call of a record may cost at most; `NO_BOUND` when nobody can say."""
     job = job_context.of(claim.job_id)
     if not job.asks:
         return 0
@@ -119,16 +102,6 @@ def worst_case(claim: Claim) -> int:
         us_only=params.get("inference_geo") == "us",
         fast=params.get("speed") == "fast",
     )
-
-
-def _reserve(session: Session, claims: Sequence[Claim], worst: Sequence[int]) -> None:
-    for claim, amount in zip(claims, worst, strict=True):
-        claim.reserved = amount
-        session.execute(
-            update(Record)
-            .where(Record.job_id == claim.job_id, Record.idx == claim.idx)
-            .values(reserved=amount)
-        )
 
 
 def find_room(session: Session, caps: Caps, *, lock: bool = True) -> Room:

@@ -1,25 +1,22 @@
 """Claiming records of a window under a lease. A claim is committed before its call leaves."""
 
 import datetime as dt
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, func, select, update
+from sqlalchemy import ColumnElement, Update, and_, func, select, update
 from sqlalchemy.orm import Session
 
 from app.core.money import caps
+from app.core.money.caps import Caps
 from app.core.pipeline import leases, quarantine, wakeups
-from app.core.requests import job_context
+from app.core.requests import inputs
 from app.core.requests.claim import Claim
-from app.ingest import documents
-from models.base import any_of, now
+from models.base import any_of, looked_up, now
 from models.job import Job, JobCounts, JobStatus
-from models.record import Record, RecordInput, RecordOutput, RecordStatus, Window
+from models.record import Record, RecordStatus, Window
 from models.transitions import moving_records
-
-TURN_BYTES = 100  # roles and braces around a turn and its answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,30 +51,21 @@ def take(session: Session, window_id: int, epoch: int, lease_id: int, limit: int
     if not row.lives:
         return Taken([], open=True, remaining=row.Window.last - row.Window.cursor)
     window: Window = row.Window
-    end = window.cursor
-
-    def some(most: int) -> list[Claim]:
-        nonlocal end
-        waiting = quarantine.is_waiting if window.isolated else _due()
-        found = _claim_waiting(session, window.job_id, lease_id, waiting, most, calls)
-        end = min(window.cursor + most - len(found), window.last)
-        if end > window.cursor:
-            found += _claim_range(session, window.job_id, lease_id, window.cursor, end, calls)
-        _read_inputs(session, window.job_id, found)
-        return found
-
-    claims, needs = caps.claim_within(session, window.job_id, some, limit)
-    if needs is not None and not claims:
-        end = window.cursor
-    all_claimed = end == window.last and (window.first < window.last or len(claims) < limit)
-    drained = all_claimed and needs is None
-    _move_cursor(session, window.id, end, drained=drained)
+    waiting = quarantine.is_waiting if window.isolated else _due()
+    found = _claim(
+        session, _Wanted(window.job_id, lease_id, waiting, window.cursor, window.last, limit, calls)
+    )
+    claims = found.claims
+    all_claimed = found.end == window.last and (window.first < window.last or len(claims) < limit)
+    drained = all_claimed and found.needs is None
+    _move_cursor(session, window.id, found.end, drained=drained)
     if claims and row.time_limit_ms is not None and row.due_by is None:
         _start_clock(session, window.job_id, row.time_limit_ms / 1000)
     if drained and window.drained_at is None:
         wakeups.at_latest(session, window.job_id, 0)
     ends_in = _seconds_left(row.time_limit_ms, row.due_by, row.now)
-    return Taken(claims, open=not drained, remaining=window.last - end, capped=needs, ends_in=ends_in)
+    remaining = window.last - found.end
+    return Taken(claims, open=not drained, remaining=remaining, capped=found.needs, ends_in=ends_in)
 
 
 def _lock_window(session: Session, window_id: int, epoch: int, lease_id: int) -> Any:
@@ -140,70 +128,126 @@ def take_due(session: Session, window_id: int, lease_id: int, limit: int) -> Tak
     if job_id is None:
         return _CLOSED
 
-    def some(most: int) -> list[Claim]:
-        found = _claim_waiting(session, job_id, lease_id, _due(), most, calls=1)
-        _read_inputs(session, job_id, found)
-        return found
-
-    claims, needs = caps.claim_within(session, job_id, some, limit)
-    return Taken(claims, open=False, capped=needs)
+    found = _claim(session, _Wanted(job_id, lease_id, _due(), first=0, last=0, limit=limit))
+    return Taken(found.claims, open=False, capped=found.needs)
 
 
 def _due() -> ColumnElement[bool]:
     return and_(Record.status == RecordStatus.WAITING, Record.not_before <= now())
 
 
-def _claim_waiting(
-    session: Session, job_id: int, lease_id: int, which: ColumnElement[bool], limit: int, calls: int
-) -> list[Claim]:
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Up to `limit` records of a job: of what is `waiting`, then what is pending from `first` to `last`."""
+
+    job_id: int
+    lease_id: int
+    waiting: ColumnElement[bool]
+    first: int
+    last: int  # exclusive
+    limit: int
+    calls: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Records, the `waiting` ones first, and the index at which the range goes on."""
+
+    claims: list[Claim]
+    waiting: int
+    end: int
+    needs: int | None = None  # pico-dollars of the record that a cap has no room for
+
+
+def _claim(session: Session, wanted: _Wanted) -> _Found:
+    """Claim what is wanted; under a cap look at it first, ask for room, and claim what fits."""
+    limits = caps.caps_of(session, wanted.job_id)
+    found = _find(session, wanted, _move if limits is None else _look)
+    if limits is not None:
+        found = _claim_fitting(session, wanted, limits, found)
+    _note_bytes(session, wanted.job_id, [claim for claim in found.claims if claim.history])
+    return found
+
+
+_Get = Callable[[Session, _Wanted, RecordStatus, ColumnElement[bool]], list[Claim]]
+
+
+def _find(session: Session, wanted: _Wanted, get: _Get) -> _Found:
+    indices = _lock_waiting(session, wanted)
+    waiting = get(session, wanted, RecordStatus.WAITING, any_of(Record.idx, indices)) if indices else []
+    end = min(wanted.first + wanted.limit - len(waiting), wanted.last)
+    within = and_(Record.idx >= wanted.first, Record.idx < end)
+    pending = get(session, wanted, RecordStatus.PENDING, within) if end > wanted.first else []
+    inputs.read(session, wanted.job_id, waiting + pending)
+    return _Found(waiting + pending, len(waiting), end)
+
+
+def _lock_waiting(session: Session, wanted: _Wanted) -> list[int]:
     waiting = (
         select(Record.idx)
-        .where(Record.job_id == job_id, which)
+        .where(Record.job_id == wanted.job_id, wanted.waiting)
         .order_by(Record.not_before, Record.idx)
-        .limit(limit)
+        .limit(wanted.limit)
         .with_for_update(skip_locked=True)
     )
-    indices = sorted(session.scalars(waiting))
-    if not indices:
-        return []
-    return _claim(session, job_id, lease_id, RecordStatus.WAITING, any_of(Record.idx, indices), calls)
+    return sorted(session.scalars(waiting))
 
 
-def _claim_range(
-    session: Session, job_id: int, lease_id: int, first: int, end: int, calls: int
-) -> list[Claim]:
-    return _claim(
-        session, job_id, lease_id, RecordStatus.PENDING, and_(Record.idx >= first, Record.idx < end), calls
-    )
+def _move(session: Session, wanted: _Wanted, old: RecordStatus, where: ColumnElement[bool]) -> list[Claim]:
+    """Claim these records."""
+    moving = _moving(wanted, old, where, reserved=None)
+    return _claims(wanted, session.execute(moving.returning(Record.attempts, *_READ)).all())
 
 
-def _claim(
-    session: Session, job_id: int, lease_id: int, old: RecordStatus, where: ColumnElement[bool], calls: int
-) -> list[Claim]:
-    statement = moving_records(
+def _look(session: Session, wanted: _Wanted, old: RecordStatus, where: ColumnElement[bool]) -> list[Claim]:
+    """Lock these records, as they come before a cap's row, and return the claims that they would be."""
+    attempts = (Record.attempts + wanted.calls).label("attempts")
+    statement = select(attempts, *_READ).where(Record.job_id == wanted.job_id, where, Record.status == old)
+    return _claims(wanted, session.execute(statement.order_by(Record.idx).with_for_update()).all())
+
+
+def _claim_fitting(session: Session, wanted: _Wanted, limits: Caps, seen: _Found) -> _Found:
+    """Claim what the caps have room for; the range goes on with the first record that they have none for."""
+    claims, needs = caps.fitting(session, limits, seen.claims)
+    if claims:
+        reserved = {claim.idx: claim.reserved or 0 for claim in claims}
+        where = any_of(Record.idx, reserved)
+        either = frozenset({RecordStatus.PENDING, RecordStatus.WAITING})
+        session.execute(_moving(wanted, either, where, reserved=looked_up(Record.idx, reserved)))
+    end = seen.end
+    if needs is not None:
+        end = wanted.first if len(claims) < seen.waiting else seen.claims[len(claims)].idx
+    return _Found(claims, seen.waiting, end, needs)
+
+
+def _moving(
+    wanted: _Wanted,
+    old: RecordStatus | frozenset[RecordStatus],
+    where: ColumnElement[bool],
+    reserved: ColumnElement[int] | None,
+) -> Update:
+    return moving_records(
         old,
         RecordStatus.RUNNING,
-        Record.job_id == job_id,
+        Record.job_id == wanted.job_id,
         where,
-        lease_id=lease_id,
-        attempts=Record.attempts + calls,
+        lease_id=wanted.lease_id,
+        attempts=Record.attempts + wanted.calls,
         not_before=None,
         claimed_at=now(),
-        reserved=None,
-    ).returning(
-        Record.idx,
-        Record.attempts,
-        Record.tries,
-        Record.request_bytes,
-        Record.max_tokens,
-        Record.conversation,
+        reserved=reserved,
     )
-    rows = session.execute(statement).all()
+
+
+_READ = (Record.idx, Record.tries, Record.request_bytes, Record.max_tokens, Record.conversation)
+
+
+def _claims(wanted: _Wanted, rows: Sequence[Any]) -> list[Claim]:
     return [
         Claim(
-            job_id=job_id,
+            job_id=wanted.job_id,
             idx=row.idx,
-            lease_id=lease_id,
+            lease_id=wanted.lease_id,
             attempt=row.attempts,
             tries=row.tries,
             request_bytes=row.request_bytes,
@@ -214,30 +258,6 @@ def _claim(
     ]
 
 
-def _read_inputs(session: Session, job_id: int, claims: Sequence[Claim]) -> None:
-    if not claims:
-        return
-    found = session.execute(
-        select(RecordInput.idx, RecordInput.body).where(
-            RecordInput.job_id == job_id, any_of(RecordInput.idx, (claim.idx for claim in claims))
-        )
-    )
-    bodies = {row.idx: row.body for row in found}
-    for claim in claims:
-        claim.body = bodies[claim.idx]
-    talks = {claim.conversation for claim in claims if claim.conversation is not None}
-    if talks:
-        turns = _succeeded_turns(session, job_id, talks)
-        for claim in claims:
-            if claim.conversation is not None:
-                before = [turn for turn in turns[claim.conversation] if turn.idx < claim.idx]
-                claim.history = [(turn.body, turn.answer) for turn in before]
-                claim.request_bytes += sum(turn.request_bytes for turn in before)
-        _note_bytes(session, job_id, [claim for claim in claims if claim.history])
-    for claim in claims:
-        claim.held_bytes = documents.held_bytes(claim.body, claim.request_bytes)
-
-
 def _note_bytes(session: Session, job_id: int, claims: Sequence[Claim]) -> None:
     """Say in the rows what goes out with earlier turns: whoever finds this process dead has only those."""
     if not claims:
@@ -246,41 +266,8 @@ def _note_bytes(session: Session, job_id: int, claims: Sequence[Claim]) -> None:
     session.execute(
         update(Record)
         .where(Record.job_id == job_id, any_of(Record.idx, sent))
-        .values(sent_bytes=case(sent, value=Record.idx))
+        .values(sent_bytes=looked_up(Record.idx, sent))
     )
-
-
-class _Turn(NamedTuple):
-    idx: int
-    body: bytes
-    answer: bytes
-    request_bytes: int  # that it adds to a later turn's request
-
-
-def _succeeded_turns(session: Session, job_id: int, talks: set[int]) -> dict[int, list[_Turn]]:
-    rows = session.execute(
-        select(
-            Record.conversation,
-            Record.idx,
-            Record.request_bytes,
-            RecordInput.body,
-            RecordOutput.body.label("answer"),
-        )
-        .join(RecordInput, and_(RecordInput.job_id == Record.job_id, RecordInput.idx == Record.idx))
-        .join(RecordOutput, and_(RecordOutput.job_id == Record.job_id, RecordOutput.idx == Record.idx))
-        .where(
-            Record.job_id == job_id,
-            any_of(Record.conversation, talks),
-            Record.status == RecordStatus.SUCCEEDED,
-        )
-        .order_by(Record.idx)
-    )
-    shared_bytes_of = job_context.of(job_id).shared_bytes_of
-    turns: dict[int, list[_Turn]] = defaultdict(list)
-    for row in rows:
-        adds = max(row.request_bytes - shared_bytes_of(row.body), 0) + len(row.answer) + TURN_BYTES
-        turns[row.conversation].append(_Turn(row.idx, row.body, row.answer, adds))
-    return turns
 
 
 def due_count(session: Session, job_id: int, at_most: int) -> int:
