@@ -11,7 +11,6 @@ from functools import partial
 
 import redis
 from sqlalchemy import delete, exists, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
@@ -28,6 +27,7 @@ from models.document import Handoff
 from models.job import Job
 from models.record import Record, RecordInput, RecordStatus
 from models.session import in_transaction, reading
+from models.upsert import insert_missing
 
 EVENT = "DOCUMENT_INGESTED"  # in the audit, of a document that was taken in
 AT_ONCE = 500  # documents that are pushed with one command
@@ -60,14 +60,11 @@ def add(session: Session, job: JobContext, found: Mapping[int, Document]) -> Non
     """Offer documents of a job, by their index; what is offered already stays as it is."""
     if not settings.current().parse_handoff or not found:
         return
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    session.connection().execute(
-        dialect.insert(Handoff).on_conflict_do_nothing(),
-        [
-            {"queue": queue_of(job), "body": _message(job, document), "job_id": job.job_id, "idx": idx}
-            for idx, document in found.items()
-        ],
+    offered = (
+        {"queue": queue_of(job), "body": _message(job, document), "job_id": job.job_id, "idx": idx}
+        for idx, document in found.items()
     )
+    insert_missing(session, Handoff, *offered)
 
 
 def queue_of(job: JobContext) -> str:

@@ -12,7 +12,6 @@ from typing import Any, BinaryIO, cast
 
 import structlog
 from sqlalchemy import delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from app.core.documents import object_store, open_store
@@ -24,6 +23,7 @@ from config import settings
 from models.base import new_uid
 from models.document import Blob
 from models.session import in_transaction, reading
+from models.upsert import insert_missing
 
 IN_MEMORY = 1_000_000  # bytes of a document; the rest of it waits on disk
 
@@ -191,9 +191,8 @@ def forget(session: Session, ids: Sequence[int]) -> None:
 
 
 def _announce(session: Session, key: str, upload: uuid.UUID) -> None:
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     # A COMMIT whose answer was lost has written it already.
-    session.execute(dialect.insert(Blob).values(key=key, upload=upload).on_conflict_do_nothing())
+    insert_missing(session, Blob, {"key": key, "upload": upload})
 
 
 def _temporary(folder: Path) -> BinaryIO:

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from app.providers import registry
@@ -17,6 +16,7 @@ from app.providers.client import RateLimits
 from config import settings
 from models.base import now
 from models.limit import LimitGroup
+from models.upsert import insert_missing
 
 SET, CONFIGURED, LEARNED, ASSUMED = "set", "configured", "learned", "assumed"
 
@@ -152,6 +152,5 @@ def clear(session: Session, group: str) -> None:
 
 def _row(session: Session, group: str) -> LimitGroup:
     """The group's row under its lock, made if it is new; of two that make it at once one does."""
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    session.execute(dialect.insert(LimitGroup).values(name=group).on_conflict_do_nothing())
+    insert_missing(session, LimitGroup, {"name": group})
     return session.get_one(LimitGroup, group, with_for_update=True)

@@ -5,9 +5,9 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import Date, bindparam, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from models import upsert
 from models.base import now, utc_day
 from models.job import Spend
 
@@ -35,7 +35,7 @@ def move(
 @cache
 def _moving(dialect: str) -> Any:
     """Made once: every group of answers runs it."""
-    statement = (postgresql if dialect == "postgresql" else sqlite).insert(Spend)
+    statement = upsert.insert(dialect, Spend)
     row: dict[str, Any] = {"day": func.coalesce(bindparam("on_day", type_=Date), utc_day(now()))}
     row |= {name: bindparam(name) for name in ("job_id", "tenant_id", "cost", "cost_unconfirmed")}
     return statement.values(row).on_conflict_do_update(

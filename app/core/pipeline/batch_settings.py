@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from app.providers.batching import Batching
 from config import settings
 from models.batching import THE_ROW, BatchConfiguration
 from models.job import LIVE, Job
+from models.upsert import insert_missing
 
 WEIGHTS = {"critical": 1.0, "high": 0.8, "normal": 0.5, "low": 0.2}
 
@@ -39,8 +39,7 @@ def read(session: Session) -> Configuration:
 
 def lock(session: Session) -> BatchConfiguration:
     """The row under its lock, made if it is new. It comes after jobs in the order of locks."""
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    session.execute(dialect.insert(BatchConfiguration).values(id=THE_ROW).on_conflict_do_nothing())
+    insert_missing(session, BatchConfiguration, {"id": THE_ROW})
     return session.get_one(BatchConfiguration, THE_ROW, with_for_update=True)
 
 

@@ -3,13 +3,13 @@
 from dataclasses import replace
 
 from sqlalchemy import delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from app.errors import NotFound
 from app.ingest import operations
 from app.ingest.operations import Operation
 from app.ingest.templates import compile_template
+from models import upsert
 from models.base import now
 from models.prompt_override import PromptOverride
 
@@ -40,10 +40,9 @@ def put(
     for source in (prompt, system):
         if source is not None:
             compile_template(source)
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     texts = {"prompt": prompt, "system": system, "updated_at": now()}
     session.execute(
-        dialect.insert(PromptOverride)
+        upsert.insert(session.get_bind().dialect.name, PromptOverride)
         .values(tenant_id=tenant_id, user_id=user_id, name=name, **texts)
         .on_conflict_do_update(index_elements=["user_id", "name"], set_=texts)
     )
