@@ -6,6 +6,7 @@ import jsonschema_rs
 import pytest
 from sqlalchemy import update
 
+from app.core.limits.limiter import limiter
 from config import settings
 from models import Job, JobCounts, session
 from models.base import now
@@ -51,6 +52,25 @@ def test_a_page_of_jobs_costs_as_many_statements_as_one_job(door, statements):
         assert len(door.get(JOBS).get_json()["data"]) == 5
 
     assert len(five) == len(one)
+
+
+def test_a_page_of_jobs_asks_redis_once_what_holds_them_back(door):
+    # Given jobs of which some wait for their limits, and one is paused
+    waiting, free, paused = [door.submit(1) for _ in range(3)], door.submit(1), door.submit(1)
+    for job in waiting:
+        limiter().say(number_of(job), "requests")
+    door.post(f"{JOBS}/{paused['id']}/pause")
+    redis = limiter()._redis
+    redis.config_resetstat()
+
+    # When they are listed
+    found = {job["id"]: job["limited_by"] for job in door.get(JOBS).get_json()["data"]}
+
+    # Then each says its own, and one command brought them all
+    assert found == {job["id"]: "requests" for job in waiting} | {free["id"]: None, paused["id"]: "paused"}
+    commands = redis.info("commandstats")
+    assert commands["cmdstat_mget"]["calls"] == 1
+    assert "cmdstat_get" not in commands
 
 
 def test_counts_tokens_and_cost_move_with_every_answer(door):

@@ -282,6 +282,13 @@ class Limiter:
         found = self._guarded(lambda: self._redis.get(_key("why", job_id)))
         return None if found is None else str(found)
 
+    def reasons(self, job_ids: Sequence[int]) -> dict[int, str | None]:
+        """The same for many jobs, with one question."""
+        if not job_ids:
+            return {}
+        found = self._guarded(lambda: self._redis.mget([_key("why", job_id) for job_id in job_ids]))
+        return dict(zip(job_ids, found, strict=True))
+
     def say(self, job_id: int, reason: str) -> None:
         """Note what holds the job back besides its limits, for as long as it is said again every second."""
         self._guarded(lambda: self._redis.set(_key("why", job_id), reason, ex=3))

@@ -97,25 +97,21 @@ def _has_price(view: JobView) -> bool:
 
 def limited_by(views: Iterable[JobView]) -> dict[int, str | None]:
     """Why each job goes no faster, as far as anything but its provider's own speed holds it back."""
-    return {view.id: _reason(view) for view in views}
+    statuses = {view.id: view.status for view in views}
+    reasons: dict[int, str | None] = {
+        job_id: "paused" if status == JobStatus.PAUSED else None for job_id, status in statuses.items()
+    }
+    live = (JobStatus.PENDING, JobStatus.RUNNING)
+    return reasons | _ask_limiter([job_id for job_id, status in statuses.items() if status in live])
 
 
-def _reason(view: JobView) -> str | None:
-    if view.status == JobStatus.PAUSED:
-        return "paused"
-    if view.status not in (JobStatus.PENDING, JobStatus.RUNNING):
-        return None
-    return _ask_limiter(view.id)
-
-
-def _ask_limiter(job_id: int) -> str | None:
-    if _breaker.is_open:
-        return REDIS_AWAY
-    try:
-        return limiter().reason(job_id)
-    except LimiterAway:
-        _breaker.trip()
-        return REDIS_AWAY
+def _ask_limiter(job_ids: Sequence[int]) -> dict[int, str | None]:
+    if not _breaker.is_open:
+        try:
+            return limiter().reasons(job_ids)
+        except LimiterAway:
+            _breaker.trip()
+    return dict.fromkeys(job_ids, REDIS_AWAY)
 
 
 def _links(job: str) -> dict[str, str]:
