@@ -7,10 +7,9 @@ from typing import Any
 
 from sqlalchemy import JSON, BigInteger, Date, ForeignKey, Index, Integer, LargeBinary, String, Text, text
 from sqlalchemy.ext.hybrid import hybrid_property
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, BigId, Uid, UTCDateTime, new_uid, now
-from models.tenant import User
 
 
 class JobStatus(StrEnum):
@@ -112,10 +111,6 @@ class Job(Base):
     # By its owner: a 404 from then on. While it is staged: its process is dead, and nobody writes on at it.
     deleted_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
     lease_id: Mapped[int | None] = mapped_column(BigInteger)  # of the process that stages it, part by part
-
-    user: Mapped[User] = relationship()
-    counts: Mapped["JobCounts"] = relationship(uselist=False)
-    spec: Mapped["JobSpec"] = relationship(uselist=False)
 
 
 class JobSpec(Base):

@@ -26,6 +26,7 @@ class LimitGroup(Base):
     learned_requests: Mapped[int | None] = mapped_column(BigInteger)
     learned_input_tokens: Mapped[int | None] = mapped_column(BigInteger)
     learned_output_tokens: Mapped[int | None] = mapped_column(BigInteger)
+    # Written by releases before this one, and read by none.
     learned_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
     # A hold that an emptied Redis must not forget: nothing leaves until then, and then one probe at a time.
     held_until: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)

@@ -51,18 +51,16 @@ RECORD_MOVES: Mapping[RecordStatus, frozenset[RecordStatus]] = {
 }
 
 
-def move_job(session: Session, job: Job, new: JobStatus, **values: Any) -> bool:
-    """Move `job` from the status it was read with to `new`; False when somebody else moved it first."""
+def move_job(session: Session, job: Job, new: JobStatus, **values: Any) -> None:
+    """Move `job`, whose row the caller has locked, from the status it was read with to `new`."""
     old = JobStatus(job.status)
     if new not in JOB_MOVES[old]:
         raise IllegalMove(f"job {job.uid}", old, new)
     statement = update(Job).where(Job.id == job.id, Job.status == old).values(status=new, **values)
     moved = session.execute(statement)
     assert isinstance(moved, CursorResult)
-    if moved.rowcount != 1:
-        return False
+    assert moved.rowcount == 1, "nobody moves a job whose row another has locked"
     session.refresh(job)
-    return True
 
 
 def moving_records(

@@ -53,7 +53,6 @@ class Sheet:
     def __init__(self, rows: Iterator[Sequence[Any]], problems: Problems) -> None:
         self.columns = _read_header(rows)
         self.skipped: list[int] = []  # the first thousand rows that are left out
-        self.skipped_count = 0
         self._rows = rows
         self._problems = problems
 
@@ -64,7 +63,6 @@ class Sheet:
 
     def skip(self, numbers: range) -> None:
         """Leave rows out."""
-        self.skipped_count += len(numbers)
         self.skipped.extend(numbers[: SKIPPED_TOLD - len(self.skipped)])
 
     def _rows_with_content(self) -> Iterator[tuple[int, Sequence[Any]]]:

@@ -115,7 +115,6 @@ def learn(session: Session, group: str, limits: RateLimits) -> Allowance:
     for name, column in LEARNED_IN.items():
         if (figure := getattr(limits, name)) is not None:
             setattr(row, column, figure)
-    row.learned_at = session.scalar(select(now()))
     session.flush()
     return allowance(group, row)
 
