@@ -21,6 +21,7 @@ from sqlalchemy import (
     false,
     text,
 )
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, BigId, UTCDateTime, now
@@ -189,3 +190,8 @@ class Attempt(Base):
     started_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
     ended_at: Mapped[dt.datetime] = mapped_column(UTCDateTime, insert_default=now())
     confirmed_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)  # when a late answer told its cost
+
+    @hybrid_property
+    def cache_write_tokens(self) -> int:
+        """Written to the cache, for however long."""
+        return self.cache_write_5m_tokens + self.cache_write_1h_tokens

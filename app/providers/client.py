@@ -4,12 +4,12 @@ A provider is one class with the methods of `Client`. It is made, used and close
 slice worker. It makes exactly one call for each `ask`: no retries, no limits, no waiting; those are ours.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class Tokens:
     """Tokens of one call, each kind priced by itself."""
 
     input_tokens: int = 0  # neither read from nor written to the cache
@@ -17,6 +17,25 @@ class Usage:
     cache_read_tokens: int = 0
     cache_write_5m_tokens: int = 0
     cache_write_1h_tokens: int = 0
+
+    @property
+    def cache_write_tokens(self) -> int:
+        """Written to the cache, for however long."""
+        return self.cache_write_5m_tokens + self.cache_write_1h_tokens
+
+    @property
+    def prompt_tokens(self) -> int:
+        """All that was read, from wherever."""
+        return self.input_tokens + self.cache_read_tokens + self.cache_write_tokens
+
+
+KINDS = tuple(kind.name for kind in fields(Tokens))  # of tokens; a call's row has a column for each
+
+
+@dataclass(frozen=True, slots=True)
+class Usage(Tokens):
+    """What one call took."""
+
     server_tool_uses: dict[str, int] = field(default_factory=dict)  # e.g. {"web_search_requests": 2}
     service_tier: str | None = None  # as the answer says; "batch" pays the batch's price
 

@@ -11,18 +11,10 @@ from app.core.money.calibration import SAME_MODEL, SAME_REQUEST, Sample, by_defa
 from app.core.money.pricing import price_at
 from app.ingest.draft import ENVELOPE_BYTES, Defaults, Draft
 from app.ingest.tally import Tally
+from app.providers.client import Tokens
 
 JOB = uuid.uuid4()
-SAMPLE = Sample(
-    content_bytes=400,
-    plain=100,
-    cache_read=0,
-    cache_write_5m=0,
-    cache_write_1h=0,
-    output=20,
-    searches=0,
-    seconds=1.0,
-)
+SAMPLE = Sample(content_bytes=400, tokens=Tokens(input_tokens=100, output_tokens=20), searches=0, seconds=1.0)
 TODAY = date(2026, 11, 23)
 
 
@@ -36,7 +28,11 @@ def tally_of(*sizes: int, max_tokens: int = 1_000) -> Tally:
 def test_requests_of_other_sizes_are_reckoned_with_the_part_that_each_has():
     # Given requests of 12 tokens and one more for each 4 bytes
     sizes = range(40, 440, 10)
-    samples = [replace(SAMPLE, content_bytes=size, plain=12 + size // 4) for size in sizes if size % 4 == 0]
+    samples = [
+        replace(SAMPLE, content_bytes=size, tokens=Tokens(12 + size // 4, 20))
+        for size in sizes
+        if size % 4 == 0
+    ]
     # When much larger ones are asked
     calibration = from_samples(samples, JOB, SAME_REQUEST, 1_000)
     # Then
@@ -50,7 +46,7 @@ def test_without_sizes_to_compare_tokens_go_with_bytes(count):
 
 
 def test_outputs_go_from_the_shortest_to_the_longest_twentieth_with_the_mean_between():
-    samples = [replace(SAMPLE, output=number) for number in range(1, 101)]
+    samples = [replace(SAMPLE, tokens=Tokens(100, number)) for number in range(1, 101)]
     found = estimate.output(from_samples(samples, JOB, SAME_REQUEST, 1_000), tally_of(400, 400))
     assert found == {"low": 12, "likely": 101, "high": 190}
 
@@ -78,7 +74,7 @@ def test_newer_tokenizers_make_more_tokens():
 def test_each_kind_of_input_is_paid_at_its_own_price_and_searches_too():
     # Given calls of which nine tenths of the input came from the cache, with half a search each
     price = price_at("claude-haiku-4-5", TODAY)
-    cached = replace(SAMPLE, plain=10, cache_read=90)
+    cached = replace(SAMPLE, tokens=Tokens(10, 20, cache_read_tokens=90))
     samples = [replace(cached, searches=number % 2) for number in range(30)]
     calibration = from_samples(samples, JOB, SAME_REQUEST, 1_000)
     tally = tally_of(400, 400)

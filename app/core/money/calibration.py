@@ -7,8 +7,8 @@ import datetime as dt
 import json
 import re
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, select
@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from app.core.money.ledger import ANSWERED
 from app.ingest.draft import Defaults
 from app.ingest.tally import content_bytes
+from app.providers.client import KINDS, Tokens
 from models.job import Job, JobCounts, JobSpec, JobStatus
 from models.record import Attempt, Record
 
@@ -65,12 +66,9 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """How input is priced: shares of each kind of token, which add up to 1, and searches for a call."""
+    """How input is priced: shares of the kinds of its tokens, which add up to 1, and searches for a call."""
 
-    plain: float = 1.0
-    cache_read: float = 0.0
-    cache_write_5m: float = 0.0
-    cache_write_1h: float = 0.0
+    shares: Mapping[str, float] = field(default_factory=lambda: {"input_tokens": 1.0})
     searches: float = 0.0
 
 
@@ -83,7 +81,7 @@ class Calibration:
     output_tokens: Spread | None  # None: nobody knows; up to `max_tokens`
     longest_known: bool  # whether no answer was cut, and the next are as long as these
     seconds: Spread | None  # None: as long as the output takes
-    mix: Mix = Mix()
+    mix: Mix = field(default_factory=Mix)
     job: uuid.UUID | None = None
     same: str | None = None
     answers: int = 0
@@ -100,17 +98,13 @@ class Sample:
     """One answered call."""
 
     content_bytes: int
-    plain: int
-    cache_read: int
-    cache_write_5m: int
-    cache_write_1h: int
-    output: int
+    tokens: Tokens
     searches: int
     seconds: float | None
 
     @property
     def input(self) -> int:
-        return self.plain + self.cache_read + self.cache_write_5m + self.cache_write_1h
+        return self.tokens.prompt_tokens
 
 
 def calibrate(session: Session, tenant_id: int, defaults: Defaults) -> Calibration:
@@ -192,11 +186,7 @@ def _sample(attempt: Attempt, request_bytes: int) -> Sample:
     started: dt.datetime | None = attempt.started_at
     return Sample(
         content_bytes=content_bytes(request_bytes),
-        plain=attempt.input_tokens,
-        cache_read=attempt.cache_read_tokens,
-        cache_write_5m=attempt.cache_write_5m_tokens,
-        cache_write_1h=attempt.cache_write_1h_tokens,
-        output=attempt.output_tokens,
+        tokens=Tokens(**{kind: getattr(attempt, kind) for kind in KINDS}),
         searches=(attempt.server_tool_uses or {}).get("web_search_requests", 0),
         seconds=None if started is None else max(0.0, (attempt.ended_at - started).total_seconds()),
     )
@@ -205,7 +195,7 @@ def _sample(attempt: Attempt, request_bytes: int) -> Sample:
 def from_samples(samples: Sequence[Sample], job: uuid.UUID, same: str, max_tokens: int) -> Calibration:
     """What these answers say; `max_tokens` is what their job allowed, at which longer ones were cut."""
     line = _line(samples)
-    output = _spread([one.output for one in samples])
+    output = _spread([one.tokens.output_tokens for one in samples])
     times = [one.seconds for one in samples if one.seconds is not None]
     return Calibration(
         line=line,
@@ -254,10 +244,5 @@ def _mix(samples: Sequence[Sample]) -> Mix:
     searches = sum(one.searches for one in samples) / len(samples)
     if not tokens:
         return Mix(searches=searches)
-    return Mix(
-        plain=sum(one.plain for one in samples) / tokens,
-        cache_read=sum(one.cache_read for one in samples) / tokens,
-        cache_write_5m=sum(one.cache_write_5m for one in samples) / tokens,
-        cache_write_1h=sum(one.cache_write_1h for one in samples) / tokens,
-        searches=searches,
-    )
+    kinds = [kind for kind in KINDS if kind != "output_tokens"]
+    return Mix({kind: sum(getattr(one.tokens, kind) for one in samples) / tokens for kind in kinds}, searches)

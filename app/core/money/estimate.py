@@ -49,11 +49,8 @@ def cost(
         for kind in tally.sizes.values():
             tokens = getattr(calibration.off, case) * calibration.line.tokens(kind.content_bytes, kind.count)
             usage = Usage(
-                input_tokens=round(tokens * mix.plain),
                 output_tokens=round(tokens_out[case] * kind.count / tally.count),
-                cache_read_tokens=round(tokens * mix.cache_read),
-                cache_write_5m_tokens=round(tokens * mix.cache_write_5m),
-                cache_write_1h_tokens=round(tokens * mix.cache_write_1h),
+                **{name: round(tokens * share) for name, share in mix.shares.items()},
             )
             found[case] += price.cost(usage, **extra, prompt=round(tokens / kind.count))
     return found

@@ -13,7 +13,7 @@ from app.core.requests.claim import Claim
 from app.core.requests.job_context import JobContext
 from app.errors import Booking
 from app.ingest.values import is_plain
-from app.providers.client import Usage
+from app.providers.client import KINDS, Usage
 from models.base import any_of, now
 from models.bulk import ManyRows
 from models.record import Attempt
@@ -112,11 +112,7 @@ def row(job: JobContext, claim: Claim, call: Call) -> dict[str, Any]:
         "error_type": call.error_type,
         "model": call.model,
         "request_id": call.request_id,
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
-        "cache_read_tokens": usage.cache_read_tokens,
-        "cache_write_5m_tokens": usage.cache_write_5m_tokens,
-        "cache_write_1h_tokens": usage.cache_write_1h_tokens,
+        **{kind: getattr(usage, kind) for kind in KINDS},
         "server_tool_uses": usage.server_tool_uses or None,
         "price": call.price,
         "cost": call.cost,
@@ -143,11 +139,7 @@ _attempts = ManyRows(
         "error_type",
         "model",
         "request_id",
-        "input_tokens",
-        "output_tokens",
-        "cache_read_tokens",
-        "cache_write_5m_tokens",
-        "cache_write_1h_tokens",
+        *KINDS,
         "server_tool_uses",
         "price",
         "cost",

@@ -38,7 +38,8 @@ class Rates:
 
     @property
     def dearest_input(self) -> int:
-        return max(self.input, self.cache_write_5m, self.cache_write_1h, self.cache_read)
+        rates: list[int] = [getattr(self, kind) for kind in _PROMPT]
+        return max(rates)
 
     def times(self, factor: Decimal) -> "Rates":
         """Rounded up, which only an overridden rate needs: each multiple of the list's is whole."""
@@ -55,7 +56,7 @@ class Rates:
         return replace(self, **prompt, output=self.output if output is None else output)
 
 
-_PROMPT = ("input", "cache_write_5m", "cache_write_1h", "cache_read")
+_PROMPT = tuple(each.name for each in fields(Rates) if each.name != "output")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +90,7 @@ class Price:
         itself, `service_tier: "batch"`. For a `usage` that is the sum of many calls, `prompt` is the length
         of one of their prompts.
         """
-        if prompt is None:
-            cached = usage.cache_read_tokens + usage.cache_write_5m_tokens + usage.cache_write_1h_tokens
-            prompt = usage.input_tokens + cached
-        rates = self._rates(prompt, us_only, fast, batch)
+        rates = self._rates(usage.prompt_tokens if prompt is None else prompt, us_only, fast, batch)
         return (
             usage.input_tokens * rates.input
             + usage.output_tokens * rates.output

@@ -130,6 +130,6 @@ def _bound(
     else:
         seconds = getattr(calibration.seconds, case)
     counted = 1.0 if registry.cache_reads_count(registry.limit_group(defaults.model)) else None
-    share = counted or 1.0 - calibration.mix.cache_read
+    share = counted or 1.0 - calibration.mix.shares.get("cache_read_tokens", 0.0)
     work = Work(tally.count, tokens_in[case] * share, tokens_out[case], seconds)
     return bound(work, 0 if case == "low" else road.before, road.allowance.limits, road.seats)

@@ -11,6 +11,8 @@ from models.job import Job, JobCounts
 from models.record import UNASKED, Attempt, Record, RecordStatus
 
 WORDS = ("succeeded", "failed", "cancelled", "expired")
+# As a job counts and shows them: what was written to the cache is one kind.
+TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
 
 
 def write(session: Session, job: Job) -> None:
@@ -30,10 +32,7 @@ def spent() -> tuple[Label[int], ...]:
         return func.coalesce(func.sum(column).filter(Attempt.outcome == outcome), 0)
 
     return (
-        total(Attempt.input_tokens).label("input_tokens"),
-        total(Attempt.output_tokens).label("output_tokens"),
-        total(Attempt.cache_read_tokens).label("cache_read_tokens"),
-        total(Attempt.cache_write_5m_tokens + Attempt.cache_write_1h_tokens).label("cache_write_tokens"),
+        *(total(getattr(Attempt, kind)).label(kind) for kind in TOKENS),
         total(Attempt.cost).label("cost"),
         total(Attempt.cost, UNCONFIRMED).label("cost_unconfirmed"),
         func.count().filter(Attempt.outcome == ANSWERED, Attempt.cost.is_(None)).label("unpriced"),

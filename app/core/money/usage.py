@@ -5,6 +5,8 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Any, Literal
 
 from sqlalchemy import BigInteger, ColumnElement, Select, SQLColumnExpression, and_, cast, func, select, true
@@ -12,20 +14,13 @@ from sqlalchemy.orm import Session
 
 from app.core.money.ledger import ANSWERED, UNCONFIRMED
 from app.errors import BadInput
+from app.providers.client import KINDS
 from models.base import now, utc_day
 from models.job import Job
 from models.record import Attempt, Record, RecordStatus
 
 Grouping = Literal["model", "day", "job"]
 Key = str | dt.date | uuid.UUID
-
-TOKENS = (
-    "input_tokens",
-    "output_tokens",
-    "cache_read_tokens",
-    "cache_write_5m_tokens",
-    "cache_write_1h_tokens",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +151,7 @@ def _columns() -> list[Any]:
     return [
         func.count().filter(answered).label("answered"),
         func.count().filter(unconfirmed).label("unconfirmed"),
-        *(func.sum(getattr(Attempt, name)).label(name) for name in TOKENS),
+        *(func.sum(getattr(Attempt, name)).label(name) for name in KINDS),
         func.sum(Attempt.cost).filter(answered).label("cost"),
         func.count().filter(answered, no_price).label("unpriced"),
         func.sum(Attempt.cost).filter(unconfirmed).label("cost_unconfirmed"),
@@ -168,21 +163,12 @@ def _sums(row: Any, tools: Mapping[str, int]) -> Sums:
     return Sums(
         answered=row.answered,
         unconfirmed=row.unconfirmed,
-        tokens={name: int(getattr(row, name) or 0) for name in TOKENS},
+        tokens={name: int(getattr(row, name) or 0) for name in KINDS},
         server_tool_uses=dict(sorted(tools.items())),
         cost=None if row.unpriced else int(row.cost or 0),
         unpriced=row.unpriced,
         cost_unconfirmed=None if row.unpriced_unconfirmed else int(row.cost_unconfirmed or 0),
     )
-
-
-KINDS = (
-    Attempt.input_tokens,
-    Attempt.output_tokens,
-    Attempt.cache_read_tokens,
-    Attempt.cache_write_5m_tokens,
-    Attempt.cache_write_1h_tokens,
-)
 
 
 def of_successes(session: Session, job_ids: Iterable[int]) -> dict[int, int]:
@@ -193,8 +179,9 @@ def of_successes(session: Session, job_ids: Iterable[int]) -> dict[int, int]:
     latest = and_(
         Attempt.job_id == Record.job_id, Attempt.idx == Record.idx, Attempt.attempt == Record.attempts
     )
+    tokens = reduce(add, (getattr(Attempt, kind) for kind in KINDS))
     rows = session.execute(
-        select(Record.job_id, func.sum(sum(KINDS[1:], KINDS[0])).label("tokens"))
+        select(Record.job_id, func.sum(tokens).label("tokens"))
         .join(Attempt, latest)
         .where(Record.job_id.in_(sorted(job_ids)), Record.status == RecordStatus.SUCCEEDED)
         .group_by(Record.job_id)

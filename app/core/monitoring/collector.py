@@ -28,7 +28,6 @@ KEEP = 5.0  # seconds: a storm of scrapes costs one reading
 ROWS_PATIENCE = 5.0  # seconds; with the two others below the ten that Prometheus waits
 PATIENCE = 2.0
 SHOWN = 200  # limit groups
-TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
 
 log = structlog.get_logger()
 
@@ -101,12 +100,12 @@ def _jobs(session: Session) -> Iterator[Sample]:
 
 
 def _totals(session: Session) -> Iterator[Sample]:
-    names = (*totals.WORDS, *TOKENS, "cost", "cost_unconfirmed")
+    names = (*totals.WORDS, *totals.TOKENS, "cost", "cost_unconfirmed")
     sums = [func.coalesce(func.sum(getattr(JobCounts, name)), 0).label(name) for name in names]
     found = session.execute(select(*sums)).one()._mapping
     for word in totals.WORDS:
         yield Sample(metrics.RECORDS_ENDED, found[word], (word,))
-    for kind in TOKENS:
+    for kind in totals.TOKENS:
         yield Sample(metrics.TOKENS, found[kind], (kind.removesuffix("_tokens"),))
     yield Sample(metrics.COST, float(found["cost"] / PICO))
     yield Sample(metrics.COST_UNCONFIRMED, float(found["cost_unconfirmed"] / PICO))

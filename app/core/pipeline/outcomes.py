@@ -13,7 +13,7 @@ from sqlalchemy import BigInteger, Float, Integer, bindparam, select, update
 from sqlalchemy.orm import Session
 
 from app.core.documents import handoff
-from app.core.money import ledger, spend
+from app.core.money import ledger, spend, totals
 from app.core.money.ledger import Call
 from app.core.pipeline import quarantine, wakeups
 from app.core.requests.claim import Claim
@@ -256,10 +256,8 @@ def _sums(outcomes: Sequence[Outcome]) -> dict[str, int]:
         if call.outcome == ledger.UNCONFIRMED:
             values["cost_unconfirmed"] += call.cost or 0
             continue
-        values["input_tokens"] += call.usage.input_tokens
-        values["output_tokens"] += call.usage.output_tokens
-        values["cache_read_tokens"] += call.usage.cache_read_tokens
-        values["cache_write_tokens"] += call.usage.cache_write_5m_tokens + call.usage.cache_write_1h_tokens
+        for kind in totals.TOKENS:
+            values[kind] += getattr(call.usage, kind)
         values["cost"] += call.cost or 0
         values["unpriced"] += call.cost is None
     return values
@@ -318,13 +316,7 @@ def _write_outputs(
 def _usage(outcome: Outcome) -> dict[str, int] | None:
     if outcome.call.outcome != ledger.ANSWERED or outcome.body is None:
         return None
-    usage = outcome.call.usage
-    return {
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
-        "cache_read_tokens": usage.cache_read_tokens,
-        "cache_write_tokens": usage.cache_write_5m_tokens + usage.cache_write_1h_tokens,
-    }
+    return {kind: getattr(outcome.call.usage, kind) for kind in totals.TOKENS}
 
 
 def _cost(outcome: Outcome, costs: Mapping[int, int | None]) -> int | None:

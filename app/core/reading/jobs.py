@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, SQLColumnExpression, func, select
 from sqlalchemy.orm import Session
 
+from app.core.money import totals
 from app.core.pipeline import lookup
 from models.base import now
 from models.job import Job, JobCounts, JobSpec, JobStatus
@@ -166,12 +167,7 @@ def _view(row: Row[*tuple[Any, ...]]) -> JobView:
         model=job.model,
         total=job.total,
         counts=counts,
-        usage={
-            "input_tokens": sums.input_tokens,
-            "output_tokens": sums.output_tokens,
-            "cache_read_tokens": sums.cache_read_tokens,
-            "cache_write_tokens": sums.cache_write_tokens,
-        },
+        usage={kind: getattr(sums, kind) for kind in totals.TOKENS},
         cost=sums.cost,
         unpriced=sums.unpriced,
         cost_unconfirmed=sums.cost_unconfirmed,
@@ -191,13 +187,8 @@ def _view(row: Row[*tuple[Any, ...]]) -> JobView:
 
 def _counts(job: Job, sums: JobCounts, running: int) -> Counts:
     """Nothing counts the records that are pending: they are the rest."""
-    ended = {
-        "succeeded": sums.succeeded,
-        "failed": sums.failed,
-        "cancelled": sums.cancelled,
-        "expired": sums.expired,
-    }
-    rest = max(0, job.total - running - sum(ended.values()))
+    ended = {word: getattr(sums, word) for word in totals.WORDS}
+    rest = max(0, job.total - running - sums.ended)
     if job.closed_as is not None:
         ended[job.closed_as] += rest  # in the rows the sweep writes it later
         rest = 0

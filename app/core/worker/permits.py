@@ -84,7 +84,7 @@ class Permits:
 
     def settle(self, usage: Usage, seconds: float) -> None:
         """Charge what the call took beyond its permit, and learn from it."""
-        input_tokens = usage.input_tokens + usage.cache_write_5m_tokens + usage.cache_write_1h_tokens
+        input_tokens = usage.input_tokens + usage.cache_write_tokens
         if registry.cache_reads_count(self._permit.group):
             input_tokens += usage.cache_read_tokens
         settlement = self._services.group_limits.settlement(self.terms)
