@@ -1,9 +1,10 @@
 """What a group of answers and a claim cost in statements, however many records they are about."""
 
 from functools import partial
+from threading import Thread
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, text, update
 
 from app.core.money import ledger
 from app.core.money.ledger import Call
@@ -13,8 +14,9 @@ from app.core.pipeline.outcomes import Outcome
 from app.core.reading.records import snapshot
 from app.core.requests import job_context
 from app.providers.client import Usage
-from models import Job, RecordStatus
+from models import Job, JobCounts, RecordStatus, session
 from models.session import in_transaction
+from tests.support.servers import wait_until
 
 GROUP = 256  # answers that a process writes in one transaction at most
 
@@ -60,6 +62,34 @@ def test_late_answers_of_a_group_are_paid_in_one_statement_a_day(quiet, statemen
     assert differences() == []
 
 
+@pytest.mark.parametrize("environment", ["postgresql"], indirect=True)
+def test_a_late_answer_while_the_counts_are_waited_for_is_paid_and_not_in_its_records_line(quiet):
+    # Given a record that is asked again, because the process that asked it first was taken for dead
+    job = quiet.prompts(1)
+    window, dead, lease = first_window(job), in_transaction(leases.take), in_transaction(leases.take)
+    (late,) = [answered(claim, cost=7) for claim in take(window, dead, 1)]
+    in_transaction(partial(recovery.end_lease, lease_id=dead, died=True))
+    (again,) = [answered(claim, cost=5) for claim in take(window, lease, 1)]
+
+    # When the second answer has read what its record costs and waits for the counts, and the first one comes
+    writers = [
+        Thread(target=in_transaction, args=[partial(outcomes.write, group=[o])]) for o in (again, late)
+    ]
+    with session.engine().begin() as holder:
+        holder.execute(select(JobCounts).where(JobCounts.job_id == job.id).with_for_update())
+        for started, writer in enumerate(writers, start=1):
+            writer.start()
+            wait_until(lambda: waiting_for_locks() == started, what=f"{started} wait")  # noqa: B023
+    for writer in writers:
+        writer.join()
+
+    # Then both are paid, and the books agree
+    assert job.outputs()[0].cost == 5
+    assert (job.counts().cost, job.counts().cost_unconfirmed) == (7 + 5, 0)
+    assert sum(attempt.cost for attempt in job.attempts()) == 7 + 5
+    assert differences() == []
+
+
 @pytest.mark.parametrize(("cap", "statements_at_most"), [(None, 7), (10**15, 11)])
 def test_a_claim_takes_as_many_statements_for_many_records_as_for_one(
     quiet, statements, cap, statements_at_most
@@ -102,7 +132,14 @@ def call(cost):
     return Call(ledger.ANSWERED, "simulated", Usage(10, 5), cost, "test")
 
 
+def waiting_for_locks():
+    """How many sessions of this database wait for another's."""
+    ours = "datname = current_database() AND wait_event_type = 'Lock'"
+    with session.engine().connect() as connection:
+        return connection.scalar(text(f"SELECT count(*) FROM pg_stat_activity WHERE {ours}"))
+
+
 def differences():
     """Where totals and calls do not agree."""
-    with snapshot() as session:
-        return [str(difference) for difference in Check(session).differences()]
+    with snapshot() as taken:
+        return [str(difference) for difference in Check(taken).differences()]

@@ -33,9 +33,11 @@ def door(environment, monkeypatch):
     return Door()
 
 
-def test_the_worst_case_of_a_later_turn_holds_the_turns_that_went_with_it(door):
+@pytest.mark.parametrize("cap", [None, "100.00"])
+def test_the_worst_case_of_a_later_turn_holds_the_turns_that_went_with_it(door, cap):
     # Given a conversation whose first answer was long
-    job = submitted(door, [said("Tell me of turbines. " * 50), said("Go on.")], system="Be brief. " * 100)
+    turns = [said("Tell me of turbines. " * 50), said("Go on.")]
+    job = submitted(door, turns, system="Be brief. " * 100, max_cost=cap)
     window, lease = first_window(job), in_transaction(leases.take)
     (first,) = take(window, lease)
     answer(first, "A turbine turns. " * 3_000)
