@@ -33,7 +33,7 @@ NOTHING = {
     "cost_unconfirmed": "0.00",
 }
 
-_numbers = count()
+_numbers = count(1_000)  # behind the records that a job of these tests has
 
 
 @pytest.fixture
