@@ -4,7 +4,7 @@ Lock order: records by index, attempts, and last `job_counts`, whose statement g
 """
 
 import datetime as dt
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -75,7 +75,7 @@ class _Change:
 
     job: JobContext
     won: list[Outcome]
-    confirmed: list[_Confirmed]
+    sums: Mapping[dt.date | None, Counter[str]]  # by the day on which they are booked; None: today
     costs: Mapping[int, int | None]  # by index, of won outcomes with calls before this one, all together
 
 
@@ -89,7 +89,7 @@ def write(session: Session, group: Sequence[Outcome]) -> Written:
         _move_records(session, outcomes, written)
     changes = [_write_attempts(session, outcomes, written.won) for outcomes in by_job.values()]
     for change in changes:
-        if change.won or change.confirmed:
+        if change.sums:
             _count(session, change, written)
     return written
 
@@ -190,10 +190,11 @@ def _write_attempts(session: Session, outcomes: Sequence[Outcome], all_won: set[
     called = [outcome for outcome in won if outcome.call is not ledger.NO_CALL]
     ledger.write(session, [ledger.row(outcome.job, outcome.claim, outcome.call) for outcome in called])
     late = [_confirm(session, outcome) for outcome in outcomes if outcome not in all_won]
+    sums = _sums(won, [one for one in late if one is not None])
     job = outcomes[0].job
     again = [one.claim.idx for one in won if one.status is not None and one.claim.attempt > 1]
     costs = ledger.answered_costs(session, job.job_id, again) if again else {}
-    return _Change(job, won, [one for one in late if one is not None], costs)
+    return _Change(job, won, sums, costs)
 
 
 def _confirm(session: Session, outcome: Outcome) -> _Confirmed | None:
@@ -201,6 +202,26 @@ def _confirm(session: Session, outcome: Outcome) -> _Confirmed | None:
         return None
     replaced = ledger.confirm(session, outcome.job, outcome.claim, outcome.call)
     return None if replaced is None else _Confirmed(outcome, *replaced)
+
+
+def _sums(won: Sequence[Outcome], confirmed: Sequence[_Confirmed]) -> Mapping[dt.date | None, Counter[str]]:
+    sums: dict[dt.date | None, Counter[str]] = defaultdict(Counter)
+    for outcome in won:
+        _add(sums[None], outcome.call)
+    for late in confirmed:
+        _add(sums[late.day], late.outcome.call)
+        sums[late.day]["cost_unconfirmed"] -= late.worst
+    return sums
+
+
+def _add(sums: Counter[str], call: Call) -> None:
+    if call.outcome == ledger.UNCONFIRMED:
+        sums["cost_unconfirmed"] += call.cost or 0
+        return
+    for kind in totals.TOKENS:
+        sums[kind] += getattr(call.usage, kind)
+    sums["cost"] += call.cost or 0
+    sums["unpriced"] += call.cost is None
 
 
 _KEPT = {"job_id", "wake_at", "due_by"}  # all other columns are counters
@@ -216,15 +237,16 @@ _MOVE_COUNTS = (
 def _count(session: Session, change: _Change, written: Written) -> None:
     """Move the job's counters by what this group really changed, and number the records that ended."""
     job, ended = change.job, [outcome for outcome in change.won if outcome.status is not None]
-    values = _sums([*change.won, *(late.outcome for late in change.confirmed)])
-    values["cost_unconfirmed"] -= sum(late.worst for late in change.confirmed)
+    values: Counter[str] = Counter(seq=len(ended))
+    for sums in change.sums.values():
+        values.update(sums)
     for status in (outcome.status for outcome in ended):
         assert status is not None
         values[status.name.lower()] += 1
-    values["seq"] = len(ended)
-    by = {f"{name}_by": by for name, by in (dict.fromkeys(_MOVED, 0) | values).items()}
+    by = {f"{name}_by": values[name] for name in _MOVED}
     counts = session.connection().execute(_MOVE_COUNTS, {"job": job.job_id, **by}).one()
-    _move_spend(session, change)
+    for day, sums in change.sums.items():
+        _move_spend(session, job, sums, day)
     _write_outputs(session, ended, change.costs, first_seq=counts.seq - len(ended) + 1)
     handoff.record_ingested(
         session, job, {o.claim.idx: o.claim.body for o in ended if o.status is RecordStatus.SUCCEEDED}
@@ -236,31 +258,9 @@ def _count(session: Session, change: _Change, written: Written) -> None:
         written.hopeless.add(job.job_id)
 
 
-def _move_spend(session: Session, change: _Change) -> None:
-    """A late answer is paid on the day on which its call was booked, all else today."""
-    sums = _sums(change.won)
-    by_day = defaultdict[dt.date | None, list[int]](lambda: [0, 0])
-    by_day[None] = [sums["cost"], sums["cost_unconfirmed"]]
-    for late in change.confirmed:
-        by_day[late.day][0] += late.outcome.call.cost or 0
-        by_day[late.day][1] -= late.worst
-    for day, (cost, unconfirmed) in by_day.items():
-        spend.move(
-            session, change.job.job_id, change.job.tenant_id, cost=cost, unconfirmed=unconfirmed, day=day
-        )
-
-
-def _sums(outcomes: Sequence[Outcome]) -> dict[str, int]:
-    values: dict[str, int] = defaultdict(int)
-    for call in (outcome.call for outcome in outcomes):
-        if call.outcome == ledger.UNCONFIRMED:
-            values["cost_unconfirmed"] += call.cost or 0
-            continue
-        for kind in totals.TOKENS:
-            values[kind] += getattr(call.usage, kind)
-        values["cost"] += call.cost or 0
-        values["unpriced"] += call.cost is None
-    return values
+def _move_spend(session: Session, job: JobContext, sums: Counter[str], day: dt.date | None) -> None:
+    cost, unconfirmed = sums["cost"], sums["cost_unconfirmed"]
+    spend.move(session, job.job_id, job.tenant_id, cost=cost, unconfirmed=unconfirmed, day=day)
 
 
 def _wake(session: Session, job_id: int, won: Sequence[Outcome], written: Written) -> None:
