@@ -81,7 +81,7 @@ def test_a_commit_that_is_carried_out_late_is_found_by_a_later_look(job, lease, 
     held = HeldClaims()
     losing()
     held.hold(take(2))
-    for _ in range(held_claims.LOOKS - 1):
+    for _ in range(held_claims.CHECKS - 1):
         held.reconcile(lease)
 
     take(2)  # stands for what the server did with a COMMIT that nobody waited for
@@ -114,7 +114,7 @@ def test_a_look_waits_for_a_claim_that_is_under_way_and_claims_wait_for_it(job, 
     # When a look begins
     looking = Thread(target=held.reconcile, args=(lease,))
     looking.start()
-    wait_until(lambda: held._looking, what="the look has begun")
+    wait_until(lambda: held._checking, what="the check has begun")
     heard.set()
     looking.join(20)
     claiming.join(20)

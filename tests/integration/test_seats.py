@@ -8,7 +8,7 @@ from app.core.limits.limiter import CallTerms, limiter
 from app.core.pipeline import recovery
 from app.core.requests import job_context
 from app.core.worker import process
-from app.core.worker.seats import LOOKS, Seats
+from app.core.worker.seats import CHECKS, Seats
 from app.core.worker.slice_permits import SlicePermits
 from app.errors import LimiterAway
 from app.providers.client import RateLimits
@@ -37,7 +37,7 @@ def test_seats_that_a_redis_gave_when_it_woke_are_given_back(seats, redis_server
     wait_until(lambda: limiter().seats(JOB, LEASE) == 8, what="the seats were given")
 
     # Then the next beats put right what nobody holds, and leave the rest
-    for _ in range(LOOKS):
+    for _ in range(CHECKS):
         seats.reconcile(LEASE)
         assert limiter().seats(JOB, LEASE) == 3
     assert limiter().standing(LIMITS).in_flight == 3
@@ -52,7 +52,7 @@ def test_seats_of_a_slice_that_ended_while_redis_stood_still_are_free(seats, red
         seats.leave(LIMITS, LEASE, freed=4, waited=False)
 
     # When Redis goes on, then what the slice freed is free, once
-    for _ in range(LOOKS):
+    for _ in range(CHECKS):
         seats.reconcile(LEASE)
     assert limiter().seats(JOB, LEASE) == 2
 

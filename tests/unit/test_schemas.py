@@ -32,8 +32,8 @@ def test_an_answer_that_no_validator_takes_is_a_fault_and_no_exception(answer: s
 def test_an_answer_checked_in_a_process_of_its_own_is_told_the_same() -> None:
     schema = AnswerSchema({"type": "object"})
 
-    assert schema.fault_apart("{}") is None
-    assert schema.fault_apart('"\ud800"') == schema.fault('"\ud800"')
+    assert schema.fault_in_subprocess("{}") is None
+    assert schema.fault_in_subprocess('"\ud800"') == schema.fault('"\ud800"')
 
 
 def test_a_schema_that_makes_years_of_work_is_given_up_after_seconds() -> None:
@@ -42,7 +42,7 @@ def test_a_schema_that_makes_years_of_work_is_given_up_after_seconds() -> None:
 
     # Then it may not be checked where others work, and a process of its own gives up
     assert not schema.is_light(answer)
-    assert "could not be checked" in (schema.fault_apart(answer) or "")
+    assert "could not be checked" in (schema.fault_in_subprocess(answer) or "")
 
 
 def test_the_weight_of_a_schema_counts_what_references_lead_to() -> None:

@@ -44,7 +44,7 @@ class AnswerSchema:
         where = "/".join(str(part) for part in found.instance_path)
         return f"The answer does not fit the schema at /{where[:200]}: {found.message[:500]}"
 
-    def fault_apart(self, text: str) -> str | None:
+    def fault_in_subprocess(self, text: str) -> str | None:
         """The same from a process of its own, which ends when it takes too long: call it on a thread.
 
         A schema that names itself can make years of work of a small answer, and while a validator works,
@@ -102,7 +102,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def _check_apart() -> None:
-    """The process of `fault_apart`. Its bounds are the system's, and hold when its parent is dead, too."""
+    """Run by `fault_in_subprocess`. The system enforces its bounds, also when its parent has died."""
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -30,8 +30,8 @@ from models.record import RecordStatus
 log = structlog.get_logger()
 
 STORE_AWAY = 10.0  # seconds until a document is fetched again
-BROKEN = "internal_error"
-BROKEN_PAUSE = 10.0  # seconds: what was in the way may have gone by then
+INTERNAL_ERROR = "internal_error"
+INTERNAL_ERROR_PAUSE = 10.0  # seconds, by when the cause may have gone
 
 
 class CloseReason(Enum):
@@ -43,10 +43,10 @@ class CloseReason(Enum):
 
 
 class CallObserver(Protocol):
-    """Who handed a record over. Called on other threads."""
+    """A slice, notified of a record that it handed over. Called on other threads."""
 
     def on_ended(self, lease_id: int) -> None:
-        """The record's seat is free, which was taken under this lease."""
+        """The record's calls have ended: its seat, taken under this lease, is free."""
 
     def on_room(self) -> None:
         """The loop has room for more."""
@@ -56,7 +56,7 @@ class CallObserver(Protocol):
 
 
 class _Superseded(Exception):
-    """Another process has the record by now."""
+    """Another process holds the record by now."""
 
 
 class CallInFlight:
@@ -73,7 +73,7 @@ class CallInFlight:
         self._refusals = 0  # in a row
         self.job = job
         self.claim = claim
-        self.close_reason: CloseReason | None = None  # set by who cancels the task
+        self.close_reason: CloseReason | None = None  # set by whoever cancels the task
 
     async def run(self) -> None:
         """Ask until there is an outcome, and hand it to the writer."""
@@ -85,13 +85,13 @@ class CallInFlight:
             self._finish(None)
         except SQLAlchemyError as error:
             log.warning("storage.away", job=self.job.job_id, index=self.claim.idx, error=type(error).__name__)
-            self._finish(self._broken_off(BROKEN, again_in=BROKEN_PAUSE))
+            self._finish(self._broken_off(INTERNAL_ERROR, again_in=INTERNAL_ERROR_PAUSE))
         except Exception:
             log.exception("call.broken", job=self.job.job_id, index=self.claim.idx)
-            self._finish(self._broken())
+            self._finish(self._failed_internally())
 
     def close_unstarted(self) -> None:
-        """The coroutine was cancelled before its first step, so that nothing in it could see it."""
+        """Finish a record whose task was cancelled before its first step, so that `run` never saw it."""
         self._finish(self._closed())
 
     def mark_sent(self) -> None:
@@ -114,7 +114,7 @@ class CallInFlight:
         latest = self._latest
         try:
             latest.params = latest.params or await _build(self._services, self.job, self.claim)
-            far = await self._permits.wait_for_start(
+            delay = await self._permits.wait_for_start(
                 latest.model, latest.max_tokens, used=latest.uncommitted is not None
             )
         except RequestRejected as error:
@@ -123,31 +123,31 @@ class CallInFlight:
         except Unavailable as error:
             log.warning("document.not_fetched", **self.job.facts, index=self.claim.idx, reason=error.message)
             self._permits.refund()
-            far = STORE_AWAY
-        if far is not None:
-            return latest.broken_off("", again_in=far)
+            delay = STORE_AWAY
+        if delay is not None:
+            return latest.broken_off("", again_in=delay)
         if latest.uncommitted is not None:
             await self._commit_failure(latest.uncommitted)
         return await self._send()
 
     async def _commit_failure(self, failure: Outcome) -> None:
-        """Write down the call that failed and that the next may leave; raises `_Superseded` if it may not."""
+        """Commit the failed call, so that the next may leave; raises `_Superseded` if it may not."""
         done: asyncio.Future[bool] = self._services.loop.create_future()
 
         def on_committed(_: Outcome, won: bool, __: Written) -> None:
-            self._services.loop.call_soon_threadsafe(_settle, done, won)
+            self._services.loop.call_soon_threadsafe(_resolve, done, won)
 
         self._services.writer.put(failure, on_committed)
         try:
             await asyncio.shield(done)
         finally:
-            # What is being committed must be known before anything else is written, though this is cancelled.
+            # Even when this is cancelled: nothing else may be written before the commit's result is known.
             if not await done:
                 raise _Superseded
             self._latest.next_attempt()
 
     async def _send(self) -> Outcome | AskAgain:
-        self._latest.leave()
+        self._latest.begin()
         self.mark_sent()
         client = self._services.client(self.job.provider)
         try:
@@ -155,16 +155,16 @@ class CallInFlight:
                 self._latest.params, deadline=self.job.deadline, attempt=self.claim.attempt
             )
         except ProviderError as error:
-            call = self._latest.failed(error, self._latest.come_back())
+            call = self._latest.failed(error, self._latest.end())
             if error.booking is not Booking.UNCONFIRMED:
-                self._permits.refund()  # nothing was sent, or it was refused before anything was done for it
+                self._permits.refund()  # nothing was sent, or the provider refused it before doing any work
             return await self._failed(error, call)
-        return await self._answered(reply, self._latest.come_back())
+        return await self._answered(reply, self._latest.end())
 
     async def _answered(self, reply: Reply, seconds: float) -> Outcome | AskAgain:
         self._permits.settle(reply.usage, seconds)
         call = self._latest.answered(reply, seconds)
-        self._latest.result = self._latest.outcome(call)  # it is paid for, whatever comes
+        self._latest.result = self._latest.outcome(call)  # paid for, whatever happens next
         fault = await answer_checks.fault(self.job.answer_schema_of(self.claim.body), reply)
         if fault is None:
             self._latest.result = outcome = self._latest.outcome(call, RecordStatus.SUCCEEDED)
@@ -174,7 +174,7 @@ class CallInFlight:
         return outcome if fault is None else await self._failed(fault, call)
 
     async def _failed(self, error: ProviderError, call: Call) -> Outcome | AskAgain:
-        """Who is to blame decides: again here, given back, or ended."""
+        """Ask again here, give back or end, by who is to blame."""
         self._latest.result = self._latest.outcome(call, None, error)
         await self._permits.learn(error.limits)
         outage = error.signals_outage and await self._permits.count_failure(repeated=error.repeated)
@@ -186,7 +186,7 @@ class CallInFlight:
             outage=outage,
         )
         if decision.uses_try:
-            await self._permits.clear_hold()  # it answers, if not as this record hoped
+            await self._permits.clear_hold()  # the provider answers, though not with what this record needs
         else:
             self._refusals += 1
             await self._permits.hold_group(decision)
@@ -204,7 +204,7 @@ class CallInFlight:
 
     def _closed(self) -> Outcome:
         """The call in flight, if there is one, is closed and stands as unconfirmed."""
-        assert self.close_reason is not None, "only Process cancels, and says why"
+        assert self.close_reason is not None, "only Process cancels, and sets the reason"
         word = self.close_reason.name.lower()
         if self.close_reason is CloseReason.STOPPING:
             return self._broken_off(word, again_in=0.0)
@@ -215,35 +215,35 @@ class CallInFlight:
             outcome.error_message = f"The job was {word} while this record was being asked."
         return outcome
 
-    def _broken(self) -> Outcome:
-        """A fault of ours, which the same record may well meet again: it uses its tries like any failure."""
-        outcome = self._broken_off(BROKEN)
+    def _failed_internally(self) -> Outcome:
+        """A bug of ours, which the same record may well hit again: it uses a try like any failure."""
+        outcome = self._broken_off(INTERNAL_ERROR)
         if outcome.status is None:
             outcome.blamed = True
-            outcome.error_type = BROKEN
+            outcome.error_type = INTERNAL_ERROR
             outcome.error_message = (
-                f"A fault of Penstock's own: its log tells more, as call.broken of index {self.claim.idx}."
+                f"An internal error of Penstock: see call.broken of index {self.claim.idx} in its log."
             )
             if self.claim.tries < self.job.retries:
-                outcome.again_in = BROKEN_PAUSE
+                outcome.again_in = INTERNAL_ERROR_PAUSE
             else:
                 outcome.status = RecordStatus.FAILED
         return outcome
 
     def _broken_off(self, why: str, again_in: float | None = None) -> Outcome:
-        """What is known of the latest call, given back in `again_in` seconds.
+        """What is known of the latest call; without a status its record may be claimed in `again_in` seconds.
 
-        One that has ended the record stands as it did: its answer is paid for, and was only waiting for a
-        word about its group to be written.
+        A call that has ended the record stands: its answer is paid for, and only its limit group's state was
+        still to be updated before it was written.
         """
-        if (ended := self._latest.ended_the_record) is not None:
-            return ended
-        if self._latest.has_permit_unused:
+        if (final := self._latest.final_outcome) is not None:
+            return final
+        if self._latest.has_unused_permit:
             self._permits.refund()
         return self._latest.broken_off(why, again_in)
 
     def _finish(self, outcome: Outcome | None) -> None:
-        """Hand the outcome to the writer; None: there is nothing of this process's to be written."""
+        """Hand the outcome to the writer; None: another process holds the record, and nothing is written."""
         self._observer.on_ended(self.claim.lease_id)
         if outcome is None:
             self._on_committed(self._latest.broken_off(""), won=False, group=Written())
@@ -266,6 +266,6 @@ async def _build(services: Services, job: JobContext, claim: Claim) -> dict[str,
     return build.build(job, claim.body, claim.max_tokens, claim.history, attached)
 
 
-def _settle(done: "asyncio.Future[bool]", won: bool) -> None:
+def _resolve(done: "asyncio.Future[bool]", won: bool) -> None:
     if not done.done():
         done.set_result(won)

@@ -1,4 +1,4 @@
-"""The windows of which slices run in this process, and the queue in which these claim."""
+"""The windows whose slices run in this process, and for each the queue in which its slices claim."""
 
 import threading
 from collections import Counter
@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
-T = TypeVar("T")  # who claims
+T = TypeVar("T")  # the type of claimants
 
 
 class ClaimQueue(Generic[T]):
-    """The slices of one window claim one after the other, and for each other.
+    """Has the slices of one window claim one after the other, and for each other.
 
-    In the database they would wait for each other, and together claim more than there is room for.
+    Without it they would block each other in the database, and together claim more than there is room for.
     """
 
     def __init__(self) -> None:
@@ -24,16 +24,16 @@ class ClaimQueue(Generic[T]):
         return len(self._waiting)
 
     @contextmanager
-    def turn(self, of: T) -> Iterator[list[T]]:
-        """Have the turn; yields those that wait for theirs, and stand still for as long as this lasts."""
-        self._waiting[of] = None
+    def turn(self, claimant: T) -> Iterator[list[T]]:
+        """Wait for the claimant's turn; yields the others that wait, which stand still until it is over."""
+        self._waiting[claimant] = None
         with self._lock:
-            del self._waiting[of]
+            del self._waiting[claimant]
             yield list(self._waiting)
 
 
 class ServedWindows(Generic[T]):
-    """For every thread of the process."""
+    """What slices of this process work on. Any thread may call it."""
 
     def __init__(self) -> None:
         self._slices: Counter[tuple[int, int]] = Counter()  # by job and window

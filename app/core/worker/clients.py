@@ -1,4 +1,4 @@
-"""The providers' clients of a worker process, each made once, on the loop that it is used on."""
+"""A worker process's clients of providers, each made once, on the loop that uses it."""
 
 import asyncio
 import threading
@@ -15,10 +15,10 @@ class Clients:
     def __init__(self, loop: asyncio.AbstractEventLoop, batching: Callable[[], Batching]) -> None:
         self._loop, self._batching = loop, batching
         self._made: dict[str, Client] = {}
-        self._making = threading.Lock()  # a provider's client, by the first slice that needs it
+        self._making = threading.Lock()  # held by the first slice that needs a client
 
     def prepare(self, provider: str) -> None:
-        """Have a client for the provider, before anything is claimed for it. Not to be called on the loop."""
+        """Make the provider's client, before anything is claimed for it. Not to be called on the loop."""
         with self._making:
             if provider not in self._made:
                 make = factory.client_maker(provider, settings.current(), self._batching)
@@ -26,7 +26,7 @@ class Clients:
                 self._made[provider] = asyncio.run_coroutine_threadsafe(_make(make), self._loop).result()
 
     def of(self, provider: str) -> Client:
-        """The client of a provider that was prepared."""
+        """The client of a provider for which `prepare` was called."""
         return self._made[provider]
 
     async def close(self) -> None:

@@ -1,7 +1,7 @@
 """What a worker process knows of its limit groups: their limits, their holds, and what is to be settled.
 
-Rows are the truth of limits and holds, Redis of what was taken. This reads the rows once a second, brings
-a hold back into a Redis that forgot it, and settles in batches what answers really took.
+The truth about limits and holds is in rows, about what was taken in Redis. This reads the rows once a second,
+restores a hold that Redis has forgotten, and settles in batches what answers really took.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 SETTLE = 0.1  # seconds between two settlements of a job
-NAMED = 5.0  # seconds; a shorter hold is over before an emptied Redis could matter
+STORED_OVER = 5.0  # seconds; a shorter hold ends before it could matter that Redis was emptied
 
 
 class GroupLimits:
@@ -33,13 +33,13 @@ class GroupLimits:
 
     def __init__(self) -> None:
         self._allowances: dict[str, Allowance] = {}
-        self._headers: dict[str, RateLimits] = {}  # by the headers of the latest answers
-        self._held: set[str] = set()  # groups whose hold is in the log
+        self._headers: dict[str, RateLimits] = {}  # from the headers of the latest answers
+        self._held: set[str] = set()  # groups whose hold was logged
         self._open: dict[tuple[str, int], tuple[CallTerms, Settlement]] = {}  # by group and job
         self._is_open = asyncio.Event()  # something is to be settled
 
     def limits(self, group: str) -> RateLimits:
-        """What the group may do, as of the last look at its row."""
+        """What the group may do, as of the last read of its row."""
         known = self._allowances.get(group)
         if known is None:
             with reading() as session:
@@ -54,10 +54,10 @@ class GroupLimits:
         self._allowances = known | {group: allowance for group, (allowance, _) in rows.items()}
         for group, (_, held) in rows.items():
             if held is not None:
-                _bring_back(group, held)
+                _restore_hold(group, held)
 
     def settlement(self, terms: CallTerms) -> Settlement:
-        """What is yet to be settled for a job, to be added to."""
+        """The job's next settlement, for the caller to add to."""
         found = self._open.get((terms.group, terms.job_id))
         if found is None:
             found = self._open[terms.group, terms.job_id] = terms, Settlement()
@@ -74,8 +74,8 @@ class GroupLimits:
         except LimiterAway:
             return 0  # what was charged stands; a Redis that comes back may have forgotten it
 
-    async def keep(self) -> None:
-        """Settle everything, again and again."""
+    async def settle_all(self) -> None:
+        """Settle whatever is open, for as long as the process lives."""
         while True:
             await self._is_open.wait()
             self._is_open.clear()
@@ -84,7 +84,7 @@ class GroupLimits:
             await asyncio.sleep(SETTLE)
 
     async def learn(self, group: str, limits: RateLimits | None) -> None:
-        """Take over what an answer's headers said, here at once and for the others through the row."""
+        """Adopt the limits of an answer's headers: here at once, in other processes through the row."""
         if limits is None or self._headers.get(group) == limits:
             return
         self._headers[group] = limits
@@ -93,7 +93,7 @@ class GroupLimits:
             self._allowances[group] = known
 
     async def hold(self, group: str, reason: str, seconds: float, every: float, *, probe: bool) -> None:
-        """Hold the group for everybody; 0 seconds: longer with each strike."""
+        """Hold the group for all workers; `seconds` of 0: longer with each strike."""
         try:
             lasts = await asyncio.to_thread(
                 limiter().hold, group, reason, seconds=seconds, every=every, probe=probe
@@ -104,7 +104,7 @@ class GroupLimits:
         if probe or group not in self._held:
             log.warning("group.held", group=group, reason=reason, seconds=round(lasts, 1))
             self._held.add(group)
-        if seconds > NAMED:
+        if seconds > STORED_OVER:
             await _write(
                 partial(
                     allowances.hold, group=group, reason=reason, seconds=lasts, probe_every=every or lasts
@@ -112,7 +112,7 @@ class GroupLimits:
             )
 
     async def clear(self, group: str) -> None:
-        """A probe succeeded: its row first, so that nobody brings the hold back."""
+        """End the hold after a probe that succeeded: in the row first, so that no process restores it."""
         log.info("group.goes_on", group=group)
         self._held.discard(group)
         await _write(partial(allowances.clear, group=group))
@@ -122,7 +122,7 @@ class GroupLimits:
             log.warning("limiter.away", group=group)
 
     async def slow_down(self, terms: CallTerms) -> None:
-        """The provider's ramp limit: half the rate for everybody."""
+        """Halve the rate for all workers, at the provider's ramp limit."""
         try:
             share = await asyncio.to_thread(limiter().ramp, terms)
             log.warning("group.slowed", group=terms.group, share=share)
@@ -131,7 +131,7 @@ class GroupLimits:
 
 
 def probe_soon(provider: str) -> None:
-    """A worker starts, perhaps with another key: what the account was refused for is tried now, once."""
+    """Have held groups of the provider probed now: this worker may have started with another key."""
     try:
         for group in in_transaction(partial(allowances.probe_soon, provider=provider)):
             limiter().probe_soon(group)
@@ -139,8 +139,8 @@ def probe_soon(provider: str) -> None:
         log.warning("limit_group.not_probed", error=type(error).__name__)
 
 
-def _bring_back(group: str, held: Held) -> None:
-    """Hold a group again whose hold Redis has forgotten."""
+def _restore_hold(group: str, held: Held) -> None:
+    """Hold a group again if Redis has forgotten its hold."""
     try:
         if limiter().held(group) is None:
             limiter().hold(group, held.reason, seconds=max(held.seconds, 0.001), every=held.probe_every)
@@ -149,7 +149,7 @@ def _bring_back(group: str, held: Held) -> None:
 
 
 async def _write(work: Callable[[Session], T]) -> T | None:
-    """Write a group's row; a database that is away costs only what an emptied Redis would have forgotten."""
+    """Write a group's row; with the database away, what was not written lasts only until Redis is emptied."""
     try:
         return await asyncio.to_thread(in_transaction, work)
     except SQLAlchemyError as error:

@@ -1,8 +1,7 @@
-"""A process that asks records alone: `python -m app.core.worker.isolated WINDOW EPOCH`.
+"""The process that asks quarantined records: `python -m app.core.worker.isolated WINDOW EPOCH`.
 
-`app.core.worker.isolation` starts it. It is a slice worker without Celery: a lease, a loop and a writer of
-its own, and one record at a time, whose outcome is committed before the next is claimed. So when it dies, one
-record was in it.
+`app.core.worker.isolation` starts it. It is a slice worker without Celery, with a lease, a loop and a writer
+of its own. It commits each record's outcome before it claims the next: if it dies, one record was in it.
 """
 
 import ctypes
@@ -23,21 +22,21 @@ PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
 class IsolatedSlice(Slice):
-    """A slice with one record in hand, its writing included."""
+    """A slice with at most one record in hand, until that record's outcome is committed."""
 
     def _wanted(self) -> int:
         return 0 if self._uncommitted else min(1, super()._wanted())
 
     def _committed(self, outcome: Outcome, won: bool, group: Written) -> None:
         super()._committed(outcome, won, group)
-        self._turns_due = False  # a next turn is not under suspicion: others ask it
+        self._turns_due = False  # the next turn is not quarantined: other slices ask it
 
 
 def main(window_id: int, epoch: int) -> None:
-    """Ask what waits to be asked alone; writes the sums of the slice to standard output."""
+    """Ask the quarantined records of the window's job; writes the slice's summary to standard output."""
     chosen = settings.current()
     logs.configure(chosen.log_level, chosen.log_format)
-    _end_with_the_worker()
+    _end_with_worker()
     signal.signal(signal.SIGTERM, lambda *_: process.stop_current(chosen.grace))
     with reading() as session:
         window = session.get_one(Window, window_id)
@@ -53,8 +52,8 @@ def _no_wake(job_id: int) -> None:
     """The worker that started this process wakes the job when it has ended."""
 
 
-def _end_with_the_worker() -> None:
-    """A worker that is killed is no reason to suspect the record: it is given back in order."""
+def _end_with_worker() -> None:
+    """Stop in order when the worker is killed: its record is given back, and not under suspicion for that."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 

@@ -1,4 +1,4 @@
-"""Records under suspicion, asked in a process of their own: `app.core.worker.isolated` is what runs in it."""
+"""Asks quarantined records in a process of their own, which runs `app.core.worker.isolated`."""
 
 import json
 import subprocess
@@ -16,23 +16,23 @@ from models.session import reading
 
 log = structlog.get_logger()
 
-LISTEN = 0.5  # seconds between two looks at whether this worker is to stop
+POLL = 0.5  # seconds between two checks whether this worker is to stop
 
 _turn = threading.Lock()  # one such process a worker: each of them is as large as a worker
 
 
-def ask(here: Process, window: Window, wake: Callable[[int], None]) -> dict[str, int]:
-    """Ask what the window offers, one record after the other; returns the sums that a slice returns.
+def ask(process: Process, window: Window, wake: Callable[[int], None]) -> dict[str, int]:
+    """Ask the window's records one after the other; returns a slice's summary.
 
-    The process ends with what is waiting, with its time, or with this worker. Whether it died is for the
-    sweep to find, as it is of any process.
+    The process ends when no record waits any more, when its time is over, or when this worker stops. If it
+    dies, the sweep finds its records, as it does those of any process.
     """
-    with here.served.serving(window.job_id, window.id), _in_turn(here) as mine:
-        if not mine or not _is_there(window):
+    with process.served.serving(window.job_id, window.id), _in_turn(process) as acquired:
+        if not acquired or not _any_quarantined(window):
             return {}
         command = [sys.executable, "-m", "app.core.worker.isolated", str(window.id), str(window.epoch)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as isolated:  # noqa: S603 - ours
-            summary = _wait(here, isolated)
+            summary = _wait(process, isolated)
         wake(window.job_id)
         if isolated.returncode:
             log.warning("alone.died", job=window.job_id, code=isolated.returncode)
@@ -41,29 +41,29 @@ def ask(here: Process, window: Window, wake: Callable[[int], None]) -> dict[str,
 
 
 @contextmanager
-def _in_turn(here: Process) -> Iterator[bool]:
-    """Wait for the worker's turn; False when the worker is to stop before it comes."""
-    while not (mine := _turn.acquire(timeout=LISTEN)) and not here.stopping:
+def _in_turn(process: Process) -> Iterator[bool]:
+    """Wait until this worker has no other such process; yields False when the worker is to stop."""
+    while not (acquired := _turn.acquire(timeout=POLL)) and not process.stopping:
         pass
     try:
-        yield mine and not here.stopping
+        yield acquired and not process.stopping
     finally:
-        if mine:
+        if acquired:
             _turn.release()
 
 
-def _is_there(window: Window) -> bool:
-    """Whether a slice before this one has left anything: a process takes seconds to start."""
+def _any_quarantined(window: Window) -> bool:
+    """Whether earlier slices have left any record: a process takes seconds to start."""
     with reading() as session:
         return quarantine.count(session, window.job_id, 1) > 0
 
 
-def _wait(here: Process, isolated: "subprocess.Popen[bytes]") -> bytes:
-    asked_to_stop = False
+def _wait(process: Process, isolated: "subprocess.Popen[bytes]") -> bytes:
+    terminated = False
     while True:
         try:
-            return isolated.communicate(timeout=LISTEN)[0]
+            return isolated.communicate(timeout=POLL)[0]
         except subprocess.TimeoutExpired:
-            if here.stopping and not asked_to_stop:
+            if process.stopping and not terminated:
                 isolated.terminate()
-                asked_to_stop = True
+                terminated = True

@@ -1,4 +1,4 @@
-"""What is read anew once a second: how the jobs stand that are served here, limits, how items are batched."""
+"""What a worker process reads once a second: how its jobs stand, limits, how items are batched."""
 
 import asyncio
 import time
@@ -17,11 +17,11 @@ from models.session import reading
 
 log = structlog.get_logger()
 
-EVERY = 1.0  # seconds between two looks
+EVERY = 1.0  # seconds between two reads
 
 
 class JobWatch:
-    """As of the last look. Any thread may ask; `keep` runs on the event loop."""
+    """Answers as of the last read. Any thread may ask; `watch` runs on the event loop."""
 
     def __init__(self, group_limits: GroupLimits) -> None:
         self._group_limits = group_limits
@@ -42,25 +42,25 @@ class JobWatch:
         return self._batching
 
     def catch_up(self) -> None:
-        """Know what limits hold now: a process that serves nobody does not look at them."""
+        """Read the limits if they are out of date: an idle process does not read them."""
         if time.monotonic() - self._limits_read > EVERY:
             self._read_limits()
 
-    async def keep(self, served: Callable[[], set[int]], close: Callable[[int, str], None]) -> None:
-        """Look again and again at the jobs that are `served`; `close` the calls of those that were closed.
+    async def watch(self, served: Callable[[], set[int]], close: Callable[[int, str], None]) -> None:
+        """Read the `served` jobs every second; call `close` with each that was closed and its `closed_as`.
 
-        `close` gets a job and what it was closed as. An idle process reads nothing.
+        An idle process reads nothing.
         """
         while True:
             jobs = served()
             if not jobs:
                 self._halted = set()
             else:
-                for job_id, closed_as in (await self._look(jobs)).items():
+                for job_id, closed_as in (await self._try_to_read(jobs)).items():
                     close(job_id, closed_as)
             await asyncio.sleep(EVERY)
 
-    async def _look(self, jobs: set[int]) -> dict[int, str]:
+    async def _try_to_read(self, jobs: set[int]) -> dict[int, str]:
         try:
             return await asyncio.to_thread(self._read, jobs)
         except SQLAlchemyError as error:
@@ -68,7 +68,7 @@ class JobWatch:
             return {}
 
     def _read(self, jobs: set[int]) -> dict[int, str]:
-        """Read the rows; returns what jobs were closed as."""
+        """Read the rows; returns `closed_as` of the jobs that were closed."""
         self._read_limits()
         with reading() as session:
             rows = session.execute(

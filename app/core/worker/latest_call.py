@@ -15,17 +15,15 @@ from models.record import RecordStatus
 
 
 class LatestCall:
-    """Of one record, on the event loop. Its `params` are known before its first call leaves."""
+    """Used on the event loop. `params`, the record's request, are set before its first call leaves."""
 
     def __init__(self, job: JobContext, claim: Claim) -> None:
         self._job, self._claim = job, claim
         self.params: dict[str, Any] = {}
-        self.result: Outcome | None = None  # what it came to, until that is handed on
-        self.uncommitted: Outcome | None = (
-            None  # the failure before the call that is due, to be written first
-        )
-        self._started: float | None = None  # monotonic, while it is out
-        self._sent_at = dt.datetime.now(dt.UTC)  # it pays the price of then
+        self.result: Outcome | None = None  # of the call, from its end until the next one leaves
+        self.uncommitted: Outcome | None = None  # a failure, to be committed before the next call leaves
+        self._started: float | None = None  # monotonic, while the call is in flight
+        self._sent_at = dt.datetime.now(dt.UTC)  # decides which price holds
 
     @property
     def model(self) -> str:
@@ -36,37 +34,35 @@ class LatestCall:
         return int(self.params.get("max_tokens", self._job.max_tokens))
 
     @property
-    def is_out(self) -> bool:
-        return self._started is not None
+    def has_unused_permit(self) -> bool:
+        """Whether the record's permit is for a call that has not left; that of an ended call was settled."""
+        return self._started is None and (self.result is None or self.uncommitted is not None)
 
     @property
-    def has_permit_unused(self) -> bool:
-        """Whether the record waits for its call; the permit of a call that ended was settled."""
-        return not self.is_out and (self.result is None or self.uncommitted is not None)
-
-    @property
-    def ended_the_record(self) -> Outcome | None:
-        """Its result, when the record has ended by it: it is paid for, and is not yet written."""
+    def final_outcome(self) -> Outcome | None:
+        """The result, if it ends the record: it is paid for, and not yet written."""
         return self.result if self.result is not None and self.result.status is not None else None
 
-    def leave(self) -> None:
+    def begin(self) -> None:
+        """The call leaves."""
         self.result = None
         self._started = time.monotonic()
         self._sent_at = dt.datetime.now(dt.UTC)
 
-    def come_back(self) -> float:
-        """Seconds that the call took."""
+    def end(self) -> float:
+        """The call has ended; returns the seconds that it took."""
         assert self._started is not None
         seconds, self._started = time.monotonic() - self._started, None
         return seconds
 
     def answered(self, reply: Reply, seconds: float) -> Call:
+        """The ledger's entry of a call that was answered."""
         return ledger.answered(
             self.model, self.params, reply.usage, reply.request_id, seconds, sent_at=self._sent_at
         )
 
     def failed(self, error: ProviderError, seconds: float) -> Call:
-        """The call as the ledger books it that ended with `error`."""
+        """The ledger's entry of a call that ended with `error`."""
         if error.booking is Booking.UNCONFIRMED:
             return self._unconfirmed(error.type, seconds)
         return Call(
@@ -100,9 +96,9 @@ class LatestCall:
         return self.outcome(Call(ledger.UNSENT, self._job.model), RecordStatus.FAILED, error)
 
     def broken_off(self, why: str, again_in: float | None = None) -> Outcome:
-        """What is known of it when it ends before its time, for the reason `why`.
+        """The outcome of a record that is broken off for the reason `why`.
 
-        A failure that waits to be written is what is known; else a call that is out stands as unconfirmed.
+        That is the failure or result at hand, if there is one; else a call in flight stands as unconfirmed.
         """
         outcome = self.uncommitted or self.result
         if outcome is None:
@@ -116,7 +112,7 @@ class LatestCall:
         return outcome
 
     def next_attempt(self) -> None:
-        """The failure is written, and the call that is due may leave."""
+        """The failure is committed, and the next call may leave."""
         assert self.uncommitted is not None
         self._claim.attempt += 1
         self._claim.tries += self.uncommitted.blamed

@@ -1,4 +1,4 @@
-"""What a worker process has in hand: it bounds what slices may claim, and tells them when there is room."""
+"""What a worker process has in hand: bounds what slices may claim, and notifies them when there is room."""
 
 import threading
 from collections import Counter
@@ -9,8 +9,8 @@ from app.core.requests.claim import Claim
 from app.core.requests.job_context import JobContext
 
 MEMORY = 64_000_000  # bytes of requests that a process holds at most
-UNSENT = 96  # records that are claimed here and wait for their start, or for a loop that is busy
-FEW_UNSENT = 32  # keep the loop at work until more are claimed, which is cheaper for many at once
+UNSENT = 96  # records at most that are claimed and wait for their start, or for a busy loop
+FEW_UNSENT = 32  # enough to keep the loop at work until more are claimed, which is cheaper for many at once
 
 
 class RoomObserver(Protocol):
@@ -31,17 +31,17 @@ class Load:
         self._lock = threading.Lock()  # guards all of these
 
     def room(self, job: JobContext) -> int:
-        """How many more of the job's records this process may hold: into an empty one always one fits.
+        """How many more of the job's records this process may hold; an empty one has room for any one record.
 
-        Its memory bounds them, and what its loop can start: a call that is late for its start needs another
-        permit, so a busy loop that is given ever more would end up with permits alone.
+        They are bounded by its memory and by what its loop can start: a call that is late for its start needs
+        another permit, so a loop that is given ever more would end up doing nothing but renewing permits.
         """
         free = MEMORY - self._bytes
         fits = max(free // max(job.max_request_bytes, 1), 0 if self._bytes else 1)
         fits = min(fits, UNSENT - self._unsent)
         if job.seats is None:
             return fits
-        # The limiter counts seats over all processes; a Redis that was emptied forgets them, this does not.
+        # The limiter counts seats over all processes; an emptied Redis forgets them, this process does not.
         return min(fits, job.seats - self._in_flight[job.job_id])
 
     def is_busy(self) -> bool:
@@ -61,7 +61,7 @@ class Load:
             return set(self._in_flight)
 
     def wait_for_room(self, observer: RoomObserver) -> None:
-        """Tell `observer`, once, when the loop is no longer busy: now, if it is not."""
+        """Notify `observer`, once, when the loop is no longer busy: at once if it is not."""
         with self._lock:
             if self.is_busy():
                 self._waiting[observer] = None

@@ -1,6 +1,6 @@
-"""The permits of one record's calls: charged by what a call of its job takes, settled by what it took.
+"""The permits of one record's calls: charged what an average call of the job takes, settled by actual use.
 
-What a call teaches goes to its limit group by the same way: limits, failures, holds.
+What a call reveals of its limit group is passed on from here: limits, failures, holds.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from app.providers import registry
 from app.providers.client import RateLimits, Usage
 
 OUTAGE = 10  # failures among a group's last 20 calls
-DEBT = 0.005  # of a limit: what a request may be larger than its permit without one of its own
+DEBT = 0.005  # share of a limit by which a request may exceed its permit without taking a larger one
 
 
 @dataclass(slots=True)
@@ -30,7 +30,7 @@ class Permit:
     probe: bool  # its call tries a held group
     input_tokens: int
     output_tokens: int
-    per_byte: float  # input tokens that a byte of the job's requests makes, about
+    per_byte: float  # about how many input tokens a byte of the job's requests makes
 
     @classmethod
     def of(cls, grant: Grant, terms: CallTerms, at: float) -> "Permit":
@@ -39,7 +39,7 @@ class Permit:
 
 
 class Permits:
-    """A record has one at a time: for its next call, or of its latest."""
+    """A record has one permit at a time: for its next call, or of its latest."""
 
     def __init__(self, services: Services, job: JobContext, claim: Claim, permit: Permit) -> None:
         """`permit` came with the claim, for an average call of the job."""
@@ -54,36 +54,37 @@ class Permits:
         return self._services.terms(self._job, self._permit.group)
 
     async def wait_for_start(self, model: str, max_tokens: int, *, used: bool) -> float | None:
-        """Wait for a call's time, with a permit of its model's group that is large enough and not late.
+        """Wait for a call's start, with a permit of its model's group that is large enough and not late.
 
-        `used`: the permit that is there was another call's. Returns None when the time has come, or, when it
-        is far away, the seconds until then. Raises `RequestRejected` for a call that could never pass.
+        `used`: the present permit was spent on an earlier call. Returns None when the call may leave, or the
+        seconds until then when they are too many to wait here. Raises `RequestRejected` for a call that could
+        never pass.
         """
         terms = self._terms_of_call(model, max_tokens)
         if used or self._permit.group != terms.group or self._is_too_small(terms):
             if not used:
                 self.refund()
-            far = await self._renew(terms)
+            delay = await self._renew(terms)
         else:
             self._charge_difference()
-            far = None
-        while far is None:
+            delay = None
+        while delay is None:
             await asyncio.sleep(self._permit.at - time.monotonic())
             if time.monotonic() - self._permit.at <= LATE:
                 return None
             self.refund()
-            far = await self._renew(terms)
-        return far
+            delay = await self._renew(terms)
+        return delay
 
     def refund(self) -> None:
-        """Nothing was taken of what was charged."""
+        """Give back the whole charge of a call that took nothing."""
         settlement = self._services.group_limits.settlement(self.terms)
         settlement.input_tokens -= self._permit.input_tokens
         settlement.output_tokens -= self._permit.output_tokens
         self._permit.input_tokens = self._permit.output_tokens = 0
 
     def settle(self, usage: Usage, seconds: float) -> None:
-        """Charge what the call took beyond its permit, and learn from it."""
+        """Charge what the call took beyond its permit, and calibrate by it."""
         input_tokens = usage.input_tokens + usage.cache_write_tokens
         if registry.cache_reads_count(self._permit.group):
             input_tokens += usage.cache_read_tokens
@@ -97,19 +98,19 @@ class Permits:
         settlement.seconds += seconds
 
     async def learn(self, limits: RateLimits | None) -> None:
-        """What a call's headers said of the limits of its group."""
+        """Pass on the group's limits from a call's headers."""
         await self._services.group_limits.learn(self.group, limits)
 
     async def clear_hold(self) -> None:
-        """The provider answers: if this call was the probe of a held group, all of it goes on."""
+        """End the hold of the group if this call, which was answered, was its probe."""
         if self._permit.probe:
             await self._services.group_limits.clear(self.group)
 
     async def count_failure(self, *, repeated: bool) -> bool:
-        """Count a call that failed; whether this is an outage of its group.
+        """Count a failed call; returns whether its group has an outage.
 
-        That is so when half of the group's last 20 calls failed, and when its probe did. `repeated`: another
-        record of the same call has been counted.
+        It has one when half of its last 20 calls failed, and when its probe did. `repeated`: the call has
+        been counted for another of its records.
         """
         group_limits, terms = self._services.group_limits, self.terms
         if not repeated:
@@ -117,7 +118,7 @@ class Permits:
         return await group_limits.settle_now(terms) >= OUTAGE or self._permit.probe
 
     async def hold_group(self, decision: Decision) -> None:
-        """All workers of the group wait together for what one of them was told."""
+        """Have all workers of the group wait together after one refusal."""
         if decision.slow_down:
             await self._services.group_limits.slow_down(self.terms)
         if (hold := decision.hold) is not None:
@@ -126,7 +127,7 @@ class Permits:
             )
 
     def _terms_of_call(self, model: str, max_tokens: int) -> CallTerms:
-        """What holds for this very call."""
+        """The terms of this very call; raises `RequestRejected` if it exceeds what a whole minute allows."""
         group = self._job.group if model == self._job.model else registry.limit_group(model)
         terms = self._services.terms(self._job, group).sized(self._claim.request_bytes, max_tokens)
         allowed = terms.limits.input_tokens
@@ -139,23 +140,23 @@ class Permits:
         return terms
 
     def _is_too_small(self, terms: CallTerms) -> bool:
-        """Whether the permit, which is for an average call of the job, is too small to be settled as debt."""
-        more = self._input_tokens() - self._permit.input_tokens
+        """Whether the request exceeds its permit, an average call's, by too much to be settled as debt."""
+        excess = self._input_tokens() - self._permit.input_tokens
         allowed = terms.limits.input_tokens
-        return allowed is not None and more > DEBT * allowed and more > self._permit.input_tokens
+        return allowed is not None and excess > DEBT * allowed and excess > self._permit.input_tokens
 
     def _charge_difference(self) -> None:
-        """What the request takes more or less than an average one is charged at once."""
-        more = self._input_tokens() - self._permit.input_tokens
-        self._services.group_limits.settlement(self.terms).input_tokens += more
-        self._permit.input_tokens += more
+        """Charge at once what the request takes more, or less, than an average one."""
+        excess = self._input_tokens() - self._permit.input_tokens
+        self._services.group_limits.settlement(self.terms).input_tokens += excess
+        self._permit.input_tokens += excess
 
     def _input_tokens(self) -> int:
-        """Tokens of this request, by what the job's bytes made so far."""
+        """Input tokens of this request, estimated by those of the job's bytes so far."""
         return max(1, round(self._permit.per_byte * self._claim.request_bytes))
 
     async def _renew(self, terms: CallTerms) -> float | None:
-        """Take another permit for this record, which has its seat; see `wait_for_start` for the answer."""
+        """Take another permit for this record, which has its seat; returns what `wait_for_start` does."""
         waited = False
         while True:
             grant = await self._services.new_start(terms, waited=waited)

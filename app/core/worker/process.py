@@ -1,4 +1,4 @@
-"""One worker process: its event loop with the calls on it, its lease, and their beginning and end."""
+"""One worker process: its lease, and its event loop with the calls on it, from start to end."""
 
 import asyncio
 import threading
@@ -31,7 +31,7 @@ from models.session import in_transaction
 
 log = structlog.get_logger()
 
-READERS = 8  # documents that are fetched at a time: a slow store must not delay the beat
+READERS = 8  # documents fetched at once, off the pool that renews the lease: a store may be slow
 STORAGE_LAG = 2.0  # seconds that a paid answer may wait for its commit before new calls stop
 
 
@@ -40,8 +40,8 @@ class Process:
 
     def __init__(self) -> None:
         self.lease_id = in_transaction(leases.take)
-        self._renewed = time.monotonic()  # the lease, by this process's loop
-        self.stopping = False  # set by a signal's handler, which may take no lock: no Event
+        self._renewed = time.monotonic()  # when the loop renewed the lease
+        self.stopping = False  # set by a signal handler, which may take no lock: hence no Event
         self.loop = uvloop.new_event_loop()
         self.loop.set_default_executor(ThreadPoolExecutor(16, thread_name_prefix="loop-help"))
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="documents")
@@ -64,14 +64,14 @@ class Process:
             new_start=self._new_start,
             on_sent=self.load.mark_sent,
         )
-        self._calls: dict[CallInFlight, asyncio.Task[None]] = {}  # used on the loop alone
+        self._calls: dict[CallInFlight, asyncio.Task[None]] = {}  # used on the loop only
         self._thread = threading.Thread(target=self._run, name="calls", daemon=True)
         self._thread.start()
 
     # --- for slices, from their threads
 
     def may_start(self, job_id: int) -> bool:
-        """Whether new calls of the job may leave: it and this process run, and answers are being stored."""
+        """Whether new calls of the job may leave: it is running, this process too, and answers are stored."""
         return not (self.stopping or not self.jobs.runs(job_id) or self.storage_lags or self._lapses)
 
     @property
@@ -80,11 +80,11 @@ class Process:
 
     @property
     def _lapses(self) -> bool:
-        """Whether others may take this process for dead: its loop is, or it stood still and just woke."""
+        """Whether others may take this process for dead: its loop is, or it stood still until just now."""
         return time.monotonic() - self._renewed > leases.LAPSE
 
     def terms(self, job: JobContext, group: str | None = None) -> CallTerms:
-        """What holds now for an average call of the job; `group`: of another model than the job's."""
+        """The present terms of an average call of the job; `group`: that of another model than the job's."""
         chosen = group or job.group
         return CallTerms(
             group=chosen,
@@ -116,7 +116,7 @@ class Process:
     def stop(self, grace: float) -> None:
         """Start nothing new; let calls end for `grace` seconds, close the rest, give everything back.
 
-        Runs within a signal's handler: it takes no lock. Asking again changes nothing.
+        Called by a signal handler: it takes no lock. A second call changes nothing.
         """
         if self.stopping:
             return
@@ -124,7 +124,7 @@ class Process:
         self.loop.call_soon_threadsafe(self.loop.call_later, grace, self._close_all)
 
     def end(self) -> None:
-        """Write what is there and give up the lease; the slices have returned."""
+        """Write what is left and give up the lease. To be called when the slices have returned."""
         asyncio.run_coroutine_threadsafe(self.clients.close(), self.loop).result(timeout=10)
         self._writer.stop()
         self._readers.shutdown(wait=False)
@@ -136,18 +136,18 @@ class Process:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
-        lasting = [
+        background = [
             self.loop.create_task(work)
             for work in (
                 self._beat(),
-                self.jobs.keep(self._jobs_in_hand, self._close_job),
-                self._group_limits.keep(),
+                self.jobs.watch(self._jobs_in_hand, self._close_job),
+                self._group_limits.settle_all(),
             )
         ]
         self.loop.run_forever()
-        for task in lasting:
+        for task in background:
             task.cancel()
-        self.loop.run_until_complete(asyncio.wait(lasting))
+        self.loop.run_until_complete(asyncio.wait(background))
         self.loop.close()
 
     def _start(
@@ -179,7 +179,7 @@ class Process:
         self.load.remove(call.claim)
 
     async def _new_start(self, terms: CallTerms, *, waited: bool) -> Grant:
-        """Without Redis there is none: nothing may leave."""
+        """See `NewStart`. Without Redis there is no permit: nothing may leave."""
         try:
             return await asyncio.to_thread(
                 limiter().take, terms, self.lease_id, 1, seated=True, waited=waited
@@ -199,7 +199,7 @@ class Process:
     def _renew(self) -> None:
         serving = self.served.windows()
         if not in_transaction(partial(leases.renew, lease_id=self.lease_id, serving=serving)):
-            # Others took this process for dead and gave its records back. Its answers lose their fences.
+            # Others took this process for dead and gave its records back: their fences refuse its answers.
             log.warning("lease.lost", lease=self.lease_id)
             self.lease_id = in_transaction(leases.take)
             self.seats.forget()
@@ -219,21 +219,21 @@ class Process:
     def _close_all(self) -> None:
         self._close(list(self._calls), CloseReason.STOPPING)
 
-    def _close(self, some: Iterable[CallInFlight], why: CloseReason) -> None:
-        """Close the calls that are still in flight."""
-        for call in some:
+    def _close(self, calls: Iterable[CallInFlight], reason: CloseReason) -> None:
+        """Close those of `calls` that are still in flight."""
+        for call in calls:
             if call in self._calls and call.close_reason is None:
-                call.close_reason = why
+                call.close_reason = reason
                 self._calls[call].cancel()
 
 
 _process: Process | None = None
 _starting = threading.Lock()
-_grace: float | None = None  # seconds; SIGTERM has come
+_grace: float | None = None  # seconds; None until SIGTERM has come
 
 
 def current() -> Process:
-    """The one of this process, made when a slice first asks for it."""
+    """This process's `Process`, made on first use."""
     global _process  # noqa: PLW0603 - one a process is the point
     with _starting:
         if _process is None:
@@ -244,7 +244,7 @@ def current() -> Process:
 
 
 def stop_current(grace: float) -> None:
-    """SIGTERM: see `Process.stop`. A slice in hand may be making the process just now: that one stops too."""
+    """On SIGTERM: see `Process.stop`. One that a slice is making at this moment stops once it is made."""
     global _grace  # noqa: PLW0603
     _grace = grace
     if _process is not None:
@@ -252,7 +252,7 @@ def stop_current(grace: float) -> None:
 
 
 def end_current() -> None:
-    """The slices have returned and the process ends."""
+    """See `Process.end`."""
     global _process  # noqa: PLW0603
     if _process is not None:
         _process.end()

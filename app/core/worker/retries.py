@@ -1,13 +1,13 @@
-"""What follows a call that brought no answer: by whose matter it is, one table decides.
+"""What follows a call without a usable answer: one table decides, by who is to blame.
 
     blame                   what follows
     record, final           the record has ended
-    record, may pass        asked again within 5 s, at the price of one of its tries; ended when none is left
+    record, retryable       asked again within 5 s, at the price of one of its tries; ended when none is left
     provider, an outage     asked again when the provider says, or a random time later; no try is used
     account                 given back for a minute, or as long as the refusal says; no try is used
 
-What is not the record's own holds its whole limit group as long. A wait of over 5 s is a named time: the
-record is given back with it, and the slice goes on with others.
+A failure that is not the record's own holds its whole limit group for the same time. A record that would wait
+for over 5 s is given back until then, and the slice goes on with others.
 """
 
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ from app.errors import ACCOUNT_PROBE, Blame, ProviderError
 LONGEST_WAIT = 5.0  # seconds that a record is held while it waits
 RAMP_LIMIT = "ramp_limit_exceeded"  # the type of a refusal for a rate that rose too fast
 
-# Full jitter, doubling: anything from 0 on, so that those who failed together part. In seconds.
+# In seconds. Full jitter, from 0 to a bound that doubles, so that calls which failed together spread out.
 RECORD_WAIT = wait_random_exponential(multiplier=0.5, max=5.0)
 PROVIDER_WAIT = wait_random_exponential(multiplier=1.0, max=60.0)
 
-_NO_CALLS = Retrying()  # tenacity is asked for waits alone: an attempt object around each call costs 20 µs
+_NO_CALLS = Retrying()  # tenacity only computes waits here: its attempt object around each call costs 20 µs
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Nothing of the limit group leaves for a while; then one probe at a time."""
+    """No call of the limit group leaves for a while; then one probe at a time."""
 
     reason: str
     seconds: float  # 0: longer with each strike
@@ -69,7 +69,7 @@ def decide(
 ) -> Decision:
     """What follows `error`.
 
-    `outage`: so many calls of the group fail that this is the provider's matter, whatever the error says.
+    `outage`: so many calls of the group fail that the provider is to blame, whatever the error.
     `tries_left` and `tries_used` count the record's own tries (BATCH_RECORD_RETRY_COUNT) before this
     failure, `refusals` the refusals in a row before this one: 0 for the first.
     """

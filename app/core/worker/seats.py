@@ -1,8 +1,7 @@
 """The seats that this process holds, by its own count, and the limiter's count reconciled with it.
 
-A request to Redis that is not answered may have been carried out: a server that stood still does what was
-asked of it when it wakes, for somebody who has long given up. The seats it granted then would stay taken for
-as long as the process lives.
+A request to Redis without a reply may still be carried out: a server that stood still executes it when it
+wakes, long after the caller gave up. Seats granted then would stay taken for as long as the process lives.
 """
 
 import threading
@@ -17,9 +16,9 @@ from app.errors import LimiterAway
 
 log = structlog.get_logger()
 
-LOOKS = 3  # beats without a lost request after which none that was lost can still be carried out
+CHECKS = 3  # one with each beat after a lost request; after the last it can no longer be carried out
 
-Doubted = tuple[int, str]  # a job and the limit group that it was asked for
+Doubted = tuple[int, str]  # a job and the limit group of the request that was lost
 
 
 class Seats:
@@ -27,9 +26,9 @@ class Seats:
 
     def __init__(self) -> None:
         self._held: Counter[int] = Counter()  # by job
-        self._asked: set[int] = set()  # jobs for which a request was begun since the last beat
-        self._asking: Counter[int] = Counter()  # requests that are not answered yet, by job
-        self._doubts: dict[Doubted, int] = {}  # and how many looks are left to take
+        self._requested: set[int] = set()  # jobs for which a request was begun since the last beat
+        self._pending: Counter[int] = Counter()  # requests without a reply yet, by job
+        self._doubts: dict[Doubted, int] = {}  # -> checks left
         self._lock = threading.Lock()
 
     def take(
@@ -48,31 +47,34 @@ class Seats:
             limiter().give_back(terms, lease_id, grant, count)
 
     def leave(self, terms: CallTerms, lease_id: int, *, freed: int, waited: bool) -> None:
-        """A slice's last request: it gives back what it has freed, and waits no more."""
+        """A slice's last request: give back the seats that it has freed, and leave the queue."""
         self._move(terms.job_id, -freed)
         with suppress(LimiterAway), self._request(terms):
             limiter().take(terms, lease_id, 0, freed=freed, waited=waited)
 
     def reconcile(self, lease_id: int) -> None:
-        """Compare where a request was lost; raises `LimiterAway`. To be called with each beat."""
-        self._asked.clear()
+        """Correct the limiter's counts where a request was lost; raises `LimiterAway`.
+
+        To be called with each beat.
+        """
+        self._requested.clear()
         for doubted in list(self._doubts):
-            self._compare(*doubted, lease_id)
+            self._check(*doubted, lease_id)
 
     def forget(self) -> None:
-        """The process has another lease: the seats of the last one come back by themselves."""
+        """The process has another lease: the limiter frees the seats of the old one by itself."""
         with self._lock:
             self._held.clear()
 
-    def _compare(self, job_id: int, group: str, lease_id: int) -> None:
+    def _check(self, job_id: int, group: str, lease_id: int) -> None:
         with self._lock:
             held = max(self._held[job_id], 0)
-            if self._asking[job_id]:
+            if self._pending[job_id]:
                 return
         counted = limiter().seats(job_id, lease_id)
         with self._lock:
-            if job_id in self._asked:
-                return  # the count may be from before or after that request; the next beat looks again
+            if job_id in self._requested:
+                return  # the count may be from before or after that request; the next beat checks again
             self._doubts[job_id, group] -= 1
             if not self._doubts[job_id, group]:
                 del self._doubts[job_id, group]
@@ -82,21 +84,21 @@ class Seats:
 
     @contextmanager
     def _request(self, terms: CallTerms) -> Iterator[None]:
-        """Around a request that moves seats of the job; one that is lost leaves the job in doubt."""
+        """Enclose a request that moves seats of the job; one that is lost leaves the job in doubt."""
         job_id = terms.job_id
         with self._lock:
-            self._asked.add(job_id)
-            self._asking[job_id] += 1
+            self._requested.add(job_id)
+            self._pending[job_id] += 1
         try:
             yield
         except LimiterAway:
             with self._lock:
-                self._doubts[job_id, terms.group] = LOOKS
+                self._doubts[job_id, terms.group] = CHECKS
             raise
         finally:
             with self._lock:
-                self._asking[job_id] -= 1
-                self._asking += Counter()  # drops what is at zero
+                self._pending[job_id] -= 1
+                self._pending += Counter()  # drops what is at zero
 
     def _move(self, job_id: int, by: int) -> None:
         with self._lock:

@@ -1,4 +1,4 @@
-"""What calls and their permits use of their worker process, which makes this and hands it to them."""
+"""What calls and their permits use of their worker process, which builds it and hands it to them."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,14 +16,14 @@ from app.providers.client import Client
 
 class Terms(Protocol):
     def __call__(self, job: JobContext, group: str | None = None) -> CallTerms:
-        """What holds now for an average call of the job; `group`: of another model than the job's."""
+        """The present terms of an average call of the job; `group`: that of another model than the job's."""
 
 
 class NewStart(Protocol):
     async def __call__(self, terms: CallTerms, *, waited: bool) -> Grant:
         """Another start for a record that has its seat, or how long to wait for it.
 
-        `waited`: the last answer for this record said that it counts as waiting.
+        `waited`: by its last grant the limiter counts this record as waiting.
         """
 
 

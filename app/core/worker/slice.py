@@ -1,4 +1,4 @@
-"""One slice of a window: its thread claims and waits, the calls are on the process's loop."""
+"""One slice of a window: its thread claims records and waits, their calls run on the process's loop."""
 
 import queue
 import time
@@ -29,42 +29,42 @@ from models.session import in_transaction
 log = structlog.get_logger()
 
 STARTS_FOR = 60.0  # seconds after which it starts no call; celeryconfig's visibility_timeout counts on it
-LISTEN = 1.0  # seconds at most between two looks at whether anything may start
-GATHER = 0.1  # seconds that freed seats wait for others, to be filled together; half of all do not wait
+RECHECK = 1.0  # seconds at most between two checks whether anything may start
+GATHER = 0.1  # seconds that freed seats wait for more of them, to be filled together; half of all do not wait
 
 Summary = dict[str, int]
 
 
 class Slice:
-    """Other threads queue what has happened; what follows from it is done on the slice's own thread."""
+    """Other threads queue events; the slice handles them on its own thread."""
 
     def __init__(
         self,
-        here: Process,
+        process: Process,
         job: JobContext,
         window: tuple[int, int],
         quota: int | None,
         until: float,
         wake: Callable[[int], None],
     ) -> None:
-        """Of `window` (its id and epoch) up to `quota` records, starting until `until` (monotonic).
+        """Claim up to `quota` records of `window` (id and epoch), and start calls until `until` (monotonic).
 
-        `wake` has somebody decide what is next for a job, by its id.
+        `wake` asks for an `advance` of the job with the given id.
         """
-        self._process, self._job, self._wake = here, job, wake
+        self._process, self._job, self._wake = process, job, wake
         self._window, self._quota, self._until = window, quota, until
-        with suppress(BadInput):  # a record says so when it is asked
-            job.compile()  # on this thread: it may take a second, and the loop has not so long
-        here.clients.prepare(job.provider)
-        here.jobs.catch_up()
-        here.terms(job)  # from here on the limits of its group are known, whatever becomes of the database
-        self._permits = SlicePermits(here, job)
+        with suppress(BadInput):  # each record fails with it when its request is built
+            job.compile()  # on this thread: it may take a second, too long for the loop
+        process.clients.prepare(job.provider)
+        process.jobs.catch_up()
+        process.terms(job)  # caches the limits of its group: the loop has them even with the database away
+        self._permits = SlicePermits(process, job)
         self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._seats = settings.current().records_per_task
+        self._seats = settings.current().records_per_task  # calls in flight at most
         self._in_flight = 0  # calls
         self._uncommitted = 0  # records of this slice whose outcome is not committed
-        self._open = True  # the window may hold more
-        self._remaining: int | None = None  # how many at most
+        self._open = True  # the window may hold unclaimed records
+        self._remaining: int | None = None  # how many of them at most, once that is known
         self._turns_due = False  # a conversation's next turn may be asked
         self._summary: Counter[str] = Counter()
 
@@ -74,7 +74,7 @@ class Slice:
         self._events.put(partial(self._ended, lease_id))
 
     def on_room(self) -> None:
-        self._events.put(_look_again)
+        self._events.put(_recheck)
 
     def on_committed(self, outcome: Outcome, won: bool, group: Written) -> None:
         self._events.put(partial(self._committed, outcome, won, group))
@@ -82,15 +82,15 @@ class Slice:
     # --- on its own thread
 
     def run(self) -> Mapping[str, int]:
-        """Claim and ask until the window is drained or the time is over, and what was asked is written."""
+        """Claim and ask until the window is drained or the time is over; returns when all is committed."""
         with self._process.served.serving(self._job.job_id, self._window[0]) as claim_queue:
             while self._may_start() or self._uncommitted:
                 pause = 0.0
                 if self._may_start():
                     pause = self._claim_in_turn(claim_queue)
                 elif self._process.storage_lags:
-                    self._permits.say("storage")
-                self._listen(pause)
+                    self._permits.report("storage")
+                self._handle_events(pause)
             self._process.load.stop_waiting(self)
             self._permits.leave()
         return self._summary
@@ -104,20 +104,20 @@ class Slice:
         )
 
     def _claim_in_turn(self, claim_queue: ClaimQueue[CallObserver]) -> float:
-        """Start more when its turn has come; returns the seconds to listen (0: no bound)."""
+        """Start more when its turn has come; returns the `pause` for `_handle_events`."""
         pause = 0.0
         with claim_queue.turn(self) as others:
-            if self._may_start():  # if nobody has claimed for it meanwhile
+            if self._may_start():  # unless another slice has claimed its quota for it meanwhile
                 pause = self._start_more([other for other in others if isinstance(other, Slice)])
         if self._quota == 0:
             self._permits.leave_queue()
         return pause
 
     def _start_more(self, others: Sequence["Slice"]) -> float:
-        """Permits first, then as many claims: what is claimed leaves at once.
+        """Ask for permits first, then claim as many records: what is claimed leaves at once.
 
-        `others` wait to do the same. Those of one record get it from here: a claim and a group of answers
-        cost about as much for one as for twenty.
+        `others` wait to do the same. Those with a quota get their records from this claim: a claim and a
+        group of answers cost about as much for one as for twenty.
         """
         own = self._wanted()
         if own <= 0:
@@ -130,31 +130,31 @@ class Slice:
         if not grant.count:
             return grant.wait
         taken = self._claim_and_start(lease_id, grant, shares)
-        return LISTEN if taken is None else self._look_at(taken, grant.wait)
+        return RECHECK if taken is None else self._after_claim(taken, grant.wait)
 
     def _wanted(self) -> int:
-        """How many records to ask permits for now."""
-        if self._gathers_for() > 0 or self._process.load.is_busy():
+        """How many permits to ask for now."""
+        if self._gathering_for() > 0 or self._process.load.is_busy():
             return 0
         known = self._seats if self._remaining is None or self._turns_due else max(self._remaining, 1)
         quota = self._seats if self._quota is None else self._quota
         return min(self._free, known, quota, self._process.load.room(self._job))
 
     def _wait_for_room(self) -> float:
-        """Have somebody say when there is room; returns the seconds to listen at most."""
-        if (gathers := self._gathers_for()) > 0:
-            return gathers if self._free else LISTEN
+        """Register for a notice where the loop is busy; returns the seconds to wait for events at most."""
+        if (gathering := self._gathering_for()) > 0:
+            return gathering if self._free else RECHECK
         if self._process.load.is_busy():
             self._process.load.wait_for_room(self)
-            return LISTEN
-        return LISTEN if self._in_flight else GATHER  # others of this process hold its memory
+            return RECHECK
+        return RECHECK if self._in_flight else GATHER  # other slices take up the memory of this process
 
     @property
     def _free(self) -> int:
         return self._seats - self._in_flight
 
-    def _gathers_for(self) -> float:
-        """Seconds for which freed seats still wait for others."""
+    def _gathering_for(self) -> float:
+        """Seconds for which freed seats still wait for more of them."""
         if not self._in_flight or self._free >= self._seats // 2:
             return 0.0
         return self._permits.asked_at + GATHER - time.monotonic()
@@ -162,7 +162,7 @@ class Slice:
     def _claim_and_start(
         self, lease_id: int, grant: Grant, shares: Sequence[tuple["Slice", int]]
     ) -> Taken | None:
-        """Claim as many records as were granted, and start their calls; None with the database away."""
+        """Claim as many records as were granted and start their calls; None when the database is away."""
         try:
             with self._process.held_claims.claiming():
                 taken = in_transaction(_claiming(self._window, self._open, lease_id, grant.count))
@@ -175,15 +175,15 @@ class Slice:
             return None
         return taken
 
-    def _ask(self, mine: Sequence[Claim], grant: Grant, ends_in: float | None) -> None:
-        self._in_flight += len(mine)
-        self._uncommitted += len(mine)
+    def _ask(self, records: Sequence[Claim], grant: Grant, ends_in: float | None) -> None:
+        self._in_flight += len(records)
+        self._uncommitted += len(records)
         if self._quota is not None:
-            self._quota -= len(mine)
-        self._process.ask(self, self._job, mine, grant, ends_in)
+            self._quota -= len(records)
+        self._process.ask(self, self._job, records, grant, ends_in)
 
-    def _look_at(self, taken: Taken, pause: float) -> float:
-        """Remember what the window still holds; returns the seconds to listen."""
+    def _after_claim(self, taken: Taken, pause: float) -> float:
+        """Note what the window still holds; returns the seconds to wait for events."""
         self._open = self._open and taken.open
         self._turns_due = bool(taken.claims) and self._turns_due
         self._remaining = taken.remaining
@@ -191,28 +191,31 @@ class Slice:
             self._wake(self._job.job_id)
         if taken.capped is not None:
             self._wait_for_money(taken.capped)
-            return LISTEN
-        # Nothing of an open window: under a dead lease. The process takes another.
-        return LISTEN if taken.open and not taken.claims else pause
+            return RECHECK
+        # No record of an open window: the lease is dead, and the process will take another.
+        return RECHECK if taken.open and not taken.claims else pause
 
     def _wait_for_money(self, needs: int) -> None:
-        """The next call does not fit under a cap: calls in flight may leave room, or the job pauses."""
-        self._permits.say("cap")
-        self._permits.wait(LISTEN)
+        """The next call does not fit under a cap: calls in flight may free room, else the job pauses."""
+        self._permits.report("cap")
+        self._permits.wait(RECHECK)
         self._pause_if(partial(pauses.pause_if_spent, needs=needs), "job.capped")
 
     def _pause_if(self, work: Callable[..., bool], event: str) -> None:
-        """Pause the job if `work` says so; with the database away that waits for its next occasion."""
+        """Run `work`, which returns whether it paused the job; with the database away, do nothing."""
         if _paused(self._job, work):
             log.warning(event, job=self._job.job_id)
             self._wake(self._job.job_id)
 
-    def _listen(self, pause: float) -> None:
-        """Do what follows from what has happened; wait for it if nothing can be started."""
+    def _handle_events(self, pause: float) -> None:
+        """Wait up to `pause` seconds for the first event, and handle all that have come.
+
+        With no `pause` it waits for outcomes to be committed, if any are to come.
+        """
         if not self._uncommitted and not pause:
             return
         try:
-            self._events.get(timeout=min(pause, LISTEN) if pause else LISTEN)()
+            self._events.get(timeout=min(pause, RECHECK) if pause else RECHECK)()
             while True:
                 self._events.get_nowait()()
         except queue.Empty:
@@ -239,20 +242,23 @@ def _claiming(window: tuple[int, int], open: bool, lease_id: int, count: int) ->
 
 
 def _start_calls(taken: Taken, grant: Grant, shares: Sequence[tuple[Slice, int]]) -> None:
-    """Start the calls of what was taken, of each slice up to its share."""
+    """Start the calls of the claimed records, for each slice up to its share."""
     started = 0
-    for asker, share in shares:
-        if mine := taken.claims[started : started + share]:
-            asker._ask(mine, grant.behind(started), taken.ends_in)
-        started += len(mine)
+    for owner, share in shares:
+        if records := taken.claims[started : started + share]:
+            owner._ask(records, grant.behind(started), taken.ends_in)
+        started += len(records)
 
 
-def _look_again() -> None:
-    """There is room for more: that this was heard is enough."""
+def _recheck() -> None:
+    """There is room for more: any event makes `run` check again whether it may start."""
 
 
 def _paused(job: JobContext, work: Callable[..., bool]) -> bool:
-    """A slice that raised here would leave its calls in flight, and their seats taken."""
+    """Whether `work` paused the job; False when the database is away.
+
+    A slice that raised here would leave its calls in flight, and their seats taken.
+    """
     try:
         return in_transaction(partial(work, job_id=job.job_id))
     except SQLAlchemyError as error:

@@ -1,4 +1,4 @@
-"""What one slice asks of the limiter, and what it gives back with its next word."""
+"""A slice's permits: asked of the limiter, which gets freed seats back with the slice's next request."""
 
 import random
 import time
@@ -16,19 +16,19 @@ AWAY = 1.0  # seconds until an absent limiter is asked again
 class SlicePermits:
     """Used on the slice's own thread."""
 
-    def __init__(self, here: Process, job: JobContext) -> None:
-        self._process, self._job = here, job
+    def __init__(self, process: Process, job: JobContext) -> None:
+        self._process, self._job = process, job
         self._freed: Counter[int] = Counter()  # seats to give back, by the lease that they were taken under
         self._queued = False  # the limiter counts the slice as waiting
-        self._retry_at = 0.0  # monotonic: asking earlier is in vain
+        self._retry_at = 0.0  # monotonic: no permit is to be had before
         self.asked_at = float("-inf")  # monotonic
 
     def free(self, lease_id: int) -> None:
-        """A call has ended whose seat was taken under this lease."""
+        """Note that a call has ended; its seat was taken under this lease."""
         self._freed[lease_id] += 1
 
     def ask(self, lease_id: int, want: int) -> Grant:
-        """Up to `want` permits; the grant's `wait` is for how many seconds not to ask for more."""
+        """Ask for up to `want` permits; there will be no more for the `wait` seconds of the grant."""
         if (early := self._retry_at - time.monotonic()) > 0:
             return Grant(0, wait=early)
         self.asked_at = time.monotonic()
@@ -38,7 +38,7 @@ class SlicePermits:
             )
         except LimiterAway:
             return Grant(0, wait=AWAY)
-        self._freed.clear()  # seats of a lease that was lost come back by themselves
+        self._freed.clear()  # the limiter frees the seats of a lost lease by itself
         self._queued = grant.waits
         if grant.waits or not grant.count:
             jittered = grant.wait * random.uniform(0.75, 1.25)  # noqa: S311
@@ -48,7 +48,7 @@ class SlicePermits:
         return grant
 
     def wait(self, seconds: float) -> None:
-        """Ask for nothing until then."""
+        """Ask for no permits until then."""
         self._retry_at = time.monotonic() + seconds
 
     def give_back(self, lease_id: int, grant: Grant, count: int) -> None:
@@ -56,7 +56,7 @@ class SlicePermits:
         self._process.seats.give_back(self._terms, lease_id, grant, count)
 
     def leave(self) -> None:
-        """Give back what is free, and wait no more."""
+        """Give back freed seats, and leave the queue."""
         lease_id = self._process.lease_id
         freed = self._freed[lease_id]
         if freed or self._queued:
@@ -65,16 +65,16 @@ class SlicePermits:
         self._queued = False
 
     def leave_queue(self) -> None:
-        """What asks no more must not look as if it waited."""
+        """Stop being counted as waiting: the slice asks for no more."""
         if self._queued:
             self.leave()
 
-    def say(self, reason: str) -> None:
-        """Note what holds the job back besides its limits."""
+    def report(self, reason: str) -> None:
+        """Report what holds the job back besides its limits."""
         try:
             limiter().say(self._job.job_id, reason)
         except LimiterAway:
-            pass  # then that is what holds the job back, and readers see it
+            pass  # then Redis holds the job back, and readers see that by themselves
 
     @property
     def _terms(self) -> CallTerms:

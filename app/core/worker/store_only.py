@@ -1,7 +1,7 @@
-"""Documents that are only stored: nobody is asked, so each ends in the transaction that claims it.
+"""Documents that are only stored: no provider is asked, so each ends in the transaction that claims it.
 
-Their bytes lie in the object store already, before their job was anybody's. There is no call, no permit, no
-attempt and no moment at which a crash could leave one half done.
+Their bytes were in the object store before they could be claimed. There is no call, no permit, no attempt
+and no moment at which a crash could leave one half done.
 """
 
 import time
@@ -29,12 +29,12 @@ from models.session import in_transaction
 log = structlog.get_logger()
 
 GROUP = 256  # documents of one transaction
-LEASE = 1.0  # seconds until a process whose lease is dead may have another
+LEASE = 1.0  # seconds until a process whose lease is dead may have taken another
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """Documents that have ended; `more` says whether the window holds others."""
+    """Documents that have ended; `more`: the window may hold others."""
 
     outcomes: list[Outcome]
     written: Written
@@ -55,15 +55,15 @@ class StoreOnly:
 
     def __init__(
         self,
-        here: Process,
+        process: Process,
         job: JobContext,
         window: tuple[int, int],
         quota: int | None,
         until: float,
         wake: Callable[[int], None],
     ) -> None:
-        self._process, self._job, self._window = here, job, window
-        self._left = quota  # documents that it may take; None: as many as there are
+        self._process, self._job, self._window = process, job, window
+        self._remaining = quota  # documents that it may take; None: as many as there are
         self._until = until  # monotonic
         self._wake = wake
         self._summary: Counter[str] = Counter()
@@ -71,23 +71,25 @@ class StoreOnly:
     def run(self) -> Mapping[str, int]:
         more = True
         with self._process.served.serving(self._job.job_id, self._window[0]):
-            while more and self._may_go_on():
+            while more and self._may_continue():
                 try:
-                    more = self._end_some()
+                    more = self._end_group()
                 except SQLAlchemyError as error:  # the rest of the window is offered again
                     log.warning("storage.away", job=self._job.job_id, error=type(error).__name__)
                     break
         return self._summary
 
-    def _may_go_on(self) -> bool:
+    def _may_continue(self) -> bool:
         return (
-            self._left != 0 and time.monotonic() < self._until and self._process.may_start(self._job.job_id)
+            self._remaining != 0
+            and time.monotonic() < self._until
+            and self._process.may_start(self._job.job_id)
         )
 
-    def _end_some(self) -> bool:
-        """End a group; whether there may be more."""
+    def _end_group(self) -> bool:
+        """End a group of documents; returns whether there may be more."""
         window_id, epoch = self._window
-        limit = GROUP if self._left is None else min(GROUP, self._left)
+        limit = GROUP if self._remaining is None else min(GROUP, self._remaining)
         ended = in_transaction(
             partial(
                 end_next,
@@ -108,8 +110,8 @@ class StoreOnly:
             return
         notifications.publish([self._job.job_id])
         writer.log_failed(ended.written)
-        if self._left is not None:
-            self._left -= len(ended.outcomes)
+        if self._remaining is not None:
+            self._remaining -= len(ended.outcomes)
         for outcome in ended.outcomes:
             assert outcome.status is not None
             self._summary["records"] += 1

@@ -22,12 +22,12 @@ GATHER = 0.02  # seconds at least between two commits: a result is visible withi
 GROUP = 256  # answers at most in one transaction
 RETRY_EVERY = 1.0  # seconds; the database is away and answers wait
 
-# Gets an outcome, whether it won its fence, and what its group came to.
+# Called with an outcome, whether its fence let it through, and what was written with its group.
 OnCommitted = Callable[[Outcome, bool, Written], None]
 
 
 class Writer:
-    """Takes outcomes from any thread; `on_committed` is called on its own once theirs are committed."""
+    """Takes outcomes from any thread; after their commit it calls `on_committed`, on its own thread."""
 
     def __init__(self) -> None:
         self._waiting: queue.SimpleQueue[tuple[Outcome, OnCommitted] | None] = queue.SimpleQueue()
@@ -44,7 +44,7 @@ class Writer:
         return 0.0 if oldest is None else time.monotonic() - oldest
 
     def stop(self) -> None:
-        """Write what is there and end."""
+        """Write what is left and end."""
         self._waiting.put(None)
         self._thread.join()
 
@@ -93,33 +93,33 @@ def _write_or_wait(group: list[Outcome]) -> Written:
         try:
             return in_transaction(partial(outcomes.write, group=group))
         except Exception as error:
-            if _is_the_datas_fault(error):
+            if _is_permanent(error):
                 return _write_one_by_one(group, error)
             log.warning("storage.away", answers=len(group), error=type(error).__name__)
             time.sleep(RETRY_EVERY)
 
 
-def _is_the_datas_fault(error: Exception) -> bool:
-    """Whether waiting is in vain. A server that is away, full, read-only or out of connections is not."""
+def _is_permanent(error: Exception) -> bool:
+    """Whether waiting is useless. It is not while a server is away, full, read-only or out of connections."""
     if isinstance(error, DBAPIError):
         return isinstance(error, DataError | IntegrityError)
     return not isinstance(error, SQLAlchemyTimeout | OSError)
 
 
 def _write_one_by_one(group: list[Outcome], error: Exception) -> Written:
-    """Find the outcome that cannot be stored for its data's sake; the others do not suffer from it."""
+    """Isolate the outcome whose data cannot be stored; the others are written."""
     if len(group) == 1:
         log.error(
             "record.unstorable", job=group[0].job.job_id, index=group[0].claim.idx, error=type(error).__name__
         )
         return _write_or_wait([_unstorable(group[0])]) if group[0].body is not None else _give_up(error)
-    whole = Written()
+    merged = Written()
     for outcome in group:
         written = _write_or_wait([outcome])
-        whole.won |= {outcome} if written.won else set()
-        whole.freed |= written.freed
-        whole.hopeless |= written.hopeless
-    return whole
+        merged.won |= {outcome} if written.won else set()
+        merged.freed |= written.freed
+        merged.hopeless |= written.hopeless
+    return merged
 
 
 def _unstorable(outcome: Outcome) -> Outcome:
@@ -129,12 +129,12 @@ def _unstorable(outcome: Outcome) -> Outcome:
         status=RecordStatus.FAILED,
         body=None,
         error_type="unstorable_answer",
-        error_message="The answer came and is paid for, but the database refused to store it.",
+        error_message="The answer arrived and is paid for, but the database refused to store it.",
     )
 
 
 def _give_up(error: Exception) -> Written:
-    """Not the data: a fault of ours. The records stay claimed and are given back when they are overdue."""
+    """A bug of ours, not the data's fault: the records stay claimed until they are overdue and given back."""
     if isinstance(error, DBAPIError):
         log.error("storage.refused", error=type(error).__name__)
     return Written()
