@@ -23,15 +23,14 @@ def build(
 ) -> dict[str, Any]:
     """The whole request: the job's parts, the conversation's successful turns, the record's own.
 
-    `attached` is the content block of a record that is a document.
-
-    What a record says itself wins over what its job says. Raises `RequestRejected` when it cannot be made.
+    The record's own values win over the job's. `attached` is the content block of a document.
+    Raises `RequestRejected` when the request cannot be built.
     """
-    asked = json.loads(body)
-    if "input" in asked:
-        return {"model": job.model, "input": asked["input"]}
+    record = json.loads(body)
+    if "input" in record:
+        return {"model": job.model, "input": record["input"]}
     params = dict(job.params)
-    system, schema = _system_and_schema(job, asked)
+    system, schema = _system_and_schema(job, record)
     if system is not None:
         params["system"] = system
     if schema is not None:
@@ -39,10 +38,10 @@ def build(
             **params.get("output_config", {}),
             "format": {"type": "json_schema", "schema": schema},
         }
-    params |= asked.get("params", {})
+    params |= record.get("params", {})
     params.setdefault("model", job.model)
     params.setdefault("max_tokens", max_tokens or job.max_tokens)
-    messages = _messages(job, asked) if attached is None else [_about(attached, job)]
+    messages = _messages(job, record) if attached is None else [_about(attached, job)]
     params["messages"] = [*_earlier(job, history), *messages]
     _check_provider(job, params["model"])
     return params
@@ -52,12 +51,14 @@ def _about(attached: Block, job: JobContext) -> dict[str, Any]:
     return {"role": "user", "content": [attached, {"type": "text", "text": job.prompt}]}
 
 
-def _system_and_schema(job: JobContext, asked: dict[str, Any]) -> tuple[str | None, Mapping[str, Any] | None]:
+def _system_and_schema(
+    job: JobContext, record: dict[str, Any]
+) -> tuple[str | None, Mapping[str, Any] | None]:
     """Those of the operation that the record names, else the job's."""
-    operation = job.operation_of(asked)
+    operation = job.operation_of(record)
     if operation is None:
         return job.system, job.schema
-    return _rendered(operation.system_for, asked["row"]), operation.schema
+    return _rendered(operation.system_for, record["row"]), operation.schema
 
 
 def _check_provider(job: JobContext, model: Any) -> None:
@@ -74,19 +75,19 @@ def _check_provider(job: JobContext, model: Any) -> None:
         )
 
 
-def _messages(job: JobContext, asked: dict[str, Any]) -> list[Any]:
-    if "params" in asked:
-        return list(asked["params"]["messages"])
-    if "messages" in asked:
-        return list(asked["messages"])
-    return [{"role": "user", "content": _prompt(job, asked)}]
+def _messages(job: JobContext, record: dict[str, Any]) -> list[Any]:
+    if "params" in record:
+        return list(record["params"]["messages"])
+    if "messages" in record:
+        return list(record["messages"])
+    return [{"role": "user", "content": _prompt(job, record)}]
 
 
-def _prompt(job: JobContext, asked: dict[str, Any]) -> str:
-    if "prompt" in asked:
-        return str(asked["prompt"])
-    row = asked["row"]
-    operation = job.operation_of(asked)
+def _prompt(job: JobContext, record: dict[str, Any]) -> str:
+    if "prompt" in record:
+        return str(record["prompt"])
+    row = record["row"]
+    operation = job.operation_of(record)
     if operation is not None:
         return _rendered(operation.prompt_for, row)
     if job.template is None:
@@ -102,7 +103,7 @@ def _rendered(render: Callable[[Mapping[str, Any]], Text], row: Mapping[str, Any
 
 
 def _earlier(job: JobContext, history: Sequence[Turn]) -> list[Any]:
-    """The turns before, without those answered with nothing: a provider refuses a message that is empty."""
+    """The earlier turns, without those whose answer is empty: a provider refuses an empty message."""
     turns: list[Any] = []
     for body, answer in history:
         if content := json.loads(answer)["content"]:

@@ -1,4 +1,4 @@
-"""A record in one process's hands."""
+"""A claimed record, and what its call needs."""
 
 from dataclasses import dataclass, field
 
@@ -14,7 +14,7 @@ class Claim:
     lease_id: int
     attempt: int  # the number of the call that may leave now
     tries: int  # failures of its own so far
-    request_bytes: int  # of its call, a conversation's turns before it included
+    request_bytes: int  # of its call, the conversation's earlier turns included
     max_tokens: int | None
     conversation: int | None
     reserved: int | None = None  # pico-dollars, under a cap: what its call may cost at most

@@ -1,4 +1,4 @@
-"""What a worker must know of a job to ask its records. Read once a process: nothing of it ever changes."""
+"""What a worker must know of a job to ask its records. Each process reads it once: nothing of it changes."""
 
 import json
 import uuid
@@ -37,7 +37,7 @@ class JobContext:
     group: str  # the limit group of the job's model
     seats: int | None  # calls in flight, over all workers
     mean_request_bytes: int
-    priority: int  # as it was when the job was first served here; the process looks it up once a second
+    priority: int  # as it was when the job was first served here; `JobWatch` knows the present one
     retries: int
     max_request_bytes: int
     max_tokens: int
@@ -48,7 +48,7 @@ class JobContext:
     schema: dict[str, Any] | None
     params: dict[str, Any]
     operations: Mapping[str, Operation]  # that its records name
-    unbounded: str | None  # why nobody can say what a call costs at most
+    unbounded: str | None  # why the most that a call can cost is unknown
     facts: Mapping[str, str | None]  # job, tenant, user and request, as log lines name them
 
     @property
@@ -57,16 +57,16 @@ class JobContext:
         return self.provider != registry.NOBODY
 
     def compile(self) -> None:
-        """Have the template and the schema ready; raises `BadInput` for one that cannot be used."""
-        self.template, self._answer_schemas  # noqa: B018 - asked for once, they stay
+        """Compile the template and the schemas; raises `BadInput` for one that cannot be used."""
+        self.template, self._answer_schemas  # noqa: B018 - cached from the first access on
 
     @cached_property
     def template(self) -> Template | None:
         return None if self.template_source is None else compile_template(self.template_source)
 
-    def operation_of(self, asked: Mapping[str, Any]) -> Operation | None:
-        """What a record names to be asked with, instead of the job's system, template and schema."""
-        return self.operations[asked["operation"]] if "operation" in asked else None
+    def operation_of(self, record: Mapping[str, Any]) -> Operation | None:
+        """The operation that a record names, in place of the job's system, template and schema."""
+        return self.operations[record["operation"]] if "operation" in record else None
 
     def answer_schema_of(self, body: bytes) -> AnswerSchema | None:
         """What the answer to a record must fit; None when it was asked without a schema."""
@@ -77,18 +77,17 @@ class JobContext:
     @cached_property
     def _answer_schemas(self) -> dict[str | None, AnswerSchema | None]:
         schemas: dict[str | None, Mapping[str, Any] | None] = {None: self.schema}
-        schemas |= {name: one.schema for name, one in self.operations.items()}
-        return {name: None if one is None else AnswerSchema(one) for name, one in schemas.items()}
+        schemas |= {name: operation.schema for name, operation in self.operations.items()}
+        return {name: None if schema is None else AnswerSchema(schema) for name, schema in schemas.items()}
 
     def shared_bytes_of(self, body: bytes) -> int:
-        """What the job's parts add to the request of a record, as its `request_bytes` has it."""
-        asked = json.loads(body) if self.operations else {}
-        operation = self.operation_of(asked)
+        """What the job's parts add to the request of a record, as counted in its `request_bytes`."""
+        record = json.loads(body) if self.operations else {}
+        operation = self.operation_of(record)
         if operation is None:
             return self._shared_bytes
-        return (
-            self._shared_bytes + operation.schema_bytes + byte_size(operation.system_for(asked["row"]) or "")
-        )
+        system = operation.system_for(record["row"]) or ""
+        return self._shared_bytes + operation.schema_bytes + byte_size(system)
 
     @cached_property
     def _shared_bytes(self) -> int:
@@ -105,11 +104,11 @@ class JobContext:
 
 @lru_cache(maxsize=256)
 def of(job_id: int) -> JobContext:
-    """The context of a job; raises `NotFound` for one that is not there."""
+    """The context of a job; raises `NotFound`."""
     row = _read(job_id)
     job: Job = row.Job
     spec: JobSpec = row.JobSpec
-    now = settings.current()
+    defaults = settings.current()
     return JobContext(
         job_id=job.id,
         tenant_id=job.tenant_id,
@@ -122,10 +121,10 @@ def of(job_id: int) -> JobContext:
         seats=_seats(job),
         mean_request_bytes=-(-job.request_bytes // max(job.total, 1)) or job.max_request_bytes or 1,
         priority=job.priority,
-        retries=now.record_retries if job.retries is None else job.retries,
+        retries=defaults.record_retries if job.retries is None else job.retries,
         max_request_bytes=job.max_request_bytes,
         max_tokens=spec.max_tokens,
-        deadline=min(spec.timeout or now.call_deadline, now.call_deadline),
+        deadline=min(spec.timeout or defaults.call_deadline, defaults.call_deadline),
         system=spec.system,
         template_source=spec.template,
         prompt=spec.prompt,

@@ -1,4 +1,4 @@
-"""A user's own texts instead of those of an operation of config/operations.toml."""
+"""A user's own texts in place of those of an operation of config/operations.toml."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ def shipped(name: str) -> Operation:
     """The operation that may be overridden; raises `NotFound`."""
     found = operations.shipped().get(name)
     if found is None:
-        raise NotFound(f"there is no template {name!r}: there is {', '.join(operations.shipped())}")
+        raise NotFound(f"there is no template {name!r}: the templates are {', '.join(operations.shipped())}")
     return found
 
 
@@ -36,7 +36,7 @@ def find(session: Session, tenant_id: int, user_id: int, name: str) -> PromptOve
 def put(
     session: Session, tenant_id: int, user_id: int, name: str, *, prompt: str | None, system: str | None
 ) -> PromptOverride:
-    """Set the user's texts for `name`; None leaves the shipped one. Raises `BadInput` for no template."""
+    """Set the user's texts for `name`; None keeps the shipped one. Raises `BadInput` for a bad template."""
     for source in (prompt, system):
         if source is not None:
             compile_template(source)
@@ -52,7 +52,7 @@ def put(
 
 
 def remove(session: Session, tenant_id: int, user_id: int, name: str) -> bool:
-    """Ask with the shipped texts again; False when there were no others."""
+    """Go back to the shipped texts; False when the user had none of their own."""
     removed = session.scalars(
         delete(PromptOverride)
         .where(

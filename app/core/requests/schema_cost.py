@@ -1,4 +1,4 @@
-"""How much there is to check in a JSON Schema, before anything is checked with it."""
+"""How expensive a JSON Schema is to check against, found before anything is checked."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -8,14 +8,14 @@ DYNAMIC = ("$dynamicRef", "$recursiveRef")
 
 
 class _Endless(Exception):
-    """A part names itself, or something that is not found from here."""
+    """A part refers to itself, or to something that is not in the schema."""
 
 
 def weight(schema: Mapping[str, Any]) -> int | None:
-    """Places of a schema, counted again wherever a reference leads; None when they have no end.
+    """The number of places in a schema, counted again for each reference to them; None when it is infinite.
 
-    A validator visits each of them for each part of an answer at most once. What names itself can be visited
-    more often with every level of the answer, unless there is one reference alone.
+    A validator visits each place at most once for each part of an answer. A part that refers to itself can be
+    visited more often with every level of the answer, unless the schema has only that one reference.
     """
     counting = _Counting(schema)
     if not counting.plain:
@@ -31,7 +31,7 @@ class _Counting:
         self._root = root
         self._known: dict[int, int | None] = {}  # by identity; None while it is being counted
         self.own = self.references = 0
-        self.plain = True  # a reference leads where its path within the schema says
+        self.plain = True  # each reference is a path within the schema
         self._take_stock()
 
     def _take_stock(self) -> None:
@@ -49,7 +49,7 @@ class _Counting:
             self.plain = False
 
     def places(self, place: Any) -> int:
-        """Of this part of the schema; raises `_Endless`."""
+        """The number of places in this part of the schema; raises `_Endless`."""
         if not isinstance(place, dict | list):
             return 1
         if id(place) in self._known:

@@ -15,8 +15,8 @@ from app.errors import BadInput
 MAX_PATTERNS = 100  # each may take 10 ms to compile, in which nothing else of a process runs
 PATTERN_BYTES = 1_000_000  # compiled
 LIGHT = 20_000_000  # places of a schema times characters of an answer: under a second of work
-CPU_SECONDS = 2  # that a heavy check may take in a process of its own
-WALL_SECONDS = 20.0  # the same on a machine that is busy
+CPU_SECONDS = 2  # for a heavy check in a process of its own
+WALL_SECONDS = 20.0  # for the same on a busy machine
 MEMORY = 1_000_000_000  # bytes of that process
 
 
@@ -24,13 +24,13 @@ class AnswerSchema:
     """A schema that answers are checked against."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
-        """Raises `BadInput` when `schema` is none, or cannot be used."""
+        """Raises `BadInput` when `schema` is not a JSON Schema that can be used."""
         self._validator = compile_schema(schema)
         self._source = schema
         self._weight = weight(schema)
 
     def is_light(self, text: str) -> bool:
-        """Whether checking this answer is known to hold up nobody."""
+        """Whether this answer is known to be quick to check."""
         return self._weight is not None and self._weight * len(text) <= LIGHT
 
     def fault(self, text: str) -> str | None:
@@ -45,35 +45,35 @@ class AnswerSchema:
         return f"The answer does not fit the schema at /{where[:200]}: {found.message[:500]}"
 
     def fault_in_subprocess(self, text: str) -> str | None:
-        """The same from a process of its own, which ends when it takes too long: call it on a thread.
+        """`fault` in a process of its own, which is ended when it takes too long. Blocks the calling thread.
 
-        A schema that names itself can make years of work of a small answer, and while a validator works,
-        nothing else of its process does: its lease would not be renewed.
+        With a schema that refers to itself a small answer may take years to check, and while a validator
+        runs, nothing else in its process does: the lease would not be renewed.
         """
-        asked = json.dumps({"schema": self._source, "text": text})
+        request = json.dumps({"schema": self._source, "text": text})
         try:
             done = subprocess.run(
                 [sys.executable, "-m", "app.core.requests.schemas"],
-                input=asked.encode(),
+                input=request.encode(),
                 capture_output=True,
                 timeout=WALL_SECONDS,
                 check=True,
-                start_new_session=True,  # Ctrl-C is for those who can stop in order
+                start_new_session=True,  # Ctrl-C is for processes that can stop in order
             )
         except subprocess.SubprocessError:
             return (
                 f"The answer could not be checked within {CPU_SECONDS} s of processor time:"
-                " make the schema simpler, without parts that name themselves"
+                " make the schema simpler, without parts that refer to themselves"
             )
-        told: str | None = json.loads(done.stdout)
-        return told
+        found: str | None = json.loads(done.stdout)
+        return found
 
 
 def compile_schema(schema: Mapping[str, Any]) -> jsonschema_rs.Validator:
-    """A validator; raises `BadInput` when `schema` is none.
+    """A validator; raises `BadInput` when `schema` is not a JSON Schema that can be used.
 
-    Patterns run in linear time, and are few and small enough to be compiled at once; references outside of
-    the schema are refused, so nothing is fetched.
+    Patterns run in linear time, and are few and small enough to be compiled right away; references to outside
+    of the schema are refused, so nothing is fetched.
     """
     if (patterns := sum(_patterns(schema))) > MAX_PATTERNS:
         raise BadInput(f"schema: it has {patterns:,} patterns, the limit is {MAX_PATTERNS}")
@@ -81,11 +81,11 @@ def compile_schema(schema: Mapping[str, Any]) -> jsonschema_rs.Validator:
     try:
         return jsonschema_rs.validator_for(dict(schema), pattern_options=options, offline=True)
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
-        raise BadInput(f"schema: it is no JSON Schema that can be used: {_first_line(error)}") from None
+        raise BadInput(f"schema: it is not a JSON Schema that can be used: {_first_line(error)}") from None
 
 
 def _patterns(schema: Any) -> Iterator[int]:
-    """How many patterns each place of a schema has, at the most."""
+    """How many patterns each place of a schema has at most."""
     waiting = [schema]
     while waiting:
         place = waiting.pop()
@@ -101,14 +101,14 @@ def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:500]
 
 
-def _check_apart() -> None:
+def _check_as_subprocess() -> None:
     """Run by `fault_in_subprocess`. The system enforces its bounds, also when its parent has died."""
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    asked = json.load(sys.stdin)
-    json.dump(AnswerSchema(asked["schema"]).fault(asked["text"]), sys.stdout)
+    request = json.load(sys.stdin)
+    json.dump(AnswerSchema(request["schema"]).fault(request["text"]), sys.stdout)
 
 
 if __name__ == "__main__":
-    _check_apart()
+    _check_as_subprocess()
