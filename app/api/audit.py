@@ -30,7 +30,7 @@ def list_events(query: dict[str, Any]) -> Response:
     found = found[:limit]
     return answer(
         {
-            "data": [audit.shown(event, str(me.tenant_uid)) for event in found],
+            "data": [audit.as_json(event, str(me.tenant_uid)) for event in found],
             "next_cursor": cursors.write(str(found[-1].id)) if more else None,
         }
     )

@@ -38,7 +38,7 @@ _FORM = re.compile(r"(pk_[a-z2-7]{10})_([0-9a-f]{64})")
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whom a key acts for."""
+    """The tenant and the user that a key acts for, and its scopes."""
 
     tenant_id: int
     tenant_uid: uuid.UUID
@@ -55,9 +55,9 @@ class Caller:
 def create(
     session: Session, tenant_name: str, *, name: str, user: str | None = None, scopes: Sequence[str]
 ) -> tuple[ApiKey, str]:
-    """A new key and its text, which nobody can see again. The tenant and the user are made if they are new.
+    """A new key and its text, which cannot be read again. Creates the tenant and the user if they are new.
 
-    Without `user` the key has one of its own, named by the key's id.
+    Without `user` the key gets a user of its own, named by the key's id.
     """
     prefix = "pk_" + "".join(secrets.choice(_PREFIX_LETTERS) for _ in range(10))
     text = f"{prefix}_{secrets.token_hex(32)}"
@@ -70,10 +70,10 @@ def create(
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """What finds a key again that was made under a name: who made it, and the name.
+    """Identifies a key that was made under a name, by the key of its maker and the name.
 
-    Its text comes from that of its maker, which is stored nowhere, and from a salt, which its maker does not
-    know: so it can be told again, and neither the database alone nor the maker's key alone tells it.
+    The new key's text is derived from its maker's, which is stored nowhere, and from a salt, which its maker
+    does not know: so it can be returned again, and neither the database nor the maker's key alone reveals it.
     """
 
     maker: str  # the whole text of a key
@@ -87,8 +87,8 @@ class Naming:
     def text(self, salt: bytes) -> str:
         return f"{self.prefix}_{self._mac(b'text' + salt).hex()}"
 
-    def _mac(self, what: bytes) -> bytes:
-        return hmac.digest(self.maker.encode(), what + b"\0" + self.name.encode(), "sha256")
+    def _mac(self, purpose: bytes) -> bytes:
+        return hmac.digest(self.maker.encode(), purpose + b"\0" + self.name.encode(), "sha256")
 
 
 def create_once(
@@ -127,11 +127,11 @@ def _new(
     check_scopes(scopes)
     uid = new_uid()
     tenant = _tenant(session, _checked("tenant", tenant_name))
-    of = _user(session, tenant, str(uid) if user is None else _checked("user_id", user))
+    owner = _user(session, tenant, str(uid) if user is None else _checked("user_id", user))
     return ApiKey(
         uid=uid,
         tenant_id=tenant.id,
-        user_id=of.id,
+        user_id=owner.id,
         name=_checked("name", name),
         prefix=text.rpartition("_")[0],
         sha256=digest(text),
@@ -140,7 +140,7 @@ def _new(
 
 
 def verify(session: Session, text: str) -> Caller | None:
-    """Whom the key `text` acts for; None when it is no key of ours or was revoked."""
+    """The caller with the key `text`; None when there is no such key or it was revoked."""
     parts = _FORM.fullmatch(text)
     if parts is None:
         return None
@@ -159,7 +159,7 @@ def verify(session: Session, text: str) -> Caller | None:
 
 
 def of_first_tenant(session: Session, user: str) -> Caller | None:
-    """A user of the first tenant, who needs no key of the database; None until `join_first_tenant`."""
+    """A user of the first tenant as a caller, without a stored key; None before `join_first_tenant`."""
     first = select(func.min(Tenant.id)).scalar_subquery()
     found = session.execute(
         select(Tenant, User)
@@ -180,13 +180,13 @@ def of_first_tenant(session: Session, user: str) -> Caller | None:
 
 
 def join_first_tenant(session: Session, user: str) -> None:
-    """Make a user of the first tenant, and a tenant if there is none."""
+    """Create a user of the first tenant, and that tenant if there is none."""
     first = session.scalar(select(Tenant).order_by(Tenant.id).limit(1))
     _user(session, first or _tenant(session, FIRST_TENANT), user)
 
 
 def list_keys(session: Session, tenant_name: str | None = None) -> list[ApiKey]:
-    """The keys of a tenant, or of all, the oldest first, with those that were revoked."""
+    """The keys of a tenant or of all tenants, oldest first, revoked ones included."""
     statement = select(ApiKey).order_by(ApiKey.id)
     if tenant_name is not None:
         statement = statement.join(ApiKey.tenant).where(Tenant.name == tenant_name)
@@ -207,7 +207,7 @@ def find(session: Session, tenant_id: int, uid: str) -> ApiKey:
 
 
 def revoke(session: Session, prefix: str) -> ApiKey:
-    """Refuse the key from now on; raises `NotFound`. To revoke it again changes nothing."""
+    """Refuse the key from now on; raises `NotFound`. Revoking it again changes nothing."""
     key = session.scalar(select(ApiKey).where(ApiKey.prefix == prefix))
     if key is None:
         raise NotFound(f"there is no key with the prefix {prefix!r}")
@@ -219,7 +219,7 @@ def revoke(session: Session, prefix: str) -> ApiKey:
 
 
 def check_scopes(scopes: Iterable[str]) -> None:
-    """Raise `BadInput` unless `scopes` are at least one and all known."""
+    """Raise `BadInput` unless there is at least one scope and all of them are known."""
     wanted = set(scopes)
     unknown = sorted(wanted - set(SCOPES))
     if unknown or not wanted:
@@ -227,10 +227,10 @@ def check_scopes(scopes: Iterable[str]) -> None:
         raise BadInput(f"scopes: found {found}; give one or more of {', '.join(SCOPES)}")
 
 
-def _checked(what: str, value: str) -> str:
+def _checked(field: str, value: str) -> str:
     value = value.strip()
     if not 1 <= len(value) <= MAX_NAME or not value.isprintable():
-        raise BadInput(f"{what}: give 1 to {MAX_NAME} printable characters")
+        raise BadInput(f"{field}: give 1 to {MAX_NAME} printable characters")
     return value
 
 
@@ -246,7 +246,7 @@ def _user(session: Session, tenant: Tenant, name: str) -> User:
 
 
 def _insert(session: Session, row: Row) -> Row | None:
-    """Insert `row`; None when somebody else made the same one in the meantime."""
+    """Insert `row`; None when another transaction has inserted the same one meanwhile."""
     try:
         with session.begin_nested():
             session.add(row)
@@ -256,5 +256,5 @@ def _insert(session: Session, row: Row) -> Row | None:
 
 
 def digest(text: str) -> bytes:
-    """What is kept of a key."""
+    """What is stored of a key."""
     return hashlib.sha256(text.encode()).digest()

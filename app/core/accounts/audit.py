@@ -1,4 +1,4 @@
-"""The audit: what was done to a tenant's resources, in the transactions that did it."""
+"""The audit trail: what was done to a tenant's resources, written in the transaction that did it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from models.document import AuditEvent
 def write(
     session: Session, tenant_id: int, event_type: str, resource_type: str, details: Mapping[str, Any]
 ) -> None:
-    """One event for each resource, whose id `details` are by."""
+    """Write one event for each resource; `details` has theirs by resource id."""
     session.connection().execute(
         insert(AuditEvent),
         [
@@ -34,7 +34,7 @@ def write(
 def page(
     session: Session, tenant_id: int, event_type: str | None, before: int | None, limit: int
 ) -> Sequence[AuditEvent]:
-    """Up to `limit` of a tenant's events, the newest first, from the one before number `before` on."""
+    """Up to `limit` of a tenant's events, newest first; only those with ids below `before`."""
     statement = select(AuditEvent).where(AuditEvent.tenant_id == tenant_id)
     if event_type is not None:
         statement = statement.where(AuditEvent.event_type == event_type)
@@ -43,7 +43,7 @@ def page(
     return session.scalars(statement.order_by(AuditEvent.id.desc()).limit(limit)).all()
 
 
-def shown(event: AuditEvent, tenant_id: str) -> dict[str, Any]:
+def as_json(event: AuditEvent, tenant_id: str) -> dict[str, Any]:
     """An event as its tenant reads it."""
     return {
         "event_id": str(event.event_id),

@@ -1,4 +1,4 @@
-"""What a tenant may submit, in any hour and in any 24 over all its jobs and doors, and what it may spend."""
+"""What a tenant may submit in any hour and any 24 hours, whatever the API, and what it may spend."""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ HOUR, DAY = 3_600, 86_400  # seconds
 
 
 def admit(session: Session, tenant_id: int, records: int) -> Tenant:
-    """The tenant, if it may submit `records` more now; raises `TooMany`, which says when it may.
+    """The tenant, if it may submit `records` more now; raises `TooMany` with the seconds until it may.
 
     A tenant with a quota is locked until the transaction ends, or two submissions could both be the last.
     """
@@ -49,15 +49,15 @@ def _refuse(
     session: Session, tenant_id: int, name: str, quota: int, used: int, records: int, seconds: int
 ) -> None:
     figures = {"quota": name, "allowed": quota, "used": used, "asked": records}
-    told = f"{name} is {quota:,}: {used:,} were submitted, and this adds {records:,}"
+    summary = f"{name} is {quota:,}: {used:,} were submitted, and this adds {records:,}"
     if records > quota:
-        raise TooMany(f"{told}: split it into parts of {quota:,} at most", figures, retry_after=seconds)
+        raise TooMany(f"{summary}: split it into parts of {quota:,} at most", figures, retry_after=seconds)
     wait = _wait(session, tenant_id, used + records - quota, seconds)
-    raise TooMany(f"{told}: send it again in {wait:,} s", figures, retry_after=wait)
+    raise TooMany(f"{summary}: send it again in {wait:,} s", figures, retry_after=wait)
 
 
 def _wait(session: Session, tenant_id: int, too_many: int, seconds: int) -> int:
-    """Seconds until so many of the oldest records of the span no longer count."""
+    """Seconds until the oldest `too_many` records of the span no longer count."""
     time = session.scalars(select(now())).one()
     jobs = session.execute(
         select(Job.total, Job.created_at).where(*_of_span(tenant_id, seconds)).order_by(Job.created_at)
@@ -72,7 +72,7 @@ def _wait(session: Session, tenant_id: int, too_many: int, seconds: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A tenant and the pico-dollars that it has spent, what is unconfirmed included."""
+    """A tenant and the pico-dollars that it has spent, unconfirmed ones included."""
 
     tenant: Tenant
     today: int
@@ -96,7 +96,7 @@ def change(session: Session, name: str, values: Mapping[str, int | None]) -> Non
     """Set quotas and caps of the tenant of this name, by their columns; raises `NotFound`."""
     tenant = session.scalars(select(Tenant).where(Tenant.name == name).with_for_update()).one_or_none()
     if tenant is None:
-        raise NotFound(f"there is no tenant {name!r}: `penstock tenants list` names them")
+        raise NotFound(f"there is no tenant {name!r}: `penstock tenants list` shows them")
     for column, value in values.items():
         setattr(tenant, column, value)
     session.flush()
