@@ -30,7 +30,7 @@ def advance(job_id: int) -> None:
 
 def run(job_id: int) -> list[Publication]:
     """Decide what is next for the job, commit, then publish; returns what was published."""
-    held_for, call_seconds = _heard_of_group(job_id)
+    held_for, call_seconds = _state_of_group(job_id)
     publications = in_transaction(
         partial(decide, job_id=job_id, held_for=held_for, call_seconds=call_seconds)
     )
@@ -43,21 +43,21 @@ def run(job_id: int) -> list[Publication]:
 def publish(publication: Publication) -> None:
     """Send a window's chord and mark it published; until then the sweep takes it for lost."""
     args = (publication.window_id, publication.epoch)
-    shown = f"job {publication.job} {publication.name!r}, window {publication.window_id}.{publication.epoch}"
+    label = f"job {publication.job} {publication.name!r}, window {publication.window_id}.{publication.epoch}"
     header = [
         app.signature("penstock.slice", (*args, publication.quota)).set(
-            argsrepr=f"({shown}, slice {number + 1}/{publication.slices})"
+            argsrepr=f"({label}, slice {number + 1}/{publication.slices})"
         )
         for number in range(publication.slices)
     ]
-    body = app.signature("penstock.close_window", args, immutable=True).set(argsrepr=f"({shown})")
+    body = app.signature("penstock.close_window", args, immutable=True).set(argsrepr=f"({label})")
     mark = incarnation()
     chord(header)(body)
     in_transaction(partial(windows.mark_published, publication=publication, incarnation=mark))
 
 
 def incarnation() -> str:
-    """A mark in the broker's own store: another one means that it came back without its queues.
+    """A mark in the broker's own store: when it differs, the broker has come back without its queues.
 
     RabbitMQ's queues are durable: it has one incarnation.
     """
@@ -69,10 +69,10 @@ def incarnation() -> str:
         return str(client.get(INCARNATION))
 
 
-def _heard_of_group(job_id: int) -> tuple[float, float]:
-    """Seconds until the job's group may be tried, 0 when that is soon, and what its calls take.
+def _state_of_group(job_id: int) -> tuple[float, float]:
+    """Seconds until the job's limit group may be tried, 0 when that is soon, and those that its calls take.
 
-    Redis away holds everything.
+    With Redis away every group is held.
     """
     with reading() as session:
         job = session.get(Job, job_id)

@@ -7,16 +7,16 @@ from celery import Celery
 from celery.signals import setup_logging
 
 from config import logs, settings
-from tasks.sigterm import HeardOnce
+from tasks.sigterm import SigtermOnce
 
 app = Celery("penstock")
 app.config_from_object("celeryconfig")
-app.steps["worker"].add(HeardOnce)
+app.steps["worker"].add(SigtermOnce)
 
 
 @setup_logging.connect
 def _set_up_logging(**_: Any) -> None:
     logs.configure(settings.current().log_level, settings.current().log_format)
     for chatty in ("celery.worker.strategy", "celery.app.trace", "celery.beat"):
-        # A line for each message received and each task done: Flower shows those; a log should be read.
+        # They log each message received and each task done, which Flower shows; a log should be readable.
         logging.getLogger(chatty).setLevel(logging.WARNING)

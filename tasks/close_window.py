@@ -11,9 +11,9 @@ from tasks.handoff import hand_over
 
 @app.task(name="penstock.close_window")
 def close_window(window_id: int, epoch: int) -> None:
-    """Close the window if its records have ended, and let `advance` do what is next: finalise, at last.
+    """Close the window if its records have ended, and advance its job, which finalises it after the last one.
 
-    Documents that it stored are handed over at once.
+    Documents that were stored in it are handed over at once.
     """
     job_id = in_transaction(partial(windows.close, window_id=window_id, epoch=epoch))
     if job_id is not None:

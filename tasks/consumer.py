@@ -1,4 +1,4 @@
-"""Celery's consumer, but for what it does with messages in hand when the broker's connection breaks."""
+"""Celery's consumer, except for what it does with messages in hand when the broker's connection breaks."""
 
 from typing import Any
 
@@ -6,12 +6,12 @@ from celery.worker.consumer import Consumer as CeleryConsumer
 
 
 class Consumer(CeleryConsumer):
-    """Lets go of the messages of a broken connection.
+    """Drops the messages of a broken connection.
 
     kombu 5.7 hands unacknowledged messages back, and acknowledges finished ones, over the very channel that
-    was lost; with Redis either ends the worker with an AttributeError in place of a new connection. They need
-    neither: the broker delivers them again, rows fence what is done twice, and the sweep does not wait for
-    it. An orderly stop still hands its messages back.
+    was lost; with Redis either ends the worker with an AttributeError in place of a new connection. Neither
+    is needed: the broker delivers them again, rows fence what is done twice, and the sweep does not wait for
+    them. An orderly stop still hands its messages back.
     """
 
     def on_connection_error_after_connected(self, exc: Exception) -> Any:
@@ -23,4 +23,4 @@ class Consumer(CeleryConsumer):
 
 
 def _do_nothing(*_: Any, **__: Any) -> None:
-    """There is nobody to tell."""
+    """The channel is gone."""

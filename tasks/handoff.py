@@ -9,7 +9,7 @@ log = structlog.get_logger()
 
 
 def hand_over() -> None:
-    """Push what is offered. Without Redis it stays offered."""
+    """Push the offered documents; without Redis they stay offered."""
     try:
         handoff.push()
     except RedisError as error:

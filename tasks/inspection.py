@@ -1,4 +1,4 @@
-"""What a worker tells of itself when an operator asks (`penstock doctor`)."""
+"""How a worker describes itself to an operator (`penstock doctor`)."""
 
 import time
 from importlib.metadata import version
@@ -13,7 +13,7 @@ COMMAND = "penstock_tell"
 
 
 @inspect_command(name=COMMAND)
-def tell(state: Any) -> dict[str, Any]:
+def describe(state: Any) -> dict[str, Any]:
     """The worker's clock, release, queues, kind of pool, and the providers that it could ask."""
     consumer = state.consumer
     return {

@@ -1,4 +1,4 @@
-"""SIGTERM, once: what a worker does with the first one must not be interrupted by the next."""
+"""SIGTERM, once: a worker that handles the first one must not be interrupted by the next."""
 
 import signal
 from types import FrameType
@@ -7,8 +7,8 @@ from typing import Any
 from celery import bootsteps
 
 
-class HeardOnce(bootsteps.StartStopStep):
-    """Lets a worker ignore every SIGTERM after the first.
+class SigtermOnce(bootsteps.StartStopStep):
+    """Has a worker ignore every SIGTERM after the first.
 
     Celery's handler sends a signal of its own, whose dispatcher takes a lock. A second SIGTERM within that
     runs the handler again, in the same thread, which then waits for itself: the worker would never end.

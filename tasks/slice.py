@@ -24,19 +24,18 @@ log = structlog.get_logger()
 def run_slice(window_id: int, epoch: int, quota: int | None = None) -> Summary:
     """Claim and ask records of the window until it is drained or the time is over.
 
-    The summary is what Flower shows. A record's failure is an outcome, never an exception: one that is raised
-    here would hold back the chord's callback. With the database away nothing is claimed, and the window is
-    offered again.
+    Flower shows the summary. A record's failure is an outcome, never an exception, which would keep the
+    chord's callback from running. With the database away nothing is claimed, and the window is offered again.
     """
     try:
         window = _window(window_id, epoch, int(time.monotonic()))
         if window is not None and window.isolated:
             return nothing() | isolation.ask(process.current(), window, wake)
-        made = None if window is None else _slice_of(window, quota)
+        work = None if window is None else _slice_of(window, quota)
     except SQLAlchemyError as error:
         log.warning("storage.away", window=window_id, error=type(error).__name__)
-        made = None
-    return nothing() | (dict(made.run()) if made is not None else {})
+        work = None
+    return nothing() | (dict(work.run()) if work is not None else {})
 
 
 def nothing() -> Summary:
@@ -45,9 +44,9 @@ def nothing() -> Summary:
 
 @lru_cache(maxsize=256)
 def _window(window_id: int, epoch: int, second: int) -> Window | None:
-    """The window, unless this message of it is older than its latest offer.
+    """The window; None when the message is of an older epoch than its latest offer.
 
-    Read once in a `second` for all its slices here, which come by the dozen.
+    Read once a `second` for all its slices here, which arrive by the dozen.
     """
     with reading() as session:
         window = session.get(Window, window_id)
@@ -68,7 +67,7 @@ def _slice_of(window: Window, quota: int | None) -> "Slice | StoreOnly | None":
 
 
 def _hold_group(job_id: int) -> None:
-    """This worker has no key for the job's provider: to its jobs that is as an account that refuses."""
+    """Hold the job's group as if its account refused: this worker has no key for the provider."""
     try:
         limiter().hold(
             job_context.of(job_id).group, "account: no_key", seconds=ACCOUNT_PROBE, every=ACCOUNT_PROBE

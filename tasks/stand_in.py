@@ -1,7 +1,7 @@
-"""The tick and the sweep in a slice worker, for as long as no beat or no control worker does them.
+"""The tick and the sweep in a slice worker, for as long as no beat or no control worker runs them.
 
-A thread of its own: neither slices nor the event loop wait for it. What it publishes for the control worker
-lies there until one comes; until then it is the wake times in the rows that carry a job on.
+They run on a thread of their own: neither slices nor the event loop wait for it. What it publishes for the
+control worker waits until there is one; until then the wake times in the rows carry jobs on.
 """
 
 import threading
@@ -16,26 +16,26 @@ from tasks import sweep, ticker
 
 log = structlog.get_logger()
 
-LOOK = 10.0  # seconds between two looks at whether somebody sweeps; a beat that starts has swept by then
-SWEEP = 5.0  # seconds between two of them, as in celeryconfig.py
+CHECK = 10.0  # seconds between two checks whether a beat sweeps; one that has just started has swept by then
+SWEEP = 5.0  # seconds between two sweeps, as in celeryconfig.py
 
-_over = threading.Event()
+_stopped = threading.Event()
 
 
 def start() -> None:
     """Watch from now on; the thread ends with the process, or with `stop`."""
-    _over.clear()
+    _stopped.clear()
     threading.Thread(target=_watch, name="stand-in", daemon=True).start()
 
 
 def stop() -> None:
-    """Stand in no more."""
-    _over.set()
+    """Stop standing in."""
+    _stopped.set()
 
 
 def _watch() -> None:
     stood, swept_at = False, float("-inf")
-    while not _over.wait(ticker.EVERY if stood else LOOK):
+    while not _stopped.wait(ticker.EVERY if stood else CHECK):
         try:
             stands = in_transaction(partial(sweep_owner.stands_in, worker=leases.name()))
             if stands != stood:
@@ -46,6 +46,6 @@ def _watch() -> None:
             sweep.tick()
             if time.monotonic() - swept_at >= SWEEP:
                 swept_at = time.monotonic()
-                sweep.sweep_and_tell()
-        except Exception as error:  # the database or the broker is away; the next look may find it
+                sweep.sweep_and_log()
+        except Exception as error:  # the database or the broker is away; it may be back by the next check
             log.warning("stand_in.failed", error=type(error).__name__)

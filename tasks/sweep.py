@@ -1,4 +1,4 @@
-"""The tick and the sweep: what finds, by state, whatever a crash or a lost message left behind."""
+"""The tick and the sweep: they find, by state, what a crash or a lost message left behind."""
 
 import time
 from collections import Counter
@@ -34,22 +34,22 @@ from tasks.handoff import hand_over
 log = structlog.get_logger()
 
 CHUNKS = 20  # transactions of each kind in one sweep
-CLEAR = 30.0  # seconds between two times that what nobody will see again is cleared away
-LOOK_FOR_STUCK = 60.0  # seconds between two looks at which jobs nobody advances
-SAY_AGAIN = 300.0  # seconds until a job that is still stuck is named again
+CLEAR = 30.0  # seconds between two removals of what is no longer needed
+CHECK_FOR_STUCK = 60.0  # seconds between two checks for jobs that nobody advances
+LOG_AGAIN = 300.0  # seconds until a job that is still stuck is logged again
 
 _TO_DO = select(leases.any_to_look_at, wakeups.any_due, handoff.any_offered)
 
-_looked_at = float("-inf")
+_checked_at = float("-inf")  # for stuck jobs
 _cleared_at = float("-inf")
-_said: dict[int, float] = {}  # stuck jobs of the last look -> when they were named
+_logged: dict[int, float] = {}  # stuck jobs of the last check -> when they were logged
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One thing that the sweep found and mended, so that a person can be told which and why.
+    """One thing that the sweep found and dealt with, as the log and `penstock sweep` report it.
 
-    `what` is the word of the log's sums, `why` a sentence; `count` is of records, rows or keys.
+    `what` is its name in the log's sums, `why` a sentence; `count` is of records, rows or keys.
     """
 
     what: str
@@ -58,11 +58,11 @@ class Found:
     count: int = 1
 
 
-@app.task(name="penstock.tick")  # a beat of the release before this one sends it
+@app.task(name="penstock.tick")  # sent by a beat of the previous release
 def tick() -> None:
-    """Look at the leases, advance the jobs whose time has come, hand stored documents over.
+    """Look at the leases, advance the jobs that are due, hand stored documents over.
 
-    One look tells whether there is anything to do: mostly there is not.
+    One query finds out whether there is anything to do: mostly there is not.
     """
     with reading() as session:
         leases_wait, jobs_wait, documents_wait = session.execute(_TO_DO).one()
@@ -77,13 +77,13 @@ def tick() -> None:
 @app.task(name="penstock.sweep")
 def sweep() -> None:
     in_transaction(sweep_owner.by_beat)
-    sweep_and_tell()
+    sweep_and_log()
 
 
-def sweep_and_tell() -> None:
-    """Sweep once; the log says what was found, and now and then which jobs nobody advances."""
+def sweep_and_log() -> None:
+    """Sweep once and log what was found, and now and then the jobs that nobody advances."""
     global _cleared_at  # noqa: PLW0603 - one beat a process
-    found = mend()
+    found = repair()
     if time.monotonic() - _cleared_at >= CLEAR:
         _cleared_at = time.monotonic()
         found += clear_away()
@@ -92,17 +92,20 @@ def sweep_and_tell() -> None:
         for one in found:
             sums[one.what] += one.count
         log.info("sweep.found", **sums)
-    if time.monotonic() - _looked_at >= LOOK_FOR_STUCK:
-        name_stuck()
+    if time.monotonic() - _checked_at >= CHECK_FOR_STUCK:
+        log_stuck()
 
 
 def sweep_once() -> list[Found]:
-    """Everything that the sweep mends and clears away, once; returns what it found."""
-    return [*mend(), *clear_away()]
+    """Repair and clear away everything once; returns what was found."""
+    return [*repair(), *clear_away()]
 
 
-def mend() -> list[Found]:
-    """What a crash left behind, and records of closed jobs. Also what the tick does: its thread may hang."""
+def repair() -> list[Found]:
+    """Repair what a crash left behind, and write the records of closed jobs.
+
+    The tick's work is included, as its thread may hang.
+    """
     return [
         *find_dead(),
         *_give_back_overdue(),
@@ -113,7 +116,7 @@ def mend() -> list[Found]:
 
 
 def clear_away() -> list[Found]:
-    """What nobody will see again."""
+    """Remove what is no longer needed."""
     return [
         *_in_chunks("staging_rows", "removed: the upload was cut off", retention.drop_staging),
         *_remove_blobs(),
@@ -125,9 +128,9 @@ def clear_away() -> list[Found]:
 
 
 def sweep_by_hand() -> Iterator[Found]:
-    """Sweep, and again until each worker process has raised its counter or is dead: three seconds, or twelve.
+    """Sweep until each worker process has raised its counter or is found dead: three seconds, or twelve.
 
-    Where the tick runs, it has the looks done; by hand they take their time.
+    Where the tick runs, it has taken most looks at the leases already; without it they take their time.
     """
     still = _counters()
     yield from sweep_once()
@@ -141,15 +144,15 @@ def sweep_by_hand() -> Iterator[Found]:
 
 
 def find_dead() -> list[Found]:
-    """One look at the leases; what the dead ones held goes back."""
-    found = in_transaction(_bury_dead)
+    """Look at the leases once, and give back what dead ones held."""
+    found = in_transaction(_end_dead_leases)
     for one in found:
         log.warning("lease.dead", job=one.job_id, records=one.count, why=one.why)
     return found
 
 
 def advance_due() -> list[Found]:
-    """Advance the jobs whose time has come; one that cannot be published now has its time again."""
+    """Advance the jobs that are due; one whose window cannot be published now will be due again."""
     with reading() as session:
         due = wakeups.due(session)
     found = []
@@ -161,24 +164,24 @@ def advance_due() -> list[Found]:
             break
         except (OperationalError, InterfaceError):  # the database is away, for every job
             raise
-        except Exception:  # one job's fault must not keep the others waiting
+        except Exception:  # one bad job must not keep the others waiting
             log.exception("job.not_advanced", job=job_id)
             continue
         found.append(Found("advanced_jobs", _what_followed(offered), job_id))
     return found
 
 
-def name_stuck() -> list[stalled.Stuck]:
+def log_stuck() -> list[stalled.Stuck]:
     """Log each job that nobody advances, and again every few minutes for as long as it stays so."""
-    global _looked_at  # noqa: PLW0603 - one beat a process
-    _looked_at = time.monotonic()
+    global _checked_at  # noqa: PLW0603 - one beat a process
+    _checked_at = time.monotonic()
     with reading() as session:
         found = stalled.find(session)
-    for gone in _said.keys() - {job.job_id for job in found}:
-        del _said[gone]
+    for recovered in _logged.keys() - {job.job_id for job in found}:
+        del _logged[recovered]
     for job in found:
-        if _looked_at - _said.get(job.job_id, float("-inf")) >= SAY_AGAIN:
-            _said[job.job_id] = _looked_at
+        if _checked_at - _logged.get(job.job_id, float("-inf")) >= LOG_AGAIN:
+            _logged[job.job_id] = _checked_at
             log.error("job.stuck", job=str(job.uid), why=job.why)
     return found
 
@@ -188,7 +191,7 @@ def _counters() -> dict[int, int]:
         return leases.counters(session)
 
 
-def _bury_dead(session: Session) -> list[Found]:
+def _end_dead_leases(session: Session) -> list[Found]:
     found = []
     for dead in recovery.look_for_dead(session):
         why = f"the process {dead.name} (lease {dead.lease_id}) is dead: it raised no counter over four looks"
@@ -201,9 +204,7 @@ def _bury_dead(session: Session) -> list[Found]:
 
 def _give_back_overdue() -> Iterator[Found]:
     for job_id, count in recovery.give_back_overdue().items():
-        why = (
-            f"{_rows(count, 'record')} went back: held longer than any call may last, by a process that lives"
-        )
+        why = f"{_rows(count, 'record')} went back: held longer than any call may last, by a living process"
         yield Found("overdue_records", why, job_id, count)
 
 
@@ -247,7 +248,7 @@ def _forget_keys() -> Iterator[Found]:
 
 
 def _remove_blobs() -> Iterator[Found]:
-    """Before the rows that know of them."""
+    """Remove objects from the store, before the rows that name them."""
     counts: Counter[int | None] = Counter()
     try:
         for _ in range(CHUNKS):
@@ -256,11 +257,11 @@ def _remove_blobs() -> Iterator[Found]:
                 break
             counts[removed.job_id] += removed.objects
     except Unavailable as error:
-        yield Found("store_away", f"objects that are to go were left: {error.message}")
+        yield Found("store_away", f"objects to be removed were left: {error.message}")
     for job_id, count in counts.items():
-        whose = "its request became no job" if job_id is None else "the job is deleted or old"
+        why = "no job came of the request" if job_id is None else "the job is deleted or old"
         yield Found(
-            "removed_objects", f"{_rows(count, 'object')} removed from the store: {whose}", job_id, count
+            "removed_objects", f"{_rows(count, 'object')} removed from the store: {why}", job_id, count
         )
 
 

@@ -1,7 +1,7 @@
 """The tick: once a second in every control worker, on a thread of its own.
 
 Not a task of beat's: a message a second through the broker costs an idle stack as much as all the rest, and
-what the tick does is needed when the broker is away, too. Two of them do no harm.
+the tick is needed when the broker is away, too. Two ticks at once do no harm.
 """
 
 import threading
@@ -14,22 +14,22 @@ log = structlog.get_logger()
 
 EVERY = 1.0  # seconds
 
-_over = threading.Event()
+_stopped = threading.Event()
 
 
 def start() -> None:
     """Tick from now on; the thread ends with the process, or with `stop`."""
-    _over.clear()
+    _stopped.clear()
     threading.Thread(target=_run, name="ticker", daemon=True).start()
 
 
 def stop() -> None:
-    _over.set()
+    _stopped.set()
 
 
 def _run() -> None:
-    while not _over.wait(EVERY):
+    while not _stopped.wait(EVERY):
         try:
             sweep.tick()
-        except Exception as error:  # the database or the broker is away; the next tick may find it
+        except Exception as error:  # the database or the broker is away; it may be back by the next tick
             log.warning("tick.failed", error=type(error).__name__)

@@ -1,4 +1,4 @@
-"""Messages that hurry a job along. Rows say the same: losing every message delays a job by one sweep."""
+"""Messages that hurry a job along. The truth is in rows: losing every message delays a job by one sweep."""
 
 from collections.abc import Callable
 
@@ -16,22 +16,22 @@ _breaker = Breaker()
 
 
 def wake(job_id: int) -> None:
-    """Ask a control worker to look at the job. Never raises; after a failure skipped for a while."""
+    """Ask a control worker to advance the job. Never raises; after a failure it does nothing for a while."""
     hurry(lambda: app.signature("penstock.advance", (job_id,)).apply_async(retry=False))
 
 
 def start(job_id: int) -> None:
-    """Open a new job's first window from here, so that a small one is under way at once."""
+    """Open a new job's first window from here, so that a small job is under way at once."""
     from tasks.advance import run
 
     hurry(lambda: run(job_id))
 
 
 def hurry(send: Callable[[], object]) -> None:
-    """Send if Redis is there; what is not sent is found by the tick.
+    """Send if Redis answers; the tick finds what was not sent.
 
-    It is asked first, with a second's patience: a sender would hang for as long as Redis does, and a request
-    with it.
+    Redis is pinged first, with a second's patience: a sender would hang for as long as Redis does, and a
+    request with it.
     """
     if _breaker.is_open:
         return

@@ -1,4 +1,4 @@
-"""A worker's life, by Celery's signals: what starts when it is ready, and what it does when it is to stop."""
+"""A worker's life, by Celery's signals: what starts when it is ready, and what stops with it."""
 
 import threading
 from typing import Any
@@ -22,7 +22,7 @@ def _tick(sender: Any, **_: Any) -> None:
 
 @worker_ready.connect
 def _warm_up(sender: Any, **_: Any) -> None:
-    """A slice worker's first record should not wait for a provider's SDK: seconds to import.
+    """Import the providers' SDKs before a slice worker's first record: that takes seconds.
 
     On a thread, so that the worker takes commands meanwhile; a slice that comes earlier waits for it.
     """
@@ -41,7 +41,7 @@ def _prepare() -> None:
 
 @worker_shutting_down.connect
 def _stop_calls(**_: Any) -> None:
-    """SIGTERM: Celery waits for the slices in hand; they start nothing new and end within the grace."""
+    """On SIGTERM Celery waits for the slices in hand: they start nothing new and end within the grace."""
     ticker.stop()
     stand_in.stop()
     process.stop_current(settings.current().grace)

@@ -95,7 +95,7 @@ def test_a_job_that_is_not_to_be_advanced_is_not_stuck(forgotten, status):
 def test_the_log_names_a_stuck_job_once_in_minutes_and_again_when_it_was_well_meanwhile(forgotten):
     def look(seconds_until_it_wakes=None):
         change(JobCounts, wake_at=seconds_until_it_wakes and now(seconds_until_it_wakes))
-        sweep.name_stuck()
+        sweep.log_stuck()
 
     # When it is seen well, three times stuck, well, and stuck again
     with structlog.testing.capture_logs() as lines:
