@@ -1,4 +1,4 @@
-"""How things went over a span of time, in steps: of one tenant or of everybody. All of it is from rows."""
+"""Time series of one tenant or of the whole system, read from rows."""
 
 import datetime as dt
 from collections import Counter
@@ -48,10 +48,10 @@ class _Span:
 def read(
     session: Session, tenant_id: int | None, period: str, metrics: Iterable[str]
 ) -> dict[str, list[Point]]:
-    """The series of each of `metrics` over the period; None: of everybody's jobs.
+    """The series of each of `metrics` over the period, for one tenant's jobs or for all (None).
 
-    Throughput is records answered in a second, latency milliseconds of a call, errors calls that brought
-    nothing, queue records that waited at the step's end, tokens in and out, cost USD.
+    Throughput is in records answered per second, latency in milliseconds per call, errors in failed calls,
+    queue in records that waited at the step's end, tokens in input and output tokens, cost in USD.
     """
     seconds, length = PERIODS[period]
     span = _Span(
@@ -92,12 +92,12 @@ def _of_calls(session: Session, span: _Span) -> dict[str, Sequence[float | None]
 
 
 def _queue(session: Session, span: _Span, waiting: int) -> Sequence[float | None]:
-    """Records that waited at each step's end, going back from those that wait now."""
+    """Records that waited at each step's end, counted back from those that wait now."""
     change = Counter[int]()
     for step, count in _submitted(session, span).items():
         change[step] += count
-    for gone in (_started(session, span), _being_asked(session, span), _closed(session, span)):
-        change.subtract(gone)
+    for removed in (_started(session, span), _in_first_call(session, span), _closed(session, span)):
+        change.subtract(removed)
     later = accumulate((change[step] for step in range(span.count - 1, 0, -1)), initial=0)
     return [max(0, waiting - changed) for changed in later][::-1]
 
@@ -128,8 +128,8 @@ def _started(session: Session, span: _Span) -> dict[int, int]:
     )
 
 
-def _being_asked(session: Session, span: _Span) -> dict[int, int]:
-    """Records whose first call is out."""
+def _in_first_call(session: Session, span: _Span) -> dict[int, int]:
+    """Records whose first call is in flight."""
     return _steps(
         session,
         span,

@@ -1,4 +1,4 @@
-"""Asking what may never answer: a stopped server keeps its connections, and drivers wait on them for ever."""
+"""Calls that may never return: a stopped server keeps its connections, and drivers wait on them for ever."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Run(Generic[T]):
-    """One run of the work, on a thread that may outlive all who wait for it."""
+    """One run of the work, on a thread that may outlive every caller that waits for it."""
 
     def __init__(self, work: Callable[[], T]) -> None:
         self.ended_at: float | None = None
@@ -19,7 +19,7 @@ class Run(Generic[T]):
         self._done = threading.Event()
         self._result: T | None = None
         self._error: Exception | None = None
-        threading.Thread(target=self._go, name="bounded", daemon=True).start()
+        threading.Thread(target=self._execute, name="bounded", daemon=True).start()
 
     def result(self, patience: float) -> T:
         """What the work returned or raised; `Unavailable` when it has not ended within `patience` seconds."""
@@ -29,7 +29,7 @@ class Run(Generic[T]):
             raise self._error
         return self._result  # type: ignore[return-value]
 
-    def _go(self) -> None:
+    def _execute(self) -> None:
         try:
             self._result = self._work()
         except Exception as error:
@@ -41,8 +41,8 @@ class Run(Generic[T]):
 class Bounded(Generic[T]):
     """`work`, waited for no longer than `patience` seconds, and its result kept for `keep` seconds.
 
-    It runs once at a time: whoever asks while it runs waits for the same run, so that a server which is
-    stopped costs one thread, not one for each who asks.
+    Runs never overlap: a caller that comes during one waits for it, so that a stopped server costs one
+    thread, not one for each caller.
     """
 
     def __init__(self, work: Callable[[], T], *, patience: float, keep: float = 0.0) -> None:
@@ -51,7 +51,7 @@ class Bounded(Generic[T]):
         self._run: Run[T] | None = None
 
     def get(self) -> T:
-        """The result, or what the work raised; raises `Unavailable` when it is not there in time."""
+        """The result; raises what the work raised, or `Unavailable` when it does not end in time."""
         return self._current().result(self._patience)
 
     def _current(self) -> Run[T]:

@@ -21,7 +21,7 @@ def reach() -> None:
 
 
 def queue_lengths() -> dict[str, int]:
-    """Messages that wait in each queue; those in a worker's hands are not among them."""
+    """Messages that wait in each queue, without those that workers have fetched."""
     lengths = _redis_lengths(QUEUES) if is_redis() else _amqp_lengths(QUEUES)
     return dict(zip(QUEUES, lengths, strict=True))
 
@@ -48,4 +48,4 @@ def _amqp_length(connection: Connection, queue: str) -> int:
         try:
             return int(channel.queue_declare(queue, passive=True).message_count)
         except connection.channel_errors:
-            return 0  # nobody has used it yet
+            return 0  # the queue has not been used yet

@@ -1,6 +1,6 @@
 """How the whole system stands, for a scrape: read from rows, Redis and broker, kept for some seconds.
 
-Each part is asked by itself and only for so long, so that one that is away or stopped hides no other.
+Each part is read separately and with a time limit, so that one that is away or stopped hides no other.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,9 +25,9 @@ from models.job import Job, JobCounts, JobStatus
 from models.session import reading
 
 KEEP = 5.0  # seconds: a storm of scrapes costs one reading
-ROWS_PATIENCE = 5.0  # seconds; with the two others below the ten that Prometheus waits
+ROWS_PATIENCE = 5.0  # seconds; the three parts together stay below the ten that Prometheus waits
 PATIENCE = 2.0
-SHOWN = 200  # limit groups
+MAX_GROUPS = 200  # limit groups
 
 log = structlog.get_logger()
 
@@ -41,10 +41,10 @@ class Sample(NamedTuple):
 
 
 class System(Collector):
-    """What prometheus-client asks at each scrape."""
+    """Called by prometheus-client at each scrape."""
 
     def __init__(self) -> None:
-        self._figures: Mapping[str, allowances.Allowance] = {}  # as of the last look at the rows
+        self._allowances: Mapping[str, allowances.Allowance] = {}  # by group, as of the last read of the rows
         self._parts = {
             "database": Bounded(self._rows, patience=ROWS_PATIENCE, keep=KEEP),
             "limiter": Bounded(self._limiter, patience=PATIENCE, keep=KEEP),
@@ -52,7 +52,7 @@ class System(Collector):
         }
 
     def describe(self) -> Iterable[Family]:
-        return [_family(metric) for metric in metrics.SYSTEM]  # to be known without a reading
+        return [_family(metric) for metric in metrics.SYSTEM]  # known without reading anything
 
     def collect(self) -> Iterator[Family]:
         families = {metric: _family(metric) for metric in metrics.SYSTEM}
@@ -69,17 +69,17 @@ class System(Collector):
 
     def _rows(self) -> list[Sample]:
         with reading() as session:
-            self._figures = _allowances(session)
+            self._allowances = _allowances(session)
             return [
                 *_jobs(session),
                 *_totals(session),
                 *_standing(session),
                 *_batches(session),
-                *_allowed(self._figures),
+                *_allowed(self._allowances),
             ]
 
     def _limiter(self) -> list[Sample]:
-        return [sample for group in self._figures for sample in _used(group, self._figures[group])]
+        return [sample for group, known in self._allowances.items() for sample in _used(group, known)]
 
 
 def _batches(session: Session) -> list[Sample]:
@@ -118,14 +118,14 @@ def _standing(session: Session) -> Iterator[Sample]:
 
 
 def _allowances(session: Session) -> dict[str, allowances.Allowance]:
-    return {name: allowances.read(session, name) for name in report.names(session)[:SHOWN]}
+    return {name: allowances.read(session, name) for name in report.names(session)[:MAX_GROUPS]}
 
 
-def _allowed(figures: Mapping[str, allowances.Allowance]) -> Iterator[Sample]:
-    for group, allowance in figures.items():
+def _allowed(by_group: Mapping[str, allowances.Allowance]) -> Iterator[Sample]:
+    for group, allowance in by_group.items():
         for name in allowances.SET_IN:
-            if (figure := getattr(allowance.limits, name)) is not None:
-                yield Sample(metrics.LIMIT_ALLOWED, figure, (group, name))
+            if (limit := getattr(allowance.limits, name)) is not None:
+                yield Sample(metrics.LIMIT_ALLOWED, limit, (group, name))
 
 
 def _used(group: str, allowance: allowances.Allowance) -> Iterator[Sample]:

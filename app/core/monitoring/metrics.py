@@ -1,8 +1,8 @@
 """Every metric: its name, kind, meaning and labels. No label has more values than an operator can read.
 
-Those of `SYSTEM` say how the whole system stands, read from rows, Redis and broker
-(`app.core.monitoring.collector`), so every web process tells the same. `HTTP_SECONDS` is of the web process
-that answers the scrape, alone.
+Those of `SYSTEM` show how the whole system stands, read from rows, Redis and broker
+(`app.core.monitoring.collector`), so every web process reports the same. `HTTP_SECONDS` and those after it
+are of the scraped web process only.
 """
 
 from dataclasses import dataclass
@@ -26,14 +26,14 @@ class Metric:
 ANSWERS = Metric(
     "penstock_answers",
     Kind.GAUGE,
-    "1 if the part answered this scrape in time; what is read from one that did not is left out",
+    "1 if the part answered this scrape in time; the metrics of one that did not are left out",
     ("part",),
 )
 JOBS = Metric("penstock_jobs", Kind.GAUGE, "Jobs by status", ("status",))
 RECORDS_ENDED = Metric(
     "penstock_records_ended",
     Kind.GAUGE,
-    "Records by how they ended; a retry takes failed and expired ones back",
+    "Records by how they ended; a retry subtracts failed and expired ones",
     ("outcome",),
 )
 TOKENS = Metric("penstock_tokens_total", Kind.COUNTER, "Tokens of answered calls", ("kind",))
@@ -41,15 +41,17 @@ COST = Metric("penstock_cost_dollars_total", Kind.COUNTER, "What answered calls 
 COST_UNCONFIRMED = Metric(
     "penstock_cost_unconfirmed_dollars",
     Kind.GAUGE,
-    "What calls without an answer may have cost at most, in USD; a late answer takes its part back",
+    "What calls without an answer may have cost at most, in USD; a late answer subtracts its call",
 )
 LIMIT_ALLOWED = Metric(
     "penstock_limit_allowed",
     Kind.GAUGE,
-    "What a limit group may do in any minute; without a figure there is no limit",
+    "What a limit group may do in any minute; a missing value means no limit",
     ("group", "of"),
 )
-LIMIT_USED = Metric("penstock_limit_used", Kind.GAUGE, "What it did in the last minute", ("group", "of"))
+LIMIT_USED = Metric(
+    "penstock_limit_used", Kind.GAUGE, "What a limit group did in the last minute", ("group", "of")
+)
 CALLS_IN_FLIGHT = Metric("penstock_calls_in_flight", Kind.GAUGE, "Calls of a limit group now", ("group",))
 GROUP_HELD = Metric(
     "penstock_group_held", Kind.GAUGE, "1 while nothing of a limit group leaves but probes", ("group",)
@@ -62,10 +64,10 @@ STUCK_JOBS = Metric("penstock_stuck_jobs", Kind.GAUGE, "Jobs that nobody advance
 OLDEST_DUE = Metric(
     "penstock_oldest_due_seconds",
     Kind.GAUGE,
-    "For how long the longest waiting job has been due for its look",
+    "How long the job that waits longest for its advance has been due",
 )
 ACTIVE_BATCHES = Metric("active_batches", Kind.GAUGE, "Batches that are running")
-QUEUE_LENGTH = Metric("queue_length", Kind.GAUGE, "Items that are neither ended nor being asked")
+QUEUE_LENGTH = Metric("queue_length", Kind.GAUGE, "Items that have not ended and are not being asked")
 SYSTEM = (
     ANSWERS,
     JOBS,
@@ -87,13 +89,13 @@ SYSTEM = (
 HTTP_SECONDS = Metric(
     "penstock_http_request_duration_seconds",
     Kind.HISTOGRAM,
-    "Requests to this web process, until their answer began",
+    "Requests to this web process, until their response began",
     ("route", "method", "status"),
 )
 BATCH_REQUESTS = Metric(
     "batch_requests_total", Kind.COUNTER, "Requests to the batch processor of this web process"
 )
 BATCH_SECONDS = Metric(
-    "batch_processing_seconds", Kind.HISTOGRAM, "How long those requests took, until their answer began"
+    "batch_processing_seconds", Kind.HISTOGRAM, "How long those requests took, until their response began"
 )
 ALL = (*SYSTEM, HTTP_SECONDS, BATCH_REQUESTS, BATCH_SECONDS)

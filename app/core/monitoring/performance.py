@@ -1,4 +1,4 @@
-"""How much is going on and how it goes: of one tenant, or of the whole system. All of it from rows."""
+"""Load and performance of one tenant or of the whole system, read from rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,34 +13,33 @@ from models.job import LIVE, Job, JobCounts, JobStatus
 from models.record import Attempt, Record, RecordStatus
 from models.tenant import Tenant
 
-RATE_OVER = 60.0  # seconds
-LATELY = 3_600.0  # seconds
+MINUTE, HOUR = 60.0, 3_600.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Performance:
-    """Times are milliseconds; a mean of nothing is 0, a rate of nothing None."""
+    """Times are milliseconds; a mean without values is 0, a rate without values None."""
 
     active: int  # jobs that are running
-    waiting: int  # records that are neither ended nor being asked
+    waiting: int  # records that have not ended and are not being asked
     batch_size: float  # records of one call, within the last hour
     per_second: float  # records that were answered, within the last minute
     latency_ms: float  # of a call, within the last minute
     hour_latency_ms: float  # of a call, within the last hour
-    ended: int  # records, ever
+    ended: int  # records, since the start
     success_rate: float | None
 
 
 def read(session: Session, tenant_id: int | None) -> Performance:
-    """Of one tenant's jobs; None: of everybody's."""
-    whose = tenants(session, tenant_id)
-    jobs = _jobs(session, whose)
-    minute, hour = (_calls(session, whose, seconds) for seconds in (RATE_OVER, LATELY))
+    """The performance of one tenant's jobs, or of all jobs (None)."""
+    tenant_ids = tenants(session, tenant_id)
+    jobs = _jobs(session, tenant_ids)
+    minute, hour = (_calls(session, tenant_ids, seconds) for seconds in (MINUTE, HOUR))
     return Performance(
         active=jobs["active"],
-        waiting=max(0, jobs["unended"] - _in_flight(session, whose)),
+        waiting=max(0, jobs["unended"] - _in_flight(session, tenant_ids)),
         batch_size=hour["answered"] / hour["calls"] if hour["calls"] else 0.0,
-        per_second=minute["answered"] / RATE_OVER,
+        per_second=minute["answered"] / MINUTE,
         latency_ms=minute["seconds"] * 1_000,
         hour_latency_ms=hour["seconds"] * 1_000,
         ended=jobs["ended"],
@@ -49,14 +48,14 @@ def read(session: Session, tenant_id: int | None) -> Performance:
 
 
 def standing(session: Session, tenant_id: int | None) -> tuple[int, int]:
-    """Jobs that are running, and records that are neither ended nor being asked."""
-    whose = tenants(session, tenant_id)
-    found = _jobs(session, whose)
-    return found["active"], max(0, found["unended"] - _in_flight(session, whose))
+    """Jobs that are running, and records that have not ended and are not being asked."""
+    tenant_ids = tenants(session, tenant_id)
+    found = _jobs(session, tenant_ids)
+    return found["active"], max(0, found["unended"] - _in_flight(session, tenant_ids))
 
 
 def tenants(session: Session, tenant_id: int | None) -> list[int]:
-    """The one, or all, by number: indices begin with the tenant."""
+    """The ids of the one tenant, or of all (None): indices begin with the tenant."""
     return list(session.scalars(select(Tenant.id))) if tenant_id is None else [tenant_id]
 
 
@@ -76,17 +75,17 @@ def _jobs(session: Session, tenants: list[int]) -> Mapping[str, int]:
 
 
 def _in_flight(session: Session, tenants: list[int]) -> int:
-    asked = (
+    in_flight = (
         select(func.count())
         .select_from(Record)
         .join(Job, Job.id == Record.job_id)
         .where(Record.status == RecordStatus.RUNNING, Job.tenant_id.in_(tenants), Job.closed_as.is_(None))
     )
-    return session.scalar(asked) or 0
+    return session.scalar(in_flight) or 0
 
 
 def _calls(session: Session, tenants: list[int], seconds: float) -> dict[str, Any]:
-    """Of the last seconds: `answered` records, their `calls`, and the mean `seconds` of one."""
+    """`answered` records of the last `seconds`, their `calls`, and how many `seconds` one took on average."""
     row = session.execute(
         select(
             func.count().label("answered"),
@@ -103,6 +102,6 @@ def _calls(session: Session, tenants: list[int], seconds: float) -> dict[str, An
 
 
 def call() -> ColumnElement[str]:
-    """What tells calls apart: items of one call of an inference server share its id."""
-    alone = cast(Attempt.job_id, String) + "." + cast(Attempt.idx, String)
-    return func.coalesce(Attempt.request_id, alone)
+    """What identifies a call: items of one call of an inference server share its request id."""
+    record = cast(Attempt.job_id, String) + "." + cast(Attempt.idx, String)
+    return func.coalesce(Attempt.request_id, record)

@@ -1,4 +1,4 @@
-"""What the processes that answer here take of their machine."""
+"""What this service's web processes use of their machine."""
 
 import os
 import threading
@@ -8,12 +8,12 @@ from functools import cache
 
 import psutil
 
-FIRST_LOOK = 0.1  # seconds; a share of processor time is one between two looks
+FIRST_SAMPLE = 0.1  # seconds; processor time is measured between two samples
 
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """Of one process group: the web's on this machine. 100 % is a core; a megabyte is a million bytes."""
+    """Use by the web's process group on this machine. 100 % is a core; a megabyte is a million bytes."""
 
     cpu_percent: float
     memory_mb: float
@@ -21,33 +21,33 @@ class Resources:
 
 
 class Group:
-    """The process group of this process, and its members as they were looked at last."""
+    """The process group of this process, with its members as of the last sample."""
 
     def __init__(self) -> None:
         self._known: dict[int, psutil.Process] = {}
         self._lock = threading.Lock()
 
-    def look(self) -> Resources:
+    def sample(self) -> Resources:
         with self._lock:
-            if self._meet_new_members():
-                time.sleep(FIRST_LOOK)
-            looks = [found for process in self._known.values() if (found := _look(process)) is not None]
-        cpu, memory = (sum(values) for values in zip(*looks, strict=True))
+            if self._update_members():
+                time.sleep(FIRST_SAMPLE)
+            samples = [taken for process in self._known.values() if (taken := _sample(process)) is not None]
+        cpu, memory = (sum(values) for values in zip(*samples, strict=True))
         return Resources(round(cpu, 1), round(memory / 1e6, 1), _gpu_percent())
 
-    def _meet_new_members(self) -> bool:
-        """Know the members of now; whether one of them is new, whose first look is at nothing."""
+    def _update_members(self) -> bool:
+        """Find the present members; returns whether one is new, whose first sample measures nothing."""
         own = os.getpgrp()
         members = {pid for pid in psutil.pids() if _group_of(pid) == own}
         new = members - self._known.keys()
         self._known = {pid: self._known.get(pid) or psutil.Process(pid) for pid in members}
         for pid in new:
-            _look(self._known[pid])
+            _sample(self._known[pid])
         return bool(new)
 
 
-def _look(process: psutil.Process) -> tuple[float, int] | None:
-    """Processor time in percent since the last look, and bytes of memory; None when it has just ended."""
+def _sample(process: psutil.Process) -> tuple[float, int] | None:
+    """Processor time in percent since the last sample, and bytes of memory; None when it has just ended."""
     try:
         return process.cpu_percent(), process.memory_info().rss
     except psutil.Error:
@@ -62,7 +62,7 @@ def _group_of(pid: int) -> int | None:
 
 
 def _gpu_percent() -> float | None:
-    """By NVML, where its bindings (the package nvidia-ml-py) and a GPU are there."""
+    """From NVML, where its bindings (the package nvidia-ml-py) and a GPU are present."""
     try:
         import pynvml
     except ImportError:
@@ -76,5 +76,5 @@ def _gpu_percent() -> float | None:
 
 @cache
 def group() -> Group:
-    """That of this process."""
+    """The process group of this process."""
     return Group()

@@ -35,7 +35,7 @@ def get_metrics() -> Response:
     _refuse_unmonitored()
     with reading() as session:
         found = performance.read(session, _whose())
-    return answer(wire.metrics(found, resources.group().look()))
+    return answer(wire.metrics(found, resources.group().sample()))
 
 
 @blp.route("/analytics", methods=["GET"])
