@@ -16,16 +16,16 @@ def test_a_group_of_records_has_the_id_of_its_last():
 
 
 def test_a_reader_is_told_what_it_does_not_know_and_nothing_else():
-    assert GROUP.behind(10) is GROUP
-    half = GROUP.behind(11)
+    assert GROUP.after(10) is GROUP
+    half = GROUP.after(11)
     assert half is not None
     assert json.loads(half.data)["records"] == [[2, "failed", 12], [9, "succeeded", 13]]
-    assert GROUP.behind(13) is None
-    assert GROUP.behind(20) is None
+    assert GROUP.after(13) is None
+    assert GROUP.after(20) is None
 
 
 def test_a_state_older_than_what_the_reader_knows_is_not_told():
     status = Event("status", 5, b"{}", last=True)
 
-    assert status.behind(5) is status
-    assert status.behind(6) is None
+    assert status.after(5) is status
+    assert status.after(6) is None

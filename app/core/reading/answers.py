@@ -1,4 +1,4 @@
-"""What became of a record, in words."""
+"""A record's answer, or why it has none, as text."""
 
 import json
 
@@ -9,7 +9,7 @@ from models.record import RecordStatus
 
 
 def answer_text(answer: bytes) -> str:
-    """The text of a stored answer; all of it if it says nothing in the way that was expected."""
+    """The text of a stored answer; the whole answer if it does not have the expected form."""
     try:
         message = json.loads(answer)
         if message.get("type") == "inference":

@@ -1,10 +1,10 @@
 """Results as a table: the input's own columns in their order, then the answer and what it took.
 
-CSV is UTF-8 with a byte order mark, separated by commas, its lines ended by CRLF (RFC 4180): without the mark
-Excel reads every accent wrong, and pandas, Python's `utf-8-sig` and we ourselves skip it. Cells are not
-changed: a leading `=`, `+`, `-` or `@` stays as it is, because an apostrophe before it would be wrong for
-every reader but a spreadsheet, for which there is XLSX (`app.core.reading.xlsx_export`). What a format cannot
-hold is shown by its code, as in `\\u0000`, never dropped in silence.
+CSV is UTF-8 with a byte order mark, comma-separated, with CRLF line ends (RFC 4180): without the mark Excel
+reads every accent wrong, and pandas, Python's `utf-8-sig` and our own reader skip it. Cells are not changed:
+a leading `=`, `+`, `-` or `@` stays as it is, because an apostrophe before it would be wrong for every reader
+but a spreadsheet, for which there is XLSX (`app.core.reading.xlsx_export`). A character that a format cannot
+hold is written as its code, as in `\\u0000`, and never dropped silently.
 """
 
 import csv
@@ -20,7 +20,7 @@ CHUNK = 64_000  # characters of CSV
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One record and what came of it; `cells` are by column, and may lack some."""
+    """One record and its result; `cells` are by column, and some may be missing."""
 
     cells: Mapping[str, Any]
     answer: str | None
@@ -32,7 +32,7 @@ class Row:
 
 
 def header(columns: Sequence[str]) -> list[str]:
-    """`columns` and the answer's; one that the input has already gets the prefix `penstock_`."""
+    """`columns`, then the answer's; one of those that the input has already gets the prefix `penstock_`."""
     names = list(columns)
     for name in ANSWER_COLUMNS:
         while name in names:
@@ -55,13 +55,13 @@ def csv_lines(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[bytes]:
 
 
 def cells(columns: Sequence[str], row: Row) -> list[Any]:
-    """Of one row, in the order of `header`."""
+    """The cells of one row, in the order of `header`."""
     own = [row.cells.get(column) for column in columns]
     return [*own, row.answer, row.status, row.error, row.input_tokens, row.output_tokens, row.cost]
 
 
 class _Pieces:
-    """What `csv.writer` has written and nobody has taken yet."""
+    """Collects what `csv.writer` writes until it is taken."""
 
     def __init__(self) -> None:
         self.size = 0

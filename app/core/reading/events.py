@@ -1,4 +1,4 @@
-"""What is told of a job while it runs: events made from rows, and the whole story of one reader."""
+"""The events of a job while it runs, made from rows."""
 
 import json
 from collections.abc import Sequence
@@ -19,17 +19,17 @@ Item = tuple[int, str, int]  # index, status, seq
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event. `id` is the seq of the last record that a reader knows of once it has read this."""
+    """One event. `id` is the seq of the last record that a reader knows of after this event."""
 
     kind: str  # `snapshot`, `records`, `progress` or `status`
     id: int
     data: bytes  # JSON
     items: Sequence[Item] = ()
-    last: bool = False  # the job has ended: nothing comes behind this
-    view: JobView | None = None  # the job as it then was; of `records` alone there is none
+    last: bool = False  # the job has ended: no event follows
+    view: JobView | None = None  # the job as it was then; None for `records`
 
-    def behind(self, seq: int) -> "Event | None":
-        """What of it is new to a reader that knows everything up to `seq`."""
+    def after(self, seq: int) -> "Event | None":
+        """The part of the event that is new to a reader which knows everything up to `seq`."""
         if self.id < seq or (self.items and self.id == seq):
             return None
         if not self.items or self.items[0][2] > seq:
@@ -39,7 +39,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What is compared, to tell only what changed. The eta moves by itself and says nothing new."""
+    """What is compared in order to report only changes. The eta changes by itself and is left out."""
 
     moved: tuple[object, ...]
     status: tuple[object, ...]
@@ -68,16 +68,16 @@ def progress(view: JobView, limited_by: str | None) -> Event:
 
 
 def status(view: JobView, limited_by: str | None) -> Event:
-    """The whole job, for its status has changed; the last event when it has ended."""
+    """The whole job after a change of its status; the last event when it has ended."""
     data = _json(job_json.write(view, limited_by))
     return Event("status", view.seq, data, last=view.status.final, view=view)
 
 
 def ended_since(session: Session, job_id: int, after: int, until: int) -> list[Item]:
-    """Up to `GROUP` records that ended behind seq `after`, in order, none behind `until`."""
+    """Up to `GROUP` records with a seq above `after` and up to `until`, in that order."""
     if after >= until:
         return []
-    # Not by a join: a planner that takes the job for small would read it whole.
+    # Not by a join: a planner that takes the job for a small one would read all of it.
     status = (
         select(Record.status)
         .where(Record.job_id == RecordOutput.job_id, Record.idx == RecordOutput.idx)

@@ -1,7 +1,7 @@
-"""News of jobs as they happen: one thread a process reads what has moved, once for all who watch.
+"""Live events of jobs: one thread a process reads what has changed, once for all readers.
 
-Redis only says *look*; what is told comes from rows. A job is looked at as soon as Redis says so, at most
-four times a second, and once a second in any case: with Redis away news is a second late and complete.
+Redis only notifies; events are made from rows. A job is read as soon as Redis notifies of it, at most four
+times a second, and once a second in any case: with Redis away events are a second late and complete.
 """
 
 import threading
@@ -22,27 +22,27 @@ from app.errors import ReaderCut
 from config import settings
 from models.session import reading
 
-BUSY = 0.25  # seconds between two looks at a job that moves: two events a look, so eight a second
-QUIET = 1.0  # seconds between two looks at a job of which nothing is heard
+BUSY = 0.25  # seconds between two reads of a job that changes: two events a read, so eight a second
+QUIET = 1.0  # seconds between two reads of a job without notifications
 BEHIND = 1_000  # events that may wait for a reader; then it is cut, and resumes by its last id
 
 log = structlog.get_logger(__name__)
 
 
-def _nobody() -> None:
-    """Who waits in `Reader.next` need not be told."""
+def _no_notice() -> None:
+    """A reader that waits in `next` needs none."""
 
 
 class Reader:
-    """One who watches a job. Use it as a context manager."""
+    """A subscription to one job's events. Use it as a context manager."""
 
-    def __init__(self, feed: "Feed", job_id: int, told: State, tell: Callable[[], None]) -> None:
+    def __init__(self, feed: "Feed", job_id: int, seen: State, notify: Callable[[], None]) -> None:
         self.job_id = job_id
-        self._tell = tell
-        self.start = 0  # the feed tells what is behind this seq; what is before it is read from rows
-        self.told = told
+        self._notify = notify
+        self.start = 0  # a seq: the feed brings what comes after it; read the rest from rows
+        self.seen = seen
         self._feed = feed
-        self._waiting: SimpleQueue[Event | None] = SimpleQueue()  # None: news is over
+        self._waiting: SimpleQueue[Event | None] = SimpleQueue()  # None: there will be no more
         self._closed = False
 
     def __enter__(self) -> Self:
@@ -54,7 +54,7 @@ class Reader:
         self._feed.leave(self)
 
     def next(self, timeout: float) -> Event | None:
-        """The next event; None when there was none for `timeout` seconds. Raises `ReaderCut` at the end."""
+        """The next event; None if there is none for `timeout` seconds. Raises `ReaderCut` at the end."""
         try:
             event = self._waiting.get(timeout=timeout)
         except Empty:
@@ -70,26 +70,26 @@ class Reader:
             self._waiting.put(event)
         if self._waiting.qsize() > BEHIND:
             self._closed = True
-        self._tell()
+        self._notify()
 
     def close(self) -> None:
         self._closed = True
         self._waiting.put(None)
-        self._tell()
+        self._notify()
 
 
 class _Topic:
-    """A job that somebody watches."""
+    """A job that has readers."""
 
     def __init__(self, job_id: int, seq: int) -> None:
         self.job_id = job_id
-        self.seq = seq  # told up to here
+        self.seq = seq  # of the last record that was pushed
         self.readers: set[Reader] = set()
-        self.moved = True
-        self.looked_at = float("-inf")
+        self.changed = True
+        self.read_at = float("-inf")  # monotonic
 
     def due_in(self, now: float) -> float:
-        return self.looked_at + (BUSY if self.moved else QUIET) - now
+        return self.read_at + (BUSY if self.changed else QUIET) - now
 
 
 class Feed:
@@ -101,12 +101,12 @@ class Feed:
         self._lock = threading.Lock()
         self._stopping = False
 
-    def join(self, view: JobView, told: State, tell: Callable[[], None] = _nobody) -> Reader:
-        """Watch a job whose `view` was told as `told`; `Reader.start` says from where on news comes.
+    def join(self, view: JobView, seen: State, notify: Callable[[], None] = _no_notice) -> Reader:
+        """Watch the job of `view`, which the reader has seen in the state `seen`; see `Reader.start`.
 
-        `tell` is called, on the feed's thread, when the reader has something to read.
+        `notify` is called, on the feed's thread, when the reader has something to read.
         """
-        reader = Reader(self, view.id, told, tell)
+        reader = Reader(self, view.id, seen, notify)
         with self._lock:
             topic = self._topics.setdefault(view.id, _Topic(view.id, view.seq))
             reader.start = topic.seq
@@ -132,10 +132,10 @@ class Feed:
         listener = Listener(settings.current().limiter_url)
         try:
             while self._is_needed():
-                heard = listener.listen(self._idle_for())
-                due = self._due(heard)
+                changed = listener.listen(self._idle_for())
+                due = self._due(changed)
                 if due:
-                    self._look(due)
+                    self._serve(due)
         finally:
             listener.close()
 
@@ -155,35 +155,36 @@ class Feed:
             soonest = min((topic.due_in(now) for topic in self._topics.values()), default=0.0)
         return min(max(soonest, 0.0), BUSY)
 
-    def _due(self, heard: Iterable[int]) -> list[_Topic]:
+    def _due(self, changed: Iterable[int]) -> list[_Topic]:
         now = time.monotonic()
         with self._lock:
-            for job_id in heard:
+            for job_id in changed:
                 if job_id in self._topics:
-                    self._topics[job_id].moved = True
+                    self._topics[job_id].changed = True
             return [topic for topic in self._topics.values() if topic.due_in(now) <= 0]
 
-    def _look(self, topics: Sequence[_Topic]) -> None:
+    def _serve(self, topics: Sequence[_Topic]) -> None:
+        """Read the jobs, and push what is new of them to their readers."""
         for topic in topics:
-            topic.looked_at, topic.moved = time.monotonic(), False
+            topic.read_at, topic.changed = time.monotonic(), False
         try:
             found = _read(topics)
             reasons = job_json.limited_by(view for view, _ in found.values())
             for topic in topics:
                 if topic.job_id in found:
                     view, items = found[topic.job_id]
-                    self._tell(topic, view, items, reasons[topic.job_id])
+                    self._push(topic, view, items, reasons[topic.job_id])
         except Exception:
-            # Mostly a database that is away. Whatever it is, readers stay, and the next look is in a second.
+            # Mostly the database is away. In any case readers stay, and the next read is in a second.
             log.exception("news_not_read")
 
-    def _tell(self, topic: _Topic, view: JobView, items: Sequence[Item], limited_by: str | None) -> None:
+    def _push(self, topic: _Topic, view: JobView, items: Sequence[Item], limited_by: str | None) -> None:
         with self._lock:
             topic.seq = items[-1][2] if len(items) == events.GROUP else view.seq
-            topic.moved = topic.moved or topic.seq < view.seq
+            topic.changed = topic.changed or topic.seq < view.seq
             group = [events.records(items)] if items else []
-            if topic.seq == view.seq:  # how the job stands comes behind the last record that it counts
-                _tell_state(topic.readers, group, view, limited_by)
+            if topic.seq == view.seq:  # the job's state follows the last record that it counts
+                _push_state(topic.readers, group, view, limited_by)
             elif group:
                 for reader in topic.readers:
                     reader.push(group)
@@ -198,25 +199,25 @@ def _read(topics: Sequence[_Topic]) -> dict[int, tuple[JobView, list[Item]]]:
         }
 
 
-def _tell_state(
+def _push_state(
     readers: Iterable[Reader], group: Sequence[Event], view: JobView, limited_by: str | None
 ) -> None:
-    """Tell each of the records, and what it does not know of the job's state; the status last, it may end.
+    """Push the records to each reader, and what it has not seen of the job's state; last the status.
 
-    All at once: each time that a reader wakes costs more than what it then writes.
+    All at once: waking a reader costs more than what it then writes.
     """
     state = events.state(view, limited_by)
     progress, status = events.progress(view, limited_by), events.status(view, limited_by)
     for reader in readers:
-        told = reader.told
+        seen = reader.seen
         reader.push(
             [
                 *group,
-                *([progress] if told.moved != state.moved else ()),
-                *([status] if told.status != state.status else ()),
+                *([progress] if seen.moved != state.moved else ()),
+                *([status] if seen.status != state.status else ()),
             ]
         )
-        reader.told = state
+        reader.seen = state
 
 
 @cache

@@ -14,10 +14,10 @@ HEARTBEAT = 15.0  # seconds
 
 
 def follow(view: JobView, seen: int | None) -> Iterator[Event | None]:
-    """The job's events behind seq `seen`, None whenever nothing happened for 15 s; the last one is its end.
+    """The job's events after seq `seen`, and None whenever there was none for 15 s; the last is its end.
 
-    A new reader (`seen` is None) gets the whole job first. One that resumes gets what it missed and then how
-    the job stands. It ends early when this process stops or the reader cannot keep up.
+    A new reader (`seen` is None) gets the whole job first. One that resumes gets what it missed and then the
+    job's state. The events end early when this process stops or the reader cannot keep up.
     """
     limited_by = job_json.limited_by([view])[view.id]
     with feed().join(view, events.state(view, limited_by)) as reader:
@@ -41,8 +41,8 @@ def wait_until_ended(view: JobView, seconds: float) -> None:
         return
     with feed().join(view, events.state(view, None)) as reader:
         try:
-            while (left := deadline - time.monotonic()) > 0:
-                event = reader.next(left)
+            while (remaining := deadline - time.monotonic()) > 0:
+                event = reader.next(remaining)
                 if event is not None and event.last:
                     return
         except ReaderCut:
@@ -60,11 +60,11 @@ def _missed(job_id: int, after: int, until: int) -> Iterator[Event]:
 
 
 def _live(reader: Reader, known: int) -> Iterator[Event | None]:
-    """What the feed tells, without what the reader knows already: the feed may have been behind it."""
+    """The feed's events, without what the reader knows already: the feed may have been behind."""
     try:
         while True:
             event = reader.next(HEARTBEAT)
-            new = None if event is None else event.behind(known)
+            new = None if event is None else event.after(known)
             if event is None or new is not None:
                 yield new
             if event is not None and event.last:

@@ -1,4 +1,4 @@
-"""When a job that is under way, or waits, is likely to have ended."""
+"""When a job that is running or waiting is likely to end."""
 
 import datetime as dt
 from typing import Any
@@ -18,12 +18,12 @@ from models.base import epoch, now
 from models.job import Job, JobCounts, JobSpec
 from models.record import Attempt
 
-LATELY = 3_600.0  # seconds of the tenant's own calls that tell how long one takes
-UNKNOWN = 1.0  # seconds that a call takes where there was none
+RECENT = 3_600.0  # seconds, over which the tenant's own calls show how long one takes
+UNKNOWN = 1.0  # seconds that a call is taken to last where there was none
 
 
 def end(session: Session, view: JobView) -> dt.datetime:
-    """The end of the job; where it has not come, the likely one, by the rate so far or by what bounds it."""
+    """When the job has ended or is likely to: by its rate so far, or by what bounds it."""
     if view.ended_at is not None:
         return view.ended_at
     row = session.execute(
@@ -40,18 +40,18 @@ def end(session: Session, view: JobView) -> dt.datetime:
 
 
 def _seconds(session: Session, view: JobView, row: Row[*tuple[Any, ...]]) -> float:
-    """Seconds until the last answer, if nobody comes in between."""
+    """Seconds until the last answer, if no other job comes in between."""
     if row.limit_group == registry.NOBODY:
         return 0.0  # its records are not asked
-    left = view.counts.unended
-    share = left / view.total
+    remaining = view.counts.unended
+    share = remaining / view.total
     work = Work(
-        calls=left,
+        calls=remaining,
         input_tokens=row.request_bytes * share / BYTES_PER_TOKEN,
-        output_tokens=row.max_tokens * LIKELY_SHARE * left,
+        output_tokens=row.max_tokens * LIKELY_SHARE * remaining,
         seconds=_seconds_of_a_call(session, row.tenant_id, view.model),
     )
-    before = max(0, records_before(session, row.limit_group, left) - left)
+    before = max(0, records_before(session, row.limit_group, remaining) - remaining)
     seats = registry.max_concurrent_calls(row.limit_group, settings.current())
     return bound(work, before, allowances.read(session, row.limit_group).limits, seats)[0]
 
@@ -60,7 +60,7 @@ def _seconds_of_a_call(session: Session, tenant_id: int, model: str) -> float:
     mean = session.scalar(
         select(func.avg(epoch(Attempt.ended_at) - epoch(Attempt.started_at))).where(
             Attempt.tenant_id == tenant_id,
-            Attempt.ended_at > now(-LATELY),
+            Attempt.ended_at > now(-RECENT),
             Attempt.outcome == ANSWERED,
             Attempt.model == model,
         )

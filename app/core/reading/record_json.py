@@ -1,7 +1,7 @@
 """A record as its owner reads it: one line of JSON.
 
 The line of an ended record is made here and nowhere else, so it is the same bytes whenever and wherever it is
-read. The answer in it is the provider's own bytes: never parsed, never written anew.
+read. The answer in it is the provider's own bytes: never parsed, never re-encoded.
 """
 
 import uuid
@@ -13,7 +13,7 @@ from models.base import record_uid
 
 
 def line(job: uuid.UUID, record: RecordView) -> bytes:
-    """The record as one JSON object in one line, without its line break."""
+    """The record as one JSON object on one line, without its line break."""
     head = (
         f'{{"id":"{record_uid(job, record.idx)}","index":{record.idx},"custom_id":{_quoted(record.custom_id)}'
         f',"status":"{record.status.word}","attempts":{record.attempts},"response":'

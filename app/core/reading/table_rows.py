@@ -1,4 +1,4 @@
-"""Results as rows of a table: the columns that the job came with, and what came of each row."""
+"""Results as rows of a table: the columns that the job came with, and the result of each row."""
 
 import json
 from typing import Any
@@ -13,20 +13,20 @@ from app.core.reading.csv_export import Row
 from app.core.reading.records import RecordView
 from models.job import JobSpec
 
-# Of a job that did not come as a table: what its owner knows its records by.
-KNOWN_BY = ("index", "custom_id")
+# The columns of a job that did not come as a table: what identifies its records.
+IDENTITY = ("index", "custom_id")
 
 
 def columns(session: Session, job_id: int) -> list[str]:
     """The columns of the job's table."""
-    return session.scalars(select(JobSpec.columns).where(JobSpec.job_id == job_id)).one() or list(KNOWN_BY)
+    return session.scalars(select(JobSpec.columns).where(JobSpec.job_id == job_id)).one() or list(IDENTITY)
 
 
 def row(record: RecordView) -> Row:
     """An ended record that was read with its input."""
     usage = record.usage or {}
     return Row(
-        cells={**_known_by(record), **_cells(record.asked)},
+        cells={**_identity(record), **_cells(record.asked)},
         answer=None if record.answer is None else answer_text(record.answer),
         status=record.status.word,
         error=None
@@ -38,11 +38,11 @@ def row(record: RecordView) -> Row:
     )
 
 
-def _known_by(record: RecordView) -> dict[str, Any]:
-    return dict(zip(KNOWN_BY, (record.idx, text(record.custom_id)), strict=True))
+def _identity(record: RecordView) -> dict[str, Any]:
+    return dict(zip(IDENTITY, (record.idx, text(record.custom_id)), strict=True))
 
 
-def _cells(asked: bytes | None) -> dict[str, Any]:
+def _cells(body: bytes | None) -> dict[str, Any]:
     """The cells of a record that came as a row."""
-    cells: dict[str, Any] = json.loads(asked or b"{}").get("row", {})
+    cells: dict[str, Any] = json.loads(body or b"{}").get("row", {})
     return cells
