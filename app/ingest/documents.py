@@ -90,8 +90,8 @@ class Document:
         """As its record stores it."""
         return to_json({"document": asdict(self)})
 
-    def told(self) -> dict[str, Any]:
-        """As its owner is told where it lies."""
+    def as_answer(self) -> dict[str, Any]:
+        """The answer of a record that only stores it."""
         return {
             "file_id": self.file_id,
             "filename": self.filename,

@@ -86,12 +86,12 @@ def test_a_lease_that_was_lost_takes_its_seats_with_it(here):
     job_id = number_of(door.submit(10))
     permits = SlicePermits(here, job_context.of(job_id))
     lost = here.lease_id
-    assert permits.ask(lost, 3).count == 3
+    assert permits.take(lost, 3).count == 3
     in_transaction(partial(recovery.end_lease, lease_id=lost, died=True))
     wait_until(lambda: here.lease_id != lost, what="the process has another lease")
 
     # When the slice starts two more, and its first three calls end
-    assert permits.ask(here.lease_id, 2).count == 2
+    assert permits.take(here.lease_id, 2).count == 2
     for _ in range(3):
         permits.free(lost)
     permits.leave()

@@ -289,8 +289,8 @@ class Limiter:
         found = self._guarded(lambda: self._redis.mget([_key("why", job_id) for job_id in job_ids]))
         return dict(zip(job_ids, found, strict=True))
 
-    def say(self, job_id: int, reason: str) -> None:
-        """Note what holds the job back besides its limits, for as long as it is said again every second."""
+    def report(self, job_id: int, reason: str) -> None:
+        """Report what holds the job back besides its limits; forgotten unless reported again every second."""
         self._guarded(lambda: self._redis.set(_key("why", job_id), reason, ex=3))
 
     def reach(self) -> None:

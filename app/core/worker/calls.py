@@ -85,10 +85,10 @@ class CallInFlight:
             self._finish(None)
         except SQLAlchemyError as error:
             log.warning("storage.away", job=self.job.job_id, index=self.claim.idx, error=type(error).__name__)
-            self._finish(self._broken_off(INTERNAL_ERROR, again_in=INTERNAL_ERROR_PAUSE))
+            self._finish(self._outcome_so_far(INTERNAL_ERROR, again_in=INTERNAL_ERROR_PAUSE))
         except Exception:
             log.exception("call.broken", job=self.job.job_id, index=self.claim.idx)
-            self._finish(self._failed_internally())
+            self._finish(self._internal_failure())
 
     def close_unstarted(self) -> None:
         """Finish a record whose task was cancelled before its first step, so that `run` never saw it."""
@@ -125,7 +125,7 @@ class CallInFlight:
             self._permits.refund()
             delay = STORE_AWAY
         if delay is not None:
-            return latest.broken_off("", again_in=delay)
+            return latest.outcome_so_far("", again_in=delay)
         if latest.uncommitted is not None:
             await self._commit_failure(latest.uncommitted)
         return await self._send()
@@ -207,17 +207,17 @@ class CallInFlight:
         assert self.close_reason is not None, "only Process cancels, and sets the reason"
         word = self.close_reason.name.lower()
         if self.close_reason is CloseReason.STOPPING:
-            return self._broken_off(word, again_in=0.0)
-        outcome = self._broken_off(word)
+            return self._outcome_so_far(word, again_in=0.0)
+        outcome = self._outcome_so_far(word)
         if outcome.status is None:
             outcome.status = self.close_reason.value
             outcome.error_type = word
             outcome.error_message = f"The job was {word} while this record was being asked."
         return outcome
 
-    def _failed_internally(self) -> Outcome:
+    def _internal_failure(self) -> Outcome:
         """A bug of ours, which the same record may well hit again: it uses a try like any failure."""
-        outcome = self._broken_off(INTERNAL_ERROR)
+        outcome = self._outcome_so_far(INTERNAL_ERROR)
         if outcome.status is None:
             outcome.blamed = True
             outcome.error_type = INTERNAL_ERROR
@@ -230,23 +230,23 @@ class CallInFlight:
                 outcome.status = RecordStatus.FAILED
         return outcome
 
-    def _broken_off(self, why: str, again_in: float | None = None) -> Outcome:
-        """What is known of the latest call; without a status its record may be claimed in `again_in` seconds.
+    def _outcome_so_far(self, why: str, again_in: float | None = None) -> Outcome:
+        """See `LatestCall.outcome_so_far`; a permit without a call is refunded.
 
-        A call that has ended the record stands: its answer is paid for, and only its limit group's state was
-        still to be updated before it was written.
+        A result that ends the record stays as it is: it is paid for, and only an update of its limit group
+        kept it from being written.
         """
         if (final := self._latest.final_outcome) is not None:
             return final
         if self._latest.has_unused_permit:
             self._permits.refund()
-        return self._latest.broken_off(why, again_in)
+        return self._latest.outcome_so_far(why, again_in)
 
     def _finish(self, outcome: Outcome | None) -> None:
         """Hand the outcome to the writer; None: another process holds the record, and nothing is written."""
         self._observer.on_ended(self.claim.lease_id)
         if outcome is None:
-            self._on_committed(self._latest.broken_off(""), won=False, group=Written())
+            self._on_committed(self._latest.outcome_so_far(""), won=False, group=Written())
         else:
             self._services.writer.put(outcome, self._on_committed)
 

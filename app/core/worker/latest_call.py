@@ -95,10 +95,10 @@ class LatestCall:
         """The record fails before any call of it leaves."""
         return self.outcome(Call(ledger.UNSENT, self._job.model), RecordStatus.FAILED, error)
 
-    def broken_off(self, why: str, again_in: float | None = None) -> Outcome:
-        """The outcome of a record that is broken off for the reason `why`.
+    def outcome_so_far(self, why: str, again_in: float | None = None) -> Outcome:
+        """The failure or result at hand, else the call in flight as unconfirmed, else no call.
 
-        That is the failure or result at hand, if there is one; else a call in flight stands as unconfirmed.
+        `why` is the error type of a call in flight. The record may be claimed again in `again_in` seconds.
         """
         outcome = self.uncommitted or self.result
         if outcome is None:

@@ -102,7 +102,7 @@ class Permits:
         await self._services.group_limits.learn(self.group, limits)
 
     async def clear_hold(self) -> None:
-        """End the hold of the group if this call, which was answered, was its probe."""
+        """End the hold of the group if this call, which the provider answered, was its probe."""
         if self._permit.probe:
             await self._services.group_limits.clear(self.group)
 

@@ -97,7 +97,7 @@ class Process:
             max_tokens=job.max_tokens,
         )
 
-    def ask(
+    def start_calls(
         self,
         observer: CallObserver,
         job: JobContext,
@@ -109,7 +109,7 @@ class Process:
         self.load.add(job.job_id, claims)
         self.held_claims.hold(claims)
         start = time.monotonic() + grant.delay
-        self.loop.call_soon_threadsafe(self._start, observer, job, claims, start, grant, ends_in)
+        self.loop.call_soon_threadsafe(self._start_on_loop, observer, job, claims, start, grant, ends_in)
 
     # --- its end
 
@@ -150,7 +150,7 @@ class Process:
         self.loop.run_until_complete(asyncio.wait(background))
         self.loop.close()
 
-    def _start(
+    def _start_on_loop(
         self,
         observer: CallObserver,
         job: JobContext,

@@ -53,7 +53,7 @@ class Slice:
         """
         self._process, self._job, self._wake = process, job, wake
         self._window, self._quota, self._until = window, quota, until
-        with suppress(BadInput):  # each record fails with it when its request is built
+        with suppress(BadInput):  # its records fail with it, one by one
             job.compile()  # on this thread: it may take a second, too long for the loop
         process.clients.prepare(job.provider)
         process.jobs.catch_up()
@@ -114,7 +114,7 @@ class Slice:
         return pause
 
     def _start_more(self, others: Sequence["Slice"]) -> float:
-        """Ask for permits first, then claim as many records: what is claimed leaves at once.
+        """Take permits first, then claim as many records: what is claimed leaves at once.
 
         `others` wait to do the same. Those with a quota get their records from this claim: a claim and a
         group of answers cost about as much for one as for twenty.
@@ -126,14 +126,14 @@ class Slice:
         shares += [(other, other._quota) for other in others if other._quota and other._may_start()]
         want = min(sum(share for _, share in shares), max(own, self._process.load.room(self._job)))
         lease_id = self._process.lease_id
-        grant = self._permits.ask(lease_id, want)
+        grant = self._permits.take(lease_id, want)
         if not grant.count:
             return grant.wait
         taken = self._claim_and_start(lease_id, grant, shares)
         return RECHECK if taken is None else self._after_claim(taken, grant.wait)
 
     def _wanted(self) -> int:
-        """How many permits to ask for now."""
+        """How many permits to take now."""
         if self._gathering_for() > 0 or self._process.load.is_busy():
             return 0
         known = self._seats if self._remaining is None or self._turns_due else max(self._remaining, 1)
@@ -157,14 +157,14 @@ class Slice:
         """Seconds for which freed seats still wait for more of them."""
         if not self._in_flight or self._free >= self._seats // 2:
             return 0.0
-        return self._permits.asked_at + GATHER - time.monotonic()
+        return self._permits.requested_at + GATHER - time.monotonic()
 
     def _claim_and_start(
         self, lease_id: int, grant: Grant, shares: Sequence[tuple["Slice", int]]
     ) -> Taken | None:
         """Claim as many records as were granted and start their calls; None when the database is away."""
         try:
-            with self._process.held_claims.claiming():
+            with self._process.held_claims.claiming():  # until `Process.start_calls` holds the records
                 taken = in_transaction(_claiming(self._window, self._open, lease_id, grant.count))
                 if (unused := grant.count - len(taken.claims)) > 0:
                     self._permits.give_back(lease_id, grant, unused)
@@ -175,12 +175,12 @@ class Slice:
             return None
         return taken
 
-    def _ask(self, records: Sequence[Claim], grant: Grant, ends_in: float | None) -> None:
+    def _start(self, records: Sequence[Claim], grant: Grant, ends_in: float | None) -> None:
         self._in_flight += len(records)
         self._uncommitted += len(records)
         if self._quota is not None:
             self._quota -= len(records)
-        self._process.ask(self, self._job, records, grant, ends_in)
+        self._process.start_calls(self, self._job, records, grant, ends_in)
 
     def _after_claim(self, taken: Taken, pause: float) -> float:
         """Note what the window still holds; returns the seconds to wait for events."""
@@ -246,7 +246,7 @@ def _start_calls(taken: Taken, grant: Grant, shares: Sequence[tuple[Slice, int]]
     started = 0
     for owner, share in shares:
         if records := taken.claims[started : started + share]:
-            owner._ask(records, grant.behind(started), taken.ends_in)
+            owner._start(records, grant.behind(started), taken.ends_in)
         started += len(records)
 
 

@@ -1,4 +1,4 @@
-"""A slice's permits: asked of the limiter, which gets freed seats back with the slice's next request."""
+"""A slice's permits, taken from the limiter, which gets freed seats back with the slice's next request."""
 
 import random
 import time
@@ -10,7 +10,7 @@ from app.core.requests.job_context import JobContext
 from app.core.worker.process import Process
 from app.errors import LimiterAway
 
-AWAY = 1.0  # seconds until an absent limiter is asked again
+AWAY = 1.0  # seconds until an absent limiter is tried again
 
 
 class SlicePermits:
@@ -21,17 +21,17 @@ class SlicePermits:
         self._freed: Counter[int] = Counter()  # seats to give back, by the lease that they were taken under
         self._queued = False  # the limiter counts the slice as waiting
         self._retry_at = 0.0  # monotonic: no permit is to be had before
-        self.asked_at = float("-inf")  # monotonic
+        self.requested_at = float("-inf")  # monotonic
 
     def free(self, lease_id: int) -> None:
         """Note that a call has ended; its seat was taken under this lease."""
         self._freed[lease_id] += 1
 
-    def ask(self, lease_id: int, want: int) -> Grant:
-        """Ask for up to `want` permits; there will be no more for the `wait` seconds of the grant."""
+    def take(self, lease_id: int, want: int) -> Grant:
+        """Take up to `want` permits; there will be no more for the `wait` seconds of the grant."""
         if (early := self._retry_at - time.monotonic()) > 0:
             return Grant(0, wait=early)
-        self.asked_at = time.monotonic()
+        self.requested_at = time.monotonic()
         try:
             grant = self._process.seats.take(
                 self._terms, lease_id, want, freed=self._freed[lease_id], waited=self._queued
@@ -48,7 +48,7 @@ class SlicePermits:
         return grant
 
     def wait(self, seconds: float) -> None:
-        """Ask for no permits until then."""
+        """Take no permits until then."""
         self._retry_at = time.monotonic() + seconds
 
     def give_back(self, lease_id: int, grant: Grant, count: int) -> None:
@@ -72,7 +72,7 @@ class SlicePermits:
     def report(self, reason: str) -> None:
         """Report what holds the job back besides its limits."""
         try:
-            limiter().say(self._job.job_id, reason)
+            limiter().report(self._job.job_id, reason)
         except LimiterAway:
             pass  # then Redis holds the job back, and readers see that by themselves
 

@@ -122,10 +122,10 @@ class StoreOnly:
 
 def _outcome(job: JobContext, claim: Claim) -> Outcome:
     document = documents.read(claim.body)
-    assert document is not None, "a job that asks nobody has nothing but documents"
+    assert document is not None, "a job without a provider has only documents"
     outcome = Outcome(job, claim, ledger.NO_CALL, RecordStatus.SUCCEEDED)
     if document.fault is None:
-        outcome.body = to_json(document.told())
+        outcome.body = to_json(document.as_answer())
     else:
         outcome.status = RecordStatus.FAILED
         outcome.error_type, outcome.error_message = documents.BAD_DOCUMENT, document.fault
