@@ -77,18 +77,20 @@ class CallInFlight:
 
     async def run(self) -> None:
         """Ask until there is an outcome, and hand it to the writer."""
+        outcome: Outcome | None = None
         try:
-            self._finish(await self._ask())
+            outcome = await self._ask()
         except asyncio.CancelledError:
-            self._finish(self._closed())
+            outcome = self._closed()
         except _Superseded:
-            self._finish(None)
+            pass  # nothing is left for this process to write
         except SQLAlchemyError as error:
             log.warning("storage.away", job=self.job.job_id, index=self.claim.idx, error=type(error).__name__)
-            self._finish(self._outcome_so_far(INTERNAL_ERROR, again_in=INTERNAL_ERROR_PAUSE))
+            outcome = self._outcome_so_far(INTERNAL_ERROR, again_in=INTERNAL_ERROR_PAUSE)
         except Exception:
             log.exception("call.broken", job=self.job.job_id, index=self.claim.idx)
-            self._finish(self._internal_failure())
+            outcome = self._internal_failure()
+        self._finish(outcome)
 
     def close_unstarted(self) -> None:
         """Finish a record whose task was cancelled before its first step, so that `run` never saw it."""
