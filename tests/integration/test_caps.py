@@ -139,7 +139,7 @@ def test_a_claim_stops_at_the_first_record_that_a_cap_has_no_room_for(stack):
     # When more are claimed, then three are, and what the next needs is told
     taken = take(window, lease, 10)
     assert [claim.idx for claim in taken.claims] == [0, 1, 2]
-    assert (taken.capped, taken.left, taken.open) == (taken.claims[0].reserved, 17, True)
+    assert (taken.capped, taken.remaining, taken.open) == (taken.claims[0].reserved, 17, True)
     assert reserved(job) == {claim.idx: claim.reserved for claim in taken.claims}
 
     # And when one is given back and nothing fits, then neither it nor the rest of the window is passed over
@@ -148,14 +148,14 @@ def test_a_claim_stops_at_the_first_record_that_a_cap_has_no_room_for(stack):
     in_transaction(partial(outcomes.write, group=[outcome]))
     cap_at(job, 2 * worst(job))
     none = take(window, lease, 10)
-    assert (none.claims, none.left, none.open) == ([], 17, True)
+    assert (none.claims, none.remaining, none.open) == ([], 17, True)
     assert none.capped is not None
 
     # And when the cap is raised, then it goes first, and the window goes on where it stopped
     cap_at(job, 100 * worst(job))
     taken = take(window, lease, 10)
     assert [claim.idx for claim in taken.claims] == [1, *range(3, 12)]
-    assert (taken.capped, taken.left) == (None, 8)
+    assert (taken.capped, taken.remaining) == (None, 8)
 
 
 def test_a_cap_needs_content_with_a_bound_and_a_price(environment, monkeypatch):

@@ -365,7 +365,7 @@ def test_a_cell_in_the_last_corner_of_a_sheet_costs_no_room_for_all_before_it():
 
     assert read.rows == [{"a": "x"}]
     assert [problem["where"] for problem in read.problems] == ["row 1048576"]
-    assert read.table.skipped_count == 1_048_573
+    assert (len(read.table.skipped), read.table.skipped[-1]) == (1_000, 1_002)
 
 
 def test_a_dimension_that_is_wrong_is_not_believed():
