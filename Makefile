@@ -1,6 +1,6 @@
-# Penstock's commands. `make demo` and `make test` set up by themselves what they need, in .venv.
+# Penstock's commands. `make demo` and `make test` install what they need into .venv.
 
-# The first of these that Penstock runs on, unless PYTHON=… names one.
+# The first Python found that Penstock supports, unless PYTHON=… names one.
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c '$(SUPPORTED)' 2>/dev/null && echo $$python && break; done)
@@ -10,8 +10,8 @@ RUNTIME := .venv/.runtime-is-installed
 ALL := .venv/.everything-is-installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-# The demo has a data directory of its own and asks nobody else's stack. The invented answers come at the pace
-# of a real account's limit, so that there is something to see.
+# The demo has its own data directory and uses no other stack. The invented answers arrive at the pace of a real
+# account's limit, so that there is something to see.
 DEMO := env -u PENSTOCK_URL -u PENSTOCK_API_KEY -u DATABASE_URL -u REDIS_URL -u CELERY_BROKER_URL \
 	PENSTOCK_DATA=data/demo SIMULATED_REQUESTS_PER_MINUTE=2400
 ASK := $(BIN)/penstock run examples/reviews.csv \
@@ -27,10 +27,10 @@ help: ## Show this list
 
 setup: $(ALL) ## Install everything, tests included, into .venv
 
-demo: $(RUNTIME) ## Ask about 300 reviews: invented answers, or Claude's for the first 20 if ANTHROPIC_API_KEY is set
+demo: $(RUNTIME) ## Run 300 reviews: invented answers, or Claude's for the first 20 if ANTHROPIC_API_KEY is set
 	@if [ -n "$$ANTHROPIC_API_KEY" ]; then \
 		$(DEMO) $(ASK) --rows $(DEMO_ROWS) && \
-		echo "Only the first $(DEMO_ROWS) rows were asked. All of them:" && echo "  $(ASK)"; \
+		echo "Only the first $(DEMO_ROWS) rows were run. To run all of them:" && echo "  $(ASK)"; \
 	else $(DEMO) $(ASK) --again; fi
 
 up: $(RUNTIME) ## Run the whole stack on http://127.0.0.1:8000 until Ctrl-C
@@ -39,31 +39,31 @@ up: $(RUNTIME) ## Run the whole stack on http://127.0.0.1:8000 until Ctrl-C
 check: static ## Format, lint, types, import layers, unit and architecture tests
 	$(BIN)/pytest tests/unit tests/architecture
 
-# Three at a time on two cores: many tests wait for processes of theirs. Each has servers of its own. Modules start
-# in the order of their folders, the long ones first: by their number of tests the longest would come last.
-test: static ## Everything that `check` does, and the whole test suite on real servers
+# Three workers on two cores, because many tests wait for their own processes; each worker has its own servers. Modules
+# start in folder order, the long ones first: ordered by number of tests, the longest would come last.
+test: static ## Everything in `check`, and the whole test suite on real servers
 	$(BIN)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder
 
-test-all: static ## The whole suite but for the fault tests, all of it on both databases
+test-all: static ## The whole suite except the fault tests, on both databases
 	$(BIN)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder -m '' --ignore tests/faults
 
-# Debian's packages for what no wheel brings: RabbitMQ, and a clock that is wrong.
+# Debian packages for what is not available as a wheel: RabbitMQ, and a wrong clock.
 PACKAGES := rabbitmq-server libfaketime
 ROOT := $(if $(filter-out 0,$(shell id -u)),sudo)
 
-faults: $(ALL) ## Break everything, twenty times each, over every database and broker (hours; FAULT_ROUNDS=3: fewer)
+faults: $(ALL) ## Inject every fault twenty times, on every database and broker (hours; FAULT_ROUNDS=3: fewer)
 	@dpkg --status $(PACKAGES) >/dev/null 2>&1 || $(ROOT) apt-get install --yes --no-install-recommends $(PACKAGES)
 	FAULT_ROUNDS=$${FAULT_ROUNDS:-20} $(BIN)/pytest tests/faults -m ''
 
-soak: $(ALL) ## An hour of jobs and faults (SOAK_SECONDS=600: ten minutes); then all books must agree
+soak: $(ALL) ## An hour of jobs and faults (SOAK_SECONDS=600: ten minutes), then reconcile everything
 	SOAK_SECONDS=$${SOAK_SECONDS:-3600} $(BIN)/pytest tests/faults/test_soak.py -s
 
-bench: $(ALL) ## Records a second, beside a bare loop, and whose processor time they are (a quarter of an hour)
+bench: $(ALL) ## Records per second against a bare loop, and processor time by process (a quarter of an hour)
 	$(BIN)/python -m bench.throughput
 
-# What `make bench` leaves out, one by one: how long a small job takes, what one of a million costs (half an hour),
-# what readers see beside a job at full speed, how fast its results stream out, what a workbook costs, how a stack
-# starts and idles, what more workers bring, how much of a provider's limits is used.
+# What `make bench` leaves out: how long a small job takes, what a job of a million records costs (half an hour), what
+# readers see during a job at full speed, how fast its results stream, what a workbook costs, how a stack starts and
+# idles, what more workers gain, how much of a provider's limits is used.
 bench-small bench-large bench-readers bench-results bench-sheets bench-footprint bench-scaling bench-limits: bench-%: $(ALL)
 	$(BIN)/python -m bench.$*
 
@@ -73,7 +73,7 @@ static: $(ALL)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# pip's script is the last thing that a new environment gets.
+# pip's script is the last file to appear in a new environment.
 $(BIN)/pip:
 	@[ -n "$(PYTHON)" ] && $(PYTHON) -c '$(SUPPORTED)' 2>/dev/null || { echo 'Penstock runs on Python 3.11, 3.12 or 3.13;' \
 		"found $$($(or $(PYTHON),python3) --version 2>&1). Install one of them, or name it: make $(MAKECMDGOALS) PYTHON=…" >&2; exit 1; }

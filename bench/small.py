@@ -7,7 +7,7 @@ import time
 from bench import servers
 from bench.service import AS_FAST_AS_IT_CAN, Service, prompts, running
 
-SIZES = (1, 10, 100, 101, 500)  # up to 100 are a task a record
+SIZES = (1, 10, 100, 101, 500)  # up to 100 are one task per record
 LOOK = 0.02  # seconds between two looks at a job
 
 

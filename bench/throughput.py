@@ -34,7 +34,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        return f"{self.database}, {self.per_task} a task"
+        return f"{self.database}, {self.per_task} per task"
 
     def records(self, most: int) -> int:
         """Fewer where each takes longer."""
@@ -128,7 +128,7 @@ def measure(service: Service, records: int, figures: Figures) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--records", type=int, default=20_000, help="of a run of 64 or 32 a task")
+    parser.add_argument("--records", type=int, default=20_000, help="of a run of 64 or 32 per task")
     parser.add_argument("--only", help="a part of the name of the runs that are wanted")
     asked = parser.parse_args()
     runs = [run for run in RUNS if asked.only is None or asked.only in run.name]

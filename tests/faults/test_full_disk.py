@@ -45,5 +45,5 @@ def test_a_disk_without_room_costs_no_answer(site, records, moments, figures):
     assert ended < records
     seconds = first_ends(job, since=room)
     books = site.finish(job)
-    figures.note(f"no room on the disk under SQLite for {FULL} s", books, seconds)
+    figures.note(f"SQLite's disk full for {FULL} s", books, seconds)
     assert (books.asked_twice, books.unconfirmed) == (0, 0)

@@ -130,7 +130,7 @@ def test_the_web_server_in_the_middle_of_an_upload(house, records, moments, figu
         job.wait_for("completed", seconds=120)
         assert jobs() == known + 1
         books = house.reconcile(job, other)
-        figures.note(f"web server killed in an upload ({house.kind})", books)
+        figures.note(f"web server killed during an upload ({house.kind})", books)
         assert (books.unconfirmed, other.row().total) == (0, records)
 
 

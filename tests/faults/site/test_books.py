@@ -36,7 +36,7 @@ def test_a_thousand_calls_with_faults_and_a_kill_agree_with_the_providers_books(
 
     # Then every call stands in the books of both, to the last digit, or as unconfirmed in ours
     books = fresh.reconcile(job)
-    figures.note("a tenth of the calls fails, and a worker is killed", books)
+    figures.note("a tenth of the calls fail, and a worker is killed", books)
     assert job.statuses() == {"succeeded": 1000}
     assert books.asked_twice == 0
     outcomes = _outcomes(job)

@@ -28,7 +28,7 @@ def test_no_turn_is_asked_twice_unless_its_worker_died_in_the_call(fresh, figure
     workers[lease].wait()
     held = held_by(lease, job)
     books = fresh.finish(job)
-    figures.note("a worker killed among conversations", books)
+    figures.note("a worker killed during conversations", books)
 
     # Then those alone are asked again
     asked = Counter(seen["text"] for seen in fresh.upstream.books())

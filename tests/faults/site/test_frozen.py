@@ -62,7 +62,7 @@ def test_a_worker_that_wakes_after_its_lease_died_writes_over_nobodys_answer(
     wait_until(lambda: confirmed(job) >= 1, seconds=30, what="a late answer is in the ledger")
     lease_of(worker.pid)  # it has another
     books = fresh.finish(job)
-    figures.note("a worker stood still past its lease, then woke", books, seconds)
+    figures.note("a worker frozen past its lease, then resumed", books, seconds)
     assert len(held) >= books.asked_twice > 0
 
 
@@ -82,7 +82,7 @@ def test_a_dead_event_loop_is_found_though_its_process_lives(fresh, records, mom
 
     # Then
     books = fresh.finish(job)
-    figures.note("an event loop died, its process lived", books, seconds)
+    figures.note("an event loop dead in a live process", books, seconds)
     worker.kill()  # the next test gets another
     worker.wait()
 
@@ -103,6 +103,6 @@ def test_a_machine_that_was_asleep_gives_nothing_back(
     # When they wake, then all go on with what they had
     seconds = first_ends(job, since=awake)
     books = fresh.finish(job)
-    figures.note(f"the whole machine asleep for {ASLEEP} s", books, seconds)
+    figures.note(f"the whole machine suspended for {ASLEEP} s", books, seconds)
     assert (books.asked_twice, books.unconfirmed) == (0, 0)
     assert not any(map(is_dead, leases))

@@ -75,7 +75,7 @@ def test_bystanders_of_three_deaths_all_succeed(fresh: Site, figures):
     # Then every one of them succeeds
     job.wait_for("completed", seconds=600)
     assert job.statuses() == {"succeeded": count}
-    figures.note("a thousand records that were in three deaths", fresh.reconcile(job))
+    figures.note("a thousand records that were in three worker deaths", fresh.reconcile(job))
 
 
 def suspected(job):

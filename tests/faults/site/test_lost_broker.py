@@ -43,7 +43,7 @@ def test_nothing_is_lost_while_redis_stands_still(fresh, redis_server, records, 
     # Then
     seconds = first_ends(job, since=awake)
     books = fresh.finish(job)
-    figures.note(f"Redis stood still for {AWAY} s", books, seconds)
+    figures.note(f"Redis frozen for {AWAY} s", books, seconds)
     assert (books.asked_twice, books.unconfirmed) == (0, 0)
 
 

@@ -56,7 +56,7 @@ def test_while_it_stands_still_calls_stop_and_nobody_is_taken_for_dead(
     assert max(arrived) < began + PATIENCE + 2
     seconds = first_ends(job, since=awake)
     books = fresh.finish(job)
-    figures.note(f"PostgreSQL stood still for {AWAY} s", books, seconds)
+    figures.note(f"PostgreSQL frozen for {AWAY} s", books, seconds)
     assert (books.asked_twice, books.unconfirmed) == (0, 0)
 
 

@@ -50,7 +50,7 @@ def test_a_job_is_cancelled_though_redis_stands_still(fresh, redis_server, recor
         wait_until(lambda: not job.statuses()["running"], seconds=10, what="its records have ended")
     job.wait_for("cancelled", seconds=20)
     books = fresh.reconcile(job)
-    figures.note("cancelled while Redis stood still", books)
+    figures.note("cancelled while Redis was frozen", books)
     assert books.unconfirmed >= 50
 
 
