@@ -47,7 +47,7 @@ class PenstockError(Exception):
 
 
 class Refused(PenstockError):
-    """The caller asked for something that cannot be done. `type` and `status` are the wire's words for it."""
+    """The caller requested something that cannot be done. `type` and `status` are what the response says."""
 
     type = "refused"
     status = 400
@@ -62,10 +62,10 @@ class Refused(PenstockError):
 
 
 class BadInput(Refused):
-    """Content that cannot be taken.
+    """Content that cannot be accepted.
 
-    `problems` are `{"where", "message"}`, in the order of the input; `paths` are the same places as steps
-    from the outside in (`("body", "records", 2, "prompt")`), for contracts that name places so.
+    `problems` are `{"where", "message"}`, in input order; `paths` are the same places as steps from the
+    outside in (`("body", "records", 2, "prompt")`), for contracts that report them that way.
     """
 
     type = "invalid_request"
@@ -142,7 +142,7 @@ class Unavailable(Refused):
 
 
 class IllegalMove(PenstockError):
-    """A status change that `models.transitions` does not know."""
+    """A status change that `models.transitions` does not allow."""
 
     def __init__(self, what: str, old: str, new: str) -> None:
         super().__init__(f"{what} cannot go from {old} to {new}")

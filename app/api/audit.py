@@ -1,4 +1,4 @@
-"""The audit of what was done to the caller's tenant's resources."""
+"""The audit log of the caller's tenant."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from app.core.accounts.api_keys import AUDIT
 from app.web.auth import caller, needs
 from models.session import reading
 
-blp = Blueprint("audit", "What was done to your tenant's resources.")
+blp = Blueprint("audit", "The audit log of your tenant.")
 
 
 @blp.route("/audit", methods=["GET"])
@@ -21,7 +21,7 @@ blp = Blueprint("audit", "What was done to your tenant's resources.")
 @blp.arguments(AuditQuery, location="query")
 @blp.response(200, AuditPage)
 def list_events(query: dict[str, Any]) -> Response:
-    """List events, the newest first, those of `event_type` alone if it is given."""
+    """List events, newest first, optionally only those of `event_type`."""
     me, limit = caller(), query["limit"]
     before = cursors.number_before(query["cursor"])
     with reading() as session:

@@ -1,4 +1,4 @@
-"""What a submission asks: its fields and its records, from JSON or from a form with a file."""
+"""The content of a submission: its fields and records, from JSON or from a form with a file."""
 
 import hashlib
 import json
@@ -25,8 +25,8 @@ from app.web.errors import refuse_invalid
 from app.web.forms import IN_MEMORY, FileForm, temporary
 from config import settings
 
-DOCUMENT = b'"document"'  # the name that every body with documents holds, unless it hides it
-PIECE = 256_000  # bytes that are received at a time
+DOCUMENT = b'"document"'  # occurs in every body with documents, unless it is escaped
+PIECE = 256_000  # bytes that are received at once
 
 OBJECTS = ("schema", "params", "metadata")  # JSON text in a form
 NUMBERS = ("max_tokens", "priority", "expires_in", "timeout", "retries")  # digits in a form
@@ -34,9 +34,9 @@ NUMBERS = ("max_tokens", "priority", "expires_in", "timeout", "retries")  # digi
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A submission, its fields checked and without those that are null.
+    """A submission whose fields have been checked; fields that are null are omitted.
 
-    Its records are in `records`, or in `stream` in the form that `format` names.
+    Its records are in `records`, or in `stream` in the format that `format` names.
     """
 
     fields: Mapping[str, Any]
@@ -45,7 +45,7 @@ class Asked:
     records: list[Any] | None = None
 
     def fingerprint(self) -> bytes:
-        """The same for the same fields, records and bytes of the file, however they were wrapped."""
+        """Equal for equal fields, records and file bytes, however they were encoded."""
         digest = hashlib.sha256(self.format.encode())
         for part in (self.fields, self.records):
             digest.update(json.dumps(part, sort_keys=True, default=identity).encode() + b"\n")
@@ -57,14 +57,14 @@ class Asked:
 
 
 class SpoolingRequest(Request):
-    """Uploads wait on the disk that Penstock was given, not in the system's folder for small files."""
+    """Keeps uploads on Penstock's own disk, not in the system's folder for small files."""
 
     def _get_file_stream(self, *_: Any, **__: Any) -> IO[bytes]:
         return temporary()
 
 
 class JsonBody:
-    """A body of JSON, received and not yet read."""
+    """A JSON body, received but not yet read."""
 
     def __init__(self, request: Request, content: BinaryIO) -> None:
         chosen = settings.current()
@@ -85,14 +85,14 @@ class JsonBody:
             raise document_body.too_large(limit) from None
 
     def read(self, upload: Upload | None) -> Asked:
-        """What is asked; its documents go into `upload`, or stay what they are without one."""
+        """The submission; its documents go into `upload`, or stay as they are without one."""
         asked = self._with_documents(upload) if upload and self._may_have_documents else self._whole()
         if not isinstance(asked, dict):
-            raise BadInput('the body is no JSON object: give {"records": […], …}')
+            raise BadInput('the body is not a JSON object: give {"records": […], …}')
         records = asked.pop("records", None)
         if not isinstance(records, list):
             found = "nothing" if records is None else type(records).__name__
-            raise BadInput(f"records: give a list of them, or upload them as a file; found {found}")
+            raise BadInput(f"records: give a list, or upload the records as a file; found {found}")
         return Asked(_checked(asked), self._content, "json", records)
 
     def _whole(self) -> Any:
@@ -117,13 +117,13 @@ class JsonBody:
         limit = settings.current().max_json_bytes
         if self.size > limit:
             raise TooLarge(
-                f"the JSON has over {limit:,} bytes (MAX_JSON_BYTES): send the records as a JSONL file,"
-                " as multipart/form-data with its part named `file`"
+                f"the JSON has over {limit:,} bytes (MAX_JSON_BYTES): send the records as a JSONL file, as"
+                " multipart/form-data in the part named `file`"
             )
 
 
 class FormBody:
-    """A form with a file, received and not yet read."""
+    """A form with a file, received but not yet read."""
 
     def __init__(self, request: Request) -> None:
         self._form = FileForm(request)
@@ -144,13 +144,13 @@ def received(request: Request) -> Iterator[JsonBody | FormBody]:
         yield FormBody(request)
     else:
         raise UnknownForm(
-            "send JSON (application/json), or a file as multipart/form-data with its part named `file`;"
-            f" found {request.mimetype or 'no content type'}"
+            "send JSON (application/json), or a file as multipart/form-data in the part named `file`; found"
+            f" {request.mimetype or 'no content type'}"
         )
 
 
 def _is_document(path: Path) -> bool:
-    """Whether the text at `path` is what a record's document holds."""
+    """Whether the string at `path` is the content of a record's document."""
     match path:
         case ("records", int(), "document") | ("records", int(), "document", "content"):
             return True
@@ -158,7 +158,7 @@ def _is_document(path: Path) -> bool:
 
 
 def _has_such_a_column(asked: Any) -> bool:
-    """Whether records are rows of a template that asks about a column of that name."""
+    """Whether records are rows for a template that uses a column of that name."""
     source = asked.get("template") if isinstance(asked, dict) else None
     return isinstance(source, str) and "document" in compile_template(source).variables
 
@@ -169,7 +169,7 @@ def _records(asked: Any) -> list[dict[str, Any]]:
 
 
 def _value(name: str, text: str) -> Any:
-    """A form knows only text. What does not read as it should is left to the field's own check."""
+    """Parse a form's text. What cannot be parsed is left to the field's own validation."""
     if name in NUMBERS and text.strip().removeprefix("-").isdigit():
         return int(text)
     if name in OBJECTS:

@@ -1,4 +1,4 @@
-"""Where the next page begins, in a form that nobody should read anything into."""
+"""Where the next page begins, in an opaque form."""
 
 import base64
 import binascii
@@ -15,7 +15,7 @@ def write(place: str) -> str:
 
 
 def job_before(cursor: str | None) -> uuid.UUID | None:
-    """The job that the page before ended with."""
+    """The last job of the previous page."""
     try:
         return None if cursor is None else uuid.UUID(_read(cursor))
     except ValueError:
@@ -23,12 +23,12 @@ def job_before(cursor: str | None) -> uuid.UUID | None:
 
 
 def index_after(cursor: str | None) -> int | None:
-    """The index of the record that the page before ended with."""
+    """The index of the last record of the previous page."""
     return _number(cursor, 2**31)
 
 
 def number_before(cursor: str | None) -> int | None:
-    """The number of the row that the page before ended with."""
+    """The number of the last row of the previous page."""
     return _number(cursor, 2**63)
 
 
@@ -43,7 +43,7 @@ def _number(cursor: str | None, end: int) -> int | None:
 
 
 def group_after(group_by: Grouping, cursor: str | None) -> Key | None:
-    """The group of usage that the page before ended with."""
+    """The last usage group of the previous page."""
     read: dict[Grouping, Callable[[str], Key]] = {
         "model": _model,
         "day": dt.date.fromisoformat,
@@ -71,6 +71,6 @@ def _read(cursor: str) -> str:
 
 def _unknown(cursor: str | None) -> BadInput:
     return BadInput(
-        "the cursor is none of ours: give `next_cursor` of the page before",
+        "the cursor is not valid: use `next_cursor` of the previous page",
         [{"where": "cursor", "message": f"found {cursor!r}"}],
     )

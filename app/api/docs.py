@@ -1,4 +1,4 @@
-"""The page that shows and tries the contract. All of it comes from this server: it works offline."""
+"""The page for exploring and trying the contract. All of it comes from this server: it works offline."""
 
 from pathlib import Path
 
@@ -44,12 +44,12 @@ def show_page() -> Response:
 @blp.get("/start.js")
 @public()
 def show_start() -> Response:
-    """What the page runs; inline scripts are not let through."""
+    """The page's script; inline scripts are blocked."""
     return Response(START, mimetype="text/javascript")
 
 
 @blp.get("/<path:name>")
 @public()
 def show_file(name: str) -> Response:
-    """A file of Swagger UI."""
+    """One of Swagger UI's files."""
     return send_from_directory(DIST, name, max_age=3_600)

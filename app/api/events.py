@@ -13,7 +13,7 @@ from app.web import capacity
 from app.web.auth import needs
 from app.web.job_lookup import find_job
 
-HEARTBEAT = b": nothing new\n\n"  # a comment: proxies and readers see that the stream lives
+HEARTBEAT = b": nothing new\n\n"  # a comment: shows proxies and readers that the stream is alive
 
 blp = Blueprint("events", __name__, url_prefix=PREFIX, description="Watching a job while it runs.")
 
@@ -23,7 +23,7 @@ _DOCUMENTED = {
             "in": "header",
             "name": "Last-Event-ID",
             "schema": {"type": "string"},
-            "description": "The id of the last event that was read: the stream goes on behind it.",
+            "description": "The id of the last event received: the stream resumes after it.",
         }
     ]
 }
@@ -36,10 +36,10 @@ _DOCUMENTED = {
 def stream_events(job_id: str) -> Response:
     """Watch a job.
 
-    The first event, `snapshot`, is the whole job. Then come `records`, those that ended, as
-    `{"records": [[index, status, seq], …]}`, `progress` with what moves (counts, usage, cost, eta and the
-    like) and `status` with the whole job, for its status has changed. The stream ends with the job: its last
-    event is a `status`.
+    The first event, `snapshot`, is the whole job. It is followed by `records`, the records that ended, as
+    `{"records": [[index, status, seq], …]}`, `progress` with the changing fields (counts, usage, cost, eta
+    and the like) and `status` with the whole job, whenever its status changes. The stream ends with the job:
+    its last event is a `status`.
     """
     view = find_job(job_id)
     return capacity.stream(
@@ -48,7 +48,7 @@ def stream_events(job_id: str) -> Response:
 
 
 def _last_event_id(newest: int) -> int | None:
-    """The seq behind which a reader goes on; None for a new one, or for an id that is none of ours."""
+    """The seq after which a reader resumes; None for a new reader, or for an id that is not valid."""
     text = request.headers.get("Last-Event-ID", "")
     seq = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
     return None if seq is None or seq > newest else seq

@@ -27,7 +27,7 @@ TABLES = {"csv": read_csv, "tsv": read_csv, "xlsx": read_xlsx}
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A submission whose records are in the spool, and which may be stored as it is."""
+    """A submission whose records are in the spool and that can be stored."""
 
     defaults: Defaults
     options: Options
@@ -36,9 +36,9 @@ class Received:
 def take_in(
     request: Request, spool: DraftSpool, sending: Sending | None, upload: Upload | None = None
 ) -> Received:
-    """Fill `spool` with the records of `request`, and `upload` with what their documents hold.
+    """Fill `spool` with the records of `request`, and `upload` with the content of their documents.
 
-    Raises `Refused`, with every fault that was found.
+    Raises `Refused` with every error found.
     """
     with received(request) as body, enough_memory(body.size):
         asked = body.read(upload)
@@ -80,23 +80,23 @@ def _refuse_language(model: str, fields: Mapping[str, Any]) -> None:
     problems = Problems()
     for name in ("max_tokens", "system", "template", "prompt", "schema", "params"):
         if name in fields:
-            problems.add(name, f"model {model!r} is asked with inputs, and takes no such thing")
+            problems.add(name, f"model {model!r} takes an `input` per record, not this")
     problems.refuse()
 
 
 def _addressed(defaults: Defaults, spool: DraftSpool) -> Defaults:
-    """With the model that the records are for: nobody's, if they are documents that are only stored."""
+    """With the model that runs the records: none, if they are documents that are only stored."""
     if defaults.prompt is not None and not spool.documents:
         raise BadInput(
-            "prompt: it is asked about documents, and no record is one: records have a `prompt` each"
+            "prompt: it applies to documents, and no record is one: give each record its own `prompt`"
         )
     if defaults.prompt is not None or not spool.documents:
         registry.require(defaults.model, settings.current())
         return defaults
     if spool.documents < spool.count:
         raise BadInput(
-            "documents are only stored without a `prompt` of the job, and other records are asked:"
-            " submit them as jobs of their own, or give the prompt"
+            "documents are only stored unless the job has a `prompt`, but other records go to the model:"
+            " submit them as separate jobs, or give the prompt"
         )
     return replace(defaults, model=registry.NOBODY)
 
@@ -109,14 +109,17 @@ def _spool(
     spool: DraftSpool,
     upload: Upload | None,
 ) -> Table | None:
-    """Read all records; returns the table if they came in one."""
+    """Read all records; returns the table if they came as one."""
     limit = settings.current().max_records
     table: Table | None = None
     if asked.records is not None:
         drafts = read_records(asked.records, defaults, template, problems, upload, max_records=limit)
     elif asked.format in TABLES:
         if defaults.inputs:
-            raise BadInput(f"file: a table is rows for a template, and model {defaults.model!r} takes inputs")
+            raise BadInput(
+                f"file: a table's rows need a template, but model {defaults.model!r} takes an `input` per"
+                " record"
+            )
         table = TABLES[asked.format](asked.stream, defaults, template, problems, max_records=limit)
         drafts = table.drafts
     else:

@@ -1,4 +1,4 @@
-"""Jobs: listing, looking, changing, and the verbs."""
+"""Jobs: listing, showing, changing, and their actions."""
 
 from functools import partial
 from typing import Any
@@ -28,7 +28,7 @@ blp = Blueprint("jobs", "Batches of records that are submitted together.")
 @blp.arguments(PageQuery, location="query")
 @blp.response(200, JobPage)
 def list_jobs(query: dict[str, Any]) -> Response:
-    """List jobs, the newest first."""
+    """List jobs, newest first."""
     before, limit = cursors.job_before(query["cursor"]), query["limit"]
     with reading() as session:
         found = jobs.page(session, caller().tenant_id, before, limit + 1)
@@ -46,7 +46,7 @@ def list_jobs(query: dict[str, Any]) -> Response:
 @needs(READ, 404)
 @blp.response(200, JobOut)
 def get_job(job_id: str) -> Response:
-    """Look at a job."""
+    """Get a job."""
     return show(job_id)
 
 
@@ -68,7 +68,7 @@ def change_job(changes: dict[str, Any], job_id: str) -> Response:
 @needs(WRITE, 404, 409)
 @blp.response(204)
 def delete_job(job_id: str) -> Response:
-    """Delete a job that has ended, with its content; what it cost stays in the books."""
+    """Delete a job that has ended, with its content; its cost stays in the ledger."""
     _do(job_id, lifecycle.delete)
     return Response(status=204)
 
@@ -77,7 +77,7 @@ def delete_job(job_id: str) -> Response:
 @needs(WRITE, 404, 409)
 @blp.response(200, JobOut)
 def cancel_job(job_id: str) -> Response:
-    """Ask nothing more; calls in flight are closed."""
+    """Cancel a job: no new calls start, and calls in flight are cut off."""
     _do(job_id, lifecycle.cancel)
     return show(job_id)
 
@@ -86,7 +86,7 @@ def cancel_job(job_id: str) -> Response:
 @needs(WRITE, 404, 409)
 @blp.response(200, JobOut)
 def pause_job(job_id: str) -> Response:
-    """Start no new calls; those in flight end."""
+    """Pause a job: no new calls start, and calls in flight finish."""
     _do(job_id, lifecycle.pause)
     return show(job_id)
 
@@ -95,7 +95,7 @@ def pause_job(job_id: str) -> Response:
 @needs(WRITE, 404, 409)
 @blp.response(200, JobOut)
 def resume_job(job_id: str) -> Response:
-    """Go on with a paused job."""
+    """Resume a paused job."""
     _do(job_id, lifecycle.resume)
     return show(job_id)
 
@@ -104,13 +104,13 @@ def resume_job(job_id: str) -> Response:
 @needs(WRITE, 404, 409)
 @blp.response(200, JobOut)
 def retry_job(job_id: str) -> Response:
-    """Ask again what failed or expired, as new attempts of the same records."""
+    """Run again the records that failed or expired, as new attempts of the same records."""
     _do(job_id, lifecycle.retry)
     return show(job_id)
 
 
 def show(job_id: str, status: int = 200, **headers: str) -> Response:
-    """The job as it is now."""
+    """The job's current state."""
     return answer(job_json.jobs_out([find_job(job_id)])[0], status, **headers)
 
 

@@ -26,9 +26,9 @@ blp = Blueprint("keys", "API keys of your tenant.")
 @blp.arguments(KeyIn)
 @blp.response(201, NewKeyOut)
 def create_key(asked: dict[str, Any]) -> Response:
-    """Make a key. The answer is the only one that shows it.
+    """Create a key. Only this response shows it.
 
-    Sent again by the same key with the same `Idempotency-Key`, it shows the same.
+    Repeated by the same key with the same `Idempotency-Key`, the response is the same.
     """
     me, sending = caller(), idempotency.sending(request.headers)
     _check_own(asked["scopes"])
@@ -48,7 +48,7 @@ def create_key(asked: dict[str, Any]) -> Response:
 @needs(api_keys.KEYS)
 @blp.response(200, KeyList)
 def list_keys() -> Response:
-    """List the tenant's keys, the oldest first, with those that were revoked."""
+    """List the tenant's keys, oldest first, including those that were revoked."""
     with reading() as session:
         return answer({"data": [_key_out(key) for key in api_keys.list_keys(session, caller().tenant)]})
 
@@ -57,7 +57,7 @@ def list_keys() -> Response:
 @needs(api_keys.KEYS, 404)
 @blp.response(204)
 def revoke_key(key_id: str) -> Response:
-    """Revoke a key: it is refused from now on."""
+    """Revoke a key: it is rejected from now on."""
     tenant_id = caller().tenant_id
     in_transaction(lambda session: api_keys.revoke(session, api_keys.find(session, tenant_id, key_id).prefix))
     return Response(status=204)
@@ -66,14 +66,16 @@ def revoke_key(key_id: str) -> Response:
 def _naming(name: str) -> api_keys.Naming:
     maker = key_text()
     if maker is None:
-        raise BadInput("Idempotency-Key: a new key can be named by a caller with a key alone")
+        raise BadInput("Idempotency-Key: creating a key with one requires a caller that has a key")
     return api_keys.Naming(maker, name)
 
 
 def _check_own(scopes: Sequence[str]) -> None:
-    """A key gives no more than it has."""
+    """A key can grant only scopes that it has."""
     if beyond := [scope for scope in scopes if not caller().may(scope)]:
-        raise Forbidden(f"the key {caller().prefix} has no scope {', '.join(beyond)} to give")
+        raise Forbidden(
+            f"the key {caller().prefix} does not have the scope {', '.join(beyond)} and cannot grant it"
+        )
 
 
 def _key_out(key: ApiKey) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The provider's limits: what holds, what is used, who waits; and changing them for all workers at once."""
+"""The provider's limits: what applies, what is used, which jobs wait; and changing them for all workers."""
 
 from functools import partial
 from typing import Any
@@ -13,7 +13,7 @@ from app.core.limits import report
 from app.web.auth import caller, needs
 from models.session import in_transaction, reading
 
-blp = Blueprint("limits", "What the providers allow, over all workers together.")
+blp = Blueprint("limits", "What the providers allow, across all workers.")
 
 
 @blp.route("/limits", methods=["GET"])
@@ -30,9 +30,9 @@ def list_limits() -> Response:
 @blp.arguments(LimitsIn)
 @blp.response(200, LimitGroupOut)
 def put_limits(figures: dict[str, Any], group: str) -> Response:
-    """Set a group's figures, for all workers within a second.
+    """Set a group's limits, for all workers within a second.
 
-    null leaves a figure to the configuration again. What the provider's answers tell may still lower it.
+    null returns a limit to its configured value. The provider's response headers may still lower it.
     """
     in_transaction(partial(report.change, name=group, figures=figures))
     with reading() as session:

@@ -1,4 +1,4 @@
-"""Whom a key acts for."""
+"""The tenant and user that a key acts for."""
 
 from flask import Response
 
@@ -7,14 +7,14 @@ from app.api.response_schemas import MeOut
 from app.core.accounts.api_keys import SCOPES
 from app.web.auth import caller, needs
 
-blp = Blueprint("me", "Whom a key acts for.")
+blp = Blueprint("me", "The tenant and user that a key acts for.")
 
 
 @blp.route("/me", methods=["GET"])
 @needs(None)
 @blp.response(200, MeOut)
 def get_me() -> Response:
-    """Tell whom the key acts for."""
+    """Get the tenant and user that the key acts for."""
     me = caller()
     return answer(
         {

@@ -1,4 +1,4 @@
-"""`GET /metrics`, for Prometheus: how the whole system stands, and the requests to this web process."""
+"""`GET /metrics`, for Prometheus: the state of the whole system, and the requests to this web process."""
 
 import time
 
@@ -15,7 +15,7 @@ from config import settings
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)  # seconds; a wait may be 60
 BATCHES = "/api/batch-processor/"
-NO_ROUTE = "none"  # what nobody can reach gets no label of a caller's choice
+NO_ROUTE = "none"  # requests without a route get no label that a caller can choose
 
 unprefixed = Blueprint("metrics", __name__)
 
@@ -24,13 +24,13 @@ unprefixed = Blueprint("metrics", __name__)
 @needs_from_afar(METRICS)
 def get_metrics() -> Response:
     if not settings.current().enable_monitoring:
-        raise NotFound("monitoring is switched off here: ENABLE_MONITORING is false")
+        raise NotFound("monitoring is switched off: ENABLE_MONITORING is false")
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
     return Response(encode(current_app.extensions["metrics"]), content_type=content_type)
 
 
 def measure(app: Flask) -> None:
-    """Measure every request of `app`. Comes before all else that looks at requests."""
+    """Measure every request to `app`. Must come before everything else that handles requests."""
     registry = CollectorRegistry()
     registry.register(System())
     ProcessCollector(registry=registry)

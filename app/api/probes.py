@@ -1,4 +1,4 @@
-"""Probes, for whatever keeps this process running and sends it requests. They need no key."""
+"""Probes, for process managers and load balancers. They need no key."""
 
 import datetime as dt
 import tempfile
@@ -19,17 +19,17 @@ from app.web.auth import public
 from config import settings
 from models.session import engine, reading
 
-PATIENCE = 3.0  # seconds: a load balancer should hear what is down, and not wait with whatever is stopped
+PATIENCE = 3.0  # seconds: a load balancer should learn what is down instead of waiting for what hangs
 
 log = structlog.get_logger(__name__)
-blp = Blueprint("probes", "Whether this process runs, and whether it can take jobs.")
+blp = Blueprint("probes", "Whether this process is alive, and whether it can accept jobs.")
 unprefixed = PlainBlueprint("unprefixed_probes", __name__)
 
 
 @unprefixed.get("/health")
 @public()
 def get_root_health() -> Response:
-    """Whether this process runs, for those who ask at the root."""
+    """Whether this process is alive, at the root path."""
     time = dt.datetime.now(dt.UTC).isoformat()
     return answer({"status": "healthy", "timestamp": time, "version": version("penstock")})
 
@@ -38,7 +38,7 @@ def get_root_health() -> Response:
 @public()
 @blp.response(200, HealthOut)
 def get_health() -> Response:
-    """Whether this process runs."""
+    """Whether this process is alive."""
     return answer({"status": "ok"})
 
 
@@ -49,18 +49,18 @@ def get_health() -> Response:
 def get_ready() -> Response:
     """Whether jobs can be submitted here.
 
-    503 names what is missing for it; `degraded` is what else is away: jobs are taken, and go on when it is
-    back.
+    A 503 names what is missing; `degraded` lists what else is down: jobs are accepted, and continue when it
+    is back.
     """
     down = _failing("database", "storage") or _failing("migrations")
     if down:
         reasons = "; ".join(f"{name}: {why}" for name, why in down.items())
-        raise Unavailable(f"jobs cannot be taken here: {reasons}", {"down": list(down)}, retry_after=5)
+        raise Unavailable(f"jobs cannot be accepted: {reasons}", {"down": list(down)}, retry_after=5)
     return answer({"status": "ready", "degraded": list(_failing("broker", "limiter"))})
 
 
 def _failing(*names: str) -> dict[str, str]:
-    """The checks that fail, and why, without words of a driver: they may hold a password."""
+    """The checks that fail, and why, without driver messages: they may contain a password."""
     failing: dict[str, str] = {}
     for name in names:
         try:
@@ -79,11 +79,13 @@ def _check_database() -> None:
 
 
 def _check_migrations() -> None:
-    from models import migrate  # Alembic: a start need not wait for it
+    from models import migrate  # Alembic: not needed at startup
 
     found, needed = migrate.revision(engine()), migrate.newest()
     if found != needed:
-        raise Unavailable(f"the database is at revision {found}, needed is {needed}: run `penstock migrate`")
+        raise Unavailable(
+            f"the database is at revision {found}, but {needed} is needed: run `penstock migrate`"
+        )
 
 
 def _check_storage() -> None:

@@ -1,4 +1,4 @@
-"""A user's own texts instead of those of config/operations.toml."""
+"""A user's own texts in place of those in config/operations.toml."""
 
 from functools import partial
 from typing import Any
@@ -17,14 +17,14 @@ from app.web.auth import caller, needs
 from models.prompt_override import PromptOverride
 from models.session import in_transaction, reading
 
-blp = Blueprint("prompt_overrides", "Your own texts instead of the prompts that are shipped.")
+blp = Blueprint("prompt_overrides", "Your own texts in place of the built-in prompts.")
 
 
 @blp.route("/prompt-overrides/<name>", methods=["GET"])
 @needs(READ, 404)
 @blp.response(200, PromptOverrideOut)
 def get_override(name: str) -> Response:
-    """Look at your own texts for a template, beside those that are shipped."""
+    """Get your own texts for an operation, next to the built-in ones."""
     me, operation = caller(), prompt_overrides.shipped(name)
     with reading() as session:
         own = prompt_overrides.find(session, me.tenant_id, me.user_id, name)
@@ -38,7 +38,7 @@ def get_override(name: str) -> Response:
 @blp.arguments(PromptOverrideIn)
 @blp.response(200, PromptOverrideOut)
 def put_override(asked: dict[str, Any], name: str) -> Response:
-    """Set your own texts for a template: for what is submitted from now on, and asks for them."""
+    """Set your own texts for an operation: they apply to later submissions that ask for them."""
     me, operation = caller(), prompt_overrides.shipped(name)
     put = partial(prompt_overrides.put, tenant_id=me.tenant_id, user_id=me.user_id, name=name, **asked)
     return answer(_override_out(in_transaction(put), operation))
@@ -48,7 +48,7 @@ def put_override(asked: dict[str, Any], name: str) -> Response:
 @needs(WRITE, 404)
 @blp.response(204)
 def delete_override(name: str) -> Response:
-    """Use the texts that are shipped again."""
+    """Go back to the built-in texts."""
     me = caller()
     prompt_overrides.shipped(name)
     remove = partial(prompt_overrides.remove, tenant_id=me.tenant_id, user_id=me.user_id, name=name)
@@ -58,7 +58,7 @@ def delete_override(name: str) -> Response:
 
 
 def _none(name: str) -> NotFound:
-    return NotFound(f"you have no texts of your own for {name!r}, so those that are shipped are used")
+    return NotFound(f"you have no texts of your own for {name!r}: the built-in ones are used")
 
 
 def _override_out(own: PromptOverride, operation: Operation) -> dict[str, Any]:

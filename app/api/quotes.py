@@ -1,4 +1,4 @@
-"""The quote: what a submission is going to cost, before it is one."""
+"""The quote: what a submission would cost, before it is submitted."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +16,7 @@ from app.ingest.spool import DraftSpool
 from app.web.auth import caller, needs
 from config import settings
 
-blp = Blueprint("quotes", "What a submission is going to cost.")
+blp = Blueprint("quotes", "What a submission would cost.")
 
 
 @blp.route("/jobs/estimate", methods=["POST"])
@@ -24,10 +24,10 @@ blp = Blueprint("quotes", "What a submission is going to cost.")
 @blp.doc(requestBody=BODY)
 @blp.response(200, QuoteOut, description="Nothing was stored.")
 def estimate_job() -> Response:
-    """Quote tokens, cost and time of a job.
+    """Quote a job's tokens, cost and time.
 
-    It is given what would be submitted, whose faults are told in the same way. Figures are calibrated by the
-    tenant's own answers of the model, if there are any.
+    The request is the same as for submitting, and so are its errors. Figures are calibrated with the tenant's
+    own answers from the model, if there are any.
     """
     with DraftSpool(settings.current().data) as spool:
         received = take_in(request, spool, None)

@@ -14,7 +14,7 @@ from app.core.reading import record_json, records
 from app.web.auth import needs
 from app.web.job_lookup import find_job, with_content
 
-blp = Blueprint("records", "The records of a job with their outcomes.")
+blp = Blueprint("records", "A job's records with their outcomes.")
 
 
 @blp.route("/jobs/<job_id>/records", methods=["GET"])
@@ -22,7 +22,7 @@ blp = Blueprint("records", "The records of a job with their outcomes.")
 @blp.arguments(RecordQuery, location="query")
 @blp.response(200, RecordPage)
 def list_records(query: dict[str, Any], job_id: str) -> Response:
-    """List a job's records by index, those with `status` alone if it is given."""
+    """List a job's records by index, optionally only those with `status`."""
     after = cursors.index_after(query["cursor"])
     words = records.ALL_WORDS if query["status"] is None else frozenset({query["status"]})
     view = with_content(find_job(job_id))

@@ -1,4 +1,6 @@
-"""What goes into the native contract: every field with its checks, as the OpenAPI document shows it."""
+"""Request bodies and queries of the native contract: every field with its validation, as in the OpenAPI
+document.
+"""
 
 import datetime as dt
 from collections.abc import Mapping, Sized
@@ -23,7 +25,7 @@ MAX_SCHEMA_BYTES = 1_000_000
 MAX_PARAMS_BYTES = 8_000_000
 DAY = 86_400  # seconds
 
-# They have names of their own, belong to the records, or are ours to decide.
+# They have fields of their own, belong to the records, or are set by Penstock.
 NOT_PARAMS = ("model", "max_tokens", "system", "messages", "stream")
 
 
@@ -32,9 +34,9 @@ def _between(low: int, high: int, unit: str = "") -> validate.Range:
 
 
 def _plain_text(value: str) -> None:
-    """What every database stores as text."""
+    """Text that every database can store."""
     if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
-        raise ma.ValidationError("plain text, without NUL and without half a surrogate pair")
+        raise ma.ValidationError("give plain text, without NUL and unpaired surrogates")
 
 
 def _small(what: str, limit: int, value: Any) -> None:
@@ -47,7 +49,7 @@ def _small(what: str, limit: int, value: Any) -> None:
 
 def _check_name(value: str) -> None:
     if not value.isprintable():
-        raise ma.ValidationError("printable characters only")
+        raise ma.ValidationError("use printable characters only")
 
 
 def _check_system(value: str) -> None:
@@ -61,7 +63,7 @@ def _check_metadata(value: Mapping[str, Any]) -> None:
 
 def _at_most(value: Sized, limit: int) -> None:
     if len(value) > limit:
-        raise ma.ValidationError(f"{len(value):,} keys; the limit is {limit}")
+        raise ma.ValidationError(f"has {len(value):,} keys; the limit is {limit}")
 
 
 def _check_schema(value: Mapping[str, Any]) -> None:
@@ -71,20 +73,18 @@ def _check_schema(value: Mapping[str, Any]) -> None:
 def _check_params(value: Mapping[str, Any]) -> None:
     if taken := [name for name in NOT_PARAMS if name in value]:
         raise ma.ValidationError(
-            f"{', '.join(taken)}: not here; `model`, `max_tokens` and `system` stand beside `params`,"
-            " messages belong to the records, and answers are always brought whole"
+            f"{', '.join(taken)}: not allowed here; `model`, `max_tokens` and `system` go next to `params`,"
+            " messages belong to the records, and answers are never streamed"
         )
     if not isinstance(value.get("output_config", {}), Mapping):
-        raise ma.ValidationError("`output_config` is an object")
+        raise ma.ValidationError("`output_config` must be an object")
     _small("it", MAX_PARAMS_BYTES, value)
 
 
 def _up_to_the_deadline(value: int) -> None:
     longest = settings.current().call_deadline
     if not 1 <= value <= longest:
-        raise ma.ValidationError(
-            f"give 1 to {longest:,} seconds, which is CALL_DEADLINE_SECONDS; found {value}"
-        )
+        raise ma.ValidationError(f"give 1 to {longest:,} seconds (CALL_DEADLINE_SECONDS); found {value}")
 
 
 class Text(fields.String):
@@ -98,14 +98,14 @@ class Whole(fields.Integer):
 
 
 class Seconds(fields.Integer):
-    """A deadline of calls: no longer than the one that the broker's visibility timeout counts on."""
+    """A deadline for calls: at most the one that the broker's visibility timeout is based on."""
 
     def __init__(self, **metadata: Any) -> None:
         super().__init__(strict=True, allow_none=True, validate=_up_to_the_deadline, metadata=metadata)
 
 
 class Dollars(fields.Field[int]):
-    """Dollars, as a decimal text or a number; inside they are pico-dollars."""
+    """Dollars, as a decimal string or a number; pico-dollars internally."""
 
     def __init__(self, **metadata: Any) -> None:
         super().__init__(allow_none=True, metadata={"type": ["string", "number"], **metadata})
@@ -125,39 +125,41 @@ class JsonObject(fields.Dict):
 
 
 class JobChange(ma.Schema):
-    """What can be changed of a job; what is left out stays."""
+    """What can be changed about a job; omitted fields stay as they are."""
 
     name = Text(validate.Length(max=255), _check_name, description="null: none")
-    metadata = JsonObject(_check_metadata, description="Replaces what there is.")
+    metadata = JsonObject(_check_metadata, description="Replaces the current value.")
     priority = Whole(1, 10, description="10 is the most urgent.")
-    max_cost = Dollars(description='USD, such as "2.50", that its calls never pass. null: no cap.')
+    max_cost = Dollars(description='USD, such as "2.50"; its calls never exceed it. null: no cap.')
 
 
 class JobFields(JobChange):
-    """What a submission says about its job."""
+    """A submission's fields, besides its records."""
 
     model = Text(
-        validate.Regexp(r"[\w.:/@-]{1,200}\Z", error="give a model's name"),
-        description="DEFAULT_MODEL if left out.",
+        validate.Regexp(r"[\w.:/@-]{1,200}\Z", error="give the name of a model"),
+        description="DEFAULT_MODEL by default.",
     )
-    max_tokens = Whole(1, 1_000_000, description="Of each answer, unless the record says otherwise.")
+    max_tokens = Whole(1, 1_000_000, description="For each answer, unless the record sets it.")
     system = Text(_check_system)
-    template = Text(description="What is asked about each row, such as `Summarise: {{ review }}`.")
+    template = Text(description="The prompt for each row, such as `Summarise: {{ review }}`.")
     prompt = Text(
         validate.Length(1),
         _check_system,
-        description="What is asked about each document; without it documents are only stored.",
+        description="The prompt for each document; without it, documents are only stored.",
     )
-    schema = JsonObject(_check_schema, description="A JSON Schema that every answer must follow.")
-    params = JsonObject(_check_params, description="Anything else that goes into every Messages request.")
-    expires_in = Whole(1, 30 * DAY, " seconds", description="Seconds until what was not asked expires.")
-    timeout = Seconds(description="Seconds that one call may take; CALL_DEADLINE_SECONDS if left out.")
-    retries = Whole(0, 20, description="Tries after a failure of the record's own.")
+    schema = JsonObject(_check_schema, description="A JSON Schema that every answer must match.")
+    params = JsonObject(_check_params, description="Anything else to include in every Messages request.")
+    expires_in = Whole(
+        1, 30 * DAY, " seconds", description="Seconds until the records that have not been sent expire."
+    )
+    timeout = Seconds(description="Seconds that one call may take; CALL_DEADLINE_SECONDS by default.")
+    retries = Whole(0, 20, description="Retries after a failure that is the record's own.")
     webhook_url = WebhookUrl()
 
 
 class DocumentIn(ma.Schema):
-    """A document. The bare text of its content does, too."""
+    """A document. Its bare content as a string is accepted, too."""
 
     content = fields.String(required=True, metadata={"contentEncoding": "base64"})
     filename = fields.String(allow_none=True)
@@ -173,18 +175,20 @@ class RecordIn(ma.Schema):
     custom_id = fields.String(allow_none=True)
     prompt = fields.String()
     messages = fields.List(fields.Dict())
-    params = fields.Dict(metadata={"description": "A whole Messages request."})
+    params = fields.Dict(metadata={"description": "A complete Messages request."})
     document = fields.Nested(DocumentIn)
     input = fields.Raw(
         metadata={
-            "description": "A row of a tensor, for a model `inference:NAME`: a number, a text or a truth, or"
-            " rectangular lists of them.",
+            "description": "A row of a tensor, for a model `inference:NAME`: a number, a string or a boolean,"
+            " or rectangular lists of them.",
             "example": [1.0, 2.0, 3.0],
         }
     )
-    row = fields.Dict(metadata={"description": "Cells for the template; a bare object of cells does, too."})
+    row = fields.Dict(
+        metadata={"description": "Cells for the template; a bare object of cells is accepted, too."}
+    )
     conversation = fields.String(
-        allow_none=True, metadata={"description": "Records of one conversation are asked in order."}
+        allow_none=True, metadata={"description": "Records of one conversation are sent in order."}
     )
     max_tokens = fields.Integer(allow_none=True)
 
@@ -203,7 +207,7 @@ class Upload(JobFields):
 
 class PageQuery(ma.Schema):
     limit = fields.Integer(load_default=100, validate=_between(1, 1_000))
-    cursor = fields.String(load_default=None, metadata={"description": "`next_cursor` of the page before."})
+    cursor = fields.String(load_default=None, metadata={"description": "`next_cursor` of the previous page."})
 
 
 class RecordQuery(PageQuery):
@@ -220,16 +224,16 @@ class ResultQuery(ma.Schema):
 
 
 class LimitsIn(ma.Schema):
-    """What is left out stays; null leaves a figure to the configuration again."""
+    """Omitted limits stay as they are; null returns a limit to its configured value."""
 
     requests_per_minute = Whole(1, 10**9)
     input_tokens_per_minute = Whole(1, 10**12)
     output_tokens_per_minute = Whole(1, 10**12)
-    max_concurrent_calls = Whole(1, 1_000_000, description="Calls in flight of all jobs together.")
+    max_concurrent_calls = Whole(1, 1_000_000, description="Calls in flight, all jobs together.")
 
 
 class Moment(fields.String):
-    """A time in UTC. A date is its beginning; a time without a zone is in UTC."""
+    """A time in UTC. A date is its start; a time without a zone is in UTC."""
 
     def __init__(self, name: str, description: str) -> None:
         metadata = {"description": description, "example": "2026-11-01"}
@@ -248,8 +252,8 @@ class Moment(fields.String):
 
 class UsageQuery(PageQuery):
     group_by = fields.String(load_default="model", validate=validate.OneOf(get_args(Grouping)))
-    since = Moment("from", "A date or a time, in UTC; left out, the beginning of the present month.")
-    until = Moment("to", "Where it ends, not part of it; left out, the end of the present month.")
+    since = Moment("from", "A date or a time, in UTC; by default the start of the current month.")
+    until = Moment("to", "The exclusive end; by default the end of the current month.")
 
 
 class KeyIn(ma.Schema):
@@ -258,7 +262,7 @@ class KeyIn(ma.Schema):
         load_default=None,
         allow_none=True,
         validate=validate.Length(1, 200),
-        metadata={"description": "Whom the key acts for; left out, a user of its own."},
+        metadata={"description": "The user that the key acts for; by default a new user."},
     )
     scopes = fields.List(
         fields.String(validate=validate.OneOf(SCOPES)),
@@ -268,17 +272,17 @@ class KeyIn(ma.Schema):
 
 
 class PromptOverrideIn(ma.Schema):
-    """Templates for a record's row; null or left out: the shipped one."""
+    """Templates for a record's row; null or omitted: the built-in one."""
 
     prompt = fields.String(
         load_default=None,
         allow_none=True,
         validate=validate.Length(min=1),
-        metadata={"description": "What is asked, such as `{{ question }}`."},
+        metadata={"description": "The prompt, such as `{{ question }}`."},
     )
     system = fields.String(load_default=None, allow_none=True, validate=validate.Length(min=1))
 
     @ma.validates_schema
     def _check_given(self, texts: Mapping[str, Any], **_: Any) -> None:
         if not any(texts.values()):
-            raise ma.ValidationError("give a `prompt`, a `system`, or both; DELETE takes your own texts away")
+            raise ma.ValidationError("give a `prompt`, a `system`, or both; DELETE removes your own texts")

@@ -1,4 +1,4 @@
-"""What comes out of the native contract, as the OpenAPI document shows it. Nothing is written by these."""
+"""Responses of the native contract, for the OpenAPI document only. Nothing is serialised with these."""
 
 from typing import Any, get_args
 
@@ -23,7 +23,7 @@ class CountsOut(ma.Schema):
 
 
 class UsageOut(ma.Schema):
-    """Tokens."""
+    """Token counts."""
 
     input_tokens = fields.Integer(required=True)
     output_tokens = fields.Integer(required=True)
@@ -59,29 +59,29 @@ class JobOut(ma.Schema):
     status = fields.String(
         required=True,
         validate=validate.OneOf([status.value for status in JobStatus if status != JobStatus.STAGING]),
-        metadata={"description": "`completed`: every record has ended; `counts` says how."},
+        metadata={"description": "`completed`: every record has ended; see `counts` for how."},
     )
     status_reason = fields.String(required=True, allow_none=True)
     created_by = fields.String(required=True, metadata={"description": "The key's user."})
     model = fields.String(
-        required=True, allow_none=True, metadata={"description": "null: its documents are only stored."}
+        required=True, allow_none=True, metadata={"description": "null when its documents are only stored."}
     )
     priority = fields.Integer(required=True)
     total = fields.Integer(required=True)
     counts = fields.Nested(CountsOut, required=True)
     progress = fields.Float(required=True, metadata={"description": "0 to 1."})
-    eta = _time(description="When it ends if it goes on as it went lately.")
+    eta = _time(description="The expected end at the recent pace.")
     limited_by = fields.String(
-        required=True, allow_none=True, metadata={"description": "Why it goes no faster, if anything."}
+        required=True, allow_none=True, metadata={"description": "What limits its pace, if anything."}
     )
     usage = fields.Nested(UsageOut, required=True)
     cost = _dollars("USD of all answers; null when one of them, or the model, has no price.")
-    cost_unconfirmed = _dollars("USD that calls without an answer may have cost beside it, at most.")
+    cost_unconfirmed = _dollars("USD that calls without an answer may have cost on top, at most.")
     max_cost = _dollars("USD.")
     warnings = fields.List(
         fields.String(),
         required=True,
-        metadata={"description": "What its owner should know, such as a model that has no price."},
+        metadata={"description": "What its owner should know, such as a model without a price."},
     )
     created_at = _time()
     updated_at = _time()
@@ -89,7 +89,10 @@ class JobOut(ma.Schema):
     ended_at = _time()
     expires_at = _time()
     skipped_rows = fields.List(
-        fields.Integer(), required=True, allow_none=True, metadata={"description": "Wholly empty rows."}
+        fields.Integer(),
+        required=True,
+        allow_none=True,
+        metadata={"description": "Rows that are completely empty."},
     )
     metadata = fields.Dict(required=True)
     links = fields.Nested(LinksOut, required=True)
@@ -119,30 +122,35 @@ class SecondsByCaseOut(ma.Schema):
 
 
 class BasisOut(ma.Schema):
-    """What a quote rests on."""
+    """What a quote is based on."""
 
     calibrated = fields.Boolean(required=True)
     by = fields.String(
         required=True,
         allow_none=True,
         validate=validate.OneOf([SAME_REQUEST, SAME_MODEL]),
-        metadata={"description": "What the job that it was calibrated by has in common with this."},
+        metadata={"description": "What this job has in common with the one used for calibration."},
     )
     job = fields.String(required=True, allow_none=True, metadata={"format": "uuid"})
-    answers = fields.Integer(required=True, metadata={"description": "Of that job, that were looked at."})
+    answers = fields.Integer(
+        required=True, metadata={"description": "The number of that job's answers that were used."}
+    )
     text = fields.String(required=True, metadata={"description": "The same in a sentence."})
 
 
 class QuoteOut(ma.Schema):
-    """What a job is going to cost. `low` and `high` are as if each answer were a short or a long one."""
+    """What a job would cost. `low` and `high` assume short or long answers throughout."""
 
     model = fields.String(required=True)
     records = fields.Integer(required=True)
     duplicates = fields.Integer(
-        required=True, metadata={"description": "Records that ask the same as an earlier one."}
+        required=True, metadata={"description": "Records with the same request as an earlier one."}
     )
     skipped_rows = fields.List(
-        fields.Integer(), required=True, allow_none=True, metadata={"description": "Wholly empty rows."}
+        fields.Integer(),
+        required=True,
+        allow_none=True,
+        metadata={"description": "Rows that are completely empty."},
     )
     input_tokens = fields.Nested(TokensByCaseOut, required=True)
     output_tokens = fields.Nested(TokensByCaseOut, required=True)
@@ -155,18 +163,20 @@ class QuoteOut(ma.Schema):
     duration_seconds = fields.Nested(
         SecondsByCaseOut,
         required=True,
-        metadata={"description": "Under the limits and the queue as they are; `low` without the queue."},
+        metadata={"description": "Under the current limits and queue; `low` without the queue."},
     )
     limited_by = fields.String(
         required=True,
         metadata={
-            "description": "Why it takes so long: `requests`, `input_tokens`, `output_tokens`,"
+            "description": "What determines the duration: `requests`, `input_tokens`, `output_tokens`,"
             " `concurrency`, `workers`."
         },
     )
     queued_records = fields.Integer(
         required=True,
-        metadata={"description": "Of other jobs, asked before the last one of this in fair turns."},
+        metadata={
+            "description": "Other jobs' records that would run before this job's last one, in fair turns."
+        },
     )
     basis = fields.Nested(BasisOut, required=True)
     warnings = fields.List(fields.String(), required=True)
@@ -186,7 +196,7 @@ class RecordOut(ma.Schema):
     status = fields.String(required=True, validate=validate.OneOf(WORDS))
     attempts = fields.Integer(required=True)
     response = fields.Dict(
-        required=True, allow_none=True, metadata={"description": "The provider's answer as it came."}
+        required=True, allow_none=True, metadata={"description": "The provider's answer, unchanged."}
     )
     error = fields.Nested(RecordError, required=True, allow_none=True)
     usage = fields.Nested(UsageOut, required=True, allow_none=True)
@@ -201,7 +211,7 @@ class RecordPage(ma.Schema):
     next_cursor = fields.String(
         required=True,
         allow_none=True,
-        metadata={"description": "A page may end before `limit` when its answers are long."},
+        metadata={"description": "A page may have fewer than `limit` records when their answers are long."},
     )
 
 
@@ -212,7 +222,7 @@ class AuditEventOut(ma.Schema):
     tenant_id = fields.String(required=True, metadata={"format": "uuid"})
     event_type = fields.String(required=True, metadata={"example": "DOCUMENT_INGESTED"})
     resource_type = fields.String(required=True, metadata={"example": "document"})
-    resource_id = fields.String(required=True, metadata={"description": "Of a document its `file_id`."})
+    resource_id = fields.String(required=True, metadata={"description": "For a document, its `file_id`."})
     details = fields.Dict(required=True)
     created_at = _time()
 
@@ -223,14 +233,14 @@ class AuditPage(ma.Schema):
 
 
 class CallsOut(ma.Schema):
-    """Calls that left."""
+    """Calls that were sent."""
 
     answered = fields.Integer(required=True)
     unconfirmed = fields.Integer(required=True, metadata={"description": "Without an answer."})
 
 
 class TokensOut(ma.Schema):
-    """Tokens of answers, each kind that is priced by itself."""
+    """Tokens of answers, by kind as priced."""
 
     input_tokens = fields.Integer(required=True)
     output_tokens = fields.Integer(required=True)
@@ -240,7 +250,7 @@ class TokensOut(ma.Schema):
 
 
 class SumsOut(ma.Schema):
-    """What calls came to."""
+    """Totals of calls."""
 
     calls = fields.Nested(CallsOut, required=True)
     usage = fields.Nested(TokensOut, required=True)
@@ -249,11 +259,11 @@ class SumsOut(ma.Schema):
     )
     cost = _dollars("USD of answers; null when one of them has no price.")
     unpriced = fields.Integer(required=True, metadata={"description": "Answers that have no price."})
-    cost_unconfirmed = _dollars("USD that calls without an answer may have cost beside it, at most.")
+    cost_unconfirmed = _dollars("USD that calls without an answer may have cost on top, at most.")
 
 
 class GroupOut(SumsOut):
-    """One of the first three, as `group_by` says."""
+    """Has one of the first three fields, as `group_by` says."""
 
     model = fields.String()
     day = fields.String(metadata={"format": "date", "description": "In UTC."})
@@ -264,17 +274,17 @@ class UsagePage(ma.Schema):
     class Meta:
         include = {  # noqa: RUF012 - marshmallow's own way to a field with a keyword's name
             "from": _time(),
-            "to": _time(description="The first moment that is not part of it."),
+            "to": _time(description="The exclusive end."),
         }
 
     group_by = fields.String(required=True, validate=validate.OneOf(get_args(Grouping)))
     data = fields.List(fields.Nested(GroupOut), required=True)
-    total = fields.Nested(SumsOut, required=True, metadata={"description": "Of all groups of all pages."})
+    total = fields.Nested(SumsOut, required=True, metadata={"description": "Of all groups on all pages."})
     next_cursor = fields.String(required=True, allow_none=True)
 
 
 class MeOut(ma.Schema):
-    """Whom the key acts for."""
+    """The tenant and user that the key acts for."""
 
     tenant_id = fields.String(required=True, metadata={"format": "uuid"})
     tenant = fields.String(required=True)
@@ -302,15 +312,14 @@ class KeyList(ma.Schema):
 
 
 class FigureOut(ma.Schema):
-    figure = fields.Integer(
-        required=True, allow_none=True, metadata={"description": "null: no limit is known"}
-    )
+    figure = fields.Integer(required=True, allow_none=True, metadata={"description": "null: no known limit"})
     source = fields.String(
         required=True,
         allow_none=True,
         validate=validate.OneOf(["set", "configured", "learned", "assumed"]),
         metadata={
-            "description": "by PUT; by the environment or a file; by the provider's answers; by nobody"
+            "description": "set by PUT; configured in the environment or a file; learned from the provider's"
+            " responses; assumed by default"
         },
     )
 
@@ -323,7 +332,7 @@ class AllowedOut(ma.Schema):
 
 
 class UsedOut(ma.Schema):
-    """Within the last minute, what is in flight by its estimate."""
+    """Used within the last minute; calls in flight count with their estimate."""
 
     requests = fields.Integer(required=True)
     input_tokens = fields.Integer(required=True)
@@ -342,12 +351,14 @@ class LimitGroupOut(ma.Schema):
 
     group = fields.String(required=True)
     allowed = fields.Nested(AllowedOut, required=True)
-    used = fields.Nested(UsedOut, required=True, allow_none=True, metadata={"description": "null: no Redis"})
+    used = fields.Nested(
+        UsedOut, required=True, allow_none=True, metadata={"description": "null: Redis is down"}
+    )
     ramp = fields.Float(
         required=True, allow_none=True, metadata={"description": "The share that a ramp limit leaves."}
     )
     limited_by = fields.String(required=True, allow_none=True)
-    held_until = _time(description="The next probe of a group that was refused.")
+    held_until = _time(description="The next probe of a held group.")
     waiting = fields.List(fields.Nested(WaitingOut), required=True)
     waiting_of_others = fields.Integer(required=True, metadata={"description": "Jobs of other tenants."})
 
@@ -362,7 +373,7 @@ class HealthOut(ma.Schema):
 
 class ReadyOut(HealthOut):
     degraded = fields.List(
-        fields.String(), required=True, metadata={"description": "What is away; submitting works without it."}
+        fields.String(), required=True, metadata={"description": "What is down; submitting works without it."}
     )
 
 
@@ -375,7 +386,11 @@ class PromptOverrideOut(ma.Schema):
     """A user's own texts."""
 
     name = fields.String(required=True)
-    prompt = fields.String(required=True, allow_none=True, metadata={"description": "null: as shipped."})
-    system = fields.String(required=True, allow_none=True, metadata={"description": "null: as shipped."})
+    prompt = fields.String(
+        required=True, allow_none=True, metadata={"description": "null: the built-in one."}
+    )
+    system = fields.String(
+        required=True, allow_none=True, metadata={"description": "null: the built-in one."}
+    )
     shipped = fields.Nested(TextsOut, required=True)
     updated_at = _time()

@@ -26,10 +26,10 @@ blp = Blueprint("results", "The results of a job as a file.")
 @blp.arguments(ResultQuery, location="query")
 @blp.response(200, {"type": "string"}, content_type=TYPES["jsonl"])
 def get_results(query: dict[str, Any], job_id: str) -> Response:
-    """Download what has ended.
+    """Download the records that have ended.
 
-    One JSON object a line, as under `/records`; or the table that the job came as, its answers in columns
-    beside its own. Before the end of the job it is what has ended so far.
+    One JSON object per line, as under `/records`; or the table that was submitted, with the answers in
+    additional columns. Before the end of the job, the file has what has ended so far.
     """
     view = with_content(find_job(job_id))
     with reading() as session:
@@ -51,7 +51,7 @@ def _rows(view: JobView, order: str) -> Iterator[Row]:
 
 
 def _pages(view: JobView, order: str, *, inputs: bool) -> Iterator[Page]:
-    """Every record that has ended, once. Nothing of the database is held between two pages."""
+    """Every record that has ended, once. No connection or transaction is held between two pages."""
     if order == "input":
         yield from records.walk(partial(records.by_index, words=records.ENDED_WORDS, inputs=inputs), view)
     else:

@@ -1,4 +1,4 @@
-"""Submitting: the one call that makes jobs."""
+"""Submitting: the route that creates jobs."""
 
 import re
 
@@ -45,7 +45,7 @@ _DOCUMENTED = {
             "name": "Prefer",
             "schema": {"type": "string"},
             "example": "wait=10",
-            "description": "`wait=N`: answer at the job's end, after N seconds (60 at most) in any case.",
+            "description": "`wait=N`: respond when the job has ended, or after N seconds (at most 60).",
         },
     ],
 }
@@ -54,13 +54,13 @@ _DOCUMENTED = {
 @blp.route("/jobs", methods=["POST"])
 @needs(WRITE, 409, 413, 415, 422, 503)
 @blp.doc(**_DOCUMENTED)
-@blp.response(202, JobOut, description="The job is stored and will be worked on.")
-@blp.alt_response(200, schema=JobOut, description="With `Prefer: wait`: the job, which has ended.")
+@blp.response(202, JobOut, description="The job is stored and will run.")
+@blp.alt_response(200, schema=JobOut, description="With `Prefer: wait`: the job has ended.")
 def submit_job() -> Response:
     """Submit a job.
 
-    Its records come as JSON, or as a file of JSON lines, CSV, TSV or XLSX. All faults of an input are told at
-    once, each with its place, and nothing is stored then.
+    Its records come as JSON, or as a file of JSON lines, CSV, TSV or XLSX. If the input has errors, all of
+    them are returned, each with its position, and nothing is stored.
     """
     sending, wait = idempotency.sending(request.headers), _wait()
     me = caller()
@@ -83,7 +83,7 @@ def submit_job() -> Response:
 
 
 def _wait() -> int | None:
-    """Seconds that the caller prefers to wait for the end of the job."""
+    """Seconds that the caller prefers to wait for the job to end."""
     preferences = ",".join(request.headers.getlist("Prefer")).split(",")
     for preference in preferences:
         found = _WAIT.fullmatch(preference.partition(";")[0].strip())
@@ -98,4 +98,4 @@ def _find(submitted: Submitted) -> JobView:
     except NotFound:
         if submitted.created:
             raise
-        raise Conflict("the job of this Idempotency-Key was deleted: use a new key for a new job") from None
+        raise Conflict("the job with this Idempotency-Key was deleted: use a new key for a new job") from None

@@ -1,4 +1,4 @@
-"""What a tenant's calls came to, from the ledger."""
+"""A tenant's usage, from the ledger."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from app.core.money.usage import Sums
 from app.core.reading.records import snapshot
 from app.web.auth import caller, needs
 
-blp = Blueprint("usage", "What calls came to.")
+blp = Blueprint("usage", "Usage of your tenant.")
 
 
 @blp.route("/usage", methods=["GET"])
@@ -23,9 +23,9 @@ blp = Blueprint("usage", "What calls came to.")
 @blp.arguments(UsageQuery, location="query")
 @blp.response(200, UsagePage)
 def get_usage(query: dict[str, Any]) -> Response:
-    """Sum up the tenant's calls by model, by day or by job.
+    """Sum the tenant's calls by model, by day or by job.
 
-    A call belongs to the moment when it ended. Jobs that were deleted are in it: their calls stay.
+    A call counts at the moment it ended. Deleted jobs are included: their calls are kept.
     """
     group_by = query["group_by"]
     after = cursors.group_after(group_by, query["cursor"])

@@ -1,21 +1,21 @@
-"""Whether anybody can say what a request costs at most: only of text does a byte make a token at most."""
+"""Whether the cost of a request has an upper bound: only for text is a token at least one byte."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from app.ingest.draft import Defaults
 
-# Blocks that are nothing but the text in them.
+# Blocks whose only content is their text.
 TEXT = frozenset({"text", "tool_use", "tool_result", "thinking", "redacted_thinking"})
-ELSEWHERE = ("mcp_servers", "container", "context_management")  # what they bring is not in the request
+ELSEWHERE = ("mcp_servers", "container", "context_management")  # what they add is not in the request
 
 
 PRICED_BY = ("model", "inference_geo", "speed")  # in a request
-MAX_MODEL = 200  # characters; a longer name is no model's
+MAX_MODEL = 200  # characters; no model has a longer name
 
 
 def priced_by(request: Mapping[str, Any], defaults: Defaults) -> dict[str, str] | None:
-    """What decides the price of a request's tokens where its job does not say the same; None for nothing."""
+    """The price-relevant params of a request that differ from its job's; None if there are none."""
     shared = {**defaults.params, "model": defaults.model}
     return {
         name: value
@@ -27,10 +27,10 @@ def priced_by(request: Mapping[str, Any], defaults: Defaults) -> dict[str, str] 
 
 
 def unbounded(request: Mapping[str, Any]) -> str | None:
-    """Why a request, or the part of one that is given, has no bound for its cost; None when it has one."""
+    """Why the cost of a request, or of a part of one, has no upper bound; None when it has one."""
     for name in ELSEWHERE:
         if request.get(name):
-            return f"`{name}` brings tokens that are not in the request"
+            return f"`{name}` adds tokens that are not in the request"
     for tool in _list(request.get("tools")):
         if isinstance(tool, Mapping) and tool.get("type", "custom") != "custom":
             return f"the provider runs the tool {tool.get('type')!r} itself, and bills for it"
@@ -45,7 +45,7 @@ def _blocks(content: Any) -> str | None:
         if not isinstance(block, Mapping):
             continue
         if block.get("type") not in TEXT:
-            return f"a block of the type {block.get('type')!r} may be any number of tokens"
+            return f"a block of type {block.get('type')!r} may be any number of tokens"
         if block.get("type") == "tool_result" and (why := _blocks(block.get("content"))):
             return why
     return None

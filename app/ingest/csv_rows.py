@@ -1,4 +1,4 @@
-"""The rows of a CSV file. Its encoding and its separator are found in its bytes, never asked for."""
+"""The rows of a CSV file. Its encoding and separator are detected, never configured."""
 
 import csv
 import io
@@ -10,9 +10,9 @@ from typing import BinaryIO, Self
 from app.errors import BadInput
 from app.ingest.encodings import HEAD, find_encoding
 
-SEPARATORS = ",;\t|"  # of two that the header holds equally often, the first
+SEPARATORS = ",;\t|"  # the first of two that occur equally often in the header
 MAX_ROW_CHARACTERS = 32_000_000
-MAX_ROW_SEPARATORS = 2_000_000  # in its cells, too: `csv` makes a row in one go, in which nothing else runs
+MAX_ROW_SEPARATORS = 2_000_000  # in its cells, too: `csv` builds a row in one go, blocking everything else
 
 QUOTED = re.compile(r'(?<![^,;\t|\r\n])"(?:[^"]|"")*(?:"|$)')
 
@@ -20,7 +20,7 @@ QUOTED = re.compile(r'(?<![^,;\t|\r\n])"(?:[^"]|"")*(?:"|$)')
 def read_rows(stream: BinaryIO) -> Iterator[list[str]]:
     """The rows of a seekable `stream`, the header first; a blank line is a row without cells.
 
-    Raises `BadInput` for what is no CSV; it names the row as a spreadsheet counts, the header being row 1.
+    Raises `BadInput` for invalid CSV, with the row's number as in a spreadsheet, the header being row 1.
     """
     encoding = find_encoding(stream)
     stream.seek(0)
@@ -55,7 +55,7 @@ def _find_separator(head: str) -> str:
 
 
 class _Lines:
-    """The lines of a text for `csv.reader`, with a bound on what one row may take."""
+    """The lines of a text for `csv.reader`, with a limit on what one row may take."""
 
     def __init__(self, text: io.TextIOWrapper, separator: str) -> None:
         self._text = text
@@ -76,8 +76,8 @@ class _Lines:
         self._room -= len(line)
         if self._room < 0:
             raise BadInput(
-                f"row {self._row}: it has over {MAX_ROW_CHARACTERS:,} characters, the limit of a row; "
-                "perhaps a quotation mark is never closed"
+                f"row {self._row}: it has over {MAX_ROW_CHARACTERS:,} characters, the limit of a row;"
+                " perhaps a quotation mark is not closed"
             )
         self._separators -= line.count(self._separator)
         if self._separators < 0:
@@ -86,11 +86,11 @@ class _Lines:
 
 
 def _lift_field_limit() -> None:
-    """The limit is one for the whole process, so it is only ever raised; rows are bounded by `_Lines`."""
+    """The limit is process-wide, so it is only ever raised; `_Lines` limits the rows."""
     if csv.field_size_limit() < MAX_ROW_CHARACTERS:
         csv.field_size_limit(MAX_ROW_CHARACTERS)
 
 
 def _told(error: csv.Error) -> str:
     told = str(error)
-    return "a quotation mark is never closed" if told == "unexpected end of data" else told
+    return "a quotation mark is not closed" if told == "unexpected end of data" else told

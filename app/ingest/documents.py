@@ -1,4 +1,4 @@
-"""Documents as records: what is known of one, how its record says it, and what it is for the model."""
+"""Documents as records: their properties, how a record stores them, and how the model gets them."""
 
 import base64
 import json
@@ -14,7 +14,7 @@ from app.ingest.values import to_json
 BEGINNING = b'{"document":'  # of the body of a record that is a document
 BAD_DOCUMENT = "bad_document"  # the error's type
 
-# Bytes of text that would be as many tokens, about; the answers of a job tell more.
+# The number of text bytes that would be about as many tokens; a job's answers give better values.
 IMAGE_BYTES = 6_400  # 1,600 tokens
 PDF_PAGE_BYTES = 12_000  # 3,000 tokens
 PDF_BYTES_A_PAGE = 75_000
@@ -24,24 +24,24 @@ Block = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A document that lies in the object store."""
+    """A document in the object store."""
 
     file_id: uuid.UUID
     key: str
     sha256: str
     size: int  # bytes
-    media_type: str  # by its own bytes
+    media_type: str  # detected from its bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """Content that is no document."""
+    """Content that is not a document."""
 
     why: str
 
 
 def identity(found: object) -> str:
-    """What tells whether two requests hold the same, for `json.dumps`: not where a document lies."""
+    """What identifies a request's content, for `json.dumps`: independent of where a document is stored."""
     match found:
         case Stored():
             return found.sha256
@@ -51,15 +51,15 @@ def identity(found: object) -> str:
 
 
 class Documents(Protocol):
-    """Takes what documents hold as their text is read."""
+    """Receives the content of documents while the text is read."""
 
     def decoded(self, text: str) -> Stored | Unreadable:
-        """The document that a whole base64 text holds, once it is stored."""
+        """The document of a complete base64 text, once it is stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One record's document. `fault`: it could not be read, and its record fails by that."""
+    """One record's document. `fault`: it could not be read, and its record fails because of it."""
 
     filename: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -103,7 +103,7 @@ class Document:
 
     @property
     def counted_bytes(self) -> int:
-        """Bytes of text that would be as many tokens, about."""
+        """The number of text bytes that would be about as many tokens."""
         if self.media_type in media.IMAGES:
             return IMAGE_BYTES
         if self.media_type == media.PDF:
@@ -112,23 +112,23 @@ class Document:
 
     @property
     def held_bytes(self) -> int:
-        """Bytes of the request, in which it is base64 or, of text, JSON."""
+        """Bytes in the request, where it is base64 or, if text, JSON."""
         return self.size if self.media_type == media.TEXT else -(-self.size // 3) * 4
 
     @property
     def unbounded(self) -> str | None:
-        """Why nobody can say how many tokens it is at most; None for text."""
+        """Why its number of tokens has no upper bound; None for text."""
         if self.media_type == media.TEXT:
             return None
-        return f"a document of the type {self.media_type} may be any number of tokens"
+        return f"a document of type {self.media_type} may be any number of tokens"
 
     @property
     def is_readable(self) -> bool:
-        """Whether a model can be given it."""
+        """Whether a model can take it."""
         return self.media_type in (media.TEXT, media.PDF, *media.IMAGES)
 
     def block(self, content: bytes) -> Block:
-        """The content block by which the model gets it."""
+        """The content block with which the model gets it."""
         if self.media_type == media.TEXT:
             return {"type": "text", "text": content.decode()}
         source = {
@@ -142,7 +142,7 @@ class Document:
 def draft(
     document: Document, defaults: Defaults, *, custom_id: str | None = None, max_tokens: int | None = None
 ) -> Draft:
-    """The draft of a document; raises `ValueError` for one that the job's model could not be given."""
+    """The draft of a document; raises `ValueError` for one that the job's model cannot take."""
     body = document.body()
     if defaults.prompt is None or document.fault is not None:
         return Draft(body, len(body), custom_id)
@@ -152,7 +152,7 @@ def draft(
         )
     held = document.held_bytes + defaults.request_bytes
     if held > MAX_RECORD_BYTES:
-        raise ValueError(f"the request has {held:,} bytes, the limit is {MAX_RECORD_BYTES:,}")
+        raise ValueError(f"the request has {held:,} bytes; the limit is {MAX_RECORD_BYTES:,}")
     return Draft(
         body,
         document.counted_bytes + defaults.request_bytes,
@@ -164,11 +164,11 @@ def draft(
 
 
 def held_bytes(body: bytes, request_bytes: int) -> int:
-    """Bytes of memory that a record's request takes, of which `request_bytes` are known."""
+    """Bytes of memory that a record's request takes, given its `request_bytes`."""
     document = read(body)
     return request_bytes if document is None else document.held_bytes + request_bytes - document.counted_bytes
 
 
 def read(body: bytes) -> Document | None:
-    """The document that a record is; None for a record of another kind."""
+    """The record's document; None for a record of another kind."""
     return Document(**json.loads(body)["document"]) if body.startswith(BEGINNING) else None

@@ -1,4 +1,4 @@
-"""What every door turns its input into, and where the faults of an input are collected."""
+"""What every entry point turns its input into, and where the errors of an input are collected."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,30 +8,30 @@ from app.errors import BadInput, Path
 from app.ingest.operations import Operation
 from app.ingest.values import byte_size, to_json
 
-MAX_RECORD_BYTES = 32_000_000  # what a provider takes as one request
+MAX_RECORD_BYTES = 32_000_000  # the largest request that a provider accepts
 ENVELOPE_BYTES = 200  # model, max_tokens, role and the braces around them
 
 
 class Draft(NamedTuple):
     """One record that is not stored yet.
 
-    `body` is compact JSON, an object with exactly one of the keys `prompt` (text), `messages` (a list),
-    `params` (a whole Messages request), `row` (an object of cells for the job's template, or for the job's
-    operation that `operation` names beside it), `document` (as `app.ingest.documents.Document` writes it),
-    `input` (a row of a tensor: a value or rectangular lists of them).
+    `body` is compact JSON, an object with exactly one of the keys `prompt` (a string), `messages` (a list),
+    `params` (a complete Messages request), `row` (an object of cells for the job's template, or for the job's
+    operation named in `operation`), `document` (as written by `app.ingest.documents.Document`), `input` (a
+    row of a tensor: a value or rectangular lists of them).
     """
 
     body: bytes
-    # Of the request as it will be sent, about: prompts rendered, job-level parts included. A document counts
-    # as the text that would be as many tokens.
+    # The approximate size of the request as it will be sent: prompts rendered, job-level parts included. A
+    # document counts as the text with as many tokens.
     request_bytes: int
     custom_id: str | None = None
     conversation: str | None = None
     max_tokens: int | None = None
     model: str | None = None  # its own, if it names one
-    unbounded: str | None = None  # why nobody can say what its call costs at most
-    priced_by: dict[str, str] | None = None  # what of its own params its price hangs on, if anything
-    held_bytes: int | None = None  # of memory that its request takes, if that is not `request_bytes`
+    unbounded: str | None = None  # why its call's cost has no upper bound
+    priced_by: dict[str, str] | None = None  # its own params that affect its price, if any
+    held_bytes: int | None = None  # of memory that its request takes, if different from `request_bytes`
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +42,13 @@ class Defaults:
     max_tokens: int
     system: str | None = None
     template: str | None = None
-    prompt: str | None = None  # asked about each document; None: documents are only stored
+    prompt: str | None = None  # sent with each document; None: documents are only stored
     schema: Mapping[str, Any] | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
-    inputs: bool = False  # its model is asked with `input`s, and with nothing else
-    operations: Mapping[str, Operation] = field(default_factory=dict)  # that its records name
-    timeout: int | None = None  # seconds that a call may take; None: as long as any may
-    request_bytes: int = field(init=False)  # what the job adds to each of its requests, about
+    inputs: bool = False  # its model takes `input`s and nothing else
+    operations: Mapping[str, Operation] = field(default_factory=dict)  # those that its records name
+    timeout: int | None = None  # seconds that a call may take; None: no limit of the job's own
+    request_bytes: int = field(init=False)  # the approximate size that the job adds to each request
 
     def __post_init__(self) -> None:
         added = sum(len(to_json(part)) for part in (self.schema, self.params) if part)
@@ -64,10 +64,10 @@ def asking(
     custom_id: str | None = None,
     conversation: str | None = None,
 ) -> Draft:
-    """The draft of a record that asks the job's operation `name` about `row`.
+    """The draft of a record that runs the job's operation `name` on `row`.
 
-    The row is stored whole, so that an answer can be shown beside what was asked. Raises `BadInput` if it
-    does not fit the operation's templates.
+    The row is stored whole, so that an answer can be shown next to it. Raises `BadInput` if it does not fit
+    the operation's templates.
     """
     operation = defaults.operations[name]
     said = operation.prompt_for(row) + (operation.system_for(row) or "")
@@ -76,7 +76,7 @@ def asking(
 
 
 class Problems:
-    """The faults of one input: all are counted, the first hundred are told."""
+    """The errors of one input: all are counted, the first hundred are listed."""
 
     TOLD = 100
 
@@ -86,9 +86,9 @@ class Problems:
         self.count = 0
 
     def add(self, where: str, message: str, path: Path = ()) -> None:
-        """`where` is the place as its author knows it: `line 7`, `row 3, column "review"`, `records[2]`.
+        """`where` is the position in its author's terms: `line 7`, `row 3, column "review"`, `records[2]`.
 
-        `path` is the same in steps; left out, it is the one step `where`.
+        `path` is the same in steps; by default the single step `where`.
         """
         self.count += 1
         if len(self.listed) < self.TOLD:
@@ -96,7 +96,7 @@ class Problems:
             self.paths.append(path or ("body", where))
 
     def refuse(self) -> None:
-        """Raise `BadInput` if there was any fault."""
+        """Raise `BadInput` if there was any error."""
         if not self.count:
             return
         first = self.listed[0]
@@ -107,5 +107,5 @@ class Problems:
 
 
 def _printable(text: str) -> str:
-    """Names of columns and keys are the sender's, and may hold half a surrogate pair."""
+    """Names of columns and keys are chosen by the sender, and may contain unpaired surrogates."""
     return text.encode("utf-8", "backslashreplace").decode()

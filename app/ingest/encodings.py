@@ -1,7 +1,8 @@
-"""The encoding of a text: found in its bytes, and refused rather than guessed where they do not tell.
+"""The encoding of a text: detected from its bytes, and rejected rather than guessed when it is ambiguous.
 
-UTF-8 and UTF-16 can be known. Of the others charset-normalizer tells what reads as a language; it is asked
-about encodings that spreadsheets are saved in, and weighs alphabets of one kind against each other alone.
+UTF-8 and UTF-16 can be recognised with certainty. For the others, charset-normalizer says what reads as a
+language; it is given the encodings that spreadsheets are saved in, and compares only alphabets of one kind
+with each other.
 """
 
 import codecs
@@ -13,35 +14,41 @@ from charset_normalizer import CharsetMatch, from_bytes
 
 from app.errors import BadInput
 
-HEAD = 1_000_000  # bytes that are read at a time
-SAMPLE = 100_000  # bytes whose language is looked for: a tenth of a second
+HEAD = 1_000_000  # bytes that are read at once
+SAMPLE = 100_000  # bytes whose language is detected: a tenth of a second
 
 MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, with whose mark it begins
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is its prefix
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 
 WESTERN = "cp1252"
-# Beside the western one: what is said in one of these languages.
+# Alternatives to the western one, for text in one of these languages.
 LATIN = {
     "cp1250": {"Polish", "Czech", "Slovak", "Hungarian", "Croatian", "Slovene", "Romanian"},
     "cp1254": {"Turkish"},
 }
 ALPHABETS = ("cp1251", "koi8_r", "cp1253", "cp1255", "cp1256")
-CHARACTERS = ("gb18030", "big5", "cp932", "euc_jp", "cp949")  # of two bytes: hardly anything else reads so
-# Words of another alphabet, looked at as Western European: six accented letters in a row.
+CHARACTERS = (
+    "gb18030",
+    "big5",
+    "cp932",
+    "euc_jp",
+    "cp949",
+)  # double-byte: hardly anything else reads like it
+# Words of another alphabet, read as Western European: six accented letters in a row.
 NOT_WESTERN = re.compile(rb"[\xa1-\xff]{6}|(?:[\x81-\x9f\xe0-\xfc][\x40-\x7e\x80-\xfc]){6}")
-CLEAR = 0.1  # of coherence: what sets a language apart from chance; of characters of two bytes it is always 0
-MARGIN = 0.05  # of chaos: what sets letters apart from others that happen to have their codes
+CLEAR = 0.1  # of coherence: separates a language from chance; always 0 for double-byte characters
+MARGIN = 0.05  # of chaos: separates letters from others that happen to have their codes
 
 
 def find_encoding(stream: BinaryIO) -> str:
-    """The encoding of a seekable `stream`, by its mark or by its bytes.
+    """The encoding of a seekable `stream`, from its mark or its bytes.
 
-    All of it is tried, so that what follows needs no care. Raises `BadInput` that names the line.
+    The whole stream is decoded once, so that readers need no error handling. Raises `BadInput` with the line.
     """
     marked = _marked(stream)
     fault = _find_fault(stream, marked or "utf-8")
@@ -53,13 +60,13 @@ def find_encoding(stream: BinaryIO) -> str:
         if _find_fault(stream, encoding) is None:
             return encoding
     raise BadInput(
-        f"line {fault.line}: byte 0x{fault.byte:02x} is not UTF-8, and it is not clear what the file is:"
-        " save it as UTF-8"
+        f"line {fault.line}: byte 0x{fault.byte:02x} is not UTF-8, and the encoding of the file is"
+        " ambiguous: save it as UTF-8"
     )
 
 
 def _candidates(text: bytes) -> list[str]:
-    """What a text that is not UTF-8 may be, the likeliest first."""
+    """Candidates for a text that is not UTF-8, the likeliest first."""
     other = NOT_WESTERN.search(text)
     if other is None:
         latin = _latin(_sample(text))
@@ -69,7 +76,7 @@ def _candidates(text: bytes) -> list[str]:
 
 
 def _latin(sample: bytes) -> str | None:
-    """An encoding of `LATIN` in which the sample is more of a language than in the western one."""
+    """An encoding of `LATIN` in which the sample reads more like a language than in the western one."""
     best, coherences = _matches(sample, (WESTERN, *LATIN))
     if best is None or best.coherence <= coherences.get(WESTERN, 0.0):
         return None
@@ -90,13 +97,13 @@ def _other_alphabet(sample: bytes) -> str | None:
 
 
 def _matches(sample: bytes, encodings: tuple[str, ...]) -> tuple[CharsetMatch | None, dict[str, float]]:
-    """The likeliest, and how much of a language the sample is in each."""
+    """The likeliest ones, and how much the sample reads like a language in each."""
     matches = list(from_bytes(sample, cp_isolation=list(encodings)))
     return (matches[0] if matches else None), {match.encoding: match.coherence for match in matches}
 
 
 def _sample(text: bytes) -> bytes:
-    """Its beginning, cut between two lines so that no character is cut."""
+    """Its beginning, cut between two lines so that no character is split."""
     if len(text) <= SAMPLE:
         return text
     return text[:SAMPLE].rpartition(b"\n")[0] or text[:SAMPLE]
@@ -115,11 +122,11 @@ def _marked(stream: BinaryIO) -> str | None:
 
 @dataclass
 class _Fault:
-    """The first byte that an encoding does not know."""
+    """The first byte that is invalid in an encoding."""
 
     line: int
     byte: int
-    rest: bytes  # from the first byte beyond ASCII on, about a million
+    rest: bytes  # from the first non-ASCII byte on, about a million
     is_utf8: bool  # one bad byte among good ones
 
     def refusal(self, encoding: str) -> BadInput:
@@ -153,6 +160,6 @@ def _beyond_ascii(text: bytes) -> bytes:
 
 
 def _is_mostly_utf8(text: bytes) -> bool:
-    """Whether at least as many characters beyond ASCII are read as are not."""
+    """Whether at least half of the non-ASCII characters are plausible."""
     read = re.sub(r"[\0-\x7f]+", "", text.decode(errors="replace"))
     return 2 * read.count("\ufffd") <= len(read)

@@ -1,4 +1,4 @@
-"""What the records of a job must be together: not too many, and no `custom_id` twice."""
+"""The constraints on a job's records together: not too many, and no `custom_id` twice."""
 
 from array import array
 from collections.abc import Hashable
@@ -9,9 +9,9 @@ from app.ingest.draft import Draft, Problems
 
 
 class Intake:
-    """Counts the records of one input and finds a `custom_id` that is given twice.
+    """Counts the records of one input and detects duplicate `custom_id`s.
 
-    `label` makes a place of a number: `line {}`, `row {}`, `records[{}]`.
+    `label` turns a number into a position: `line {}`, `row {}`, `records[{}]`.
     """
 
     def __init__(self, label: str, max_records: int, problems: Problems) -> None:
@@ -25,12 +25,12 @@ class Intake:
         return f"{self._before}{number}{self._after}"
 
     def admits(self, draft: Draft | None, number: int) -> TypeGuard[Draft]:
-        """Whether the record of this number goes in; a `custom_id` seen before becomes a problem."""
+        """Whether the record with this number is accepted; a duplicate `custom_id` becomes a problem."""
         self.count += 1
         if self.count > self._max_records:
             raise TooLarge(
-                f"{self.place(number)}: a job takes up to {self._max_records:,} records (MAX_RECORDS); "
-                "send the others as another job"
+                f"{self.place(number)}: a job takes up to {self._max_records:,} records (MAX_RECORDS);"
+                " submit the others as another job"
             )
         if draft is None:
             return False
@@ -38,7 +38,7 @@ class Intake:
             return True
         first = self._ids.claim(draft.custom_id, number)
         if first is not None:
-            message = f'custom_id "{draft.custom_id}" was already given to {self.place(first)}'
+            message = f'custom_id "{draft.custom_id}" is already used by {self.place(first)}'
             self._problems.add(self.place(number), message)
         return first is None
 
@@ -49,17 +49,17 @@ class Intake:
 
 
 class Places:
-    """Where each name was first seen: a hash table of 64-bit hashes, 24 to 48 bytes a name.
+    """Where each name was first seen: a hash table of 64-bit hashes, 24 to 48 bytes per name.
 
-    A dict of the names takes 150 bytes a name and more. Two names of one hash would pass for the same: once
-    in thirty million jobs of a million records.
+    A dict of the names takes 150 bytes per name and more. Two names with the same hash would be treated as
+    equal: once in thirty million jobs of a million records.
     """
 
     def __init__(self) -> None:
         self._make(1_024)
 
     def claim(self, name: Hashable, place: int) -> int | None:
-        """Note `place` for `name`; the place of the name's first claim, if there was one."""
+        """Note `place` for `name`; the place of its first use, if there was one."""
         keys, mask = self._keys, self._mask
         key = hash(name) & 0xFFFF_FFFF_FFFF_FFFF or 1
         slot = key & mask

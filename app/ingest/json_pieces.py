@@ -1,6 +1,6 @@
-"""JSON that is read in pieces: long texts at chosen places leave it before it is in memory.
+"""JSON that is read in pieces: long strings at chosen paths are extracted before they are in memory.
 
-What is left, with a mark in the place of each such text, is ordinary JSON and small.
+The rest, with a marker in place of each such string, is ordinary JSON and small.
 """
 
 import json
@@ -10,43 +10,43 @@ from typing import Protocol
 
 Path = tuple[str | int, ...]
 
-# What matters outside of texts, and the longest run inside of one that holds whole escapes.
+# The significant characters outside of strings, and the longest run inside of one with whole escapes.
 STRUCTURE = re.compile(rb'["{}\[\]:,]')
 INSIDE = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)
 CONTROL = re.compile(rb"[\x00-\x1f]")
 ESCAPED = re.compile(rb"\\(?:u.{4}|.)", re.DOTALL)
 ESCAPE = 6  # bytes of the longest escape
-MAX_KEY = 1_000  # bytes of a name that could be one of a place
+MAX_KEY = 1_000  # bytes of a name that could be in a path
 MAX_DEPTH = 200
 
 
 class Sink(Protocol):
-    """Takes one text."""
+    """Receives one string."""
 
     def write(self, piece: bytes) -> None:
-        """The next piece of the text, in UTF-8, without escapes; of an escaped pair each half by itself."""
+        """The next piece of the string, in UTF-8, unescaped; each half of a surrogate pair by itself."""
 
     def close(self) -> str:
-        """The text has ended; returns the mark that stands for it."""
+        """The end of the string; returns the marker that replaces it."""
 
 
 class Scanner:
-    """Separates texts from the JSON around them.
+    """Separates strings from the JSON around them.
 
-    `open_sink` is asked for every text that is a value, by its path, and returns who takes it, or None for a
-    text that stays. What is wrong with the JSON shows here, as `ValueError`, or when the rest is parsed.
+    `open_sink` is called with the path of every string that is a value, and returns its receiver, or None for
+    a string that stays. Invalid JSON is reported here, as `ValueError`, or when the rest is parsed.
     """
 
     def __init__(self, open_sink: Callable[[Path], Sink | None]) -> None:
         self._open_sink = open_sink
-        self._path: list[str | int] = []  # of the value that comes next
-        self._inside = False  # of a text
-        self._sink: Sink | None = None  # that takes it
-        self._key = bytearray()  # the text, as long as it may be a name
+        self._path: list[str | int] = []  # of the next value
+        self._inside = False  # of a string
+        self._sink: Sink | None = None  # its receiver
+        self._key = bytearray()  # the string, as long as it may be a name
         self._pending = b""  # the beginning of an escape
 
     def rest_of(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """The JSON without the texts that were taken."""
+        """The JSON without the extracted strings."""
         for piece in pieces:
             text, self._pending = self._pending + piece, b""
             position = 0
@@ -69,7 +69,7 @@ class Scanner:
             self._key.clear()
             self._sink = self._open_sink(tuple(path)) if path and path[-1] != "" else None
         elif token == b"{":
-            self._deepen("")  # no name yet: a text that follows is one
+            self._deepen("")  # no name yet: the next string is one
         elif token == b"[":
             self._deepen(0)
         elif token in b"}]":
@@ -88,7 +88,7 @@ class Scanner:
         try:
             return str(json.loads(b'"%b"' % bytes(self._key)))
         except ValueError:
-            return "\0"  # no name of a place that anybody asks for
+            return "\0"  # not a name in any requested path
 
     def _text(self, text: bytes, position: int) -> tuple[int, bytes]:
         run = INSIDE.match(text, position)
@@ -106,7 +106,7 @@ class Scanner:
         return end + 1, b'"%b"' % mark.encode()
 
     def _take(self, run: bytes) -> bytes:
-        """Hand a run of a text to its sink; returns what stays."""
+        """Pass a run of a string to its sink; returns what stays."""
         if self._sink is None:
             if len(self._key) <= MAX_KEY:
                 self._key += run
@@ -117,7 +117,7 @@ class Scanner:
 
 def _unescaped(run: bytes) -> bytes:
     if CONTROL.search(run):
-        raise ValueError("a text holds a control character that is not escaped")
+        raise ValueError("a string contains an unescaped control character")
     return run if b"\\" not in run else ESCAPED.sub(_meant, run)
 
 
@@ -126,7 +126,7 @@ def _meant(escape: re.Match[bytes]) -> bytes:
 
 
 def _before_escape(text: bytes, start: int, end: int) -> int:
-    """Where the part of `text` ends that no further piece can change the meaning of."""
+    """The end of the part of `text` whose meaning no further piece can change."""
     escape = text.rfind(b"\\", max(start, end - ESCAPE + 1), end)
     if escape < 0:
         return end

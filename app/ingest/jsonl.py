@@ -1,4 +1,4 @@
-"""JSON lines: one record a line, read line by line however long the file is."""
+"""JSON lines: one record per line, read line by line however long the file is."""
 
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -12,7 +12,7 @@ from app.ingest.templates import Template
 from app.ingest.values import from_json
 
 BOM = b"\xef\xbb\xbf"
-READ_AT_MOST = MAX_RECORD_BYTES + 1  # so one that is too long shows
+READ_AT_MOST = MAX_RECORD_BYTES + 1  # so that one that is too long is noticed
 
 
 def read_jsonl(
@@ -24,7 +24,7 @@ def read_jsonl(
     *,
     max_records: int,
 ) -> Iterator[Draft]:
-    """The records of `stream`; lines with faults are left out and named in `problems`.
+    """The records of `stream`; invalid lines are left out and listed in `problems`.
 
     Raises `BadInput` for a file without records and `TooLarge` at the first record too many.
     """
@@ -39,11 +39,11 @@ def read_jsonl(
         draft = read_record(item, where, defaults, template, problems, documents)
         if intake.admits(draft, number):
             yield draft
-    intake.close("the file holds no records: give one JSON object a line")
+    intake.close("the file has no records: give one JSON object per line")
 
 
 def _lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """The lines that are not blank, with their numbers; of a line that is too long only the beginning."""
+    """The lines that are not blank, with their numbers; only the beginning of a line that is too long."""
     number = 1
     line = _first_line(stream)
     while line:
@@ -61,12 +61,12 @@ def _first_line(stream: BinaryIO) -> bytes:
         line = line[len(BOM) :]
         line += b"" if line.endswith(b"\n") else stream.readline(len(BOM))
     if line.lstrip().startswith(b"["):
-        raise BadInput("line 1: the file begins with a JSON list: give one JSON object a line")
+        raise BadInput("line 1: the file begins with a JSON list: give one JSON object per line")
     return line
 
 
 def _parse(line: bytes) -> Any:
-    """The value that a line holds; raises `ValueError` with the fault in words."""
+    """The value of a line; raises `ValueError` describing the error."""
     if len(line) > MAX_RECORD_BYTES:
         raise ValueError(f"the line has over {MAX_RECORD_BYTES:,} bytes, the limit of a record")
     try:

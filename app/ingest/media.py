@@ -1,4 +1,4 @@
-"""What a document is, by its own bytes: its name and its sender may be wrong."""
+"""A document's type, from its own bytes: its name and its sender may be wrong."""
 
 import codecs
 
@@ -16,7 +16,7 @@ HEAD = 1_024  # bytes; a PDF may begin anywhere in them
 
 
 class Sniffer:
-    """Sees every byte of a document once."""
+    """Is fed every byte of a document once."""
 
     def __init__(self) -> None:
         self._head = b""
@@ -27,7 +27,7 @@ class Sniffer:
         self._check_text(piece, final=False)
 
     def media_type(self) -> str:
-        """Once all of it was seen."""
+        """The type, after all bytes."""
         for beginning, media_type in _BEGINNINGS.items():
             if self._head.startswith(beginning):
                 return media_type

@@ -1,6 +1,6 @@
-"""Operations: what records can be asked by name, from config/operations.toml.
+"""Operations: named ways to build a request, from config/operations.toml.
 
-A job stores the operations that its records name, so that what was submitted is asked as it was then.
+A job stores the operations that its records name, so that later changes do not affect it.
 """
 
 import json
@@ -17,10 +17,10 @@ from app.ingest.values import to_json
 
 @dataclass(frozen=True)
 class Operation:
-    """One way to ask: templates for a record's row, and the JSON Schema of its answer.
+    """One operation: templates for a record's row, and the JSON Schema of its answer.
 
-    Where rows are a table's own, `names` says which column a template's name means, and `values` is what its
-    job says about all of them.
+    For the rows of a table, `names` maps the template's names to columns, and `values` are the job's values
+    for all rows.
     """
 
     prompt: str
@@ -30,7 +30,7 @@ class Operation:
     values: Mapping[str, Any] = field(default_factory=dict)
 
     def prompt_for(self, row: Mapping[str, Any]) -> str:
-        """The prompt that asks about `row`; raises `BadInput` if the row does not fit the template."""
+        """The prompt for `row`; raises `BadInput` if the row does not fit the template."""
         return self._prompt.render(self._named(row))
 
     def system_for(self, row: Mapping[str, Any]) -> str | None:
@@ -62,7 +62,7 @@ def shipped() -> Mapping[str, Operation]:
 
 
 def to_bytes(operations: Mapping[str, Operation]) -> bytes | None:
-    """What a job stores of its operations; None for none."""
+    """A job's operations as stored; None for none."""
     if not operations:
         return None
     names = [one.name for one in fields(Operation)]

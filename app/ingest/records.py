@@ -1,4 +1,4 @@
-"""One record of the native contract: what it may say, and the draft that it becomes."""
+"""One record of the native contract: what it may contain, and the draft that it becomes."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,7 +17,7 @@ MAX_CELL_BYTES = 1_000_000
 MAX_ID_CHARACTERS = 256
 MAX_TOKENS = 1_000_000
 MODEL_NAME = re.compile(r"[\w.:/@-]{1,200}")
-MAX_DEPTH = 100  # of lists and objects: whoever reads them next may have less stack than we had
+MAX_DEPTH = 100  # of lists and objects: later readers may have less stack than this one
 
 MAX_RANK = 8  # lists in lists of an input
 
@@ -26,7 +26,7 @@ ASKS = (*SAYS, "input")
 BESIDE = ("custom_id", "conversation", "max_tokens")
 TAKEN = {ask: frozenset({ask, *BESIDE}) for ask in (*ASKS, "row")}
 TAKEN["input"] = frozenset({"input", "custom_id"})
-TAKEN["document"] -= {"conversation"}  # whose later turns would bring it again and again
+TAKEN["document"] -= {"conversation"}  # otherwise later turns would send it again and again
 OF_A_DOCUMENT = ("content", "filename", "metadata")
 MAX_FILENAME_CHARACTERS = 255
 MAX_DOCUMENT_METADATA_BYTES = 16_000
@@ -42,9 +42,9 @@ def read_records(
     max_records: int,
     label: str = "records[{}]",
 ) -> Iterator[Draft]:
-    """The `records` of a JSON request; those with faults are left out and named in `problems`.
+    """The `records` of a JSON request; invalid ones are left out and listed in `problems`.
 
-    `label` makes a record's place of its number.
+    `label` turns a record's number into its position.
     """
     intake = Intake(label, max_records, problems)
     for number, item in enumerate(items):
@@ -62,11 +62,12 @@ def read_record(
     problems: Problems,
     documents: Documents | None = None,
 ) -> Draft | None:
-    """The draft of one record; None if it has a fault, which is then in `problems`.
+    """The draft of one record; None if it is invalid, with the error in `problems`.
 
-    A record names one of `prompt`, `messages`, `params` and `document`, or `input` where the model takes
-    that. `documents` stores what documents hold; without it none are taken. In a job with a template, one
-    that names none of them (or whose template does) is a row: `{"row": {…}}` or simply an object of cells.
+    A record has one of `prompt`, `messages`, `params` and `document`, or `input` if the model takes it.
+    `documents` stores the content of documents; without it none are accepted. In a job with a template, a
+    record with none of them (or one that the template uses) is a row: `{"row": {…}}` or simply an object of
+    cells.
     """
     try:
         if template is None or _asks(item, template):
@@ -80,7 +81,7 @@ def read_record(
 def read_row(
     cells: Mapping[str, Any], where: str, defaults: Defaults, template: Template, problems: Problems
 ) -> Draft | None:
-    """The draft of a row of cells; its cells `custom_id` and `conversation`, if any, are taken as such."""
+    """The draft of a row of cells; cells named `custom_id` and `conversation` are used as such."""
     try:
         return _draft_of_cells(cells, defaults, template)
     except Fault as fault:
@@ -89,7 +90,7 @@ def read_row(
 
 
 def _asks(item: Any, template: Template) -> bool:
-    """Whether it asks something by itself and is no row for the template."""
+    """Whether it is a request by itself and not a row for the template."""
     return not isinstance(item, dict) or any(ask in item and ask not in template.variables for ask in SAYS)
 
 
@@ -128,7 +129,7 @@ def _read_ask(item: Any, defaults: Defaults, documents: Documents | None) -> Dra
 
 def _read_document(item: dict[str, Any], defaults: Defaults, documents: Documents | None) -> Draft:
     if documents is None:
-        raise Fault('"document": nobody can say beforehand how many tokens a document is: it has no quote')
+        raise Fault('"document": a document\'s number of tokens cannot be known in advance: it has no quote')
     document = _document(item["document"], documents)
     if document.fault is not None:
         raise Fault(f'"document": {document.fault}')
@@ -155,15 +156,15 @@ def _document(value: Any, documents: Documents) -> Document:
     if isinstance(content, str):
         content = documents.decoded(content)
     if not isinstance(content, Stored | Unreadable):
-        raise Fault(f'"document": "content" must be base64 text, found {_kind(content)}')
+        raise Fault(f'"document": "content" must be a base64 string, found {_kind(content)}')
     return Document.of(content, filename, metadata)
 
 
 def _check_filename(value: Any) -> None:
     if not isinstance(value, str) or not 1 <= len(value) <= MAX_FILENAME_CHARACTERS or not is_plain(value):
         raise Fault(
-            f'"document": "filename" must be plain text of 1 to {MAX_FILENAME_CHARACTERS} characters,'
-            f" found {_kind(value)}"
+            f'"document": "filename" must be plain text of 1 to {MAX_FILENAME_CHARACTERS} characters, found'
+            f" {_kind(value)}"
         )
 
 
@@ -214,7 +215,7 @@ def _draft_of_row(
 
 def _the_ask(item: Any, defaults: Defaults) -> str:
     if not isinstance(item, dict):
-        raise Fault(f"a record is a JSON object, found {_kind(item)}")
+        raise Fault(f"a record must be a JSON object, found {_kind(item)}")
     for ask in ASKS:
         if ask in item:
             return ask
@@ -229,23 +230,23 @@ def _unknown(item: dict[str, Any], ask: str) -> Fault:
     if any(other in ASKS for other in others):
         return Fault(f'give exactly one of {_listed(ASKS)}; found "{ask}" and {_listed(others)}')
     beside = [name for name in BESIDE if name in TAKEN[ask]]
-    return Fault(f'unknown: {_listed(others)}; beside "{ask}" a record may have {_listed(beside)}')
+    return Fault(f'unknown: {_listed(others)}; besides "{ask}" a record may have {_listed(beside)}')
 
 
 def _of_another_kind(ask: str, defaults: Defaults) -> Fault:
     if defaults.inputs:
-        return Fault(f'model {defaults.model!r} is asked with an "input"; found "{ask}"')
+        return Fault(f'model {defaults.model!r} takes an "input"; found "{ask}"')
     return Fault(f'an "input" needs a model `inference:NAME` of an inference server, not {defaults.model!r}')
 
 
 def _check_prompt(prompt: Any) -> None:
     if not isinstance(prompt, str) or not prompt:
-        raise Fault(f'"prompt" must be text that is not empty, found {_kind(prompt)}')
+        raise Fault(f'"prompt" must be a non-empty string, found {_kind(prompt)}')
 
 
 def _check_messages(messages: Any) -> None:
     if not isinstance(messages, list) or not messages:
-        raise Fault(f'"messages" must be a list that is not empty, found {_kind(messages)}')
+        raise Fault(f'"messages" must be a non-empty list, found {_kind(messages)}')
     for number, message in enumerate(messages):
         _check_message(message, f"messages[{number}]")
     if messages[0]["role"] != "user":
@@ -254,55 +255,55 @@ def _check_messages(messages: Any) -> None:
 
 def _check_message(message: Any, at: str) -> None:
     if not isinstance(message, dict):
-        raise Fault(f"{at}: a message is an object, found {_kind(message)}")
+        raise Fault(f"{at}: a message must be an object, found {_kind(message)}")
     role, content = message.get("role"), message.get("content")
     if role == "system":
-        raise Fault(f'{at}: "system" is no role here: give the job a `system`, or the record `params`')
+        raise Fault(f'{at}: "system" is not a role here: give the job a `system`, or the record `params`')
     if role not in ("user", "assistant"):
         raise Fault(f'{at}: "role" must be "user" or "assistant"')
     if not (isinstance(content, str | list) and content):
-        raise Fault(f'{at}: "content" must be text or a list of blocks, not empty; found {_kind(content)}')
+        raise Fault(f'{at}: "content" must be a non-empty string or list of blocks; found {_kind(content)}')
 
 
 def _check_input(value: Any) -> None:
-    """A row of a tensor: numbers, texts or truths alike, in lists that are rectangular and not empty."""
+    """A row of a tensor: numbers, strings or booleans, not mixed, in rectangular, non-empty lists."""
     if is_deeper(value, MAX_RANK):
         raise Fault(f'"input" is nested over {MAX_RANK} deep')
     kinds: set[str] = set()
     _measure(value, kinds)
     if len(kinds) > 1:
-        raise Fault(f'"input" must hold values of one kind, found {" and ".join(sorted(kinds))}')
+        raise Fault(f'"input" must contain values of one kind, found {" and ".join(sorted(kinds))}')
 
 
 def _measure(value: Any, kinds: set[str]) -> tuple[int, ...]:
     """The lengths of its lists; the kinds of its values go into `kinds`."""
     if not isinstance(value, list):
         if value is None or isinstance(value, dict):
-            raise Fault(f'"input" must hold numbers, texts or truths, found {_kind(value)}')
+            raise Fault(f'"input" must contain numbers, strings or booleans, found {_kind(value)}')
         kinds.add("truths" if isinstance(value, bool) else "texts" if isinstance(value, str) else "numbers")
         return ()
     if not value:
-        raise Fault('"input" holds an empty list')
+        raise Fault('"input" contains an empty list')
     inner = {_measure(part, kinds) for part in value}
     if len(inner) > 1:
-        raise Fault('"input" must be rectangular: the lists in a list are of one length')
+        raise Fault('"input" must be rectangular: the lists in a list must have the same length')
     return (len(value), *inner.pop())
 
 
 def _check_params(params: Any, beside: int | None) -> int | None:
-    """The record's own `max_tokens`, if any. All else of a whole request is the provider's to judge."""
+    """The record's own `max_tokens`, if any. The provider validates everything else in a complete request."""
     if not isinstance(params, dict):
         raise Fault(f'"params" must be an object, found {_kind(params)}')
     messages = params.get("messages")
     if not isinstance(messages, list) or not messages:
-        raise Fault(f'params: "messages" must be a list that is not empty, found {_kind(messages)}')
+        raise Fault(f'params: "messages" must be a non-empty list, found {_kind(messages)}')
     model = params.get("model", "model")
     if not isinstance(model, str) or not MODEL_NAME.fullmatch(model):
-        raise Fault(f'params: "model" must be a model\'s name, found {_kind(model)}')
+        raise Fault(f'params: "model" must be the name of a model, found {_kind(model)}')
     if params.get("stream"):
-        raise Fault('params: "stream" cannot be asked for: answers are brought whole')
+        raise Fault('params: "stream" is not supported: answers are never streamed')
     if beside is not None and "max_tokens" in params:
-        raise Fault('"max_tokens" is given twice: beside "params" and in it')
+        raise Fault('"max_tokens" is given twice: next to "params" and in it')
     return _max_tokens(params) if "max_tokens" in params else beside
 
 
@@ -320,20 +321,20 @@ def _name(item: Mapping[str, Any], key: str) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise Fault(f'"{key}" must be text, found {_kind(value)}')
+        raise Fault(f'"{key}" must be a string, found {_kind(value)}')
     return _check_name(value, key)
 
 
 def name_in_cells(cells: Mapping[str, Any], key: str) -> str | None:
-    """What a row is called in its cell `key`. Raises `Fault`.
+    """A row's name in its cell `key`. Raises `Fault`.
 
-    An empty cell is no name, and a number is one: a sheet does not ask its author for quotes.
+    An empty cell is no name, and a number is one: spreadsheet authors need not quote.
     """
     value = cells.get(key)
     if value is None or value == "":
         return None
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise Fault(f"must be text or a number, found {_kind(value)}", key)
+        raise Fault(f"must be a string or a number, found {_kind(value)}", key)
     return _check_name(str(value), key)
 
 
@@ -341,7 +342,7 @@ def _check_name(value: str, key: str) -> str:
     if not 1 <= len(value) <= MAX_ID_CHARACTERS:
         raise Fault(f'"{key}" must have 1 to {MAX_ID_CHARACTERS} characters, found {len(value):,}')
     if not is_plain(value):
-        raise Fault(f'"{key}" must be plain text, without NUL and without half a surrogate pair')
+        raise Fault(f'"{key}" must be plain text, without NUL and unpaired surrogates')
     return value
 
 
@@ -356,11 +357,11 @@ def _check_cell(column: str, cell: Any) -> None:
         return
     size = byte_size(cell) if isinstance(cell, str) else len(_json(cell))
     if size > MAX_CELL_BYTES:
-        raise Fault(f"the cell has {size:,} bytes, the limit is {MAX_CELL_BYTES:,}", column)
+        raise Fault(f"the cell has {size:,} bytes; the limit is {MAX_CELL_BYTES:,}", column)
 
 
 def _body(key: str, value: Any) -> bytes:
-    # An object of one key, put together here: text alone is written twice as fast as an object with it.
+    # An object with one key, assembled here: a bare string is encoded twice as fast as an object with it.
     return b'{"%b":%b}' % (key.encode(), _json(value))
 
 
@@ -374,10 +375,10 @@ def _json(value: Any) -> bytes:
 
 
 def _sized(size: int, defaults: Defaults) -> int:
-    """Bytes of a request, of which `size` are the record's own."""
+    """Bytes of a request, `size` of which are the record's own."""
     total = size + defaults.request_bytes
     if total > MAX_RECORD_BYTES:
-        raise Fault(f"the request has {total:,} bytes, the limit is {MAX_RECORD_BYTES:,}")
+        raise Fault(f"the request has {total:,} bytes; the limit is {MAX_RECORD_BYTES:,}")
     return total
 
 
@@ -387,13 +388,13 @@ def _kind(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return "text" if value else "an empty text"
+        return "a string" if value else "an empty string"
     if isinstance(value, list):
         return "a list" if value else "an empty list"
     return "an object" if isinstance(value, dict) else "a number"
 
 
 def _listed(keys: Iterable[str]) -> str:
-    """The first keys, quoted and cut: their names are the sender's."""
+    """The first keys, quoted and truncated: their names are chosen by the sender."""
     quoted = [f'"{key[:60]}"' for key in keys]
     return ", ".join(quoted[:8]) + (f" and {len(quoted) - 8} more" if len(quoted) > 8 else "")

@@ -1,4 +1,4 @@
-"""Drafts on disk: an input is read once whole for its faults, and not parsed again to be stored."""
+"""Drafts on disk: an input is validated completely before it is stored, and not parsed again to store it."""
 
 import marshal
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ LENGTH = Struct("<Q")  # before each chunk
 
 
 class DraftSpool:
-    """Drafts in a file of `directory` that has no name, so nothing is left of it even after a kill.
+    """Drafts in an unlinked file in `directory`, so nothing is left of it even after a kill.
 
     Memory holds one chunk: up to 1,000 drafts or about 8 MB. Use it as a context manager.
     """
@@ -29,11 +29,11 @@ class DraftSpool:
     def __init__(self, directory: Path) -> None:
         self.count = 0
         self.bytes = 0  # of all bodies
-        self.request_bytes = 0  # of all requests, as they will be sent, about
-        self.max_request_bytes = 0  # of memory that the largest takes
+        self.request_bytes = 0  # of all requests as they will be sent, about
+        self.max_request_bytes = 0  # memory that the largest request takes
         self.documents = 0  # records that are documents
-        self.unbounded: str | None = None  # the first reason why a call has no bound
-        self.models: set[str] = set()  # that records name, the first hundred
+        self.unbounded: str | None = None  # the first reason why a call's cost has no upper bound
+        self.models: set[str] = set()  # named by records, the first hundred
         self._file = TemporaryFile(dir=directory)  # noqa: SIM115 - closed with the spool
         self._waiting: list[Draft] = []
         self._waiting_bytes = 0
@@ -49,13 +49,13 @@ class DraftSpool:
         self._file.close()
 
     def add(self, draft: Draft) -> None:
-        """Take one more; raises `TooLarge` when the records of a small file come to very much."""
+        """Add a draft; raises `TooLarge` when the records of a small file expand to too much."""
         size = len(draft.body)
         self.count += 1
         self.bytes += size
         if self.bytes > self._max_bytes:
             raise TooLarge(
-                f"the records come to over {self._max_bytes:,} bytes as they are stored, {LARGER} times"
+                f"the records take over {self._max_bytes:,} bytes as stored, {LARGER} times"
                 " MAX_UPLOAD_BYTES: split them into several jobs; a table with many columns is stored with"
                 " each column's name in each row"
             )
@@ -73,11 +73,11 @@ class DraftSpool:
 
     @property
     def is_small(self) -> bool:
-        """Whether all of it is one chunk."""
+        """Whether everything fits in one chunk."""
         return self._written + bool(self._waiting) <= 1
 
     def chunks(self) -> Iterator[list[Draft]]:
-        """All drafts in the order in which they were added; may be asked for again, as after a deadlock."""
+        """All drafts in the order in which they were added; can be read again, as after a deadlock."""
         self._write()
         position = 0
         while True:
@@ -85,7 +85,7 @@ class DraftSpool:
             length = self._file.read(LENGTH.size)
             if not length:
                 return
-            # This process wrote it, and nobody else can.
+            # Written by this process, and accessible to no other.
             fields = marshal.loads(self._file.read(*LENGTH.unpack(length)))  # noqa: S302
             position = self._file.tell()
             yield list(map(Draft, *fields))

@@ -1,4 +1,4 @@
-"""Tables, CSV and XLSX: a header that names the columns, and one record a row."""
+"""Tables, CSV and XLSX: a header that names the columns, and one record per row."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import zip_longest
@@ -12,7 +12,7 @@ from app.ingest.records import read_row
 from app.ingest.templates import Template, absent_columns, compile_template
 from app.ingest.values import as_text, is_plain
 
-MAX_COLUMNS = 16_000  # a sheet holds 16,384, and the answers go beside them
+MAX_COLUMNS = 16_000  # a sheet holds 16,384, and the answers are added to them
 MAX_NAME_CHARACTERS = 1_000
 SKIPPED_TOLD = 1_000
 READERS: Mapping[str, Callable[[BinaryIO], Iterator[Sequence[Any]]]] = {
@@ -26,7 +26,7 @@ PROMPT_COLUMN = "prompt"
 def read_csv(
     stream: BinaryIO, defaults: Defaults, template: Template | None, problems: Problems, *, max_records: int
 ) -> "Table":
-    """The table in a seekable `stream` of CSV; raises `BadInput` for a header that cannot be used."""
+    """The table in a seekable `stream` of CSV; raises `BadInput` for an invalid header."""
     return Table(csv_rows.read_rows(stream), defaults, template, problems, max_records)
 
 
@@ -40,14 +40,14 @@ def read_xlsx(
 def read_rows(format: str, stream: BinaryIO) -> Iterator[Sequence[Any]]:
     """The rows of a seekable `stream` of CSV, TSV or XLSX; raises `BadInput` for another format."""
     if format not in READERS:
-        raise BadInput(f"file: a table is needed, which is one of {', '.join(READERS)}; found {format}")
+        raise BadInput(f"file: give a table, as one of {', '.join(READERS)}; found {format}")
     return READERS[format](stream)
 
 
 class Sheet:
-    """A table whose header was read and whose rows are not read yet.
+    """A table whose header has been read but not its rows.
 
-    Rows are numbered as a spreadsheet shows them, the header being row 1.
+    Rows are numbered as in a spreadsheet, the header being row 1.
     """
 
     def __init__(self, rows: Iterator[Sequence[Any]], problems: Problems) -> None:
@@ -57,7 +57,7 @@ class Sheet:
         self._problems = problems
 
     def cells(self) -> Iterator[tuple[int, dict[str, Any] | None]]:
-        """Of each row with content its number and its cells; None for one that is named in `problems`."""
+        """The number and cells of each row with content; None for a row that is listed in `problems`."""
         for number, row in self._rows_with_content():
             yield number, self._by_column(row) if self._fits(row, number) else None
 
@@ -66,7 +66,9 @@ class Sheet:
         self.skipped.extend(numbers[: SKIPPED_TOLD - len(self.skipped)])
 
     def _rows_with_content(self) -> Iterator[tuple[int, Sequence[Any]]]:
-        """With their numbers. Blank lines below the last row are no rows, so they are not told as skipped."""
+        """Rows with their numbers. Blank lines after the last row are not rows, so they are not listed as
+        skipped.
+        """
         blank = 0
         for number, row in enumerate(self._rows, start=2):
             if not row:
@@ -82,14 +84,14 @@ class Sheet:
     def _fits(self, row: Sequence[Any], number: int) -> bool:
         if not any(cell != "" for cell in row[len(self.columns) :]):
             return True
-        found = f"{len(row)} cells, the header names {len(self.columns)} columns"
+        found = f"{len(row)} cells, but the header names {len(self.columns)} columns"
         self._problems.add(
             f"row {number}", f"the row has {found}: a cell with a separator in it needs quotation marks"
         )
         return False
 
     def _by_column(self, row: Sequence[Any]) -> dict[str, Any]:
-        """The cells that a short row lacks are empty."""
+        """The missing cells of a short row are empty."""
         return dict(zip_longest(self.columns, row[: len(self.columns)], fillvalue=""))
 
 
@@ -116,7 +118,7 @@ class Table(Sheet):
         self.drafts = self._read()
 
     def _read(self) -> Iterator[Draft]:
-        """The rows that have no fault; the others are named in `problems`.
+        """The valid rows; the others are listed in `problems`.
 
         Raises `BadInput` if no row has content, and `TooLarge` at the first row too many.
         """
@@ -127,7 +129,7 @@ class Table(Sheet):
                 draft = read_row(cells, place, self._defaults, self.template, self._problems)
             if self._intake.admits(draft, number):
                 yield draft
-        self._intake.close("the table has a header and no row with content below it")
+        self._intake.close("the table has a header but no row with content below it")
 
 
 def _read_header(rows: Iterator[Sequence[Any]]) -> list[str]:
@@ -140,7 +142,7 @@ def _read_header(rows: Iterator[Sequence[Any]]) -> list[str]:
     if not names:
         raise BadInput("row 1 is empty: it must name the columns")
     if len(names) > MAX_COLUMNS:
-        raise BadInput(f"row 1 names {len(names):,} columns, the limit is {MAX_COLUMNS:,}")
+        raise BadInput(f"row 1 names {len(names):,} columns; the limit is {MAX_COLUMNS:,}")
     _check_names(names)
     return names
 
@@ -162,5 +164,5 @@ def _check_names(names: list[str]) -> None:
 def _prompt_template(columns: list[str]) -> Template:
     if PROMPT_COLUMN not in columns:
         found = ", ".join(f'"{name}"' for name in columns[:50])
-        raise BadInput(f'a table needs a template, or a column "{PROMPT_COLUMN}"; there is {found}')
+        raise BadInput(f'a table needs a template, or a column "{PROMPT_COLUMN}"; it has {found}')
     return compile_template("{{ prompt }}")

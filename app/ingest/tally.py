@@ -1,4 +1,4 @@
-"""What a quote must know of the drafts of one input, in memory that grows by some bytes a record at most."""
+"""What a quote needs to know about the drafts of one input, in a few bytes of memory per record at most."""
 
 import json
 from dataclasses import dataclass
@@ -9,25 +9,25 @@ from app.ingest.intake import Places
 from app.ingest.templates import Template
 from app.ingest.values import to_json
 
-FINENESS = 5  # bits of a size that tell its class: no two sizes of a class are over a sixteenth apart
+FINENESS = 5  # bits of a size that determine its class: sizes in a class differ by at most a sixteenth
 
 
 @dataclass(slots=True)
 class SizeClass:
-    """Requests of about one size."""
+    """Requests of about the same size."""
 
     count: int = 0
     content_bytes: int = 0
 
 
 class Tally:
-    """Counts drafts, their sizes, the longest answers that they allow, and which are asked twice."""
+    """Counts drafts, their sizes, the longest answers that they allow, and duplicates."""
 
     def __init__(self, defaults: Defaults, template: Template | None) -> None:
         self.count = 0
         self.content_bytes = 0
         self.max_output_tokens = 0
-        self.duplicates = 0  # what asks the same as an earlier draft; turns of conversations are never that
+        self.duplicates = 0  # the same request as an earlier draft; never turns of conversations
         self.later_turns = 0  # of conversations: they are sent with the turns before
         self.of_other_models = 0
         self.sizes: dict[tuple[int, int], SizeClass] = {}
@@ -55,7 +55,7 @@ class Tally:
         self.content_bytes += size
 
     def _question(self, draft: Draft) -> tuple[bytes, int | None]:
-        """What is asked; of a row only the columns that the template looks at."""
+        """The request; of a row only the columns that the template uses."""
         if not draft.body.startswith(b'{"row":'):
             return draft.body, draft.max_tokens
         cells: dict[str, Any] = json.loads(draft.body)["row"]

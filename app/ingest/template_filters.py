@@ -1,6 +1,6 @@
-"""The filters of prompt templates: none calls, none loops, none makes much out of little.
+"""The filters of prompt templates: none calls code, loops, or makes much out of little.
 
-Each takes a cell (text, number, boolean, list, object, or nothing) and constants; names and arguments are
+Each takes a cell (string, number, boolean, list, object, or null) and constants; names and arguments are
 Jinja's.
 """
 
@@ -11,7 +11,7 @@ from jinja2 import Undefined
 
 from app.ingest.values import as_text, to_json
 
-MAX_CHARACTERS = 1_000_000  # of what a filter makes
+MAX_CHARACTERS = 1_000_000  # in the result of a filter
 
 
 def upper(value: Any) -> str:
@@ -35,7 +35,7 @@ def trim(value: Any) -> str:
 
 
 def truncate(value: Any, length: int = 255, killwords: bool = False, end: str = "...") -> str:
-    """At most `length` characters, `end` included; a word is cut only if `killwords` says so."""
+    """At most `length` characters, including `end`; a word is cut only with `killwords`."""
     text = _text(value)
     if len(text) <= length:
         return text
@@ -46,13 +46,13 @@ def truncate(value: Any, length: int = 255, killwords: bool = False, end: str = 
 def replace(value: Any, old: str, new: str) -> str:
     text, old, new = _text(value), _text(old), _text(new)
     if not old:
-        raise ValueError("replace: nothing to look for")
+        raise ValueError("replace: nothing to search for")
     _limit("replace", len(text) + text.count(old) * (len(new) - len(old)))
     return text.replace(old, new)
 
 
 def default(value: Any, default_value: Any = "", boolean: bool = False) -> Any:
-    """`default_value` for a column that is absent and for an empty cell; `boolean`: for 0 and false too."""
+    """`default_value` for a missing column and for an empty cell; with `boolean` also for 0 and false."""
     empty = isinstance(value, Undefined) or value in ("", None) or (boolean and not value)
     return default_value if empty else value
 
@@ -69,12 +69,12 @@ def join(value: Any, d: str = "") -> str:
 
 
 def tojson(value: Any) -> str:
-    """JSON as it is: quotes and letters of any script stay readable."""
+    """JSON without escaping: quotes and letters of any script stay readable."""
     return to_json(_present(value)).decode()
 
 
 def whole(value: Any, default: int = 0) -> int:
-    """A whole number; `default` when the cell holds none."""
+    """A whole number; `default` when the cell has none."""
     if isinstance(value, int):
         return int(value)
     text = _text(value)
@@ -88,7 +88,7 @@ def rounded(value: Any, precision: int = 0) -> float:
     try:
         return round(float(_text(value)), precision)
     except ValueError:
-        raise ValueError("round: the cell holds no number") from None
+        raise ValueError("round: the cell has no number") from None
 
 
 ALL: dict[str, Callable[..., Any]] = {
@@ -106,7 +106,7 @@ ALL: dict[str, Callable[..., Any]] = {
     "int": whole,
     "round": rounded,
 }
-FOR_ABSENT = frozenset({"default"})  # what may be asked of a column that is not there
+FOR_ABSENT = frozenset({"default"})  # what can be done with a missing column
 
 
 def _text(value: Any) -> str:
@@ -114,7 +114,7 @@ def _text(value: Any) -> str:
 
 
 def _present(value: Any) -> Any:
-    """`value`; raises Jinja's error for one that is not there."""
+    """`value`; raises Jinja's error for a missing one."""
     if isinstance(value, Undefined):
         value._fail_with_undefined_error()
     return value
@@ -122,4 +122,4 @@ def _present(value: Any) -> Any:
 
 def _limit(name: str, characters: int) -> None:
     if characters > MAX_CHARACTERS:
-        raise ValueError(f"{name} would make {characters:,} characters, the limit is {MAX_CHARACTERS:,}")
+        raise ValueError(f"{name} would produce {characters:,} characters; the limit is {MAX_CHARACTERS:,}")

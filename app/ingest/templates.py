@@ -1,9 +1,9 @@
-"""Prompt templates: Jinja2 cut down to what a prompt needs and what cannot blow up.
+"""Prompt templates: Jinja2 reduced to what a prompt needs and what cannot blow up.
 
-A template names columns (`{{ review }}`), columns whose names are no identifiers (`{{ row["Review text"] }}`,
+A template uses columns (`{{ review }}`), columns whose names are not identifiers (`{{ row["Review text"] }}`,
 with `row` for the whole row), parts of structured cells (`{{ address.city }}`, `{{ tags[0] }}`) and the
-filters of `template_filters`, and may choose with `{% if rating|int > 3 %}`. Anything else is refused before
-it could run: Jinja's own sandbox lets `{{ 'ab' * 300000000 }}` through, and multiplies while it compiles.
+filters of `template_filters`, and may branch with `{% if rating|int > 3 %}`. Anything else is rejected before
+it runs: Jinja's own sandbox allows `{{ 'ab' * 300000000 }}`, and multiplies while it compiles.
 """
 
 import inspect
@@ -22,10 +22,10 @@ from app.ingest.values import as_text, byte_size, is_plain, to_json
 
 MAX_TEMPLATE_BYTES = 1_000_000
 MAX_OUTPUT_BYTES = 1_000_000
-MAX_DEPTH = 40  # of expressions and conditions in each other; Jinja and Python recurse over them
+MAX_DEPTH = 40  # of nested expressions and conditions; Jinja and Python recurse over them
 MAX_TAGS = 1_000  # `{{` and `{%`: Jinja takes 0.1 ms to compile each
 MAX_NODES = 10_000  # of the parsed template
-MAX_WORK = 4_000_000  # characters that filters and comparisons go through for one prompt: 40 ms of a loop
+MAX_WORK = 4_000_000  # characters that filters and comparisons process for one prompt: 40 ms of a loop
 
 WHOLE_ROW = "row"
 
@@ -74,10 +74,10 @@ _WORDS: tuple[tuple[type[nodes.Node], str], ...] = (
 
 
 class Template:
-    """A template that was checked and compiled; made by `compile_template`.
+    """A template that was checked and compiled; created by `compile_template`.
 
-    `variables` are the columns that it names, as `{{ name }}` or as `{{ row["name"] }}`. A row must have all
-    of them, but for those that `default` stands in for.
+    `variables` are the columns that it uses, as `{{ name }}` or as `{{ row["name"] }}`. A row must have all
+    of them, except those with a `default`.
     """
 
     def __init__(self, source: str, tree: nodes.Template, check: "_Check") -> None:
@@ -88,7 +88,7 @@ class Template:
         self._compiled = _ENVIRONMENT.from_string(_metered_comparisons(tree))
 
     def render(self, row: Mapping[str, Any]) -> str:
-        """The prompt for `row`; raises `BadInput` if it cannot be made or is over 1,000,000 bytes."""
+        """The prompt for `row`; raises `BadInput` if it cannot be rendered or is over 1,000,000 bytes."""
         if not self._needed <= row.keys():
             raise BadInput(absent_columns(self._needed - row.keys(), row))
         try:
@@ -96,7 +96,7 @@ class Template:
         except BadInput:
             raise
         except Exception as error:
-            # A cell that does not fit the template, in any of the ways in which Python says so.
+            # A cell that does not fit the template, in any of the ways in which Python reports it.
             raise BadInput(f"the template does not fit this row: {_told(error)}") from error
 
     def _names(self, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,7 +106,7 @@ class Template:
 
 
 def compile_template(source: str) -> Template:
-    """Check and compile `source`; raises `BadInput` that names the construct refused and its line."""
+    """Check and compile `source`; raises `BadInput` naming the rejected construct and its line."""
     _check_source(source)
     try:
         tree = _ENVIRONMENT.parse(source)
@@ -116,21 +116,21 @@ def compile_template(source: str) -> Template:
     except (RecursionError, MemoryError, SyntaxError):
         raise BadInput("the template is nested too deeply") from None
     except (TemplateError, ValueError, TypeError) as error:
-        # Jinja reads numbers, and works out what is constant, while it parses and compiles.
+        # Jinja parses numbers, and evaluates constants, while it parses and compiles.
         raise BadInput(f"the template: {_told(error)}") from None
 
 
 def absent_columns(absent: Iterable[str], found: Iterable[str]) -> str:
-    """The sentence for columns that a template names and a row or a sheet has not."""
+    """The sentence for columns that a template uses and a row or a sheet lacks."""
     them = ", ".join(f'"{name}"' for name in sorted(absent))
     there = ", ".join(f'"{name}"' for name in islice(found, 50))
-    return f"the template names {them}; there is {there or 'no column'}"
+    return f"the template uses {them}; there is {there or 'no column'}"
 
 
 class _Check:
-    """A walk over a parsed template that lets nothing pass but what is on the list, and notes the columns.
+    """Visits a parsed template, allows only what is listed, and collects the columns.
 
-    `needed` are the columns that the template cannot do without: `default` stands in for the others.
+    `needed` are the columns that the template cannot do without, because they have no `default`.
     """
 
     def __init__(self, tree: nodes.Template) -> None:
@@ -148,7 +148,7 @@ class _Check:
             _check_filter(node)
             needed = node.name not in template_filters.FOR_ABSENT
         if isinstance(node, nodes.Getitem) and not isinstance(node.arg, nodes.Const):
-            raise _refused(node, "an item that is not named by a constant")
+            raise _refused(node, "a subscript that is not a constant")
         if (column := _column(node)) is not None:
             self._note(column, needed=needed)
             return
@@ -165,7 +165,7 @@ class _Check:
             raise BadInput(f"the template has over {MAX_NODES:,} parts: make it simpler")
 
     def _take_name(self, node: nodes.Name, *, needed: bool) -> None:
-        if node.name == "self":  # Jinja's own word
+        if node.name == "self":  # Jinja's own name
             raise BadInput(f'the template, line {node.lineno}: write {{{{ row["self"] }}}} for this column')
         if node.name == WHOLE_ROW:
             self.takes_whole_row = True
@@ -179,7 +179,7 @@ class _Check:
 
 
 def _column(node: nodes.Node) -> str | None:
-    """The column that `row["…"]` or `row.…` names."""
+    """The column in `row["…"]` or `row.…`."""
     if not isinstance(node, nodes.Getitem | nodes.Getattr):
         return None
     if not isinstance(node.node, nodes.Name) or node.node.name != WHOLE_ROW:
@@ -195,7 +195,7 @@ def _check_filter(node: nodes.Filter) -> None:
         raise _refused(node, "an unpacked argument")
     arguments = [*node.args, *(keyword.value for keyword in node.kwargs)]
     if not all(isinstance(argument, nodes.Const) for argument in arguments):
-        raise _refused(node, "a filter's argument that is not a constant")
+        raise _refused(node, "a filter argument that is not a constant")
     try:
         inspect.signature(known).bind(None, *node.args, **{str(keyword.key): None for keyword in node.kwargs})
     except TypeError as error:
@@ -204,24 +204,24 @@ def _check_filter(node: nodes.Filter) -> None:
 
 def _refused(node: nodes.Node, what: str) -> BadInput:
     return BadInput(
-        f"the template, line {node.lineno}: {what} is not taken here. A template may use columns, their "
-        f"parts, {{% if %}} and the filters {', '.join(sorted(template_filters.ALL))}"
+        f"the template, line {node.lineno}: {what} is not allowed. A template may use columns, their parts,"
+        f" {{% if %}} and the filters {', '.join(sorted(template_filters.ALL))}"
     )
 
 
 def _check_source(source: str) -> None:
     if byte_size(source) > MAX_TEMPLATE_BYTES:
-        raise BadInput(f"the template has {byte_size(source):,} bytes, the limit is {MAX_TEMPLATE_BYTES:,}")
+        raise BadInput(f"the template has {byte_size(source):,} bytes; the limit is {MAX_TEMPLATE_BYTES:,}")
     if not is_plain(source):
-        raise BadInput("the template must be plain text, without NUL and without half a surrogate pair")
+        raise BadInput("the template must be plain text, without NUL and unpaired surrogates")
     tags = source.count("{{") + source.count("{%")
     if tags > MAX_TAGS:
-        raise BadInput(f"the template has {tags:,} tags, the limit is {MAX_TAGS:,}")
+        raise BadInput(f"the template has {tags:,} tags; the limit is {MAX_TAGS:,}")
 
 
 def _told(error: Exception) -> str:
     told = str(error)[:300]  # Python puts the cell itself into some of its errors
-    hint = " (cells of a CSV are text: `|int` makes a number of one)" if isinstance(error, TypeError) else ""
+    hint = " (cells of a CSV are strings: `|int` converts them)" if isinstance(error, TypeError) else ""
     return told + hint
 
 
@@ -245,13 +245,13 @@ def _join(parts: Iterable[str]) -> str:
 
 def _too_long() -> BadInput:
     return BadInput(
-        f"the prompt is over {MAX_OUTPUT_BYTES:,} bytes: shorten the template or the cell, as in "
-        "{{ review|truncate(10000) }}"
+        f"the prompt is over {MAX_OUTPUT_BYTES:,} bytes: shorten the template or the cell, as in {{{{"
+        " review|truncate(10000) }}"
     )
 
 
 class _Metered(Context):
-    """The names of one rendering, and how much work it may still make."""
+    """The names of one rendering, and how much work it may still do."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -264,13 +264,13 @@ class _Metered(Context):
             self._room -= len(to_json(value))
         if self._room < 0:
             raise BadInput(
-                f"filters and comparisons go through over {MAX_WORK:,} characters of this row: shorten the"
-                " cell first, as in {{ review|truncate(10000) }}, or make the template simpler"
+                f"filters and comparisons process over {MAX_WORK:,} characters of this row: shorten the cell"
+                " first, as in {{ review|truncate(10000) }}, or simplify the template"
             )
 
 
 def _metered(work: Callable[..., Any]) -> Callable[..., Any]:
-    """A filter whose value is charged: twenty of `title` on a large cell hold a process for a second."""
+    """A filter whose input is charged: twenty `title`s on a large cell block a process for a second."""
 
     @pass_context
     @wraps(work)
@@ -281,7 +281,7 @@ def _metered(work: Callable[..., Any]) -> Callable[..., Any]:
     return metered
 
 
-COMPARED = "compared"  # a filter of our own, which no template may name: it is on no list
+COMPARED = "compared"  # our own filter, which no template can name because it is not on the list
 
 
 def _metered_comparisons(tree: nodes.Template) -> nodes.Template:
@@ -297,7 +297,7 @@ def _charged(operand: nodes.Expr) -> nodes.Filter:
 
 
 class _Environment(ImmutableSandboxedEnvironment):
-    """Names and items of JSON values only: no attribute of a Python object is ever looked up."""
+    """Only names and items of JSON values: attributes of Python objects are never looked up."""
 
     context_class = _Metered
 

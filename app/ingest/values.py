@@ -1,23 +1,23 @@
-"""Values of records: read from JSON, written as JSON, measured, and shown as text.
+"""Values of records: parsed from JSON, written as JSON, measured, and shown as text.
 
-JSON may hold what UTF-8 may not: half of a surrogate pair. Nothing here loses or refuses it.
+JSON may contain what UTF-8 cannot: unpaired surrogates. Nothing here loses or rejects them.
 """
 
 import json
 from typing import Any, NoReturn
 
 MAX_PARTS = (
-    2_000_000  # lists and objects of one JSON text: while they are made nothing else of a process runs
+    2_000_000  # lists and objects in one JSON text: while they are built, nothing else in the process runs
 )
 
 
 def from_json(text: str) -> Any:
-    """The value that `text` holds; raises `ValueError` that says what is wrong and at which column."""
+    """The value of `text`; raises `ValueError` with the error and its column."""
     if len(text) > MAX_PARTS and text.count("[") + text.count("{") > MAX_PARTS:
         raise ValueError(f"it has over {MAX_PARTS:,} lists and objects")
     start = len(text) - len(text.lstrip(_SPACES))
     try:
-        # `decode` finds the spaces around the value with regular expressions, which takes as long as a record
+        # `decode` finds whitespace around the value with regular expressions, which takes as long as a record
         value, end = _DECODER.raw_decode(text, start)
     except json.JSONDecodeError as error:
         raise ValueError(f"{error.msg} at column {error.pos + 1}") from None
@@ -29,9 +29,9 @@ def from_json(text: str) -> Any:
 
 
 def to_json(value: Any) -> bytes:
-    """Compact JSON in UTF-8, in ASCII if half a surrogate pair is in it.
+    """Compact JSON in UTF-8, or in ASCII if it contains unpaired surrogates.
 
-    Raises `ValueError` for a number that JSON has no word for, and for nesting without end.
+    Raises `ValueError` for a number that JSON cannot represent, and for endless nesting.
     """
     if isinstance(value, str) and value.isascii():
         return _ASCII_ENCODER.encode(value).encode()  # the same bytes, in half the time
@@ -49,7 +49,7 @@ def byte_size(text: str) -> int:
 
 
 def is_plain(text: str) -> bool:
-    """Whether a database takes it as text: it holds no NUL and no half of a surrogate pair."""
+    """Whether a database accepts it as text: it contains no NUL and no unpaired surrogate."""
     try:
         return "\0" not in text and (text.isascii() or bool(text.encode()))
     except UnicodeEncodeError:
@@ -57,7 +57,7 @@ def is_plain(text: str) -> bool:
 
 
 def is_deeper(value: Any, levels: int) -> bool:
-    """Whether lists and objects are nested in each other over `levels` deep."""
+    """Whether lists and objects are nested over `levels` deep."""
     if not isinstance(value, dict | list):
         return False
     inner = value.values() if isinstance(value, dict) else value
@@ -65,7 +65,7 @@ def is_deeper(value: Any, levels: int) -> bool:
 
 
 def as_text(value: Any) -> str:
-    """A cell as a reader of the sheet expects it: nothing for an empty one, JSON for what is no text."""
+    """A cell as a spreadsheet reader expects it: nothing for an empty one, JSON for anything but strings."""
     if isinstance(value, str):
         return value
     if value is None:
@@ -76,11 +76,11 @@ def as_text(value: Any) -> str:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number in JSON")
+    raise ValueError(f"{name} is not a number in JSON")
 
 
 _SPACES = " \t\r\n"
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
-# Values come from a JSON text or a sheet, so they hold no cycles to look for.
+# Values come from JSON or a sheet, so they contain no cycles.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False)
 _ASCII_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False)

@@ -1,4 +1,4 @@
-"""Storing a job and waking it. Every front door comes through here."""
+"""Storing a job and waking it. Every entry point uses this."""
 
 import datetime as dt
 import json
@@ -33,40 +33,40 @@ from tasks.wake import start, wake
 
 log = structlog.get_logger()
 
-ATTEMPTS = 3  # to store a submission that is overtaken by another one with its key, or taken for dead
+ATTEMPTS = 3  # attempts to store a submission that a repeat overtook, or whose process was declared dead
 
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """What a submission is found by when it is sent again."""
+    """What identifies a submission when it is sent again."""
 
     key: str
-    fingerprint: bytes  # 32 bytes over what was asked
-    within: int | None = None  # seconds in which the earlier one must have come; None: while its key is kept
+    fingerprint: bytes  # a 32-byte digest of its content
+    within: int | None = None  # seconds since the earlier one, at most; None: while its key is kept
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a caller may say about a job besides its records and their defaults."""
+    """A caller's options for a job besides its records and their defaults."""
 
     name: str | None = None
     priority: int = 5
     urgency: str | None = None  # puts it in the priority queue; see `models.job.Job`
-    time_limit_ms: int | None = None  # from its first call
-    label: str | None = None  # the caller's own name for it, by which it is found as by its id
-    max_concurrent: int | None = None  # calls in flight, over all workers, if that is fewer than is set
+    time_limit_ms: int | None = None  # counts from its first call
+    label: str | None = None  # the caller's own name for it, which finds it as its id does
+    max_concurrent: int | None = None  # calls in flight, across all workers, if lower than configured
     retries: int | None = None
     max_cost: int | None = None  # pico-dollars
     expires_in: int | None = None  # seconds
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    columns: Sequence[str] | None = None  # of the table it came as
-    skipped: Sequence[int] | None = None  # numbers of the table's wholly empty rows
+    columns: Sequence[str] | None = None  # of the table that was submitted
+    skipped: Sequence[int] | None = None  # numbers of the table's completely empty rows
     repeat: Repeat | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """The job that stands for a submission; an earlier one with the same key made it unless `created`."""
+    """The job of a submission; unless `created`, an earlier submission with the same key made it."""
 
     id: int
     uid: uuid.UUID
@@ -98,11 +98,10 @@ def submit(
 ) -> Submitted:
     """Store the spooled drafts as one job and wake it.
 
-    A small job is written in one transaction. The records of a larger one are written in chunks as `staging`,
-    which nobody sees, under a lease; one UPDATE makes it `pending`. The broker may be down: the row says that
-    the job is to be looked at. Raises `Conflict` while another submission with the same key is being written,
-    `BadInput` when that one asked for something else.
-    `upload` holds its documents, which are the job's with that UPDATE.
+    A small job is written in one transaction. A larger one is written in chunks as `staging`, invisible to
+    readers, under a lease; one UPDATE makes it `pending`. The broker may be down: the row requests the job's
+    `advance`. Raises `Conflict` while another submission with the same key is being written, `BadInput` when
+    that one had other content. `upload` holds its documents, which become the job's with that UPDATE.
     """
     store = _store_at_once if spool.is_small else _store_in_chunks
     for attempt in range(1, ATTEMPTS + 1):
@@ -112,7 +111,7 @@ def submit(
         stage = partial(_insert_job, new_uid(), tenant_id, user_id, spool, defaults, options)
         try:
             made = store(stage, spool, upload)
-        except IntegrityError:  # another one with the key was first
+        except IntegrityError:  # another submission with the key was first
             if attempt == ATTEMPTS:
                 raise
         except _Abandoned:  # its caller may have sent it again meanwhile
@@ -127,7 +126,7 @@ _Stage = Callable[[int | None, Session], int]  # inserts the job's row, under a 
 
 
 class _Abandoned(Exception):
-    """This process was taken for dead while it stored: what it had written counts no more."""
+    """This process was declared dead while it stored: what it had written is void."""
 
 
 def _store_at_once(stage: _Stage, spool: DraftSpool, upload: Upload | None) -> Submitted:
@@ -171,11 +170,11 @@ def _earlier(session: Session, tenant_id: int, repeat: Repeat) -> Submitted | No
         return None
     if row.fingerprint != repeat.fingerprint:
         raise BadInput(
-            f"The Idempotency-Key {repeat.key!r} was used for another submission:"
-            " use a new key for new content."
+            f"The Idempotency-Key {repeat.key!r} was used for another submission: use a new key for new"
+            " content."
         )
     if row.status == JobStatus.STAGING:
-        raise Conflict("The first sending of this submission is still being read.", retry_after=1)
+        raise Conflict("The original submission is still being read.", retry_after=1)
     return Submitted(row.id, row.uid, created=False)
 
 
@@ -189,16 +188,18 @@ def _insert_job(
     lease_id: int | None,
     session: Session,
 ) -> int:
-    """The job's row as `staging`, with its key; the key's constraint decides between two at once."""
+    """Insert the job's row as `staging`, with its key; the key's constraint decides between two at once."""
     there = session.scalar(select(Job.id).where(Job.uid == uid))
     if there is not None:
-        return there  # a COMMIT whose answer was lost
+        return there  # a COMMIT whose response was lost
     tenant = quotas.admit(session, tenant_id, spool.count)
     if options.urgency is not None:
         priority_queue.admit(session, tenant_id, options.label, spool.count)
     why = _unbounded(defaults, spool)
     if why is not None and (options.max_cost is not None or tenant.daily_cap or tenant.monthly_cap):
-        raise BadInput(f"max_cost: a cap cannot hold, for what a call costs at most has no bound: {why}")
+        raise BadInput(
+            f"max_cost: a cap cannot be enforced, because the cost of a call has no upper bound: {why}"
+        )
     job = Job(
         uid=uid,
         tenant_id=tenant_id,
@@ -213,7 +214,7 @@ def _insert_job(
         request_bytes=spool.request_bytes,
         max_request_bytes=spool.max_request_bytes,
         label=options.label,
-        # Bound by the web to every line that it logs; the workers' lines about the job name it, too.
+        # The web process binds it to all its log lines; the workers' lines about the job include it, too.
         request_id=structlog.contextvars.get_contextvars().get("request_id"),
         max_concurrent=options.max_concurrent,
         retries=options.retries,
@@ -232,7 +233,7 @@ def _insert_job(
 
 
 def _remember(session: Session, tenant_id: int, job_id: int, repeat: Repeat) -> None:
-    """The key's constraint decides between two at once; of equal ones without a key the last is meant."""
+    """The key's constraint decides between two at once; of equal ones without a key the last one counts."""
     if repeat.within is not None:
         session.execute(
             delete(IdempotencyKey).where(
@@ -245,7 +246,7 @@ def _remember(session: Session, tenant_id: int, job_id: int, repeat: Repeat) -> 
 
 
 def _unbounded(defaults: Defaults, spool: DraftSpool) -> str | None:
-    """Why nobody can say what a call of the job costs at most, or None."""
+    """Why the cost of one of the job's calls has no upper bound, or None."""
     if defaults.model == registry.NOBODY:
         return None
     why = bounds.unbounded({**defaults.params, "system": defaults.system}) or spool.unbounded
@@ -278,7 +279,7 @@ def _spec(job_id: int, defaults: Defaults, options: Options, why: str | None) ->
 def _write_chunk(
     session: Session, job_id: int, first: int, drafts: Sequence[Draft], talks: dict[str, int]
 ) -> None:
-    """Insert a chunk; run again after a COMMIT whose answer was lost, it finds its rows and stops."""
+    """Insert a chunk; after a COMMIT whose response was lost, a second run finds the rows and stops."""
     _hold(session, job_id)
     if session.scalar(select(Record.idx).where(Record.job_id == job_id, Record.idx == first)) is not None:
         return
@@ -290,7 +291,7 @@ def _write_chunk(
 
 
 def _hold(session: Session, job_id: int) -> Job:
-    """The job, locked; raises `_Abandoned` when nobody may write on at it."""
+    """The job, locked; raises `_Abandoned` when this process may no longer write to it."""
     job = session.scalars(select(Job).where(Job.id == job_id).with_for_update(key_share=True)).one_or_none()
     if job is None or (job.status == JobStatus.STAGING and job.deleted_at is not None):
         raise _Abandoned
@@ -316,7 +317,7 @@ _RECORD = (
 def _records(
     job_id: int, first: int, drafts: Sequence[Draft], talks: dict[str, int]
 ) -> Iterator[tuple[Any, ...]]:
-    """Rows of records; of a conversation only the first turn can be claimed, the others are held."""
+    """Rows of records; of a conversation only the first turn can be claimed, the others are blocked."""
     for idx, draft in enumerate(drafts, start=first):
         opener = None if draft.conversation is None else talks.setdefault(draft.conversation, idx)
         status = RecordStatus.PENDING if opener is None or opener == idx else RecordStatus.BLOCKED
@@ -325,14 +326,14 @@ def _records(
 
 
 def _release(session: Session, job_id: int, upload: Upload | None) -> uuid.UUID:
-    """The one UPDATE that makes the job everybody's; it is woken once that is committed."""
+    """The UPDATE that makes the job visible; the job is woken once that is committed."""
     job = _hold(session, job_id)
     if job.status == JobStatus.STAGING:
         move_job(session, job, JobStatus.PENDING, lease_id=None)
         if upload is not None and upload.count:
             upload.take(session, job_id)
         session.execute(update(JobCounts).where(JobCounts.job_id == job_id).values(wake_at=now()))
-    # With one record a task a large job's chord takes seconds to send: not on the caller's time.
+    # With one record per task, a large job's chord takes seconds to send: not while the caller waits.
     hurry = wake if windows.is_plain(job) and job.total > settings.current().chord_plain_max else start
     after_commit(session, partial(hurry, job_id))
     return job.uid

@@ -1,4 +1,4 @@
-"""Answers as JSON, streamed where they are long."""
+"""JSON responses, streamed when they are long."""
 
 from collections.abc import Iterable, Mapping
 from itertools import chain, islice
@@ -9,7 +9,7 @@ from flask import Response, jsonify
 from app.core.json_text import as_list, with_list
 from app.web import capacity
 
-AT_ONCE = 1_000  # items of a list that is written in one piece; a longer one is streamed
+AT_ONCE = 1_000  # items of a list that is written in one piece; a longer list is streamed
 
 
 def answer(content: Mapping[str, Any], status: int = 200, **headers: str) -> Response:
@@ -24,7 +24,7 @@ def answer(content: Mapping[str, Any], status: int = 200, **headers: str) -> Res
 def answer_with(
     content: Mapping[str, Any], name: str, items: Iterable[Any], count: int, status: int = 200
 ) -> Response:
-    """`content` with a list `name` as its last field, of `count` items at most; a long one is streamed."""
+    """`content` with a list `name` of at most `count` items as its last field; a long list is streamed."""
     if count <= AT_ONCE:
         return answer({**content, name: list(items)}, status)
     response = capacity.stream(with_list(content, name, items), "application/json", {})
@@ -33,7 +33,7 @@ def answer_with(
 
 
 def answer_list(items: Iterable[Any]) -> Response:
-    """A list by itself; a long one is streamed."""
+    """A bare list; a long one is streamed."""
     rest = iter(items)
     first = list(islice(rest, AT_ONCE))
     if len(first) < AT_ONCE:

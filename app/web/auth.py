@@ -1,4 +1,4 @@
-"""Who is calling, and what the key lets them do. A route that does not say who may call it is closed."""
+"""Who is calling, and what their key allows. A route that does not declare who may call it is closed."""
 
 import http
 import ipaddress
@@ -34,13 +34,13 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 
 def needs(scope: str | None, *refusals: int) -> Callable[[View], View]:
-    """Mark a view as one for keys with `scope`; None: for every key.
+    """Mark a view as requiring a key with `scope`; None: any key.
 
-    `refusals` are the statuses of the errors that it may answer with besides 401 and 403.
+    `refusals` are the statuses of the errors that it may return besides 401 and 403.
     """
     document = Blueprint.doc(
         security=[{name: []} for name in SECURITY_SCHEMES],
-        # The names are Python's, which changed some of them.
+        # The names are Python's; some of them changed between versions.
         responses={str(status): http.HTTPStatus(status).name for status in (401, 403, *refusals)},
     )
     return _marked(scope, document)
@@ -52,7 +52,7 @@ def public() -> Callable[[View], View]:
 
 
 def needs_from_afar(scope: str) -> Callable[[View], View]:
-    """Mark a view as one for keys with `scope`, and open to this machine and its private networks."""
+    """Mark a view as requiring a key with `scope`, except from this machine and its private networks."""
 
     def mark(view: View) -> View:
         marked = needs(scope)(view)
@@ -63,29 +63,29 @@ def needs_from_afar(scope: str) -> Callable[[View], View]:
 
 
 def mark_public(app: Flask, endpoint: str) -> None:
-    """Open a view of a library."""
+    """Make a library's view public."""
     app.view_functions[endpoint] = public()(app.view_functions[endpoint])
 
 
 def caller() -> Caller:
-    """Whom the request's key acts for."""
+    """The tenant and user that the request's key acts for."""
     return cast(Caller, g.caller)
 
 
 def guard(app: Flask) -> None:
-    """Check every request of `app` before anything of it is read."""
+    """Check every request to `app` before any of it is read."""
     if not settings.current().require_api_key:
         log.warning(
             "api_key_not_required",
-            why="REQUIRE_API_KEY=false: whoever reaches this server acts for the first tenant",
+            why="REQUIRE_API_KEY=false: anyone who can reach this server acts for the first tenant",
         )
     app.before_request(_check)
 
 
 def scope_of(view: Callable[..., Any]) -> str | None:
-    """What a view was marked with; raises `LookupError` when it was not."""
+    """The scope that a view was marked with; raises `LookupError` when it was not marked."""
     if not hasattr(view, "needed_scope"):
-        raise LookupError(f"{view.__module__}.{view.__qualname__} does not say who may call it")
+        raise LookupError(f"{view.__module__}.{view.__qualname__} does not declare who may call it")
     return cast(str | None, view.needed_scope)
 
 
@@ -100,7 +100,7 @@ def _marked(scope: str | None, document: Callable[[View], View]) -> Callable[[Vi
 
 def _check() -> None:
     if request.endpoint is None or request.method == "OPTIONS":
-        return  # an unknown path or method, or the question which there are: there is nothing to guard
+        return  # an unknown path or method, or a preflight request: there is nothing to guard
     view = current_app.view_functions[request.endpoint]
     scope = scope_of(view)
     if scope == PUBLIC or (getattr(view, "is_open_nearby", False) and _is_nearby()):
@@ -115,16 +115,16 @@ def _check() -> None:
 
 
 def _is_nearby() -> bool:
-    """Whether the request comes straight from this machine or a private network.
+    """Whether the request comes directly from this machine or a private network.
 
-    The address is that of the connection; a header never makes a caller nearer. Whatever came through a proxy
-    may come from anywhere.
+    The address is the connection's; no header widens access. A request that came through a proxy may come
+    from anywhere.
     """
     if any(name in request.headers for name in FORWARDED):
         return False
     try:
         address = ipaddress.ip_address(request.remote_addr or "")
-    except ValueError:  # such as a Unix socket, which a proxy is behind
+    except ValueError:  # such as a Unix socket, with a proxy on the other end
         return False
     address = getattr(address, "ipv4_mapped", None) or address
     return any(address in network for network in NEARBY)
@@ -140,16 +140,16 @@ def _authenticate() -> Caller:
     with reading() as session:
         found = api_keys.verify(session, text)
     if found is None:
-        raise Unauthenticated(f"the API key {_shown(text)} is not known here, or it was revoked")
+        raise Unauthenticated(f"the API key {_shown(text)} is unknown or has been revoked")
     return found
 
 
 def _nobody() -> Caller:
-    """Whom a call without a key acts for, where none is required."""
+    """The user that a call without a key acts for, where no key is required."""
     if settings.current().require_api_key:
         raise Unauthenticated(
-            "no API key came with the request: send it as `X-API-Key: pk_…` or `Authorization: Bearer pk_…`;"
-            " `penstock keys create` makes one"
+            "the request has no API key: send it as `X-API-Key: pk_…` or `Authorization: Bearer pk_…`;"
+            " `penstock keys create` creates one"
         )
     return _of_first_tenant(NOBODY)
 
@@ -164,7 +164,7 @@ def _of_first_tenant(user: str) -> Caller:
 
 
 def key_text() -> str | None:
-    """The key that came with the request, if one did."""
+    """The request's key, if it has one."""
     if key := request.headers.get("X-API-Key", "").strip():
         return key
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")

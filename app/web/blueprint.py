@@ -1,4 +1,4 @@
-"""Blueprints whose arguments are read strictly, and whose errors are documented in their contract's shape."""
+"""Blueprints that parse arguments strictly and document errors in their contract's shape."""
 
 import http
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from app.web.errors import refuse_invalid
 
 
 class Parser(FlaskParser):
-    """Refuses unknown names everywhere, and JSON that Python alone would take."""
+    """Rejects unknown names everywhere, and JSON extensions that Python accepts."""
 
     DEFAULT_UNKNOWN_BY_LOCATION = {"json": ma.RAISE, "query": ma.RAISE}  # noqa: RUF012 - webargs' own
 
@@ -28,7 +28,7 @@ class Parser(FlaskParser):
         return core.missing
 
     def handle_error(self, error: ma.ValidationError, *_: Any, **__: Any) -> NoReturn:
-        # The first level names where the arguments stood: `query` or `json`.
+        # The first level is where the arguments were: `query` or `json`.
         for location, messages in error.messages_dict.items():
             inner = messages if isinstance(messages, Mapping) else {"_schema": messages}
             refuse_invalid(ma.ValidationError(dict(inner)), "body" if location == "json" else location)
@@ -38,7 +38,7 @@ class Parser(FlaskParser):
 class Blueprint(SmorestBlueprint):
     """The routes of one contract, under a tag of their own in the OpenAPI document.
 
-    `errors` is the schema of its errors, where it is not the native one.
+    `errors` is the schema of its errors, unless it is the native one.
     """
 
     ARGUMENTS_PARSER = Parser()
@@ -49,7 +49,7 @@ class Blueprint(SmorestBlueprint):
         self._prepare_doc_cbks.append(self._document_errors)
 
     def _document_errors(self, doc: dict[str, Any], info: dict[str, Any], **_: Any) -> dict[str, Any]:
-        """Show refusals, which `needs` and `arguments` name by a word, in the shape of this contract."""
+        """Document the refusals that `needs` and `arguments` list by name, in this contract's shape."""
         responses = doc.get("responses", {}), info.get("manual_doc", {}).get("responses", {})
         for some in responses if self._errors else ():
             for status, response in some.items():
@@ -71,4 +71,4 @@ class WebhookUrl(fields.Raw):
 
 
 def _no_webhooks(_: object) -> None:
-    raise ma.ValidationError("webhooks are not available in this version: leave it out")
+    raise ma.ValidationError("webhooks are not available in this version: omit it")

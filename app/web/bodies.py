@@ -1,4 +1,4 @@
-"""Request bodies, read strictly: unknown names, and JSON that Python alone would take, are refused."""
+"""Request bodies, parsed strictly: unknown names, and JSON extensions that Python accepts, are rejected."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ from config import settings
 def json_body() -> Iterator[Any]:
     """The value in the request's body, which may be as large as a submission.
 
-    A large one holds one of the few places for large content until the end of the block. Raises `Refused`.
+    A large one holds one of the few slots for large content until the end of the block. Raises `Refused`.
     """
     require_json(request)
     limit = settings.current().max_json_bytes
@@ -28,13 +28,13 @@ def json_body() -> Iterator[Any]:
     try:
         body = request.get_data()
     except RequestEntityTooLarge:
-        raise TooLarge(f"the JSON has over {limit:,} bytes (MAX_JSON_BYTES): send less at a time") from None
+        raise TooLarge(f"the JSON has over {limit:,} bytes (MAX_JSON_BYTES): send less at once") from None
     with capacity.enough_memory(len(body)):
         yield read_json(body)
 
 
 def load(schema: ma.Schema, value: Any) -> Any:
-    """`value` as `schema` reads it; raises `BadInput` that names every field with a fault."""
+    """`value` as parsed by `schema`; raises `BadInput` naming every invalid field."""
     try:
         return schema.load(value)
     except ma.ValidationError as error:
@@ -42,7 +42,7 @@ def load(schema: ma.Schema, value: Any) -> Any:
 
 
 def read_json(body: bytes) -> Any:
-    """The value that a request's body holds; raises `BadInput`."""
+    """The value of a request's body; raises `BadInput`."""
     try:
         return from_json(body.decode())
     except UnicodeDecodeError as error:
@@ -52,7 +52,7 @@ def read_json(body: bytes) -> Any:
 
 
 def require_json(req: Request) -> None:
-    """Raise `UnknownForm` unless the request says that it brings JSON."""
+    """Raise `UnknownForm` unless the request's content type is JSON."""
     if not is_json_request(req):
         raise not_json(req)
 
@@ -62,9 +62,9 @@ def not_json(req: Request) -> UnknownForm:
 
 
 def require_form(req: Request) -> None:
-    """Raise `UnknownForm` unless the request says that it brings a form with a file."""
+    """Raise `UnknownForm` unless the request's content type is a form with a file."""
     if req.mimetype != "multipart/form-data":
         raise UnknownForm(
-            "send multipart/form-data, the file as its part named `file`;"
-            f" found {req.mimetype or 'no content type'}"
+            "send multipart/form-data, with the file as the part named `file`; found"
+            f" {req.mimetype or 'no content type'}"
         )

@@ -1,4 +1,4 @@
-"""What may be held by how many at once: web threads by streams and waits, memory by large requests."""
+"""Limits on concurrent holders: of web threads by streams and waits, of memory by large requests."""
 
 import socket
 import threading
@@ -14,11 +14,11 @@ from app.core.reading.jobs import JobView
 from app.errors import Unavailable
 
 KEPT_FREE = 32  # threads for requests that end at once
-SMALL = 1_000_000  # bytes of content that is read at once; whoever brings more waits for a place
-FEW = 4  # places: JSON in memory takes ten times its size
-PATIENCE = 60  # seconds that a request waits to be one of them
-PIECE = 64_000  # bytes that are written at a time
-STALLED = 60  # seconds in which a client must read one; else the stream is cut
+SMALL = 1_000_000  # bytes of content that may be read at once; a larger request waits for a slot
+FEW = 4  # slots: JSON in memory takes ten times its size
+PATIENCE = 60  # seconds that a request waits for a slot
+PIECE = 64_000  # bytes that are written at once
+STALLED = 60  # seconds in which a client must read one; otherwise the stream is cut
 
 
 class Seats:
@@ -36,7 +36,7 @@ class Seats:
 
 
 def prepare(app: Flask, threads: int) -> None:
-    """Set the bounds of a process that has this many threads."""
+    """Set the limits of a process that has this many threads."""
     app.extensions["seats"] = Seats(threads - KEPT_FREE)
     app.extensions["few"] = threading.BoundedSemaphore(FEW)
 
@@ -68,9 +68,9 @@ def _pieces(chunks: Iterator[bytes], written: threading.Event) -> Iterator[bytes
 
 
 def _let_go(connection: socket.socket, written: threading.Event) -> None:
-    """Give the connection back as it was; a client that stopped reading is cut off.
+    """Restore the connection; a client that stopped reading is cut off.
 
-    Else the server would wait two seconds for it to read on, in the thread that lets everybody in.
+    Otherwise the server would wait two seconds for it to read on, in the thread that accepts all connections.
     """
     try:
         if written.is_set():
@@ -82,7 +82,7 @@ def _let_go(connection: socket.socket, written: threading.Event) -> None:
 
 
 def wait_for_end(view: JobView, seconds: float) -> bool:
-    """Wait for the end of the job; not at all when every seat is taken, for the job can be polled."""
+    """Wait for the job to end; do not wait when every seat is taken, because the job can be polled."""
     taken = seats()
     if not taken.take():
         return False
@@ -95,7 +95,7 @@ def wait_for_end(view: JobView, seconds: float) -> bool:
 
 @contextmanager
 def enough_memory(size: int) -> Iterator[None]:
-    """Hold one of the few places for large content; raises `Unavailable` when none comes free."""
+    """Hold one of the few slots for large content; raises `Unavailable` when none becomes free."""
     few: threading.Semaphore = current_app.extensions["few"]
     if size <= SMALL:
         yield

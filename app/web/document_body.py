@@ -1,4 +1,4 @@
-"""JSON bodies with documents in them: each document goes to the store while the body is read."""
+"""JSON bodies with documents in them: each document goes to the store while the body is being read."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -14,12 +14,12 @@ from app.ingest.json_pieces import Path, Scanner
 from app.web import bodies, capacity
 from config import settings
 
-PIECE = 256_000  # bytes of a body that are read at a time
+PIECE = 256_000  # bytes of a body that are read at once
 
 
 @contextmanager
 def body(upload: Upload, is_document: Callable[[Path], bool]) -> Iterator[Any]:
-    """The value in the request's body, as `read` reads it. Raises `Refused`."""
+    """The value in the request's body, as parsed by `read`. Raises `Refused`."""
     bodies.require_json(request)
     limit = settings.current().max_request_bytes
     request.max_content_length = limit
@@ -32,18 +32,16 @@ def body(upload: Upload, is_document: Callable[[Path], bool]) -> Iterator[Any]:
 
 
 def read(pieces: Iterable[bytes], upload: Upload, is_document: Callable[[Path], bool]) -> Any:
-    """The value of a body that comes in pieces.
+    """The value of a body that arrives in pieces.
 
-    The texts where `is_document` says so are taken for the base64 of documents, which `upload` stores; in the
-    value each has a mark in its place, for `upload.fill`. Raises `Refused`.
+    Strings at paths that `is_document` accepts are treated as base64 documents, which `upload` stores; in the
+    value each is replaced by a marker for `upload.fill`. Raises `Refused`.
     """
     return _value(_without_documents(pieces, upload, is_document))
 
 
 def too_large(limit: int) -> TooLarge:
-    return TooLarge(
-        f"the request has over {limit:,} bytes (MAX_REQUEST_BYTES): send less documents at a time"
-    )
+    return TooLarge(f"the request has over {limit:,} bytes (MAX_REQUEST_BYTES): send fewer documents at once")
 
 
 def _without_documents(pieces: Iterable[bytes], upload: Upload, is_document: Callable[[Path], bool]) -> bytes:
@@ -55,8 +53,8 @@ def _without_documents(pieces: Iterable[bytes], upload: Upload, is_document: Cal
             left += part
             if len(left) > limit:
                 raise TooLarge(
-                    f"the JSON has over {limit:,} bytes besides its documents (MAX_JSON_BYTES):"
-                    " send less at a time"
+                    f"the JSON has over {limit:,} bytes besides its documents (MAX_JSON_BYTES): send less at"
+                    " once"
                 )
     except ValueError as error:
         raise BadInput(f"the body is not JSON: {error}") from None
@@ -67,4 +65,4 @@ def _value(left: bytes) -> Any:
     try:
         return bodies.read_json(left)
     except BadInput as error:
-        raise BadInput(f"{error.message}; what its documents hold is not counted") from None
+        raise BadInput(f"{error.message}, not counting the content of its documents") from None

@@ -1,4 +1,4 @@
-"""Results as a file that a browser saves: streamed, whatever their size."""
+"""Results as a file download: streamed, whatever their size."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,7 +22,7 @@ def table(view: JobView, format: str, columns: Sequence[str], rows: Iterable[Row
     """The job's results as a table: `csv` or `xlsx`."""
     if format == "csv":
         return download(view, format, csv_lines(columns, rows))
-    from app.core.reading.xlsx_export import xlsx_chunks  # XlsxWriter: a start need not wait for it
+    from app.core.reading.xlsx_export import xlsx_chunks  # XlsxWriter: not needed at startup
 
     return download(view, format, xlsx_chunks(columns, rows))
 
@@ -33,7 +33,7 @@ def download(view: JobView, format: str, chunks: Iterator[bytes]) -> Response:
 
 
 def _disposition(view: JobView, format: str) -> str:
-    """The name of the file, and for old clients the same in letters that cannot be misread."""
+    """The file's name, and for old clients the same name in plain ASCII."""
     stem = PurePath(view.name or "").stem or f"job-{view.uid}"
     name = f"{stem}.results.{format}"
     plain = re.sub(r"[^A-Za-z0-9._-]+", "_", name)

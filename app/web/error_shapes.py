@@ -1,4 +1,4 @@
-"""What an error looks like in each contract. Pure: no request is needed to write one."""
+"""What an error looks like in each contract. Pure: needs no request to write one."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,21 +8,21 @@ from marshmallow import Schema, fields
 
 from app.errors import Path
 
-# Pydantic's words for what its clients look for.
+# Pydantic's terms, which its clients look for.
 _FIELD_TYPES = {"Missing data for required field.": "missing", "Unknown field.": "extra_forbidden"}
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What an error response says, in whatever shape."""
+    """What an error response contains, in whatever shape."""
 
     status: int
     type: str
     message: str
     request_id: str
     details: Mapping[str, Any] = field(default_factory=dict)
-    paths: Sequence[Path] = ()  # of the problems in `details`, as `BadInput` has them
-    error_id: str | None = None  # of an unexpected error: the log has the reason under it
+    paths: Sequence[Path] = ()  # of the problems in `details`, as in `BadInput`
+    error_id: str | None = None  # of an unexpected error: the log has the cause under it
 
 
 Shape = Callable[[Fault], Mapping[str, Any]]
@@ -47,10 +47,10 @@ class DetailOut(Schema):
         metadata={
             "type": ["string", "array"],
             "items": {"type": "object"},
-            "description": "A sentence; for a 422 a list of faults, each with `loc`, `msg` and `type`.",
+            "description": "A sentence; for a 422 a list of errors, each with `loc`, `msg` and `type`.",
         },
     )
-    error_id = fields.String(metadata={"description": "Of an unexpected error: the log knows it."})
+    error_id = fields.String(metadata={"description": "Identifies an unexpected error in the log."})
 
 
 def detail(fault: Fault) -> Mapping[str, Any]:

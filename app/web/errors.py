@@ -1,4 +1,4 @@
-"""Every error as JSON, in the shape of the contract that the path belongs to, with the id of its request."""
+"""Every error as JSON, in the shape of the path's contract, with the id of its request."""
 
 import re
 import uuid
@@ -30,19 +30,24 @@ _TYPES = {
 }
 
 
-# The shape of every contract by the path it lies under; the longest prefix of whole segments decides.
+# The shape of each contract by its path prefix; the longest prefix of whole segments wins.
 SHAPES: dict[str, Shape] = {"/": native}
 
 
 class ErrorBody(Schema):
-    """The inside of an error."""
+    """The content of an error."""
 
     type = fields.String(required=True, metadata={"example": "invalid_request"})
-    message = fields.String(required=True, metadata={"description": "What was asked, found and to be done."})
-    details = fields.Dict(
-        required=True, metadata={"description": "`problems`, each with `where` and `message`, for bad input."}
+    message = fields.String(
+        required=True, metadata={"description": "What was requested, what was found, and what to do."}
     )
-    request_id = fields.String(required=True, metadata={"description": "As in the header X-Request-Id."})
+    details = fields.Dict(
+        required=True,
+        metadata={"description": "`problems`, each with `where` and `message`, for invalid input."},
+    )
+    request_id = fields.String(
+        required=True, metadata={"description": "The same as in the header X-Request-Id."}
+    )
 
 
 class ErrorOut(Schema):
@@ -52,7 +57,7 @@ class ErrorOut(Schema):
 
 
 def register(app: Flask) -> None:
-    """Give every request an id and every error of `app` its shape."""
+    """Give every request an id and every error of `app` its contract's shape."""
     app.before_request(_name_request)
     app.after_request(_add_headers)
     app.teardown_request(lambda _error: structlog.contextvars.clear_contextvars())
@@ -64,7 +69,7 @@ def register(app: Flask) -> None:
 
 
 def shape_for(path: str, shapes: Mapping[str, Shape]) -> Shape:
-    """The shape of the longest prefix of `path` by whole segments."""
+    """The shape of the longest prefix of `path` in whole segments."""
     segments = [segment for segment in path.split("/") if segment]
     for length in range(len(segments), -1, -1):
         shape = shapes.get("/" + "/".join(segments[:length]))
@@ -74,7 +79,7 @@ def shape_for(path: str, shapes: Mapping[str, Shape]) -> Shape:
 
 
 def refuse_invalid(error: ValidationError, location: str = "body") -> NoReturn:
-    """Raise `BadInput` that names every field with a fault. `location`: `body` or `query`."""
+    """Raise `BadInput` naming every invalid field. `location`: `body` or `query`."""
     problems = Problems()
     for path, message in _flat(error.messages_dict):
         problems.add(_place(path), message, (location, *path))
@@ -93,7 +98,7 @@ def _flat(messages: Mapping[Any, Any], inside: Path = ()) -> Iterator[tuple[Path
 
 
 def _place(path: Path) -> str:
-    """A path as people write it: `records[2].prompt`."""
+    """A path in the usual notation: `records[2].prompt`."""
     steps = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
     return steps.removeprefix(".") or "body"
 
@@ -117,7 +122,7 @@ def _add_headers(response: Response) -> Response:
 
 
 def refused(error: Refused, status: int | None = None) -> Response:
-    """The response to a refusal; `status` is for a contract that has another one for it."""
+    """The response to a refusal; `status` overrides it for a contract that uses another one."""
     paths = error.paths if isinstance(error, BadInput) else ()
     response = _response(
         status or error.status, error.type, error.message, details=error.details, paths=paths
@@ -142,23 +147,23 @@ def _http(error: HTTPException) -> Response:
 
 def _sentence(error: HTTPException) -> str:
     if error.code == 404:
-        return f"there is nothing at {request.path}: GET /docs shows what there is"
+        return f"there is nothing at {request.path}: see GET /docs for what exists"
     if error.code == 405:
-        return f"{request.path} does not take {request.method}: the header Allow says what it takes"
+        return f"{request.path} does not support {request.method}: see the Allow header"
     return error.description or error.name
 
 
 def _database_away(error: Exception) -> Response:
     log.error("database_error", exc_info=error)
-    response = _response(503, "unavailable", "the database does not answer as it should: try again shortly")
+    response = _response(503, "unavailable", "the database is not responding properly: try again shortly")
     response.headers["Retry-After"] = "5"
     return response
 
 
 def _unexpected(error: Exception) -> Response:
-    error_id = uuid.uuid4().hex  # a request id may be the caller's own, and come again
+    error_id = uuid.uuid4().hex  # a request id may be chosen by the caller, and be reused
     log.error("unexpected_error", error_id=error_id, exc_info=error)
-    message = f"an unexpected error of Penstock's own; the log knows it by the request id {g.request_id}"
+    message = f"an unexpected error in Penstock itself; the log has it under the request id {g.request_id}"
     return _response(500, "internal_error", message, error_id=error_id)
 
 

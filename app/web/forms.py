@@ -1,4 +1,4 @@
-"""Forms with a file: received onto the disk, measured, then read."""
+"""Forms with a file: received to disk, measured, then read."""
 
 import hashlib
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from app.errors import BadInput, TooLarge
 from app.ingest.xlsx_rows import MAX_RATIO
 from config import settings
 
-IN_MEMORY = 1_000_000  # bytes of a body; the rest of it waits on disk
+IN_MEMORY = 1_000_000  # bytes of a body that are kept in memory; the rest goes to disk
 FORM_MARGIN = 20_000_000  # bytes of an upload besides its file
 
 FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".xlsx": "xlsx"}
@@ -30,9 +30,9 @@ TYPES = {
 
 
 class FileForm:
-    """A form with a file, received and not yet read.
+    """A form with a file, received but not yet read.
 
-    `size` is what reading it may take in memory, in bytes. Raises `Refused`.
+    `size` is how much memory reading it may take, in bytes. Raises `Refused`.
     """
 
     def __init__(self, request: Request) -> None:
@@ -40,7 +40,7 @@ class FileForm:
         request.max_content_length = limit + FORM_MARGIN
         request.max_form_memory_size = settings.current().max_json_bytes
         too_large = TooLarge(
-            f"the upload has over {limit:,} bytes (MAX_UPLOAD_BYTES), or a field of it is too large:"
+            f"the upload has over {limit:,} bytes (MAX_UPLOAD_BYTES), or one of its fields is too large:"
             " split the file into several jobs"
         )
         try:
@@ -55,11 +55,11 @@ class FileForm:
         if self.size > limit:
             raise too_large
         if self.format == "xlsx":
-            self.size *= MAX_RATIO  # it may unpack to that
+            self.size *= MAX_RATIO  # it may unpack to that much
         self.stream.seek(0)
 
     def sha256(self) -> str:
-        """Of the file."""
+        """The hash of the file."""
         digest = hashlib.sha256()
         self.stream.seek(0)
         while block := self.stream.read(IN_MEMORY):
@@ -68,13 +68,13 @@ class FileForm:
         return digest.hexdigest()
 
     def fields(self) -> dict[str, str]:
-        """The fields beside the file, without those that are empty."""
+        """The non-empty fields besides the file."""
         _refuse_repeated(self._form, self._files)
         return {name: text for name, text in self._form.items() if text}
 
 
 def temporary() -> BinaryIO:
-    """A file on the disk that Penstock was given, not in the system's folder for small files."""
+    """A temporary file on Penstock's own disk, not in the system's folder for small files."""
     return cast(BinaryIO, SpooledTemporaryFile(max_size=IN_MEMORY, dir=str(settings.current().data)))
 
 
@@ -88,9 +88,9 @@ def _refuse_repeated(*parts: MultiDict[str, Any]) -> None:
 def _file(form: Mapping[str, str], files: MultiDict[str, FileStorage]) -> FileStorage:
     others = [name for name in files if name != "file"]
     if others:
-        raise BadInput(f"{', '.join(others)}: unknown; the file's part is named `file`")
+        raise BadInput(f"{', '.join(others)}: unknown; the file must be the part named `file`")
     if "file" in form:
-        raise BadInput("file: it came without a file name; its ending says what it holds")
+        raise BadInput("file: give the part a file name; its extension says the format")
     if "file" not in files:
         raise BadInput("file: missing; send the records as a part named `file`")
     return files["file"]
@@ -101,7 +101,6 @@ def _format(file: FileStorage) -> str:
     found = FORMATS.get(ending) or TYPES.get(file.mimetype)
     if found is None:
         raise BadInput(
-            f"file: {file.filename!r} ends with {ending or 'nothing'!r}; records are read from"
-            f" {', '.join(FORMATS)}"
+            f"file: {file.filename!r} is not in a supported format; give one of {', '.join(FORMATS)}"
         )
     return found

@@ -1,4 +1,4 @@
-"""Requests that are sent again: they name themselves, or say that they are a retry."""
+"""Requests that are sent again: they carry a key, or a header that marks them as a retry."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ DESCRIPTION = {
     "in": "header",
     "name": "Idempotency-Key",
     "schema": {"type": "string", "maxLength": 255},
-    "description": "A name for this call: sent again within a day, it is answered with what it made first.",
+    "description": "A name for this call: repeating it within a day returns the result of the first call.",
 }
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
@@ -26,15 +26,15 @@ _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """What the headers of a submission say of it."""
+    """What a submission's headers say about repetition."""
 
     key: str | None  # the caller's name for it
     retry: bool = False
 
     def repeat(self, fingerprint: bytes) -> Repeat:
-        """What finds the submission of this content again.
+        """What identifies a repeated submission of this content.
 
-        Without a name its content stands for one. No caller's name begins with a space.
+        Without a key the content itself is used. No caller's key begins with a space.
         """
         if self.key is not None:
             return Repeat(self.key, fingerprint)
@@ -42,9 +42,9 @@ class Sending:
 
 
 def sending(headers: Headers) -> Sending | None:
-    """None when the submission can only be a new one. Raises `BadInput` for a name that is none.
+    """None when the submission can only be a new one. Raises `BadInput` for an invalid key.
 
-    The official SDKs count their retries in `x-stainless-retry-count`, from 0 on.
+    The official SDKs count their retries in `x-stainless-retry-count`, starting at 0.
     """
     key = headers.get("Idempotency-Key")
     if key is not None:
@@ -56,9 +56,9 @@ def sending(headers: Headers) -> Sending | None:
 
 
 def repeat(content: Any) -> Repeat | None:
-    """What finds this submission again when it is sent again.
+    """What identifies this submission when it is sent again.
 
-    `content` is what it asks, of JSON's kinds and with documents that were received.
+    `content` is the request as JSON types, with documents already received.
     """
     sent = sending(request.headers)
     if sent is None:

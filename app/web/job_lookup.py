@@ -1,4 +1,4 @@
-"""The one job that a request is about: found for its caller, and named in the answer and the log."""
+"""The one job that a request is about: looked up for its caller, and named in the response and the log."""
 
 import uuid
 
@@ -12,16 +12,16 @@ from app.errors import Gone
 from app.web.auth import caller
 from models.session import reading
 
-JOB = "Penstock-Job"  # the header that names the job that an answer is about
+JOB = "Penstock-Job"  # the response header that names the job
 
 
 def register(app: Flask) -> None:
-    """Let every answer about a job name it."""
+    """Make every response about a job name it."""
     app.after_request(_name_job)
 
 
 def find_job(name: str) -> JobView:
-    """The caller's job of that id or label, whichever contract made it; the answer will name it."""
+    """The caller's job with that id or label, from any contract; the response will name it."""
     with reading() as session:
         view = jobs.find(session, caller().tenant_id, name)
     about(view.uid)
@@ -32,12 +32,12 @@ def with_content(view: JobView) -> JobView:
     """The job, or `Gone` when its inputs and outputs were deleted."""
     if view.content_removed_at is not None:
         when = timestamp(view.content_removed_at)
-        raise Gone(f"the content of job {view.uid} was deleted on {when}; its counts and cost stay")
+        raise Gone(f"the content of job {view.uid} was deleted on {when}; its counts and cost are kept")
     return view
 
 
 def about(job: uuid.UUID) -> None:
-    """Let the answer, and what is logged from now on, name the job."""
+    """Make the response, and log lines from now on, name the job."""
     g.job_uid = job
     structlog.contextvars.bind_contextvars(job=str(job))
 

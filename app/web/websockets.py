@@ -1,7 +1,7 @@
-"""WebSockets over which jobs are watched: many on one connection, each told as its rows move.
+"""WebSockets for watching jobs: many jobs per connection, each reported when its rows change.
 
-A connection holds a seat, as a stream does. What a reader does not read is not kept for it: one that lets a
-message wait for too long, or asks more than is answered, is cut off.
+A connection holds a seat, as a stream does. Nothing is buffered for slow readers: a client that lets a
+message wait too long, or sends more requests than are being answered, is cut off.
 """
 
 import json
@@ -21,22 +21,22 @@ from app.core.reading.jobs import JobView
 from app.errors import NotFound, ReaderCut, Unavailable
 from app.web.capacity import seats
 
-PING = 25.0  # seconds between two pings of the protocol; each is to be answered before the next
+PING = 25.0  # seconds between two protocol pings; each must be answered before the next
 STALLED = 10  # seconds in which a reader must take a message
-IDLE = 5.0  # seconds without an open subscription after which the server closes
-MOST_SUBSCRIPTIONS = 100  # of one connection
-MOST_UNREAD = 1_000  # messages of a client that wait for their answer
+IDLE = 5.0  # seconds without a subscription after which the server closes
+MOST_SUBSCRIPTIONS = 100  # per connection
+MOST_UNREAD = 1_000  # messages from a client that wait for their answer
 LARGEST = 4_096  # bytes of a client's message
 OPTIONS = {"ping_interval": PING, "max_message_size": LARGEST}
 
 POLICY, GOING_AWAY = 1008, 1001
 
-Find = Callable[[str], JobView]  # a job by the name that its reader gives; raises `NotFound`
+Find = Callable[[str], JobView]  # the job with the name that a reader gives; raises `NotFound`
 Write = Callable[[JobView, str], Mapping[str, Any]]
 
 
 class Wire:
-    """A connection's socket that sends whole frames, one at a time, and not for ever."""
+    """A connection's socket that sends whole frames, one at a time, with a timeout."""
 
     def __init__(self, wire: socket.socket) -> None:
         self._socket, self._sending = wire, threading.Lock()
@@ -47,7 +47,7 @@ class Wire:
             self._socket.sendall(data)
 
     def cut(self) -> None:
-        """End the connection at once, whoever still waits at it."""
+        """End the connection at once, even if a thread still waits on it."""
         try:
             self._socket.shutdown(socket.SHUT_RDWR)
         except OSError:
@@ -58,7 +58,7 @@ class Wire:
 
 
 class Inbox(list[str]):
-    """A client's messages that were not looked at; too many end the connection."""
+    """A client's unread messages; too many end the connection."""
 
     def __init__(self, messages: list[str], wire: Wire) -> None:
         super().__init__(messages)
@@ -67,12 +67,12 @@ class Inbox(list[str]):
     def append(self, message: str) -> None:
         if len(self) >= MOST_UNREAD:
             self._wire.cut()
-            raise ConnectionError(f"over {MOST_UNREAD} messages wait")
+            raise ConnectionError(f"over {MOST_UNREAD} unread messages")
         super().append(message)
 
 
 def take_seat() -> None:
-    """Before the upgrade: raises `Unavailable` when every seat is taken."""
+    """Take a seat before the upgrade: raises `Unavailable` when every seat is taken."""
     taken = seats()
     if not taken.take():
         raise Unavailable(f"all {taken.count} streams of this process are taken: try again", retry_after=5)
@@ -89,7 +89,7 @@ def give_seat_back(_error: BaseException | None = None) -> None:
 
 
 class Watching:
-    """One connection: what it subscribes to, and what it is told."""
+    """One connection: its subscriptions, and what it is sent."""
 
     def __init__(self, connection: Server, find: Find, write: Write, not_found: Callable[[str], Any]) -> None:
         self._connection, self._find, self._write, self._not_found = connection, find, write, not_found
@@ -98,7 +98,7 @@ class Watching:
         connection.input_buffer = Inbox(connection.input_buffer, connection.sock)
 
     def run(self) -> None:
-        """Serve the connection until its end."""
+        """Serve the connection until it ends."""
         try:
             while self._connection.connected:
                 self._connection.event.wait(self._idle_for() if not self._readers else None)
@@ -130,7 +130,7 @@ class Watching:
                 self._leave(name)
 
     def _subscribe(self, name: str) -> None:
-        """Answer with the state of the job at once, and with what follows."""
+        """Answer with the job's state at once, then with its changes."""
         self._leave(name)
         if len(self._readers) >= MOST_SUBSCRIPTIONS:
             self._close(POLICY, f"over {MOST_SUBSCRIPTIONS} subscriptions: open another connection")
@@ -168,7 +168,7 @@ class Watching:
 
 
 def _newest(reader: Reader) -> JobView | None:
-    """How the job stands by the last of the reader's events, which tells all that those before it told."""
+    """The job's state in the reader's last event, which includes everything in the events before it."""
     view = None
     while (event := reader.next(0)) is not None:
         view = event.view or view
@@ -176,7 +176,7 @@ def _newest(reader: Reader) -> JobView | None:
 
 
 def _read(message: str) -> tuple[Any, str | None]:
-    """What a client wants, and of which job; None when it does not say."""
+    """A client's action and its job; None when the message is not valid."""
     try:
         asked = json.loads(message)
     except (ValueError, RecursionError):

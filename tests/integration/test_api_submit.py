@@ -112,7 +112,7 @@ def test_what_this_version_has_not_is_said_not_ignored(door):
     ]
 
     assert messages == [
-        "webhook_url: webhooks are not available in this version: leave it out",
+        "webhook_url: webhooks are not available in this version: omit it",
     ]
 
 

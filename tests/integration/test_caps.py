@@ -173,7 +173,7 @@ def test_a_cap_needs_content_with_a_bound_and_a_price(environment, monkeypatch):
         asked = {"model": "claude-haiku-4-5", "max_cost": "2.50"} | fields
         refused = door.post("/api/v1/jobs", json=asked)
         assert refused.status_code == 422, refused.text
-        assert "no bound" in refused.get_json()["error"]["message"]
+        assert "no upper bound" in refused.get_json()["error"]["message"]
         job = door.post("/api/v1/jobs", json={**asked, "max_cost": None}).get_json()
         assert door.call("PATCH", f"/api/v1/jobs/{job['id']}", json={"max_cost": 1}).status_code == 422
 

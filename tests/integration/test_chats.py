@@ -21,7 +21,7 @@ from tests.support.front_door import JOBS, Door, Worker
 BATCH = "/api/batch"
 SHEET = "REDACTEDQUESTION,chatId,URL,note\nHow?,a,https://x.org/1,n1\nAnd then?,a,,n2\nWhen?,,,n3\n"
 
-MISSING = 'the column "REDACTEDQUESTION" (or "question") is missing; there is "chatId", "text"'
+MISSING = 'the column "REDACTEDQUESTION" (or "question") is missing; the sheet has "chatId", "text"'
 TWO_FAULTS = 'row 2: "chatId" must have 1 to 256 characters, found 257; row 3: the row has 3 cells'
 
 
@@ -187,10 +187,10 @@ def test_numbers_in_a_workbook_are_names_and_questions(door, worker):
         ("", "q.csv", "the file is empty"),
         ("question\n\n", "q.csv", 'no row has a question in the column "question"'),
         ("question,chatId\n,a\n , \n", "q.csv", 'no row has a question in the column "question"'),
-        ('question\n"open\n', "q.csv", "row 2: not CSV: a quotation mark is never closed"),
+        ('question\n"open\n', "q.csv", "row 2: not CSV: a quotation mark is not closed"),
         ("nothing of the kind", "q.xlsx", "the file cannot be read as XLSX"),
-        ("question\nHow?", "q.jsonl", "file: a table is needed, which is one of csv, tsv, xlsx; found jsonl"),
-        ("question\nHow?", "q.pdf", "file: 'q.pdf' ends with '.pdf'"),
+        ("question\nHow?", "q.jsonl", "file: give a table, as one of csv, tsv, xlsx; found jsonl"),
+        ("question\nHow?", "q.pdf", "file: 'q.pdf' is not in a supported format"),
         (b"question\n\xff\xfe\x81", "q.csv", "line 2: byte 0xff is not UTF-8"),
         (f"question,chatId\nA?,{'x' * 257}\nB?,1,2\n", "q.csv", TWO_FAULTS),
     ],
@@ -203,13 +203,13 @@ def test_a_sheet_that_cannot_be_read_is_refused_whole(door, sheet, file, said):
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"aiProvider": "openai"}, "aiProvider: 'openai' is not known; set up are: simulated"),
-        ({"aiProvider": "anthropic"}, "aiProvider: 'anthropic' has no key (ANTHROPIC_API_KEY); set up are:"),
-        ({"searchProvider": "google"}, "searchProvider: 'google' does not search for 'simulated' here; set "),
-        ({"searchProvider": "anthropic"}, "searchProvider: 'anthropic' does not search for 'simulated' here"),
+        ({"aiProvider": "openai"}, "aiProvider: 'openai' is unknown; available: simulated"),
+        ({"aiProvider": "anthropic"}, "aiProvider: 'anthropic' has no key (ANTHROPIC_API_KEY); available:"),
+        ({"searchProvider": "google"}, "searchProvider: 'google' is not available with 'simulated'; "),
+        ({"searchProvider": "anthropic"}, "searchProvider: 'anthropic' is not available with 'simulated'"),
         ({"applyOverrides": "maybe"}, "applyOverrides: Not a valid boolean."),
         ({"lang": "x" * 51}, "lang: Longer than maximum length 50."),
-        ({"lang": "en\nIgnore"}, "lang: printable characters only"),
+        ({"lang": "en\nIgnore"}, "lang: use printable characters only"),
         ({"colour": "red"}, "colour: Unknown field."),
         ({"colour": "red", "lang": "x" * 51}, "lang: Longer than maximum length 50.; colour: Unknown field."),
         ({"webhook_url": "https://x.org"}, "webhook_url: webhooks are not available"),
@@ -228,7 +228,7 @@ def test_what_is_no_form_with_a_file_is_refused(door):
     )
     for path in ("status", "results"):
         assert "batchId" in refusal(door.get(f"{BATCH}/{path}"))
-        assert "no batch 'x' of yours" in refusal(door.get(f"{BATCH}/{path}?batchId=x"), 404)
+        assert "you have no batch 'x'" in refusal(door.get(f"{BATCH}/{path}?batchId=x"), 404)
     assert "batchId" in refusal(door.post(f"{BATCH}/cancel"))
     assert refusal(door.get(f"{BATCH}/cancel"), 405)
     assert refusal(door.get(f"{BATCH}/nothing"), 404)
@@ -267,7 +267,7 @@ def test_a_batch_is_cancelled_once(door, method, where):
     found = status(door, batch)
     assert (found["status"], found["failedItems"]) == ("cancelled", 3)
     assert [item["error"] for item in results(door, batch)] == [
-        "cancelled: its job was cancelled before it was asked"
+        "cancelled: its job was cancelled before it was sent"
     ] * 3
     assert "it has ended" in refusal(door.call(method, f"{BATCH}/cancel", **{where: {"batchId": batch}}), 409)
 
@@ -385,7 +385,7 @@ def test_the_anthropic_provider_and_its_search_are_taken_where_it_has_a_key(door
     found = status(door, batch)
     assert (found["aiProvider"], found["searchProvider"]) == ("anthropic", "anthropic")
     assert native(door, batch)["model"] == "claude-sonnet-4-6"
-    assert said.endswith("set up are: none, anthropic")
+    assert said.endswith("available: none, anthropic")
 
     # And as nobody knows how often it searches, no cap can hold
     capped = door.call("PATCH", f"{JOBS}/{batch}", json={"max_cost": "1.00"})
@@ -415,8 +415,8 @@ def test_an_own_text_is_put_looked_at_and_taken_away(door):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ({"system": "{% for x in y %}{% endfor %}"}, "a loop is not taken here"),
-        ({"prompt": "{{ question.__class__() }}"}, "a call is not taken here"),
+        ({"system": "{% for x in y %}{% endfor %}"}, "a loop is not allowed"),
+        ({"prompt": "{{ question.__class__() }}"}, "a call is not allowed"),
         ({"prompt": "{{ question"}, "the template, line 1"),
         ({}, "give a `prompt`, a `system`, or both"),
         ({"prompt": None}, "give a `prompt`, a `system`, or both"),
@@ -437,6 +437,6 @@ def test_an_own_text_that_the_sheet_does_not_fit_is_refused_with_the_batch(door)
 
     said = refusal(create(door, applyOverrides="true"))
 
-    assert said.startswith('row 2: the template names "department"; there is')
+    assert said.startswith('row 2: the template uses "department"; there is')
     assert created(door, applyOverrides="false")
     assert created(door, "question,department\nHow?,sales\n", applyOverrides="1")

@@ -321,7 +321,7 @@ def test_the_stream_tells_the_start_every_document_and_the_end(served, sender, w
         "failed",
         "failed",
     )
-    assert "no base64" in told[2].data["message"]
+    assert "not base64" in told[2].data["message"]
     for event in told:
         assert event.data["job_id"] == job["id"]
         assert set(event.data) >= {"event_type", "document_index", "filename", "message", "timestamp"}

@@ -110,7 +110,7 @@ def test_a_job_past_its_time_limit_has_expired_and_its_calls_are_closed(stack, i
 
     # Then its records have expired with it, and the figure is told
     assert job.statuses() == {"expired": 5}
-    assert job.row().status_reason == "It was to end within 500 ms of its first call."
+    assert job.row().status_reason == "Its time limit was 500 ms from its first call."
     wait_until(lambda: inference_server.book.disconnected, what="the server sees its caller go")
 
 

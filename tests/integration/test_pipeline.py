@@ -182,7 +182,7 @@ def test_a_job_whose_time_is_over_expires(running):
     job.wait_for("expired", seconds=20)
 
     assert job.counts().expired > 0
-    assert "to end by" in (job.row().status_reason or "")
+    assert "It expired at" in (job.row().status_reason or "")
 
 
 def test_retry_asks_again_only_what_failed(running):

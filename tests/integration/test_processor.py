@@ -75,7 +75,7 @@ def test_a_batch_is_queued_looked_at_and_its_results_fetched(door):
     assert status["processing_time_ms"] >= 0
     assert status["estimated_completion_time"]
     assert "error" not in status
-    assert "no results before its end" in get(door, f"results/{batch['batch_id']}", 409)["message"]
+    assert "no results before it has ended" in get(door, f"results/{batch['batch_id']}", 409)["message"]
     partly = get(door, f"results/{batch['batch_id']}?partial=true")
     assert [result["request_id"] for result in partly["results"]] == ["req_1"]
 
@@ -146,13 +146,16 @@ def test_an_input_goes_to_the_inference_server_and_a_likely_output_is_confident(
         ({"data": [{"prompt": "x"}], "colour": "red"}, "colour"),
         ({"data": [{"prompt": "x"}], "metadata": {"model_id": 7}}, "metadata.model_id"),
         ({"data": [{"prompt": "x"}], "metadata": {"model_id": "gpt-9"}}, "'gpt-9' is not known"),
-        ({"data": ["x"]}, "data[0]: an item is an object"),
+        ({"data": ["x"]}, "data[0]: an item must be an object"),
         ({"data": [{"text": "x"}]}, "data[0]: give exactly one of prompt, messages and input; found 'text'"),
         ({"data": [{"prompt": "x", "input": [1]}]}, "exactly one of"),
         ({"data": [{"prompt": "x", "speed": 1}]}, "data[0]: unknown: 'speed'"),
-        ({"data": [{"prompt": "x"}, {"prompt": ""}]}, 'data[1]: "prompt" must be text'),
+        ({"data": [{"prompt": "x"}, {"prompt": ""}]}, 'data[1]: "prompt" must be a non-empty string'),
         ({"data": [{"prompt": "x", "request_id": 5}]}, "data[0].request_id"),
-        ({"data": [{"prompt": "x", "request_id": "req_2"}, {"prompt": "y"}]}, "'req_2' is the id of data[0]"),
+        (
+            {"data": [{"prompt": "x", "request_id": "req_2"}, {"prompt": "y"}]},
+            "'req_2' is already the id of data[0]",
+        ),
         ({"data": [{"prompt": "x"}, {"input": [1]}]}, "all items have an `input`"),
         ({"data": [{"input": [[1], [2, 3]]}]}, "rectangular"),
     ],
@@ -257,7 +260,7 @@ def expire(found: dict[str, Any]) -> None:
 
     def work(session: Any) -> None:
         one = session.get_one(Job, number_of(found))
-        core_jobs.close(session, one, JobStatus.EXPIRED, "It was to end within 5,000 ms of its first call.")
+        core_jobs.close(session, one, JobStatus.EXPIRED, "Its time limit was 5,000 ms from its first call.")
 
     in_transaction(work)
 

@@ -57,9 +57,9 @@ def test_broken_json_names_line_and_column():
     ("line", "said"),
     [
         (b'{"prompt": "a"} x', "not JSON: Extra data at column 17"),
-        (b'{"prompt": NaN}', "not JSON: NaN is no number in JSON"),
+        (b'{"prompt": NaN}', "not JSON: NaN is not a number in JSON"),
         (b'{"prompt": "caf\xe9"}', "not UTF-8: 0xe9 at byte 16; save the file as UTF-8"),
-        (b'"text"', "a record is a JSON object, found text"),
+        (b'"text"', "a record must be a JSON object, found a string"),
         (b"[" * 100_000, "not JSON: it is nested too deeply"),
         (b"[" + b"[]," * 2_000_001 + b"1]", "not JSON: it has over 2,000,000 lists and objects"),
         (b'{"prompt": ' + b"9" * 5_000 + b"}", "not JSON: Exceeds the limit"),
@@ -81,7 +81,7 @@ def test_a_json_list_is_told_from_json_lines():
 
 def test_a_file_without_records_is_refused():
     for data in (b"", b"\n\n", b"\xef\xbb\xbf"):
-        with pytest.raises(BadInput, match="the file holds no records"):
+        with pytest.raises(BadInput, match="the file has no records"):
             read(data)
 
 
@@ -123,13 +123,13 @@ def test_rows_for_a_template_are_checked_against_it():
     drafts, problems = read(b'{"review": "a"}\n{"revew": "b"}\n', "Sum up: {{ review }}")
 
     assert [draft.body for draft in drafts] == [b'{"row":{"review":"a"}}']
-    assert problems == [{"where": "line 2", "message": 'the template names "review"; there is "revew"'}]
+    assert problems == [{"where": "line 2", "message": 'the template uses "review"; there is "revew"'}]
 
 
 def test_a_custom_id_given_twice_names_both_lines():
     _, problems = read(b'{"prompt": "a", "custom_id": "x"}\n\n{"prompt": "b", "custom_id": "x"}\n')
 
-    assert problems == [{"where": "line 3", "message": 'custom_id "x" was already given to line 1'}]
+    assert problems == [{"where": "line 3", "message": 'custom_id "x" is already used by line 1'}]
 
 
 def test_one_record_too_many_names_its_line():

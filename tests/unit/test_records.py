@@ -92,38 +92,38 @@ def test_request_bytes_of_a_row_are_those_of_its_prompt():
 @pytest.mark.parametrize(
     ("item", "said"),
     [
-        ([], "a record is a JSON object, found an empty list"),
-        ("x", "a record is a JSON object, found text"),
+        ([], "a record must be a JSON object, found an empty list"),
+        ("x", "a record must be a JSON object, found a string"),
         ({}, 'give one of "prompt", "messages", "params", "document"; found nothing'),
         ({"promt": "x"}, 'found "promt"'),
         ({"prompt": "x", "temperature": 1}, 'unknown: "temperature"'),
         ({"prompt": "x", "messages": []}, "exactly one of"),
-        ({"prompt": ""}, '"prompt" must be text that is not empty, found an empty text'),
-        ({"prompt": None}, '"prompt" must be text that is not empty, found nothing'),
-        ({"prompt": "x", "custom_id": 7}, '"custom_id" must be text, found a number'),
+        ({"prompt": ""}, '"prompt" must be a non-empty string, found an empty string'),
+        ({"prompt": None}, '"prompt" must be a non-empty string, found nothing'),
+        ({"prompt": "x", "custom_id": 7}, '"custom_id" must be a string, found a number'),
         ({"prompt": "x", "custom_id": ""}, '"custom_id" must have 1 to 256 characters, found 0'),
         ({"prompt": "x", "custom_id": "y" * 257}, "found 257"),
         ({"prompt": "x", "custom_id": "a\0b"}, "without NUL"),
-        ({"prompt": "x", "conversation": "\ud83d"}, "half a surrogate pair"),
+        ({"prompt": "x", "conversation": "\ud83d"}, "unpaired surrogates"),
         ({"prompt": "x", "max_tokens": 0}, '"max_tokens" must be a whole number from 1 to 1,000,000'),
         ({"prompt": "x", "max_tokens": True}, '"max_tokens"'),
         ({"prompt": "x", "max_tokens": 1_000_001}, '"max_tokens"'),
-        ({"messages": []}, '"messages" must be a list that is not empty'),
+        ({"messages": []}, '"messages" must be a non-empty list'),
         ({"messages": [{"role": "assistant", "content": "x"}]}, 'the first "role" must be "user"'),
-        ({"messages": [{"role": "system", "content": "x"}]}, '"system" is no role here'),
+        ({"messages": [{"role": "system", "content": "x"}]}, '"system" is not a role here'),
         ({"messages": [{"role": "tool", "content": "x"}]}, '"role" must be "user" or "assistant"'),
         ({"messages": [{"role": "user", "content": []}]}, "found an empty list"),
         ({"messages": [{"role": "user", "content": {}}]}, "found an object"),
-        ({"messages": ["x"]}, "messages[0]: a message is an object, found text"),
+        ({"messages": ["x"]}, "messages[0]: a message must be an object, found a string"),
         ({"params": []}, '"params" must be an object'),
-        ({"params": {}}, 'params: "messages" must be a list'),
-        ({"params": {**ASKED, "stream": True}}, '"stream" cannot be asked for'),
-        ({"params": {**ASKED, "model": 5}}, '"model" must be a model\'s name, found a number'),
-        ({"params": {**ASKED, "model": "claude-\0"}}, '"model" must be a model\'s name, found text'),
-        ({"params": {**ASKED, "model": "claude-" + "x" * 200}}, '"model" must be a model\'s name'),
+        ({"params": {}}, 'params: "messages" must be a non-empty list'),
+        ({"params": {**ASKED, "stream": True}}, '"stream" is not supported'),
+        ({"params": {**ASKED, "model": 5}}, '"model" must be the name of a model, found a number'),
+        ({"params": {**ASKED, "model": "claude-\0"}}, '"model" must be the name of a model, found a string'),
+        ({"params": {**ASKED, "model": "claude-" + "x" * 200}}, '"model" must be the name of a model'),
         ({"params": {**ASKED, "max_tokens": "many"}}, '"max_tokens" must be a whole number'),
         ({"\ud83d": "x"}, 'found "\\ud83d"'),
-        ({"document": "aGk="}, "a document is: it has no quote"),
+        ({"document": "aGk="}, "cannot be known in advance: it has no quote"),
         (
             {"input": "x"},
             "an \"input\" needs a model `inference:NAME` of an inference server, not 'simulated'",
@@ -153,12 +153,12 @@ def test_an_input_is_a_row_of_a_tensor(value):
     ("item", "said"),
     [
         ({}, 'give "input"; found nothing'),
-        ({"prompt": "x"}, 'model \'inference:double\' is asked with an "input"; found "prompt"'),
+        ({"prompt": "x"}, 'model \'inference:double\' takes an "input"; found "prompt"'),
         (
             {"input": 1, "conversation": "c"},
-            'unknown: "conversation"; beside "input" a record may have "custom_id"',
+            'unknown: "conversation"; besides "input" a record may have "custom_id"',
         ),
-        ({"input": None}, "numbers, texts or truths, found nothing"),
+        ({"input": None}, "numbers, strings or booleans, found nothing"),
         ({"input": {"x": 1}}, "found an object"),
         ({"input": [1, None]}, "found nothing"),
         ({"input": []}, "an empty list"),
@@ -218,12 +218,12 @@ def test_a_job_with_a_template_still_takes_whole_prompts():
 
 
 def test_a_row_without_a_column_of_the_template_names_what_it_has():
-    assert fault_of({"revew": "x"}, "{{ review }}") == 'here: the template names "review"; there is "revew"'
+    assert fault_of({"revew": "x"}, "{{ review }}") == 'here: the template uses "review"; there is "revew"'
 
 
 def test_a_cell_of_over_a_megabyte_is_named_with_its_size():
     assert fault_of({"review": "é" * 1_000_000}, "{{ review }}") == (
-        'here, column "review": the cell has 2,000,000 bytes, the limit is 1,000,000'
+        'here, column "review": the cell has 2,000,000 bytes; the limit is 1,000,000'
     )
     assert 'column "tags"' in fault_of({"review": "x", "tags": ["y" * 1_000_000]}, "{{ review }}")
 
@@ -280,8 +280,8 @@ def test_a_custom_id_given_twice_names_both_places():
     _, problems = read_all([{"prompt": "a", "custom_id": name} for name in ("x", "y", "x", "x")])
 
     assert problems == [
-        {"where": "records[2]", "message": 'custom_id "x" was already given to records[0]'},
-        {"where": "records[3]", "message": 'custom_id "x" was already given to records[0]'},
+        {"where": "records[2]", "message": 'custom_id "x" is already used by records[0]'},
+        {"where": "records[3]", "message": 'custom_id "x" is already used by records[0]'},
     ]
 
 

@@ -138,7 +138,7 @@ def test_a_language_is_read_in_the_encoding_in_which_it_is_one(encoding, questio
 def test_a_few_words_that_could_be_of_several_alphabets_are_refused():
     for text, encoding in [("Привет, мир", "cp1251"), ("产品评论很好很好", "gbk"), ("καλημέρα", "cp1253")]:
         assert refusal(f'a,b\n"{text}",1\n'.encode(encoding)).endswith(
-            "is not UTF-8, and it is not clear what the file is: save it as UTF-8"
+            "is not UTF-8, and the encoding of the file is ambiguous: save it as UTF-8"
         )
 
 
@@ -162,7 +162,7 @@ def test_a_short_row_is_filled_up_and_a_long_one_is_a_fault():
 
     assert read.rows == [{"a": "1", "b": "", "c": ""}, {"a": "1", "b": "2", "c": "3"}]
     assert read.problems[0]["where"] == "row 4"
-    assert read.problems[0]["message"].startswith("the row has 4 cells, the header names 3 columns")
+    assert read.problems[0]["message"].startswith("the row has 4 cells, but the header names 3 columns")
 
 
 def test_trailing_columns_without_name_and_content_are_dropped():
@@ -176,13 +176,13 @@ def test_trailing_columns_without_name_and_content_are_dropped():
         (b"\xef\xbb\xbf", "the file is empty"),
         (b"\n\n", "row 1 is empty: it must name the columns"),
         (b",,\n1,2,3\n", "row 1 is empty: it must name the columns"),
-        (b"a,b\n", "the table has a header and no row with content below it"),
-        (b"a,b\n,\n \n", "the table has a header and no row with content below it"),
+        (b"a,b\n", "the table has a header but no row with content below it"),
+        (b"a,b\n,\n \n", "the table has a header but no row with content below it"),
         (b"a,b,a\n", 'row 1: the columns 1 and 3 are both called "a"'),
         (b"a,,b\n", "row 1: column 2 has no name"),
         (b"a," + b"x" * 1_001 + b"\n", "row 1: the name of column 2 must be text of up to 1,000 characters"),
-        (b",".join(b"c%d" % n for n in range(16_001)), "row 1 names 16,001 columns, the limit is 16,000"),
-        (b'a,b\n1,2\n3,"x\ny,z\n', "row 3: not CSV: a quotation mark is never closed"),
+        (b",".join(b"c%d" % n for n in range(16_001)), "row 1 names 16,001 columns; the limit is 16,000"),
+        (b'a,b\n1,2\n3,"x\ny,z\n', "row 3: not CSV: a quotation mark is not closed"),
         (b'a,b\n1,"x"y\n', "row 2: not CSV: ',' expected after '\"'"),
         (b'a,b\n1,"' + b"x" * 33_000_000, "row 2: it has over 32,000,000 characters"),
     ],
@@ -202,7 +202,7 @@ def test_a_cell_of_two_megabytes_is_named_with_its_size():
     assert read.problems == [
         {
             "where": 'row 3, column "review"',
-            "message": "the cell has 2,000,000 bytes, the limit is 1,000,000",
+            "message": "the cell has 2,000,000 bytes; the limit is 1,000,000",
         }
     ]
     assert len(read.drafts) == 2
@@ -210,7 +210,7 @@ def test_a_cell_of_two_megabytes_is_named_with_its_size():
 
 def test_a_column_that_the_template_names_and_the_table_lacks_is_named():
     assert refusal(b"id,reviews\n1,x\n", "{{ review }} {{ product|default('?') }}") == (
-        'the template names "product", "review"; there is "id", "reviews"'
+        'the template uses "product", "review"; there is "id", "reviews"'
     )
 
 
@@ -220,7 +220,7 @@ def test_without_a_template_the_column_prompt_is_asked():
     assert read.table.template.source == "{{ prompt }}"
     assert read.rows == [{"id": "1", "prompt": "Say hi"}]
     assert refusal(b"id,review\n1,x\n", None) == (
-        'a table needs a template, or a column "prompt"; there is "id", "review"'
+        'a table needs a template, or a column "prompt"; it has "id", "review"'
     )
 
 
@@ -228,7 +228,7 @@ def test_ids_come_from_columns_of_their_names():
     read = Read(b"custom_id,conversation,q\n7,c,x\n,,y\n7,,z\n", "{{ q }}")
 
     assert [(draft.custom_id, draft.conversation) for draft in read.drafts] == [("7", "c"), (None, None)]
-    assert read.problems == [{"where": "row 4", "message": 'custom_id "7" was already given to row 2'}]
+    assert read.problems == [{"where": "row 4", "message": 'custom_id "7" is already used by row 2'}]
 
 
 def test_one_row_too_many_is_named():
@@ -413,7 +413,7 @@ LAUGHS = (
         (GOOD[: len(GOOD) // 2], "the file cannot be read as XLSX"),
         (archive(readme="hello"), "the file cannot be read as XLSX"),
         (workbook(), "the file is empty"),
-        (workbook(["a"]), "the table has a header and no row with content"),
+        (workbook(["a"]), "the table has a header but no row with content"),
         (patched(GOOD, b"</row>", b""), "row 1"),
         (patched(GOOD, b"<v>5</v>", b"<v>five</v>"), "row 2 cannot be read as XLSX"),
         (patched(GOOD, b'<row r="3"', b'<row r="99999999999"'), "the sheet has over 1,048,576 rows"),

@@ -49,9 +49,9 @@ def _refuse(
     session: Session, tenant_id: int, name: str, quota: int, used: int, records: int, seconds: int
 ) -> None:
     figures = {"quota": name, "allowed": quota, "used": used, "asked": records}
-    summary = f"{name} is {quota:,}: {used:,} were submitted, and this adds {records:,}"
+    summary = f"{name} is {quota:,}: {used:,} were submitted, and this would add {records:,}"
     if records > quota:
-        raise TooMany(f"{summary}: split it into parts of {quota:,} at most", figures, retry_after=seconds)
+        raise TooMany(f"{summary}: split it into parts of at most {quota:,}", figures, retry_after=seconds)
     wait = _wait(session, tenant_id, used + records - quota, seconds)
     raise TooMany(f"{summary}: send it again in {wait:,} s", figures, retry_after=wait)
 
@@ -96,7 +96,7 @@ def change(session: Session, name: str, values: Mapping[str, int | None]) -> Non
     """Set quotas and caps of the tenant of this name, by their columns; raises `NotFound`."""
     tenant = session.scalars(select(Tenant).where(Tenant.name == name).with_for_update()).one_or_none()
     if tenant is None:
-        raise NotFound(f"there is no tenant {name!r}: `penstock tenants list` shows them")
+        raise NotFound(f"there is no tenant {name!r}: `penstock tenants list` lists them")
     for column, value in values.items():
         setattr(tenant, column, value)
     session.flush()

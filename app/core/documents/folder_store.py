@@ -77,7 +77,7 @@ class FolderStore:
         _sync(path.parent)
 
     def _unavailable(self, error: OSError) -> Unavailable:
-        why = "its disk is full: make room" if error.errno in FULL else f"{error.strerror}: see its folder"
+        why = "its disk is full: free space" if error.errno in FULL else f"{error.strerror}: see its folder"
         return Unavailable(f"the object store cannot be used, {why} (OBJECT_STORE_URL)", retry_after=60)
 
 

@@ -91,7 +91,7 @@ def find_job(session: Session, uid: uuid.UUID) -> int:
     """A job whose documents can still be handed over, of any tenant; raises `NotFound`."""
     job_id = session.scalar(select(Job.id).where(Job.uid == uid, Job.content_removed_at.is_(None)))
     if job_id is None:
-        raise NotFound(f"there is no job {uid} with documents that were not deleted")
+        raise NotFound(f"there is no job {uid} with documents that still exist")
     return job_id
 
 

@@ -34,5 +34,5 @@ def document_key(tenant: uuid.UUID, file_id: uuid.UUID, sha256: str) -> str:
 def checked(key: str) -> str:
     """`key`; raises `ValueError` for one that is not of our making."""
     if not KEY.fullmatch(key):
-        raise ValueError(f"{key!r} is no key of the object store")
+        raise ValueError(f"{key!r} is not a key of the object store")
     return key

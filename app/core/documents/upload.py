@@ -65,9 +65,7 @@ class Upload:
     def refuse_unused(self) -> None:
         """Raise `BadInput` unless each document has its place in what was read."""
         if self._filled < len(self._taken):
-            raise BadInput(
-                "the body names something twice: of equal names in an object only one can be meant"
-            )
+            raise BadInput("the body has duplicate names: give each name in an object once")
 
     def note(self, found: Stored | Unreadable) -> str:
         """Keep what became of a document; returns the mark that stands for it."""
@@ -105,7 +103,7 @@ class Upload:
         ).all()
         if len(taken) != self.count:
             raise Unavailable(
-                "the documents took a day to arrive, and the first ones are gone: send them again"
+                "the documents took a day to arrive, and the first ones were removed: send them again"
             )
 
 

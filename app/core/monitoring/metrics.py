@@ -26,48 +26,48 @@ class Metric:
 ANSWERS = Metric(
     "penstock_answers",
     Kind.GAUGE,
-    "1 if the part answered this scrape in time; the metrics of one that did not are left out",
+    "1 if the part answered this scrape in time; metrics read from one that did not are left out",
     ("part",),
 )
 JOBS = Metric("penstock_jobs", Kind.GAUGE, "Jobs by status", ("status",))
 RECORDS_ENDED = Metric(
     "penstock_records_ended",
     Kind.GAUGE,
-    "Records by how they ended; a retry subtracts failed and expired ones",
+    "Records by outcome; a retry subtracts failed and expired ones again",
     ("outcome",),
 )
 TOKENS = Metric("penstock_tokens_total", Kind.COUNTER, "Tokens of answered calls", ("kind",))
-COST = Metric("penstock_cost_dollars_total", Kind.COUNTER, "What answered calls cost, in USD")
+COST = Metric("penstock_cost_dollars_total", Kind.COUNTER, "Cost of answered calls, in USD")
 COST_UNCONFIRMED = Metric(
     "penstock_cost_unconfirmed_dollars",
     Kind.GAUGE,
-    "What calls without an answer may have cost at most, in USD; a late answer subtracts its call",
+    "The most that calls without an answer may have cost, in USD; a late answer subtracts its part again",
 )
 LIMIT_ALLOWED = Metric(
     "penstock_limit_allowed",
     Kind.GAUGE,
-    "What a limit group may do in any minute; a missing value means no limit",
+    "What a limit group may do in any minute; no sample means no limit",
     ("group", "of"),
 )
-LIMIT_USED = Metric(
-    "penstock_limit_used", Kind.GAUGE, "What a limit group did in the last minute", ("group", "of")
+LIMIT_USED = Metric("penstock_limit_used", Kind.GAUGE, "What it used in the last minute", ("group", "of"))
+CALLS_IN_FLIGHT = Metric(
+    "penstock_calls_in_flight", Kind.GAUGE, "Calls in flight of a limit group", ("group",)
 )
-CALLS_IN_FLIGHT = Metric("penstock_calls_in_flight", Kind.GAUGE, "Calls of a limit group now", ("group",))
 GROUP_HELD = Metric(
-    "penstock_group_held", Kind.GAUGE, "1 while nothing of a limit group leaves but probes", ("group",)
+    "penstock_group_held", Kind.GAUGE, "1 while a limit group is held and only probes are sent", ("group",)
 )
 QUEUE_MESSAGES = Metric(
-    "penstock_queue_messages", Kind.GAUGE, "Messages that wait in a queue of the broker", ("queue",)
+    "penstock_queue_messages", Kind.GAUGE, "Messages waiting in a queue of the broker", ("queue",)
 )
-WORKERS = Metric("penstock_workers", Kind.GAUGE, "Slice-worker processes whose lease lives")
-STUCK_JOBS = Metric("penstock_stuck_jobs", Kind.GAUGE, "Jobs that nobody advances; the log names them")
+WORKERS = Metric("penstock_workers", Kind.GAUGE, "Slice-worker processes with a live lease")
+STUCK_JOBS = Metric("penstock_stuck_jobs", Kind.GAUGE, "Stuck jobs; the log names them")
 OLDEST_DUE = Metric(
     "penstock_oldest_due_seconds",
     Kind.GAUGE,
-    "How long the job that waits longest for its advance has been due",
+    "How long the longest-waiting job has been due for an advance",
 )
-ACTIVE_BATCHES = Metric("active_batches", Kind.GAUGE, "Batches that are running")
-QUEUE_LENGTH = Metric("queue_length", Kind.GAUGE, "Items that have not ended and are not being asked")
+ACTIVE_BATCHES = Metric("active_batches", Kind.GAUGE, "Running batches")
+QUEUE_LENGTH = Metric("queue_length", Kind.GAUGE, "Items that have neither ended nor are in flight")
 SYSTEM = (
     ANSWERS,
     JOBS,
@@ -96,6 +96,6 @@ BATCH_REQUESTS = Metric(
     "batch_requests_total", Kind.COUNTER, "Requests to the batch processor of this web process"
 )
 BATCH_SECONDS = Metric(
-    "batch_processing_seconds", Kind.HISTOGRAM, "How long those requests took, until their response began"
+    "batch_processing_seconds", Kind.HISTOGRAM, "Duration of those requests, until their response began"
 )
 ALL = (*SYSTEM, HTTP_SECONDS, BATCH_REQUESTS, BATCH_SECONDS)

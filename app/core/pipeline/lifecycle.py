@@ -89,11 +89,13 @@ def resume(session: Session, job: Job) -> None:
 def retry(session: Session, job: Job) -> None:
     """Ask again what failed or expired, as new attempts of the same records."""
     if job.status not in FINAL:
-        raise Conflict(f"The job is {job.status}; only an ended job can be retried.", {"status": job.status})
+        raise Conflict(
+            f"The job is {job.status}; only a job that has ended can be retried.", {"status": job.status}
+        )
     if job.content_removed_at is not None:
         raise Conflict("The job's inputs were deleted; submit them again.")
     if job.closed_as is not None and job.settled_at is None:
-        raise Conflict("The job has just been closed and is still being written down.", retry_after=2)
+        raise Conflict("The job has just been closed and its records are still being updated.", retry_after=2)
     counts = session.get_one(JobCounts, job.id)
     if not counts.failed and not counts.expired:
         raise Conflict("No record of the job failed or expired: there is nothing to retry.")
@@ -126,7 +128,8 @@ def change(
         why = session.get_one(JobSpec, job.id).unbounded
         if why is not None:
             raise BadInput(
-                f"max_cost: a cap cannot hold, for what a call of the job costs at most has no bound: {why}"
+                "max_cost: a cap cannot be enforced, because the cost of the job's calls has no upper bound:"
+                f" {why}"
             )
     for field, value in (("name", name), ("extra", metadata), ("priority", priority), ("max_cost", max_cost)):
         if value is not KEEP:
@@ -137,7 +140,7 @@ def change(
 def delete(session: Session, job: Job) -> None:
     """Remove an ended job and its content; its attempts stay in the ledger."""
     if job.status not in FINAL:
-        raise Conflict(f"The job is {job.status}; cancel it before it is deleted.", {"status": job.status})
+        raise Conflict(f"The job is {job.status}; cancel it before deleting it.", {"status": job.status})
     job.deleted_at = session.scalar(select(now()))
     session.flush()
 
@@ -202,9 +205,9 @@ def expired(session: Session, job: Job) -> bool:
 def expire(session: Session, job: Job) -> None:
     """End a job whose time is over."""
     if job.expires_at is not None and job.expires_at <= _time(session):
-        reason = f"It was to end by {job.expires_at:%Y-%m-%d %H:%M:%S} UTC."
+        reason = f"It expired at {job.expires_at:%Y-%m-%d %H:%M:%S} UTC."
     else:
-        reason = f"It was to end within {job.time_limit_ms:,} ms of its first call."
+        reason = f"Its time limit was {job.time_limit_ms:,} ms from its first call."
     close(session, job, JobStatus.EXPIRED, reason)
 
 

@@ -25,5 +25,5 @@ def failure(record: RecordView) -> str:
     if record.status is RecordStatus.FAILED and record.error_type is None:
         return "failed: the reason was removed with the content of its job"
     if record.error_type is None:
-        return f"{record.status.word}: its job was {record.status.word} before it was asked"
+        return f"{record.status.word}: its job was {record.status.word} before it was sent"
     return f"{record.error_type}: {text(record.error_message) or ''}"

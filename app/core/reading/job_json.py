@@ -80,11 +80,11 @@ def cost(view: JobView) -> str | None:
 
 def _warnings(view: JobView) -> list[str]:
     if not _has_price(view) and (view.unpriced or not view.status.final):
-        return [f"{pricing.how_to_price(view.model)}; what was answered before that stays without a cost"]
+        return [f"{pricing.how_to_price(view.model)}; answers before that stay without a cost"]
     if view.unpriced:
         return [
-            f"the cost is not known: {view.unpriced:,} of the job's answers had no price when asked;"
-            " GET /api/v1/usage?group_by=model says of which model"
+            f"the cost is unknown: {view.unpriced:,} of the job's answers had no price when they were sent;"
+            " GET /api/v1/usage?group_by=model shows for which model"
         ]
     return []
 

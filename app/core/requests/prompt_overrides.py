@@ -18,7 +18,7 @@ def shipped(name: str) -> Operation:
     """The operation that may be overridden; raises `NotFound`."""
     found = operations.shipped().get(name)
     if found is None:
-        raise NotFound(f"there is no template {name!r}: the templates are {', '.join(operations.shipped())}")
+        raise NotFound(f"there is no operation {name!r}: available are {', '.join(operations.shipped())}")
     return found
 
 

@@ -42,7 +42,7 @@ class AnswerSchema:
         if found is None:
             return None
         where = "/".join(str(part) for part in found.instance_path)
-        return f"The answer does not fit the schema at /{where[:200]}: {found.message[:500]}"
+        return f"The answer does not match the schema at /{where[:200]}: {found.message[:500]}"
 
     def fault_in_subprocess(self, text: str) -> str | None:
         """`fault` in a process of its own, which is ended when it takes too long. Blocks the calling thread.
@@ -62,8 +62,8 @@ class AnswerSchema:
             )
         except subprocess.SubprocessError:
             return (
-                f"The answer could not be checked within {CPU_SECONDS} s of processor time:"
-                " make the schema simpler, without parts that refer to themselves"
+                f"The answer could not be checked within {CPU_SECONDS} s of processor time: simplify the"
+                " schema, without recursion"
             )
         found: str | None = json.loads(done.stdout)
         return found
@@ -76,12 +76,12 @@ def compile_schema(schema: Mapping[str, Any]) -> jsonschema_rs.Validator:
     of the schema are refused, so nothing is fetched.
     """
     if (patterns := sum(_patterns(schema))) > MAX_PATTERNS:
-        raise BadInput(f"schema: it has {patterns:,} patterns, the limit is {MAX_PATTERNS}")
+        raise BadInput(f"schema: it has {patterns:,} patterns; the limit is {MAX_PATTERNS}")
     options = jsonschema_rs.RegexOptions(size_limit=PATTERN_BYTES)
     try:
         return jsonschema_rs.validator_for(dict(schema), pattern_options=options, offline=True)
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
-        raise BadInput(f"schema: it is not a JSON Schema that can be used: {_first_line(error)}") from None
+        raise BadInput(f"schema: it is not a valid JSON Schema: {_first_line(error)}") from None
 
 
 def _patterns(schema: Any) -> Iterator[int]:

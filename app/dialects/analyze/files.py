@@ -1,7 +1,7 @@
-"""Status answers as files: with BATCH_PERSISTENCE_BACKEND=file each job that has ended has one of its own.
+"""Status responses as files: with BATCH_PERSISTENCE_BACKEND=file, each job that has ended has its own.
 
-Once a second the control worker looks, by state, for jobs whose file is yet to be written, or to be removed
-because its content was: nothing is lost when a process dies before it has done so.
+Once a second the control worker finds, by state, the jobs whose file has yet to be written, or removed
+because their content was: nothing is lost when a process dies before doing so.
 """
 
 import os
@@ -25,7 +25,7 @@ from models.job import Job
 from models.session import in_transaction, reading
 from tasks.celery import app
 
-AT_ONCE = 100  # files of one run
+AT_ONCE = 100  # files per run
 
 
 @app.task(name="penstock.keep_statuses")
@@ -68,7 +68,7 @@ def _status(view: JobView) -> Iterable[bytes]:
 
 
 def _write(path: Path, content: Iterable[bytes]) -> None:
-    """Write it whole, for this user alone, and on the disk before it is there under its name."""
+    """Write the file completely, for this user only, and sync it before it appears under its name."""
     part = path.with_suffix(".part")
     with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:  # noqa: PTH123 - a mode from the start
         file.writelines(content)
@@ -79,6 +79,6 @@ def _write(path: Path, content: Iterable[bytes]) -> None:
 
 def _mark(session: Session, job_id: int, kept_at: object) -> None:
     session.execute(
-        # Not a change that its owner would see.
+        # Not a change that its owner should see.
         update(Job).where(Job.id == job_id).values(status_kept_at=kept_at, updated_at=Job.updated_at)
     )

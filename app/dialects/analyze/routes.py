@@ -1,4 +1,4 @@
-"""Analyses: batches of records, how each stands, and one record at once."""
+"""Analyses: batches of records, their status, and single records."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -51,7 +51,7 @@ def _body(schema: type) -> dict[str, Any]:
 @blp.doc(requestBody=_body(BatchIn), parameters=[idempotency.DESCRIPTION])
 @blp.response(202, AcceptedOut)
 def analyze_batch() -> Response:
-    """Take records to be analysed; their results come with the status."""
+    """Submit records for analysis; results come with the status."""
     with bodies.json_body() as body:
         view = _submit(bodies.load(BatchIn(), body)["records"], idempotency.repeat(body))
     return answer(wire.write_accepted(view), 202, Location=f"{PREFIX}/batch/{view.uid}/status")
@@ -61,7 +61,7 @@ def analyze_batch() -> Response:
 @needs(READ, 404, 503)
 @blp.response(200, StatusOut)
 def get_status(job_id: str) -> Response:
-    """Tell how a batch stands, with the results that there are."""
+    """Get the status of a batch, with the results so far."""
     view = find_job(job_id)
     with reading() as session:
         used = usage.of_successes(session, [view.id])
@@ -74,7 +74,7 @@ def get_status(job_id: str) -> Response:
 @blp.arguments(JobQuery, location="query")
 @blp.response(200, JobsOut)
 def list_jobs(query: dict[str, int]) -> Response:
-    """List jobs, the newest first."""
+    """List jobs, newest first."""
     with reading() as session:
         found = jobs.page(session, caller().tenant_id, None, query["limit"])
         used = usage.of_successes(session, [view.id for view in found])
@@ -86,10 +86,10 @@ def list_jobs(query: dict[str, int]) -> Response:
 @blp.doc(requestBody=_body(RecordIn), parameters=[idempotency.DESCRIPTION])
 @blp.response(200, AnalysisOut)
 def analyze_one() -> Response:
-    """Analyse one record and answer with what came of it.
+    """Analyse one record and return the analysis.
 
-    502 says why the model gave no analysis. One that takes longer than BATCH_PROCESS_WAIT_SECONDS is answered
-    with 503 and goes on as the job that the header Penstock-Job names.
+    A 502 says why the model returned no analysis. When it takes longer than BATCH_PROCESS_WAIT_SECONDS, the
+    response is a 503, and the analysis continues as the job in the header Penstock-Job.
     """
     with bodies.json_body() as body:
         view = _submit([bodies.load(RecordIn(), body)], idempotency.repeat(body))
@@ -97,7 +97,7 @@ def analyze_one() -> Response:
         view = find_job(str(view.uid))
     if not view.status.final:
         raise Unavailable(
-            f"the analysis is not there yet; it goes on: GET {PREFIX}/batch/{view.uid}/status", retry_after=5
+            f"the analysis is still running: GET {PREFIX}/batch/{view.uid}/status", retry_after=5
         )
     [record] = records.ended(view)
     if record.answer is None:

@@ -1,4 +1,4 @@
-"""The bodies of analyses: every field with its checks, as the OpenAPI document shows it."""
+"""The bodies of analyses: every field with its validation, as in the OpenAPI document."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,8 +8,8 @@ from marshmallow import fields, validate
 
 from app.web.blueprint import WebhookUrl
 
-MOST = 500  # records of a batch
-NOTES, NOTE = 1_000, 100_000  # of a record; characters of one
+MOST = 500  # records per batch
+NOTES, NOTE = 1_000, 100_000  # per record; characters of one note
 
 
 class StructuredDataIn(ma.Schema):
@@ -17,7 +17,7 @@ class StructuredDataIn(ma.Schema):
 
 
 class RecordIn(ma.Schema):
-    """What is to be analysed: structured data, notes, or both."""
+    """What to analyse: structured data, notes, or both."""
 
     structured_data = fields.Nested(StructuredDataIn, allow_none=True)
     notes = fields.List(
@@ -28,7 +28,7 @@ class RecordIn(ma.Schema):
     def _check_content(self, record: Mapping[str, Any], **_: Any) -> None:
         data = (record.get("structured_data") or {}).get("data")
         if not data and not any(note.strip() for note in record["notes"]):
-            raise ma.ValidationError("there is nothing to analyse: give structured_data, notes, or both")
+            raise ma.ValidationError("nothing to analyse: give structured_data, notes, or both")
 
 
 class BatchIn(ma.Schema):
@@ -77,7 +77,9 @@ class ListedOut(ma.Schema):
     total_records = fields.Integer()
     completed_count = fields.Integer()
     failed_count = fields.Integer()
-    total_tokens_used = fields.Integer(metadata={"description": "Input and output of what succeeded."})
+    total_tokens_used = fields.Integer(
+        metadata={"description": "Input and output tokens of the records that succeeded."}
+    )
     created_at = fields.String()
     updated_at = fields.String()
 

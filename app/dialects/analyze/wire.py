@@ -1,4 +1,4 @@
-"""Batches of analyses as their wire has them: records read, jobs and results written. Pure."""
+"""The wire format of analysis batches: reads records, writes jobs and results. Pure."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ def operation() -> dict[str, operations.Operation]:
 
 
 def drafts(records: Sequence[Json], defaults: Defaults) -> list[Draft]:
-    """Raises `BadInput` that names every record that cannot be asked."""
+    """Raises `BadInput` naming every invalid record."""
     problems, found = Problems(), []
     for index, record in enumerate(records):
         try:
@@ -43,7 +43,7 @@ def write_accepted(view: JobView) -> Json:
         "job_id": str(view.uid),
         "status": status(view),
         "total_records": view.total,
-        "message": f"{view.total} records were accepted: ask for the status to see their results.",
+        "message": f"{view.total} records were accepted: request the status for their results.",
     }
 
 
@@ -62,7 +62,7 @@ def write_listed(view: JobView, tokens: int) -> Json:
 
 
 def write_status(view: JobView, tokens: int, dollars: str | None) -> Json:
-    """A job as it stands and what it cost, without its results."""
+    """A job's status and cost, without its results."""
     return {
         **write_listed(view, tokens),
         "message": _message(view),
@@ -72,12 +72,12 @@ def write_status(view: JobView, tokens: int, dollars: str | None) -> Json:
 
 
 def results(records: Iterable[RecordView]) -> Iterator[Json]:
-    """What became of records that have ended."""
+    """The results of records that have ended."""
     return map(_result, records)
 
 
 def write_response(answer: bytes, usage: Mapping[str, int] | None) -> Json:
-    """An analysis; of an answer that is none, its text as the summary."""
+    """An analysis; an answer that is not one becomes the summary."""
     found = _analysis(answer_text(answer))
     return {
         "summary": found["summary"],
@@ -92,7 +92,7 @@ def write_response(answer: bytes, usage: Mapping[str, int] | None) -> Json:
 
 
 def status(view: JobView) -> str:
-    """The word for a job's status."""
+    """This contract's word for a job's status."""
     match view.status:
         case JobStatus.PENDING:
             return "accepted"
@@ -104,7 +104,7 @@ def status(view: JobView) -> str:
 
 
 def _row(record: Json) -> Json:
-    """What the template names."""
+    """The names that the template uses."""
     return {
         "data": (record.get("structured_data") or {}).get("data"),
         "notes": "\n".join(f"- {note.strip()}" for note in record["notes"] if note.strip()),
@@ -112,7 +112,7 @@ def _row(record: Json) -> Json:
 
 
 def _percent(view: JobView) -> float:
-    """Cut, not rounded: 100 says that every record has ended."""
+    """Truncated, not rounded: 100 means that every record has ended."""
     ended = view.total - view.counts.unended
     return ended * 10_000 // view.total / 100 if view.total else 100.0
 
@@ -136,7 +136,7 @@ def _result(record: RecordView) -> Json:
 
 
 def _analysis(text: str) -> Json:
-    """The fields of an analysis; nothing but a summary of what was asked through another contract."""
+    """The fields of an analysis; only a summary for records submitted through another contract."""
     try:
         found = json.loads(text)
     except ValueError:

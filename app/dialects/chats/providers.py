@@ -1,4 +1,4 @@
-"""Who answers and who searches: the words of the wire, and what they mean for a job. Pure."""
+"""Providers and search providers: this contract's names, and what they mean for a job. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,14 +9,14 @@ from app.providers import registry
 from config.settings import Settings
 
 NONE = "none"
-SEARCHES = 5  # of one answer
-# The version that every model with a web search knows; later ones need the newest.
+SEARCHES = 5  # per answer
+# The version that every model with web search supports; later ones need the newest models.
 WEB_SEARCH = {"type": "web_search_20250305", "name": "web_search", "max_uses": SEARCHES}
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What a batch is asked with."""
+    """A batch's model and search."""
 
     model: str
     search: str
@@ -24,10 +24,9 @@ class Chosen:
 
 
 def choose(ai: str | None, search: str | None, settings: Settings) -> Chosen:
-    """What was asked for, or what is set up where nothing was.
+    """The requested provider and search, or the configured default.
 
-    Raises `BadRequest` that names what there is, and `Unavailable` where DEFAULT_MODEL is taken and has no
-    key.
+    Raises `BadRequest` listing the options, and `Unavailable` where DEFAULT_MODEL applies and has no key.
     """
     model = _model(ai, settings)
     if search in (None, "", NONE):
@@ -36,8 +35,8 @@ def choose(ai: str | None, search: str | None, settings: Settings) -> Chosen:
     able = [NONE, *([provider.name] if provider is registry.ANTHROPIC else [])]
     if search not in able:
         raise BadRequest(
-            f"searchProvider: {search!r} does not search for {provider.name!r} here;"
-            f" set up are: {', '.join(able)}"
+            f"searchProvider: {search!r} is not available with {provider.name!r};"
+            f" available: {', '.join(able)}"
         )
     return Chosen(model, str(search), {"tools": [WEB_SEARCH]})
 
@@ -53,6 +52,6 @@ def _model(ai: str | None, settings: Settings) -> str:
     ready = [provider.name for provider in registry.ready(settings) if provider.name in models]
     if ai not in ready:
         lacks = registry.PROVIDERS[ai].lacks(settings) if ai in models else None
-        why = "is not known" if lacks is None else f"has no key ({lacks.variable})"
-        raise BadRequest(f"aiProvider: {ai!r} {why}; set up are: {', '.join(sorted(ready))}")
+        why = "is unknown" if lacks is None else f"has no key ({lacks.variable})"
+        raise BadRequest(f"aiProvider: {ai!r} {why}; available: {', '.join(sorted(ready))}")
     return models[ai]

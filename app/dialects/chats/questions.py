@@ -1,4 +1,6 @@
-"""The questions of a sheet: its columns found, its rows made drafts, conversation by conversation. Pure."""
+"""The questions of a sheet: finds its columns, turns its rows into drafts, conversation by conversation.
+Pure.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,13 +14,13 @@ from app.ingest.tables import Sheet
 from app.ingest.values import as_text
 
 OPERATION = "chat"
-QUESTION = ("REDACTEDQUESTION", "question")  # of two such columns the first is asked
+QUESTION = ("REDACTEDQUESTION", "question")  # of two such columns the first one is used
 CHAT, PAGE = "chatId", "URL"
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What the columns that mean something are called in this sheet; None: there is none."""
+    """The sheet's names for the relevant columns; None: it has no such column."""
 
     question: str | None
     chat: str | None
@@ -26,34 +28,34 @@ class Columns:
 
     @property
     def names(self) -> dict[str, str]:
-        """By what templates call them."""
+        """By the names that templates use."""
         found = {"question": self.question, "url": self.page}
         return {name: column for name, column in found.items() if column is not None}
 
 
 def find_columns(names: Iterable[str]) -> Columns:
-    """The columns by their names, in capitals or not."""
+    """The columns by their names, ignoring case."""
     known = {name.casefold(): name for name in names}
     asked = [known[name.casefold()] for name in QUESTION if name.casefold() in known]
     return Columns(asked[0] if asked else None, known.get(CHAT.casefold()), known.get(PAGE.casefold()))
 
 
 def find_question(names: Iterable[str]) -> Columns:
-    """As `find_columns`; raises `BadInput` that names what was found when there is no question."""
+    """Like `find_columns`; raises `BadInput` listing the columns when there is no question."""
     found = list(names)
     columns = find_columns(found)
     if columns.question is None:
         there = ", ".join(f'"{name}"' for name in found[:50])
-        raise BadInput(f'the column "{QUESTION[0]}" (or "{QUESTION[1]}") is missing; there is {there}')
+        raise BadInput(f'the column "{QUESTION[0]}" (or "{QUESTION[1]}") is missing; the sheet has {there}')
     return columns
 
 
 def drafts(
     sheet: Sheet, columns: Columns, defaults: Defaults, problems: Problems, *, max_records: int
 ) -> Iterator[Draft]:
-    """The rows that ask something; those without a question are left out of the sheet.
+    """The rows with a question; the others are left out of the sheet.
 
-    Rows with a fault are named in `problems`. Raises `BadInput` if no row has a question.
+    Invalid rows are listed in `problems`. Raises `BadInput` if no row has a question.
     """
     assert columns.question is not None
     intake = Intake("row {}", max_records, problems)
@@ -72,7 +74,7 @@ def drafts(
 def _draft(
     cells: Mapping[str, Any], number: int, columns: Columns, defaults: Defaults, problems: Problems
 ) -> Draft | None:
-    """A row is known by its number; one of a chat is a turn of its conversation."""
+    """A row is identified by its number; a row of a chat is a turn of its conversation."""
     place = f"row {number}"
     try:
         check_cells(cells)

@@ -1,4 +1,4 @@
-"""Chat batches: the questions of a sheet, asked conversation by conversation."""
+"""Chat batches: the questions of a sheet, sent conversation by conversation."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -71,10 +71,10 @@ def _refuse_input(error: BadInput) -> Response:
 @blp.doc(requestBody=_FORM, parameters=[idempotency.DESCRIPTION])
 @blp.response(202, CreatedOut)
 def create_batch() -> Response:
-    """Take a sheet of questions, CSV or XLSX.
+    """Submit a sheet of questions, CSV or XLSX.
 
-    Rows of one `chatId` are one conversation, asked in their order; a row without a question is left out. All
-    faults of a sheet are told at once, and nothing is stored then.
+    Rows with the same `chatId` are one conversation, sent in row order; a row without a question is left out.
+    If the sheet has errors, all of them are returned, and nothing is stored.
     """
     bodies.require_form(request)
     form = FileForm(request)
@@ -94,7 +94,7 @@ def create_batch() -> Response:
 @blp.arguments(BatchQuery, location="query")
 @blp.response(200, StatusOut)
 def get_status(query: Mapping[str, str]) -> Response:
-    """Tell how a batch stands."""
+    """Get the status of a batch."""
     return answer(wire.write_status(_find(query["batchId"])))
 
 
@@ -102,7 +102,7 @@ def get_status(query: Mapping[str, str]) -> Response:
 @needs(READ, 503)
 @blp.response(200, StatusOut(many=True))
 def list_batches() -> Response:
-    """List your own batches, the newest first."""
+    """List your own batches, newest first."""
     me = caller()
     return answer_list(map(wire.write_status, _own(me.tenant_id, me.user_id)))
 
@@ -112,9 +112,9 @@ def list_batches() -> Response:
 @blp.arguments(ResultQuery, location="query")
 @blp.response(200, ResultOut(many=True))
 def get_results(query: Mapping[str, str]) -> Response:
-    """Read the answers that there are, in the order of the rows.
+    """Get the answers so far, in row order.
 
-    As JSON, or with `format` csv or xlsx as the sheet itself, the answers beside its own columns.
+    As JSON, or with `format` csv or xlsx as the sheet itself, with the answers in additional columns.
     """
     view = job_lookup.with_content(_find(query["batchId"]))
     with reading() as session:
@@ -130,16 +130,16 @@ def get_results(query: Mapping[str, str]) -> Response:
 @blp.doc(**_CANCEL)
 @blp.response(200, CancelledOut)
 def cancel_batch() -> Response:
-    """Ask nothing more of a batch; `batchId` stands in the query, a form or JSON."""
+    """Cancel a batch: no new calls start; `batchId` goes in the query, a form or JSON."""
     view = _find(bodies.load(BatchQuery(), _named())["batchId"])
     if view.status.final:
-        raise Conflict(f"the batch is {wire.status(view)}: it has ended and cannot be cancelled any more")
+        raise Conflict(f"the batch is {wire.status(view)}: it has ended and can no longer be cancelled")
     job_actions.act(caller().tenant_id, str(view.uid), lifecycle.cancel)
     return answer({"batchId": str(view.uid), "status": "cancelled"})
 
 
 def _read(form: FileForm, asked: Mapping[str, Any], spool: DraftSpool) -> tuple[Defaults, Options]:
-    """Fill `spool` with the questions of the form's sheet; raises `Refused` with every fault of it."""
+    """Fill `spool` with the questions of the form's sheet; raises `Refused` with every error in it."""
     chosen = providers.choose(asked["aiProvider"], asked["searchProvider"], settings.current())
     problems = Problems()
     sheet = Sheet(read_rows(form.format, form.stream), problems)
@@ -173,7 +173,7 @@ def _read(form: FileForm, asked: Mapping[str, Any], spool: DraftSpool) -> tuple[
 
 
 def _operation(*, own: bool) -> Operation:
-    """How questions are asked, with the caller's `own` texts if that is wished."""
+    """The operation for the questions, with the caller's `own` texts if requested."""
     if not own:
         return prompt_overrides.shipped(questions.OPERATION)
     me = caller()
@@ -187,9 +187,9 @@ def _plain(name: str) -> str | None:
 
 
 def _find(name: str) -> JobView:
-    """The caller's own batch; with the scope `admin` anybody's of the tenant."""
+    """The caller's own batch; with the scope `admin`, any batch of the tenant."""
     me = caller()
-    unknown = NotFound(f"there is no batch {name!r} of yours: GET {PREFIX}/list lists them")
+    unknown = NotFound(f"you have no batch {name!r}: GET {PREFIX}/list lists yours")
     try:
         with reading() as session:
             view = jobs.find(session, me.tenant_id, name)
@@ -202,7 +202,7 @@ def _find(name: str) -> JobView:
 
 
 def _own(tenant_id: int, user_id: int) -> Iterator[JobView]:
-    """The user's jobs, page by page; nothing of the database is held between two pages."""
+    """The user's jobs, page by page; no connection or transaction is held between two pages."""
     before = None
     while True:
         with reading() as session:
@@ -214,8 +214,8 @@ def _own(tenant_id: int, user_id: int) -> Iterator[JobView]:
 
 
 def _named() -> dict[str, Any]:
-    """What a request to cancel says, wherever it does."""
+    """The fields of a cancel request, wherever they are."""
     body = bodies.read_json(request.get_data()) if request.is_json and request.get_data() else {}
     if not isinstance(body, dict):
-        raise BadInput('the body is no JSON object: give {"batchId": "…"}')
+        raise BadInput('the body is not a JSON object: give {"batchId": "…"}')
     return {**body, **request.form.to_dict(), **request.args.to_dict()}

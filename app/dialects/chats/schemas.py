@@ -1,4 +1,4 @@
-"""The bodies of chat batches: every field with its checks, as the OpenAPI document shows it."""
+"""The bodies of chat batches: every field with its validation, as in the OpenAPI document."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ _TRUE, _FALSE = {"true", "on", "1"}, {"false", "off", "0"}
 
 def _check_printable(value: str) -> None:
     if not value.isprintable():
-        raise ma.ValidationError("printable characters only")
+        raise ma.ValidationError("use printable characters only")
 
 
 class Text(fields.String):
@@ -27,7 +27,7 @@ class Text(fields.String):
 
 
 class Provider(fields.String):
-    """Capitals make no other one of it."""
+    """Case-insensitive."""
 
     def __init__(self, description: str) -> None:
         super().__init__(load_default=None, metadata={"description": description})
@@ -37,17 +37,17 @@ class Provider(fields.String):
 
 
 class CreateIn(ma.Schema):
-    """A batch, beside its file."""
+    """A batch, besides its file."""
 
-    batchName = Text(255, "The file's name if left out.")
-    aiProvider = Provider("`anthropic` or `simulated`; DEFAULT_MODEL answers if left out.")
+    batchName = Text(255, "The file's name by default.")
+    aiProvider = Provider("`anthropic` or `simulated`; by default the provider of DEFAULT_MODEL.")
     searchProvider = Provider("`anthropic`: the model may search the web; `none`.")
     lang = Text(50, "The language of the page that the questions come from, such as `en`.")
     applyOverrides = fields.Boolean(
         load_default=False,
         truthy=_TRUE,
         falsy=_FALSE,
-        metadata={"description": "Ask with your own texts (`/api/v1/prompt-overrides/chat`)."},
+        metadata={"description": "Use your own texts (`/api/v1/prompt-overrides/chat`)."},
     )
     webhook_url = WebhookUrl()
 
@@ -60,7 +60,7 @@ class UploadIn(CreateIn):
         metadata={
             "type": "string",
             "format": "binary",
-            "description": "Columns: `REDACTEDQUESTION` (or `question`); `chatId` and `URL` may be there.",
+            "description": "Columns: `REDACTEDQUESTION` (or `question`); optional: `chatId` and `URL`.",
         },
     )
 
@@ -77,7 +77,7 @@ class ErrorOut(ma.Schema):
     """An error."""
 
     error = fields.String(required=True)
-    error_id = fields.String(metadata={"description": "Of an unexpected error: the log knows it."})
+    error_id = fields.String(metadata={"description": "Identifies an unexpected error in the log."})
 
 
 class CreatedOut(ma.Schema):
@@ -107,7 +107,7 @@ class StatusOut(CreatedOut):
 
 
 class UsageOut(ma.Schema):
-    """Tokens, and searches of the web."""
+    """Tokens, and web searches."""
 
     input_tokens = fields.Integer()
     output_tokens = fields.Integer()
@@ -117,9 +117,7 @@ class UsageOut(ma.Schema):
 
 
 class ResultOut(ma.Schema):
-    row = fields.Integer(
-        allow_none=True, metadata={"description": "As the sheet counts, its header being 1."}
-    )
+    row = fields.Integer(allow_none=True, metadata={"description": "As in the sheet, its header being 1."})
     chatId = fields.String(allow_none=True)
     REDACTEDQUESTION = fields.String(allow_none=True)
     URL = fields.String(allow_none=True)

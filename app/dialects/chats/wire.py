@@ -1,4 +1,4 @@
-"""Chat batches as their wire has them: jobs and results written. Pure."""
+"""The wire format of chat batches: writes jobs and results. Pure."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ from models.base import record_uid
 from models.job import JobStatus
 from models.record import RecordStatus
 
-TOLD = 10  # faults of a bad sheet that its error names
+TOLD = 10  # errors in an invalid sheet that the response lists
 
 Json = dict[str, Any]
 
@@ -32,7 +32,7 @@ def error(fault: Fault) -> Json:
 
 
 def write_status(view: JobView) -> Json:
-    """A batch as it stands."""
+    """A batch's current state."""
     return {
         "batchId": str(view.uid),
         "status": status(view),
@@ -50,7 +50,7 @@ def write_status(view: JobView) -> Json:
 
 
 def status(view: JobView) -> str:
-    """The word for a job's status."""
+    """This contract's word for a job's status."""
     match view.status:
         case JobStatus.PENDING:
             return "queued"
@@ -62,14 +62,14 @@ def status(view: JobView) -> str:
 
 
 def results(view: JobView, columns: Sequence[str], records: Iterable[RecordView]) -> Iterator[Json]:
-    """What became of records that have ended, read with their inputs, in the order of their rows."""
+    """The results of records that have ended, read with their inputs, in row order."""
     known = find_columns(columns)
     for record in records:
         yield _result(view, known, record)
 
 
 def rows(records: Iterable[RecordView]) -> Iterator[Row]:
-    """The same as rows of the sheet, the answers beside its own cells."""
+    """The same as rows of the sheet, the answers next to its own cells."""
     for record in records:
         error = None if record.status is RecordStatus.SUCCEEDED else failure(record)
         yield replace(table_rows.row(record), status=_word(record), error=error)
@@ -109,7 +109,7 @@ def _usage(record: RecordView) -> Json | None:
 
 
 def _message(fault: Fault) -> str:
-    """One sentence; of several faults of an input the first ones, each with its place."""
+    """One sentence; for several errors in an input, the first ones, each with its position."""
     problems = fault.details.get("problems", [])
     if len(problems) < 2:
         return fault.message

@@ -1,4 +1,4 @@
-"""Document jobs: many documents in one call, how a job stands, its live stream, its end."""
+"""Document jobs: many documents in one call, a job's status, its live stream, cancelling."""
 
 import uuid
 from typing import Any
@@ -38,7 +38,7 @@ _LAST_EVENT_ID = {
     "in": "header",
     "name": "Last-Event-ID",
     "schema": {"type": "string"},
-    "description": "The id of the last message that was read: the stream goes on behind it.",
+    "description": "The id of the last message received: the stream resumes after it.",
 }
 
 
@@ -50,7 +50,7 @@ _LAST_EVENT_ID = {
 )
 @blp.response(200, JobOut)
 def create_job() -> Response:
-    """Store documents, and give each to a model if there is a `prompt`."""
+    """Store documents, and send each to a model if there is a `prompt`."""
     with (
         receiving(caller().tenant_uid) as upload,
         document_body.body(upload, wire.is_document) as body,
@@ -66,7 +66,7 @@ def create_job() -> Response:
 @needs(READ, 404, 422)
 @blp.response(200, JobOut)
 def get_job(job_id: str) -> Response:
-    """Tell how a job stands."""
+    """Get the status of a job."""
     return _show(_find(job_id))
 
 
@@ -79,7 +79,7 @@ def stream_job(job_id: str) -> Response:
 
     Each message has an `id`, the event `progress` (the last one `complete`) and as its data an object with
     `event_type` (`start`, `progress` or `fail` for each document, `cancel`, `complete`), `document_index`,
-    `filename`, `message` and `timestamp`. A late reader gets what it missed first.
+    `filename`, `message` and `timestamp`. A late reader first gets what it missed.
     """
     view = _find(job_id)
     seen = wire.place(request.headers.get("Last-Event-ID", ""), view.seq)
@@ -99,7 +99,7 @@ def cancel_job(job_id: str) -> Response:
 
 
 def _filled(body: Any, upload: Upload) -> Any:
-    """The body, with each document in the place of its mark."""
+    """The body, with each document in place of its marker."""
     documents = body.get("documents") if isinstance(body, dict) else None
     for document in documents if isinstance(documents, list) else []:
         if isinstance(document, dict):
@@ -123,7 +123,7 @@ def _submit(asked: dict[str, Any], upload: Upload) -> str:
 
 
 def _model(asked: dict[str, Any]) -> str:
-    """Who is asked about the documents; nobody without a prompt."""
+    """The model for the documents; none without a prompt."""
     if asked.get("prompt") is None:
         return registry.NOBODY
     chosen = settings.current()
@@ -147,7 +147,7 @@ def _cancel(session: Session, job: Job) -> None:
 
 
 def _checked(job_id: str) -> str:
-    """`job_id`; raises `BadInput` unless it has the form of one."""
+    """`job_id`; raises `BadInput` unless it is a UUID."""
     try:
         uuid.UUID(job_id)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The bodies of document jobs: every field with its checks, as the OpenAPI document shows it."""
+"""The bodies of document jobs: every field with its validation, as in the OpenAPI document."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,19 +11,19 @@ from app.ingest.documents import Stored, Unreadable
 from app.ingest.values import is_plain, to_json
 from app.web.blueprint import WebhookUrl
 
-LONGEST = 255  # characters of a file's name, and of a collection's
+LONGEST = 255  # characters in a file's name, and in a collection's
 LARGEST = 16_000  # bytes of a document's metadata
 LONGEST_PROMPT = 1_000_000  # characters
 
 
 def _check_plain(value: str) -> None:
     if not is_plain(value):
-        raise ma.ValidationError("plain text, without NUL and without half a surrogate pair")
+        raise ma.ValidationError("give plain text, without NUL and unpaired surrogates")
 
 
 def _check_content(value: Any) -> None:
     if not isinstance(value, Stored | Unreadable):
-        raise ma.ValidationError("give the document's bytes as base64 text")
+        raise ma.ValidationError("give the document's bytes as a base64 string")
 
 
 def _check_size(value: Mapping[str, Any]) -> None:
@@ -33,7 +33,7 @@ def _check_size(value: Mapping[str, Any]) -> None:
 
 
 class DocumentIn(ma.Schema):
-    """A document. One whose content is no base64 fails alone."""
+    """A document. One whose content is not base64 fails alone."""
 
     filename = fields.String(required=True, validate=[validate.Length(1, LONGEST), _check_plain])
     content = fields.Raw(
@@ -45,7 +45,7 @@ class DocumentIn(ma.Schema):
 
 
 class JobIn(ma.Schema):
-    tenant_id = fields.UUID(required=True, metadata={"description": "The tenant of the key."})
+    tenant_id = fields.UUID(required=True, metadata={"description": "The key's tenant."})
     documents = fields.List(
         fields.Nested(DocumentIn),
         required=True,
@@ -60,13 +60,13 @@ class JobIn(ma.Schema):
     )
     model = fields.String(
         allow_none=True,
-        validate=validate.Regexp(r"[\w.:/@-]{1,200}\Z", error="give a model's name"),
-        metadata={"description": "Whom `prompt` asks; DEFAULT_MODEL if left out."},
+        validate=validate.Regexp(r"[\w.:/@-]{1,200}\Z", error="give the name of a model"),
+        metadata={"description": "The model for `prompt`; DEFAULT_MODEL by default."},
     )
     prompt = fields.String(
         allow_none=True,
         validate=[validate.Length(1, LONGEST_PROMPT), _check_plain],
-        metadata={"description": "What a model is asked about each document, once it is stored."},
+        metadata={"description": "The prompt that is sent with each document, once it is stored."},
     )
     webhook_url = WebhookUrl()
 

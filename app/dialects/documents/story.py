@@ -1,4 +1,4 @@
-"""What a job's stream tells: every document once, in the order in which they ended, and the end."""
+"""The content of a job's stream: every document once, in completion order, and the end."""
 
 from collections.abc import Iterator, Sequence
 
@@ -17,9 +17,11 @@ AT_ONCE = 50  # documents whose rows are read together
 
 
 def tell(view: JobView, seen: Place | None) -> Iterator[bytes]:
-    """The messages behind `seen`, a comment whenever nothing happens for a while; the last one is the end.
+    """The messages after `seen`, with a comment whenever nothing happens for a while; the last one is the
+    end.
 
-    The stream is cut early when this process stops or its reader cannot keep up: both resume.
+    The stream is cut early when this process stops or its reader cannot keep up: either way it can be
+    resumed.
     """
     begun = seen is not None
     for event in follow(view, seen.seq if seen else 0):

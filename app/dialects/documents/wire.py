@@ -1,4 +1,4 @@
-"""Document jobs as their wire has them: documents read, jobs and progress written. Pure."""
+"""The wire format of document jobs: reads documents, writes jobs and progress. Pure."""
 
 import json
 import re
@@ -26,14 +26,14 @@ Json = dict[str, Any]
 
 
 class Place(NamedTuple):
-    """How far somebody has read: up to the document that ended as number `seq`, and whether the job's end."""
+    """A reader's position: the document that ended as number `seq`, and whether it has read the job's end."""
 
     seq: int = 0
     cancel: bool = False
 
 
 def is_document(path: Path) -> bool:
-    """Whether the text at `path` of a request is what a document holds."""
+    """Whether the string at `path` of a request is a document's content."""
     match path:
         case ("documents", int(), "content"):
             return True
@@ -41,7 +41,7 @@ def is_document(path: Path) -> bool:
 
 
 def drafts(asked: Iterable[Json], defaults: Defaults) -> Iterator[Draft]:
-    """Documents that a schema has read. One that cannot be taken, or not by the model, fails by itself."""
+    """Documents after validation. One that is invalid, or that the model cannot take, fails alone."""
     for one in asked:
         document = Document.of(one["content"], one["filename"], one["metadata"])
         try:
@@ -68,7 +68,7 @@ def write(view: JobView, tenant: uuid.UUID) -> Json:
 
 
 def status(view: JobView) -> str:
-    """The word for a job's status."""
+    """This contract's word for a job's status."""
     match view.status:
         case JobStatus.PENDING:
             return "pending"
@@ -90,7 +90,7 @@ def error(fault: Fault) -> Mapping[str, Any]:
 
 
 def place(last_event_id: str, newest: int) -> Place | None:
-    """Where a reader goes on; None for a new one, or for an id that is none of ours."""
+    """The position at which a reader resumes; None for a new reader, or for an id that is not valid."""
     found = _EVENT_ID.fullmatch(last_event_id)
     if found is None or int(found[1]) > newest:
         return None
@@ -102,7 +102,7 @@ def start(view: JobView) -> bytes:
 
 
 def outcome(view: JobView, record: RecordView) -> bytes:
-    """What became of one document."""
+    """The outcome of one document."""
     succeeded = record.status is RecordStatus.SUCCEEDED
     event = _event(
         view,

@@ -1,4 +1,4 @@
-"""The contract of the batch processor."""
+"""The batch processor's contract."""
 
 from flask import Flask
 from flask_smorest import Api
@@ -8,7 +8,7 @@ from app.web.errors import SHAPES
 
 
 def register(app: Flask, contract: Api) -> None:
-    """Serve the contract; `contract` documents it."""
+    """Register the contract; `contract` documents it."""
     for module in (routes, monitoring):
         contract.register_blueprint(module.blp)
     app.register_blueprint(socket.blp)

@@ -1,4 +1,4 @@
-"""What the batch processor's calls take, as they are checked and as the OpenAPI document shows it."""
+"""The inputs of the batch processor's calls, as validated and as in the OpenAPI document."""
 
 from typing import Any
 
@@ -51,16 +51,20 @@ class ErrorOut(ma.Schema):
     """Every error of this contract."""
 
     error = fields.String(required=True)
-    error_id = fields.String(required=True, metadata={"description": "The log knows it."})
-    message = fields.String(required=True, metadata={"description": "What was asked, found and to be done."})
-    problems = fields.List(fields.Dict(), metadata={"description": "Of bad input: `where` and `message`."})
+    error_id = fields.String(required=True, metadata={"description": "Identifies the error in the log."})
+    message = fields.String(
+        required=True, metadata={"description": "What was requested, what was found, and what to do."}
+    )
+    problems = fields.List(
+        fields.Dict(), metadata={"description": "For invalid input: `where` and `message`."}
+    )
 
 
 class ResultsQuery(ma.Schema):
     in_part = fields.Boolean(
         data_key="partial",
         load_default=False,
-        metadata={"description": "What there is, also before the end."},
+        metadata={"description": "Return the results so far, even before the end."},
     )
 
 
@@ -76,7 +80,7 @@ class WeightsIn(ma.Schema):
 
 
 class ConfigurationIn(ma.Schema):
-    """What is left out stays."""
+    """Omitted fields stay as they are."""
 
     max_batch_size = fields.Integer(strict=True, validate=validate.Range(1, 1_024, error="give 1 to 1,024"))
     max_wait_time_ms = fields.Integer(
@@ -87,12 +91,12 @@ class ConfigurationIn(ma.Schema):
 
 
 class Names(fields.String):
-    """Names between commas, each of them known."""
+    """Comma-separated names, each of them known."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         names = [name.strip() for name in super()._deserialize(value, *args, **kwargs).split(",")]
         if unknown := [name for name in names if name not in METRICS]:
-            raise ma.ValidationError(f"unknown: {', '.join(unknown)}; known are {', '.join(METRICS)}")
+            raise ma.ValidationError(f"unknown: {', '.join(unknown)}; known: {', '.join(METRICS)}")
         return names
 
 

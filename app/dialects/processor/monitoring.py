@@ -1,4 +1,4 @@
-"""How the caller's batches go, now and over time; with the scope `admin`, those of the whole system."""
+"""The caller's batches, now and over time; with the scope `admin`, those of the whole system."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ blp = Blueprint(
     __name__,
     errors=ErrorOut,
     url_prefix=PREFIX,
-    description="How the batches go.",
+    description="How the batches are doing.",
 )
 
 
@@ -29,8 +29,8 @@ blp = Blueprint(
 @needs(READ, 404)
 @blp.response(200)
 def get_metrics() -> Response:
-    """See how it goes: rates of the last minute, means of the last hour, counts since ever."""
-    from app.core.monitoring import resources  # psutil: a start need not wait for it
+    """Get metrics: rates over the last minute, means over the last hour, totals counted since the start."""
+    from app.core.monitoring import resources  # psutil: not needed at startup
 
     _refuse_unmonitored()
     with reading() as session:
@@ -43,7 +43,7 @@ def get_metrics() -> Response:
 @blp.arguments(AnalyticsQuery, location="query")
 @blp.response(200)
 def get_analytics(query: dict[str, Any]) -> Response:
-    """See how it went: throughput (records a second), latency (ms), errors, queue, tokens, cost (USD)."""
+    """Get history: throughput (records per second), latency (ms), errors, queue, tokens, cost (USD)."""
     _refuse_unmonitored()
     with reading() as session:
         series = analytics.read(session, _whose(), query["period"], query["metrics"])
@@ -51,10 +51,10 @@ def get_analytics(query: dict[str, Any]) -> Response:
 
 
 def _whose() -> int | None:
-    """The tenant that is told of; None: everybody."""
+    """The tenant to report on; None: all tenants."""
     return None if caller().may(ADMIN) else caller().tenant_id
 
 
 def _refuse_unmonitored() -> None:
     if not settings.current().enable_monitoring:
-        raise NotFound("monitoring is switched off here: ENABLE_MONITORING is false")
+        raise NotFound("monitoring is switched off: ENABLE_MONITORING is false")

@@ -40,7 +40,7 @@ blp = Blueprint(
     __name__,
     errors=ErrorOut,
     url_prefix=PREFIX,
-    description="The contract of the batch processor.",
+    description="The batch processor's contract.",
 )
 
 
@@ -65,7 +65,7 @@ def submit_batch() -> Response:
 @needs(READ, 404)
 @blp.response(200)
 def get_status(batch_id: str) -> Response:
-    """Look at a batch."""
+    """Get a batch."""
     view = find_job(batch_id)
     with reading() as session:
         end = forecast.end(session, view)
@@ -78,14 +78,14 @@ def get_status(batch_id: str) -> Response:
 @blp.arguments(ResultsQuery, location="query")
 @blp.response(200)
 def get_results(query: dict[str, Any], batch_id: str) -> Response:
-    """Get what came of each item, once the batch has ended."""
+    """Get the result of each item, once the batch has ended."""
     view = with_content(find_job(batch_id))
     with reading() as session:
         at = session.scalars(select(now())).one()
     if not view.status.final and not query["in_part"]:
         raise Conflict(
-            f"batch {wire.batch_id(view)} is {wire.word(view)}: it has no results before its end;"
-            " ?partial=true gives what there is"
+            f"batch {wire.batch_id(view)} is {wire.word(view)}: it has no results before it has ended;"
+            " ?partial=true returns those so far"
         )
     head = {"batch_id": wire.batch_id(view), "status": wire.word(view)}
     tail = {"metadata": wire.results_metadata(view, at)}
@@ -97,7 +97,7 @@ def get_results(query: dict[str, Any], batch_id: str) -> Response:
 @blp.arguments(BatchesQuery, location="query")
 @blp.response(200)
 def list_batches(query: dict[str, Any]) -> Response:
-    """List batches, the newest first."""
+    """List batches, newest first."""
     limit = query["limit"]
     with reading() as session:
         found = jobs.page(session, caller().tenant_id, None, limit + 1, *_are(query["status"]))
@@ -110,7 +110,7 @@ def list_batches(query: dict[str, Any]) -> Response:
 @needs(WRITE, 404, 409)
 @blp.response(200)
 def cancel_batch(batch_id: str) -> Response:
-    """Ask nothing more; calls in flight are closed."""
+    """Cancel a batch: no new calls start, and calls in flight are cut off."""
     job_actions.act(caller().tenant_id, batch_id, lifecycle.cancel)
     return answer({"batch_id": wire.batch_id(find_job(batch_id)), "status": "cancelled"})
 
@@ -119,7 +119,7 @@ def cancel_batch(batch_id: str) -> Response:
 @needs(READ)
 @blp.response(200)
 def get_configuration() -> Response:
-    """Read how items are batched, and what each priority weighs."""
+    """Get how items are batched, and the weight of each priority."""
     with reading() as session:
         return _configured(batch_settings.read(session))
 
@@ -129,7 +129,7 @@ def get_configuration() -> Response:
 @blp.arguments(ConfigurationIn)
 @blp.response(200)
 def configure(values: dict[str, Any]) -> Response:
-    """Change it, for all workers within a second and for batches that wait already."""
+    """Change the configuration, for all workers within a second and for batches that already wait."""
     return _configured(in_transaction(partial(batch_settings.change, values=values)))
 
 
@@ -149,10 +149,10 @@ def _configured(found: Configuration) -> Response:
 
 
 def _defaults(records: list[dict[str, Any]], metadata: dict[str, Any]) -> Defaults:
-    """The model of a batch; raises `BadInput` or `Unavailable` where there is none."""
+    """The model of a batch; raises `BadInput` or `Unavailable` when there is none."""
     kind, chosen = wire.kind(records), settings.current()
     if kind is None:
-        raise BadInput("data: all items have an `input`, or none of them has: send each kind as a batch")
+        raise BadInput("data: either all items have an `input` or none: send each kind as a batch of its own")
     model = wire.model(kind, metadata, chosen.default_model, chosen.inference_model)
     registry.require(model, chosen)
     inputs = registry.of(model).takes_inputs
@@ -173,7 +173,7 @@ def _options(asked: dict[str, Any], repeat: Repeat | None) -> Options:
 
 
 def _are(status: str) -> list[ColumnElement[bool]]:
-    """Conditions for the jobs whose word is `status`, or one of its words."""
+    """Conditions for the jobs whose status word is `status`, or one of its words."""
     over = Job.status.in_((JobStatus.COMPLETED, JobStatus.EXPIRED))
     waiting = Job.status == JobStatus.PENDING
     processing = Job.status.in_((JobStatus.RUNNING, JobStatus.PAUSED, JobStatus.CANCELLING))

@@ -1,4 +1,4 @@
-"""`/ws/batch-processor`: batches as they move."""
+"""`/ws/batch-processor`: live updates of batches."""
 
 from flask import Blueprint
 from flask_sock import Sock
@@ -15,7 +15,7 @@ from models.session import reading
 PATH = "/ws/batch-processor"
 
 blp = Blueprint("batch_processor_socket", __name__)
-blp.before_request(take_seat)  # behind the check of the key, and before the upgrade
+blp.before_request(take_seat)  # after the key is checked, and before the upgrade
 blp.teardown_request(give_seat_back)
 sock = Sock()
 

@@ -1,4 +1,4 @@
-"""The batch processor's words for ours, both ways. Nothing here knows HTTP or a database."""
+"""The batch processor's terms for ours, both ways. Independent of HTTP and the database."""
 
 import datetime as dt
 import json
@@ -21,7 +21,7 @@ from app.providers import registry
 from app.web.error_shapes import Fault
 from models.job import JobStatus
 
-KINDS = ("prompt", "messages", "input")  # what an item may bring: exactly one
+KINDS = ("prompt", "messages", "input")  # an item has exactly one of them
 URGENCIES = ("critical", "high", "normal", "low")
 WORDS = ("queued", "processing", "completed", "failed", "cancelled")
 
@@ -33,15 +33,15 @@ _OF_STATUS = {
     JobStatus.CANCELLED: "cancelled",
     JobStatus.FAILED: "failed",
 }
-_ROUNDING = 1e-3  # by which the parts of a probability vector may miss 1
+_ROUNDING = 1e-3  # how far the sum of a probability vector may be off 1
 _REQUEST_ID = re.compile(r"[^\0\ud800-\udfff]{1,256}")
 
 
-# --- what comes in
+# --- requests
 
 
 def records(data: Sequence[Any], problems: Problems) -> list[dict[str, Any]]:
-    """The batch's items as records of the native contract; those with faults are left out and named."""
+    """The batch's items as records of the native contract; invalid ones are left out and listed."""
     taken: dict[str, int] = {}
     found = []
     for number, item in enumerate(data):
@@ -51,29 +51,29 @@ def records(data: Sequence[Any], problems: Problems) -> list[dict[str, Any]]:
         first = taken.setdefault(record["custom_id"], number)
         if first != number:
             where = f"data[{number}].request_id"
-            problems.add(where, f"{record['custom_id']!r} is the id of data[{first}] already")
+            problems.add(where, f"{record['custom_id']!r} is already the id of data[{first}]")
             continue
         found.append(record)
     return found
 
 
 def kind(records: Iterable[Mapping[str, Any]]) -> str | None:
-    """Who is asked: `input` is for an inference server, `prompt` for a language model; None if mixed."""
+    """The kind of model: an inference server for `input`, a language model for `prompt`; None if mixed."""
     kinds = {"input" if "input" in record else "prompt" for record in records}
     return kinds.pop() if len(kinds) == 1 else None
 
 
 def model(kind: str, metadata: Mapping[str, Any], default: str, inference_default: str | None) -> str:
-    """The model that a batch asks for: by `metadata.model_id`, else by the environment."""
+    """The model that a batch requests: by `metadata.model_id`, otherwise by the environment."""
     named = metadata.get("model_id")
     if named is not None and (not isinstance(named, str) or not named):
-        raise BadInput("metadata.model_id: give the name of a model, as text that is not empty")
+        raise BadInput("metadata.model_id: give the name of a model, as a non-empty string")
     if kind == "prompt":
         return named or default
     chosen = named or inference_default
     if chosen is None:
         raise BadInput(
-            "metadata.model_id: an `input` goes to a model of an inference server: name it, or let the"
+            "metadata.model_id: an `input` needs a model of an inference server: name it, or have the"
             " operator set INFERENCE_MODEL"
         )
     return registry.INFERENCE.prefix + registry.INFERENCE.served_name(chosen)
@@ -82,20 +82,20 @@ def model(kind: str, metadata: Mapping[str, Any], default: str, inference_defaul
 def _record(item: Any, number: int, problems: Problems) -> dict[str, Any] | None:
     where = f"data[{number}]"
     if not isinstance(item, dict):
-        problems.add(where, "an item is an object")
+        problems.add(where, "an item must be an object")
         return None
     brought = [name for name in KINDS if name in item]
     if len(brought) != 1:
         problems.add(where, f"give exactly one of prompt, messages and input; found {_listed(item)}")
         return None
     if unknown := [name for name in item if name not in (*KINDS, "request_id")]:
-        problems.add(where, f"unknown: {_listed(unknown)}; an item has `{brought[0]}` and `request_id`")
+        problems.add(where, f"unknown: {_listed(unknown)}; an item may have `{brought[0]}` and `request_id`")
         return None
     request_id = item.get("request_id")
     if request_id is None:
         request_id = f"req_{number + 1}"
     elif not isinstance(request_id, str) or not _REQUEST_ID.fullmatch(request_id):
-        problems.add(f"{where}.request_id", "give 1 to 256 characters of text")
+        problems.add(f"{where}.request_id", "give a string of 1 to 256 characters")
         return None
     return {"custom_id": request_id, brought[0]: item[brought[0]]}
 
@@ -104,7 +104,7 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(repr(name[:60]) for name in list(names)[:8]) or "nothing"
 
 
-# --- what goes out
+# --- responses
 
 
 def word(view: JobView) -> str:
@@ -115,12 +115,12 @@ def word(view: JobView) -> str:
 
 
 def batch_id(view: JobView) -> str:
-    """Its caller's own name for it, if it has one."""
+    """The caller's own name for it, if it has one."""
     return view.label or str(view.uid)
 
 
 def submitted(view: JobView, position: int, end: dt.datetime) -> dict[str, Any]:
-    """The answer to a submission, which is queued by it, whatever has become of it since."""
+    """The response to a submission, which queued it, whatever has become of it since."""
     return {
         "batch_id": batch_id(view),
         "status": "queued",
@@ -131,7 +131,7 @@ def submitted(view: JobView, position: int, end: dt.datetime) -> dict[str, Any]:
 
 
 def status(view: JobView, end: dt.datetime, at: dt.datetime) -> dict[str, Any]:
-    """How the batch stands at the time `at`; `end` is when it has ended, or is likely to."""
+    """The batch's state at the time `at`; `end` is when it ended, or is expected to."""
     return {
         "batch_id": batch_id(view),
         "status": word(view),
@@ -157,7 +157,7 @@ def listed(view: JobView, configuration: Configuration) -> dict[str, Any]:
 
 
 def update(view: JobView, asked_for: str) -> dict[str, Any]:
-    """A message of the WebSocket, under the id by which its reader asked."""
+    """A WebSocket message, under the id that its reader used."""
     ended = {} if view.ended_at is None else {"total_time_ms": _ms(view.created_at, view.ended_at)}
     return {"batch_id": asked_for, "status": word(view), "progress": _progress(view), **ended, **_error(view)}
 
@@ -167,7 +167,7 @@ def not_found(asked_for: str) -> dict[str, Any]:
 
 
 def result(record: RecordView) -> dict[str, Any]:
-    """What came of one item."""
+    """The result of one item."""
     output, confidence = (None, None) if record.answer is None else _output(record.answer)
     error = {"type": record.error_type or record.status.word, "message": text(record.error_message) or ""}
     return {
@@ -207,7 +207,7 @@ def metrics(found: Performance, resources: Resources) -> dict[str, Any]:
             "cpu_usage_percent": resources.cpu_percent,
             "memory_usage_mb": resources.memory_mb,
             "gpu_usage_percent": resources.gpu_percent,
-            "of": "the process group of the web server that answers; 100 % is one core",
+            "of": "the process group of the web server that responds; 100 % is one core",
         },
     }
 
@@ -223,7 +223,7 @@ def analytics(period: str, series: Mapping[str, Sequence[Point]]) -> dict[str, A
 
 
 def error(fault: Fault) -> Mapping[str, Any]:
-    """Every error of this contract; the log knows its id."""
+    """Every error of this contract; its id is in the log."""
     if fault.error_id is not None:
         message = "An unexpected error occurred. Please try again later."
         return {"error": "Internal server error", "error_id": fault.error_id, "message": message}
@@ -244,7 +244,7 @@ def _ended(view: JobView) -> int:
 
 
 def _progress(view: JobView) -> float:
-    """Cut, not rounded: 1 says that every item has ended."""
+    """Truncated, not rounded: 1 means that every item has ended."""
     return _ended(view) * 10_000 // view.total / 10_000 if view.total else 1.0
 
 
@@ -257,21 +257,21 @@ def _ms(since: dt.datetime, until: dt.datetime) -> int:
 
 
 def _error(view: JobView) -> dict[str, str]:
-    """Why the batch, or a part of it, brought nothing; empty for one that did what it should."""
+    """Why the batch, or a part of it, has no results; empty if nothing went wrong."""
     if view.status in (JobStatus.EXPIRED, JobStatus.FAILED):
         return {"error": view.status_reason or f"the batch has {view.status.value}"}
     if word(view) == "failed":
-        return {"error": f"all {view.total:,} items failed: the batch's results say why, each for itself"}
+        return {"error": f"all {view.total:,} items failed: see the error of each in the batch's results"}
     return {}
 
 
 def _nearest(priority: int, configuration: Configuration) -> str:
-    """The urgency that comes nearest to the priority of a job of another contract."""
+    """The urgency closest to the priority of a job of another contract."""
     return min(URGENCIES, key=lambda urgency: abs(configuration.priority(urgency) - priority))
 
 
 def _output(answer: bytes) -> tuple[Any, float | None]:
-    """An answer's output and how sure its model is, as far as anybody says."""
+    """An answer's output and its confidence, if the model gives one."""
     message = json.loads(answer)
     if message.get("type") != "inference":
         return answer_text(answer), None
@@ -280,7 +280,7 @@ def _output(answer: bytes) -> tuple[Any, float | None]:
 
 
 def _likelihood(output: Any) -> float | None:
-    """The largest part of a probability vector."""
+    """The largest element of a probability vector."""
     if not isinstance(output, list) or len(output) < 2:
         return None
     if not all(isinstance(part, int | float) and not isinstance(part, bool) for part in output):

@@ -1,4 +1,4 @@
-"""Text batches: many texts in one call, and how a batch stands."""
+"""Text batches: many texts in one call, and a batch's status."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -35,7 +35,8 @@ _DOCUMENTED = {
             "name": "Prefer",
             "schema": {"type": "string"},
             "example": "respond-async",
-            "description": "`respond-async`: answer 202 at once; `/batch_status` tells the rest.",
+            "description": "`respond-async`: respond with 202 at once; follow the batch with"
+            " `/batch_status`.",
         },
     ],
 }
@@ -45,12 +46,14 @@ _DOCUMENTED = {
 @needs(WRITE, 400, 413, 415, 422, 503)
 @blp.doc(**_DOCUMENTED)
 @blp.response(200, BatchOut, description="The batch has ended.")
-@blp.alt_response(202, schema=StatusOut, description="It goes on; `/batch_status` tells the rest.")
+@blp.alt_response(
+    202, schema=StatusOut, description="The batch is still running: follow it with `/batch_status`."
+)
 def process_batch() -> Response:
-    """Process many texts, and answer when all have ended.
+    """Process many texts, and respond when all have ended.
 
-    A batch that takes longer than BATCH_PROCESS_WAIT_SECONDS is answered with 202 and goes on. A caller who
-    goes away does not stop it.
+    A batch that takes longer than BATCH_PROCESS_WAIT_SECONDS is answered with 202 and continues. A client
+    that disconnects does not stop it.
     """
     with bodies.json_body() as body:
         wire.check_size(body, settings.current().max_batch_requests)
@@ -69,7 +72,7 @@ def process_batch() -> Response:
 @needs(READ, 404, 503)
 @blp.response(200, StatusOut)
 def get_status(batch_id: str) -> Response:
-    """Tell how a batch stands, with the results so far. It is found by its `batch_id` or its job's id."""
+    """Get the status of a batch, with the results so far. It is found by its `batch_id` or its job's id."""
     view = find_job(batch_id)
     return _with_results(wire.write_status(view), view)
 

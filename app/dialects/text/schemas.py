@@ -1,4 +1,4 @@
-"""The bodies of text batches: every field with its checks, as the OpenAPI document shows it."""
+"""The bodies of text batches: every field with its validation, as in the OpenAPI document."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from app.dialects.text.wire import OPERATIONS
 from app.ingest.values import to_json
 from app.web.blueprint import WebhookUrl
 
-SHORTEST, LONGEST = 10, 10_000  # characters of a text without the spaces around it
+SHORTEST, LONGEST = 10, 10_000  # characters of a text without surrounding whitespace
 LONGEST_QUESTION = 2_000  # characters
 LARGEST = 16_000  # bytes of options, and of metadata
 
@@ -20,7 +20,7 @@ def _check_text(value: str) -> None:
     found = len(value.strip())
     if not SHORTEST <= found <= LONGEST:
         raise ma.ValidationError(
-            f"give {SHORTEST} to {LONGEST:,} characters, not counting spaces around them; found {found:,}"
+            f"give {SHORTEST} to {LONGEST:,} characters, not counting surrounding whitespace; found {found:,}"
         )
 
 
@@ -40,7 +40,7 @@ def _object(description: str) -> fields.Dict:
 
 
 class TextIn(ma.Schema):
-    """A text and what is to be done with it."""
+    """A text and its operation."""
 
     text = fields.String(
         required=True,
@@ -51,15 +51,15 @@ class TextIn(ma.Schema):
     question = fields.String(
         allow_none=True,
         validate=validate.Length(max=LONGEST_QUESTION),
-        metadata={"description": "Needed by `qa`."},
+        metadata={"description": "Required by `qa`."},
     )
-    options = _object("Told to the model as they are, such as `max_length` or `max_points`.")
-    user_metadata = _object("Comes back with the answer.")
+    options = _object("Passed to the model unchanged, such as `max_length` or `max_points`.")
+    user_metadata = _object("Returned with the answer.")
 
     @ma.validates_schema
     def _check_question(self, data: Mapping[str, Any], **_: Any) -> None:
         if data.get("operation") == "qa" and not (data.get("question") or "").strip():
-            raise ma.ValidationError("give the question: the operation qa needs one", "question")
+            raise ma.ValidationError("give the question: the operation qa requires one", "question")
 
 
 class BatchIn(ma.Schema):
@@ -67,7 +67,10 @@ class BatchIn(ma.Schema):
     batch_id = fields.String(
         allow_none=True,
         validate=validate.Regexp(rf"{LABEL.pattern}\Z", error="1 to 128 letters, digits and . _ : -"),
-        metadata={"description": "The caller's own name for the batch. Given again, it means the newest."},
+        metadata={
+            "description": "The caller's own name for the batch. If it is reused, it refers to"
+            " the newest batch."
+        },
     )
     webhook_url = WebhookUrl()
 
@@ -79,7 +82,9 @@ class SentimentOut(ma.Schema):
 
 
 class ResponseOut(ma.Schema):
-    operation = fields.String(allow_none=True, metadata={"description": "null: asked in another way."})
+    operation = fields.String(
+        allow_none=True, metadata={"description": "null: submitted through another contract."}
+    )
     success = fields.Boolean()
     result = fields.String(allow_none=True)
     sentiment = fields.Nested(SentimentOut, allow_none=True)

@@ -1,4 +1,4 @@
-"""Text batches as their wire has them: requests read, jobs and records written. Pure."""
+"""The wire format of text batches: reads requests, writes jobs and records. Pure."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -30,7 +30,7 @@ class Batch:
     requests: list[Json]
 
     def operations(self) -> dict[str, operations.Operation]:
-        """Those that its requests name."""
+        """The operations that its requests use."""
         return {
             name: operations.shipped()[name] for name in sorted({one["operation"] for one in self.requests})
         }
@@ -41,7 +41,7 @@ class Batch:
 
 
 def check_size(body: Any, limit: int) -> None:
-    """Raise `BadRequest` for a batch of no requests or of too many; anything else is the schema's matter."""
+    """Raise `BadRequest` for a batch with no requests or too many; the schema checks everything else."""
     requests = body.get("requests") if isinstance(body, dict) else None
     if not isinstance(requests, list):
         return
@@ -55,7 +55,7 @@ def check_size(body: Any, limit: int) -> None:
 
 
 def read(loaded: Mapping[str, Any]) -> Batch:
-    """The batch of a body that its schema has read."""
+    """The batch of a validated body."""
     return Batch(loaded.get("batch_id"), loaded["requests"])
 
 
@@ -72,18 +72,18 @@ def write(view: JobView) -> Json:
 
 
 def write_status(view: JobView) -> Json:
-    """A batch as it stands, without its results."""
+    """A batch's current state, without its results."""
     word = status(view)
     return {**write(view), "status": word, "message": _why(view) if word == "FAILED" else None}
 
 
 def items(records: Iterable[RecordView]) -> Iterator[Json]:
-    """What became of records that have ended, read with their inputs."""
+    """The results of records that have ended, read with their inputs."""
     return map(_item, records)
 
 
 def status(view: JobView) -> str:
-    """The word for a job's status."""
+    """This contract's word for a job's status."""
     match view.status:
         case JobStatus.PENDING:
             return "PENDING"
@@ -102,7 +102,7 @@ def error(fault: Fault) -> Mapping[str, Any]:
 
 
 def _row(request: Json) -> Json:
-    """What the templates name, and what comes back with the answer."""
+    """The names that the templates use, and what is returned with the answer."""
     return {
         "text": request["text"].strip(),
         "question": request.get("question"),
@@ -144,7 +144,7 @@ def _response(record: RecordView, answer: bytes) -> Json:
 
 
 def _outcome(operation: str | None, answer: str) -> Json:
-    """The answer in the field of its operation; a structured one was checked against its schema."""
+    """The answer in its operation's field; a structured one was checked against its schema."""
     found: Json = dict.fromkeys(("result", "sentiment", "key_points", "questions"))
     if operation == "sentiment":
         found["sentiment"] = json.loads(answer)
