@@ -1,11 +1,11 @@
-"""How Celery runs Penstock's tasks: plain constants, one reason each. What varies is in the settings."""
+"""How Celery runs Penstock's tasks: plain constants, each with a reason. What varies is in the settings."""
 
 from config import settings
 
 try:
     _settings = settings.current()
 except settings.BadSetting as _error:
-    raise SystemExit(f"penstock: {_error}") from None  # a line to read, not a traceback
+    raise SystemExit(f"penstock: {_error}") from None  # one readable line, not a traceback
 
 imports = (
     "tasks.worker",
@@ -16,21 +16,22 @@ imports = (
     "tasks.inspection",
 )
 
-# --- where messages and chord counters are
+# --- location of messages and chord counters
 
 broker_url = _settings.broker_url
 result_backend = _settings.results_url
-# Names of our own keys' namespace: one Redis may serve others too.
+# A namespace for our own keys: one Redis may serve other applications too.
 broker_transport_options = {
-    # A slice starts no call after 60 s, a call ends by its deadline, and 60 s more. Shorter would deliver
-    # live slices again and again; after a kill it is the sweep that is quick, not this.
+    # A slice starts no call after 60 s, a call ends by its deadline, plus 60 s. A shorter timeout would
+    # redeliver live slices again and again; after a kill the sweep recovers quickly, so this need not be
+    # short.
     "visibility_timeout": 60 + _settings.call_deadline + 60,
     "socket_keepalive": True,
     "health_check_interval": 25,
 }
 result_backend_transport_options = {"global_keyprefix": "penstock:"}
 broker_connection_retry_on_startup = True
-broker_connection_max_retries = None  # a broker that is away for an hour is not the end of a worker
+broker_connection_max_retries = None  # a worker survives a broker outage of an hour
 redis_socket_keepalive = True
 redis_backend_health_check_interval = 25
 
@@ -40,20 +41,20 @@ task_ignore_result = True  # rows hold the outcomes; chords count their parts al
 result_expires = 3600
 result_chord_join_timeout = 10.0
 
-# --- how messages are taken
+# --- how messages are consumed
 
 task_acks_late = True  # a message lives until its task has ended
 task_reject_on_worker_lost = False
-worker_prefetch_multiplier = 1  # what waits in a worker cannot be taken by another
+worker_prefetch_multiplier = 1  # messages waiting in a worker cannot be taken by another
 worker_cancel_long_running_tasks_on_connection_loss = False  # the rows fence what the broker delivers twice
 worker_consumer = "tasks.consumer:Consumer"  # survives a broker that comes back later
-worker_disable_rate_limits = True  # limits are kept over all workers, in Redis
+worker_disable_rate_limits = True  # limits are enforced across all workers, in Redis
 worker_detect_quorum_queues = False
 worker_hijack_root_logger = False
-worker_send_task_events = True  # Flower lives on them
+worker_send_task_events = True  # Flower needs them
 task_send_sent_event = True
 
-# --- what goes where
+# --- routing
 
 task_serializer = result_serializer = "json"
 accept_content = ["json"]
@@ -67,7 +68,7 @@ timezone = "UTC"
 # --- beat
 
 beat_schedule = {
-    # `expires`: a control worker that was away finds one sweep, not an hour of them.
+    # `expires`: a control worker that was down finds one sweep, not an hour of them.
     "sweep": {"task": "penstock.sweep", "schedule": 5.0, "options": {"expires": 10}},
 }
 if _settings.status_files is not None:

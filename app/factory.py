@@ -44,13 +44,13 @@ NATIVE = (
     submissions, quotes, jobs, records, results, events, limits, usage, audit, me, keys,
     prompt_overrides, probes,
 )  # fmt: skip
-# Each has `blp`, the PREFIXES of its paths, and in `wire.error` the shape of errors under them.
+# Each has `blp`, its path PREFIXES, and in `wire.error` the shape of errors under them.
 DIALECTS = (text, analyze, documents, chats)
-EXPOSED = (job_lookup.JOB, "Location", "Retry-After", "X-Request-Id")  # headers that a page may read
+EXPOSED = (job_lookup.JOB, "Location", "Retry-After", "X-Request-Id")  # response headers that a page may read
 
 _DIALECT = re.compile(r"app\.dialects\.(\w+)\.")
 
-BODY = 1_000_000  # bytes; submissions say otherwise for themselves
+BODY = 1_000_000  # bytes; submissions set their own limit
 
 
 class Penstock(Flask):
@@ -63,11 +63,11 @@ class Contract(Api):
     ERROR_SCHEMA = ErrorOut
 
     def _register_error_handlers(self) -> None:
-        """Errors are `app.web.errors`' matter, for every contract alike."""
+        """`app.web.errors` handles errors, for all contracts alike."""
 
 
 def create_app() -> Flask:
-    """The application, as gunicorn serves it. Raises `BadSetting` for an environment that cannot be used."""
+    """The application, as gunicorn serves it. Raises `BadSetting` for an invalid environment."""
     chosen = settings.current()
     logs.configure(chosen.log_level, chosen.log_format)
     for folder in filter(None, (chosen.data, chosen.status_files)):
@@ -104,7 +104,7 @@ def _register(app: Flask) -> None:
 
 
 def _schema_name(schema: Any) -> str:
-    """A schema's name in the OpenAPI document; dialects have bodies of the same names."""
+    """A schema's name in the OpenAPI document; dialects have bodies of the same name."""
     kind = cast(type, resolve_schema_cls(schema))
     found = _DIALECT.match(kind.__module__)
     return kind.__name__ if found is None else f"{found[1].title()}{kind.__name__}"
@@ -128,12 +128,12 @@ def _config() -> dict[str, Any]:
 
 
 def _end_streams_on_sigterm() -> None:
-    """A server that stops waits for its requests, and a stream of events lasts as long as its job."""
+    """A stopping server waits for its requests, but an event stream lasts as long as its job."""
     if threading.current_thread() is not threading.main_thread():
         return
     earlier = signal.getsignal(signal.SIGTERM)
     if not callable(earlier):
-        return  # no server has asked to be told
+        return  # no server wants to be notified
 
     def end(number: int, frame: Any) -> None:
         feed().stop()

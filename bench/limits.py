@@ -149,10 +149,10 @@ def requests(site: Site) -> Iterator[tuple[str, ...]]:
         site.begin(**behaviour)
         with site.stack(CLAUDE_REQUESTS_PER_MINUTE=str(per_minute)) as made:
             penstock(made, records)
-            yield row(f"penstock, {per_minute:,} requests a minute", site.upstream, per_minute)
+            yield row(f"penstock, {per_minute:,} requests per minute", site.upstream, per_minute)
         site.begin(**behaviour)
         asyncio.run(bare_loop(site.upstream.url, records, per_minute))
-        yield row(f"bare loop, {per_minute:,} requests a minute", site.upstream, per_minute)
+        yield row(f"bare loop, {per_minute:,} requests per minute", site.upstream, per_minute)
 
 
 def stragglers(site: Site) -> Iterator[tuple[str, ...]]:
@@ -167,7 +167,7 @@ def tokens(site: Site) -> Iterator[tuple[str, ...]]:
     limits = {"CLAUDE_REQUESTS_PER_MINUTE": "6000", "CLAUDE_INPUT_TOKENS_PER_MINUTE": "300000"}
     with site.stack(**limits) as made:
         penstock(made, 5 * site.seconds, characters=4_000)
-        yield row("penstock, 300,000 input tokens a minute", site.upstream, 300_000, "input tokens")
+        yield row("penstock, 300,000 input tokens per minute", site.upstream, 300_000, "input tokens")
 
 
 def fairness(site: Site) -> Iterator[tuple[str, ...]]:

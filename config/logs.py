@@ -1,8 +1,8 @@
-"""Logs: one line an event on standard error, for people (`text`) or for machines (`json`).
+"""Logs: one line per event on standard error, for people (`text`) or for machines (`json`).
 
-What is bound with `structlog.contextvars` (request id, tenant, user, job) stands on every line. A line never
-holds a prompt, an answer or a key: nothing of ours logs one, tracebacks carry no local variables and no rows
-that a database quotes, and what looks like a key is masked.
+Values bound with `structlog.contextvars` (request id, tenant, user, job) are on every line. A line never
+contains a prompt, an answer or a key: our code logs none, tracebacks omit local variables and rows quoted by
+a database, and anything that looks like a key is masked.
 """
 
 import logging
@@ -16,11 +16,11 @@ from typing import Any, TextIO
 import structlog
 
 HANDLER = "penstock"
-NOISY = ("alembic.runtime.migration",)  # tells how it connects whenever a probe asks for the revision
+NOISY = ("alembic.runtime.migration",)  # logs its connection whenever a probe requests the revision
 
-# A key of ours keeps its prefix, which is how people name it.
+# One of our keys keeps its prefix, which identifies it to people.
 _KEYS = re.compile(r"(pk_[a-z2-7]{10}_|sk-)[\w-]{8,}")
-# PostgreSQL quotes the row that it refuses, and rows are prompts and answers.
+# PostgreSQL quotes the row that it rejects, and rows contain prompts and answers.
 _QUOTED_ROW = re.compile(
     r"^(?:DETAIL|CONTEXT):.*?(?=^\[SQL: |^The above exception|^During handling|\Z)", re.MULTILINE | re.DOTALL
 )
@@ -54,7 +54,7 @@ def configure(level: str, form: str) -> None:
 
 
 def mask_keys(_logger: object, _method: str, event: _Event) -> _Event:
-    """Mask what looks like an API key in every text of an event."""
+    """Mask anything that looks like an API key in all strings of an event."""
     for name, value in event.items():
         if isinstance(value, str):
             event[name] = _KEYS.sub(r"\1***", value)
@@ -74,7 +74,7 @@ def _formatter(form: str, shared: list[Any]) -> logging.Formatter:
 
 
 class _StandardError(logging.StreamHandler[TextIO]):
-    """Writes to what standard error is now, not to what it was when the handler was made."""
+    """Writes to the current standard error, not the one from when the handler was created."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)

@@ -110,7 +110,7 @@ def repair() -> list[Found]:
         *find_dead(),
         *_give_back_overdue(),
         *_offer_lost_windows(),
-        *_in_chunks("closed_records", "written: the job was closed before they were asked", retention.settle),
+        *_in_chunks("closed_records", "updated: the job was closed before they were sent", retention.settle),
         *advance_due(),
     ]
 
@@ -118,7 +118,7 @@ def repair() -> list[Found]:
 def clear_away() -> list[Found]:
     """Remove what is no longer needed."""
     return [
-        *_in_chunks("staging_rows", "removed: the upload was cut off", retention.drop_staging),
+        *_in_chunks("staging_rows", "removed: the upload was interrupted", retention.drop_staging),
         *_remove_blobs(),
         *_in_chunks(
             "removed_rows", "of content removed: the job is deleted or old", retention.remove_content
@@ -194,17 +194,20 @@ def _counters() -> dict[int, int]:
 def _end_dead_leases(session: Session) -> list[Found]:
     found = []
     for dead in recovery.look_for_dead(session):
-        why = f"the process {dead.name} (lease {dead.lease_id}) is dead: it raised no counter over four looks"
+        why = (
+            f"the process {dead.name} (lease {dead.lease_id}) is dead: its counter did not change over four"
+            " checks"
+        )
         found.append(Found("dead_workers", why))
         for job, count in dead.held.items():
-            why = f"{_rows(count, 'record')} went back: the dead process {dead.name} held them"
+            why = f"{_rows(count, 'record')} given back: the dead process {dead.name} held them"
             found.append(Found("records_of_the_dead", why, job, count))
     return found
 
 
 def _give_back_overdue() -> Iterator[Found]:
     for job_id, count in recovery.give_back_overdue().items():
-        why = f"{_rows(count, 'record')} went back: held longer than any call may last, by a living process"
+        why = f"{_rows(count, 'record')} given back: a live process held them longer than any call may last"
         yield Found("overdue_records", why, job_id, count)
 
 
@@ -215,7 +218,7 @@ def _offer_lost_windows() -> list[Found]:
     try:
         mark, empty = incarnation(), _queue_is_empty()
     except (BrokerError, RedisError, OSError) as error:  # nothing can be published anyway
-        why = f"lost windows were not looked for: the broker does not answer ({type(error).__name__})"
+        why = f"lost windows were not checked: the broker does not answer ({type(error).__name__})"
         return [Found("broker_away", why)]
     lost = in_transaction(partial(windows.lost, incarnation=mark, queue_empty=empty))
     for window in lost:
@@ -243,7 +246,7 @@ def _queue_is_empty() -> bool:
 
 def _forget_keys() -> Iterator[Found]:
     if forgotten := in_transaction(retention.forget_keys):
-        why = f"{_rows(forgotten, 'Idempotency-Key')} of yesterday forgotten"
+        why = f"{_rows(forgotten, 'Idempotency-Key')} from yesterday removed"
         yield Found("forgotten_keys", why, count=forgotten)
 
 
@@ -257,9 +260,9 @@ def _remove_blobs() -> Iterator[Found]:
                 break
             counts[removed.job_id] += removed.objects
     except Unavailable as error:
-        yield Found("store_away", f"objects to be removed were left: {error.message}")
+        yield Found("store_away", f"objects were not removed: {error.message}")
     for job_id, count in counts.items():
-        why = "no job came of the request" if job_id is None else "the job is deleted or old"
+        why = "its request did not become a job" if job_id is None else "the job is deleted or old"
         yield Found(
             "removed_objects", f"{_rows(count, 'object')} removed from the store: {why}", job_id, count
         )
@@ -283,6 +286,6 @@ def _rows(count: int, what: str) -> str:
 
 def _what_followed(offered: list[windows.Publication]) -> str:
     if not offered:
-        return "it was due to be looked at; there was nothing to offer"
+        return "it was due for an advance; there was nothing to offer"
     names = ", ".join(f"{publication.window_id}.{publication.epoch}" for publication in offered)
-    return f"it was due to be looked at; offered: window {names}"
+    return f"it was due for an advance; offered: window {names}"

@@ -23,7 +23,7 @@ from config import settings
 @click.version_option(package_name="penstock")
 def cli() -> None:
     """Run batches of records through a language model, as fast as its limits allow."""
-    settings.read(os.environ)  # a wrong variable stops every command before it starts anything
+    settings.read(os.environ)  # an invalid variable stops every command before it starts anything
 
 
 for command in (up, run, estimate, jobs, keys, tenants, ledger, migrate, sweep, doctor):
@@ -31,7 +31,7 @@ for command in (up, run, estimate, jobs, keys, tenants, ledger, migrate, sweep, 
 
 
 def main() -> None:
-    """The console script: 0 done, 1 could not be done, 2 bad input, 3 some records failed, 130 Ctrl-C."""
+    """The console script: 0 done, 1 failed, 2 bad input, 3 some records failed, 130 Ctrl-C."""
     try:
         code = cli(standalone_mode=False)
     except (Exception, click.Abort) as error:

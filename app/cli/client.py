@@ -11,10 +11,10 @@ import httpx2
 
 from app.errors import StackRefused, StackUnreachable
 
-TRIES = 4  # of a request whose answer was lost, or was "not right now"
+TRIES = 4  # tries of a request whose response was lost, or was "not right now"
 LONGEST_WAIT = 30.0  # seconds, whatever a Retry-After says
-HEARD = 60  # seconds without a byte after which a stream of events is asked for again; it sends heartbeats
-UPLOAD_SECONDS = 900  # a large table is read whole before it is answered
+HEARD = 60  # seconds without a byte after which an event stream is reopened; it sends heartbeats
+UPLOAD_SECONDS = 900  # a large table is read completely before the response
 
 T = TypeVar("T")
 Job = dict[str, Any]
@@ -32,7 +32,7 @@ class Rest:
             headers={"Authorization": f"Bearer {key}"},
             timeout=httpx2.Timeout(30, connect=5),
             trust_env=address.host
-            not in ("127.0.0.1", "localhost", "::1"),  # a proxy does not know our loopback
+            not in ("127.0.0.1", "localhost", "::1"),  # a proxy cannot reach our loopback
         )
 
     def __enter__(self) -> Self:
@@ -42,7 +42,9 @@ class Rest:
         self._client.close()
 
     def submit(self, file: Path, fields: Mapping[str, str], key: str) -> Job:
-        """Submit a job of the records in `file`; `key` names the submission, so it makes one job at most."""
+        """Submit a job with the records in `file`; `key` identifies the submission, so it creates at most one
+        job.
+        """
         name = {"Idempotency-Key": key}
 
         def send() -> Any:
@@ -56,7 +58,7 @@ class Rest:
         return job
 
     def estimate(self, file: Path, fields: Mapping[str, str]) -> Quote:
-        """What a job of the records in `file` is going to cost; nothing is stored."""
+        """Quote a job with the records in `file`; nothing is stored."""
 
         def send() -> Any:
             with file.open("rb") as content:
@@ -69,7 +71,7 @@ class Rest:
         return quote
 
     def jobs(self) -> Iterator[Job]:
-        """Every job, the newest first."""
+        """Every job, newest first."""
         yield from self._pages("/jobs", {})
 
     def job(self, job_id: str) -> Job:
@@ -81,7 +83,7 @@ class Rest:
         return job
 
     def change(self, job_id: str, **fields: str) -> Job:
-        """Change what may be changed of a job, such as its `max_cost`."""
+        """Change a job's fields, such as its `max_cost`."""
         job: Job = self._json("PATCH", f"/jobs/{job_id}", json=fields)
         return job
 
@@ -89,7 +91,7 @@ class Rest:
         yield from self._pages(f"/jobs/{job_id}/records", {"status": status})
 
     def events(self, job_id: str, last_id: str | None) -> Iterator[httpx2.ServerSentEvent]:
-        """What happens to a job, after the event `last_id`; ends with the job or with `StackUnreachable`."""
+        """A job's events after `last_id`; ends with the job or with `StackUnreachable`."""
         headers = {"Last-Event-ID": last_id} if last_id else {}
         timeout = httpx2.Timeout(HEARD, connect=5)
         with self._stream(f"/jobs/{job_id}/events", headers=headers, timeout=timeout) as response:
@@ -118,7 +120,7 @@ class Rest:
         try:
             return response.json()
         except ValueError:
-            told = f"{self.url} answered with something else than JSON: is this the address of a Penstock?"
+            told = f"{self.url} answered with something other than JSON: is this the address of a Penstock?"
             raise StackRefused(response.status_code, {"message": told}) from None
 
     @contextmanager
@@ -138,7 +140,7 @@ class Rest:
 
 
 def _check(response: httpx2.Response) -> None:
-    """Raise `StackRefused` for an answer that is an error, in whatever shape: a proxy may have made it."""
+    """Raise `StackRefused` for an error response, in whatever shape: it may come from a proxy."""
     if not response.is_error:
         return
     try:
@@ -150,7 +152,7 @@ def _check(response: httpx2.Response) -> None:
 
 
 def _again(send: Callable[[], T]) -> T:
-    """Send again when the answer was lost or asks for it; only what does no harm when it arrives twice."""
+    """Send again when the response was lost or asks for it; only requests that are safe to repeat."""
     for number in range(1, TRIES):
         try:
             return send()

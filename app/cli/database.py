@@ -1,4 +1,4 @@
-"""`penstock migrate`, and what the operator's commands need of the database."""
+"""`penstock migrate`, and the operator commands' access to the database."""
 
 import click
 
@@ -7,15 +7,15 @@ from app.errors import Unavailable
 
 @click.command()
 def migrate() -> None:
-    """Bring the database of DATABASE_URL to the newest revision."""
+    """Migrate the database in DATABASE_URL to the newest revision."""
     from config import settings
     from models import migrate as migrations
 
     before, after = migrations.upgrade(settings.current().database_url)
     if before == after:
-        click.echo(f"the database is at revision {after}, the newest")
+        click.echo(f"the database is at the newest revision, {after}")
     else:
-        click.echo(f"the database went from revision {before or 'none'} to {after}")
+        click.echo(f"the database was migrated from revision {before or 'none'} to {after}")
 
 
 def check_revision() -> None:
@@ -25,11 +25,11 @@ def check_revision() -> None:
 
     if not migrations.is_current(engine()):
         where = engine().url.render_as_string(hide_password=True)
-        raise Unavailable(f"the database {where} has not the newest tables: run `penstock migrate`")
+        raise Unavailable(f"the database {where} is not at the newest revision: run `penstock migrate`")
 
 
 def use_embedded_broker() -> None:
-    """Without REDIS_URL, the broker is that of the stack that runs here. Call it before settings are read."""
+    """Without REDIS_URL, use the broker of the stack running here. Call this before settings are read."""
     import os
 
     from app.stack.lock import holder

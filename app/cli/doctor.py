@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--call", is_flag=True, help="Try the key by listing the provider's models: free.")
+@click.option("--call", is_flag=True, help="Try the key by listing the provider's models (free).")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def doctor(call: bool, as_json: bool) -> int:
-    """Look at everything that Penstock needs, and say of each part what is wrong and what to do.
+    """Check everything that Penstock needs, and say for each part what is wrong and what to do.
 
-    Nothing is changed. What hangs is given up after seconds, and hides nothing else.
+    Nothing is changed. Checks that hang are abandoned after a few seconds, and hide nothing else.
 
     Exit code: 0 nothing is wrong (there may be warnings), 1 something is.
     """
@@ -30,7 +30,7 @@ def doctor(call: bool, as_json: bool) -> int:
     from app.doctor.parts import parts
     from config import logs
 
-    logs.configure("CRITICAL", "text")  # what a library would log is told below
+    logs.configure("CRITICAL", "text")  # what a library would log is reported below
     found = list(examine(parts(call=call)))
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in found], indent=2))

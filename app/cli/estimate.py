@@ -1,4 +1,4 @@
-"""`penstock estimate`: what a run is going to cost, before it is bought."""
+"""`penstock estimate`: what a run would cost, before it is bought."""
 
 from pathlib import Path
 
@@ -7,17 +7,13 @@ import click
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option(
-    "--prompt", metavar="TEMPLATE", help="What to ask about each row, e.g. 'Summarise: {{ review }}'."
-)
-@click.option(
-    "--model", help="The model to ask  [default: DEFAULT_MODEL; `simulated` where no API key is set]"
-)
+@click.option("--prompt", metavar="TEMPLATE", help="Prompt for each row, e.g. 'Summarise: {{ review }}'.")
+@click.option("--model", help="Model to use  [default: DEFAULT_MODEL; `simulated` where no API key is set]")
 @click.option(
     "--max-tokens", type=click.IntRange(min=1), help="Longest answer  [default: DEFAULT_MAX_TOKENS]"
 )
-@click.option("--system", metavar="TEXT", help="System prompt of every request.")
-@click.option("--rows", type=click.IntRange(min=1), help="Only the first so many rows.")
+@click.option("--system", metavar="TEXT", help="System prompt for every request.")
+@click.option("--rows", type=click.IntRange(min=1), help="Only the first N rows.")
 def estimate(
     file: Path,
     prompt: str | None,
@@ -26,9 +22,9 @@ def estimate(
     system: str | None,
     rows: int | None,
 ) -> None:
-    """Say what `penstock run FILE` with these options is going to cost. Nothing is asked or stored.
+    """Show what `penstock run FILE` with these options would cost. Nothing is sent or stored.
 
-    Figures are calibrated by your earlier answers of the model, if there are any: ask --rows 30 first.
+    Figures are calibrated with your earlier answers from the model, if there are any: run --rows 30 first.
     """
     from dataclasses import replace
     from functools import partial

@@ -1,4 +1,4 @@
-"""What is said, and which exit code is given, when a command cannot be done."""
+"""The message and exit code of a command that fails."""
 
 import sys
 from collections.abc import Mapping
@@ -13,12 +13,12 @@ FAILED = 1
 BAD_INPUT = 2
 SOME_FAILED = 3
 INTERRUPTED = 130
-REFUSES_INPUT = (400, 413, 422)  # statuses of answers
+REFUSES_INPUT = (400, 413, 422)  # statuses of responses
 TOLD = 20  # problems of an input
 
 
 def report(error: BaseException) -> int:
-    """Say what went wrong, without a traceback where the fault is not ours; returns the exit code."""
+    """Print what went wrong, without a traceback unless it is a bug; returns the exit code."""
     if isinstance(error, click.ClickException):
         error.show()
         return error.exit_code
@@ -41,7 +41,7 @@ def report(error: BaseException) -> int:
 
 
 def _is_database(error: BaseException) -> bool:
-    """Whether the database did not answer, or not as its tables should; nothing is imported to know it."""
+    """Whether the database did not answer, or lacks its tables; checked without importing anything."""
     library = sys.modules.get("sqlalchemy.exc")
     return library is not None and isinstance(error, library.OperationalError | library.ProgrammingError)
 
@@ -51,7 +51,7 @@ def say(message: str) -> None:
 
 
 def _list_problems(problems: Any, more: int) -> None:
-    """One line each; a single one is the message already."""
+    """One line each; a single problem is already the message."""
     if len(problems) < 2:
         return
     for problem in problems[:TOLD]:

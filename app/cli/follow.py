@@ -12,12 +12,12 @@ from app.cli.client import Job, Rest
 from app.cli.views import View
 from app.errors import StackGone, StackRefused, StackUnreachable
 
-LOOK = 1.0  # seconds between two looks where there is no stream of events
-AWAY = 20.0  # seconds without an answer after which the stack is taken for gone
+LOOK = 1.0  # seconds between two requests where there is no event stream
+AWAY = 20.0  # seconds without a response after which the stack counts as gone
 
 
 def follow(rest: Rest, job: Job, view: View) -> Job:
-    """Show `job` until it has ended or is paused; returns it as it is then. Raises `StackGone`."""
+    """Show `job` until it has ended or is paused; returns its last state. Raises `StackGone`."""
     last_id: str | None = None
     heard = time.monotonic()
     while _goes_on(job):
@@ -42,7 +42,7 @@ def follow(rest: Rest, job: Job, view: View) -> Job:
 
 
 def _events(rest: Rest, job_id: str, last_id: str | None) -> Iterator[ServerSentEvent]:
-    """The stream of events, or none where the stack has no place for one more."""
+    """The event stream, or none where the stack has no thread left for another."""
     try:
         yield from rest.events(job_id, last_id)
     except StackRefused as refusal:
@@ -55,7 +55,7 @@ def _goes_on(job: Job) -> bool:
 
 
 def _told(job: Job, data: str) -> Job:
-    """The job with what an event says about it."""
+    """The job, updated by an event."""
     try:
         news = json.loads(data)
     except ValueError:

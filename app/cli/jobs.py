@@ -1,4 +1,4 @@
-"""`penstock jobs`: what was submitted, over the native contract."""
+"""`penstock jobs`: submitted jobs, over the native contract."""
 
 from itertools import islice
 from typing import Any
@@ -18,7 +18,7 @@ def jobs() -> None:
 @jobs.command("list")
 @click.option("--limit", default=LISTED, show_default=True, type=click.IntRange(1, 10_000))
 def list_jobs(limit: int) -> None:
-    """The newest jobs."""
+    """List the newest jobs."""
     from app.cli import target, words
 
     def row(job: dict[str, Any]) -> list[str]:
@@ -46,7 +46,7 @@ def list_jobs(limit: int) -> None:
 @jobs.command()
 @click.argument("job_id")
 def show(job_id: str) -> None:
-    """Everything about one job, as JSON."""
+    """Show everything about one job, as JSON."""
     from app.cli import target
 
     with target.running() as rest:
@@ -56,14 +56,14 @@ def show(job_id: str) -> None:
 @jobs.command()
 @click.argument("job_id")
 def cancel(job_id: str) -> None:
-    """Ask nothing more; what has been answered stays."""
+    """Cancel a job: nothing more is sent, and answers so far are kept."""
     _act(job_id, "cancel")
 
 
 @jobs.command()
 @click.argument("job_id")
 def retry(job_id: str) -> None:
-    """Ask again what failed or expired, and only that."""
+    """Run again only the records that failed or expired."""
     _act(job_id, "retry")
 
 

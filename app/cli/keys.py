@@ -1,4 +1,4 @@
-"""`penstock keys`: the operator's way to API keys, on the database itself."""
+"""`penstock keys`: API keys for operators, directly on the database."""
 
 from typing import Any
 
@@ -15,18 +15,21 @@ def keys() -> None:
 
 @keys.command()
 @click.option(
-    "--tenant", default="default", show_default=True, help="Whose jobs the key sees; made if it is new."
+    "--tenant",
+    default="default",
+    show_default=True,
+    help="Tenant whose jobs the key sees; created if it is new.",
 )
-@click.option("--user", help="In whose name it acts  [default: a user of its own]")
+@click.option("--user", help="User that it acts for  [default: a new user]")
 @click.option(
     "--scopes",
     default="jobs:read jobs:write",
     show_default=True,
-    help="jobs:read, jobs:write, keys, limits, admin; by spaces or commas.",
+    help="jobs:read, jobs:write, keys, limits, metrics, audit, admin; separated by spaces or commas.",
 )
 @click.option("--name", default="penstock keys create", show_default=True, help="What it is for.")
 def create(tenant: str, user: str | None, scopes: str, name: str) -> None:
-    """Make a key. Its text is the last line, alone on the standard output, and is never shown again."""
+    """Create a key. It is printed as the last line, alone on standard output, and never shown again."""
     check_revision()
     from app.core.accounts import api_keys as core
     from models.session import in_transaction
@@ -44,7 +47,7 @@ def create(tenant: str, user: str | None, scopes: str, name: str) -> None:
 @keys.command("list")
 @click.option("--tenant", help="Only the keys of this tenant.")
 def list_keys(tenant: str | None) -> None:
-    """Every key, by its prefix."""
+    """List every key, by its prefix."""
     check_revision()
     from app.core.accounts import api_keys as core
     from models.session import reading
@@ -62,12 +65,12 @@ def list_keys(tenant: str | None) -> None:
 @keys.command()
 @click.argument("prefix")
 def revoke(prefix: str) -> None:
-    """Refuse the key with this PREFIX from now on."""
+    """Revoke the key with this PREFIX: it is rejected from now on."""
     check_revision()
     from app.core.accounts import api_keys as core
     from models.session import in_transaction
 
     row = in_transaction(lambda session: core.revoke(session, prefix))
     click.echo(
-        f"key {row.prefix} of tenant {row.tenant.name} is refused since {row.revoked_at:%Y-%m-%d %H:%M} UTC"
+        f"key {row.prefix} of tenant {row.tenant.name} was revoked at {row.revoked_at:%Y-%m-%d %H:%M} UTC"
     )

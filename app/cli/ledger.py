@@ -1,4 +1,4 @@
-"""`penstock ledger`: whether the books agree, asked of the database itself."""
+"""`penstock ledger`: whether totals and calls agree, directly on the database."""
 
 import click
 
@@ -8,17 +8,17 @@ from app.cli.database import check_revision
 
 @click.group()
 def ledger() -> None:
-    """Look after the ledger of calls."""
+    """Check the ledger of calls."""
 
 
 @ledger.command()
-@click.option("--job", "uid", metavar="ID", help="Only this job  [default: all of them]")
+@click.option("--job", "uid", metavar="ID", help="Only this job  [default: all jobs]")
 def check(uid: str | None) -> int:
-    """Compare every total with the calls that it is the total of, and name each difference.
+    """Compare every total with the calls behind it, and list each difference.
 
-    Compared, at one moment, are each job's tokens and cost with its calls, each answer's cost with the
-    calls for its record, an ended job's counts with its records, and each day's spending with its calls. Jobs
-    may run meanwhile.
+    Compared, in one snapshot, are each job's tokens and cost with its calls, each answer's cost with the
+    calls for its record, the counts of a job that has ended with its records, and each day's spending with
+    its calls. Jobs may run meanwhile.
 
     Exit code: 0 everything agrees, 1 something differs or could not be read.
     """

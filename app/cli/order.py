@@ -1,4 +1,4 @@
-"""What `penstock run` was asked to do: checked, named by a fingerprint, cut to its beginning."""
+"""The order behind a `penstock run`: checked, identified by a fingerprint, cut to its first rows."""
 
 import csv
 import hashlib
@@ -19,7 +19,7 @@ WRITTEN = (".csv", ".jsonl", ".xlsx")
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One table or list of records, what to ask about each, and where the answers go."""
+    """One table or list of records, the prompt for each, and the file for the answers."""
 
     file: Path
     out: Path
@@ -27,15 +27,15 @@ class Order:
     model: str | None = None
     system: str | None = None
     max_tokens: int | None = None
-    rows: int | None = None  # the first so many; None: all
-    max_cost: str | None = None  # USD; it does not make the order another one
+    rows: int | None = None  # only the first N; None: all
+    max_cost: str | None = None  # USD; not part of the fingerprint
 
     @property
     def format(self) -> str:
         return self.out.suffix.lower().removeprefix(".")
 
     def fields(self) -> dict[str, str]:
-        """The form fields of the submission beside the file."""
+        """The form fields of the submission, besides the file."""
         given = {
             "template": self.prompt,
             "model": self.model,
@@ -48,17 +48,17 @@ class Order:
         return fields | {"name": self.name, "metadata": metadata}
 
     def key(self, earlier: str | None) -> str:
-        """The submission's name, so that two equal runs at once make one job. `earlier` was not taken up."""
+        """The submission's key, so that two equal runs at once create one job. `earlier` was not resumed."""
         file = hashlib.sha256(self.name.encode()).hexdigest()[:16]
         return f"run-{self.fingerprint()}-{file}-{earlier or 'first'}"
 
     @property
     def name(self) -> str:
-        """The file's name, as a job may be called."""
+        """The file's name, as the name of a job."""
         return "".join(letter for letter in self.file.name if letter.isprintable())[:255]
 
     def fingerprint(self) -> str:
-        """The same for the same content, template, model and parameters; the file's name does not matter."""
+        """Equal for equal content, template, model and parameters; the file's name does not matter."""
         with self.file.open("rb") as content:
             digest = hashlib.file_digest(content, "sha256")
         asked = [self.prompt, self.model, self.system, self.max_tokens, self.rows]
@@ -67,29 +67,29 @@ class Order:
 
 
 def check(file: Path, out: Path | None) -> Path:
-    """Where the answers go: `out`, or beside `file`. Raises `BadInput` before anything is paid for."""
+    """The file for the answers: `out`, or next to `file`. Raises `BadInput` before anything is paid for."""
     check_input(file)
     suffix = ".csv" if file.suffix.lower() == ".tsv" else file.suffix
     chosen = out or file.with_name(f"{file.stem}.answers{suffix}")
     if chosen.suffix.lower() not in WRITTEN:
         raise BadInput(
-            f"{chosen}: answers are written as {', '.join(WRITTEN)}; end the name of -o with one of them"
+            f"{chosen}: answers are written as {', '.join(WRITTEN)}; give -o one of these extensions"
         )
     if chosen.resolve() == file.resolve():
-        raise BadInput(f"{chosen} is the input itself: name another file with -o")
+        raise BadInput(f"{chosen} is the input itself: choose another file with -o")
     if not chosen.parent.is_dir():
-        raise BadInput(f"{chosen.parent} is not a directory: make it, or name another with -o")
+        raise BadInput(f"{chosen.parent} is not a directory: create it, or choose another with -o")
     return chosen
 
 
 def check_input(file: Path) -> None:
-    """Raise `BadInput` unless `file` is there and of a kind that is read."""
+    """Raise `BadInput` unless `file` exists and has a supported extension."""
     if not file.exists():
         raise BadInput(f"{file} does not exist")
     if not file.is_file():
         raise BadInput(f"{file} is not a file")
     if file.suffix.lower() not in READ:
-        raise BadInput(f"{file}: records are read from {', '.join(READ)}")
+        raise BadInput(f"{file}: supported are {', '.join(READ)}")
     try:
         file.open("rb").close()
     except OSError as error:
@@ -98,7 +98,7 @@ def check_input(file: Path) -> None:
 
 @contextmanager
 def content(order: Order) -> Iterator[Path]:
-    """The file to send: the input, or a copy of its beginning under the same name."""
+    """The file to send: the input, or a copy of its first rows under the same name."""
     if order.rows is None:
         yield order.file
         return
@@ -118,7 +118,7 @@ def _cut_lines(file: Path, to: Path, rows: int) -> None:
 
 
 def _cut_csv(file: Path, to: Path, rows: int) -> None:
-    """Copy the bytes of the header and of the first rows; a row may have line breaks in its cells."""
+    """Copy the bytes of the header and of the first rows; cells may contain line breaks."""
     csv.field_size_limit(sys.maxsize)
     with file.open("rb") as lines, to.open("wb") as kept:
         taken: list[bytes] = []
@@ -126,7 +126,7 @@ def _cut_csv(file: Path, to: Path, rows: int) -> None:
         def told() -> Iterator[str]:
             for line in lines:
                 taken.append(line)
-                yield line.decode("latin-1")  # every byte a character: only quotes and delimiters matter here
+                yield line.decode("latin-1")  # one character per byte: only quotes and delimiters matter here
 
         try:
             for number, _ in enumerate(csv.reader(told(), delimiter=_delimiter(file))):
@@ -135,7 +135,7 @@ def _cut_csv(file: Path, to: Path, rows: int) -> None:
                 kept.writelines(taken)
                 taken.clear()
         except csv.Error as error:
-            raise BadInput(f"{file} cannot be cut into rows ({error}): leave --rows out") from None
+            raise BadInput(f"{file} cannot be split into rows ({error}): omit --rows") from None
 
 
 def _delimiter(file: Path) -> str:

@@ -1,4 +1,4 @@
-"""A quote on the terminal: as a table by itself, in two lines before a run."""
+"""A quote on the terminal: as a table by itself, or in two lines before a run."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,7 +12,7 @@ from app.cli.client import Quote
 from app.providers.registry import SIMULATED
 
 CASES = ("low", "likely", "high")
-ENOUGH = 30  # answers that calibrate a quote well
+ENOUGH = 30  # answers that are enough for a good calibration
 
 
 def show(quote: Quote) -> None:
@@ -31,7 +31,7 @@ def show(quote: Quote) -> None:
 
 
 def tell(console: Console, quote: Quote) -> None:
-    """In two lines, and what is to be known beside."""
+    """In two lines, with its notes."""
     cost, time = quote["cost"], quote["duration_seconds"]
     money = "cost unknown (the model has no price)"
     if cost is not None:
@@ -53,24 +53,24 @@ def _row(name: str, figures: dict[str, Any], shown: Callable[[Any], str]) -> lis
 def _facts(quote: Quote) -> Iterator[tuple[str, str]]:
     yield "limited by", words.reason(quote["limited_by"])
     if quote["queued_records"]:
-        yield "queue", f"{_records(quote['queued_records'])} of other jobs are asked in turns with these"
+        yield "queue", f"{_records(quote['queued_records'])} of other jobs run in turns with these"
     yield "basis", quote["basis"]["text"]
     if quote["basis"]["job"]:
         yield "", f"of job {quote['basis']['job']}"
     elif quote["records"] > ENOUGH:
-        yield "", f"(run it with --rows {ENOUGH} first: the next quote is calibrated by those answers)"
+        yield "", f"(run it with --rows {ENOUGH} first: the next quote is calibrated with those answers)"
     if quote["skipped_rows"]:
-        yield "skipped", f"{words.rows(quote['skipped_rows'])}, wholly empty"
+        yield "skipped", f"{words.rows(quote['skipped_rows'])}, empty"
     if quote["model"] == SIMULATED.name:
-        yield "note", "the model `simulated` invents its answers, and nobody is billed"
+        yield "note", "the model `simulated` invents its answers, which are not billed"
     yield from _beside(quote)
 
 
 def _beside(quote: Quote) -> Iterator[tuple[str, str]]:
-    """What a buyer must hear."""
+    """What the buyer needs to know."""
     if quote["duplicates"]:
-        asks = "record asks" if quote["duplicates"] == 1 else "records ask"
-        yield "duplicates", f"{quote['duplicates']:,} {asks} the same as an earlier one"
+        subject = "record is" if quote["duplicates"] == 1 else "records are"
+        yield "duplicates", f"{quote['duplicates']:,} {subject} the same as an earlier one"
     for warning in quote["warnings"]:
         yield "warning", warning
 

@@ -1,4 +1,4 @@
-"""The end of a run: the answers in their file, and how it went."""
+"""The end of a run: the answers in their file, and a summary."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -19,14 +19,14 @@ SHOWN = 5  # groups of them
 
 def warn_of_simulated(console: Console, *, no_key: bool) -> None:
     why = "No ANTHROPIC_API_KEY is set. " if no_key else ""
-    how = "\nSet ANTHROPIC_API_KEY, or name a model with --model, to ask a real one." if no_key else ""
-    text = f"{why}The model `simulated` answers: every answer is INVENTED, none is worth anything.{how}"
+    how = "\nSet ANTHROPIC_API_KEY, or choose a model with --model, to get real answers." if no_key else ""
+    text = f"{why}The model `simulated` answers: all answers are INVENTED and worthless.{how}"
     shown = Panel(text, expand=False) if console.is_terminal else text
     console.print(shown, style="yellow", soft_wrap=not console.is_terminal)
 
 
 def write(rest: Rest, job: Job, order: Order) -> None:
-    """Write the answers, whole or not at all."""
+    """Write the answers, completely or not at all."""
     part = order.out.with_name(order.out.name + ".part")
     try:
         with part.open("wb") as to:
@@ -37,7 +37,7 @@ def write(rest: Rest, job: Job, order: Order) -> None:
 
 
 def tell(console: Console, rest: Rest, job: Job, order: Order) -> int:
-    """Say how it went; returns the exit code."""
+    """Print the summary; returns the exit code."""
     for name, fact in _facts(job, order):
         console.print(Text(f"{name:<9}").append(fact), soft_wrap=True)
     if job["counts"]["failed"]:
@@ -49,9 +49,9 @@ def _facts(job: Job, order: Order) -> Iterator[tuple[str, Text]]:
     invented = job["model"] == SIMULATED.name
     yield "records", words.outcomes(job).append(words.time_taken(job))
     if job["skipped_rows"]:
-        yield "skipped", Text(f"{words.rows(job['skipped_rows'])}, wholly empty")
+        yield "skipped", Text(f"{words.rows(job['skipped_rows'])}, empty")
     yield "tokens", Text(words.tokens(job))
-    yield "cost", Text(words.cost(job) + (" (nobody is billed for an invented answer)" if invented else ""))
+    yield "cost", Text(words.cost(job) + (" (invented answers are not billed)" if invented else ""))
     for warning in job.get("warnings", ()):
         yield "warning", Text(warning, "yellow")
     yield "answers", Text(str(order.out), "bold") + Text(" (invented)" if invented else "", "yellow")
@@ -59,19 +59,19 @@ def _facts(job: Job, order: Order) -> Iterator[tuple[str, Text]]:
 
 
 def _tell_failures(console: Console, job: Job, failed: Iterable[dict[str, Any]]) -> None:
-    """The errors by kind, each with how often and one record of it."""
+    """The errors by type, each with its number and one record as an example."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for record in islice(failed, LOOKED_AT):
         groups.setdefault(record["error"]["type"], []).append(record)
     some = job["counts"]["failed"] > LOOKED_AT
     console.print(Text(f"why {'the first ' + format(LOOKED_AT, ',') if some else 'they'} failed", "red"))
     for kind, records in sorted(groups.items(), key=lambda group: -len(group[1]))[:SHOWN]:
-        why = records[0]["error"]["message"] or "no more is known"
+        why = records[0]["error"]["message"] or "no details available"
         line = f"  {len(records):,} × {kind}; {_place(records[0])}: {why}"
         console.print(line, markup=False, soft_wrap=True)
     retry = f"penstock jobs retry {job['id']}"
     console.print(
-        f"only these again: `{retry}` on a running stack, then this command", style="dim", markup=False
+        f"to retry only these: `{retry}` on a running stack, then this command", style="dim", markup=False
     )
 
 

@@ -7,30 +7,26 @@ import click
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option(
-    "--prompt", metavar="TEMPLATE", help="What to ask about each row, e.g. 'Summarise: {{ review }}'."
-)
-@click.option(
-    "--model", help="The model to ask  [default: DEFAULT_MODEL; `simulated` where no API key is set]"
-)
+@click.option("--prompt", metavar="TEMPLATE", help="Prompt for each row, e.g. 'Summarise: {{ review }}'.")
+@click.option("--model", help="Model to use  [default: DEFAULT_MODEL; `simulated` where no API key is set]")
 @click.option(
     "--max-tokens", type=click.IntRange(min=1), help="Longest answer  [default: DEFAULT_MAX_TOKENS]"
 )
-@click.option("--system", metavar="TEXT", help="System prompt of every request.")
+@click.option("--system", metavar="TEXT", help="System prompt for every request.")
 @click.option(
     "-o",
     "--out",
     type=click.Path(path_type=Path),
-    help="Where the answers go: .csv, .jsonl or .xlsx  [default: beside FILE]",
+    help="File for the answers: .csv, .jsonl or .xlsx  [default: next to FILE]",
 )
 @click.option(
     "--max-cost",
     metavar="USD",
-    help="Never spend more; a job that reached its cap goes on under a higher one.",
+    help="Never spend more, in USD; a job that reached its cap continues under a higher one.",
 )
-@click.option("--rows", type=click.IntRange(min=1), help="Only the first so many rows.")
+@click.option("--rows", type=click.IntRange(min=1), help="Only the first N rows.")
 @click.option(
-    "--again", is_flag=True, help="Ask everything again, and pay again, though it has been answered."
+    "--again", is_flag=True, help="Run everything again, and pay again, even if it was already answered."
 )
 @click.pass_context
 def run(
@@ -45,10 +41,11 @@ def run(
     rows: int | None,
     again: bool,
 ) -> None:
-    """Ask a model about every record of FILE (.csv, .tsv, .jsonl or .xlsx) and write the answers beside it.
+    """Run every record of FILE (.csv, .tsv, .jsonl or .xlsx) through a model and write the answers next to
+    it.
 
-    The same command goes on with a job that was left unfinished, and writes a finished one out again without
-    paying again. Exit code: 0 all succeeded, 3 some failed, 2 bad input, 1 anything else.
+    The same command resumes a job that was left unfinished, and writes the answers of a finished one again
+    without paying again. Exit code: 0 all succeeded, 3 some failed, 2 bad input, 1 anything else.
     """
     from app.cli.order import Order, check
     from app.cli.session import Session

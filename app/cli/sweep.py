@@ -6,15 +6,15 @@ from app.cli.database import check_revision, use_embedded_broker
 
 
 @click.command()
-@click.option("--handoff", metavar="JOB", help="Only hand the documents of this job over again.")
+@click.option("--handoff", metavar="JOB", help="Only hand off the documents of this job again.")
 def sweep(handoff: str | None) -> None:
-    """Find and mend once what a crash left behind, and say what it was and how that is known.
+    """Find and repair once what a crash left behind, and report what it was and how that is known.
 
-    The control worker does it every few seconds. It takes three seconds where worker processes have leases,
-    and twelve where one of them is dead: so long are they looked at. At last it names the jobs that nobody
-    advances.
+    The control worker does so every few seconds. It takes three seconds where worker processes have leases,
+    and twelve where one of them is dead, because each is checked several times. At the end it lists the stuck
+    jobs.
 
-    A list of documents in Redis that was lost is filled again with --handoff, job by job.
+    If the documents' list in Redis was lost, --handoff fills it again, job by job.
     """
     use_embedded_broker()
     check_revision()
@@ -23,7 +23,7 @@ def sweep(handoff: str | None) -> None:
     from models.session import reading
     from tasks import sweep as sweeping
 
-    logs.configure("ERROR", "text")  # what the log would say is said below
+    logs.configure("ERROR", "text")  # what the log would say is reported below
     if handoff is not None:
         _hand_over_again(handoff)
         return
@@ -35,7 +35,7 @@ def sweep(handoff: str | None) -> None:
     with reading() as session:
         stuck_jobs = stalled.find(session)
     for job in stuck_jobs:
-        click.secho(f"job {job.uid}: nobody advances it: {job.why}", fg="red")
+        click.secho(f"job {job.uid} is stuck: {job.why}", fg="red")
     if not told and not stuck_jobs:
         click.echo("nothing was left behind")
 
@@ -49,7 +49,7 @@ def _hand_over_again(name: str) -> None:
     from models.session import reading
 
     if not settings.current().parse_handoff:
-        raise BadInput("PARSE_HANDOFF is false: documents are handed over to nobody")
+        raise BadInput("PARSE_HANDOFF is false: documents are not handed off")
     try:
         with reading() as session:
             job = handoff.find_job(session, uuid.UUID(name))
@@ -57,11 +57,11 @@ def _hand_over_again(name: str) -> None:
         raise NotFound(f"there is no job {name!r}: give its id") from None
     offered = handoff.again(job)
     pushed = handoff.push()
-    click.echo(f"{offered:,} documents of job {name} are handed over again; {pushed:,} are on their list")
+    click.echo(f"{offered:,} documents of job {name} are handed off again; {pushed:,} are on their list")
 
 
 def _job(job_id: int | None) -> str:
-    """The job as people name it, and how it stands now."""
+    """The job's name for people, and its status."""
     if job_id is None:
         return ""
     from models.job import Job

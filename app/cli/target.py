@@ -1,4 +1,4 @@
-"""Which stack a command talks to, and with which key."""
+"""The stack that a command talks to, and the key for it."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ from config.settings import Settings
 START_SECONDS = 180  # until a stack is ready
 LOOK = 0.1
 
-Waiting = Callable[[str], AbstractContextManager[object]]  # shows what is waited for, while it is
+Waiting = Callable[[str], AbstractContextManager[object]]  # shows what is waited for, meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +27,18 @@ class Target:
     """A stack that answers."""
 
     rest: Rest
-    asks_claude: bool | None  # None: a stack elsewhere, whose keys are not ours to know
+    asks_claude: bool | None  # None: a stack elsewhere, whose keys we cannot know
     ends_with_us: bool = False
 
 
 @contextmanager
 def running() -> Iterator[Rest]:
-    """The stack of PENSTOCK_URL, else the one that runs on the data directory."""
+    """The stack at PENSTOCK_URL, or the one running on the data directory."""
     chosen = settings.read(os.environ)
     target = _named(chosen) or _here(chosen)
     if target is None:
         raise Unavailable(
-            f"no stack runs on {chosen.data}: start one with `penstock up`, or name one in PENSTOCK_URL"
+            f"no stack is running on {chosen.data}: start one with `penstock up`, or set PENSTOCK_URL"
         )
     with target.rest as rest:
         yield rest
@@ -46,7 +46,7 @@ def running() -> Iterator[Rest]:
 
 @contextmanager
 def any_stack(waiting: Waiting) -> Iterator[Target]:
-    """Like `running`, and where none runs an embedded one that ends with the block."""
+    """Like `running`, but where none runs, an embedded one that ends with the block."""
     chosen = settings.read(os.environ)
     target = _named(chosen) or _here(chosen)
     if target:
@@ -60,12 +60,12 @@ def any_stack(waiting: Waiting) -> Iterator[Target]:
         with target.rest:
             yield target
     finally:
-        with waiting("stopping the stack in order"):
+        with waiting("stopping the stack"):
             _stop(process)
 
 
 def _named(chosen: Settings) -> Target | None:
-    """The stack of PENSTOCK_URL."""
+    """The stack at PENSTOCK_URL."""
     if not chosen.penstock_url:
         return None
     if not chosen.penstock_api_key:
@@ -76,12 +76,12 @@ def _named(chosen: Settings) -> Target | None:
 
 
 def _here(chosen: Settings) -> Target | None:
-    """The stack that runs on the data directory; one that is just starting is waited for."""
+    """The stack running on the data directory; one that is just starting is waited for."""
     deadline = time.monotonic() + START_SECONDS
     while (found := holder(chosen.data)) and not found.ready:
         if time.monotonic() > deadline:
             raise Unavailable(
-                f"the stack of process {found.pid} does not get ready: see {chosen.data / 'logs'}"
+                f"the stack of process {found.pid} does not become ready: see {chosen.data / 'logs'}"
             )
         time.sleep(LOOK)
     return _at(found, chosen) if found else None
@@ -107,7 +107,8 @@ def _start(chosen: Settings) -> subprocess.Popen[bytes]:
     """Run `penstock up` as a child."""
     log = _log(chosen)
     log.parent.mkdir(parents=True, exist_ok=True)
-    # -P: the user's directory may have an `app` of its own. The group: Ctrl-C is for us, we stop it in order.
+    # -P: the user's directory may have an `app` of its own. The group: this process handles Ctrl-C and stops
+    # the stack.
     command = [sys.executable, "-P", "-m", "app.cli", "up", "--port", "0", "--attached"]
     with log.open("wb") as output:
         return subprocess.Popen(  # noqa: S603 - our own command line
@@ -116,7 +117,7 @@ def _start(chosen: Settings) -> subprocess.Popen[bytes]:
 
 
 def _await(process: subprocess.Popen[bytes], chosen: Settings) -> Target:
-    """The stack when it is ready; of two that start at once both runs share the first."""
+    """The stack when it is ready; of two that start at once, both runs share the first."""
     deadline = time.monotonic() + START_SECONDS
     while not ((found := holder(chosen.data)) and found.ready):
         if (process.poll() is not None and not found) or time.monotonic() > deadline:
@@ -131,7 +132,7 @@ def _log(chosen: Settings) -> Path:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """In order; a Ctrl-C meanwhile hurries it."""
+    """Stop it cleanly; another Ctrl-C makes it faster."""
     while process.poll() is None:
         process.send_signal(signal.SIGTERM)
         try:

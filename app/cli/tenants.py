@@ -1,4 +1,4 @@
-"""`penstock tenants`: the operator's way to quotas and caps, on the database itself."""
+"""`penstock tenants`: quotas and caps for operators, directly on the database."""
 
 from typing import Any
 
@@ -19,12 +19,12 @@ class Records(click.ParamType[int | None]):
         if value == NONE:
             return None
         if not str(value).isdigit() or not 0 < int(value) < 10**15:
-            self.fail(f"{value!r} is no whole number of records, nor {NONE!r}", param, ctx)
+            self.fail(f"{value!r} is neither a whole number of records nor {NONE!r}", param, ctx)
         return int(value)
 
 
 class Dollars(click.ParamType[int | None]):
-    """Dollars, or `none`; pico-dollars inside."""
+    """Dollars, or `none`; pico-dollars internally."""
 
     name = "USD|none"
 
@@ -36,7 +36,7 @@ class Dollars(click.ParamType[int | None]):
         try:
             return pricing.pico(str(value))
         except ValueError:
-            self.fail(f"{value!r} is no sum of dollars such as 2.50, nor {NONE!r}", param, ctx)
+            self.fail(f"{value!r} is neither an amount in dollars such as 2.50 nor {NONE!r}", param, ctx)
 
 
 @click.group()
@@ -72,12 +72,12 @@ def list_tenants() -> None:
 
 @tenants.command("set")
 @click.argument("name")
-@click.option("--records-per-hour", type=Records(), help="Over all its jobs.")
+@click.option("--records-per-hour", type=Records(), help="Across all its jobs.")
 @click.option("--records-per-day", type=Records(), help="In any 24 hours.")
-@click.option("--daily-cap", type=Dollars(), help="Of a day in UTC; its jobs pause before it is passed.")
-@click.option("--monthly-cap", type=Dollars(), help="Of a calendar month in UTC.")
+@click.option("--daily-cap", type=Dollars(), help="USD per day (UTC); its jobs pause before it is exceeded.")
+@click.option("--monthly-cap", type=Dollars(), help="USD per calendar month (UTC).")
 def set_tenant(name: str, **values: int | None) -> None:
-    """Set quotas and caps of a tenant; what is not named stays, `none` takes one away."""
+    """Set a tenant's quotas and caps; omitted ones stay as they are, `none` removes one."""
     context = click.get_current_context()
     check_revision()
     from app.core.accounts import quotas
@@ -89,6 +89,6 @@ def set_tenant(name: str, **values: int | None) -> None:
         if context.get_parameter_source(option) is click.core.ParameterSource.COMMANDLINE
     }
     if not given:
-        raise click.UsageError("name at least one quota or cap to set")
+        raise click.UsageError("give at least one quota or cap to set")
     in_transaction(lambda session: quotas.change(session, name, given))
     click.echo(f"tenant {name}: {', '.join(option.replace('_', ' ') for option in given)} set", err=True)

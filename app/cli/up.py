@@ -8,7 +8,7 @@ import click
 
 from config import settings
 
-CORES_USED = 2  # a slice worker makes some hundred calls a second; more processes are asked for by name
+CORES_USED = 2  # a slice worker makes several hundred calls per second; more processes are started on request
 
 
 @click.command()
@@ -19,16 +19,20 @@ CORES_USED = 2  # a slice worker makes some hundred calls a second; more process
 @click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Directory of everything that is kept  [default: PENSTOCK_DATA, else ./data]",
+    help="Directory for all data  [default: PENSTOCK_DATA, else ./data]",
 )
 @click.option(
-    "--workers", type=click.IntRange(1, 64), help="Slice-worker processes  [default: one a core, at most two]"
+    "--workers",
+    type=click.IntRange(1, 64),
+    help="Slice-worker processes  [default: one per core, at most two]",
 )
 @click.option(
     "--attached", is_flag=True, hidden=True, help="Stop when the process that started this one ends."
 )
 def up(host: str | None, port: int | None, data: Path | None, workers: int | None, attached: bool) -> None:
-    """Run the whole stack: web and workers, with a broker and a database unless others are named."""
+    """Run the whole stack: web and workers, with an embedded broker and database unless others are
+    configured.
+    """
     began = time.monotonic()
     from app.stack.up import Wanted
     from app.stack.up import up as run_stack
@@ -42,7 +46,7 @@ def up(host: str | None, port: int | None, data: Path | None, workers: int | Non
 
 
 def _say(line: str) -> None:
-    """Whoever read it may have gone; the stack goes on, or stops in order."""
+    """The reader of the output may have gone; the stack continues, or stops cleanly."""
     try:
         click.echo(line)
     except OSError:

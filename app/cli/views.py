@@ -1,4 +1,4 @@
-"""How a running job looks: a live bar on a terminal, a plain line now and then elsewhere."""
+"""The display of a running job: a live bar on a terminal, a plain line now and then elsewhere."""
 
 import time
 from collections import deque
@@ -14,12 +14,12 @@ from rich.text import Text
 from app.cli import words
 from app.cli.client import Job
 
-LOOKS_BACK = 20.0  # seconds over which the rate is taken
+LOOKS_BACK = 20.0  # seconds over which the rate is measured
 EVERY = 5.0  # seconds between two plain lines
 
 
 class View(Protocol):
-    """Shows a job again and again, until it is left."""
+    """Shows a job again and again, until the block ends."""
 
     def __enter__(self) -> Self: ...
     def __exit__(
@@ -33,7 +33,7 @@ def view(console: Console, name: str) -> View:
 
 
 class Pace:
-    """Records a second, over the last looks."""
+    """Records per second, over the last updates."""
 
     def __init__(self) -> None:
         self._looks: deque[tuple[float, int]] = deque()
@@ -46,7 +46,7 @@ class Pace:
 
     @property
     def rate(self) -> float:
-        """Until now, so that it falls while nothing ends."""
+        """Up to now, so that it falls while nothing ends."""
         if not self._looks:
             return 0.0
         (then, before), (_, ended) = self._looks[0], self._looks[-1]
@@ -54,7 +54,7 @@ class Pace:
 
 
 class LiveView:
-    """Two lines that change in place."""
+    """Two lines that are updated in place."""
 
     def __init__(self, console: Console, name: str) -> None:
         self._name = name

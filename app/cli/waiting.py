@@ -7,7 +7,7 @@ from rich.text import Text
 
 
 def waiting(console: Console, what: str) -> AbstractContextManager[object]:
-    """Say what is waited for while the block runs: alive on a terminal, a line elsewhere."""
+    """Show what is waited for while the block runs: animated on a terminal, as a line elsewhere."""
     if console.is_terminal:
         return console.status(Text(f"{what} …", style="dim"))
     say(console, what)

@@ -10,15 +10,15 @@ from rich.text import Text
 from app.cli.client import Job
 
 ENDED = ("succeeded", "failed", "cancelled", "expired")
-OVER = ("completed", "failed", "cancelled", "expired")  # statuses of a job that goes no further
+OVER = ("completed", "failed", "cancelled", "expired")  # statuses of a job that is over
 REASONS = {
-    "requests": "requests a minute",
-    "input_tokens": "input tokens a minute",
-    "output_tokens": "output tokens a minute",
+    "requests": "requests per minute",
+    "input_tokens": "input tokens per minute",
+    "output_tokens": "output tokens per minute",
     "cap": "its cost cap",
-    "concurrency": "calls at a time",
+    "concurrency": "concurrent calls",
     "workers": "the workers",
-    "redis": "Redis, which is away",
+    "redis": "Redis, which is down",
 }
 STYLES = {"succeeded": "green", "failed": "red", "cancelled": "yellow", "expired": "yellow"}
 
@@ -33,7 +33,7 @@ def is_over(job: Job) -> bool:
 
 
 def outcomes(job: Job) -> Text:
-    """`298 succeeded · 2 failed`: what there is none of is left out."""
+    """`298 succeeded · 2 failed`: zeros are left out."""
     counts = job["counts"]
     parts = [
         Text(f"{counts[name]:,} {name}", STYLES[name])
@@ -44,7 +44,7 @@ def outcomes(job: Job) -> Text:
 
 
 def state(job: Job, rate: float) -> Text:
-    """How it goes: outcomes, rate, cost, time left, and what holds it up."""
+    """Its progress: outcomes, rate, cost, time left, and what limits it."""
     parts = [outcomes(job)]
     if not is_over(job):
         left = job["total"] - ended(job)
@@ -63,12 +63,12 @@ def state(job: Job, rate: float) -> Text:
 
 
 def pace(rate: float) -> str:
-    """Records a second; slow ones a minute."""
+    """Records per second; slow ones per minute."""
     return f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s" if rate >= 1 else f"{rate * 60:.0f}/min"
 
 
 def cost(job: Job) -> str:
-    """In dollars; what a crash may have cost beside what is known."""
+    """In dollars; what a crash may have cost next to what is known."""
     if job["cost"] is None:
         return "cost unknown (the model has no price)"
     known = dollars(job["cost"])
@@ -77,7 +77,7 @@ def cost(job: Job) -> str:
 
 
 def dollars(amount: Any) -> str:
-    """With cents; below ten dollars with as many digits as say something, six at most. None has no price."""
+    """With cents; below ten dollars with all significant digits, six at most. `?` without a price."""
     if amount is None:
         return "?"
     value = Decimal(amount)
@@ -88,7 +88,7 @@ def dollars(amount: Any) -> str:
 
 
 def about(amount: Any) -> str:
-    """To three digits, as what is not exact."""
+    """To three digits, because it is not exact."""
     return dollars(None if amount is None else Decimal(f"{Decimal(amount):.2e}"))
 
 
@@ -127,5 +127,5 @@ def duration(seconds: float) -> str:
 
 
 def reason(word: str) -> str:
-    """What holds a job up, in words that a limiter's own may be too short for."""
+    """What limits a job, in words where the limiter's own would be too short."""
     return REASONS.get(word, word.replace("_", " "))

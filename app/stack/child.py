@@ -1,4 +1,4 @@
-"""One process of the stack: started, looked at, started again, ended."""
+"""One process of the stack: started, checked, restarted, ended."""
 
 import os
 import shutil
@@ -12,15 +12,15 @@ from pathlib import Path
 
 from app.stack import copies, keeper, tether
 
-FIRST_DELAY = 1.0  # seconds until a child that died is started again; doubles
+FIRST_DELAY = 1.0  # seconds until a child that died is restarted; doubles
 LONGEST_DELAY = 30.0
 LARGEST_LOG = 50_000_000  # bytes
-WELL = 60.0  # a child that lived so many seconds was well: the next delay is the first again
+WELL = 60.0  # seconds after which a child counts as healthy: the next delay is the first one again
 
 
 @dataclass
 class Child:
-    """What to run and how it went. `patience` is in seconds, from SIGTERM to SIGKILL."""
+    """The command and the history of its process. `patience` is in seconds, from SIGTERM to SIGKILL."""
 
     name: str
     command: Sequence[str]
@@ -28,10 +28,10 @@ class Child:
     patience: float
     inherits: Sequence[int] = ()  # file descriptors
     niceness: int = 0  # as `nice` takes it
-    copied: bool = False  # run it, a module, in a copy of this process
+    copied: bool = False  # run it, a module, in a fork of this process
     process: subprocess.Popen[bytes] | copies.Copy | None = None
     started_at: float = 0.0
-    due_at: float | None = field(default=None)  # when it is started again
+    due_at: float | None = field(default=None)  # when it is restarted
     delay: float = FIRST_DELAY
 
     def start(self) -> int:
@@ -82,20 +82,20 @@ class Child:
             self.process.send_signal(number)
 
     def kill(self) -> None:
-        """End it at once, and whatever it has started."""
+        """Kill it at once, with everything it has started."""
         if self.process is not None:
             keeper.send(self.process.pid, signal.SIGKILL)
             self.process.wait()
 
     def put_off(self) -> float:
-        """Note when to start it again after it died; returns the seconds until then."""
+        """Schedule its restart after it died; returns the seconds until then."""
         wait = FIRST_DELAY if self.age >= WELL else self.delay
         self.delay = min(wait * 2, LONGEST_DELAY)
         self.due_at = time.monotonic() + wait
         return wait
 
     def keep_log_small(self) -> None:
-        """Put a large log aside while the child goes on writing; a line written just then may be lost."""
+        """Rotate a large log while the child keeps writing; a line written at that moment may be lost."""
         if self.log.exists() and self.log.stat().st_size > LARGEST_LOG:
             shutil.copyfile(self.log, aside(self.log))
             os.truncate(self.log, 0)
@@ -115,7 +115,7 @@ class Child:
 
 
 def rotate(log: Path) -> None:
-    """Put the log of the last start aside."""
+    """Rotate the log of the previous start."""
     if log.exists():
         log.replace(aside(log))
 
@@ -125,5 +125,5 @@ def aside(log: Path) -> Path:
 
 
 # Where `app`, `tasks` and `celeryconfig` are found: Celery and gunicorn put their working directory first on
-# the path, and the user's may have modules of these names.
+# the path, and the user's directory may contain modules with these names.
 CODE = Path(__file__).parents[2]

@@ -1,13 +1,13 @@
-"""The command line of every process of the stack; the only place where their flags stand."""
+"""The command line of every process of the stack; the only place for their flags."""
 
 import sys
 from pathlib import Path
 
 SLICE_THREADS = 64  # a slice's thread waits for its calls, it does not work
 CONTROL_THREADS = 8
-GRACEFUL_WEB = 5  # seconds: an open stream of events takes them all
+GRACEFUL_WEB = 5  # seconds: an open event stream takes all of them
 
-# What the whole stack is for is read from the database, not from other workers. Heartbeats are for Flower.
+# The state of the stack is read from the database, not from other workers. Heartbeats are for Flower.
 QUIET = ("--without-gossip", "--without-mingle", "--heartbeat-interval", "10")
 
 
@@ -31,7 +31,7 @@ def slice_worker(number: int, log_level: str) -> list[str]:
 
 
 def control_worker(schedule: Path, log_level: str) -> list[str]:
-    """Decides and recovers; the beat runs in it. `schedule` is the beat's own file."""
+    """Decides and recovers; beat runs in it. `schedule` is the beat's own file."""
     return [*_worker("control", "control", CONTROL_THREADS, log_level), "--beat", "--schedule", str(schedule)]
 
 

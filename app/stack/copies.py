@@ -1,8 +1,8 @@
-"""Copies of this process that go on as `python -m MODULE …`.
+"""Forks of this process that continue as `python -m MODULE …`.
 
-A new interpreter imports for a second what each process of a stack needs, and a stack has five. A copy has it
-already, shares the memory of it, and comes back in no time when it died. What is copied must be at rest: one
-thread, and no connection of its own in use. On Linux alone: elsewhere system libraries do not stand it.
+A new interpreter imports for a second what each process of a stack needs, and a stack has five. A fork has it
+already, shares its memory, and restarts at once when it dies. The process that forks must be at rest: one
+thread, and no open connection. Linux only: elsewhere system libraries do not survive a fork.
 """
 
 import gc
@@ -22,8 +22,8 @@ from app.stack import tether
 
 POSSIBLE = sys.platform == "linux"
 
-# What the web and the workers import before they serve. Providers' SDKs are not among it: they take half as
-# long as all the rest, and workers import those that they need beside their start.
+# What the web process and the workers import before they serve. Providers' SDKs are not included: they take
+# half as long as all the rest, and workers import the ones they need while starting.
 NEEDED = (
     "app.factory",
     "celery.apps.worker",
@@ -42,7 +42,7 @@ _fork = multiprocessing.get_context("fork") if POSSIBLE else None
 
 
 def prepare() -> None:
-    """Import what copies need, and keep the garbage collector off it: looking at a page makes it two."""
+    """Import what forks need, and keep the garbage collector off it: touching a page copies it."""
     for module in NEEDED:
         importlib.import_module(module)
     importlib.import_module("tasks.celery").app.loader.import_default_modules()
@@ -50,7 +50,9 @@ def prepare() -> None:
 
 
 class Copy:
-    """`python -m MODULE …` in a copy and a process group of its own, with what `subprocess.Popen` has."""
+    """`python -m MODULE …` in a fork and a process group of its own, with the interface of
+    `subprocess.Popen`.
+    """
 
     def __init__(
         self,
@@ -61,18 +63,18 @@ class Copy:
         inherits: Sequence[int],
         niceness: int,
     ) -> None:
-        """`log` and `inherits` are file descriptors; the copy has no others."""
+        """`log` and `inherits` are file descriptors; the fork has no others."""
         assert _fork is not None
         given = (os.getpid(), list(command), folder, log, set(inherits), niceness)
         self._process = _fork.Process(target=_live, args=given)
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # until the copy takes them as its own
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # until the fork takes them over
         try:
             self._process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         assert self._process.pid is not None
         self.pid = self._process.pid
-        _lead_a_group(self.pid)  # here as well as there: whoever needs the group may come first
+        _lead_a_group(self.pid)  # set here and in the fork: either may need the group first
 
     @property
     def returncode(self) -> int | None:
@@ -98,7 +100,7 @@ def _live(
     inherits: set[int],
     niceness: int,
 ) -> None:
-    """The copy's own life; what called this never goes on, for `multiprocessing` ends it with `os._exit`."""
+    """The fork's own life; its caller never continues, because `multiprocessing` ends it with `os._exit`."""
     _lead_a_group(0)
     os.dup2(log, 1)
     os.dup2(log, 2)
@@ -127,10 +129,11 @@ def _lead_a_group(pid: int) -> None:
 
 
 def _let_go_of_all_but(kept: set[int]) -> None:
-    """What this process holds is not the copy's: a pipe held here would hide its end from who reads it.
+    """The fork must not hold this process's descriptors: a pipe held here would hide its end from its reader.
 
-    Each number stays taken, by nothing: an object that came along and is found to be garbage closes it yet,
-    and must not close a file that was given the number since. SQLite cannot read a database after that.
+    Each number stays taken, by nothing: an inherited object that is garbage-collected later closes its
+    number, and must not close a file that was given the number since. SQLite cannot read a database after
+    that.
     """
     nothing = os.open(os.devnull, os.O_RDWR)
     for number in [int(path.name) for path in Path("/proc/self/fd").iterdir()]:

@@ -1,4 +1,4 @@
-"""Which processes a stack has, and what each of them is given."""
+"""The processes of a stack, and the environment of each."""
 
 from pathlib import Path
 
@@ -6,12 +6,12 @@ from app.stack import broker, commands, copies
 from app.stack.child import Child, rotate
 from config.settings import Settings
 
-MARGIN = 10  # seconds a worker gets beyond the grace that its calls have
-BEHIND = 10  # niceness of slice workers: with every core at work, the web and what decides come first
+MARGIN = 10  # seconds that a worker gets in addition to its calls' grace period
+BEHIND = 10  # niceness of slice workers: when every core is busy, the other processes come first
 
 
 class Family:
-    """The children of one stack. Each holds the lock that says when the last of them has ended."""
+    """The children of one stack. Each holds the lock that shows when the last of them has ended."""
 
     def __init__(self, chosen: Settings, lock: int) -> None:
         self._settings, self._lock = chosen, lock
@@ -39,7 +39,7 @@ class Family:
     def _own(
         self, name: str, command: list[str], *, patience: float, inherits: tuple[int, ...] = ()
     ) -> Child:
-        """A process of ours, which a copy of this one can be."""
+        """One of our own processes, which can be a fork of this one."""
         child = self._child(name, command, patience=patience, inherits=inherits)
         child.copied = copies.POSSIBLE
         return child
@@ -53,7 +53,7 @@ class Family:
 
 
 def environment(chosen: Settings, embedded: broker.Broker | None) -> dict[str, str]:
-    """What every process of the stack must see alike, whatever was left out or said relatively."""
+    """What every process of the stack must see alike, including defaults and relative paths."""
     return {
         "PENSTOCK_DATA": str(chosen.data),
         "DATABASE_URL": _absolute(chosen.database_url),
@@ -63,7 +63,7 @@ def environment(chosen: Settings, embedded: broker.Broker | None) -> dict[str, s
 
 
 def _absolute(url: str) -> str:
-    """A relative SQLite path means the directory of the command, not that of its children."""
+    """A relative SQLite path is relative to the command's directory, not to its children's."""
     from sqlalchemy import make_url
 
     parts = make_url(url)

@@ -1,4 +1,4 @@
-"""What a stack does before anything is served: the newest tables, and a key to come in with."""
+"""What a stack does before it serves: migrations, and a first API key."""
 
 import os
 from collections.abc import Callable
@@ -11,16 +11,16 @@ FILE = "api-key"
 
 
 def migrate(url: str, say: Callable[[str], None]) -> None:
-    """Bring the database to the newest revision."""
+    """Migrate the database to the newest revision."""
     before, after = migrations.upgrade(url)
     if before is not None and before != after:
-        say(f"database brought from revision {before} to {after}")
+        say(f"database migrated from revision {before} to {after}")
 
 
 def key(data: Path) -> tuple[Path, str | None]:
-    """The file with an API key that works, and the key itself if it was made just now.
+    """The file with a working API key, and the key itself if it was just created.
 
-    One is made the first time, and for a database that does not know the one in the file.
+    One is created the first time, and for a database that does not know the one in the file.
     """
     kept = data / FILE
     if kept.exists() and _works(kept.read_text().strip()):
@@ -48,7 +48,7 @@ def _make() -> str:
 
 
 def _keep(path: Path, text: str) -> None:
-    """Write it whole, for this user alone."""
+    """Write it completely, for this user only."""
     part = path.with_suffix(".part")
     part.unlink(missing_ok=True)
     with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # noqa: PTH123 - a mode from the start

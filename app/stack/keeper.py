@@ -1,10 +1,9 @@
 """Ends every process of a stack whose supervisor was killed.
 
-The keeper is a small process that reads the groups to watch over from its standard input. While the
-supervisor lives it does nothing; the supervisor's death, of whatever kind, ends that input. Then every group
-still on the list gets SIGTERM, and what has not ended `patience` later SIGKILL: also what a child has
-started itself (the web's worker, the beat), and on every system. This file runs as a program; it imports
-nothing of ours.
+The keeper is a small process that reads from its standard input which groups to watch. While the supervisor
+lives it does nothing; the supervisor's death, of whatever kind, ends that input. Then every group still on
+the list gets SIGTERM, and SIGKILL `patience` later if it has not ended: including what a child has started
+itself (the web's worker, beat), and on every system. This file runs as a program; it imports nothing of ours.
 """
 
 import contextlib
@@ -18,7 +17,7 @@ LOOK = 0.1  # seconds
 
 
 class Keeper:
-    """The supervisor's end."""
+    """The supervisor's side."""
 
     def __init__(self, patience: float) -> None:
         """Start the keeper; `patience` is in seconds, from SIGTERM to SIGKILL."""
@@ -40,7 +39,7 @@ class Keeper:
             self._start()
 
     def close(self) -> None:
-        """Let the keeper end; it ends what is left on its list."""
+        """Let the keeper end; it ends whatever is left on its list."""
         with contextlib.suppress(BrokenPipeError):
             self._process.communicate()
 
@@ -53,13 +52,13 @@ class Keeper:
 
     def _tell(self, line: str) -> None:
         assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # `check` starts another, with the whole list
+        with contextlib.suppress(BrokenPipeError):  # `check` starts another one with the whole list
             self._process.stdin.write(f"{line}\n".encode())
             self._process.stdin.flush()
 
 
 def keep(patience: float, groups: set[int]) -> None:
-    """The keeper's own life."""
+    """The keeper's side."""
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     for line in sys.stdin:
@@ -79,10 +78,10 @@ def end(groups: set[int], patience: float) -> None:
 
 
 def send(group: int, number: int) -> bool:
-    """Send a signal to a process group; False when none of it is left."""
+    """Send a signal to a process group; False when it no longer exists."""
     try:
         os.killpg(group, number)
-    except (ProcessLookupError, PermissionError):  # macOS refuses a group that has only zombies in it
+    except (ProcessLookupError, PermissionError):  # macOS rejects a group that has only zombies in it
         return False
     return True
 

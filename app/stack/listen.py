@@ -1,7 +1,7 @@
 """The web's listening socket.
 
-The stack itself opens it and hands it to the web's process: the port is taken, or refused, before anything
-is started, and while a web process that died is started again its callers wait instead of being refused.
+The stack itself opens it and passes it to the web process: the port is taken, or refused, before anything is
+started, and while a web process that died is restarted, clients wait instead of being refused.
 """
 
 import errno
@@ -20,7 +20,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def address(listener: socket.socket) -> str:
-    """Where a program on this machine finds the listener."""
+    """The listener's address for programs on this machine."""
     host, port = listener.getsockname()[:2]
     local = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host)  # noqa: S104 - translated, not bound
     return f"http://{local or (f'[{host}]' if ':' in host else host)}:{port}"
@@ -33,7 +33,7 @@ def _refusal(error: OSError, host: str, port: int) -> Conflict | Unavailable:
         )
     if error.errno == errno.EACCES:
         return Unavailable(
-            f"port {port} needs rights that this user has not: choose one from 1024 on with --port"
+            f"port {port} needs privileges that this user does not have: choose one from 1024 on with --port"
         )
     return Unavailable(
         f"cannot listen on {host}, port {port} ({error.strerror or error}): "

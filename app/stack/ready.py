@@ -1,4 +1,4 @@
-"""Whether the stack can be used: the web answers, and every worker takes commands."""
+"""Whether the stack can be used: the web process answers, and every worker accepts commands."""
 
 import http.client
 import time
@@ -7,16 +7,16 @@ from urllib.parse import urlsplit
 
 from app.stack.supervisor import Supervisor
 
-STEP = 30.0  # seconds between two lines about a start that takes long
-SOON, LATEST = 0.1, 1.0  # seconds that an answer is waited for: who was asked too early never answers
+STEP = 30.0  # seconds between two messages about a slow start
+SOON, LATEST = 0.1, 1.0  # seconds to wait for an answer: a worker that was asked too early never answers
 
 
 def wait_until_ready(
     supervisor: Supervisor, address: str, workers: set[str], began: float, say: Callable[[str], None]
 ) -> bool:
-    """Wait for the web and every worker; True when all answered before anybody wanted to stop.
+    """Wait for the web process and every worker; True when all answered before a stop was requested.
 
-    `began` is when the stack was asked for (monotonic).
+    `began` is when the stack was requested (monotonic).
     """
     waiting, patience = {"web", *workers}, SOON
 
@@ -48,7 +48,7 @@ def web_answers(address: str) -> bool:
 
 
 def workers_that_answer(names: set[str], patience: float) -> set[str]:
-    """Those of the workers `names` that take commands from the broker, each within `patience` seconds."""
+    """Those of the workers `names` that accept commands from the broker, each within `patience` seconds."""
     if not names:
         return set()
     from celery.utils.nodenames import host_format
@@ -58,12 +58,12 @@ def workers_that_answer(names: set[str], patience: float) -> set[str]:
 
     nodes = {host_format(f"{name}@%h"): name for name in names}
     try:
-        # A connection of its own, closed again: none is left open in a process that is copied. Redis keeps
-        # whoever asks for its interval even if nobody answers.
+        # A connection of its own, closed again: none is left open in a process that is forked. Redis keeps
+        # every client that asks for as long as its interval, even if nothing answers.
         with app.connection_for_write(transport_options={"polling_interval": patience}) as connection:
             answers = app.control.ping(
                 destination=list(nodes), timeout=patience, limit=len(nodes), connection=connection
             )
-    except (OperationalError, OSError):  # the broker is away; who is waited for is told in the end
+    except (OperationalError, OSError):  # the broker is down; missing workers are reported at the end
         return set()
     return {nodes[node] for answer in answers for node in answer if node in nodes}

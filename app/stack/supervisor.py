@@ -9,20 +9,20 @@ from types import FrameType
 from app.stack.child import Child
 from app.stack.keeper import Keeper
 
-TICK = 0.1  # seconds between two looks at the children while something is waited for
-WATCH = 0.5  # and while nothing is
+TICK = 0.1  # seconds between two checks of the children while waiting for something
+WATCH = 0.5  # and otherwise
 HURRIED = 1.0  # seconds from SIGTERM to SIGKILL after the second Ctrl-C
 
 
 class Supervisor:
-    """Children in stages: started in the order in which they were added, ended in the opposite one.
+    """Children in stages: started in the order in which they were added, ended in reverse.
 
-    `say` takes one line for whoever looks on. Nothing here runs in a thread: a signal only counts up `asked`.
+    `say` shows one line to the user. Nothing here runs in a thread: a signal only increments `asked`.
     """
 
     def __init__(self, keeper: Keeper, say: Callable[[str], None], *, parent: int | None = None) -> None:
-        """`parent` is the process whose end is to be taken for a signal to stop."""
-        self.asked = 0  # how often somebody wanted it to stop
+        """The end of the process `parent` counts as a signal to stop."""
+        self.asked = 0  # how often a stop was requested
         self._keeper, self._say, self._parent = keeper, say, parent
         self._stages: list[Sequence[Child]] = []
 
@@ -37,7 +37,7 @@ class Supervisor:
             self._start(child)
 
     def wait_until(self, fact: Callable[[], bool], seconds: float) -> bool:
-        """Look after the children until `fact()`; False when `seconds` were over or a stop came first."""
+        """Look after the children until `fact()`; False when `seconds` have passed or a stop came first."""
         deadline = time.monotonic() + seconds
         while not self.asked and time.monotonic() < deadline:
             if fact():
@@ -47,13 +47,13 @@ class Supervisor:
         return False
 
     def watch(self) -> None:
-        """Look after the children until somebody wants it to stop."""
+        """Look after the children until a stop is requested."""
         while not self.asked:
             self.look()
             time.sleep(WATCH)
 
     def look(self) -> None:
-        """Start again what died, when its time has come."""
+        """Restart the children that died, when their time has come."""
         self._keeper.check()
         if self._parent is not None and os.getppid() != self._parent:
             self.asked += 1
@@ -66,7 +66,7 @@ class Supervisor:
                 self._bury(child)
 
     def stop(self) -> None:
-        """End every stage, the last one first; what does not end in its time is killed."""
+        """End every stage, the last one first; what does not end in time is killed."""
         for stage in reversed(self._stages):
             started = time.monotonic()
             for child in stage:
@@ -82,28 +82,28 @@ class Supervisor:
         self._keeper.add(child.start())
 
     def _bury(self, child: Child) -> None:
-        """Clear away what a dead child left behind and note when it comes again."""
+        """Clean up after a dead child and schedule its restart."""
         self._clear(child)
         age = child.age
         wait = child.put_off()
         words = child.last_words()
         self._say(
-            f"{child.name} ended after {age:.0f} s with {child.ending()}; started again in {wait:.0f} s; "
-            f"log: {child.log}" + (f"\n    {words}" if words else "")
+            f"{child.name} ended after {age:.0f} s with {child.ending()}; restarting in {wait:.0f} s; log:"
+            f" {child.log}" + (f"\n    {words}" if words else "")
         )
 
     def _await_end(self, child: Child, started: float) -> None:
         while child.is_alive():
             patience = min(child.patience, HURRIED) if self.asked > 1 else child.patience
             if time.monotonic() - started >= patience:
-                self._say(f"{child.name} did not end within {patience:.0f} s and is killed")
+                self._say(f"{child.name} did not end within {patience:.0f} s: killing it")
                 break
             time.sleep(TICK)
         self._clear(child)
 
     def _clear(self, child: Child) -> None:
-        """A group's first process may leave others behind: the web's worker, the beat."""
-        if child.process is not None and child.due_at is None:  # else its group was cleared when it died
+        """A group's first process may leave others behind: the web's worker, beat."""
+        if child.process is not None and child.due_at is None:  # otherwise it was cleaned up when it died
             child.kill()
             self._keeper.remove(child.pid)
 

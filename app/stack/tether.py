@@ -1,8 +1,8 @@
 """Run a command that ends with its parent: `tether.py PARENT NICE COMMAND…` becomes the command.
 
-A program of its own, run before the command takes its place, since Python code between fork and exec is not
-safe. Linux sends the SIGTERM; elsewhere the keeper does. It imports nothing of ours.
-A copy of the supervisor (`copies.py`) ties itself.
+It is a separate program, run before the command takes its place, because Python code between fork and exec is
+not safe. Linux sends the SIGTERM; elsewhere the keeper does. It imports nothing of ours. A fork of the
+supervisor (`copies.py`) tethers itself.
 """
 
 import ctypes
@@ -14,7 +14,7 @@ PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
 def tie(parent: int, niceness: int) -> None:
-    """Let this process end with `parent`, and be as nice as that."""
+    """Make this process end with `parent`, and set its niceness."""
     os.nice(niceness)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

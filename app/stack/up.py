@@ -21,24 +21,24 @@ from models import session
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the command line asks for. `parent` is the process that it runs for, if it runs for one."""
+    """The options of the command line. `parent` is the process on whose behalf it runs, if any."""
 
     host: str
     port: int
     workers: int
-    began: float  # monotonic: when somebody asked
+    began: float  # monotonic: when the stack was requested
     parent: int | None = None
 
 
 def up(wanted: Wanted, say: Callable[[str], None]) -> None:
-    """Run the stack until somebody stops it. Raises `Refused` when it cannot start."""
-    os.umask(0o077)  # prompts, answers and keys stand in the files that follow, the children's included
+    """Run the stack until a stop is requested. Raises `Refused` when it cannot start."""
+    os.umask(0o077)  # the files that follow contain prompts, answers and keys, the children's files included
     if settings.read(os.environ).database_url:
         _run(wanted, say)
         return
     with TemporaryDirectory(prefix="penstock-") as folder:
         os.environ["DATABASE_URL"] = f"sqlite:///{folder}/batch.db"
-        say("WARNING: BATCH_PERSISTENCE_BACKEND=memory: jobs and results are gone when this stack stops")
+        say("WARNING: BATCH_PERSISTENCE_BACKEND=memory: jobs and results are lost when this stack stops")
         _run(wanted, say)
 
 
@@ -65,7 +65,10 @@ def _run(wanted: Wanted, say: Callable[[str], None]) -> None:
             lock.tell(replace(running, ready=True))
         supervisor.watch()
     finally:
-        say("stopping: the web first, then the workers when their calls have ended; once more Ctrl-C hurries")
+        say(
+            "stopping: the web first, then the workers when their calls have ended; press Ctrl-C again to"
+            " stop faster"
+        )
         listener.close()
         supervisor.stop()
     say("stopped")
@@ -74,14 +77,14 @@ def _run(wanted: Wanted, say: Callable[[str], None]) -> None:
 def _outlive_the_last(lock: Lock, chosen: Settings, say: Callable[[str], None]) -> None:
     """After a kill -9 the processes of the last stack may still be ending; the broker's files are theirs."""
     if not lock.is_clear():
-        say("waiting for the processes of a stack that was killed to end")
+        say("waiting for the processes of a killed stack to end")
         lock.wait_for_the_last(chosen.grace + 2 * MARGIN)
 
 
 def _start(
     supervisor: Supervisor, family: Family, embedded: broker.Broker | None, listener: int, workers: int
 ) -> set[str]:
-    """Broker, control worker, slice workers, web: the opposite is the order in which they end.
+    """Start broker, control worker, slice workers, web; they end in reverse order.
 
     Returns the workers' names.
     """
@@ -105,8 +108,8 @@ def _start(
 
 
 def _greet(running: Running, chosen: Settings, embedded: bool, say: Callable[[str], None]) -> None:
-    database = "SQLite" if chosen.is_sqlite else "the database of DATABASE_URL"
-    redis = "an embedded broker" if embedded else "the Redis of REDIS_URL"
+    database = "SQLite" if chosen.is_sqlite else "the database in DATABASE_URL"
+    redis = "an embedded broker" if embedded else "the Redis in REDIS_URL"
     say(f"Penstock  {running.address}")
     say(f"docs      {running.address}/docs")
     say(f"data      {chosen.data} ({database}, {redis})")

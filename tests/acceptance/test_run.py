@@ -63,7 +63,7 @@ def test_a_table_comes_back_with_its_answers_from_a_stack_of_the_runs_own(pensto
     rows = answers(reviews.with_name("reviews.answers.csv"))
     assert [row["id"] for row in rows] == [str(number) for number in range(20)]
     assert all("[simulated]" in "".join(row.values()) for row in rows)
-    assert "every answer is INVENTED" in ran.said
+    assert "all answers are INVENTED" in ran.said
     assert "20 succeeded" in ran.said
     assert attempts(ran.data) == [1] * 20
 
@@ -79,7 +79,7 @@ def test_ctrl_c_in_mid_job_keeps_it_and_the_same_command_goes_on_without_asking_
     # Then
     assert first.ends(60) == 130
     job_id = first.said.partition("job ")[2][:36]
-    assert "the job is kept, and the same command goes on with it" in first.said
+    assert "the job is kept, and the same command resumes it" in first.said
     assert "Traceback" not in first.said
     assert not reviews.with_name("reviews.answers.csv").exists()
     # And when
@@ -106,7 +106,7 @@ def test_a_finished_job_is_written_out_again_and_nothing_is_paid_unless_it_is_as
     second = penstock(*command, data=shared.data)
     # Then
     assert second.ends() == 0, second.said
-    assert "nothing is asked or paid again" in second.said
+    assert "nothing is run or paid for again" in second.said
     assert len(answers(out)) == 20
     assert len(attempts(shared.data)) == asked
     # And when

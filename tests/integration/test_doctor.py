@@ -56,7 +56,7 @@ def test_without_workers_each_queue_is_named_with_how_to_start_one(environment, 
     ]
     assert found["database"][0][0] is State.OK
     assert found["migrations"][0][0] is State.OK
-    assert found["jobs"] == [(State.OK, "none is stuck; 0 not ended")]
+    assert found["jobs"] == [(State.OK, "no job is stuck; 0 have not ended")]
 
 
 @on_sqlite
@@ -148,8 +148,8 @@ def test_a_held_group_and_a_tick_that_does_not_run_are_named(environment, soon):
 
     (held,) = found["limits"]
     assert held[0] is State.WARNING
-    assert "anthropic:haiku-4 is held (account: 401); a call tries it in" in held[1]
-    assert found["beat"] == [(State.WRONG, "nobody has looked at the workers' leases for 60 s")]
+    assert "anthropic:haiku-4 is held (account: 401); the next probe is in" in held[1]
+    assert found["beat"] == [(State.WRONG, "the workers' leases have not been checked for 60 s")]
 
 
 @on_sqlite
@@ -183,7 +183,7 @@ def test_a_stack_that_runs_is_well_and_each_of_its_parts_that_fails_is_named(sta
     # Then nothing is wrong, and the key is tried
     found = examined(call=True)
     assert [state for subject in found for state, _ in found[subject] if state is State.WRONG] == []
-    assert found["provider"] == [(State.OK, f"{upstream.url} takes the key, and lists 2 models")]
+    assert found["provider"] == [(State.OK, f"{upstream.url} accepts the key, and lists 2 models")]
     assert found["beat"][0][0] is State.OK
     assert [text.partition(" by ")[0] for _, text in found["workers"]] == [
         "control is served",
@@ -198,7 +198,7 @@ def test_a_stack_that_runs_is_well_and_each_of_its_parts_that_fails_is_named(sta
 
     # Then both are named, and the key is not told
     assert found["provider"][0][0] is State.WRONG
-    assert "refuses the key" in found["provider"][0][1]
+    assert "rejects the key" in found["provider"][0][1]
     assert "good-key" not in str(found)
     assert [state for state, _ in found["workers"]] == [State.WRONG, State.OK]
 

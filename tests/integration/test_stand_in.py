@@ -26,7 +26,7 @@ def test_of_all_workers_one_stands_in_once_nobody_has_swept_for_half_a_minute(en
     with reading() as session:
         assert sweep_owner.stand_in(session) == chosen
         (finding,) = [found for found in database.look() if found.subject == "beat"]
-        assert f"{chosen} stands in" in finding.text
+        assert f"{chosen} has taken over" in finding.text
 
 
 def test_a_worker_that_stood_in_and_died_is_followed_by_another(environment):

@@ -152,7 +152,7 @@ def test_a_child_that_dies_is_started_again_and_what_it_left_behind_is_cleared_a
     # When
     os.kill(pid, signal.SIGKILL)
     # Then
-    stack.says("s with signal 9 (SIGKILL); started again in 1 s; log: ")
+    stack.says("s with signal 9 (SIGKILL); restarting in 1 s; log: ")
     assert stack.pids("second", starts=2)[0] != pid
     assert not lives(inner)
 
@@ -161,9 +161,9 @@ def test_a_child_that_keeps_dying_comes_again_later_each_time_and_its_last_words
     # Given
     stack = supervise(POLITE, BROKEN)
     # Then
-    stack.says("s with exit code 3; started again in 1 s")
+    stack.says("s with exit code 3; restarting in 1 s")
     stack.says("no such thing as a turbine")
-    stack.says("started again in 2 s")
+    stack.says("restarting in 2 s")
 
 
 def test_a_child_has_nothing_of_its_supervisor_but_what_it_is_given(supervise, tmp_path):
@@ -201,7 +201,7 @@ def test_a_second_signal_hurries_a_child_that_does_not_end(supervise):
     stack.says("stopping")
     stack.process.send_signal(signal.SIGINT)
     # Then
-    stack.says("second did not end within 1 s and is killed")
+    stack.says("second did not end within 1 s: killing it")
     assert stack.process.wait(10) == 0
     assert not any(map(lives, pids))
 

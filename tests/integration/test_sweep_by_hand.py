@@ -31,8 +31,9 @@ def test_a_dead_worker_is_found_by_hand_and_its_records_go_back(quiet, short_loo
 
     # Then it is said which process died, how that is known, and what of which job went back
     with_name = in_transaction(lambda session: session.get_one(Lease, lease).name)
-    assert f"the process {with_name} (lease {lease}) is dead: it raised no counter over four looks" in said
-    assert f"job {job.uid} (running): 3 records went back" in said
+    proof = "its counter did not change over four checks"
+    assert f"the process {with_name} (lease {lease}) is dead: {proof}" in said
+    assert f"job {job.uid} (running): 3 records given back" in said
     assert job.statuses() == {"waiting": 3, "pending": 2}
 
 
@@ -62,8 +63,8 @@ def test_rows_that_are_written_late_are_counted_and_a_job_that_was_due_is_named(
 
     said = swept()
 
-    assert f"job {closed.uid} (cancelled): 20 rows written: the job was closed" in said
-    assert f"job {due.uid} (running): it was due to be looked at; offered: window 1.1" in said
+    assert f"job {closed.uid} (cancelled): 20 rows updated: the job was closed" in said
+    assert f"job {due.uid} (running): it was due for an advance; offered: window 1.1" in said
     assert swept() == "nothing was left behind\n"
 
 
@@ -73,7 +74,7 @@ def test_a_job_that_nobody_advances_is_named_at_last(quiet):
     in_transaction(lambda session: session.execute(update(Window).values(closed_at=now())) and None)
     in_transaction(lambda session: session.execute(update(Job).values(updated_at=now(-400))) and None)
 
-    assert f"job {job.uid}: nobody advances it: no call of it is in flight" in swept()
+    assert f"job {job.uid} is stuck: no call of it is in flight" in swept()
 
 
 def swept():

@@ -45,7 +45,7 @@ def test_a_wrong_setting_stops_every_command_with_its_name_its_value_and_a_right
 def test_jobs_without_a_stack_say_how_to_have_one(tmp_path):
     ran = penstock("jobs", "list", PENSTOCK_DATA=str(tmp_path), PENSTOCK_URL="")
     assert ran.returncode == 1
-    assert "start one with `penstock up`, or name one in PENSTOCK_URL" in ran.stderr
+    assert "start one with `penstock up`, or set PENSTOCK_URL" in ran.stderr
 
 
 def test_a_stack_elsewhere_wants_a_key():

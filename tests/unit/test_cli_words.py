@@ -53,7 +53,7 @@ def test_a_pace_is_told_in_the_unit_that_fits(rate, said):
 def test_a_running_job_says_pace_cost_time_left_and_what_holds_it_up():
     running = job(counts={"pending": 60, "succeeded": 38, "failed": 2}, cost="0.0123", limited_by="requests")
     assert words.state(running, 2.0).plain == (
-        "38 succeeded · 2 failed · 2.0/s · $0.0123 · 0:30 left · limited by requests a minute"
+        "38 succeeded · 2 failed · 2.0/s · $0.0123 · 0:30 left · limited by requests per minute"
     )
 
 

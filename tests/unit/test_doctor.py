@@ -94,7 +94,7 @@ def test_clocks_are_compared_with_the_time_that_the_answer_took(told, says):
 @pytest.mark.parametrize(
     ("variables", "says"),
     [
-        ({"ANTHROPIC_API_KEY": "k"}, "nothing contradicts"),
+        ({"ANTHROPIC_API_KEY": "k"}, "no contradictions"),
         ({}, "jobs that name no model"),
         ({"DEFAULT_MODEL": "gpt-9"}, "'gpt-9' is not known"),
         (
@@ -103,14 +103,14 @@ def test_clocks_are_compared_with_the_time_that_the_answer_took(told, says):
         ),
         (
             {"DEFAULT_MAX_TOKENS": "5000", "CLAUDE_OUTPUT_TOKENS_PER_MINUTE": "4000"},
-            "no call of it fits",
+            "no call to it fits",
         ),
         ({"BATCH_COST_PER_1K_INPUT_TOKENS": "0.1"}, "only one of BATCH_COST_PER_1K_INPUT_TOKENS"),
         (
             {"REDIS_URL": "redis://127.0.0.1/0", "CELERY_BROKER_URL": "redis://127.0.0.1/2"},
             "that the limiter uses",
         ),
-        ({"REDIS_URL": "redis://cache.example/0"}, "SQLite on this machine, and Redis is on another"),
+        ({"REDIS_URL": "redis://cache.example/0"}, "SQLite on this machine, but Redis is on another"),
         ({"PENSTOCK_URL": "http://x.invalid"}, "PENSTOCK_API_KEY is not"),
         ({"PENSTOCK_LIMITS_FILE": "/nowhere"}, "PENSTOCK_LIMITS_FILE='/nowhere'"),
     ],
