@@ -1,38 +1,38 @@
 """Every error that Penstock raises on purpose. This module imports nothing of ours.
 
 PenstockError
-├── Refused                     the caller's request cannot be done; nothing was changed
-│   ├── BadInput          422   the content: every fault of it is listed
+├── Refused                     the caller's request cannot be fulfilled; nothing was changed
+│   ├── BadInput          422   invalid content: every error in it is listed
 │   ├── TooLarge          413
-│   ├── BadRequest        400   what a dialect answers with 400: a batch of the wrong size
+│   ├── BadRequest        400   for dialects that use 400: a batch of the wrong size
 │   ├── Unauthenticated   401
 │   ├── Forbidden         403
-│   ├── NotFound          404   also what belongs to another tenant
+│   ├── NotFound          404   also for what belongs to another tenant
 │   ├── Conflict          409   not in this state, or not right now (`retry_after`)
 │   ├── Gone              410   it was here and was deleted
-│   ├── UnknownForm       415   not one of the forms in which it can be sent
+│   ├── UnknownForm       415   not a supported content type
 │   ├── TooMany           429   more records than the tenant may submit now (`retry_after`)
-│   ├── Unanswered        502   a caller waits for one answer, and the provider gave none
-│   └── Unavailable       503   not on this machine as it is set up, or not right now (`retry_after`)
-├── IllegalMove                 a status change that the tables do not know: a fault of ours
-├── Fault                       of one record of an input; the others are still read
-├── LimiterAway                 Redis does not answer: no call may leave
-├── ReaderCut                   who watches a job gets no more events
-├── StackRefused                to the command line: its request was answered with an error
-├── StackUnreachable            to the command line: its request was not answered
-├── StackGone                   to the command line: the stack ended while a job ran
-└── ProviderError               a call did not bring an answer; `blame` says whose matter it is
+│   ├── Unanswered        502   a caller waits for an answer that the provider did not give
+│   └── Unavailable       503   not with this configuration, or not right now (`retry_after`)
+├── IllegalMove                 a status change that is not allowed: a bug
+├── Fault                       one record of an input is invalid; the others are still read
+├── LimiterAway                 Redis does not answer: no call may be sent
+├── ReaderCut                   the reader of a job's events is disconnected
+├── StackRefused                command line: the stack answered with an error
+├── StackUnreachable            command line: the stack did not answer
+├── StackGone                   command line: the stack ended while a job ran
+└── ProviderError               a call without an answer; `blame` says who is at fault
     ├── AccountRefused          401, 402, 403, spend limits: holds the limit group
     ├── RateLimited             429
     ├── Overloaded              529, 502–504
     ├── Unreachable             the TCP connection was refused: nothing was sent
-    ├── RequestRejected         400, 404, 413, 422: the record's own, final
-    ├── RefusedTogether         the same for a call of several records: asked again, each alone
+    ├── RequestRejected         400, 404, 413, 422: the record's own fault, final
+    ├── RefusedTogether         the same for a call of several records: each is sent again alone
     ├── ServerFault             500
     ├── TimedOut                no answer within the call's deadline
     ├── ConnectionCut           the connection broke after something was sent
-    ├── BadAnswer               an answer that is not one: HTML, half a JSON
-    └── SchemaMismatch          a whole answer that does not fit the schema it was asked for
+    ├── BadAnswer               not a valid answer: HTML, truncated JSON
+    └── SchemaMismatch          a complete answer that does not match the requested schema
 """
 
 from collections.abc import Mapping, Sequence
@@ -149,73 +149,73 @@ class IllegalMove(PenstockError):
 
 
 class Fault(PenstockError):
-    """What is wrong with a record; `column` if one cell of it is to blame."""
+    """An error in one record; `column` if one cell is at fault."""
 
     def __init__(self, message: str, column: str | None = None) -> None:
         super().__init__(message)
         self.column = column
 
     def place(self, where: str) -> str:
-        """Where the fault is, in the record at `where`."""
+        """The error's position, in the record at `where`."""
         return where if self.column is None else f'{where}, column "{self.column}"'
 
 
 class LimiterAway(PenstockError):
-    """Redis does not answer: nothing may leave."""
+    """Redis does not answer: no call may be sent."""
 
 
 class ReaderCut(PenstockError):
-    """A reader gets no more: it was too far behind, or the process is about to stop."""
+    """A reader gets no more events: it was too far behind, or the process is about to stop."""
 
 
 class StackRefused(PenstockError):
-    """The stack refused a request; the message is its own."""
+    """The stack rejected a request; the message is the stack's."""
 
     def __init__(self, status: int, error: Mapping[str, Any], retry_after: float | None = None) -> None:
         super().__init__(error.get("message") or f"the stack answered {status}")
         self.status = status
-        self.retry_after = retry_after  # seconds; None: asking again would not help
+        self.retry_after = retry_after  # seconds; None: trying again would not help
         self.type = error.get("type", "")
         self.details: Mapping[str, Any] = error.get("details") or {}
         self.request_id = error.get("request_id")
 
 
 class StackUnreachable(PenstockError):
-    """Nobody answered, or the connection broke."""
+    """There was no response, or the connection broke."""
 
     def __init__(self, url: str, error: Exception) -> None:
         super().__init__(f"no answer from {url} ({type(error).__name__}: {error})")
 
 
 class StackGone(PenstockError):
-    """The stack stopped answering in the middle."""
+    """The stack stopped responding midway."""
 
 
 class Blame(StrEnum):
-    """Whose matter a call without an answer is; it decides what happens next."""
+    """Who is at fault when a call has no answer; it decides what happens next."""
 
-    ACCOUNT = "account"  # hold the limit group; no record pays for it
-    PROVIDER = "provider"  # everybody waits; no record pays for it
+    ACCOUNT = "account"  # hold the limit group; no record uses up a try
+    PROVIDER = "provider"  # all calls wait; no record uses up a try
     RECORD = "record"  # final, or one of the record's own tries
 
 
 class Booking(StrEnum):
     """How the ledger books a call."""
 
-    ANSWERED = "answered"  # the provider's word on it is known, and so is its cost
-    UNCONFIRMED = "unconfirmed"  # it was sent, and nobody knows what came of it: it may be billed
+    ANSWERED = "answered"  # the provider's response to it is known, and so is its cost
+    UNCONFIRMED = "unconfirmed"  # it was sent and its outcome is unknown: it may be billed
     UNSENT = "unsent"  # not one byte of it reached the provider
 
 
-ACCOUNT_PROBE = 60.0  # seconds between two tries of a group whose account is refused
+ACCOUNT_PROBE = 60.0  # seconds between two probes of a group whose account is refused
 
 
 class ProviderError(PenstockError):
-    """A call that brought no answer.
+    """A call without an answer.
 
-    `type` is what the record's `error.type` says, `blame` whose matter it is, `retryable` whether asking
-    again may help, `booking` what the ledger makes of the call. `signals_outage`: a group of which many calls
-    end so has an outage, though each looks like its record's own failure.
+    `type` is the record's `error.type`, `blame` who is at fault, `retryable` whether trying again may help,
+    `booking` how the ledger books the call. `signals_outage`: when many of a group's calls end this way it is
+    an outage, although each looks like its record's own failure.
     """
 
     type = "provider_error"
@@ -235,11 +235,11 @@ class ProviderError(PenstockError):
     ) -> None:
         super().__init__(message)
         self.message = message
-        self.limits = limits  # `app.providers.client.RateLimits`: the limits that the refusal's headers named
+        self.limits = limits  # `app.providers.client.RateLimits`: the limits in the response's headers
         self.type = type or self.type
         self.retry_after = retry_after  # seconds, as the provider asked
         self.request_id = request_id
-        self.repeated = False  # of a call of several records: another of them has told of it
+        self.repeated = False  # in a call of several records: already reported for another of them
 
 
 class AccountRefused(ProviderError):
@@ -272,7 +272,7 @@ class RequestRejected(ProviderError):
 
 
 class RefusedTogether(ProviderError):
-    """A call of several records was rejected, and nobody knows for which record's sake."""
+    """A call of several records was rejected, and it is unknown which record caused it."""
 
     type = "refused_together"
     retryable = True
@@ -306,7 +306,7 @@ class BadAnswer(ProviderError):
 
 
 class SchemaMismatch(ProviderError):
-    """A whole answer, paid for, that does not fit the schema it was asked for."""
+    """A complete answer, paid for, that does not match the requested schema."""
 
     type = "schema_mismatch"
     retryable = True

@@ -1,4 +1,4 @@
-"""What a job's owner does to it, through any door. Workers and readers hear of it once it is committed."""
+"""An owner's actions on a job, through any entry point. Workers and readers are notified after the commit."""
 
 from collections.abc import Callable
 from functools import partial
@@ -10,13 +10,13 @@ from models.job import Job
 from models.session import after_commit, in_transaction
 from tasks.wake import wake
 
-Verb = Callable[[Session, Job], None]  # one of `lifecycle`, or one that calls it; may run more than once
+Verb = Callable[[Session, Job], None]  # one from `lifecycle`, or a wrapper; may run more than once
 
 
 def act(tenant_id: int, name: str, verb: Verb) -> None:
-    """Do `verb` to the tenant's job of that id or label, under its row lock.
+    """Apply `verb` to the tenant's job with that id or label, under its row lock.
 
-    Raises `NotFound` for a job of nobody or another tenant, and what the verb refuses with.
+    Raises `NotFound` for a job that does not exist or belongs to another tenant, and the verb's own refusals.
     """
 
     def work(session: Session) -> None:
