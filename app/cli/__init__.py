@@ -6,16 +6,16 @@ import sys
 import click
 
 from app.cli import faults
-from app.cli.database import migrate
-from app.cli.doctor import doctor
-from app.cli.estimate import estimate
-from app.cli.jobs import jobs
-from app.cli.keys import keys
-from app.cli.ledger import ledger
-from app.cli.run import run
-from app.cli.sweep import sweep
-from app.cli.tenants import tenants
-from app.cli.up import up
+from app.cli.commands.doctor import doctor
+from app.cli.commands.estimate import estimate
+from app.cli.commands.jobs import jobs
+from app.cli.commands.keys import keys
+from app.cli.commands.ledger import ledger
+from app.cli.commands.migrate import migrate
+from app.cli.commands.run import run
+from app.cli.commands.sweep import sweep
+from app.cli.commands.tenants import tenants
+from app.cli.commands.up import up
 from config import settings
 
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, func, insert, select, text, update
 
-from app.cli.ledger import ledger as command
+from app.cli.commands.ledger import ledger as command
 from app.core.money import ledger, reconciliation
 from app.core.money.reconciliation import can_be
 from app.core.pipeline import lifecycle, outcomes, recovery, retention

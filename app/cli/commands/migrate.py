@@ -1,0 +1,16 @@
+"""`penstock migrate`."""
+
+import click
+
+
+@click.command()
+def migrate() -> None:
+    """Migrate the database in DATABASE_URL to the newest revision."""
+    from config import settings
+    from models import migrate as migrations
+
+    before, after = migrations.upgrade(settings.current().database_url)
+    if before == after:
+        click.echo(f"the database is at the newest revision, {after}")
+    else:
+        click.echo(f"the database was migrated from revision {before or 'none'} to {after}")
