@@ -104,6 +104,19 @@ class Settlement:
     seconds: float = 0.0  # they took together
     failed: int = 0  # calls that brought nothing, for whatever reason but the record's own content
 
+    def arguments(self) -> list[int]:
+        """Those of settle.lua after the group's own."""
+        return [
+            self.input_tokens,
+            self.output_tokens,
+            self.bytes,
+            self.answered_input,
+            self.answered_output,
+            self.calls,
+            round(self.seconds * 1e6),
+            self.failed,
+        ]
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -116,6 +129,20 @@ class Standing:
     seconds: float  # a call takes, on average
     ramp: float  # the share of its limits that it may use
     asking: list[int] = field(default_factory=list)  # jobs that wait for a permit
+
+    @classmethod
+    def answered(cls, answer: Sequence[Any]) -> "Standing":
+        """What standing.lua answered."""
+        requests, input_tokens, output_tokens, in_flight, micros, ramp, asking = answer
+        return cls(
+            requests=int(requests),
+            input_tokens=int(input_tokens),
+            output_tokens=int(output_tokens),
+            in_flight=int(in_flight),
+            seconds=int(micros) / 1e6,
+            ramp=float(ramp),
+            asking=[int(job) for job in asking],
+        )
 
 
 class Limiter:
@@ -195,17 +222,8 @@ class Limiter:
 
     def settle(self, terms: CallTerms, settlement: Settlement) -> int:
         """Charge what was really taken; returns how many of the group's last 20 calls failed."""
-        args = [
-            settlement.input_tokens,
-            settlement.output_tokens,
-            settlement.bytes,
-            settlement.answered_input,
-            settlement.answered_output,
-            settlement.calls,
-            round(settlement.seconds * 1e6),
-            settlement.failed,
-        ]
-        return int(self._run(self._settle, terms, [_key("est", terms.job_id)], args))
+        keys = [_key("est", terms.job_id)]
+        return int(self._run(self._settle, terms, keys, settlement.arguments()))
 
     def ramp(self, terms: CallTerms) -> float:
         """Halve the group's rate, which then climbs again; returns the share that is left."""
@@ -214,18 +232,7 @@ class Limiter:
     def standing(self, terms: CallTerms) -> Standing:
         """What was used in the last window, and who waits."""
         keys = [_key("asking", terms.group), _key("seats", terms.group), _key("alive")]
-        requests, input_tokens, output_tokens, in_flight, micros, ramp, asking = self._run(
-            self._look, terms, keys, []
-        )
-        return Standing(
-            requests=int(requests),
-            input_tokens=int(input_tokens),
-            output_tokens=int(output_tokens),
-            in_flight=int(in_flight),
-            seconds=int(micros) / 1e6,
-            ramp=float(ramp),
-            asking=[int(job) for job in asking],
-        )
+        return Standing.answered(self._run(self._look, terms, keys, []))
 
     def hold(
         self, group: str, reason: str, *, seconds: float = 0, every: float = 0, probe: bool = False
