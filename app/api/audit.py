@@ -4,12 +4,12 @@ from typing import Any
 
 from flask import Response
 
-from app.api import cursors
 from app.api.blueprint import Blueprint, answer
 from app.api.request_schemas import AuditQuery
 from app.api.response_schemas import AuditPage
 from app.core.accounts import audit
 from app.core.accounts.api_keys import AUDIT
+from app.web import cursors
 from app.web.auth import caller, needs
 from models.session import reading
 

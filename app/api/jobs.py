@@ -6,7 +6,6 @@ from typing import Any
 from flask import Response
 from sqlalchemy.orm import Session
 
-from app.api import cursors
 from app.api.blueprint import Blueprint, answer
 from app.api.request_schemas import JobChange, PageQuery
 from app.api.response_schemas import JobOut, JobPage
@@ -15,6 +14,7 @@ from app.core.pipeline import lifecycle
 from app.core.reading import job_json, jobs
 from app.services import job_actions
 from app.services.job_actions import Verb
+from app.web import cursors
 from app.web.auth import caller, needs
 from app.web.job_lookup import about, find_job
 from models.job import Job

@@ -5,12 +5,12 @@ from typing import Any
 
 from flask import Response
 
-from app.api import cursors
 from app.api.blueprint import Blueprint
 from app.api.request_schemas import RecordQuery
 from app.api.response_schemas import RecordPage
 from app.core.accounts.api_keys import READ
 from app.core.reading import record_json, records
+from app.web import cursors
 from app.web.auth import needs
 from app.web.job_lookup import find_job, with_content
 

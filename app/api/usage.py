@@ -4,7 +4,6 @@ from typing import Any
 
 from flask import Response
 
-from app.api import cursors
 from app.api.blueprint import Blueprint, answer
 from app.api.request_schemas import UsageQuery
 from app.api.response_schemas import UsagePage
@@ -13,6 +12,7 @@ from app.core.json_text import timestamp
 from app.core.money import pricing, usage
 from app.core.money.usage import Sums
 from app.core.reading.records import snapshot
+from app.web import cursors
 from app.web.auth import caller, needs
 
 blp = Blueprint("usage", "Usage of your tenant.")

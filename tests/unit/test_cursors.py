@@ -5,8 +5,8 @@ import uuid
 
 import pytest
 
-from app.api import cursors
 from app.errors import BadInput
+from app.web import cursors
 
 
 def test_a_cursor_leads_to_its_place():

@@ -105,7 +105,7 @@ class Settlement:
     failed: int = 0  # calls that brought nothing, for whatever reason but the record's own content
 
     def arguments(self) -> list[int]:
-        """Those of settle.lua after the group's own."""
+        """The arguments of settle.lua behind the group's own."""
         return [
             self.input_tokens,
             self.output_tokens,
