@@ -18,22 +18,16 @@ from tasks import sweep
 from tests.faults.support.breakable_stack import stopped
 from tests.support.celery_nodes import PROJECT
 from tests.support.servers import wait_until
+from tests.support.stack import redis_away
 from tests.support.submit_process import store
 
 RECORDS = 6_000  # six parts
 on_postgresql = pytest.mark.parametrize("environment", ["postgresql"], indirect=True)
 
 
-@pytest.fixture
-def quiet(stack, monkeypatch):
-    monkeypatch.setattr("app.services.submission.start", lambda job_id: None)
-    monkeypatch.setattr("app.services.submission.wake", lambda job_id: None)
-    return stack
-
-
-def test_a_killed_upload_leaves_nothing_and_is_taken_when_it_is_sent_again(quiet):
+def test_a_killed_upload_leaves_nothing_and_is_taken_when_it_is_sent_again(stack):
     # Given an upload whose process is killed after so many records
-    with uploading(quiet) as process:
+    with uploading(stack) as process:
         moment = random.randrange(RECORDS // 2)
         wait_until(lambda: records() > moment, what=f"{moment} records are stored")
         process.kill()
@@ -42,20 +36,20 @@ def test_a_killed_upload_leaves_nothing_and_is_taken_when_it_is_sent_again(quiet
     # Then it is not seen, and its key is kept for it until its process is found dead
     assert statuses() == [JobStatus.STAGING]
     with pytest.raises(Conflict) as refused:
-        again(quiet)
+        again(stack)
     assert refused.value.retry_after
 
     # When that is so, then it is taken, whole, and the sweep removes what was left
     look_until_dead()
-    assert again(quiet).created
+    assert again(stack).created
     sweep.sweep_once()
     assert (statuses(), records()) == ([JobStatus.RUNNING], RECORDS)  # its first window is open
 
 
 @on_postgresql
-def test_an_upload_that_is_slow_but_lives_is_not_dropped(quiet):
+def test_an_upload_that_is_slow_but_lives_is_not_dropped(stack):
     # Given an upload that stands still for two looks
-    with uploading(quiet) as process:
+    with uploading(stack) as process:
         wait_until(records, what="it is under way")
         with stopped(process.pid):
             for _ in range(leases.STILL_LOOKS):
@@ -69,13 +63,13 @@ def test_an_upload_that_is_slow_but_lives_is_not_dropped(quiet):
 
 @on_postgresql
 @pytest.mark.long
-def test_an_upload_that_was_taken_for_dead_finds_the_job_of_the_one_that_was_sent_again(quiet):
+def test_an_upload_that_was_taken_for_dead_finds_the_job_of_the_one_that_was_sent_again(stack):
     # Given an upload that stands still for so long that it is sent again and stored
-    with uploading(quiet) as process:
+    with uploading(stack) as process:
         wait_until(records, what="it is under way")
         with stopped(process.pid):
             look_until_dead()
-            second = again(quiet)
+            second = again(stack)
 
         # When it goes on, then it answers with the job that is there, and there is one
         told = process.communicate(timeout=60)[0]
@@ -104,7 +98,9 @@ def uploading(stack):
 
 
 def again(stack):
-    return store(stack.tenant_id, stack.user_id, "key", RECORDS)
+    """Sent again; the sweep is to find the job."""
+    with redis_away():
+        return store(stack.tenant_id, stack.user_id, "key", RECORDS)
 
 
 def look():

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import event
 
 from models import session
-from tests.support.stack import Stack
+from tests.support.stack import Stack, Unstarted
 
 
 @contextmanager
@@ -54,7 +55,6 @@ def statements_with_values(
 
 
 @pytest.fixture
-def quiet(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
+def quiet(environment: dict[str, str], tmp_path: Path) -> Stack:
     """A stack without workers, whose submission opens no job: a test holds every step."""
-    monkeypatch.setattr("app.services.submission.start", lambda job_id: None)
-    return stack
+    return Unstarted(environment, tmp_path)

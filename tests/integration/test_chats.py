@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from app.core.pipeline import lifecycle
 from app.core.requests import build, job_context
+from app.web.answers import AT_ONCE
 from config import settings
 from models import Job, Record, RecordInput
 from models.job import JobStatus
@@ -347,14 +348,14 @@ def test_a_turn_that_was_answered_with_nothing_is_not_told_to_the_next(door):
 
 
 def test_a_long_list_and_long_results_come_in_pieces(door, worker, monkeypatch):
-    # Given more than is written at once, and than is read at once
-    monkeypatch.setattr("app.web.answers.AT_ONCE", 2)
+    # Given more results than are written at once, and more batches than are read at once
     monkeypatch.setattr("app.dialects.chats.routes.PAGE", 2)
-    batches = [created(door, "question\nOne?\nTwo?\nThree?\n") for _ in range(5)]
-    worker.end({"id": batches[0]}, range(3), saying("Yes."))
+    many = AT_ONCE + 1
+    batches = [created(door, "question\n" + "And now?\n" * many), *(created(door) for _ in range(4))]
+    worker.end({"id": batches[0]}, range(many), saying("Yes."))
 
     assert [one["batchId"] for one in door.get(f"{BATCH}/list").get_json()] == batches[::-1]
-    assert [one["row"] for one in results(door, batches[0])] == [2, 3, 4]
+    assert [one["row"] for one in results(door, batches[0])] == list(range(2, many + 2))
 
 
 def test_a_job_of_another_contract_is_read_as_a_batch(door, worker):

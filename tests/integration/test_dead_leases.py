@@ -9,9 +9,8 @@ from models.session import in_transaction
 
 
 @pytest.fixture
-def job(stack, monkeypatch):
-    monkeypatch.setattr("app.services.submission.start", lambda job_id: None)
-    return stack.prompts(5)
+def job(quiet):
+    return quiet.prompts(5)
 
 
 def test_nothing_is_claimed_under_a_dead_lease_and_everything_under_the_next(job):

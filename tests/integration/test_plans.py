@@ -19,6 +19,7 @@ from models.base import now
 from models.session import in_transaction, reading
 from tasks import sweep
 from tests.support.front_door import Door, Worker, number_of
+from tests.support.stack import redis_away
 
 RECORDS = 5_000  # of each job
 OTHERS = 20  # jobs
@@ -46,10 +47,11 @@ END_SHUFFLED = (
 pytestmark = pytest.mark.parametrize("environment", ["postgresql"], indirect=True)
 
 
-def test_no_statement_reads_a_table_of_records_from_end_to_end(quiet, statements_with_values):
+def test_no_statement_reads_a_table_of_records_from_end_to_end(environment, statements_with_values):
     # Given a database full of other jobs' records, and one of ours
     door, worker = Door(), Worker()
-    job = door.submit(RECORDS)
+    with redis_away():
+        job = door.submit(RECORDS)
     fill()
 
     # When everything is done with it that is done with jobs
@@ -61,10 +63,11 @@ def test_no_statement_reads_a_table_of_records_from_end_to_end(quiet, statements
     assert [found for found in map(scans, sent.items()) if found] == []
 
 
-def test_results_in_the_order_of_ends_are_found_by_their_indices(quiet, statements_with_values):
+def test_results_in_the_order_of_ends_are_found_by_their_indices(environment, statements_with_values):
     # Given a job that has just ended, its records not in their order, in a database that nobody has analyzed
     door, many = Door(), 20_000
-    job = door.submit(many)
+    with redis_away():
+        job = door.submit(many)
     with session.engine().begin() as connection:
         for statement in END_SHUFFLED:
             connection.execute(text(statement), {"job": number_of(job), "many": many})

@@ -18,7 +18,7 @@ from config import settings
 from models import RecordStatus
 from models.session import in_transaction
 from tests.support.front_door import Door, number_of
-from tests.support.stack import Running
+from tests.support.stack import Running, redis_away
 from tests.support.stored_documents import PDF, Sender, document
 
 HAIKU, OPUS = "claude-haiku-4-5", "claude-opus-4-6"
@@ -26,9 +26,8 @@ HAIKU, OPUS = "claude-haiku-4-5", "claude-opus-4-6"
 
 @pytest.fixture
 def door(environment, monkeypatch):
-    """A door for jobs of Claude's that open no window by themselves."""
+    """A door for jobs of Claude's."""
     monkeypatch.setenv("ANTHROPIC_API_KEY", "test-key")
-    monkeypatch.setattr("app.services.submission.start", lambda job_id: None)
     settings.current.cache_clear()
     return Door()
 
@@ -74,7 +73,8 @@ def test_the_worst_case_of_a_record_with_a_model_of_its_own_is_that_of_its_model
 def test_the_worst_case_of_a_document_holds_all_of_its_bytes(door, content):
     # Given a document that a model is asked about
     fields = {"prompt": "What is it?", "model": HAIKU, "priority": 5}
-    made = Sender(door).submit([document(content)], **fields)
+    with redis_away():
+        made = Sender(door).submit([document(content)], **fields)
     job = Running(number_of(made), made["id"], created=True)
     window, lease = first_window(job), in_transaction(leases.take)
 
@@ -92,7 +92,9 @@ def said(text):
 
 
 def submitted(door, records, **fields):
-    job = door.submit(records, model=HAIKU, max_tokens=100, **fields)
+    """A job that opens no window by itself."""
+    with redis_away():
+        job = door.submit(records, model=HAIKU, max_tokens=100, **fields)
     return Running(number_of(job), job["id"], created=True)
 
 

@@ -2,11 +2,13 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from pytest_celery import CeleryTestWorker
 from sqlalchemy import func, select
 
@@ -15,6 +17,7 @@ from app.core.breaker import Breaker
 from app.core.documents import open_store
 from app.core.limits import limiter
 from app.core.pipeline import notifications
+from app.core.reading import job_json
 from app.core.requests import job_context
 from app.ingest.draft import Defaults, Draft
 from app.ingest.spool import DraftSpool
@@ -33,17 +36,26 @@ def forget_process_state() -> None:
 
     Nor in the pause of a sender that found no broker.
     """
-    for made_once in (
-        settings.current,
-        session._engine,
-        limiter.limiter,
-        notifications._client,
-        job_context.of,
-        open_store.store,
-        slice._window,
-    ):
+    for made_once in (session._engine, job_context.of, open_store.store, slice._window):
         made_once.cache_clear()
-    wake._breaker, notifications._breaker = Breaker(), Breaker()
+    _forget_redis()
+
+
+def _forget_redis() -> None:
+    for made_once in (settings.current, limiter.limiter, notifications._client):
+        made_once.cache_clear()
+    for asks_redis in (wake, notifications, job_json):
+        asks_redis._breaker = Breaker()
+
+
+@contextmanager
+def redis_away() -> Iterator[None]:
+    """Nobody listens where this process looks for Redis: what it submits meanwhile is started by nobody."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+        _forget_redis()
+        yield
+    _forget_redis()
 
 
 @dataclass
@@ -163,3 +175,11 @@ class Stack:
                 options or submission.Options(),
             )
         return Running(made.id, made.uid, made.created)
+
+
+class Unstarted(Stack):
+    """A Penstock whose jobs stay as they were submitted: a test holds every step."""
+
+    def submit(self, *asked: Any, **wishes: Any) -> Running:
+        with redis_away():
+            return super().submit(*asked, **wishes)
