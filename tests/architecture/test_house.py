@@ -48,6 +48,10 @@ def test_what_is_too_long_is_found(head: str, bound: int) -> None:
     assert len(house_rules.long_ones(longer)) == 1
 
 
+def test_nothing_is_too_long(code: house_rules.Files) -> None:
+    assert house_rules.long_ones(code) == []
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -74,6 +78,10 @@ def test_control_flow_that_leaves_its_file_is_found() -> None:
     for use in ("from app.a import _Over", "from app import a\ndef g(): raise a._Over"):
         assert house_rules.errors_elsewhere(private) == []
         assert house_rules.errors_elsewhere(private | {Path("app/b.py"): use}) == ["app/a.py _Over"]
+
+
+def test_errors_stand_in_one_file(code: house_rules.Files) -> None:
+    assert house_rules.errors_elsewhere(code) == []
 
 
 @pytest.mark.parametrize(
