@@ -200,10 +200,23 @@ def _insert_job(
         raise BadInput(
             f"max_cost: a cap cannot be enforced, because the cost of a call has no upper bound: {why}"
         )
-    job = Job(
+    job = _job(uid, spool, defaults, options)
+    job.tenant_id, job.user_id, job.lease_id = tenant_id, user_id, lease_id
+    if options.expires_in is not None:
+        job.expires_at = session.scalar(select(now(options.expires_in)))
+    session.add(job)
+    session.flush()
+    session.add_all([JobCounts(job_id=job.id), _spec(job.id, defaults, options, why)])
+    if options.repeat is not None:
+        _remember(session, tenant_id, job.id, options.repeat)
+    session.flush()
+    return job.id
+
+
+def _job(uid: uuid.UUID, spool: DraftSpool, defaults: Defaults, options: Options) -> Job:
+    """What the submission says of the job's row."""
+    return Job(
         uid=uid,
-        tenant_id=tenant_id,
-        user_id=user_id,
         name=options.name,
         priority=options.priority,
         urgency=options.urgency,
@@ -220,16 +233,7 @@ def _insert_job(
         retries=options.retries,
         max_cost=options.max_cost,
         extra=dict(options.metadata),
-        lease_id=lease_id,
-        expires_at=None if options.expires_in is None else session.scalar(select(now(options.expires_in))),
     )
-    session.add(job)
-    session.flush()
-    session.add_all([JobCounts(job_id=job.id), _spec(job.id, defaults, options, why)])
-    if options.repeat is not None:
-        _remember(session, tenant_id, job.id, options.repeat)
-    session.flush()
-    return job.id
 
 
 def _remember(session: Session, tenant_id: int, job_id: int, repeat: Repeat) -> None:
