@@ -120,8 +120,10 @@ class Rest:
         try:
             return response.json()
         except ValueError:
-            told = f"{self.url} answered with something other than JSON: is this the address of a Penstock?"
-            raise StackRefused(response.status_code, {"message": told}) from None
+            message = (
+                f"{self.url} answered with something other than JSON: is this the address of a Penstock?"
+            )
+            raise StackRefused(response.status_code, {"message": message}) from None
 
     @contextmanager
     def _stream(self, path: str, **request: Any) -> Iterator[httpx2.Response]:

@@ -123,13 +123,13 @@ def _cut_csv(file: Path, to: Path, rows: int) -> None:
     with file.open("rb") as lines, to.open("wb") as kept:
         taken: list[bytes] = []
 
-        def told() -> Iterator[str]:
+        def decoded() -> Iterator[str]:
             for line in lines:
                 taken.append(line)
                 yield line.decode("latin-1")  # one character per byte: only quotes and delimiters matter here
 
         try:
-            for number, _ in enumerate(csv.reader(told(), delimiter=_delimiter(file))):
+            for number, _ in enumerate(csv.reader(decoded(), delimiter=_delimiter(file))):
                 if number > rows:
                     return
                 kept.writelines(taken)

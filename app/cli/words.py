@@ -95,10 +95,10 @@ def about(amount: Any) -> str:
 def tokens(job: Job) -> str:
     usage = job["usage"]
     cached = usage["cache_read_tokens"]
-    said = f"{usage['input_tokens'] + usage['cache_write_tokens'] + cached:,} in"
+    text = f"{usage['input_tokens'] + usage['cache_write_tokens'] + cached:,} in"
     if cached:
-        said += f" ({cached:,} of them from the cache)"
-    return f"{said}, {usage['output_tokens']:,} out"
+        text += f" ({cached:,} of them from the cache)"
+    return f"{text}, {usage['output_tokens']:,} out"
 
 
 def time_taken(job: Job) -> str:

@@ -95,8 +95,8 @@ def _how_to_migrate(found: str | None, needed: str) -> str:
 def _clock() -> Finding:
     sent = time.time()
     with reading() as session:
-        told = session.scalars(select(now())).one()
-    return clocks.compared("database clock", "the database's", told.timestamp(), sent, time.time())
+        reported = session.scalars(select(now())).one()
+    return clocks.compared("database clock", "the database's", reported.timestamp(), sent, time.time())
 
 
 def _beat(session: Session) -> Finding:

@@ -107,9 +107,10 @@ def _complaints(subject: str, where: str, version: str, info: Mapping[str, Any])
 def _amqp(url: str) -> Finding:
     with Connection(url, connect_timeout=PATIENCE) as connection:  # type: ignore[no-untyped-call]
         connection.ensure_connection(max_retries=1, timeout=PATIENCE)
-        told = connection.connection.server_properties
+        properties = connection.connection.server_properties
     return ok(
-        "broker", f"{told.get('product', 'AMQP')} {told.get('version', '')} at {urlsplit(url).hostname}"
+        "broker",
+        f"{properties.get('product', 'AMQP')} {properties.get('version', '')} at {urlsplit(url).hostname}",
     )
 
 

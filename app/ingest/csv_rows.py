@@ -92,5 +92,5 @@ def _lift_field_limit() -> None:
 
 
 def _told(error: csv.Error) -> str:
-    told = str(error)
-    return "a quotation mark is not closed" if told == "unexpected end of data" else told
+    message = str(error)
+    return "a quotation mark is not closed" if message == "unexpected end of data" else message

@@ -52,8 +52,8 @@ class Defaults:
 
     def __post_init__(self) -> None:
         added = sum(len(to_json(part)) for part in (self.schema, self.params) if part)
-        said = byte_size(self.system or "") + byte_size(self.prompt or "")
-        object.__setattr__(self, "request_bytes", ENVELOPE_BYTES + said + added)
+        shared = byte_size(self.system or "") + byte_size(self.prompt or "")
+        object.__setattr__(self, "request_bytes", ENVELOPE_BYTES + shared + added)
 
 
 def asking(
@@ -70,8 +70,8 @@ def asking(
     the operation's templates.
     """
     operation = defaults.operations[name]
-    said = operation.prompt_for(row) + (operation.system_for(row) or "")
-    size = byte_size(said) + operation.schema_bytes + defaults.request_bytes
+    text = operation.prompt_for(row) + (operation.system_for(row) or "")
+    size = byte_size(text) + operation.schema_bytes + defaults.request_bytes
     return Draft(to_json({"operation": name, "row": row}), size, custom_id, conversation)
 
 

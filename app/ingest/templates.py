@@ -220,9 +220,9 @@ def _check_source(source: str) -> None:
 
 
 def _told(error: Exception) -> str:
-    told = str(error)[:300]  # Python puts the cell itself into some of its errors
+    message = str(error)[:300]  # Python puts the cell itself into some of its errors
     hint = " (cells of a CSV are strings: `|int` converts them)" if isinstance(error, TypeError) else ""
-    return told + hint
+    return message + hint
 
 
 def _filled(cell: Any) -> Any:

@@ -27,16 +27,16 @@ def sweep(handoff: str | None) -> None:
     if handoff is not None:
         _hand_over_again(handoff)
         return
-    told = set()
+    reported = set()
     for found in sweeping.sweep_by_hand():
-        if found not in told:
-            told.add(found)
+        if found not in reported:
+            reported.add(found)
             click.echo(f"{_job(found.job_id)}{found.why}")
     with reading() as session:
         stuck_jobs = stalled.find(session)
     for job in stuck_jobs:
         click.secho(f"job {job.uid} is stuck: {job.why}", fg="red")
-    if not told and not stuck_jobs:
+    if not reported and not stuck_jobs:
         click.echo("nothing was left behind")
 
 

@@ -53,8 +53,8 @@ def list_tenants() -> None:
     from models.session import reading
 
     def of(spent: int, cap: int | None) -> str:
-        told = f"${pricing.dollars(spent)}"
-        return told if cap is None else f"{told} of ${pricing.dollars(cap)}"
+        text = f"${pricing.dollars(spent)}"
+        return text if cap is None else f"{text} of ${pricing.dollars(cap)}"
 
     with reading() as session:
         rows = [

@@ -104,8 +104,8 @@ def _word(record: RecordView) -> str:
 def _usage(record: RecordView) -> Json | None:
     if record.usage is None or record.answer is None:
         return None
-    told = (json.loads(record.answer).get("usage") or {}).get("server_tool_use") or {}
-    return {**record.usage, "web_search_requests": told.get("web_search_requests") or 0}
+    tools = (json.loads(record.answer).get("usage") or {}).get("server_tool_use") or {}
+    return {**record.usage, "web_search_requests": tools.get("web_search_requests") or 0}
 
 
 def _message(fault: Fault) -> str:
@@ -113,6 +113,6 @@ def _message(fault: Fault) -> str:
     problems = fault.details.get("problems", [])
     if len(problems) < 2:
         return fault.message
-    told = "; ".join(f"{one['where']}: {one['message']}" for one in problems[:TOLD])
+    listed = "; ".join(f"{one['where']}: {one['message']}" for one in problems[:TOLD])
     more = len(problems) + fault.details.get("more", 0) - TOLD
-    return f"{told}; and {more} more" if more > 0 else told
+    return f"{listed}; and {more} more" if more > 0 else listed
