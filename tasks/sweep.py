@@ -255,7 +255,7 @@ def _remove_blobs() -> Iterator[Found]:
     counts: Counter[int | None] = Counter()
     try:
         for _ in range(CHUNKS):
-            removed = object_removal.remove_some()
+            removed = object_removal.remove_chunk()
             if removed is None:
                 break
             counts[removed.job_id] += removed.objects

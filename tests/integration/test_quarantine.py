@@ -28,7 +28,7 @@ def test_what_was_in_three_deaths_is_claimed_only_to_be_asked_alone(quiet):
     # Given ten records, three of which were in three deaths
     job = quiet.prompts(10)
     (shared,) = open_windows(job)
-    for _ in range(quarantine.SHARED):
+    for _ in range(quarantine.SHARED_DEATHS):
         lease = in_transaction(leases.take)
         die_with(take(shared, lease, 3), lease)
 
@@ -56,7 +56,7 @@ def test_a_record_ends_with_its_second_death_alone_in_the_transaction_that_finds
     # Given a conversation whose first turn is asked alone, and was so in a death before
     job = quiet.prompts(3, conversations=["talk", "talk", None])
     (window,) = open_windows(job)
-    deaths_so_far(quarantine.SHARED + quarantine.ALONE - 1)
+    deaths_so_far(quarantine.SHARED_DEATHS + quarantine.ISOLATED_DEATHS - 1)
     lease = in_transaction(leases.take)
     held = take(window, lease, 1)
 
@@ -78,7 +78,7 @@ def test_a_record_ends_with_its_second_death_alone_in_the_transaction_that_finds
 def test_a_process_that_stops_in_order_blames_nobody(quiet):
     job = quiet.prompts(1)
     (window,) = open_windows(job)
-    deaths_so_far(quarantine.SHARED + quarantine.ALONE - 1)
+    deaths_so_far(quarantine.SHARED_DEATHS + quarantine.ISOLATED_DEATHS - 1)
     lease = in_transaction(leases.take)
     take(window, lease, 1)
 
@@ -92,7 +92,7 @@ def test_a_record_under_suspicion_that_succeeds_is_done(quiet):
     # Given one whose third death was somebody else's fault
     job = quiet.prompts(1)
     (shared,) = open_windows(job)
-    deaths_so_far(quarantine.SHARED - 1)
+    deaths_so_far(quarantine.SHARED_DEATHS - 1)
     lease = in_transaction(leases.take)
     die_with(take(shared, lease, 1), lease)
 
@@ -110,7 +110,7 @@ def test_a_record_under_suspicion_that_is_given_back_is_asked_alone_again(quiet,
     # Given one whose provider named a time to wait
     job = quiet.prompts(1)
     (window,) = open_windows(job)
-    deaths_so_far(quarantine.SHARED)
+    deaths_so_far(quarantine.SHARED_DEATHS)
     (claim,) = take(window, in_transaction(leases.take), 1)
     answer(claim, status=None, again_in=seconds)
 
@@ -125,7 +125,7 @@ def test_a_killer_that_is_retried_is_asked_alone_and_may_kill_twice_again(quiet)
     # Given a job that has ended with one
     job = quiet.prompts(1)
     (window,) = open_windows(job)
-    deaths_so_far(quarantine.SHARED + quarantine.ALONE - 1)
+    deaths_so_far(quarantine.SHARED_DEATHS + quarantine.ISOLATED_DEATHS - 1)
     lease = in_transaction(leases.take)
     die_with(take(window, lease, 1), lease)
     open_windows(job)
@@ -135,7 +135,7 @@ def test_a_killer_that_is_retried_is_asked_alone_and_may_kill_twice_again(quiet)
     in_transaction(
         lambda session: lifecycle.retry(session, lifecycle.find(session, quiet.tenant_id, job.uid))
     )
-    for _ in range(quarantine.ALONE):
+    for _ in range(quarantine.ISOLATED_DEATHS):
         assert job.status != "completed"
         in_transaction(lambda session: session.execute(update(Window).values(closed_at=now())) and None)
         (alone,) = open_windows(job)

@@ -192,7 +192,7 @@ def test_a_window_that_a_living_process_serves_is_not_lost_and_a_queued_one_neit
     in_transaction(partial(leases.renew, lease_id=lease, serving=frozenset()))
     assert in_transaction(partial(windows.lost, incarnation="this", queue_empty=False)) == []
     (lost,) = in_transaction(partial(windows.lost, incarnation="this", queue_empty=True))
-    assert (lost.job_id, "no living worker" in lost.why) == (job.id, True)
+    assert (lost.job_id, "no live worker" in lost.why) == (job.id, True)
 
 
 def test_a_record_held_longer_than_any_call_is_given_back_though_its_process_lives(quiet):

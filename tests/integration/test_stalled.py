@@ -18,7 +18,7 @@ LONG_AGO = now(-400)
 
 @pytest.fixture
 def forgotten(quiet):
-    """A running job whose window nobody serves, about which nothing has moved for minutes."""
+    """A running job whose window nobody serves, about which nothing has changed for minutes."""
     job = quiet.prompts(5)
     in_transaction(partial(scheduler.advance, job_id=job.id, held_for=0))
     change(Job, updated_at=LONG_AGO)
@@ -30,7 +30,7 @@ def test_a_job_that_nobody_serves_is_stuck_and_says_since_when(forgotten):
     (found,) = find()
 
     assert found.uid == forgotten.uid
-    assert "nothing has moved for 400 s" in found.why
+    assert "nothing has changed for 400 s" in found.why
 
 
 def test_a_job_whose_wake_time_is_long_past_is_stuck_and_names_by_how_much(quiet):

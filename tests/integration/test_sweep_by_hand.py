@@ -40,7 +40,7 @@ def test_a_dead_worker_is_found_by_hand_and_its_records_go_back(quiet, short_loo
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"published_at": None, "offered_at": now(-6)}, "nobody said within 5 s that its messages were sent"),
+        ({"published_at": None, "offered_at": now(-6)}, "its messages were not confirmed as sent within 5 s"),
         ({"published_at": now(-1), "incarnation": "another"}, "the broker came back without its messages"),
     ],
 )
@@ -74,7 +74,7 @@ def test_a_job_that_nobody_advances_is_named_at_last(quiet):
     in_transaction(lambda session: session.execute(update(Window).values(closed_at=now())) and None)
     in_transaction(lambda session: session.execute(update(Job).values(updated_at=now(-400))) and None)
 
-    assert f"job {job.uid} is stuck: no call of it is in flight" in swept()
+    assert f"job {job.uid} is stuck: it has no call in flight" in swept()
 
 
 def swept():

@@ -1,4 +1,4 @@
-"""How items are batched and what urgency weighs: the environment's word until an operator's row says else."""
+"""How items are batched and what urgency weighs: by the environment, unless an operator's row overrides it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ WEIGHTS = {"critical": 1.0, "high": 0.8, "normal": 0.5, "low": 0.2}
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """Everything that is in force."""
+    """The settings in force."""
 
     batching: Batching
     priority_weights: Mapping[str, float]
@@ -33,21 +33,21 @@ def priority_of(weight: float) -> int:
 
 
 def read(session: Session) -> Configuration:
-    """What is in force now."""
+    """The settings in force now."""
     return _configuration(session.get(BatchConfiguration, THE_ROW))
 
 
 def lock(session: Session) -> BatchConfiguration:
-    """The row under its lock, made if it is new. It comes after jobs in the order of locks."""
+    """The locked row, created if missing. It comes after jobs in the order of locks."""
     insert_missing(session, BatchConfiguration, {"id": THE_ROW})
     return session.get_one(BatchConfiguration, THE_ROW, with_for_update=True)
 
 
 def change(session: Session, values: Mapping[str, Any]) -> Configuration:
-    """Set what `values` name, by the row's columns; weights that are not among the given ones stay."""
+    """Set `values`, by the row's columns; weights that are not given stay."""
     weights = values.get("priority_weights")
     if weights is not None:
-        _weigh_anew(session, weights)
+        _reprioritise(session, weights)
     row = lock(session)
     for name, value in values.items():
         setattr(row, name, value)
@@ -57,8 +57,8 @@ def change(session: Session, values: Mapping[str, Any]) -> Configuration:
     return _configuration(row)
 
 
-def _weigh_anew(session: Session, weights: Mapping[str, float]) -> None:
-    """Batches that are waiting or running get the priority that their urgency has from now on."""
+def _reprioritise(session: Session, weights: Mapping[str, float]) -> None:
+    """Give batches that are waiting or running the new priority of their urgency."""
     for urgency, weight in weights.items():
         live = select(Job.id).where(Job.status.in_(LIVE), Job.urgency == urgency).order_by(Job.id)
         session.execute(

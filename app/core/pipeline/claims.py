@@ -21,12 +21,12 @@ from models.transitions import moving_records
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a slice got. `open` says whether asking again may bring more; `remaining` how much at the most."""
+    """What a slice got. `open`: another claim may bring more; `remaining`: how many records at most."""
 
     claims: list[Claim]
     open: bool
     remaining: int = 0
-    capped: int | None = None  # pico-dollars that the next call needs, and a cap does not allow now
+    capped: int | None = None  # pico-dollars that the next call needs and a cap does not allow now
     ends_in: float | None = None  # seconds until the job has expired; None: it has no time limit
 
 
@@ -36,11 +36,11 @@ _CLOSED = Taken([], open=False)
 def take(session: Session, window_id: int, epoch: int, lease_id: int, limit: int, calls: int = 1) -> Taken:
     """Claim up to `limit` records: first those that were given back and are due, then the window's.
 
-    `calls` is how many leave with each: none where records are not asked.
+    `calls` is how many calls each record starts: 0 where records are not asked.
 
-    Of a window that is `isolated` those that wait to be asked alone, and nothing else.
-    Nothing for a window of another epoch, a closed window, a job that does not run, or under a dead lease,
-    whose records nobody would give back. Whoever claims a window's last record wakes `advance`.
+    An `isolated` window yields only records that wait to be asked in isolation. A window of another epoch, a
+    closed window, a job that is not running and a dead lease (nobody would give back its records) yield
+    nothing. The claim of a window's last record wakes `advance`.
     """
     # Lock order: (job,) window, records by index, job_counts.
     row = _lock_window(session, window_id, epoch, lease_id)
@@ -69,7 +69,7 @@ def take(session: Session, window_id: int, epoch: int, lease_id: int, limit: int
 
 
 def _lock_window(session: Session, window_id: int, epoch: int, lease_id: int) -> Any:
-    """The window, what holds for its job, and whether the lease lives; None when it is of another epoch."""
+    """The window, the state of its job, and whether the lease is alive; None for another epoch."""
     return session.execute(
         select(
             Window,
@@ -112,7 +112,7 @@ def _seconds_left(limit_ms: int | None, due_by: dt.datetime | None, time: dt.dat
 
 
 def take_due(session: Session, window_id: int, lease_id: int, limit: int) -> Taken:
-    """Claim up to `limit` records that are due: the next turns of conversations that a slice is asking."""
+    """Claim up to `limit` due records: the next turns of conversations that a slice is working on."""
     job_id = session.scalar(
         select(Window.job_id)
         .join(Job, Job.id == Window.job_id)
@@ -138,7 +138,7 @@ def _due() -> ColumnElement[bool]:
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """Up to `limit` records of a job: of what is `waiting`, then what is pending from `first` to `last`."""
+    """Up to `limit` records of a job: those matching `waiting`, then pending ones from `first` to `last`."""
 
     job_id: int
     lease_id: int
@@ -151,16 +151,16 @@ class _Wanted:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """Records, the `waiting` ones first, and the index at which the range goes on."""
+    """Records, the `waiting` ones first, and the index at which the range continues."""
 
     claims: list[Claim]
     waiting: int
     end: int
-    needs: int | None = None  # pico-dollars of the record that a cap has no room for
+    needs: int | None = None  # pico-dollars of the record that does not fit under a cap
 
 
 def _claim(session: Session, wanted: _Wanted) -> _Found:
-    """Claim what is wanted; under a cap look at it first, ask for room, and claim what fits."""
+    """Claim what is wanted; under a cap read it first, check the room, and claim what fits."""
     limits = caps.caps_of(session, wanted.job_id)
     found = _find(session, wanted, _move if limits is None else _look)
     if limits is not None:
@@ -194,20 +194,20 @@ def _lock_waiting(session: Session, wanted: _Wanted) -> list[int]:
 
 
 def _move(session: Session, wanted: _Wanted, old: RecordStatus, where: ColumnElement[bool]) -> list[Claim]:
-    """Claim these records."""
+    """Claim the records of status `old` that match `where`."""
     moving = _moving(wanted, old, where, reserved=None)
     return _claims(wanted, session.execute(moving.returning(Record.attempts, *_READ)).all())
 
 
 def _look(session: Session, wanted: _Wanted, old: RecordStatus, where: ColumnElement[bool]) -> list[Claim]:
-    """Lock these records, as they come before a cap's row, and return the claims that they would be."""
+    """Lock these records, which precede a cap's row in the lock order; returns the claims to be made."""
     attempts = (Record.attempts + wanted.calls).label("attempts")
     statement = select(attempts, *_READ).where(Record.job_id == wanted.job_id, where, Record.status == old)
     return _claims(wanted, session.execute(statement.order_by(Record.idx).with_for_update()).all())
 
 
 def _claim_fitting(session: Session, wanted: _Wanted, limits: Caps, seen: _Found) -> _Found:
-    """Claim what the caps have room for; the range goes on with the first record that they have none for."""
+    """Claim what fits under the caps; the range continues with the first record that does not."""
     claims, needs = caps.fitting(session, limits, seen.claims)
     if claims:
         reserved = {claim.idx: claim.reserved or 0 for claim in claims}
@@ -259,7 +259,7 @@ def _claims(wanted: _Wanted, rows: Sequence[Any]) -> list[Claim]:
 
 
 def _note_bytes(session: Session, job_id: int, claims: Sequence[Claim]) -> None:
-    """Say in the rows what goes out with earlier turns: whoever finds this process dead has only those."""
+    """Store the sizes of requests with earlier turns: recovery after a crash has only the rows."""
     if not claims:
         return
     sent = {claim.idx: claim.request_bytes for claim in claims}
@@ -271,13 +271,13 @@ def _note_bytes(session: Session, job_id: int, claims: Sequence[Claim]) -> None:
 
 
 def due_count(session: Session, job_id: int, at_most: int) -> int:
-    """How many records of the job could be claimed now besides its windows' own, counted up to `at_most`."""
+    """How many records outside the job's windows could be claimed now, counted up to `at_most`."""
     due = select(Record.idx).where(Record.job_id == job_id, _due()).limit(at_most).subquery()
     return session.scalar(select(func.count()).select_from(due)) or 0
 
 
 def next_due(session: Session, job_id: int) -> dt.datetime | None:
-    """When the next of the job's waiting records may be asked."""
+    """When the job's next waiting record may be asked."""
     return session.scalar(
         select(func.min(Record.not_before)).where(
             Record.job_id == job_id, Record.status == RecordStatus.WAITING

@@ -1,4 +1,4 @@
-"""Leases of worker processes: taken, raised, looked at, and found dead. See `models.lease` for the rule."""
+"""Leases of worker processes: taken, renewed, checked and found dead. See `models.lease` for the rule."""
 
 import os
 import socket
@@ -23,20 +23,22 @@ from sqlalchemy.orm import Session
 from models.base import now
 from models.lease import Lease
 
-BEAT = 2.0  # seconds between two raises of the counter
-LOOK_EVERY = 3.0  # seconds between two looks at least
-STILL_LOOKS = 3  # that found the counter where the look before had seen it: four looks in all
-UPLOAD = "upload by "  # before the name of a process that only stores one
-LAPSE = 8.0  # seconds without a raise after which a process starts nothing: before others take it for dead
+BEAT = 2.0  # seconds between two increments of the counter
+LOOK_EVERY = 3.0  # seconds between two checks at least
+STILL_LOOKS = 3  # checks that found the counter unchanged since the one before: four checks in all
+UPLOAD = "upload by "  # prefix of the name of a process that only stores an upload
+LAPSE = (
+    8.0  # seconds without an increment after which a process starts nothing: before others declare it dead
+)
 
 
 def name() -> str:
-    """This process, for people: its host and its number there."""
+    """This process, for people: its host and its pid."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def take(session: Session, *, works: bool = True) -> int:
-    """A new lease for this process; `works`: it makes calls, and does not only store an upload."""
+    """A new lease for this process; `works`: it makes calls instead of only storing an upload."""
     lease = Lease(name=name() if works else UPLOAD + name())
     session.add(lease)
     session.flush()
@@ -44,9 +46,9 @@ def take(session: Session, *, works: bool = True) -> int:
 
 
 def renew(session: Session, lease_id: int, serving: frozenset[int]) -> bool:
-    """Raise the counter and say which windows the process has slices of; False when the lease is dead."""
-    said = {"renewed": lease_id, "windows": " ".join(map(str, sorted(serving)))}
-    return session.connection().execute(_RENEW, said).rowcount == 1
+    """Raise the counter and store which windows the process serves; False when the lease is dead."""
+    values = {"renewed": lease_id, "windows": " ".join(map(str, sorted(serving)))}
+    return session.connection().execute(_RENEW, values).rowcount == 1
 
 
 def _not_looked_at_since(ago: float | ColumnElement[float]) -> ColumnElement[bool]:
@@ -55,7 +57,7 @@ def _not_looked_at_since(ago: float | ColumnElement[float]) -> ColumnElement[boo
 
 any_to_look_at = exists().where(_not_looked_at_since(-LOOK_EVERY))  # a live lease
 
-# Made once: what idle processes do again and again is most of what they do.
+# Built once: these statements are most of what an idle process runs.
 _RENEW = (
     update(Lease)
     .where(Lease.id == bindparam("renewed"), Lease.dead_at.is_(None))
@@ -72,23 +74,23 @@ _WORKERS = select(func.count()).where(Lease.dead_at.is_(None), ~Lease.name.start
 
 
 def look(session: Session) -> dict[int, str]:
-    """Look at every live lease that was not looked at just now; returns the names of those dead by it."""
+    """Check every live lease that was not just checked; returns the names of those now found dead."""
     rows = session.connection().execute(_LOOK, {"ago": -LOOK_EVERY})
     return {row.id: row.name for row in rows if row.still >= STILL_LOOKS}
 
 
 def lives(lease_id: int) -> ColumnElement[bool]:
-    """Whether a lease is not dead, to be asked in the statement that leads to a claim."""
+    """Whether a lease is alive, for use in the statement that precedes a claim."""
     return exists().where(Lease.id == lease_id, Lease.dead_at.is_(None))
 
 
 def count(session: Session) -> int:
-    """How many processes live that make calls."""
+    """How many live processes make calls."""
     return session.scalar(_WORKERS) or 0
 
 
 def counters(session: Session) -> dict[int, int]:
-    """How far each live lease has counted."""
+    """The counter of each live lease."""
     return {
         row.id: row.counter
         for row in session.execute(select(Lease.id, Lease.counter).where(Lease.dead_at.is_(None)))
@@ -96,7 +98,7 @@ def counters(session: Session) -> dict[int, int]:
 
 
 def end(session: Session, lease_id: int) -> bool:
-    """Write that the lease is dead; False when it was already."""
+    """Mark the lease dead; False if it already was."""
     ended = session.execute(
         update(Lease).where(Lease.id == lease_id, Lease.dead_at.is_(None)).values(dead_at=now(), serving="")
     )
@@ -105,6 +107,6 @@ def end(session: Session, lease_id: int) -> bool:
 
 
 def served_windows(session: Session) -> frozenset[int]:
-    """The windows that live processes have slices of, as of their last beat."""
+    """The windows that live processes serve, as of their last beat."""
     lists = session.scalars(select(Lease.serving).where(Lease.dead_at.is_(None), Lease.serving != ""))
     return frozenset(int(window) for served in lists for window in served.split())

@@ -1,4 +1,4 @@
-"""What a job is called: its id, or the label that its owner gave it."""
+"""How a job is named: by its id, or by the label that its owner gave it."""
 
 import re
 import uuid
@@ -8,13 +8,13 @@ from sqlalchemy import ScalarSelect, or_, select
 from app.errors import NotFound
 from models.job import Job, JobStatus
 
-LABEL = re.compile(r"[A-Za-z0-9._:-]{1,128}")  # ids look like that, too
+LABEL = re.compile(r"[A-Za-z0-9._:-]{1,128}")  # ids match, too
 
 
 def resolve(tenant_id: int, name: str) -> ScalarSelect[int]:
-    """The number of the tenant's job that `name` means: the one of that id, else the newest so labelled.
+    """The internal id of the tenant's job `name`: the one with that id, else the newest with that label.
 
-    A job that is not yet whole, or was deleted, has no name. Raises `NotFound` for what can be none.
+    A job that is still being stored, or was deleted, is not found. Raises `NotFound` for an invalid name.
     """
     if not LABEL.fullmatch(name):
         raise unknown(name)

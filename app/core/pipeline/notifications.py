@@ -1,4 +1,4 @@
-"""Who reads a job is notified over Redis, which carries no facts: only that rows of the job have changed."""
+"""Notifies a job's readers over Redis. A message carries no facts, only that rows of the job have changed."""
 
 import time
 from collections.abc import Iterable
@@ -10,15 +10,15 @@ from redis.client import PubSub
 from app.core.breaker import Breaker
 from config import settings
 
-# A job's channel, before its number. All databases of a Redis share their channels, hence our name. Beside a
-# release that listens elsewhere nothing is lost: readers look once a second anyway.
+# Prefix of a job's channel. All databases of a Redis share its channels, hence our name. If a release beside
+# this one listens elsewhere nothing is lost: readers poll once a second anyway.
 CHANNEL = "penstock:job:"
-# Seconds until an absent Redis is tried again by a thread that only listens: it holds nobody up, and live
-# events are late for as long.
+# Seconds until a thread that only listens tries an absent Redis again: it delays nobody, and live events are
+# late for that long.
 LISTEN_AGAIN = 1.0
-AT_ONCE = 10_000  # messages that are read before anything else is done
+AT_ONCE = 10_000  # messages read in one go
 
-_breaker = Breaker()  # a commit or a request waits for it
+_breaker = Breaker()  # commits and requests wait for a publish
 
 
 @cache
@@ -35,7 +35,7 @@ def reachable() -> bool:
 
 
 def publish(job_ids: Iterable[int]) -> None:
-    """Say that rows of these jobs have moved. Best effort: readers look once a second anyway."""
+    """Notify that rows of these jobs have changed. Best effort: readers poll once a second anyway."""
     if _breaker.is_open:
         return
     try:
@@ -44,11 +44,11 @@ def publish(job_ids: Iterable[int]) -> None:
             pipe.publish(f"{CHANNEL}{job_id}", b"")
         pipe.execute()
     except redis.RedisError:
-        _breaker.trip()  # nothing is lost with it, and whoever needs Redis says that it is away
+        _breaker.trip()  # nothing is lost, and the parts that need Redis report its absence
 
 
 class Listener:
-    """Listens on one connection; when Redis is away it hears nothing, and takes as long."""
+    """Listens on one connection; while Redis is away it returns nothing, after the same time."""
 
     def __init__(self, url: str) -> None:
         self._redis = redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1)
@@ -56,13 +56,13 @@ class Listener:
         self._breaker = Breaker(LISTEN_AGAIN)
 
     def listen(self, timeout: float) -> set[int]:
-        """Jobs that moved, as soon as there are any; none after `timeout` seconds."""
+        """Jobs that have changed, as soon as there are any; none after `timeout` seconds."""
         started = time.monotonic()
         if self._breaker.is_open:
             time.sleep(timeout)
             return set()
         try:
-            return self._hear(timeout)
+            return self._receive(timeout)
         except (redis.RedisError, OSError):
             self._forget()
             time.sleep(max(0.0, timeout - (time.monotonic() - started)))
@@ -72,18 +72,18 @@ class Listener:
         self._forget()
         self._redis.close()
 
-    def _hear(self, timeout: float) -> set[int]:
+    def _receive(self, timeout: float) -> set[int]:
         if self._pubsub is None:
             self._pubsub = self._redis.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
             self._pubsub.psubscribe(f"{CHANNEL}*")
-        heard: set[int] = set()
+        changed: set[int] = set()
         message = self._pubsub.get_message(timeout=timeout)
-        while message is not None and len(heard) < AT_ONCE:
+        while message is not None and len(changed) < AT_ONCE:
             job_id = message["channel"].rpartition(b":")[2]
-            if job_id.isdigit():  # anybody may publish
-                heard.add(int(job_id))
+            if job_id.isdigit():  # anyone may publish here
+                changed.add(int(job_id))
             message = self._pubsub.get_message(timeout=0)
-        return heard
+        return changed
 
     def _forget(self) -> None:
         self._breaker.trip()

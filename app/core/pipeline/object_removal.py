@@ -1,4 +1,4 @@
-"""Objects that nobody will ask for again: of jobs whose content goes, and of requests that became no job."""
+"""Removal of objects no longer needed: of jobs whose content is due, and of requests that became no job."""
 
 from functools import partial
 from typing import NamedTuple
@@ -6,37 +6,39 @@ from typing import NamedTuple
 from sqlalchemy import select
 
 from app.core.documents import open_store, upload
-from app.core.pipeline.retention import content_goes
+from app.core.pipeline.retention import content_is_due
 from models.base import now
 from models.document import Blob
 from models.job import Job
 from models.session import in_transaction, reading
 
 AT_ONCE = 500  # objects
-ABANDONED = 86_400.0  # seconds after which no request is still on its way
+ABANDONED = 86_400.0  # seconds after which no request is still in progress
 
 
 class Removed(NamedTuple):
-    """Objects that are gone, of a job or of none."""
+    """How many objects were removed, of a job or of none."""
 
     job_id: int | None
     objects: int
 
 
-def remove_some() -> Removed | None:
-    """Remove some of them; None when there are none. Raises `Unavailable` while the store is away.
+def remove_chunk() -> Removed | None:
+    """Remove up to `AT_ONCE` objects; None when there are none. Raises `Unavailable` while the store is away.
 
-    Objects go before their rows: what is interrupted is done again.
+    Objects are removed before their rows: an interrupted removal is repeated.
     """
     with reading() as session:
         of_job = select(Blob.id).where(Blob.job_id == Job.id).exists()
-        job_id = session.scalar(select(Job.id).where(*content_goes(), of_job).limit(1))
-        whose = (
+        job_id = session.scalar(select(Job.id).where(*content_is_due(), of_job).limit(1))
+        removable = (
             Blob.job_id == job_id
             if job_id is not None
             else Blob.job_id.is_(None) & (Blob.created_at <= now(-ABANDONED))
         )
-        rows = session.execute(select(Blob.id, Blob.key).where(whose).order_by(Blob.id).limit(AT_ONCE)).all()
+        rows = session.execute(
+            select(Blob.id, Blob.key).where(removable).order_by(Blob.id).limit(AT_ONCE)
+        ).all()
     if not rows:
         return None
     open_store.store().delete([row.key for row in rows])

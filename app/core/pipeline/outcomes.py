@@ -1,6 +1,6 @@
-"""Writing how records ended, in groups: one transaction for whatever has finished meanwhile.
+"""Writes how records ended, in groups: one transaction for all that have finished meanwhile.
 
-Lock order: records by index, attempts, and last `job_counts`, whose statement gives out the `seq`s.
+Lock order: records by index, attempts, and last `job_counts`, whose statement assigns the `seq`s.
 """
 
 import datetime as dt
@@ -24,17 +24,17 @@ from models.job import JobCounts
 from models.record import ENDED, Record, RecordOutput, RecordStatus
 from models.transitions import moving_records
 
-# A chord's callback comes within milliseconds of its last slice. When it is lost, `advance` looks after this.
+# A chord's callback comes within milliseconds of its last slice. When it is lost, `advance` runs after this.
 CALLBACK_GRACE = 2.0  # seconds
-HOPELESS = 50  # first records of a job that all failed alike pause it
+HOPELESS = 50  # a job whose first records all failed alike is paused after so many
 
 
 @dataclass(slots=True, eq=False)
 class Outcome:
-    """What became of one call, to be written.
+    """The outcome of one call, to be written.
 
-    `status` is the end of the record; None gives it back for `again_in` seconds, or, when that is None too,
-    keeps it claimed for its next call, which leaves once this is committed.
+    `status` is the record's final status; None gives it back for `again_in` seconds, or, when that is None
+    too, keeps it claimed for its next call, which leaves once this is committed.
     """
 
     job: JobContext
@@ -44,7 +44,7 @@ class Outcome:
     body: bytes | None = None
     error_type: str | None = None
     error_message: str | None = None
-    blamed: bool = False  # the failure was the record's own: it has used one of its tries
+    blamed: bool = False  # the failure was the record's own fault and used one of its tries
     again_in: float | None = None
 
     @property
@@ -54,15 +54,15 @@ class Outcome:
 
 @dataclass(slots=True)
 class Written:
-    """What a group came to: whose write won its fence, and what follows from it."""
+    """The result of writing a group: the outcomes that passed their fence, and what follows."""
 
     won: set[Outcome] = field(default_factory=set)
-    freed: set[int] = field(default_factory=set)  # jobs in which a conversation's next turn may be asked
+    freed: set[int] = field(default_factory=set)  # jobs with a conversation whose next turn may be asked
     hopeless: set[int] = field(default_factory=set)  # jobs whose first records all failed
 
 
 class _Confirmed(NamedTuple):
-    """A late answer, and what it replaces: a worst case in pico-dollars, booked on that day."""
+    """A late answer, and the worst case that it replaces (pico-dollars) with the day of its booking."""
 
     outcome: Outcome
     worst: int
@@ -71,12 +71,12 @@ class _Confirmed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """What a group really changed of one job."""
+    """What a group actually changed in one job."""
 
     job: JobContext
     won: list[Outcome]
     sums: Mapping[dt.date | None, Counter[str]]  # by the day on which they are booked; None: today
-    costs: Mapping[int, int | None]  # by index, of won outcomes with calls before this one, all together
+    costs: Mapping[int, int | None]  # by index, of won outcomes with earlier calls: the total of all
 
 
 def write(session: Session, group: Sequence[Outcome]) -> Written:
@@ -95,7 +95,7 @@ def write(session: Session, group: Sequence[Outcome]) -> Written:
 
 
 def _move_records(session: Session, outcomes: Sequence[Outcome], written: Written) -> None:
-    """Move the records of one job whose lease and attempt are still theirs."""
+    """Move those records of one job that still have the lease and attempt of their outcome."""
     alike: dict[tuple[Any, ...], list[Outcome]] = defaultdict(list)
     for outcome in outcomes:
         claim = outcome.claim
@@ -108,7 +108,7 @@ def _move_records(session: Session, outcomes: Sequence[Outcome], written: Writte
             written.freed.add(outcome.job.job_id)
 
 
-# Made once: to make a statement anew takes as long as to carry it out for a few records.
+# Built once: building a statement takes as long as running it for a few records.
 _FENCE = (
     Record.job_id == bindparam("job"),
     any_of(Record.idx, "indices"),
@@ -139,7 +139,7 @@ _GO_ON = (
 
 
 def _move(session: Session, outcome: Outcome, indices: list[int]) -> Iterable[int]:
-    """Do to these records of a job what was found out about one like them; returns whose fence held."""
+    """Apply `outcome`, which all these records of a job share; returns the indices whose fence held."""
     claim = outcome.claim
     fence = {"job": claim.job_id, "indices": indices, "lease": claim.lease_id, "attempt": claim.attempt}
     values: dict[str, Any] = {"blamed": int(outcome.blamed)}
@@ -153,7 +153,7 @@ def _move(session: Session, outcome: Outcome, indices: list[int]) -> Iterable[in
 
 
 def _free_next_turn(session: Session, outcome: Outcome) -> bool:
-    """Let the next turn of an ended turn's conversation be claimed."""
+    """Let the next turn of the conversation be claimed; returns whether there is one."""
     claim = outcome.claim
     if claim.conversation is None or outcome.status in (RecordStatus.CANCELLED, RecordStatus.EXPIRED):
         return False
@@ -181,19 +181,21 @@ def _free_next_turn(session: Session, outcome: Outcome) -> bool:
 
 
 def _write_attempts(session: Session, outcomes: Sequence[Outcome], all_won: set[Outcome]) -> _Change:
-    """Write the calls of one job into the ledger, and read there what its ended records cost.
+    """Write the calls of one job into the ledger, and read from it what its ended records cost.
 
-    All that is read is read before `job_counts` is locked, where others wait. A late answer that is committed
-    between the two is in the ledger and not in its record's line, like one that comes a moment later.
+    All reads come before the lock of `job_counts`, for which others wait. A late answer committed in between
+    is in the ledger but not in its record's line, like one that comes a moment later.
     """
     won = [outcome for outcome in outcomes if outcome in all_won]
     called = [outcome for outcome in won if outcome.call is not ledger.NO_CALL]
     ledger.write(session, [ledger.row(outcome.job, outcome.claim, outcome.call) for outcome in called])
     late = [_confirm(session, outcome) for outcome in outcomes if outcome not in all_won]
-    sums = _sums(won, [one for one in late if one is not None])
+    sums = _sums(won, [confirmed for confirmed in late if confirmed is not None])
     job = outcomes[0].job
-    again = [one.claim.idx for one in won if one.status is not None and one.claim.attempt > 1]
-    costs = ledger.answered_costs(session, job.job_id, again) if again else {}
+    repeated = [
+        outcome.claim.idx for outcome in won if outcome.status is not None and outcome.claim.attempt > 1
+    ]
+    costs = ledger.answered_costs(session, job.job_id, repeated) if repeated else {}
     return _Change(job, won, sums, costs)
 
 
@@ -235,7 +237,7 @@ _MOVE_COUNTS = (
 
 
 def _count(session: Session, change: _Change, written: Written) -> None:
-    """Move the job's counters by what this group really changed, and number the records that ended."""
+    """Move the job's counters by what this group actually changed, and number the records that ended."""
     job, ended = change.job, [outcome for outcome in change.won if outcome.status is not None]
     values: Counter[str] = Counter(seq=len(ended))
     for sums in change.sums.values():
@@ -264,12 +266,12 @@ def _move_spend(session: Session, job: JobContext, sums: Counter[str], day: dt.d
 
 
 def _wake(session: Session, job_id: int, won: Sequence[Outcome], written: Written) -> None:
-    """Say when `advance` must look at the latest because of what this group wrote."""
+    """Schedule the `advance` that follows from what this group wrote."""
     times = [outcome.again_in for outcome in won if outcome.again_in is not None]
     if any(outcome.status in (RecordStatus.CANCELLED, RecordStatus.EXPIRED) for outcome in won):
         times.append(0)
     if job_id in written.freed:
-        times.append(2.0)  # the slice that wrote this goes on with the freed turn before that
+        times.append(2.0)  # the slice that wrote this starts the freed turn before that
     if times:
         wakeups.at_latest(session, job_id, min(times))
 
@@ -320,12 +322,12 @@ def _usage(outcome: Outcome) -> dict[str, int] | None:
 
 
 def _cost(outcome: Outcome, costs: Mapping[int, int | None]) -> int | None:
-    """Of all its answered calls."""
+    """The cost of all answered calls of the record."""
     if outcome.claim.attempt > 1:
         return costs[outcome.claim.idx]
     return outcome.call.cost if outcome.call.outcome == ledger.ANSWERED else 0
 
 
 def _text(value: str | None) -> bytes | None:
-    """Any text that JSON can carry, half surrogates and \\u0000 included."""
+    """Any text that JSON can carry, lone surrogates and \\u0000 included."""
     return None if value is None else value.encode("utf-8", "surrogatepass")

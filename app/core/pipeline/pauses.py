@@ -1,4 +1,4 @@
-"""Pausing a job for a reason of ours: its money is spent, or nothing of it succeeds."""
+"""Pauses that Penstock decides on: a job has spent its money, or none of its records succeed."""
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -11,7 +11,7 @@ from models.record import RecordOutput
 
 
 def pause_if_spent(session: Session, job_id: int, needs: int) -> bool:
-    """Pause a job whose next call does not fit under its caps, once nothing in flight may free money."""
+    """Pause a job whose next call does not fit under its caps, once no call in flight can free money."""
     job = lifecycle.lock(session, job_id)
     if job is None or job.status != JobStatus.RUNNING:
         return False
@@ -24,7 +24,7 @@ def pause_if_spent(session: Session, job_id: int, needs: int) -> bool:
     if needs == caps.NO_BOUND:
         why = job_context.of(job_id).unbounded
         lifecycle.pause_because(
-            session, job, f"A cap is set, and what a call costs at most has no bound: {why}."
+            session, job, f"A cap is set, but a call of the job has no maximum cost: {why}."
         )
         return True
     if needs <= room.left:
@@ -40,7 +40,7 @@ def pause_if_spent(session: Session, job_id: int, needs: int) -> bool:
 
 
 def pause_if_hopeless(session: Session, job_id: int) -> bool:
-    """Pause a running job of which nothing succeeded and whose first records all failed with one error."""
+    """Pause a running job whose first records all failed with the same error."""
     job = lifecycle.lock(session, job_id)
     if job is None or job.status != JobStatus.RUNNING:
         return False
@@ -56,6 +56,6 @@ def pause_if_hopeless(session: Session, job_id: int) -> bool:
     lifecycle.pause_because(
         session,
         job,
-        f"Its first {count} records all failed with {kind!r}; see their errors. Resume goes on all the same.",
+        f"Its first {count} records all failed with {kind!r}; see their errors. Resume continues regardless.",
     )
     return True

@@ -1,7 +1,7 @@
 """The priority queue: batches with an urgency, of which only MAX_CONCURRENT_BATCHES run at once.
 
-The most urgent starts first, of two alike the older; tenants share the queue. A batch whose limit group is
-held keeps nobody waiting.
+The most urgent starts first, the older of two alike; tenants share the queue. A batch whose limit group is
+held does not block others.
 """
 
 from sqlalchemy import ColumnElement, and_, exists, func, or_, select
@@ -15,16 +15,16 @@ from models.job import LIVE, Job, JobCounts, JobStatus
 from models.limit import LimitGroup
 from models.record import Record, RecordStatus
 
-FULL = 5  # seconds after which a caller may try again
-LOOK = 60.0  # seconds between two looks at a batch that waits, should nobody wake it
+FULL = 5  # seconds after which a refused caller may try again
+LOOK = 60.0  # seconds between two checks of a waiting batch, should nothing wake it
 
 _QUEUED = and_(Job.urgency.is_not(None), Job.status == JobStatus.PENDING, Job.closed_as.is_(None))
 
 
 def admit(session: Session, tenant_id: int, label: str | None, items: int) -> None:
-    """Raise `TooMany` when so many more items would not fit, `Conflict` when the label is of a live job.
+    """Raise `TooMany` when `items` more would not fit, `Conflict` when a live job has the label.
 
-    Nobody else is admitted until the commit.
+    No other batch is admitted until the commit.
     """
     batch_settings.lock(session)
     if label is not None:
@@ -33,7 +33,7 @@ def admit(session: Session, tenant_id: int, label: str | None, items: int) -> No
     if waiting + items > bound:
         raise TooMany(
             f"{waiting:,} items are waiting and this adds {items:,}; MAX_QUEUE_SIZE is {bound:,}:"
-            f" send it again in {FULL} s",
+            f" try again in {FULL} s",
             {"quota": "MAX_QUEUE_SIZE", "allowed": bound, "used": waiting, "asked": items},
             retry_after=FULL,
         )
@@ -45,11 +45,11 @@ def _refuse_taken(session: Session, tenant_id: int, label: str) -> None:
         select(Job.id).where(Job.tenant_id == tenant_id, Job.label == label, Job.status.in_(live)).limit(1)
     )
     if session.scalar(taken) is not None:
-        raise Conflict(f"the batch {label!r} has not ended: give another batch_id, or wait for its end")
+        raise Conflict(f"the batch {label!r} has not ended: use another batch_id, or wait until it has ended")
 
 
 def may_start(session: Session, job: Job) -> bool:
-    """Whether the job need not wait, or no longer, for others of the queue; if it must, it is woken."""
+    """Whether the job may start, or must wait for others in the queue; if so, a wake-up is scheduled."""
     if job.urgency is None or job.status != JobStatus.PENDING:
         return True
     batch_settings.lock(session)
@@ -60,7 +60,7 @@ def may_start(session: Session, job: Job) -> bool:
 
 
 def wake_next(session: Session) -> None:
-    """A batch has left the queue: the next one may start. Locks `job_counts` of that one, so call it last."""
+    """Let the next batch start after one has left. Locks that batch's `job_counts`, so call it last."""
     following = session.scalar(
         select(Job.id).where(_QUEUED, ~_held()).order_by(Job.priority.desc(), Job.uid).limit(1)
     )
@@ -69,7 +69,7 @@ def wake_next(session: Session) -> None:
 
 
 def position(session: Session, job_id: int) -> int:
-    """The batch's place among those that wait, from 1."""
+    """The batch's position among those that wait, from 1."""
     return _ahead(session, session.get_one(Job, job_id), startable=False) + 1
 
 
@@ -90,7 +90,7 @@ def _running(session: Session) -> int:
 
 
 def _waiting_items(session: Session) -> int:
-    """Items that are neither ended nor being asked, of batches that are being written too."""
+    """Items that have neither ended nor are in flight, including those of batches still being stored."""
     live = (Job.urgency.is_not(None), Job.status.in_(LIVE | {JobStatus.STAGING}), Job.closed_as.is_(None))
     unended = (
         select(func.sum(Job.total - JobCounts.ended))
@@ -98,10 +98,10 @@ def _waiting_items(session: Session) -> int:
         .join(JobCounts, JobCounts.job_id == Job.id)
         .where(*live)
     )
-    asked = (
+    in_flight = (
         select(func.count())
         .select_from(Record)
         .join(Job, Job.id == Record.job_id)
         .where(Record.status == RecordStatus.RUNNING, *live)
     )
-    return int(session.scalar(unended) or 0) - int(session.scalar(asked) or 0)
+    return int(session.scalar(unended) or 0) - int(session.scalar(in_flight) or 0)

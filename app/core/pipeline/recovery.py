@@ -1,4 +1,4 @@
-"""What a crash left behind, found by state, never by age alone: dead leases, and records held too long."""
+"""Recovery of what a crash left behind, found by state, never only by age: dead leases, overdue records."""
 
 import datetime as dt
 from collections import defaultdict
@@ -20,14 +20,14 @@ from models.base import any_of, now
 from models.record import Record, RecordStatus
 from models.session import in_transaction, reading
 
-OVERDUE = 30.0  # seconds past its call's deadline that a record may be held
-KILLER = "killed_worker"  # the error of a record that takes its process down with it
+OVERDUE = 30.0  # seconds that a record may be held past its call's deadline
+KILLER = "killed_worker"  # the error type of a record that takes its process down
 
 
 def end_lease(session: Session, lease_id: int, *, died: bool) -> int:
-    """End a lease and give back the records that name it; returns how many. Its uploads are abandoned.
+    """End a lease and give back the records held under it; returns how many. Its uploads are abandoned.
 
-    A death is counted on each record; a process that stops in order gives back without one.
+    If the process `died`, each record counts a death; an orderly stop counts none.
     """
     if not leases.end(session, lease_id):
         return 0
@@ -42,7 +42,7 @@ def end_lease(session: Session, lease_id: int, *, died: bool) -> int:
 
 
 class Dead(NamedTuple):
-    """A process that has died, and how many records of which job it held."""
+    """A process that has died, and how many records of each job it held."""
 
     lease_id: int
     name: str
@@ -50,19 +50,19 @@ class Dead(NamedTuple):
 
 
 def look_for_dead(session: Session) -> list[Dead]:
-    """One look at the leases; gives back what the dead ones held."""
-    found = [
+    """Check the leases once; gives back the records of dead ones."""
+    dead_leases = [
         Dead(lease_id, name, _held_by(session, lease_id)) for lease_id, name in leases.look(session).items()
     ]
-    for dead in found:
+    for dead in dead_leases:
         end_lease(session, dead.lease_id, died=True)
-    return found
+    return dead_leases
 
 
 def give_back_overdue() -> dict[int, int]:
-    """Give back records held longer than any call may last, though their process lives.
+    """Give back records held longer than any call may last, though their process is alive.
 
-    Returns how many of which job.
+    Returns how many of each job.
     """
     seconds = settings.current().call_deadline + OVERDUE
     overdue = and_(Record.status == RecordStatus.RUNNING, Record.claimed_at <= now(-seconds))
@@ -75,9 +75,9 @@ def give_back_overdue() -> dict[int, int]:
 
 
 def give_back_unknown(session: Session, lease_id: int, known: frozenset[tuple[int, int]]) -> int:
-    """Give back what the lease's process does not know it holds: records other than `known`, as (job, index).
+    """Give back records that the lease's process does not know it holds: all but `known`, as (job, index).
 
-    No call of theirs has left. Returns how many there were.
+    None of their calls has left. Returns how many there were.
     """
     held = select(Record.job_id, Record.idx).where(
         Record.status == RecordStatus.RUNNING, Record.lease_id == lease_id
@@ -110,9 +110,9 @@ def _held_by(session: Session, lease_id: int) -> dict[int, int]:
 def _give_back(
     session: Session, job_id: int, where: ColumnElement[bool], *, died: bool, unsent: bool = False
 ) -> int:
-    """Let records in flight be claimed again; their calls stand as unconfirmed, unless they are `unsent`.
+    """Let records in flight be claimed again; their calls are booked as unconfirmed, unless `unsent`.
 
-    One that has killed its processes ends here, in the same transaction.
+    A record that has killed its processes ends here, in the same transaction.
     """
     held = session.execute(
         update(Record)
@@ -144,9 +144,9 @@ _HELD = (
 
 
 def _lost_call(job: JobContext, row: Any, *, unsent: bool) -> Outcome:
-    """What becomes of a call that a crash swallowed, and of its record.
+    """The outcome of a call that was lost in a crash.
 
-    Taken from the record's narrow row alone: what it asks may be what has killed the process.
+    Read only from the record's narrow row: its content may be what killed the process.
     """
     claim = Claim(
         job_id=job.job_id,
@@ -163,9 +163,9 @@ def _lost_call(job: JobContext, row: Any, *, unsent: bool) -> Outcome:
         outcome.status = RecordStatus.FAILED
         outcome.error_type = KILLER
         outcome.error_message = (
-            f"{row.deaths} worker processes died while they asked this record, the last {quarantine.ALONE} of"
-            " them with nothing else in hand. Most likely it or its answer takes more memory than a worker"
-            " has: make it smaller, or give the workers more, and retry the job."
+            f"{row.deaths} worker processes died while asking this record, the last"
+            f" {quarantine.ISOLATED_DEATHS} with nothing else in flight. Most likely it or its answer needs"
+            " more memory than a worker has: make it smaller, or give the workers more, and retry the job."
         )
     return outcome
 

@@ -1,7 +1,7 @@
-"""What is written down or removed later, a chunk a transaction.
+"""Deferred updates and removals, one chunk per transaction.
 
 The rows of closed jobs get the status that every query shows already; abandoned uploads, content past its
-time and old Idempotency-Keys go.
+retention and old Idempotency-Keys are removed.
 """
 
 from collections.abc import Sequence
@@ -18,24 +18,24 @@ from models.job import FINAL, IdempotencyKey, Job, JobCounts, JobSpec, JobStatus
 from models.record import UNASKED, Record, RecordInput, RecordOutput, RecordStatus
 from models.transitions import moving_records
 
-CHUNK = 5_000  # rows a transaction: one UPDATE of a million held the job's lock for eleven seconds
+CHUNK = 5_000  # rows per transaction: one UPDATE of a million held the job's lock for eleven seconds
 
 
-STAGING = 900.0  # seconds without a written chunk after which an upload without a lease is taken for dead
+STAGING = 900.0  # seconds without a stored chunk after which an upload without a lease counts as abandoned
 
 
 KEYS_KEPT = 86_400.0  # seconds that an Idempotency-Key is remembered
 
 
 class Chunk(NamedTuple):
-    """Rows of one job that were written or removed in one transaction; with 0 rows only the job was."""
+    """How many rows of a job one transaction wrote or removed; with 0 only the job itself was."""
 
     job_id: int
     rows: int
 
 
 def settle(session: Session) -> Chunk | None:
-    """Write a chunk of the rows of closed jobs, whose pending records have been closed in every query."""
+    """Update a chunk of a closed job's records, which every query shows as closed already."""
     job = session.scalars(
         select(Job)
         .where(Job.closed_as.is_not(None), Job.settled_at.is_(None), Job.status.in_(FINAL))
@@ -85,8 +85,8 @@ def drop_staging(session: Session) -> Chunk | None:
     return Chunk(job_id, removed)
 
 
-def content_goes() -> tuple[ColumnElement[bool], ...]:
-    """What is true of jobs that were deleted or ended long ago, and still have content."""
+def content_is_due() -> tuple[ColumnElement[bool], ...]:
+    """The condition for jobs that were deleted or ended long ago, and still have content."""
     kept = settings.current().keep_days * 86_400.0
     return (
         Job.content_removed_at.is_(None),
@@ -96,11 +96,11 @@ def content_goes() -> tuple[ColumnElement[bool], ...]:
 
 
 def remove_content(session: Session) -> Chunk | None:
-    """Remove a chunk of the inputs and outputs of jobs whose content goes and whose objects are gone."""
+    """Remove a chunk of the inputs and outputs of a job whose content is due and whose objects are gone."""
     has_blobs = select(Blob.id).where(Blob.job_id == Job.id).exists()
     job = session.scalars(
         select(Job)
-        .where(*content_goes(), ~has_blobs)
+        .where(*content_is_due(), ~has_blobs)
         .limit(1)
         .with_for_update(key_share=True, skip_locked=True)
     ).one_or_none()
@@ -113,7 +113,7 @@ def remove_content(session: Session) -> Chunk | None:
 
 
 def forget_keys(session: Session) -> int:
-    """Forget Idempotency-Keys of yesterday."""
+    """Remove Idempotency-Keys older than a day."""
     gone = session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at <= now(-KEYS_KEPT)))
     assert isinstance(gone, CursorResult)
     return gone.rowcount

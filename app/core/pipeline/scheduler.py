@@ -1,4 +1,4 @@
-"""The only place that decides what comes next for a job. Idempotent, under the job's row lock."""
+"""Decides what comes next for a job, and nothing else does. Idempotent, under the job's row lock."""
 
 import datetime as dt
 
@@ -14,15 +14,15 @@ from models.job import FINAL, Job, JobCounts, JobStatus
 from models.record import Record, RecordOutput, RecordStatus
 from models.transitions import move_job, moving_records
 
-REOPENED = 5_000  # records that a retry lets go in one transaction
-SERVED = dt.timedelta(seconds=2)  # what is due now is in a window's hands; look again if it still is then
+REOPENED = 5_000  # records that a retry reopens in one transaction
+SERVED = dt.timedelta(seconds=2)  # a window serves what is due now; check again whether it still is due then
 
 
 def advance(session: Session, job_id: int, held_for: float, call_seconds: float = 0.0) -> list[Publication]:
-    """Do what is next for the job and return the chords to publish once this is committed.
+    """Take the job's next step; returns the chords to publish after the commit.
 
     `held_for`: seconds until the job's limit group may be tried again, 0 when it is not held. `call_seconds`:
-    what its calls take, 0 when nobody knows.
+    the duration of its calls, 0 when unknown.
     """
     job = lifecycle.lock(session, job_id)
     if job is None or job.status == JobStatus.STAGING:
@@ -37,7 +37,7 @@ def _next(session: Session, job: Job, held_for: float, call_seconds: float) -> l
     if job.status in FINAL:
         return []
     if job.closed_as is None and job.reopen_from is None and _all_ended(session, job):
-        lifecycle.complete(session, job)  # though it is paused, or its time is over since then
+        lifecycle.complete(session, job)  # though it is paused, or has expired since
         return []
     if job.closed_as is None and lifecycle.expired(session, job):
         lifecycle.expire(session, job)
@@ -56,14 +56,14 @@ def _next(session: Session, job: Job, held_for: float, call_seconds: float) -> l
 
 
 def _sleep(session: Session, job: Job, woken_for: dt.datetime | None) -> None:
-    """Set when to look next, unless somebody has asked for a look since this one began."""
+    """Set the next wake-up, unless an earlier one was requested since this run began."""
     time = session.scalar(select(now()))
     assert time is not None
     due = claims.next_due(session, job.id) if job.status == JobStatus.RUNNING else None
     if due is not None:
         due = max(due, time + SERVED)
     due_by = session.scalar(select(JobCounts.due_by).where(JobCounts.job_id == job.id))
-    later = woken_for if woken_for is not None and woken_for > time else None  # asked for, and not come yet
+    later = woken_for if woken_for is not None and woken_for > time else None  # requested, and still to come
     times = [at for at in (due, job.expires_at, due_by, later) if at is not None and job.status not in FINAL]
     session.execute(
         update(JobCounts)
@@ -110,15 +110,15 @@ def _reopen(session: Session, job: Job, first: int) -> None:
 
 
 def _all_ended(session: Session, job: Job) -> bool:
-    """Whether every record has ended, and none because the job's time was over: then the job ends by that."""
+    """Whether every record has ended without the job's expiry, which would end the job otherwise."""
     ended = JobCounts.succeeded + JobCounts.failed + JobCounts.cancelled
     return session.scalar(select(ended).where(JobCounts.job_id == job.id)) == job.total
 
 
 def _offer(session: Session, job: Job, call_seconds: float) -> list[Publication]:
-    """Windows that were shelved, the next ones of what was never offered, or one for what was given back.
+    """Offer withdrawn windows again, the next ones of what was never offered, or one for returned records.
 
-    What is to be asked alone has a window of its own.
+    Records to be asked in isolation have a window of their own.
     """
     unclosed = windows.with_unclaimed(session, job.id)
     most = windows.most_slices(session, call_seconds)
@@ -132,15 +132,17 @@ def _offer(session: Session, job: Job, call_seconds: float) -> list[Publication]
         shared += 1
     if not shared and (due := claims.due_count(session, job.id, windows.LARGEST)):
         publications.append(windows.open_for_returned(session, job, due, most))
-    if shared == len(unclosed) and (suspects := quarantine.count(session, job.id, windows.APART)):
-        publications.append(windows.open_alone(session, job, suspects))
+    if shared == len(unclosed) and (
+        suspects := quarantine.count(session, job.id, windows.ISOLATED_PROCESSES)
+    ):
+        publications.append(windows.open_isolated(session, job, suspects))
     if job.status == JobStatus.PENDING and publications:
         move_job(session, job, JobStatus.RUNNING, started_at=job.started_at or session.scalar(select(now())))
     return publications
 
 
 def _share(session: Session, job: Job) -> float | None:
-    """Calls a second that the job's group may start, divided by the jobs that want them; None: no limit."""
+    """Calls per second that the job's group may start, divided by the jobs sharing it; None: no limit."""
     if job.limit_group == registry.NOBODY:
         return None
     per_minute = allowances.read(session, job.limit_group).limits.requests

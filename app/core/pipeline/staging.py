@@ -1,4 +1,4 @@
-"""The lease of a submission that is stored in parts: by it others know whether its process still lives."""
+"""The lease of a submission that is stored in parts: it shows whether the storing process is still alive."""
 
 import threading
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 @contextmanager
 def lease() -> Iterator[int]:
-    """A lease for as long as the block lasts. What was staged under it and not released goes with it."""
+    """A lease for the duration of the block. Jobs staged under it and not released are abandoned then."""
     lease_id = in_transaction(partial(leases.take, works=False))
     over = threading.Event()
     beating = threading.Thread(target=_beat, args=(lease_id, over), name="upload-lease", daemon=True)
@@ -34,7 +34,7 @@ def lease() -> Iterator[int]:
 
 
 def abandon(session: Session, lease_id: int) -> None:
-    """Nobody writes on at what was staged under a dead lease: its key is free, and the sweep removes it."""
+    """Free the keys of jobs staged under a dead lease, and leave the jobs to the sweep."""
     staged = session.scalars(
         select(Job.id)
         .where(Job.lease_id == lease_id, Job.status == JobStatus.STAGING, Job.deleted_at.is_(None))
@@ -49,7 +49,7 @@ def _beat(lease_id: int, over: threading.Event) -> None:
     while not over.wait(leases.BEAT):
         try:
             if not in_transaction(partial(leases.renew, lease_id=lease_id, serving=frozenset())):
-                return  # taken for dead; the next write of the upload finds that it was abandoned
+                return  # declared dead; the upload's next write finds that it was abandoned
         except SQLAlchemyError as error:
             log.warning("lease.not_renewed", error=type(error).__name__)
 
@@ -61,5 +61,5 @@ def _end(lease_id: int) -> None:
 
     try:
         in_transaction(work)
-    except SQLAlchemyError as error:  # what is stored is stored; the lease is found dead by its counter
+    except SQLAlchemyError as error:  # the job is stored; the lease will be found dead by its counter
         log.warning("lease.not_ended", error=type(error).__name__)

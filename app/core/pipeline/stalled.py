@@ -1,8 +1,7 @@
-"""Jobs that nobody advances: found by state, for the log and the metrics. Nothing here mends them.
+"""Stalled jobs: found by state, for the log and the metrics. Nothing here repairs them.
 
-A job rightly waits for a time that is named (`not_before`, `wake_at`), for answers to calls in flight, in
-the hands of a slice that has no permit yet, or in the queue while workers are busy with others. One that does
-none of these has been forgotten.
+A job has good reason to wait for a known time (`not_before`, `wake_at`), for calls in flight, for the permit
+of a slice, or in the queue while workers are busy with others. One that does none of these was forgotten.
 """
 
 import datetime as dt
@@ -19,16 +18,16 @@ from models.base import now
 from models.job import Job, JobCounts, JobStatus
 from models.record import Record, RecordOutput, RecordStatus, Window
 
-LATE = 60.0  # seconds past its wake time: the tick looks once a second
-STILL = 300.0  # seconds without a sign; a window that nobody serves is offered again by then
-FRESH = 15.0  # seconds that an offer has to be taken up
+LATE = 60.0  # seconds past its wake time: the tick runs once a second
+STILL = 300.0  # seconds without progress; a window that no worker serves is offered again by then
+FRESH = 15.0  # seconds within which an offer should be taken up
 SHOWN = 100
 ADVANCED = (JobStatus.PENDING, JobStatus.RUNNING, JobStatus.CANCELLING)
 
 
 @dataclass(frozen=True, slots=True)
 class Stuck:
-    """A job and why it is taken for stuck."""
+    """A job and why it counts as stuck."""
 
     job_id: int
     uid: uuid.UUID
@@ -37,17 +36,17 @@ class Stuck:
 
 
 def find(session: Session) -> list[Stuck]:
-    """Up to `SHOWN` of each kind, by indices alone: of live jobs, of their records in flight or waiting."""
+    """Up to `SHOWN` of each kind, found only by indices: of live jobs, of records in flight or waiting."""
     time = session.scalars(select(now())).one()
-    found = {row.id: _stuck(row, _overslept(row, time)) for row in session.execute(_late())}
-    still = [row for row in session.execute(_still()) if row.id not in found]
+    stuck = {row.id: _stuck(row, _overdue(row, time)) for row in session.execute(_late())}
+    still = [row for row in session.execute(_still()) if row.id not in stuck]
     waiting = _in_hand_or_queued(session, [row.id for row in still]) if still else frozenset()
-    found |= {row.id: _stuck(row, _nobody(row, time)) for row in still if row.id not in waiting}
-    return list(found.values())
+    stuck |= {row.id: _stuck(row, _idle(row, time)) for row in still if row.id not in waiting}
+    return list(stuck.values())
 
 
 def oldest_due(session: Session) -> float:
-    """Seconds since which a job has waited for its look; 0 when none is due."""
+    """For how many seconds a job has been due to be advanced; 0 when none is."""
     row = session.execute(
         select(JobCounts.wake_at, now().label("time"))
         .where(JobCounts.wake_at <= now())
@@ -69,7 +68,7 @@ def _late() -> Select[*tuple[Any, ...]]:
 
 
 def _still() -> Select[*tuple[Any, ...]]:
-    """Jobs with nothing in flight, nothing that is to come at a named time, and no sign for long."""
+    """Jobs with nothing in flight, nothing due at a known time, and no progress for long."""
     in_flight = (
         select(Record.idx)
         .where(Record.job_id == Job.id, Record.status == RecordStatus.RUNNING)
@@ -93,7 +92,7 @@ def _still() -> Select[*tuple[Any, ...]]:
         .scalar_subquery()
     )
     moved_at = func.coalesce(answered_at, Job.updated_at)
-    # A time of expiry is no time at which work goes on.
+    # No work continues at the time of expiry.
     will_wake = and_(
         JobCounts.wake_at > now(-LATE), or_(Job.expires_at.is_(None), JobCounts.wake_at < Job.expires_at)
     )
@@ -114,11 +113,11 @@ def _still() -> Select[*tuple[Any, ...]]:
 
 
 def _in_hand_or_queued(session: Session, job_ids: Sequence[int]) -> frozenset[int]:
-    """Those of the jobs with a window that a worker serves, that was just offered, or that will be taken."""
+    """The jobs with a window that a worker serves, that was just offered, or that waits in the queue."""
     served = leases.served_windows(session)
     unclosed = and_(Window.job_id.in_(job_ids), Window.closed_at.is_(None))
     good = [Window.id.in_(served), Window.offered_at > now(-FRESH)]
-    if served:  # somebody works: what is published and not claimed yet stands in the queue
+    if served:  # workers are busy: what is published and not yet claimed is in the queue
         good.append(and_(Window.published_at.is_not(None), Window.drained_at.is_(None)))
     return frozenset(session.scalars(select(Window.job_id).where(unclosed, or_(*good))))
 
@@ -127,11 +126,11 @@ def _stuck(row: Any, why: str) -> Stuck:
     return Stuck(row.id, row.uid, row.name, why)
 
 
-def _overslept(row: Any, time: dt.datetime) -> str:
+def _overdue(row: Any, time: dt.datetime) -> str:
     late = (time - row.wake_at).total_seconds()
-    return f"it was to be looked at {late:.0f} s ago, and nobody did"
+    return f"it was due to be advanced {late:.0f} s ago, and was not"
 
 
-def _nobody(row: Any, time: dt.datetime) -> str:
+def _idle(row: Any, time: dt.datetime) -> str:
     still = (time - row.moved_at).total_seconds()
-    return f"no call of it is in flight, no worker serves it, and nothing has moved for {still:.0f} s"
+    return f"it has no call in flight, no worker serves it, and nothing has changed for {still:.0f} s"

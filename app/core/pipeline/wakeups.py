@@ -1,6 +1,6 @@
-"""When `advance` must look at a job: a time in `job_counts`, the last row that any transaction locks.
+"""When a job must be advanced at the latest: a time in `job_counts`, the last row that any transaction locks.
 
-Messages hurry it along; this is what is left when they are lost. The one-second tick reads it.
+Messages bring `advance` sooner; this time remains when they are lost. The one-second tick reads it.
 """
 
 from sqlalchemy import case, exists, or_, select, update
@@ -11,10 +11,10 @@ from models.job import JobCounts
 
 
 def at_latest(session: Session, job_id: int, seconds: float) -> None:
-    """`advance` looks at the job in `seconds`, if not earlier.
+    """Have the job advanced in `seconds`, if not earlier.
 
-    A time that has come is set to now, though that changes nothing of when the job is looked at: an `advance`
-    that is under way then sees that it was asked again after it began, and does not clear it.
+    A time already past is set to now. The job is not advanced any sooner for it, but an `advance` that is
+    running sees that it was requested again after it began, and does not clear the time.
     """
     session.execute(
         update(JobCounts)
@@ -31,5 +31,5 @@ _DUE = select(JobCounts.job_id).where(JobCounts.wake_at <= now()).order_by(JobCo
 
 
 def due(session: Session) -> list[int]:
-    """Jobs whose time has come, the longest waiting first."""
+    """Jobs whose time has come, the longest overdue first."""
     return list(session.scalars(_DUE))

@@ -1,4 +1,4 @@
-"""Windows: how much of a job is offered at once, opened, published, lost and closed."""
+"""Windows: how much of a job is offered at once; how they are opened, published, found lost and closed."""
 
 import math
 import uuid
@@ -18,11 +18,11 @@ AHEAD = 10.0  # seconds of the job's share of the limit that a window offers
 # Records of a window without a limit, for each two dozen slices: some seconds' worth of a worker process. A
 # chord's messages cost milliseconds each; so they are spread over many records.
 LARGEST = 4_000
-APART = 4  # processes at most, over all workers, in which a job's records are asked alone
-SLICES = 24  # of a window: of two of them at most 48 of a worker's 64 threads wait for one job
+ISOLATED_PROCESSES = 4  # over all workers at most, that ask a job's records in isolation
+SLICES = 24  # of a window: with two of them at most 48 of a worker's 64 threads wait for one job
 CALLS_A_SECOND = 1_000  # that a worker process makes at most
-USUAL = 3.0  # seconds that a model takes; once a group's calls have been answered, it is known
-UNPUBLISHED = 5.0  # seconds after which a window that nobody marked published is sent again
+USUAL = 3.0  # seconds assumed for a call until calls of its group have been answered
+UNPUBLISHED = 5.0  # seconds after which a window that was not marked published is sent again
 SILENT = 10.0  # seconds without a claim, with no slice alive and the queue empty
 STARVED = 300.0  # seconds without a claim, however long the queue
 
@@ -34,14 +34,14 @@ class Publication:
     window_id: int
     epoch: int
     slices: int
-    quota: int | None  # records that one slice may take; None: as many as it can
+    quota: int | None  # records that one slice may claim; None: as many as it can
     job: uuid.UUID
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A window whose messages are gone, and how that is known."""
+    """A window whose messages are lost, and how that is known."""
 
     window_id: int
     job_id: int
@@ -49,9 +49,9 @@ class Lost:
 
 
 def is_plain(job: Job) -> bool:
-    """Whether the job is one chord of one task a record."""
-    now_set = settings.current()
-    return now_set.records_per_task == 1 or job.total <= now_set.chord_plain_max
+    """Whether the job is one chord with one task per record."""
+    configured = settings.current()
+    return configured.records_per_task == 1 or job.total <= configured.chord_plain_max
 
 
 def with_unclaimed(session: Session, job_id: int) -> list[Window]:
@@ -67,7 +67,7 @@ def with_unclaimed(session: Session, job_id: int) -> list[Window]:
 
 
 def size(job: Job, per_second: float | None, most: int) -> int:
-    """How many records the job's next window, of at most `most` slices, offers for so many calls a second."""
+    """How many records the job's next window, of at most `most` slices, offers at `per_second` calls."""
     if is_plain(job):
         return job.total
     largest = LARGEST * most // SLICES
@@ -77,10 +77,10 @@ def size(job: Job, per_second: float | None, most: int) -> int:
 
 
 def most_slices(session: Session, call_seconds: float) -> int:
-    """How many slices a window may have, where a call takes so long; 0: nobody knows yet.
+    """How many slices a window may have when a call takes `call_seconds` (0: not known yet).
 
-    As many as hold the calls that all workers together can have out (Little's law), so that another worker is
-    of use with a slow provider; no more, for with a quick one they would share what few can hold.
+    Enough to hold the calls that all workers together can have in flight (Little's law), so that another
+    worker helps with a slow provider; no more, as with a fast one they would share what a few can hold.
     """
     workers = max(1, leases.count(session))
     calls = workers * CALLS_A_SECOND * (call_seconds or USUAL)
@@ -89,7 +89,7 @@ def most_slices(session: Session, call_seconds: float) -> int:
 
 
 def open_next(session: Session, job: Job, count: int, most: int) -> Publication:
-    """Offer the job's next `count` records (0: only what was given back) to at most so many slices."""
+    """Offer the job's next `count` records (0: only returned ones) to at most `most` slices."""
     window = Window(
         job_id=job.id,
         first=job.cursor,
@@ -111,18 +111,18 @@ def open_for_returned(session: Session, job: Job, due: int, most: int) -> Public
     return _publication(job, window, due, most)
 
 
-def open_alone(session: Session, job: Job, suspects: int) -> Publication:
-    """Offer what is to be asked alone; each slice of it has one record in flight, in a process of its own."""
+def open_isolated(session: Session, job: Job, suspects: int) -> Publication:
+    """Offer suspected records; each slice has one of them in flight, in a process of its own."""
     window = Window(
         job_id=job.id, first=0, last=0, cursor=0, isolated=True, offered_at=session.scalar(select(now()))
     )
     session.add(window)
     session.flush()
-    return _publication(job, window, suspects, APART)
+    return _publication(job, window, suspects, ISOLATED_PROCESSES)
 
 
 def offer_again(session: Session, job: Job, window: Window, most: int) -> Publication:
-    """Send a window's rest under a new epoch; what is left of older messages returns at once."""
+    """Send the rest of a window under a new epoch; tasks of older messages return at once."""
     window.epoch += 1
     window.offered_at = session.scalar(select(now()))
     window.published_at = window.slice_at = window.incarnation = None
@@ -131,7 +131,7 @@ def offer_again(session: Session, job: Job, window: Window, most: int) -> Public
 
 
 def withdraw(session: Session, job_id: int) -> None:
-    """Take the job's offers back: slices in hand end, and `advance` offers the rest again when it may."""
+    """Withdraw the job's offers: running slices end, and `advance` offers the rest again when it may."""
     session.execute(
         update(Window)
         .where(Window.job_id == job_id, Window.closed_at.is_(None), Window.drained_at.is_(None))
@@ -140,7 +140,7 @@ def withdraw(session: Session, job_id: int) -> None:
 
 
 def mark_published(session: Session, publication: Publication, incarnation: str) -> None:
-    """The broker has the whole chord."""
+    """Record that the broker has the whole chord."""
     session.execute(
         update(Window)
         .where(Window.id == publication.window_id, Window.epoch == publication.epoch)
@@ -149,10 +149,10 @@ def mark_published(session: Session, publication: Publication, incarnation: str)
 
 
 def close(session: Session, window_id: int, epoch: int) -> int | None:
-    """What a chord's callback does: close its window if nothing of it is in flight.
+    """Close a window on its chord's callback, if none of its records is in flight.
 
-    The callback is a hint: it may come before its last slice ended. Returns the job that `advance` should
-    look at, or None for a callback of an older epoch.
+    The callback is a hint: it may come before its last slice has ended. Returns the job to advance, or None
+    for a callback of an older epoch.
     """
     window = session.scalars(
         select(Window)
@@ -162,7 +162,7 @@ def close(session: Session, window_id: int, epoch: int) -> int | None:
     if window is None:
         return None
     if window.drained_at is None and not window.isolated:
-        # Its slices ran out of time or their processes stop: the rest is offered again.
+        # Its slices ran out of time or their processes are stopping: the rest is offered again.
         window.epoch += 1
         window.offered_at = window.published_at = window.slice_at = None
     elif not _in_flight(session, window):
@@ -171,7 +171,7 @@ def close(session: Session, window_id: int, epoch: int) -> int | None:
 
 
 def close_all(session: Session, job_id: int) -> None:
-    """The job has ended: whatever is still said about its windows comes too late."""
+    """Close the windows of a job that has ended: later messages about them have no effect."""
     session.execute(
         update(Window)
         .where(Window.job_id == job_id, Window.closed_at.is_(None))
@@ -202,11 +202,11 @@ def any_offered(session: Session) -> bool:
 
 
 def lost(session: Session, incarnation: str | None, queue_empty: bool) -> list[Lost]:
-    """Windows whose messages are gone; they are shelved here and offered again by `advance`.
+    """Windows whose messages are lost; they are withdrawn here and offered again by `advance`.
 
     A window is lost if it was not marked published in time, if the broker is not the one it was published to
-    (it came back empty), if nobody serves it while the queue is empty, or if nothing of it started for long.
-    Queued is not lost.
+    (it came back empty), if no process serves it while the queue is empty, or if none of its records has
+    started for long. Queued is not lost.
     """
     quiet = and_(
         Window.published_at <= now(-SILENT),
@@ -229,22 +229,22 @@ def lost(session: Session, incarnation: str | None, queue_empty: bool) -> list[L
         .with_for_update(of=Window, skip_locked=True)
     ).all()
     served = leases.served_windows(session) if suspects else frozenset()
-    found = []
+    lost_windows = []
     for window in suspects:
         if window.published_at is None:
-            why = f"nobody said within {UNPUBLISHED:.0f} s that its messages were sent"
+            why = f"its messages were not confirmed as sent within {UNPUBLISHED:.0f} s"
         elif incarnation is not None and window.incarnation != incarnation:
             why = "the broker came back without its messages"
         elif queue_empty and window.id not in served:
-            why = "the queue is empty and no living worker serves it"
+            why = "the queue is empty and no live worker serves it"
         elif _is(session, window, starved):
-            why = f"nobody claimed anything of it for {STARVED:.0f} s"
+            why = f"none of its records was claimed for {STARVED:.0f} s"
         else:
             continue
         window.epoch += 1
         window.offered_at = window.published_at = window.slice_at = None
-        found.append(Lost(window.id, window.job_id, why))
-    return found
+        lost_windows.append(Lost(window.id, window.job_id, why))
+    return lost_windows
 
 
 def _is(session: Session, window: Window, condition: ColumnElement[bool]) -> bool:
@@ -253,7 +253,7 @@ def _is(session: Session, window: Window, condition: ColumnElement[bool]) -> boo
 
 def _slices(job: Job, window: Window, records: int, most: int) -> int:
     if window.isolated:
-        return min(records, APART)
+        return min(records, ISOLATED_PROCESSES)
     if is_plain(job):
         return records
     return min(most, -(-records // settings.current().records_per_task))

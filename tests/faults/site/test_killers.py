@@ -83,7 +83,7 @@ def suspected(job):
     return (
         update(Record)
         .where(Record.job_id == job.id, Record.status.in_([RecordStatus.PENDING, RecordStatus.WAITING]))
-        .values(status=RecordStatus.WAITING, deaths=quarantine.SHARED, not_before=None)
+        .values(status=RecordStatus.WAITING, deaths=quarantine.SHARED_DEATHS, not_before=None)
     )
 
 
