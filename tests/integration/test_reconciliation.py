@@ -193,8 +193,8 @@ def test_a_difference_says_both_figures(job):
     said = [str(difference) for difference in differences()]
 
     assert said == [
-        f"job {job['id']}: job_counts.output_tokens is 1,234, its rows say 800",
-        f"job {job['id']}: job_counts.cost is $0.000000000007, its rows say $0.04808",
+        f"job {job['id']}: job_counts.output_tokens is 1,234, its rows add up to 800",
+        f"job {job['id']}: job_counts.cost is $0.000000000007, its rows add up to $0.04808",
     ]
 
 
@@ -239,7 +239,7 @@ def test_spending_of_a_day_without_calls_and_of_another_tenant_is_named(door, jo
     change(update(Spend).values(tenant_id=door.tenant_id + 7))
     assert {what.partition(" of tenant ")[2] for what in whats()} == {
         "",
-        f"{door.tenant_id + 7}, which it is not of",
+        f"{door.tenant_id + 7}, which does not own it",
     }
 
 
@@ -404,7 +404,7 @@ def test_the_command_names_each_difference_and_fails(job):
     code, lines, _ = run("--job", job["id"])
 
     assert code == 1
-    assert lines[0].startswith(f"job {job['id']}: job_counts.input_tokens is 1, its rows say ")
+    assert lines[0].startswith(f"job {job['id']}: job_counts.input_tokens is 1, its rows add up to ")
     assert len(lines) == 3
     assert lines[-1] == "1 job, 7 calls: 2 differences"
 

@@ -1,6 +1,6 @@
-"""How many tokens a byte makes, how long answers get and how long they take: from a tenant's own ledger.
+"""Tokens per byte, the length of answers and their duration, estimated from a tenant's own ledger.
 
-Without a history, from what is known of tokenizers, and from `max_tokens`.
+Without a history they are estimated from general figures for tokenizers, and from `max_tokens`.
 """
 
 import datetime as dt
@@ -21,19 +21,19 @@ from app.providers.client import KINDS, Tokens
 from models.job import Job, JobCounts, JobSpec, JobStatus
 from models.record import Attempt, Record
 
-JOBS_LOOKED_AT = 200  # of the model, the newest first: their prompts are compared
-ANSWERS_LOOKED_AT = 1_000
-ENOUGH_ANSWERS = 20  # a job with fewer calibrates only where none has as many
+MAX_JOBS = 200  # of the model, the newest first: their prompts are compared
+MAX_ANSWERS = 1_000
+ENOUGH_ANSWERS = 20  # a job with fewer is used only where none has as many
 
-# Bytes of English prose that make a token with the tokenizers before Opus 4.7; those since make about 30 %
-# more tokens of the same text. Tables, code and other scripts make more, plain words fewer.
+# Bytes of English prose per token with the tokenizers before Opus 4.7; later ones make about 30 % more tokens
+# of the same text. Tables, code and other scripts make more, plain words fewer.
 BYTES_PER_TOKEN = 3.5
 NEWER_TOKENIZERS = 1.3
-FRAME_TOKENS = 8.0  # of a request with one message, whatever it says
+FRAME_TOKENS = 8.0  # of a request with one message, whatever its content
 
 SHORT_ANSWER = 5  # tokens: a word or a number
-LIKELY_SHARE = 0.25  # of `max_tokens`, which is mostly set to what no answer should reach
-FIRST_TOKEN, TOKENS_A_SECOND = 1.0, 60.0  # of a large model; seconds, and tokens after that
+LIKELY_SHARE = 0.25  # of `max_tokens`, which is mostly set higher than any answer should reach
+FIRST_TOKEN, TOKENS_A_SECOND = 1.0, 60.0  # of a large model; seconds to the first token, and rate after it
 
 SAME_REQUEST, SAME_MODEL = "same_request", "same_model"
 
@@ -42,31 +42,31 @@ _OLDER = re.compile(r"simulated|claude-(3|haiku-[34]|sonnet-[34]|opus-3|opus-4(?
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Of each answer: as in the least twentieth, on average, as in the greatest twentieth."""
+    """A figure of each answer: the 5th percentile, the mean and the 95th percentile."""
 
     low: float
     likely: float
     high: float
 
 
-GUESSED = Spread(0.6, 1.0, 2.0)  # times the likely tokens: plain words; code and other scripts
+GUESSED = Spread(0.6, 1.0, 2.0)  # factors of the likely tokens: for plain words; for code and other scripts
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Tokens of a request by its size."""
+    """The tokens of a request as a linear function of its size."""
 
     fixed: float
     per_byte: float
 
     def tokens(self, size: float, requests: int = 1) -> float:
-        """Of `requests` that have `size` bytes of content together."""
+        """The tokens of `requests` requests with `size` bytes of content in total."""
         return requests * self.fixed + size * self.per_byte
 
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """How input is priced: shares of the kinds of its tokens, which add up to 1, and searches for a call."""
+    """How input is priced: the share of each kind of token, adding up to 1, and searches per call."""
 
     shares: Mapping[str, float] = field(default_factory=lambda: {"input_tokens": 1.0})
     searches: float = 0.0
@@ -74,13 +74,13 @@ class Mix:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """`job` is what it was taken from, `same` what that job has in common; both None without a history."""
+    """`job` is the job used, `same` what it has in common with the new one; both None without a history."""
 
     line: Line
-    off: Spread  # how far the tokens of requests are off that line: factors around 1
-    output_tokens: Spread | None  # None: nobody knows; up to `max_tokens`
-    longest_known: bool  # whether no answer was cut, and the next are as long as these
-    seconds: Spread | None  # None: as long as the output takes
+    off: Spread  # how far the tokens of requests deviate from that line: factors around 1
+    output_tokens: Spread | None  # None: unknown, up to `max_tokens`
+    longest_known: bool  # whether no answer was cut off and the new ones will be of the same length
+    seconds: Spread | None  # None: derived from the output
     mix: Mix = field(default_factory=Mix)
     job: uuid.UUID | None = None
     same: str | None = None
@@ -108,12 +108,12 @@ class Sample:
 
 
 def calibrate(session: Session, tenant_id: int, defaults: Defaults) -> Calibration:
-    """By the newest job of this tenant that asked the same, else the newest of the model, else by default."""
+    """From the tenant's newest job with the same request, else its newest of the model, else by default."""
     if defaults.inputs:
         return WITHOUT_TOKENS
     jobs = _jobs(session, tenant_id, defaults)
     for same in (SAME_REQUEST, SAME_MODEL):
-        fitting = [job for job in jobs if same == SAME_MODEL or job.asks_the_same]
+        fitting = [job for job in jobs if same == SAME_MODEL or job.same_request]
         enough = (job for job in fitting if job.succeeded >= ENOUGH_ANSWERS)
         job = next(enough, None) or max(fitting, key=lambda job: job.succeeded, default=None)
         samples = [] if job is None else _samples(session, tenant_id, job.id, defaults.model)
@@ -123,7 +123,7 @@ def calibrate(session: Session, tenant_id: int, defaults: Defaults) -> Calibrati
 
 
 def _jobs(session: Session, tenant_id: int, defaults: Defaults) -> Sequence[Row[*tuple[Any, ...]]]:
-    """The newest jobs of the model that have answers, and whether they asked in the same way."""
+    """The newest jobs of the model that have answers, and whether they made the same request."""
     newest = (
         select(Job.id)
         .where(
@@ -133,7 +133,7 @@ def _jobs(session: Session, tenant_id: int, defaults: Defaults) -> Sequence[Row[
             Job.deleted_at.is_(None),
         )
         .order_by(Job.uid.desc())
-        .limit(JOBS_LOOKED_AT)
+        .limit(MAX_JOBS)
         .subquery()
     )
     return session.execute(
@@ -142,19 +142,19 @@ def _jobs(session: Session, tenant_id: int, defaults: Defaults) -> Sequence[Row[
             Job.uid,
             JobCounts.succeeded,
             JobSpec.max_tokens,
-            _asks_the_same(defaults).label("asks_the_same"),
+            _same_request(defaults).label("same_request"),
         )
         .join(newest, newest.c.id == Job.id)
         .join(JobCounts, JobCounts.job_id == Job.id)
         .join(JobSpec, JobSpec.job_id == Job.id)
-        # A document's bytes are no measure of a text's tokens.
+        # The bytes of documents do not predict the tokens of texts.
         .where(Job.tenant_id == tenant_id, JobCounts.succeeded > 0, JobSpec.prompt.is_(None))
         .order_by(Job.uid.desc())
     ).all()
 
 
-def _asks_the_same(defaults: Defaults) -> ColumnElement[bool]:
-    """Whether a job's parts are equal, as a submission writes them."""
+def _same_request(defaults: Defaults) -> ColumnElement[bool]:
+    """Whether a job's request parts are equal, as a submission stores them."""
     schema = None if defaults.schema is None else json.dumps(defaults.schema).encode()
     return and_(
         JobSpec.template.is_not_distinct_from(defaults.template),
@@ -165,7 +165,7 @@ def _asks_the_same(defaults: Defaults) -> ColumnElement[bool]:
 
 
 def _samples(session: Session, tenant_id: int, job_id: int, model: str) -> list[Sample]:
-    """The newest answers, nearly: records are asked in their order, in which the key finds them."""
+    """Roughly the newest answers: the key finds records by index, in which order they are asked."""
     rows = session.execute(
         select(Attempt, Record.request_bytes)
         .join(Record, and_(Record.job_id == Attempt.job_id, Record.idx == Attempt.idx))
@@ -177,7 +177,7 @@ def _samples(session: Session, tenant_id: int, job_id: int, model: str) -> list[
             Attempt.output_tokens > 0,
         )
         .order_by(Attempt.idx.desc(), Attempt.attempt.desc())
-        .limit(ANSWERS_LOOKED_AT)
+        .limit(MAX_ANSWERS)
     )
     return [_sample(attempt, request_bytes) for attempt, request_bytes in rows]
 
@@ -193,13 +193,13 @@ def _sample(attempt: Attempt, request_bytes: int) -> Sample:
 
 
 def from_samples(samples: Sequence[Sample], job: uuid.UUID, same: str, max_tokens: int) -> Calibration:
-    """What these answers say; `max_tokens` is what their job allowed, at which longer ones were cut."""
+    """A calibration by these answers; `max_tokens` is their job's, at which longer answers were cut off."""
     line = _line(samples)
-    output = _spread([one.tokens.output_tokens for one in samples])
-    times = [one.seconds for one in samples if one.seconds is not None]
+    output = _spread([sample.tokens.output_tokens for sample in samples])
+    times = [sample.seconds for sample in samples if sample.seconds is not None]
     return Calibration(
         line=line,
-        off=_spread([one.input / line.tokens(one.content_bytes) for one in samples], mean=1.0),
+        off=_spread([sample.input / line.tokens(sample.content_bytes) for sample in samples], mean=1.0),
         output_tokens=output,
         longest_known=same == SAME_REQUEST and output.high < max_tokens,
         seconds=_spread(times) if times else None,
@@ -211,20 +211,21 @@ def from_samples(samples: Sequence[Sample], job: uuid.UUID, same: str, max_token
 
 
 def by_default(model: str) -> Calibration:
-    """What is likely of any text."""
+    """A calibration for texts of any kind."""
     factor = 1.0 if _OLDER.match(model) else NEWER_TOKENIZERS
     line = Line(FRAME_TOKENS, factor / BYTES_PER_TOKEN)
     return Calibration(line, GUESSED, output_tokens=None, longest_known=False, seconds=None)
 
 
 def _line(samples: Sequence[Sample]) -> Line:
-    """The line of least squares; without sizes enough to draw it, the one through nothing."""
+    """The line of least squares; without enough different sizes, the one through the origin."""
     count = len(samples)
-    size, tokens = sum(one.content_bytes for one in samples), max(1, sum(one.input for one in samples))
-    wide = sum(one.content_bytes**2 for one in samples) * count - size**2
-    if count >= ENOUGH_ANSWERS and wide > 0:
-        together = sum(one.content_bytes * one.input for one in samples) * count - size * tokens
-        per_byte = together / wide
+    size = sum(sample.content_bytes for sample in samples)
+    tokens = max(1, sum(sample.input for sample in samples))
+    variance = sum(sample.content_bytes**2 for sample in samples) * count - size**2
+    if count >= ENOUGH_ANSWERS and variance > 0:
+        products = sum(sample.content_bytes * sample.input for sample in samples)
+        per_byte = (products * count - size * tokens) / variance
         fixed = (tokens - per_byte * size) / count
         if per_byte > 0 and fixed >= 0:
             return Line(fixed, per_byte)
@@ -232,7 +233,7 @@ def _line(samples: Sequence[Sample]) -> Line:
 
 
 def _spread(values: Sequence[float], mean: float | None = None) -> Spread:
-    """Five and ninety-five of a hundred, and between them the mean, if it is not given."""
+    """The 5th and 95th percentiles, and between them the mean, unless it is given."""
     ordered = sorted(values)
     likely = sum(ordered) / len(ordered) if mean is None else mean
     margin = len(ordered) // 20
@@ -240,9 +241,10 @@ def _spread(values: Sequence[float], mean: float | None = None) -> Spread:
 
 
 def _mix(samples: Sequence[Sample]) -> Mix:
-    tokens = sum(one.input for one in samples)
-    searches = sum(one.searches for one in samples) / len(samples)
+    tokens = sum(sample.input for sample in samples)
+    searches = sum(sample.searches for sample in samples) / len(samples)
     if not tokens:
         return Mix(searches=searches)
     kinds = [kind for kind in KINDS if kind != "output_tokens"]
-    return Mix({kind: sum(getattr(one.tokens, kind) for one in samples) / tokens for kind in kinds}, searches)
+    shares = {kind: sum(getattr(sample.tokens, kind) for sample in samples) / tokens for kind in kinds}
+    return Mix(shares, searches)

@@ -1,9 +1,9 @@
-"""Caps: the worst case of each call is reserved in rows before it leaves, so that none is ever passed.
+"""Caps: the worst case of each call is reserved in rows before it leaves, so that no cap is ever exceeded.
 
-What counts against a cap is what was spent, what unconfirmed calls may have cost, and what the calls in
-flight have reserved (`record.reserved`, while they run). A claim takes these sums under a lock of the row
-that the cap is for, so two never reserve the same money; what is reserved is read before what is spent, so a
-call that ends between both counts twice rather than not at all.
+Money spent, the possible cost of unconfirmed calls and the reservations of calls in flight
+(`record.reserved`, while they run) count against a cap. A claim sums them under a lock of the row that the
+cap is for, so two claims never reserve the same money; reservations are read before spending, so a call that
+ends in between counts twice rather than not at all.
 """
 
 import datetime as dt
@@ -24,12 +24,12 @@ from models.job import Job, JobCounts
 from models.record import Record, RecordStatus
 from models.tenant import Tenant
 
-NO_BOUND = -1  # what a call needs that nobody can say
+NO_BOUND = -1  # the worst case of a call whose cost has no maximum
 
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """The caps in force for a job, in pico-dollars; None: none of that kind."""
+    """The caps in force for a job, in pico-dollars; None: no cap of that kind."""
 
     job_id: int
     tenant_id: int
@@ -40,7 +40,7 @@ class Caps:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What is left under the tightest cap, and how to name it to its owner."""
+    """What is left under the tightest cap, and how its owner can raise it."""
 
     left: int
     cap: int
@@ -57,32 +57,32 @@ _CAPS = (
 
 
 def caps_of(session: Session, job_id: int) -> Caps | None:
-    """The caps that hold for a job now, whoever was waited for in this transaction; None: there are none."""
+    """The job's caps as of now, even if this transaction waited for locks; None: it has none."""
     row = session.connection().execute(_CAPS, {"job": job_id}).one()
     caps = Caps(job_id, row.tenant_id, row.max_cost, row.daily_cap, row.monthly_cap)
     return None if caps.job is caps.day is caps.month is None else caps
 
 
 def fitting(session: Session, caps: Caps, candidates: Sequence[Claim]) -> tuple[list[Claim], int | None]:
-    """The first of `candidates` whose worst cases fit together, each with its own as `reserved`.
+    """The first of `candidates` whose worst cases fit together, each set as the claim's `reserved`.
 
-    Nobody else reserves of that room until the transaction ends: who claims them writes it down by then.
-    Returns also what the next one needs (pico-dollars, or `NO_BOUND`), if it does not fit.
+    No one else can reserve from that room until the transaction ends; the caller stores the reservations in
+    it. Also returns what the next candidate needs (pico-dollars, or `NO_BOUND`), if it does not fit.
     """
     if not candidates:
         return [], None
     worst = [worst_case(claim) for claim in candidates]
     left = find_room(session, caps).left
-    for place, (claim, needed) in enumerate(zip(candidates, worst, strict=True)):
+    for position, (claim, needed) in enumerate(zip(candidates, worst, strict=True)):
         if needed == NO_BOUND or needed > left:
-            return list(candidates[:place]), needed
+            return list(candidates[:position]), needed
         claim.reserved = needed
         left -= needed
     return list(candidates), None
 
 
 def worst_case(claim: Claim) -> int:
-    """Pico-dollars that the call of a record may cost at most; `NO_BOUND` when nobody can say."""
+    """Pico-dollars that the call of a record may cost at most; `NO_BOUND` where there is no maximum."""
     job = job_context.of(claim.job_id)
     if not job.asks:
         return 0
@@ -105,7 +105,7 @@ def worst_case(claim: Claim) -> int:
 
 
 def find_room(session: Session, caps: Caps, *, lock: bool = True) -> Room:
-    """What is left under the caps; with `lock` nobody else reserves of it until the transaction ends."""
+    """What is left under the caps; with `lock` no one else reserves from it until the transaction ends."""
     rooms = []
     if caps.job is not None:
         if lock:

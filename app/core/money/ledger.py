@@ -1,4 +1,4 @@
-"""The attempts: one row for each call of a provider, and what it cost."""
+"""The ledger of attempts: one row for each call of a provider, and its cost."""
 
 import datetime as dt
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ LONGEST = (("model", 200), ("error_type", 100), ("request_id", 200))  # characte
 
 
 def storable(text: str | None, limit: int) -> str | None:
-    """What a column of so many characters takes of a text that came from outside."""
+    """A text from outside, made to fit a column of `limit` characters."""
     if text is None or (len(text) <= limit and is_plain(text)):
         return text
     return text.encode("ascii", "backslashreplace").decode().replace("\0", "\\0")[:limit]
@@ -32,7 +32,7 @@ def storable(text: str | None, limit: int) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """How one call ended, as the ledger keeps it."""
+    """How one call ended, as the ledger records it."""
 
     outcome: str  # ANSWERED, UNCONFIRMED or UNSENT
     model: str
@@ -41,14 +41,14 @@ class Call:
     price: str | None = None
     error_type: str | None = None
     request_id: str | None = None
-    seconds: float = 0.0  # it took, by this process's monotonic clock
+    seconds: float = 0.0  # duration, by this process's monotonic clock
 
     def __post_init__(self) -> None:
         for name, limit in LONGEST:
             object.__setattr__(self, name, storable(getattr(self, name), limit))
 
 
-NO_CALL = Call("", "")  # of a record that ends without having been asked: the ledger knows nothing of it
+NO_CALL = Call("", "")  # of a record that ends without a call: nothing is written to the ledger
 
 
 def answered(
@@ -60,7 +60,7 @@ def answered(
     *,
     sent_at: dt.datetime,
 ) -> Call:
-    """A call whose tokens are known. It was sent at `sent_at` and pays the price of that day."""
+    """A call whose tokens are known. It was sent at `sent_at` and is charged at the price of that day."""
     price = pricing.price_at(model, sent_at)
     is_batch = usage.service_tier == "batch"
     cost = None if price is None else price.cost(usage, **surcharges(params), batch=is_batch)
@@ -77,7 +77,7 @@ def unconfirmed(
     *,
     sent_at: dt.datetime,
 ) -> Call:
-    """A call that was sent, at `sent_at`, and whose answer nobody has: it stands with its worst case."""
+    """A call that was sent, at `sent_at`, and whose answer never arrived: it is booked at its worst case."""
     price = pricing.price_at(model, sent_at)
     cost = None if price is None else price.worst_case(request_bytes, max_tokens, **surcharges(params))
     return Call(
@@ -91,12 +91,12 @@ def unconfirmed(
 
 
 def as_reserved(call: Call, reserved: int | None) -> Call:
-    """What was reserved under a cap was measured on the request itself, and is what must not be passed."""
+    """`call` at the cost reserved under a cap, which was measured on the request and must not be exceeded."""
     return call if reserved is None or call.cost is None else replace(call, cost=reserved)
 
 
 def surcharges(params: dict[str, Any]) -> dict[str, bool]:
-    """What makes a request dearer than its model's list price."""
+    """Which surcharges on the model's list price apply to a request."""
     return {"us_only": params.get("inference_geo") == "us", "fast": params.get("speed") == "fast"}
 
 
@@ -120,7 +120,7 @@ def row(job: JobContext, claim: Claim, call: Call) -> dict[str, Any]:
     }
 
 
-AGO = {"ago": Float()}  # seconds, at most 0, from its end to a call's start: how `times` has it
+AGO = {"ago": Float()}  # seconds from a call's end back to its start, at most 0; read by `times`
 
 
 def times(of: Callable[[str], ColumnElement[Any]]) -> dict[str, ColumnElement[Any]]:
@@ -151,12 +151,12 @@ _attempts = ManyRows(
 
 
 def write(session: Session, rows: Sequence[dict[str, Any]]) -> None:
-    """Insert attempts; one that is there already stays as it is (a COMMIT whose answer was lost)."""
+    """Insert attempts; one that exists already stays as it is (after a COMMIT whose answer was lost)."""
     _attempts.insert(session, rows)
 
 
 def confirm(session: Session, job: JobContext, claim: Claim, call: Call) -> tuple[int, dt.date] | None:
-    """A late answer: turn its unconfirmed attempt to answered. It stays on the day it was booked on.
+    """Turn the unconfirmed attempt of a late answer into an answered one, on the day it was booked on.
 
     Returns the worst case that it replaces (pico-dollars; 0 when the model had no price) and that day, or
     None when there was nothing to confirm.
@@ -177,8 +177,8 @@ def confirm(session: Session, job: JobContext, claim: Claim, call: Call) -> tupl
 def answered_costs(session: Session, job_id: int, indices: Sequence[int]) -> dict[int, int | None]:
     """Pico-dollars of the answered attempts of each record so far; None when one of them has no price."""
     rows = session.connection().execute(_ANSWERED_COSTS, {"job": job_id, "indices": indices})
-    found = {row.idx: None if row.unpriced else int(row.cost or 0) for row in rows}
-    return dict.fromkeys(indices, 0) | found
+    costs = {row.idx: None if row.unpriced else int(row.cost or 0) for row in rows}
+    return dict.fromkeys(indices, 0) | costs
 
 
 _ANSWERED_COSTS = (

@@ -1,7 +1,7 @@
-"""What a call costs, to the last digit: integers of pico-dollars (1e-12 $), from the dated list of prices.
+"""The exact cost of a call, in integer pico-dollars (1e-12 $), from the dated price list.
 
-A dollar for a million tokens is a million pico-dollars for a token, so that every rate of the list is whole,
-multiplied or not, and a sum of costs never rounds.
+A dollar per million tokens is a million pico-dollars per token, so every rate of the list is a whole number,
+multiplied or not, and sums of costs are never rounded.
 """
 
 import re
@@ -20,8 +20,8 @@ from app.providers.client import Usage
 from config import settings
 
 PICO = 10**12  # pico-dollars in a dollar
-LARGEST = 1_000_000  # dollars of a cap: 64 bits hold nine times as many pico-dollars
-UNSEEN_TOKENS = 1_000  # what a provider may add to a request: the frame of messages, tools and schemas
+LARGEST = 1_000_000  # dollars of a cap at most: 64 bits hold nine times as many pico-dollars
+UNSEEN_TOKENS = 1_000  # that a provider may add to a request: the frame of messages, tools and schemas
 
 _SNAPSHOT = re.compile(r"-\d{8}$")  # the date at the end of a model's full name
 
@@ -42,7 +42,7 @@ class Rates:
         return max(rates)
 
     def times(self, factor: Decimal) -> "Rates":
-        """Rounded up, which only an overridden rate needs: each multiple of the list's is whole."""
+        """The rates multiplied, rounded up only where overridden: multiples of the list's rates are whole."""
         return Rates(
             **{
                 each.name: int((factor * getattr(self, each.name)).to_integral_value(ROUND_CEILING))
@@ -51,7 +51,7 @@ class Rates:
         )
 
     def overridden(self, input: int | None, output: int | None) -> "Rates":
-        """`input` is then paid for every token of a prompt, whatever the cache did with it."""
+        """The rates with `input` for every token of a prompt, cached or not, and `output`, where given."""
         prompt = {name: input for name in _PROMPT if input is not None}
         return replace(self, **prompt, output=self.output if output is None else output)
 
@@ -61,9 +61,9 @@ _PROMPT = tuple(each.name for each in fields(Rates) if each.name != "output")
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What one model costs from one day on.
+    """The price of one model from one day on.
 
-    `id` is for the ledger: it names the line of the list, and what the environment says instead of it.
+    `id` is for the ledger: it names the line of the list, and the environment's overrides of it.
     """
 
     id: str
@@ -84,11 +84,11 @@ class Price:
         batch: bool = False,
         prompt: int | None = None,
     ) -> int:
-        """Pico-dollars for a call.
+        """The cost of a call in pico-dollars.
 
-        `us_only` is `inference_geo: "us"`, `fast` is `speed: "fast"`; `batch` is what the answer says of
-        itself, `service_tier: "batch"`. For a `usage` that is the sum of many calls, `prompt` is the length
-        of one of their prompts.
+        `us_only` is `inference_geo: "us"`, `fast` is `speed: "fast"`; `batch` is the `service_tier: "batch"`
+        that the answer reports. For a `usage` that is the sum of many calls, `prompt` is the length of one of
+        their prompts.
         """
         rates = self._rates(usage.prompt_tokens if prompt is None else prompt, us_only, fast, batch)
         return (
@@ -103,9 +103,9 @@ class Price:
     def worst_case(
         self, request_bytes: int, max_tokens: int, *, us_only: bool = False, fast: bool = False
     ) -> int:
-        """Pico-dollars that a call can cost at most, searches apart: a byte makes a token at most.
+        """Pico-dollars that a call can cost at most, without searches: a byte is one token at most.
 
-        Nobody knows before the answer that it was a batch's, so none is taken for one.
+        Only the answer shows whether a call was a batch's, so the batch rate is never assumed.
         """
         prompt = request_bytes + UNSEEN_TOKENS
         rates = self._rates(prompt, us_only, fast, batch=False)
@@ -120,9 +120,9 @@ class Price:
 
 
 def price_at(model: str, when: date) -> Price | None:
-    """The price of `model` on the day (UTC) of `when`; None when it has none, which is not free.
+    """The price of `model` on the day (UTC) of `when`; None when it has none, which does not mean free.
 
-    BATCH_COST_PER_1K_INPUT_TOKENS and BATCH_COST_PER_1K_OUTPUT_TOKENS go before the list; both together price
+    BATCH_COST_PER_1K_INPUT_TOKENS and BATCH_COST_PER_1K_OUTPUT_TOKENS override the list; both together price
     a model that is not in it.
     """
     listed = _listed(model, when)
@@ -136,7 +136,7 @@ def price_at(model: str, when: date) -> Price | None:
 
 
 def how_to_price(model: str) -> str:
-    """What an operator does about a model that has no price."""
+    """What an operator can do about a model without a price."""
     return (
         f"model {model!r} has no price: add it to config/prices.toml, or set both"
         " BATCH_COST_PER_1K_INPUT_TOKENS and BATCH_COST_PER_1K_OUTPUT_TOKENS"
@@ -144,7 +144,7 @@ def how_to_price(model: str) -> str:
 
 
 def dollars(pico: int) -> str:
-    """Pico-dollars as decimal dollars: at least two places, at most twelve, none that says nothing."""
+    """Pico-dollars as decimal dollars: two to twelve places, without trailing zeros beyond the second."""
     whole, rest = divmod(abs(pico), PICO)
     places = f"{rest:012}".rstrip("0").ljust(2, "0")
     return f"{'-' if pico < 0 else ''}{whole}.{places}"
@@ -165,23 +165,25 @@ def _of_provider(model: str) -> Mapping[date, Price]:
 
 @lru_cache(maxsize=256)
 def _overridden(listed: Price | None, input: Decimal | None, output: Decimal | None) -> Price | None:
-    """`listed` with the rates that are given for 1,000 tokens; its factors and its searches stay."""
+    """`listed` with the given rates per 1,000 tokens; its factors and its price of searches stay."""
     if listed is None and (input is None or output is None):
         return None
     price = listed or _unlisted()
     rates = (None if rate is None else _whole(rate * PICO / 1_000) for rate in (input, output))
     given_input, given_output = rates
-    told = [f"{name}={rate:f}" for name, rate in (("input", input), ("output", output)) if rate is not None]
+    overrides = [
+        f"{name}={rate:f}" for name, rate in (("input", input), ("output", output)) if rate is not None
+    ]
     return replace(
         price,
-        id=" ".join([*([listed.id] if listed else []), "override", *told]),
+        id=" ".join([*([listed.id] if listed else []), "override", *overrides]),
         short_prompt=price.short_prompt.overridden(given_input, given_output),
         long_prompt=price.long_prompt.overridden(given_input, given_output),
     )
 
 
 def pico(dollars: str) -> int:
-    """Pico-dollars of a decimal text; raises `ValueError` unless it is over 0, up to a million, and exact."""
+    """Pico-dollars from decimal dollars; raises `ValueError` unless over 0, up to a million, and exact."""
     try:
         amount = Decimal(dollars) * PICO
     except ArithmeticError:
@@ -193,12 +195,12 @@ def pico(dollars: str) -> int:
 
 @cache
 def _list() -> Mapping[str, dict[date, Price]]:
-    """The list of prices, by model and first day."""
-    told = _file()
+    """The price list, by model and first day."""
+    content = _file()
     prices: dict[str, dict[date, Price]] = {}
-    for line in told["price"]:
+    for line in content["price"]:
         for model in line["models"]:
-            prices.setdefault(model, {})[line["from"]] = _price(model, line, told)
+            prices.setdefault(model, {})[line["from"]] = _price(model, line, content)
     return prices
 
 
@@ -209,21 +211,21 @@ def _file() -> Mapping[str, Any]:
 
 
 def _unlisted() -> Price:
-    """What the list says of any model: all but its rates."""
+    """What the list states for every model: a price without rates."""
     return _price("", {"from": "", **dict.fromkeys((each.name for each in fields(Rates)), 0)}, _file())
 
 
-def _price(model: str, line: Mapping[str, Any], told: Mapping[str, Any]) -> Price:
+def _price(model: str, line: Mapping[str, Any], common: Mapping[str, Any]) -> Price:
     long_prompt = line.get("long_prompt")
     return Price(
         id=f"{model}@{line['from']}",
         short_prompt=_rates_of(line),
         long_prompt=_rates_of(long_prompt or line),
         long_over=long_prompt["over"] if long_prompt else None,
-        web_search=_whole(Decimal(told["web_search_requests"]) * PICO / 1_000),
-        us_only=Decimal(told["us_only"]),
+        web_search=_whole(Decimal(common["web_search_requests"]) * PICO / 1_000),
+        us_only=Decimal(common["us_only"]),
         fast=Decimal(line.get("fast", 1)),
-        batch=Decimal(told["batch"]),
+        batch=Decimal(common["batch"]),
     )
 
 
@@ -233,5 +235,5 @@ def _rates_of(line: Mapping[str, Any]) -> Rates:
 
 def _whole(amount: Decimal) -> int:
     if amount != int(amount):
-        raise ValueError(f"config/prices.toml: {amount} pico-dollars are no whole number")
+        raise ValueError(f"config/prices.toml: {amount} pico-dollars is not a whole number")
     return int(amount)

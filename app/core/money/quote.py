@@ -1,4 +1,4 @@
-"""The price before buying: what a job's tokens, cost and time are going to be. Nothing is stored."""
+"""Quotes: the tokens, cost and duration that a job will take, before it is submitted. Nothing is stored."""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ from models.session import reading
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """Figures are by case: `low`, `likely`, `high`."""
+    """What a job will take; figures by case: `low`, `likely`, `high`."""
 
     model: str
     records: int
@@ -35,15 +35,15 @@ class Quote:
     cost: Mapping[str, int] | None  # pico-dollars; None: the model has no price
     seconds: Mapping[str, float]
     limited_by: str
-    queued: int  # records of other jobs that get their turn before the last one of this
+    queued: int  # records of other jobs that are asked before the last one of this job
     calibration: Calibration
     basis: str
     warnings: list[str]
 
 
 @dataclass(frozen=True, slots=True)
-class Road:
-    """What the job will meet: its group's limits, and who waits already."""
+class Conditions:
+    """The conditions that the job will run under: its group's limits, and the records ahead of it."""
 
     allowance: Allowance
     held: Held | None
@@ -52,14 +52,16 @@ class Road:
 
 
 def quote(tenant_id: int, spool: DraftSpool, defaults: Defaults) -> Quote:
-    """What the spooled drafts are going to cost and how long they will take, by all that is known now."""
+    """The cost and duration of the spooled drafts, as far as can be known now."""
     tally = _tally(spool, defaults)
     with reading() as session:
         calibration = calibrate(session, tenant_id, defaults)
-        road = _road(session, defaults.model, tally.count)
+        conditions = _conditions(session, defaults.model, tally.count)
     tokens_in = estimate.input_tokens(calibration, tally)
     tokens_out = estimate.output(calibration, tally)
-    bounds = {case: _bound(case, defaults, tally, calibration, tokens_in, tokens_out, road) for case in CASES}
+    bounds = {
+        case: _bound(case, defaults, tally, calibration, tokens_in, tokens_out, conditions) for case in CASES
+    }
     price = pricing.price_at(defaults.model, dt.datetime.now(dt.UTC))
     return Quote(
         model=defaults.model,
@@ -70,11 +72,16 @@ def quote(tenant_id: int, spool: DraftSpool, defaults: Defaults) -> Quote:
         cost=None if price is None else estimate.cost(price, defaults.params, tally, calibration, tokens_out),
         seconds={case: seconds for case, (seconds, _) in bounds.items()},
         limited_by=bounds["likely"][1],
-        queued=road.before,
+        queued=conditions.before,
         calibration=calibration,
         basis=quote_warnings.basis(calibration, defaults.model),
         warnings=quote_warnings.warnings(
-            defaults, tally, calibration, priced=price is not None, allowance=road.allowance, held=road.held
+            defaults,
+            tally,
+            calibration,
+            priced=price is not None,
+            allowance=conditions.allowance,
+            held=conditions.held,
         ),
     )
 
@@ -88,10 +95,10 @@ def _tally(spool: DraftSpool, defaults: Defaults) -> Tally:
     return tally
 
 
-def _road(session: Session, model: str, records: int) -> Road:
+def _conditions(session: Session, model: str, records: int) -> Conditions:
     group = registry.limit_group(model)
     _, held = allowances.read_all(session).get(group, (None, None))
-    return Road(
+    return Conditions(
         allowance=allowances.read(session, group),
         held=held,
         seats=registry.max_concurrent_calls(group, settings.current()),
@@ -100,11 +107,11 @@ def _road(session: Session, model: str, records: int) -> Road:
 
 
 def records_before(session: Session, group: str, records: int) -> int:
-    """Records that are asked before the last one of a new job, if live jobs take turns.
+    """How many records are asked before the last one of a new job, if live jobs take turns.
 
-    Of every tenant: they share the group's limits. Nothing but this sum is told of them.
+    Jobs of every tenant count, as they share the group's limits; nothing but the sum is disclosed.
     """
-    left = session.scalars(
+    remaining = session.scalars(
         select(Job.total - JobCounts.ended)
         .join(JobCounts, JobCounts.job_id == Job.id)
         .where(
@@ -113,7 +120,7 @@ def records_before(session: Session, group: str, records: int) -> int:
             Job.limit_group == group,
         )
     )
-    return sum(max(0, min(records, count)) for count in left)
+    return sum(max(0, min(records, count)) for count in remaining)
 
 
 def _bound(
@@ -123,7 +130,7 @@ def _bound(
     calibration: Calibration,
     tokens_in: Mapping[str, int],
     tokens_out: Mapping[str, int],
-    road: Road,
+    conditions: Conditions,
 ) -> tuple[float, str]:
     if calibration.seconds is None:
         seconds = FIRST_TOKEN + tokens_out[case] / tally.count / TOKENS_A_SECOND
@@ -132,4 +139,6 @@ def _bound(
     counted = 1.0 if registry.cache_reads_count(registry.limit_group(defaults.model)) else None
     share = counted or 1.0 - calibration.mix.shares.get("cache_read_tokens", 0.0)
     work = Work(tally.count, tokens_in[case] * share, tokens_out[case], seconds)
-    return bound(work, 0 if case == "low" else road.before, road.allowance.limits, road.seats)
+    return bound(
+        work, 0 if case == "low" else conditions.before, conditions.allowance.limits, conditions.seats
+    )

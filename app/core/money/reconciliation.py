@@ -1,7 +1,7 @@
-"""Whether the books agree: every total that is kept, compared with the rows that it is the total of.
+"""Reconciliation: every stored total, compared with the sum of its rows.
 
 Totals move in the transactions that write their rows, so they agree in any snapshot, whatever is in flight.
-The database adds up; here are only a page of jobs and what differs.
+The database does the sums; this process holds only a page of jobs and the differences.
 """
 
 import datetime as dt
@@ -36,7 +36,7 @@ from models.base import utc_day
 from models.job import FINAL, Job, JobCounts, JobStatus, Spend
 from models.record import Attempt, Record, RecordOutput
 
-PAGE = 500  # jobs that are looked at together
+PAGE = 500  # jobs that are checked together
 CANDIDATES = 500  # records whose calls are read one by one
 MONEY = ("cost", "cost_unconfirmed")
 
@@ -53,7 +53,7 @@ class Difference:
     rows: str
 
     def __str__(self) -> str:
-        return f"job {self.job}: {self.what} is {self.kept}, its rows say {self.rows}"
+        return f"job {self.job}: {self.what} is {self.kept}, its rows add up to {self.rows}"
 
 
 class Check:
@@ -61,7 +61,7 @@ class Check:
 
     def __init__(self, session: Session, job_id: int | None = None) -> None:
         self._session, self._only = session, job_id
-        self.jobs = 0  # so many were looked at
+        self.jobs = 0  # checked so far
         self.attempts = 0
 
     def differences(self) -> Iterator[Difference]:
@@ -91,7 +91,7 @@ class Check:
         yield from self._compare_records(page, span)
 
     def _attempts(self, page: "_Page", span: "_Span") -> dict[Day, dict[str, int]]:
-        """What the attempts of each job and day add up to."""
+        """The sums of the attempts of each job and day."""
         day = utc_day(Attempt.ended_at)
         rows = self._session.execute(
             select(
@@ -115,7 +115,7 @@ class Check:
     def _compare_days(
         self, page: "_Page", span: "_Span", days: dict[Day, dict[str, int]]
     ) -> Iterator[Difference]:
-        """The spending of each day, which caps of tenants are measured by."""
+        """Compare the spending of each day, by which tenants' caps are measured."""
         kept = {
             (row.job_id, row.day, row.tenant_id): row
             for row in self._session.scalars(select(Spend).where(span.covers(Spend.job_id)))
@@ -132,7 +132,7 @@ class Check:
                 )
 
     def _compare_ended(self, page: "_Page") -> Iterator[Difference]:
-        """Of jobs that have ended, how their records did."""
+        """Compare how the records of ended jobs have ended."""
         final = [job for job in page.jobs.values() if job.status in FINAL]
         by_job: dict[int, list[tuple[int, int]]] = defaultdict(list)
         rows = self._session.execute(
@@ -151,10 +151,10 @@ class Check:
                 yield from _compare(str(job.uid), "job.total", job.total, sum(ended.values()))
 
     def _compare_records(self, page: "_Page", span: "_Span") -> Iterator[Difference]:
-        """The cost of each record that has ended."""
-        found = self._session.execute(_differing_records(span), execution_options={"yield_per": CANDIDATES})
-        for some in found.partitions():
-            for row in self._unexplained(some):
+        """Compare the cost of each record that has ended."""
+        rows = self._session.execute(_differing_records(span), execution_options={"yield_per": CANDIDATES})
+        for candidates in rows.partitions():
+            for row in self._unexplained(candidates):
                 yield from _compare(
                     page.name(row.job_id),
                     f"record_output.cost of record {row.idx}",
@@ -164,10 +164,10 @@ class Check:
                 )
 
     def _unexplained(self, rows: Sequence[Row[Any]]) -> list[Row[Any]]:
-        """Those that no late answer explains.
+        """The rows whose difference no late answer explains.
 
-        It came when its record was being asked again, or had ended: the ledger has it, and the record's line
-        stays as it was read.
+        A late answer comes when its record is being asked again, or has ended: the ledger has it, and the
+        record's line stays as it was read.
         """
         keys = [(row.job_id, row.idx) for row in rows]
         calls = self._session.execute(
@@ -183,18 +183,18 @@ class Check:
 
 
 def number_of(session: Session, uid: str) -> int:
-    """A job's number inside, whosever it is; raises `NotFound`."""
+    """A job's internal id, whichever tenant owns it; raises `NotFound`."""
     try:
-        found = session.scalar(select(Job.id).where(Job.uid == uuid.UUID(uid)))
+        job_id = session.scalar(select(Job.id).where(Job.uid == uuid.UUID(uid)))
     except ValueError:
-        found = None
-    if found is None:
+        job_id = None
+    if job_id is None:
         raise NotFound(f"there is no job {uid!r}: `penstock jobs list` shows those of a key")
-    return found
+    return job_id
 
 
 def can_be(kept: int | None, in_time: Iterable[int | None], late: Iterable[int | None]) -> bool:
-    """Whether a record costs `kept`: all its answers that were there in time, and any of the late ones."""
+    """Whether a record may cost `kept`: all its answers that came in time, and any of the late ones."""
     certain, possible = list(in_time), list(late)
     if None in certain or kept is None:
         return kept is None and None in (*certain, *possible)
@@ -206,7 +206,7 @@ def can_be(kept: int | None, in_time: Iterable[int | None], late: Iterable[int |
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """Jobs by their numbers: a page of them with what lies before the next, though no job may own it."""
+    """A range of job ids: a page of jobs, and all ids up to the next page, even if no job has them."""
 
     after: int
     last: int | None
@@ -219,24 +219,26 @@ class _Span:
 
 
 class _Page:
-    """Jobs, and what is kept of them."""
+    """Jobs, and their stored totals."""
 
     def __init__(self, rows: Sequence[Row[Job, JobCounts]]) -> None:
         self.jobs: dict[int, Job] = {row.Job.id: row.Job for row in rows}
         self.counts: dict[int, JobCounts | None] = {row.Job.id: row.JobCounts for row in rows}
 
     def name(self, job_id: int) -> str:
-        return str(self.jobs[job_id].uid) if job_id in self.jobs else f"number {job_id}, which is not there"
+        return str(self.jobs[job_id].uid) if job_id in self.jobs else f"number {job_id}, which does not exist"
 
     def tenant(self, job_id: int, tenant_id: int) -> str:
         job = self.jobs.get(job_id)
         return (
-            "its tenant" if job and job.tenant_id == tenant_id else f"tenant {tenant_id}, which it is not of"
+            "its tenant"
+            if job and job.tenant_id == tenant_id
+            else f"tenant {tenant_id}, which does not own it"
         )
 
 
 def _compare_totals(page: _Page, days: dict[Day, dict[str, int]]) -> Iterator[Difference]:
-    """The tokens and the cost of each job."""
+    """Compare the tokens and the cost of each job."""
     by_job: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for (job_id, _, _), sums in days.items():
         for name, value in sums.items():
@@ -258,19 +260,19 @@ def _compare(
     job: str, what: str, kept: int | None, rows: int | None, *, money: bool = False
 ) -> Iterator[Difference]:
     if kept != rows:
-        yield Difference(job, what, _shown(kept, money), _shown(rows, money))
+        yield Difference(job, what, _formatted(kept, money), _formatted(rows, money))
 
 
-def _shown(value: int | None, money: bool) -> str:
+def _formatted(value: int | None, money: bool) -> str:
     if value is None:
         return "none"
     return f"${pricing.dollars(value)}" if money else f"{value:,}"
 
 
 def _differing_records(span: _Span) -> Any:
-    """Records whose cost is not that of all their answers.
+    """Records whose cost is not the sum of all their answers.
 
-    Two ranges and no join: of rows that have just been written a planner knows nothing, and joins badly.
+    Two ranges and no join: the planner has no statistics of rows just written, and joins them badly.
     """
     none, zero, one = cast(null(), BigInteger), literal(0), literal(1)
     kept = select(
@@ -286,15 +288,17 @@ def _differing_records(span: _Span) -> Any:
     ).where(span.covers(Attempt.job_id), Attempt.outcome == ANSWERED)
     both = union_all(kept, answers).subquery()
     cost = func.coalesce(func.sum(both.c.cost), 0)
-    unpriced, said = func.sum(both.c.unpriced), func.max(both.c.kept)
+    unpriced, stored = func.sum(both.c.unpriced), func.max(both.c.kept)
     return (
-        select(both.c.job_id, both.c.idx, said.label("kept"), cost.label("cost"), unpriced.label("unpriced"))
+        select(
+            both.c.job_id, both.c.idx, stored.label("kept"), cost.label("cost"), unpriced.label("unpriced")
+        )
         .group_by(both.c.job_id, both.c.idx)
         .having(
             func.sum(both.c.outputs) == 1,
             or_(
-                and_(unpriced == 0, or_(said.is_(None), said != cost)),
-                and_(unpriced > 0, said.is_not(None)),
+                and_(unpriced == 0, or_(stored.is_(None), stored != cost)),
+                and_(unpriced > 0, stored.is_not(None)),
             ),
         )
     )

@@ -1,4 +1,4 @@
-"""What each day's calls of a job cost (UTC): the few rows that a tenant's spending is the sum of."""
+"""The cost of a job's calls on each day (UTC): a tenant's spending is the sum of these few rows."""
 
 import datetime as dt
 from functools import cache
@@ -21,9 +21,9 @@ def move(
     unconfirmed: int = 0,
     day: dt.date | None = None,
 ) -> None:
-    """Add pico-dollars to a job's day: today, by the database's clock, unless one is named.
+    """Add pico-dollars to a job's day: today, by the database's clock, unless `day` is given.
 
-    Called by whoever moves `job_counts`, in the same transaction and after it.
+    Call it in the transaction that moves `job_counts`, and after that.
     """
     if not cost and not unconfirmed:
         return
@@ -34,7 +34,7 @@ def move(
 
 @cache
 def _moving(dialect: str) -> Any:
-    """Made once: every group of answers runs it."""
+    """Built once, as every group of answers runs it."""
     statement = upsert.insert(dialect, Spend)
     row: dict[str, Any] = {"day": func.coalesce(bindparam("on_day", type_=Date), utc_day(now()))}
     row |= {name: bindparam(name) for name in ("job_id", "tenant_id", "cost", "cost_unconfirmed")}
@@ -48,11 +48,11 @@ def _moving(dialect: str) -> Any:
 
 
 def of_tenant(session: Session, tenant_id: int, since: dt.date) -> int:
-    """Pico-dollars that a tenant has spent, or may have spent, from a day on."""
+    """Pico-dollars that a tenant has spent, or may have spent, since a day."""
     spent = func.coalesce(func.sum(Spend.cost + Spend.cost_unconfirmed), 0)
     return int(session.scalar(select(spent).where(Spend.tenant_id == tenant_id, Spend.day >= since)) or 0)
 
 
 def today(session: Session) -> dt.date:
-    """The day (UTC) by the database's clock: in PostgreSQL that of the transaction's beginning."""
+    """The day (UTC) by the database's clock: in PostgreSQL that of the transaction's start."""
     return session.scalars(select(now())).one().astimezone(dt.UTC).date()

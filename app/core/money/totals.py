@@ -1,4 +1,4 @@
-"""A job's counts, tokens and cost, taken from its rows: what its end is measured by."""
+"""A job's counts, tokens and cost, summed from its rows: its final figures."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -11,12 +11,12 @@ from models.job import Job, JobCounts
 from models.record import UNASKED, Attempt, Record, RecordStatus
 
 WORDS = ("succeeded", "failed", "cancelled", "expired")
-# As a job counts and shows them: what was written to the cache is one kind.
+# As a job counts and shows them: all cache writes are one kind.
 TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
 
 
 def write(session: Session, job: Job) -> None:
-    """Set the job's counts from its records and its tokens and cost from its attempts, and let it sleep."""
+    """Set the job's counts from its records, its tokens and cost from its attempts, and clear its wake-up."""
     session.execute(
         update(JobCounts)
         .where(JobCounts.job_id == job.id)
@@ -26,7 +26,7 @@ def write(session: Session, job: Job) -> None:
 
 
 def spent() -> tuple[Label[int], ...]:
-    """Tokens and cost of attempts, each under its name in `job_counts`, to be selected in groups."""
+    """Tokens and cost of attempts, each labelled with its name in `job_counts`, for a grouped select."""
 
     def total(column: Any, outcome: str = ANSWERED) -> Any:
         return func.coalesce(func.sum(column).filter(Attempt.outcome == outcome), 0)
@@ -40,7 +40,7 @@ def spent() -> tuple[Label[int], ...]:
 
 
 def ended(by_status: Iterable[tuple[int, int]], closed_as: str | None) -> dict[str, int]:
-    """Ended records by word; what a closed job never asked counts as what it was closed as."""
+    """Ended records by status word; records that a closed job never asked count as its `closed_as`."""
     counts = dict.fromkeys(WORDS, 0)
     for status, count in by_status:
         word = closed_as if status in UNASKED else RecordStatus(status).word

@@ -1,4 +1,4 @@
-"""What a tenant's calls came to, from the ledger: by model, by day or by job."""
+"""A tenant's usage, from the ledger: by model, by day or by job."""
 
 import datetime as dt
 import uuid
@@ -33,20 +33,20 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """What calls came to. Money is in pico-dollars."""
+    """Totals of calls. Money is in pico-dollars."""
 
     answered: int
     unconfirmed: int
     tokens: Mapping[str, int]
     server_tool_uses: Mapping[str, int]
     cost: int | None  # None: one of the answers has no price
-    unpriced: int  # so many of them have none
+    unpriced: int  # answers without a price
     cost_unconfirmed: int | None  # the worst case; None: one of those calls has no price
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """A page of groups, and what everything in the span came to. `after` is None on the last page."""
+    """A page of groups, and the totals of the whole span. `after` is None on the last page."""
 
     groups: list[tuple[Key, Sums]]
     total: Sums
@@ -54,24 +54,24 @@ class Usage:
 
 
 def span(session: Session, since: dt.datetime | None, until: dt.datetime | None) -> Span:
-    """The span that is meant; what is left out is an end of the present month, in UTC."""
+    """The span between `since` and `until`; by default the current month, in UTC."""
     today = session.scalars(select(now())).one()
     month = today.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     next_month = (month + dt.timedelta(days=31)).replace(day=1)
-    meant = Span(since or month, until or next_month)
-    if meant.since >= meant.until:
+    requested = Span(since or month, until or next_month)
+    if requested.since >= requested.until:
         raise BadInput(
-            f"nothing lies between {meant.since.isoformat()} and {meant.until.isoformat()}: `from` is the"
-            " beginning, `to` the end, and what is left out is that of the present month",
-            [{"where": "from", "message": "not before `to`"}],
+            f"`from` ({requested.since.isoformat()}) must be before `to` ({requested.until.isoformat()});"
+            " by default they are the start and the end of the current month",
+            [{"where": "from", "message": "must be before `to`"}],
         )
-    return meant
+    return requested
 
 
 def read(
     session: Session, tenant_id: int, group_by: Grouping, span: Span, after: Key | None, limit: int
 ) -> Usage:
-    """Up to `limit` groups from behind `after` on: models and days ascending, jobs the newest first."""
+    """Up to `limit` groups after `after`: models and days ascending, jobs newest first."""
     return _Reading(session, tenant_id, group_by, span).page(after, limit)
 
 
@@ -113,7 +113,7 @@ class _Reading:
 
     def _tools(self, keys: Sequence[Key]) -> Mapping[Key, dict[str, int]]:
         """Uses of server tools, by group and name."""
-        found: dict[Key, dict[str, int]] = defaultdict(dict)
+        uses_by_key: dict[Key, dict[str, int]] = defaultdict(dict)
         tool, uses = self._tool()
         statement = (
             self._calls(self._key, tool.c.key, uses)
@@ -122,8 +122,8 @@ class _Reading:
             .group_by(self._key, tool.c.key)
         )
         for key, name, count in self._session.execute(statement):
-            found[key][name] = int(count)
-        return found
+            uses_by_key[key][name] = int(count)
+        return uses_by_key
 
     def _tool(self) -> tuple[Any, ColumnElement[int]]:
         """The entries of `server_tool_uses` as rows, and the sum of their counts."""
@@ -133,7 +133,7 @@ class _Reading:
         return tool, func.sum(cast(tool.c.value, BigInteger))
 
     def _calls(self, *columns: Any) -> Select[Any]:
-        """Calls of the tenant that left and ended within the span."""
+        """The tenant's calls that were sent and ended within the span."""
         statement = select(*columns).select_from(Attempt)
         if self._group_by == "job":
             statement = statement.join(Job, Job.id == Attempt.job_id)
@@ -172,9 +172,9 @@ def _sums(row: Any, tools: Mapping[str, int]) -> Sums:
 
 
 def of_successes(session: Session, job_ids: Iterable[int]) -> dict[int, int]:
-    """Input and output tokens of the answers of each job; a job without any is not among them.
+    """Input and output tokens of the answers of each job that has any.
 
-    Of rows that stay when a job's content is removed.
+    Read from rows that stay when a job's content is removed.
     """
     latest = and_(
         Attempt.job_id == Record.job_id, Attempt.idx == Record.idx, Attempt.attempt == Record.attempts

@@ -1,4 +1,4 @@
-"""How items are batched and what urgency weighs: by the environment, unless an operator's row overrides it."""
+"""How items are batched and what urgency weighs: by the environment, unless an operator overrides it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
