@@ -22,7 +22,7 @@ blp = Blueprint("limits", "What the providers allow, across all workers.")
 def list_limits() -> Response:
     """List the limit groups in use."""
     with reading() as session:
-        return answer({"data": report.shown(session, caller().tenant_id)})
+        return answer({"data": report.describe_all(session, caller().tenant_id)})
 
 
 @blp.route("/limits/<group>", methods=["PUT"])
@@ -36,4 +36,4 @@ def put_limits(figures: dict[str, Any], group: str) -> Response:
     """
     in_transaction(partial(report.change, name=group, figures=figures))
     with reading() as session:
-        return answer(report.show(session, caller().tenant_id, group))
+        return answer(report.describe(session, caller().tenant_id, group))

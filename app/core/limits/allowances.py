@@ -1,7 +1,7 @@
-"""What each limit group may do: what was set or configured, never more than what the provider told.
+"""The allowance of each limit group: what was set or configured, never more than the provider allows.
 
-For each figure of its own: an operator's word (`PUT /limits/{group}`), else the configuration, is the most;
-the headers of the provider's answers may lower it. Where nobody said anything, the headers alone decide.
+Each figure is decided by itself: its maximum is the operator's (`PUT /limits/{group}`), else the configured
+one; the headers of the provider's answers may lower it. Where neither is given, only the headers decide.
 """
 
 import datetime as dt
@@ -36,7 +36,7 @@ LEARNED_IN = {
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """A group's figures in force, and for each where it comes from."""
+    """A group's figures in force, and the source of each."""
 
     limits: RateLimits
     sources: Mapping[str, str]
@@ -44,7 +44,7 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A hold as its row keeps it: `seconds` until the next probe, 0 when that is due."""
+    """A hold as stored in its row: `seconds` until the next probe, 0 when that is due."""
 
     reason: str
     seconds: float
@@ -52,42 +52,42 @@ class Held:
 
 
 def allowance(group: str, row: LimitGroup | None) -> Allowance:
-    """What `group` may do; `row` is its row, if it has one."""
+    """The allowance of `group`; `row` is its row, if it has one."""
     configured = registry.configured(group, settings.current())
     assumed = registry.assumed(group)
-    found: dict[str, int] = {}
+    figures: dict[str, int] = {}
     sources: dict[str, str] = {}
     for name in (field.name for field in fields(RateLimits)):
-        said = {
+        candidates = {
             SET: None if row is None else getattr(row, SET_IN[name]),
             CONFIGURED: getattr(configured, name),
             LEARNED: getattr(row, LEARNED_IN[name]) if row is not None and name in LEARNED_IN else None,
             ASSUMED: getattr(assumed, name),
         }
-        source = _source(said)
+        source = _source(candidates)
         if source is not None:
-            found[name], sources[name] = said[source], source
-    return Allowance(RateLimits(**found), sources)
+            figures[name], sources[name] = candidates[source], source
+    return Allowance(RateLimits(**figures), sources)
 
 
-def _source(said: Mapping[str, int | None]) -> str | None:
-    """Whose figure is in force."""
-    most = next((name for name in (SET, CONFIGURED) if said[name] is not None), None)
-    learned = said[LEARNED]
-    if learned is not None and (most is None or learned < (said[most] or 0)):
+def _source(candidates: Mapping[str, int | None]) -> str | None:
+    """The source of the figure in force; `candidates` are figures by source."""
+    maximum = next((name for name in (SET, CONFIGURED) if candidates[name] is not None), None)
+    learned = candidates[LEARNED]
+    if learned is not None and (maximum is None or learned < (candidates[maximum] or 0)):
         return LEARNED
-    if most is not None:
-        return most
-    return ASSUMED if said[ASSUMED] is not None else None
+    if maximum is not None:
+        return maximum
+    return ASSUMED if candidates[ASSUMED] is not None else None
 
 
 def read(session: Session, group: str) -> Allowance:
-    """What `group` may do, from its row as it is now."""
+    """The allowance of `group`, from its row as it is now."""
     return allowance(group, session.get(LimitGroup, group))
 
 
 def read_all(session: Session) -> dict[str, tuple[Allowance, Held | None]]:
-    """Every group that has a row, and how it is held."""
+    """Every group that has a row, with its hold if it is held."""
     time = session.scalars(select(now())).one()
     return {
         row.name: (allowance(row.name, row), _held(row, time)) for row in session.scalars(select(LimitGroup))
@@ -110,7 +110,7 @@ def put(session: Session, group: str, figures: Mapping[str, int | None]) -> None
 
 
 def learn(session: Session, group: str, limits: RateLimits) -> Allowance:
-    """Keep what the provider's headers said; what they did not say stays. Returns what holds now."""
+    """Store the limits from the provider's headers; others stay. Returns the allowance now in force."""
     row = _row(session, group)
     for name, column in LEARNED_IN.items():
         if (figure := getattr(limits, name)) is not None:
@@ -120,7 +120,7 @@ def learn(session: Session, group: str, limits: RateLimits) -> Allowance:
 
 
 def hold(session: Session, group: str, reason: str, *, seconds: float, probe_every: float) -> None:
-    """Keep a hold, so that a Redis that comes back empty does not end it."""
+    """Store a hold, so that a Redis that comes back empty does not end it."""
     row = _row(session, group)
     row.held_until = session.scalar(select(now(seconds)))
     row.held_reason, row.probe_every = reason[:200], probe_every
@@ -128,7 +128,7 @@ def hold(session: Session, group: str, reason: str, *, seconds: float, probe_eve
 
 
 def probe_soon(session: Session, provider: str) -> list[str]:
-    """Let the groups of a refused account be probed now; returns them."""
+    """Let the groups of a refused account be probed now; returns their names."""
     rows = session.scalars(
         select(LimitGroup).where(
             LimitGroup.name.startswith(provider, autoescape=True),
@@ -142,7 +142,7 @@ def probe_soon(session: Session, provider: str) -> list[str]:
 
 
 def clear(session: Session, group: str) -> None:
-    """A probe succeeded."""
+    """End a group's hold, after a successful probe."""
     row = session.get(LimitGroup, group)
     if row is not None:
         row.held_until = row.held_reason = row.probe_every = None
@@ -150,6 +150,6 @@ def clear(session: Session, group: str) -> None:
 
 
 def _row(session: Session, group: str) -> LimitGroup:
-    """The group's row under its lock, made if it is new; of two that make it at once one does."""
+    """The group's locked row, created if missing, even by two at once."""
     insert_missing(session, LimitGroup, {"name": group})
     return session.get_one(LimitGroup, group, with_for_update=True)

@@ -1,5 +1,5 @@
--- Give back permits of which no byte was sent: seats and tokens, and starts, which others may have at their times.
--- Behind group.lua.
+-- Give back permits of which no byte was sent: seats, tokens and starts, which others may use at their times.
+-- Loaded after group.lua.
 --
 -- KEYS  3 seats:{job}  4 seats:{group}  5 spare:{group}  sorted set: starts that were given back
 -- ARGV  5 lease  6 permits  7 the grant's mark  8 input and 9 output tokens charged for each

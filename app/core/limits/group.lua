@@ -1,26 +1,26 @@
--- What the scripts of a limit group share: its clock, its figures and its books. Put before each of them.
+-- Shared by the scripts of a limit group: its clock, its limits and its accounting. Prepended to each of them.
 --
 -- KEYS  1 limit:{group}   hash, this group's state:
 --                           clock              the latest time seen
---                           pr pi po           when the next request may start; when what was taken of input and
---                                              of output tokens is paid for at the limit's rate
+--                           pr pi po           when the next request may start; when the input and the output
+--                                              tokens taken are paid for at the limit's rate
 --                           tr ti to  tail     taken within the window, and the oldest slot that counts
---                           ci fi ai  co …     the limit last seen; while it sinks: from where, since when
---                           ramp  ramp_at      the share of the rate that a ramp limit has left, and since when
+--                           ci fi ai  co …     the limit last seen; while it falls: from what value, since when
+--                           ramp  ramp_at      the share of the rate that a ramp limit leaves, and since when
 --                           latency            of its calls, a running mean (microseconds)
 --                           ring               how its last RING calls ended: 1 answered, 0 failed
 --       2 used:{group}    hash: slot of time -> taken in it, for requests, input and output
 -- ARGV  1 microseconds of the window (a minute in production)  2 requests  3 input tokens  4 output tokens that
 --       may be taken in it; 0: no limit
 --
--- All times are microseconds of Redis's own clock, which here never goes back.
+-- All times are microseconds of Redis's own clock, which never goes back here.
 local SLOTS = 120          -- of a window; what is taken counts for one slot longer than the window
-local USED = 0.99          -- of each limit: the rest pays for calls that leave late and for rounding
-local CREDIT = 1 / 60      -- of a window: how much unspent time of its token rate a group may catch up with
-local RAMP = 2             -- windows in which a rate climbs from nothing to the whole limit
-local RING = 20            -- calls whose ends are remembered
-local ALIVE = 15000000     -- since a process was last heard of: for so long its seats are its own
-local PLACE = 1000000      -- a job that does not ask again for so long is not waited for
+local USED = 0.99          -- share of each limit that is used: the rest covers late calls and rounding
+local CREDIT = 1 / 60      -- of a window: how much unused time of its token rate a group may catch up on
+local RAMP = 2             -- windows in which a rate climbs from zero to the whole limit
+local RING = 20            -- calls whose outcomes are remembered
+local ALIVE = 15000000     -- for so long after its last heartbeat a process keeps its seats
+local PLACE = 1000000      -- a job that does not ask again for so long loses its place
 
 local window = tonumber(ARGV[1])
 local limit = {r = tonumber(ARGV[2]), i = tonumber(ARGV[3]), o = tonumber(ARGV[4])}
@@ -65,7 +65,7 @@ local function roll()
   set('tail', string.format('%.0f', tail))
 end
 
--- Write down that `amount` was taken (or was not, below 0) of one kind.
+-- Record that `amount` of one kind was taken (below 0: was given back).
 local function take_of(kind, amount)
   if amount == 0 then return end
   redis.call('HINCRBYFLOAT', KEYS[2], kind .. slot, amount)
@@ -78,14 +78,14 @@ local function ramp()
   return math.min(1, number('ramp') + (now - number('ramp_at')) / (RAMP * window))
 end
 
--- Microseconds of the group's rate that `amount` of a kind takes.
+-- Microseconds of the group's rate that `amount` of a kind takes up.
 local function span(kind, amount)
   if limit[kind] == 0 then return 0 end
   return amount * window / (USED * limit[kind] * ramp())
 end
 
--- Tokens of a kind that may still be taken: a limit that was lowered sinks over a window, as what was taken
--- under the old one leaves it; its pace is the new one at once.
+-- Tokens of a kind that may still be taken: a lowered limit falls over one window, as tokens taken under the old
+-- limit leave it; the pace is that of the new limit at once.
 local function room(kind)
   local most, seen = limit[kind], number('c' .. kind)
   local from, since = number('f' .. kind), number('a' .. kind)
@@ -100,11 +100,11 @@ local function room(kind)
   return ceiling(most) - number('t' .. kind)
 end
 
--- Move the time until which tokens are paid for.
+-- Advance the time until which tokens are paid for.
 local function pay(kind, amount)
   if limit[kind] == 0 then return end
   local paid = math.max(number('p' .. kind), now - CREDIT * window)
-  -- A group that was just made, or that Redis forgot, has no credit.
+  -- A new group, or one that Redis has lost, has no credit.
   if not state['p' .. kind] then paid = now end
   set('p' .. kind, paid + span(kind, amount))
 end

@@ -1,6 +1,6 @@
--- A process lives: its seats stay its own. Those that were not heard of for an hour are forgotten.
+-- A process is alive and keeps its seats. Leases without a heartbeat for an hour are forgotten.
 --
--- KEYS  1 alive  sorted set: when each lease was heard of, in microseconds
+-- KEYS  1 alive  sorted set: the last heartbeat of each lease, in microseconds
 -- ARGV  1 lease
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]

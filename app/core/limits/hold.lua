@@ -1,11 +1,12 @@
--- Hold a limit group: nothing of it leaves before a time, then one probe, until a call succeeds.
+-- Hold a limit group: none of its calls leaves before a given time, then one probe at once, until one succeeds.
 --
 -- KEYS  1 hold:{group}
 -- ARGV  1 seconds, 0: by the strikes so far (1, 2, 4 … 60, jittered)  2 reason  3 seconds between probes, 0: as 1
---       4 this is what a probe found
--- Answers the microseconds until it ends.
+--       4 whether the refused call was a probe
+-- Returns the microseconds until the hold ends.
 --
--- A probe's refusal is the next strike. Refusals of calls that were in flight when the hold began lengthen it only if the provider named a time.
+-- A probe's refusal is the next strike. Refusals of calls that were in flight when the hold began extend it only
+-- if the provider gave a time.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local held = redis.call('HMGET', KEYS[1], 'until', 'strikes')

@@ -1,25 +1,25 @@
--- Permits for calls: requests, input tokens, output tokens and seats together, all or nothing, and to whom they
--- are due. Behind group.lua.
+-- Permits for calls: requests, input tokens, output tokens and seats together, all or nothing, and which job gets
+-- them next. Loaded after group.lua.
 --
 -- KEYS  3 hold:{group}    hash: `until`, `reason`, `every` (microseconds between probes), `strikes`
---       4 fair:{group}    hash, for each job j: j: service, w: weight, o: tenant, n: favoured, a: askers that wait;
---                         for each tenant t: service, nt: favoured; bf bu: served to the favoured and the others
+--       4 fair:{group}    hash, for each job j: j: service, w: weight, o: tenant, n: favoured, a: waiting askers;
+--                         for each tenant t: service, nt: favoured; bf bu: service of the favoured and the others
 --       5 asking:{group}  sorted set: job -> when it last asked
 --       6 seats:{job}     hash: lease -> calls in flight          7 seats:{group}  the same, of all its jobs
---       8 alive           sorted set: lease -> when it was last heard of
+--       8 alive           sorted set: lease -> its last heartbeat
 --       9 why:{job}       string: what the job last waited for
 --      10 est:{job}       hash: bytes, tokens and calls of its answers, fading
---      11 spare:{group}   sorted set: starts that were granted, and given back unused
+--      11 spare:{group}   sorted set: starts that were granted and given back unused
 -- ARGV  5 lease  6 job  7 tenant  8 weight  9 starts wanted  10 seats given back first
 --      11 seats to take with each start (1, or 0 for a call that has its seat)  12 this asker counts as waiting
---      13 the group's seats  14 the job's seats (0: no bound)  15 bytes of a request  16 tokens a byte and
---      17 output tokens before the job has answers of its own  18 max_tokens
--- Answers {granted, microseconds until the first start, microseconds between starts, microseconds to wait if it
--- was not all that was wanted, reason, probe, mark, input tokens, output tokens charged for each, counts as waiting, input tokens that a
--- call is estimated at}
+--      13 the group's seats  14 the job's seats (0: no bound)  15 bytes of a request  16 tokens per byte and
+--      17 output tokens until the job has answers of its own  18 max_tokens
+-- Returns {granted, microseconds until the first start, microseconds between starts, microseconds to wait if fewer
+-- than wanted were granted, reason, probe, mark, input tokens and output tokens charged for each, counts as
+-- waiting, estimated input tokens of a call}
 --
 -- A start is never granted further ahead than HORIZON, so a worker that dies with its permits wastes a fifth of a
--- second of the rate. Seats are leases: those of a process that was not heard of for ALIVE are free again.
+-- second of the rate. Seats are leases: those of a process without a heartbeat for ALIVE are free again.
 local HORIZON, POLL = 200000, 100000
 local LONGEST = 500000   -- the longest wait
 local lease, job, tenant, weight = ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8])
@@ -34,14 +34,14 @@ local function give_seats(count)
 end
 if given > 0 then give_seats(given) end
 
--- --- who waits
+-- --- the jobs that wait
 
 local function leave()
   redis.call('ZREM', KEYS[5], job)
   redis.call('HDEL', KEYS[4], 'a' .. job)
 end
 
--- Count the askers of this job that wait; without one it is not asking.
+-- Count the waiting askers of this job; without any the job is not asking.
 local function count_waiting(still)
   local waiting = redis.call('HINCRBY', KEYS[4], 'a' .. job, still - waited)
   if waiting <= 0 then leave() else redis.call('ZADD', KEYS[5], now, job) end
@@ -86,13 +86,13 @@ local tokens = {
   o = math.max(1, math.ceil(math.min(output, tonumber(ARGV[18])))),
 }
 local estimate = tokens.i
--- What is larger than all that a window allows can only be tried alone; the caller ends what cannot pass.
+-- A call larger than a whole window allows can only be tried by itself; the caller ends what can never fit.
 for kind, amount in pairs(tokens) do
   if limit[kind] > 0 and amount > limit[kind] then tokens[kind] = limit[kind] end
 end
 
 local spans = {r = span('r', 1), i = span('i', tokens.i), o = span('o', tokens.o)}
-local each = math.max(spans.r, spans.i, spans.o)   -- microseconds of the group's rate that a call takes
+local each = math.max(spans.r, spans.i, spans.o)   -- microseconds of the group's rate that a call takes up
 local tightest = 'requests'
 if spans.i > spans.r and spans.i >= spans.o then tightest = 'input_tokens' end
 if spans.o > spans.r and spans.o > spans.i then tightest = 'output_tokens' end
@@ -108,7 +108,7 @@ local function taken_of(key)
   return used
 end
 
--- How many calls at a time would use the limit: Little's law, and a tenth for calls that take longer.
+-- How many calls at once would use up the limit: Little's law, plus a tenth for calls that take longer.
 local function concurrency(seats)
   if each == 0 or number('latency') == 0 then return 'concurrency' end
   local enough = math.max(math.ceil(1.1 * number('latency') / each) + 1, seats + 1)
@@ -131,7 +131,7 @@ if taking > 0 then
   end
 end
 
--- --- whose turn it is: the tenant, then the job, with the least service for its weight
+-- --- whose turn it is: the tenant, then the job, with the least service relative to its weight
 
 local minute = window / 1000000
 local fair = {}
@@ -155,12 +155,12 @@ local function fade()
   if since then
     local factor = math.exp((since - now) / (10 * window))
     for name in pairs(fair) do
-      local kind, whom = string.sub(name, 1, 1), string.sub(name, 2)
+      local kind, id = string.sub(name, 1, 1), string.sub(name, 2)
       if kind == 'j' or kind == 't' then
         local left = value(name) * factor
-        if math.abs(left) < 0.01 and not (kind == 'j' and redis.call('ZSCORE', KEYS[5], whom)) then
+        if math.abs(left) < 0.01 and not (kind == 'j' and redis.call('ZSCORE', KEYS[5], id)) then
           drop(name)
-          if kind == 'j' then for _, of in ipairs({'w', 'o', 'n', 'a'}) do drop(of .. whom) end end
+          if kind == 'j' then for _, of in ipairs({'w', 'o', 'n', 'a'}) do drop(of .. id) end end
         else
           put(name, left)
         end
@@ -178,21 +178,21 @@ local function asking()
   return redis.call('ZRANGE', KEYS[5], 0, -1)
 end
 
--- A newcomer starts one window's share below the least of those present, and never above what it had.
+-- A newcomer starts one window's share below the least service of those present, and never above its own.
 local function join(others)
   local tenants, siblings, weights, least_tenant, least_job = {}, 0, weight, nil, nil
   local count = 1
   for _, other in ipairs(others) do
-    local whose = fair['o' .. other]
-    if whose == tenant then
+    local owner = fair['o' .. other]
+    if owner == tenant then
       siblings = siblings + 1
       weights = weights + value('w' .. other)
       local key = value('j' .. other) / value('w' .. other)
       if not least_job or key < least_job then least_job = key end
-    elseif not tenants[whose] then
-      tenants[whose] = true
+    elseif not tenants[owner] then
+      tenants[owner] = true
       count = count + 1
-      local key = value('t' .. whose)
+      local key = value('t' .. owner)
       if not least_tenant or key < least_tenant then least_tenant = key end
     end
   end
@@ -208,7 +208,7 @@ local function join(others)
   end
 end
 
--- The one with the least key; but a fifth of what is granted goes to those who are not favoured newcomers.
+-- The name with the least key; but a fifth of all grants goes to those that are not favoured newcomers.
 local function choose(names, key_of, flag, level)
   local least, least_other
   for _, name in ipairs(names) do
@@ -232,12 +232,12 @@ local function choose(names, key_of, flag, level)
   return least, 'bf' .. level
 end
 
-local ledgers = {}   -- of favour, that a grant to this job moves
+local ledgers = {}   -- counters of favour that a grant to this job moves
 local function is_our_turn(others)
   local tenants, seen, jobs = {}, {}, {}
   for _, other in ipairs(others) do
-    local whose = fair['o' .. other]
-    if not seen[whose] then seen[whose] = true tenants[#tenants + 1] = whose end
+    local owner = fair['o' .. other]
+    if not seen[owner] then seen[owner] = true tenants[#tenants + 1] = owner end
   end
   if not seen[tenant] then tenants[#tenants + 1] = tenant end
   local first, ledger = choose(tenants, function(name) return value('t' .. name) end, 'nt', 'T')
@@ -255,7 +255,7 @@ local function is_our_turn(others)
 end
 
 roll()
-local alone, our_turn = true, true
+local uncontested, our_turn = true, true
 if each > 0 then
   load_fair()
   fade()
@@ -264,8 +264,8 @@ if each > 0 then
   put('w' .. job, weight)
   fair['o' .. job] = tenant
   redis.call('HSET', KEYS[4], 'o' .. job, tenant)
-  alone = #others == 0 or (#others == 1 and others[1] == job)
-  if not alone then our_turn = is_our_turn(others) end
+  uncontested = #others == 0 or (#others == 1 and others[1] == job)
+  if not uncontested then our_turn = is_our_turn(others) end
 end
 
 -- --- how many may start, and when
@@ -276,12 +276,12 @@ for _, kind in ipairs({'i', 'o'}) do
 end
 local start = math.max(now, paid.r, paid.i, paid.o)
 
--- How long to wait when the next start is free at `next`. Not for one start each: several waiting askers take a
--- few at a time, and not all at once.
+-- How long to wait when the next start is free at `next`: not for a single start, so that waiting askers take a
+-- few at once, and longer with many of them, so that they do not all come at the same time.
 local function pause_until(next, waiting)
   local microseconds = math.max(next - now - HORIZON, math.min(HORIZON / 2, 4 * each))
   if waiting > 1 then microseconds = microseconds * (1 + (waiting - 1) / 4) end
-  if not alone or waiting > 1 then microseconds = math.min(microseconds, LONGEST) end
+  if not uncontested or waiting > 1 then microseconds = math.min(microseconds, LONGEST) end
   return microseconds
 end
 
@@ -305,7 +305,7 @@ if has_spare then
   spare = redis.call('ZRANGEBYSCORE', KEYS[11], now, '+inf', 'LIMIT', 0, fits)
 end
 if #spare > 0 then
-  -- Starts that others had in their row and did not use: as many as follow each other at the pace.
+  -- Starts that others gave back unused: as many as follow each other at the pace.
   start = tonumber(spare[1])
   last, count = start, 1
   while count < #spare and spare[count + 1] - last < 1.01 * spans.r do
@@ -315,7 +315,7 @@ if #spare > 0 then
 elseif each == 0 then
   count = fits
 else
-  -- Each start after the one before it, and after what is paid for so far.
+  -- Each start comes after the one before it, and after all that was taken is paid for.
   while count < fits do
     local at = math.max(start, paid.r, paid.i, paid.o)
     if at - now > HORIZON then break end
@@ -343,7 +343,7 @@ if each > 0 then
 end
 if count < want then why(tightest, 3000) end
 if probe == 1 then
-  -- One call tries the group; everybody else waits for what it finds.
+  -- One call tries the group; all others wait for its outcome.
   redis.call('HSET', KEYS[3], 'until', string.format('%.0f', now + tonumber(hold[3])))
 end
 if taking > 0 then

@@ -1,9 +1,9 @@
-"""The limits of a group and of a job, kept over all workers together in Redis.
+"""The limits of groups and jobs, enforced in Redis over all workers together.
 
-Requests are strict and paced: starts lie at least 60/(0.99·N) s apart, so that no 60 s hold more than N of
+Requests are strict and paced: starts are at least 60/(0.99·N) s apart, so that no 60 s contain more than N of
 them as counted where they arrive, though each may be `LATE` seconds late. Tokens are charged by estimate,
-paced alike, and settled with the answer; surplus is debt. Calls in flight are seats of a job and of its
-group.
+paced likewise, and settled with the answer; an excess is debt. Each call in flight takes a seat of its job
+and one of its group.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,11 +19,11 @@ from app.errors import LimiterAway
 from app.providers.client import RateLimits
 from config import settings
 
-LATE = 0.3  # seconds; a call that is later than that takes a new permit: the pace has room for so much
-WINDOW = 60.0  # seconds in which limits hold
+LATE = 0.3  # seconds; a call that is later takes a new permit: the pace allows for this much
+WINDOW = 60.0  # seconds over which limits apply
 
-# Before a job has answers of its own. Claude makes a token of 2.7 to 3.5 bytes of English; what is
-# charged too much is refunded with the first answers, too little would be debt.
+# Until a job has answers of its own. Claude makes a token of 2.7 to 3.5 bytes of English; an overcharge is
+# refunded with the first answers, an undercharge would be debt.
 BYTES_PER_TOKEN = 2.5
 OUTPUT_SHARE = 0.25  # of max_tokens
 
@@ -32,28 +32,28 @@ _HERE = Path(__file__).parent
 
 @dataclass(frozen=True, slots=True)
 class CallTerms:
-    """What holds for the calls of one job, and what one of them takes, about."""
+    """The terms for the calls of one job, and roughly what one of them takes."""
 
     group: str
     job_id: int
     limits: RateLimits = field(default_factory=RateLimits)  # of the group, in any `window`
     seats: int | None = None  # of the job
     tenant_id: int = 0
-    weight: int = 5  # the job's priority: its share among those of its tenant
+    weight: int = 5  # the job's priority: its share among its tenant's jobs
     request_bytes: int = 1
     max_tokens: int = 1
     window: float = WINDOW
 
     def sized(self, request_bytes: int, max_tokens: int) -> "CallTerms":
-        """The same for one call of another size."""
+        """The same terms for a call of another size."""
         return replace(self, request_bytes=request_bytes, max_tokens=max_tokens)
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """`count` starts, the first in `delay` seconds and then every `step`.
+    """`count` starts, the first in `delay` seconds and then one every `step`.
 
-    When that is not all that was wanted, `wait` is how long to wait before asking again.
+    When fewer than wanted were granted, `wait` is how long to wait before asking again.
     """
 
     count: int
@@ -66,11 +66,11 @@ class Grant:
     input_tokens: int = 0  # charged for each
     output_tokens: int = 0
     estimate: int = 0  # input tokens of one call, also where that is more than a window allows
-    waits: bool = False  # the asker counts as waiting: say so with its next word
+    waits: bool = False  # the asker counts as waiting: pass it as `waited` the next time
 
     @classmethod
-    def answered(cls, answer: Sequence[Any]) -> "Grant":
-        """What limiter.lua answered."""
+    def from_script(cls, answer: Sequence[Any]) -> "Grant":
+        """The grant that limiter.lua returned."""
         count, delay, step, wait, reason, probe, mark, input_tokens, output_tokens, waits, estimate = answer
         return cls(
             count=int(count),
@@ -87,13 +87,13 @@ class Grant:
         )
 
     def behind(self, first: int) -> "Grant":
-        """The same without its `first` starts."""
+        """The same grant without its first `first` starts."""
         return replace(self, count=self.count - first, delay=self.delay + first * self.step)
 
 
 @dataclass(slots=True)
 class Settlement:
-    """What calls took beyond what was charged for them, and what that says of those to come."""
+    """What calls took beyond their charge, and the figures by which later ones are estimated."""
 
     input_tokens: int = 0  # more than charged; below 0: less
     output_tokens: int = 0
@@ -101,8 +101,8 @@ class Settlement:
     answered_input: int = 0
     answered_output: int = 0
     calls: int = 0  # answered
-    seconds: float = 0.0  # they took together
-    failed: int = 0  # calls that brought nothing, for whatever reason but the record's own content
+    seconds: float = 0.0  # their total duration
+    failed: int = 0  # calls that failed for any reason other than the record's content
 
     def arguments(self) -> list[int]:
         """The arguments of settle.lua behind the group's own."""
@@ -120,13 +120,13 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a group stands."""
+    """The present state of a group."""
 
     requests: int  # within the last window
     input_tokens: int
     output_tokens: int
     in_flight: int
-    seconds: float  # a call takes, on average
+    seconds: float  # mean duration of a call
     ramp: float  # the share of its limits that it may use
     asking: list[int] = field(default_factory=list)  # jobs that wait for a permit
 
@@ -170,10 +170,10 @@ class Limiter:
         seated: bool = False,
         waited: bool = False,
     ) -> Grant:
-        """Up to `want` permits, or how long to wait. `freed` seats are given back first.
+        """Take up to `want` permits, or learn how long to wait. `freed` seats are given back first.
 
-        `seated`: for a call that is asked again and still has its seat. `waited`: the asker's last word was
-        answered with a grant that said `waits`. Without wanting anything, such an asker stops to wait.
+        `seated`: for a repeated call that still has its seat. `waited`: the asker's last grant had `waits`
+        set. With `want` 0 such an asker stops waiting.
         """
         keys = [
             _key("hold", terms.group),
@@ -202,10 +202,10 @@ class Limiter:
             terms.max_tokens * OUTPUT_SHARE,
             terms.max_tokens,
         ]
-        return Grant.answered(self._run(self._take, terms, keys, args))
+        return Grant.from_script(self._run(self._take, terms, keys, args))
 
     def give_back(self, terms: CallTerms, lease_id: int, grant: Grant, count: int) -> None:
-        """Return `count` permits of `grant`, its last ones, of which no byte was sent."""
+        """Give back the last `count` permits of `grant`, of which no byte was sent."""
         self._run(
             self._return,
             terms,
@@ -221,7 +221,7 @@ class Limiter:
         )
 
     def settle(self, terms: CallTerms, settlement: Settlement) -> int:
-        """Charge what was really taken; returns how many of the group's last 20 calls failed."""
+        """Charge what was actually taken; returns how many of the group's last 20 calls failed."""
         keys = [_key("est", terms.job_id)]
         return int(self._run(self._settle, terms, keys, settlement.arguments()))
 
@@ -230,16 +230,16 @@ class Limiter:
         return float(self._run(self._ramp, terms, [], []))
 
     def standing(self, terms: CallTerms) -> Standing:
-        """What was used in the last window, and who waits."""
+        """The usage of the last window, and the jobs that wait."""
         keys = [_key("asking", terms.group), _key("seats", terms.group), _key("alive")]
         return Standing.answered(self._run(self._look, terms, keys, []))
 
     def hold(
         self, group: str, reason: str, *, seconds: float = 0, every: float = 0, probe: bool = False
     ) -> float:
-        """Let nothing of `group` leave for `seconds` (0: longer with each strike); then one probe at a time.
+        """Hold all calls of `group` for `seconds` (0: longer with each strike); then allow one probe at once.
 
-        `probe`: the refused call was one. Returns how long the hold lasts from now, in seconds.
+        `probe`: the refused call was a probe. Returns how long the hold lasts from now, in seconds.
         """
         answer = self._guarded(
             lambda: self._hold(keys=[_key("hold", group)], args=[seconds, reason, every, int(probe)])
@@ -256,7 +256,7 @@ class Limiter:
         self._guarded(write)
 
     def clear(self, group: str) -> None:
-        """A probe succeeded: the group goes on, and what failed before is forgotten."""
+        """End a group's hold, after a successful probe, and forget earlier failures."""
 
         def write() -> None:
             pipe = self._redis.pipeline(transaction=False)
@@ -280,21 +280,21 @@ class Limiter:
         return held
 
     def call_seconds(self, group: str) -> float:
-        """What a call of the group takes, on average; 0 while nobody knows."""
+        """The mean duration of the group's calls; 0 while unknown."""
         micros = self._guarded(lambda: self._redis.hget(_key("limit", group), "latency"))
         return float(micros or 0) / 1e6
 
     def reason(self, job_id: int) -> str | None:
         """What the job waited for a moment ago: a limit, its seats, or why its group is held."""
-        found = self._guarded(lambda: self._redis.get(_key("why", job_id)))
-        return None if found is None else str(found)
+        reason = self._guarded(lambda: self._redis.get(_key("why", job_id)))
+        return None if reason is None else str(reason)
 
     def reasons(self, job_ids: Sequence[int]) -> dict[int, str | None]:
-        """The same for many jobs, with one question."""
+        """`reason` of many jobs, with one command."""
         if not job_ids:
             return {}
-        found = self._guarded(lambda: self._redis.mget([_key("why", job_id) for job_id in job_ids]))
-        return dict(zip(job_ids, found, strict=True))
+        reasons = self._guarded(lambda: self._redis.mget([_key("why", job_id) for job_id in job_ids]))
+        return dict(zip(job_ids, reasons, strict=True))
 
     def report(self, job_id: int, reason: str) -> None:
         """Report what holds the job back besides its limits; forgotten unless reported again every second."""
@@ -305,11 +305,11 @@ class Limiter:
         self._guarded(self._redis.ping)
 
     def seats(self, job_id: int, lease_id: int) -> int:
-        """How many seats of the job a process is taken to hold."""
+        """How many seats of the job a process holds, by the limiter's count."""
         return int(self._guarded(lambda: self._redis.hget(_key("seats", job_id), str(lease_id))) or 0)
 
     def move_seats(self, job_id: int, group: str, lease_id: int, by: int) -> None:
-        """Put that number right."""
+        """Correct the number of seats that a process holds."""
 
         def write() -> None:
             pipe = self._redis.pipeline()
@@ -320,7 +320,7 @@ class Limiter:
         self._guarded(write)
 
     def heartbeat(self, lease_id: int) -> None:
-        """Keep the seats of a process whose calls outlast its asking."""
+        """Keep the seats of a process that is making calls but asks for no permits."""
         self._guarded(lambda: self._beat(keys=[_key("alive")], args=[lease_id]))
 
     def _script(self, name: str) -> Script | AsyncScript:
@@ -328,14 +328,14 @@ class Limiter:
 
     def _run(self, script: Script | AsyncScript, terms: CallTerms, keys: list[str], args: list[Any]) -> Any:
         limits = terms.limits
-        about_group = [
+        group_args = [
             round(terms.window * 1e6),
             limits.requests or 0,
             limits.input_tokens or 0,
             limits.output_tokens or 0,
         ]
         keys = [_key("limit", terms.group), _key("used", terms.group), *keys]
-        return self._guarded(lambda: script(keys=keys, args=[*about_group, *args]))
+        return self._guarded(lambda: script(keys=keys, args=[*group_args, *args]))
 
     @staticmethod
     def _guarded(call: Callable[[], Any]) -> Any:
@@ -345,14 +345,14 @@ class Limiter:
             raise LimiterAway(str(error)) from error
 
 
-def _key(kind: str, *whose: object) -> str:
-    """What a script's KEYS call `kind:{whose}`.
+def _key(kind: str, *owner: object) -> str:
+    """The key `kind:{owner}`, as the scripts' KEYS name it.
 
-    Nothing of ours stands in front, as it does of Celery's keys: a release runs beside the one before it, and
-    under names of its own each would grant the whole limit. Names can change over two releases: one takes
-    from both keys, all or nothing, and the next from the new one alone.
+    It has no prefix, unlike Celery's keys: a release runs beside the one before it, and under different names
+    each would grant the whole limit. Names can change over two releases: one takes from both keys, all or
+    nothing, and the next only from the new one.
     """
-    return ":".join((kind, *map(str, whose)))
+    return ":".join((kind, *map(str, owner)))
 
 
 def _text(name: str) -> str:

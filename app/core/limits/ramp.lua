@@ -1,5 +1,5 @@
--- The provider found that the rate grew too fast: half of it from now on, and slowly up again.
--- Behind group.lua.
+-- The provider refused a rate that grew too fast: halve it, and let it climb again slowly.
+-- Loaded after group.lua.
 --
 -- Refusals of calls that left before the rate was halved halve it no further.
 local SETTLING = 5000000

@@ -1,4 +1,4 @@
-"""Limit groups as people see them: what each may do, what it did in the last minute, and what holds it up."""
+"""Limit groups for people: what each may do, what it did in the last minute, and what it waits for."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,13 +20,13 @@ SHOWN = 100  # waiting jobs of the caller's tenant
 NAMES = allowances.SET_IN  # a figure's name in `RateLimits`, and on the wire
 
 
-def shown(session: Session, tenant_id: int) -> list[dict[str, Any]]:
+def describe_all(session: Session, tenant_id: int) -> list[dict[str, Any]]:
     """Every group in use."""
-    return [show(session, tenant_id, name) for name in names(session)]
+    return [describe(session, tenant_id, name) for name in names(session)]
 
 
 def names(session: Session) -> list[str]:
-    """The groups that have a row, or jobs that are not over, sorted."""
+    """The groups that have a row or jobs that have not ended, sorted."""
     live = (
         select(Job.limit_group)
         .where(Job.status.in_((JobStatus.PENDING, JobStatus.RUNNING)), Job.limit_group != registry.NOBODY)
@@ -35,8 +35,8 @@ def names(session: Session) -> list[str]:
     return sorted({*session.scalars(select(LimitGroup.name)), *session.scalars(live)})
 
 
-def show(session: Session, tenant_id: int, name: str) -> dict[str, Any]:
-    """One group. Of those who wait a caller sees its own tenant's jobs, and how many others there are."""
+def describe(session: Session, tenant_id: int, name: str) -> dict[str, Any]:
+    """One group. Of the waiting jobs a caller sees those of its tenant, and the number of others."""
     allowance = allowances.read(session, name)
     try:
         standing: Standing | None = limiter().standing(CallTerms(name, 0, allowance.limits))
@@ -64,11 +64,11 @@ def show(session: Session, tenant_id: int, name: str) -> dict[str, Any]:
 def change(session: Session, name: str, figures: dict[str, int | None]) -> None:
     """Set a group's figures, for every worker within a second; None leaves one to the configuration again.
 
-    Raises `NotFound` for a group that nothing knows: no class, no job, no row.
+    Raises `NotFound` for an unknown group: one without class, job or row.
     """
     if not _exists(session, name):
         raise NotFound(
-            f"there is no limit group {name!r}: GET /api/v1/limits lists those in use; a group is called"
+            f"there is no limit group {name!r}: GET /api/v1/limits lists those in use; a group is named"
             " `simulated`, or by its provider and a class of config/limits.toml, such as `anthropic:sonnet-4`"
         )
     wire = {on_wire: inside for inside, on_wire in NAMES.items()}

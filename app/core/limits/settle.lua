@@ -1,9 +1,9 @@
--- What answers really took. Behind group.lua.
+-- Charge what answers actually took. Loaded after group.lua.
 --
 -- KEYS  3 est:{job}
--- ARGV  5 input and 6 output tokens more than were charged (less, below 0)  7 bytes of the requests, 8 input and
---       9 output tokens of 10 answers, and the 11 microseconds they took together  12 calls that failed
--- Answers how many of the group's last RING calls failed, or 0 before there were so many.
+-- ARGV  5 input and 6 output tokens beyond those charged (below 0: fewer)  7 bytes of the requests, 8 input and
+--       9 output tokens of 10 answers, and 11 the microseconds they took in total  12 calls that failed
+-- Returns how many of the group's last RING calls failed, or 0 before there were that many.
 local FADE = 0.98   -- a call counts half after 34 others
 roll()
 for kind, more in pairs({i = tonumber(ARGV[5]), o = tonumber(ARGV[6])}) do

@@ -1,8 +1,8 @@
--- How a limit group stands, for people. Behind group.lua.
+-- The state of a limit group, for people. Loaded after group.lua.
 --
 -- KEYS  3 asking:{group}  4 seats:{group}  5 alive
--- Answers {requests, input, output tokens taken within the window, calls in flight, mean microseconds of a call,
--- share that a ramp limit leaves, the jobs that wait}
+-- Returns {requests, input and output tokens taken within the window, calls in flight, mean microseconds of a
+-- call, share that a ramp limit leaves, the waiting jobs}
 roll()
 local flying, held = 0, redis.call('HGETALL', KEYS[4])
 for at = 1, #held, 2 do
