@@ -1,4 +1,4 @@
-"""The object store in a folder: a file a key, written beside its name, synced and then moved there."""
+"""The object store in a folder: one file per key, written under a temporary name, synced and then renamed."""
 
 import errno
 import os
@@ -11,14 +11,14 @@ from typing import BinaryIO
 from app.core.documents.object_store import checked
 from app.errors import NotFound, Unavailable
 
-PIECE = 1_000_000  # bytes that are copied at a time
+PIECE = 1_000_000  # bytes that are copied at once
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class FolderStore:
-    """Made as soon as something is put into it.
+    """The folder is created with its first object.
 
-    Nothing is tried again: what a disk refuses (it is full, read-only, broken) it refuses a second later too.
+    Nothing is retried: what a disk refuses (it is full, read-only, broken) it refuses a second later too.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -48,13 +48,13 @@ class FolderStore:
         for path in map(self._path, keys):
             try:
                 path.unlink(missing_ok=True)
-                _part(path).unlink(missing_ok=True)  # of a process that was killed in the middle
+                _part(path).unlink(missing_ok=True)  # of a process that was killed while writing
             except OSError as error:
                 raise self._unavailable(error) from error
             try:
                 path.parent.rmdir()
             except OSError:
-                pass  # other keys lie in it, or nothing was ever put
+                pass  # it holds other keys, or never existed
 
     def reach(self) -> None:
         try:
@@ -86,7 +86,7 @@ def _part(path: Path) -> Path:
 
 
 def _make(folder: Path) -> None:
-    """Make `folder` so that it outlives a crash of the machine."""
+    """Create `folder` durably, so that it survives a crash of the machine."""
     if folder.is_dir():
         return
     _make(folder.parent)

@@ -1,8 +1,8 @@
-"""The hand-off: stored documents go onto a list in Redis, where whoever parses them takes them from.
+"""The hand-off: stored documents are pushed onto a list in Redis, from which a parser takes them.
 
-At least once: a row says that a document is to be pushed, and goes when it was. Rows are taken, pushed and
-removed in three steps, so that no message is sent inside a transaction; who dies between them leaves the rows
-to the next, who pushes them again.
+Delivery is at least once: a row marks a document as to be pushed, and is removed after the push. Rows are
+taken, pushed and removed in three steps, so that no message is sent inside a transaction; if a process dies
+in between, the next one pushes its rows again.
 """
 
 import uuid
@@ -29,12 +29,12 @@ from models.record import Record, RecordInput, RecordStatus
 from models.session import in_transaction, reading
 from models.upsert import insert_missing
 
-EVENT = "DOCUMENT_INGESTED"  # in the audit, of a document that was taken in
+EVENT = "DOCUMENT_INGESTED"  # in the audit, of a document that was stored
 AT_ONCE = 500  # documents that are pushed with one command
-TAKEN = 30.0  # seconds that rows are in somebody's hands
+TAKEN = 30.0  # seconds that taken rows belong to one process
 
-# Of a push whose connection broke; briefly, as what is not pushed stays offered to the next tick. What was
-# pushed before it broke comes twice, as everything here may.
+# Retries a push whose connection broke; briefly, as what is not pushed stays offered to the next tick. What
+# was pushed before the connection broke arrives twice, as anything here may.
 _attempts = Retrying(
     retry=retry_if_exception_type(redis.ConnectionError),
     wait=wait_random_exponential(multiplier=0.1, max=0.5),  # seconds
@@ -44,25 +44,25 @@ _attempts = Retrying(
 
 
 def record_ingested(session: Session, job: JobContext, bodies: Mapping[int, bytes]) -> None:
-    """Audit and offer the documents among records that have succeeded, by their index.
+    """Audit and offer the documents among succeeded records; `bodies` are by index.
 
-    To be called in the transaction that writes their outcomes.
+    Call it in the transaction that writes the outcomes.
     """
-    found = {idx: document for idx, body in bodies.items() if (document := documents.read(body))}
-    if not found:
+    ingested = {idx: document for idx, body in bodies.items() if (document := documents.read(body))}
+    if not ingested:
         return
-    told = {document.file_id: {"filename": document.filename} for document in found.values()}
-    audit.write(session, job.tenant_id, EVENT, "document", told)
-    add(session, job, found)
+    details = {document.file_id: {"filename": document.filename} for document in ingested.values()}
+    audit.write(session, job.tenant_id, EVENT, "document", details)
+    add(session, job, ingested)
 
 
-def add(session: Session, job: JobContext, found: Mapping[int, Document]) -> None:
-    """Offer documents of a job, by their index; what is offered already stays as it is."""
-    if not settings.current().parse_handoff or not found:
+def add(session: Session, job: JobContext, by_index: Mapping[int, Document]) -> None:
+    """Offer documents of a job, by their index; those already offered stay as they are."""
+    if not settings.current().parse_handoff or not by_index:
         return
     offered = (
         {"queue": queue_of(job), "body": _message(job, document), "job_id": job.job_id, "idx": idx}
-        for idx, document in found.items()
+        for idx, document in by_index.items()
     )
     insert_missing(session, Handoff, *offered)
 
@@ -77,7 +77,7 @@ any_offered = exists().select_from(Handoff)  # a document
 def push() -> int:
     """Push what is offered, as far as there is room in each list; returns how many documents.
 
-    Raises what a client of Redis raises when that is away: nothing is lost then.
+    Raises `RedisError` while Redis is away: nothing is lost then.
     """
     queues = list(_queues()) if settings.current().parse_handoff else []
     if not queues:
@@ -88,7 +88,7 @@ def push() -> int:
 
 
 def find_job(session: Session, uid: uuid.UUID) -> int:
-    """A job whose documents can still be handed over, of any tenant; raises `NotFound`."""
+    """The internal id of a job, of any tenant, that still has its documents; raises `NotFound`."""
     job_id = session.scalar(select(Job.id).where(Job.uid == uid, Job.content_removed_at.is_(None)))
     if job_id is None:
         raise NotFound(f"there is no job {uid} with documents that still exist")
@@ -96,11 +96,11 @@ def find_job(session: Session, uid: uuid.UUID) -> int:
 
 
 def again(job_id: int) -> int:
-    """Offer all documents of a job that were stored, as after a loss of Redis; returns how many."""
+    """Offer all stored documents of a job again, as after a loss of Redis; returns how many."""
     job, after, count = job_context.of(job_id), -1, 0
-    while found := _stored(job_id, after):
-        in_transaction(partial(add, job=job, found=found))
-        after, count = max(found), count + len(found)
+    while stored := _stored(job_id, after):
+        in_transaction(partial(add, job=job, by_index=stored))
+        after, count = max(stored), count + len(stored)
     return count
 
 
@@ -111,10 +111,10 @@ def _push(client: redis.Redis, queue: str) -> int:
         if not bodies:
             break
         try:
-            # From the other end of the list they come in this order.
+            # Popped from the other end of the list, they come out in this order.
             _attempts(client.lpush, queue, *bodies.values())
         except redis.RedisError:
-            in_transaction(partial(_leave, ids=list(bodies)))
+            in_transaction(partial(_release, ids=list(bodies)))
             raise
         in_transaction(partial(_remove, ids=list(bodies)))
         pushed += len(bodies)
@@ -122,7 +122,7 @@ def _push(client: redis.Redis, queue: str) -> int:
 
 
 def _queues() -> Iterator[str]:
-    """Lists that something is offered for, each found by one look into the index."""
+    """Lists with offered documents, each found by one index lookup."""
     after = ""
     with reading() as session:
         while True:
@@ -135,7 +135,7 @@ def _queues() -> Iterator[str]:
 
 
 def _take(session: Session, queue: str, limit: int) -> dict[int, bytes]:
-    """Messages by the numbers of their rows, in order; they are nobody else's for a while."""
+    """Messages by the ids of their rows, in order; no other process takes them for `TAKEN` seconds."""
     free = (
         select(Handoff.id)
         .where(Handoff.queue == queue, or_(Handoff.taken_until.is_(None), Handoff.taken_until <= now()))
@@ -152,7 +152,7 @@ def _take(session: Session, queue: str, limit: int) -> dict[int, bytes]:
     return {row.id: row.body for row in sorted(rows, key=lambda row: row.id)}
 
 
-def _leave(session: Session, ids: Sequence[int]) -> None:
+def _release(session: Session, ids: Sequence[int]) -> None:
     session.execute(update(Handoff).where(Handoff.id.in_(ids)).values(taken_until=None))
 
 
@@ -161,7 +161,7 @@ def _remove(session: Session, ids: Sequence[int]) -> None:
 
 
 def _stored(job_id: int, after: int) -> dict[int, Document]:
-    """The job's next documents that were stored, behind index `after`."""
+    """The job's next stored documents after index `after`."""
     with reading() as session:
         rows = session.execute(
             select(RecordInput.idx, RecordInput.body)

@@ -1,6 +1,6 @@
-"""The object store: bytes under keys. Whatever is put is whole and durable, or it is not there.
+"""The object store: bytes under keys. An object that was put is whole and durable, or does not exist.
 
-A store's own troubles are `Unavailable`."""
+Failures of a store itself are `Unavailable`."""
 
 import re
 import uuid
@@ -11,28 +11,28 @@ KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)
 
 
 class Store(Protocol):
-    """Keys are of our own making: letters, digits and `._-` between slashes, no part with a dot in front."""
+    """Keys are always ours: letters, digits and `._-` between slashes, no part starting with a dot."""
 
     def put(self, key: str, content: BinaryIO) -> None:
-        """Keep the bytes of `content`, from its beginning."""
+        """Store the bytes of `content`, from its beginning."""
 
     def get(self, key: str) -> bytes:
         """The bytes under `key`; raises `NotFound`."""
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Remove what is there under these keys."""
+        """Remove the objects under these keys, if they exist."""
 
     def reach(self) -> None:
-        """Raise `Unavailable` where nothing could be put."""
+        """Raise `Unavailable` if nothing can be stored."""
 
 
 def document_key(tenant: uuid.UUID, file_id: uuid.UUID, sha256: str) -> str:
-    """Where a tenant's document is kept."""
+    """The key of a tenant's document."""
     return f"raw/{tenant}/{file_id}/{sha256}"
 
 
 def checked(key: str) -> str:
-    """`key`; raises `ValueError` for one that is not of our making."""
+    """`key`; raises `ValueError` unless it is valid."""
     if not KEY.fullmatch(key):
         raise ValueError(f"{key!r} is not a key of the object store")
     return key

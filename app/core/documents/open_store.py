@@ -1,4 +1,4 @@
-"""The object store that is configured, in a folder or in S3, and what is fetched from it for a call."""
+"""The configured object store, in a folder or in S3, and the content blocks read from it for calls."""
 
 from functools import cache
 from pathlib import Path
@@ -12,11 +12,11 @@ from config import settings
 
 @cache
 def store() -> Store:
-    """The store of OBJECT_STORE_URL, made once a process."""
+    """The store at OBJECT_STORE_URL, made once per process."""
     chosen = settings.current()
     parts = urlsplit(chosen.object_store_url)
     if parts.scheme == "s3":
-        # boto3 takes a third of a second to import, and most use a folder.
+        # boto3 takes a third of a second to import, and most installations use a folder.
         from app.core.documents.s3_store import S3Store
 
         return S3Store(parts.netloc, parts.path.strip("/"), chosen.s3_endpoint_url)
@@ -28,7 +28,7 @@ def store() -> Store:
 def content_block(document: Document) -> Block:
     """The content block of a document.
 
-    Raises `RequestRejected` for one that there is not, `Unavailable` while the store is away.
+    Raises `RequestRejected` if the document is bad or missing, `Unavailable` while the store is away.
     """
     if document.fault is not None:
         raise RequestRejected(document.fault, type=BAD_DOCUMENT)

@@ -1,4 +1,4 @@
-"""The object store in S3, or in what speaks like it."""
+"""The object store in S3, or on a compatible server."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -29,8 +29,8 @@ from app.errors import NotFound, Unavailable
 AT_ONCE = 1_000  # keys that one call deletes
 
 ATTEMPTS = 3  # of one call
-PATIENCE = 10.0  # seconds after which it is not tried again: the caller waits, too
-# What a second later may have passed: answers by their status, and by their code where that says less.
+PATIENCE = 10.0  # seconds after which a call is not retried: the caller is waiting
+# Errors that may pass within a second: by status, and by code where the status does not show it.
 _TRANSIENT_STATUS = {429, 500, 502, 503, 504}
 _TRANSIENT = {"RequestTimeout", "InternalError", "ServiceUnavailable", "SlowDown"}
 
@@ -39,9 +39,9 @@ T = TypeVar("T")
 CONFIG = Config(
     connect_timeout=3,
     read_timeout=20,
-    retries={"mode": "standard", "total_max_attempts": 1},  # calls are tried again below, whole
+    retries={"mode": "standard", "total_max_attempts": 1},  # whole calls are retried below
     max_pool_connections=32,
-    # What other servers than Amazon's do not know is left out unless the call needs it.
+    # Servers other than Amazon's may not know checksums: leave them out unless a call needs them.
     request_checksum_calculation="when_required",
     response_checksum_validation="when_required",
 )
@@ -52,7 +52,7 @@ class S3Store:
 
     def __init__(self, bucket: str, prefix: str, endpoint: str | None) -> None:
         self._bucket, self._prefix = bucket, f"{prefix}/" if prefix else ""
-        # Names of other servers are seldom those of their buckets, too.
+        # Other servers seldom have a host name for each bucket.
         style = Config(s3={"addressing_style": "path" if endpoint else "auto"})
         self._client = boto3.session.Session().client("s3", endpoint_url=endpoint, config=CONFIG.merge(style))
 
@@ -74,8 +74,8 @@ class S3Store:
 
     def delete(self, keys: Iterable[str]) -> None:
         rest = iter(keys)
-        while some := list(islice(rest, AT_ONCE)):
-            self._call(partial(self._remove, [self._at(key)["Key"] for key in some]))
+        while batch := list(islice(rest, AT_ONCE)):
+            self._call(partial(self._remove, [self._at(key)["Key"] for key in batch]))
 
     def reach(self) -> None:
         self._call(partial(self._client.head_bucket, Bucket=self._bucket))
@@ -84,12 +84,11 @@ class S3Store:
         return {"Bucket": self._bucket, "Key": self._prefix + checked(key)}
 
     def _remove(self, names: list[str]) -> None:
-        wanted = {"Objects": [{"Key": name} for name in names], "Quiet": True}
-        answer = self._client.delete_objects(Bucket=self._bucket, Delete=wanted)
-        if left := answer.get("Errors"):
-            raise ClientError(
-                {"Error": left[0]}, "DeleteObjects"
-            )  # those that are gone may be asked for again
+        request = {"Objects": [{"Key": name} for name in names], "Quiet": True}
+        answer = self._client.delete_objects(Bucket=self._bucket, Delete=request)
+        if errors := answer.get("Errors"):
+            # A retry may delete keys again that are already gone.
+            raise ClientError({"Error": errors[0]}, "DeleteObjects")
 
     def _call(self, work: Callable[[], T]) -> T:
         try:
@@ -103,7 +102,7 @@ class S3Store:
             raise self._unavailable(type(error).__name__) from error
 
     def _unavailable(self, why: str) -> Unavailable:
-        """The code alone: a driver's own words may hold an address with its secrets."""
+        """Only the code is shown: a driver's message may contain an address with its secrets."""
         return Unavailable(
             f"the object store s3://{self._bucket} cannot be used: {why} (OBJECT_STORE_URL, S3_ENDPOINT_URL)",
             retry_after=10,

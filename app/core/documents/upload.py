@@ -1,4 +1,4 @@
-"""Documents on their way in: decoded as they are read, and stored before their job is anywhere."""
+"""Uploaded documents: decoded as they are read, and stored before their job is."""
 
 import hashlib
 import secrets
@@ -25,55 +25,53 @@ from models.document import Blob
 from models.session import in_transaction, reading
 from models.upsert import insert_missing
 
-IN_MEMORY = 1_000_000  # bytes of a document; the rest of it waits on disk
+IN_MEMORY = 1_000_000  # bytes of a document; a larger one is spooled to disk
 
 log = structlog.get_logger(__name__)
 
 
 class Upload:
-    """The documents of one request. What no job has taken when it is over is removed; see `receiving`."""
+    """The documents of one request. Those that no job has taken at its end are removed; see `receiving`."""
 
     def __init__(self, tenant: uuid.UUID) -> None:
         self.uid = new_uid()
         self.count = 0  # documents that were stored
         self._tenant = tenant
-        self._mark = secrets.token_hex(16)  # nobody who writes a body can know it
+        self._mark = secrets.token_hex(16)  # unknown to the author of a body
         self._taken: list[Stored | Unreadable] = []
         self._filled = 0
         self._incoming: Incoming | None = None
 
     def open(self) -> "Incoming":
-        """Somebody who takes the base64 of one document; there is one at a time."""
+        """A receiver for the base64 of one document; there is only one at once."""
         self._incoming = Incoming(self)
         return self._incoming
 
     def decoded(self, text: str) -> Stored | Unreadable:
-        """The document that a whole base64 text holds, once it is stored."""
+        """Store the document of a whole base64 text, and return it."""
         incoming = self.open()
         incoming.write(text.encode("utf-8", "surrogatepass"))
         return incoming.end()
 
     def fill(self, holder: dict[str, Any], name: str) -> None:
-        """Put the document into its mark's place; any other value stays."""
-        given, _, number = (
-            value.partition(":") if isinstance(value := holder.get(name), str) else ("", "", "")
-        )
-        if given == self._mark:
+        """Replace a document's mark by the document; any other value stays."""
+        mark, _, number = value.partition(":") if isinstance(value := holder.get(name), str) else ("", "", "")
+        if mark == self._mark:
             holder[name] = self._taken[int(number)]
             self._filled += 1
 
     def refuse_unused(self) -> None:
-        """Raise `BadInput` unless each document has its place in what was read."""
+        """Raise `BadInput` unless the mark of each document was replaced."""
         if self._filled < len(self._taken):
             raise BadInput("the body has duplicate names: give each name in an object once")
 
-    def note(self, found: Stored | Unreadable) -> str:
-        """Keep what became of a document; returns the mark that stands for it."""
-        self._taken.append(found)
+    def note(self, document: Stored | Unreadable) -> str:
+        """Keep a document, stored or unreadable; returns the mark that stands for it."""
+        self._taken.append(document)
         return f"{self._mark}:{len(self._taken) - 1}"
 
     def store(self, content: BinaryIO, sha256: str, size: int, media_type: str) -> Stored:
-        """Put a document into the object store. A row says so first, so that it is never forgotten there."""
+        """Put a document into the object store. Its row is written first, so that it is never orphaned."""
         file_id = new_uid()
         key = object_store.document_key(self._tenant, file_id, sha256)
         in_transaction(partial(_announce, key=key, upload=self.uid))
@@ -82,19 +80,19 @@ class Upload:
         return Stored(file_id, key, sha256, size, media_type)
 
     def clear(self) -> None:
-        """Nothing that was taken so far was a document."""
+        """Discard all documents received so far."""
         self.close()
         self.count, self._taken = 0, []
 
     def close(self) -> None:
-        """What no job has taken is removed."""
+        """Remove the documents that no job has taken."""
         if self._incoming is not None:
             self._incoming.drop()
         if self.count:
             _remove(self.uid)
 
     def take(self, session: Session, job_id: int) -> None:
-        """All of it is the job's from now on."""
+        """Give all documents to the job."""
         taken = session.scalars(
             update(Blob)
             .where(Blob.upload == self.uid, Blob.job_id.is_(None))
@@ -108,7 +106,7 @@ class Upload:
 
 
 class Incoming:
-    """One document: its base64 comes in pieces and leaves as bytes."""
+    """One document: its base64 arrives in pieces and is decoded into bytes."""
 
     def __init__(self, upload: Upload) -> None:
         self._upload = upload
@@ -118,7 +116,7 @@ class Incoming:
         self._fault: str | None = None
 
     def write(self, piece: bytes) -> None:
-        """Raises `TooLarge` for a document that is."""
+        """Decode and keep a piece; raises `TooLarge` when the document is too large."""
         if self._fault is not None:
             return
         try:
@@ -137,11 +135,11 @@ class Incoming:
         self._file.write(content)
 
     def close(self) -> str:
-        """The text has ended; returns the mark that stands for its document."""
+        """End the text; returns the mark that stands for its document."""
         return self._upload.note(self.end())
 
     def end(self) -> Stored | Unreadable:
-        """The document, once it is stored."""
+        """Store the document and return it."""
         with self._file as content:
             try:
                 self._decoder.close()
@@ -153,13 +151,13 @@ class Incoming:
             return self._upload.store(content, self._digest.hexdigest(), self._size, kind)
 
     def drop(self) -> None:
-        """It has ended, or never will."""
+        """Discard the temporary file, whether the document has ended or not."""
         self._file.close()
 
 
 @contextmanager
 def receiving(tenant: uuid.UUID) -> Iterator[Upload]:
-    """An upload for the length of the block; what no job has taken at its end is removed from the store."""
+    """An upload for the duration of the block; documents that no job has taken by its end are removed."""
     upload = Upload(tenant)
     try:
         yield upload
@@ -168,7 +166,7 @@ def receiving(tenant: uuid.UUID) -> Iterator[Upload]:
 
 
 def _remove(upload: uuid.UUID) -> None:
-    """What no job has taken goes."""
+    """Remove the upload's documents that no job has taken."""
     with reading() as session:
         rows = session.execute(
             select(Blob.id, Blob.key).where(Blob.upload == upload, Blob.job_id.is_(None))
@@ -178,18 +176,18 @@ def _remove(upload: uuid.UUID) -> None:
     try:
         open_store.store().delete([row.key for row in rows])
     except Unavailable as error:
-        log.warning("blobs.left", count=len(rows), reason=error.message)  # to the sweep
+        log.warning("blobs.left", count=len(rows), reason=error.message)  # for the sweep to remove
         return
     in_transaction(partial(forget, ids=[row.id for row in rows]))
 
 
 def forget(session: Session, ids: Sequence[int]) -> None:
-    """These objects are no longer in the store."""
+    """Delete the rows of objects that are no longer in the store."""
     session.execute(delete(Blob).where(Blob.id.in_(ids)))
 
 
 def _announce(session: Session, key: str, upload: uuid.UUID) -> None:
-    # A COMMIT whose answer was lost has written it already.
+    # After a COMMIT whose answer was lost, the row already exists.
     insert_missing(session, Blob, {"key": key, "upload": upload})
 
 
