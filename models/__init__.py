@@ -1,4 +1,4 @@
-"""The rows: what is true. Importing this package knows every table."""
+"""The tables, which hold the truth. Importing this package registers them all."""
 
 from models.base import Base
 from models.batching import BatchConfiguration

@@ -1,4 +1,4 @@
-"""What every table shares: the base, the types that both databases store alike, and their clock."""
+"""Shared by all tables: the base class, the types that both databases store alike, and their clock."""
 
 import datetime as dt
 import json
@@ -46,13 +46,13 @@ class Base(DeclarativeBase):
     )
 
 
-# SQLite gives only an INTEGER PRIMARY KEY its own numbers.
+# SQLite numbers rows only for an INTEGER PRIMARY KEY.
 BigId = BigInteger().with_variant(Integer, "sqlite")
 Uid = Uuid(as_uuid=True)
 
 
 class UTCDateTime(TypeDecorator[dt.datetime]):
-    """An aware UTC time; SQLite, which knows no zones, holds it as text that sorts by time."""
+    """An aware UTC time; SQLite, which has no time zones, stores it as text that sorts by time."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -72,17 +72,17 @@ class UTCDateTime(TypeDecorator[dt.datetime]):
 
 
 class now(FunctionElement[dt.datetime]):
-    """The database's clock, `seconds` from now. Workers' clocks may be wrong; this one is everybody's.
+    """The database's clock, `seconds` from now. Workers' clocks may be wrong; this one is shared by all.
 
-    The start of the transaction in PostgreSQL, the moment in SQLite (to the millisecond).
+    The start of the transaction in PostgreSQL, the current moment in SQLite (to the millisecond).
     """
 
     type = UTCDateTime()
     inherit_cache = True
 
     def __init__(self, seconds: float | ColumnElement[float] = 0.0) -> None:
-        named = isinstance(seconds, ColumnElement)  # another for each row of many
-        super().__init__(seconds if named else bindparam(None, float(seconds), type_=Float))
+        is_expression = isinstance(seconds, ColumnElement)  # one value for each row
+        super().__init__(seconds if is_expression else bindparam(None, float(seconds), type_=Float))
 
 
 @compiles(now, "postgresql")
@@ -92,7 +92,7 @@ def _now_postgresql(element: now, compiler: SQLCompiler, **kw: Any) -> str:
 
 @compiles(now, "sqlite")
 def _now_sqlite(element: now, compiler: SQLCompiler, **kw: Any) -> str:
-    # %f is SS.SSS; the three zeros make it the same text that SQLAlchemy writes, so that both compare.
+    # %f is SS.SSS; three zeros give the text that SQLAlchemy writes, so that the two can be compared.
     seconds = compiler.process(element.clauses, **kw)
     return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', {seconds} || ' seconds')"
 
@@ -128,12 +128,12 @@ def _epoch_postgresql(element: epoch, compiler: SQLCompiler, **kw: Any) -> str:
 
 @compiles(epoch, "sqlite")
 def _epoch_sqlite(element: epoch, compiler: SQLCompiler, **kw: Any) -> str:
-    # Julian days, for `unixepoch` knows no fractions before SQLite 3.42.
+    # Julian days, as `unixepoch` has no fractions before SQLite 3.42.
     return f"((julianday({compiler.process(element.clauses, **kw)}) - 2440587.5) * 86400.0)"
 
 
 class iso(FunctionElement[str]):
-    """A time in a row as ISO 8601 in UTC, to the microsecond and always of one width."""
+    """A time in a row as ISO 8601 in UTC, to the microsecond and always of the same width."""
 
     type = Text()
     inherit_cache = True
@@ -151,7 +151,7 @@ def _iso_sqlite(element: iso, compiler: SQLCompiler, **kw: Any) -> str:
 
 
 class _Integers(TypeDecorator[Sequence[int]]):
-    """Many of them in one value: an array, or JSON where a database has none."""
+    """Many integers in one value: an array, or JSON where the database has no arrays."""
 
     impl = Text
     cache_ok = True
@@ -166,22 +166,22 @@ class _Integers(TypeDecorator[Sequence[int]]):
 class any_of(FunctionElement[bool]):
     """Whether a column is one of many integers.
 
-    Unlike an IN it is the same text whatever their number: a driver that has to read a hundred places for
-    values takes half as long again for the whole statement.
+    Unlike an IN its SQL text is the same for any number of them: with a hundred placeholders to parse, the
+    driver takes half as long again for the whole statement.
     """
 
     type = Boolean()
     inherit_cache = True
 
     def __init__(self, column: SQLColumnExpression[Any], values: Iterable[int] | str) -> None:
-        """`values` may be the name under which they come with the statement."""
+        """`values` may be the name of the parameter that holds them."""
         if isinstance(values, str):
             super().__init__(column, bindparam(values, type_=_Integers))
         else:
             super().__init__(column, bindparam(None, list(values), type_=_Integers))
 
     def self_group(self, against: Any = None) -> Any:
-        return self  # a comparison by itself: what SQLite is asked to compare with 1 uses no index
+        return self  # no `= 1` around it: SQLite would not use an index then
 
 
 @compiles(any_of, "postgresql")
@@ -193,8 +193,8 @@ def _any_of_postgresql(element: any_of, compiler: SQLCompiler, **kw: Any) -> str
 @compiles(any_of, "sqlite")
 def _any_of_sqlite(element: any_of, compiler: SQLCompiler, **kw: Any) -> str:
     column, values = element.clauses
-    found: Select[int] = select(column_("value")).select_from(func.json_each(values))
-    return f"({compiler.process(column, **kw)} IN ({compiler.process(found, **kw)}))"
+    items: Select[int] = select(column_("value")).select_from(func.json_each(values))
+    return f"({compiler.process(column, **kw)} IN ({compiler.process(items, **kw)}))"
 
 
 class _IntegerByInteger(TypeDecorator[Mapping[int, int]]):
@@ -208,7 +208,7 @@ class _IntegerByInteger(TypeDecorator[Mapping[int, int]]):
 
 
 class looked_up(FunctionElement[int]):
-    """What a mapping says for a column's integer. Unlike a CASE it is the same text whatever its size."""
+    """The value that a mapping has for a column's integer. Unlike a CASE its SQL text is always the same."""
 
     type = BigInteger()
     inherit_cache = True
@@ -230,7 +230,7 @@ def _looked_up_sqlite(element: looked_up, compiler: SQLCompiler, **kw: Any) -> s
 
 
 class whole(FunctionElement[int]):
-    """An amount of at least 0 without its fraction; a cast alone rounds in PostgreSQL and cuts in SQLite."""
+    """An amount of at least 0 without its fraction; a cast rounds in PostgreSQL and truncates in SQLite."""
 
     type = BigInteger()
     inherit_cache = True
@@ -247,7 +247,7 @@ def _whole_sqlite(element: whole, compiler: SQLCompiler, **kw: Any) -> str:
 
 
 def new_uid() -> uuid.UUID:
-    """A UUIDv7: sorts by the millisecond of its making, the rest is random."""
+    """A UUIDv7: sorts by the millisecond of its creation, the rest is random."""
     milliseconds = time.time_ns() // 1_000_000
     value = (milliseconds & (1 << 48) - 1) << 80 | secrets.randbits(80)
     value = value & ~(0xF << 76) | 0x7 << 76
@@ -256,10 +256,10 @@ def new_uid() -> uuid.UUID:
 
 
 def record_uid(job: uuid.UUID, index: int) -> str:
-    """The id of a job's record as text: the job's own, its random tail counted up, so that nothing is stored.
+    """The id of a job's record as text: the job's id with its random tail counted up, so nothing is stored.
 
-    Records sort by index behind their job. Two records of one job never share an id; two of different jobs do
-    with the odds of any two UUIDv7 of one millisecond.
+    Records sort by index after their job. Two records of one job never share an id; two of different jobs do
+    with the odds of any two UUIDv7s of one millisecond.
     """
     tail = (1 << 62) - 1
     digits = f"{job.int & ~tail | (job.int + 1 + index) & tail:032x}"

@@ -1,4 +1,4 @@
-"""What an operator has said about batching, for all processes at once."""
+"""An operator's settings for batching, shared by all processes."""
 
 import datetime as dt
 from typing import Any
@@ -12,7 +12,7 @@ THE_ROW = 1
 
 
 class BatchConfiguration(Base):
-    """One row, `THE_ROW`; whoever starts a batch of the priority queue holds its lock. None: not said."""
+    """One row, `THE_ROW`; starting a batch of the priority queue holds its lock. None: not set."""
 
     __tablename__ = "batch_configuration"
 

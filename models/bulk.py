@@ -1,7 +1,7 @@
-"""Writing many rows with one statement, as each database does it fastest.
+"""Writing many rows with one statement, in the way that is fastest for each database.
 
-An INSERT with as many VALUES as there are rows is another statement for every number of rows: to parse and to
-bind it takes longer than PostgreSQL takes to write the rows. Here its text is always the same.
+An INSERT with one VALUES item per row is a different statement for every number of rows: parsing and binding
+it takes longer than PostgreSQL takes to write the rows. Here the text is always the same.
 """
 
 import json
@@ -23,10 +23,10 @@ Values = Mapping[str, ColumnElement[Any]]
 
 
 class ManyRows:
-    """An INSERT of rows that are mappings of the table's columns `names`, and of what `besides` names.
+    """An INSERT of rows given as mappings with the table's columns `names` and the extra keys of `besides`.
 
-    `computed` makes the values of further columns of what a row says, which it is given a way to. With `keep`
-    a row that is there already stays as it is.
+    `computed` returns the values of further columns; it gets a function that returns a row's field by name.
+    With `keep` a row that already exists stays as it is.
     """
 
     def __init__(
@@ -55,21 +55,21 @@ class ManyRows:
 
     @cached_property
     def _of_one_row(self) -> Insert:
-        """For an executemany."""
-        named = {name: bindparam(name, type_=kind) for name, kind in self._types.items()}
-        values = {**{name: named[name] for name in self._names}, **self._computed(named.__getitem__)}
+        """The statement for an executemany."""
+        fields = {name: bindparam(name, type_=kind) for name, kind in self._types.items()}
+        values = {**{name: fields[name] for name in self._names}, **self._computed(fields.__getitem__)}
         statement = sqlite.insert(self._table).values(values)
         return statement.on_conflict_do_nothing() if self._keep else statement
 
     @cached_property
     def _of_arrays(self) -> Insert:
-        """With an array for each column. What is JSON comes as text: the driver knows no arrays of it."""
+        """The statement with an array for each column. JSON goes as text: the driver has no JSON arrays."""
         sent = {name: Text() if isinstance(kind, JSON) else kind for name, kind in self._types.items()}
         arrays = (bindparam(name, type_=ARRAY(kind)) for name, kind in sent.items())
-        found = func.unnest(*arrays).table_valued(*(column(name, kind) for name, kind in sent.items()))
-        rows = found.render_derived().c
-        given = {name: sql_cast(rows[name], self._types[name]) for name in self._names}
-        values = {**given, **self._computed(rows.__getitem__)}
+        table = func.unnest(*arrays).table_valued(*(column(name, kind) for name, kind in sent.items()))
+        rows = table.render_derived().c
+        columns = {name: sql_cast(rows[name], self._types[name]) for name in self._names}
+        values = {**columns, **self._computed(rows.__getitem__)}
         statement = postgresql.insert(self._table)
         statement = statement.from_select(list(values), select(*values.values()), include_defaults=False)
         return statement.on_conflict_do_nothing() if self._keep else statement
@@ -81,16 +81,16 @@ class ManyRows:
 
 
 def load(session: Session, table: type[Base], names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Insert rows that have a value for each of the columns `names`: by COPY, where there is one.
+    """Insert rows that have a value for each of the columns `names`: by COPY, where the database has it.
 
-    Raises what an INSERT does.
+    Raises the same errors as an INSERT.
     """
     connection, into = session.connection(), _table(table)
     dialect = connection.dialect
     if dialect.name != "postgresql":
         connection.execute(insert(into), [dict(zip(names, row, strict=True)) for row in rows])
         return
-    import psycopg  # the driver of those who have that database
+    import psycopg  # here, as only PostgreSQL needs it
 
     driver = cast(psycopg.Connection, connection.connection.driver_connection)
     copy = f"COPY {into.name} ({', '.join(names)}) FROM STDIN (FORMAT BINARY)"

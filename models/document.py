@@ -1,4 +1,4 @@
-"""Documents: what may lie in the object store, what is to be handed over, and the audit of both."""
+"""Documents: possible objects in the object store, hand-offs to be made, and the audit of both."""
 
 import datetime as dt
 import uuid
@@ -11,7 +11,7 @@ from models.base import Base, BigId, Uid, UTCDateTime, new_uid, now
 
 
 class Blob(Base):
-    """Says that there may be an object under `key`: written before the object is, removed after it is."""
+    """A possible object under `key`: the row is written before the object, and removed after it."""
 
     __tablename__ = "blob"
     __table_args__ = (Index("ix_blob_job_id", "job_id", "id"), Index("ix_blob_upload", "upload"))
@@ -19,12 +19,12 @@ class Blob(Base):
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     key: Mapped[str] = mapped_column(String(255), unique=True)
     upload: Mapped[uuid.UUID] = mapped_column(Uid)  # the request that it came with
-    job_id: Mapped[int | None] = mapped_column(BigInteger)  # None: no job has it yet, or none ever will
+    job_id: Mapped[int | None] = mapped_column(BigInteger)  # None: no job has taken it yet, or ever will
     created_at: Mapped[dt.datetime] = mapped_column(UTCDateTime, insert_default=now())
 
 
 class Handoff(Base):
-    """A document that is to be put on a list in Redis; the row goes once it is there."""
+    """A document to be pushed onto a list in Redis; the row is removed after the push."""
 
     __tablename__ = "handoff"
     __table_args__ = (Index("ix_handoff_queue", "queue", "id"), UniqueConstraint("job_id", "idx"))
@@ -34,12 +34,12 @@ class Handoff(Base):
     body: Mapped[bytes] = mapped_column(LargeBinary)  # JSON
     job_id: Mapped[int] = mapped_column(BigInteger)
     idx: Mapped[int] = mapped_column(Integer)
-    # In somebody's hands until then; who dies with it leaves it to the next.
+    # Taken by a process until then; if that dies, the next one takes it.
     taken_until: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
 
 
 class AuditEvent(Base):
-    """What was done to a tenant's resource. Insert-only."""
+    """An action on a tenant's resource. Insert-only."""
 
     __tablename__ = "audit_event"
     __table_args__ = (

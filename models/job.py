@@ -1,4 +1,4 @@
-"""A job: its row, what its records share, and the narrow row that moves with every answer."""
+"""A job: its row, what its records share, and the narrow row that changes with every answer."""
 
 import datetime as dt
 import uuid
@@ -13,8 +13,8 @@ from models.base import Base, BigId, Uid, UTCDateTime, new_uid, now
 
 
 class JobStatus(StrEnum):
-    STAGING = "staging"  # its records are being written; nobody sees it
-    PENDING = "pending"  # whole, nothing asked yet
+    STAGING = "staging"  # its records are being written; it is not visible yet
+    PENDING = "pending"  # complete, nothing asked yet
     RUNNING = "running"
     PAUSED = "paused"  # no new calls; those in flight end
     CANCELLING = "cancelling"  # closed: calls in flight are being ended
@@ -44,7 +44,7 @@ class Job(Base):
             postgresql_where=text("label IS NOT NULL"),
             sqlite_where=text("label IS NOT NULL"),
         ),
-        # What the sweep looks for, each index as small as what is unfinished.
+        # For the sweep's queries; each index is only as large as the work that is unfinished.
         Index(
             "ix_job_live",
             "status",
@@ -72,33 +72,32 @@ class Job(Base):
     name: Mapped[str | None] = mapped_column(String(255))
     status: Mapped[str] = mapped_column(String(20), default=JobStatus.STAGING)
     status_reason: Mapped[str | None] = mapped_column(Text)
-    # Cancel and expiry write this one word: from then on a pending record of the job *is* cancelled
-    # (expired) in every query; the sweep writes the rows later and then sets `settled_at`.
+    # Cancel and expiry write only this: from then on a pending record of the job *is* cancelled (expired) in
+    # every query; the sweep updates the rows later and then sets `settled_at`.
     closed_as: Mapped[str | None] = mapped_column(String(20))
     settled_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
     priority: Mapped[int] = mapped_column(Integer, default=5)  # 10 is the most urgent
     # Of a batch in the priority queue: `critical`, `high`, `normal` or `low`; its `priority` follows from the
-    # weights in force, and only so many of them run at once. None: not in that queue.
+    # weights in force, and only MAX_CONCURRENT_BATCHES run at once. None: not in that queue.
     urgency: Mapped[str | None] = mapped_column(String(20))
-    time_limit_ms: Mapped[int | None] = mapped_column(Integer)  # from its first call; then it has expired
+    time_limit_ms: Mapped[int | None] = mapped_column(Integer)  # from its first call to its expiry
     model: Mapped[str] = mapped_column(String(200))
     limit_group: Mapped[str] = mapped_column(String(200))
     total: Mapped[int] = mapped_column(Integer, default=0)
-    request_bytes: Mapped[int] = mapped_column(
-        BigInteger, default=0, server_default="0"
-    )  # of all its records, as they are sent
+    # Of all its records, as they are sent.
+    request_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     max_request_bytes: Mapped[int] = mapped_column(BigInteger, default=0)  # of its largest record
-    cursor: Mapped[int] = mapped_column(Integer, default=0)  # the first index that was never offered
-    # Retry walks failed and expired records from here on, some thousands a transaction; None: not retrying.
+    cursor: Mapped[int] = mapped_column(Integer, default=0)  # the first index not yet offered
+    # Retry reopens failed and expired records from here on, thousands per transaction; None: not retrying.
     reopen_from: Mapped[int | None] = mapped_column(Integer)
-    max_concurrent: Mapped[int | None] = mapped_column(Integer)  # calls in flight; None: the settings alone
+    max_concurrent: Mapped[int | None] = mapped_column(
+        Integer
+    )  # calls in flight; None: only the settings decide
     retries: Mapped[int | None] = mapped_column(Integer)  # None: BATCH_RECORD_RETRY_COUNT
     max_cost: Mapped[int | None] = mapped_column(BigInteger)  # pico-dollars
-    # The caller's own name for it. It may be given again: then the newest is meant.
+    # The caller's own name for it. It may be used again: it then refers to the newest job.
     label: Mapped[str | None] = mapped_column(String(128))
-    request_id: Mapped[str | None] = mapped_column(
-        String(128)
-    )  # of the request that made it, as logs name it
+    request_id: Mapped[str | None] = mapped_column(String(128))  # of its submission, as in the logs
     extra: Mapped[dict[str, Any]] = mapped_column("metadata", JSON, default=dict)
     created_at: Mapped[dt.datetime] = mapped_column(UTCDateTime, insert_default=now())
     updated_at: Mapped[dt.datetime] = mapped_column(UTCDateTime, insert_default=now(), onupdate=now())
@@ -108,34 +107,34 @@ class Job(Base):
     # BATCH_PERSISTENCE_BACKEND=file: when its status was written to a file.
     status_kept_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
     content_removed_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
-    # By its owner: a 404 from then on. While it is staged: its process is dead, and nobody writes on at it.
+    # By its owner: a 404 from then on. While it is staged: its process is dead, and no other continues it.
     deleted_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
-    lease_id: Mapped[int | None] = mapped_column(BigInteger)  # of the process that stages it, part by part
+    lease_id: Mapped[int | None] = mapped_column(BigInteger)  # of the process that stages it in parts
 
 
 class JobSpec(Base):
-    """What a job's records share, written once with the job and never changed."""
+    """The part of the requests that a job's records share, written once with the job and never changed."""
 
     __tablename__ = "job_spec"
 
     job_id: Mapped[int] = mapped_column(ForeignKey("job.id"), primary_key=True, autoincrement=False)
     max_tokens: Mapped[int] = mapped_column(Integer)
-    timeout: Mapped[int | None] = mapped_column(Integer)  # seconds of a call; None: CALL_DEADLINE_SECONDS
+    timeout: Mapped[int | None] = mapped_column(Integer)  # seconds per call; None: CALL_DEADLINE_SECONDS
     system: Mapped[str | None] = mapped_column(Text)
     template: Mapped[str | None] = mapped_column(Text)
     prompt: Mapped[str | None] = mapped_column(Text)  # asked about each document; None: they are only stored
     schema: Mapped[bytes | None] = mapped_column(LargeBinary)  # JSON, as bytes: text columns refuse \u0000
     params: Mapped[bytes] = mapped_column(LargeBinary, default=b"{}")  # JSON
-    # What its records may ask by name, as `app.ingest.operations` writes them: JSON; None: nothing.
+    # The operations that its records may name, as `app.ingest.operations` writes them: JSON; None: none.
     operations: Mapped[bytes | None] = mapped_column(LargeBinary)
-    columns: Mapped[list[str] | None] = mapped_column(JSON)  # of the table it came as
+    columns: Mapped[list[str] | None] = mapped_column(JSON)  # of the submitted table
     skipped: Mapped[list[int] | None] = mapped_column(JSON)  # numbers of the table's wholly empty rows
-    # Why nobody can say what a call of it costs at most, so that no cap can hold; None: it has a bound.
+    # Why its calls have no maximum cost, so that no cap can be enforced; None: they have one.
     unbounded: Mapped[str | None] = mapped_column(Text)
 
 
 class JobCounts(Base):
-    """What every group of answers moves: the last row that a transaction locks, so keep it narrow.
+    """The counters that every group of answers moves: the last row that a transaction locks, so narrow.
 
     Lock order, always: job, then records by index, then this.
     """
@@ -155,22 +154,22 @@ class JobCounts(Base):
     cost_unconfirmed: Mapped[int] = mapped_column(BigInteger, default=0)  # pico-dollars, their worst case
     unpriced: Mapped[int] = mapped_column(Integer, default=0)  # answered attempts whose model has no price
     seq: Mapped[int] = mapped_column(BigInteger, default=0)  # of the last record that ended
-    # When `advance` must look at this job at the latest, whatever became of the messages about it. It lives
-    # here and not in `job` because those who set it hold record locks, and the job's comes before those.
+    # When the job must be advanced at the latest, even if all messages about it are lost. It is here and not
+    # in `job` because it is set under record locks, and the job's lock comes before those.
     wake_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime, index=True)
     # When a job with a time limit has expired. Set with its first claim, and here for the same reason.
     due_by: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
 
     @hybrid_property
     def ended(self) -> int:
-        """Records that have ended, however."""
+        """Records that have ended, with any status."""
         return self.succeeded + self.failed + self.cancelled + self.expired
 
 
 class Spend(Base):
-    """What a job's calls of one day (UTC) cost: a tenant's spending is the sum of these few rows.
+    """The cost of a job's calls of one day (UTC): a tenant's spending is the sum of these few rows.
 
-    Moved by whoever moves `job_counts`, in the same transaction and after it.
+    Every move of `job_counts` moves it too, in the same transaction and after it.
     """
 
     __tablename__ = "spend"

@@ -1,4 +1,4 @@
-"""What says that a worker process lives."""
+"""The sign of life of a worker process."""
 
 import datetime as dt
 
@@ -9,11 +9,11 @@ from models.base import Base, BigId, UTCDateTime, now
 
 
 class Lease(Base):
-    """One row of one worker process; the records that it has claimed name it.
+    """One row per worker process; the records that it has claimed refer to it.
 
-    Its event loop raises `counter` every two seconds, so a dead loop renews nothing. It is dead when the
-    counter stood still over four looks, at least three seconds apart, and the looks are kept here: no clock
-    decides, so a database that stood still or a laptop that slept takes nothing from anybody.
+    The process's event loop raises `counter` every two seconds, so a dead loop renews nothing. The lease is
+    dead when four checks, at least three seconds apart, found the counter unchanged. The checks are stored
+    here and no clock decides, so after a stalled database or a sleeping laptop no process loses its records.
     """
 
     __tablename__ = "lease"
@@ -29,9 +29,9 @@ class Lease(Base):
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     name: Mapped[str] = mapped_column(String(300))  # host:pid, for people
     counter: Mapped[int] = mapped_column(BigInteger, default=0)
-    serving: Mapped[str] = mapped_column(Text, default="")  # ids of the windows it has slices of, by spaces
+    serving: Mapped[str] = mapped_column(Text, default="")  # ids of the windows it serves, by spaces
     looked_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
     looked_counter: Mapped[int] = mapped_column(BigInteger, default=-1)
-    still: Mapped[int] = mapped_column(Integer, default=0)  # looks in a row that found it unmoved
+    still: Mapped[int] = mapped_column(Integer, default=0)  # checks in a row that found it unchanged
     created_at: Mapped[dt.datetime] = mapped_column(UTCDateTime, insert_default=now())
     dead_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)

@@ -1,4 +1,4 @@
-"""Bringing a database to the newest revision, and knowing whether it is there."""
+"""Upgrading a database to the newest revision, and checking whether it is there."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def configuration(url: str) -> Config:
 
 
 def upgrade(url: str) -> tuple[str | None, str]:
-    """Bring the database at `url` to the newest revision; returns the revisions before and after."""
+    """Upgrade the database at `url` to the newest revision; returns the revisions before and after."""
     engine = make_engine(url)
     try:
         if engine.dialect.name == "sqlite" and engine.url.database:
@@ -35,7 +35,7 @@ def upgrade(url: str) -> tuple[str | None, str]:
 
 
 def revision(engine: Engine) -> str | None:
-    """The revision that the database is at; None before the first."""
+    """The database's revision; None before the first."""
     with engine.connect() as connection:
         return MigrationContext.configure(connection).get_current_revision()
 

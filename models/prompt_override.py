@@ -9,7 +9,7 @@ from models.base import Base, UTCDateTime, now
 
 
 class PromptOverride(Base):
-    """What a user says instead of an operation's templates; None: what is shipped."""
+    """A user's replacement for an operation's templates; None: the shipped one."""
 
     __tablename__ = "prompt_override"
 

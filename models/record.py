@@ -1,7 +1,7 @@
 """Records, their inputs and outputs, the windows that offer them, and the attempts made for them.
 
-The tables with a row a record have no foreign keys: a check a row would cost more than writing it, and a
-job's row is never deleted.
+The tables with one row per record have no foreign keys: checking a row would cost more than writing it, and
+a job's row is never deleted.
 """
 
 import datetime as dt
@@ -28,11 +28,11 @@ from models.base import Base, BigId, UTCDateTime, now
 
 
 class RecordStatus(IntEnum):
-    """Where a record is. Outside, the first three are all `pending`."""
+    """The state of a record. To callers the first three are all `pending`."""
 
     PENDING = 0  # never claimed; a window offers it by its index
     BLOCKED = 1  # a conversation's later turn: the one before it has not ended
-    WAITING = 2  # given back, or freed: to be claimed when `not_before` has come; None: to be asked alone
+    WAITING = 2  # given back or freed: may be claimed from `not_before` on; None: only in isolation
     RUNNING = 3  # claimed under a lease
     SUCCEEDED = 4
     FAILED = 5
@@ -54,11 +54,11 @@ def _only(name: str, *columns: str, status: RecordStatus) -> Index:
 
 
 class Record(Base):
-    """One unit of work. Narrow, because each one is written three times: offered, claimed, ended."""
+    """One unit of work. Narrow, because each row is written three times: offered, claimed, ended."""
 
     __tablename__ = "record"
     __table_args__ = (
-        # The next turn to free and the turns before one: only records of conversations are in it.
+        # To find the next turn to free and the turns before one: it holds only records of conversations.
         Index(
             "ix_record_conversation",
             "job_id",
@@ -75,8 +75,8 @@ class Record(Base):
     job_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     idx: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     status: Mapped[int] = mapped_column(SmallInteger)
-    attempts: Mapped[int] = mapped_column(SmallInteger, default=0)  # calls made, the one in flight included
-    tries: Mapped[int] = mapped_column(SmallInteger, default=0)  # calls whose failure was the record's own
+    attempts: Mapped[int] = mapped_column(SmallInteger, default=0)  # calls made, including one in flight
+    tries: Mapped[int] = mapped_column(SmallInteger, default=0)  # calls that failed by the record's own fault
     deaths: Mapped[int] = mapped_column(SmallInteger, default=0)  # of processes that held it
     max_tokens: Mapped[int | None] = mapped_column(Integer)
     request_bytes: Mapped[int] = mapped_column(Integer)
@@ -84,30 +84,29 @@ class Record(Base):
     lease_id: Mapped[int | None] = mapped_column(BigInteger)
     not_before: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
     claimed_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)  # of its latest call
-    # Under a cap: pico-dollars that the call in flight may cost at most. It counts while the record runs.
+    # Under a cap: pico-dollars that the call in flight may cost at most. Counts while the record is running.
     reserved: Mapped[int | None] = mapped_column(BigInteger)
-    # What its worst case is taken from where `request_bytes` and the job do not say it: the bytes of its
-    # latest call, the conversation's turns before it or its document included, and what of its own params
-    # has a price.
+    # The basis of its worst case where `request_bytes` and the job do not suffice: the bytes of its latest
+    # call, including earlier turns of the conversation or its document, and those of its own params that
+    # affect the price.
     sent_bytes: Mapped[int | None] = mapped_column(BigInteger)
     priced_by: Mapped[dict[str, str] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class RecordInput(Base):
-    """What a record asks, as `app.ingest.draft.Draft.body` says. Insert-only."""
+    """A record's request, in the form of `app.ingest.draft.Draft.body`. Insert-only."""
 
     __tablename__ = "record_input"
 
     job_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     idx: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
-    custom_id: Mapped[bytes | None] = mapped_column(
-        LargeBinary
-    )  # UTF-8 with surrogates passed: any JSON text
+    # UTF-8 with lone surrogates: any JSON text.
+    custom_id: Mapped[bytes | None] = mapped_column(LargeBinary)
     body: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class RecordOutput(Base):
-    """How a record that was asked has ended. Written once, removed only with a retry or the whole content."""
+    """How an asked record has ended. Written once, removed only with a retry or the job's content."""
 
     __tablename__ = "record_output"
     __table_args__ = (Index("uq_record_output_job_id_seq", "job_id", "seq", unique=True),)
@@ -115,9 +114,9 @@ class RecordOutput(Base):
     job_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     idx: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     # The order in which the job's records ended. Taken from `job_counts` under its lock, so that no smaller
-    # one appears after a reader has passed: a cursor that never misses.
+    # one appears after a reader has passed: as a cursor it never misses a record.
     seq: Mapped[int] = mapped_column(BigInteger)
-    body: Mapped[bytes | None] = mapped_column(LargeBinary)  # the answer, bytes as they came
+    body: Mapped[bytes | None] = mapped_column(LargeBinary)  # the answer's bytes as received
     error_type: Mapped[str | None] = mapped_column(String(100))
     error_message: Mapped[bytes | None] = mapped_column(LargeBinary)
     usage: Mapped[dict[str, int] | None] = mapped_column(JSON)  # of the answer; None without one
@@ -128,10 +127,10 @@ class RecordOutput(Base):
 
 
 class Window(Base):
-    """A range of a job's records that Celery has in hand: one chord.
+    """A range of a job's records that is offered to workers: one Celery chord.
 
-    `cursor` walks from `first` to `last` as slices claim, so that a claim scans nothing. A window may have an
-    empty range: it then only serves what was given back, or, `isolated`, what is to be asked alone.
+    `cursor` moves from `first` to `last` as slices claim, so that a claim scans nothing. A window may have an
+    empty range: it then only serves records that were given back, or, if `isolated`, suspected ones.
     """
 
     __tablename__ = "window"
@@ -150,22 +149,22 @@ class Window(Base):
     last: Mapped[int] = mapped_column(Integer)  # exclusive
     cursor: Mapped[int] = mapped_column(Integer)
     isolated: Mapped[bool] = mapped_column("alone", Boolean, default=False, server_default=false())
-    # Messages carry it. Publishing again raises it, and a slice or callback of an older one returns at once.
+    # Carried by messages. Publishing again raises it; a slice or callback of an older epoch returns at once.
     epoch: Mapped[int] = mapped_column(Integer, default=1)
-    offered_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)  # of this epoch; None: shelved
+    offered_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)  # of this epoch; None: withdrawn
     published_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)  # None: its chord is yet to be sent
     incarnation: Mapped[str | None] = mapped_column(String(64))  # of the broker it was sent to
     slice_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)  # the latest claim of this epoch
-    drained_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)  # nothing of it is left to claim
-    closed_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)  # nothing of it is in flight
+    drained_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)  # no record of it is left to claim
+    closed_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)  # no record of it is in flight
 
 
 class Attempt(Base):
-    """One call of a provider; the attempts are the ledger. They hold no content and stay for good.
+    """One call of a provider; the attempts are the ledger. They hold no content and are never removed.
 
-    `outcome`: `answered` (cost known; an error's is 0), `unsent` (no byte left, or none to speak of) or
-    `unconfirmed` (killed, cut, timed out or cancelled after sending: cost is the worst case until a late
-    answer tells).
+    `outcome`: `answered` (cost known; an error's is 0), `unsent` (no byte left, or nothing that matters) or
+    `unconfirmed` (killed, cut, timed out or cancelled after sending: the cost is the worst case until a late
+    answer shows it).
     """
 
     __tablename__ = "attempt"
@@ -189,9 +188,11 @@ class Attempt(Base):
     cost: Mapped[int | None] = mapped_column(BigInteger)  # pico-dollars
     started_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
     ended_at: Mapped[dt.datetime] = mapped_column(UTCDateTime, insert_default=now())
-    confirmed_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)  # when a late answer told its cost
+    confirmed_at: Mapped[dt.datetime | None] = mapped_column(
+        UTCDateTime
+    )  # when a late answer showed its cost
 
     @hybrid_property
     def cache_write_tokens(self) -> int:
-        """Written to the cache, for however long."""
+        """Tokens written to the cache, for any duration."""
         return self.cache_write_5m_tokens + self.cache_write_1h_tokens

@@ -1,4 +1,4 @@
-"""How everything reaches the database: one engine a process, transactions that run again when they may."""
+"""Access to the database: one engine per process, and transactions that are retried where that is safe."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -17,14 +17,14 @@ ATTEMPTS = 8  # of one transaction; the waits between them add up to 4.5 seconds
 # serialization_failure, deadlock_detected, lock_not_available, admin_shutdown, crash_shutdown,
 # cannot_connect_now, idle_in_transaction_session_timeout
 _TRANSIENT = {"40001", "40P01", "55P03", "57P01", "57P02", "57P03", "25P03"}
-IDLE = 15  # seconds between two statements of a transaction; on a starved machine they are seconds apart
+IDLE = 15  # seconds between two statements of a transaction at most; on a starved machine they take seconds
 
 # SQLite has one writer. Waiting for it here, first come first served, keeps the longest wait of 32 threads
 # under a tenth of what its busy handler's polling gives.
 _sqlite_writer = threading.Lock()
 _making_engine = threading.Lock()
 
-# An UPDATE or DELETE of many rows leaves loaded objects as they are: who reads on refreshes what it moved.
+# An UPDATE or DELETE of many rows leaves loaded objects as they are: refresh them before reading on.
 _UNSYNCHRONIZED = {"synchronize_session": False}
 
 _lost_commits = 0
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 def engine() -> Engine:
     """The engine of this process."""
-    with _making_engine:  # a cache alone lets two threads make one each, and loses one with its connections
+    with _making_engine:  # the cache does not stop two threads from making one each, and leaking one
         return _engine()
 
 
@@ -45,15 +45,15 @@ def _engine() -> Engine:
 
 
 def close_engine() -> None:
-    """Close every connection of this process: it is about to be copied, and none may be used by two."""
+    """Close every connection of this process before it forks, as two processes must not share one."""
     engine().dispose()
     _engine.cache_clear()
 
 
 def make_engine(url: str) -> Engine:
-    """An engine set up as Penstock needs it: SQLite for many writers, PostgreSQL for many threads.
+    """An engine set up for Penstock: SQLite for many writers, PostgreSQL for many threads.
 
-    Statements are logged without their values (`hide_parameters`): those are prompts and answers.
+    Statements are logged without their values (`hide_parameters`), which are prompts and answers.
     """
     if not url.startswith("sqlite"):
         made = create_engine(
@@ -62,9 +62,9 @@ def make_engine(url: str) -> Engine:
             pool_size=16,
             max_overflow=16,
             pool_pre_ping=True,
-            connect_args={"connect_timeout": 5},  # a host that swallows packets must not hold a probe
+            connect_args={"connect_timeout": 5},  # a host that drops packets must not block a probe
         )
-        # One statement for hundreds of rows, not one for each: psycopg's dialect does so for RETURNING alone.
+        # One statement for hundreds of rows: by default psycopg's dialect does that only with RETURNING.
         made.dialect.use_insertmanyvalues_wo_returning = True
         event.listen(made, "connect", _prepare_postgresql)
         return made
@@ -82,21 +82,21 @@ def make_engine(url: str) -> Engine:
 
 
 def _prepare_postgresql(connection: Any, _: object) -> None:
-    # A process that stands still in mid-transaction would hold its rows, and every other process, until it
-    # wakes: longer than it takes to find it dead.
+    # A process that freezes in mid-transaction would block its rows, and with them every other process, until
+    # it wakes: longer than it takes to be found dead.
     connection.execute(f"SET idle_in_transaction_session_timeout = '{IDLE}s'")
     connection.commit()
 
 
 def _prepare_sqlite(connection: Any, _: object) -> None:
-    # The driver's own transactions would run a SELECT outside of them: 771 of 800 updates were lost so.
+    # The driver's own transactions leave a SELECT outside of them: 771 of 800 updates were lost that way.
     connection.isolation_level = None
     for pragma in ("journal_mode=wal", "synchronous=normal", "foreign_keys=on"):
         connection.execute(f"pragma {pragma}")
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # A transaction that reads first and writes later cannot wait for the writer: take its place at once.
+    # A transaction that reads first and writes later cannot wait for the writer: become the writer at once.
     reads = connection.get_execution_options().get("reads_only")
     connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
@@ -104,9 +104,9 @@ def _begin_sqlite(connection: Connection) -> None:
 def in_transaction(work: Callable[[Session], T]) -> T:
     """Run `work` in a transaction, commit, and return what it returned.
 
-    Runs it again, whole, on a deadlock, a serialization failure or a lost connection. A COMMIT whose answer
-    was lost may have happened: `work` must stand being run on top of itself (ids chosen before, guarded
-    updates, `ON CONFLICT DO NOTHING`). What `after_commit` was given runs once, after the last one.
+    Runs all of it again on a deadlock, a serialization failure or a lost connection. A COMMIT whose answer
+    was lost may have happened: `work` must be idempotent (ids chosen before, guarded updates, `ON CONFLICT DO
+    NOTHING`). Callbacks given to `after_commit` run once, after the final commit.
     """
     try:
         result, callbacks = _run(work)
@@ -118,18 +118,18 @@ def in_transaction(work: Callable[[Session], T]) -> T:
 
 
 def lost_commits() -> int:
-    """How many COMMITs of this process failed: unlike any other statement's, their failure may be none."""
+    """How many COMMITs of this process failed: unlike other statements, they may still have succeeded."""
     return _lost_commits
 
 
 def after_commit(session: Session, callback: Callable[[], None]) -> None:
-    """Run `callback` once the session's transaction is committed; messages about rows leave only so."""
+    """Run `callback` once the session's transaction is committed; use it for every message about rows."""
     session.info.setdefault("after_commit", []).append(callback)
 
 
 @contextmanager
 def reading() -> Iterator[Session]:
-    """A session that only reads: one snapshot in SQLite, and never in a writer's way."""
+    """A session that only reads: one snapshot in SQLite, and it never blocks a writer."""
     connection = engine().connect().execution_options(reads_only=True)
     with connection, Session(connection, expire_on_commit=False, autoflush=False) as session:
         yield session
@@ -143,9 +143,9 @@ def _run(work: Callable[[Session], T]) -> tuple[T, list[Callable[[], None]]]:
 
 
 def _run_again(work: Callable[[Session], T], error: DBAPIError) -> tuple[T, list[Callable[[], None]]]:
-    """What follows a first run that ended with `error`, which is the first of the attempts.
+    """Retry after a first run that ended with `error`, which counts as the first attempt.
 
-    `_attempts` begins here because it costs 9 µs: half of what a transaction that succeeds takes of its own.
+    `_attempts` begins here because it costs 9 µs: half of the overhead of a transaction that succeeds.
     """
     first = [error]
 
@@ -187,7 +187,7 @@ def _is_transient(error: BaseException) -> bool:
     return isinstance(error, OperationalError | InterfaceError)  # psycopg without a code: no connection
 
 
-# For all threads: what it knows of a call lies on the thread that makes it.
+# Shared by all threads: its state of a call is local to the thread that makes it.
 _attempts = Retrying(
     retry=retry_if_exception(_is_transient),
     wait=wait_random_exponential(multiplier=0.04, max=2.0),  # seconds

@@ -1,4 +1,4 @@
-"""When somebody last swept, and who."""
+"""When the last sweep was, and whose."""
 
 import datetime as dt
 
@@ -9,7 +9,7 @@ from models.base import Base, UTCDateTime
 
 
 class Sweep(Base):
-    """The one row that each sweep moves, so that workers see when beat is gone."""
+    """The one row that each sweep updates, so that workers notice when beat is gone."""
 
     __tablename__ = "sweep"
 

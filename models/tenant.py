@@ -1,4 +1,4 @@
-"""Who owns jobs, whose name a key carries, and the keys."""
+"""The tenants that own jobs, their users, and their API keys."""
 
 import datetime as dt
 import uuid
@@ -15,7 +15,7 @@ class Tenant(Base):
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     uid: Mapped[uuid.UUID] = mapped_column(Uid, default=new_uid, unique=True)
     name: Mapped[str] = mapped_column(String(200), unique=True)
-    # Quotas and caps; None: none. Records over all its jobs, in any hour and any 24 hours.
+    # Quotas and caps; None: no limit. Records of all its jobs, in any hour and any 24 hours.
     records_per_hour: Mapped[int | None] = mapped_column(BigInteger)
     records_per_day: Mapped[int | None] = mapped_column(BigInteger)
     daily_cap: Mapped[int | None] = mapped_column(BigInteger)  # pico-dollars, of a day in UTC
@@ -24,7 +24,7 @@ class Tenant(Base):
 
 
 class User(Base):
-    """A name that keys act for, within a tenant. A key made without one has a user of its own."""
+    """A name within a tenant that keys act for. A key made without one has a user of its own."""
 
     __tablename__ = "user"
     __table_args__ = (UniqueConstraint("tenant_id", "name"),)
@@ -48,7 +48,7 @@ class ApiKey(Base):
     prefix: Mapped[str] = mapped_column(String(20), unique=True)
     sha256: Mapped[bytes] = mapped_column(LargeBinary(32))
     scopes: Mapped[str] = mapped_column(String(500))  # separated by spaces
-    # Of a key that was made under an Idempotency-Key: with the text of the key that made it, its text again.
+    # Of a key made under an Idempotency-Key: with the text of the key that made it, its own text is restored.
     salt: Mapped[bytes | None] = mapped_column(LargeBinary(32))
     created_at: Mapped[dt.datetime] = mapped_column(UTCDateTime, insert_default=now())
     revoked_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)

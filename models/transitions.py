@@ -1,4 +1,4 @@
-"""The one door for every status: what may become what, and the one guarded UPDATE that makes it so.
+"""The only way to change a status: the allowed transitions, and the guarded UPDATE that makes them.
 
     job      staging ─► pending ─► running ─► completed | failed
                           │  ▲        │  ▲
@@ -7,11 +7,11 @@
              completed, failed, cancelled, expired ─► running     (retry)
 
     record   pending ─► running ─► succeeded | failed | cancelled | expired
-             held ─► waiting ─► running ─► waiting                (freed; given back)
-             pending | held | waiting ─► cancelled | expired      (the job was closed)
+             blocked ─► waiting ─► running ─► waiting             (freed; given back)
+             pending | blocked | waiting ─► cancelled | expired   (the job was closed)
              failed | expired ─► waiting                          (retry)
 
-The database decides who wins a race; the caller learns it from the answer.
+The database decides which of two racing changes wins; the caller learns it from the result.
 """
 
 from collections.abc import Mapping
@@ -52,24 +52,24 @@ RECORD_MOVES: Mapping[RecordStatus, frozenset[RecordStatus]] = {
 
 
 def move_job(session: Session, job: Job, new: JobStatus, **values: Any) -> None:
-    """Move `job`, whose row the caller has locked, from the status it was read with to `new`."""
+    """Move `job`, whose row the caller has locked, from its present status to `new`."""
     old = JobStatus(job.status)
     if new not in JOB_MOVES[old]:
         raise IllegalMove(f"job {job.uid}", old, new)
     statement = update(Job).where(Job.id == job.id, Job.status == old).values(status=new, **values)
     moved = session.execute(statement)
     assert isinstance(moved, CursorResult)
-    assert moved.rowcount == 1, "nobody moves a job whose row another has locked"
+    assert moved.rowcount == 1, "no other transaction moves a job whose row is locked"
     session.refresh(job)
 
 
 def moving_records(
     old: RecordStatus | frozenset[RecordStatus], new: RecordStatus, *where: ColumnElement[bool], **values: Any
 ) -> Update:
-    """The guarded UPDATE that moves records from `old` to `new`; what it returns or counts is who moved."""
-    olds = frozenset({old}) if isinstance(old, RecordStatus) else old
-    for status in olds:
+    """The guarded UPDATE that moves records from `old` to `new`; it returns or counts those that moved."""
+    statuses = frozenset({old}) if isinstance(old, RecordStatus) else old
+    for status in statuses:
         if new not in RECORD_MOVES[status]:
             raise IllegalMove("a record", status.name, new.name)
-    guard = Record.status == next(iter(olds)) if len(olds) == 1 else Record.status.in_(olds)
+    guard = Record.status == next(iter(statuses)) if len(statuses) == 1 else Record.status.in_(statuses)
     return update(Record).where(*where, guard).values(status=new, **values)

@@ -1,4 +1,4 @@
-"""INSERTs of rows that may be there already, for both databases."""
+"""INSERTs of rows that may already exist, for both databases."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,11 +10,11 @@ from models.base import Base
 
 
 def insert(dialect: str, table: type[Base]) -> postgresql.Insert | sqlite.Insert:
-    """An INSERT that can say what to do `on_conflict`: each database's own has the same words for it."""
+    """The database's own INSERT with `on_conflict` clauses, which both dialects spell alike."""
     return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
 
 
 def insert_missing(session: Session, table: type[Base], *rows: Mapping[str, Any]) -> None:
-    """Insert rows; one that is there already stays as it is."""
+    """Insert rows; one that already exists stays as it is."""
     connection = session.connection()
     connection.execute(insert(connection.dialect.name, table).on_conflict_do_nothing(), rows)
