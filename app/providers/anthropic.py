@@ -1,9 +1,9 @@
-"""Claude, asked as the official SDK asks.
+"""Claude, called as the official SDK calls it.
 
-The SDK brings the headers and the streams. Calls for whole answers, which are nearly all, take its headers
+The SDK provides the headers and the streams. Calls for whole answers, which are nearly all, send its headers
 over connections of our own: the SDK's own call costs three times as much (docs/performance.md). Retries,
-limits and deadlines are ours, and a request or an answer passes as it is, so that what the API learns
-tomorrow works without a new release.
+limits and deadlines are ours, and requests and answers pass unchanged, so that new features of the API work
+without a new release.
 """
 
 import asyncio
@@ -39,16 +39,16 @@ from app.providers.transport import CONNECT_SECONDS, NOTHING_SENT, as_bytes, con
 PUBLIC_URL = "https://api.anthropic.com"
 MESSAGES = "/v1/messages"
 CONNECTIONS = 5_000  # more than a process holds in flight: 64 slices of 64 records
-LONGEST_WHOLE_ANSWER = 600  # seconds; what may take longer is streamed, or idle connections are cut under it
+LONGEST_WHOLE_ANSWER = 600  # seconds; longer answers are streamed, as idle connections may be cut
 SECONDS_PER_TOKEN = 3_600 / 128_000  # the SDK's own measure of how long an answer may take
 
-# At DEBUG the SDK logs whole requests, at INFO its transport logs each call; a log never holds a prompt.
+# At DEBUG the SDK logs whole requests, at INFO its transport logs each call; a log must never hold a prompt.
 for _name in ("anthropic", "httpx2"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
 
 class AnthropicClient:
-    """`app.providers.client.Client` for the Messages API. Close it on the loop that it was used on."""
+    """`app.providers.client.Client` for the Messages API. Close it on the loop on which it was used."""
 
     def __init__(self, api_key: str, base_url: str | None = None) -> None:
         base_url = (base_url or PUBLIC_URL).rstrip("/")
@@ -56,13 +56,13 @@ class AnthropicClient:
             api_key=api_key,
             base_url=base_url,
             max_retries=0,
-            timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),  # `ask` bounds the whole
+            timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),  # `ask` limits the whole call
             http_client=DefaultAioHttpClient(
                 limits=httpx2.Limits(max_connections=CONNECTIONS),
-                follow_redirects=False,  # one ask is one call
+                follow_redirects=False,  # one `ask` makes one call
             ),
         )
-        # The SDK lets ANTHROPIC_CUSTOM_HEADERS replace the key that it was given; what is said here wins.
+        # The SDK lets ANTHROPIC_CUSTOM_HEADERS replace the key that it was given; these headers win.
         self._credentials: dict[str, str | Omit] = {"Authorization": f"Bearer {api_key}", "X-Api-Key": Omit()}
         self._messages = base_url + MESSAGES
         self._headers = _joined(self._sdk.default_headers, self._credentials)
@@ -84,7 +84,7 @@ class AnthropicClient:
             raise TimedOut(f"no whole answer within the deadline of {deadline:g} s") from None
 
     async def count_models(self, *, deadline: float) -> int:
-        """How many models the key may ask: a call that costs nothing. Raises what `ask` does."""
+        """How many models the key may use: a call that costs nothing. Raises the same errors as `ask`."""
         try:
             async with asyncio.timeout(deadline):
                 with _our_errors():
@@ -126,7 +126,7 @@ class AnthropicClient:
         headers = events.response.headers
         request_id = headers.get("request-id")
         async with AsyncMessageStream(events, output_format=NOT_GIVEN) as stream:
-            message = await _put_together(stream, request_id)
+            message = await _assemble(stream, request_id)
         return answers.read(as_bytes(message), request_id, refusals.rate_limits(headers))
 
     def _options(self, body: bytes) -> RequestOptions:
@@ -134,31 +134,35 @@ class AnthropicClient:
 
 
 def _joined(*layers: Mapping[str, str | Omit]) -> dict[str, str]:
-    """Headers of layers of which a later one wins, by names in any case, or leaves one out."""
-    found = {name.lower(): value for layer in layers for name, value in layer.items()}
-    return {name: value for name, value in found.items() if isinstance(value, str)}
+    """Headers merged by case-insensitive name: a later layer overrides or omits those of earlier ones."""
+    merged = {name.lower(): value for layer in layers for name, value in layer.items()}
+    return {name: value for name, value in merged.items() if isinstance(value, str)}
 
 
 def _proxy(url: str) -> str | None:
-    """The proxy that the environment names for an address. Once: aiohttp would look for every call."""
+    """The proxy that the environment sets for an address, read once: aiohttp would read it for every call."""
     parts, proxies = urlsplit(url), getproxies()
     return None if proxy_bypass(parts.hostname or "") else proxies.get(parts.scheme) or proxies.get("all")
 
 
-async def _put_together(stream: AsyncMessageStream[Any], request_id: str | None) -> dict[str, Any]:
-    """The message that a stream's events make."""
+async def _assemble(stream: AsyncMessageStream[Any], request_id: str | None) -> dict[str, Any]:
+    """The message assembled from a stream's events."""
     last = None
     try:
         async for event in stream:
             last = event.type
     except (APIStatusError, httpx2.RequestError):
         raise
-    except Exception as fault:  # whatever the SDK's assembly stumbles over: the answer, not the call, is bad
-        raise BadAnswer(f"the stream's events make no message: {fault!r}", request_id=request_id) from fault
+    except Exception as fault:  # if the SDK cannot assemble it, the answer is bad and not the call
+        raise BadAnswer(
+            f"the stream's events do not form a message: {fault!r}", request_id=request_id
+        ) from fault
     if last is None:
-        raise BadAnswer("the answer to a streamed call held no events", request_id=request_id)
+        raise BadAnswer("the answer to a streamed call had no events", request_id=request_id)
     if last != "message_stop":
-        raise ConnectionCut(f"the stream ended after {last}, before the message did", request_id=request_id)
+        raise ConnectionCut(
+            f"the stream ended after {last}, before the end of the message", request_id=request_id
+        )
     return stream.current_message_snapshot.to_dict(mode="json", warnings=False)
 
 
@@ -173,7 +177,7 @@ def _may_outlast_a_connection(params: dict[str, Any]) -> bool:
 
 @contextmanager
 def _our_errors() -> Iterator[None]:
-    """Turn what the SDK and its transport raise into our tree."""
+    """Convert errors of the SDK and its transport into ours."""
     try:
         yield
     except APIStatusError as refusal:
@@ -183,10 +187,10 @@ def _our_errors() -> Iterator[None]:
 
 
 def _broken_call(failure: Exception) -> ProviderError:
-    """The error for a call that brought no answer at all.
+    """The error for a call without any answer.
 
-    The transport calls a refused connection and one that was cut after the whole request by the same name
-    (`ConnectError`); only the exception of aiohttp behind it tells whether anything was sent.
+    The transport raises the same `ConnectError` for a refused connection and for one that was cut after the
+    whole request; only aiohttp's exception behind it shows whether anything was sent.
     """
     causes = list(_causes(failure))
     root = causes[-1]
@@ -195,12 +199,12 @@ def _broken_call(failure: Exception) -> ProviderError:
     if isinstance(failure, APITimeoutError | httpx2.TimeoutException):
         return TimedOut(f"the provider stopped sending: {root}")
     if any(isinstance(cause, aiohttp.ClientResponseError | httpx2.DecodingError) for cause in causes):
-        return BadAnswer(f"the provider's answer is no HTTP that can be read: {root}")
+        return BadAnswer(f"the provider's answer is not valid HTTP: {root}")
     return ConnectionCut(f"the connection broke: {root!r}")
 
 
 def _causes(failure: BaseException) -> Iterator[BaseException]:
-    """`failure` and what it was raised from, down to the first cause."""
+    """`failure` and its causes, down to the first."""
     cause: BaseException | None = failure
     while cause is not None:
         yield cause

@@ -1,4 +1,4 @@
-"""Dynamic batching, taken literally: items that are asked within some milliseconds leave in one call."""
+"""Dynamic batching: items that are asked within some milliseconds of each other share one call."""
 
 import asyncio
 import copy
@@ -9,27 +9,27 @@ from typing import Any
 from app.errors import ProviderError
 from app.providers.client import Reply
 
-# One call for some rows: what each gets of it, in order. What it raises is the failure of every row.
+# Makes one call for some rows and returns the result of each, in order. If it raises, every row has failed.
 Send = Callable[[Sequence[Any]], Awaitable[Sequence[Reply | ProviderError]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Batching:
-    """What is in force now."""
+    """The settings in force."""
 
     max_batch_size: int  # items of one call
     max_wait_time_ms: int  # that an item waits for others
-    enable_dynamic_batching: bool  # False: each item goes in a call of its own
+    enable_dynamic_batching: bool  # False: each item has a call of its own
 
 
 class Call:
-    """One call and the items that wait for it; nothing joins it once it has left."""
+    """One call and the items that wait for it; no item joins it once it has left."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self._rows: dict[asyncio.Future[Reply], Any] = {}  # of the items that wait
+        self._rows: dict[asyncio.Future[Reply], Any] = {}  # of the waiting items
         self._task: asyncio.Task[None] | None = None
-        self._told = False  # an item has told of the failure
+        self._reported = False  # an item has reported the failure
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -43,7 +43,7 @@ class Call:
         self._task = asyncio.create_task(self._run())
 
     async def reply_to(self, item: "asyncio.Future[Reply]") -> Reply:
-        """The item's reply. When the last item that waits is cancelled, so is the call."""
+        """The item's reply. When the last waiting item is cancelled, so is the call."""
         try:
             return await item
         finally:
@@ -53,8 +53,8 @@ class Call:
                 await asyncio.wait([self._task])
 
     def failure(self, error: ProviderError) -> ProviderError:
-        """The error for one of the items: the first tells of it, the others repeat it."""
-        error.repeated, self._told = self._told, True
+        """The error for one of the items: the first reports it, the others repeat it."""
+        error.repeated, self._reported = self._reported, True
         return error
 
     async def _run(self) -> None:
@@ -68,7 +68,7 @@ class Call:
             parts = [fault for _ in rows]
         for item, part in zip(rows, parts, strict=True):
             if item.done():
-                continue  # nobody waits for it any more
+                continue  # it was cancelled
             if isinstance(part, Reply):
                 item.set_result(part)
             else:
@@ -76,35 +76,35 @@ class Call:
 
 
 class Gathering:
-    """The calls of a client that have not left, by what makes their items alike. It lives on one loop."""
+    """The calls of a client that have not left yet, by the key that their items share. Used on one loop."""
 
     def __init__(self, batching: Callable[[], Batching]) -> None:
         self._batching = batching
         self._calls: dict[Hashable, Call] = {}
 
     def join(self, alike: Hashable, row: Any, send: Send) -> "tuple[Call, asyncio.Future[Reply]]":
-        """Put a row into the call that gathers such items; it leaves when it is full or its time is over."""
-        now = self._batching()
-        if not now.enable_dynamic_batching:
-            return self.alone(row, send)
+        """Add a row to the call for items like it, which leaves when it is full or its wait is over."""
+        batching = self._batching()
+        if not batching.enable_dynamic_batching:
+            return self.send_single(row, send)
         call = self._calls.get(alike)
         if call is None:
             call = self._calls[alike] = Call(send)
-            wait = now.max_wait_time_ms / 1000
+            wait = batching.max_wait_time_ms / 1000
             asyncio.get_running_loop().call_later(wait, self._leave, alike, call)
         item = call.add(row)
-        if len(call) >= now.max_batch_size:
+        if len(call) >= batching.max_batch_size:
             self._leave(alike, call)
         return call, item
 
-    def alone(self, row: Any, send: Send) -> "tuple[Call, asyncio.Future[Reply]]":
+    def send_single(self, row: Any, send: Send) -> "tuple[Call, asyncio.Future[Reply]]":
         call = Call(send)
         item = call.add(row)
         call.leave()
         return call, item
 
     def _leave(self, alike: Hashable, call: Call) -> None:
-        if self._calls.get(alike) is call:  # else it was full before its time was over
+        if self._calls.get(alike) is call:  # else it was full before its wait was over
             del self._calls[alike]
             if len(call):
                 call.leave()

@@ -17,12 +17,12 @@ FIGURES = (
     "output_tokens_per_minute",
     "max_concurrent_calls",
 )
-LARGEST = 10**12  # a figure beyond it is a slip of the pen
+LARGEST = 10**12  # a larger figure is a mistake
 
 
 @dataclass(frozen=True, slots=True)
 class ModelClass:
-    """One line of the file; a figure that is None was not given."""
+    """One entry of the file; a figure of None was not given."""
 
     name: str
     models: tuple[str, ...] = ()
@@ -34,7 +34,7 @@ class ModelClass:
 
 
 def class_of(model: str) -> ModelClass:
-    """The class whose models' beginning fits best; a model that none knows is a class of its own."""
+    """The class with the longest matching prefix; a model that matches none is a class of its own."""
     fitting = [
         (len(start), known)
         for known in _classes().values()
@@ -47,7 +47,7 @@ def class_of(model: str) -> ModelClass:
 
 
 def is_known(name: str) -> bool:
-    """Whether a file has a class of this name."""
+    """Whether a class of this name is in a file."""
     return name in _classes()
 
 
@@ -60,20 +60,20 @@ def named(name: str) -> ModelClass:
 def _classes() -> Mapping[str, ModelClass]:
     shipped = tomllib.loads(resources.files("config").joinpath("limits.toml").read_text())
     classes = {line["name"]: _read(line) for line in shipped["class"]}
-    own = settings.current().limits_file
-    return classes if own is None else _with_own(classes, own)
+    custom = settings.current().limits_file
+    return classes if custom is None else _with_custom(classes, custom)
 
 
-def _with_own(classes: dict[str, ModelClass], file: Path) -> dict[str, ModelClass]:
-    """The classes with what an operator's file says; raises `BadSetting` naming what is wrong in it."""
+def _with_custom(classes: dict[str, ModelClass], file: Path) -> dict[str, ModelClass]:
+    """The classes with those of an operator's file; raises `BadSetting` naming what is wrong in it."""
     try:
-        told = tomllib.loads(file.read_text())
-        for line in told["class"]:
-            before = classes.get(line["name"])
-            read = _read(line)
-            if before is not None and not read.models:
-                read = ModelClass(**{**_fields(read), "models": before.models})
-            classes[read.name] = read
+        content = tomllib.loads(file.read_text())
+        for line in content["class"]:
+            shipped = classes.get(line["name"])
+            custom = _read(line)
+            if shipped is not None and not custom.models:
+                custom = ModelClass(**{**_fields(custom), "models": shipped.models})
+            classes[custom.name] = custom
     except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as fault:
         raise BadSetting(
             "PENSTOCK_LIMITS_FILE", str(file), f"a file in the form of config/limits.toml ({fault!r})"
@@ -89,5 +89,5 @@ def _read(line: Mapping[str, Any]) -> ModelClass:
     return ModelClass(**{**line, "models": tuple(line.get("models", ()))})
 
 
-def _fields(read: ModelClass) -> dict[str, Any]:
-    return {name: getattr(read, name) for name in ModelClass.__slots__}
+def _fields(model_class: ModelClass) -> dict[str, Any]:
+    return {name: getattr(model_class, name) for name in ModelClass.__slots__}

@@ -1,7 +1,7 @@
-"""The seam between Penstock and whatever answers a record.
+"""The interface between Penstock and the providers that answer records.
 
-A provider is one class with the methods of `Client`. It is made, used and closed on the event loop of one
-slice worker. It makes exactly one call for each `ask`: no retries, no limits, no waiting; those are ours.
+A provider is one class with the methods of `Client`. It is created, used and closed on the event loop of one
+slice worker. It makes exactly one call for each `ask`: retries, limits and waiting are up to Penstock.
 """
 
 from dataclasses import dataclass, field, fields
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Tokens of one call, each kind priced by itself."""
+    """Tokens of one call; each kind has its own price."""
 
     input_tokens: int = 0  # neither read from nor written to the cache
     output_tokens: int = 0
@@ -20,12 +20,12 @@ class Tokens:
 
     @property
     def cache_write_tokens(self) -> int:
-        """Written to the cache, for however long."""
+        """Tokens written to the cache, for any duration."""
         return self.cache_write_5m_tokens + self.cache_write_1h_tokens
 
     @property
     def prompt_tokens(self) -> int:
-        """All that was read, from wherever."""
+        """All tokens that were read, cached or not."""
         return self.input_tokens + self.cache_read_tokens + self.cache_write_tokens
 
 
@@ -34,15 +34,15 @@ KINDS = tuple(kind.name for kind in fields(Tokens))  # of tokens; a call's row h
 
 @dataclass(frozen=True, slots=True)
 class Usage(Tokens):
-    """What one call took."""
+    """The usage of one call."""
 
     server_tool_uses: dict[str, int] = field(default_factory=dict)  # e.g. {"web_search_requests": 2}
-    service_tier: str | None = None  # as the answer says; "batch" pays the batch's price
+    service_tier: str | None = None  # from the answer; "batch" is charged at the batch price
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimits:
-    """Limits of a group: requests and tokens in any minute, and calls at a time. None: not known."""
+    """Limits of a group: requests and tokens in any minute, and calls in flight. None: not known."""
 
     requests: int | None = None
     input_tokens: int | None = None
@@ -52,24 +52,24 @@ class RateLimits:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer. `body` is one JSON object, the bytes as they came but for line breaks between tokens."""
+    """An answer. `body` is one JSON object, its bytes as received except for line breaks between tokens."""
 
     body: bytes
     usage: Usage
     request_id: str | None
-    text: str  # the answer's text blocks, joined: what a table's answer column and a schema check look at
-    limits: RateLimits | None = None  # the limits that the answer's headers named
+    text: str  # the answer's text blocks, joined: for the answer column of a table and for schema checks
+    limits: RateLimits | None = None  # the limits in the answer's headers
 
 
 class Client(Protocol):
-    """What answers a record."""
+    """A client that answers records."""
 
     async def ask(self, params: dict[str, Any], *, deadline: float, attempt: int) -> Reply:
-        """Make one call with a whole Messages request and bring its answer.
+        """Make one call with a whole Messages request and return its answer.
 
         `deadline` is in seconds from now, for everything from connecting to the last byte. `attempt` counts
         the calls for this record, from 1. Raises `ProviderError` (see `app.errors`) and, when cancelled,
-        closes the connection before it lets go.
+        closes the connection before it returns.
         """
 
     async def close(self) -> None:

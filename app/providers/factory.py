@@ -1,4 +1,4 @@
-"""What makes a provider's client, in slice workers alone: its SDK is imported here."""
+"""Makes the clients of providers, only in slice workers: their SDKs are imported here."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -14,24 +14,24 @@ Make = Callable[[], Client]  # on the loop of a slice worker
 
 
 def client_maker(name: str, settings: Settings, batching: Callable[[], Batching]) -> Make:
-    """What makes a client of the provider of that name; `batching` says what is in force for items.
+    """A function that makes a client of the named provider; `batching` returns the settings for items.
 
-    A provider's SDK takes seconds and 90 MB to import, which happens here: call it on another thread, or the
-    loop stands still for so long that its process is taken for dead.
+    Importing a provider's SDK takes seconds and 90 MB, and happens here: call this on another thread, or the
+    loop is blocked for so long that its process is declared dead.
     """
     provider = registry.PROVIDERS[name]
     return MAKERS[provider.client](provider, settings, batching)
 
 
 def _anthropic(provider: Provider, settings: Settings, _: Callable[[], Batching]) -> Make:
-    key = _needed(provider, settings)
+    key = _required_value(provider, settings)
     from app.providers.anthropic import AnthropicClient
 
     return partial(AnthropicClient, key, settings.anthropic_base_url)
 
 
 def _inference(provider: Provider, settings: Settings, batching: Callable[[], Batching]) -> Make:
-    url = _needed(provider, settings)
+    url = _required_value(provider, settings)
     from app.providers.inference import InferenceClient
 
     return partial(InferenceClient, url, batching)
@@ -43,7 +43,7 @@ def _simulated(_provider: Provider, _settings: Settings, _batching: Callable[[],
     return SimulatedClient
 
 
-def _needed(provider: Provider, settings: Settings) -> str:
+def _required_value(provider: Provider, settings: Settings) -> str:
     """The key or the address of a provider; raises `Unavailable` where it is not set."""
     assert provider.need is not None
     value = provider.need.value(settings)

@@ -1,7 +1,7 @@
 """Models behind the Open Inference Protocol v2: KServe, Triton, MLServer and others.
 
-Items that are alike (the same model, rows of the same lengths) and are asked at about the same time leave in
-one call. Each stays an ask of its own, with its row of the answer or its own copy of the call's failure.
+Items that are alike (the same model, rows of the same shape) and are asked at about the same time share one
+call. Each has an `ask` of its own, with its row of the answer or its own copy of the call's failure.
 """
 
 import asyncio
@@ -31,28 +31,28 @@ from app.providers.client import Reply, Usage
 from app.providers.tensors import Output, Tensor
 from app.providers.transport import CONNECT_SECONDS, as_bytes, content, failure, refusal
 
-METADATA_KEPT = 60.0  # seconds: a model that is deployed anew may take another tensor
-SUSPECTS = 10_000  # inputs that are remembered for having been refused in company
+METADATA_KEPT = 60.0  # seconds: a redeployed model may take another tensor
+SUSPECTS = 10_000  # inputs remembered because a call with several of them was refused
 
 
 class InferenceClient:
-    """`app.providers.client.Client` for an inference server. Made, used and closed on one loop."""
+    """`app.providers.client.Client` for an inference server. Created, used and closed on one loop."""
 
     def __init__(self, url: str, batching: Callable[[], Batching]) -> None:
-        """`url` is the operator's own; `batching` says at any time what is in force."""
+        """`url` is the operator's own; `batching` returns the settings in force."""
         self._url = url.rstrip("/")
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),  # how many calls there are is the limiter's matter
-            timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS),  # `ask` bounds the whole
+            connector=aiohttp.TCPConnector(limit=0),  # the limiter decides how many calls there are
+            timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS),  # `ask` limits the whole call
         )
         self._gathering = Gathering(batching)
-        self._tensors: dict[str, tuple[Tensor, float]] = {}  # of models, until a monotonic time
+        self._tensors: dict[str, tuple[Tensor, float]] = {}  # by model, with the monotonic time of expiry
         self._suspects: dict[bytes, None] = {}  # in the order of their refusals
 
     async def ask(self, params: dict[str, Any], *, deadline: float, attempt: int) -> Reply:
         """Ask about one item: `params` are its `model` and its `input`.
 
-        An item that was refused in company is asked alone the next time: only that tells whose fault it was.
+        An item that was refused together with others is asked by itself the next time, to find the bad one.
         """
         call, item = self._join(registry.INFERENCE.served_name(params["model"]), params["input"])
         try:
@@ -68,16 +68,16 @@ class InferenceClient:
     def _join(self, model: str, row: Any) -> "tuple[Call, asyncio.Future[Reply]]":
         shape = tensors.shape_of(row)
         send = partial(self._infer, model, shape)
-        if self._was_refused_in_company(model, row):
-            return self._gathering.alone(row, send)
+        if self._was_refused_together(model, row):
+            return self._gathering.send_single(row, send)
         return self._gathering.join((model, shape), row, send)
 
     async def _infer(
         self, model: str, shape: Sequence[int], rows: Sequence[Any]
     ) -> list[Reply | ProviderError]:
-        """One call for the rows, all of `shape`, that the model's tensor can hold."""
+        """Make one call for those of the rows, all of `shape`, that the model's tensor can hold."""
         tensor = await self._tensor(model)
-        # Megabytes of numbers take a while to look at and to write: not on the loop's time.
+        # Megabytes of numbers take a while to check and to encode: do not block the loop.
         misfits = await asyncio.to_thread(lambda: [tensors.misfit(row, tensor) for row in rows])
         fitting = [row for row, misfit in zip(rows, misfits, strict=True) if misfit is None]
         replies = iter(await self._ask_about(model, tensor, shape, fitting) if fitting else ())
@@ -98,10 +98,10 @@ class InferenceClient:
         self, model: str, tensor: Tensor, shape: Sequence[int], rows: Sequence[Any]
     ) -> list[Reply]:
         call = str(uuid.uuid4())
-        asked = await asyncio.to_thread(lambda: as_bytes(tensors.request(call, tensor, shape, rows)))
+        body = await asyncio.to_thread(lambda: as_bytes(tensors.request(call, tensor, shape, rows)))
         try:
             with _our_errors():
-                answer = await self._call("POST", f"/v2/models/{model}/infer", asked)
+                answer = await self._call("POST", f"/v2/models/{model}/infer", body)
                 return await asyncio.to_thread(_replies, answer, call, len(rows))
         except (RequestRejected, ServerFault) as error:
             self._tensors.pop(model, None)
@@ -112,8 +112,8 @@ class InferenceClient:
                 raise
             raise RefusedTogether(error.message, request_id=error.request_id) from error
 
-    def _was_refused_in_company(self, model: str, row: Any) -> bool:
-        """Whether the item is one of those among whom a guilty one is; it is forgotten with the answer."""
+    def _was_refused_together(self, model: str, row: Any) -> bool:
+        """Whether the item was in a call of several that was refused; it is forgotten once this is asked."""
         if not self._suspects or (mark := _mark(model, row)) not in self._suspects:
             return False
         del self._suspects[mark]
@@ -125,12 +125,14 @@ class InferenceClient:
             del self._suspects[next(iter(self._suspects))]
 
     async def _call(self, method: str, path: str, body: bytes | None = None) -> dict[str, Any]:
-        """The object that the server answers with; raises for a refusal, and `ValueError` for garbage."""
-        sent: dict[str, Any] = {}
+        """The object that the server returns; raises for a refusal, and `ValueError` for garbage."""
+        options: dict[str, Any] = {}
         if body is not None:
             headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
-            sent = {"data": content(body), "headers": headers}
-        async with self._session.request(method, self._url + path, allow_redirects=False, **sent) as response:
+            options = {"data": content(body), "headers": headers}
+        async with self._session.request(
+            method, self._url + path, allow_redirects=False, **options
+        ) as response:
             answer = await response.read()
         if response.status != 200:
             raise refusals.read(response.status, refusal(answer), response.headers)
@@ -142,7 +144,7 @@ def _replies(answer: Mapping[str, Any], call: str, items: int) -> list[Reply]:
 
 
 def _reply(answer: Mapping[str, Any], call: str, output: Output) -> Reply:
-    """An item's reply; the id of its call says in the ledger which items went together."""
+    """An item's reply; the id of the call shows in the ledger which items shared it."""
     body = {
         "type": "inference",
         "model": answer.get("model_name"),
@@ -159,15 +161,15 @@ def _mark(model: str, row: Any) -> bytes:
 
 
 def _read(answer: bytes) -> dict[str, Any]:
-    found: object = parsed(answer)
-    if isinstance(found, dict):
-        return found
-    raise ValueError("it is no JSON object")
+    content: object = parsed(answer)
+    if isinstance(content, dict):
+        return content
+    raise ValueError("it is not a JSON object")
 
 
 @contextmanager
 def _our_errors() -> Iterator[None]:
-    """Turn what the transport raises, and what is wrong with an answer, into our tree."""
+    """Convert errors of the transport, and faults of an answer, into ours."""
     try:
         yield
     except (aiohttp.ClientError, OSError) as error:

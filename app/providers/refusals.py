@@ -1,4 +1,4 @@
-"""What a provider's refusal means for us: whose matter it is, and how long to wait."""
+"""What a provider's refusal means for us: who is responsible, and how long to wait."""
 
 import re
 from collections.abc import Mapping
@@ -18,18 +18,18 @@ from app.errors import (
 )
 from app.providers.client import RateLimits
 
-SPEND_PROBE_SECONDS = 3_600  # a spent budget comes back by the month, or by a person
-LONGEST_PAUSE = 4_294_967  # seconds; the official SDK, too, takes a longer Retry-After for none
+SPEND_PROBE_SECONDS = 3_600  # a spent budget is renewed each month, or by a person
+LONGEST_PAUSE = 4_294_967  # seconds; a longer Retry-After is ignored, as by the official SDK
 
 _ACCOUNT_STATUSES = frozenset({401, 402, 403})
 _ACCOUNT_CODES = frozenset(
     {"organization_on_hold", "enforced_spend_limit_reached", "contract_spend_limit_reached"}
 )
-# These two come as a 400 without a code; their text is all there is to tell them by.
+# These two come as a 400 without a code and can only be recognised by their text.
 _SPENT = re.compile(r"specified (workspace )?API usage limits|credit balance is too low", re.IGNORECASE)
 _OVERLOADED_STATUSES = frozenset({502, 503, 504, 529})
 
-# An error inside a stream comes after a 200; its type says what its status would have been.
+# An error inside a stream comes after a 200; its type shows what its status would have been.
 _STATUS_BY_TYPE = {
     "invalid_request_error": 400,
     "authentication_error": 401,
@@ -44,8 +44,8 @@ _STATUS_BY_TYPE = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
-    """What the provider's error says."""
+class _Error:
+    """The content of a provider's error."""
 
     type: str | None
     code: str | None
@@ -53,16 +53,16 @@ class _Told:
 
 
 def read(status: int, body: object, headers: Mapping[str, str]) -> ProviderError:
-    """The error for a refusal: `body` is its parsed JSON, or its text where it was none."""
-    told = _told(status, body)
+    """The exception for a refusal: `body` is its parsed JSON, or its text where it was not JSON."""
+    error = _parse(status, body)
     if status < 400:
-        status = _STATUS_BY_TYPE.get(told.type or "", 500)
-    if _blames_account(status, told):
-        return _account_refused(told, headers)
+        status = _STATUS_BY_TYPE.get(error.type or "", 500)
+    if _blames_account(status, error):
+        return _account_refused(error, headers)
     kind = _kind(status)
     return kind(
-        told.message,
-        type=_name(kind, told),
+        error.message,
+        type=_name(kind, error),
         retry_after=pause(headers),
         request_id=headers.get("request-id"),
         limits=rate_limits(headers),
@@ -70,8 +70,8 @@ def read(status: int, body: object, headers: Mapping[str, str]) -> ProviderError
 
 
 def rate_limits(headers: Mapping[str, str]) -> RateLimits | None:
-    """The limits for a minute that an answer's headers name; None where they name none."""
-    named = {
+    """The limits per minute in an answer's headers; None where they have none."""
+    values = {
         name: _number(headers.get(f"anthropic-ratelimit-{kind}-limit"))
         for name, kind in (
             ("requests", "requests"),
@@ -79,53 +79,54 @@ def rate_limits(headers: Mapping[str, str]) -> RateLimits | None:
             ("output_tokens", "output-tokens"),
         )
     }
-    found = {name: int(figure) for name, figure in named.items() if figure is not None and 1 <= figure < 1e12}
-    return RateLimits(**found) if found else None
+    limits = {name: int(value) for name, value in values.items() if value is not None and 1 <= value < 1e12}
+    return RateLimits(**limits) if limits else None
 
 
 def pause(headers: Mapping[str, str]) -> float | None:
-    """The seconds that the provider asks us to wait, by milliseconds, by seconds or by a date."""
+    """The seconds that the provider asks us to wait, given in milliseconds, in seconds or as a date."""
     milliseconds = _number(headers.get("retry-after-ms"))
-    told = headers.get("retry-after", "")
-    seconds = _until(told) if _number(told) is None else _number(told)
+    value = headers.get("retry-after", "")
+    seconds = _until(value) if _number(value) is None else _number(value)
     if milliseconds is not None:
         seconds = milliseconds / 1000
     return seconds if seconds is not None and seconds <= LONGEST_PAUSE else None
 
 
-def _told(status: int, body: object) -> _Told:
-    told = body.get("error") if isinstance(body, Mapping) else None
-    if isinstance(told, str) and told:  # an inference server's
-        return _Told(None, None, _clean(told))
-    if not isinstance(told, Mapping):
-        return _Told(None, None, _clean(f"status {status}: {body}"))
-    error: Mapping[str, Any] = told
+def _parse(status: int, body: object) -> _Error:
+    content = body.get("error") if isinstance(body, Mapping) else None
+    if isinstance(content, str) and content:  # an inference server's
+        return _Error(None, None, _clean(content))
+    if not isinstance(content, Mapping):
+        return _Error(None, None, _clean(f"status {status}: {body}"))
+    error: Mapping[str, Any] = content
     details = error.get("details")
     code = details.get("error_code") if isinstance(details, Mapping) else None
-    return _Told(_word(error.get("type")), _word(code), _clean(str(error.get("message", f"status {status}"))))
+    message = _clean(str(error.get("message", f"status {status}")))
+    return _Error(_word(error.get("type")), _word(code), message)
 
 
-def _word(found: object) -> str | None:
-    return _clean(found)[:64] if isinstance(found, str) and found else None
+def _word(value: object) -> str | None:
+    return _clean(value)[:64] if isinstance(value, str) and value else None
 
 
 def _clean(text: str) -> str:
-    """`text` as every database stores it: no NUL, no half surrogate pairs, of a bearable length."""
+    """`text` in a form that every database stores: no NUL, no lone surrogates, of limited length."""
     return text[:2_000].replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
-def _blames_account(status: int, told: _Told) -> bool:
-    if status in _ACCOUNT_STATUSES or told.code in _ACCOUNT_CODES:
+def _blames_account(status: int, error: _Error) -> bool:
+    if status in _ACCOUNT_STATUSES or error.code in _ACCOUNT_CODES:
         return True
-    return status == 400 and _SPENT.search(told.message) is not None
+    return status == 400 and _SPENT.search(error.message) is not None
 
 
-def _account_refused(told: _Told, headers: Mapping[str, str]) -> AccountRefused:
-    by_text = _SPENT.search(told.message) is not None
-    spent = by_text or "spend_limit" in (told.code or "")
+def _account_refused(error: _Error, headers: Mapping[str, str]) -> AccountRefused:
+    by_text = _SPENT.search(error.message) is not None
+    spent = by_text or "spend_limit" in (error.code or "")
     return AccountRefused(
-        told.message,
-        type=told.code or ("spend_limit_reached" if by_text else told.type),
+        error.message,
+        type=error.code or ("spend_limit_reached" if by_text else error.type),
         retry_after=SPEND_PROBE_SECONDS if spent else ACCOUNT_PROBE,
         request_id=headers.get("request-id"),
         limits=rate_limits(headers),
@@ -142,11 +143,11 @@ def _kind(status: int) -> type[ProviderError]:
     return RequestRejected
 
 
-def _name(kind: type[ProviderError], told: _Told) -> str | None:
-    """The record's `error.type` where the provider's word says more than ours."""
+def _name(kind: type[ProviderError], error: _Error) -> str | None:
+    """The record's `error.type` where the provider's is more specific than ours."""
     if kind is RequestRejected:
-        return told.type
-    return told.code if told.code == "ramp_limit_exceeded" else None
+        return error.type
+    return error.code if error.code == "ramp_limit_exceeded" else None
 
 
 def _number(text: str | None) -> float | None:

@@ -1,6 +1,6 @@
-"""The table of providers: which models each answers, what it needs and what it allows. Pure facts.
+"""The table of providers: the models that each answers, its requirements and its limits. Pure facts.
 
-No SDK is imported to know them; what makes a client of a row is in `app.providers.factory`.
+No SDK is imported here; `app.providers.factory` makes the client of a row.
 """
 
 import re
@@ -12,17 +12,17 @@ from app.providers import classes
 from app.providers.client import RateLimits
 from config.settings import Settings
 
-NOBODY = "none"  # model, provider and limit group of a job whose records ask nothing
+NOBODY = "none"  # model, provider and limit group of a job whose records make no calls
 UNLIMITED = RateLimits()
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What must be set where Penstock runs before a provider can be asked."""
+    """A variable that must be set where Penstock runs before a provider can be used."""
 
     variable: str
     value: Callable[[Settings], str | None]
-    sentence: str  # what to say of a model, or of the provider, while it is not set
+    sentence: str  # follows the name of a model or of the provider while it is not set
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,26 +32,26 @@ class Provider:
     name: str
     models: re.Pattern[str]  # every name that it answers
     called: str  # those names, in words
-    client: str  # what makes its clients, by its name in `factory.MAKERS`
+    client: str  # the key of its client's maker in `factory.MAKERS`
     need: Need | None = None
     prefix: str = ""  # of our names for its models, before its own
-    is_paid: bool = False  # somebody is billed for its tokens
-    takes_inputs: bool = False  # its records are tensors (`input`), and no messages
+    is_paid: bool = False  # its tokens are billed
+    takes_inputs: bool = False  # its records are tensors (`input`) instead of messages
     by_class: bool = False  # models of one class share limits, else each has its own
-    configured: Callable[[Settings], RateLimits] = lambda _: UNLIMITED  # each group, by the environment
-    assumed: RateLimits = UNLIMITED  # each group, until its answers tell what it really may
-    concurrent_calls: int | None = None  # of a job, where the environment does not say; None: any number
+    configured: Callable[[Settings], RateLimits] = lambda _: UNLIMITED  # of each group, by the environment
+    assumed: RateLimits = UNLIMITED  # of each group, until its answers show its limits
+    concurrent_calls: int | None = None  # of a job, unless the environment sets it; None: any number
 
     def lacks(self, settings: Settings) -> Need | None:
-        """What is not set on this machine; None when the provider can be asked."""
+        """The need that this machine does not meet; None when the provider can be used."""
         return self.need if self.need is not None and not self.need.value(settings) else None
 
     def served_name(self, model: str) -> str:
-        """What the provider itself calls `model`."""
+        """The provider's own name for `model`."""
         return model.removeprefix(self.prefix)
 
     def limit_group(self, model: str) -> str:
-        """What shares limits with `model`; it begins with the provider's name."""
+        """The group of models that share limits with `model`; it begins with the provider's name."""
         if not self.by_class:
             return model
         return f"{self.name}:{classes.class_of(self.served_name(model)).name}"
@@ -102,7 +102,7 @@ SIMULATED = Provider(
 
 PROVIDERS: Mapping[str, Provider] = {row.name: row for row in (ANTHROPIC, INFERENCE, SIMULATED)}
 
-# Whom documents that are only stored are for: it has a name, and can never be asked.
+# The provider of documents that are only stored: it has a name, and can never be called.
 _NOBODY = Provider(name=NOBODY, models=re.compile(NOBODY), called="", client="")
 _ROWS = (*PROVIDERS.values(), _NOBODY)
 
@@ -114,20 +114,20 @@ def find(model: str) -> Provider | None:
 
 def of(model: str) -> Provider:
     """The provider that answers `model`; raises `BadInput` when none does."""
-    found = find(model)
-    if found is None:
+    provider = find(model)
+    if provider is None:
         *most, last = (row.called for row in PROVIDERS.values())
         raise BadInput(f"model {model!r} is not known: give {', '.join(most)}, or {last}")
-    return found
+    return provider
 
 
 def ready(settings: Settings) -> list[Provider]:
-    """The providers that can be asked on this machine."""
+    """The providers that can be used on this machine."""
     return [row for row in PROVIDERS.values() if row.lacks(settings) is None]
 
 
 def require(model: str, settings: Settings) -> None:
-    """Raise `Unavailable` when the provider of `model` cannot be asked on this machine."""
+    """Raise `Unavailable` when the provider of `model` cannot be used on this machine."""
     if model == NOBODY:
         raise BadInput("model 'none' is for documents that are only stored: name one that answers")
     lacks = of(model).lacks(settings)
@@ -135,16 +135,16 @@ def require(model: str, settings: Settings) -> None:
         raise Unavailable(f"model {model!r} {lacks.sentence}")
 
 
-# --- limit groups: what shares a provider's limits, such as `anthropic:sonnet-4`
+# --- limit groups: models that share a provider's limits, such as `anthropic:sonnet-4`
 
 
 def limit_group(model: str) -> str:
-    """What shares the provider's limits with `model`."""
+    """The limit group of `model`."""
     return of(model).limit_group(model)
 
 
 def is_group(group: str) -> bool:
-    """Whether a group of this name can be asked, though no job has used it."""
+    """Whether this is the name of a group, even if no job has used it."""
     provider = PROVIDERS.get(group.partition(":")[0])
     if provider is None:
         return False
@@ -154,7 +154,7 @@ def is_group(group: str) -> bool:
 
 
 def configured(group: str, settings: Settings) -> RateLimits:
-    """What an operator allows a group, by its class in the file, else by the environment."""
+    """The limits that an operator set for a group, by its class in the file, else by the environment."""
     provider, own = _of_group(group), classes.named(_class_in(group))
     general = provider.configured(settings)
     figures = RateLimits(
@@ -167,19 +167,19 @@ def configured(group: str, settings: Settings) -> RateLimits:
 
 
 def assumed(group: str) -> RateLimits:
-    """What a group may do when nobody has said anything."""
+    """The limits of a group for which none were set or learned."""
     return _of_group(group).assumed
 
 
 def cache_reads_count(group: str) -> bool:
-    """Whether tokens that are read from the cache count toward the group's input limit."""
+    """Whether tokens read from the cache count toward the group's input limit."""
     return classes.named(_class_in(group)).cache_reads_count
 
 
 def max_concurrent_calls(group: str, settings: Settings) -> int | None:
     """How many calls of one job may be in flight, over all workers; None: any number.
 
-    Items for an inference server are no calls of their own, and no language model's.
+    Items for an inference server do not count: they have no calls of their own.
     """
     provider = _of_group(group)
     if provider.takes_inputs:
@@ -190,7 +190,7 @@ def max_concurrent_calls(group: str, settings: Settings) -> int | None:
 
 
 def _of_group(group: str) -> Provider:
-    """The provider of a group; nobody for one whose provider has left the table."""
+    """The provider of a group; the one named `none` if the table no longer has it."""
     return PROVIDERS.get(group.partition(":")[0]) or _NOBODY
 
 

@@ -1,4 +1,4 @@
-"""A small JSON value that fits a JSON schema: what the simulated provider answers when asked for one."""
+"""A small JSON value that fits a JSON schema: the simulated provider's structured answer."""
 
 import math
 import random
@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 LARGEST = 10_000  # values, or a thousand times as many characters, in one sample
-DEEPEST = 5  # below this only what is required is made, so that a schema that names itself comes to an end
+DEEPEST = 5  # below this only required properties are made, so that recursive schemas terminate
 
 
 def fit(schema: Mapping[str, Any], chance: random.Random) -> Any:
-    """A value for `schema`, the same for the same `chance`. Patterns, formats and `not` are not looked at."""
+    """A value for `schema`, the same for the same `chance`. Patterns, formats and `not` are ignored."""
     return _Sample(schema, chance).value(schema, 0)
 
 
@@ -50,11 +50,11 @@ class _Sample:
             raise ValueError("a value that fits would be too large")
 
     def _find(self, reference: str) -> Any:
-        """What a reference within the schema (`#/$defs/name`) points at."""
-        found: Any = self._root
+        """The target of a reference within the schema (`#/$defs/name`)."""
+        target: Any = self._root
         for step in reference.removeprefix("#").strip("/").split("/"):
-            found = found[step] if step else found
-        return found
+            target = target[step] if step else target
+        return target
 
     def _object(self, schema: Mapping[str, Any], depth: int) -> dict[str, Any]:
         properties: Mapping[str, Any] = schema.get("properties", {})
@@ -85,12 +85,12 @@ class _Sample:
 
 
 def _type(schema: Mapping[str, Any]) -> str:
-    told = schema.get("type", "object" if "properties" in schema else "string")
-    return told if isinstance(told, str) else str(told[0])
+    types = schema.get("type", "object" if "properties" in schema else "string")
+    return types if isinstance(types, str) else str(types[0])
 
 
 def _bounds(schema: Mapping[str, Any], step: float) -> tuple[float, float]:
-    """The least and the greatest number that fit; from 0, and one wide, where the schema does not say."""
+    """The least and the greatest number that fit; by default from 0, and a range of 1."""
     low = schema.get("minimum", schema.get("exclusiveMinimum", -step) + step)
     high = schema.get("maximum", schema.get("exclusiveMaximum", low + 1 + step) - step)
     return min(low, high), high

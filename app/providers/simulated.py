@@ -1,7 +1,7 @@
-"""The provider that nobody pays: it invents answers, visibly, and misbehaves when it is asked to.
+"""The free provider: it invents answers, visibly, and misbehaves on request.
 
-The same request always brings the same answer. An object `simulate` in the request (a job's `params` reach
-every record) says how it goes; docs/rehearsal.md tells users what it may hold.
+The same request always gets the same answer. An object `simulate` in the request (a job's `params` reach
+every record) controls its behaviour; docs/rehearsal.md describes it for users.
 """
 
 import asyncio
@@ -37,21 +37,21 @@ FAILURES: dict[str, type[errors.ProviderError]] = {
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What `simulate` asks for."""
+    """The behaviour that `simulate` requests."""
 
     latency_ms: float = 10  # the median time of a call
-    latency_sigma: float = 0.4  # of the lognormal that times are drawn from; 0 beside a `latency_ms`
+    latency_sigma: float = 0.4  # of the lognormal distribution of times; 0 if `latency_ms` is given
     output_tokens: int | None = None  # None: a short sentence
-    error: str | None = None  # the `type` of a `ProviderError` that comes instead of an answer
+    error: str | None = None  # the `type` of a `ProviderError` to raise instead of an answer
     share: float = 1  # of the records, chosen by their content
-    times: int | None = None  # on so many first attempts of a record; None: on all
+    times: int | None = None  # of a record's attempts, the first so many fail; None: all
 
     def latency(self, chance: random.Random) -> float:
         """Seconds that a call takes."""
         return self.latency_ms / 1000 * math.exp(chance.gauss(0, self.latency_sigma))
 
     def failure(self, chance: random.Random, attempt: int) -> errors.ProviderError | None:
-        """What goes wrong with this attempt."""
+        """The error of this attempt, if it fails."""
         chosen = chance.random() < self.share
         if self.error is None or not chosen or (self.times is not None and attempt > self.times):
             return None
@@ -74,7 +74,7 @@ class SimulatedClient:
         return answers.read(json.dumps(message, separators=(",", ":")).encode(), f"req_sim_{digest[:24]}")
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Nothing to close."""
 
 
 async def _wait(seconds: float, deadline: float) -> None:
@@ -123,7 +123,7 @@ def _answer(request: Mapping[str, Any], wishes: Wishes, digest: str, chance: ran
 
 
 def _schema(request: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The schema that a structured answer is asked to fit."""
+    """The schema that a structured answer should fit."""
     config = request.get("output_config")
     form = config.get("format") if isinstance(config, Mapping) else None
     if not isinstance(form, Mapping) or form.get("type") != "json_schema":
@@ -162,17 +162,17 @@ def _tokens(text: str) -> int:
     return max(1, math.ceil(len(text) / CHARACTERS_PER_TOKEN))
 
 
-def _read_wishes(asked: object) -> Wishes:
-    """What `simulate` says; a name or a value that it does not know is refused, as a provider would."""
-    if asked is None:
+def _read_wishes(simulate: object) -> Wishes:
+    """The wishes in `simulate`; unknown names and values are refused, as a provider would do."""
+    if simulate is None:
         return Wishes()
-    if not isinstance(asked, dict):
-        raise _rejected(f"simulate: an object is needed, found {asked!r}")
-    for name, value in asked.items():
+    if not isinstance(simulate, dict):
+        raise _rejected(f"simulate: an object is needed, found {simulate!r}")
+    for name, value in simulate.items():
         _check(name, value)
-    if "latency_ms" in asked:
-        asked = {"latency_sigma": 0} | asked
-    return Wishes(**asked)
+    if "latency_ms" in simulate:
+        simulate = {"latency_sigma": 0} | simulate
+    return Wishes(**simulate)
 
 
 _RANGES: dict[str, tuple[type[int] | type[float], int, int]] = {

@@ -1,11 +1,11 @@
-"""Tensors of the Open Inference Protocol v2: what is sent for several items, and what each gets of it."""
+"""Tensors of the Open Inference Protocol v2: the request for several items, and the output of each."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-# Which values a datatype takes, by the beginning of its name; of a datatype that is not here, any.
+# The values that a datatype takes, by the prefix of its name; other datatypes take any.
 _TAKES: dict[str, tuple[type, ...]] = {
     "BYTES": (str,),
     "BOOL": (bool,),
@@ -14,7 +14,7 @@ _TAKES: dict[str, tuple[type, ...]] = {
     "FP": (int, float),
     "BF": (int, float),
 }
-CONFIDENCE = "confidence"  # an output of this name says how sure the model is of each item
+CONFIDENCE = "confidence"  # an output of this name holds the model's confidence in each item
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,28 +27,28 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What came back for one item."""
+    """The output for one item."""
 
     value: Any  # its row of the first output
     confidence: float | None
 
 
 def of_model(metadata: Mapping[str, Any]) -> Tensor:
-    """The one tensor of a model's metadata; raises `ValueError` for a model that takes none or several."""
+    """The only tensor in a model's metadata; raises `ValueError` for a model that takes none or several."""
     inputs = metadata.get("inputs")
     if not isinstance(inputs, list) or len(inputs) != 1:
-        found = len(inputs) if isinstance(inputs, list) else "no list of"
-        raise ValueError(f"an item brings one tensor, and the model's metadata names {found} inputs")
+        count = len(inputs) if isinstance(inputs, list) else "no list of"
+        raise ValueError(f"an item has one tensor, but the model's metadata lists {count} inputs")
     return Tensor(str(inputs[0]["name"]), str(inputs[0]["datatype"]))
 
 
 def shape_of(row: Any) -> tuple[int, ...]:
-    """The lengths of nested lists that are rectangular; nothing for a single value."""
+    """The dimensions of nested lists that are rectangular; empty for a single value."""
     return (len(row), *shape_of(row[0])) if isinstance(row, list) else ()
 
 
 def misfit(row: Any, tensor: Tensor) -> str | None:
-    """Why the tensor's datatype cannot hold a row's values, or None."""
+    """Why the tensor's datatype cannot hold a row's values; None if it can."""
     takes = next((types for start, types in _TAKES.items() if tensor.datatype.startswith(start)), None)
     if takes is None:
         return None
@@ -74,23 +74,23 @@ def request(call: str, tensor: Tensor, shape: Sequence[int], rows: Sequence[Any]
 
 
 def outputs(answer: Mapping[str, Any], items: int) -> list[Output]:
-    """Each item's part of an answer, in the order in which they were sent; raises `ValueError`."""
-    given = answer.get("outputs")
-    if not isinstance(given, list) or not given:
+    """The output for each item, in the order in which they were sent; raises `ValueError`."""
+    tensors = answer.get("outputs")
+    if not isinstance(tensors, list) or not tensors:
         raise ValueError("it has no outputs")
-    values = _rows(given[0], items)
-    sure: list[Any] = [None] * items
-    for output in given[1:]:
+    values = _rows(tensors[0], items)
+    confidences: list[Any] = [None] * items
+    for output in tensors[1:]:
         if str(output.get("name")).lower() == CONFIDENCE:
-            sure = [_number(row) for row in _rows(output, items)]
-    return [Output(value, confidence) for value, confidence in zip(values, sure, strict=True)]
+            confidences = [_number(row) for row in _rows(output, items)]
+    return [Output(value, confidence) for value, confidence in zip(values, confidences, strict=True)]
 
 
 def _rows(output: Mapping[str, Any], items: int) -> list[Any]:
     """The items' rows of one output, whose data may come flat or nested."""
     shape = output["shape"]
     if not shape or shape[0] != items:
-        raise ValueError(f"{items} items were sent, and output {output.get('name')!r} has the shape {shape}")
+        raise ValueError(f"{items} items were sent, but output {output.get('name')!r} has the shape {shape}")
     flat = list(_flat(output["data"]))
     size = math.prod(shape[1:])
     if len(flat) != items * size:
@@ -116,7 +116,7 @@ def _flat(value: Any) -> Iterator[Any]:
 
 
 def _number(row: Any) -> float | None:
-    """A row that is one number."""
+    """A row's number, if it is a single one."""
     values = list(_flat(row))
     is_number = len(values) == 1 and isinstance(values[0], int | float) and not isinstance(values[0], bool)
     return float(values[0]) if is_number else None
@@ -124,7 +124,7 @@ def _number(row: Any) -> float | None:
 
 def _kind(value: Any) -> str:
     if isinstance(value, bool):
-        return "true or false"
+        return "a boolean"
     if isinstance(value, str):
         return "text"
     return "a number with a fraction" if isinstance(value, float) else "a whole number"

@@ -1,4 +1,4 @@
-"""What goes over aiohttp's connections, for the providers that are asked through it."""
+"""Requests and failures on aiohttp's connections, for the providers that use it."""
 
 import json
 from collections.abc import AsyncIterator
@@ -13,21 +13,21 @@ from app.providers.answers import parsed
 CONNECT_SECONDS = 10
 ONE_PIECE, PIECE = 2**20, 2**16  # bytes of a request that are written at once
 
-# aiohttp raises these only while there is no connection yet: it was refused, there is no such host, no TLS,
-# no answer at all, or a proxy between us does not let us through.
+# aiohttp raises these only before there is a connection: it was refused, the host does not exist, TLS failed,
+# nothing answered, or a proxy refused it.
 NOTHING_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
 
 
-_ENCODER = json.JSONEncoder(separators=(",", ":"))  # `json.dumps` makes another for every call
+_ENCODER = json.JSONEncoder(separators=(",", ":"))  # `json.dumps` makes an encoder for every call
 
 
 def as_bytes(content: dict[str, Any]) -> bytes:
-    """Compact JSON. ASCII, because half a surrogate pair has no other bytes."""
+    """Compact JSON, in ASCII because a lone surrogate has no UTF-8."""
     return _ENCODER.encode(content).encode()
 
 
 def content(body: bytes) -> bytes | AsyncIterator[bytes]:
-    """A body in one piece, or in several where aiohttp warns of holding up the loop."""
+    """A body in one piece, or in several where aiohttp would warn of blocking the loop."""
     return body if len(body) <= ONE_PIECE else _pieces(body)
 
 
@@ -37,22 +37,22 @@ async def _pieces(body: bytes) -> AsyncIterator[bytes]:
 
 
 def refusal(body: bytes) -> object:
-    """A refusal's JSON, or the beginning of its text where it is none."""
+    """A refusal's JSON, or the beginning of its text where it is not JSON."""
     try:
         return parsed(body)
     except (ValueError, RecursionError):
         return body[:2_000].decode(errors="replace")
 
 
-def failure(error: aiohttp.ClientError | OSError, whom: str) -> ProviderError:
-    """The error for a call of `whom` that brought no answer."""
+def failure(error: aiohttp.ClientError | OSError, server: str) -> ProviderError:
+    """The error for a call of `server` without an answer."""
     if isinstance(error, NOTHING_SENT):
-        return Unreachable(f"no connection to {whom}: {error}")
+        return Unreachable(f"no connection to {server}: {error}")
     if isinstance(error, aiohttp.ClientResponseError) or _is_garbled(error):
-        return BadAnswer(f"the answer of {whom} is no HTTP that can be read: {error}")
-    return ConnectionCut(f"the connection to {whom} broke: {error!r}")
+        return BadAnswer(f"the answer of {server} is not valid HTTP: {error}")
+    return ConnectionCut(f"the connection to {server} broke: {error!r}")
 
 
 def _is_garbled(error: Exception) -> bool:
-    """Whether the whole body came, in an encoding that it is not in."""
+    """Whether the whole body arrived, but not in the encoding that its header states."""
     return isinstance(error, aiohttp.ClientPayloadError) and isinstance(error.__cause__, ContentEncodingError)
