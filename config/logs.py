@@ -30,7 +30,7 @@ _ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
 
 def configure(level: str, form: str) -> None:
-    """Send every logger of this process, ours and the libraries', through one handler. Safe to call again."""
+    """Route every logger of this process, ours and the libraries', to one handler. Safe to call again."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

@@ -1,7 +1,7 @@
-"""Every variable that Penstock reads, checked once, in one frozen object.
+"""Every variable that Penstock reads, validated once, in one frozen object.
 
-`current()` reads the environment the first time it is asked and never again; values that cannot be used stop
-the start, each with its name, what was found and what would do.
+`current()` reads the environment the first time it is called and never again; invalid values stop the start,
+each reported with its name, its value and what is allowed.
 """
 
 import os
@@ -39,59 +39,59 @@ __all__ = ["BadSetting", "Settings", "current", "read"]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the environment says. Times are seconds, sizes bytes, rates a minute."""
+    """The settings in the environment. Times are in seconds, sizes in bytes, rates per minute."""
 
     data: Path = path("PENSTOCK_DATA", "data")  # SQLite, the embedded broker's files, spooled uploads
     # Empty: a temporary SQLite, which `penstock up` makes for its processes.
     database_url: str = url("DATABASE_URL", ("sqlite", "postgresql", "postgres"))
-    # How rows are kept where `database_url` does not say where; each has its place.
+    # Where rows are stored if `database_url` is not set.
     backend: str = one_of("BATCH_PERSISTENCE_BACKEND", ("memory", "file", "sqlite"))
     sqlite_file: Path = path("BATCH_SQLITE_PATH", "data/batch.db")
     status_folder: Path = path("BATCH_JOB_STORAGE_PATH", "data/batch_jobs")
     # Its database number is the base: broker and limiter take the two after it.
     redis_url: str = redis("REDIS_URL", "redis://127.0.0.1:6379/0")
-    # Where Celery's messages go: a Redis database of their own, or RabbitMQ.
+    # For Celery's messages: a Redis database of their own, or RabbitMQ.
     broker_url: str = url("CELERY_BROKER_URL", ("redis", "rediss", "amqp", "amqps"))
     anthropic_api_key: str | None = optional_text("ANTHROPIC_API_KEY")
     anthropic_base_url: str | None = optional_url("ANTHROPIC_BASE_URL", ("http", "https"))
-    # The server of `inference:` models, the operator's own.
+    # The operator's own server of `inference:` models.
     inference_url: str | None = optional_url("INFERENCE_URL", ("http", "https"))
     inference_model: str | None = optional_text("INFERENCE_MODEL")  # for inputs that name no model
     default_model: str = text("DEFAULT_MODEL", "claude-haiku-4-5")
     default_max_tokens: int = whole("DEFAULT_MAX_TOKENS", 1024, 1, 1_000_000)
-    # These three: of each model class, over all workers; None: learned.
+    # The next three are for each model class, over all workers; None: learned.
     claude_requests_per_minute: int | None = optional_whole("CLAUDE_REQUESTS_PER_MINUTE", 1, 1_000_000)
     claude_input_tokens_per_minute: int | None = optional_whole("CLAUDE_INPUT_TOKENS_PER_MINUTE", 1, 10**12)
     claude_output_tokens_per_minute: int | None = optional_whole("CLAUDE_OUTPUT_TOKENS_PER_MINUTE", 1, 10**12)
     # Figures for each model class, in the form of config/limits.toml.
     limits_file: Path | None = optional_file("PENSTOCK_LIMITS_FILE")
     simulated_requests_per_minute: int | None = optional_whole("SIMULATED_REQUESTS_PER_MINUTE", 1, 1_000_000)
-    # Of each job over all workers; None: 5, and no bound for `simulated`.
+    # Of each job over all workers; None: 5, and no limit for `simulated`.
     max_concurrent_calls: int | None = optional_whole("BATCH_MAX_CONCURRENT_LLM_CALLS", 1, 100_000)
-    # Dollars; instead of the price list's.
+    # Dollars; override the price list.
     cost_per_1k_input_tokens: Decimal | None = dollars("BATCH_COST_PER_1K_INPUT_TOKENS")
     cost_per_1k_output_tokens: Decimal | None = dollars("BATCH_COST_PER_1K_OUTPUT_TOKENS")
     # Tries after a failure of the record's own: timeout, cut, 500, garbage.
     record_retries: int = whole("BATCH_RECORD_RETRY_COUNT", 1, 0, 20)
-    # What one slice holds in flight; 1: one chord of one task a record, at any size.
+    # Calls that one slice has in flight; 1: a job of any size is one chord with one task per record.
     records_per_task: int = whole("RECORDS_PER_TASK", 64, 1, 1_000)
-    # Up to this many records a job is one chord of one task a record.
+    # Up to this many records a job is one chord with one task per record.
     chord_plain_max: int = whole("CHORD_PLAIN_MAX", 100, 0, 1_000)
     call_deadline: int = whole("CALL_DEADLINE_SECONDS", 600, 1, 3_600)
-    grace: int = whole("PENSTOCK_GRACE_SECONDS", 30, 1, 3_600)  # how long calls may take to end after SIGTERM
-    # Of one call of an inference server, in items; this and the next two until they are configured otherwise.
+    grace: int = whole("PENSTOCK_GRACE_SECONDS", 30, 1, 3_600)  # for calls to end after SIGTERM
+    # Items of one call of an inference server; this and the next two hold until an operator changes them.
     max_batch_size: int = whole("MAX_BATCH_SIZE", 128, 1, 1_024)
-    max_wait_time_ms: int = whole("MAX_WAIT_TIME_MS", 50, 0, 10_000)  # that such an item waits for others
+    max_wait_time_ms: int = whole("MAX_WAIT_TIME_MS", 50, 0, 10_000)  # an item waits for others
     enable_dynamic_batching: bool = flag("ENABLE_DYNAMIC_BATCHING", default=True)  # False: a call for each
     # Items that wait in the priority queue.
     max_queue_size: int = whole("MAX_QUEUE_SIZE", 10_000, 1, 10_000_000)
-    # Of the priority queue that run at once.
+    # Batches of the priority queue that run at once.
     max_concurrent_batches: int = whole("MAX_CONCURRENT_BATCHES", 50, 1, 1_000_000)
-    # Inputs and outputs are deleted that long after the end.
+    # After a job's end its inputs and outputs are kept for so many days.
     keep_days: int = whole("PENSTOCK_KEEP_DAYS", 30, 1, 3_650)
     max_json_bytes: int = whole("MAX_JSON_BYTES", 16_000_000, 1_000, 1_000_000_000)
     max_upload_bytes: int = whole("MAX_UPLOAD_BYTES", 512_000_000, 1_000, 10_000_000_000)
-    # Of one document, as bytes and not as the base64 that it comes in.
+    # Of one document, after decoding its base64.
     max_document_bytes: int = whole("MAX_DOCUMENT_BYTES", 32_000_000, 1_000, 1_000_000_000)
     # Of a JSON request with documents, as it is sent.
     max_request_bytes: int = whole("MAX_REQUEST_BYTES", 256_000_000, 1_000, 10_000_000_000)
@@ -101,30 +101,30 @@ class Settings:
     api_workers: int = whole("API_WORKERS", 1, 1, 64)  # web processes of `penstock up`
     # Where documents are kept: file:///folder or s3://bucket/prefix.
     object_store_url: str = store("OBJECT_STORE_URL")
-    # Another S3 than Amazon's.
+    # An S3 other than Amazon's.
     s3_endpoint_url: str | None = optional_url("S3_ENDPOINT_URL", ("http", "https"))
-    # False: documents that were stored are told to nobody.
+    # False: stored documents are not handed off to a parser.
     parse_handoff: bool = flag("PARSE_HANDOFF", default=True)
-    # Of a tenant's list of documents to parse: what is more waits in rows.
+    # Of a tenant's list of documents to parse: any more wait in rows.
     parse_queue_max: int = whole("PARSE_QUEUE_MAX", 10_000, 1, 100_000_000)
     # False: a call without a key acts for the first tenant.
     require_api_key: bool = flag("REQUIRE_API_KEY", default=True)
     api_keys: frozenset[bytes] = hashes("API_KEYS")  # SHA-256 of further keys of the first tenant
-    cors_origins: tuple[str, ...] = origins("CORS_ORIGINS")  # whose pages may call the API from a browser
-    # Seconds that /batch_process waits for the end of its batch.
+    cors_origins: tuple[str, ...] = origins("CORS_ORIGINS")  # of pages that may call the API from a browser
+    # For which /batch_process waits for the end of its batch.
     batch_process_wait: int = whole("BATCH_PROCESS_WAIT_SECONDS", 300, 0, 3_600)
     max_batch_requests: int = whole("MAX_BATCH_REQUESTS_PER_CALL", 50, 1, 10_000)  # of one /batch_process
     # Calls in flight of one text batch, over all workers.
     batch_ai_concurrency: int = whole("BATCH_AI_CONCURRENCY_LIMIT", 5, 1, 100_000)
-    # Of chat batches that ask for this provider.
+    # The model of chat batches that request this provider.
     chat_model_anthropic: str = claude("CHAT_MODEL_ANTHROPIC", "claude-haiku-4-5")
-    # Of each web process, as gunicorn's --threads says; streams take all but 32 of them.
+    # Of each web process, equal to gunicorn's --threads; streams take all but 32 of them.
     web_threads: int = whole("PENSTOCK_WEB_THREADS", 256, 40, 10_000)
     # The stack that the command line talks to; None: the one on `data`.
     penstock_url: str | None = optional_url("PENSTOCK_URL", ("http", "https"))
     # Its key; None: the one that `penstock up` left on `data`.
     penstock_api_key: str | None = optional_text("PENSTOCK_API_KEY")
-    enable_monitoring: bool = flag("ENABLE_MONITORING", default=True)  # False: no metrics are told
+    enable_monitoring: bool = flag("ENABLE_MONITORING", default=True)  # False: no metrics are served
     environment: str = one_of("API_ENV", ("development", "production"), "development")
     is_debugged: bool = flag("API_DEBUG", default=False)
     log_level: str = one_of("LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"))
@@ -132,22 +132,22 @@ class Settings:
 
     @property
     def status_files(self) -> Path | None:
-        """Where the status of each job is written when it ends; None: nowhere."""
+        """The folder for the status of each job, written when it ends; None: not written."""
         return self.status_folder if self.backend == "file" else None
 
     @property
     def handoff_url(self) -> str:
-        """Database 0 of REDIS_URL's server, where others look for documents, whichever it names for us."""
+        """Database 0 of REDIS_URL's server, where parsers look for documents, whichever database is ours."""
         return urlunsplit(urlsplit(self.redis_url)._replace(path="/0"))
 
     @property
     def limiter_url(self) -> str:
-        """Limiter and events, apart from the broker's database."""
+        """The database of limiter and events, separate from the broker's."""
         return _with_database(self.redis_url, 2)
 
     @property
     def results_url(self) -> str:
-        """Chord counters: beside the broker's queues."""
+        """The database of chord counters, the same as the broker's queues."""
         return _with_database(self.redis_url, 1)
 
     @property
@@ -160,41 +160,41 @@ def current() -> Settings:
     """The settings of this process, read from its environment once."""
     chosen = read(os.environ)
     if not chosen.database_url:
-        wanted = "memory to `penstock up`, whose processes share it; to a process by itself sqlite or file"
+        wanted = "memory only to `penstock up`, whose processes share it; to a single process sqlite or file"
         raise BadSetting("BATCH_PERSISTENCE_BACKEND", "memory", wanted)
     return chosen
 
 
 def read(environ: Mapping[str, str]) -> Settings:
-    """Settings from `environ`; raises `BadSetting` naming every value that cannot be used."""
+    """Settings from `environ`; raises `BadSetting` naming every invalid value."""
     values, faults = load(Settings, environ)
-    said = Settings(**values)
-    if said.is_debugged and said.environment == "production":
+    given = Settings(**values)
+    if given.is_debugged and given.environment == "production":
         faults.append(BadSetting("API_DEBUG", "true", "false where API_ENV is production"))
     if faults:
         raise BadSettings(faults)
-    return _completed(said)
+    return _completed(given)
 
 
-def _completed(said: Settings) -> Settings:
-    """With what follows from other variables where nothing was said."""
+def _completed(given: Settings) -> Settings:
+    """The settings with defaults that follow from other variables."""
     return replace(
-        said,
-        database_url=_driver(said.database_url or _sqlite(said)),
-        broker_url=said.broker_url or _with_database(said.redis_url, 1),
-        object_store_url=said.object_store_url or f"file://{said.data / 'blobs'}",
-        log_level=said.log_level or ("DEBUG" if said.is_debugged else "INFO"),
-        log_format=said.log_format or ("json" if said.environment == "production" else "text"),
+        given,
+        database_url=_driver(given.database_url or _sqlite(given)),
+        broker_url=given.broker_url or _with_database(given.redis_url, 1),
+        object_store_url=given.object_store_url or f"file://{given.data / 'blobs'}",
+        log_level=given.log_level or ("DEBUG" if given.is_debugged else "INFO"),
+        log_format=given.log_format or ("json" if given.environment == "production" else "text"),
     )
 
 
-def _sqlite(said: Settings) -> str:
+def _sqlite(given: Settings) -> str:
     files = {
-        "": said.data / "penstock.db",
-        "sqlite": said.sqlite_file,
-        "file": said.status_folder / "batch.db",
+        "": given.data / "penstock.db",
+        "sqlite": given.sqlite_file,
+        "file": given.status_folder / "batch.db",
     }
-    return "" if said.backend == "memory" else f"sqlite:///{files[said.backend]}"
+    return "" if given.backend == "memory" else f"sqlite:///{files[given.backend]}"
 
 
 def _with_database(url: str, offset: int) -> str:
@@ -204,6 +204,6 @@ def _with_database(url: str, offset: int) -> str:
 
 
 def _driver(url: str) -> str:
-    """Name the PostgreSQL driver that we ship."""
+    """`url` with the PostgreSQL driver that we ship."""
     scheme, _, rest = url.partition(":")
     return f"postgresql+psycopg:{rest}" if scheme in ("postgres", "postgresql") else url

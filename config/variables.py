@@ -1,6 +1,6 @@
-"""Variables of the environment: what each kind may hold, and all wrong ones told at once.
+"""Variables of the environment: the values that each kind allows, with all invalid ones reported at once.
 
-A dataclass of settings declares each as the default of a field, and `load` finds them there.
+A dataclass of settings declares each as the default of a field, where `load` finds them.
 """
 
 import hashlib
@@ -19,9 +19,9 @@ PASSWORD = re.compile(r"(?<=:)(?!//).+(?=@)|(?<=password=)[^&]+")
 
 
 class BadSetting(ValueError):
-    """A variable of the environment cannot be used.
+    """A variable of the environment is invalid.
 
-    An error outside `app/errors.py`, for this package imports nothing of the application.
+    The error is not in `app/errors.py`, because this package imports nothing of the application.
     """
 
     def __init__(self, name: str, value: str, wanted: str) -> None:
@@ -29,7 +29,7 @@ class BadSetting(ValueError):
 
 
 class BadSettings(BadSetting):
-    """Variables cannot be used: a line for each."""
+    """Several variables are invalid: one line for each."""
 
     def __init__(self, faults: Sequence[BadSetting]) -> None:
         ValueError.__init__(self, "\n".join(map(str, faults)))
@@ -37,25 +37,25 @@ class BadSettings(BadSetting):
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """`parse` raises `ValueError` for what cannot be used; `wanted` says what can."""
+    """`parse` raises `ValueError` for an invalid value; `wanted` describes valid ones."""
 
     name: str
-    default: str  # as one would write it; empty: none
+    default: str  # as written in the environment; empty: none
     parse: Callable[[str], Any]
     wanted: str
 
 
 def load(declared: type, environ: Mapping[str, str]) -> tuple[dict[str, Any], list[BadSetting]]:
-    """The values by field, and what is wrong; an empty value counts as unset, as it does in an .env file."""
+    """The values by field, and the invalid ones; an empty value counts as unset, as in an .env file."""
     values, faults = {}, []
     for each in fields(declared):
         variable: Variable = each.metadata["variable"]
-        found = environ.get(variable.name, "").strip()
+        value = environ.get(variable.name, "").strip()
         try:
-            values[each.name] = variable.parse(found or variable.default)
+            values[each.name] = variable.parse(value or variable.default)
         except ValueError:
             values[each.name] = variable.parse(variable.default)
-            faults.append(BadSetting(variable.name, found, variable.wanted))
+            faults.append(BadSetting(variable.name, value, variable.wanted))
     return values, faults
 
 
@@ -64,15 +64,15 @@ def text(name: str, default: str = "") -> str:
 
 
 def optional_text(name: str) -> str | None:
-    return _declare(name, "", lambda found: found or None)
+    return _declare(name, "", lambda value: value or None)
 
 
 def path(name: str, default: str) -> Path:
-    return _declare(name, default, lambda found: Path(found).resolve())
+    return _declare(name, default, lambda value: Path(value).resolve())
 
 
 def optional_file(name: str) -> Path | None:
-    return _declare(name, "", lambda found: Path(found).resolve() if found else None)
+    return _declare(name, "", lambda value: Path(value).resolve() if value else None)
 
 
 def whole(name: str, default: int, low: int, high: int) -> int:
@@ -82,11 +82,11 @@ def whole(name: str, default: int, low: int, high: int) -> int:
 def optional_whole(name: str, low: int, high: int) -> int | None:
     number = _between(low, high)
     wanted = f"a whole number from {low} to {high}"
-    return _declare(name, "", lambda found: number(found) if found else None, wanted)
+    return _declare(name, "", lambda value: number(value) if value else None, wanted)
 
 
 def dollars(name: str) -> Decimal | None:
-    """Dollars for 1,000 tokens, to a whole number of pico-dollars a token."""
+    """Dollars per 1,000 tokens, to a whole number of pico-dollars per token."""
     return _declare(name, "", _dollars, "dollars, such as 0.003: 0 to 1,000 with up to nine decimal places")
 
 
@@ -97,21 +97,21 @@ def flag(name: str, *, default: bool) -> bool:
 def one_of(name: str, allowed: Sequence[str], default: str = "") -> str:
     known = {choice.lower(): choice for choice in (*allowed, default)}
 
-    def parse(found: str) -> str:
-        if found.lower() not in known:
-            raise ValueError(found)
-        return known[found.lower()]
+    def parse(value: str) -> str:
+        if value.lower() not in known:
+            raise ValueError(value)
+        return known[value.lower()]
 
     return _declare(name, default, parse, "one of " + ", ".join(allowed))
 
 
 def claude(name: str, default: str) -> str:
-    def parse(found: str) -> str:
-        if not found.startswith("claude"):
-            raise ValueError(found)
-        return found
+    def parse(value: str) -> str:
+        if not value.startswith("claude"):
+            raise ValueError(value)
+        return value
 
-    return _declare(name, default, parse, "a model of Anthropic's, whose name starts with 'claude'")
+    return _declare(name, default, parse, "a model of Anthropic, whose name starts with 'claude'")
 
 
 def url(name: str, schemes: Sequence[str]) -> str:
@@ -120,66 +120,66 @@ def url(name: str, schemes: Sequence[str]) -> str:
 
 def optional_url(name: str, schemes: Sequence[str]) -> str | None:
     address = _with_scheme(schemes)
-    return _declare(name, "", lambda found: address(found) or None, _an_address(schemes))
+    return _declare(name, "", lambda value: address(value) or None, _an_address(schemes))
 
 
 def redis(name: str, default: str) -> str:
-    def parse(found: str) -> str:
-        number = urlsplit(_with_scheme(("redis", "rediss"))(found)).path.strip("/")
+    def parse(value: str) -> str:
+        number = urlsplit(_with_scheme(("redis", "rediss"))(value)).path.strip("/")
         if number and not number.isdecimal():
             raise ValueError(number)
-        return found
+        return value
 
     wanted = "redis://host:port/0 or rediss://host:port/0, its path a database number"
     return _declare(name, default, parse, wanted)
 
 
 def store(name: str) -> str:
-    """`file://` with a whole path, or `s3://` with a bucket."""
+    """`file://` with an absolute path, or `s3://` with a bucket."""
     return _declare(name, "", _store, "file:///a/folder or s3://bucket/prefix")
 
 
 def hashes(name: str) -> frozenset[bytes]:
-    """SHA-256 of what stands between commas."""
+    """SHA-256 of each of the comma-separated values."""
     return _declare(
-        name, "", lambda found: frozenset(hashlib.sha256(key.encode()).digest() for key in _items(found))
+        name, "", lambda value: frozenset(hashlib.sha256(key.encode()).digest() for key in _items(value))
     )
 
 
 def origins(name: str) -> tuple[str, ...]:
-    return _declare(name, "", _origins, "origins between commas, such as https://app.example.com")
+    return _declare(name, "", _origins, "origins separated by commas, such as https://app.example.com")
 
 
 def _declare(name: str, default: str, parse: Callable[[str], T], wanted: str = "any text") -> T:
-    """A field of a dataclass, typed as what will be its value."""
+    """A field of a dataclass, with the type of its future value."""
     return cast(T, field(metadata={"variable": Variable(name, default, parse, wanted)}))
 
 
 def _between(low: int, high: int) -> Callable[[str], int]:
-    def parse(found: str) -> int:
-        if not low <= int(found) <= high:
-            raise ValueError(found)
-        return int(found)
+    def parse(value: str) -> int:
+        if not low <= int(value) <= high:
+            raise ValueError(value)
+        return int(value)
 
     return parse
 
 
-def _dollars(found: str) -> Decimal | None:
-    if not found:
+def _dollars(value: str) -> Decimal | None:
+    if not value:
         return None
     try:
-        amount = Decimal(found)
+        amount = Decimal(value)
     except InvalidOperation:
-        raise ValueError(found) from None
+        raise ValueError(value) from None
     if not amount.is_finite() or not 0 <= amount <= 1000 or amount != round(amount, 9):
-        raise ValueError(found)
+        raise ValueError(value)
     return amount
 
 
-def _flag(found: str) -> bool:
-    if found.lower() not in (*TRUE, *FALSE):
-        raise ValueError(found)
-    return found.lower() in TRUE
+def _flag(value: str) -> bool:
+    if value.lower() not in (*TRUE, *FALSE):
+        raise ValueError(value)
+    return value.lower() in TRUE
 
 
 def _an_address(schemes: Sequence[str]) -> str:
@@ -187,29 +187,29 @@ def _an_address(schemes: Sequence[str]) -> str:
 
 
 def _with_scheme(schemes: Sequence[str]) -> Callable[[str], str]:
-    def parse(found: str) -> str:
-        if found and urlsplit(found).scheme.split("+")[0] not in schemes:
-            raise ValueError(found)
-        return found
+    def parse(value: str) -> str:
+        if value and urlsplit(value).scheme.split("+")[0] not in schemes:
+            raise ValueError(value)
+        return value
 
     return parse
 
 
-def _store(found: str) -> str:
-    parts = urlsplit(_with_scheme(("file", "s3"))(found))
+def _store(value: str) -> str:
+    parts = urlsplit(_with_scheme(("file", "s3"))(value))
     named = parts.netloc if parts.scheme == "s3" else not parts.netloc and parts.path.startswith("/")
-    if found and (not named or parts.query or parts.fragment):
-        raise ValueError(found)
-    return found
+    if value and (not named or parts.query or parts.fragment):
+        raise ValueError(value)
+    return value
 
 
-def _items(found: str) -> list[str]:
-    """What stands between commas."""
-    return [item.strip() for item in found.split(",") if item.strip()]
+def _items(value: str) -> list[str]:
+    """The comma-separated values."""
+    return [item.strip() for item in value.split(",") if item.strip()]
 
 
-def _origins(found: str) -> tuple[str, ...]:
-    origins = tuple(item.rstrip("/") for item in _items(found))
+def _origins(value: str) -> tuple[str, ...]:
+    origins = tuple(item.rstrip("/") for item in _items(value))
     for origin in origins:
         parts = urlsplit(origin)
         if parts.scheme not in ("http", "https") or origin != f"{parts.scheme}://{parts.netloc}":
