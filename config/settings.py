@@ -81,7 +81,7 @@ class Settings:
     grace: int = whole("PENSTOCK_GRACE_SECONDS", 30, 1, 3_600)  # for calls to end after SIGTERM
     # Items of one call of an inference server; this and the next two hold until an operator changes them.
     max_batch_size: int = whole("MAX_BATCH_SIZE", 128, 1, 1_024)
-    max_wait_time_ms: int = whole("MAX_WAIT_TIME_MS", 50, 0, 10_000)  # an item waits for others
+    max_wait_time_ms: int = whole("MAX_WAIT_TIME_MS", 50, 0, 10_000)  # of an item for others
     enable_dynamic_batching: bool = flag("ENABLE_DYNAMIC_BATCHING", default=True)  # False: a call for each
     # Items that wait in the priority queue.
     max_queue_size: int = whole("MAX_QUEUE_SIZE", 10_000, 1, 10_000_000)
