@@ -54,7 +54,7 @@ def _only(name: str, *columns: str, status: RecordStatus) -> Index:
 
 
 class Record(Base):
-    """One unit of work. Narrow, because each row is written three times: offered, claimed, ended."""
+    """One unit of work. Narrow, because each row is written three times: inserted, claimed, ended."""
 
     __tablename__ = "record"
     __table_args__ = (

@@ -1,4 +1,4 @@
-"""Makes the clients of providers, only in slice workers: their SDKs are imported here."""
+"""Makes the clients that answer records, in slice workers only: loads a provider's module and SDK."""
 
 from collections.abc import Callable, Mapping
 from functools import partial

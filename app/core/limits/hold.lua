@@ -1,4 +1,4 @@
--- Hold a limit group: none of its calls leaves before a given time, then one probe at once, until one succeeds.
+-- Hold a limit group: none of its calls leaves before a given time, then one probe at a time, until one succeeds.
 --
 -- KEYS  1 hold:{group}
 -- ARGV  1 seconds, 0: by the strikes so far (1, 2, 4 … 60, jittered)  2 reason  3 seconds between probes, 0: as 1

@@ -237,9 +237,10 @@ class Limiter:
     def hold(
         self, group: str, reason: str, *, seconds: float = 0, every: float = 0, probe: bool = False
     ) -> float:
-        """Hold all calls of `group` for `seconds` (0: longer with each strike); then allow one probe at once.
+        """Hold all calls of `group` for `seconds`, then allow one probe at a time.
 
-        `probe`: the refused call was a probe. Returns how long the hold lasts from now, in seconds.
+        0 seconds: longer with each strike. `probe`: the refused call was a probe.
+        Returns how long the hold lasts from now, in seconds.
         """
         answer = self._guarded(
             lambda: self._hold(keys=[_key("hold", group)], args=[seconds, reason, every, int(probe)])

@@ -44,7 +44,7 @@ def lock(session: Session, job_id: int) -> Job | None:
 
 
 def cancel(session: Session, job: Job) -> None:
-    """Ask nothing more. Calls in flight are closed within a second, what is pending is cancelled by this."""
+    """Start no more calls. Those in flight are closed within a second; pending records are cancelled."""
     if job.status in (JobStatus.CANCELLED, JobStatus.CANCELLING):
         return
     _refuse_ended(job, "cancelled")

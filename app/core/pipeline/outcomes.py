@@ -1,4 +1,4 @@
-"""Writes how records ended, in groups: one transaction for all that have finished meanwhile.
+"""Writes the outcomes of calls in groups, one transaction each: records end, go back, or go on.
 
 Lock order: records by index, attempts, and last `job_counts`, whose statement assigns the `seq`s.
 """

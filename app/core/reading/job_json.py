@@ -96,7 +96,7 @@ def _has_price(view: JobView) -> bool:
 
 
 def limited_by(views: Iterable[JobView]) -> dict[int, str | None]:
-    """Why each job goes no faster, as far as anything but its provider's own speed holds it back."""
+    """What limits each job's speed, other than its provider's own latency."""
     statuses = {view.id: view.status for view in views}
     reasons: dict[int, str | None] = {
         job_id: "paused" if status == JobStatus.PAUSED else None for job_id, status in statuses.items()

@@ -52,7 +52,7 @@ class CallObserver(Protocol):
         """The loop has room for more."""
 
     def on_committed(self, outcome: Outcome, won: bool, group: Written) -> None:
-        """The outcome that ends this record's stay in the process is committed."""
+        """The record's last outcome in this process is committed."""
 
 
 class _Superseded(Exception):

@@ -118,7 +118,7 @@ class Permits:
         return await group_limits.settle_now(terms) >= OUTAGE or self._permit.probe
 
     async def hold_group(self, decision: Decision) -> None:
-        """Have all workers of the group wait together after one refusal."""
+        """Make every worker stop calling this group after one refusal."""
         if decision.slow_down:
             await self._services.group_limits.slow_down(self.terms)
         if (hold := decision.hold) is not None:

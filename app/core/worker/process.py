@@ -80,7 +80,7 @@ class Process:
 
     @property
     def _lapses(self) -> bool:
-        """Whether others may take this process for dead: its loop is, or it stood still until just now."""
+        """Whether the lease was not renewed in time: the loop is dead, or the process was suspended."""
         return time.monotonic() - self._renewed > leases.LAPSE
 
     def terms(self, job: JobContext, group: str | None = None) -> CallTerms:

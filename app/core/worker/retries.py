@@ -6,8 +6,9 @@
     provider, an outage     asked again when the provider says, or a random time later; no try is used
     account                 given back for a minute, or as long as the refusal says; no try is used
 
-A failure that is not the record's own holds its whole limit group for the same time. A record that would wait
-for over 5 s is given back until then, and the slice goes on with others.
+A failure that is not the record's own also holds its limit group: for as long as the refusal says, else
+longer with each strike. A record that would wait for over 5 s is given back until then, and the slice goes on
+with others.
 """
 
 from dataclasses import dataclass

@@ -61,7 +61,7 @@ class Slice:
         self._permits = SlicePermits(process, job)
         self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._seats = settings.current().records_per_task  # calls in flight at most
-        self._in_flight = 0  # calls
+        self._in_flight = 0  # records
         self._uncommitted = 0  # records of this slice whose outcome is not committed
         self._open = True  # the window may hold unclaimed records
         self._remaining: int | None = None  # how many of them at most, once that is known
