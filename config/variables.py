@@ -32,7 +32,9 @@ class BadSettings(BadSetting):
     """Several variables are invalid: one line for each."""
 
     def __init__(self, faults: Sequence[BadSetting]) -> None:
-        ValueError.__init__(self, "\n".join(map(str, faults)))
+        lines = "\n  ".join(map(str, faults))
+        several = f"{len(faults)} settings cannot be used:\n  " if len(faults) > 1 else ""
+        ValueError.__init__(self, several + lines)
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,8 @@ def test_all_that_cannot_be_used_is_told_at_once_each_with_a_value_that_can():
             }
         )
 
-    assert str(caught.value).splitlines() == [
+    assert str(caught.value).split("\n  ") == [
+        "4 settings cannot be used:",
         "BATCH_COST_PER_1K_INPUT_TOKENS='-1' cannot be used: give dollars, such as 0.003:"
         " 0 to 1,000 with up to nine decimal places",
         "CALL_DEADLINE_SECONDS='soon' cannot be used: give a whole number from 1 to 3600",

@@ -123,7 +123,7 @@ def change(
     priority: int = KEEP,
     max_cost: int | None = KEEP,
 ) -> None:
-    """Change what may be changed; `max_cost` is in pico-dollars. Raises `BadInput` where no cap can hold."""
+    """Change these fields; `max_cost` is in pico-dollars. Raises `BadInput` where no cap can be enforced."""
     if max_cost not in (KEEP, None):
         why = session.get_one(JobSpec, job.id).unbounded
         if why is not None:
@@ -166,7 +166,7 @@ def finish_closed(session: Session, job: Job) -> bool:
 
 
 def complete(session: Session, job: Job) -> None:
-    """Every record has ended, whatever else the job was about to be."""
+    """End a job whose records have all ended, even if it is paused or past its time."""
     finalise(session, job, JobStatus.COMPLETED)
     job.status_reason = None
 
@@ -176,13 +176,13 @@ def finalise(session: Session, job: Job, status: JobStatus) -> None:
     move_job(session, job, status, ended_at=session.scalar(select(now())), reopen_from=None)
     windows.close_all(session, job.id)
     totals.write(session, job)
-    after_commit(session, _telling_end(session, job))
+    after_commit(session, _end_logger(session, job))
     if job.urgency is not None:
         priority_queue.wake_next(session)
 
 
-def _telling_end(session: Session, job: Job) -> Callable[[], None]:
-    """What logs the end: all that it says is read now, in the transaction."""
+def _end_logger(session: Session, job: Job) -> Callable[[], None]:
+    """Logs the end of the job when called; all its facts are read now, in the transaction."""
     assert job.ended_at is not None
     succeeded = session.get_one(JobCounts, job.id).succeeded
     return partial(
@@ -197,13 +197,13 @@ def _telling_end(session: Session, job: Job) -> Callable[[], None]:
 
 
 def expired(session: Session, job: Job) -> bool:
-    """Whether the job's time is over, by the database's clock."""
+    """Whether the job is past its time, by the database's clock."""
     ends = [at for at in (job.expires_at, session.get_one(JobCounts, job.id).due_by) if at is not None]
     return job.status in LIVE and bool(ends) and min(ends) <= _time(session)
 
 
 def expire(session: Session, job: Job) -> None:
-    """End a job whose time is over."""
+    """End a job that is past its time."""
     if job.expires_at is not None and job.expires_at <= _time(session):
         reason = f"It expired at {job.expires_at:%Y-%m-%d %H:%M:%S} UTC."
     else:
