@@ -42,7 +42,7 @@ check: static ## Format, lint, types, import layers, unit and architecture tests
 # Three workers on two cores, because many tests wait for their own processes; each worker has its own servers. Modules
 # start in folder order, the long ones first: ordered by number of tests, the longest would come last.
 test: static ## Everything in `check`, and the whole test suite on real servers
-	$(BIN)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder --cov --cov-report=
+	$(BIN)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder --durations 15 --cov --cov-report=
 	@$(BIN)/python -m tests.support.coverage_report
 
 test-all: static ## The whole suite except the fault tests, on both databases

@@ -19,6 +19,7 @@ from app.core.requests.claim import Claim
 from app.core.requests.job_context import JobContext
 from app.core.worker import answer_checks, retries
 from app.core.worker.latest_call import LatestCall
+from app.core.worker.load import RoomObserver
 from app.core.worker.permits import Permit, Permits
 from app.core.worker.retries import AskAgain, Ended
 from app.core.worker.services import Services
@@ -42,14 +43,11 @@ class CloseReason(Enum):
     STOPPING = None  # this process ends: the record goes back
 
 
-class CallObserver(Protocol):
+class CallObserver(RoomObserver, Protocol):
     """A slice, notified of a record that it handed over. Called on other threads."""
 
     def on_ended(self, lease_id: int) -> None:
         """The record's calls have ended: its seat, taken under this lease, is free."""
-
-    def on_room(self) -> None:
-        """The loop has room for more."""
 
     def on_committed(self, outcome: Outcome, won: bool, group: Written) -> None:
         """The record's last outcome in this process is committed."""
