@@ -4,9 +4,11 @@ FROM python:3.13-slim AS build
 RUN python -m venv /opt/penstock
 WORKDIR /src
 COPY . .
-# Every dependency comes as a wheel, so nothing is compiled here either.
+# As `make setup` does it: every file is compared with its hash, and nothing is compiled.
 RUN --mount=type=cache,target=/root/.cache/pip \
-    /opt/penstock/bin/pip install --disable-pip-version-check --constraint constraints.txt .
+    /opt/penstock/bin/pip install --disable-pip-version-check \
+        --require-hashes --only-binary :all: --requirement constraints.txt \
+    && /opt/penstock/bin/pip install --disable-pip-version-check --no-deps --no-build-isolation .
 
 FROM python:3.13-slim
 # A volume that is mounted on /data for the first time takes its owner from here.

@@ -8,7 +8,11 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 RUNTIME := .venv/.runtime-is-installed
 ALL := .venv/.everything-is-installed
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP := -m pip --quiet --disable-pip-version-check
+# Every file is compared with its hash. None is built, because a build would fetch tools that have no hash here.
+LOCKED := $(PIP) install --require-hashes --only-binary :all: --requirement
+# Penstock itself is a folder and has no hash; what it needs is there already, the pinned setuptools included.
+ITSELF := $(PIP) install --no-deps --no-build-isolation
 
 # The demo has its own data directory and uses no other stack. The invented answers arrive at the pace of a real
 # account's limit, so that there is something to see.
@@ -19,7 +23,7 @@ ASK := $(BIN)/penstock run examples/reviews.csv \
 DEMO_ROWS := 20
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up static check test test-all faults soak bench \
+.PHONY: help setup demo up static check test test-all faults soak lock digests sbom bench \
 	bench-small bench-large bench-readers bench-results bench-sheets bench-footprint bench-scaling bench-limits
 
 help: ## Show this list
@@ -84,10 +88,33 @@ $(BIN)/pip:
 
 $(RUNTIME): setup.cfg constraints.txt | $(BIN)/pip
 	@echo 'installing Penstock into .venv (about a minute, once)'
-	@$(PIP) --editable .
+	@$(BIN)/python $(LOCKED) constraints.txt
+	@$(BIN)/python $(ITSELF) --editable .
 	@touch $@
 
-$(ALL): $(RUNTIME)
+$(ALL): $(RUNTIME) constraints-test.txt
 	@echo 'installing what the tests need into .venv (about a minute, once)'
-	@$(PIP) --editable '.[test]'
+	@$(BIN)/python $(LOCKED) constraints.txt --requirement constraints-test.txt
 	@touch $@
+
+# What makes a release is no part of it: it has an environment of its own.
+TOOLS := build/tools
+TOOLS_INSTALLED := $(TOOLS)/.is-installed
+
+$(TOOLS_INSTALLED): constraints-release.txt
+	@$(PYTHON) -m venv $(TOOLS)
+	@$(TOOLS)/bin/python $(LOCKED) constraints-release.txt
+	@touch $@
+
+# Universal: the hashes of all files of a version, for every platform and Python from 3.11 on.
+COMPILE = $(TOOLS)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--custom-compile-command 'make lock' $(UPGRADE)
+
+lock: $(TOOLS_INSTALLED) ## Pin what is new in setup.cfg (UPGRADE=--upgrade: the newest versions of everything)
+	@cat constraints.txt constraints-test.txt >build/everything.txt # versions in there are kept
+	$(COMPILE) pyproject.toml --group build --extra test --output-file build/everything.txt >/dev/null
+	$(COMPILE) pyproject.toml --group build --constraint build/everything.txt --output-file constraints.txt >/dev/null
+	@awk 'BEGIN {print "# What the tests need besides constraints.txt. Made by:\n#    make lock"} \
+		NR == FNR {known[$$0]; next} /^[^ ]/ {new = !($$0 in known)} new' \
+		constraints.txt build/everything.txt >constraints-test.txt
+	$(COMPILE) --group release --output-file constraints-release.txt >/dev/null

@@ -119,7 +119,7 @@ def test_ports_are_open_to_this_machine_alone() -> None:
 def test_the_image_runs_as_an_ordinary_user_on_pinned_versions() -> None:
     assert re.findall(r"^USER (.*)", DOCKERFILE, re.MULTILINE)[-1] not in ("root", "0")
     assert all(":" in base for base in re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE))
-    assert "--constraint constraints.txt" in DOCKERFILE
+    assert "--require-hashes --only-binary :all: --requirement constraints.txt" in DOCKERFILE
 
 
 def test_the_build_sees_the_code_and_nothing_else() -> None:
