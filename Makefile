@@ -23,7 +23,7 @@ ASK := $(BIN)/penstock run examples/reviews.csv \
 DEMO_ROWS := 20
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up static check test test-all faults soak lock digests sbom bench \
+.PHONY: help setup demo up static check test test-all faults soak lock sbom bench \
 	bench-small bench-large bench-readers bench-results bench-sheets bench-footprint bench-scaling bench-limits
 
 help: ## Show this list
@@ -118,3 +118,15 @@ lock: $(TOOLS_INSTALLED) ## Pin what is new in setup.cfg (UPGRADE=--upgrade: the
 		NR == FNR {known[$$0]; next} /^[^ ]/ {new = !($$0 in known)} new' \
 		constraints.txt build/everything.txt >constraints-test.txt
 	$(COMPILE) --group release --output-file constraints-release.txt >/dev/null
+
+# The environment of a release, without what only installs it.
+RELEASED := build/runtime
+SBOM := build/penstock.cdx.json
+
+sbom: $(TOOLS_INSTALLED) ## List what a release consists of, with licences and hashes, in CycloneDX (build/penstock.cdx.json)
+	@rm -rf $(RELEASED) && $(PYTHON) -m venv $(RELEASED)
+	@$(RELEASED)/bin/python $(LOCKED) constraints.txt --report build/pip-report.json
+	@$(RELEASED)/bin/python $(ITSELF) .
+	@$(RELEASED)/bin/python -m pip --quiet uninstall --yes setuptools pip
+	@$(TOOLS)/bin/cyclonedx-py environment --output-reproducible --output-file $(SBOM) $(RELEASED)/bin/python
+	@$(TOOLS)/bin/python -m release.sbom build/pip-report.json $(SBOM)

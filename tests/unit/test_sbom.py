@@ -1,0 +1,55 @@
+"""The list of what a release consists of: complete, and about Penstock."""
+
+import pytest
+
+from release import sbom
+
+SHA256 = "9243213661e29250eb41368e5daa826fc017156c3b8a11440826b2e3ed376472"
+
+
+def document():
+    mit = [{"license": {"id": "MIT"}}]
+    return {
+        "metadata": {"tools": {}},
+        "components": [
+            {"name": "Flask_Thing", "version": "1", "licenses": mit, "type": "library"},
+            {
+                "name": "penstock",
+                "version": "1",
+                "licenses": mit,
+                "externalReferences": [{"url": "file:///x"}],
+            },
+        ],
+    }
+
+
+def report(name="flask-thing"):
+    archive = {"archive_info": {"hashes": {"sha256": SHA256}}}
+    return {"install": [{"metadata": {"name": name}, "download_info": archive}]}
+
+
+def test_each_package_has_the_hash_of_its_file_however_its_name_is_spelt():
+    finished = sbom.finish(document(), report())
+
+    assert [one["name"] for one in finished["components"]] == ["Flask_Thing"]
+    assert finished["components"][0]["hashes"] == [{"alg": "SHA-256", "content": SHA256}]
+
+
+def test_it_is_about_penstock_and_names_no_folder_of_whoever_made_it():
+    finished = sbom.finish(document(), report())
+
+    assert finished["metadata"]["component"]["name"] == "penstock"
+    assert finished["metadata"]["component"]["type"] == "application"
+    assert "file://" not in str(finished)
+
+
+def test_a_list_with_gaps_is_none():
+    # Given a package whose file nobody knows, and one that declares no licence
+    unlicensed = document()
+    del unlicensed["components"][0]["licenses"]
+
+    # Then it is named
+    with pytest.raises(SystemExit, match="Flask_Thing is installed"):
+        sbom.finish(document(), report(name="another"))
+    with pytest.raises(SystemExit, match="Flask_Thing declares no licence"):
+        sbom.finish(unlicensed, report())
