@@ -1,6 +1,6 @@
-# One image for every role; docker-compose.yml names the command of each.
+# One image for every role; docker-compose.yml names the command of each. `make digests` renews the digests.
 
-FROM python:3.13-slim AS build
+FROM python:3.13-slim@sha256:9662417aace5ae7b8e2609cce472b72a8958e134ba372808abe9cc1a0c0125e6 AS build
 RUN python -m venv /opt/penstock
 WORKDIR /src
 COPY . .
@@ -10,7 +10,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
         --require-hashes --only-binary :all: --requirement constraints.txt \
     && /opt/penstock/bin/pip install --disable-pip-version-check --no-deps --no-build-isolation .
 
-FROM python:3.13-slim
+FROM python:3.13-slim@sha256:9662417aace5ae7b8e2609cce472b72a8958e134ba372808abe9cc1a0c0125e6
 # A volume that is mounted on /data for the first time takes its owner from here.
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin penstock \
     && install --directory --owner=penstock --group=penstock /data

@@ -23,7 +23,7 @@ ASK := $(BIN)/penstock run examples/reviews.csv \
 DEMO_ROWS := 20
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up static check test test-all faults soak lock sbom bench \
+.PHONY: help setup demo up static check test test-all faults soak lock sbom digests bench \
 	bench-small bench-large bench-readers bench-results bench-sheets bench-footprint bench-scaling bench-limits
 
 help: ## Show this list
@@ -130,3 +130,12 @@ sbom: $(TOOLS_INSTALLED) ## List what a release consists of, with licences and h
 	@$(RELEASED)/bin/python -m pip --quiet uninstall --yes setuptools pip
 	@$(TOOLS)/bin/cyclonedx-py environment --output-reproducible --output-file $(SBOM) $(RELEASED)/bin/python
 	@$(TOOLS)/bin/python -m release.sbom build/pip-report.json $(SBOM)
+
+IMAGES := Dockerfile docker-compose.yml
+
+digests: ## Pin the base images to what their tags mean now (needs skopeo, and a way to the registry)
+	@for image in $$(sed -nE 's/^(FROM|    image:) ([^ @]+:[^ @]+).*/\2/p' $(IMAGES) | sort -u); do \
+		digest=$$(skopeo inspect --format '{{.Digest}}' "docker://$$image") || exit 1; \
+		sed -i.before -E "s#^(FROM|    image:) $$image(@sha256:[0-9a-f]+)?#\1 $$image@$$digest#" $(IMAGES) || exit 1; \
+		echo "$$image@$$digest"; \
+	done; rm -f $(IMAGES:=.before)

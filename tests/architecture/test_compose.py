@@ -116,9 +116,21 @@ def test_ports_are_open_to_this_machine_alone() -> None:
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
+def test_every_image_is_a_version_and_the_bytes_behind_it() -> None:
+    # Given what is built upon, and what is run as it is
+    built_upon = re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
+    run = [service["image"] for name, service in SERVICES.items() if name not in OURS]
+
+    # Then each is named by its tag and by its digest, and one name has one digest
+    assert len(built_upon) == 2
+    assert len(run) == 2
+    for image in (*built_upon, *run):
+        assert re.fullmatch(r"[a-z]+:[\w.-]+@sha256:[0-9a-f]{64}", image), image
+    assert len(set(built_upon)) == 1
+
+
 def test_the_image_runs_as_an_ordinary_user_on_pinned_versions() -> None:
     assert re.findall(r"^USER (.*)", DOCKERFILE, re.MULTILINE)[-1] not in ("root", "0")
-    assert all(":" in base for base in re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE))
     assert "--require-hashes --only-binary :all: --requirement constraints.txt" in DOCKERFILE
 
 
