@@ -24,7 +24,8 @@ DEMO_ROWS := 20
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up static check test test-all faults soak lock sbom digests bench \
-	bench-small bench-large bench-readers bench-results bench-sheets bench-footprint bench-scaling bench-limits
+	bench-small bench-large bench-readers bench-results bench-sheets bench-footprint bench-scaling bench-limits \
+	bench-exhaustion
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,8 +69,9 @@ bench: $(ALL) ## Records per second against a bare loop, and processor time by p
 
 # What `make bench` leaves out: how long a small job takes, what a job of a million records costs (half an hour), what
 # readers see during a job at full speed, how fast its results stream, what a workbook costs, how a stack starts and
-# idles, what more workers gain, how much of a provider's limits is used.
-bench-small bench-large bench-readers bench-results bench-sheets bench-footprint bench-scaling bench-limits: bench-%: $(ALL)
+# idles, what more workers gain, how much of a provider's limits is used, what one tenant can take from another.
+bench-small bench-large bench-readers bench-results bench-sheets bench-footprint bench-scaling bench-limits \
+bench-exhaustion: bench-%: $(ALL)
 	$(BIN)/python -m bench.$*
 
 static: $(ALL)

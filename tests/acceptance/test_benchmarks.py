@@ -1,9 +1,14 @@
 """The benchmarks in a short form: that they measure what they say, not how fast this machine is."""
 
+from pathlib import Path
+
 import pytest
 
-from bench import scaling, servers, throughput
+from bench import exhaustion, scaling, servers, throughput
+from bench.checkout import Checkout
 from bench.throughput import Figures, Run
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_short_run_measures_every_part():
@@ -18,6 +23,18 @@ def test_a_short_run_measures_every_part():
     assert figures.submits[0] > 0
     assert figures.delays[0] > 0
     assert all(figures.cpu[part][0] > 0 for part in ("slices", "control", "web", "redis"))
+
+
+def test_a_short_attack_shows_what_both_tenants_got(tmp_path):
+    sizes = exhaustion.Sizes(seconds=1, longest=20, afterwards=0.2, records=100, jobs=10)
+    row = exhaustion.measured("tiny-jobs", Checkout("here", ROOT, tmp_path), sizes)
+
+    name, code, latency, job, download, table, web, alpha = row.strip("| ").split(" | ")
+    assert (name, code) == ("tiny-jobs", "here")
+    assert all(" s" in part and "(" not in part for part in (job, download, table)), row
+    assert "none" not in latency
+    assert "of a core" in web
+    assert " × 202" in alpha
 
 
 @pytest.mark.parametrize(
