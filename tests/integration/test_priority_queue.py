@@ -143,6 +143,44 @@ def test_items_beyond_the_queue_are_refused_and_nothing_of_them_is_stored(narrow
     batch(narrow, items=1)
 
 
+def test_a_tenant_within_its_share_is_admitted_whatever_others_have_queued(narrow):
+    # Given a tenant whose items fill the queue
+    batch(narrow, items=10)
+
+    # Then another has its half of the places, and the first none until it has fewer than its own half
+    other = narrow.of_tenant("other")
+    batch(other, items=5)
+    with pytest.raises(TooMany, match=r"15 items are waiting and this adds 1.* your share is 5"):
+        batch(other, items=1)
+    with pytest.raises(TooMany):
+        batch(narrow, items=1)
+
+
+def test_a_paused_batch_takes_no_place(narrow):
+    paused = batch(narrow, items=10)
+    in_transaction(
+        lambda session: lifecycle.pause(session, lifecycle.find(session, narrow.tenant_id, paused.uid))
+    )
+    batch(narrow, items=10)
+
+
+def test_a_tenant_within_its_share_starts_though_others_have_filled_the_bound(narrow):
+    # Given a tenant with as many batches as may run at once, and urgent ones that wait
+    mine = [batch(narrow), batch(narrow), batch(narrow, "critical")]
+    assert statuses(*mine) == ["running", "running", "pending"]
+
+    # Then another's first one starts at once, and its second waits
+    other = narrow.of_tenant("other")
+    assert statuses(batch(other, "low"), batch(other)) == ["running", "pending"]
+
+    # And the first tenant's next one starts when it has fewer than its own share
+    worker = Worker()
+    end(mine[0], worker)
+    assert mine[2].status == "pending"
+    end(mine[1], worker)
+    assert mine[2].status == "running"
+
+
 def test_what_is_configured_is_the_environments_word_until_somebody_says_else(environment):
     with reading() as session:
         found = batch_settings.read(session)

@@ -33,6 +33,7 @@ from models.session import in_transaction, reading
 
 PREFIX = "/api/batch-processor"
 PAGE = 1_000  # records
+UNBEGUN = 86_400  # seconds after which a batch expires that never began: its time limit counts from there
 
 
 blp = Blueprint(
@@ -167,6 +168,7 @@ def _options(asked: dict[str, Any], repeat: Repeat | None) -> Options:
         priority=priority,
         urgency=asked["priority"],
         time_limit_ms=asked["timeout_ms"],
+        expires_in=UNBEGUN,
         metadata=asked["metadata"] or {},
         repeat=repeat,
     )
