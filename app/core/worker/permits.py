@@ -64,7 +64,7 @@ class Permits:
         if used or self._permit.group != terms.group or self._is_too_small(terms):
             if not used:
                 self.refund()
-            delay = await self._renew(terms)
+            delay = await self._renew(model, max_tokens)
         else:
             self._charge_difference()
             delay = None
@@ -73,7 +73,7 @@ class Permits:
             if time.monotonic() - self._permit.at <= LATE:
                 return None
             self.refund()
-            delay = await self._renew(terms)
+            delay = await self._renew(model, max_tokens)
         return delay
 
     def refund(self) -> None:
@@ -155,10 +155,14 @@ class Permits:
         """Input tokens of this request, estimated by those of the job's bytes so far."""
         return max(1, round(self._permit.per_byte * self._claim.request_bytes))
 
-    async def _renew(self, terms: CallTerms) -> float | None:
-        """Take another permit for this record, which has its seat; returns what `wait_for_start` does."""
+    async def _renew(self, model: str, max_tokens: int) -> float | None:
+        """Take another permit for this record, which has its seat; returns what `wait_for_start` does.
+
+        The limit may be lowered meanwhile, so that the call can never pass.
+        """
         waited = False
         while True:
+            terms = self._terms_of_call(model, max_tokens)
             grant = await self._services.new_start(terms, waited=waited)
             if grant.count:
                 self._permit = Permit.of(grant, terms, time.monotonic() + grant.delay)
