@@ -140,6 +140,14 @@ class JobCounts(Base):
     """
 
     __tablename__ = "job_counts"
+    __table_args__ = (
+        Index(
+            "ix_job_counts_queued",
+            "queued_at",
+            postgresql_where=text("queued_at IS NOT NULL"),
+            sqlite_where=text("queued_at IS NOT NULL"),
+        ),
+    )
 
     job_id: Mapped[int] = mapped_column(ForeignKey("job.id"), primary_key=True, autoincrement=False)
     succeeded: Mapped[int] = mapped_column(Integer, default=0)
@@ -159,6 +167,8 @@ class JobCounts(Base):
     wake_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime, index=True)
     # When a job with a time limit has expired. Set with its first claim, and here for the same reason.
     due_by: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
+    # Since when it has records to offer and no thread of a slice worker for them; None: it does not wait.
+    queued_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
 
     @hybrid_property
     def ended(self) -> int:

@@ -28,6 +28,8 @@ class Lease(Base):
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     name: Mapped[str] = mapped_column(String(300))  # host:pid, for people
+    # Of a slice worker, each for one slice. None: of a release that did not say, which has 64.
+    threads: Mapped[int | None] = mapped_column(Integer)
     counter: Mapped[int] = mapped_column(BigInteger, default=0)
     serving: Mapped[str] = mapped_column(Text, default="")  # ids of the windows it serves, by spaces
     looked_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)

@@ -2,13 +2,14 @@
 
 import uuid
 from functools import partial
+from typing import NamedTuple
 
 import structlog
 from celery import chord
 from redis import Redis
 
 from app.core.limits.limiter import limiter
-from app.core.pipeline import notifications, windows
+from app.core.pipeline import notifications, waiting_line, windows
 from app.core.pipeline.scheduler import advance as decide
 from app.core.pipeline.windows import Publication
 from app.errors import LimiterAway
@@ -30,14 +31,38 @@ def advance(job_id: int) -> None:
 
 def run(job_id: int) -> list[Publication]:
     """Decide what is next for the job, commit, then publish; returns what was published."""
+    return offer(job_id).published
+
+
+class Offered(NamedTuple):
+    """What was published of what a job has to offer, and whether there were no threads for the rest."""
+
+    published: list[Publication]
+    waits: bool
+
+
+def offer(job_id: int, *, in_line: bool = False) -> Offered:
+    """Run the job's `advance`, and publish what there are threads for; the rest waits in the line.
+
+    `in_line`: the job is the next of those that wait.
+    """
     held_for, call_seconds = _state_of_group(job_id)
     publications = in_transaction(
         partial(decide, job_id=job_id, held_for=held_for, call_seconds=call_seconds)
     )
     notifications.publish([job_id])
-    for publication in publications:
-        publish(publication)
-    return publications
+    published: list[Publication] = []
+    for at, publication in enumerate(publications):
+        granted = limiter().threads.take(publication.wish, in_line=in_line)
+        if not granted.slices:
+            in_transaction(partial(waiting_line.put_off, publications=publications[at:]))
+            limiter().report(job_id, "workers")
+            return Offered(published, waits=True)
+        published.append(publication.granted(granted))
+        publish(published[-1])
+    if in_line and publications:
+        in_transaction(partial(waiting_line.leave, job_id=job_id))
+    return Offered(published, waits=False)
 
 
 def publish(publication: Publication) -> None:

@@ -1,6 +1,7 @@
 """A slice as a task: one header of a window's chord."""
 
 import time
+from contextlib import suppress
 from functools import lru_cache
 
 import structlog
@@ -27,6 +28,14 @@ def run_slice(window_id: int, epoch: int, quota: int | None = None) -> Summary:
     Flower shows the summary. A record's failure is an outcome, never an exception, which would keep the
     chord's callback from running. With the database away nothing is claimed, and the window is offered again.
     """
+    try:
+        return _run(window_id, epoch, quota)
+    finally:
+        with suppress(LimiterAway):  # the sweep finds what stays counted
+            limiter().threads.give_back(window_id, epoch)
+
+
+def _run(window_id: int, epoch: int, quota: int | None) -> Summary:
     try:
         window = _window(window_id, epoch, int(time.monotonic()))
         if window is not None and window.isolated:

@@ -14,6 +14,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
 from app.core.documents import handoff
+from app.core.limits.limiter import limiter
 from app.core.pipeline import (
     leases,
     object_removal,
@@ -21,12 +22,14 @@ from app.core.pipeline import (
     retention,
     stalled,
     sweep_owner,
+    waiting_line,
     wakeups,
     windows,
 )
 from app.core.pipeline.retention import Chunk
-from app.errors import Unavailable
+from app.errors import LimiterAway, Unavailable
 from models.session import in_transaction, reading
+from tasks import line
 from tasks.advance import incarnation, run
 from tasks.celery import app
 from tasks.handoff import hand_over
@@ -38,7 +41,7 @@ CLEAR = 30.0  # seconds between two removals of what is no longer needed
 CHECK_FOR_STUCK = 60.0  # seconds between two checks for jobs that nobody advances
 LOG_AGAIN = 300.0  # seconds until a job that is still stuck is logged again
 
-_TO_DO = select(leases.any_to_look_at, wakeups.any_due, handoff.any_offered)
+_TO_DO = select(leases.any_to_look_at, wakeups.any_due, handoff.any_offered, waiting_line.any_waiting)
 
 _checked_at = float("-inf")  # for stuck jobs
 _cleared_at = float("-inf")
@@ -60,18 +63,20 @@ class Found:
 
 @app.task(name="penstock.tick")  # sent by a beat of the previous release
 def tick() -> None:
-    """Look at the leases, advance the jobs that are due, hand stored documents over.
+    """Look at the leases, advance the jobs that are due, hand stored documents over, serve the line.
 
     One query finds out whether there is anything to do: mostly there is not.
     """
     with reading() as session:
-        leases_wait, jobs_wait, documents_wait = session.execute(_TO_DO).one()
+        leases_wait, jobs_wait, documents_wait, any_in_line = session.execute(_TO_DO).one()
     if leases_wait:
         find_dead()
     if jobs_wait:
         advance_due()
     if documents_wait:
         hand_over()
+    if any_in_line:
+        line.serve()
 
 
 @app.task(name="penstock.sweep")
@@ -110,6 +115,7 @@ def repair() -> list[Found]:
         *find_dead(),
         *_give_back_overdue(),
         *_offer_lost_windows(),
+        *_free_lost_threads(),
         *_in_chunks("closed_records", "updated: the job was closed before they were sent", retention.settle),
         *advance_due(),
     ]
@@ -159,7 +165,7 @@ def advance_due() -> list[Found]:
     for job_id in due:
         try:
             offered = run(job_id)
-        except (BrokerError, RedisError, OSError) as error:
+        except (BrokerError, LimiterAway, RedisError, OSError) as error:
             log.warning("broker.away", job=job_id, error=type(error).__name__)
             break
         except (OperationalError, InterfaceError):  # the database is away, for every job
@@ -232,6 +238,26 @@ def _offer_lost_windows() -> list[Found]:
             window.job_id,
         )
         for window in lost
+    ]
+
+
+def _free_lost_threads() -> list[Found]:
+    """Stop counting the slices of killed workers and lost messages."""
+    try:
+        held = limiter().threads.held().windows
+        empty = bool(held) and _queue_is_empty()
+    except (LimiterAway, BrokerError, RedisError, OSError):
+        return []
+    with reading() as session:
+        lost = windows.held_in_vain(session, held, empty) if held else []
+    for window_id, epoch in lost:
+        limiter().threads.give_back(window_id, epoch, slices=0)
+    return [
+        Found(
+            "lost_slices",
+            f"slices were counted as at work on window {window}.{epoch}, which no worker serves",
+        )
+        for window, epoch in lost
     ]
 
 

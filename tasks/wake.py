@@ -8,6 +8,7 @@ from redis import RedisError
 
 from app.core.breaker import Breaker
 from app.core.pipeline import notifications
+from app.errors import LimiterAway
 from tasks.celery import app
 
 log = structlog.get_logger()
@@ -39,6 +40,6 @@ def hurry(send: Callable[[], object]) -> None:
         if not notifications.reachable():
             raise ConnectionError("Redis does not answer")
         send()
-    except (BrokerError, RedisError, OSError) as error:
+    except (BrokerError, LimiterAway, RedisError, OSError) as error:
         _breaker.trip()
         log.warning("broker.away", error=type(error).__name__)

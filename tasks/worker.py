@@ -4,7 +4,7 @@ import threading
 from typing import Any
 
 import structlog
-from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
+from celery.signals import celeryd_after_setup, worker_ready, worker_shutdown, worker_shutting_down
 
 from app.core.worker import process
 from app.providers import registry
@@ -12,6 +12,12 @@ from config import settings
 from tasks import stand_in, ticker
 
 log = structlog.get_logger()
+
+
+@celeryd_after_setup.connect
+def _count_threads(instance: Any, **_: Any) -> None:
+    if "slices" in instance.app.amqp.queues.consume_from:
+        process.runs_slices(instance.concurrency)
 
 
 @worker_ready.connect

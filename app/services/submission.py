@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from app.core.accounts import quotas
 from app.core.documents.upload import Upload
 from app.core.money import pricing
-from app.core.pipeline import priority_queue, staging, windows
+from app.core.pipeline import priority_queue, staging
 from app.errors import BadInput, Conflict, Unavailable
 from app.ingest import bounds, operations
 from app.ingest.draft import Defaults, Draft
@@ -29,7 +29,7 @@ from models.job import IdempotencyKey, Job, JobCounts, JobSpec, JobStatus
 from models.record import Record, RecordInput, RecordStatus
 from models.session import after_commit, in_transaction
 from models.transitions import move_job
-from tasks.wake import start, wake
+from tasks.wake import start
 
 log = structlog.get_logger()
 
@@ -337,9 +337,7 @@ def _release(session: Session, job_id: int, upload: Upload | None) -> uuid.UUID:
         if upload is not None and upload.count:
             upload.take(session, job_id)
         session.execute(update(JobCounts).where(JobCounts.job_id == job_id).values(wake_at=now()))
-    # With one record per task, a large job's chord takes seconds to send: not while the caller waits.
-    hurry = wake if windows.is_plain(job) and job.total > settings.current().chord_plain_max else start
-    after_commit(session, partial(hurry, job_id))
+    after_commit(session, partial(start, job_id))
     return job.uid
 
 

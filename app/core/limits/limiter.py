@@ -6,16 +6,16 @@ paced likewise, and settled with the answer; an excess is debt. Each call in fli
 and one of its group.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import redis
 from redis.commands.core import AsyncScript, Script
 
-from app.errors import LimiterAway
+from app.core.limits.redis_client import connect, guarded, script_text
+from app.core.limits.threads import Threads
 from app.providers.client import RateLimits
 from config import settings
 
@@ -26,8 +26,6 @@ WINDOW = 60.0  # seconds over which limits apply
 # refunded with the first answers, an undercharge would be debt.
 BYTES_PER_TOKEN = 2.5
 OUTPUT_SHARE = 0.25  # of max_tokens
-
-_HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,16 +147,15 @@ class Limiter:
     """One thin method for each script."""
 
     def __init__(self, url: str) -> None:
-        self._redis: redis.Redis = redis.Redis.from_url(
-            url, socket_timeout=2, socket_connect_timeout=1, health_check_interval=30, decode_responses=True
-        )
+        self._redis: redis.Redis = connect(url)
+        self.threads = Threads(self._redis)
         self._take = self._script("limiter.lua")
         self._settle = self._script("settle.lua")
         self._return = self._script("give_back.lua")
         self._ramp = self._script("ramp.lua")
         self._look = self._script("standing.lua")
-        self._hold: Script | AsyncScript = self._redis.register_script(_text("hold.lua"))
-        self._beat: Script | AsyncScript = self._redis.register_script(_text("heartbeat.lua"))
+        self._hold: Script | AsyncScript = self._redis.register_script(script_text("hold.lua"))
+        self._beat: Script | AsyncScript = self._redis.register_script(script_text("heartbeat.lua"))
 
     def take(
         self,
@@ -242,7 +239,7 @@ class Limiter:
         0 seconds: longer with each strike. `probe`: the refused call was a probe.
         Returns how long the hold lasts from now, in seconds.
         """
-        answer = self._guarded(
+        answer = guarded(
             lambda: self._hold(keys=[_key("hold", group)], args=[seconds, reason, every, int(probe)])
         )
         return int(answer) / 1e6
@@ -254,7 +251,7 @@ class Limiter:
             if self._redis.hexists(_key("hold", group), "until"):
                 self._redis.hset(_key("hold", group), "until", 0)
 
-        self._guarded(write)
+        guarded(write)
 
     def clear(self, group: str) -> None:
         """End a group's hold, after a successful probe, and forget earlier failures."""
@@ -265,7 +262,7 @@ class Limiter:
             pipe.hdel(_key("limit", group), "ring")
             pipe.execute()
 
-        self._guarded(write)
+        guarded(write)
 
     def held(self, group: str) -> tuple[float, str] | None:
         """Seconds until the group's next probe and the reason of its hold, or None."""
@@ -277,37 +274,37 @@ class Limiter:
             (until, reason), (seconds, micros) = pipe.execute()
             return None if until is None else (float(until) / 1e6 - seconds - micros / 1e6, str(reason))
 
-        held: tuple[float, str] | None = self._guarded(read)
+        held: tuple[float, str] | None = guarded(read)
         return held
 
     def call_seconds(self, group: str) -> float:
         """The mean duration of the group's calls; 0 while unknown."""
-        micros = self._guarded(lambda: self._redis.hget(_key("limit", group), "latency"))
+        micros = guarded(lambda: self._redis.hget(_key("limit", group), "latency"))
         return float(micros or 0) / 1e6
 
     def reason(self, job_id: int) -> str | None:
         """What the job waited for a moment ago: a limit, its seats, or why its group is held."""
-        reason = self._guarded(lambda: self._redis.get(_key("why", job_id)))
+        reason = guarded(lambda: self._redis.get(_key("why", job_id)))
         return None if reason is None else str(reason)
 
     def reasons(self, job_ids: Sequence[int]) -> dict[int, str | None]:
         """`reason` of many jobs, with one command."""
         if not job_ids:
             return {}
-        reasons = self._guarded(lambda: self._redis.mget([_key("why", job_id) for job_id in job_ids]))
+        reasons = guarded(lambda: self._redis.mget([_key("why", job_id) for job_id in job_ids]))
         return dict(zip(job_ids, reasons, strict=True))
 
     def report(self, job_id: int, reason: str) -> None:
         """Report what holds the job back besides its limits; forgotten unless reported again every second."""
-        self._guarded(lambda: self._redis.set(_key("why", job_id), reason, ex=3))
+        guarded(lambda: self._redis.set(_key("why", job_id), reason, ex=3))
 
     def reach(self) -> None:
         """Raise `LimiterAway` when Redis does not answer."""
-        self._guarded(self._redis.ping)
+        guarded(self._redis.ping)
 
     def seats(self, job_id: int, lease_id: int) -> int:
         """How many seats of the job a process holds, by the limiter's count."""
-        return int(self._guarded(lambda: self._redis.hget(_key("seats", job_id), str(lease_id))) or 0)
+        return int(guarded(lambda: self._redis.hget(_key("seats", job_id), str(lease_id))) or 0)
 
     def move_seats(self, job_id: int, group: str, lease_id: int, by: int) -> None:
         """Correct the number of seats that a process holds."""
@@ -318,14 +315,14 @@ class Limiter:
             pipe.hincrby(_key("seats", group), str(lease_id), by)
             pipe.execute()
 
-        self._guarded(write)
+        guarded(write)
 
     def heartbeat(self, lease_id: int) -> None:
         """Keep the seats of a process that is making calls but asks for no permits."""
-        self._guarded(lambda: self._beat(keys=[_key("alive")], args=[lease_id]))
+        guarded(lambda: self._beat(keys=[_key("alive")], args=[lease_id]))
 
     def _script(self, name: str) -> Script | AsyncScript:
-        return self._redis.register_script(_text("group.lua") + _text(name))
+        return self._redis.register_script(script_text("group.lua") + script_text(name))
 
     def _run(self, script: Script | AsyncScript, terms: CallTerms, keys: list[str], args: list[Any]) -> Any:
         limits = terms.limits
@@ -336,14 +333,7 @@ class Limiter:
             limits.output_tokens or 0,
         ]
         keys = [_key("limit", terms.group), _key("used", terms.group), *keys]
-        return self._guarded(lambda: script(keys=keys, args=[*group_args, *args]))
-
-    @staticmethod
-    def _guarded(call: Callable[[], Any]) -> Any:
-        try:
-            return call()
-        except redis.RedisError as error:
-            raise LimiterAway(str(error)) from error
+        return guarded(lambda: script(keys=keys, args=[*group_args, *args]))
 
 
 def _key(kind: str, *owner: object) -> str:
@@ -354,10 +344,6 @@ def _key(kind: str, *owner: object) -> str:
     nothing, and the next only from the new one.
     """
     return ":".join((kind, *map(str, owner)))
-
-
-def _text(name: str) -> str:
-    return (_HERE / name).read_text()
 
 
 @cache

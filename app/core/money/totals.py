@@ -20,7 +20,7 @@ def write(session: Session, job: Job) -> None:
     session.execute(
         update(JobCounts)
         .where(JobCounts.job_id == job.id)
-        .values(**_counts(session, job), **_spent(session, job.id), wake_at=None)
+        .values(**_counts(session, job), **_spent(session, job.id), wake_at=None, queued_at=None)
     )
     session.expire(session.get_one(JobCounts, job.id))
 

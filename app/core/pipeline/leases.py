@@ -2,6 +2,7 @@
 
 import os
 import socket
+from typing import NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
@@ -26,6 +27,7 @@ from models.lease import Lease
 BEAT = 2.0  # seconds between two increments of the counter
 LOOK_EVERY = 3.0  # seconds between two checks at least
 STILL_LOOKS = 3  # checks that found the counter unchanged since the one before: four checks in all
+THREADS = 64  # of a slice worker that does not say how many it has
 UPLOAD = "upload by "  # prefix of the name of a process that only stores an upload
 LAPSE = (
     8.0  # seconds without an increment after which a process starts nothing: before others declare it dead
@@ -37,9 +39,12 @@ def name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def take(session: Session, *, works: bool = True) -> int:
-    """A new lease for this process; `works`: it makes calls instead of only storing an upload."""
-    lease = Lease(name=name() if works else UPLOAD + name())
+def take(session: Session, *, works: bool = True, threads: int = 0) -> int:
+    """A new lease for this process; `works`: it makes calls instead of only storing an upload.
+
+    `threads` is how many slices it runs at once.
+    """
+    lease = Lease(name=name() if works else UPLOAD + name(), threads=threads)
     session.add(lease)
     session.flush()
     return lease.id
@@ -70,7 +75,9 @@ _LOOK = (
     .values(looked_at=now(), looked_counter=Lease.counter, still=cast(_STILL, Integer))
     .returning(Lease.id, Lease.name, Lease.still)
 )
-_WORKERS = select(func.count()).where(Lease.dead_at.is_(None), ~Lease.name.startswith(UPLOAD))
+_STRENGTH = select(
+    func.count().label("workers"), func.sum(func.coalesce(Lease.threads, THREADS)).label("threads")
+).where(Lease.dead_at.is_(None), ~Lease.name.startswith(UPLOAD))
 
 
 def look(session: Session) -> dict[int, str]:
@@ -84,9 +91,19 @@ def lives(lease_id: int) -> ColumnElement[bool]:
     return exists().where(Lease.id == lease_id, Lease.dead_at.is_(None))
 
 
-def count(session: Session) -> int:
-    """How many live processes make calls."""
-    return session.scalar(_WORKERS) or 0
+class Strength(NamedTuple):
+    """How many live processes make calls, at least one, and how many slices they run at once.
+
+    With no worker, what is offered waits in the broker for the first one, as much as that will run.
+    """
+
+    workers: int
+    threads: int
+
+
+def strength(session: Session) -> Strength:
+    found = session.execute(_STRENGTH).one()
+    return Strength(max(found.workers, 1), int(found.threads or 0) or THREADS)
 
 
 def counters(session: Session) -> dict[int, int]:

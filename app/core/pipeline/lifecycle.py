@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.core.money import totals
-from app.core.pipeline import lookup, priority_queue, wakeups, windows
+from app.core.pipeline import lookup, priority_queue, waiting_line, wakeups, windows
 from app.core.requests import job_context
 from app.errors import BadInput, Conflict
 from models.base import now
@@ -73,6 +73,7 @@ def pause_because(session: Session, job: Job, reason: str) -> None:
     """Pause the job, for `reason`."""
     move_job(session, job, JobStatus.PAUSED, status_reason=reason)
     windows.withdraw(session, job.id)
+    waiting_line.leave(session, job.id)
 
 
 def resume(session: Session, job: Job) -> None:

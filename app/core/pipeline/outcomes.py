@@ -226,7 +226,7 @@ def _add(sums: Counter[str], call: Call) -> None:
     sums["unpriced"] += call.cost is None
 
 
-_KEPT = {"job_id", "wake_at", "due_by"}  # all other columns are counters
+_KEPT = {"job_id", "wake_at", "due_by", "queued_at"}  # all other columns are counters
 _MOVED = [column.name for column in JobCounts.__table__.columns if column.name not in _KEPT]
 _MOVE_COUNTS = (
     update(JobCounts)

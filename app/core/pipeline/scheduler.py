@@ -6,8 +6,9 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from app.core.limits import allowances
-from app.core.pipeline import claims, lifecycle, priority_queue, quarantine, wakeups, windows
-from app.core.pipeline.windows import Publication
+from app.core.pipeline import claims, leases, lifecycle, priority_queue, quarantine, wakeups, windows
+from app.core.pipeline.windows import Publication, Supply
+from app.core.requests import job_context
 from app.providers import registry
 from models.base import any_of, now
 from models.job import FINAL, Job, JobCounts, JobStatus
@@ -29,7 +30,7 @@ def advance(session: Session, job_id: int, held_for: float, call_seconds: float 
         return []
     woken_for = session.scalar(select(JobCounts.wake_at).where(JobCounts.job_id == job_id))
     publications = _next(session, job, held_for, call_seconds)
-    _sleep(session, job, woken_for)
+    _sleep(session, job, woken_for, offers=bool(publications))
     return publications
 
 
@@ -55,8 +56,11 @@ def _next(session: Session, job: Job, held_for: float, call_seconds: float) -> l
     return _offer(session, job, call_seconds) if priority_queue.may_start(session, job) else []
 
 
-def _sleep(session: Session, job: Job, woken_for: dt.datetime | None) -> None:
-    """Set the next wake-up, unless an earlier one was requested since this run began."""
+def _sleep(session: Session, job: Job, woken_for: dt.datetime | None, *, offers: bool = False) -> None:
+    """Set the next wake-up, unless an earlier one was requested since this run began.
+
+    A job without anything to offer leaves the line of those that wait for threads.
+    """
     time = session.scalar(select(now()))
     assert time is not None
     due = claims.next_due(session, job.id) if job.status == JobStatus.RUNNING else None
@@ -68,7 +72,7 @@ def _sleep(session: Session, job: Job, woken_for: dt.datetime | None) -> None:
     session.execute(
         update(JobCounts)
         .where(JobCounts.job_id == job.id, JobCounts.wake_at.is_not_distinct_from(woken_for))
-        .values(wake_at=min(times, default=None))
+        .values(wake_at=min(times, default=None), **({} if offers else {"queued_at": None}))
     )
 
 
@@ -121,24 +125,34 @@ def _offer(session: Session, job: Job, call_seconds: float) -> list[Publication]
     Records to be asked in isolation have a window of their own.
     """
     unclosed = windows.with_unclaimed(session, job.id)
-    most = windows.most_slices(session, call_seconds)
+    supply = _supply(session, job, call_seconds)
     publications = [
-        windows.offer_again(session, job, window, most) for window in unclosed if window.offered_at is None
+        windows.offer_again(session, job, window, supply) for window in unclosed if window.offered_at is None
     ]
     shared = sum(not window.isolated for window in unclosed)
-    share = _share(session, job)
-    while shared < windows.OPEN_AT_ONCE and job.cursor < job.total:
-        publications.append(windows.open_next(session, job, windows.size(job, share, most), most))
+    while shared < supply.windows and job.cursor < job.total:
+        publications.append(windows.open_next(session, job, windows.size(job, supply), supply))
         shared += 1
     if not shared and (due := claims.due_count(session, job.id, windows.LARGEST)):
-        publications.append(windows.open_for_returned(session, job, due, most))
+        publications.append(windows.open_for_returned(session, job, due, supply))
     if shared == len(unclosed) and (
         suspects := quarantine.count(session, job.id, windows.ISOLATED_PROCESSES)
     ):
-        publications.append(windows.open_isolated(session, job, suspects))
+        publications.append(windows.open_isolated(session, job, suspects, supply))
     if job.status == JobStatus.PENDING and publications:
         move_job(session, job, JobStatus.RUNNING, started_at=job.started_at or session.scalar(select(now())))
     return publications
+
+
+def _supply(session: Session, job: Job, call_seconds: float) -> Supply:
+    workers, threads = leases.strength(session)
+    seats = job_context.seats_of(job)
+    return Supply(
+        per_second=_share(session, job),
+        seats=seats,
+        slices=windows.most_slices(workers, seats, call_seconds),
+        threads=threads,
+    )
 
 
 def _share(session: Session, job: Job) -> float | None:

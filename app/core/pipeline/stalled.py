@@ -1,7 +1,8 @@
 """Stalled jobs: found by state, for the log and the metrics. Nothing here repairs them.
 
 A job has good reason to wait for a known time (`not_before`, `wake_at`), for calls in flight, for the permit
-of a slice, or in the queue while workers are busy with others. One that does none of these was forgotten.
+of a slice, or in the line or the queue while workers are busy with others. One that does none of these was
+forgotten.
 """
 
 import datetime as dt
@@ -105,6 +106,7 @@ def _still() -> Select[*tuple[Any, ...]]:
             or_(JobCounts.wake_at.is_(None), ~will_wake),
             ~in_flight,
             ~to_come,
+            JobCounts.queued_at.is_(None),
             moved_at <= now(-STILL),
         )
         .order_by(Job.id)

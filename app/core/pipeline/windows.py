@@ -2,14 +2,16 @@
 
 import math
 import uuid
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
-from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy import ColumnElement, and_, literal, not_, or_, select, update
 from sqlalchemy.orm import Session
 
+from app.core.limits.threads import Granted, Wish
 from app.core.pipeline import leases
 from config import settings
-from models.base import now
+from models.base import any_of, now
 from models.job import Job, JobStatus
 from models.record import Record, RecordStatus, Window
 
@@ -19,9 +21,11 @@ AHEAD = 10.0  # seconds of the job's share of the limit that a window offers
 # chord's messages cost milliseconds each; so they are spread over many records.
 LARGEST = 4_000
 ISOLATED_PROCESSES = 4  # over all workers at most, that ask a job's records in isolation
-SLICES = 24  # of a window: with two of them at most 48 of a worker's 64 threads wait for one job
+SLICES = 24  # of a window, for each worker
 CALLS_A_SECOND = 1_000  # that a worker process makes at most
 USUAL = 3.0  # seconds assumed for a call until calls of its group have been answered
+AT_ONCE = 2.0  # seconds of the job's share of the limit: what they let start counts as leaving at once
+BRIEF = 8  # records; a window that the limit makes smaller than that is the only one that a job has open
 UNPUBLISHED = 5.0  # seconds after which a window that was not marked published is sent again
 SILENT = 10.0  # seconds without a claim, with no slice alive and the queue empty
 STARVED = 300.0  # seconds without a claim, however long the queue
@@ -29,7 +33,10 @@ STARVED = 300.0  # seconds without a claim, however long the queue
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """A chord to be sent: `slices` header tasks for one epoch of a window, then its callback."""
+    """A chord to be sent: `slices` header tasks for one epoch of a window, then its callback.
+
+    It is sent when there are threads for it: with fewer slices, `narrow` at most, if not for all of them.
+    """
 
     window_id: int
     epoch: int
@@ -37,6 +44,45 @@ class Publication:
     quota: int | None  # records that one slice may claim; None: as many as it can
     job: uuid.UUID
     name: str
+    job_id: int
+    tenant_id: int
+    narrow: int
+    capacity: int  # threads of all living workers
+
+    @property
+    def wish(self) -> Wish:
+        return Wish(
+            window_id=self.window_id,
+            epoch=self.epoch,
+            tenant_id=self.tenant_id,
+            job_id=self.job_id,
+            capacity=self.capacity,
+            whole=self.slices if self.slices > self.narrow else 0,
+            fewer=self.narrow,
+        )
+
+    def granted(self, granted: Granted) -> "Publication":
+        """The chord that there are threads for."""
+        if granted.slices == self.slices:
+            return self
+        return replace(self, slices=granted.slices, quota=_quota())
+
+
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """What there is for a job: the terms on which its windows are cut."""
+
+    per_second: float | None  # calls that it may start, by its share of the limit; None: no limit
+    seats: int | None  # its calls in flight at most
+    slices: int  # of a window at most
+    threads: int  # of all living workers
+
+    @property
+    def windows(self) -> int:
+        """How many windows with unclaimed records are open: two, unless the second would only wait."""
+        one_slice = self.seats is not None and self.seats <= settings.current().records_per_task
+        slow = self.per_second is not None and self.per_second * AHEAD < BRIEF
+        return 1 if one_slice or slow else OPEN_AT_ONCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +94,16 @@ class Lost:
     why: str
 
 
-def is_plain(job: Job) -> bool:
-    """Whether the job is one chord with one task per record."""
-    configured = settings.current()
-    return configured.records_per_task == 1 or job.total <= configured.chord_plain_max
+def all_leave_at_once(job: Job, records: int, supply: Supply) -> bool:
+    """Whether so many records can all start now; then they are one task each.
+
+    Otherwise most of the tasks would hold a thread each while they wait for a seat or for the limit.
+    """
+    if job.total > settings.current().chord_plain_max:
+        return False
+    if supply.seats is not None and records > supply.seats:
+        return False
+    return supply.per_second is None or records <= max(1, supply.per_second * AT_ONCE)
 
 
 def with_unclaimed(session: Session, job_id: int) -> list[Window]:
@@ -66,30 +118,30 @@ def with_unclaimed(session: Session, job_id: int) -> list[Window]:
     )
 
 
-def size(job: Job, per_second: float | None, most: int) -> int:
-    """How many records the job's next window, of at most `most` slices, offers at `per_second` calls."""
-    if is_plain(job):
+def size(job: Job, supply: Supply) -> int:
+    """How many records the job's next window offers."""
+    if job.total <= settings.current().chord_plain_max:
         return job.total
-    largest = LARGEST * most // SLICES
-    if per_second is None:
+    largest = LARGEST * supply.slices // SLICES
+    if supply.per_second is None:
         return largest
-    return max(1, min(largest, round(per_second * AHEAD)))
+    return max(1, min(largest, round(supply.per_second * AHEAD)))
 
 
-def most_slices(session: Session, call_seconds: float) -> int:
+def most_slices(workers: int, seats: int | None, call_seconds: float) -> int:
     """How many slices a window may have when a call takes `call_seconds` (0: not known yet).
 
     Enough to hold the calls that all workers together can have in flight (Little's law), so that another
     worker helps with a slow provider; no more, as with a fast one they would share what a few can hold.
     """
-    workers = max(1, leases.count(session))
+    per_task = settings.current().records_per_task
     calls = workers * CALLS_A_SECOND * (call_seconds or USUAL)
-    needed = math.ceil(calls / OPEN_AT_ONCE / settings.current().records_per_task)
-    return min(max(SLICES, needed), SLICES * workers)
+    most = min(max(SLICES, math.ceil(calls / OPEN_AT_ONCE / per_task)), SLICES * workers)
+    return most if seats is None else min(most, math.ceil(seats / per_task))
 
 
-def open_next(session: Session, job: Job, count: int, most: int) -> Publication:
-    """Offer the job's next `count` records (0: only returned ones) to at most `most` slices."""
+def open_next(session: Session, job: Job, count: int, supply: Supply) -> Publication:
+    """Offer the job's next `count` records."""
     window = Window(
         job_id=job.id,
         first=job.cursor,
@@ -100,34 +152,34 @@ def open_next(session: Session, job: Job, count: int, most: int) -> Publication:
     session.add(window)
     session.flush()
     job.cursor = window.last
-    return _publication(job, window, window.last - window.first, most)
+    return _publication(job, window, window.last - window.first, supply)
 
 
-def open_for_returned(session: Session, job: Job, due: int, most: int) -> Publication:
+def open_for_returned(session: Session, job: Job, due: int, supply: Supply) -> Publication:
     """Offer `due` records that were given back, and nothing else."""
     window = Window(job_id=job.id, first=0, last=0, cursor=0, offered_at=session.scalar(select(now())))
     session.add(window)
     session.flush()
-    return _publication(job, window, due, most)
+    return _publication(job, window, due, supply)
 
 
-def open_isolated(session: Session, job: Job, suspects: int) -> Publication:
+def open_isolated(session: Session, job: Job, suspects: int, supply: Supply) -> Publication:
     """Offer suspected records; each slice has one of them in flight, in a process of its own."""
     window = Window(
         job_id=job.id, first=0, last=0, cursor=0, isolated=True, offered_at=session.scalar(select(now()))
     )
     session.add(window)
     session.flush()
-    return _publication(job, window, suspects, ISOLATED_PROCESSES)
+    return _publication(job, window, suspects, supply)
 
 
-def offer_again(session: Session, job: Job, window: Window, most: int) -> Publication:
+def offer_again(session: Session, job: Job, window: Window, supply: Supply) -> Publication:
     """Send the rest of a window under a new epoch; tasks of older messages return at once."""
     window.epoch += 1
     window.offered_at = session.scalar(select(now()))
     window.published_at = window.slice_at = window.incarnation = None
     session.flush()
-    return _publication(job, window, max(window.last - window.cursor, 1), most)
+    return _publication(job, window, max(window.last - window.cursor, 1), supply)
 
 
 def withdraw(session: Session, job_id: int) -> None:
@@ -251,21 +303,47 @@ def _is(session: Session, window: Window, condition: ColumnElement[bool]) -> boo
     return session.scalar(select(Window.id).where(Window.id == window.id, condition)) is not None
 
 
-def _slices(job: Job, window: Window, records: int, most: int) -> int:
-    if window.isolated:
-        return min(records, ISOLATED_PROCESSES)
-    if is_plain(job):
-        return records
-    return min(most, -(-records // settings.current().records_per_task))
+def held_in_vain(
+    session: Session, held: Collection[tuple[int, int]], queue_empty: bool
+) -> list[tuple[int, int]]:
+    """Those of `held`, windows and epochs with counted slices, whose slices will never end: they were lost.
+
+    No live process serves such a window, and its messages are of an older offer, or the queue is empty.
+    """
+    unserved = {window for window, _ in held} - leases.served_windows(session)
+    old = and_(Window.published_at <= now(-SILENT), literal(queue_empty))
+    offered = {
+        (row.id, row.epoch)
+        for row in session.execute(
+            select(Window.id, Window.epoch).where(
+                any_of(Window.id, unserved), Window.closed_at.is_(None), not_(old)
+            )
+        )
+    }
+    return [
+        (window, epoch) for window, epoch in held if window in unserved and (window, epoch) not in offered
+    ]
 
 
-def _publication(job: Job, window: Window, records: int, most: int) -> Publication:
-    plain = is_plain(job) and not window.isolated
+def _publication(job: Job, window: Window, records: int, supply: Supply) -> Publication:
+    per_task = settings.current().records_per_task
+    narrow = ISOLATED_PROCESSES if window.isolated else supply.slices
+    narrow = min(narrow, records if window.isolated else -(-records // per_task))
+    single = not window.isolated and all_leave_at_once(job, records, supply)
     return Publication(
         window_id=window.id,
         epoch=window.epoch,
-        slices=max(1, _slices(job, window, records, most)),
-        quota=1 if plain else None,
+        slices=max(1, records if single else narrow),
+        quota=1 if single else _quota(),
         job=job.uid,
         name=job.name or "",
+        job_id=job.id,
+        tenant_id=job.tenant_id,
+        narrow=max(1, narrow),
+        capacity=supply.threads,
     )
+
+
+def _quota() -> int | None:
+    """What a slice may claim where it does not ask a record that has it to itself."""
+    return 1 if settings.current().records_per_task == 1 else None

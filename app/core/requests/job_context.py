@@ -118,7 +118,7 @@ def of(job_id: int) -> JobContext:
         model=job.model,
         provider=registry.of(job.model).name,
         group=job.limit_group,
-        seats=_seats(job),
+        seats=seats_of(job),
         mean_request_bytes=-(-job.request_bytes // max(job.total, 1)) or job.max_request_bytes or 1,
         priority=job.priority,
         retries=defaults.record_retries if job.retries is None else job.retries,
@@ -161,7 +161,7 @@ def _read(job_id: int) -> Any:
     return row
 
 
-def _seats(job: Job) -> int | None:
-    """The smaller of what the settings and the job itself allow; None: any number."""
+def seats_of(job: Job) -> int | None:
+    """The job's calls in flight over all workers, as settings and job allow; None: any number."""
     bounds = (registry.max_concurrent_calls(job.limit_group, settings.current()), job.max_concurrent)
     return min((bound for bound in bounds if bound is not None), default=None)

@@ -98,7 +98,7 @@ class CallInFlight:
         """The record's first call leaves, or never will."""
         if not self._sent:
             self._sent = True
-            self._services.on_sent()
+            self._services.on_sent(self.job)
 
     # --- one call
 

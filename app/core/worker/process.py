@@ -39,7 +39,7 @@ class Process:
     """Made by the first slice of a worker process; ends with it."""
 
     def __init__(self) -> None:
-        self.lease_id = in_transaction(leases.take)
+        self.lease_id = _take_lease()
         self._renewed = time.monotonic()  # when the loop renewed the lease
         self.stopping = False  # set by a signal handler, which may take no lock: hence no Event
         self.loop = uvloop.new_event_loop()
@@ -106,7 +106,7 @@ class Process:
         ends_in: float | None = None,
     ) -> None:
         """Start the calls of `claims`, each at its time in `grant`; the job expires in `ends_in` seconds."""
-        self.load.add(job.job_id, claims)
+        self.load.add(job, claims)
         self.held_claims.hold(claims)
         start = time.monotonic() + grant.delay
         self.loop.call_soon_threadsafe(self._start_on_loop, observer, job, claims, start, grant, ends_in)
@@ -176,7 +176,7 @@ class Process:
         if task.cancelled():
             call.close_unstarted()
         call.mark_sent()
-        self.load.remove(call.claim)
+        self.load.remove(call.job, call.claim)
 
     async def _new_start(self, terms: CallTerms, *, waited: bool) -> Grant:
         """See `NewStart`. Without Redis there is no permit: nothing may leave."""
@@ -201,7 +201,7 @@ class Process:
         if not in_transaction(partial(leases.renew, lease_id=self.lease_id, serving=serving)):
             # Others took this process for dead and gave its records back: their fences refuse its answers.
             log.warning("lease.lost", lease=self.lease_id)
-            self.lease_id = in_transaction(leases.take)
+            self.lease_id = _take_lease()
             self.seats.forget()
         self._renewed = time.monotonic()
         self.held_claims.reconcile(self.lease_id)
@@ -227,7 +227,12 @@ class Process:
                 self._calls[call].cancel()
 
 
+def _take_lease() -> int:
+    return in_transaction(partial(leases.take, threads=_slices))
+
+
 _process: Process | None = None
+_slices = 0  # that run at once; 0 in a process that is no slice worker
 _starting = threading.Lock()
 _grace: float | None = None  # seconds; None until SIGTERM has come
 
@@ -241,6 +246,12 @@ def current() -> Process:
             if _grace is not None:
                 _process.stop(_grace)
         return _process
+
+
+def runs_slices(count: int) -> None:
+    """Say, before the first slice, that this is a worker that runs so many at once."""
+    global _slices  # noqa: PLW0603
+    _slices = count
 
 
 def stop_current(grace: float) -> None:

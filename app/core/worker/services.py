@@ -37,4 +37,4 @@ class Services:
     client: Callable[[str], Client]  # of a provider
     terms: Terms
     new_start: NewStart
-    on_sent: Callable[[], None]  # a record's first call leaves, or never will
+    on_sent: Callable[[JobContext], None]  # the first call of a job's record leaves, or never will

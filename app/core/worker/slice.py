@@ -100,6 +100,7 @@ class Slice:
             (self._open or self._turns_due)
             and self._quota != 0
             and time.monotonic() < self._until
+            and not (self._uncommitted == 0 and self._permits.is_in_vain())
             and self._process.may_start(self._job.job_id)
         )
 
@@ -134,7 +135,7 @@ class Slice:
 
     def _wanted(self) -> int:
         """How many permits to take now."""
-        if self._gathering_for() > 0 or self._process.load.is_busy():
+        if self._gathering_for() > 0 or self._process.load.is_busy(self._job.tenant_id):
             return 0
         known = self._seats if self._remaining is None or self._turns_due else max(self._remaining, 1)
         quota = self._seats if self._quota is None else self._quota
@@ -144,8 +145,8 @@ class Slice:
         """Register for a notice where the loop is busy; returns the seconds to wait for events at most."""
         if (gathering := self._gathering_for()) > 0:
             return gathering if self._free else RECHECK
-        if self._process.load.is_busy():
-            self._process.load.wait_for_room(self)
+        if self._process.load.is_busy(self._job.tenant_id):
+            self._process.load.wait_for_room(self, self._job.tenant_id)
             return RECHECK
         return RECHECK if self._in_flight else GATHER  # other slices take up the memory of this process
 

@@ -3,6 +3,7 @@
 import random
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 
 from app.core.limits.limiter import CallTerms, Grant, limiter
@@ -11,6 +12,10 @@ from app.core.worker.process import Process
 from app.errors import LimiterAway
 
 AWAY = 1.0  # seconds until an absent limiter is tried again
+IN_VAIN = (
+    2.0  # seconds without a permit, after which a slice with nothing in flight leaves its thread to others
+)
+RECHECK = 0.5  # seconds between two checks whether others want it
 
 
 class SlicePermits:
@@ -22,6 +27,7 @@ class SlicePermits:
         self._queued = False  # the limiter counts the slice as waiting
         self._retry_at = 0.0  # monotonic: no permit is to be had before
         self.requested_at = float("-inf")  # monotonic
+        self._granted_at = self._checked_at = time.monotonic()
 
     def free(self, lease_id: int) -> None:
         """Note that a call has ended; its seat was taken under this lease."""
@@ -40,6 +46,8 @@ class SlicePermits:
             return Grant(0, wait=AWAY)
         self._freed.clear()  # the limiter frees the seats of a lost lease by itself
         self._queued = grant.waits
+        if grant.count:
+            self._granted_at = time.monotonic()
         if grant.waits or not grant.count:
             jittered = grant.wait * random.uniform(0.75, 1.25)  # noqa: S311
             grant = replace(grant, wait=max(jittered, 0.01))
@@ -50,6 +58,16 @@ class SlicePermits:
     def wait(self, seconds: float) -> None:
         """Take no permits until then."""
         self._retry_at = time.monotonic() + seconds
+
+    def is_in_vain(self) -> bool:
+        """Whether nothing was granted for moments, and another job waits for the thread."""
+        time_now = time.monotonic()
+        if time_now - self._granted_at < IN_VAIN or time_now - self._checked_at < RECHECK:
+            return False
+        self._checked_at = time_now
+        with suppress(LimiterAway):
+            return limiter().threads.wanted()
+        return False
 
     def give_back(self, lease_id: int, grant: Grant, count: int) -> None:
         """Return the last `count` permits of `grant`, of which no byte was sent."""

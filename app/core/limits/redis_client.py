@@ -1,0 +1,29 @@
+"""How the limits' scripts reach Redis."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from app.errors import LimiterAway
+
+_HERE = Path(__file__).parent
+
+
+def connect(url: str) -> redis.Redis:
+    return redis.Redis.from_url(
+        url, socket_timeout=2, socket_connect_timeout=1, health_check_interval=30, decode_responses=True
+    )
+
+
+def guarded(call: Callable[[], Any]) -> Any:
+    """What `call` returns; raises `LimiterAway` when Redis does not answer."""
+    try:
+        return call()
+    except redis.RedisError as error:
+        raise LimiterAway(str(error)) from error
+
+
+def script_text(name: str) -> str:
+    return (_HERE / name).read_text()
