@@ -1,6 +1,6 @@
 """API keys of the caller's tenant."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from flask import Response, request
@@ -28,10 +28,14 @@ blp = Blueprint("keys", "API keys of your tenant.")
 def create_key(asked: dict[str, Any]) -> Response:
     """Create a key. Only this response shows it.
 
+    A key can grant only scopes that it has itself; `admin` has those of a tenant, `operator` those of the
+    whole system. Without `admin` it creates keys only for its own user, or for a new one (no `user_id`).
+
     Repeated by the same key with the same `Idempotency-Key`, the response is the same.
     """
     me, sending = caller(), idempotency.sending(request.headers)
-    _check_own(asked["scopes"])
+    _check_own_scopes(asked["scopes"])
+    _check_own_user(asked["user_id"])
     wanted = {"name": asked["name"], "user": asked["user_id"], "scopes": asked["scopes"]}
 
     def work(session: Session) -> dict[str, Any]:
@@ -57,9 +61,22 @@ def list_keys() -> Response:
 @needs(api_keys.KEYS, 404)
 @blp.response(204)
 def revoke_key(key_id: str) -> Response:
-    """Revoke a key: it is rejected from now on."""
-    tenant_id = caller().tenant_id
-    in_transaction(lambda session: api_keys.revoke(session, api_keys.find(session, tenant_id, key_id).prefix))
+    """Revoke a key: it is rejected from now on, and what is open with it ends within seconds.
+
+    A key can revoke only keys that have no scope beyond its own.
+    """
+    me = caller()
+
+    def work(session: Session) -> None:
+        key = api_keys.find(session, me.tenant_id, key_id)
+        if beyond := _beyond_own(key.scopes.split()):
+            raise Forbidden(
+                f"the key {key.prefix} has the scope {beyond}, which {me.prefix} does not have and so cannot"
+                " revoke"
+            )
+        api_keys.revoke(session, key.prefix)
+
+    in_transaction(work)
     return Response(status=204)
 
 
@@ -70,12 +87,25 @@ def _naming(name: str) -> api_keys.Naming:
     return api_keys.Naming(maker, name)
 
 
-def _check_own(scopes: Sequence[str]) -> None:
-    """A key can grant only scopes that it has."""
-    if beyond := [scope for scope in scopes if not caller().may(scope)]:
+def _check_own_scopes(scopes: Sequence[str]) -> None:
+    if beyond := _beyond_own(scopes):
+        raise Forbidden(f"the key {caller().prefix} does not have the scope {beyond} and cannot grant it")
+
+
+def _check_own_user(user: str | None) -> None:
+    """A new user has nothing that could be read; another one has chat batches of its own."""
+    me = caller()
+    if user is not None and user.strip() != me.user and not me.may(api_keys.ADMIN):
         raise Forbidden(
-            f"the key {caller().prefix} does not have the scope {', '.join(beyond)} and cannot grant it"
+            f"the key {me.prefix} acts for the user {me.user!r} and cannot create a key for {user!r}: this"
+            " needs the scope 'admin'; leave user_id out for a new user"
         )
+
+
+def _beyond_own(scopes: Iterable[str]) -> str:
+    """The scopes that the caller does not have, for a sentence; a name that is no scope gives no right."""
+    known = [scope for scope in scopes if scope in api_keys.SCOPES]
+    return ", ".join(repr(scope) for scope in known if not caller().may(scope))
 
 
 def _key_out(key: ApiKey) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from flask import Response
 from app.api.blueprint import Blueprint, answer
 from app.api.request_schemas import LimitsIn
 from app.api.response_schemas import LimitGroupOut, LimitList
-from app.core.accounts.api_keys import LIMITS, READ
+from app.core.accounts.api_keys import LIMITS, OPERATOR
 from app.core.limits import report
+from app.core.limits.report import Reader
 from app.web.auth import caller, needs
 from models.session import in_transaction, reading
 
@@ -17,16 +18,19 @@ blp = Blueprint("limits", "What the providers allow, across all workers.")
 
 
 @blp.route("/limits", methods=["GET"])
-@needs(READ)
+@needs(LIMITS)
 @blp.response(200, LimitList)
 def list_limits() -> Response:
-    """List the limit groups in use."""
+    """List the limit groups in use: by jobs of your tenant, or with the scope `operator` by anybody.
+
+    What all tenants together use is shown only with `operator`.
+    """
     with reading() as session:
-        return answer({"data": report.describe_all(session, caller().tenant_id)})
+        return answer({"data": report.describe_all(session, _whose())})
 
 
 @blp.route("/limits/<group>", methods=["PUT"])
-@needs(LIMITS, 404)
+@needs(OPERATOR, 404)
 @blp.arguments(LimitsIn)
 @blp.response(200, LimitGroupOut)
 def put_limits(figures: dict[str, Any], group: str) -> Response:
@@ -36,4 +40,8 @@ def put_limits(figures: dict[str, Any], group: str) -> Response:
     """
     in_transaction(partial(report.change, name=group, figures=figures))
     with reading() as session:
-        return answer(report.describe(session, caller().tenant_id, group))
+        return answer(report.describe(session, _whose(), group))
+
+
+def _whose() -> Reader:
+    return Reader(caller().tenant_id, sees_all=caller().may(OPERATOR))

@@ -352,7 +352,12 @@ class LimitGroupOut(ma.Schema):
     group = fields.String(required=True)
     allowed = fields.Nested(AllowedOut, required=True)
     used = fields.Nested(
-        UsedOut, required=True, allow_none=True, metadata={"description": "null: Redis is down"}
+        UsedOut,
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "By all tenants. null: Redis is down, or the key lacks the scope `operator`."
+        },
     )
     ramp = fields.Float(
         required=True, allow_none=True, metadata={"description": "The share that a ramp limit leaves."}
@@ -360,7 +365,11 @@ class LimitGroupOut(ma.Schema):
     limited_by = fields.String(required=True, allow_none=True)
     held_until = _time(description="The next probe of a held group.")
     waiting = fields.List(fields.Nested(WaitingOut), required=True)
-    waiting_of_others = fields.Integer(required=True, metadata={"description": "Jobs of other tenants."})
+    waiting_of_others = fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Jobs of other tenants; null without the scope `operator`."},
+    )
 
 
 class LimitList(ma.Schema):

@@ -42,7 +42,10 @@ def _make() -> str:
 
     return in_transaction(
         lambda session: api_keys.create(
-            session, api_keys.FIRST_TENANT, name="penstock up", scopes=[api_keys.ADMIN]
+            session,
+            api_keys.FIRST_TENANT,
+            name="penstock up",
+            scopes=[api_keys.ADMIN, api_keys.OPERATOR],  # whoever starts a stack operates it
         )[1]
     )
 

@@ -18,11 +18,20 @@ from models.session import in_transaction, reading
 
 log = structlog.get_logger(__name__)
 
+_SCOPES = "\n".join(f"- `{scope}`: {meaning}" for scope, meaning in api_keys.MEANINGS.items())
 SECURITY_SCHEMES = {
-    "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    "apiKey": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-API-Key",
+        "description": f"What a key may do depends on its scopes:\n\n{_SCOPES}",
+    },
     "bearer": {"type": "http", "scheme": "bearer", "description": "The same key."},
 }
 NOBODY = "anonymous"  # the user of calls without a key
+SCOPES_OF_NOBODY = frozenset({api_keys.READ, api_keys.WRITE})
+# Keys of the environment come from whoever runs the system: clients of the batch processor configure it.
+SCOPES_OF_ENVIRONMENT = SCOPES_OF_NOBODY | {api_keys.BATCHING}
 PUBLIC = "public"  # the scope of what needs no key
 NEARBY = [
     ipaddress.ip_network(network)
@@ -136,7 +145,7 @@ def _authenticate() -> Caller:
         return _nobody()
     digest = api_keys.digest(text)
     if digest in settings.current().api_keys:
-        return _of_first_tenant(f"key-{digest.hex()[:8]}")
+        return _of_first_tenant(f"key-{digest.hex()[:8]}", SCOPES_OF_ENVIRONMENT)
     with reading() as session:
         found = api_keys.verify(session, text)
     if found is None:
@@ -151,16 +160,16 @@ def _nobody() -> Caller:
             "the request has no API key: send it as `X-API-Key: pk_…` or `Authorization: Bearer pk_…`;"
             " `penstock keys create` creates one"
         )
-    return _of_first_tenant(NOBODY)
+    return _of_first_tenant(NOBODY, SCOPES_OF_NOBODY)
 
 
-def _of_first_tenant(user: str) -> Caller:
+def _of_first_tenant(user: str, scopes: frozenset[str]) -> Caller:
     with reading() as session:
-        found = api_keys.of_first_tenant(session, user)
+        found = api_keys.of_first_tenant(session, user, scopes)
     if found is not None:
         return found
     in_transaction(partial(api_keys.join_first_tenant, user=user))
-    return _of_first_tenant(user)
+    return _of_first_tenant(user, scopes)
 
 
 def key_text() -> str | None:

@@ -11,8 +11,10 @@ import click
 import pytest
 
 from app.cli import cli
+from app.core.accounts import api_keys
 from app.factory import create_app
 from app.providers import simulated
+from app.web.auth import SECURITY_SCHEMES
 from config import settings
 
 ROOT = Path(__file__).parents[2]
@@ -144,6 +146,18 @@ def test_the_rehearsal_names_every_knob_of_the_simulated_provider_and_no_other()
     for example in examples:
         assert set(example) <= set(knobs)
         assert example["error"] in errors
+
+
+def test_the_readme_explains_every_scope_as_the_code_and_the_contract_do() -> None:
+    # Given the table of scopes, and the description of keys in the contract's document
+    found = dict(
+        re.findall(r"^\| `([a-z:]+)` \| ([^|]*) \|$", README.partition("| scope | allows |")[2], re.MULTILINE)
+    )
+    description = SECURITY_SCHEMES["apiKey"]["description"]
+
+    # Then both are the code's
+    assert found == dict(api_keys.MEANINGS)
+    assert all(f"- `{scope}`: {meaning}" in description for scope, meaning in found.items())
 
 
 def test_the_changelog_knows_the_version() -> None:

@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from app.core.accounts import api_keys
 from app.errors import BadInput, NotFound
@@ -108,6 +108,68 @@ def test_a_key_gives_no_more_than_it_has(door):
     assert manager.post(KEYS, json={"name": "n", "scopes": ["jobs:read"]}).status_code == 201
     assert manager.post(KEYS, json={"name": "n", "scopes": ["admin"]}).status_code == 403
     assert manager.post(KEYS, json={"name": "n"}).status_code == 403  # jobs:write is one of the usual two
+
+
+@pytest.mark.parametrize("scope", ["batching", "metrics", "operator"])
+def test_a_power_over_all_tenants_is_given_only_by_who_has_it(door, scope):
+    # Given the administrator of a tenant, and one who operates the system
+    operator = door.other("acme", ["admin", "operator"])
+
+    # Then only the latter gives it on, and only the latter takes it away
+    assert door.post(KEYS, json={"name": "n", "scopes": [scope]}).status_code == 403
+    made = operator.post(KEYS, json={"name": "n", "scopes": [scope]})
+    assert made.status_code == 201
+    assert door.call("DELETE", f"{KEYS}/{made.get_json()['id']}").status_code == 403
+    assert operator.call("DELETE", f"{KEYS}/{made.get_json()['id']}").status_code == 204
+
+
+def test_a_key_that_may_only_manage_keys_takes_none_away_that_may_more(door):
+    manager = door.other("acme", ["keys", "jobs:read"])
+    made = {
+        scopes: door.post(KEYS, json={"name": "n", "scopes": scopes.split()}).get_json()["id"]
+        for scopes in ("admin", "jobs:read jobs:write", "jobs:read", "jobs:read keys")
+    }
+
+    revoked = {scopes: manager.call("DELETE", f"{KEYS}/{uid}").status_code for scopes, uid in made.items()}
+
+    assert revoked == {"admin": 403, "jobs:read jobs:write": 403, "jobs:read": 204, "jobs:read keys": 204}
+    refused = manager.call("DELETE", f"{KEYS}/{made['admin']}").get_json()["error"]["message"]
+    assert "'admin'" in refused
+    assert manager.prefix in refused
+    own = next(key for key in door.get(KEYS).get_json()["data"] if key["prefix"] == manager.prefix)
+    assert manager.call("DELETE", f"{KEYS}/{own['id']}").status_code == 204
+
+
+def test_only_an_administrator_makes_keys_for_another_user(door):
+    manager = door.other("acme", ["keys", "jobs:read"])  # of the user ada
+    fine = {"name": "n", "scopes": ["jobs:read"]}
+
+    assert manager.post(KEYS, json=fine | {"user_id": "ada"}).get_json()["user_id"] == "ada"
+    new = manager.post(KEYS, json=fine).get_json()
+    assert new["user_id"] == new["id"]
+    for other in ("bob", new["user_id"]):
+        refused = manager.post(KEYS, json=fine | {"user_id": other})
+        assert refused.status_code == 403
+        assert "'admin'" in refused.get_json()["error"]["message"]
+        assert door.post(KEYS, json=fine | {"user_id": other}).status_code == 201
+
+
+def test_a_stored_scope_that_is_none_any_more_gives_no_right_and_does_no_harm(door):
+    # Given a key of an earlier release
+    older = door.other("acme", ["jobs:read"])
+    in_transaction(
+        lambda session: (
+            session.execute(
+                update(ApiKey).where(ApiKey.prefix == older.prefix).values(scopes="jobs:read webhooks")
+            )
+            and None
+        )
+    )
+
+    assert older.get(JOBS).status_code == 200
+    assert older.get(KEYS).status_code == 403
+    [uid] = [key["id"] for key in door.get(KEYS).get_json()["data"] if key["prefix"] == older.prefix]
+    assert door.call("DELETE", f"{KEYS}/{uid}").status_code == 204
 
 
 def test_a_key_that_cannot_be_made_is_refused(door):

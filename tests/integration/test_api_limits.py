@@ -16,11 +16,12 @@ pytestmark = pytest.mark.one_database
 
 LIMITS = "/api/v1/limits"
 GROUP = "anthropic:haiku-4.5"
+EVERY_SCOPE_OF_A_TENANT = ["admin", "jobs:read", "jobs:write", "keys", "limits", "audit"]
 
 
 @pytest.fixture
 def door(environment):
-    return Door()
+    return Door(scopes=["admin", "operator"])
 
 
 def learn(**figures: int) -> None:
@@ -69,10 +70,42 @@ def test_an_unknown_group_and_a_senseless_figure_are_refused(door):
     assert door.call("PUT", f"{LIMITS}/{GROUP}", json={"rpm": 3}).status_code == 422
 
 
-def test_setting_limits_needs_its_scope(door):
-    reader = door.other("acme", scopes=["jobs:read", "jobs:write"])
-    assert reader.get(LIMITS).status_code == 200
-    assert reader.call("PUT", f"{LIMITS}/{GROUP}", json={"requests_per_minute": 3}).status_code == 403
+@pytest.mark.parametrize("scope", EVERY_SCOPE_OF_A_TENANT)
+def test_no_scope_of_a_tenant_sets_the_limits_of_all(door, scope):
+    tenant = door.other(scopes=[scope])
+
+    refused = tenant.call("PUT", f"{LIMITS}/simulated", json={"input_tokens_per_minute": 1})
+
+    assert refused.status_code == 403
+    assert "'operator'" in refused.get_json()["error"]["message"]
+    assert tenant.get(LIMITS).status_code == (200 if scope in ("admin", "jobs:read", "limits") else 403)
+    assert door.other(scopes=["operator"]).call("PUT", f"{LIMITS}/simulated", json={}).status_code == 200
+
+
+def test_a_tenant_sees_the_limits_of_its_own_jobs_and_not_what_others_do(door):
+    # Given two tenants of one group, one of whom waits for it, and a group that only the other uses
+    tenant, other = door.other(), door.other("third")
+    tenant.submit(1)
+    waiting = other.submit(1)
+    learn(requests=1000)
+    of = RateLimits(requests=10)
+    assert limiter().take(CallTerms("simulated", 99, of), 1, 1).count == 1
+    [job] = _ids([waiting["id"]])
+    assert limiter().take(CallTerms("simulated", job, of, tenant_id=job), 1, 1).count == 0
+
+    # Then it learns what its job may do, and neither how much others do nor what they wait for
+    [seen] = tenant.get(LIMITS).get_json()["data"]
+    assert seen["group"] == "simulated"
+    assert seen["allowed"]["requests_per_minute"] == {"figure": None, "source": None}
+    assert (seen["used"], seen["waiting"], seen["waiting_of_others"], seen["limited_by"]) == (
+        None,
+        [],
+        None,
+        None,
+    )
+    assert group(door, "simulated")["waiting_of_others"] == 1
+    assert group(door, "simulated")["limited_by"] is not None
+    assert group(door)["allowed"]["requests_per_minute"]["figure"] == 1000
 
 
 def test_use_holds_and_waiting_jobs_are_shown_but_no_names_of_other_tenants(door):

@@ -52,7 +52,8 @@ def test_one_claims_for_all_that_wait_and_each_asks_one(here, statements):
 def test_a_slice_that_another_claimed_for_waits_for_no_permit(here):
     # Given a limit that gives so many slices their permits one after the other, and calls that last longer
     door = Door()
-    door.call("PUT", "/api/v1/limits/simulated", json={"requests_per_minute": 1_200})
+    operator = door.other(scopes=["operator"])
+    operator.call("PUT", "/api/v1/limits/simulated", json={"requests_per_minute": 1_200})
     with redis_away():
         job = door.submit(RECORDS, params={"simulate": {"latency_ms": 60_000, "latency_sigma": 0}})
     window = in_transaction(partial(scheduler.advance, job_id=number_of(job), held_for=0))[0]

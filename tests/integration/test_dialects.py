@@ -2,6 +2,7 @@
 
 import base64
 import json
+from functools import partial
 
 import pytest
 from sqlalchemy import delete
@@ -250,11 +251,13 @@ def test_a_key_of_the_environment_acts_for_the_first_tenant_until_it_is_gone(doo
     settings.current.cache_clear()
     one, two = ({"X-API-Key": key} for key in ("one", "two"))
 
-    # Then each is a user of its own of the first tenant, and may read and write there
+    # Then each is a user of its own of the first tenant, may read and write there, and configure batching
     mine = [door.client.get("/api/v1/me", headers=headers).get_json() for headers in (one, two)]
     assert [me["tenant"] for me in mine] == ["acme", "acme"]
     assert mine[0]["user_id"] != mine[1]["user_id"]
-    assert [me["scopes"] for me in mine] == [["jobs:read", "jobs:write"]] * 2
+    assert [me["scopes"] for me in mine] == [["jobs:read", "jobs:write", "batching"]] * 2
+    configure = partial(door.client.post, "/api/batch-processor/configure", json={"max_batch_size": 64})
+    assert [configure(headers=headers).status_code for headers in (one, door.headers)] == [200, 403]
     made = door.client.post("/api/v1/batch/analyze", json={"records": [NOTE]}, headers=one)
     assert (
         door.job({"links": {"self": f"{JOBS}/{made.get_json()['job_id']}"}})["created_by"]

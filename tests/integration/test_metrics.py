@@ -41,22 +41,25 @@ def test_this_machine_and_its_private_networks_need_no_key(door):
         assert scrape_from(door, address).status_code == 200, address
 
 
-def test_callers_from_elsewhere_need_a_key_with_the_scope(door):
-    with_scope, without = door.other(scopes=["metrics"]), door.other(scopes=["jobs:read", "jobs:write"])
+def test_callers_from_elsewhere_need_a_key_with_a_scope_that_no_admin_has(door):
+    scraper, operator = door.other(scopes=["metrics"]), door.other(scopes=["operator"])
+    without = door.other(scopes=["admin"])
     for address in ("203.0.113.9", "172.32.0.1", "2001:db8::1", "::ffff:8.8.8.8", ""):
         assert scrape_from(door, address).status_code == 401, address
-        assert scrape_from(door, address, **with_scope.headers).status_code == 200, address
+        assert scrape_from(door, address, **scraper.headers).status_code == 200, address
+        assert scrape_from(door, address, **operator.headers).status_code == 200, address
         refused = scrape_from(door, address, **without.headers)
         assert refused.status_code == 403, address
         assert "'metrics'" in refused.get_json()["error"]["message"]
 
 
 def test_what_came_through_a_proxy_needs_a_key_whatever_its_headers_say(door):
+    operator = door.other(scopes=["operator"])
     for header in ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via", "X-Forwarded-Proto"):
         claim = {header: "127.0.0.1"}
         assert scrape_from(door, "127.0.0.1", **claim).status_code == 401, header  # a proxy on this machine
         assert scrape_from(door, "203.0.113.9", **claim).status_code == 401, header
-        assert scrape_from(door, "127.0.0.1", **claim, **door.headers).status_code == 200, header
+        assert scrape_from(door, "127.0.0.1", **claim, **operator.headers).status_code == 200, header
 
 
 def test_every_metric_is_there_and_no_other(door):
@@ -104,7 +107,8 @@ def test_jobs_records_tokens_and_cost_are_those_of_the_rows(door, monkeypatch):
 
 def test_limit_groups_queues_and_workers_are_seen(door):
     # Given a limit, a worker process, a job whose slices nobody takes, and its group that is held
-    door.call("PUT", "/api/v1/limits/simulated", json={"requests_per_minute": 120})
+    operator = door.other(scopes=["operator"])
+    operator.call("PUT", "/api/v1/limits/simulated", json={"requests_per_minute": 120})
     Worker()
     door.submit(3)
     limiter.limiter().hold("simulated", "account: no_key", seconds=60, every=60)

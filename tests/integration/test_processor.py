@@ -32,7 +32,7 @@ def door(environment, monkeypatch) -> Door:
     monkeypatch.setenv("INFERENCE_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("INFERENCE_MODEL", "double")
     settings.current.cache_clear()
-    return Door()
+    return Door(scopes=("admin", "operator"))
 
 
 def submit(door: Door, data: Any = 2, status: int = 200, **fields: Any) -> dict[str, Any]:
@@ -340,7 +340,7 @@ def test_more_items_than_the_queue_takes_are_a_429_that_says_when(door, monkeypa
     assert "MAX_QUEUE_SIZE" in response.get_json()["message"]
 
 
-def test_the_configuration_is_read_by_all_and_changed_by_administrators(door):
+def test_the_configuration_is_read_by_all_and_changed_by_operators(door):
     # Given what is in force by the environment
     before = get(door, "configure")
     assert before == {
@@ -372,14 +372,16 @@ def test_the_configuration_is_read_by_all_and_changed_by_administrators(door):
         {"colour": "red"},
     ):
         assert door.post(f"{PATH}/configure", json=bad).status_code == 422, bad
-    reader = door.other("acme", scopes=("jobs:read", "jobs:write"))
-    assert reader.get(f"{PATH}/configure").status_code == 200
-    assert reader.post(f"{PATH}/configure", json={"max_batch_size": 1}).status_code == 403
+    for scopes in (("jobs:read", "jobs:write"), ("admin",)):
+        tenant = door.other("acme", scopes=scopes)
+        assert tenant.get(f"{PATH}/configure").status_code == 200
+        assert tenant.post(f"{PATH}/configure", json={"max_batch_size": 1}).status_code == 403
 
 
-def test_metrics_and_analytics_are_of_the_callers_tenant_and_of_all_for_administrators(door):
+@pytest.mark.parametrize("scopes", [("jobs:read", "jobs:write"), ("admin",)])
+def test_metrics_and_analytics_are_of_the_callers_tenant_and_of_all_for_operators(door, scopes):
     # Given two tenants: three items ended of one, one of them in vain, and one waits; one item of the other
-    reader = door.other("acme", scopes=("jobs:read", "jobs:write"))
+    reader = door.other("acme", scopes=scopes)
     other = door.other()
     found = job(door, submit(door, 4))
     Worker().end(found, [0, 1])
@@ -400,7 +402,7 @@ def test_metrics_and_analytics_are_of_the_callers_tenant_and_of_all_for_administ
     assert told["resource_usage"]["gpu_usage_percent"] is None
     assert "process group" in told["resource_usage"]["of"]
 
-    # And an administrator's are everybody's
+    # And an operator's are everybody's
     assert get(door, "metrics")["performance_stats"]["total_processed"] == 4
     series = get(reader, "analytics?period=5m&metrics=throughput,latency,queue,tokens")
     assert (series["period"], set(series["metrics"])) == ("5m", {"throughput", "latency", "queue", "tokens"})

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from app.cli import faults
+from app.core.accounts import api_keys
 from app.errors import BadInput, Conflict, StackRefused
 from config.settings import BadSetting
 
@@ -73,6 +74,13 @@ def test_keys_are_made_listed_and_revoked_on_the_database_and_the_new_one_stands
     assert key not in listed
     assert penstock("keys", "revoke", prefix, **env).returncode == 0
     assert penstock("keys", "revoke", "pk_unknown", **env).returncode == 1
+
+
+@pytest.mark.parametrize("command", ["create", "list"])
+def test_the_help_says_what_each_scope_allows(command):
+    said = " ".join(penstock("keys", command, "--help").stdout.split())
+    for scope, meaning in api_keys.MEANINGS.items():
+        assert f" {scope} {meaning}" in said
 
 
 def test_without_tables_the_operator_is_told_to_migrate(tmp_path):

@@ -8,12 +8,22 @@ from app.cli import listing
 from app.cli.database import check_revision
 
 
+class _TellsScopes(click.Command):
+    """A command whose help ends with the table of scopes, which is read only then: it takes SQLAlchemy."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from app.core.accounts.api_keys import MEANINGS
+
+        with formatter.section("Scopes"):
+            formatter.write_dl(list(MEANINGS.items()))
+
+
 @click.group()
 def keys() -> None:
     """Create, list and revoke API keys."""
 
 
-@keys.command()
+@keys.command(cls=_TellsScopes)
 @click.option(
     "--tenant",
     default="default",
@@ -25,7 +35,7 @@ def keys() -> None:
     "--scopes",
     default="jobs:read jobs:write",
     show_default=True,
-    help="jobs:read, jobs:write, keys, limits, metrics, audit, admin; separated by spaces or commas.",
+    help="What it may do: scopes from the table below, separated by spaces or commas.",
 )
 @click.option("--name", default="penstock keys create", show_default=True, help="What it is for.")
 def create(tenant: str, user: str | None, scopes: str, name: str) -> None:
@@ -44,7 +54,7 @@ def create(tenant: str, user: str | None, scopes: str, name: str) -> None:
     click.echo(text)
 
 
-@keys.command("list")
+@keys.command("list", cls=_TellsScopes)
 @click.option("--tenant", help="Only the keys of this tenant.")
 def list_keys(tenant: str | None) -> None:
     """List every key, by its prefix."""
@@ -65,7 +75,7 @@ def list_keys(tenant: str | None) -> None:
 @keys.command()
 @click.argument("prefix")
 def revoke(prefix: str) -> None:
-    """Revoke the key with this PREFIX: it is rejected from now on."""
+    """Revoke the key with this PREFIX: it is rejected from now on; what is open with it ends in seconds."""
     check_revision()
     from app.core.accounts import api_keys as core
     from models.session import in_transaction

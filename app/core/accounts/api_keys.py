@@ -5,7 +5,7 @@ import hmac
 import re
 import secrets
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -21,10 +21,31 @@ READ = "jobs:read"
 WRITE = "jobs:write"
 KEYS = "keys"
 LIMITS = "limits"
-METRICS = "metrics"
 AUDIT = "audit"
-ADMIN = "admin"  # implies the others
-SCOPES = (READ, WRITE, KEYS, LIMITS, METRICS, AUDIT, ADMIN)
+ADMIN = "admin"
+BATCHING = "batching"
+METRICS = "metrics"
+OPERATOR = "operator"
+
+# What each scope allows, within the tenant of its key. The last three act on the whole system or show it.
+MEANINGS: Mapping[str, str] = {
+    READ: "read jobs, results, usage and limits",
+    WRITE: "submit, change, cancel and delete jobs",
+    KEYS: "create keys for its own user, and revoke keys: none with a scope that it does not have itself",
+    LIMITS: "read the limits that its tenant's jobs wait for; it cannot set them",
+    AUDIT: "read the audit log",
+    ADMIN: "all of the above for the whole tenant, with keys for any of its users and their chat batches",
+    BATCHING: "configure how the batch processor batches, for all tenants",
+    METRICS: "read /metrics: figures of all tenants",
+    OPERATOR: "set limits and configure batching for all tenants; read the figures of all of them",
+}
+SCOPES = tuple(MEANINGS)
+# No scope of a tenant implies one of the whole system.
+IMPLIED: Mapping[str, frozenset[str]] = {
+    READ: frozenset({LIMITS}),
+    ADMIN: frozenset({READ, WRITE, KEYS, LIMITS, AUDIT}),
+    OPERATOR: frozenset({LIMITS, BATCHING, METRICS}),
+}
 
 FIRST_TENANT = "default"
 
@@ -47,9 +68,13 @@ class Caller:
     user: str
     prefix: str
     scopes: frozenset[str]
+    key_id: int | None  # None: no key, or one of the environment, which is valid until the next start
 
     def may(self, scope: str) -> bool:
-        return scope in self.scopes or ADMIN in self.scopes
+        return scope in self.scopes or any(scope in IMPLIED.get(held, ()) for held in self.scopes)
+
+    def may_all(self, scopes: Iterable[str]) -> bool:
+        return all(self.may(scope) for scope in scopes)
 
 
 def create(
@@ -155,10 +180,11 @@ def verify(session: Session, text: str) -> Caller | None:
         user=key.user.name,
         prefix=key.prefix,
         scopes=frozenset(key.scopes.split()),
+        key_id=key.id,
     )
 
 
-def of_first_tenant(session: Session, user: str) -> Caller | None:
+def of_first_tenant(session: Session, user: str, scopes: frozenset[str]) -> Caller | None:
     """A user of the first tenant as a caller, without a stored key; None before `join_first_tenant`."""
     first = select(func.min(Tenant.id)).scalar_subquery()
     found = session.execute(
@@ -175,7 +201,8 @@ def of_first_tenant(session: Session, user: str) -> Caller | None:
         user_id=found.User.id,
         user=user,
         prefix=user,
-        scopes=frozenset({READ, WRITE}),
+        scopes=scopes,
+        key_id=None,
     )
 
 

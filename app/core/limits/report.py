@@ -1,9 +1,10 @@
 """Limit groups for people: what each may do, what it did in the last minute, and what it waits for."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from app.core.json_text import timestamp
@@ -20,23 +21,36 @@ SHOWN = 100  # waiting jobs of the caller's tenant
 NAMES = allowances.SET_IN  # a figure's name in `RateLimits`, and on the wire
 
 
-def describe_all(session: Session, tenant_id: int) -> list[dict[str, Any]]:
-    """Every group in use."""
-    return [describe(session, tenant_id, name) for name in names(session)]
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Who reads a report; `sees_all`: also what all tenants together use and wait for."""
+
+    tenant_id: int
+    sees_all: bool
+
+
+def describe_all(session: Session, reader: Reader) -> list[dict[str, Any]]:
+    """Every group in use, by anybody or by the reader's tenant."""
+    own = Job.tenant_id == reader.tenant_id
+    found = names(session) if reader.sees_all else sorted(_with_live_jobs(session, own))
+    return [describe(session, reader, name) for name in found]
 
 
 def names(session: Session) -> list[str]:
     """The groups that have a row or jobs that have not ended, sorted."""
-    live = (
-        select(Job.limit_group)
-        .where(Job.status.in_((JobStatus.PENDING, JobStatus.RUNNING)), Job.limit_group != registry.NOBODY)
-        .distinct()
-    )
-    return sorted({*session.scalars(select(LimitGroup.name)), *session.scalars(live)})
+    return sorted({*session.scalars(select(LimitGroup.name)), *_with_live_jobs(session)})
 
 
-def describe(session: Session, tenant_id: int, name: str) -> dict[str, Any]:
-    """One group. Of the waiting jobs a caller sees those of its tenant, and the number of others."""
+def _with_live_jobs(session: Session, *jobs: ColumnElement[bool]) -> set[str]:
+    live = Job.status.in_((JobStatus.PENDING, JobStatus.RUNNING))
+    named = Job.limit_group != registry.NOBODY
+    return set(session.scalars(select(Job.limit_group).where(live, named, *jobs).distinct()))
+
+
+def describe(session: Session, reader: Reader, name: str) -> dict[str, Any]:
+    """One group. Of the waiting jobs a reader sees those of its tenant; the number of others, and what is
+    used, only who sees all.
+    """
     allowance = allowances.read(session, name)
     try:
         standing: Standing | None = limiter().standing(CallTerms(name, 0, allowance.limits))
@@ -46,18 +60,10 @@ def describe(session: Session, tenant_id: int, name: str) -> dict[str, Any]:
     return {
         "group": name,
         "allowed": _allowed(allowance),
-        "used": None
-        if standing is None
-        else {
-            "requests": standing.requests,
-            "input_tokens": standing.input_tokens,
-            "output_tokens": standing.output_tokens,
-            "calls_in_flight": standing.in_flight,
-        },
+        "used": _used(standing) if reader.sees_all else None,
         "ramp": None if standing is None else standing.ramp,
-        "limited_by": _limited_by(standing, held),
         "held_until": _held_until(session, held),
-        **_waiting(session, tenant_id, [] if standing is None else standing.asking),
+        **_waiting(session, reader, standing, held),
     }
 
 
@@ -89,13 +95,23 @@ def _allowed(allowance: Allowance) -> dict[str, Any]:
     }
 
 
-def _limited_by(standing: Standing | None, held: tuple[float, str] | None) -> str | None:
+def _used(standing: Standing | None) -> dict[str, Any] | None:
     if standing is None:
-        return "redis"
+        return None
+    return {
+        "requests": standing.requests,
+        "input_tokens": standing.input_tokens,
+        "output_tokens": standing.output_tokens,
+        "calls_in_flight": standing.in_flight,
+    }
+
+
+def _limited_by(held: tuple[float, str] | None, asking: Sequence[int]) -> str | None:
+    """What the group, or the first of the jobs that ask for its permits, waits for."""
     if held is not None:
         return held[1]
     try:
-        return limiter().reason(standing.asking[0]) if standing.asking else None
+        return limiter().reason(asking[0]) if asking else None
     except LimiterAway:
         return "redis"
 
@@ -106,17 +122,20 @@ def _held_until(session: Session, held: tuple[float, str] | None) -> str | None:
     return timestamp(session.scalar(select(now(max(0.0, held[0])))))
 
 
-def _waiting(session: Session, tenant_id: int, asking: Sequence[int]) -> dict[str, Any]:
+def _waiting(
+    session: Session, reader: Reader, standing: Standing | None, held: tuple[float, str] | None
+) -> dict[str, Any]:
+    asking = [] if standing is None else standing.asking
     own = session.execute(
-        select(Job.uid, Job.name, Job.priority)
-        .where(Job.id.in_(asking), Job.tenant_id == tenant_id)
+        select(Job.id, Job.uid, Job.name, Job.priority)
+        .where(Job.id.in_(asking), Job.tenant_id == reader.tenant_id)
         .order_by(Job.uid)
-        .limit(SHOWN)
     ).all()
-    count = session.scalar(
-        select(func.count()).select_from(Job).where(Job.id.in_(asking), Job.tenant_id == tenant_id)
-    )
+    ids = {row.id for row in own}
+    seen = asking if reader.sees_all else [job_id for job_id in asking if job_id in ids]
+    shown = [{"id": str(row.uid), "name": row.name, "priority": row.priority} for row in own[:SHOWN]]
     return {
-        "waiting": [{"id": str(row.uid), "name": row.name, "priority": row.priority} for row in own],
-        "waiting_of_others": len(asking) - (count or 0),
+        "limited_by": "redis" if standing is None else _limited_by(held, seen),
+        "waiting": shown,
+        "waiting_of_others": len(asking) - len(own) if reader.sees_all else None,
     }

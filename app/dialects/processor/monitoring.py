@@ -1,10 +1,10 @@
-"""The caller's batches, now and over time; with the scope `admin`, those of the whole system."""
+"""The caller's batches, now and over time; with the scope `operator`, those of the whole system."""
 
 from typing import Any
 
 from flask import Response
 
-from app.core.accounts.api_keys import ADMIN, READ
+from app.core.accounts.api_keys import OPERATOR, READ
 from app.core.monitoring import analytics, performance
 from app.dialects.processor import wire
 from app.dialects.processor.inputs import AnalyticsQuery, ErrorOut
@@ -52,7 +52,7 @@ def get_analytics(query: dict[str, Any]) -> Response:
 
 def _whose() -> int | None:
     """The tenant to report on; None: all tenants."""
-    return None if caller().may(ADMIN) else caller().tenant_id
+    return None if caller().may(OPERATOR) else caller().tenant_id
 
 
 def _refuse_unmonitored() -> None:

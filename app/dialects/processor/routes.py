@@ -8,7 +8,7 @@ from typing import Any
 from flask import Response
 from sqlalchemy import ColumnElement, or_, select
 
-from app.core.accounts.api_keys import ADMIN, READ, WRITE
+from app.core.accounts.api_keys import BATCHING, READ, WRITE
 from app.core.pipeline import batch_settings, lifecycle, priority_queue
 from app.core.pipeline.batch_settings import Configuration
 from app.core.reading import forecast, jobs, records
@@ -126,7 +126,7 @@ def get_configuration() -> Response:
 
 
 @blp.route("/configure", methods=["POST"])
-@needs(ADMIN, 422)
+@needs(BATCHING, 422)
 @blp.arguments(ConfigurationIn)
 @blp.response(200)
 def configure(values: dict[str, Any]) -> Response:
