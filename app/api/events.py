@@ -10,7 +10,7 @@ from app.core.reading.events import Event
 from app.core.reading.follow import follow
 from app.core.reading.job_json import PREFIX
 from app.web import capacity
-from app.web.auth import needs
+from app.web.auth import caller, needs
 from app.web.job_lookup import find_job
 
 HEARTBEAT = b": nothing new\n\n"  # a comment: shows proxies and readers that the stream is alive
@@ -43,7 +43,9 @@ def stream_events(job_id: str) -> Response:
     """
     view = find_job(job_id)
     return capacity.stream(
-        _lines(follow(view, _last_event_id(view.seq))), "text/event-stream", {"X-Accel-Buffering": "no"}
+        _lines(follow(view, _last_event_id(view.seq), caller().key_id)),
+        "text/event-stream",
+        {"X-Accel-Buffering": "no"},
     )
 
 

@@ -12,6 +12,7 @@ from flask import Flask, Response, current_app, request
 from app.core.reading.follow import wait_until_ended
 from app.core.reading.jobs import JobView
 from app.errors import Unavailable
+from app.web.open_keys import until_revoked, while_valid
 
 KEPT_FREE = 32  # threads for requests that end at once
 SMALL = 1_000_000  # bytes of content that may be read at once; a larger request waits for a slot
@@ -51,7 +52,7 @@ def stream(chunks: Iterator[bytes], mimetype: str, headers: dict[str, str]) -> R
     if not taken.take():
         raise Unavailable(f"all {taken.count} streams of this process are taken: try again", retry_after=5)
     written = threading.Event()
-    response = Response(_pieces(chunks, written), mimetype=mimetype, headers=headers)
+    response = Response(until_revoked(_pieces(chunks, written)), mimetype=mimetype, headers=headers)
     response.call_on_close(taken.give_back)
     connection: socket.socket | None = request.environ.get("gunicorn.socket")
     if connection is not None:
@@ -82,12 +83,16 @@ def _let_go(connection: socket.socket, written: threading.Event) -> None:
 
 
 def wait_for_end(view: JobView, seconds: float) -> bool:
-    """Wait for the job to end; do not wait when every seat is taken, because the job can be polled."""
+    """Wait for the job to end; do not wait when every seat is taken, because the job can be polled.
+
+    Raises `Unauthenticated` when the caller's key is revoked meanwhile.
+    """
     taken = seats()
     if not taken.take():
         return False
     try:
-        wait_until_ended(view, seconds)
+        with while_valid() as key_id:
+            wait_until_ended(view, seconds, key_id)
     finally:
         taken.give_back()
     return True

@@ -15,10 +15,11 @@ from typing import Any
 from flask import g, request
 from simple_websocket import Server
 
+from app.core.accounts.revocation import Use
 from app.core.reading import events
 from app.core.reading.feed import Reader, feed
 from app.core.reading.jobs import JobView
-from app.errors import NotFound, ReaderCut, Unavailable
+from app.errors import NotFound, ReaderCut, Unauthenticated, Unavailable
 from app.web.capacity import seats
 
 PING = 25.0  # seconds between two protocol pings; each must be answered before the next
@@ -31,7 +32,10 @@ OPTIONS = {"ping_interval": PING, "max_message_size": LARGEST}
 
 POLICY, GOING_AWAY = 1008, 1001
 
-Find = Callable[[str], JobView]  # the job with the name that a reader gives; raises `NotFound`
+REVOKED = "the API key was revoked, or lost its scope"
+
+# The job with the name that a reader gives; raises `NotFound`, or `Unauthenticated` for a revoked key.
+Find = Callable[[str], JobView]
 Write = Callable[[JobView, str], Mapping[str, Any]]
 
 
@@ -91,8 +95,11 @@ def give_seat_back(_error: BaseException | None = None) -> None:
 class Watching:
     """One connection: its subscriptions, and what it is sent."""
 
-    def __init__(self, connection: Server, find: Find, write: Write, not_found: Callable[[str], Any]) -> None:
-        self._connection, self._find, self._write, self._not_found = connection, find, write, not_found
+    def __init__(
+        self, connection: Server, use: Use, find: Find, write: Write, not_found: Callable[[str], Any]
+    ) -> None:
+        self._connection, self._use = connection, use
+        self._find, self._write, self._not_found = find, write, not_found
         self._readers: dict[str, Reader] = {}
         self._idle_since = time.monotonic()
         connection.input_buffer = Inbox(connection.input_buffer, connection.sock)
@@ -103,6 +110,9 @@ class Watching:
             while self._connection.connected:
                 self._connection.event.wait(self._idle_for() if not self._readers else None)
                 self._connection.event.clear()
+                if self._use.revoked:
+                    self._close(POLICY, REVOKED)
+                    return
                 self._hear()
                 self._tell()
                 if not self._readers and self._idle_for() <= 0 and self._connection.connected:
@@ -139,6 +149,9 @@ class Watching:
             view = self._find(name)
         except NotFound:
             self._send(self._not_found(name))
+            return
+        except Unauthenticated:
+            self._close(POLICY, REVOKED)
             return
         if not view.status.final:
             self._readers[name] = feed().join(view, events.state(view, None), self._connection.event.set)

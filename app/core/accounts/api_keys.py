@@ -6,7 +6,7 @@ import re
 import secrets
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from sqlalchemy import func, select, update
@@ -182,6 +182,16 @@ def verify(session: Session, text: str) -> Caller | None:
         scopes=frozenset(key.scopes.split()),
         key_id=key.id,
     )
+
+
+def is_valid(session: Session, caller: Caller, scope: str) -> bool:
+    """Whether the caller's key, checked before, still exists, was not revoked, and has the scope."""
+    if caller.key_id is None:
+        return caller.may(scope)
+    key = session.get(ApiKey, caller.key_id)
+    if key is None or key.revoked_at is not None:
+        return False
+    return replace(caller, scopes=frozenset(key.scopes.split())).may(scope)
 
 
 def of_first_tenant(session: Session, user: str, scopes: frozenset[str]) -> Caller | None:

@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
+from app.core.accounts.revocation import watch
 from app.core.reading import events, job_json
-from app.core.reading.events import Event
+from app.core.reading.events import Event, State
 from app.core.reading.feed import Reader, feed
 from app.core.reading.jobs import JobView
 from app.errors import ReaderCut
@@ -13,14 +15,15 @@ from models.session import reading
 HEARTBEAT = 15.0  # seconds
 
 
-def follow(view: JobView, seen: int | None) -> Iterator[Event | None]:
+def follow(view: JobView, seen: int | None, key_id: int | None) -> Iterator[Event | None]:
     """The job's events after seq `seen`, and None whenever there was none for 15 s; the last is its end.
 
     A new reader (`seen` is None) gets the whole job first. One that resumes gets what it missed and then the
-    job's state. The events end early when this process stops or the reader cannot keep up.
+    job's state. The events end early when this process stops, the reader cannot keep up or its key is
+    revoked.
     """
     limited_by = job_json.limited_by([view])[view.id]
-    with feed().join(view, events.state(view, limited_by)) as reader:
+    with _reader(view, events.state(view, limited_by), key_id) as reader:
         known = max(view.seq, reader.start)
         if seen is None:
             yield events.snapshot(view, limited_by)
@@ -34,12 +37,12 @@ def follow(view: JobView, seen: int | None) -> Iterator[Event | None]:
             yield from _live(reader, known)
 
 
-def wait_until_ended(view: JobView, seconds: float) -> None:
-    """Return when the job has ended, when `seconds` are over or when this process stops."""
+def wait_until_ended(view: JobView, seconds: float, key_id: int | None) -> None:
+    """Return when the job has ended, `seconds` are over, this process stops or the key is revoked."""
     deadline = time.monotonic() + seconds
     if view.status.final:
         return
-    with feed().join(view, events.state(view, None)) as reader:
+    with _reader(view, events.state(view, None), key_id) as reader:
         try:
             while (remaining := deadline - time.monotonic()) > 0:
                 event = reader.next(remaining)
@@ -47,6 +50,12 @@ def wait_until_ended(view: JobView, seconds: float) -> None:
                     return
         except ReaderCut:
             return
+
+
+@contextmanager
+def _reader(view: JobView, seen: State, key_id: int | None) -> Iterator[Reader]:
+    with feed().join(view, seen) as reader, watch().use(key_id, reader.close):
+        yield reader
 
 
 def _missed(job_id: int, after: int, until: int) -> Iterator[Event]:

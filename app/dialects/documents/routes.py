@@ -83,7 +83,9 @@ def stream_job(job_id: str) -> Response:
     """
     view = _find(job_id)
     seen = wire.place(request.headers.get("Last-Event-ID", ""), view.seq)
-    return capacity.stream(story.tell(view, seen), "text/event-stream", {"X-Accel-Buffering": "no"})
+    return capacity.stream(
+        story.tell(view, seen, caller().key_id), "text/event-stream", {"X-Accel-Buffering": "no"}
+    )
 
 
 @blp.route("/<job_id>", methods=["DELETE"])

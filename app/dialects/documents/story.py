@@ -16,15 +16,15 @@ HEARTBEAT = b": nothing new\n\n"
 AT_ONCE = 50  # documents whose rows are read together
 
 
-def tell(view: JobView, seen: Place | None) -> Iterator[bytes]:
+def tell(view: JobView, seen: Place | None, key_id: int | None) -> Iterator[bytes]:
     """The messages after `seen`, with a comment whenever nothing happens for a while; the last one is the
     end.
 
-    The stream is cut early when this process stops or its reader cannot keep up: either way it can be
-    resumed.
+    The stream is cut early when this process stops, its reader cannot keep up or its key is revoked: it can
+    be resumed, with a key.
     """
     begun = seen is not None
-    for event in follow(view, seen.seq if seen else 0):
+    for event in follow(view, seen.seq if seen else 0, key_id):
         if event is None:
             yield HEARTBEAT
         elif event.kind in ("records", "status"):

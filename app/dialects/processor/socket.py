@@ -4,10 +4,13 @@ from flask import Blueprint
 from flask_sock import Sock
 from simple_websocket import Server
 
+from app.core.accounts import api_keys
 from app.core.accounts.api_keys import READ
+from app.core.accounts.revocation import watch
 from app.core.reading import jobs
 from app.core.reading.jobs import JobView
 from app.dialects.processor import wire
+from app.errors import Unauthenticated
 from app.web.auth import caller, needs
 from app.web.websockets import Watching, give_seat_back, take_seat
 from models.session import reading
@@ -24,10 +27,13 @@ sock = Sock()
 @needs(READ, 503)
 def watch_batches(connection: Server) -> None:
     """Watch batches: `{"action": "subscribe", "batch_id": "…"}`, or `unsubscribe`."""
-    tenant_id = caller().tenant_id
+    me = caller()
 
     def find(name: str) -> JobView:
         with reading() as session:
-            return jobs.find(session, tenant_id, name)
+            if not api_keys.is_valid(session, me, READ):
+                raise Unauthenticated(f"the API key {me.prefix} was revoked, or lost its scope")
+            return jobs.find(session, me.tenant_id, name)
 
-    Watching(connection, find, wire.update, wire.not_found).run()
+    with watch().use(me.key_id, connection.event.set) as use:
+        Watching(connection, use, find, wire.update, wire.not_found).run()
