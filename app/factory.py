@@ -81,7 +81,7 @@ def create_app() -> Flask:
     job_lookup.register(app)
     auth.guard(app)
     if chosen.cors_origins:
-        CORS(app, origins=list(chosen.cors_origins), expose_headers=EXPOSED)
+        CORS(app, origins=[_exactly(origin) for origin in chosen.cors_origins], expose_headers=EXPOSED)
     capacity.prepare(app, chosen.web_threads)
     _register(app)
     _end_streams_on_sigterm()
@@ -101,6 +101,11 @@ def _register(app: Flask) -> None:
     app.register_blueprint(docs.blp)
     processor.register(app, api)
     auth.mark_public(app, "api-docs.openapi_json")
+
+
+def _exactly(origin: str) -> re.Pattern[str]:
+    """flask-cors takes text with brackets or stars for a pattern, and anchors none at its end."""
+    return re.compile(re.escape(origin) + r"\Z")
 
 
 def _schema_name(schema: Any) -> str:

@@ -19,6 +19,7 @@ from config.variables import (
     dollars,
     flag,
     hashes,
+    hosts,
     load,
     one_of,
     optional_file,
@@ -111,6 +112,8 @@ class Settings:
     require_api_key: bool = flag("REQUIRE_API_KEY", default=True)
     api_keys: frozenset[bytes] = hashes("API_KEYS")  # SHA-256 of further keys of the first tenant
     cors_origins: tuple[str, ...] = origins("CORS_ORIGINS")  # of pages that may call the API from a browser
+    # Names of this server that calls without a key may be addressed to, besides this machine's own.
+    allowed_hosts: frozenset[str] = hosts("ALLOWED_HOSTS")
     # For which /batch_process waits for the end of its batch.
     batch_process_wait: int = whole("BATCH_PROCESS_WAIT_SECONDS", 300, 0, 3_600)
     max_batch_requests: int = whole("MAX_BATCH_REQUESTS_PER_CALL", 50, 1, 10_000)  # of one /batch_process

@@ -8,11 +8,20 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from decimal import Decimal, InvalidOperation
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 T = TypeVar("T")
+LONG_KEY = 32  # characters; 16 random bytes in hexadecimal
+VARIED = 8  # different ones; 32 random hexadecimal digits have fewer less than once in ten million times
+HIDDEN = "(not shown)"
+HOST = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?")
+DEFAULT_PORTS = {"http": "80", "https": "443"}
+ORIGIN = re.compile(
+    rf"(?P<origin>(?P<scheme>https?)://(?:{HOST.pattern}|\[[0-9a-f:.]+\]))(?::(?P<port>[0-9]{{1,5}}))?"
+)
 TRUE, FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 # Before the @ of a URL, with a scheme or without, and among its parameters.
 PASSWORD = re.compile(r"(?<=:)(?!//).+(?=@)|(?<=password=)[^&]+")
@@ -39,7 +48,9 @@ class BadSettings(BadSetting):
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """`parse` raises `ValueError` for an invalid value; `wanted` describes valid ones."""
+    """`parse` raises `ValueError` for an invalid value, whose valid ones `wanted` describes, or `BadSetting`
+    where a part of it is invalid, or must not be shown.
+    """
 
     name: str
     default: str  # as written in the environment; empty: none
@@ -55,6 +66,9 @@ def load(declared: type, environ: Mapping[str, str]) -> tuple[dict[str, Any], li
         value = environ.get(variable.name, "").strip()
         try:
             values[each.name] = variable.parse(value or variable.default)
+        except BadSetting as fault:
+            values[each.name] = variable.parse(variable.default)
+            faults.append(fault)
         except ValueError:
             values[each.name] = variable.parse(variable.default)
             faults.append(BadSetting(variable.name, value, variable.wanted))
@@ -142,14 +156,49 @@ def store(name: str) -> str:
 
 
 def hashes(name: str) -> frozenset[bytes]:
-    """SHA-256 of each of the comma-separated values."""
-    return _declare(
-        name, "", lambda value: frozenset(hashlib.sha256(key.encode()).digest() for key in _items(value))
-    )
+    """SHA-256 of each of the comma-separated keys, which must be hard to guess."""
+
+    def parse(value: str) -> frozenset[bytes]:
+        keys = _items(value)
+        for place, key in enumerate(keys, 1):
+            if _is_weak(key):
+                wanted = (
+                    f"keys of at least {LONG_KEY} characters, {VARIED} of them different, such as from"
+                    f" `openssl rand -hex 32`; number {place} of {len(keys)} could be guessed"
+                )
+                raise BadSetting(name, HIDDEN, wanted)
+        return frozenset(hashlib.sha256(key.encode()).digest() for key in keys)
+
+    return _declare(name, "", parse)
 
 
 def origins(name: str) -> tuple[str, ...]:
-    return _declare(name, "", _origins, "origins separated by commas, such as https://app.example.com")
+    """Origins of pages as browsers send them, in lower case and without a default port."""
+
+    def parse(value: str) -> tuple[str, ...]:
+        for item in _items(value):
+            if _origin(item) is None:
+                raise BadSetting(
+                    name,
+                    item,
+                    "whole origins separated by commas, each for itself and without wildcards, such as"
+                    " https://app.example.com or http://localhost:3000",
+                )
+        return tuple(origin for item in _items(value) if (origin := _origin(item)))
+
+    return _declare(name, "", parse)
+
+
+def hosts(name: str) -> frozenset[str]:
+    """Names of hosts, in lower case."""
+
+    def parse(value: str) -> frozenset[str]:
+        for item in _items(value):
+            if not HOST.fullmatch(item.lower()):
+                raise BadSetting(name, item, "names of hosts separated by commas, without ports or wildcards")
+        return frozenset(item.lower() for item in _items(value))
+
+    return _declare(name, "", parse)
 
 
 def _declare(name: str, default: str, parse: Callable[[str], T], wanted: str = "any text") -> T:
@@ -210,10 +259,15 @@ def _items(value: str) -> list[str]:
     return [item.strip() for item in value.split(",") if item.strip()]
 
 
-def _origins(value: str) -> tuple[str, ...]:
-    origins = tuple(item.rstrip("/") for item in _items(value))
-    for origin in origins:
-        parts = urlsplit(origin)
-        if parts.scheme not in ("http", "https") or origin != f"{parts.scheme}://{parts.netloc}":
-            raise ValueError(origin)
-    return origins
+def _origin(value: str) -> str | None:
+    """The origin as a browser sends it; None for what is none."""
+    found = ORIGIN.fullmatch(value.lower().rstrip("/"))
+    if found is None or int(found["port"] or 0) > 65_535:
+        return None
+    return found["origin"] if found["port"] in (None, DEFAULT_PORTS[found["scheme"]]) else found[0]
+
+
+def _is_weak(key: str) -> bool:
+    """Too short, or too regular: few different characters, or few different steps between neighbours."""
+    steps = {ord(later) - ord(earlier) for earlier, later in pairwise(key)}
+    return len(key) < LONG_KEY or len(set(key)) < VARIED or len(steps) < VARIED

@@ -24,7 +24,14 @@ from tests.support import servers
 for _name in list(os.environ):
     if _name.startswith(
         ("PENSTOCK_", "ANTHROPIC_", "CLAUDE_", "BATCH_", "DEFAULT_M", "CELERY_", "MAX_")
-    ) or _name in ("DATABASE_URL", "REDIS_URL", "API_KEYS", "REQUIRE_API_KEY", "CORS_ORIGINS"):
+    ) or _name in (
+        "DATABASE_URL",
+        "REDIS_URL",
+        "API_KEYS",
+        "REQUIRE_API_KEY",
+        "CORS_ORIGINS",
+        "ALLOWED_HOSTS",
+    ):
         del os.environ[_name]
 
 # Hundreds of processes start: compiling our modules anew costs each of them a third of a second.

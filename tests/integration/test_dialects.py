@@ -2,6 +2,7 @@
 
 import base64
 import json
+import secrets
 from functools import partial
 
 import pytest
@@ -247,9 +248,10 @@ def test_a_job_of_any_size_is_read_through_a_dialect_in_pieces(door):
 
 def test_a_key_of_the_environment_acts_for_the_first_tenant_until_it_is_gone(door, monkeypatch):
     # Given keys of the environment
-    monkeypatch.setenv("API_KEYS", "one, two")
+    key, other = secrets.token_hex(32), secrets.token_hex(32)
+    monkeypatch.setenv("API_KEYS", f"{key}, {other}")
     settings.current.cache_clear()
-    one, two = ({"X-API-Key": key} for key in ("one", "two"))
+    one, two = ({"X-API-Key": text} for text in (key, other))
 
     # Then each is a user of its own of the first tenant, may read and write there, and configure batching
     mine = [door.client.get("/api/v1/me", headers=headers).get_json() for headers in (one, two)]
@@ -266,7 +268,7 @@ def test_a_key_of_the_environment_acts_for_the_first_tenant_until_it_is_gone(doo
     assert door.client.get("/api/v1/keys", headers=one).status_code == 403
 
     # And one that is gone from the list is refused from the next start on
-    monkeypatch.setenv("API_KEYS", "two")
+    monkeypatch.setenv("API_KEYS", other)
     settings.current.cache_clear()
     assert door.client.get("/api/v1/me", headers=one).status_code == 401
     assert door.client.get("/api/v1/me", headers=two).status_code == 200
@@ -314,6 +316,28 @@ def test_pages_of_named_origins_may_call_and_read_headers_and_no_others_may(envi
     refused = door.client.options("/batch_process", headers={**theirs, **asks})
     assert "Access-Control-Allow-Origin" not in refused.headers
     assert "Access-Control-Allow-Origin" not in door.get("/health", headers=theirs).headers
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://app.example.com.evil.net",
+        "https://appxexample.com",
+        "https://evil.net/?https://app.example.com",
+        "http://1:3000",
+        "null",
+    ],
+)
+def test_an_origin_is_compared_whole_and_not_as_a_pattern(environment, monkeypatch, origin):
+    monkeypatch.setenv("CORS_ORIGINS", "https://app.example.com,http://[::1]:3000")
+    settings.current.cache_clear()
+    client = Door().client
+
+    for ours in ("https://app.example.com", "http://[::1]:3000"):
+        answer = client.get("/health", headers={"Origin": ours})
+        assert answer.headers["Access-Control-Allow-Origin"] == ours
+        assert answer.headers["Vary"] == "Origin"
+    assert "Access-Control-Allow-Origin" not in client.get("/health", headers={"Origin": origin}).headers
 
 
 def test_an_unknown_or_absent_key_of_the_provider_is_a_503_with_its_variable(door, monkeypatch):

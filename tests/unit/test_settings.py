@@ -1,12 +1,32 @@
 """What the environment may say about rows and callers."""
 
 import hashlib
+import secrets
 from pathlib import Path
 
 import pytest
 
 from config import settings
 from config.settings import BadSetting
+
+ONE, TWO = "4f1d2c0b9a8e7f6d5c3b2a190817263f", "Zx7-qW3_eR9tY1uI5oP2aS8dF4gH6jK0"
+NO_ORIGINS = (
+    "*",
+    "null",
+    "a.example",
+    "https://a.example/path",
+    "https://*.a.example",
+    "https://.*",
+    "https://a.example$",
+    "https://(a|b).example",
+    "https://user@a.example",
+    "https://a.example:port",
+    "https://a.example:99999",
+    "https://a.example\\.",
+    "https://a example",
+    "ftp://a.example",
+    "https://",
+)
 
 
 def test_rows_are_where_the_backend_says_and_database_url_beats_it():
@@ -39,24 +59,65 @@ def test_a_process_by_itself_refuses_rows_in_memory(monkeypatch):
 def test_keys_are_hashed_and_origins_and_flags_are_checked():
     found = settings.read(
         {
-            "API_KEYS": " one, two ,,",
-            "CORS_ORIGINS": "https://a.example, http://localhost:3000/",
+            "API_KEYS": f" {ONE}, {TWO} ,,",
+            "CORS_ORIGINS": "https://A.example:443, http://localhost:3000/,http://[::1]:80,http://[::1]:8080",
             "REQUIRE_API_KEY": "False",
         }
     )
-    assert found.api_keys == {hashlib.sha256(key).digest() for key in (b"one", b"two")}
-    assert found.cors_origins == ("https://a.example", "http://localhost:3000")
+    assert found.api_keys == {hashlib.sha256(key.encode()).digest() for key in (ONE, TWO)}
+    assert found.cors_origins == (
+        "https://a.example",
+        "http://localhost:3000",
+        "http://[::1]",
+        "http://[::1]:8080",
+    )
     assert found.require_api_key is False
     for name, value in [
-        ("CORS_ORIGINS", "*"),
-        ("CORS_ORIGINS", "a.example"),
-        ("CORS_ORIGINS", "https://a.example/path"),
+        *(("CORS_ORIGINS", origin) for origin in NO_ORIGINS),
         ("REQUIRE_API_KEY", "maybe"),
         ("BATCH_PERSISTENCE_BACKEND", "disk"),
         ("CHAT_MODEL_ANTHROPIC", "gpt-5"),
     ]:
         with pytest.raises(BadSetting, match=name):
             settings.read({name: value})
+
+
+@pytest.mark.parametrize("origin", NO_ORIGINS)
+def test_the_one_of_several_origins_that_is_none_is_named(origin):
+    with pytest.raises(BadSetting) as caught:
+        settings.read({"CORS_ORIGINS": f"https://fine.example,{origin}"})
+    assert f"CORS_ORIGINS={origin!r} cannot be used" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "weak",
+    ["weak", ONE[:31], "x" * 64, "ab" * 32, "0123456789abcdef" * 4, "abcdefghijklmnopqrstuvwxyz0123456789"],
+)
+def test_a_key_that_could_be_guessed_is_refused_and_not_shown(weak):
+    with pytest.raises(BadSetting) as caught:
+        settings.read({"API_KEYS": f"{ONE},{weak},{TWO}"})
+
+    said = str(caught.value)
+    assert said.startswith("API_KEYS='(not shown)' cannot be used: give keys of at least 32 characters")
+    assert "number 2 of 3" in said
+    assert "openssl rand -hex 32" in said
+    assert not any(key in said for key in (weak, ONE, TWO))
+
+
+def test_a_random_key_is_never_too_weak():
+    for size in (16, 32):
+        for _ in range(1_000):
+            settings.read({"API_KEYS": f"{secrets.token_hex(size)},{secrets.token_urlsafe(size + 8)}"})
+
+
+def test_hosts_are_names_alone():
+    assert settings.read({"ALLOWED_HOSTS": "Penstock.internal, web"}).allowed_hosts == {
+        "penstock.internal",
+        "web",
+    }
+    for value in ("*", "*.example.com", "web:8000", "https://web", "a b", "web,/"):
+        with pytest.raises(BadSetting, match="ALLOWED_HOSTS"):
+            settings.read({"ALLOWED_HOSTS": value})
 
 
 def test_all_that_cannot_be_used_is_told_at_once_each_with_a_value_that_can():
