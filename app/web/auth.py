@@ -13,6 +13,7 @@ from flask_smorest import Blueprint
 from app.core.accounts import api_keys
 from app.core.accounts.api_keys import Caller
 from app.errors import Forbidden, Unauthenticated
+from app.web import strangers
 from config import settings
 from models.session import in_transaction, reading
 
@@ -112,7 +113,7 @@ def _check() -> None:
         return  # an unknown path or method, or a preflight request: there is nothing to guard
     view = current_app.view_functions[request.endpoint]
     scope = scope_of(view)
-    if scope == PUBLIC or (getattr(view, "is_open_nearby", False) and _is_nearby()):
+    if scope == PUBLIC or (getattr(view, "is_open_nearby", False) and _is_open_to_caller()):
         return
     g.caller = _authenticate()
     structlog.contextvars.bind_contextvars(tenant=g.caller.tenant, user=g.caller.user)
@@ -121,6 +122,15 @@ def _check() -> None:
         raise Forbidden(
             f"this call needs a key with the scope {scope!r}; the key {g.caller.prefix} has {held}"
         )
+
+
+def _is_open_to_caller() -> bool:
+    """Whether what is open nearby needs no key from this caller; `Forbidden` for somebody else's page."""
+    if not _is_nearby():
+        return False
+    if key_text() is None:
+        strangers.check()
+    return strangers.is_trusted()
 
 
 def _is_nearby() -> bool:
@@ -160,6 +170,7 @@ def _nobody() -> Caller:
             "the request has no API key: send it as `X-API-Key: pk_…` or `Authorization: Bearer pk_…`;"
             " `penstock keys create` creates one"
         )
+    strangers.check()
     return _of_first_tenant(NOBODY, SCOPES_OF_NOBODY)
 
 
