@@ -13,7 +13,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 FROM python:3.13-slim@sha256:9662417aace5ae7b8e2609cce472b72a8958e134ba372808abe9cc1a0c0125e6
 # A volume that is mounted on /data for the first time takes its owner from here.
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin penstock \
-    && install --directory --owner=penstock --group=penstock /data
+    && install --directory --mode=0700 --owner=penstock --group=penstock /data
 COPY --from=build /opt/penstock /opt/penstock
 ENV PATH="/opt/penstock/bin:$PATH" PENSTOCK_DATA=/data PYTHONUNBUFFERED=1
 WORKDIR /data

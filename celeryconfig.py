@@ -1,11 +1,12 @@
 """How Celery runs Penstock's tasks: plain constants, each with a reason. What varies is in the settings."""
 
-from config import settings
+from config import private, settings
 
 try:
     _settings = settings.current()
 except settings.BadSetting as _error:
     raise SystemExit(f"penstock: {_error}") from None  # one readable line, not a traceback
+private.keep(_settings)  # every process of Celery's reads this file before it writes one
 
 imports = (
     "tasks.worker",
@@ -67,6 +68,9 @@ timezone = "UTC"
 
 # --- beat
 
+# In memory alone. The default one keeps its times in a pickle, which would run as code in the beat whatever
+# another process wrote there; and entries that come every few seconds need no memory of the last time.
+beat_scheduler = "celery.beat:Scheduler"
 beat_schedule = {
     # `expires`: a control worker that was down finds one sweep, not an hour of them.
     "sweep": {"task": "penstock.sweep", "schedule": 5.0, "options": {"expires": 10}},

@@ -38,7 +38,7 @@ from app.dialects.documents import routes as documents
 from app.dialects.text import routes as text
 from app.web import auth, capacity, errors, job_lookup, websockets
 from app.web.errors import SHAPES, ErrorOut
-from config import logs, settings
+from config import logs, private, settings
 
 NATIVE = (
     submissions, quotes, jobs, records, results, events, limits, usage, audit, me, keys,
@@ -70,6 +70,7 @@ def create_app() -> Flask:
     """The application, as gunicorn serves it. Raises `BadSetting` for an invalid environment."""
     chosen = settings.current()
     logs.configure(chosen.log_level, chosen.log_format)
+    private.keep(chosen)
     for folder in filter(None, (chosen.data, chosen.status_files)):
         folder.mkdir(parents=True, exist_ok=True)
     app = Penstock(__name__, static_folder=None)

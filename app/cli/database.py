@@ -5,9 +5,11 @@ from app.errors import Unavailable
 
 def check_revision() -> None:
     """Raise `Unavailable` unless the database has the tables that this code needs."""
+    from config import private, settings
     from models import migrate as migrations
     from models.session import engine
 
+    private.keep(settings.current())
     if not migrations.is_current(engine()):
         where = engine().url.render_as_string(hide_password=True)
         raise Unavailable(f"the database {where} is not at the newest revision: run `penstock migrate`")

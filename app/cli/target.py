@@ -14,6 +14,7 @@ from app.cli.client import Rest
 from app.errors import Unavailable
 from app.stack.lock import Running, holder
 from config import settings
+from config.private import closed_to_others
 from config.settings import Settings
 
 START_SECONDS = 180  # until a stack is ready
@@ -106,11 +107,13 @@ def _key(chosen: Settings) -> str:
 def _start(chosen: Settings) -> subprocess.Popen[bytes]:
     """Run `penstock up` as a child."""
     log = _log(chosen)
-    log.parent.mkdir(parents=True, exist_ok=True)
     # -P: the user's directory may have an `app` of its own. The group: this process handles Ctrl-C and stops
     # the stack.
     command = [sys.executable, "-P", "-m", "app.cli", "up", "--port", "0", "--attached"]
-    with log.open("wb") as output:
+    with closed_to_others():
+        log.parent.mkdir(parents=True, exist_ok=True)
+        output = log.open("wb")
+    with output:
         return subprocess.Popen(  # noqa: S603 - our own command line
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, process_group=0
         )

@@ -1,4 +1,4 @@
-"""The data directory: exists, is writable, and has room."""
+"""The data directory: exists, is closed to other users, is writable, and has room."""
 
 import os
 import shutil
@@ -6,7 +6,8 @@ import tempfile
 from collections.abc import Iterator
 
 from app.doctor.finding import Finding, ok, warning, wrong
-from config import settings
+from config import private, settings
+from config.settings import Settings
 
 SUBJECTS = ("storage",)
 REMEDY = "give the user that runs Penstock write access to PENSTOCK_DATA, or choose another directory"
@@ -22,6 +23,7 @@ def look() -> Iterator[Finding]:
             "create it, or choose another in PENSTOCK_DATA",
         )
         return
+    yield from _exposed(chosen)
     with tempfile.TemporaryFile(dir=chosen.data) as file:
         file.write(b"doctor")
         file.flush()
@@ -36,3 +38,13 @@ def look() -> Iterator[Finding]:
         )
     else:
         yield ok("storage", text)
+
+
+def _exposed(chosen: Settings) -> Iterator[Finding]:
+    for path in private.exposed(chosen):
+        remedy = f"run `chmod go= {path}`: prompts, answers and keys are in there"
+        if path == chosen.data and not private.is_ours_alone(path):
+            remedy = (
+                "choose a directory in PENSTOCK_DATA that nothing else uses: Penstock leaves this one open"
+            )
+        yield warning("storage", f"{path} is open to other users of this machine", remedy)

@@ -1,6 +1,7 @@
 """`penstock up`: everything that a batch needs, in one command."""
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from tempfile import TemporaryDirectory
@@ -14,7 +15,7 @@ from app.stack.listen import address, listen
 from app.stack.lock import Lock, Running
 from app.stack.ready import wait_until_ready
 from app.stack.supervisor import Supervisor
-from config import settings
+from config import private, settings
 from config.settings import Settings
 from models import session
 
@@ -32,7 +33,7 @@ class Wanted:
 
 def up(wanted: Wanted, say: Callable[[str], None]) -> None:
     """Run the stack until a stop is requested. Raises `Refused` when it cannot start."""
-    os.umask(0o077)  # the files that follow contain prompts, answers and keys, the children's files included
+    os.umask(private.UMASK)  # for the children's files, too
     if settings.read(os.environ).database_url:
         _run(wanted, say)
         return
@@ -44,6 +45,7 @@ def up(wanted: Wanted, say: Callable[[str], None]) -> None:
 
 def _run(wanted: Wanted, say: Callable[[str], None]) -> None:
     chosen = settings.read(os.environ)
+    private.keep(chosen)
     lock = Lock(chosen.data)
     _outlive_the_last(lock, chosen, say)
     listener = listen(wanted.host, wanted.port)
@@ -115,6 +117,7 @@ def _greet(running: Running, chosen: Settings, embedded: bool, say: Callable[[st
     say(f"data      {chosen.data} ({database}, {redis})")
     say(f"logs      {chosen.data / 'logs'}")
     kept, made = first.key(chosen.data)
-    say(f"API key   {f'{made}, kept in ' if made else 'in '}{kept}")
+    # What is not a terminal is a journal or a log, which more people can read than the file.
+    say(f"API key   {f'{made}, kept in ' if made and sys.stdout.isatty() else 'in '}{kept}")
     if not running.asks_claude:
         say("no ANTHROPIC_API_KEY is set: only the model `simulated` answers, with invented text")

@@ -1,14 +1,19 @@
 """`penstock up` as its user sees it: real broker, real workers, real web, real signals."""
 
 import os
+import pty
 import re
 import signal
 import socket
+import subprocess
+import sys
+from urllib.parse import urlsplit
 
 import httpx2
 import pytest
 
-from tests.support.commands import Command, Stack, lives
+from config import private
+from tests.support.commands import EMBEDDED, Command, Stack, lives, open_to_others
 from tests.support.servers import wait_until
 
 CHILDREN = ("slice1", "control", "web", "broker")
@@ -46,7 +51,6 @@ def test_one_command_serves_a_job_and_says_where_everything_is(shared):
     # Given
     key = shared.data / "api-key"
     assert key.stat().st_mode & 0o777 == 0o600
-    assert key.read_text().strip() in shared.said
     assert re.search(r"docs +http://127.0.0.1:\d+/docs", shared.said)
     assert re.search(r"ready after \d+\.\d s", shared.said)
     assert shared.told()["ready"] is True
@@ -69,6 +73,47 @@ def test_an_operator_in_another_shell_finds_the_stack_well(shared):
     assert sweep.said == "nothing was left behind\n"
     for part in ("database", "limiter", "broker"):
         assert f'penstock_answers{{part="{part}"}} 1.0' in scraped.text
+
+
+def test_nothing_of_it_is_open_to_other_users_of_the_machine(shared):
+    # Given
+    secrets = [(shared.data / "api-key").read_text().strip(), urlsplit(shared.told()["redis_url"]).password]
+    job_of(shared, 3)
+    # Then its files are closed, and all of them are known to be its own
+    assert {path.name for path in shared.data.iterdir()} >= {"penstock.db-wal", "broker", "logs", "up.lock"}
+    assert open_to_others(shared.data) == []
+    assert private.is_ours_alone(shared.data)
+    # And neither what it says, nor its logs, nor any command line has a secret
+    told = [shared.said, *shared.family().values()]
+    told += [log.read_text() for log in (shared.data / "logs").iterdir()]
+    assert not [text for text in told for secret in secrets if secret in text]
+    # And its beat keeps no schedule that could be replaced
+    assert not list(shared.data.glob("*schedule*"))
+
+
+def test_a_terminal_is_shown_the_first_key(tmp_path):
+    # Given
+    terminal, end = pty.openpty()
+    told = b""
+    # When
+    with subprocess.Popen(
+        [sys.executable, "-m", "app.cli", "up", "--port", "0", "--workers", "1"],
+        env=os.environ | EMBEDDED | {"PENSTOCK_DATA": str(tmp_path / "data")},
+        stdin=subprocess.DEVNULL,
+        stdout=end,
+        stderr=end,
+        start_new_session=True,
+    ) as stack:
+        while b"ready after" not in told:
+            told += os.read(terminal, 1_000)
+        stack.send_signal(signal.SIGTERM)
+        while b"stopped" not in told:
+            told += os.read(terminal, 1_000)
+        stack.wait(30)
+    os.close(terminal)
+    os.close(end)
+    # Then
+    assert (tmp_path / "data" / "api-key").read_text().strip().encode() in told
 
 
 def test_a_second_up_on_the_same_data_is_refused_with_the_pid_of_the_first(shared):

@@ -134,6 +134,17 @@ def test_a_directory_that_cannot_be_written_or_is_not_there_is_named(environment
         assert states(examined(), "storage") == [State.WRONG], directory
 
 
+@on_sqlite
+def test_a_directory_that_others_can_read_is_named_and_left_as_it_is(environment, soon):
+    data = settings.current().data
+    data.chmod(0o755)
+
+    (opened, found), _ = examined()["storage"]
+
+    assert (opened, found) == (State.WARNING, f"{data} is open to other users of this machine")
+    assert data.stat().st_mode & 0o777 == 0o755
+
+
 def test_a_held_group_and_a_tick_that_does_not_run_are_named(environment, soon):
     # Given an account that was refused, and a lease that nobody has looked at for a minute
     def work(transaction):

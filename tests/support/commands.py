@@ -36,6 +36,11 @@ def family(pid: int) -> dict[int, str]:
     return found
 
 
+def open_to_others(folder: Path) -> list[Path]:
+    """The folder and what is in it, as far as other users could read, write or enter it."""
+    return [path for path in (folder, *folder.rglob("*")) if path.lstat().st_mode & 0o077]
+
+
 class Command:
     """A running command; its output goes to a file, so it never waits for a reader."""
 
@@ -50,6 +55,7 @@ class Command:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                umask=0o022,  # as most shells have it
             )
 
     @property

@@ -10,6 +10,7 @@ from app.cli import faults
 from app.core.accounts import api_keys
 from app.errors import BadInput, Conflict, StackRefused
 from config.settings import BadSetting
+from tests.support.commands import open_to_others
 
 HEAVY = ("flask", "celery", "sqlalchemy", "httpx2", "rich", "openpyxl", "anthropic")
 
@@ -22,6 +23,7 @@ def penstock(*arguments, **environment):
         text=True,
         timeout=60,
         check=False,
+        umask=0o022,  # as most shells have it
     )
 
 
@@ -74,6 +76,35 @@ def test_keys_are_made_listed_and_revoked_on_the_database_and_the_new_one_stands
     assert key not in listed
     assert penstock("keys", "revoke", prefix, **env).returncode == 0
     assert penstock("keys", "revoke", "pk_unknown", **env).returncode == 1
+
+
+def test_what_commands_leave_on_disk_is_for_its_user_alone(tmp_path):
+    # Given
+    data = tmp_path / "new" / "data"
+    env = {"PENSTOCK_DATA": str(data), "DATABASE_URL": ""}
+    # When
+    assert penstock("migrate", **env).returncode == 0
+    assert penstock("keys", "create", **env).returncode == 0
+    # Then
+    assert {path.name for path in data.iterdir()} >= {"penstock.db"}
+    assert open_to_others(data.parent) == []
+
+
+def test_what_an_earlier_release_left_open_is_closed_and_said(tmp_path):
+    # Given
+    data = tmp_path / "data"
+    env = {"PENSTOCK_DATA": str(data), "DATABASE_URL": ""}
+    penstock("migrate", **env)
+    (data / "logs").mkdir()
+    for path, mode in ((data, 0o755), (data / "logs", 0o775), (data / "penstock.db", 0o644)):
+        path.chmod(mode)
+    # When
+    listed = penstock("keys", "list", **env)
+    # Then
+    assert open_to_others(data) == []
+    for path in (data, data / "logs", data / "penstock.db"):
+        assert f"{path} was open to other users" in listed.stderr
+    assert penstock("keys", "list", **env).stderr == ""
 
 
 @pytest.mark.parametrize("command", ["create", "list"])

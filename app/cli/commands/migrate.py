@@ -6,9 +6,10 @@ import click
 @click.command()
 def migrate() -> None:
     """Migrate the database in DATABASE_URL to the newest revision."""
-    from config import settings
+    from config import private, settings
     from models import migrate as migrations
 
+    private.keep(settings.current())
     before, after = migrations.upgrade(settings.current().database_url)
     if before == after:
         click.echo(f"the database is at the newest revision, {after}")
