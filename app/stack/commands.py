@@ -30,9 +30,9 @@ def slice_worker(number: int, log_level: str) -> list[str]:
     return _worker(f"slice{number}", "slices", SLICE_THREADS, log_level)
 
 
-def control_worker(schedule: Path, log_level: str) -> list[str]:
-    """Decides and recovers; beat runs in it. `schedule` is the beat's own file."""
-    return [*_worker("control", "control", CONTROL_THREADS, log_level), "--beat", "--schedule", str(schedule)]
+def control_worker(log_level: str) -> list[str]:
+    """Decides and recovers; beat runs in it."""
+    return [*_worker("control", "control", CONTROL_THREADS, log_level), "--beat"]
 
 
 def _worker(name: str, queue: str, threads: int, log_level: str) -> list[str]:

@@ -20,8 +20,7 @@ class Family:
         return self._child("broker", commands.broker(broker.binary(), embedded.configuration), patience=10)
 
     def control(self) -> Child:
-        schedule = self._settings.data / "beat-schedule"
-        return self._worker("control", commands.control_worker(schedule, self._settings.log_level))
+        return self._worker("control", commands.control_worker(self._settings.log_level))
 
     def slices(self, number: int) -> Child:
         child = self._worker(f"slice{number}", commands.slice_worker(number, self._settings.log_level))

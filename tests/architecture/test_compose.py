@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
+from celery.beat import PersistentScheduler, Scheduler
+from kombu.utils.imports import symbol_by_name
 
 import celeryconfig
 from app.stack import commands, family
@@ -36,8 +38,14 @@ def test_every_queue_has_a_service_that_consumes_it() -> None:
     assert {flag(command_of(name), "--queues") for name in ("worker", "control")} == queues
 
 
-def test_one_service_runs_the_beat() -> None:
+def test_one_service_runs_the_beat_and_keeps_no_schedule_that_another_could_write() -> None:
+    # Given the default scheduler of Celery, which reads a pickle from a file
+    assert issubclass(PersistentScheduler, Scheduler)
+
+    # Then ours is the one below it
     assert [name for name in OURS if "--beat" in command_of(name)] == ["control"]
+    assert symbol_by_name(celeryconfig.beat_scheduler) is Scheduler
+    assert not any("--schedule" in word for name in LASTING for word in command_of(name))
 
 
 @pytest.mark.parametrize(
@@ -45,7 +53,7 @@ def test_one_service_runs_the_beat() -> None:
     [
         ("web", commands.web(3, settings.read({}).api_workers, settings.read({}).web_threads)),
         ("worker", commands.slice_worker(1, "INFO")),
-        ("control", commands.control_worker(Path("/data/beat-schedule"), "INFO")),
+        ("control", commands.control_worker("INFO")),
     ],
 )
 def test_a_service_runs_the_command_line_that_penstock_up_runs(name: str, ours: list[str]) -> None:
@@ -59,7 +67,7 @@ def test_a_service_runs_the_command_line_that_penstock_up_runs(name: str, ours: 
 @pytest.mark.parametrize("name", ["web", "worker", "control"])
 def test_the_readme_starts_a_process_as_compose_does(name: str) -> None:
     # Given the command lines of the README, without those flags that are not for everybody
-    own = {"--bind", "--hostname", "--loglevel", "--schedule"}
+    own = {"--bind", "--hostname", "--loglevel"}
     block = (ROOT / "README.md").read_text().replace("\\\n", "")
     lines = [
         shlex.split(line, comments=True)
