@@ -1,5 +1,6 @@
 """docker-compose.yml and the Dockerfile, as far as they can be judged without Docker."""
 
+import json
 import re
 import shlex
 from configparser import ConfigParser
@@ -22,6 +23,14 @@ SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE.read_text())["servi
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
 LASTING = {name: service for name, service in OURS.items() if name != "migrate"}
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
+NEEDED_BY = {
+    "POSTGRES_PASSWORD": {"postgres", "migrate", "web", "worker", "control"},
+    "REDIS_PASSWORD": {"redis", "web", "worker", "control", "flower"},
+    "FLOWER_BASIC_AUTH": {"flower"},
+    "ANTHROPIC_API_KEY": {"web", "worker"},  # the web refuses a job whose provider has none
+    "API_KEYS": {"web"},
+    "PENSTOCK_API_KEY": set(),
+}
 
 
 def test_the_file_is_a_compose_file() -> None:
@@ -96,6 +105,39 @@ def test_no_secret_has_a_value_in_the_files() -> None:
     assert not re.search("PASSWORD|_KEY|AUTH|SECRET", DOCKERFILE)
 
 
+def test_a_secret_reaches_the_services_that_need_it_and_no_other() -> None:
+    # Given an .env with all of them, and what each service sees of it
+    dotenv = {name: f"value-of-{name}" for name in NEEDED_BY}
+    seen = {name: " ".join(environment_of(service, dotenv).values()) for name, service in SERVICES.items()}
+
+    # Then it is in the environment of these alone, and on no command line
+    for secret, value in dotenv.items():
+        assert {name for name, values in seen.items() if value in values} == NEEDED_BY[secret], secret
+        for name, service in SERVICES.items():
+            lines = json.dumps([service.get("command"), service.get("healthcheck")])
+            assert value not in given(lines, dotenv), name
+
+
+def test_redis_wants_its_password_from_a_file() -> None:
+    [config] = SERVICES["redis"]["configs"]
+    content = yaml.safe_load(COMPOSE.read_text())["configs"][config["source"]]["content"]
+    assert content.startswith("requirepass ${REDIS_PASSWORD:?")
+    assert config["target"] in command_of("redis")
+    assert "REDISCLI_AUTH" in SERVICES["redis"]["environment"]
+
+
+def test_every_service_is_bounded() -> None:
+    for name, service in SERVICES.items():
+        assert re.fullmatch(r"\d+[mg]", service["mem_limit"]), name
+        assert service["pids_limit"] <= 1024, name
+
+
+def test_no_document_puts_a_password_on_a_command_line() -> None:
+    texts = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob(".github/**/*.yml")]
+    for path in (*texts, COMPOSE, ROOT / "Makefile", ROOT / "Dockerfile"):
+        assert not re.search(r"--(basic-auth|requirepass|password|pass|auth)\b", path.read_text()), path
+
+
 def test_services_are_restarted_probed_and_started_after_the_migration() -> None:
     for name, service in LASTING.items():
         assert service["restart"] == "unless-stopped", name
@@ -164,6 +206,21 @@ def test_an_installed_penstock_has_every_file_of_the_code() -> None:
         if path.is_file() and path.suffix != ".pyc":
             assert f"*{path.suffix}" in kinds, path
             assert path.with_name("__init__.py").exists() or not needs_init, path
+
+
+def given(text: str, dotenv: dict[str, str]) -> str:
+    """The text with the variables of an .env, at their defaults where it has none."""
+
+    def value(found: re.Match[str]) -> str:
+        return dotenv.get(found[1], found[2] or "")
+
+    return re.sub(r"\$\{(\w+)(?::-([^}]*)|:\?[^}]*)?\}", value, text)
+
+
+def environment_of(service: dict[str, Any], dotenv: dict[str, str]) -> dict[str, str]:
+    """What a service sees: the .env, where it is handed on, under what is set for it."""
+    handed_on = dotenv if service.get("env_file") else {}
+    return handed_on | {name: given(value, dotenv) for name, value in service.get("environment", {}).items()}
 
 
 def command_of(name: str) -> list[str]:
