@@ -6,7 +6,7 @@ import re
 import secrets
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 from sqlalchemy import func, select, update
@@ -57,6 +57,11 @@ _PREFIX_LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 _FORM = re.compile(r"(pk_[a-z2-7]{10})_([0-9a-f]{64})")
 
 
+def allows(held: Iterable[str], scope: str) -> bool:
+    """Whether a key with the scopes `held` may do what `scope` allows."""
+    return any(scope == each or scope in IMPLIED.get(each, ()) for each in held)
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """The tenant and the user that a key acts for, and its scopes."""
@@ -71,10 +76,7 @@ class Caller:
     key_id: int | None  # None: no key, or one of the environment, which is valid until the next start
 
     def may(self, scope: str) -> bool:
-        return scope in self.scopes or any(scope in IMPLIED.get(held, ()) for held in self.scopes)
-
-    def may_all(self, scopes: Iterable[str]) -> bool:
-        return all(self.may(scope) for scope in scopes)
+        return allows(self.scopes, scope)
 
 
 def create(
@@ -191,7 +193,7 @@ def is_valid(session: Session, caller: Caller, scope: str) -> bool:
     key = session.get(ApiKey, caller.key_id)
     if key is None or key.revoked_at is not None:
         return False
-    return replace(caller, scopes=frozenset(key.scopes.split())).may(scope)
+    return allows(key.scopes.split(), scope)
 
 
 def of_first_tenant(session: Session, user: str, scopes: frozenset[str]) -> Caller | None:
