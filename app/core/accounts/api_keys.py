@@ -31,7 +31,7 @@ OPERATOR = "operator"
 MEANINGS: Mapping[str, str] = {
     READ: "read jobs, results, usage and limits",
     WRITE: "submit, change, cancel and delete jobs",
-    KEYS: "create keys for its own user, and revoke keys: none with a scope that it does not have itself",
+    KEYS: "create keys for its own user or a new one, and revoke keys: none with a scope that it lacks",
     LIMITS: "read the limits that its tenant's jobs wait for; it cannot set them",
     AUDIT: "read the audit log",
     ADMIN: "all of the above for the whole tenant, with keys for any of its users and their chat batches",
