@@ -1,0 +1,116 @@
+"""Small requests that would cost much: each is answered for little, and another tenant beside it as well."""
+
+import http.client
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.conftest import penstock_of_its_own
+from tests.support.front_door import JOBS, Door
+from tests.support.hostile import CORPUS, DOORS, Bomb, Request, bombs
+from tests.support.web_process import WebProcess, web_process
+
+PROCESSOR_SECONDS = 0.5  # that one request may cost
+MEMORY = 100_000_000  # bytes that it may add
+PATIENCE = 5.0  # seconds within which another tenant is answered, on a machine that has other things to do
+
+
+@dataclass
+class Cost:
+    """What the web process used while a request was answered."""
+
+    processor_seconds: float = 0.0
+    memory: int = 0  # bytes, at the highest
+
+
+class Attack:
+    """A web process, a tenant that attacks it, and another one that wants to be answered meanwhile."""
+
+    def __init__(self, web: WebProcess) -> None:
+        self.web = web
+        self._alpha = Door("alpha")
+        self._beta = self._alpha.other("beta")
+        job, me = self._alpha.submit(1), self._alpha.get("/api/v1/me")
+        self._own = {b"{job}": job["id"].encode(), b"{tenant}": me.get_json()["tenant_id"].encode()}
+        self._other = ThreadPoolExecutor(1)
+        self.look()  # what is only imported or connected by a first request is no bomb's doing
+
+    def send(self, request: Request) -> tuple[int, bytes]:
+        """The status and the body of the answer."""
+        path, body = request.path.encode(), request.body
+        for name, value in self._own.items():
+            path, body = path.replace(name, value), body.replace(name, value)
+        headers = {"X-API-Key": self._alpha.key, "Connection": "close", **request.headers}
+        return self._answer(request.method, path.decode(), body, headers)
+
+    def look(self) -> float:
+        """The other tenant's ordinary request; how long it took, in seconds."""
+        began = time.monotonic()
+        status, _ = self._answer("GET", JOBS, b"", {"X-API-Key": self._beta.key, "Connection": "close"})
+        assert status == 200
+        return time.monotonic() - began
+
+    def look_meanwhile(self) -> "Future[float]":
+        return self._other.submit(self.look)
+
+    def _answer(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection(urlsplit(self.web.url).netloc, timeout=30)
+        try:
+            connection.request(method, path, body or None, headers)
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
+
+    @contextmanager
+    def measured(self) -> Iterator[Cost]:
+        """The cost of the block, known at its end."""
+        cost = Cost()
+        self.web.forget_peak()
+        seconds, resident = self.web.processor_seconds(), self.web.resident_bytes()
+        yield cost
+        cost.processor_seconds = self.web.processor_seconds() - seconds
+        cost.memory = self.web.peak_bytes() - resident
+
+    def close(self) -> None:
+        self._other.shutdown()
+
+
+@pytest.fixture(scope="module")
+def attack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attack]:
+    folder = tmp_path_factory.mktemp("hostile")
+    with penstock_of_its_own("sqlite", request, folder, DEFAULT_MODEL="simulated") as environment:
+        with web_process(environment, folder) as web:
+            attack = Attack(web)
+            yield attack
+            attack.close()
+
+
+@pytest.mark.parametrize("bomb", bombs(), ids=lambda bomb: bomb.name)
+def test_a_bomb_costs_little_and_delays_nobody(attack: Attack, bomb: Bomb) -> None:
+    # Given a web process, at every door that takes such content
+    for request in bomb.requests():
+        # When the bomb is sent, and another tenant asks for something ordinary
+        with attack.measured() as cost:
+            waiting = attack.look_meanwhile()
+            status, answer = attack.send(request)
+            waited = waiting.result()
+
+        # Then both are answered, the bomb without harm and for little
+        where = f"{request.method} {request.path}: {status} {answer[:300]!r}"
+        assert status < 500, where
+        assert bomb.is_harmless or status >= 400, where
+        assert waited < PATIENCE, where
+        assert cost.processor_seconds < PROCESSOR_SECONDS, where
+        assert cost.memory < MEMORY, where
+
+
+def test_every_folder_of_the_corpus_has_doors() -> None:
+    folders = {path.name for path in CORPUS.iterdir() if path.is_dir() and not path.name.startswith("_")}
+
+    assert folders <= DOORS.keys()
