@@ -14,7 +14,8 @@ SEPARATORS = ",;\t|"  # the first of two that occur equally often in the header
 MAX_ROW_CHARACTERS = 32_000_000
 MAX_ROW_SEPARATORS = 2_000_000  # in its cells, too: `csv` builds a row in one go, blocking everything else
 
-QUOTED = re.compile(r'(?<![^,;\t|\r\n])"(?:[^"]|"")*(?:"|$)')
+# Possessive, because each step of a repetition that may be taken back is kept in memory.
+QUOTED = re.compile(r'(?<![^,;\t|\r\n])"[^"]*+(?:""[^"]*+)*+(?:"|$)')
 
 
 def read_rows(stream: BinaryIO) -> Iterator[list[str]]:

@@ -61,6 +61,8 @@ def is_deeper(value: Any, levels: int) -> bool:
     if not isinstance(value, dict | list):
         return False
     inner = value.values() if isinstance(value, dict) else value
+    if levels and _NESTING.isdisjoint(map(type, inner)):
+        return False  # decided without a call for each part: a row may have thousands of plain cells
     return levels == 0 or any(is_deeper(part, levels - 1) for part in inner)
 
 
@@ -79,6 +81,7 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a number in JSON")
 
 
+_NESTING = {dict, list}
 _SPACES = " \t\r\n"
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 # Values come from JSON or a sheet, so they contain no cycles.

@@ -12,7 +12,7 @@ from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.errors import BadInput, TooLarge
-from app.ingest.xlsx_rows import MAX_RATIO
+from app.ingest.xlsx.meter import BYTES_PER_BYTE
 from config import settings
 
 IN_MEMORY = 1_000_000  # bytes of a body that are kept in memory; the rest goes to disk
@@ -55,7 +55,7 @@ class FileForm:
         if self.size > limit:
             raise too_large
         if self.format == "xlsx":
-            self.size *= MAX_RATIO  # it may unpack to that much
+            self.size *= BYTES_PER_BYTE  # it may unpack to that much
         self.stream.seek(0)
 
     def sha256(self) -> str:

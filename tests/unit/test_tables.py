@@ -3,23 +3,27 @@
 import csv
 import io
 import json
+import time
 from datetime import date, datetime
+from datetime import time as time_of_day
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
-from zipfile import ZIP_DEFLATED, ZipFile
+from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZipFile
 
 import openpyxl
 import pytest
+import xlsxwriter
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from openpyxl.utils.datetime import MAC_EPOCH
 
 from app.errors import BadInput, TooLarge
 from app.ingest.draft import Defaults, Problems
-from app.ingest.tables import Table, read_csv, read_xlsx
+from app.ingest.tables import Table, read_csv, read_rows, read_xlsx
 from app.ingest.templates import compile_template
 
 DEFAULTS = Defaults(model="simulated", max_tokens=100)
-SHEET = "xl/worksheets/sheet1.xml"
+SHEET, STRINGS = "xl/worksheets/sheet1.xml", "xl/sharedStrings.xml"
 EXAMPLE = Path(__file__).parents[2] / "examples" / "reviews.csv"
 
 
@@ -418,9 +422,17 @@ LAUGHS = (
         (patched(GOOD, b"<v>5</v>", b"<v>five</v>"), "row 2 cannot be read as XLSX"),
         (patched(GOOD, b'<row r="3"', b'<row r="99999999999"'), "the sheet has over 1,048,576 rows"),
         (patched(GOOD, b'r="A3"', b'r="ZZZZZZZ3"'), "row 3 cannot be read as XLSX"),
-        (patched(patched(GOOD, b"<worksheet", LAUGHS), b"<v>5</v>", b"<v>&i;</v>"), "row 2"),
+        (patched(patched(GOOD, b"<worksheet", LAUGHS), b"<v>5</v>", b"<v>&i;</v>"), "the file cannot be"),
+        (patched(GOOD, b"<v>5</v>", b"<v>1e400</v>"), "row 2 cannot be read as XLSX: 1e400 is more than"),
+        (patched(GOOD, b"<v>5</v>", b"<v>" + b"9" * 301 + b"</v>"), "row 2 cannot be read as XLSX"),
+        (patched(GOOD, b'<c r="B2" t="n"><v>5</v>', b'<c r="B2" t="s"><v>-1</v>'), "row 2 cannot be read"),
+        (patched(GOOD, b'<row r="3"', b'<row r="2"'), "row 2 cannot be read as XLSX: row 2 follows it"),
+        (
+            patched(GOOD, b'r="A3"', b'r="XFE3"'),
+            "row 3 cannot be read as XLSX: it has a cell in column 'XFE'",
+        ),
     ],
-    ids=range(11),
+    ids=range(16),
 )
 def test_a_workbook_that_cannot_be_read_is_a_refusal(data, said):
     assert refusal(data, "x", read_xlsx).startswith(said)
@@ -455,13 +467,148 @@ def test_an_archive_that_lies_about_its_sizes_is_not_read_beyond_them():
         '<row r="2">' + '<c r="A2"><v>1</v></c>' * 300_000 + "</row>",
         '<row r="2"><c r="A2" t="inlineStr"><is>' + "<r><t>a</t></r>" * 300_000 + "</is></c></row>",
         '<row r="2"><c ' + "".join(f'a{number}="" ' for number in range(1_000_001)) + "/></row>",
+        "".join(f'<row r="{row}"><c r="XFD{row}"><v>1</v></c></row>' for row in range(2, 5_002)),
+        "<row/>" * 1_000_000,
+        '<row r="2">' + "<c/>" * 300_000 + "</row>",
+        " " * 90_000_000,
     ],
+    ids=["one place", "one text", "one tag", "last column", "empty rows", "empty cells", "spaces"],
 )
-def test_a_small_file_with_a_row_that_would_fill_the_memory_is_refused_unread(row):
+def test_a_small_file_that_would_take_long_to_read_is_refused_for_little(row):
+    # Given a file whose rows are far more than its size
     data = patched(workbook(["a"]), b"</sheetData>", row.encode() + b"</sheetData>")
-
     assert len(data) < 4_000_000
-    assert "tags, which is too much" in refusal(data, "x", read_xlsx)
+
+    # Then it is refused before that is paid
+    began = time.process_time()
+    assert "which is too much" in refusal(data, "x", read_xlsx)
+    assert time.process_time() - began < 5
+
+
+HEADER = b",".join(b"c%d" % number for number in range(8_000))
+
+
+@pytest.mark.parametrize("reader", ["csv", "xlsx"])
+def test_short_rows_below_a_wide_header_are_bounded_by_the_size_of_their_file(reader):
+    # Given a file whose records would be far larger, because each is stored with every column
+    data = HEADER + b"\n1" * 20_000
+    if reader == "xlsx":
+        cells = b"".join(b'<c t="str"><v>%b</v></c>' % name for name in HEADER.split(b","))
+        rows = b"<row>" + cells + b"</row>" + b"<row><c><v>1</v></c></row>" * 20_000
+        data = patched(workbook(), b"</sheetData>", rows + b"</sheetData>")
+
+    # Then it is refused for them, with what would be accepted
+    with pytest.raises(TooLarge, match=r"8,000 columns and over \d+ rows"):
+        Read(data, "x", {"csv": read_csv, "xlsx": read_xlsx}[reader], 1_000_000)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(5_000, 20), (6, 16_000)])
+def test_an_honest_sheet_of_any_shape_is_read(rows, columns):
+    # Given a sheet that is long or wide, and of little variety
+    file = io.BytesIO()
+    with xlsxwriter.Workbook(file, {"constant_memory": True}) as book:
+        sheet = book.add_worksheet()
+        sheet.write_row(0, 0, [f"c{number}" for number in range(columns)])
+        for row in range(1, rows):
+            sheet.write_row(row, 0, ["x"] * columns)
+
+    # Then each of its cells is there
+    assert sum(map(len, read_rows("xlsx", file))) == rows * columns
+
+
+def test_what_a_row_leaves_out_is_empty():
+    rows = b'<row r="3"><c r="B3"><v>1</v></c><c r="D3"><v>2</v></c></row></sheetData>'
+    data = patched(workbook(list("abcd")), b"</sheetData>", rows)
+
+    read = Read(data, "x", read_xlsx)
+    assert read.rows == [{"a": "", "b": 1, "c": "", "d": 2}]
+    assert read.table.skipped == [2]
+
+
+def shared(text: str) -> bytes:
+    """A workbook whose cells share this text, as XML."""
+    file = io.BytesIO()
+    with xlsxwriter.Workbook(file) as book:
+        book.add_worksheet().write_column(0, 0, ["a", "x"])
+    return patched(file.getvalue(), b"<t>x</t>", text.encode(), STRINGS)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (
+            '<r><t>To</t></r><r><rPr><b/></rPr><t>kyo</t></r><rPh sb="0" eb="1"><t>hint</t></rPh>',
+            "Tokyo",
+        ),
+        ("<t>a_x000D_b _x005F_x0041_ _xyz_</t>", "a\rb _x0041_ _xyz_"),
+    ],
+    ids=["in parts, with a hint how to read it", "with what XML cannot hold"],
+)
+def test_texts_are_read_as_they_are_shown(text, value):
+    inline = b'<c r="A2" t="inlineStr"><is>' + text.encode() + b"</is></c>"
+    own = patched(workbook(["a"], ["x"]), b'<c r="A2" t="inlineStr"><is><t>x</t></is></c>', inline)
+
+    assert rows_of(shared(text), "x", read_xlsx) == [{"a": value}]
+    assert rows_of(own, "x", read_xlsx) == [{"a": value}]
+
+
+def test_days_count_from_1904_where_the_workbook_says_so():
+    book = openpyxl.Workbook()
+    book.epoch = MAC_EPOCH
+    for row in (["a", "b"], [date(2026, 1, 2), time_of_day(12, 30)]):
+        book.active.append(row)
+    file = io.BytesIO()
+    book.save(file)
+
+    assert rows_of(file.getvalue(), "x", read_xlsx) == [{"a": "2026-01-02", "b": "12:30:00"}]
+
+
+def test_a_list_of_parts_that_would_fill_the_memory_is_refused_unread():
+    file = io.BytesIO()
+    with ZipFile(file, "w") as target:
+        for number in range(9_000):
+            target.writestr(f"{'x' * 100}{number}", "")
+
+    assert "the limit is 1,000,000" in refusal(file.getvalue(), "x", read_xlsx)
+
+
+def test_parts_that_unpack_without_a_bound_are_refused():
+    file = io.BytesIO()
+    with ZipFile(io.BytesIO(GOOD)) as source, ZipFile(file, "w", ZIP_BZIP2) as target:
+        for name in source.namelist():
+            target.writestr(name, source.read(name))
+
+    assert "packed by a method" in refusal(file.getvalue(), "x", read_xlsx)
+
+
+PARTS = [SHEET, "xl/workbook.xml", STRINGS, "xl/styles.xml", "xl/_rels/workbook.xml.rels"]
+WHOLE = shared("<r><t>a</t></r>")
+
+
+@given(st.sampled_from(PARTS), st.data())
+def test_any_change_of_a_workbook_is_a_table_or_a_refusal(part, data):
+    # Given a workbook in one of whose parts some bytes are others
+    content = ZipFile(io.BytesIO(WHOLE)).read(part)
+    start = data.draw(st.integers(0, len(content) - 1))
+    old = content[start : start + data.draw(st.integers(1, 40))]
+    odd = st.sampled_from(
+        [b"", b"<", b">", b'"', b"<row/>", b"<c>", b"-1", b"1e999", b"\xff", b"&#0;", b"\0"]
+    )
+    changed = patched(WHOLE, old, data.draw(odd | st.binary(max_size=20)), part)
+
+    # Then it is read or refused, and nothing else
+    try:
+        Read(changed, None, read_xlsx)
+    except (BadInput, TooLarge):
+        pass
+
+
+@given(st.integers(0, len(GOOD) - 1), st.binary(min_size=1, max_size=8))
+def test_any_damage_to_an_archive_is_a_table_or_a_refusal(start, bytes_):
+    try:
+        Read(GOOD[:start] + bytes_ + GOOD[start + len(bytes_) :], None, read_xlsx)
+    except (BadInput, TooLarge):
+        pass
 
 
 def test_a_sheet_of_many_rows_is_none_of_those():

@@ -27,7 +27,7 @@ from app.errors import BadInput, Conflict, NotFound
 from app.ingest.draft import Defaults, Problems
 from app.ingest.operations import Operation
 from app.ingest.spool import DraftSpool
-from app.ingest.tables import Sheet, read_rows
+from app.ingest.tables import Sheet, read_rows, size_of
 from app.services import job_actions, submission
 from app.services.submission import Options
 from app.web import bodies, downloads, idempotency, job_lookup
@@ -142,7 +142,7 @@ def _read(form: FileForm, asked: Mapping[str, Any], spool: DraftSpool) -> tuple[
     """Fill `spool` with the questions of the form's sheet; raises `Refused` with every error in it."""
     chosen = providers.choose(asked["aiProvider"], asked["searchProvider"], settings.current())
     problems = Problems()
-    sheet = Sheet(read_rows(form.format, form.stream), problems)
+    sheet = Sheet(read_rows(form.format, form.stream), problems, size_of(form.stream))
     columns = questions.find_question(sheet.columns)
     operation = replace(
         _operation(own=asked["applyOverrides"]),
