@@ -9,6 +9,7 @@ from flask import Response
 
 from app.core.reading.csv_export import Row, csv_lines
 from app.core.reading.jobs import JobView
+from app.core.reading.xlsx_export import xlsx_chunks
 from app.web import capacity
 
 TYPES = {
@@ -16,15 +17,12 @@ TYPES = {
     "csv": "text/csv; charset=utf-8",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
+TABLES = {"csv": csv_lines, "xlsx": xlsx_chunks}
 
 
 def table(view: JobView, format: str, columns: Sequence[str], rows: Iterable[Row]) -> Response:
     """The job's results as a table: `csv` or `xlsx`."""
-    if format == "csv":
-        return download(view, format, csv_lines(columns, rows))
-    from app.core.reading.xlsx_export import xlsx_chunks  # XlsxWriter: not needed at startup
-
-    return download(view, format, xlsx_chunks(columns, rows))
+    return download(view, format, TABLES[format](columns, rows))
 
 
 def download(view: JobView, format: str, chunks: Iterator[bytes]) -> Response:

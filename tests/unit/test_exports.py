@@ -3,6 +3,9 @@
 import csv
 import io
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -167,23 +170,55 @@ def test_more_rows_than_a_sheet_holds_go_on_in_another():
     assert all(sheet["C1"].value == "answer" for sheet in book)
 
 
-def test_an_export_that_breaks_off_leaves_no_file(tmp_path, monkeypatch):
-    # Given rows that fail after the first
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+def test_a_workbook_comes_in_pieces_and_never_waits_for_the_end():
+    taken = 0
 
+    def rows() -> Iterator[Row]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield replace(ROW, answer=f"Mixed, as row {taken} has it.")
+
+    # When the first piece is read, then only its rows were read, and no more follow once it is left
+    pieces = xlsx_chunks(COLUMNS, rows())
+    assert next(pieces)
+    assert taken < 20_000
+    before = taken
+    pieces.close()
+    assert taken == before
+
+
+def test_a_workbook_that_breaks_off_says_so():
     def rows() -> Iterator[Row]:
         yield ROW
         raise ConnectionError("the database went away")
 
-    # Then the reader is told, and nothing stays on disk
     with pytest.raises(ConnectionError):
         list(xlsx_chunks(COLUMNS, rows()))
-    assert list(tmp_path.iterdir()) == []
 
-    # Nor does anything of one that was left in the middle
-    left = xlsx_chunks(COLUMNS, [ROW] * 5_000)
-    next(left)
-    left.close()
+
+ENDLESS = """
+from itertools import repeat
+from app.core.reading.csv_export import Row
+from app.core.reading.xlsx_export import xlsx_chunks
+row = Row({"id": "1"}, "A secret answer.", "succeeded", None, 1, 1, "0.1")
+for count, _ in enumerate(xlsx_chunks(["id"], repeat(row))):
+    if count == 3:
+        print("begun", flush=True)
+"""
+
+
+@pytest.mark.parametrize("folder", ["TMPDIR", "PENSTOCK_DATA"])
+def test_a_workbook_whose_process_is_killed_leaves_nothing_behind(tmp_path, folder):
+    # Given a process that is killed in the middle of an export
+    environment = {**os.environ, folder: str(tmp_path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", ENDLESS], stdout=subprocess.PIPE, env=environment
+    ) as process:
+        assert process.stdout.readline() == b"begun\n"
+        process.kill()
+
+    # Then no file has an answer in it
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,85 +1,132 @@
 """Results as a workbook, for spreadsheets: every answer is typed as text and none is a formula.
 
-What XLSX cannot hold is shown by its code, as in `\\u0000`, never dropped in silence.
+It is written as it is sent, into a ZIP archive that needs no temporary file, so that it ends with its reader
+and leaves nothing behind; libraries write all of it to disk before the first byte. What XLSX cannot hold is
+shown by its code, as in `\\u0000`, never dropped in silence.
 """
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
+from itertools import chain
+from typing import IO, Any
+from zipfile import ZIP_DEFLATED, ZipFile
 
-from xlsxwriter import Workbook
-from xlsxwriter.worksheet import Worksheet
-
-from app.core.reading import csv_export
+from app.core.reading import csv_export, xlsx_parts
 from app.core.reading.csv_export import Row
 from app.ingest.values import as_text
 
 CHUNK = 64_000  # bytes
+OFTEN = 1_000  # rows after which what there is is sent, however small it packs
 MAX_SHEET_ROWS = 1_048_576  # Excel's own, the header included
+MAX_SHEET_BYTES = 1_800_000_000  # unpacked; at 2 GB a part needs extensions that not every reader knows
 MAX_CELL_UNITS = 32_767  # Excel's own, in UTF-16 units: an emoji takes two
 
 # What XML 1.0 has no place for, half surrogate pairs among it.
 NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 LINE_END = re.compile("\r\n?")  # XML makes a line feed of each; coded, many readers would show `_x000D_`
+CODED = re.compile("_(?=x[0-9A-Fa-f]{4}_)")  # Excel would take what follows for the code of a character
+MARKUP = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
 def xlsx_chunks(
     columns: Sequence[str], rows: Iterable[Row], *, sheet_rows: int = MAX_SHEET_ROWS
 ) -> Iterator[bytes]:
-    """The table as XLSX, in pieces of 64 kB; it is written whole to a temporary folder before the first.
+    """The table as XLSX, in pieces of about 64 kB.
 
     More rows than a sheet holds, the header included, go on in another one.
     """
-    with TemporaryDirectory() as folder:
-        path = Path(folder, "answers.xlsx")
-        # Left to itself XlsxWriter keeps every row in memory until the end.
-        with Workbook(path, {"constant_memory": True, "tmpdir": folder}) as workbook:
-            workbook.use_zip64()
-            _fill(workbook, columns, rows, sheet_rows)
-        with path.open("rb") as file:
-            while piece := file.read(CHUNK):
-                yield piece
+    sent = _Pieces()
+    # A ZIP file is a stream as well: its directory is at its end.
+    with ZipFile(sent, "w", ZIP_DEFLATED) as archive:  # type: ignore[call-overload]  # it needs only `write`
+        sheets, rest = 0, iter(rows)
+        first: Row | None = None
+        while not sheets or first is not None:
+            sheets += 1
+            with archive.open(xlsx_parts.sheet_name(sheets), "w") as part:
+                sheet = _Sheet(part, csv_export.header(columns), is_first=sheets == 1)
+                left = chain([] if first is None else [first], rest)
+                first = None
+                for row in left:
+                    if sheet.line == sheet_rows or sheet.size > MAX_SHEET_BYTES:
+                        first = row
+                        break
+                    sheet.write(_cells(columns, row))
+                    if sent.size >= CHUNK or sheet.line % OFTEN == 0:
+                        yield sent.take()
+                sheet.close()
+        for name, content in xlsx_parts.frame(sheets).items():
+            archive.writestr(name, content)
+    yield sent.take()
 
 
-def _fill(workbook: Workbook, columns: Sequence[str], rows: Iterable[Row], sheet_rows: int) -> None:
-    names = csv_export.header(columns)
-    sheet = _new_sheet(workbook, names)
-    for number, row in enumerate(rows):
-        line = number % (sheet_rows - 1) + 1
-        if number and line == 1:
-            sheet = _new_sheet(workbook, names)
-        cells = csv_export.cells(columns, row)
-        cells[-1] = None if row.cost is None else float(row.cost)  # a number, so that a sheet can add it up
-        _write_row(sheet, line, cells)
+class _Pieces:
+    """Collects what `zipfile` writes until it is taken."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._written: list[bytes] = []
+
+    def write(self, content: bytes) -> int:
+        self._written.append(bytes(content))
+        self.size += len(content)
+        return len(content)
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+    def take(self) -> bytes:
+        content = b"".join(self._written)
+        self._written.clear()
+        self.size = 0
+        return content
 
 
-def _new_sheet(workbook: Workbook, names: Sequence[str]) -> Worksheet:
-    sheet = workbook.add_worksheet(f"answers{len(workbook.worksheets()) or ''}")
-    sheet.freeze_panes(1, 0)
-    _write_row(sheet, 0, names)
-    return sheet
+class _Sheet:
+    """A sheet that begins with these names in a frozen row."""
+
+    def __init__(self, part: IO[bytes], names: Sequence[str], *, is_first: bool) -> None:
+        self.line = 0  # the last one that was written
+        self.size = 0  # bytes
+        self._part = part
+        self._letters = [xlsx_parts.column_letters(number) for number in range(len(names))]
+        self._put(xlsx_parts.sheet_head(is_first=is_first))
+        self.write(names)
+
+    def write(self, cells: Iterable[Any]) -> None:
+        self.line += 1
+        line = self.line
+        written = [
+            _cell(f"{letters}{line}", value)
+            for letters, value in zip(self._letters, cells, strict=True)
+            if value is not None and value != ""
+        ]
+        self._put(f'<row r="{line}">{"".join(written)}</row>')
+
+    def close(self) -> None:
+        self._put(xlsx_parts.SHEET_END)
+
+    def _put(self, text: str) -> None:
+        content = text.encode()
+        self.size += len(content)
+        self._part.write(content)
 
 
-def _write_row(sheet: Worksheet, line: int, cells: Sequence[Any]) -> None:
-    for column, value in enumerate(cells):
-        if isinstance(value, bool):
-            sheet.write_boolean(line, column, value)
-        elif isinstance(value, float) or (isinstance(value, int) and abs(value) < 10**15):
-            sheet.write_number(line, column, value)  # of an integer Excel keeps fifteen digits
-        elif value is not None and value != "":
-            _write_text(sheet, line, column, as_text(value))
+def _cells(columns: Sequence[str], row: Row) -> list[Any]:
+    cells = csv_export.cells(columns, row)
+    cells[-1] = None if row.cost is None else float(row.cost)  # a number, so that a sheet can add it up
+    return cells
 
 
-def _write_text(sheet: Worksheet, line: int, column: int, text: str) -> None:
-    text = _fit(NOT_IN_XML.sub(_code, LINE_END.sub("\n", text)))
-    if text.startswith("<r>") and text.endswith("</r>"):
-        # XlsxWriter would take it for rich text of its own making and let its tags through, formulas among
-        # them. As fragments of rich text each part is escaped.
-        sheet.write_rich_string(line, column, "<", "r", text[2:])
-    else:
-        sheet.write_string(line, column, text)
+def _cell(place: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return f'<c r="{place}" t="b"><v>{value:d}</v></c>'
+    if isinstance(value, float) or (isinstance(value, int) and abs(value) < 10**15):
+        return f'<c r="{place}"><v>{value!r}</v></c>'  # of an integer Excel keeps fifteen digits
+    text = _fit(NOT_IN_XML.sub(_code, LINE_END.sub("\n", as_text(value))))
+    if "_x" in text:
+        text = CODED.sub("_x005F_", text)
+    kept = ' xml:space="preserve"' if text[:1].isspace() or text[-1:].isspace() else ""
+    return f'<c r="{place}" t="inlineStr"><is><t{kept}>{text.translate(MARKUP)}</t></is></c>'
 
 
 def _code(match: re.Match[str]) -> str:
