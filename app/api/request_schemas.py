@@ -219,7 +219,15 @@ class AuditQuery(PageQuery):
 
 
 class ResultQuery(ma.Schema):
-    format = fields.String(load_default="jsonl", validate=validate.OneOf(["jsonl", "csv", "xlsx"]))
+    format = fields.String(
+        load_default="jsonl",
+        validate=validate.OneOf(["jsonl", "csv", "xlsx"]),
+        metadata={
+            "description": "In `csv`, cells are as they were sent and answered, also those that begin with `=`,"
+            " `+`, `-` or `@`. For a spreadsheet, which would evaluate them, ask for `xlsx`: its texts are"
+            " never formulas."
+        },
+    )
     order = fields.String(load_default="input", validate=validate.OneOf(["input", "completion"]))
 
 

@@ -70,7 +70,14 @@ class BatchQuery(ma.Schema):
 
 
 class ResultQuery(BatchQuery):
-    format = fields.String(load_default="json", validate=validate.OneOf(FORMATS))
+    format = fields.String(
+        load_default="json",
+        validate=validate.OneOf(FORMATS),
+        metadata={
+            "description": "In `csv`, cells are as they were sent and answered, also those that a spreadsheet"
+            " would evaluate; in `xlsx` no text is a formula."
+        },
+    )
 
 
 class ErrorOut(ma.Schema):
