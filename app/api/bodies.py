@@ -25,7 +25,8 @@ from app.web.errors import refuse_invalid
 from app.web.forms import IN_MEMORY, FileForm, temporary
 from config import settings
 
-DOCUMENT = b'"document"'  # occurs in every body with documents, unless it is escaped
+# Occur in every body with documents, and with a template, unless they are escaped.
+DOCUMENT, TEMPLATE = b'"document"', b'"template"'
 PIECE = 256_000  # bytes that are received at once
 
 OBJECTS = ("schema", "params", "metadata")  # JSON text in a form
@@ -70,23 +71,23 @@ class JsonBody:
         chosen = settings.current()
         limit = request.max_content_length = max(chosen.max_request_bytes, chosen.max_json_bytes)
         self._content = content
-        self._may_have_documents = False
+        self._seen: set[bytes] = set()
         self.size = 0
         before = b""
         try:
             while piece := request.stream.read(PIECE):
                 content.write(piece)
                 self.size += len(piece)
-                self._may_have_documents = self._may_have_documents or DOCUMENT in before + piece
+                self._seen.update(name for name in (DOCUMENT, TEMPLATE) if name in before + piece)
                 before = (before + piece)[-len(DOCUMENT) :]
-                if not self._may_have_documents:
+                if DOCUMENT not in self._seen:
                     self._check_size()
         except RequestEntityTooLarge:
             raise document_body.too_large(limit) from None
 
     def read(self, upload: Upload | None) -> Asked:
         """The submission; its documents go into `upload`, or stay as they are without one."""
-        asked = self._with_documents(upload) if upload and self._may_have_documents else self._whole()
+        asked = self._with_documents(upload) if upload and DOCUMENT in self._seen else self._whole()
         if not isinstance(asked, dict):
             raise BadInput('the body is not a JSON object: give {"records": […], …}')
         records = asked.pop("records", None)
@@ -101,6 +102,11 @@ class JsonBody:
         return read_json(self._content.read())
 
     def _with_documents(self, upload: Upload) -> Any:
+        # Cells of a column of that name are not stored first and removed again, where that can be avoided.
+        if TEMPLATE in self._seen and self.size <= settings.current().max_json_bytes:
+            asked = self._whole()
+            if _has_such_a_column(asked):
+                return asked
         self._content.seek(0)
         asked = document_body.read(iter(partial(self._content.read, PIECE), b""), upload, _is_document)
         if _has_such_a_column(asked):
@@ -129,7 +135,9 @@ class FormBody:
         self._form = FileForm(request)
         self.size = self._form.size
 
-    def read(self, _: Upload | None) -> Asked:
+    def read(self, upload: Upload | None) -> Asked:
+        if upload is not None:
+            upload.receive(self.size)
         fields = {name: _value(name, text) for name, text in self._form.fields().items()}
         return Asked(_checked(fields), self._form.stream, self._form.format)
 

@@ -49,7 +49,7 @@ def _without_documents(pieces: Iterable[bytes], upload: Upload, is_document: Cal
     scanner = Scanner(lambda path: upload.open() if is_document(path) else None)
     left = bytearray()
     try:
-        for part in scanner.rest_of(pieces):
+        for part in scanner.rest_of(_counted(pieces, upload)):
             left += part
             if len(left) > limit:
                 raise TooLarge(
@@ -59,6 +59,12 @@ def _without_documents(pieces: Iterable[bytes], upload: Upload, is_document: Cal
     except ValueError as error:
         raise BadInput(f"the body is not JSON: {error}") from None
     return bytes(left)
+
+
+def _counted(pieces: Iterable[bytes], upload: Upload) -> Iterator[bytes]:
+    for piece in pieces:
+        upload.receive(len(piece))
+        yield piece
 
 
 def _value(left: bytes) -> Any:

@@ -1,6 +1,7 @@
 """Document jobs: what is sent is stored, audited and handed over, and how that is told."""
 
 import hashlib
+import io
 import json
 import uuid
 from collections.abc import Iterator
@@ -263,6 +264,40 @@ def test_what_is_too_large_is_a_413_and_leaves_nothing(environment, monkeypatch,
         assert refused.status_code == 413, refused.text
         assert variable in refused.get_json()["detail"]
     assert len(files_in(tmp_path / "blobs")) == 1
+
+
+@pytest.mark.parametrize("form", ["document job", "records", "lines"])
+def test_documents_too_many_for_the_size_of_their_request_are_a_413_and_leave_nothing(sender, tmp_path, form):
+    # Given more documents of two bytes than a request of its size may have
+    tiny = "aGk="
+    door, lines = sender.door, f'{{"document":"{tiny}"}}\n' * 400
+
+    # When they are sent through any door
+    if form == "document job":
+        refused = sender.post([document(tiny)] * 400)
+    elif form == "records":
+        body = {"model": "simulated", "records": [{"document": tiny}] * 400}
+        refused = door.post("/api/v1/jobs", json=body)
+    else:
+        file = (io.BytesIO(lines.encode()), "documents.jsonl")
+        refused = door.post("/api/v1/jobs", data={"file": file, "model": "simulated"})
+
+    # Then the answer says how many there may be, and nothing is kept
+    assert refused.status_code == 413, refused.text
+    assert "one more for each 800 bytes" in refused.text
+    assert files_in(tmp_path / "blobs") == []
+
+
+def test_small_documents_that_are_many_are_taken(sender):
+    assert sender.submit([document(b"x" * 1_000)] * 200)["total_documents"] == 200
+
+
+def test_a_column_called_document_may_have_any_number_of_cells(sender, tmp_path):
+    rows = [{"document": "aGk="}] * 400
+    body = {"template": "Read {{ document }}", "model": "simulated", "records": rows}
+
+    assert sender.door.post("/api/v1/jobs", json=body).status_code == 202
+    assert not (tmp_path / "blobs").exists()
 
 
 def test_a_job_of_any_contract_is_shown_here_and_the_other_way_round(sender, worker):

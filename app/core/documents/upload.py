@@ -26,6 +26,9 @@ from models.session import in_transaction, reading
 from models.upsert import insert_missing
 
 IN_MEMORY = 1_000_000  # bytes of a document; a larger one is spooled to disk
+BLOCK = 4_096  # bytes that even the smallest document takes on a disk
+# Each document is a row, a folder and a file, a millisecond of work: of tiny ones a request may have few.
+FREE_DOCUMENTS, BYTES_A_DOCUMENT = 150, 800
 
 log = structlog.get_logger(__name__)
 
@@ -36,11 +39,17 @@ class Upload:
     def __init__(self, tenant: uuid.UUID) -> None:
         self.uid = new_uid()
         self.count = 0  # documents that were stored
+        self.bytes = 0  # that they take in the store
+        self._received = 0  # bytes of the request
         self._tenant = tenant
         self._mark = secrets.token_hex(16)  # unknown to the author of a body
         self._taken: list[Stored | Unreadable] = []
         self._filled = 0
         self._incoming: Incoming | None = None
+
+    def receive(self, size: int) -> None:
+        """Note bytes of the request that have arrived: they decide how many documents it may have."""
+        self._received += size
 
     def open(self) -> "Incoming":
         """A receiver for the base64 of one document; there is only one at once."""
@@ -71,7 +80,18 @@ class Upload:
         return f"{self._mark}:{len(self._taken) - 1}"
 
     def store(self, content: BinaryIO, sha256: str, size: int, media_type: str) -> Stored:
-        """Put a document into the object store. Its row is written first, so that it is never orphaned."""
+        """Put a document into the object store. Its row is written first, so that it is never orphaned.
+
+        Raises `TooLarge` at the first document that is too many for the size of the request.
+        """
+        self._check_count()
+        self.bytes += max(1, -(-size // BLOCK)) * BLOCK
+        limit = settings.current().max_request_bytes
+        if self.bytes > limit:
+            raise TooLarge(
+                f"the documents of the request take over {limit:,} bytes (MAX_REQUEST_BYTES), each one at"
+                f" least {BLOCK:,}: send fewer at once"
+            )
         file_id = new_uid()
         key = object_store.document_key(self._tenant, file_id, sha256)
         in_transaction(partial(_announce, key=key, upload=self.uid))
@@ -79,10 +99,18 @@ class Upload:
         open_store.store().put(key, content)
         return Stored(file_id, key, sha256, size, media_type)
 
+    def _check_count(self) -> None:
+        allowed = FREE_DOCUMENTS + self._received // BYTES_A_DOCUMENT
+        if self.count >= allowed:
+            raise TooLarge(
+                f"the request has over {allowed:,} documents in its first {self._received:,} bytes: the limit"
+                f" is {FREE_DOCUMENTS}, and one more for each {BYTES_A_DOCUMENT} bytes; join small ones"
+            )
+
     def clear(self) -> None:
         """Discard all documents received so far."""
         self.close()
-        self.count, self._taken = 0, []
+        self.count, self.bytes, self._taken = 0, 0, []
 
     def close(self) -> None:
         """Remove the documents that no job has taken."""
