@@ -87,6 +87,8 @@ class Job(Base):
     # Of all its records, as they are sent.
     request_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     max_request_bytes: Mapped[int] = mapped_column(BigInteger, default=0)  # of its largest record
+    # Of its records, what they share, and its documents, as stored. None: of a job of an earlier release.
+    content_bytes: Mapped[int | None] = mapped_column(BigInteger)
     cursor: Mapped[int] = mapped_column(Integer, default=0)  # the first index not yet offered
     # Retry reopens failed and expired records from here on, thousands per transaction; None: not retrying.
     reopen_from: Mapped[int | None] = mapped_column(Integer)

@@ -15,9 +15,11 @@ class Tenant(Base):
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     uid: Mapped[uuid.UUID] = mapped_column(Uid, default=new_uid, unique=True)
     name: Mapped[str] = mapped_column(String(200), unique=True)
-    # Quotas and caps; None: no limit. Records of all its jobs, in any hour and any 24 hours.
+    # Quotas and caps; None: no limit. Records and bytes of all its jobs, in any hour and any 24 hours.
     records_per_hour: Mapped[int | None] = mapped_column(BigInteger)
     records_per_day: Mapped[int | None] = mapped_column(BigInteger)
+    bytes_per_hour: Mapped[int | None] = mapped_column(BigInteger)
+    bytes_per_day: Mapped[int | None] = mapped_column(BigInteger)
     daily_cap: Mapped[int | None] = mapped_column(BigInteger)  # pico-dollars, of a day in UTC
     monthly_cap: Mapped[int | None] = mapped_column(BigInteger)  # pico-dollars, of a calendar month in UTC
     created_at: Mapped[dt.datetime] = mapped_column(UTCDateTime, insert_default=now())

@@ -223,9 +223,9 @@ class ResultQuery(ma.Schema):
         load_default="jsonl",
         validate=validate.OneOf(["jsonl", "csv", "xlsx"]),
         metadata={
-            "description": "In `csv`, cells are as they were sent and answered, also those that begin with `=`,"
-            " `+`, `-` or `@`. For a spreadsheet, which would evaluate them, ask for `xlsx`: its texts are"
-            " never formulas."
+            "description": "In `csv`, cells are as they were sent and answered, also those that begin with"
+            " `=`, `+`, `-` or `@`. For a spreadsheet, which would evaluate them, ask for `xlsx`: its texts"
+            " are never formulas."
         },
     )
     order = fields.String(load_default="input", validate=validate.OneOf(["input", "completion"]))

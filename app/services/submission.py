@@ -21,6 +21,7 @@ from app.errors import BadInput, Conflict, Unavailable
 from app.ingest import bounds, operations
 from app.ingest.draft import Defaults, Draft
 from app.ingest.spool import DraftSpool
+from app.ingest.values import byte_size
 from app.providers import registry
 from config import settings
 from models.base import new_uid, now
@@ -108,7 +109,8 @@ def submit(
         earlier = _find_earlier(tenant_id, options.repeat)
         if earlier is not None:
             return earlier
-        stage = partial(_insert_job, new_uid(), tenant_id, user_id, spool, defaults, options)
+        size = _content_bytes(spool, defaults, upload)
+        stage = partial(_insert_job, new_uid(), tenant_id, user_id, spool, defaults, options, size)
         try:
             made = store(stage, spool, upload)
         except IntegrityError:  # another submission with the key was first
@@ -185,6 +187,7 @@ def _insert_job(
     spool: DraftSpool,
     defaults: Defaults,
     options: Options,
+    size: int,
     lease_id: int | None,
     session: Session,
 ) -> int:
@@ -192,7 +195,7 @@ def _insert_job(
     there = session.scalar(select(Job.id).where(Job.uid == uid))
     if there is not None:
         return there  # a COMMIT whose response was lost
-    tenant = quotas.admit(session, tenant_id, spool.count)
+    tenant = quotas.admit(session, tenant_id, spool.count, size)
     if options.urgency is not None:
         priority_queue.admit(session, tenant_id, options.label, spool.count)
     why = _unbounded(defaults, spool)
@@ -201,7 +204,7 @@ def _insert_job(
             f"max_cost: a cap cannot be enforced, because the cost of a call has no upper bound: {why}"
         )
     job = _job(uid, spool, defaults, options)
-    job.tenant_id, job.user_id, job.lease_id = tenant_id, user_id, lease_id
+    job.tenant_id, job.user_id, job.lease_id, job.content_bytes = tenant_id, user_id, lease_id, size
     if options.expires_in is not None:
         job.expires_at = session.scalar(select(now(options.expires_in)))
     session.add(job)
@@ -234,6 +237,12 @@ def _job(uid: uuid.UUID, spool: DraftSpool, defaults: Defaults, options: Options
         max_cost=options.max_cost,
         extra=dict(options.metadata),
     )
+
+
+def _content_bytes(spool: DraftSpool, defaults: Defaults, upload: Upload | None) -> int:
+    """Bytes of what is stored: records, what they share, documents."""
+    shared = defaults.request_bytes + byte_size(defaults.template or "")
+    return spool.bytes + shared + (0 if upload is None else upload.bytes)
 
 
 def _remember(session: Session, tenant_id: int, job_id: int, repeat: Repeat) -> None:

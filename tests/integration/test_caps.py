@@ -213,6 +213,39 @@ def test_records_beyond_a_tenants_quota_are_refused_with_figures_and_a_time(envi
     other.submit(11)
 
 
+def test_bytes_beyond_a_tenants_quota_are_refused_with_figures_and_a_time(environment):
+    # Given a tenant that has submitted some bytes, and may submit as many again
+    door = Door()
+    door.submit(6)
+    with reading() as session:
+        used = session.scalars(select(Job.content_bytes)).one()
+    assert used > 6 * len('{"prompt":"x"}')
+    in_transaction(lambda session: session.execute(update(Tenant).values(bytes_per_day=2 * used)))
+
+    # When it would submit more
+    refused = door.post("/api/v1/jobs", json={"model": "simulated", "records": [{"prompt": "x" * used}]})
+
+    # Then the answer says how much, and when it may
+    details = refused.get_json()["error"]["details"]
+    assert refused.status_code == 429
+    assert 86_300 < int(refused.headers["Retry-After"]) <= 86_401
+    assert (details["quota"], details["allowed"], details["used"]) == ("bytes_per_day", 2 * used, used)
+    assert details["asked"] > used
+
+    # And what fits is taken, as is the same of another tenant, and what a job of the last release held is 0
+    door.submit(6)
+    in_transaction(lambda session: session.execute(update(Job).values(content_bytes=None)))
+    door.submit(6)
+
+
+def test_a_document_counts_at_least_the_block_that_it_takes_on_a_disk(environment):
+    door = Door()
+    door.post("/api/v1/jobs", json={"model": "simulated", "records": [{"document": "aGk="}] * 3})
+
+    with reading() as session:
+        assert session.scalars(select(Job.content_bytes)).one() > 3 * 4_096
+
+
 def take(window: int, lease: int, limit: int) -> claims.Taken:
     return in_transaction(partial(claims.take, window_id=window, epoch=1, lease_id=lease, limit=limit))
 

@@ -26,6 +26,8 @@ def test_quotas_and_caps_are_set_shown_and_taken_away(environment):
     shown = run("list").stdout
     assert "$1.50 of $2.50" in shown
     assert "100" in shown
+    assert run("set", "acme", "--bytes-per-day", "5000000").exit_code == 0
+    assert "5000000" in run("list").stdout
     assert run("set", "acme", "--daily-cap", "none").exit_code == 0
     with reading() as session:
         tenant = session.scalars(select(Tenant)).one()

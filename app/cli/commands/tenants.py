@@ -8,10 +8,12 @@ from app.cli import listing
 from app.cli.database import check_revision
 
 NONE = "none"
+PER = ("records/hour", "records/day", "bytes/hour", "bytes/day")
+HEADER = ("tenant", *PER, "spent today", "spent this month")
 
 
-class Records(click.ParamType[int | None]):
-    """A whole number, or `none`."""
+class Amount(click.ParamType[int | None]):
+    """A whole number of records or bytes, or `none`."""
 
     name = "N|none"
 
@@ -19,7 +21,7 @@ class Records(click.ParamType[int | None]):
         if value == NONE:
             return None
         if not str(value).isdigit() or not 0 < int(value) < 10**15:
-            self.fail(f"{value!r} is neither a whole number of records nor {NONE!r}", param, ctx)
+            self.fail(f"{value!r} is neither a whole number above 0 nor {NONE!r}", param, ctx)
         return int(value)
 
 
@@ -62,18 +64,22 @@ def list_tenants() -> None:
                 found.tenant.name,
                 str(found.tenant.records_per_hour or ""),
                 str(found.tenant.records_per_day or ""),
+                str(found.tenant.bytes_per_hour or ""),
+                str(found.tenant.bytes_per_day or ""),
                 of(found.today, found.tenant.daily_cap),
                 of(found.month, found.tenant.monthly_cap),
             )
             for found in quotas.listed(session)
         ]
-    listing.show(("tenant", "records/hour", "records/day", "spent today", "spent this month"), rows)
+    listing.show(HEADER, rows)
 
 
 @tenants.command("set")
 @click.argument("name")
-@click.option("--records-per-hour", type=Records(), help="Across all its jobs.")
-@click.option("--records-per-day", type=Records(), help="In any 24 hours.")
+@click.option("--records-per-hour", type=Amount(), help="Across all its jobs.")
+@click.option("--records-per-day", type=Amount(), help="In any 24 hours.")
+@click.option("--bytes-per-hour", type=Amount(), help="Of its records and documents, as stored.")
+@click.option("--bytes-per-day", type=Amount(), help="In any 24 hours.")
 @click.option("--daily-cap", type=Dollars(), help="USD per day (UTC); its jobs pause before it is exceeded.")
 @click.option("--monthly-cap", type=Dollars(), help="USD per calendar month (UTC).")
 def set_tenant(name: str, **values: int | None) -> None:

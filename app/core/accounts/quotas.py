@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 from sqlalchemy import ColumnElement, and_, func, not_, select
 from sqlalchemy.orm import Session
@@ -16,27 +17,43 @@ from models.tenant import Tenant
 HOUR, DAY = 3_600, 86_400  # seconds
 
 
-def admit(session: Session, tenant_id: int, records: int) -> Tenant:
-    """The tenant, if it may submit `records` more now; raises `TooMany` with the seconds until it may.
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """A column of `Tenant`, the seconds that it is for, and what of a job counts."""
 
-    A tenant with a quota is locked until the transaction ends, or two submissions could both be the last.
+    name: str
+    seconds: int
+    counted: ColumnElement[int]
+
+
+# Jobs of an earlier release did not count their bytes.
+BYTES: ColumnElement[int] = func.coalesce(Job.content_bytes, 0)
+RECORDS = cast("ColumnElement[int]", Job.total)
+OF_RECORDS = (Quota("records_per_hour", HOUR, RECORDS), Quota("records_per_day", DAY, RECORDS))
+OF_BYTES = (Quota("bytes_per_hour", HOUR, BYTES), Quota("bytes_per_day", DAY, BYTES))
+
+
+def admit(session: Session, tenant_id: int, records: int, size: int) -> Tenant:
+    """The tenant, if it may submit so many records and bytes more now.
+
+    Raises `TooMany` with the seconds until it may. A tenant with a quota is locked until the transaction
+    ends, or two submissions could both be the last.
     """
     tenant = session.get_one(Tenant, tenant_id)
-    for quota, seconds, name in (
-        (tenant.records_per_hour, HOUR, "records_per_hour"),
-        (tenant.records_per_day, DAY, "records_per_day"),
-    ):
-        if quota is None:
-            continue
-        session.execute(select(Tenant.id).where(Tenant.id == tenant_id).with_for_update())
-        used = _submitted(session, tenant_id, seconds)
-        if used + records > quota:
-            _refuse(session, tenant_id, name, quota, used, records, seconds)
+    for quotas, asked in ((OF_RECORDS, records), (OF_BYTES, size)):
+        for quota in quotas:
+            allowed: int | None = getattr(tenant, quota.name)
+            if allowed is None:
+                continue
+            session.execute(select(Tenant.id).where(Tenant.id == tenant_id).with_for_update())
+            used = _submitted(session, tenant_id, quota)
+            if used + asked > allowed:
+                _refuse(session, tenant_id, quota, allowed, used, asked)
     return tenant
 
 
-def _submitted(session: Session, tenant_id: int, seconds: int) -> int:
-    total = select(func.coalesce(func.sum(Job.total), 0)).where(*_of_span(tenant_id, seconds))
+def _submitted(session: Session, tenant_id: int, quota: Quota) -> int:
+    total = select(func.coalesce(func.sum(quota.counted), 0)).where(*_of_span(tenant_id, quota.seconds))
     return int(session.scalar(total) or 0)
 
 
@@ -45,29 +62,30 @@ def _of_span(tenant_id: int, seconds: int) -> tuple[ColumnElement[bool], ...]:
     return Job.tenant_id == tenant_id, Job.created_at > now(-seconds), not_(abandoned)
 
 
-def _refuse(
-    session: Session, tenant_id: int, name: str, quota: int, used: int, records: int, seconds: int
-) -> None:
-    figures = {"quota": name, "allowed": quota, "used": used, "asked": records}
-    summary = f"{name} is {quota:,}: {used:,} were submitted, and this would add {records:,}"
-    if records > quota:
-        raise TooMany(f"{summary}: split it into parts of at most {quota:,}", figures, retry_after=seconds)
-    wait = _wait(session, tenant_id, used + records - quota, seconds)
+def _refuse(session: Session, tenant_id: int, quota: Quota, allowed: int, used: int, asked: int) -> None:
+    figures = {"quota": quota.name, "allowed": allowed, "used": used, "asked": asked}
+    summary = f"{quota.name} is {allowed:,}: {used:,} were submitted, and this would add {asked:,}"
+    if asked > allowed:
+        parts = f"{summary}: split it into parts of at most {allowed:,}"
+        raise TooMany(parts, figures, retry_after=quota.seconds)
+    wait = _wait(session, tenant_id, quota, used + asked - allowed)
     raise TooMany(f"{summary}: send it again in {wait:,} s", figures, retry_after=wait)
 
 
-def _wait(session: Session, tenant_id: int, too_many: int, seconds: int) -> int:
-    """Seconds until the oldest `too_many` records of the span no longer count."""
+def _wait(session: Session, tenant_id: int, quota: Quota, too_many: int) -> int:
+    """Seconds until the oldest `too_many` records (bytes) of the span no longer count."""
     time = session.scalars(select(now())).one()
     jobs = session.execute(
-        select(Job.total, Job.created_at).where(*_of_span(tenant_id, seconds)).order_by(Job.created_at)
+        select(quota.counted, Job.created_at)
+        .where(*_of_span(tenant_id, quota.seconds))
+        .order_by(Job.created_at)
     )
-    for job in jobs:
-        too_many -= job.total
+    for counted, created_at in jobs:
+        too_many -= counted
         if too_many <= 0:
-            left = job.created_at + dt.timedelta(seconds=seconds) - time
+            left = created_at + dt.timedelta(seconds=quota.seconds) - time
             return max(1, int(left.total_seconds()) + 1)
-    return seconds
+    return quota.seconds
 
 
 @dataclass(frozen=True, slots=True)
