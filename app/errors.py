@@ -12,6 +12,7 @@ PenstockError
 │   ├── Gone              410   it was here and was deleted
 │   ├── UnknownForm       415   not a supported content type
 │   ├── TooMany           429   more records than the tenant may submit now (`retry_after`)
+│   ├── ClientGone        499   the client closed its connection: nobody reads this
 │   ├── Unanswered        502   a caller waits for an answer that the provider did not give
 │   └── Unavailable       503   not with this configuration, or not right now (`retry_after`)
 ├── IllegalMove                 a status change that is not allowed: a bug
@@ -129,6 +130,11 @@ class UnknownForm(Refused):
 class TooMany(Refused):
     type = "rate_limited"
     status = 429
+
+
+class ClientGone(Refused):
+    type = "client_gone"
+    status = 499  # as nginx logs it
 
 
 class Unanswered(Refused):

@@ -19,6 +19,7 @@ from app.ingest.templates import Template, compile_template
 from app.providers import registry
 from app.services.submission import Options, Repeat
 from app.web.capacity import enough_memory
+from app.web.connection import while_connected
 from app.web.idempotency import Sending
 from config import settings
 
@@ -124,7 +125,7 @@ def _spool(
         drafts = table.drafts
     else:
         drafts = read_jsonl(asked.stream, defaults, template, problems, upload, max_records=limit)
-    for draft in drafts:
+    for draft in while_connected(drafts):
         spool.add(draft)
     return table
 

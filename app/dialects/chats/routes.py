@@ -35,6 +35,7 @@ from app.web.answers import answer, answer_list
 from app.web.auth import caller, needs
 from app.web.blueprint import Blueprint
 from app.web.capacity import enough_memory
+from app.web.connection import while_connected
 from app.web.errors import refused
 from app.web.forms import FileForm
 from config import settings
@@ -156,7 +157,7 @@ def _read(form: FileForm, asked: Mapping[str, Any], spool: DraftSpool) -> tuple[
         operations={questions.OPERATION: operation},
     )
     limit = settings.current().max_records
-    for draft in questions.drafts(sheet, columns, defaults, problems, max_records=limit):
+    for draft in while_connected(questions.drafts(sheet, columns, defaults, problems, max_records=limit)):
         spool.add(draft)
     problems.refuse()
     options = Options(
