@@ -18,7 +18,7 @@ OTHERS = 0o077  # the bits of a mode that are for group and others
 SHARED = stat.S_ISVTX | stat.S_ISGID  # of a directory that several users or a group share on purpose
 # What is kept in PENSTOCK_DATA, also by earlier releases. A directory with anything else is not ours alone.
 NAMES = (
-    *("penstock.db*", "batch.db*", "batch_jobs", "blobs", "broker", "logs", "demo", "tmp*"),
+    *("penstock.db*", "batch.db*", "batch_jobs", "blobs", "broker", "logs", "demo", "tmp*", "volatile-*"),
     *("api-key*", "up.lock", "processes.lock", "beat-schedule*"),
 )
 SQLITE_PARTS = ("", "-wal", "-shm", "-journal")

@@ -1,6 +1,7 @@
 """`penstock up`: everything that a batch needs, in one command."""
 
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,6 +19,8 @@ from app.stack.supervisor import Supervisor
 from config import private, settings
 from config.settings import Settings
 from models import session
+
+VOLATILE = "volatile-"  # begins the name of a folder whose database lives as long as its stack
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,9 @@ def up(wanted: Wanted, say: Callable[[str], None]) -> None:
     if settings.read(os.environ).database_url:
         _run(wanted, say)
         return
-    with TemporaryDirectory(prefix="penstock-") as folder:
+    data = settings.read(os.environ).data
+    data.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=VOLATILE, dir=data) as folder:
         os.environ["DATABASE_URL"] = f"sqlite:///{folder}/batch.db"
         say("WARNING: BATCH_PERSISTENCE_BACKEND=memory: jobs and results are lost when this stack stops")
         _run(wanted, say)
@@ -48,6 +53,7 @@ def _run(wanted: Wanted, say: Callable[[str], None]) -> None:
     private.keep(chosen)
     lock = Lock(chosen.data)
     _outlive_the_last(lock, chosen, say)
+    _remove_left_databases(chosen)
     listener = listen(wanted.host, wanted.port)
     embedded = None if os.environ.get("REDIS_URL", "").strip() else broker.prepare(chosen.data)
     os.environ.update(environment(chosen, embedded))
@@ -74,6 +80,13 @@ def _run(wanted: Wanted, say: Callable[[str], None]) -> None:
         listener.close()
         supervisor.stop()
     say("stopped")
+
+
+def _remove_left_databases(chosen: Settings) -> None:
+    """Those of stacks that were to forget everything when they stopped, and were killed."""
+    for folder in chosen.data.glob(f"{VOLATILE}*"):
+        if not chosen.database_url.startswith(f"sqlite:///{folder}/"):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _outlive_the_last(lock: Lock, chosen: Settings, say: Callable[[str], None]) -> None:

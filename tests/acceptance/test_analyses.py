@@ -117,13 +117,16 @@ def test_rule_3_the_status_of_a_job_is_a_file_when_it_has_ended_and_goes_with_it
 
 @pytest.mark.long
 def test_rule_3_rows_in_memory_go_with_the_processes_and_that_is_said(tmp_path):
-    # Given a stack that keeps nothing
+    # Given a stack that keeps nothing, and what one left that was killed
+    left = tmp_path / "data" / "volatile-of-the-last"
+    left.mkdir(parents=True)
     stack = Up(tmp_path / "data", BATCH_PERSISTENCE_BACKEND="memory", DEFAULT_MODEL="simulated").is_ready()
     try:
         # When a record is analysed by it, over all its processes
         with stack.client() as client:
             answer = client.post("/analyze", json={"notes": ["Something happened."]})
             jobs = client.get("/batch/jobs").json()["jobs"]
+        kept = [folder for folder in left.parent.glob("volatile-*") if folder != left]
     finally:
         stack.interrupt()
         stack.ends()
@@ -132,7 +135,9 @@ def test_rule_3_rows_in_memory_go_with_the_processes_and_that_is_said(tmp_path):
     assert answer.status_code == 200, answer.text
     assert [job["completed_count"] for job in jobs] == [1]
     assert stack.said.count("WARNING: BATCH_PERSISTENCE_BACKEND=memory") == 1
+    assert len(kept) == 1
     assert not list((tmp_path / "data").glob("*.db"))
+    assert not list((tmp_path / "data").glob("volatile-*"))
 
 
 def test_rule_4_probes_need_no_key_and_ready_says_what_submission_lacks(service):
