@@ -9,8 +9,8 @@ from app.errors import BadInput
 FREE_BYTES, BYTES_PER_BYTE = 5_000_000, 200  # unpacked; a very repetitive sheet of real life reaches 100
 MAX_BYTES = 2_000_000_000  # unpacked, of any file
 # Tags, attributes and line breaks; the most repetitive real sheets have 4 in each byte of the file.
-FREE_MARKS, MARKS_PER_BYTE = 100_000, 5
-DATE = 3  # a date costs as much as three more tags
+FREE_MARKS, MARKS_PER_BYTE = 50_000, 5
+DATE = 5  # a date costs as much as five more tags
 GAP = 8  # cells that a row leaves out before its last one cost as much as a tag
 
 
