@@ -1,4 +1,4 @@
-"""Fourteen thousand documents of two bytes."""
+"""Two and a half thousand documents of two bytes."""
 
 import json
 
