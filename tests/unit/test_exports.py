@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.core.reading import xlsx_export
 from app.core.reading.csv_export import Row, csv_lines, header
 from app.core.reading.xlsx_export import MAX_CELL_UNITS, xlsx_chunks
 from app.ingest.draft import Defaults, Problems
@@ -168,6 +169,13 @@ def test_more_rows_than_a_sheet_holds_go_on_in_another():
     assert [sheet.title for sheet in book] == ["answers", "answers1", "answers2"]
     assert [sheet.max_row for sheet in book] == [4, 4, 2]
     assert all(sheet["C1"].value == "answer" for sheet in book)
+
+
+def test_more_text_than_a_sheet_should_hold_goes_on_in_another(monkeypatch):
+    monkeypatch.setattr(xlsx_export, "MAX_SHEET_BYTES", 2_000)
+    book = openpyxl.load_workbook(io.BytesIO(b"".join(xlsx_chunks(COLUMNS, answered(*["x" * 900] * 5)))))
+
+    assert [sheet.max_row for sheet in book] == [3, 3, 2]
 
 
 def test_a_workbook_comes_in_pieces_and_never_waits_for_the_end():

@@ -7,7 +7,6 @@ shown by its code, as in `\\u0000`, never dropped in silence.
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
 from typing import IO, Any
 from zipfile import ZIP_DEFLATED, ZipFile
 
@@ -35,28 +34,32 @@ def xlsx_chunks(
 
     More rows than a sheet holds, the header included, go on in another one.
     """
-    sent = _Pieces()
+    sent, waiting, sheets = _Pieces(), _Waiting(rows), 0
     # A ZIP file is a stream as well: its directory is at its end.
     with ZipFile(sent, "w", ZIP_DEFLATED) as archive:  # type: ignore[call-overload]  # it needs only `write`
-        sheets, rest = 0, iter(rows)
-        first: Row | None = None
-        while not sheets or first is not None:
+        while not sheets or waiting.row is not None:
             sheets += 1
             with archive.open(xlsx_parts.sheet_name(sheets), "w") as part:
                 sheet = _Sheet(part, csv_export.header(columns), is_first=sheets == 1)
-                left = chain([] if first is None else [first], rest)
-                first = None
-                for row in left:
-                    if sheet.line == sheet_rows or sheet.size > MAX_SHEET_BYTES:
-                        first = row
-                        break
-                    sheet.write(_cells(columns, row))
+                for _ in _fill(sheet, columns, waiting, sheet_rows):
                     if sent.size >= CHUNK or sheet.line % OFTEN == 0:
                         yield sent.take()
-                sheet.close()
         for name, content in xlsx_parts.frame(sheets).items():
             archive.writestr(name, content)
     yield sent.take()
+
+
+class _Waiting:
+    """The next row, which may not fit on the sheet any more; None after the last."""
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self._rows = iter(rows)
+        self.row = next(self._rows, None)
+
+    def take(self) -> Row:
+        row, self.row = self.row, next(self._rows, None)
+        assert row is not None
+        return row
 
 
 class _Pieces:
@@ -109,6 +112,14 @@ class _Sheet:
         content = text.encode()
         self.size += len(content)
         self._part.write(content)
+
+
+def _fill(sheet: _Sheet, columns: Sequence[str], waiting: _Waiting, sheet_rows: int) -> Iterator[None]:
+    """Write rows until there are none or the sheet is full; yields after each."""
+    while waiting.row is not None and sheet.line < sheet_rows and sheet.size <= MAX_SHEET_BYTES:
+        sheet.write(_cells(columns, waiting.take()))
+        yield
+    sheet.close()
 
 
 def _cells(columns: Sequence[str], row: Row) -> list[Any]:
