@@ -48,17 +48,17 @@ def needs(scope: str | None, *refusals: int) -> Callable[[View], View]:
 
     `refusals` are the statuses of the errors that it may return besides 401 and 403.
     """
+    # OpenAPI 3.1 has scopes for every scheme, as the roles that a caller must have.
+    scopes = [] if scope is None else [scope]
     document = Blueprint.doc(
-        security=[{name: []} for name in SECURITY_SCHEMES],
-        # The names are Python's; some of them changed between versions.
-        responses={str(status): http.HTTPStatus(status).name for status in (401, 403, *refusals)},
+        security=[{name: scopes} for name in SECURITY_SCHEMES], responses=_refused_with(401, 403, *refusals)
     )
     return _marked(scope, document)
 
 
-def public() -> Callable[[View], View]:
-    """Mark a view as open to callers without a key."""
-    return _marked(PUBLIC, Blueprint.doc(security=[]))
+def public(*refusals: int) -> Callable[[View], View]:
+    """Mark a view as open to callers without a key; `refusals` as in `needs`."""
+    return _marked(PUBLIC, Blueprint.doc(security=[], responses=_refused_with(*refusals)))
 
 
 def needs_from_afar(scope: str) -> Callable[[View], View]:
@@ -97,6 +97,11 @@ def scope_of(view: Callable[..., Any]) -> str | None:
     if not hasattr(view, "needed_scope"):
         raise LookupError(f"{view.__module__}.{view.__qualname__} does not declare who may call it")
     return cast(str | None, view.needed_scope)
+
+
+def _refused_with(*statuses: int) -> dict[str, str]:
+    """References to responses; their names are Python's, some of which changed between versions."""
+    return {str(status): http.HTTPStatus(status).name for status in statuses}
 
 
 def _marked(scope: str | None, document: Callable[[View], View]) -> Callable[[View], View]:

@@ -73,13 +73,15 @@ def test_the_document_is_valid_openapi_3_1(document):
     validate(document)
 
 
-def test_every_operation_names_both_ways_to_send_a_key(document):
+def test_every_operation_names_both_ways_to_send_a_key_and_the_scope_it_needs(document):
     assert set(document["components"]["securitySchemes"]) == {"apiKey", "bearer"}
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             if method in ("get", "post", "put", "patch", "delete"):
-                expected = [] if path in PUBLIC else [{"apiKey": []}, {"bearer": []}]
-                assert operation["security"] == expected, f"{method} {path}"
+                ways = operation["security"]
+                assert [*map(list, ways)] == ([] if path in PUBLIC else [["apiKey"], ["bearer"]])
+                held = [scopes for way in ways for scopes in way.values()]
+                assert all(scopes == held[0] and {*scopes} <= {*SCOPES} for scopes in held)
                 assert operation["summary"], f"{method} {path}"
 
 
