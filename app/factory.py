@@ -7,7 +7,6 @@ import threading
 from functools import cache
 from typing import Any, cast
 
-from apispec.ext.marshmallow import MarshmallowPlugin
 from apispec.ext.marshmallow.common import resolve_schema_cls
 from flask import Flask
 from flask_cors import CORS
@@ -38,7 +37,7 @@ from app.dialects.analyze import routes as analyze
 from app.dialects.chats import routes as chats
 from app.dialects.documents import routes as documents
 from app.dialects.text import routes as text
-from app.web import auth, capacity, errors, job_lookup, websockets
+from app.web import auth, capacity, errors, job_lookup, openapi, websockets
 from app.web.errors import SHAPES, ErrorOut
 from config import logs, private, settings
 
@@ -93,8 +92,8 @@ def create_app() -> Flask:
 
 
 def _register(app: Flask) -> None:
-    names = MarshmallowPlugin(schema_name_resolver=_schema_name)
-    api = Contract(app, spec_kwargs={"marshmallow_plugin": names})
+    schemas = openapi.Plugin(schema_name_resolver=_schema_name)
+    api = Contract(app, spec_kwargs={"marshmallow_plugin": schemas})
     for module in NATIVE:
         api.register_blueprint(module.blp)
     for dialect in DIALECTS:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from flask import Response, request
 from flask_smorest import Blueprint
 
+from app.api.response_schemas import EventOut
 from app.core.accounts.api_keys import READ
 from app.core.reading.events import Event
 from app.core.reading.follow import follow
@@ -32,7 +33,7 @@ _DOCUMENTED = {
 @blp.route("/jobs/<job_id>/events", methods=["GET"])
 @needs(READ, 404, 503)
 @blp.doc(**_DOCUMENTED)
-@blp.response(200, {"type": "string"}, content_type="text/event-stream")
+@blp.response(200, EventOut, content_type="text/event-stream")
 def stream_events(job_id: str) -> Response:
     """Watch a job.
 

@@ -42,7 +42,7 @@ def list_jobs(query: dict[str, Any]) -> Response:
     )
 
 
-@blp.route("/jobs/<job_id>", methods=["GET"])
+@blp.route("/jobs/<job:job_id>", methods=["GET"])
 @needs(READ, 404)
 @blp.response(200, JobOut)
 def get_job(job_id: str) -> Response:
@@ -50,7 +50,7 @@ def get_job(job_id: str) -> Response:
     return show(job_id)
 
 
-@blp.route("/jobs/<job_id>", methods=["PATCH"])
+@blp.route("/jobs/<job:job_id>", methods=["PATCH"])
 @needs(WRITE, 404)
 @blp.arguments(JobChange)
 @blp.response(200, JobOut)
@@ -64,7 +64,7 @@ def change_job(changes: dict[str, Any], job_id: str) -> Response:
     return show(job_id)
 
 
-@blp.route("/jobs/<job_id>", methods=["DELETE"])
+@blp.route("/jobs/<job:job_id>", methods=["DELETE"])
 @needs(WRITE, 404, 409)
 @blp.response(204)
 def delete_job(job_id: str) -> Response:

@@ -44,7 +44,7 @@ def get_health() -> Response:
 
 @unprefixed.get("/ready")
 @blp.route("/ready", methods=["GET"])
-@public()
+@public(503)
 @blp.response(200, ReadyOut)
 def get_ready() -> Response:
     """Whether jobs can be submitted here.

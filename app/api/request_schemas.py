@@ -3,6 +3,7 @@ document.
 """
 
 import datetime as dt
+import re
 from collections.abc import Mapping, Sized
 from typing import Any, get_args
 
@@ -107,16 +108,23 @@ class Seconds(fields.Integer):
 class Dollars(fields.Field[int]):
     """Dollars, as a decimal string or a number; pico-dollars internally."""
 
+    form = re.compile(r"(?!0+(\.0+)?$)([0-9]{1,6}(\.[0-9]{1,12})?|1000000)")
+    default_error_messages = {  # noqa: RUF012 - marshmallow's own way
+        "form": 'give dollars such as "2.50": over 0, up to 1,000,000, with up to twelve decimal places'
+    }
+
     def __init__(self, **metadata: Any) -> None:
-        super().__init__(allow_none=True, metadata={"type": ["string", "number"], **metadata})
+        kinds = {"type": ["string", "number"], "pattern": f"^{self.form.pattern}$"}
+        bounds = {"exclusiveMinimum": 0, "maximum": 1_000_000}
+        super().__init__(allow_none=True, metadata={**kinds, **bounds, **metadata})
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> int:
+        if isinstance(value, str) and not self.form.fullmatch(value):
+            raise self.make_error("form")
         try:
             return pricing.pico(str(value))
         except ValueError:
-            raise ma.ValidationError(
-                'give dollars such as "2.50": over 0, up to 1,000,000, with up to twelve decimal places'
-            ) from None
+            raise self.make_error("form") from None
 
 
 class JsonObject(fields.Dict):
@@ -196,7 +204,7 @@ class RecordIn(ma.Schema):
 class JobIn(JobFields):
     """A job with its records."""
 
-    records = fields.List(fields.Nested(RecordIn), required=True)
+    records = fields.List(fields.Nested(RecordIn), required=True, metadata={"minItems": 1})
 
 
 class Upload(JobFields):
@@ -207,7 +215,11 @@ class Upload(JobFields):
 
 class PageQuery(ma.Schema):
     limit = fields.Integer(load_default=100, validate=_between(1, 1_000))
-    cursor = fields.String(load_default=None, metadata={"description": "`next_cursor` of the previous page."})
+    cursor = fields.String(
+        load_default=None,
+        validate=validate.Regexp(r"[A-Za-z0-9_-]+\Z", error="give `next_cursor` of the previous page"),
+        metadata={"description": "`next_cursor` of the previous page."},
+    )
 
 
 class RecordQuery(PageQuery):
@@ -261,7 +273,7 @@ class Moment(fields.String):
 class UsageQuery(PageQuery):
     group_by = fields.String(load_default="model", validate=validate.OneOf(get_args(Grouping)))
     since = Moment("from", "A date or a time, in UTC; by default the start of the current month.")
-    until = Moment("to", "The exclusive end; by default the end of the current month.")
+    until = Moment("to", "The exclusive end, after `from`; by default the end of the current month.")
 
 
 class KeyIn(ma.Schema):
@@ -281,6 +293,14 @@ class KeyIn(ma.Schema):
 
 class PromptOverrideIn(ma.Schema):
     """Templates for a record's row; null or omitted: the built-in one."""
+
+    class Meta:
+        keywords = {  # noqa: RUF012 - marshmallow's own way
+            "anyOf": [
+                {"required": [name], "properties": {name: {"type": "string"}}}
+                for name in ("prompt", "system")
+            ]
+        }
 
     prompt = fields.String(
         load_default=None,

@@ -372,6 +372,16 @@ class LimitGroupOut(ma.Schema):
     )
 
 
+class EventOut(ma.Schema):
+    """An event of a job's stream."""
+
+    id = fields.String(metadata={"description": "For `Last-Event-ID`."})
+    event = fields.String(
+        required=True, validate=validate.OneOf(["snapshot", "records", "progress", "status"])
+    )
+    data = fields.String(required=True, metadata={"contentMediaType": "application/json"})
+
+
 class LimitList(ma.Schema):
     data = fields.List(fields.Nested(LimitGroupOut), required=True)
 

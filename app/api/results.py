@@ -14,7 +14,7 @@ from app.core.reading.csv_export import Row
 from app.core.reading.jobs import JobView
 from app.core.reading.records import Page
 from app.web.auth import needs
-from app.web.downloads import TYPES, download, table
+from app.web.downloads import documented, download, table
 from app.web.job_lookup import find_job, with_content
 from models.session import reading
 
@@ -24,7 +24,7 @@ blp = Blueprint("results", "The results of a job as a file.")
 @blp.route("/jobs/<job_id>/results", methods=["GET"])
 @needs(READ, 404, 410, 503)
 @blp.arguments(ResultQuery, location="query")
-@blp.response(200, {"type": "string"}, content_type=TYPES["jsonl"])
+@documented(blp, "jsonl", "csv", "xlsx")
 def get_results(query: dict[str, Any], job_id: str) -> Response:
     """Download the records that have ended.
 

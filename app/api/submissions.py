@@ -52,7 +52,7 @@ _DOCUMENTED = {
 
 
 @blp.route("/jobs", methods=["POST"])
-@needs(WRITE, 409, 413, 415, 422, 503)
+@needs(WRITE, 409, 413, 415, 422, 429, 503)
 @blp.doc(**_DOCUMENTED)
 @blp.response(202, JobOut, description="The job is stored and will run.")
 @blp.alt_response(200, schema=JobOut, description="With `Prefer: wait`: the job has ended.")

@@ -1,18 +1,19 @@
 """Blueprints that parse arguments strictly and document errors in their contract's shape."""
 
 import http
-from collections.abc import Mapping
-from typing import Any, NoReturn
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn, TypeVar
 
 import marshmallow as ma
 from flask import Request
 from flask_smorest import Blueprint as SmorestBlueprint
 from marshmallow import fields
-from webargs import core
-from webargs.flaskparser import FlaskParser, is_json_request
+from webargs.flaskparser import FlaskParser
 
-from app.web.bodies import not_json, read_json
+from app.web.bodies import read_json, require_json
 from app.web.errors import refuse_invalid
+
+View = TypeVar("View", bound=Callable[..., Any])
 
 
 class Parser(FlaskParser):
@@ -21,11 +22,8 @@ class Parser(FlaskParser):
     DEFAULT_UNKNOWN_BY_LOCATION = {"json": ma.RAISE, "query": ma.RAISE}  # noqa: RUF012 - webargs' own
 
     def _raw_load_json(self, req: Request) -> Any:
-        if is_json_request(req):
-            return read_json(req.get_data())
-        if req.get_data():
-            raise not_json(req)
-        return core.missing
+        require_json(req)
+        return read_json(req.get_data())
 
     def handle_error(self, error: ma.ValidationError, *_: Any, **__: Any) -> NoReturn:
         # The first level is where the arguments were: `query` or `json`.
@@ -48,6 +46,19 @@ class Blueprint(SmorestBlueprint):
         self._errors = errors
         self._prepare_doc_cbks.append(self._document_errors)
 
+    def arguments(self, schema: Any, *, location: str = "json", **options: Any) -> Callable[[View], View]:
+        """As flask-smorest's; a body may also be too large, or in another form."""
+        parsed: Callable[[View], View] = super().arguments(schema, location=location, **options)
+        if location != "json":
+            return parsed
+
+        def documented(view: View) -> View:
+            for status in (413, 415):
+                view = self.alt_response(status, http.HTTPStatus(status).name)(view)
+            return parsed(view)
+
+        return documented
+
     def _document_errors(self, doc: dict[str, Any], info: dict[str, Any], **_: Any) -> dict[str, Any]:
         """Document the refusals that `needs` and `arguments` list by name, in this contract's shape."""
         responses = doc.get("responses", {}), info.get("manual_doc", {}).get("responses", {})
@@ -66,7 +77,7 @@ class WebhookUrl(fields.Raw):
         super().__init__(
             allow_none=True,
             validate=_no_webhooks,
-            metadata={"type": "string", "description": "Not available in this version."},
+            metadata={"enum": [None], "description": "Not available in this version."},
         )
 
 

@@ -1,7 +1,7 @@
 """Results as a file download: streamed, whatever their size."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import PurePath
 from urllib.parse import quote
 
@@ -11,13 +11,26 @@ from app.core.reading.csv_export import Row, csv_lines
 from app.core.reading.jobs import JobView
 from app.core.reading.xlsx_export import xlsx_chunks
 from app.web import capacity
+from app.web.blueprint import Blueprint, View
 
 TYPES = {
     "jsonl": "application/x-ndjson",
-    "csv": "text/csv; charset=utf-8",
+    "csv": "text/csv",  # a text: its charset is added to the response
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
 TABLES = {"csv": csv_lines, "xlsx": xlsx_chunks}
+
+
+def documented(blp: Blueprint, *formats: str) -> Callable[[View], View]:
+    """Document that a view responds with a file in one of `formats`."""
+
+    def mark(view: View) -> View:
+        for format in formats:
+            content = {"type": "string", **({"format": "binary"} if format == "xlsx" else {})}
+            view = blp.response(200, content, content_type=TYPES[format])(view)
+        return view
+
+    return mark
 
 
 def table(view: JobView, format: str, columns: Sequence[str], rows: Iterable[Row]) -> Response:

@@ -4,6 +4,7 @@ import uuid
 
 import structlog
 from flask import Flask, Response, g
+from werkzeug.routing import BaseConverter
 
 from app.core.json_text import timestamp
 from app.core.reading import jobs
@@ -15,8 +16,19 @@ from models.session import reading
 JOB = "Penstock-Job"  # the response header that names the job
 
 
+class JobName(BaseConverter):
+    """A job's name as the last part of a path, `<job:…>`: not that of the route beside it.
+
+    Otherwise that route's path would seem to support the methods of a job.
+    """
+
+    regex = r"(?!estimate\Z)[^/]+"
+    part_isolating = True
+
+
 def register(app: Flask) -> None:
     """Make every response about a job name it."""
+    app.url_map.converters["job"] = JobName
     app.after_request(_name_job)
 
 

@@ -10,6 +10,7 @@ from app.core.reading.job_json import PREFIX
 from app.factory import create_app
 from app.web import auth
 from config import settings
+from tests.support.contract_document import documented_path
 
 # Everything that is answered without a key.
 PUBLIC = {
@@ -87,7 +88,7 @@ def test_every_operation_names_both_ways_to_send_a_key_and_the_scope_it_needs(do
 
 def test_every_route_of_the_contract_is_in_its_document(app, document):
     rules = {
-        rule.rule.replace("<", "{").replace(">", "}")
+        documented_path(rule.rule)
         for rule in app.url_map.iter_rules()
         if not rule.rule.startswith("/docs") and not rule.websocket
     }

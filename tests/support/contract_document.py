@@ -83,6 +83,11 @@ def _operation(document: Json, path: str, method: str, item: Json) -> Operation:
     )
 
 
+def documented_path(rule: str) -> str:
+    """The path of a route, as the document has it."""
+    return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule)
+
+
 def whole(document: Json, schema: Any) -> Any:
     """`schema` with what it refers to in place of its references; none of ours refers to itself."""
     if isinstance(schema, list):

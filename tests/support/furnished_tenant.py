@@ -17,7 +17,7 @@ from tests.support.front_door import JOBS, Door, Worker, number_of
 
 TEXTS = {"requests": [{"text": "A text that is long enough.", "operation": "summarize"}] * 2}
 NOTES = {"records": [{"notes": ["Something happened."]}] * 2}
-SHEET = b"chatId,question,URL\n1,What is it?,https://example.com\n1,Why?,\n"
+SHEET = b"chatId,question,URL\n1,What is it?,https://example.com\n2,Why?,\n"
 TABLE = b"review,stars\nGood,5\nBad,1\n"
 OPERATION = "chat"  # the prompt with texts of its own
 

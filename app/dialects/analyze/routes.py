@@ -47,7 +47,7 @@ def _body(schema: type) -> dict[str, Any]:
 
 
 @blp.route("/batch/analyze", methods=["POST"])
-@needs(WRITE, 413, 415, 422, 503)
+@needs(WRITE, 409, 413, 415, 422, 429, 503)
 @blp.doc(requestBody=_body(BatchIn), parameters=[idempotency.DESCRIPTION])
 @blp.response(202, AcceptedOut)
 def analyze_batch() -> Response:
@@ -82,7 +82,7 @@ def list_jobs(query: dict[str, int]) -> Response:
 
 
 @blp.route("/analyze", methods=["POST"])
-@needs(WRITE, 413, 415, 422, 502, 503)
+@needs(WRITE, 409, 413, 415, 422, 429, 502, 503)
 @blp.doc(requestBody=_body(RecordIn), parameters=[idempotency.DESCRIPTION])
 @blp.response(200, AnalysisOut)
 def analyze_one() -> Response:

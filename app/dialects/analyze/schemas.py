@@ -12,12 +12,25 @@ MOST = 500  # records per batch
 NOTES, NOTE = 1_000, 100_000  # per record; characters of one note
 
 
+# For the document: what `_check_content` checks.
+HAS_NOTE = {"properties": {"notes": {"contains": {"type": "string", "pattern": r"\S"}}}}
+HAS_DATA = {
+    "required": ["structured_data"],
+    "properties": {
+        "structured_data": {"type": "object", "properties": {"data": {"type": "object", "minProperties": 1}}}
+    },
+}
+
+
 class StructuredDataIn(ma.Schema):
     data = fields.Dict(keys=fields.String(), required=True)
 
 
 class RecordIn(ma.Schema):
     """What to analyse: structured data, notes, or both."""
+
+    class Meta:
+        keywords = {"anyOf": [HAS_NOTE, HAS_DATA]}  # noqa: RUF012 - marshmallow's own way
 
     structured_data = fields.Nested(StructuredDataIn, allow_none=True)
     notes = fields.List(

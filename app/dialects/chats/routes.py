@@ -36,6 +36,7 @@ from app.web.auth import caller, needs
 from app.web.blueprint import Blueprint
 from app.web.capacity import enough_memory
 from app.web.connection import while_connected
+from app.web.downloads import documented
 from app.web.errors import refused
 from app.web.forms import FileForm
 from config import settings
@@ -68,7 +69,7 @@ def _refuse_input(error: BadInput) -> Response:
 
 
 @blp.route("/create", methods=["POST"])
-@needs(WRITE, 400, 413, 415, 429, 503)
+@needs(WRITE, 400, 409, 413, 415, 429, 503)
 @blp.doc(requestBody=_FORM, parameters=[idempotency.DESCRIPTION])
 @blp.response(202, CreatedOut)
 def create_batch() -> Response:
@@ -92,7 +93,7 @@ def create_batch() -> Response:
 
 @blp.route("/status", methods=["GET"])
 @needs(READ, 400, 404)
-@blp.arguments(BatchQuery, location="query")
+@blp.arguments(BatchQuery, location="query", error_status_code=400)
 @blp.response(200, StatusOut)
 def get_status(query: Mapping[str, str]) -> Response:
     """Get the status of a batch."""
@@ -110,8 +111,9 @@ def list_batches() -> Response:
 
 @blp.route("/results", methods=["GET"])
 @needs(READ, 400, 404, 410, 503)
-@blp.arguments(ResultQuery, location="query")
+@blp.arguments(ResultQuery, location="query", error_status_code=400)
 @blp.response(200, ResultOut(many=True))
+@documented(blp, "csv", "xlsx")
 def get_results(query: Mapping[str, str]) -> Response:
     """Get the answers so far, in row order.
 
@@ -127,7 +129,7 @@ def get_results(query: Mapping[str, str]) -> Response:
 
 
 @blp.route("/cancel", methods=["POST", "DELETE"])
-@needs(WRITE, 400, 404, 409)
+@needs(WRITE, 400, 404, 409, 413)
 @blp.doc(**_CANCEL)
 @blp.response(200, CancelledOut)
 def cancel_batch() -> Response:

@@ -12,7 +12,7 @@ from app.core.pipeline import lifecycle
 from app.core.reading.job_json import PREFIX
 from app.core.reading.jobs import JobView
 from app.dialects.documents import story, wire
-from app.dialects.documents.schemas import CancelledOut, JobIn, JobOut
+from app.dialects.documents.schemas import CancelledOut, EventOut, JobIn, JobOut
 from app.errors import BadInput, NotFound
 from app.ingest.draft import Defaults
 from app.providers import registry
@@ -22,6 +22,7 @@ from app.web import bodies, capacity, document_body, idempotency, job_lookup
 from app.web.answers import answer
 from app.web.auth import caller, needs
 from app.web.blueprint import Blueprint
+from app.web.error_shapes import DetailOut
 from config import settings
 from models.job import FINAL, Job
 
@@ -31,7 +32,11 @@ NOT_FOUND = "Job not found"
 NOT_CANCELLABLE = "Job not found or not cancellable"
 
 blp = Blueprint(
-    "documents", __name__, url_prefix=f"{PREFIX}/batch/jobs", description="Document jobs with a live stream."
+    "documents",
+    __name__,
+    errors=DetailOut,
+    url_prefix=f"{PREFIX}/batch/jobs",
+    description="Document jobs with a live stream.",
 )
 
 _LAST_EVENT_ID = {
@@ -43,7 +48,7 @@ _LAST_EVENT_ID = {
 
 
 @blp.route("", methods=["POST"])
-@needs(WRITE, 404, 413, 415, 422, 503)
+@needs(WRITE, 404, 409, 413, 415, 422, 429, 503)
 @blp.doc(
     requestBody={"required": True, "content": {"application/json": {"schema": JobIn}}},
     parameters=[idempotency.DESCRIPTION],
@@ -73,7 +78,7 @@ def get_job(job_id: str) -> Response:
 @blp.route("/<job_id>/stream", methods=["GET"])
 @needs(READ, 404, 422, 503)
 @blp.doc(parameters=[_LAST_EVENT_ID])
-@blp.response(200, {"type": "string"}, content_type="text/event-stream")
+@blp.response(200, EventOut, content_type="text/event-stream")
 def stream_job(job_id: str) -> Response:
     """Watch a job.
 

@@ -84,5 +84,13 @@ class JobOut(ma.Schema):
     priority = fields.Integer()
 
 
+class EventOut(ma.Schema):
+    """A message of the stream."""
+
+    id = fields.String(required=True)
+    event = fields.String(required=True, validate=validate.OneOf(("progress", "complete")))
+    data = fields.String(required=True, metadata={"contentMediaType": "application/json"})
+
+
 class CancelledOut(ma.Schema):
     status = fields.String(validate=validate.Equal("cancelled"))

@@ -47,19 +47,6 @@ class BatchIn(ma.Schema):
     webhook_url = WebhookUrl()
 
 
-class ErrorOut(ma.Schema):
-    """Every error of this contract."""
-
-    error = fields.String(required=True)
-    error_id = fields.String(required=True, metadata={"description": "Identifies the error in the log."})
-    message = fields.String(
-        required=True, metadata={"description": "What was requested, what was found, and what to do."}
-    )
-    problems = fields.List(
-        fields.Dict(), metadata={"description": "For invalid input: `where` and `message`."}
-    )
-
-
 class ResultsQuery(ma.Schema):
     in_part = fields.Boolean(
         data_key="partial",
@@ -73,10 +60,29 @@ class BatchesQuery(ma.Schema):
     limit = fields.Integer(load_default=10, validate=validate.Range(1, 100, error="give 1 to 100"))
 
 
+class Truth(fields.Boolean):
+    """JSON's true or false; marshmallow takes 1 and 0 for them, too."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
+
+
+class Weight(fields.Float):
+    """A number; marshmallow takes its digits in a string, too."""
+
+    def __init__(self) -> None:
+        super().__init__(validate=validate.Range(0.1, 1.0, error="give 0.1 to 1"))
+
+    def _validated(self, value: Any) -> float:
+        if not isinstance(value, int | float):
+            raise self.make_error("invalid", input=value)
+        return super()._validated(value)
+
+
 class WeightsIn(ma.Schema):
-    critical, high, normal, low = (
-        fields.Float(validate=validate.Range(0.1, 1.0, error="give 0.1 to 1")) for _ in URGENCIES
-    )
+    critical, high, normal, low = (Weight() for _ in URGENCIES)
 
 
 class ConfigurationIn(ma.Schema):
@@ -86,7 +92,7 @@ class ConfigurationIn(ma.Schema):
     max_wait_time_ms = fields.Integer(
         strict=True, validate=validate.Range(0, 10_000, error="give 0 to 10,000")
     )
-    enable_dynamic_batching = fields.Boolean(truthy={True}, falsy={False})
+    enable_dynamic_batching = Truth()
     priority_weights = fields.Nested(WeightsIn)
 
 

@@ -7,7 +7,8 @@ from flask import Response
 from app.core.accounts.api_keys import OPERATOR, READ
 from app.core.monitoring import analytics, performance
 from app.dialects.processor import wire
-from app.dialects.processor.inputs import AnalyticsQuery, ErrorOut
+from app.dialects.processor.inputs import AnalyticsQuery
+from app.dialects.processor.outputs import AnalyticsOut, ErrorOut, MetricsOut
 from app.dialects.processor.routes import PREFIX
 from app.errors import NotFound
 from app.web.answers import answer
@@ -27,7 +28,7 @@ blp = Blueprint(
 
 @blp.route("/metrics", methods=["GET"])
 @needs(READ, 404)
-@blp.response(200)
+@blp.response(200, MetricsOut)
 def get_metrics() -> Response:
     """Get metrics: rates over the last minute, means over the last hour, totals counted since the start."""
     from app.core.monitoring import resources  # psutil: not needed at startup
@@ -41,7 +42,7 @@ def get_metrics() -> Response:
 @blp.route("/analytics", methods=["GET"])
 @needs(READ, 404)
 @blp.arguments(AnalyticsQuery, location="query")
-@blp.response(200)
+@blp.response(200, AnalyticsOut)
 def get_analytics(query: dict[str, Any]) -> Response:
     """Get history: throughput (records per second), latency (ms), errors, queue, tokens, cost (USD)."""
     _refuse_unmonitored()

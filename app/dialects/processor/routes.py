@@ -14,7 +14,16 @@ from app.core.pipeline.batch_settings import Configuration
 from app.core.reading import forecast, jobs, records
 from app.core.reading.jobs import JobView
 from app.dialects.processor import wire
-from app.dialects.processor.inputs import BatchesQuery, BatchIn, ConfigurationIn, ErrorOut, ResultsQuery
+from app.dialects.processor.inputs import BatchesQuery, BatchIn, ConfigurationIn, ResultsQuery
+from app.dialects.processor.outputs import (
+    BatchesOut,
+    CancelledOut,
+    ConfigurationOut,
+    ErrorOut,
+    ResultsOut,
+    StatusOut,
+    SubmittedOut,
+)
 from app.errors import BadInput, Conflict
 from app.ingest.draft import Defaults, Problems
 from app.ingest.records import read_records
@@ -51,7 +60,7 @@ blp = Blueprint(
     requestBody={"required": True, "content": {"application/json": {"schema": BatchIn}}},
     parameters=[idempotency.DESCRIPTION],
 )
-@blp.response(200)
+@blp.response(200, SubmittedOut)
 def submit_batch() -> Response:
     """Submit a batch."""
     with bodies.json_body() as body:
@@ -64,7 +73,7 @@ def submit_batch() -> Response:
 
 @blp.route("/status/<batch_id>", methods=["GET"])
 @needs(READ, 404)
-@blp.response(200)
+@blp.response(200, StatusOut)
 def get_status(batch_id: str) -> Response:
     """Get a batch."""
     view = find_job(batch_id)
@@ -77,7 +86,7 @@ def get_status(batch_id: str) -> Response:
 @blp.route("/results/<batch_id>", methods=["GET"])
 @needs(READ, 404, 409, 410, 503)
 @blp.arguments(ResultsQuery, location="query")
-@blp.response(200)
+@blp.response(200, ResultsOut)
 def get_results(query: dict[str, Any], batch_id: str) -> Response:
     """Get the result of each item, once the batch has ended."""
     view = with_content(find_job(batch_id))
@@ -96,7 +105,7 @@ def get_results(query: dict[str, Any], batch_id: str) -> Response:
 @blp.route("/batches", methods=["GET"])
 @needs(READ)
 @blp.arguments(BatchesQuery, location="query")
-@blp.response(200)
+@blp.response(200, BatchesOut)
 def list_batches(query: dict[str, Any]) -> Response:
     """List batches, newest first."""
     limit = query["limit"]
@@ -109,7 +118,7 @@ def list_batches(query: dict[str, Any]) -> Response:
 
 @blp.route("/cancel/<batch_id>", methods=["DELETE"])
 @needs(WRITE, 404, 409)
-@blp.response(200)
+@blp.response(200, CancelledOut)
 def cancel_batch(batch_id: str) -> Response:
     """Cancel a batch: no new calls start, and calls in flight are cut off."""
     job_actions.act(caller().tenant_id, batch_id, lifecycle.cancel)
@@ -118,7 +127,7 @@ def cancel_batch(batch_id: str) -> Response:
 
 @blp.route("/configure", methods=["GET"])
 @needs(READ)
-@blp.response(200)
+@blp.response(200, ConfigurationOut)
 def get_configuration() -> Response:
     """Get how items are batched, and the weight of each priority."""
     with reading() as session:
@@ -128,7 +137,7 @@ def get_configuration() -> Response:
 @blp.route("/configure", methods=["POST"])
 @needs(BATCHING, 422)
 @blp.arguments(ConfigurationIn)
-@blp.response(200)
+@blp.response(200, ConfigurationOut)
 def configure(values: dict[str, Any]) -> Response:
     """Change the configuration, for all workers within a second and for batches that already wait."""
     return _configured(in_transaction(partial(batch_settings.change, values=values)))

@@ -43,7 +43,7 @@ _DOCUMENTED = {
 
 
 @blp.route("/batch_process", methods=["POST"])
-@needs(WRITE, 400, 413, 415, 422, 503)
+@needs(WRITE, 400, 409, 413, 415, 422, 429, 503)
 @blp.doc(**_DOCUMENTED)
 @blp.response(200, BatchOut, description="The batch has ended.")
 @blp.alt_response(

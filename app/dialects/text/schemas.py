@@ -39,13 +39,27 @@ def _object(description: str) -> fields.Dict:
     )
 
 
+# For the document: what `_check_question` checks.
+NEEDS_QUESTION = {
+    "if": {"properties": {"operation": {"const": "qa"}}},
+    "then": {"required": ["question"], "properties": {"question": {"type": "string", "pattern": r"\S"}}},
+}
+
+
 class TextIn(ma.Schema):
     """A text and its operation."""
+
+    class Meta:
+        keywords = NEEDS_QUESTION
 
     text = fields.String(
         required=True,
         validate=_check_text,
-        metadata={"description": f"{SHORTEST} to {LONGEST:,} characters."},
+        metadata={
+            "description": f"{SHORTEST} to {LONGEST:,} characters, not counting surrounding whitespace.",
+            "pattern": rf"^\s*\S[\s\S]{{{SHORTEST - 2},}}\S\s*$",
+            "maxLength": LONGEST,
+        },
     )
     operation = fields.String(required=True, validate=validate.OneOf(OPERATIONS))
     question = fields.String(
@@ -63,7 +77,7 @@ class TextIn(ma.Schema):
 
 
 class BatchIn(ma.Schema):
-    requests = fields.List(fields.Nested(TextIn), required=True)
+    requests = fields.List(fields.Nested(TextIn), required=True, metadata={"minItems": 1})
     batch_id = fields.String(
         allow_none=True,
         validate=validate.Regexp(rf"{LABEL.pattern}\Z", error="1 to 128 letters, digits and . _ : -"),
