@@ -310,10 +310,13 @@ def test_nfr2_every_field_is_checked_and_nothing_of_a_bad_batch_is_asked(service
 def test_nfr3_the_contract_is_documented_under_a_tag_of_its_own(service):
     document = service.door.get("/api/v1/openapi.json").get_json()
 
-    for path, method in (("/batch_process", "post"), ("/batch_status/{batch_id}", "get")):
+    for path, method, scope in (
+        ("/batch_process", "post", "jobs:write"),
+        ("/batch_status/{batch_id}", "get", "jobs:read"),
+    ):
         operation = document["paths"][path][method]
         assert operation["tags"] == ["text"]
-        assert operation["security"] == [{"apiKey": []}, {"bearer": []}]
+        assert operation["security"] == [{"apiKey": [scope]}, {"bearer": [scope]}]
         assert operation["summary"]
         assert {"401", "403"} <= set(operation["responses"])
     assert "TextTextIn" in document["components"]["schemas"]
