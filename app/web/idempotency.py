@@ -17,7 +17,7 @@ RETRIED_WITHIN = 60  # seconds; the official SDKs give up earlier
 DESCRIPTION = {
     "in": "header",
     "name": "Idempotency-Key",
-    "schema": {"type": "string", "maxLength": 255},
+    "schema": {"type": "string", "pattern": r"^[\x21-\x7e]{1,255}$"},
     "description": "A name for this call: repeating it within a day returns the result of the first call.",
 }
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import jsonschema
+import jsonschema_rs
 import pytest
 from werkzeug.test import TestResponse
 
@@ -43,7 +43,7 @@ def fits(document: Any, operation: Operation, answer: TestResponse) -> None:
     """Raises unless the document has this status, type and content for the operation."""
     content = whole(document, operation.responses[str(answer.status_code)])["content"]
     assert set(content) >= {answer.mimetype}
-    jsonschema.validate(answer.get_json(), content[answer.mimetype]["schema"])
+    jsonschema_rs.validate(content[answer.mimetype]["schema"], answer.get_json())
 
 
 def test_a_json_body_is_required_where_the_document_requires_it(door, document, contract):

@@ -12,6 +12,10 @@ FORMATS = ("json", "csv", "xlsx")
 _TRUE, _FALSE = {"true", "on", "1"}, {"false", "off", "0"}
 
 
+def _none() -> None:
+    """The default of a field of a form, which has no null: a function's value is not in the document."""
+
+
 def _check_printable(value: str) -> None:
     if not value.isprintable():
         raise ma.ValidationError("use printable characters only")
@@ -20,7 +24,7 @@ def _check_printable(value: str) -> None:
 class Text(fields.String):
     def __init__(self, longest: int, description: str) -> None:
         super().__init__(
-            load_default=None,
+            load_default=_none,
             validate=[validate.Length(max=longest), _check_printable],
             metadata={"description": description},
         )
@@ -30,7 +34,7 @@ class Provider(fields.String):
     """Case-insensitive."""
 
     def __init__(self, description: str) -> None:
-        super().__init__(load_default=None, metadata={"description": description})
+        super().__init__(load_default=_none, metadata={"description": description})
 
     def _deserialize(self, *args: Any, **kwargs: Any) -> Any:
         return super()._deserialize(*args, **kwargs).strip().lower()

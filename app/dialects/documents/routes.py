@@ -39,6 +39,7 @@ blp = Blueprint(
     description="Document jobs with a live stream.",
 )
 
+_JOB = {"in": "path", "name": "job_id", "schema": {"type": "string", "format": "uuid"}}
 _LAST_EVENT_ID = {
     "in": "header",
     "name": "Last-Event-ID",
@@ -67,7 +68,7 @@ def create_job() -> Response:
     return _show(job_lookup.find_job(job))
 
 
-@blp.route("/<job_id>", methods=["GET"])
+@blp.route("/<job_id>", methods=["GET"], parameters=[_JOB])
 @needs(READ, 404, 422)
 @blp.response(200, JobOut)
 def get_job(job_id: str) -> Response:
@@ -75,7 +76,7 @@ def get_job(job_id: str) -> Response:
     return _show(_find(job_id))
 
 
-@blp.route("/<job_id>/stream", methods=["GET"])
+@blp.route("/<job_id>/stream", methods=["GET"], parameters=[_JOB])
 @needs(READ, 404, 422, 503)
 @blp.doc(parameters=[_LAST_EVENT_ID])
 @blp.response(200, EventOut, content_type="text/event-stream")
@@ -93,7 +94,7 @@ def stream_job(job_id: str) -> Response:
     )
 
 
-@blp.route("/<job_id>", methods=["DELETE"])
+@blp.route("/<job_id>", methods=["DELETE"], parameters=[_JOB])
 @needs(WRITE, 404, 422)
 @blp.response(200, CancelledOut)
 def cancel_job(job_id: str) -> Response:

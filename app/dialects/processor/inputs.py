@@ -106,6 +106,11 @@ class Names(fields.String):
         return names
 
 
+_LIST = rf"^({'|'.join(METRICS)})(,({'|'.join(METRICS)}))*$"
+
+
 class AnalyticsQuery(ma.Schema):
     period = fields.String(load_default="1h", validate=validate.OneOf(tuple(PERIODS)))
-    metrics = Names(load_default=lambda: list(METRICS), metadata={"example": ",".join(METRICS)})
+    metrics = Names(
+        load_default=lambda: list(METRICS), metadata={"example": ",".join(METRICS), "pattern": _LIST}
+    )
