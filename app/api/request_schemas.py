@@ -108,7 +108,8 @@ class Seconds(fields.Integer):
 class Dollars(fields.Field[int]):
     """Dollars, as a decimal string or a number; pico-dollars internally."""
 
-    form = re.compile(r"(?!0+(\.0+)?$)([0-9]{1,6}(\.[0-9]{1,12})?|1000000)")
+    # Digits, not all of them 0. The upper bound is `pico`'s to check.
+    form = re.compile(r"(?=.*[1-9])([0-9]{1,7}(\.[0-9]{1,12})?|\.[0-9]{1,12})")
     default_error_messages = {  # noqa: RUF012 - marshmallow's own way
         "form": 'give dollars such as "2.50": over 0, up to 1,000,000, with up to twelve decimal places'
     }

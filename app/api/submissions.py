@@ -11,15 +11,12 @@ from app.api.response_schemas import JobOut
 from app.core.accounts.api_keys import WRITE
 from app.core.documents.upload import receiving
 from app.core.reading import job_json
-from app.core.reading.jobs import JobView
-from app.errors import Conflict, NotFound
 from app.ingest.spool import DraftSpool
 from app.services import submission
-from app.services.submission import Submitted
 from app.web import idempotency
 from app.web.auth import caller, needs
 from app.web.capacity import wait_for_end
-from app.web.job_lookup import find_job
+from app.web.job_lookup import find_submitted
 from config import settings
 
 LONGEST_WAIT = 60  # seconds that a caller may ask to wait
@@ -69,10 +66,10 @@ def submit_job() -> Response:
         submitted = submission.submit(
             me.tenant_id, me.user_id, spool, received.defaults, received.options, upload
         )
-    view = _find(submitted)
+    view = find_submitted(submitted)
     waited = wait is not None and wait_for_end(view, wait)
     if waited:
-        view = _find(submitted)
+        view = find_submitted(submitted)
     job = job_json.jobs_out([view])[0]
     response = answer(job, 200 if waited and view.status.final else 202, Location=job["links"]["self"])
     if waited:
@@ -90,12 +87,3 @@ def _wait() -> int | None:
         if found:
             return min(int(found[1]), LONGEST_WAIT)
     return None
-
-
-def _find(submitted: Submitted) -> JobView:
-    try:
-        return find_job(str(submitted.uid))
-    except NotFound:
-        if submitted.created:
-            raise
-        raise Conflict("the job with this Idempotency-Key was deleted: use a new key for a new job") from None

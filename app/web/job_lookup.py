@@ -9,7 +9,8 @@ from werkzeug.routing import BaseConverter
 from app.core.json_text import timestamp
 from app.core.reading import jobs
 from app.core.reading.jobs import JobView
-from app.errors import Gone
+from app.errors import Conflict, Gone, NotFound
+from app.services.submission import Submitted
 from app.web.auth import caller
 from models.session import reading
 
@@ -38,6 +39,16 @@ def find_job(name: str) -> JobView:
         view = jobs.find(session, caller().tenant_id, name)
     about(view.uid)
     return view
+
+
+def find_submitted(made: Submitted) -> JobView:
+    """The job that a submission made, or that it repeats; raises `Conflict` when it was deleted since."""
+    try:
+        return find_job(str(made.uid))
+    except NotFound:
+        raise Conflict(
+            "the job of this submission was deleted: use a new Idempotency-Key for a new job"
+        ) from None
 
 
 def with_content(view: JobView) -> JobView:

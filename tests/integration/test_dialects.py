@@ -4,6 +4,7 @@ import base64
 import json
 import secrets
 from functools import partial
+from io import BytesIO
 
 import pytest
 from sqlalchemy import delete
@@ -371,6 +372,28 @@ def test_a_submission_through_any_contract_is_found_again_by_its_key_or_as_a_ret
             assert sent(door, path, body, {}) != made
         refused = door.post(path, json=other, headers={"Idempotency-Key": f"k{path}"})
         assert refused.status_code == 422, path
+
+
+def test_a_submission_whose_job_was_deleted_is_not_found_again_by_its_key(door):
+    sheet = b"question\nWhy?\n"
+    for path, body in [
+        (JOBS, lambda: {"json": {"model": "simulated", "records": [{"prompt": "x"}]}}),
+        ("/batch_process", lambda: {"json": {"requests": [TEXT]}}),
+        ("/api/v1/batch/analyze", lambda: {"json": {"records": [NOTE]}}),
+        ("/api/v1/batch/jobs", lambda: {"json": document(door, b"some text")}),
+        ("/api/batch-processor/submit", lambda: {"json": {"data": [{"prompt": "x"}]}}),
+        ("/api/batch/create", lambda: {"data": {"file": (BytesIO(sheet), "questions.csv")}}),
+    ]:
+        # Given a submission with a key, whose job was cancelled and deleted
+        headers = {"Idempotency-Key": f"deleted{path}", "Prefer": "respond-async"}
+        job = door.post(path, headers=headers, **body()).headers["Penstock-Job"]
+        assert door.post(f"{JOBS}/{job}/cancel").status_code == 200
+        assert door.call("DELETE", f"{JOBS}/{job}").status_code == 204
+
+        # Then the same again says so, and is neither a new job nor one that is there
+        again = door.post(path, headers=headers, **body())
+        assert again.status_code == 409, f"{path}: {again.text}"
+        assert "deleted" in again.text
 
 
 def document(door, content):

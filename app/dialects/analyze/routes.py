@@ -10,7 +10,6 @@ from app.core.money import usage
 from app.core.reading import jobs, records
 from app.core.reading.answers import failure
 from app.core.reading.job_json import PREFIX, cost
-from app.core.reading.jobs import JobView
 from app.dialects.analyze import wire
 from app.dialects.analyze.schemas import (
     AcceptedOut,
@@ -25,13 +24,13 @@ from app.errors import Unanswered, Unavailable
 from app.ingest.draft import Defaults
 from app.providers import registry
 from app.services import submission
-from app.services.submission import Options, Repeat
+from app.services.submission import Options, Repeat, Submitted
 from app.web import bodies, capacity, idempotency
 from app.web.answers import answer, answer_with
 from app.web.auth import caller, needs
 from app.web.blueprint import Blueprint
 from app.web.error_shapes import DetailOut
-from app.web.job_lookup import find_job
+from app.web.job_lookup import find_job, find_submitted
 from config import settings
 from models.session import reading
 
@@ -53,7 +52,8 @@ def _body(schema: type) -> dict[str, Any]:
 def analyze_batch() -> Response:
     """Submit records for analysis; results come with the status."""
     with bodies.json_body() as body:
-        view = _submit(bodies.load(BatchIn(), body)["records"], idempotency.repeat(body))
+        made = _submit(bodies.load(BatchIn(), body)["records"], idempotency.repeat(body))
+    view = find_submitted(made)
     return answer(wire.write_accepted(view), 202, Location=f"{PREFIX}/batch/{view.uid}/status")
 
 
@@ -92,9 +92,10 @@ def analyze_one() -> Response:
     response is a 503, and the analysis continues as the job in the header Penstock-Job.
     """
     with bodies.json_body() as body:
-        view = _submit([bodies.load(RecordIn(), body)], idempotency.repeat(body))
+        made = _submit([bodies.load(RecordIn(), body)], idempotency.repeat(body))
+    view = find_submitted(made)
     if capacity.wait_for_end(view, settings.current().batch_process_wait):
-        view = find_job(str(view.uid))
+        view = find_submitted(made)
     if not view.status.final:
         raise Unavailable(
             f"the analysis is still running: GET {PREFIX}/batch/{view.uid}/status", retry_after=5
@@ -105,10 +106,9 @@ def analyze_one() -> Response:
     return answer(wire.write_response(record.answer, record.usage))
 
 
-def _submit(records: Sequence[dict[str, Any]], repeat: Repeat | None) -> JobView:
+def _submit(records: Sequence[dict[str, Any]], repeat: Repeat | None) -> Submitted:
     chosen, me = settings.current(), caller()
     registry.require(chosen.default_model, chosen)
     defaults = Defaults(chosen.default_model, chosen.default_max_tokens, operations=wire.operation())
     drafts = wire.drafts(records, defaults)
-    made = submission.submit_drafts(me.tenant_id, me.user_id, drafts, defaults, Options(repeat=repeat))
-    return find_job(str(made.uid))
+    return submission.submit_drafts(me.tenant_id, me.user_id, drafts, defaults, Options(repeat=repeat))

@@ -87,8 +87,8 @@ def create_batch() -> Response:
         options = replace(options, repeat=idempotency.repeat([form.fields(), form.sha256()]))
         me = caller()
         made = submission.submit(me.tenant_id, me.user_id, spool, defaults, options)
-    job_lookup.about(made.uid)
-    return answer({"batchId": str(made.uid)}, 202, Location=f"{PREFIX}/status?batchId={made.uid}")
+    view = job_lookup.find_submitted(made)
+    return answer({"batchId": str(view.uid)}, 202, Location=f"{PREFIX}/status?batchId={view.uid}")
 
 
 @blp.route("/status", methods=["GET"])

@@ -17,7 +17,7 @@ from app.errors import BadInput, NotFound
 from app.ingest.draft import Defaults
 from app.providers import registry
 from app.services import job_actions, submission
-from app.services.submission import Options
+from app.services.submission import Options, Submitted
 from app.web import bodies, capacity, document_body, idempotency, job_lookup
 from app.web.answers import answer
 from app.web.auth import caller, needs
@@ -64,8 +64,8 @@ def create_job() -> Response:
         asked = bodies.load(JobIn(), _filled(body, upload))
         if asked["tenant_id"] != caller().tenant_uid:
             raise NotFound("Tenant not found")
-        job = _submit(asked, upload)
-    return _show(job_lookup.find_job(job))
+        made = _submit(asked, upload)
+    return _show(job_lookup.find_submitted(made))
 
 
 @blp.route("/<job_id>", methods=["GET"], parameters=[_JOB])
@@ -116,7 +116,7 @@ def _filled(body: Any, upload: Upload) -> Any:
     return body
 
 
-def _submit(asked: dict[str, Any], upload: Upload) -> str:
+def _submit(asked: dict[str, Any], upload: Upload) -> Submitted:
     chosen, me = settings.current(), caller()
     defaults = Defaults(_model(asked), chosen.default_max_tokens, prompt=asked.get("prompt"))
     collection = asked.get("collection")
@@ -126,8 +126,7 @@ def _submit(asked: dict[str, Any], upload: Upload) -> str:
         repeat=idempotency.repeat(asked),
     )
     drafts = wire.drafts(asked["documents"], defaults)
-    made = submission.submit_drafts(me.tenant_id, me.user_id, drafts, defaults, options, upload)
-    return str(made.uid)
+    return submission.submit_drafts(me.tenant_id, me.user_id, drafts, defaults, options, upload)
 
 
 def _model(asked: dict[str, Any]) -> str:

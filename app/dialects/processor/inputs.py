@@ -106,7 +106,7 @@ class Names(fields.String):
         return names
 
 
-_LIST = rf"^({'|'.join(METRICS)})(,({'|'.join(METRICS)}))*$"
+_LIST = rf"^({'|'.join(METRICS)})( *, *({'|'.join(METRICS)}))*$"
 
 
 class AnalyticsQuery(ma.Schema):

@@ -34,7 +34,7 @@ from app.web import bodies, capacity, idempotency
 from app.web.answers import answer
 from app.web.auth import caller, needs
 from app.web.blueprint import Blueprint
-from app.web.job_lookup import find_job, with_content
+from app.web.job_lookup import find_job, find_submitted, with_content
 from config import settings
 from models.base import now
 from models.job import Job, JobCounts, JobStatus
@@ -151,7 +151,7 @@ def _submit(asked: dict[str, Any], repeat: Repeat | None) -> JobView:
     drafts = list(read_records(records, defaults, None, problems, max_records=PAGE, label="data[{}]"))
     problems.refuse()
     me, options = caller(), _options(asked, repeat)
-    return find_job(str(submission.submit_drafts(me.tenant_id, me.user_id, drafts, defaults, options).uid))
+    return find_submitted(submission.submit_drafts(me.tenant_id, me.user_id, drafts, defaults, options))
 
 
 def _configured(found: Configuration) -> Response:

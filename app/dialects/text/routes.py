@@ -13,13 +13,13 @@ from app.dialects.text.schemas import BatchIn, BatchOut, StatusOut
 from app.ingest.draft import Defaults
 from app.providers import registry
 from app.services import submission
-from app.services.submission import Options, Repeat
+from app.services.submission import Options, Repeat, Submitted
 from app.web import bodies, capacity, idempotency
 from app.web.answers import answer_with
 from app.web.auth import caller, needs
 from app.web.blueprint import Blueprint
 from app.web.error_shapes import DetailOut
-from app.web.job_lookup import find_job
+from app.web.job_lookup import find_job, find_submitted
 from config import settings
 
 PREFIXES = ("/batch_process", "/batch_status")
@@ -57,10 +57,10 @@ def process_batch() -> Response:
     """
     with bodies.json_body() as body:
         wire.check_size(body, settings.current().max_batch_requests)
-        job = _submit(wire.read(bodies.load(BatchIn(), body)), idempotency.repeat(body))
-    view = find_job(job)
+        made = _submit(wire.read(bodies.load(BatchIn(), body)), idempotency.repeat(body))
+    view = find_submitted(made)
     if not _respond_async() and capacity.wait_for_end(view, settings.current().batch_process_wait):
-        view = find_job(job)
+        view = find_submitted(made)
     if view.status.final:
         return _with_results(wire.write(view), view)
     response = _with_results(wire.write_status(view), view, 202)
@@ -77,13 +77,12 @@ def get_status(batch_id: str) -> Response:
     return _with_results(wire.write_status(view), view)
 
 
-def _submit(batch: wire.Batch, repeat: Repeat | None) -> str:
+def _submit(batch: wire.Batch, repeat: Repeat | None) -> Submitted:
     chosen, me = settings.current(), caller()
     registry.require(chosen.default_model, chosen)
     defaults = Defaults(chosen.default_model, chosen.default_max_tokens, operations=batch.operations())
     options = Options(label=batch.label, max_concurrent=chosen.batch_ai_concurrency, repeat=repeat)
-    made = submission.submit_drafts(me.tenant_id, me.user_id, batch.drafts(defaults), defaults, options)
-    return str(made.uid)
+    return submission.submit_drafts(me.tenant_id, me.user_id, batch.drafts(defaults), defaults, options)
 
 
 def _respond_async() -> bool:
