@@ -116,7 +116,7 @@ class Dollars(fields.Field[int]):
 
     def __init__(self, **metadata: Any) -> None:
         kinds = {"type": ["string", "number"], "pattern": f"^{self.form.pattern}$"}
-        bounds = {"exclusiveMinimum": 0, "maximum": 1_000_000}
+        bounds = {"minimum": 1e-12, "maximum": 1_000_000}
         super().__init__(allow_none=True, metadata={**kinds, **bounds, **metadata})
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> int:

@@ -9,6 +9,7 @@ import jsonschema_rs
 import pytest
 from werkzeug.test import TestResponse
 
+from app.core.accounts.api_keys import SCOPES
 from app.core.reading.job_json import PREFIX
 from config import settings
 from tasks import advance
@@ -25,7 +26,7 @@ def door(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("document")
     more = {"DEFAULT_MODEL": "simulated", "MAX_QUEUE_SIZE": "5"}
     with penstock_of_its_own("sqlite", request, folder, **more):
-        yield Door()
+        yield Door(scopes=SCOPES)
     settings.current.cache_clear()
 
 

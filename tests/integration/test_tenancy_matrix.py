@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
-from app.core.accounts.api_keys import READ, SCOPES
+from app.core.accounts import api_keys
+from app.core.accounts.api_keys import ADMIN, READ, SCOPES
 from app.core.reading.job_json import PREFIX
 from app.web import auth
 from config import settings
@@ -21,8 +22,7 @@ from tests.support.furnished_tenant import OPERATION, Furnished, furnish, key_of
 
 AFAR = {"REMOTE_ADDR": "203.0.113.9"}  # some routes are open to this machine
 WEBSOCKET = {"Connection": "Upgrade", "Upgrade": "websocket"}
-ADMIN = "admin"  # implies the others, except what acts on the whole system
-OF_THE_SYSTEM = {"operator"}
+IMPLIED = vars(api_keys).get("IMPLIED", {ADMIN: frozenset(SCOPES)})  # by each scope
 
 # What is sent as a parameter of this name. A route with another one fails until its name is here: under OWNED
 # when its value belongs to a tenant, under SHARED when it means something to every tenant.
@@ -185,7 +185,7 @@ def _lacks_scope(answer: TestResponse) -> bool:
 
 
 def _allows(needed: Iterable[str] | None, scope: str) -> bool:
-    return all(one == scope or (scope == ADMIN and one not in OF_THE_SYSTEM) for one in needed or ())
+    return all(one == scope or one in IMPLIED.get(scope, ()) for one in needed or ())
 
 
 def _names(first: Furnished, job: str) -> dict[str, str]:

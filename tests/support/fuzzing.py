@@ -1,5 +1,6 @@
 """Schemathesis over the contract: what its document allows is sent, and a little of what it does not."""
 
+import copy
 import json
 import os
 import re
@@ -61,10 +62,12 @@ class Fuzzing:
 def contract(furnished: Furnished, jobs: Sequence[str]) -> Json:
     """The document with names that mean something, and without room for what it does not say.
 
-    A name is that of one of `jobs`, of something else that the tenant has, or of nothing. Without `default`,
-    the status of a response must be one that its operation has.
+    A name is that of one of `jobs`, of something else that the tenant has, or of nothing; no batch gets a
+    label, which would be another. Without `default`, a response's status must be one that its operation has.
     """
     document: Json = furnished.door.get(f"{PREFIX}/openapi.json").get_json()
+    for schema in ("TextBatchIn", "ProcessorBatchIn"):
+        del document["components"]["schemas"][schema]["properties"]["batch_id"]
     for path, item in document["paths"].items():
         lasting = path.endswith(("/events", "/stream"))  # as long as the job
         known = _known(furnished, [job for job in jobs if not lasting or job in furnished.ended])
@@ -76,9 +79,35 @@ def contract(furnished: Furnished, jobs: Sequence[str]) -> Json:
     return document
 
 
+def aimed(document: Json, furnished: Furnished) -> Json:
+    """The document with bodies that are mostly accepted; what it leaves out is valid, too."""
+    tenant = furnished.door.get(f"{PREFIX}/me").get_json()["tenant_id"]
+    narrowed = copy.deepcopy(document)
+    for schema, fields in _accepted(tenant).items():
+        narrowed["components"]["schemas"][schema]["properties"].update(fields)
+    return narrowed
+
+
 def count(document: Json, methods: Set[str]) -> int:
     """How many operations have one of these methods."""
     return sum(len(item.keys() & methods) for item in document["paths"].values())
+
+
+def _accepted(tenant: str) -> Mapping[str, Json]:
+    """Fields in place of those of a schema, which says less than there is to know."""
+    prompt = {"prompt": {"type": "string", "minLength": 1, "pattern": "^[ -~]+$"}}
+    asked = {"type": "object", "required": ["prompt"], "properties": prompt, "additionalProperties": False}
+    return {
+        "JobIn": {
+            "model": {"enum": ["simulated", "no-model"]},
+            "records": {"type": "array", "minItems": 1, "items": asked},
+            **{name: {"type": "null"} for name in ("template", "prompt", "schema", "params")},
+        },
+        "ProcessorBatchIn": {
+            "data": {"type": "array", "minItems": 1, "maxItems": 1_000, "items": asked},
+        },
+        "DocumentsJobIn": {"tenant_id": {"enum": [tenant, NOTHING]}, "model": {"enum": [None, "simulated"]}},
+    }
 
 
 def _known(furnished: Furnished, jobs: Sequence[str]) -> Mapping[str, Sequence[str]]:

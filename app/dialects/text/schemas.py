@@ -58,7 +58,6 @@ class TextIn(ma.Schema):
         metadata={
             "description": f"{SHORTEST} to {LONGEST:,} characters, not counting surrounding whitespace.",
             "pattern": rf"^\s*\S[\s\S]{{{SHORTEST - 2},}}\S\s*$",
-            "maxLength": LONGEST,
         },
     )
     operation = fields.String(required=True, validate=validate.OneOf(OPERATIONS))
