@@ -11,7 +11,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from app.core.accounts import api_keys
-from app.core.accounts.api_keys import ADMIN, READ, SCOPES
+from app.core.accounts.api_keys import READ, SCOPES
 from app.core.reading.job_json import PREFIX
 from app.web import auth
 from config import settings
@@ -22,7 +22,7 @@ from tests.support.furnished_tenant import OPERATION, Furnished, furnish, key_of
 
 AFAR = {"REMOTE_ADDR": "203.0.113.9"}  # some routes are open to this machine
 WEBSOCKET = {"Connection": "Upgrade", "Upgrade": "websocket"}
-IMPLIED = vars(api_keys).get("IMPLIED", {ADMIN: frozenset(SCOPES)})  # by each scope
+IMPLIED = api_keys.IMPLIED
 
 # What is sent as a parameter of this name. A route with another one fails until its name is here: under OWNED
 # when its value belongs to a tenant, under SHARED when it means something to every tenant.
