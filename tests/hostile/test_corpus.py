@@ -84,11 +84,11 @@ class Attack:
 @pytest.fixture(scope="module")
 def attack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attack]:
     folder = tmp_path_factory.mktemp("hostile")
-    with penstock_of_its_own("sqlite", request, folder, DEFAULT_MODEL="simulated") as environment:
-        with web_process(environment, folder) as web:
-            attack = Attack(web)
-            yield attack
-            attack.close()
+    own = penstock_of_its_own("sqlite", request, folder, DEFAULT_MODEL="simulated")
+    with own as environment, web_process(environment, folder) as web:
+        attack = Attack(web)
+        yield attack
+        attack.close()
 
 
 @pytest.mark.parametrize("bomb", bombs(), ids=lambda bomb: bomb.name)

@@ -1,4 +1,4 @@
-"""The front door as gunicorn serves it, in a process of its own whose use of processor and memory is known."""
+"""The front door as gunicorn serves it: a process whose use of processor and memory is known."""
 
 import os
 import signal

@@ -4,7 +4,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
+from app.core.requests import patterns
+
 DYNAMIC = ("$dynamicRef", "$recursiveRef")
+DIVISION = 50  # places that `multipleOf` counts for: it divides exactly, however far apart two numbers are
+STATES = 4  # of a pattern, that take as long as a place
 
 
 class _Endless(Exception):
@@ -14,8 +18,9 @@ class _Endless(Exception):
 def weight(schema: Mapping[str, Any]) -> int | None:
     """The number of places in a schema, counted again for each reference to them; None when it is infinite.
 
-    A validator visits each place at most once for each part of an answer. A part that refers to itself can be
-    visited more often with every level of the answer, unless the schema has only that one reference.
+    What takes longer than to look at a place counts for several. A validator visits each place at most once
+    for each part of an answer. A part that refers to itself can be visited more often with every level of the
+    answer, unless the schema has only that one reference.
     """
     counting = _Counting(schema)
     if not counting.plain:
@@ -44,6 +49,7 @@ class _Counting:
                 self._take_stock_of(place)
 
     def _take_stock_of(self, place: dict[str, Any]) -> None:
+        self.own += _extra(place)
         self.references += isinstance(place.get("$ref"), str)
         if any(name in place for name in DYNAMIC) or ("$id" in place and place is not self._root):
             self.plain = False
@@ -59,8 +65,10 @@ class _Counting:
             return known
         self._known[id(place)] = None
         found = 1 + sum(map(self.places, _inner(place)))
-        if isinstance(place, dict) and isinstance(place.get("$ref"), str):
-            found += self.places(self._find(place["$ref"]))
+        if isinstance(place, dict):
+            found += _extra(place)
+            if isinstance(place.get("$ref"), str):
+                found += self.places(self._find(place["$ref"]))
         self._known[id(place)] = found
         return found
 
@@ -82,3 +90,13 @@ def _inner(place: Any) -> Iterator[Any]:
         yield from place.values()
     elif isinstance(place, list):
         yield from place
+
+
+def _extra(place: Mapping[str, Any]) -> int:
+    """What a place counts for beyond its one."""
+    found = DIVISION if "multipleOf" in place else 0
+    if isinstance(pattern := place.get("pattern"), str):
+        found += patterns.states(pattern) // STATES
+    if isinstance(named := place.get("patternProperties"), dict):
+        found += sum(map(patterns.states, named)) // STATES
+    return found

@@ -4,16 +4,26 @@ import json
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import jsonschema_rs
 
+from app.core.requests import patterns, schema_copies
 from app.core.requests.schema_cost import weight
+from app.core.requests.schema_references import REFERENCES, places
 from app.errors import BadInput
 
-MAX_PATTERNS = 100  # each may take 10 ms to compile, in which nothing else of a process runs
-PATTERN_BYTES = 1_000_000  # compiled
+# Compiling a schema holds up everything else in its process: for a quarter of a second at these bounds.
+MAX_USES = {
+    "references": (REFERENCES, 10_000),  # in a row they take time by their square
+    "divisors": (("multipleOf",), 10_000),  # 10 microseconds each
+}
+MAX_PATTERNS = 100
+MAX_PATTERN_PRICE = 20_000  # of all patterns; about characters, see `patterns.price`
+PATTERN_BYTES = 1_000_000  # of one pattern, compiled
+PATTERNS_BYTES = 20_000_000  # of all together
 LIGHT = 20_000_000  # places of a schema times characters of an answer: under a second of work
 CPU_SECONDS = 2  # for a heavy check in a process of its own
 WALL_SECONDS = 20.0  # for the same on a busy machine
@@ -72,29 +82,35 @@ class AnswerSchema:
 def compile_schema(schema: Mapping[str, Any]) -> jsonschema_rs.Validator:
     """A validator; raises `BadInput` when `schema` is not a JSON Schema that can be used.
 
-    Patterns run in linear time, and are few and small enough to be compiled right away; references to outside
-    of the schema are refused, so nothing is fetched.
+    What compiling it costs is counted first, so that it can be done right away. Patterns run in linear time;
+    references to outside of the schema are refused, so nothing is fetched.
     """
-    if (patterns := sum(_patterns(schema))) > MAX_PATTERNS:
-        raise BadInput(f"schema: it has {patterns:,} patterns; the limit is {MAX_PATTERNS}")
-    options = jsonschema_rs.RegexOptions(size_limit=PATTERN_BYTES)
+    count = _check_cost(schema)
+    options = jsonschema_rs.RegexOptions(size_limit=min(PATTERN_BYTES, PATTERNS_BYTES // max(count, 1)))
     try:
         return jsonschema_rs.validator_for(dict(schema), pattern_options=options, offline=True)
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
         raise BadInput(f"schema: it is not a valid JSON Schema: {_first_line(error)}") from None
 
 
-def _patterns(schema: Any) -> Iterator[int]:
-    """How many patterns each place of a schema has at most."""
-    waiting = [schema]
-    while waiting:
-        place = waiting.pop()
-        if isinstance(place, dict):
-            found = place.get("patternProperties")
-            yield isinstance(place.get("pattern"), str) + (len(found) if isinstance(found, dict) else 0)
-            waiting.extend(place.values())
-        elif isinstance(place, list):
-            waiting.extend(place)
+def _check_cost(schema: Mapping[str, Any]) -> int:
+    """The number of patterns; raises `BadInput` when compiling the schema would cost too much."""
+    uses = Counter(name for place in places(schema) if isinstance(place, dict) for name in place)
+    for what, (names, limit) in MAX_USES.items():
+        if (count := sum(uses[name] for name in names)) > limit:
+            raise BadInput(f"schema: it has {count:,} {what}; the limit is {limit:,}")
+    found = list(patterns.of(schema))
+    if len(found) > MAX_PATTERNS:
+        raise BadInput(f"schema: it has {len(found):,} patterns; the limit is {MAX_PATTERNS}")
+    price = sum(map(patterns.price, found))
+    if price > MAX_PATTERN_PRICE:
+        raise BadInput(
+            f"schema: its patterns cost {price:,}; the limit is {MAX_PATTERN_PRICE:,}. Each character costs"
+            f" 1, or {patterns.CASELESS} where a pattern sets flags; many of \\w, \\d and the like in one"
+            " pattern cost more"
+        )
+    schema_copies.check(schema)
+    return len(found)
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,0 +1,3 @@
+"""A choice of a hundred thousand words."""
+
+print("|".join(map(str, range(100_000))))
