@@ -40,6 +40,7 @@ def get_override(name: str) -> Response:
 def put_override(asked: dict[str, Any], name: str) -> Response:
     """Set your own texts for an operation: they apply to later submissions that ask for them."""
     me, operation = caller(), prompt_overrides.shipped(name)
+    prompt_overrides.check(**asked)
     put = partial(prompt_overrides.put, tenant_id=me.tenant_id, user_id=me.user_id, name=name, **asked)
     return answer(_override_out(in_transaction(put), operation))
 

@@ -7,6 +7,7 @@ it runs: Jinja's own sandbox allows `{{ 'ab' * 300000000 }}`, and multiplies whi
 """
 
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from itertools import islice
@@ -24,10 +25,14 @@ MAX_TEMPLATE_BYTES = 1_000_000
 MAX_OUTPUT_BYTES = 1_000_000
 MAX_DEPTH = 40  # of nested expressions and conditions; Jinja and Python recurse over them
 MAX_TAGS = 1_000  # `{{` and `{%`: Jinja takes 0.1 ms to compile each
+MAX_TOKENS = 20_000  # names, operators, comments, spaces and texts: Jinja takes 10 microseconds to parse each
+MAX_DIGITS = 10_000  # in a row, hexadecimal: Jinja takes 200 bytes to recognise each
 MAX_NODES = 10_000  # of the parsed template
 MAX_WORK = 4_000_000  # characters that filters and comparisons process for one prompt: 40 ms of a loop
 
 WHOLE_ROW = "row"
+
+_DIGITS = re.compile(r"[0-9A-Fa-f_]+")
 
 _TAKEN = (
     nodes.Template,
@@ -109,6 +114,7 @@ def compile_template(source: str) -> Template:
     """Check and compile `source`; raises `BadInput` naming the rejected construct and its line."""
     _check_source(source)
     try:
+        _check_length(source)
         tree = _ENVIRONMENT.parse(source)
         return Template(source, tree, _Check(tree))
     except TemplateSyntaxError as error:
@@ -217,6 +223,15 @@ def _check_source(source: str) -> None:
     tags = source.count("{{") + source.count("{%")
     if tags > MAX_TAGS:
         raise BadInput(f"the template has {tags:,} tags; the limit is {MAX_TAGS:,}")
+
+
+def _check_length(source: str) -> None:
+    """Raise `BadInput` for a template that takes too long to parse: what the parser reads is counted."""
+    if any(len(digits[0]) > MAX_DIGITS for digits in _DIGITS.finditer(source)):
+        raise BadInput(f"the template has a number of over {MAX_DIGITS:,} digits")
+    tokens = _ENVIRONMENT.lexer.tokeniter(source, None)
+    if next(islice(tokens, MAX_TOKENS, None), None) is not None:
+        raise BadInput(f"the template has over {MAX_TOKENS:,} words, operators and comments: make it simpler")
 
 
 def _told(error: Exception) -> str:

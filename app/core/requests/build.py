@@ -29,6 +29,8 @@ def build(
     record = json.loads(body)
     if "input" in record:
         return {"model": job.model, "input": record["input"]}
+    if job.schema_fault is not None:
+        raise RequestRejected(job.schema_fault, type="schema_error")
     params = dict(job.params)
     system, schema = _system_and_schema(job, record)
     if system is not None:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import select
 
 from app.core.requests.schemas import AnswerSchema
-from app.errors import NotFound
+from app.errors import BadInput, NotFound
 from app.ingest import operations
 from app.ingest.draft import Defaults
 from app.ingest.operations import Operation
@@ -57,8 +57,17 @@ class JobContext:
         return self.provider != registry.NOBODY
 
     def compile(self) -> None:
-        """Compile the template and the schemas; raises `BadInput` for one that cannot be used."""
-        self.template, self._answer_schemas  # noqa: B018 - cached from the first access on
+        """Compile the schemas and the template; raises `BadInput` for a template that cannot be used."""
+        self.schema_fault, self.template  # noqa: B018 - cached from the first access on
+
+    @cached_property
+    def schema_fault(self) -> str | None:
+        """Why answers cannot be checked, as in a job that is older than a bound; None where they can."""
+        try:
+            self._answer_schemas  # noqa: B018 - cached from the first access on
+        except BadInput as error:
+            return error.message
+        return None
 
     @cached_property
     def template(self) -> Template | None:

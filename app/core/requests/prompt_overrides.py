@@ -33,13 +33,17 @@ def find(session: Session, tenant_id: int, user_id: int, name: str) -> PromptOve
     )
 
 
-def put(
-    session: Session, tenant_id: int, user_id: int, name: str, *, prompt: str | None, system: str | None
-) -> PromptOverride:
-    """Set the user's texts for `name`; None keeps the shipped one. Raises `BadInput` for a bad template."""
+def check(prompt: str | None, system: str | None) -> None:
+    """Raise `BadInput` for a text that is not a template. It takes too long for a transaction."""
     for source in (prompt, system):
         if source is not None:
             compile_template(source)
+
+
+def put(
+    session: Session, tenant_id: int, user_id: int, name: str, *, prompt: str | None, system: str | None
+) -> PromptOverride:
+    """Set the user's texts for `name`, which have been checked; None keeps the shipped one."""
     texts = {"prompt": prompt, "system": system, "updated_at": now()}
     session.execute(
         upsert.insert(session.get_bind().dialect.name, PromptOverride)
