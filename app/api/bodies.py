@@ -18,7 +18,7 @@ from app.errors import BadInput, TooLarge, UnknownForm
 from app.ingest.documents import identity
 from app.ingest.json_pieces import Path
 from app.ingest.templates import compile_template
-from app.ingest.values import from_json
+from app.ingest.values import from_json, whole_number
 from app.web import document_body
 from app.web.bodies import read_json
 from app.web.errors import refuse_invalid
@@ -178,8 +178,8 @@ def _records(asked: Any) -> list[dict[str, Any]]:
 
 def _value(name: str, text: str) -> Any:
     """Parse a form's text. What cannot be parsed is left to the field's own validation."""
-    if name in NUMBERS and text.strip().removeprefix("-").isdigit():
-        return int(text)
+    if name in NUMBERS and (number := whole_number(text)) is not None:
+        return number
     if name in OBJECTS:
         try:
             return from_json(text)

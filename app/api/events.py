@@ -10,6 +10,7 @@ from app.core.accounts.api_keys import READ
 from app.core.reading.events import Event
 from app.core.reading.follow import follow
 from app.core.reading.job_json import PREFIX
+from app.ingest.values import whole_number
 from app.web import capacity
 from app.web.auth import caller, needs
 from app.web.job_lookup import find_job
@@ -52,9 +53,8 @@ def stream_events(job_id: str) -> Response:
 
 def _last_event_id(newest: int) -> int | None:
     """The seq after which a reader resumes; None for a new reader, or for an id that is not valid."""
-    text = request.headers.get("Last-Event-ID", "")
-    seq = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
-    return None if seq is None or seq > newest else seq
+    seq = whole_number(request.headers.get("Last-Event-ID", ""))
+    return None if seq is None or not 0 <= seq <= newest else seq
 
 
 def _lines(events: Iterator[Event | None]) -> Iterator[bytes]:

@@ -21,7 +21,7 @@ from config import settings
 
 LONGEST_WAIT = 60  # seconds that a caller may ask to wait
 
-_WAIT = re.compile(r'wait="?(\d{1,9})"?', re.IGNORECASE)
+_WAIT = re.compile(r'wait="?(\d{1,9})"?', re.IGNORECASE | re.ASCII)
 
 blp = Blueprint("submissions", "Submitting records.")
 

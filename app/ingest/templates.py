@@ -26,13 +26,13 @@ MAX_OUTPUT_BYTES = 1_000_000
 MAX_DEPTH = 40  # of nested expressions and conditions; Jinja and Python recurse over them
 MAX_TAGS = 1_000  # `{{` and `{%`: Jinja takes 0.1 ms to compile each
 MAX_TOKENS = 20_000  # names, operators, comments, spaces and texts: Jinja takes 10 microseconds to parse each
-MAX_DIGITS = 10_000  # in a row, hexadecimal: Jinja takes 200 bytes to recognise each
+MAX_DIGITS = 10_000  # of a number: Jinja takes 200 bytes to recognise each
 MAX_NODES = 10_000  # of the parsed template
 MAX_WORK = 4_000_000  # characters that filters and comparisons process for one prompt: 40 ms of a loop
 
 WHOLE_ROW = "row"
 
-_DIGITS = re.compile(r"[0-9A-Fa-f_]+")
+_DIGITS = re.compile(r"0[xX][0-9A-Fa-f_]+|[0-9][0-9_]*")
 
 _TAKEN = (
     nodes.Template,

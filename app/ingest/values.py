@@ -4,16 +4,24 @@ JSON may contain what UTF-8 cannot: unpaired surrogates. Nothing here loses or r
 """
 
 import json
+import math
 from typing import Any, NoReturn
 
 MAX_PARTS = (
     2_000_000  # lists and objects in one JSON text: while they are built, nothing else in the process runs
 )
+MAX_NESTED = 200  # levels of lists and objects: later readers may have less stack than this one
+MAX_DIGITS = 18  # of a whole number that is given as text: more than any of ours has
 
 
 def from_json(text: str) -> Any:
-    """The value of `text`; raises `ValueError` with the error and its column."""
-    if len(text) > MAX_PARTS and text.count("[") + text.count("{") > MAX_PARTS:
+    """The value of `text`, which `to_json` can write again.
+
+    Raises `ValueError` with the error and its column; also for numbers that are too large for a float, and
+    for lists and objects that are nested over 200 deep.
+    """
+    parts = text.count("[") + text.count("{")
+    if parts > MAX_PARTS:
         raise ValueError(f"it has over {MAX_PARTS:,} lists and objects")
     start = len(text) - len(text.lstrip(_SPACES))
     try:
@@ -23,6 +31,8 @@ def from_json(text: str) -> Any:
         raise ValueError(f"{error.msg} at column {error.pos + 1}") from None
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    if parts > MAX_NESTED and is_deeper(value, MAX_NESTED):
+        raise ValueError(f"it is nested over {MAX_NESTED} deep")
     if extra := text[end:].lstrip(_SPACES):
         raise ValueError(f"Extra data at column {len(text) - len(extra) + 1}")
     return value
@@ -58,12 +68,26 @@ def is_plain(text: str) -> bool:
 
 def is_deeper(value: Any, levels: int) -> bool:
     """Whether lists and objects are nested over `levels` deep."""
-    if not isinstance(value, dict | list):
-        return False
-    inner = value.values() if isinstance(value, dict) else value
-    if levels and _NESTING.isdisjoint(map(type, inner)):
-        return False  # decided without a call for each part: a row may have thousands of plain cells
-    return levels == 0 or any(is_deeper(part, levels - 1) for part in inner)
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(levels):
+        level = [
+            inner
+            for part in level
+            for inner in (part.values() if isinstance(part, dict) else part)
+            if isinstance(inner, (dict, list))
+        ]
+    return bool(level)
+
+
+def whole_number(text: str) -> int | None:
+    """The whole number that a text consists of, up to 18 ASCII digits with or without a minus; else None.
+
+    Python's own `isdigit` is true for texts that `int` refuses, and `int` reads digits of all scripts.
+    """
+    digits = text.strip().removeprefix("-")
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= MAX_DIGITS):
+        return None
+    return int(text)
 
 
 def as_text(value: Any) -> str:
@@ -77,13 +101,19 @@ def as_text(value: Any) -> str:
     return str(value)
 
 
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text[:20]} is too large a number")
+    return number
+
+
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a number in JSON")
 
 
-_NESTING = {dict, list}
 _SPACES = " \t\r\n"
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 # Values come from JSON or a sheet, so they contain no cycles.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False)
 _ASCII_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False)

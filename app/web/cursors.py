@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from app.core.money.usage import Grouping, Key
 from app.errors import BadInput
+from app.ingest.values import whole_number
 
 
 def write(place: str) -> str:
@@ -33,11 +34,13 @@ def number_before(cursor: str | None) -> int | None:
 
 
 def _number(cursor: str | None, end: int) -> int | None:
+    if cursor is None:
+        return None
     try:
-        number = None if cursor is None else int(_read(cursor))
+        number = whole_number(_read(cursor))
     except ValueError:
         raise _unknown(cursor) from None
-    if number is not None and not 0 <= number < end:
+    if number is None or not 0 <= number < end:
         raise _unknown(cursor)
     return number
 

@@ -59,6 +59,7 @@ class ErrorOut(Schema):
 def register(app: Flask) -> None:
     """Give every request an id and every error of `app` its contract's shape."""
     app.before_request(_name_request)
+    app.before_request(_refuse_nul)
     app.after_request(_add_headers)
     app.teardown_request(lambda _error: structlog.contextvars.clear_contextvars())
     app.register_error_handler(Refused, refused)
@@ -110,6 +111,13 @@ def _name_request() -> None:
     structlog.contextvars.bind_contextvars(request_id=g.request_id)
     if job := (request.view_args or {}).get("job_id"):
         structlog.contextvars.bind_contextvars(job=job)
+
+
+def _refuse_nul() -> None:
+    """No path or query has a use for NUL, and PostgreSQL refuses it in every text."""
+    texts = (request.path, *(text for pair in request.args.items(multi=True) for text in pair))
+    if any("\0" in text for text in texts):
+        raise BadInput("the address contains NUL (%00), which no name here has: remove it")
 
 
 def _add_headers(response: Response) -> Response:

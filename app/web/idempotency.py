@@ -11,6 +11,7 @@ from werkzeug.datastructures import Headers
 
 from app.errors import BadInput
 from app.ingest.documents import identity
+from app.ingest.values import whole_number
 from app.services.submission import Repeat
 
 RETRIED_WITHIN = 60  # seconds; the official SDKs give up earlier
@@ -51,8 +52,8 @@ def sending(headers: Headers) -> Sending | None:
         if not _KEY.fullmatch(key):
             raise BadInput("Idempotency-Key: give 1 to 255 visible ASCII characters, without spaces")
         return Sending(key)
-    count = headers.get("X-Stainless-Retry-Count", "")
-    return Sending(None, retry=int(count) > 0) if count.isascii() and count.isdigit() else None
+    count = whole_number(headers.get("X-Stainless-Retry-Count", ""))
+    return None if count is None or count < 0 else Sending(None, retry=count > 0)
 
 
 def repeat(content: Any) -> Repeat | None:

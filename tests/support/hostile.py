@@ -149,8 +149,11 @@ def _documents(content: bytes, _: str) -> Iterator[Request]:
     """The list of documents of a job."""
     body = b'{"tenant_id": "{tenant}", "documents": %b}' % content
     yield Request("POST", DOCUMENTS, body, JSON)
-    records = b'{"model": "simulated", "records": [{"document": %b}]}' % content
-    yield Request("POST", JOBS, records, JSON)
+    documents = json.loads(content)
+    records = [
+        {"document": document} for document in (documents if isinstance(documents, list) else [documents])
+    ]
+    yield from _submissions(records=records)
 
 
 def _whole(content: bytes, _: str) -> Iterator[Request]:

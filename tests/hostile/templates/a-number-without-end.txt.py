@@ -1,3 +1,3 @@
-"""A number of 900,000 hexadecimal digits."""
+"""A number of 150,000 hexadecimal digits."""
 
-print("{{ 0x" + "f" * 900_000 + " }}", end="")
+print("{{ 0x" + "f" * 150_000 + " }}", end="")

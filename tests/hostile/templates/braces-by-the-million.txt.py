@@ -1,3 +1,3 @@
 """Braces that open nothing."""
 
-print("{ " * 490_000 + "{{ nothing|x }}", end="")
+print("{ " * 81_000 + "{{ nothing|x }}", end="")

@@ -1,3 +1,3 @@
 """Half a million brackets that are never closed."""
 
-print("{{ " + "(" * 900_000, end="")
+print("{{ " + "(" * 150_000, end="")

@@ -1,3 +1,3 @@
 """A tag that seems to end in a string, and goes on."""
 
-print("{{ '}}'" + "|x" * 490_000 + " }}", end="")
+print("{{ '}}'" + "|x" * 81_000 + " }}", end="")

@@ -1,3 +1,3 @@
 """A chain of filters that exist."""
 
-print("{{ a" + "|trim" * 190_000 + " }}", end="")
+print("{{ a" + "|trim" * 31_000 + " }}", end="")

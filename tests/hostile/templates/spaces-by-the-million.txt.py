@@ -1,3 +1,3 @@
 """A tag full of spaces."""
 
-print("{{" + " " * 990_000 + "a|x }}", end="")
+print("{{" + " " * 165_000 + "a|x }}", end="")

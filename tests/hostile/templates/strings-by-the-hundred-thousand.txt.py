@@ -1,3 +1,3 @@
 """Strings side by side, which are joined."""
 
-print("{{ " + "'' " * 300_000 + "}}", end="")
+print("{{ " + "'' " * 50_000 + "}}", end="")

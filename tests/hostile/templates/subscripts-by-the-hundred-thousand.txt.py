@@ -1,3 +1,3 @@
 """Parts of parts of a column."""
 
-print("{{ a" + "[0]" * 300_000 + " }}", end="")
+print("{{ a" + "[0]" * 50_000 + " }}", end="")

@@ -1,0 +1,3 @@
+"""A number of ten thousand digits."""
+
+print('{"model": "simulated", "records": [{"prompt": "x"}], "max_tokens": ' + "9" * 10_000 + "}")

@@ -1,0 +1,3 @@
+"""A hundred thousand lists in place of records."""
+
+print('{"records": [' + "[]," * 100_000 + "[]]}")

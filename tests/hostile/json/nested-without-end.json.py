@@ -1,0 +1,3 @@
+"""A hundred thousand lists, each within the one before."""
+
+print("[" * 100_000)

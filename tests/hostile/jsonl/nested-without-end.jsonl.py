@@ -1,0 +1,3 @@
+"""A line of a hundred thousand brackets."""
+
+print("[1,{" * 50_000)
