@@ -1,12 +1,18 @@
-"""Celery's consumer, except for what it does with messages in hand when the broker's connection breaks."""
+"""Celery's consumer, except for what it does when the broker's connection breaks, and with junk."""
 
+from collections.abc import Callable
 from typing import Any
 
+import structlog
 from celery.worker.consumer import Consumer as CeleryConsumer
+
+from tasks import broker
+
+log = structlog.get_logger(__name__)
 
 
 class Consumer(CeleryConsumer):
-    """Drops the messages of a broken connection.
+    """Drops the messages of a broken connection, and messages that are not tasks.
 
     kombu 5.7 hands unacknowledged messages back, and acknowledges finished ones, over the very channel that
     was lost; with Redis either ends the worker with an AttributeError in place of a new connection. Neither
@@ -20,6 +26,25 @@ class Consumer(CeleryConsumer):
             channel.do_restore = False
             channel.basic_ack = channel.basic_reject = _do_nothing
         return super().on_connection_error_after_connected(exc)
+
+    def connection_for_read(self, heartbeat: Any = None) -> Any:
+        return self.ensure_connected(broker.guarded(self.app.connection_for_read(heartbeat=heartbeat)))
+
+    def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:
+        handle = super().create_task_handler(*args, **kwargs)
+
+        def receive(message: Any) -> Any:
+            if _is_task(message.headers):
+                return handle(message)
+            log.warning("broker.junk_dropped", error="not a task")
+            return message.reject_log_error(log, self.connection_errors)
+
+        return receive
+
+
+def _is_task(headers: Any) -> bool:
+    """Whether a message is a task as every release has sent them: Celery trusts these headers."""
+    return isinstance(headers, dict) and all(isinstance(headers.get(name), str) for name in ("task", "id"))
 
 
 def _do_nothing(*_: Any, **__: Any) -> None:
