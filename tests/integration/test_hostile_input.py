@@ -60,6 +60,33 @@ def test_a_schema_that_wants_an_endless_value_is_refused_by_the_simulated_provid
     assert _deaths(job) == 0
 
 
+def test_a_schema_that_was_stored_before_its_bound_fails_its_records_unasked(running, upstream):
+    # Given jobs whose schemas take a compiler's memory, or its stack, as an earlier release stored them
+    doubling = {f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(22)} | {"d22": {}}
+    chain = {f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{n + 1}"}]} for n in range(3_000)} | {"d3000": {}}
+    leases = _leases()
+
+    # When their records' turn comes
+    jobs = [
+        running.submit(
+            [{"prompt": "Prompt"}] * 2,
+            **HAIKU,
+            schema={"unevaluatedProperties": False, "$ref": "#/$defs/d0", "$defs": parts},
+        )
+        for parts in (doubling, chain)
+    ]
+
+    # Then each says what is wrong with the schema, nothing was asked, and no process died of it
+    for job in jobs:
+        job.wait_for("completed", seconds=30)
+        outputs = job.outputs()
+        assert [outputs[index].error_type for index in (0, 1)] == ["schema_error"] * 2
+        assert b"references" in outputs[0].error_message
+        assert _deaths(job) == 0
+    assert _leases() == leases
+    assert upstream.books() == []
+
+
 def _leases() -> list[int]:
     with reading() as session:
         return list(session.scalars(select(Lease.id).where(Lease.dead_at.is_(None)).order_by(Lease.id)))

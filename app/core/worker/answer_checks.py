@@ -2,31 +2,41 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from weakref import WeakValueDictionary
 
 from app.core.requests.schemas import AnswerSchema
 from app.errors import SchemaMismatch
 from app.providers.client import Reply
 
 HEAVY_PATIENCE = 60.0  # seconds that an answer waits for a check in a process of its own
+HEAVY_AT_ONCE = 2  # such processes
 
 # Threads that only wait for such a process: few, and not those that renew the lease.
-_heavy = ThreadPoolExecutor(2, thread_name_prefix="heavy-checks")
+_heavy = ThreadPoolExecutor(HEAVY_AT_ONCE, thread_name_prefix="heavy-checks")
+
+# By tenant, while one of its answers is checked or waits: a tenant queues no more than can run, so that the
+# next check is another tenant's if there is one.
+_shares: WeakValueDictionary[int, asyncio.Semaphore] = WeakValueDictionary()
 
 
-async def fault(schema: AnswerSchema | None, reply: Reply) -> SchemaMismatch | None:
-    """What is wrong with the answer; None when it fits, or no schema was given."""
+async def fault(schema: AnswerSchema | None, reply: Reply, tenant_id: int) -> SchemaMismatch | None:
+    """What is wrong with the answer; None when it fits, or no schema was given.
+
+    A heavy check waits for its turn among those of its tenant, and tenants take turns.
+    """
     if schema is None:
         return None
     if schema.is_light(reply.text):
         found = schema.fault(reply.text)
     else:
-        found = await _fault_in_subprocess(schema, reply.text)
+        found = await _fault_in_subprocess(schema, reply.text, tenant_id)
     return None if found is None else SchemaMismatch(found)
 
 
-async def _fault_in_subprocess(schema: AnswerSchema, text: str) -> str | None:
+async def _fault_in_subprocess(schema: AnswerSchema, text: str, tenant_id: int) -> str | None:
+    share = _shares.setdefault(tenant_id, asyncio.Semaphore(HEAVY_AT_ONCE))
     try:
-        async with asyncio.timeout(HEAVY_PATIENCE):
+        async with asyncio.timeout(HEAVY_PATIENCE), share:
             return await asyncio.get_running_loop().run_in_executor(_heavy, schema.fault_in_subprocess, text)
     except TimeoutError:
         return f"The answer was not checked within {HEAVY_PATIENCE:g} s: too many slow checks at once"

@@ -165,7 +165,8 @@ class CallInFlight:
         self._permits.settle(reply.usage, seconds)
         call = self._latest.answered(reply, seconds)
         self._latest.result = self._latest.outcome(call)  # paid for, whatever happens next
-        fault = await answer_checks.fault(self.job.answer_schema_of(self.claim.body), reply)
+        schema = self.job.answer_schema_of(self.claim.body)
+        fault = await answer_checks.fault(schema, reply, self.job.tenant_id)
         if fault is None:
             self._latest.result = outcome = self._latest.outcome(call, RecordStatus.SUCCEEDED)
             outcome.body = reply.body

@@ -1,0 +1,35 @@
+"""Heavy checks of answers: tenants take turns."""
+
+import asyncio
+
+from app.core.requests.schemas import AnswerSchema
+from app.core.worker import answer_checks
+from app.providers.client import Reply, Usage
+
+TWICE_ITSELF = {"anyOf": [{"items": {"$ref": "#"}}, {"items": {"$ref": "#"}}, {"const": 1}], "type": "array"}
+ENDLESS = "[" * 40 + "2" + "]" * 40
+ALPHA, BETA = 1, 2
+
+
+def test_a_tenant_whose_checks_never_end_delays_anothers_by_one_of_them() -> None:
+    # Given a tenant with many answers, each of which takes all the time that a check may take
+    schema, slow, quick = AnswerSchema(TWICE_ITSELF), _reply(ENDLESS), _reply("[]")
+
+    async def check() -> int:
+        alpha = [asyncio.create_task(answer_checks.fault(schema, slow, ALPHA)) for _ in range(8)]
+        await asyncio.sleep(0)  # they are all queued
+
+        # When an answer of another tenant is checked
+        assert await answer_checks.fault(schema, quick, BETA) is None
+        ended = sum(task.done() for task in alpha)
+        for task in alpha:
+            task.cancel()
+        await asyncio.gather(*alpha, return_exceptions=True)
+        return ended
+
+    # Then it was next
+    assert asyncio.run(check()) <= answer_checks.HEAVY_AT_ONCE
+
+
+def _reply(text: str) -> Reply:
+    return Reply(body=text.encode(), usage=Usage(1, 1), request_id=None, text=text)
