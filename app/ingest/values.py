@@ -20,7 +20,7 @@ def from_json(text: str) -> Any:
     Raises `ValueError` with the error and its column; also for numbers that are too large for a float, and
     for lists and objects that are nested over 200 deep.
     """
-    parts = text.count("[") + text.count("{")
+    parts = text.count("[") + text.count("{") if len(text) > MAX_NESTED else 0
     if parts > MAX_PARTS:
         raise ValueError(f"it has over {MAX_PARTS:,} lists and objects")
     start = len(text) - len(text.lstrip(_SPACES))
@@ -68,14 +68,15 @@ def is_plain(text: str) -> bool:
 
 def is_deeper(value: Any, levels: int) -> bool:
     """Whether lists and objects are nested over `levels` deep."""
-    level = [value] if isinstance(value, dict | list) else []
+    level = [value] if type(value) in _CONTAINERS else []
     for _ in range(levels):
-        level = [
-            inner
-            for part in level
-            for inner in (part.values() if isinstance(part, dict) else part)
-            if isinstance(inner, (dict, list))
-        ]
+        deeper: list[Any] = []
+        for part in level:
+            inner = part.values() if type(part) is dict else part
+            deeper += [one for one in inner if type(one) in _CONTAINERS]
+        if not deeper:
+            return False
+        level = deeper
     return bool(level)
 
 
@@ -112,6 +113,7 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a number in JSON")
 
 
+_CONTAINERS = frozenset({dict, list})  # exactly: what is read from JSON has no others
 _SPACES = " \t\r\n"
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 # Values come from JSON or a sheet, so they contain no cycles.

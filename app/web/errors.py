@@ -12,7 +12,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
-from app.errors import BadInput, Path, Refused
+from app.errors import BadInput, NotFound, Path, Refused
 from app.ingest.draft import Problems
 from app.web.error_shapes import Fault, Shape, native
 
@@ -114,10 +114,14 @@ def _name_request() -> None:
 
 
 def _refuse_nul() -> None:
-    """No path or query has a use for NUL, and PostgreSQL refuses it in every text."""
-    texts = (request.path, *(text for pair in request.args.items(multi=True) for text in pair))
-    if any("\0" in text for text in texts):
-        raise BadInput("the address contains NUL (%00), which no name here has: remove it")
+    """No path has NUL, no query has a use for it, and PostgreSQL refuses it in every text."""
+    if "\0" in request.path:
+        raise NotFound("there is nothing at this path: it contains NUL (%00), which no path here does")
+    problems = Problems()
+    for name, text in request.args.items(multi=True):
+        if "\0" in name + text:
+            problems.add(name, "it contains NUL (%00): remove it", ("query", name))
+    problems.refuse()
 
 
 def _add_headers(response: Response) -> Response:

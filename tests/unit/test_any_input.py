@@ -92,8 +92,8 @@ def test_lines_are_drafts_or_problems(lines: list[bytes], source: str | None) ->
 
 
 TOKENS = (
-    "{{ }} {% %} {# #} if else endif raw endraw for a row self | int tojson replace( ( ) [ ] { } ' \" 1 1e9 0x **"
-    " . , -"
+    "{{ }} {% %} {# #} if else endif raw endraw for a row self | int tojson replace( ( ) [ ] { } ' 1 1e9 0x"
+    ' ** . , - "'
 )
 parts = st.sampled_from([*TOKENS.split(), " "])
 
