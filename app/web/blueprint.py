@@ -72,6 +72,22 @@ class Blueprint(SmorestBlueprint):
         return doc
 
 
+class ShortList(fields.List[Any]):
+    """A list of which the length is checked before any item is: a long one costs what its items do.
+
+    `error` is the message for a list that has less than `least` items or more than `most`.
+    """
+
+    def __init__(self, item: Any, *, least: int = 0, most: int, error: str, **options: Any) -> None:
+        super().__init__(item, validate=ma.validate.Length(least, most, error=error), **options)
+        self._check = ma.validate.Length(max=most, error=error)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> list[Any]:
+        if isinstance(value, list):
+            self._check(value)
+        return super()._deserialize(value, *args, **kwargs)
+
+
 class WebhookUrl(fields.Raw):
     def __init__(self) -> None:
         super().__init__(

@@ -6,7 +6,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
-from app.web.blueprint import WebhookUrl
+from app.web.blueprint import ShortList, WebhookUrl
 
 MOST = 500  # records per batch
 NOTES, NOTE = 1_000, 100_000  # per record; characters of one note
@@ -33,8 +33,11 @@ class RecordIn(ma.Schema):
         keywords = {"anyOf": [HAS_NOTE, HAS_DATA]}  # noqa: RUF012 - marshmallow's own way
 
     structured_data = fields.Nested(StructuredDataIn, allow_none=True)
-    notes = fields.List(
-        fields.String(validate=validate.Length(max=NOTE)), required=True, validate=validate.Length(max=NOTES)
+    notes = ShortList(
+        fields.String(validate=validate.Length(max=NOTE)),
+        most=NOTES,
+        error=f"give up to {NOTES:,} notes",
+        required=True,
     )
 
     @ma.validates_schema
@@ -45,10 +48,12 @@ class RecordIn(ma.Schema):
 
 
 class BatchIn(ma.Schema):
-    records = fields.List(
+    records = ShortList(
         fields.Nested(RecordIn),
+        least=1,
+        most=MOST,
+        error=f"give 1 to {MOST} records in one batch",
         required=True,
-        validate=validate.Length(1, MOST, error=f"give 1 to {MOST} records in one batch"),
     )
     webhook_url = WebhookUrl()
 
