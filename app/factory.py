@@ -37,7 +37,7 @@ from app.dialects.analyze import routes as analyze
 from app.dialects.chats import routes as chats
 from app.dialects.documents import routes as documents
 from app.dialects.text import routes as text
-from app.web import auth, capacity, errors, job_lookup, openapi, websockets
+from app.web import auth, capacity, errors, job_lookup, large_bodies, openapi, websockets
 from app.web.errors import SHAPES, ErrorOut
 from config import logs, private, settings
 
@@ -50,8 +50,6 @@ DIALECTS = (text, analyze, documents, chats)
 EXPOSED = (job_lookup.JOB, "Location", "Retry-After", "X-Request-Id")  # response headers that a page may read
 
 _DIALECT = re.compile(r"app\.dialects\.(\w+)\.")
-
-BODY = 1_000_000  # bytes; submissions set their own limit
 
 
 class Penstock(Flask):
@@ -82,6 +80,7 @@ def create_app() -> Flask:
     errors.register(app)
     job_lookup.register(app)
     auth.guard(app)
+    large_bodies.check(app)
     if chosen.cors_origins:
         CORS(app, origins=[_exactly(origin) for origin in chosen.cors_origins], expose_headers=EXPOSED)
     capacity.prepare(app, chosen.web_threads)
@@ -120,7 +119,7 @@ def _schema_name(schema: Any) -> str:
 
 def _config() -> dict[str, Any]:
     return {
-        "MAX_CONTENT_LENGTH": BODY,
+        "MAX_CONTENT_LENGTH": large_bodies.BODY,
         "SOCK_SERVER_OPTIONS": websockets.OPTIONS,
         "API_TITLE": "Penstock",
         "API_VERSION": "v1",

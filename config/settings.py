@@ -15,12 +15,14 @@ from urllib.parse import urlsplit, urlunsplit
 from config.variables import (
     BadSetting,
     BadSettings,
+    Network,
     claude,
     dollars,
     flag,
     hashes,
     hosts,
     load,
+    networks,
     one_of,
     optional_file,
     optional_text,
@@ -114,6 +116,8 @@ class Settings:
     cors_origins: tuple[str, ...] = origins("CORS_ORIGINS")  # of pages that may call the API from a browser
     # Names of this server that calls without a key may be addressed to, besides this machine's own.
     allowed_hosts: frozenset[str] = hosts("ALLOWED_HOSTS")
+    # Whose headers are believed, and whose connections are many clients'.
+    trusted_proxies: tuple[Network, ...] = networks("TRUSTED_PROXIES")
     # For which /batch_process waits for the end of its batch.
     batch_process_wait: int = whole("BATCH_PROCESS_WAIT_SECONDS", 300, 0, 3_600)
     max_batch_requests: int = whole("MAX_BATCH_REQUESTS_PER_CALL", 50, 1, 10_000)  # of one /batch_process

@@ -4,6 +4,7 @@ A dataclass of settings declares each as the default of a field, where `load` fi
 """
 
 import hashlib
+import ipaddress
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -22,6 +23,7 @@ DEFAULT_PORTS = {"http": "80", "https": "443"}
 ORIGIN = re.compile(
     rf"(?P<origin>(?P<scheme>https?)://(?:{HOST.pattern}|\[[0-9a-f:.]+\]))(?::(?P<port>[0-9]{{1,5}}))?"
 )
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 TRUE, FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 # Before the @ of a URL, with a scheme or without, and among its parameters.
 PASSWORD = re.compile(r"(?<=:)(?!//).+(?=@)|(?<=password=)[^&]+")
@@ -199,6 +201,11 @@ def hosts(name: str) -> frozenset[str]:
         return frozenset(item.lower() for item in _items(value))
 
     return _declare(name, "", parse)
+
+
+def networks(name: str) -> tuple[Network, ...]:
+    wanted = "addresses or networks separated by commas, such as 10.0.0.2 or 10.1.0.0/16"
+    return _declare(name, "", lambda value: tuple(map(ipaddress.ip_network, _items(value))), wanted)
 
 
 def _declare(name: str, default: str, parse: Callable[[str], T], wanted: str = "any text") -> T:

@@ -23,6 +23,7 @@ from app.web import document_body
 from app.web.bodies import read_json
 from app.web.errors import refuse_invalid
 from app.web.forms import IN_MEMORY, FileForm, temporary
+from app.web.large_bodies import WITH_DOCUMENTS
 from config import settings
 
 # Occur in every body with documents, and with a template, unless they are escaped.
@@ -68,8 +69,7 @@ class JsonBody:
     """A JSON body, received but not yet read."""
 
     def __init__(self, request: Request, content: BinaryIO) -> None:
-        chosen = settings.current()
-        limit = request.max_content_length = max(chosen.max_request_bytes, chosen.max_json_bytes)
+        limit = request.max_content_length = WITH_DOCUMENTS.bytes(settings.current())
         self._content = content
         self._seen: set[bytes] = set()
         self.size = 0

@@ -1,5 +1,6 @@
 """`GET /metrics`, for Prometheus: the state of the whole system, and the requests to this web process."""
 
+import http
 import time
 
 from flask import Blueprint, Flask, Response, current_app, g, request
@@ -42,6 +43,8 @@ def measure(app: Flask) -> None:
     app.extensions["metrics"] = registry
 
     def note(response: Response) -> Response:
+        if response.status_code == http.HTTPStatus.CONTINUE:
+            return response  # to a question about a body: the request itself comes with it
         route, method = (request.url_rule.rule, request.method) if request.url_rule else (NO_ROUTE,) * 2
         took = time.perf_counter() - g.began
         seconds.labels(route, method, response.status_code).observe(took)

@@ -14,6 +14,7 @@ from app.core.money import pricing
 from app.core.money.quote import Quote, quote
 from app.ingest.spool import DraftSpool
 from app.web.auth import caller, needs
+from app.web.large_bodies import FORM, JSON, UPLOAD, WITH_DOCUMENTS, takes
 from config import settings
 
 blp = Blueprint("quotes", "What a submission would cost.")
@@ -23,6 +24,7 @@ blp = Blueprint("quotes", "What a submission would cost.")
 @needs(WRITE, 413, 415, 422, 503)
 @blp.doc(requestBody=BODY)
 @blp.response(200, QuoteOut, description="Nothing was stored.")
+@takes({JSON: WITH_DOCUMENTS, FORM: UPLOAD})
 def estimate_job() -> Response:
     """Quote a job's tokens, cost and time.
 

@@ -17,6 +17,7 @@ from app.web import idempotency
 from app.web.auth import caller, needs
 from app.web.capacity import wait_for_end
 from app.web.job_lookup import find_submitted
+from app.web.large_bodies import FORM, JSON, UPLOAD, WITH_DOCUMENTS, takes
 from config import settings
 
 LONGEST_WAIT = 60  # seconds that a caller may ask to wait
@@ -53,6 +54,7 @@ _DOCUMENTED = {
 @blp.doc(**_DOCUMENTED)
 @blp.response(202, JobOut, description="The job is stored and will run.")
 @blp.alt_response(200, schema=JobOut, description="With `Prefer: wait`: the job has ended.")
+@takes({JSON: WITH_DOCUMENTS, FORM: UPLOAD})
 def submit_job() -> Response:
     """Submit a job.
 

@@ -20,7 +20,7 @@ def web(listener: int, workers: int, threads: int) -> list[str]:
     return [
         *_module("gunicorn", "app.factory:create_app()"),
         *("--bind", f"fd://{listener}"),
-        *("--workers", str(workers), "--worker-class", "gthread", "--threads", str(threads)),
+        *("--workers", str(workers), "--worker-class", "app.server.worker.Worker", "--threads", str(threads)),
         *("--graceful-timeout", str(GRACEFUL_WEB)),
         "--no-control-socket",
     ]

@@ -32,7 +32,7 @@ NEEDED = (
     "celery.concurrency.thread",
     "celery.worker.consumer",
     "gunicorn.app.wsgiapp",
-    "gunicorn.workers.gthread",
+    "app.server.worker",
     "kombu.transport.redis",
     "tasks.celery",
 )

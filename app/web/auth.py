@@ -2,6 +2,7 @@
 
 import http
 import ipaddress
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -38,7 +39,14 @@ NEARBY = [
     ipaddress.ip_network(network)
     for network in ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7")
 ]
-FORWARDED = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP")
+# What a scraper, a command line or a browser sends itself. Any other header may be a proxy's own: each vendor
+# has names for where a request comes from, and no list of them is ever complete.
+DIRECT = re.compile(
+    "Host|User-Agent|Accept|Accept-Encoding|Accept-Language|Connection|Keep-Alive|Cache-Control|Pragma"
+    "|Content-Length|Content-Type|Authorization|X-API-Key|Cookie|Origin|Referer|DNT|Priority|Sec-.*"
+    "|Upgrade-Insecure-Requests|If-None-Match|If-Modified-Since|X-Prometheus-Scrape-Timeout-Seconds",
+    re.IGNORECASE,
+)
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -144,13 +152,15 @@ def _is_nearby() -> bool:
     The address is the connection's; no header widens access. A request that came through a proxy may come
     from anywhere.
     """
-    if any(name in request.headers for name in FORWARDED):
+    if not all(DIRECT.fullmatch(name) for name in request.headers.keys()):  # noqa: SIM118 - a multidict
         return False
     try:
         address = ipaddress.ip_address(request.remote_addr or "")
     except ValueError:  # such as a Unix socket, with a proxy on the other end
         return False
     address = getattr(address, "ipv4_mapped", None) or address
+    if any(address in network for network in settings.current().trusted_proxies):
+        return False
     return any(address in network for network in NEARBY)
 
 

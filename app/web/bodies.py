@@ -15,22 +15,28 @@ from app.web import capacity
 from app.web.errors import refuse_invalid
 from config import settings
 
+PIECE = 256_000  # bytes that are read at once
+
 
 @contextmanager
 def json_body() -> Iterator[Any]:
     """The value in the request's body, which may be as large as a submission.
 
-    A large one holds one of the few slots for large content until the end of the block. Raises `Refused`.
+    A large one holds one of the few places for large content until the end of the block. Raises `Refused`.
     """
     require_json(request)
     limit = settings.current().max_json_bytes
     request.max_content_length = limit
-    try:
-        body = request.get_data()
-    except RequestEntityTooLarge:
-        raise TooLarge(f"the JSON has over {limit:,} bytes (MAX_JSON_BYTES): send less at once") from None
-    with capacity.enough_memory(len(body)):
-        yield read_json(body)
+    with capacity.memory() as memory:
+        try:
+            memory.hold(request.content_length or 0)
+            body = bytearray()
+            while piece := request.stream.read(PIECE):
+                body += piece
+                memory.hold(len(body))
+        except RequestEntityTooLarge:
+            raise TooLarge(f"the JSON has over {limit:,} bytes (MAX_JSON_BYTES): send less at once") from None
+        yield read_json(bytes(body))
 
 
 def load(schema: ma.Schema, value: Any) -> Any:

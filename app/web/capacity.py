@@ -1,13 +1,17 @@
-"""Limits on concurrent holders: of web threads by streams and waits, of memory by large requests."""
+"""Limits on concurrent holders: of web threads by streams and waits, of memory by large requests.
+
+Nobody waits for a place: who finds none is refused at once. No tenant may take them all.
+"""
 
 import socket
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import cast
 
-from flask import Flask, Response, current_app, request
+from flask import Flask, Response, current_app, g, request
 
 from app.core.reading.follow import wait_until_ended
 from app.core.reading.jobs import JobView
@@ -15,45 +19,84 @@ from app.errors import Unavailable
 from app.web.open_keys import until_revoked, while_valid
 
 KEPT_FREE = 32  # threads for requests that end at once
-SMALL = 1_000_000  # bytes of content that may be read at once; a larger request waits for a slot
-FEW = 4  # slots: JSON in memory takes ten times its size
-PATIENCE = 60  # seconds that a request waits for a slot
+SMALL = 1_000_000  # bytes of content that may be read at once; a larger request needs a place
+FEW = 4  # places: JSON in memory takes ten times its size
+TIMES_FREE = 8  # a tenant may hold this many times what is free
 PIECE = 64_000  # bytes that are written at once
+SEAT = "penstock.seat"  # in the environ: the web server is told that the request is not a short one
 STALLED = 60  # seconds in which a client must read one; otherwise the stream is cut
 
 
-class Seats:
-    """How many more threads may be held."""
+class Places:
+    """Places that tenants share.
+
+    A tenant gets another one while it holds less than eight times what is free, and never the last one unless
+    it holds none. So a tenant alone gets nearly all (200 of 224), whoever comes then finds some free, and the
+    more of them there are, the smaller is the share of each.
+    """
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self._free = threading.BoundedSemaphore(count)
+        self._held: Counter[int | None] = Counter()  # by tenant
+        self._lock = threading.Lock()
 
-    def take(self) -> bool:
-        return self._free.acquire(blocking=False)
+    @property
+    def free(self) -> int:
+        return self.count - self._held.total()
+
+    def take(self, tenant: int | None) -> bool:
+        with self._lock:
+            held, free = self._held[tenant], self.free
+            may_have = free > 0 if held == 0 else free > 1 and held < TIMES_FREE * free
+            if may_have:
+                self._held[tenant] += 1
+            return may_have
+
+    def give_back(self, tenant: int | None) -> None:
+        with self._lock:
+            self._held[tenant] -= 1
+            if not self._held[tenant]:
+                del self._held[tenant]
+
+    def held_by(self, tenant: int | None) -> int:
+        return self._held[tenant]
+
+
+class Seat:
+    """A place that its holder gives back once, whoever asks for it first."""
+
+    def __init__(self, places: Places, tenant: int | None) -> None:
+        self._places, self._tenant = places, tenant
+        self._lock = threading.Lock()
+        self._is_held = True
 
     def give_back(self) -> None:
-        self._free.release()
+        with self._lock:
+            held, self._is_held = self._is_held, False
+        if held:
+            self._places.give_back(self._tenant)
 
 
 def prepare(app: Flask, threads: int) -> None:
     """Set the limits of a process that has this many threads."""
-    app.extensions["seats"] = Seats(threads - KEPT_FREE)
-    app.extensions["few"] = threading.BoundedSemaphore(FEW)
+    app.extensions["seats"] = Places(threads - KEPT_FREE)
+    app.extensions["few"] = Places(FEW)
 
 
-def seats() -> Seats:
-    return cast(Seats, current_app.extensions["seats"])
+def take_seat() -> Seat:
+    """A thread for as long as a stream lasts; raises `Unavailable` when the caller's tenant gets none."""
+    seat = _take("seats", "streams, downloads and waits", retry_after=5)
+    if SEAT in request.environ:
+        request.environ[SEAT]()
+    return seat
 
 
 def stream(chunks: Iterator[bytes], mimetype: str, headers: dict[str, str]) -> Response:
-    """A streamed response; raises `Unavailable` when all seats are taken."""
-    taken = seats()
-    if not taken.take():
-        raise Unavailable(f"all {taken.count} streams of this process are taken: try again", retry_after=5)
+    """A streamed response; raises `Unavailable` when the caller's tenant gets no seat."""
+    seat = take_seat()
     written = threading.Event()
     response = Response(until_revoked(_pieces(chunks, written)), mimetype=mimetype, headers=headers)
-    response.call_on_close(taken.give_back)
+    response.call_on_close(seat.give_back)
     connection: socket.socket | None = request.environ.get("gunicorn.socket")
     if connection is not None:
         connection.settimeout(STALLED)
@@ -69,10 +112,7 @@ def _pieces(chunks: Iterator[bytes], written: threading.Event) -> Iterator[bytes
 
 
 def _let_go(connection: socket.socket, written: threading.Event) -> None:
-    """Restore the connection; a client that stopped reading is cut off.
-
-    Otherwise the server would wait two seconds for it to read on, in the thread that accepts all connections.
-    """
+    """A client that stopped reading is cut off: what it was sent is not whole."""
     try:
         if written.is_set():
             connection.settimeout(None)
@@ -83,31 +123,63 @@ def _let_go(connection: socket.socket, written: threading.Event) -> None:
 
 
 def wait_for_end(view: JobView, seconds: float) -> bool:
-    """Wait for the job to end; do not wait when every seat is taken, because the job can be polled.
+    """Wait for the job to end; do not wait when the tenant gets no seat, because the job can be polled.
 
     Raises `Unauthenticated` when the caller's key is revoked meanwhile.
     """
-    taken = seats()
-    if not taken.take():
+    try:
+        seat = take_seat()
+    except Unavailable:
         return False
     try:
         with while_valid() as key_id:
             wait_until_ended(view, seconds, key_id)
     finally:
-        taken.give_back()
+        seat.give_back()
     return True
+
+
+class Memory:
+    """What a request may hold in memory: a little, or with one of the few places for large content more."""
+
+    def __init__(self) -> None:
+        self._place: Seat | None = None
+
+    def hold(self, size: int) -> None:
+        """Take a place, if `size` bytes need one; raises `Unavailable` when the caller's tenant gets none."""
+        if size > SMALL and self._place is None:
+            self._place = _take("few", "large submissions that are read", retry_after=3)
+
+    def give_back(self) -> None:
+        if self._place is not None:
+            self._place.give_back()
+
+
+@contextmanager
+def memory() -> Iterator[Memory]:
+    """Memory until the end of the block, for content whose size shows while it is read."""
+    held = Memory()
+    try:
+        yield held
+    finally:
+        held.give_back()
 
 
 @contextmanager
 def enough_memory(size: int) -> Iterator[None]:
-    """Hold one of the few slots for large content; raises `Unavailable` when none becomes free."""
-    few: threading.Semaphore = current_app.extensions["few"]
-    if size <= SMALL:
+    """Hold a place for content of `size` bytes, if it needs one; raises `Unavailable`."""
+    with memory() as held:
+        held.hold(size)
         yield
-        return
-    if not few.acquire(timeout=PATIENCE):
-        raise Unavailable("too many large submissions are being read: try again", retry_after=10)
-    try:
-        yield
-    finally:
-        few.release()
+
+
+def _take(name: str, what: str, retry_after: int) -> Seat:
+    places = cast(Places, current_app.extensions[name])
+    tenant = g.caller.tenant_id if "caller" in g else None
+    if not places.take(tenant):
+        raise Unavailable(
+            f"your tenant holds {places.held_by(tenant)} of this process's {places.count} {what}, and the"
+            " others are taken or kept for tenants that hold none: try again when one of yours has ended",
+            retry_after=retry_after,
+        )
+    return Seat(places, tenant)

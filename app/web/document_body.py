@@ -23,11 +23,12 @@ def body(upload: Upload, is_document: Callable[[Path], bool]) -> Iterator[Any]:
     bodies.require_json(request)
     limit = settings.current().max_request_bytes
     request.max_content_length = limit
-    try:
-        left = _without_documents(iter(partial(request.stream.read, PIECE), b""), upload, is_document)
-    except RequestEntityTooLarge:
-        raise too_large(limit) from None
-    with capacity.enough_memory(len(left)):
+    with capacity.memory() as memory:
+        try:
+            pieces = iter(partial(request.stream.read, PIECE), b"")
+            left = _without_documents(pieces, upload, is_document, memory.hold)
+        except RequestEntityTooLarge:
+            raise too_large(limit) from None
         yield _value(left)
 
 
@@ -35,22 +36,29 @@ def read(pieces: Iterable[bytes], upload: Upload, is_document: Callable[[Path], 
     """The value of a body that arrives in pieces.
 
     Strings at paths that `is_document` accepts are treated as base64 documents, which `upload` stores; in the
-    value each is replaced by a marker for `upload.fill`. Raises `Refused`.
+    value each is replaced by a marker for `upload.fill`. Raises `Refused`. The caller has taken the memory.
     """
-    return _value(_without_documents(pieces, upload, is_document))
+    return _value(_without_documents(pieces, upload, is_document, lambda size: None))
 
 
 def too_large(limit: int) -> TooLarge:
     return TooLarge(f"the request has over {limit:,} bytes (MAX_REQUEST_BYTES): send fewer documents at once")
 
 
-def _without_documents(pieces: Iterable[bytes], upload: Upload, is_document: Callable[[Path], bool]) -> bytes:
+def _without_documents(
+    pieces: Iterable[bytes],
+    upload: Upload,
+    is_document: Callable[[Path], bool],
+    hold: Callable[[int], None],
+) -> bytes:
+    """The JSON besides its documents; `hold` is told its size as it grows."""
     limit = settings.current().max_json_bytes
     scanner = Scanner(lambda path: upload.open() if is_document(path) else None)
     left = bytearray()
     try:
         for part in scanner.rest_of(_counted(pieces, upload)):
             left += part
+            hold(len(left))
             if len(left) > limit:
                 raise TooLarge(
                     f"the JSON has over {limit:,} bytes besides its documents (MAX_JSON_BYTES): send less at"

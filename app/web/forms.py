@@ -13,10 +13,10 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.errors import BadInput, TooLarge
 from app.ingest.xlsx.meter import BYTES_PER_BYTE
+from app.web.large_bodies import UPLOAD
 from config import settings
 
 IN_MEMORY = 1_000_000  # bytes of a body that are kept in memory; the rest goes to disk
-FORM_MARGIN = 20_000_000  # bytes of an upload besides its file
 
 FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".xlsx": "xlsx"}
 TYPES = {
@@ -37,7 +37,7 @@ class FileForm:
 
     def __init__(self, request: Request) -> None:
         limit = settings.current().max_upload_bytes
-        request.max_content_length = limit + FORM_MARGIN
+        request.max_content_length = UPLOAD.bytes(settings.current())
         request.max_form_memory_size = settings.current().max_json_bytes
         too_large = TooLarge(
             f"the upload has over {limit:,} bytes (MAX_UPLOAD_BYTES), or one of its fields is too large:"

@@ -19,8 +19,8 @@ from app.core.accounts.revocation import Use
 from app.core.reading import events
 from app.core.reading.feed import Reader, feed
 from app.core.reading.jobs import JobView
-from app.errors import NotFound, ReaderCut, Unauthenticated, Unavailable
-from app.web.capacity import seats
+from app.errors import NotFound, ReaderCut, Unauthenticated
+from app.web import capacity
 
 PING = 25.0  # seconds between two protocol pings; each must be answered before the next
 STALLED = 10  # seconds in which a reader must take a message
@@ -44,6 +44,7 @@ class Wire:
 
     def __init__(self, wire: socket.socket) -> None:
         self._socket, self._sending = wire, threading.Lock()
+        wire.setblocking(True)
         wire.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", STALLED, 0))
 
     def send(self, data: bytes) -> None:
@@ -76,11 +77,8 @@ class Inbox(list[str]):
 
 
 def take_seat() -> None:
-    """Take a seat before the upgrade: raises `Unavailable` when every seat is taken."""
-    taken = seats()
-    if not taken.take():
-        raise Unavailable(f"all {taken.count} streams of this process are taken: try again", retry_after=5)
-    g.seat = taken
+    """Take a seat before the upgrade: raises `Unavailable` when the caller's tenant gets none."""
+    g.seat = capacity.take_seat()
     for name in ("gunicorn.socket", "werkzeug.socket"):
         if name in request.environ:
             request.environ[name] = Wire(request.environ[name])

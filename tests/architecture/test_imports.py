@@ -16,7 +16,7 @@ WORKER = "The web never imports a worker's room"
 CIRCLES = "No two rooms, and no two files of a room, import each other"
 DOORS = "Doors act on jobs through the services, which wake and notify"
 DIALECTS = "No dialect knows another"
-FLASK = "Workers and core never import Flask"
+FLASK = "Workers, core and the web server never import Flask"
 SDK = "Only a provider's own module imports its SDK"
 FORBIDDEN = [
     ("tasks/wake.py", "import app.stack.lock", LAYERS),

@@ -14,6 +14,7 @@ from config import settings
 from tasks import advance
 from tests.support.front_door import JOBS, Worker, number_of
 from tests.support.servers import free_port, wait_until
+from tests.support.sse_reader import Stream
 from tests.support.threaded_server import Served, serving
 
 pytestmark = pytest.mark.one_database
@@ -204,18 +205,25 @@ def test_streams_leave_threads_to_everybody_else(environment, monkeypatch):
     settings.current.cache_clear()
     with serving() as served:
         job = served.door.submit(1)
-        streams = [served.watch(job) for _ in range(8)]
+        streams = [served.watch(job) for _ in range(7)]
         for stream in streams:
             stream.next("snapshot")
 
-        # When a ninth comes, it is told to come back, and everything else goes on
-        with served.watch(job) as ninth:
-            assert ninth.status == 503
-            assert int(ninth.response.headers["Retry-After"]) > 0
+        # When its tenant asks for the last one too, it is told to come back, and everything else goes on
+        with served.watch(job) as eighth:
+            assert eighth.status == 503
+            assert int(eighth.response.headers["Retry-After"]) > 0
+            assert "your tenant holds 7 of this process's 8" in eighth.response.read().decode()
         assert served.door.job(job)["id"] == job["id"]
         waited = served.door.post_records(1, headers={"Prefer": "wait=5"})
         assert waited.status_code == 202
         assert "Preference-Applied" not in waited.headers
+
+        # And a tenant that holds none gets it
+        beta = served.door.other()
+        other = beta.submit(1)
+        with Stream(served.url, other["links"]["events"], beta.key) as stream:
+            stream.next("snapshot")
 
         # Then a place that comes free is taken again
         streams.pop().close()

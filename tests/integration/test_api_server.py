@@ -1,14 +1,9 @@
 """The front door as gunicorn serves it: its end, its memory, and answers to bodies that are too large."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import httpx2
 import pytest
@@ -18,7 +13,7 @@ from models import JobCounts, Record, RecordOutput
 from models.base import now
 from models.session import in_transaction
 from tests.support.front_door import Door, Worker, number_of
-from tests.support.servers import free_port, wait_until
+from tests.support.gunicorn_process import WebProcess, web_process
 from tests.support.sse_reader import Stream
 
 pytestmark = pytest.mark.one_database
@@ -27,63 +22,9 @@ pytestmark = pytest.mark.one_database
 on_sqlite = pytest.mark.parametrize("environment", ["sqlite"], indirect=True)
 
 
-class Gunicorn:
-    """One web process with threads."""
-
-    def __init__(self, environment: dict[str, str], folder: Path, port: int) -> None:
-        self.url = f"http://127.0.0.1:{port}"
-        command = [
-            sys.executable,
-            "-m",
-            "gunicorn",
-            "app.factory:create_app()",
-            "--bind",
-            f"127.0.0.1:{port}",
-        ]
-        command += ["--worker-class", "gthread", "--threads", "64", "--graceful-timeout", "30"]
-        self.log = folder / "web.log"
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [*command, "--no-control-socket"],
-                env={**os.environ, **environment, "PENSTOCK_WEB_THREADS": "64"},
-                stdout=log,
-                stderr=log,
-            )
-
-    def answers(self) -> bool:
-        try:
-            return httpx2.get(f"{self.url}/health", timeout=2, trust_env=False).is_success
-        except httpx2.TransportError:
-            return False
-
-    def resident(self) -> int:
-        """Bytes of memory that the worker process holds."""
-        [child] = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        pages = int(Path(f"/proc/{child}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
-
-    def stop(self) -> None:
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(20)
-        finally:
-            self.process.kill()
-
-
-@contextmanager
-def _running(environment: dict[str, str], folder: Path) -> Iterator[Gunicorn]:
-    server = Gunicorn(environment, folder, free_port())
-    try:
-        wait_until(server.answers, what="gunicorn answers")
-        yield server
-    finally:
-        server.stop()
-
-
 @pytest.fixture
-def server(environment, tmp_path) -> Iterator[Gunicorn]:
-    with _running(environment, tmp_path) as running:
+def server(environment, tmp_path) -> Iterator[WebProcess]:
+    with web_process(environment, tmp_path) as running:
         yield running
 
 

@@ -55,11 +55,30 @@ def test_callers_from_elsewhere_need_a_key_with_a_scope_that_no_admin_has(door):
 
 def test_what_came_through_a_proxy_needs_a_key_whatever_its_headers_say(door):
     operator = door.other(scopes=["operator"])
-    for header in ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via", "X-Forwarded-Proto"):
+    for header in (
+        "X-Forwarded-For", "Forwarded", "X-Real-IP", "Via", "X-Forwarded-Proto", "X_Forwarded_For",
+        "CF-Connecting-IP", "CF-Ray", "True-Client-IP", "Fly-Client-IP", "X-Amzn-Trace-Id", "X-Request-Id",
+    ):  # fmt: skip
         claim = {header: "127.0.0.1"}
         assert scrape_from(door, "127.0.0.1", **claim).status_code == 401, header  # a proxy on this machine
         assert scrape_from(door, "203.0.113.9", **claim).status_code == 401, header
         assert scrape_from(door, "127.0.0.1", **claim, **operator.headers).status_code == 200, header
+
+
+def test_a_proxy_that_is_named_is_not_nearby_though_it_adds_no_header(door, monkeypatch):
+    monkeypatch.setenv("TRUSTED_PROXIES", "10.0.0.2, 10.9.0.0/16")
+    settings.current.cache_clear()
+    for address in ("10.0.0.2", "::ffff:10.0.0.2", "10.9.8.7"):
+        assert scrape_from(door, address).status_code == 401, address
+    assert scrape_from(door, "10.0.0.3").status_code == 200
+
+
+def test_a_scraper_and_a_browser_are_known_by_what_they_send(door):
+    for headers in (
+        {"Accept": "text/plain", "X-Prometheus-Scrape-Timeout-Seconds": "10", "User-Agent": "Prometheus/3"},
+        {"Accept-Language": "en", "Sec-Fetch-Mode": "navigate", "Upgrade-Insecure-Requests": "1"},
+    ):
+        assert scrape_from(door, "127.0.0.1", **headers).status_code == 200
 
 
 def test_every_metric_is_there_and_no_other(door):

@@ -206,18 +206,18 @@ def test_a_reader_that_reads_nothing_is_dropped_and_its_messages_are_not_kept(se
         wire.sendall(frame * 100_000)
 
     # And its seat is free, though the client is still there
-    free = served.door.app.extensions["seats"]
-    wait_until(lambda: free._free._value == free.count, what="the seat is free")
+    seats = served.door.app.extensions["seats"]
+    wait_until(lambda: seats.free == seats.count, what="the seat is free")
     wire.close()
 
 
 def test_every_seat_that_is_taken_is_told_before_the_upgrade(served):
     seats = served.door.app.extensions["seats"]
-    for _ in range(seats.count):
-        assert seats.take()
+    for tenant in range(seats.count):
+        assert seats.take(-tenant)
     assert asked(served, served.door.key) == 503
-    for _ in range(seats.count):
-        seats.give_back()
+    for tenant in range(seats.count):
+        seats.give_back(-tenant)
     assert Watcher(served).client.connected
 
 

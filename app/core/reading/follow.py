@@ -12,11 +12,12 @@ from app.core.reading.jobs import JobView
 from app.errors import ReaderCut
 from models.session import reading
 
-HEARTBEAT = 15.0  # seconds
+# Seconds. That a reader has gone is noticed at the second write after it; until then its seat is taken.
+HEARTBEAT = 5.0
 
 
 def follow(view: JobView, seen: int | None, key_id: int | None) -> Iterator[Event | None]:
-    """The job's events after seq `seen`, and None whenever there was none for 15 s; the last is its end.
+    """The job's events after seq `seen`, and None whenever there was none for 5 s; the last is its end.
 
     A new reader (`seen` is None) gets the whole job first. One that resumes gets what it missed and then the
     job's state. The events end early when this process stops, the reader cannot keep up or its key is

@@ -31,6 +31,7 @@ from app.web.auth import caller, needs
 from app.web.blueprint import Blueprint
 from app.web.error_shapes import DetailOut
 from app.web.job_lookup import find_job, find_submitted
+from app.web.large_bodies import JSON, PLAIN, takes
 from config import settings
 from models.session import reading
 
@@ -49,6 +50,7 @@ def _body(schema: type) -> dict[str, Any]:
 @needs(WRITE, 409, 413, 415, 422, 429, 503)
 @blp.doc(requestBody=_body(BatchIn), parameters=[idempotency.DESCRIPTION])
 @blp.response(202, AcceptedOut)
+@takes({JSON: PLAIN})
 def analyze_batch() -> Response:
     """Submit records for analysis; results come with the status."""
     with bodies.json_body() as body:
@@ -85,6 +87,7 @@ def list_jobs(query: dict[str, int]) -> Response:
 @needs(WRITE, 409, 413, 415, 422, 429, 502, 503)
 @blp.doc(requestBody=_body(RecordIn), parameters=[idempotency.DESCRIPTION])
 @blp.response(200, AnalysisOut)
+@takes({JSON: PLAIN})
 def analyze_one() -> Response:
     """Analyse one record and return the analysis.
 

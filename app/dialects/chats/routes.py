@@ -39,6 +39,7 @@ from app.web.connection import while_connected
 from app.web.downloads import documented
 from app.web.errors import refused
 from app.web.forms import FileForm
+from app.web.large_bodies import FORM, UPLOAD, takes
 from config import settings
 from models.job import Job
 from models.session import reading
@@ -72,6 +73,7 @@ def _refuse_input(error: BadInput) -> Response:
 @needs(WRITE, 400, 409, 413, 415, 429, 503)
 @blp.doc(requestBody=_FORM, parameters=[idempotency.DESCRIPTION])
 @blp.response(202, CreatedOut)
+@takes({FORM: UPLOAD})
 def create_batch() -> Response:
     """Submit a sheet of questions, CSV or XLSX.
 

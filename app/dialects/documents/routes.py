@@ -23,6 +23,7 @@ from app.web.answers import answer
 from app.web.auth import caller, needs
 from app.web.blueprint import Blueprint
 from app.web.error_shapes import DetailOut
+from app.web.large_bodies import JSON, WITH_DOCUMENTS, takes
 from config import settings
 from models.job import FINAL, Job
 
@@ -55,6 +56,7 @@ _LAST_EVENT_ID = {
     parameters=[idempotency.DESCRIPTION],
 )
 @blp.response(200, JobOut)
+@takes({JSON: WITH_DOCUMENTS})
 def create_job() -> Response:
     """Store documents, and send each to a model if there is a `prompt`."""
     with (

@@ -35,6 +35,7 @@ from app.web.answers import answer
 from app.web.auth import caller, needs
 from app.web.blueprint import Blueprint
 from app.web.job_lookup import find_job, find_submitted, with_content
+from app.web.large_bodies import JSON, PLAIN, takes
 from config import settings
 from models.base import now
 from models.job import Job, JobCounts, JobStatus
@@ -61,6 +62,7 @@ blp = Blueprint(
     parameters=[idempotency.DESCRIPTION],
 )
 @blp.response(200, SubmittedOut)
+@takes({JSON: PLAIN})
 def submit_batch() -> Response:
     """Submit a batch."""
     with bodies.json_body() as body:

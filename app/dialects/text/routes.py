@@ -20,6 +20,7 @@ from app.web.auth import caller, needs
 from app.web.blueprint import Blueprint
 from app.web.error_shapes import DetailOut
 from app.web.job_lookup import find_job, find_submitted
+from app.web.large_bodies import JSON, PLAIN, takes
 from config import settings
 
 PREFIXES = ("/batch_process", "/batch_status")
@@ -49,6 +50,7 @@ _DOCUMENTED = {
 @blp.alt_response(
     202, schema=StatusOut, description="The batch is still running: follow it with `/batch_status`."
 )
+@takes({JSON: PLAIN})
 def process_batch() -> Response:
     """Process many texts, and respond when all have ended.
 

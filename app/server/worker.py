@@ -1,0 +1,258 @@
+"""The gunicorn worker of Penstock's web processes: `--worker-class app.server.worker.Worker`.
+
+gunicorn's worker with threads gives a thread to every connection that has something to read, and the thread
+reads heads and bodies as slowly as they come. Here the poller reads them. A thread gets a request when it is
+whole, and leaves an answer that its reader does not take at once to the poller.
+"""
+
+import errno
+import io
+import resource
+import selectors
+import socket
+import sys
+import time
+from concurrent.futures import Future
+from contextlib import closing
+from functools import partial
+from typing import Any
+
+from gunicorn import util
+from gunicorn.http import wsgi
+from gunicorn.workers.gthread import ThreadWorker
+
+from app.server import bounds
+from app.server.bodies import Room
+from app.server.connection import Connection
+from app.server.crowd import Crowd
+from app.server.lobby import Hands, Lobby
+from app.server.turns import Turns
+from app.server.watch import Ready, Watch, in_turn
+from config import settings
+
+ACCEPTED = 32  # connections that are accepted at once
+STEP = 1.0  # seconds between two heartbeats
+LAST_STEP = 0.2  # the same while it stops
+# Seconds that a thread computes while others wait for the interpreter. The poller lets go of it at each
+# system call: with Python's 5 ms, four threads that read large sheets slow it to some fifty calls a second.
+SWITCH = 0.001
+TOLD = 60.0  # seconds between two lines about connections that were closed for others
+
+# In the environ of a question about a head: called with the tenant's number, it takes room for the body and
+# returns whether there is any. `app/web/large_bodies.py` answers.
+ROOM = "penstock.room"
+# In every environ: `app/web/capacity.py` calls it when the request takes a seat.
+SEAT = "penstock.seat"
+
+
+class Worker(ThreadWorker):
+    """See the module."""
+
+    wsgi: Any
+
+    @classmethod
+    def check_config(cls, cfg: Any, log: Any) -> None:
+        """Raise `RuntimeError`, which gunicorn shows, for options that need another reading of the wire."""
+        wrong = {
+            "--certfile and --keyfile": cfg.is_ssl,
+            "--http-protocols": list(cfg.http_protocols) != ["h1"],
+            "--proxy-protocol": cfg.proxy_protocol != "off",
+            "--protocol": getattr(cfg, "protocol", "http") != "http",
+        }
+        given = [name for name, is_given in wrong.items() if is_given]
+        if given:
+            raise RuntimeError(
+                f"this worker speaks HTTP/1.1 alone: leave out {', '.join(given)}, and let a proxy in front"
+                " speak TLS and HTTP/2"
+            )
+
+    def init_process(self) -> None:
+        chosen = settings.current()
+        sys.setswitchinterval(SWITCH)
+        trust(self.cfg, [str(network) for network in chosen.trusted_proxies])
+        self.cfg.set("sendfile", False)  # it would wait for the reader
+        self._folder, self._room = chosen.data, Room()
+        self._trusted = chosen.trusted_proxies
+        self._told_at, self._told = time.monotonic(), 0
+        super().init_process()
+
+    def run(self) -> None:
+        """Serve until the end of the worker."""
+        self._turns = Turns()
+        serve, ask = (
+            partial(self._turns.ask, start=self.enqueue_req),
+            partial(self._turns.ask, start=self._enqueue_question),
+        )
+        hands = Hands(serve, ask, self._refuse, self._time_out)
+        watch = Watch(self.poller, Crowd(self._trusted))
+        self._lobby = Lobby(watch, hands, _most_connections(), self.cfg.keepalive)
+        self.poller.register(
+            self.method_queue.fileno(), selectors.EVENT_READ, self.method_queue.run_callbacks
+        )
+        self.set_accept_enabled(True)
+        while self.alive and self.is_parent_alive():
+            self._turn(STEP)
+        self.set_accept_enabled(False)
+        self._lobby.stop()
+        latest = time.monotonic() + self.cfg.graceful_timeout
+        while self._lobby.connections and time.monotonic() < latest:
+            self._turn(LAST_STEP)
+        self.tpool.shutdown(wait=False)
+        for listener in self.sockets:
+            listener.close()
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        for key in in_turn([key for key, _ in self.poller.select(timeout)]):
+            try:
+                key.data(key.fileobj)
+            except Exception:
+                # Whatever it is, it is one connection's matter, and the others' poller goes on.
+                self.log.exception("a connection is closed for an error of the server")
+                if isinstance(key.data, Ready):
+                    self._lobby.close(key.data.connection)
+
+    def accept(self, listener: socket.socket) -> None:
+        for _ in range(ACCEPTED):
+            try:
+                wire, client = listener.accept()
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE):
+                    self._lobby.make_room()
+                elif error.errno not in (errno.EAGAIN, errno.ECONNABORTED):
+                    raise
+                return
+            conn = Connection(self.cfg, wire, client, listener.getsockname(), self._folder, self._room)
+            conn.sock.on_seat = partial(self.method_queue.defer, self._turns.end, conn)
+            self._lobby.enter(conn)
+
+    def load_wsgi(self) -> None:
+        super().load_wsgi()
+        application: Any = self.wsgi
+
+        def serve(environ: dict[str, Any], start_response: Any) -> Any:
+            environ[SEAT] = environ["gunicorn.socket"].on_seat
+            return application(environ, start_response)
+
+        self.wsgi = serve
+
+    def handle(self, conn: Connection) -> bool:
+        """Answer a request, in a thread; whether the connection can go on."""
+        request = conn.incoming.request
+        try:
+            keep = bool(self.handle_request(request, conn)) and not conn.incoming.has_failed
+            conn.sock.flush()
+        except StopIteration:  # gunicorn has cut the answer off
+            return False
+        except OSError as error:
+            self.log.debug("a client has gone: %s", error)
+            return False
+        except Exception as error:
+            self._refuse(conn, error)
+            return False
+        return keep
+
+    def finish_request(self, conn: Connection, fs: "Future[bool]") -> None:
+        """A thread has answered; this is the poller again."""
+        self._turns.end(conn)
+        conn.goes_on = not fs.cancelled() and fs.exception() is None and fs.result()
+        self._finish(conn)
+
+    def _turn(self, seconds: float) -> None:
+        self.notify()
+        self.wait_for_and_dispatch_events(seconds)
+        self._lobby.sweep()
+        self._tell()
+
+    def _tell(self) -> None:
+        """Say that connections were closed for others, and how many."""
+        count = self._lobby.turned_away - self._told
+        if count and time.monotonic() - self._told_at > TOLD:
+            self._told_at, self._told = time.monotonic(), self._lobby.turned_away
+            self.log.warning("closed %d connections without a whole request, to make room for others", count)
+
+    def _enqueue_question(self, conn: Connection) -> None:
+        asked = self.tpool.submit(self._may_send, conn)
+        asked.add_done_callback(lambda answer: self.method_queue.defer(self._act_on, conn, answer))
+
+    def _may_send(self, conn: Connection) -> bool:
+        """Ask the application, in a thread, whether a body may come; if not, its refusal is the answer."""
+        incoming = conn.incoming
+        try:
+            response, environ = wsgi.create(incoming.request, conn.sock, conn.client, conn.server, self.cfg)
+            environ |= {"wsgi.multithread": True, "wsgi.input": io.BytesIO()}
+            environ |= {"CONTENT_LENGTH": str(incoming.size), ROOM: incoming.grant_room}
+            environ.pop("HTTP_TRANSFER_ENCODING", None)
+            response.force_close()
+            with closing(self.wsgi(environ, response.start_response)) as content:
+                if not incoming.needs_grant:
+                    return True
+                for piece in content:
+                    response.write(piece)
+                response.close()
+            conn.sock.flush()
+        except OSError as error:
+            self.log.debug("a client has gone: %s", error)
+        except Exception as error:
+            self._refuse(conn, error)
+        return False
+
+    def _act_on(self, conn: Connection, answer: "Future[bool]") -> None:
+        self._turns.end(conn)
+        if not answer.cancelled() and answer.exception() is None and answer.result():
+            self._lobby.go_on(conn)
+        else:
+            conn.goes_on = False
+            self._finish(conn)
+
+    def _finish(self, conn: Connection) -> None:
+        try:
+            self._lobby.finish(conn)
+        except Exception:
+            self.log.exception("a connection is closed for an error of the server")
+            self._lobby.close(conn)
+
+    def _refuse(self, conn: Connection, error: Exception) -> None:
+        """Answer what gunicorn's parser refuses with 400 or the like, a full disk with 503, else with 500."""
+        if isinstance(error, OSError):
+            self.log.error("a body cannot be written to %s: %s", self._folder, error)
+            util.write_error(conn.sock, 503, "Service Unavailable", "The disk is full: try again later.")
+        else:
+            self.handle_error(conn.incoming.request, conn.sock, conn.client, error)
+        self._flush(conn)
+
+    def _time_out(self, conn: Connection) -> None:
+        util.write_error(conn.sock, 408, "Request Timeout", "The request took too long to arrive.")
+        self._flush(conn)
+
+    def _flush(self, conn: Connection) -> None:
+        try:
+            conn.sock.flush()
+        except OSError:
+            pass  # the client has gone, which the next look at its socket shows
+
+
+def trust(cfg: Any, proxies: list[str]) -> None:
+    """Believe what a request's headers say of the way that it came only from the proxies that are named.
+
+    A Unix socket's clients have no address that could be named: gunicorn believes them, unless there is
+    nothing to believe.
+    """
+    cfg.set("forwarded_allow_ips", ",".join(proxies))
+    cfg.set(
+        "header_map", "refuse"
+    )  # `X_Forwarded_For` must not pass for `X-Forwarded-For`, nor be dropped unseen
+    if not proxies:
+        cfg.set("forwarder_headers", "")
+        cfg.set("secure_scheme_headers", {})
+
+
+def _most_connections() -> int:
+    """What the open files that this process may have allow; it may have as many as the system grants."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = bounds.MOST_CONNECTIONS * bounds.FILES_EACH + bounds.SPARE_FILES
+    granted = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < granted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (granted, hard))
+        soft = granted
+    files = wanted if soft == resource.RLIM_INFINITY else soft
+    return max(64, min(bounds.MOST_CONNECTIONS, (files - bounds.SPARE_FILES) // bounds.FILES_EACH))
