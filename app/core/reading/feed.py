@@ -1,7 +1,8 @@
 """Live events of jobs: one thread a process reads what has changed, once for all readers.
 
 Redis only notifies; events are made from rows. A job is read as soon as Redis notifies of it, at most four
-times a second, and once a second in any case: with Redis away events are a second late and complete.
+times a second, and once a second in any case: with Redis away events are a second late and complete. A job
+that stands still is read every five seconds, so that whoever watches paused jobs for days costs little.
 """
 
 import threading
@@ -24,6 +25,8 @@ from models.session import reading
 
 BUSY = 0.25  # seconds between two reads of a job that changes: two events a read, so eight a second
 QUIET = 1.0  # seconds between two reads of a job without notifications
+STILL = 5.0  # seconds between them when nothing has moved for `STANDS`
+STANDS = 10.0  # seconds
 BEHIND = 1_000  # events that may wait for a reader; then it is cut, and resumes by its last id
 
 log = structlog.get_logger(__name__)
@@ -87,9 +90,11 @@ class _Topic:
         self.readers: set[Reader] = set()
         self.changed = True
         self.read_at = float("-inf")  # monotonic
+        self.moved_at = time.monotonic()
 
     def due_in(self, now: float) -> float:
-        return self.read_at + (BUSY if self.changed else QUIET) - now
+        quiet = QUIET if now - self.moved_at < STANDS else STILL
+        return self.read_at + (BUSY if self.changed else quiet) - now
 
 
 class Feed:
@@ -183,6 +188,8 @@ class Feed:
             topic.seq = items[-1][2] if len(items) == events.GROUP else view.seq
             topic.changed = topic.changed or topic.seq < view.seq
             group = [events.records(items)] if items else []
+            if group:
+                topic.moved_at = time.monotonic()
             if topic.seq == view.seq:  # the job's state follows the last record that it counts
                 _push_state(topic.readers, group, view, limited_by)
             elif group:
