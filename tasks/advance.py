@@ -47,20 +47,18 @@ def offer(job_id: int, *, in_line: bool = False) -> Offered:
     `in_line`: the job is the next of those that wait.
     """
     held_for, call_seconds = _state_of_group(job_id)
-    publications = in_transaction(
-        partial(decide, job_id=job_id, held_for=held_for, call_seconds=call_seconds)
-    )
+    offers = in_transaction(partial(decide, job_id=job_id, held_for=held_for, call_seconds=call_seconds))
     notifications.publish([job_id])
     published: list[Publication] = []
-    for at, publication in enumerate(publications):
-        granted = limiter().threads.take(publication.wish, in_line=in_line)
+    for at, next_offer in enumerate(offers):
+        granted = limiter().threads.take(next_offer.wish, in_line=in_line)
         if not granted.slices:
-            in_transaction(partial(waiting_line.put_off, publications=publications[at:]))
+            in_transaction(partial(waiting_line.put_off, offers=offers[at:]))
             limiter().report(job_id, "workers")
             return Offered(published, waits=True)
-        published.append(publication.granted(granted))
+        published.append(next_offer.granted(granted))
         publish(published[-1])
-    if in_line and publications:
+    if in_line and offers:
         in_transaction(partial(waiting_line.leave, job_id=job_id))
     return Offered(published, waits=False)
 

@@ -1,6 +1,7 @@
 """`GET /metrics`, for Prometheus: the state of the whole system, and the requests to this web process."""
 
 import http
+import re
 import time
 
 from flask import Blueprint, Flask, Response, current_app, g, request
@@ -17,6 +18,8 @@ from config import settings
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)  # seconds; a wait may be 60
 BATCHES = "/api/batch-processor/"
 NO_ROUTE = "none"  # requests without a route get no label that a caller can choose
+
+_CONVERTER = re.compile(r"<\w+:")  # `<job:job_id>` is `<job_id>` to whoever reads a label
 
 unprefixed = Blueprint("metrics", __name__)
 
@@ -45,7 +48,8 @@ def measure(app: Flask) -> None:
     def note(response: Response) -> Response:
         if response.status_code == http.HTTPStatus.CONTINUE:
             return response  # to a question about a body: the request itself comes with it
-        route, method = (request.url_rule.rule, request.method) if request.url_rule else (NO_ROUTE,) * 2
+        rule = request.url_rule
+        route, method = (_CONVERTER.sub("<", rule.rule), request.method) if rule else (NO_ROUTE,) * 2
         took = time.perf_counter() - g.began
         seconds.labels(route, method, response.status_code).observe(took)
         if request.path.startswith(BATCHES):

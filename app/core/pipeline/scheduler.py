@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from app.core.limits import allowances
 from app.core.pipeline import claims, leases, lifecycle, priority_queue, quarantine, wakeups, windows
-from app.core.pipeline.windows import Publication, Supply
+from app.core.pipeline.windows import Offer, Supply
 from app.core.requests import job_context
 from app.providers import registry
 from models.base import any_of, now
@@ -19,7 +19,7 @@ REOPENED = 5_000  # records that a retry reopens in one transaction
 SERVED = dt.timedelta(seconds=2)  # a window serves what is due now; check again whether it still is due then
 
 
-def advance(session: Session, job_id: int, held_for: float, call_seconds: float = 0.0) -> list[Publication]:
+def advance(session: Session, job_id: int, held_for: float, call_seconds: float = 0.0) -> list[Offer]:
     """Take the job's next step; returns the chords to publish after the commit.
 
     `held_for`: seconds until the job's limit group may be tried again, 0 when it is not held. `call_seconds`:
@@ -29,12 +29,12 @@ def advance(session: Session, job_id: int, held_for: float, call_seconds: float 
     if job is None or job.status == JobStatus.STAGING:
         return []
     woken_for = session.scalar(select(JobCounts.wake_at).where(JobCounts.job_id == job_id))
-    publications = _next(session, job, held_for, call_seconds)
-    _sleep(session, job, woken_for, offers=bool(publications))
-    return publications
+    offers = _next(session, job, held_for, call_seconds)
+    _sleep(session, job, woken_for, offers=bool(offers))
+    return offers
 
 
-def _next(session: Session, job: Job, held_for: float, call_seconds: float) -> list[Publication]:
+def _next(session: Session, job: Job, held_for: float, call_seconds: float) -> list[Offer]:
     if job.status in FINAL:
         return []
     if job.closed_as is None and job.reopen_from is None and _all_ended(session, job):
@@ -119,29 +119,29 @@ def _all_ended(session: Session, job: Job) -> bool:
     return session.scalar(select(ended).where(JobCounts.job_id == job.id)) == job.total
 
 
-def _offer(session: Session, job: Job, call_seconds: float) -> list[Publication]:
+def _offer(session: Session, job: Job, call_seconds: float) -> list[Offer]:
     """Offer withdrawn windows again, the next ones of what was never offered, or one for returned records.
 
     Records to be asked in isolation have a window of their own.
     """
     unclosed = windows.with_unclaimed(session, job.id)
     supply = _supply(session, job, call_seconds)
-    publications = [
+    offers = [
         windows.offer_again(session, job, window, supply) for window in unclosed if window.offered_at is None
     ]
     shared = sum(not window.isolated for window in unclosed)
     while shared < supply.windows and job.cursor < job.total:
-        publications.append(windows.open_next(session, job, windows.size(job, supply), supply))
+        offers.append(windows.open_next(session, job, windows.size(job, supply), supply))
         shared += 1
     if not shared and (due := claims.due_count(session, job.id, windows.LARGEST)):
-        publications.append(windows.open_for_returned(session, job, due, supply))
+        offers.append(windows.open_for_returned(session, job, due, supply))
     if shared == len(unclosed) and (
         suspects := quarantine.count(session, job.id, windows.ISOLATED_PROCESSES)
     ):
-        publications.append(windows.open_isolated(session, job, suspects, supply))
-    if job.status == JobStatus.PENDING and publications:
+        offers.append(windows.open_isolated(session, job, suspects, supply))
+    if job.status == JobStatus.PENDING and offers:
         move_job(session, job, JobStatus.RUNNING, started_at=job.started_at or session.scalar(select(now())))
-    return publications
+    return offers
 
 
 def _supply(session: Session, job: Job, call_seconds: float) -> Supply:

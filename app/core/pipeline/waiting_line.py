@@ -13,7 +13,7 @@ from sqlalchemy import exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.core.limits.threads import Held
-from app.core.pipeline.windows import Publication
+from app.core.pipeline.windows import Offer
 from models.base import any_of, now
 from models.job import Job, JobCounts
 from models.record import Window
@@ -33,14 +33,12 @@ class Waiting:
     seconds: float  # it has waited
 
 
-def put_off(session: Session, publications: Sequence[Publication]) -> None:
+def put_off(session: Session, offers: Sequence[Offer]) -> None:
     """Withdraw offers of a job for which there is no thread, and put the job in the line."""
     session.execute(
-        update(Window)
-        .where(any_of(Window.id, [publication.window_id for publication in publications]))
-        .values(offered_at=None)
+        update(Window).where(any_of(Window.id, [offer.window_id for offer in offers])).values(offered_at=None)
     )
-    job_id = publications[0].job_id
+    job_id = offers[0].job_id
     session.execute(
         update(JobCounts)
         .where(JobCounts.job_id == job_id, JobCounts.queued_at.is_(None))

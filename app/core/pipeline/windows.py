@@ -33,10 +33,7 @@ STARVED = 300.0  # seconds without a claim, however long the queue
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """A chord to be sent: `slices` header tasks for one epoch of a window, then its callback.
-
-    It is sent when there are threads for it: with fewer slices, `narrow` at most, if not for all of them.
-    """
+    """A chord to be sent: `slices` header tasks for one epoch of a window, then its callback."""
 
     window_id: int
     epoch: int
@@ -44,6 +41,12 @@ class Publication:
     quota: int | None  # records that one slice may claim; None: as many as it can
     job: uuid.UUID
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Offer(Publication):
+    """A chord that is sent when there are threads for it: if not for all of its slices, for `narrow` at most."""
+
     job_id: int
     tenant_id: int
     narrow: int
@@ -61,7 +64,7 @@ class Publication:
             fewer=self.narrow,
         )
 
-    def granted(self, granted: Granted) -> "Publication":
+    def granted(self, granted: Granted) -> Publication:
         """The chord that there are threads for."""
         if granted.slices == self.slices:
             return self
@@ -140,7 +143,7 @@ def most_slices(workers: int, seats: int | None, call_seconds: float) -> int:
     return most if seats is None else min(most, math.ceil(seats / per_task))
 
 
-def open_next(session: Session, job: Job, count: int, supply: Supply) -> Publication:
+def open_next(session: Session, job: Job, count: int, supply: Supply) -> Offer:
     """Offer the job's next `count` records."""
     window = Window(
         job_id=job.id,
@@ -152,34 +155,34 @@ def open_next(session: Session, job: Job, count: int, supply: Supply) -> Publica
     session.add(window)
     session.flush()
     job.cursor = window.last
-    return _publication(job, window, window.last - window.first, supply)
+    return _offer(job, window, window.last - window.first, supply)
 
 
-def open_for_returned(session: Session, job: Job, due: int, supply: Supply) -> Publication:
+def open_for_returned(session: Session, job: Job, due: int, supply: Supply) -> Offer:
     """Offer `due` records that were given back, and nothing else."""
     window = Window(job_id=job.id, first=0, last=0, cursor=0, offered_at=session.scalar(select(now())))
     session.add(window)
     session.flush()
-    return _publication(job, window, due, supply)
+    return _offer(job, window, due, supply)
 
 
-def open_isolated(session: Session, job: Job, suspects: int, supply: Supply) -> Publication:
+def open_isolated(session: Session, job: Job, suspects: int, supply: Supply) -> Offer:
     """Offer suspected records; each slice has one of them in flight, in a process of its own."""
     window = Window(
         job_id=job.id, first=0, last=0, cursor=0, isolated=True, offered_at=session.scalar(select(now()))
     )
     session.add(window)
     session.flush()
-    return _publication(job, window, suspects, supply)
+    return _offer(job, window, suspects, supply)
 
 
-def offer_again(session: Session, job: Job, window: Window, supply: Supply) -> Publication:
+def offer_again(session: Session, job: Job, window: Window, supply: Supply) -> Offer:
     """Send the rest of a window under a new epoch; tasks of older messages return at once."""
     window.epoch += 1
     window.offered_at = session.scalar(select(now()))
     window.published_at = window.slice_at = window.incarnation = None
     session.flush()
-    return _publication(job, window, max(window.last - window.cursor, 1), supply)
+    return _offer(job, window, max(window.last - window.cursor, 1), supply)
 
 
 def withdraw(session: Session, job_id: int) -> None:
@@ -325,12 +328,12 @@ def held_in_vain(
     ]
 
 
-def _publication(job: Job, window: Window, records: int, supply: Supply) -> Publication:
+def _offer(job: Job, window: Window, records: int, supply: Supply) -> Offer:
     per_task = settings.current().records_per_task
     narrow = ISOLATED_PROCESSES if window.isolated else supply.slices
     narrow = min(narrow, records if window.isolated else -(-records // per_task))
     single = not window.isolated and all_leave_at_once(job, records, supply)
-    return Publication(
+    return Offer(
         window_id=window.id,
         epoch=window.epoch,
         slices=max(1, records if single else narrow),

@@ -187,14 +187,15 @@ class Slice:
         """Note what the window still holds; returns the seconds to wait for events."""
         self._open = self._open and taken.open
         self._turns_due = bool(taken.claims) and self._turns_due
+        stands_still = taken.remaining == self._remaining
         self._remaining = taken.remaining
         if not taken.open and taken.claims:
             self._wake(self._job.job_id)
         if taken.capped is not None:
             self._wait_for_money(taken.capped)
             return RECHECK
-        # No record of an open window: the lease is dead, and the process will take another.
-        return RECHECK if taken.open and not taken.claims else pause
+        # A claim that did not even pass over blocked records: the lease is dead, the process will take another.
+        return RECHECK if taken.open and not taken.claims and stands_still else pause
 
     def _wait_for_money(self, needs: int) -> None:
         """The next call does not fit under a cap: calls in flight may free room, else the job pauses."""
