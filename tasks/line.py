@@ -54,6 +54,7 @@ def _serve() -> list[int]:
         held.jobs[job.job_id] += slices
         if slices:
             served.append(job.job_id)
+    limiter().threads.wait(refused)
     return served
 
 

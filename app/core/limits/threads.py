@@ -14,9 +14,7 @@ import redis
 
 from app.core.limits.redis_client import guarded, script_text
 
-WAITS = (
-    3_000  # milliseconds for which a tenant that was put off counts as waiting; the tick comes every second
-)
+WAITS = 5_000  # milliseconds that a tenant which was put off counts as waiting; each serving renews it
 
 _KEYS = ("penstock:threads", "penstock:threads:waiting")
 

@@ -45,7 +45,7 @@ class Publication:
 
 @dataclass(frozen=True, slots=True)
 class Offer(Publication):
-    """A chord that is sent when there are threads for it: if not for all of its slices, for `narrow` at most."""
+    """A chord that is sent when there are threads for it, with `narrow` slices at most if not with all."""
 
     job_id: int
     tenant_id: int

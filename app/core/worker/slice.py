@@ -194,7 +194,7 @@ class Slice:
         if taken.capped is not None:
             self._wait_for_money(taken.capped)
             return RECHECK
-        # A claim that did not even pass over blocked records: the lease is dead, the process will take another.
+        # Not even blocked records were passed over: the lease is dead, and the process will take another.
         return RECHECK if taken.open and not taken.claims and stands_still else pause
 
     def _wait_for_money(self, needs: int) -> None:
