@@ -156,9 +156,9 @@ def _export(caller: Caller, kind: str, count: int) -> None:
 
 @attack
 def documents(caller: Caller) -> None:
-    """4 senders of 1,500 documents each."""
+    """4 senders of 1,500 documents of a kilobyte each."""
     tenant = json.loads(caller.ask("GET", "/api/v1/me"))["tenant_id"]
-    text = base64.b64encode(b"Hello").decode()
+    text = base64.b64encode(b"A page of a report. " * 50).decode()
     several = [{"filename": f"{number}.txt", "content": text} for number in range(1_500)]
     body = json.dumps({"tenant_id": tenant, "documents": several}).encode()
     again(4, lambda: caller.post("/api/v1/batch/jobs", body))
