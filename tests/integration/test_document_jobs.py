@@ -284,12 +284,12 @@ def test_documents_too_many_for_the_size_of_their_request_are_a_413_and_leave_no
 
     # Then the answer says how many there may be, and nothing is kept
     assert refused.status_code == 413, refused.text
-    assert "one more for each 500 bytes" in refused.text
+    assert "one more for each 800 bytes" in refused.text
     assert files_in(tmp_path / "blobs") == []
 
 
 def test_small_documents_that_are_many_are_taken(sender):
-    assert sender.submit([document(b"x" * 400)] * 300)["total_documents"] == 300
+    assert sender.submit([document(b"x" * 1_000)] * 200)["total_documents"] == 200
 
 
 def test_a_column_called_document_may_have_any_number_of_cells(sender, tmp_path):

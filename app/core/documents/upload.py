@@ -28,7 +28,7 @@ from models.upsert import insert_missing
 IN_MEMORY = 1_000_000  # bytes of a document; a larger one is spooled to disk
 BLOCK = 4_096  # bytes that even the smallest document takes on a disk
 # Each document is a row, a folder and a file, a millisecond of work: of tiny ones a request may have few.
-FREE_DOCUMENTS, BYTES_A_DOCUMENT = 150, 500
+FREE_DOCUMENTS, BYTES_A_DOCUMENT = 150, 800
 
 log = structlog.get_logger(__name__)
 
