@@ -54,7 +54,6 @@ def offer(job_id: int, *, in_line: bool = False) -> Offered:
         granted = limiter().threads.take(next_offer.wish, in_line=in_line)
         if not granted.slices:
             in_transaction(partial(waiting_line.put_off, offers=offers[at:]))
-            limiter().report(job_id, "workers")
             return Offered(published, waits=True)
         published.append(next_offer.granted(granted))
         publish(published[-1])

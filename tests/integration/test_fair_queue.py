@@ -10,6 +10,7 @@ from app.core.limits import allowances
 from app.core.limits.limiter import limiter
 from app.core.limits.threads import Wish
 from app.core.pipeline import lifecycle
+from app.core.reading import job_json, jobs
 from app.errors import Conflict
 from app.services.submission import Options
 from models import Job, JobCounts, Record, RecordStatus, Window
@@ -104,6 +105,7 @@ def test_a_job_that_is_paused_or_cancelled_leaves_the_line(alpha):
         slow(alpha, 1, 300)
     paused, cancelled = alpha.prompts(1), alpha.prompts(1)
     wait_until(lambda: waits(paused) and waits(cancelled), what="both wait")
+    assert reason(alpha, paused) == "workers"
 
     in_transaction(lambda session: lifecycle.pause(session, lifecycle.lock(session, paused.id)))
     cancel(cancelled.id)
@@ -159,6 +161,12 @@ def slow(stack: Stack, records: int, seconds: float) -> Running:
     return stack.prompts(
         records, params={"simulate": {"latency_ms": round(seconds * 1000), "latency_sigma": 0}}
     )
+
+
+def reason(stack: Stack, job: Running) -> str | None:
+    """What the job's owner is told that limits it."""
+    with reading() as session:
+        return job_json.limited_by([jobs.find(session, stack.tenant_id, str(job.uid))])[job.id]
 
 
 def cancel(job_id: int) -> None:

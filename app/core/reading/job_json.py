@@ -14,7 +14,7 @@ from app.providers import registry
 from models.job import JobStatus
 
 PREFIX = "/api/v1"
-REDIS_AWAY = "redis"
+REDIS_AWAY, WORKERS = "redis", "workers"
 
 _breaker = Breaker()
 
@@ -97,12 +97,12 @@ def _has_price(view: JobView) -> bool:
 
 def limited_by(views: Iterable[JobView]) -> dict[int, str | None]:
     """What limits each job's speed, other than its provider's own latency."""
-    statuses = {view.id: view.status for view in views}
-    reasons: dict[int, str | None] = {
-        job_id: "paused" if status == JobStatus.PAUSED else None for job_id, status in statuses.items()
-    }
+    seen = list(views)
+    reasons = {view.id: "paused" if view.status == JobStatus.PAUSED else None for view in seen}
     live = (JobStatus.PENDING, JobStatus.RUNNING)
-    return reasons | _ask_limiter([job_id for job_id, status in statuses.items() if status in live])
+    reasons |= _ask_limiter([view.id for view in seen if view.status in live])
+    # Nobody asks the limiter for a job that waits for threads.
+    return reasons | {view.id: WORKERS for view in seen if view.queued and reasons[view.id] is None}
 
 
 def _ask_limiter(job_ids: Sequence[int]) -> dict[int, str | None]:

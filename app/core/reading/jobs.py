@@ -63,6 +63,7 @@ class JobView:
     model: str
     total: int
     counts: Counts
+    queued: bool  # it waits for threads of the workers
     usage: Mapping[str, int]
     cost: int  # of the answers that have a price
     unpriced: int  # answers that have none
@@ -167,6 +168,7 @@ def _view(row: Row[*tuple[Any, ...]]) -> JobView:
         model=job.model,
         total=job.total,
         counts=counts,
+        queued=sums.queued_at is not None,
         usage={kind: getattr(sums, kind) for kind in totals.TOKENS},
         cost=sums.cost,
         unpriced=sums.unpriced,
