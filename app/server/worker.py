@@ -238,9 +238,7 @@ def trust(cfg: Any, proxies: list[str]) -> None:
     nothing to believe.
     """
     cfg.set("forwarded_allow_ips", ",".join(proxies))
-    cfg.set(
-        "header_map", "refuse"
-    )  # `X_Forwarded_For` must not pass for `X-Forwarded-For`, nor be dropped unseen
+    cfg.set("header_map", "drop")  # `X_Forwarded_For` must not pass for `X-Forwarded-For`
     if not proxies:
         cfg.set("forwarder_headers", "")
         cfg.set("secure_scheme_headers", {})

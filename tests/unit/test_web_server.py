@@ -45,7 +45,7 @@ def test_nobody_is_believed_unless_named():
     cfg = Config()
     trust(cfg, [])
     assert (cfg.forwarded_allow_ips, cfg.forwarder_headers, cfg.secure_scheme_headers) == ([], [], {})
-    assert cfg.header_map == "refuse"
+    assert cfg.header_map == "drop"
 
 
 def test_a_proxy_that_is_named_is_believed():
