@@ -13,8 +13,8 @@ from models import JobCounts, Record, RecordOutput
 from models.base import now
 from models.session import in_transaction
 from tests.support.front_door import Door, Worker, number_of
-from tests.support.gunicorn_process import WebProcess, web_process
 from tests.support.sse_reader import Stream
+from tests.support.web_process import WebProcess, web_process
 
 pytestmark = pytest.mark.one_database
 
@@ -57,14 +57,14 @@ def test_results_of_any_size_take_little_memory(server):
     _answer_all(job, 2_000, json.dumps({"content": [{"type": "text", "text": "x" * 100_000}]}).encode())
     headers = {"X-API-Key": door.key}
     httpx2.get(f"{server.url}{job['links']['self']}", headers=headers, timeout=10)
-    before = server.resident()
+    before = server.resident_bytes()
 
     # When they are downloaded, slower than they could be
     most, lines = before, 0
     with httpx2.stream("GET", server.url + job["links"]["results"], headers=headers, timeout=60) as response:
         for chunk in response.iter_bytes(1_000_000):
             lines += chunk.count(b"\n")
-            most = max(most, server.resident())
+            most = max(most, server.resident_bytes())
 
     # Then all of them came, and the process held some pages of them at the most
     assert lines == 2_000

@@ -19,9 +19,9 @@ from models.base import now
 from models.session import in_transaction
 from tests.conftest import penstock_of_its_own
 from tests.support.front_door import JOBS, Door, Worker, number_of
-from tests.support.gunicorn_process import WebProcess, everything, response, web_process
 from tests.support.servers import wait_until
 from tests.support.sse_reader import Stream
+from tests.support.web_process import WebProcess, everything, response, web_process
 
 THREADS = 40
 MANY = 60  # connections, more than there are threads
@@ -234,7 +234,7 @@ def test_bodies_that_never_end_take_no_memory(server):
     # Given a process at rest
     door = Door()
     server.get(JOBS, door.key)
-    before = server.resident()
+    before = server.resident_bytes()
 
     # When forty documents of 15 MB each have come but for their last bytes
     document = b'{"documents": [{"content": "' + b"A" * 15_000_000
@@ -245,20 +245,20 @@ def test_bodies_that_never_end_take_no_memory(server):
 
         # Then they are on disk
         assert server.get(JOBS, door.key).status_code == 200
-        assert server.resident() - before < 60_000_000
+        assert server.resident_bytes() - before < 60_000_000
 
 
 def test_a_disk_without_room_is_told(server):
     # Given a process that can write to no file
-    limits = resource.prlimit(server.worker, resource.RLIMIT_FSIZE)
-    resource.prlimit(server.worker, resource.RLIMIT_FSIZE, (0, limits[1]))
+    limits = resource.prlimit(server.worker.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(server.worker.pid, resource.RLIMIT_FSIZE, (0, limits[1]))
     try:
         # Then a body that needs one is refused, and what needs none is answered
         with server.connect(post(Door().key, 200_000) + b" " * 200_000) as wire:
             assert everything(wire).startswith(b"HTTP/1.1 503")
         assert server.answers()
     finally:
-        resource.prlimit(server.worker, resource.RLIMIT_FSIZE, limits)
+        resource.prlimit(server.worker.pid, resource.RLIMIT_FSIZE, limits)
 
 
 def test_who_brings_no_request_leaves_first(server):
