@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -44,10 +45,8 @@ def revoke(door: Door) -> None:
 
 def ends(stream: Stream) -> bool:
     """Read a stream to its end; a connection that was cut ends it, too."""
-    try:
+    with stream, suppress(ConnectionError, ValueError):
         list(stream)
-    except (ConnectionError, ValueError):
-        pass
     return True
 
 
