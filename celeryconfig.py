@@ -20,7 +20,7 @@ imports = (
 # --- location of messages and chord counters
 
 broker_url = _settings.broker_url
-result_backend = _settings.results_url
+result_backend = f"tasks.results:Results+{_settings.results_url}"
 # A namespace for our own keys: one Redis may serve other applications too.
 broker_transport_options = {
     # A slice starts no call after 60 s, a call ends by its deadline, plus 60 s. A shorter timeout would

@@ -63,22 +63,16 @@ def offer(job_id: int, *, in_line: bool = False) -> Offered:
 
 
 def publish(publication: Publication) -> None:
-    """Send a window's chord and mark it published; until then the sweep takes it for lost.
-
-    The web does not have these tasks: if it were not told that their results are ignored, it would subscribe
-    to each of them.
-    """
+    """Send a window's chord and mark it published; until then the sweep takes it for lost."""
     args = (publication.window_id, publication.epoch)
     label = f"job {publication.job} {publication.name!r}, window {publication.window_id}.{publication.epoch}"
     header = [
         app.signature("penstock.slice", (*args, publication.quota)).set(
-            argsrepr=f"({label}, slice {number + 1}/{publication.slices})", ignore_result=True
+            argsrepr=f"({label}, slice {number + 1}/{publication.slices})"
         )
         for number in range(publication.slices)
     ]
-    body = app.signature("penstock.close_window", args, immutable=True).set(
-        argsrepr=f"({label})", ignore_result=True
-    )
+    body = app.signature("penstock.close_window", args, immutable=True).set(argsrepr=f"({label})")
     mark = incarnation()
     chord(header)(body)
     in_transaction(partial(windows.mark_published, publication=publication, incarnation=mark))

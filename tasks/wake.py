@@ -18,7 +18,7 @@ _breaker = Breaker()
 
 def wake(job_id: int) -> None:
     """Ask a control worker to advance the job. Never raises; after a failure it does nothing for a while."""
-    hurry(lambda: app.signature("penstock.advance", (job_id,)).apply_async(retry=False, ignore_result=True))
+    hurry(lambda: app.signature("penstock.advance", (job_id,)).apply_async(retry=False))
 
 
 def start(job_id: int) -> None:
