@@ -45,6 +45,9 @@ def test_a_small_job_is_one_chord_of_one_task_a_record_and_a_callback_that_final
     assert received["penstock.slice"] == 60
     assert received["penstock.close_window"] == 1
 
+    # And who sent it listens for none of their results
+    assert app.backend.result_consumer._pubsub is None
+
 
 @pytest.mark.parametrize("count", [1, 1200])
 def test_jobs_of_any_size_end_with_every_record_answered_once(running, count):
