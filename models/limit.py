@@ -32,4 +32,6 @@ class LimitGroup(Base):
     held_until: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
     held_reason: Mapped[str | None] = mapped_column(String(200))
     probe_every: Mapped[float | None] = mapped_column(Float)  # seconds
+    # Until then calls are paced, since the provider refused one that left at once.
+    paced_until: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
     updated_at: Mapped[dt.datetime] = mapped_column(UTCDateTime, insert_default=now(), onupdate=now())

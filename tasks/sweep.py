@@ -14,6 +14,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
 from app.core.documents import handoff
+from app.core.limits import holds
 from app.core.limits.limiter import limiter
 from app.core.pipeline import (
     leases,
@@ -111,6 +112,7 @@ def repair() -> list[Found]:
 
     The tick's work is included, as its thread may hang.
     """
+    holds.restore_all()
     return [
         *find_dead(),
         *_give_back_overdue(),

@@ -362,6 +362,15 @@ class LimitGroupOut(ma.Schema):
     ramp = fields.Float(
         required=True, allow_none=True, metadata={"description": "The share that a ramp limit leaves."}
     )
+    starts = fields.String(
+        required=True,
+        validate=validate.OneOf(["burst", "paced"]),
+        metadata={
+            "description": "`burst`: small jobs leave at once, as far as the last minute has left room."
+            " `paced`: the provider refused that: until `paced_until` calls are spread over the minute."
+        },
+    )
+    paced_until = _time(description="null unless `starts` is `paced`.")
     limited_by = fields.String(required=True, allow_none=True)
     held_until = _time(description="The next probe of a held group.")
     waiting = fields.List(fields.Nested(WaitingOut), required=True)

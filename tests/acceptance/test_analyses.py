@@ -12,7 +12,7 @@ from tests.support.commands import Stack as Up
 from tests.support.servers import wait_until
 from tests.support.shared_stack import running_service
 
-PACE = 1_200  # requests a minute
+GROUP = "anthropic:haiku-4.5"
 ANALYZE, JOBS, ONE = "/api/v1/batch/analyze", "/api/v1/batch/jobs", "/api/v1/analyze"
 ANSWER = {"summary": "All is well.", "insights": ["calm"], "next_actions": ["wait"], "confidence": 0.75}
 
@@ -21,7 +21,6 @@ ANSWER = {"summary": "All is well.", "insights": ["calm"], "next_actions": ["wai
 def module_service(request, upstream_process, tmp_path_factory):
     folder = tmp_path_factory.mktemp("service")
     more = {
-        "CLAUDE_REQUESTS_PER_MINUTE": str(PACE),
         "BATCH_PERSISTENCE_BACKEND": "file",
         "BATCH_JOB_STORAGE_PATH": str(folder / "batch_jobs"),
     }
@@ -56,16 +55,32 @@ def ended(door, job):
     return status(door, job)
 
 
-def test_rule_1_no_more_than_the_configured_requests_a_minute_reach_the_provider(service):
-    # Given more records than come at once, over two workers
-    job = submit(service.door, records(40))
+def test_rule_1_no_more_than_the_configured_requests_a_minute_reach_the_provider(upstream, request, tmp_path):
+    # Given more records than a minute allows, over two workers
+    with running_service(request, upstream, tmp_path, per_minute=20) as service:
+        job = submit(service.door, records(40))
 
-    assert ended(service.door, job)["completed_count"] == 40
+        # Then as many calls as it allows leave at once, and the others wait
+        wait_until(lambda: len(upstream.books()) == 20, what="the minute is used up")
+        native = f"/api/v1/jobs/{job}"
+        wait_until(lambda: service.door.get(native).get_json()["limited_by"] == "requests", what="it waits")
+        assert len(upstream.books()) == 20
 
-    # Then their calls came one after the other, at the pace that fills a minute with as many as are allowed
+
+def test_rule_1_a_long_batch_is_spread_over_the_minute(service):
+    # Given a batch of more than two minutes of a limit, over two workers
+    limits = service.door.other(scopes=["operator"])
+    limits.call("PUT", f"/api/v1/limits/{GROUP}", json={"requests_per_minute": 100})
+    job = submit(service.door, records(240))
+    wait_until(lambda: len(service.upstream.books()) >= 8, what="calls come")
+
+    # Then they come one after the other, at the pace that fills a minute with as many as are allowed
     times = [entry["at"] for entry in service.upstream.books()]
-    assert len(times) == 40
-    assert times[-1] - times[0] >= 39 * 60 / PACE - 0.3  # one may be late by so much
+    assert times[7] - times[0] >= 7 * 60 / 100 - 0.3  # one may be late by so much
+
+    # When the limit is taken back, the batch ends soon
+    limits.call("PUT", f"/api/v1/limits/{GROUP}", json={"requests_per_minute": None})
+    assert ended(service.door, job)["completed_count"] == 240
 
 
 def test_rule_2_calls_at_a_time_are_bounded_by_5_unless_configured(service):

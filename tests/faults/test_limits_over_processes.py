@@ -31,7 +31,9 @@ def four(request, upstream_process, tmp_path_factory):
 
 
 def run(four: Stack, model: str, group: str, prompts: list[str], **figures: int) -> Running:
+    """Run a job whose group has learned to pace its calls."""
     in_transaction(lambda session: allowances.put(session, group, figures))
+    in_transaction(lambda session: allowances.pace(session, group))
     job = four.submit([{"prompt": prompt} for prompt in prompts], model=model)
     return job.wait_for("completed", seconds=120)
 

@@ -7,6 +7,7 @@ import pytest
 
 from app.core.limits import allowances
 from app.core.limits.limiter import limiter
+from app.core.reading import job_json, jobs
 from models.session import in_transaction, reading
 from tests.conftest import ONE_IN_SHORT
 from tests.support.servers import wait_until
@@ -31,7 +32,10 @@ def claude(stack: Stack, count: int):
 
 
 def reason(job) -> str:
-    return limiter().reason(job.id) or ""
+    """As the job's reader is told it."""
+    with reading() as session:
+        view = jobs.find(session, job.row().tenant_id, str(job.uid))
+    return job_json.limited_by([view])[job.id] or ""
 
 
 def arrived(upstream) -> int:
@@ -79,8 +83,41 @@ def test_failures_of_half_the_calls_are_an_outage_that_no_record_pays_for(stack,
 
 
 @pytest.mark.parametrize("environment", ["postgresql"], indirect=True)
+def test_a_provider_that_refuses_what_leaves_at_once_gets_paced_calls(stack, upstream):
+    # Given a provider whose limit refills by the second, and a job that fits into a minute
+    start(stack, upstream, CLAUDE_REQUESTS_PER_MINUTE="1200")
+    upstream.configure(requests_per_minute=1200, token_bucket=True, burst_seconds=1, latency_ms=100)
+    claude(stack, 40).wait_for("completed", seconds=60)
+
+    # Then it refused some of the calls, which cost no record a try, and from then on they are paced
+    refused = upstream.summary()["refused"]
+    assert refused > 0
+    with reading() as session:
+        assert allowances.read(session, GROUP).paced_until is not None
+
+    # When Redis has forgotten everything, then the next job is still paced, and none of it is refused
+    limiter()._redis.flushdb()
+    claude(stack, 20).wait_for("completed", seconds=60)
+    assert upstream.summary()["refused"] == refused
+
+
+@pytest.mark.parametrize("environment", ["postgresql"], indirect=True)
+def test_an_emptied_redis_grants_no_second_minute(stack, upstream):
+    # Given a minute of which a job has used most, when Redis comes back empty
+    start(stack, upstream, CLAUDE_REQUESTS_PER_MINUTE="25")
+    claude(stack, 20).wait_for("completed", seconds=30)
+    limiter()._redis.flushdb()
+
+    # Then the next job gets what the minute has left, and waits
+    job = claude(stack, 20)
+    wait_until(lambda: arrived(upstream) == 25, seconds=20, what="what is left has left")
+    wait_until(lambda: reason(job) == "requests", seconds=10, what="the job waits for its limit")
+    assert arrived(upstream) == 25
+
+
+@pytest.mark.parametrize("environment", ["postgresql"], indirect=True)
 def test_a_spent_budget_holds_the_group_for_an_hour_and_an_emptied_redis_keeps_it(stack, upstream):
-    start(stack, upstream)
+    start(stack, upstream, BATCH_MAX_CONCURRENT_LLM_CALLS="5")
     code = "enforced_spend_limit_reached"
     upstream.configure(faults=[{"kind": "status", "status": 429, "code": code}])
     job = claude(stack, 20)
@@ -91,7 +128,7 @@ def test_a_spent_budget_holds_the_group_for_an_hour_and_an_emptied_redis_keeps_i
 
     # When Redis forgets everything, then the row brings the hold back
     limiter()._redis.flushdb()
-    wait_until(lambda: (limiter().held(GROUP) or (0,))[0] > 3000, seconds=5, what="the hold is back")
+    wait_until(lambda: (limiter().held(GROUP) or (0,))[0] > 3000, what="the hold is back")
 
     # And the job is as it was: no record failed, nobody changed its status
     assert job.status == "running"

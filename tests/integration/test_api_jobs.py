@@ -58,7 +58,7 @@ def test_a_page_of_jobs_asks_redis_once_what_holds_them_back(door):
     # Given jobs of which some wait for their limits, and one is paused
     waiting, free, paused = [door.submit(1) for _ in range(3)], door.submit(1), door.submit(1)
     for job in waiting:
-        limiter().report(number_of(job), "requests")
+        limiter().reasons.report(number_of(job), "requests")
     door.post(f"{JOBS}/{paused['id']}/pause")
     redis = limiter()._redis
     redis.config_resetstat()

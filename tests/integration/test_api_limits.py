@@ -1,5 +1,6 @@
 """Limits over REST: what holds and why, what is used, who waits; and setting them."""
 
+import datetime as dt
 import uuid
 
 import pytest
@@ -60,6 +61,20 @@ def test_what_is_set_holds_unless_the_provider_allows_less(door):
     door.call("PUT", f"{LIMITS}/{GROUP}", json={"requests_per_minute": None})
     assert group(door)["allowed"]["requests_per_minute"] == {"figure": 1000, "source": "learned"}
     assert group(door)["allowed"]["max_concurrent_calls"]["figure"] == 7
+
+
+def test_a_group_says_whether_what_fits_leaves_at_once_or_all_is_paced(door):
+    learn(requests=1000)
+    assert (group(door)["starts"], group(door)["paced_until"]) == ("burst", None)
+
+    # When the provider has refused a call that left at once
+    in_transaction(lambda session: allowances.pace(session, GROUP))
+
+    # Then all are paced for an hour
+    seen = group(door)
+    left = dt.datetime.fromisoformat(seen["paced_until"]) - dt.datetime.now(dt.UTC)
+    assert seen["starts"] == "paced"
+    assert dt.timedelta(minutes=59) < left < dt.timedelta(minutes=61)
 
 
 def test_an_unknown_group_and_a_senseless_figure_are_refused(door):

@@ -147,7 +147,7 @@ def limited(job: Running) -> bool:
     """Whether the job still waits for the limit when most would have ended."""
     with suppress(AssertionError):
         job.wait_for("completed", seconds=2)
-    return limiter().reason(job.id) == "requests"
+    return limiter().reasons.of(job.id) == "requests"
 
 
 def offered(job: Running) -> bool:

@@ -15,7 +15,7 @@ from tests.support import servers
 @pytest.fixture
 def limiter(redis_url: str) -> Iterator[Limiter]:
     servers.flush(redis_url)
-    made = Limiter(redis_url)
+    made = Limiter(redis_url, recall=lambda group: [])
     yield made
     made._redis.close()
 
@@ -142,8 +142,8 @@ def test_strikes_lengthen_a_hold_and_refusals_of_calls_in_flight_do_not(limiter)
 def test_a_waiting_job_is_told_why(limiter):
     limiter.take(limits(seats=1), 1, 1)
     limiter.take(limits(seats=1), 1, 1)
-    assert limiter.reason(7) == "concurrency"
-    assert limiter.reason(8) is None
+    assert limiter.reasons.of(7) == "concurrency"
+    assert limiter.reasons.of(8) is None
 
 
 def _next_start(limiter: Limiter) -> float:

@@ -19,7 +19,7 @@ CALIBRATED = 4  # bytes of a token
 @pytest.fixture
 def limiter(redis_url: str) -> Iterator[Limiter]:
     servers.flush(redis_url)
-    made = Limiter(redis_url)
+    made = Limiter(redis_url, recall=lambda group: [])
     yield made
     made._redis.close()
 
@@ -156,7 +156,7 @@ def test_the_larger_of_two_kinds_of_tokens_decides(limiter):
     run(taker, seconds=2 * WINDOW)
 
     assert len(taker.starts) == pytest.approx(2 * 300 / 10, abs=6)
-    assert limiter.reason(7) == "output_tokens"
+    assert limiter.reasons.of(7) == "output_tokens"
 
 
 def test_a_job_learns_what_its_bytes_make(limiter):

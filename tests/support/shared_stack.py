@@ -37,16 +37,22 @@ class Service:
 
 @contextmanager
 def running_service(
-    request: pytest.FixtureRequest, upstream: Upstream, folder: Path, kind: str = "postgresql", **more: str
+    request: pytest.FixtureRequest,
+    upstream: Upstream,
+    folder: Path,
+    kind: str = "postgresql",
+    per_minute: int | None = 60_000,
+    **more: str,
 ) -> Iterator[Service]:
-    """Two slice workers and a control worker on PostgreSQL."""
+    """Two slice workers and a control worker on PostgreSQL; `per_minute` of None is the limit as shipped."""
     environment = {
         "ANTHROPIC_API_KEY": "test-key",
         "ANTHROPIC_BASE_URL": upstream.url,
-        "CLAUDE_REQUESTS_PER_MINUTE": "60000",
         "LOG_FORMAT": "json",
         **more,
     }
+    if per_minute is not None:
+        environment["CLAUDE_REQUESTS_PER_MINUTE"] = str(per_minute)
     with penstock_of_its_own(kind, request, folder, **environment) as values:
         stack = Stack(values, folder).start(slice_workers=2)
         try:

@@ -34,3 +34,17 @@ def test_one_call_takes_its_own_time():
     one = Work(calls=1, input_tokens=10, output_tokens=5, seconds=2.0)
     seconds, _ = bound(one, 0, RateLimits(requests=1_000), 5)
     assert 2.0 <= seconds < 2.1
+
+
+@pytest.mark.parametrize(
+    ("unused", "seconds"),
+    [
+        (None, 122),  # all calls are paced
+        (RateLimits(requests=600), 2.6),  # what fits leaves at once, as fast as workers are
+        (RateLimits(requests=400), 62),  # the rest of it a minute later
+        (RateLimits(requests=299), 122),  # too long for that: it is paced
+    ],
+)
+def test_what_fits_into_what_the_last_minute_has_left_is_not_paced(unused, seconds):
+    figures = RateLimits(requests=300)
+    assert bound(WORK, 0, figures, None, unused)[0] == pytest.approx(seconds)

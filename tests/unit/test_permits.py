@@ -27,13 +27,20 @@ def test_a_record_that_waits_when_the_limit_falls_below_its_size_ends():
     def terms(job, group=None) -> CallTerms:
         return CallTerms("simulated", 1, RateLimits(input_tokens=allowed[0]), request_bytes=100)
 
+    async def return_start(terms: CallTerms, grant: Grant) -> None:
+        returned.append(grant.count)
+
+    returned: list[int] = []
     settlement = Settlement()
     services = SimpleNamespace(
         terms=terms,
         new_start=new_start,
+        return_start=return_start,
         group_limits=SimpleNamespace(settlement=lambda _: settlement),
     )
-    permit = Permit("simulated", 0.0, probe=False, input_tokens=40, output_tokens=1, per_byte=0.4)
+    permit = Permit(
+        "simulated", 0.0, probe=False, input_tokens=40, output_tokens=1, per_byte=0.4, grant=Grant(1)
+    )
     permits = Permits(
         services,
         SimpleNamespace(group="simulated", model="simulated"),
@@ -46,3 +53,4 @@ def test_a_record_that_waits_when_the_limit_falls_below_its_size_ends():
         asyncio.run(asyncio.wait_for(permits.wait_for_start("simulated", 100, used=False), timeout=10))
     assert refused.value.type == "over_limit"
     assert asked == [10_000] * 3
+    assert returned == [1]

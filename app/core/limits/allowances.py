@@ -34,12 +34,16 @@ LEARNED_IN = {
 }
 
 
+PACED_FOR = 3_600.0  # seconds after a provider refused a call that left at once
+
+
 @dataclass(frozen=True, slots=True)
 class Allowance:
     """A group's figures in force, and the source of each."""
 
     limits: RateLimits
     sources: Mapping[str, str]
+    paced_until: dt.datetime | None = None  # None: what fits leaves at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +55,8 @@ class Held:
     probe_every: float
 
 
-def allowance(group: str, row: LimitGroup | None) -> Allowance:
-    """The allowance of `group`; `row` is its row, if it has one."""
+def allowance(group: str, row: LimitGroup | None, time: dt.datetime | None = None) -> Allowance:
+    """The allowance of `group`; `row` is its row, if it has one, as of `time` by the database's clock."""
     configured = registry.configured(group, settings.current())
     assumed = registry.assumed(group)
     figures: dict[str, int] = {}
@@ -67,7 +71,13 @@ def allowance(group: str, row: LimitGroup | None) -> Allowance:
         source = _source(candidates)
         if source is not None:
             figures[name], sources[name] = candidates[source], source
-    return Allowance(RateLimits(**figures), sources)
+    return Allowance(RateLimits(**figures), sources, _paced_until(row, time))
+
+
+def _paced_until(row: LimitGroup | None, time: dt.datetime | None) -> dt.datetime | None:
+    if row is None or row.paced_until is None or time is None or row.paced_until <= time:
+        return None
+    return row.paced_until
 
 
 def _source(candidates: Mapping[str, int | None]) -> str | None:
@@ -83,14 +93,16 @@ def _source(candidates: Mapping[str, int | None]) -> str | None:
 
 def read(session: Session, group: str) -> Allowance:
     """The allowance of `group`, from its row as it is now."""
-    return allowance(group, session.get(LimitGroup, group))
+    row = session.get(LimitGroup, group)
+    return allowance(group, row, None if row is None else _now(session))
 
 
 def read_all(session: Session) -> dict[str, tuple[Allowance, Held | None]]:
     """Every group that has a row, with its hold if it is held."""
-    time = session.scalars(select(now())).one()
+    time = _now(session)
     return {
-        row.name: (allowance(row.name, row), _held(row, time)) for row in session.scalars(select(LimitGroup))
+        row.name: (allowance(row.name, row, time), _held(row, time))
+        for row in session.scalars(select(LimitGroup))
     }
 
 
@@ -116,7 +128,7 @@ def learn(session: Session, group: str, limits: RateLimits) -> Allowance:
         if (figure := getattr(limits, name)) is not None:
             setattr(row, column, figure)
     session.flush()
-    return allowance(group, row)
+    return allowance(group, row, _now(session))
 
 
 def hold(session: Session, group: str, reason: str, *, seconds: float, probe_every: float) -> None:
@@ -125,6 +137,14 @@ def hold(session: Session, group: str, reason: str, *, seconds: float, probe_eve
     row.held_until = session.scalar(select(now(seconds)))
     row.held_reason, row.probe_every = reason[:200], probe_every
     session.flush()
+
+
+def pace(session: Session, group: str) -> Allowance:
+    """Have the group's calls paced for an hour: its provider refuses what leaves at once."""
+    row = _row(session, group)
+    row.paced_until = session.scalar(select(now(PACED_FOR)))
+    session.flush()
+    return allowance(group, row, _now(session))
 
 
 def probe_soon(session: Session, provider: str) -> list[str]:
@@ -147,6 +167,10 @@ def clear(session: Session, group: str) -> None:
     if row is not None:
         row.held_until = row.held_reason = row.probe_every = None
         session.flush()
+
+
+def _now(session: Session) -> dt.datetime:
+    return session.scalars(select(now())).one()
 
 
 def _row(session: Session, group: str) -> LimitGroup:

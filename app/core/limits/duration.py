@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from app.providers.client import RateLimits
 
 WORKERS_A_SECOND = 1_000  # records that a machine with two cores claims, asks and writes: 1,400 were measured
+NOTHING = RateLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,18 +18,22 @@ class Work:
     seconds: float
 
 
-def bound(work: Work, before: int, figures: RateLimits, seats: int | None) -> tuple[float, str]:
+def bound(
+    work: Work, before: int, figures: RateLimits, seats: int | None, unused: RateLimits | None = None
+) -> tuple[float, str]:
     """Seconds until the last answer, and the limit that decides it.
 
     `before` is the number of other jobs' calls made before the last one of these, assumed to be as large;
-    `seats` is how many of the job's own calls may be in flight.
+    `seats` is how many of the job's own calls may be in flight; `unused` is what the last minute has left of
+    `figures`, None where all calls are paced.
     """
+    left = unused or NOTHING
     contention = (work.calls + before) / work.calls
     waits = {
         "workers": (work.calls + before) / WORKERS_A_SECOND,
-        "requests": _minutes(work.calls * contention, figures.requests),
-        "input_tokens": _minutes(work.input_tokens * contention, figures.input_tokens),
-        "output_tokens": _minutes(work.output_tokens * contention, figures.output_tokens),
+        "requests": _wait(work.calls * contention, figures.requests, left.requests),
+        "input_tokens": _wait(work.input_tokens * contention, figures.input_tokens, left.input_tokens),
+        "output_tokens": _wait(work.output_tokens * contention, figures.output_tokens, left.output_tokens),
         # The last call's own time is added to each.
         "concurrency": max(
             _rounds(work.calls, seats) * work.seconds,
@@ -39,9 +44,13 @@ def bound(work: Work, before: int, figures: RateLimits, seats: int | None) -> tu
     return waits[limited_by] + work.seconds, limited_by
 
 
-def _minutes(amount: float, per_minute: int | None) -> float:
-    """The seconds that `amount` takes at `per_minute`."""
-    return amount * 60 / per_minute if per_minute else 0.0
+def _wait(amount: float, per_minute: int | None, unused: int | None) -> float:
+    """The seconds until the last of `amount` leaves, at `per_minute` or, as the limiter has it, at once."""
+    if not per_minute:
+        return 0.0
+    if unused is None or amount > unused + per_minute:
+        return amount * 60 / per_minute
+    return 0.0 if amount <= unused else 60.0
 
 
 def _rounds(calls: int, concurrent: int | None) -> float:

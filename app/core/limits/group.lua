@@ -2,8 +2,11 @@
 --
 -- KEYS  1 limit:{group}   hash, this group's state:
 --                           clock              the latest time seen
---                           pr pi po           when the next request may start; when the input and the output
---                                              tokens taken are paid for at the limit's rate
+--                           pr pi po           when the requests, input tokens and output tokens taken are paid
+--                                              for at the limit's rate: the next paced request starts then
+--                           cr                 the limit of requests last seen
+--                           seeded             the slot of time in which the calls of the last window were read
+--                                              from the rows: nothing leaves before, as Redis may have been emptied
 --                           tr ti to  tail     taken within the window, and the oldest slot that counts
 --                           ci fi ai  co …     the limit last seen; while it falls: from what value, since when
 --                           ramp  ramp_at      the share of the rate that a ramp limit leaves, and since when
@@ -44,7 +47,7 @@ set('clock', now)
 
 local slot = math.floor(now / (window / SLOTS))
 
--- Forget what was taken longer than a window ago.
+-- Forget what was taken longer than a window ago; the slot that was forgotten last is kept for `unused`.
 local function roll()
   local tail = tonumber(state.tail) or slot
   if slot - tail > 2 * SLOTS then
@@ -55,21 +58,19 @@ local function roll()
   while tail < slot - SLOTS do
     for _, kind in ipairs({'r', 'i', 'o'}) do
       local taken = redis.call('HGET', KEYS[2], kind .. tail)
-      if taken then
-        set('t' .. kind, number('t' .. kind) - taken)
-        redis.call('HDEL', KEYS[2], kind .. tail)
-      end
+      if taken then set('t' .. kind, number('t' .. kind) - taken) end
+      redis.call('HDEL', KEYS[2], kind .. (tail - 1))
     end
     tail = tail + 1
   end
   set('tail', string.format('%.0f', tail))
 end
 
--- Record that `amount` of one kind was taken (below 0: was given back).
-local function take_of(kind, amount)
-  if amount == 0 then return end
-  redis.call('HINCRBYFLOAT', KEYS[2], kind .. slot, amount)
-  set('t' .. kind, number('t' .. kind) + amount)
+-- Record that `amount` of one kind was taken in slot `at` (below 0: was given back).
+local function take_of(kind, amount, at)
+  if amount == 0 or at < slot - SLOTS - 1 then return end
+  redis.call('HINCRBYFLOAT', KEYS[2], kind .. string.format('%.0f', at), amount)
+  if at >= slot - SLOTS then set('t' .. kind, number('t' .. kind) + amount) end
 end
 
 -- The share of the limits that a ramp limit leaves.

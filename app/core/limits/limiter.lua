@@ -2,8 +2,9 @@
 -- them next. Loaded after group.lua.
 --
 -- KEYS  3 hold:{group}    hash: `until`, `reason`, `every` (microseconds between probes), `strikes`
---       4 fair:{group}    hash, for each job j: j: service, w: weight, o: tenant, n: favoured, a: waiting askers;
---                         for each tenant t: service, nt: favoured; bf bu: service of the favoured and the others
+--       4 fair:{group}    hash, for each job j: j: service, w: weight, o: tenant, n: favoured, a: waiting askers,
+--                         u: unended records, l: calls that may yet leave at once; for each tenant t: service,
+--                         nt: favoured; bf bu: service of the favoured and the others
 --       5 asking:{group}  sorted set: job -> when it last asked
 --       6 seats:{job}     hash: lease -> calls in flight          7 seats:{group}  the same, of all its jobs
 --       8 alive           sorted set: lease -> its last heartbeat
@@ -25,6 +26,7 @@ local LONGEST = 500000   -- the longest wait
 local lease, job, tenant, weight = ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8])
 local want, given, taking, waited = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
 local group_seats, job_seats = tonumber(ARGV[13]), tonumber(ARGV[14])
+local unended, may_burst = tonumber(ARGV[19]), ARGV[20] == '1'
 
 redis.call('ZADD', KEYS[8], now, lease)
 local function give_seats(count)
@@ -53,13 +55,17 @@ local function why(reason, milliseconds) redis.call('SET', KEYS[9], reason, 'PX'
 local function refuse(microseconds, reason, counts)
   why(reason, math.ceil(microseconds / 1000) + 3000)
   save()
-  return {0, 0, 0, math.ceil(microseconds), reason, 0, '0', 0, 0, counts, 0}
+  return {0, 0, 0, math.ceil(microseconds), reason, 0, '0', 0, 0, counts, 0, 0, 0}
 end
 
 if want <= 0 then
   if waited > 0 then count_waiting(0) end
   save()
-  return {0, 0, 0, 0, '', 0, '0', 0, 0, 0, 0}
+  return {0, 0, 0, 0, '', 0, '0', 0, 0, 0, 0, 0, 0}
+end
+
+if not state.seeded and (limit.r > 0 or limit.i > 0 or limit.o > 0) then
+  return {-1, 0, 0, 0, '', 0, '0', 0, 0, waited, 0, 0, 0}
 end
 
 -- --- holds
@@ -78,7 +84,8 @@ end
 
 local est = redis.call('HMGET', KEYS[10], 'bytes', 'input', 'output', 'calls')
 local per_byte, output = tonumber(ARGV[16]), tonumber(ARGV[17])
-if (tonumber(est[4]) or 0) > 0 and tonumber(est[1]) > 0 then
+local has_answers = (tonumber(est[4]) or 0) > 0 and tonumber(est[1]) > 0
+if has_answers then
   per_byte, output = est[2] / est[1], est[3] / est[4]
 end
 local tokens = {
@@ -89,6 +96,14 @@ local estimate = tokens.i
 -- A call larger than a whole window allows can only be tried by itself; the caller ends what can never fit.
 for kind, amount in pairs(tokens) do
   if limit[kind] > 0 and amount > limit[kind] then tokens[kind] = limit[kind] end
+end
+
+-- A raised limit makes what was taken pay for less time.
+if limit.r ~= number('cr') then
+  if limit.r > number('cr') and number('cr') > 0 and number('pr') > now then
+    set('pr', now + (number('pr') - now) * number('cr') / limit.r)
+  end
+  set('cr', limit.r)
 end
 
 local spans = {r = span('r', 1), i = span('i', tokens.i), o = span('o', tokens.o)}
@@ -160,7 +175,7 @@ local function fade()
         local left = value(name) * factor
         if math.abs(left) < 0.01 and not (kind == 'j' and redis.call('ZSCORE', KEYS[5], id)) then
           drop(name)
-          if kind == 'j' then for _, of in ipairs({'w', 'o', 'n', 'a'}) do drop(of .. id) end end
+          if kind == 'j' then for _, of in ipairs({'w', 'o', 'n', 'a', 'u', 'l'}) do drop(of .. id) end end
         else
           put(name, left)
         end
@@ -255,20 +270,66 @@ local function is_our_turn(others)
 end
 
 roll()
-local uncontested, our_turn = true, true
+local uncontested, our_turn, others = true, true, {}
 if each > 0 then
   load_fair()
   fade()
-  local others = asking()
+  others = asking()
   if not redis.call('ZSCORE', KEYS[5], job) then join(others) end
   put('w' .. job, weight)
+  put('u' .. job, unended)
   fair['o' .. job] = tenant
   redis.call('HSET', KEYS[4], 'o' .. job, tenant)
   uncontested = #others == 0 or (#others == 1 and others[1] == job)
   if not uncontested then our_turn = is_our_turn(others) end
 end
 
--- --- how many may start, and when
+-- --- how many may leave at once
+
+-- How many calls, of so many tokens each, whatever the pace, can leave without passing a limit. A slot counts
+-- until no call that started in it, late or not, can have arrived less than a window ago.
+local function unused(takes)
+  local most = math.huge
+  if limit.r > 0 then
+    local rolled = tonumber(redis.call('HGET', KEYS[2], string.format('r%.0f', slot - SLOTS - 1))) or 0
+    most = limit.r - number('tr') - rolled
+  end
+  for _, kind in ipairs({'i', 'o'}) do
+    if limit[kind] > 0 then most = math.min(most, room(kind) / takes[kind]) end
+  end
+  return math.floor(most + 0.000001)
+end
+
+local function in_a_window(takes)
+  local most = limit.r > 0 and limit.r or math.huge
+  for _, kind in ipairs({'i', 'o'}) do
+    if limit[kind] > 0 then most = math.min(most, limit[kind] / takes[kind]) end
+  end
+  return math.floor(most)
+end
+
+local function at_once()
+  if not may_burst or each == 0 or ramp() < 1 then return 0 end
+  local takes = {i = tokens.i, o = tokens.o}
+  -- A job without answers of its own may take all of its max_tokens.
+  if not has_answers and limit.o > 0 then takes.o = math.min(tonumber(ARGV[18]), limit.o) end
+  local free, window_takes = unused(takes), in_a_window(takes)
+  if value('l' .. job) < 1 then
+    local waiting = unended
+    for _, other in ipairs(others) do
+      if other ~= job and value('u' .. other) <= window_takes then waiting = waiting + value('u' .. other) end
+    end
+    if waiting > free + window_takes then return 0 end
+    put('l' .. job, math.max(unended, want))
+  end
+  local count = math.max(0, math.min(free, want))
+  if count > 0 then tokens.o = takes.o end
+  return count
+end
+
+local burst = our_turn and at_once() or 0
+
+-- --- how many may start at the pace, and when
 
 local paid = {r = number('pr')}
 for _, kind in ipairs({'i', 'o'}) do
@@ -277,16 +338,16 @@ end
 local start = math.max(now, paid.r, paid.i, paid.o)
 
 -- How long to wait when the next start is free at `next`: not for a single start, so that waiting askers take a
--- few at once, and longer with many of them, so that they do not all come at the same time.
+-- few at once, and longer with many of them, so that they do not all come at the same time. Never so long that
+-- the job would lose its place: others could leave at once before it, again and again.
 local function pause_until(next, waiting)
   local microseconds = math.max(next - now - HORIZON, math.min(HORIZON / 2, 4 * each))
   if waiting > 1 then microseconds = microseconds * (1 + (waiting - 1) / 4) end
-  if not uncontested or waiting > 1 then microseconds = math.min(microseconds, LONGEST) end
-  return microseconds
+  return math.min(microseconds, LONGEST)
 end
 
 local has_spare = limit.r > 0 and each == spans.r and redis.call('ZCOUNT', KEYS[11], now, '+inf') > 0
-if not our_turn or (each > 0 and start - now > HORIZON and not has_spare) then
+if not our_turn or (each > 0 and burst == 0 and start - now > HORIZON and not has_spare) then
   return refuse(pause_until(start, count_waiting(1)), tightest, 1)
 end
 
@@ -300,11 +361,13 @@ if fits < 1 then
 end
 local last, count = start, 0
 local spare = {}
-if has_spare then
+if has_spare and burst == 0 then
   redis.call('ZREMRANGEBYSCORE', KEYS[11], 0, now)
   spare = redis.call('ZRANGEBYSCORE', KEYS[11], now, '+inf', 'LIMIT', 0, fits)
 end
-if #spare > 0 then
+if burst > 0 then
+  start, last, count = now, now, burst
+elseif #spare > 0 then
   -- Starts that others gave back unused: as many as follow each other at the pace.
   start = tonumber(spare[1])
   last, count = start, 1
@@ -327,13 +390,18 @@ end
 local step = count > 1 and (last - start) / (count - 1) or spans.r
 
 local mark = string.format('%.3f', last + spans.r)
-if limit.r > 0 and #spare == 0 then
+if burst > 0 then
+  step = 0
+  if limit.r > 0 then set('pr', math.max(now, number('pr')) + count * spans.r) end
+  put('l' .. job, value('l' .. job) - count)
+elseif limit.r > 0 and #spare == 0 then
   set('pr', last + spans.r)
-  mark = state.pr
 end
-take_of('r', count)
+if limit.r > 0 and #spare == 0 then mark = state.pr end
+local taken_in = math.floor(last / (window / SLOTS))
+take_of('r', count, taken_in)
 for _, kind in ipairs({'i', 'o'}) do
-  take_of(kind, count * tokens[kind])
+  take_of(kind, count * tokens[kind], taken_in)
   pay(kind, count * tokens[kind])
 end
 if each > 0 then
@@ -363,5 +431,5 @@ end
 save()
 return {
   count, math.ceil(start - now), math.floor(step), math.ceil(pause), '', probe, mark,
-  tokens.i, tokens.o, still, estimate,
+  tokens.i, tokens.o, still, estimate, burst > 0 and 1 or 0, taken_in,
 }

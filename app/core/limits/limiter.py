@@ -1,20 +1,26 @@
 """The limits of groups and jobs, enforced in Redis over all workers together.
 
-Requests are strict and paced: starts are at least 60/(0.99·N) s apart, so that no 60 s contain more than N of
-them as counted where they arrive, though each may be `LATE` seconds late. Tokens are charged by estimate,
-paced likewise, and settled with the answer; an excess is debt. Each call in flight takes a seat of its job
-and one of its group.
+Requests are strict: no 60 s contain more than N of them as counted where they arrive, though each may be
+`LATE` seconds late. A small job leaves at once, as far as it fits into what the last 60 s have left; a longer
+one is paced, its starts at least 60/(0.99·N) s apart. Tokens are charged by estimate, paced likewise, and
+settled with the answer; an excess is debt. Each call in flight takes a seat of its job and one of its group.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import redis
 from redis.commands.core import AsyncScript, Script
 
-from app.core.limits.redis_client import connect, guarded, script_text
+from app.core.limits import recent_calls
+from app.core.limits.first_guess import BYTES_PER_TOKEN, OUTPUT_SHARE
+from app.core.limits.reasons import Reasons
+from app.core.limits.recent_calls import Moment
+from app.core.limits.redis_client import connect, guarded, key, script_text
+from app.core.limits.seeding import Seeding
 from app.core.limits.threads import Threads
 from app.providers.client import RateLimits
 from config import settings
@@ -22,10 +28,8 @@ from config import settings
 LATE = 0.3  # seconds; a call that is later takes a new permit: the pace allows for this much
 WINDOW = 60.0  # seconds over which limits apply
 
-# Until a job has answers of its own. Claude makes a token of 2.7 to 3.5 bytes of English; an overcharge is
-# refunded with the first answers, an undercharge would be debt.
-BYTES_PER_TOKEN = 2.5
-OUTPUT_SHARE = 0.25  # of max_tokens
+MANY = 1_000_000_000  # records, more than any job has
+UNSEEDED = -1  # limiter.lua's count where it must be told the calls of the last minute first
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,8 @@ class CallTerms:
     weight: int = 5  # the job's priority: its share among its tenant's jobs
     request_bytes: int = 1
     max_tokens: int = 1
+    unended: int = MANY  # records of the job
+    bursts: bool = True  # the provider takes calls that leave at once; False: only paced ones
     window: float = WINDOW
 
     def sized(self, request_bytes: int, max_tokens: int) -> "CallTerms":
@@ -49,7 +55,7 @@ class CallTerms:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """`count` starts, the first in `delay` seconds and then one every `step`.
+    """`count` starts, the first `delay` seconds after it was asked for and then one every `step`.
 
     When fewer than wanted were granted, `wait` is how long to wait before asking again.
     """
@@ -65,11 +71,14 @@ class Grant:
     output_tokens: int = 0
     estimate: int = 0  # input tokens of one call, also where that is more than a window allows
     waits: bool = False  # the asker counts as waiting: pass it as `waited` the next time
+    burst: bool = False  # they leave at once, whatever the pace
+    slot: int = 0  # of the limiter's time, in which they were granted
+    asked_at: float = 0.0  # monotonic; `delay` counts from here, as the limiter granted it no earlier
 
     @classmethod
-    def from_script(cls, answer: Sequence[Any]) -> "Grant":
+    def from_script(cls, answer: Sequence[Any], asked_at: float) -> "Grant":
         """The grant that limiter.lua returned."""
-        count, delay, step, wait, reason, probe, mark, input_tokens, output_tokens, waits, estimate = answer
+        count, delay, step, wait, reason, probe, mark, *tokens, waits, estimate, burst, slot = answer
         return cls(
             count=int(count),
             delay=int(delay) / 1e6,
@@ -78,10 +87,13 @@ class Grant:
             reason=str(reason),
             probe=bool(probe),
             mark=str(mark),
-            input_tokens=int(input_tokens),
-            output_tokens=int(output_tokens),
+            input_tokens=int(tokens[0]),
+            output_tokens=int(tokens[1]),
             waits=bool(waits),
             estimate=int(estimate),
+            burst=bool(burst),
+            slot=int(slot),
+            asked_at=asked_at,
         )
 
     def behind(self, first: int) -> "Grant":
@@ -146,9 +158,12 @@ class Standing:
 class Limiter:
     """One thin method for each script."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, recall: Callable[[str], Sequence[Moment]] = recent_calls.recall) -> None:
+        """`recall`: what a group took in the last minute, oldest first."""
         self._redis: redis.Redis = connect(url)
         self.threads = Threads(self._redis)
+        self.reasons = Reasons(self._redis)
+        self._seeding = Seeding(self._script("seed.lua"), recall)
         self._take = self._script("limiter.lua")
         self._settle = self._script("settle.lua")
         self._return = self._script("give_back.lua")
@@ -173,15 +188,15 @@ class Limiter:
         set. With `want` 0 such an asker stops waiting.
         """
         keys = [
-            _key("hold", terms.group),
-            _key("fair", terms.group),
-            _key("asking", terms.group),
-            _key("seats", terms.job_id),
-            _key("seats", terms.group),
-            _key("alive"),
-            _key("why", terms.job_id),
-            _key("est", terms.job_id),
-            _key("spare", terms.group),
+            key("hold", terms.group),
+            key("fair", terms.group),
+            key("asking", terms.group),
+            key("seats", terms.job_id),
+            key("seats", terms.group),
+            key("alive"),
+            key("why", terms.job_id),
+            key("est", terms.job_id),
+            key("spare", terms.group),
         ]
         args = [
             lease_id,
@@ -198,28 +213,42 @@ class Limiter:
             1 / BYTES_PER_TOKEN,
             terms.max_tokens * OUTPUT_SHARE,
             terms.max_tokens,
+            terms.unended,
+            int(terms.bursts),
         ]
-        return Grant.from_script(self._run(self._take, terms, keys, args))
+        grant = self._granted(terms, keys, args)
+        if grant.count != UNSEEDED:
+            return grant
+        if wait := self._seeding.seed(partial(self._run, terms=terms), terms.group):
+            return Grant(0, wait=wait, reason="redis", waits=waited)
+        return self.take(terms, lease_id, want, seated=seated, waited=waited)
 
-    def give_back(self, terms: CallTerms, lease_id: int, grant: Grant, count: int) -> None:
-        """Give back the last `count` permits of `grant`, of which no byte was sent."""
+    def give_back(
+        self, terms: CallTerms, lease_id: int, grant: Grant, count: int, *, seated: bool = False
+    ) -> None:
+        """Give back the last `count` permits of `grant`, of which no byte was sent.
+
+        `seated`: but not their seats.
+        """
         self._run(
             self._return,
             terms,
-            [_key("seats", terms.job_id), _key("seats", terms.group), _key("spare", terms.group)],
+            [key("seats", terms.job_id), key("seats", terms.group), key("spare", terms.group)],
             [
                 lease_id,
                 count,
                 grant.mark,
                 grant.input_tokens,
                 grant.output_tokens,
-                round(grant.step * 1e6),
+                0 if grant.burst else round(grant.step * 1e6),
+                grant.slot,
+                0 if seated else count,
             ],
         )
 
     def settle(self, terms: CallTerms, settlement: Settlement) -> int:
         """Charge what was actually taken; returns how many of the group's last 20 calls failed."""
-        keys = [_key("est", terms.job_id)]
+        keys = [key("est", terms.job_id)]
         return int(self._run(self._settle, terms, keys, settlement.arguments()))
 
     def ramp(self, terms: CallTerms) -> float:
@@ -228,7 +257,7 @@ class Limiter:
 
     def standing(self, terms: CallTerms) -> Standing:
         """The usage of the last window, and the jobs that wait."""
-        keys = [_key("asking", terms.group), _key("seats", terms.group), _key("alive")]
+        keys = [key("asking", terms.group), key("seats", terms.group), key("alive")]
         return Standing.answered(self._run(self._look, terms, keys, []))
 
     def hold(
@@ -240,7 +269,7 @@ class Limiter:
         Returns how long the hold lasts from now, in seconds.
         """
         answer = guarded(
-            lambda: self._hold(keys=[_key("hold", group)], args=[seconds, reason, every, int(probe)])
+            lambda: self._hold(keys=[key("hold", group)], args=[seconds, reason, every, int(probe)])
         )
         return int(answer) / 1e6
 
@@ -248,8 +277,8 @@ class Limiter:
         """Let one call try a held group now."""
 
         def write() -> None:
-            if self._redis.hexists(_key("hold", group), "until"):
-                self._redis.hset(_key("hold", group), "until", 0)
+            if self._redis.hexists(key("hold", group), "until"):
+                self._redis.hset(key("hold", group), "until", 0)
 
         guarded(write)
 
@@ -258,8 +287,8 @@ class Limiter:
 
         def write() -> None:
             pipe = self._redis.pipeline(transaction=False)
-            pipe.delete(_key("hold", group))
-            pipe.hdel(_key("limit", group), "ring")
+            pipe.delete(key("hold", group))
+            pipe.hdel(key("limit", group), "ring")
             pipe.execute()
 
         guarded(write)
@@ -269,7 +298,7 @@ class Limiter:
 
         def read() -> tuple[float, str] | None:
             pipe = self._redis.pipeline(transaction=False)
-            pipe.hmget(_key("hold", group), ["until", "reason"])
+            pipe.hmget(key("hold", group), ["until", "reason"])
             pipe.time()
             (until, reason), (seconds, micros) = pipe.execute()
             return None if until is None else (float(until) / 1e6 - seconds - micros / 1e6, str(reason))
@@ -279,24 +308,8 @@ class Limiter:
 
     def call_seconds(self, group: str) -> float:
         """The mean duration of the group's calls; 0 while unknown."""
-        micros = guarded(lambda: self._redis.hget(_key("limit", group), "latency"))
+        micros = guarded(lambda: self._redis.hget(key("limit", group), "latency"))
         return float(micros or 0) / 1e6
-
-    def reason(self, job_id: int) -> str | None:
-        """What the job waited for a moment ago: a limit, its seats, or why its group is held."""
-        reason = guarded(lambda: self._redis.get(_key("why", job_id)))
-        return None if reason is None else str(reason)
-
-    def reasons(self, job_ids: Sequence[int]) -> dict[int, str | None]:
-        """`reason` of many jobs, with one command."""
-        if not job_ids:
-            return {}
-        reasons = guarded(lambda: self._redis.mget([_key("why", job_id) for job_id in job_ids]))
-        return dict(zip(job_ids, reasons, strict=True))
-
-    def report(self, job_id: int, reason: str) -> None:
-        """Report what holds the job back besides its limits; forgotten unless reported again every second."""
-        guarded(lambda: self._redis.set(_key("why", job_id), reason, ex=3))
 
     def reach(self) -> None:
         """Raise `LimiterAway` when Redis does not answer."""
@@ -304,22 +317,26 @@ class Limiter:
 
     def seats(self, job_id: int, lease_id: int) -> int:
         """How many seats of the job a process holds, by the limiter's count."""
-        return int(guarded(lambda: self._redis.hget(_key("seats", job_id), str(lease_id))) or 0)
+        return int(guarded(lambda: self._redis.hget(key("seats", job_id), str(lease_id))) or 0)
 
     def move_seats(self, job_id: int, group: str, lease_id: int, by: int) -> None:
         """Correct the number of seats that a process holds."""
 
         def write() -> None:
             pipe = self._redis.pipeline()
-            pipe.hincrby(_key("seats", job_id), str(lease_id), by)
-            pipe.hincrby(_key("seats", group), str(lease_id), by)
+            pipe.hincrby(key("seats", job_id), str(lease_id), by)
+            pipe.hincrby(key("seats", group), str(lease_id), by)
             pipe.execute()
 
         guarded(write)
 
     def heartbeat(self, lease_id: int) -> None:
         """Keep the seats of a process that is making calls but asks for no permits."""
-        guarded(lambda: self._beat(keys=[_key("alive")], args=[lease_id]))
+        guarded(lambda: self._beat(keys=[key("alive")], args=[lease_id]))
+
+    def _granted(self, terms: CallTerms, keys: list[str], args: list[Any]) -> Grant:
+        asked_at = time.monotonic()
+        return Grant.from_script(self._run(self._take, terms, keys, args), asked_at)
 
     def _script(self, name: str) -> Script | AsyncScript:
         return self._redis.register_script(script_text("group.lua") + script_text(name))
@@ -332,18 +349,8 @@ class Limiter:
             limits.input_tokens or 0,
             limits.output_tokens or 0,
         ]
-        keys = [_key("limit", terms.group), _key("used", terms.group), *keys]
+        keys = [key("limit", terms.group), key("used", terms.group), *keys]
         return guarded(lambda: script(keys=keys, args=[*group_args, *args]))
-
-
-def _key(kind: str, *owner: object) -> str:
-    """The key `kind:{owner}`, as the scripts' KEYS name it.
-
-    It has no prefix, unlike Celery's keys: a release runs beside the one before it, and under different names
-    each would grant the whole limit. Names can change over two releases: one takes from both keys, all or
-    nothing, and the next only from the new one.
-    """
-    return ":".join((kind, *map(str, owner)))
 
 
 @cache

@@ -27,3 +27,13 @@ def guarded(call: Callable[[], Any]) -> Any:
 
 def script_text(name: str) -> str:
     return (_HERE / name).read_text()
+
+
+def key(kind: str, *owner: object) -> str:
+    """The key `kind:{owner}`, as the scripts' KEYS name it.
+
+    It has no prefix, unlike Celery's keys: a release runs beside the one before it, and under different names
+    each would grant the whole limit. Names can change over two releases: one takes from both keys, all or
+    nothing, and the next only from the new one.
+    """
+    return ":".join((kind, *map(str, owner)))

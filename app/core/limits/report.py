@@ -13,6 +13,7 @@ from app.core.limits.allowances import Allowance
 from app.core.limits.limiter import CallTerms, Standing, limiter
 from app.errors import LimiterAway, NotFound
 from app.providers import registry
+from app.providers.client import RateLimits
 from models.base import now
 from models.job import Job, JobStatus
 from models.limit import LimitGroup
@@ -62,9 +63,31 @@ def describe(session: Session, reader: Reader, name: str) -> dict[str, Any]:
         "allowed": _allowed(allowance),
         "used": _used(standing) if reader.sees_all else None,
         "ramp": None if standing is None else standing.ramp,
+        "starts": "burst" if allowance.paced_until is None else "paced",
+        "paced_until": None if allowance.paced_until is None else timestamp(allowance.paced_until),
         "held_until": _held_until(session, held),
         **_waiting(session, reader, standing, held),
     }
+
+
+def unused(group: str, allowance: Allowance) -> RateLimits | None:
+    """What the last minute has left of the group's limits; None where calls are paced, or nobody knows."""
+    limits = allowance.limits
+    if allowance.paced_until is not None:
+        return None
+    try:
+        used = limiter().standing(CallTerms(group, 0, limits))
+    except LimiterAway:
+        return None
+    return RateLimits(
+        requests=_left(limits.requests, used.requests),
+        input_tokens=_left(limits.input_tokens, used.input_tokens),
+        output_tokens=_left(limits.output_tokens, used.output_tokens),
+    )
+
+
+def _left(limit: int | None, used: int) -> int | None:
+    return None if limit is None else max(0, limit - used)
 
 
 def change(session: Session, name: str, figures: dict[str, int | None]) -> None:
@@ -111,7 +134,7 @@ def _limited_by(held: tuple[float, str] | None, asking: Sequence[int]) -> str | 
     if held is not None:
         return held[1]
     try:
-        return limiter().reason(asking[0]) if asking else None
+        return limiter().reasons.of(asking[0]) if asking else None
     except LimiterAway:
         return "redis"
 

@@ -7,7 +7,7 @@
 local FADE = 0.98   -- a call counts half after 34 others
 roll()
 for kind, more in pairs({i = tonumber(ARGV[5]), o = tonumber(ARGV[6])}) do
-  take_of(kind, more)
+  take_of(kind, more, slot)
   pay(kind, more)
 end
 local calls, failed = tonumber(ARGV[10]), tonumber(ARGV[12])

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from app.core.limits import allowances
 from app.core.limits.allowances import Allowance, Held
 from app.core.limits.duration import Work, bound
+from app.core.limits.report import unused
 from app.core.money import estimate, pricing, quote_warnings
 from app.core.money.calibration import FIRST_TOKEN, TOKENS_A_SECOND, Calibration, calibrate
 from app.core.money.estimate import CASES
@@ -18,6 +19,7 @@ from app.ingest.spool import DraftSpool
 from app.ingest.tally import Tally
 from app.ingest.templates import compile_template
 from app.providers import registry
+from app.providers.client import RateLimits
 from config import settings
 from models.job import Job, JobCounts, JobStatus
 from models.session import reading
@@ -46,6 +48,7 @@ class Conditions:
     """The conditions that the job will run under: its group's limits, and the records ahead of it."""
 
     allowance: Allowance
+    unused: RateLimits | None  # what the last minute has left of it; None where calls are paced
     held: Held | None
     seats: int | None
     before: int
@@ -98,8 +101,10 @@ def _tally(spool: DraftSpool, defaults: Defaults) -> Tally:
 def _conditions(session: Session, model: str, records: int) -> Conditions:
     group = registry.limit_group(model)
     _, held = allowances.read_all(session).get(group, (None, None))
+    allowance = allowances.read(session, group)
     return Conditions(
-        allowance=allowances.read(session, group),
+        allowance=allowance,
+        unused=unused(group, allowance),
         held=held,
         seats=registry.max_concurrent_calls(group, settings.current()),
         before=records_before(session, group, records),
@@ -140,5 +145,9 @@ def _bound(
     share = counted or 1.0 - calibration.mix.shares.get("cache_read_tokens", 0.0)
     work = Work(tally.count, tokens_in[case] * share, tokens_out[case], seconds)
     return bound(
-        work, 0 if case == "low" else conditions.before, conditions.allowance.limits, conditions.seats
+        work,
+        0 if case == "low" else conditions.before,
+        conditions.allowance.limits,
+        conditions.seats,
+        conditions.unused,
     )

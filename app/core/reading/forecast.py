@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.core.limits import allowances
 from app.core.limits.duration import Work, bound
+from app.core.limits.report import unused
 from app.core.money.calibration import BYTES_PER_TOKEN, LIKELY_SHARE
 from app.core.money.ledger import ANSWERED
 from app.core.money.quote import records_before
@@ -53,7 +54,8 @@ def _seconds(session: Session, view: JobView, row: Row[*tuple[Any, ...]]) -> flo
     )
     before = max(0, records_before(session, row.limit_group, remaining) - remaining)
     seats = registry.max_concurrent_calls(row.limit_group, settings.current())
-    return bound(work, before, allowances.read(session, row.limit_group).limits, seats)[0]
+    allowance = allowances.read(session, row.limit_group)
+    return bound(work, before, allowance.limits, seats, unused(row.limit_group, allowance))[0]
 
 
 def _seconds_of_a_call(session: Session, tenant_id: int, model: str) -> float:

@@ -1,7 +1,7 @@
 """A job as JSON, as every reader of the native contract gets it: calls, lists and streams alike."""
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from app.core.breaker import Breaker
@@ -100,18 +100,27 @@ def limited_by(views: Iterable[JobView]) -> dict[int, str | None]:
     seen = list(views)
     reasons = {view.id: "paused" if view.status == JobStatus.PAUSED else None for view in seen}
     live = (JobStatus.PENDING, JobStatus.RUNNING)
-    reasons |= _ask_limiter([view.id for view in seen if view.status in live])
+    reasons |= _ask_limiter({view.id: view.model for view in seen if view.status in live})
     # Nobody asks the limiter for a job that waits for threads.
     return reasons | {view.id: WORKERS for view in seen if view.queued and reasons[view.id] is None}
 
 
-def _ask_limiter(job_ids: Sequence[int]) -> dict[int, str | None]:
+def _ask_limiter(models: Mapping[int, str]) -> dict[int, str | None]:
+    """What each job waits for; `models` are those of the jobs."""
     if not _breaker.is_open:
         try:
-            return limiter().reasons(job_ids)
+            reasons = limiter().reasons.of_all(list(models))
+            return reasons | _holds({id: models[id] for id, reason in reasons.items() if reason is None})
         except LimiterAway:
             _breaker.trip()
-    return dict.fromkeys(job_ids, REDIS_AWAY)
+    return dict.fromkeys(models, REDIS_AWAY)
+
+
+def _holds(models: Mapping[int, str]) -> dict[int, str | None]:
+    """The reasons why the groups of jobs are held: none of a job's records asks while all of them wait."""
+    groups = {id: registry.limit_group(model) for id, model in models.items() if registry.find(model)}
+    held = {group: limiter().held(group) for group in set(groups.values())}
+    return {id: None if (hold := held[group]) is None else hold[1] for id, group in groups.items()}
 
 
 def _links(job: str) -> dict[str, str]:

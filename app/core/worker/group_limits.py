@@ -13,8 +13,8 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from app.core.limits import allowances
-from app.core.limits.allowances import Allowance, Held
+from app.core.limits import allowances, holds
+from app.core.limits.allowances import Allowance
 from app.core.limits.limiter import CallTerms, Settlement, limiter
 from app.errors import LimiterAway
 from app.providers.client import RateLimits
@@ -29,7 +29,7 @@ STORED_OVER = 5.0  # seconds; a shorter hold ends before it could matter that Re
 
 
 class GroupLimits:
-    """Used on the event loop, except for `limits` and `refresh`, which any thread may call."""
+    """Used on the event loop, except for `limits`, `bursts` and `refresh`, which any thread may call."""
 
     def __init__(self) -> None:
         self._allowances: dict[str, Allowance] = {}
@@ -40,11 +40,18 @@ class GroupLimits:
 
     def limits(self, group: str) -> RateLimits:
         """What the group may do, as of the last read of its row."""
+        return self._allowance(group).limits
+
+    def bursts(self, group: str) -> bool:
+        """Whether the provider takes calls that leave at once, as of the last read of the group's row."""
+        return self._allowance(group).paced_until is None
+
+    def _allowance(self, group: str) -> Allowance:
         known = self._allowances.get(group)
         if known is None:
             with reading() as session:
                 known = self._allowances.setdefault(group, allowances.read(session, group))
-        return known.limits
+        return known
 
     def refresh(self) -> None:
         """Read every group's row; raises `SQLAlchemyError`."""
@@ -54,7 +61,7 @@ class GroupLimits:
         self._allowances = known | {group: allowance for group, (allowance, _) in rows.items()}
         for group, (_, held) in rows.items():
             if held is not None:
-                _restore_hold(group, held)
+                holds.restore(group, held)
 
     def settlement(self, terms: CallTerms) -> Settlement:
         """The job's next settlement, for the caller to add to."""
@@ -88,7 +95,17 @@ class GroupLimits:
         if limits is None or self._headers.get(group) == limits:
             return
         self._headers[group] = limits
-        known = await _write(partial(allowances.learn, group=group, limits=limits))
+        await self._change(group, partial(allowances.learn, group=group, limits=limits))
+
+    async def pace(self, group: str) -> None:
+        """Have all workers pace the group's calls for an hour: the provider refused one that left at once."""
+        if self.bursts(group):
+            log.warning("group.paced", group=group, seconds=allowances.PACED_FOR)
+            await self._change(group, partial(allowances.pace, group=group))
+
+    async def _change(self, group: str, work: Callable[[Session], Allowance]) -> None:
+        """Write the group's row, and adopt what it allows now."""
+        known = await _write(work)
         if known is not None:
             self._allowances[group] = known
 
@@ -137,15 +154,6 @@ def probe_soon(provider: str) -> None:
             limiter().probe_soon(group)
     except (LimiterAway, SQLAlchemyError) as error:
         log.warning("limit_group.not_probed", error=type(error).__name__)
-
-
-def _restore_hold(group: str, held: Held) -> None:
-    """Hold a group again if Redis has forgotten its hold."""
-    try:
-        if limiter().held(group) is None:
-            limiter().hold(group, held.reason, seconds=max(held.seconds, 0.001), every=held.probe_every)
-    except LimiterAway:
-        pass  # without Redis nothing leaves anyway
 
 
 async def _write(work: Callable[[Session], T]) -> T | None:

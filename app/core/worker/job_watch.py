@@ -12,7 +12,7 @@ from app.core.pipeline import batch_settings
 from app.core.requests.job_context import JobContext
 from app.core.worker.group_limits import GroupLimits
 from app.providers.batching import Batching
-from models.job import Job, JobStatus
+from models.job import Job, JobCounts, JobStatus
 from models.session import reading
 
 log = structlog.get_logger()
@@ -27,6 +27,7 @@ class JobWatch:
         self._group_limits = group_limits
         self._halted: set[int] = set()  # jobs that were seen paused, closed or gone
         self._priorities: dict[int, int] = {}
+        self._ended: dict[int, int] = {}  # records of each job
         with reading() as session:
             self._batching = batch_settings.read(session).batching
         self._limits_read = time.monotonic()
@@ -36,6 +37,10 @@ class JobWatch:
 
     def priority(self, job: JobContext) -> int:
         return self._priorities.get(job.job_id, job.priority)
+
+    def unended(self, job: JobContext) -> int:
+        """How many of the job's records have not ended, at most."""
+        return job.total - self._ended.get(job.job_id, 0)
 
     def batching(self) -> Batching:
         """How items for an inference server are put together."""
@@ -72,9 +77,12 @@ class JobWatch:
         self._read_limits()
         with reading() as session:
             rows = session.execute(
-                select(Job.id, Job.status, Job.closed_as, Job.priority).where(Job.id.in_(jobs))
+                select(Job.id, Job.status, Job.closed_as, Job.priority, JobCounts.ended.label("ended"))
+                .join(JobCounts, JobCounts.job_id == Job.id)
+                .where(Job.id.in_(jobs))
             ).all()
         self._priorities = {row.id: row.priority for row in rows}
+        self._ended = {row.id: row.ended for row in rows}
         running = {row.id for row in rows if row.status == JobStatus.RUNNING and row.closed_as is None}
         self._halted = jobs - running
         return {row.id: row.closed_as for row in rows if row.closed_as is not None}

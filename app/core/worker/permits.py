@@ -6,7 +6,7 @@ What a call reveals of its limit group is passed on from here: limits, failures,
 import asyncio
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.core.limits.limiter import LATE, CallTerms, Grant
 from app.core.requests.claim import Claim
@@ -31,11 +31,12 @@ class Permit:
     input_tokens: int
     output_tokens: int
     per_byte: float  # about how many input tokens a byte of the job's requests makes
+    grant: Grant  # which it is a part of
 
     @classmethod
     def of(cls, grant: Grant, terms: CallTerms, at: float) -> "Permit":
         per_byte = grant.estimate / terms.request_bytes
-        return cls(terms.group, at, grant.probe, grant.input_tokens, grant.output_tokens, per_byte)
+        return cls(terms.group, at, grant.probe, grant.input_tokens, grant.output_tokens, per_byte, grant)
 
 
 class Permits:
@@ -63,7 +64,7 @@ class Permits:
         terms = self._terms_of_call(model, max_tokens)
         if used or self._permit.group != terms.group or self._is_too_small(terms):
             if not used:
-                self.refund()
+                await self._return_unused()
             delay = await self._renew(model, max_tokens)
         else:
             self._charge_difference()
@@ -72,7 +73,7 @@ class Permits:
             await asyncio.sleep(self._permit.at - time.monotonic())
             if time.monotonic() - self._permit.at <= LATE:
                 return None
-            self.refund()
+            await self._return_unused()
             delay = await self._renew(model, max_tokens)
         return delay
 
@@ -82,6 +83,12 @@ class Permits:
         settlement.input_tokens -= self._permit.input_tokens
         settlement.output_tokens -= self._permit.output_tokens
         self._permit.input_tokens = self._permit.output_tokens = 0
+
+    async def _return_unused(self) -> None:
+        """Give back a permit of which no byte was sent, for another one."""
+        self.refund()
+        unused = replace(self._permit.grant, input_tokens=0, output_tokens=0)  # they are refunded
+        await self._services.return_start(self.terms, unused)
 
     def settle(self, usage: Usage, seconds: float) -> None:
         """Charge what the call took beyond its permit, and calibrate by it."""
@@ -121,6 +128,8 @@ class Permits:
         """Make every worker stop calling this group after one refusal."""
         if decision.slow_down:
             await self._services.group_limits.slow_down(self.terms)
+        if decision.too_fast and self._permit.grant.burst:
+            await self._services.group_limits.pace(self.group)
         if (hold := decision.hold) is not None:
             await self._services.group_limits.hold(
                 self.group, hold.reason, hold.seconds, hold.every, probe=self._permit.probe
@@ -165,7 +174,7 @@ class Permits:
             terms = self._terms_of_call(model, max_tokens)
             grant = await self._services.new_start(terms, waited=waited)
             if grant.count:
-                self._permit = Permit.of(grant, terms, time.monotonic() + grant.delay)
+                self._permit = Permit.of(grant, terms, grant.asked_at + grant.delay)
                 return None
             waited = grant.waits
             if grant.reason.startswith(("account", "provider")) and grant.wait > LONGEST_WAIT:

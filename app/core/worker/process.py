@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 
 import structlog
@@ -62,6 +63,7 @@ class Process:
             client=self.clients.of,
             terms=self.terms,
             new_start=self._new_start,
+            return_start=self._return_start,
             on_sent=self.load.mark_sent,
         )
         self._calls: dict[CallInFlight, asyncio.Task[None]] = {}  # used on the loop only
@@ -95,6 +97,8 @@ class Process:
             weight=self.jobs.priority(job),
             request_bytes=job.mean_request_bytes,
             max_tokens=job.max_tokens,
+            unended=self.jobs.unended(job),
+            bursts=self._group_limits.bursts(chosen),
         )
 
     def start_calls(
@@ -108,7 +112,7 @@ class Process:
         """Start the calls of `claims`, each at its time in `grant`; the job expires in `ends_in` seconds."""
         self.load.add(job, claims)
         self.held_claims.hold(claims)
-        start = time.monotonic() + grant.delay
+        start = grant.asked_at + grant.delay
         self.loop.call_soon_threadsafe(self._start_on_loop, observer, job, claims, start, grant, ends_in)
 
     # --- its end
@@ -186,6 +190,11 @@ class Process:
             )
         except LimiterAway:
             return Grant(0, wait=1.0, reason="redis")
+
+    async def _return_start(self, terms: CallTerms, grant: Grant) -> None:
+        """See `ReturnStart`. With Redis away it counts as used."""
+        with suppress(LimiterAway):
+            await asyncio.to_thread(limiter().give_back, terms, self.lease_id, grant, 1, seated=True)
 
     async def _beat(self) -> None:
         """Raise the lease's counter from this loop: a dead loop must not look alive."""

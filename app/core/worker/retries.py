@@ -7,15 +7,16 @@
     account                 given back for a minute, or as long as the refusal says; no try is used
 
 A failure that is not the record's own also holds its limit group: for as long as the refusal says, else
-longer with each strike. A record that would wait for over 5 s is given back until then, and the slice goes on
-with others.
+longer with each strike. A 429 for a call that left at once, whatever the pace, shows that the provider
+refills its limit by the second: the group's calls are paced for an hour. A record that would wait for over
+5 s is given back until then, and the slice goes on with others.
 """
 
 from dataclasses import dataclass
 
 from tenacity import RetryCallState, Retrying, wait_random_exponential
 
-from app.errors import ACCOUNT_PROBE, Blame, ProviderError
+from app.errors import ACCOUNT_PROBE, Blame, ProviderError, RateLimited
 
 LONGEST_WAIT = 5.0  # seconds that a record is held while it waits
 RAMP_LIMIT = "ramp_limit_exceeded"  # the type of a refusal for a rate that rose too fast
@@ -63,6 +64,9 @@ class Decision:
     uses_try: bool = False  # it is the record's own failure
     hold: Hold | None = None
     slow_down: bool = False  # the group goes on at half its rate
+    too_fast: bool = (
+        False  # the provider refused the call's rate: if it left at once, calls are paced for long
+    )
 
 
 def decide(
@@ -87,10 +91,11 @@ def decide(
 def _wait_for_provider(error: ProviderError, refusals: int, *, outage: bool) -> Decision:
     seconds = error.retry_after or _seconds(PROVIDER_WAIT, refusals)
     then = GiveBack(seconds) if seconds > LONGEST_WAIT else AskAgain(seconds)
-    if error.type == RAMP_LIMIT and not error.retry_after:
-        return Decision(then, slow_down=True)
+    ramp, too_fast = error.type == RAMP_LIMIT, isinstance(error, RateLimited)
+    if ramp and not error.retry_after:
+        return Decision(then, slow_down=True, too_fast=too_fast)
     reason = f"provider: outage ({error.type})" if outage else f"provider: {error.type}"
-    return Decision(then, hold=Hold(reason, error.retry_after or 0.0), slow_down=error.type == RAMP_LIMIT)
+    return Decision(then, hold=Hold(reason, error.retry_after or 0.0), slow_down=ramp, too_fast=too_fast)
 
 
 def _seconds(wait: wait_random_exponential, doublings: int) -> float:

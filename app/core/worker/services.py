@@ -27,6 +27,11 @@ class NewStart(Protocol):
         """
 
 
+class ReturnStart(Protocol):
+    async def __call__(self, terms: CallTerms, grant: Grant) -> None:
+        """Give back one start of the grant, of which no byte was sent; the record keeps its seat."""
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     loop: asyncio.AbstractEventLoop
@@ -37,4 +42,5 @@ class Services:
     client: Callable[[str], Client]  # of a provider
     terms: Terms
     new_start: NewStart
+    return_start: ReturnStart
     on_sent: Callable[[JobContext], None]  # the first call of a job's record leaves, or never will

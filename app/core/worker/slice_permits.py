@@ -90,7 +90,7 @@ class SlicePermits:
     def report(self, reason: str) -> None:
         """Report what holds the job back besides its limits."""
         try:
-            limiter().report(self._job.job_id, reason)
+            limiter().reasons.report(self._job.job_id, reason)
         except LimiterAway:
             pass  # then Redis holds the job back, and readers see that by themselves
 
