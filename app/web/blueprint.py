@@ -10,7 +10,7 @@ from flask_smorest import Blueprint as SmorestBlueprint
 from marshmallow import fields
 from webargs.flaskparser import FlaskParser
 
-from app.web.bodies import read_json, require_json
+from app.web.bodies import ignore, read_json, require_json
 from app.web.errors import refuse_invalid
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -33,16 +33,39 @@ class Parser(FlaskParser):
         raise AssertionError("unreachable: an error without messages")
 
 
+class LenientParser(Parser):
+    """Ignores unknown parameters of a query, and names them in the response."""
+
+    DEFAULT_UNKNOWN_BY_LOCATION = {"json": ma.RAISE, "query": ma.EXCLUDE}  # noqa: RUF012 - webargs' own
+
+    def pre_load(
+        self, location_data: Mapping[str, Any], *, schema: ma.Schema, req: Request, location: str
+    ) -> Mapping[str, Any]:
+        if location == "query":
+            taken = {field.data_key or name for name, field in schema.load_fields.items()}
+            ignore(f"?{name}" for name in location_data if name not in taken)
+        return location_data
+
+
 class Blueprint(SmorestBlueprint):
     """The routes of one contract, under a tag of their own in the OpenAPI document.
 
-    `errors` is the schema of its errors, unless it is the native one.
+    `errors` is the schema of its errors, unless it is the native one. A `lenient` contract ignores unknown
+    parameters of its queries.
     """
 
     ARGUMENTS_PARSER = Parser()
 
-    def __init__(self, *names: str, errors: type[ma.Schema] | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        *names: str,
+        errors: type[ma.Schema] | None = None,
+        lenient: bool = False,
+        **options: Any,
+    ) -> None:
         super().__init__(*names, **options)
+        if lenient:
+            self.ARGUMENTS_PARSER = LenientParser()
         self._errors = errors
         self._prepare_doc_cbks.append(self._document_errors)
 

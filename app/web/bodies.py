@@ -1,11 +1,17 @@
-"""Request bodies, parsed strictly: unknown names, and JSON extensions that Python accepts, are rejected."""
+"""Request bodies, parsed strictly: JSON extensions that Python accepts are rejected.
 
-from collections.abc import Iterator
+So are unknown names, except in contracts that ignore them and name them in the response.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import quote
 
 import marshmallow as ma
-from flask import Request, request
+from flask import Request, Response, after_this_request, g, request
+from marshmallow import fields, validate
 from webargs.flaskparser import is_json_request
 from werkzeug.exceptions import RequestEntityTooLarge
 
@@ -16,6 +22,8 @@ from app.web.errors import refuse_invalid
 from config import settings
 
 PIECE = 256_000  # bytes that are read at once
+IGNORED = "Penstock-Ignored"  # the response header that names the fields that were ignored
+NAMED, LONGEST = 20, 100  # fields that it names, and characters of each
 
 
 @contextmanager
@@ -47,6 +55,22 @@ def load(schema: ma.Schema, value: Any) -> Any:
         refuse_invalid(error)
 
 
+def known(schema: ma.Schema, value: Any) -> Any:
+    """`value` without the fields that `schema` does not know, at any depth; the response names those."""
+    return _known(schema, value, "")
+
+
+def ignore(paths: Iterable[str]) -> None:
+    """Make the response, also an error, name fields that have no effect, such as `requests[].colour`."""
+    for path in paths:
+        if "ignored" not in g:
+            g.ignored = {}  # in the order in which they were found
+            after_this_request(_name_ignored)
+        if len(g.ignored) > NAMED:
+            return
+        g.ignored[_plain(path)] = None
+
+
 def read_json(body: bytes) -> Any:
     """The value of a request's body; raises `BadInput`."""
     try:
@@ -74,3 +98,40 @@ def require_form(req: Request) -> None:
             "send multipart/form-data, with the file as the part named `file`; found"
             f" {req.mimetype or 'no content type'}"
         )
+
+
+def _known(schema: ma.Schema, value: Any, where: str) -> Any:
+    if not isinstance(value, dict):
+        return value
+    parts = {field.data_key or name: field for name, field in schema.load_fields.items()}
+    ignore(where + name for name in value if name not in parts)
+    return {name: _part(parts[name], part, where + name) for name, part in value.items() if name in parts}
+
+
+def _part(field: fields.Field[Any], value: Any, path: str) -> Any:
+    match field:
+        case fields.Nested():
+            return _known(field.schema, value, f"{path}.")
+        case fields.List(inner=fields.Nested() as inner) if isinstance(value, list):
+            return (
+                [_known(inner.schema, one, f"{path}[].") for one in value] if _fits(field, value) else value
+            )
+    return value
+
+
+def _fits(field: fields.Field[Any], value: list[Any]) -> bool:
+    """Whether a list has no more items than allowed. One with more is refused, and not looked through."""
+    bounds = (one.max for one in field.validators if isinstance(one, validate.Length))
+    return all(most is None or len(value) <= most for most in bounds)
+
+
+def _plain(path: str) -> str:
+    """A field as the header names it: short, and with all that a header cannot hold percent-encoded."""
+    text = quote(path[: LONGEST + 1], safe="[].?", errors="replace")
+    return text if len(text) <= LONGEST else re.sub(r"%.?$", "", text[: LONGEST - 3]) + "..."
+
+
+def _name_ignored(response: Response) -> Response:
+    names = list(g.ignored)
+    response.headers[IGNORED] = ", ".join(names[:NAMED] + ["..."] * (len(names) > NAMED))
+    return response

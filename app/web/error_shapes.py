@@ -9,7 +9,7 @@ from marshmallow import Schema, fields
 from app.errors import Path
 
 # Pydantic's terms, which its clients look for.
-_FIELD_TYPES = {"Missing data for required field.": "missing", "Unknown field.": "extra_forbidden"}
+_FIELD_TYPES = {"Missing data for required field.": "missing"}
 
 
 @dataclass(frozen=True, slots=True)

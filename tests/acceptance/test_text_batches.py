@@ -274,7 +274,6 @@ def test_nfr2_every_field_is_checked_and_nothing_of_a_bad_batch_is_asked(service
         "question": [{"operation": "qa"}, {"operation": "qa", "question": " "}, {"question": "x" * 2_001}],
         "options": [{"options": []}, {"options": {"x": "y" * 16_000}}],
         "user_metadata": [{"user_metadata": "x"}],
-        "colour": [{"colour": "red"}],
     }
 
     # Then each is a 422 that names its index and its field as FastAPI does

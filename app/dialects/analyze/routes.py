@@ -38,7 +38,12 @@ from models.session import reading
 PREFIXES = (f"{PREFIX}/batch", f"{PREFIX}/analyze")
 
 blp = Blueprint(
-    "analyze", __name__, errors=DetailOut, url_prefix=PREFIX, description="Analyses of records and notes."
+    "analyze",
+    __name__,
+    errors=DetailOut,
+    lenient=True,
+    url_prefix=PREFIX,
+    description="Analyses of records and notes.",
 )
 
 
@@ -54,7 +59,8 @@ def _body(schema: type) -> dict[str, Any]:
 def analyze_batch() -> Response:
     """Submit records for analysis; results come with the status."""
     with bodies.json_body() as body:
-        made = _submit(bodies.load(BatchIn(), body)["records"], idempotency.repeat(body))
+        known = bodies.known(BatchIn(), body)
+        made = _submit(bodies.load(BatchIn(), known)["records"], idempotency.repeat(known))
     view = find_submitted(made)
     return answer(wire.write_accepted(view), 202, Location=f"{PREFIX}/batch/{view.uid}/status")
 
@@ -95,7 +101,8 @@ def analyze_one() -> Response:
     response is a 503, and the analysis continues as the job in the header Penstock-Job.
     """
     with bodies.json_body() as body:
-        made = _submit([bodies.load(RecordIn(), body)], idempotency.repeat(body))
+        known = bodies.known(RecordIn(), body)
+        made = _submit([bodies.load(RecordIn(), known)], idempotency.repeat(known))
     view = find_submitted(made)
     if capacity.wait_for_end(view, settings.current().batch_process_wait):
         view = find_submitted(made)

@@ -63,7 +63,7 @@ def create_job() -> Response:
         receiving(caller().tenant_uid) as upload,
         document_body.body(upload, wire.is_document) as body,
     ):
-        asked = bodies.load(JobIn(), _filled(body, upload))
+        asked = bodies.load(JobIn(), bodies.known(JobIn(), _filled(body, upload)))
         if asked["tenant_id"] != caller().tenant_uid:
             raise NotFound("Tenant not found")
         made = _submit(asked, upload)

@@ -27,7 +27,7 @@ def _check_metadata(value: dict[str, Any]) -> None:
 
 
 class BatchIn(ma.Schema):
-    """A batch. Each item has `prompt`, `messages` or `input`, and may have a `request_id`."""
+    """A batch. Each item has `prompt`, `messages` or `input`, and may have a `request_id` and any others."""
 
     data = fields.List(
         fields.Raw(metadata={"type": "object", "example": {"input": [1.0, 2.0]}}),

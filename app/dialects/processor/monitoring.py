@@ -21,6 +21,7 @@ blp = Blueprint(
     "batch processor monitoring",
     __name__,
     errors=ErrorOut,
+    lenient=True,
     url_prefix=PREFIX,
     description="How the batches are doing.",
 )

@@ -50,6 +50,7 @@ blp = Blueprint(
     "batch processor",
     __name__,
     errors=ErrorOut,
+    lenient=True,
     url_prefix=PREFIX,
     description="The batch processor's contract.",
 )
@@ -66,7 +67,8 @@ blp = Blueprint(
 def submit_batch() -> Response:
     """Submit a batch."""
     with bodies.json_body() as body:
-        view = _submit(bodies.load(BatchIn(), body), idempotency.repeat(body))
+        known = bodies.known(BatchIn(), body)
+        view = _submit(bodies.load(BatchIn(), known), idempotency.repeat(known))
     with reading() as session:
         place = priority_queue.position(session, view.id)
         end = forecast.end(session, view)
@@ -147,6 +149,7 @@ def configure(values: dict[str, Any]) -> Response:
 
 def _submit(asked: dict[str, Any], repeat: Repeat | None) -> JobView:
     problems = Problems()
+    bodies.ignore(wire.unused(asked["data"]))
     records = wire.records(asked["data"], problems)
     problems.refuse()
     defaults = _defaults(records, asked["metadata"] or {})

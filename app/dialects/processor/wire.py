@@ -4,7 +4,7 @@ import datetime as dt
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from app.core.json_text import text, timestamp
@@ -22,6 +22,7 @@ from app.web.error_shapes import Fault
 from models.job import JobStatus
 
 KINDS = ("prompt", "messages", "input")  # an item has exactly one of them
+READ = frozenset({*KINDS, "request_id"})  # the fields of an item that have an effect
 URGENCIES = ("critical", "high", "normal", "low")
 WORDS = ("queued", "processing", "completed", "failed", "cancelled")
 
@@ -57,6 +58,13 @@ def records(data: Sequence[Any], problems: Problems) -> list[dict[str, Any]]:
     return found
 
 
+def unused(data: Sequence[Any]) -> Iterator[str]:
+    """The fields of items that have no effect; an item may have any."""
+    for item in data:
+        if isinstance(item, dict):
+            yield from (f"data[].{name}" for name in item if name not in READ)
+
+
 def kind(records: Iterable[Mapping[str, Any]]) -> str | None:
     """The kind of model: an inference server for `input`, a language model for `prompt`; None if mixed."""
     kinds = {"input" if "input" in record else "prompt" for record in records}
@@ -87,9 +95,6 @@ def _record(item: Any, number: int, problems: Problems) -> dict[str, Any] | None
     brought = [name for name in KINDS if name in item]
     if len(brought) != 1:
         problems.add(where, f"give exactly one of prompt, messages and input; found {_listed(item)}")
-        return None
-    if unknown := [name for name in item if name not in (*KINDS, "request_id")]:
-        problems.add(where, f"unknown: {_listed(unknown)}; an item may have `{brought[0]}` and `request_id`")
         return None
     request_id = item.get("request_id")
     if request_id is None:

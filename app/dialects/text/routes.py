@@ -59,7 +59,8 @@ def process_batch() -> Response:
     """
     with bodies.json_body() as body:
         wire.check_size(body, settings.current().max_batch_requests)
-        made = _submit(wire.read(bodies.load(BatchIn(), body)), idempotency.repeat(body))
+        known = bodies.known(BatchIn(), body)
+        made = _submit(wire.read(bodies.load(BatchIn(), known)), idempotency.repeat(known))
     view = find_submitted(made)
     if not _respond_async() and capacity.wait_for_end(view, settings.current().batch_process_wait):
         view = find_submitted(made)
