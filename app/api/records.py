@@ -27,7 +27,7 @@ def list_records(query: dict[str, Any], job_id: str) -> Response:
     words = records.ALL_WORDS if query["status"] is None else frozenset({query["status"]})
     view = with_content(find_job(job_id))
     with records.snapshot() as session:
-        page = records.by_index(session, view, after, query["limit"], words=words)
+        page = records.by_index(session, view, after, query["limit"], words=words, inputs=view.has_documents)
     data = b",".join(record_json.line(view.uid, record) for record in page.records)
     cursor = json.dumps(None if page.after is None else cursors.write(str(page.after))).encode()
     body = b"".join((b'{"data":[', data, b'],"next_cursor":', cursor, b"}"))

@@ -187,6 +187,19 @@ class RecordError(ma.Schema):
     message = fields.String(required=True, allow_none=True)
 
 
+class RecordDocumentOut(ma.Schema):
+    """What its sender said of a document."""
+
+    file_id = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "As in the hand-off and the audit; null: it was not stored."},
+    )
+    filename = fields.String(required=True, allow_none=True)
+    metadata = fields.Dict(required=True)
+    collection = fields.String(required=True, allow_none=True)
+
+
 class RecordOut(ma.Schema):
     """A record with its outcome."""
 
@@ -204,6 +217,7 @@ class RecordOut(ma.Schema):
     latency_ms = fields.Integer(required=True, allow_none=True)
     started_at = _time()
     ended_at = _time()
+    document = fields.Nested(RecordDocumentOut, metadata={"description": "Only of a document."})
 
 
 class RecordPage(ma.Schema):

@@ -41,7 +41,7 @@ def get_results(query: dict[str, Any], job_id: str) -> Response:
 
 
 def _jsonl(view: JobView, order: str) -> Iterator[bytes]:
-    for page in _pages(view, order, inputs=False):
+    for page in _pages(view, order, inputs=view.has_documents):
         yield b"".join(record_json.line(view.uid, record) + b"\n" for record in page.records)
 
 

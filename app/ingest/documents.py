@@ -69,13 +69,18 @@ class Document:
     size: int = 0  # bytes
     media_type: str = media.UNKNOWN
     fault: str | None = None
+    collection: str | None = None  # to which its job adds it
 
     @classmethod
     def of(
-        cls, content: Stored | Unreadable, filename: str | None, metadata: Mapping[str, Any]
+        cls,
+        content: Stored | Unreadable,
+        filename: str | None,
+        metadata: Mapping[str, Any],
+        collection: str | None = None,
     ) -> "Document":
         if isinstance(content, Unreadable):
-            return cls(filename, metadata, fault=content.why)
+            return cls(filename, metadata, fault=content.why, collection=collection)
         return cls(
             filename,
             metadata,
@@ -84,11 +89,21 @@ class Document:
             content.sha256,
             content.size,
             content.media_type,
+            collection=collection,
         )
 
     def body(self) -> bytes:
-        """As its record stores it."""
-        return to_json({"document": asdict(self)})
+        """As its record stores it.
+
+        The collection stands beside the document: workers of the release before expect no other fields in it.
+        """
+        own = asdict(self)
+        collection = own.pop("collection")
+        return to_json({"document": own, **({} if collection is None else {"collection": collection})})
+
+    def description(self) -> dict[str, Any]:
+        """What its sender said of it."""
+        return {"filename": self.filename, "metadata": self.metadata, "collection": self.collection}
 
     def as_answer(self) -> dict[str, Any]:
         """The answer of a record that only stores it."""
@@ -171,4 +186,7 @@ def held_bytes(body: bytes, request_bytes: int) -> int:
 
 def read(body: bytes) -> Document | None:
     """The record's document; None for a record of another kind."""
-    return Document(**json.loads(body)["document"]) if body.startswith(BEGINNING) else None
+    if not body.startswith(BEGINNING):
+        return None
+    record = json.loads(body)
+    return Document(**record["document"], collection=record.get("collection"))

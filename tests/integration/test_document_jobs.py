@@ -5,6 +5,7 @@ import io
 import json
 import uuid
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,8 @@ import redis
 from sqlalchemy import func, select
 
 from app.core.documents import handoff
-from models import Attempt, Blob, Handoff
-from models.session import reading
+from models import Attempt, Blob, Handoff, RecordInput
+from models.session import in_transaction, reading
 from tasks import sweep
 from tests.support.failing_proxy import RESET, FailingProxy, failing_proxy
 from tests.support.front_door import Door, Worker, number_of
@@ -119,6 +120,8 @@ def test_every_document_is_stored_audited_and_handed_over_once_and_costs_nothing
             "sha256": sha256,
             "storage_path": f"raw/{sender.tenant}/{message['file_id']}/{sha256}",
             "tenant_id": sender.tenant,
+            "metadata": {},
+            "collection": None,
         }
         assert (blobs / message["storage_path"]).read_bytes() == content
         assert record["response"]["storage_path"] == message["storage_path"]
@@ -135,7 +138,7 @@ def test_every_document_is_stored_audited_and_handed_over_once_and_costs_nothing
         "event_type": "DOCUMENT_INGESTED",
         "resource_type": "document",
         "resource_id": records[2]["response"]["file_id"],
-        "details": {"filename": "2.bin"},
+        "details": {"filename": "2.bin", "metadata": {}, "collection": None},
         "created_at": 0,
     }
     assert [(record["attempts"], record["cost"], record["usage"]) for record in records] == [
@@ -145,6 +148,91 @@ def test_every_document_is_stored_audited_and_handed_over_once_and_costs_nothing
         assert session.scalar(select(func.count()).select_from(Attempt)) == 0
     native = sender.door.get(f"/api/v1/jobs/{job['id']}").get_json()
     assert (native["cost"], native["model"], native["warnings"]) == ("0.00", None, [])
+
+
+def test_metadata_and_collection_come_back_on_the_record_in_the_hand_off_and_in_the_audit(
+    sender, worker, parse_queue
+):
+    # Given documents of one collection, of which one cannot be read, with anything that JSON can hold
+    odd = {"größe": [1, None, {"a": 0.5}], "nul": "\0", "half": "\ud800"}
+    documents = [document(metadata=odd), document("?", "bad.txt", metadata={"page": 2})]
+    job = sender.submit(documents, collection="invoices")
+
+    # Then their records say so before and after they end, in the list and in the file
+    ways = (f"/api/v1/jobs/{job['id']}/records", f"/api/v1/jobs/{job['id']}/results")
+    waiting = [record["document"] for record in sender.records(job)]
+    store(worker, job)
+    handoff.push()
+    records = sender.records(job)
+    file_id = records[0]["response"]["file_id"]
+    said = {"file_id": file_id, "filename": "a.txt", "metadata": odd, "collection": "invoices"}
+    assert records[0]["document"] == waiting[0] == said
+    assert records[1]["document"] == waiting[1]
+    assert records[1]["document"] == {
+        "file_id": None,
+        "filename": "bad.txt",
+        "metadata": {"page": 2},
+        "collection": "invoices",
+    }
+    listed, downloaded = (sender.door.get(way) for way in ways)
+    assert [json.loads(line) for line in downloaded.text.splitlines()] == listed.get_json()["data"]
+
+    # And so do the message to the parsers and the audit
+    message = parse_queue.take()
+    assert (message["file_id"], message["metadata"], message["collection"]) == (file_id, odd, "invoices")
+    [event] = audit(sender.door)
+    assert event["details"] == {"filename": "a.txt", "metadata": odd, "collection": "invoices"}
+    assert sender.job(job)["collection"] == "invoices"
+
+
+def test_a_document_for_a_model_is_described_beside_its_answer(sender, worker):
+    job = sender.submit(
+        [document(metadata={"page": 1})], collection="c", model="simulated", prompt="Summarise."
+    )
+    worker.end(job, [0])
+
+    [record] = sender.records(job)
+    assert record["response"]["content"]
+    assert uuid.UUID(record["document"]["file_id"])
+    assert (record["document"]["metadata"], record["document"]["collection"]) == ({"page": 1}, "c")
+
+
+def test_documents_of_the_native_contract_are_described_too(sender, worker):
+    records = [{"document": document(metadata={"page": 1})}]
+    job = sender.door.post("/api/v1/jobs", json={"records": records}).get_json()
+    store(worker, job)
+
+    [record] = sender.records(job)
+    assert record["document"] == {
+        "file_id": record["response"]["file_id"],
+        "filename": "a.txt",
+        "metadata": {"page": 1},
+        "collection": None,
+    }
+
+
+def test_what_the_release_before_has_written_is_handed_over(sender, worker, parse_queue):
+    # Given a document and a message from a release that knew no collection
+    job = sender.submit([document(), document()], collection="invoices")
+    number = number_of(job)
+    offered = {"queue": parse_queue.name, "body": b'{"file_id":"x"}', "job_id": number, "idx": 1}
+    in_transaction(partial(_as_before, number=number, offered=offered))
+
+    # When they are stored and pushed
+    store(worker, job)
+    handoff.push()
+
+    # Then both arrive
+    messages = [parse_queue.take() for _ in range(2)]
+    assert messages[0] == {"file_id": "x"}
+    assert (messages[1]["metadata"], messages[1]["collection"]) == ({}, None)
+    assert [record["document"]["collection"] for record in sender.records(job)] == [None, "invoices"]
+
+
+def _as_before(session, number, offered):
+    row = session.get_one(RecordInput, (number, 0))
+    row.body = b'{"document":' + json.dumps(json.loads(row.body)["document"]).encode() + b"}"
+    session.add(Handoff(**offered))
 
 
 def test_a_document_that_is_no_base64_fails_alone(sender, worker, blobs, parse_queue):

@@ -51,7 +51,7 @@ def record_ingested(session: Session, job: JobContext, bodies: Mapping[int, byte
     ingested = {idx: document for idx, body in bodies.items() if (document := documents.read(body))}
     if not ingested:
         return
-    details = {document.file_id: {"filename": document.filename} for document in ingested.values()}
+    details = {document.file_id: document.description() for document in ingested.values()}
     audit.write(session, job.tenant_id, EVENT, "document", details)
     add(session, job, ingested)
 
@@ -185,5 +185,7 @@ def _message(job: JobContext, document: Document) -> bytes:
             "sha256": document.sha256,
             "storage_path": document.key,
             "tenant_id": str(job.tenant_uid),
+            "metadata": document.metadata,
+            "collection": document.collection,
         }
     )

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.core.money import totals
 from app.core.pipeline import lookup
+from app.providers import registry
 from models.base import now
 from models.job import Job, JobCounts, JobSpec, JobStatus
 from models.record import Record, RecordOutput, RecordStatus
@@ -79,6 +80,7 @@ class JobView:
     content_removed_at: dt.datetime | None
     metadata: Mapping[str, Any]
     skipped_rows: Sequence[int] | None
+    has_documents: bool
 
 
 def find(session: Session, tenant_id: int, name: str) -> JobView:
@@ -130,6 +132,7 @@ def _everything() -> Select[*tuple[Any, ...]]:
             JobCounts,
             User.name.label("created_by"),
             JobSpec.skipped,
+            JobSpec.prompt.is_not(None).label("has_prompt"),  # which is about documents
             running.label("running"),
             _ended_at(JobCounts.seq).label("last_answer"),
             _ended_at(JobCounts.seq - RECENT).label("recent_answer"),
@@ -184,6 +187,7 @@ def _view(row: Row[*tuple[Any, ...]]) -> JobView:
         content_removed_at=job.content_removed_at,
         metadata=job.extra,
         skipped_rows=row.skipped,
+        has_documents=row.has_prompt or job.model == registry.NOBODY,
     )
 
 

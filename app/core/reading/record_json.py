@@ -9,11 +9,15 @@ import uuid
 from app.core.json_text import encode, text
 from app.core.money import pricing
 from app.core.reading.records import RecordView
+from app.ingest import documents
 from models.base import record_uid
 
 
 def line(job: uuid.UUID, record: RecordView) -> bytes:
-    """The record as one JSON object on one line, without its line break."""
+    """The record as one JSON object on one line, without its line break.
+
+    A document that was read with its input shows what its sender said of it.
+    """
     head = (
         f'{{"id":"{record_uid(job, record.idx)}","index":{record.idx},"custom_id":{_quoted(record.custom_id)}'
         f',"status":"{record.status.word}","attempts":{record.attempts},"response":'
@@ -25,13 +29,20 @@ def line(job: uuid.UUID, record: RecordView) -> bytes:
     latency_ms = "null" if record.latency_ms is None else record.latency_ms
     tail = (
         f',"error":{error},"usage":{record.usage_json or "null"},"cost":{cost},"latency_ms":{latency_ms}'
-        f',"started_at":{_time(record.started_at)},"ended_at":{_time(record.ended_at)}}}'
+        f',"started_at":{_time(record.started_at)},"ended_at":{_time(record.ended_at)}{_document(record)}}}'
     )
     return b"".join((head.encode(), record.answer or b"null", tail.encode()))
 
 
 def _quoted(value: bytes | None) -> str:
     return "null" if value is None else encode(text(value))
+
+
+def _document(record: RecordView) -> str:
+    document = documents.read(record.asked or b"")
+    if document is None:
+        return ""
+    return f',"document":{encode({"file_id": document.file_id or None, **document.description()})}'
 
 
 def _time(value: str | None) -> str:

@@ -127,7 +127,7 @@ def _submit(asked: dict[str, Any], upload: Upload) -> Submitted:
         metadata={} if collection is None else {"collection": collection},
         repeat=idempotency.repeat(asked),
     )
-    drafts = wire.drafts(asked["documents"], defaults)
+    drafts = wire.drafts(asked, defaults)
     return submission.submit_drafts(me.tenant_id, me.user_id, drafts, defaults, options, upload)
 
 

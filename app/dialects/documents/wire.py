@@ -3,7 +3,7 @@
 import json
 import re
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -40,10 +40,10 @@ def is_document(path: Path) -> bool:
     return False
 
 
-def drafts(asked: Iterable[Json], defaults: Defaults) -> Iterator[Draft]:
-    """Documents after validation. One that is invalid, or that the model cannot take, fails alone."""
-    for one in asked:
-        document = Document.of(one["content"], one["filename"], one["metadata"])
+def drafts(asked: Json, defaults: Defaults) -> Iterator[Draft]:
+    """A job's documents after validation. One that is invalid, or that the model cannot take, fails alone."""
+    for one in asked["documents"]:
+        document = Document.of(one["content"], one["filename"], one["metadata"], asked.get("collection"))
         try:
             yield documents.draft(document, defaults)
         except ValueError as error:
