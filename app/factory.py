@@ -99,7 +99,7 @@ def _register(app: Flask) -> None:
     for dialect in DIALECTS:
         api.register_blueprint(dialect.blp)
         SHAPES.update(dict.fromkeys(dialect.PREFIXES, dialect.wire.error))
-    app.register_blueprint(probes.unprefixed)
+    api.register_blueprint(probes.root)
     app.register_blueprint(metrics.unprefixed)
     app.register_blueprint(docs.blp)
     processor.register(app, api)

@@ -5,16 +5,16 @@ import tempfile
 from importlib.metadata import version
 
 import structlog
-from flask import Blueprint as PlainBlueprint
 from flask import Response
 from sqlalchemy import select
 
 from app.api.blueprint import Blueprint, answer
-from app.api.response_schemas import HealthOut, ReadyOut
+from app.api.response_schemas import HealthOut, ReadyOut, RootHealthOut
 from app.core.limits import limiter
 from app.core.monitoring import broker
 from app.core.monitoring.bounded import Bounded
 from app.errors import Unavailable
+from app.web import blueprint
 from app.web.auth import public
 from config import settings
 from models.session import engine, reading
@@ -23,11 +23,12 @@ PATIENCE = 3.0  # seconds: a load balancer should learn what is down instead of 
 
 log = structlog.get_logger(__name__)
 blp = Blueprint("probes", "Whether this process is alive, and whether it can accept jobs.")
-unprefixed = PlainBlueprint("unprefixed_probes", __name__)
+root = blueprint.Blueprint("root probes", __name__, description="The same probes at the root path.")
 
 
-@unprefixed.get("/health")
+@root.route("/health", methods=["GET"])
 @public()
+@root.response(200, RootHealthOut)
 def get_root_health() -> Response:
     """Whether this process is alive, at the root path."""
     time = dt.datetime.now(dt.UTC).isoformat()
@@ -42,7 +43,7 @@ def get_health() -> Response:
     return answer({"status": "ok"})
 
 
-@unprefixed.get("/ready")
+@root.route("/ready", methods=["GET"])
 @blp.route("/ready", methods=["GET"])
 @public(503)
 @blp.response(200, ReadyOut)

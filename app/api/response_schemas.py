@@ -395,14 +395,39 @@ class LimitGroupOut(ma.Schema):
     )
 
 
+class EndedOut(ma.Schema):
+    """Records that have ended: for each its index, its status and its place among those that have ended."""
+
+    records = fields.List(
+        fields.List(fields.Raw(metadata={"type": ["integer", "string"]})),
+        required=True,
+        metadata={"example": [[0, "succeeded", 1]]},
+    )
+
+
+class ProgressOut(ma.Schema):
+    """What moves with every answer; as in the job."""
+
+    counts = fields.Nested(CountsOut, required=True)
+    progress = fields.Float(required=True)
+    eta = _time()
+    limited_by = fields.String(required=True, allow_none=True)
+    usage = fields.Nested(UsageOut, required=True)
+    cost = _dollars("USD.")
+    cost_unconfirmed = _dollars("USD.")
+
+
 class EventOut(ma.Schema):
-    """An event of a job's stream."""
+    """An event of a job's stream. The data of `snapshot` and `status` is the whole job."""
 
     id = fields.String(metadata={"description": "For `Last-Event-ID`."})
     event = fields.String(
         required=True, validate=validate.OneOf(["snapshot", "records", "progress", "status"])
     )
-    data = fields.String(required=True, metadata={"contentMediaType": "application/json"})
+    data = fields.String(
+        required=True,
+        metadata={"contentMediaType": "application/json", "contentSchema": [JobOut, EndedOut, ProgressOut]},
+    )
 
 
 class LimitList(ma.Schema):
@@ -411,6 +436,11 @@ class LimitList(ma.Schema):
 
 class HealthOut(ma.Schema):
     status = fields.String(required=True)
+
+
+class RootHealthOut(HealthOut):
+    timestamp = fields.String(required=True, metadata={"format": "date-time"})
+    version = fields.String(required=True, metadata={"description": "Penstock's."})
 
 
 class ReadyOut(HealthOut):

@@ -50,8 +50,8 @@ class LenientParser(Parser):
 class Blueprint(SmorestBlueprint):
     """The routes of one contract, under a tag of their own in the OpenAPI document.
 
-    `errors` is the schema of its errors, unless it is the native one. A `lenient` contract ignores unknown
-    parameters of its queries.
+    `errors` is the schema of its errors, unless it is the native one, and `invalid` that of a 422, unless it
+    is the same. A `lenient` contract ignores unknown parameters of its queries.
     """
 
     ARGUMENTS_PARSER = Parser()
@@ -60,13 +60,14 @@ class Blueprint(SmorestBlueprint):
         self,
         *names: str,
         errors: type[ma.Schema] | None = None,
+        invalid: type[ma.Schema] | None = None,
         lenient: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(*names, **options)
         if lenient:
             self.ARGUMENTS_PARSER = LenientParser()
-        self._errors = errors
+        self._errors, self._invalid = errors, invalid or errors
         self._prepare_doc_cbks.append(self._document_errors)
 
     def arguments(self, schema: Any, *, location: str = "json", **options: Any) -> Callable[[View], View]:
@@ -88,11 +89,19 @@ class Blueprint(SmorestBlueprint):
         for some in responses if self._errors else ():
             for status, response in some.items():
                 if isinstance(response, str):
-                    content = {"application/json": {"schema": self._errors}}
+                    shape = self._invalid if str(status) == "422" else self._errors
+                    content = {"application/json": {"schema": shape}}
                     known = str(status).isdigit()  # or `default`
                     phrase = http.HTTPStatus(int(status)).phrase if known else "Any other error"
                     some[status] = {"description": phrase, "content": content}
         return doc
+
+
+class Lenient(ma.Schema):
+    """A body whose unknown fields are ignored, as the OpenAPI document allows: see `app.web.bodies.known`."""
+
+    class Meta:
+        unknown = ma.EXCLUDE
 
 
 class ShortList(fields.List[Any]):

@@ -42,15 +42,28 @@ def native(fault: Fault) -> Mapping[str, Any]:
 class DetailOut(Schema):
     """An error in FastAPI's shape."""
 
-    detail = fields.Raw(
-        required=True,
-        metadata={
-            "type": ["string", "array"],
-            "items": {"type": "object"},
-            "description": "A sentence; for a 422 a list of errors, each with `loc`, `msg` and `type`.",
-        },
+    detail = fields.String(
+        required=True, metadata={"description": "What was requested, what was found, and what to do."}
     )
     error_id = fields.String(metadata={"description": "Identifies an unexpected error in the log."})
+
+
+class ProblemOut(Schema):
+    """One field's error."""
+
+    loc = fields.List(
+        fields.Raw(metadata={"type": ["string", "integer"]}),
+        required=True,
+        metadata={"example": ["body", "requests", 0, "text"], "description": "Where it is."},
+    )
+    msg = fields.String(required=True)
+    type = fields.String(required=True)
+
+
+class InvalidOut(Schema):
+    """A 422 in FastAPI's shape."""
+
+    detail = fields.List(fields.Nested(ProblemOut), required=True)
 
 
 def detail(fault: Fault) -> Mapping[str, Any]:

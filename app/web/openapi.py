@@ -7,6 +7,7 @@ from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from marshmallow import fields
 
 KEYWORDS = ("contentEncoding", "contentMediaType")  # of JSON Schema, in a field's metadata
+CONTENT = "contentSchema"  # the same, but a list of schemas: the text is the JSON of one of them
 END = r"\Z"  # of a text, for Python
 
 
@@ -22,7 +23,9 @@ class Converter(OpenAPIConverter):
         return {**found, **getattr(schema.Meta, "keywords", {})}
 
     def field2keywords(self, field: fields.Field[Any], **_: Any) -> dict[str, Any]:
-        return {name: field.metadata[name] for name in KEYWORDS if name in field.metadata}
+        found = {name: field.metadata[name] for name in KEYWORDS if name in field.metadata}
+        schemas = [self.resolve_nested_schema(one) for one in field.metadata.get(CONTENT, ())]  # type: ignore[no-untyped-call]
+        return {**found, CONTENT: {"anyOf": schemas}} if schemas else found
 
     def field2anchors(self, _: fields.Field[Any], ret: dict[str, Any]) -> dict[str, str]:
         """Python matches from the start of a text, JSON Schema anywhere."""

@@ -24,7 +24,7 @@ PUBLIC = {
     "/docs/<path:name>",
 }
 # What is for machines of the operator's, not for callers.
-UNDOCUMENTED = {"/health", "/ready", "/metrics", f"{PREFIX}/openapi.json"}
+UNDOCUMENTED = {"/metrics", f"{PREFIX}/openapi.json"}
 
 
 @pytest.fixture(scope="module")

@@ -74,9 +74,9 @@ def test_the_document_shows_errors_in_the_shape_of_their_contract(door):
     document = door.get("/api/v1/openapi.json").get_json()
 
     for path, method, status, name in [
-        ("/batch_process", "post", "422", "DetailOut"),
+        ("/batch_process", "post", "422", "InvalidOut"),
         ("/batch_status/{batch_id}", "get", "401", "DetailOut"),
-        ("/api/v1/batch/jobs", "get", "422", "DetailOut"),
+        ("/api/v1/batch/jobs", "get", "422", "InvalidOut"),
         ("/api/v1/jobs", "get", "401", "ErrorOut"),
     ]:
         response = document["paths"][path][method]["responses"][status]

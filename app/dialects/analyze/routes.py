@@ -29,7 +29,7 @@ from app.web import bodies, capacity, idempotency
 from app.web.answers import answer, answer_with
 from app.web.auth import caller, needs
 from app.web.blueprint import Blueprint
-from app.web.error_shapes import DetailOut
+from app.web.error_shapes import DetailOut, InvalidOut
 from app.web.job_lookup import find_job, find_submitted
 from app.web.large_bodies import JSON, PLAIN, takes
 from config import settings
@@ -41,6 +41,7 @@ blp = Blueprint(
     "analyze",
     __name__,
     errors=DetailOut,
+    invalid=InvalidOut,
     lenient=True,
     url_prefix=PREFIX,
     description="Analyses of records and notes.",

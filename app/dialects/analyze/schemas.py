@@ -6,7 +6,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
-from app.web.blueprint import ShortList, WebhookUrl
+from app.web.blueprint import Lenient, ShortList, WebhookUrl
 
 MOST = 500  # records per batch
 NOTES, NOTE = 1_000, 100_000  # per record; characters of one note
@@ -22,14 +22,14 @@ HAS_DATA = {
 }
 
 
-class StructuredDataIn(ma.Schema):
+class StructuredDataIn(Lenient):
     data = fields.Dict(keys=fields.String(), required=True)
 
 
-class RecordIn(ma.Schema):
+class RecordIn(Lenient):
     """What to analyse: structured data, notes, or both."""
 
-    class Meta:
+    class Meta(Lenient.Meta):
         keywords = {"anyOf": [HAS_NOTE, HAS_DATA]}  # noqa: RUF012 - marshmallow's own way
 
     structured_data = fields.Nested(StructuredDataIn, allow_none=True)
@@ -47,7 +47,7 @@ class RecordIn(ma.Schema):
             raise ma.ValidationError("nothing to analyse: give structured_data, notes, or both")
 
 
-class BatchIn(ma.Schema):
+class BatchIn(Lenient):
     records = ShortList(
         fields.Nested(RecordIn),
         least=1,
@@ -63,51 +63,55 @@ class JobQuery(ma.Schema):
 
 
 class MetadataOut(ma.Schema):
-    confidence = fields.Float(allow_none=True, metadata={"description": "0 to 1."})
-    model_version = fields.String(allow_none=True)
-    tokens_used = fields.Integer(allow_none=True)
+    confidence = fields.Float(required=True, allow_none=True, metadata={"description": "0 to 1."})
+    model_version = fields.String(required=True, allow_none=True)
+    tokens_used = fields.Integer(required=True, allow_none=True)
 
 
 class AnalysisOut(ma.Schema):
-    summary = fields.String()
-    insights = fields.List(fields.String(), allow_none=True)
-    next_actions = fields.List(fields.String(), allow_none=True)
-    metadata = fields.Nested(MetadataOut)
+    summary = fields.String(required=True)
+    insights = fields.List(fields.String(), allow_none=True, required=True)
+    next_actions = fields.List(fields.String(), allow_none=True, required=True)
+    metadata = fields.Nested(MetadataOut, required=True)
 
 
 class AcceptedOut(ma.Schema):
-    job_id = fields.String()
-    status = fields.String(validate=validate.OneOf(["accepted", "processing", "completed", "failed"]))
-    total_records = fields.Integer()
-    message = fields.String()
+    job_id = fields.String(required=True)
+    status = fields.String(
+        required=True, validate=validate.OneOf(["accepted", "processing", "completed", "failed"])
+    )
+    total_records = fields.Integer(required=True)
+    message = fields.String(required=True)
 
 
 class ResultOut(ma.Schema):
-    index = fields.Integer()
-    success = fields.Boolean()
-    response = fields.Nested(AnalysisOut, allow_none=True)
-    error = fields.String(allow_none=True)
+    index = fields.Integer(required=True)
+    success = fields.Boolean(required=True)
+    response = fields.Nested(AnalysisOut, allow_none=True, required=True)
+    error = fields.String(required=True, allow_none=True)
 
 
 class ListedOut(ma.Schema):
-    job_id = fields.String()
-    status = fields.String()
-    total_records = fields.Integer()
-    completed_count = fields.Integer()
-    failed_count = fields.Integer()
+    job_id = fields.String(required=True)
+    status = fields.String(required=True)
+    total_records = fields.Integer(required=True)
+    completed_count = fields.Integer(required=True)
+    failed_count = fields.Integer(required=True)
     total_tokens_used = fields.Integer(
-        metadata={"description": "Input and output tokens of the records that succeeded."}
+        required=True, metadata={"description": "Input and output tokens of the records that succeeded."}
     )
-    created_at = fields.String()
-    updated_at = fields.String()
+    created_at = fields.String(required=True)
+    updated_at = fields.String(required=True)
 
 
 class StatusOut(ListedOut):
-    message = fields.String()
-    progress_percent = fields.Float(metadata={"description": "0 to 100."})
-    estimated_cost = fields.Float(allow_none=True, metadata={"description": "USD; null without a price."})
-    results = fields.List(fields.Nested(ResultOut))
+    message = fields.String(required=True)
+    progress_percent = fields.Float(required=True, metadata={"description": "0 to 100."})
+    estimated_cost = fields.Float(
+        required=True, allow_none=True, metadata={"description": "USD; null without a price."}
+    )
+    results = fields.List(fields.Nested(ResultOut), required=True)
 
 
 class JobsOut(ma.Schema):
-    jobs = fields.List(fields.Nested(ListedOut))
+    jobs = fields.List(fields.Nested(ListedOut), required=True)

@@ -92,53 +92,59 @@ class ErrorOut(ma.Schema):
 
 
 class CreatedOut(ma.Schema):
-    batchId = fields.String()
+    batchId = fields.String(required=True)
 
 
 class StatusOut(CreatedOut):
     status = fields.String(
+        required=True,
         validate=validate.OneOf(
             ["queued", "processing", "processed", "completed_with_errors", "cancelled", "failed"]
-        )
+        ),
     )
-    totalItems = fields.Integer()
-    processedItems = fields.Integer(metadata={"description": "What succeeded."})
-    failedItems = fields.Integer()
+    totalItems = fields.Integer(required=True)
+    processedItems = fields.Integer(required=True, metadata={"description": "What succeeded."})
+    failedItems = fields.Integer(required=True)
     skippedRows = fields.List(
         fields.Integer(),
         allow_none=True,
         metadata={"description": "Numbers of the first thousand rows without a question."},
+        required=True,
     )
-    createdAt = fields.String()
-    updatedAt = fields.String()
-    name = fields.String(allow_none=True)
-    aiProvider = fields.String()
-    searchProvider = fields.String(allow_none=True)
-    pageLanguage = fields.String(allow_none=True)
+    createdAt = fields.String(required=True)
+    updatedAt = fields.String(required=True)
+    name = fields.String(required=True, allow_none=True)
+    aiProvider = fields.String(required=True)
+    searchProvider = fields.String(required=True, allow_none=True)
+    pageLanguage = fields.String(required=True, allow_none=True)
 
 
 class UsageOut(ma.Schema):
     """Tokens, and web searches."""
 
-    input_tokens = fields.Integer()
-    output_tokens = fields.Integer()
-    cache_read_tokens = fields.Integer()
-    cache_write_tokens = fields.Integer()
-    web_search_requests = fields.Integer()
+    input_tokens = fields.Integer(required=True)
+    output_tokens = fields.Integer(required=True)
+    cache_read_tokens = fields.Integer(required=True)
+    cache_write_tokens = fields.Integer(required=True)
+    web_search_requests = fields.Integer(required=True)
 
 
 class ResultOut(ma.Schema):
-    row = fields.Integer(allow_none=True, metadata={"description": "As in the sheet, its header being 1."})
-    chatId = fields.String(allow_none=True)
-    REDACTEDQUESTION = fields.String(allow_none=True)
-    URL = fields.String(allow_none=True)
-    status = fields.String(validate=validate.OneOf(["processed", "failed"]))
-    answer = fields.String(allow_none=True)
-    error = fields.String(allow_none=True)
-    interactionId = fields.String()
-    usage = fields.Nested(UsageOut, allow_none=True)
-    cost = fields.Float(allow_none=True, metadata={"description": "USD; null without a price."})
+    row = fields.Integer(
+        required=True, allow_none=True, metadata={"description": "As in the sheet, its header being 1."}
+    )
+    chatId = fields.String(required=True, allow_none=True)
+    REDACTEDQUESTION = fields.String(required=True, allow_none=True)
+    URL = fields.String(required=True, allow_none=True)
+    status = fields.String(required=True, validate=validate.OneOf(["processed", "failed"]))
+    answer = fields.String(required=True, allow_none=True)
+    error = fields.String(required=True, allow_none=True)
+    interactionId = fields.String(required=True)
+    usage = fields.Nested(UsageOut, allow_none=True, required=True)
+    cost = fields.Float(
+        required=True, allow_none=True, metadata={"description": "USD; null without a price."}
+    )
 
 
 class CancelledOut(CreatedOut):
-    status = fields.String(validate=validate.Equal("cancelled"))
+    status = fields.String(required=True, validate=validate.Equal("cancelled"))

@@ -22,7 +22,7 @@ from app.web import bodies, capacity, document_body, idempotency, job_lookup
 from app.web.answers import answer
 from app.web.auth import caller, needs
 from app.web.blueprint import Blueprint
-from app.web.error_shapes import DetailOut
+from app.web.error_shapes import DetailOut, InvalidOut
 from app.web.large_bodies import JSON, WITH_DOCUMENTS, takes
 from config import settings
 from models.job import FINAL, Job
@@ -36,6 +36,7 @@ blp = Blueprint(
     "documents",
     __name__,
     errors=DetailOut,
+    invalid=InvalidOut,
     url_prefix=f"{PREFIX}/batch/jobs",
     description="Document jobs with a live stream.",
 )

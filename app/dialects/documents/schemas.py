@@ -9,7 +9,7 @@ from marshmallow import fields, validate
 from app.dialects.documents.wire import STATUSES
 from app.ingest.documents import Stored, Unreadable
 from app.ingest.values import is_plain, to_json
-from app.web.blueprint import WebhookUrl
+from app.web.blueprint import Lenient, WebhookUrl
 
 LONGEST = 255  # characters in a file's name, and in a collection's
 LARGEST = 16_000  # bytes of a document's metadata
@@ -32,7 +32,7 @@ def _check_size(value: Mapping[str, Any]) -> None:
         raise ma.ValidationError(f"it has {found:,} bytes; the limit is {LARGEST:,}")
 
 
-class DocumentIn(ma.Schema):
+class DocumentIn(Lenient):
     """A document. One whose content is not base64 fails alone."""
 
     filename = fields.String(required=True, validate=[validate.Length(1, LONGEST), _check_plain])
@@ -44,7 +44,7 @@ class DocumentIn(ma.Schema):
     metadata = fields.Dict(keys=fields.String(), load_default=dict, validate=_check_size)
 
 
-class JobIn(ma.Schema):
+class JobIn(Lenient):
     tenant_id = fields.UUID(required=True, metadata={"description": "The key's tenant."})
     documents = fields.List(
         fields.Nested(DocumentIn),
@@ -72,16 +72,34 @@ class JobIn(ma.Schema):
 
 
 class JobOut(ma.Schema):
-    job_id = fields.UUID()
-    tenant_id = fields.UUID()
-    status = fields.String(validate=validate.OneOf(STATUSES))
-    total_documents = fields.Integer()
-    processed_count = fields.Integer()
-    failed_count = fields.Integer()
-    created_at = fields.String(metadata={"format": "date-time"})
-    updated_at = fields.String(metadata={"format": "date-time"})
-    collection = fields.String(allow_none=True)
-    priority = fields.Integer()
+    job_id = fields.UUID(required=True)
+    tenant_id = fields.UUID(required=True)
+    status = fields.String(required=True, validate=validate.OneOf(STATUSES))
+    total_documents = fields.Integer(required=True)
+    processed_count = fields.Integer(required=True)
+    failed_count = fields.Integer(required=True)
+    created_at = fields.String(required=True, metadata={"format": "date-time"})
+    updated_at = fields.String(required=True, metadata={"format": "date-time"})
+    collection = fields.String(required=True, allow_none=True)
+    priority = fields.Integer(required=True)
+
+
+class ProgressOut(ma.Schema):
+    """What a message of the stream tells."""
+
+    job_id = fields.UUID(required=True)
+    event_type = fields.String(
+        required=True, validate=validate.OneOf(("start", "progress", "fail", "cancel", "complete"))
+    )
+    document_index = fields.Integer(
+        required=True, allow_none=True, metadata={"description": "Of `progress` and `fail`."}
+    )
+    filename = fields.String(required=True, allow_none=True)
+    message = fields.String(required=True)
+    timestamp = fields.String(required=True, allow_none=True, metadata={"format": "date-time"})
+    status = fields.String(
+        validate=validate.OneOf(STATUSES), metadata={"description": "Of `complete`: how the job has ended."}
+    )
 
 
 class EventOut(ma.Schema):
@@ -89,8 +107,10 @@ class EventOut(ma.Schema):
 
     id = fields.String(required=True)
     event = fields.String(required=True, validate=validate.OneOf(("progress", "complete")))
-    data = fields.String(required=True, metadata={"contentMediaType": "application/json"})
+    data = fields.String(
+        required=True, metadata={"contentMediaType": "application/json", "contentSchema": [ProgressOut]}
+    )
 
 
 class CancelledOut(ma.Schema):
-    status = fields.String(validate=validate.Equal("cancelled"))
+    status = fields.String(required=True, validate=validate.Equal("cancelled"))

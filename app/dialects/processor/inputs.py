@@ -9,7 +9,7 @@ from app.core.monitoring.analytics import METRICS, PERIODS
 from app.core.pipeline import lookup
 from app.dialects.processor.wire import URGENCIES, WORDS
 from app.ingest.values import to_json
-from app.web.blueprint import WebhookUrl
+from app.web.blueprint import Lenient, WebhookUrl
 
 MOST_ITEMS = 1_000
 MAX_METADATA_KEYS = 64
@@ -26,7 +26,7 @@ def _check_metadata(value: dict[str, Any]) -> None:
         )
 
 
-class BatchIn(ma.Schema):
+class BatchIn(Lenient):
     """A batch. Each item has `prompt`, `messages` or `input`, and may have a `request_id` and any others."""
 
     data = fields.List(

@@ -163,6 +163,7 @@ class SeriesOut(ma.Schema):
 
     class Meta:
         include = {name: fields.List(fields.Nested(PointOut)) for name in METRICS}  # noqa: RUF012 - marshmallow's
+        keywords = {"minProperties": 1}  # noqa: RUF012 - the same
 
 
 class AnalyticsOut(ma.Schema):

@@ -18,14 +18,20 @@ from app.web import bodies, capacity, idempotency
 from app.web.answers import answer_with
 from app.web.auth import caller, needs
 from app.web.blueprint import Blueprint
-from app.web.error_shapes import DetailOut
+from app.web.error_shapes import DetailOut, InvalidOut
 from app.web.job_lookup import find_job, find_submitted
 from app.web.large_bodies import JSON, PLAIN, takes
 from config import settings
 
 PREFIXES = ("/batch_process", "/batch_status")
 
-blp = Blueprint("text", __name__, errors=DetailOut, description="Text batches: many texts in one call.")
+blp = Blueprint(
+    "text",
+    __name__,
+    errors=DetailOut,
+    invalid=InvalidOut,
+    description="Text batches: many texts in one call.",
+)
 
 _DOCUMENTED = {
     "requestBody": {"required": True, "content": {"application/json": {"schema": BatchIn}}},

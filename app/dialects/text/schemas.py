@@ -9,7 +9,7 @@ from marshmallow import fields, validate
 from app.core.pipeline.lookup import LABEL
 from app.dialects.text.wire import OPERATIONS
 from app.ingest.values import to_json
-from app.web.blueprint import WebhookUrl
+from app.web.blueprint import Lenient, WebhookUrl
 
 SHORTEST, LONGEST = 10, 10_000  # characters of a text without surrounding whitespace
 LONGEST_QUESTION = 2_000  # characters
@@ -46,10 +46,10 @@ NEEDS_QUESTION = {
 }
 
 
-class TextIn(ma.Schema):
+class TextIn(Lenient):
     """A text and its operation."""
 
-    class Meta:
+    class Meta(Lenient.Meta):
         keywords = NEEDS_QUESTION
 
     text = fields.String(
@@ -75,7 +75,7 @@ class TextIn(ma.Schema):
             raise ma.ValidationError("give the question: the operation qa requires one", "question")
 
 
-class BatchIn(ma.Schema):
+class BatchIn(Lenient):
     requests = fields.List(fields.Nested(TextIn), required=True, metadata={"minItems": 1})
     batch_id = fields.String(
         allow_none=True,
@@ -89,43 +89,58 @@ class BatchIn(ma.Schema):
 
 
 class SentimentOut(ma.Schema):
-    sentiment = fields.String(validate=validate.OneOf(["positive", "negative", "neutral"]))
-    confidence = fields.Float()
-    explanation = fields.String()
+    sentiment = fields.String(required=True, validate=validate.OneOf(["positive", "negative", "neutral"]))
+    confidence = fields.Float(required=True)
+    explanation = fields.String(required=True)
+
+
+class MetadataOut(ma.Schema):
+    """null: submitted through another contract, or not known."""
+
+    word_count = fields.Integer(required=True, allow_none=True)
+    input_tokens = fields.Integer(required=True, allow_none=True)
+    output_tokens = fields.Integer(required=True, allow_none=True)
+    user_metadata = fields.Dict(required=True, allow_none=True)
 
 
 class ResponseOut(ma.Schema):
     operation = fields.String(
-        allow_none=True, metadata={"description": "null: submitted through another contract."}
+        required=True, allow_none=True, metadata={"description": "null: submitted through another contract."}
     )
-    success = fields.Boolean()
-    result = fields.String(allow_none=True)
-    sentiment = fields.Nested(SentimentOut, allow_none=True)
-    key_points = fields.List(fields.String(), allow_none=True)
-    questions = fields.List(fields.String(), allow_none=True)
-    metadata = fields.Dict()
-    processing_time = fields.Float(allow_none=True, metadata={"description": "Seconds."})
-    timestamp = fields.String(allow_none=True)
-    cache_hit = fields.Boolean(metadata={"description": "Always false: every answer is the model's own."})
+    success = fields.Boolean(required=True)
+    result = fields.String(required=True, allow_none=True)
+    sentiment = fields.Nested(SentimentOut, allow_none=True, required=True)
+    key_points = fields.List(fields.String(), allow_none=True, required=True)
+    questions = fields.List(fields.String(), allow_none=True, required=True)
+    metadata = fields.Nested(MetadataOut, required=True)
+    processing_time = fields.Float(required=True, allow_none=True, metadata={"description": "Seconds."})
+    timestamp = fields.String(required=True, allow_none=True)
+    cache_hit = fields.Boolean(
+        required=True, metadata={"description": "Always false: every answer is the model's own."}
+    )
 
 
 class ItemOut(ma.Schema):
-    request_index = fields.Integer()
-    status = fields.String(validate=validate.OneOf(["completed", "failed"]))
-    response = fields.Nested(ResponseOut, allow_none=True)
-    error = fields.String(allow_none=True)
+    request_index = fields.Integer(required=True)
+    status = fields.String(required=True, validate=validate.OneOf(["completed", "failed"]))
+    response = fields.Nested(ResponseOut, allow_none=True, required=True)
+    error = fields.String(required=True, allow_none=True)
 
 
 class BatchOut(ma.Schema):
-    batch_id = fields.String()
-    total_requests = fields.Integer()
-    completed = fields.Integer()
-    failed = fields.Integer()
-    results = fields.List(fields.Nested(ItemOut))
-    total_processing_time = fields.Float(allow_none=True, metadata={"description": "Seconds, once ended."})
-    timestamp = fields.String()
+    batch_id = fields.String(required=True)
+    total_requests = fields.Integer(required=True)
+    completed = fields.Integer(required=True)
+    failed = fields.Integer(required=True)
+    results = fields.List(fields.Nested(ItemOut), required=True)
+    total_processing_time = fields.Float(
+        required=True, allow_none=True, metadata={"description": "Seconds, once ended."}
+    )
+    timestamp = fields.String(required=True)
 
 
 class StatusOut(BatchOut):
-    status = fields.String(validate=validate.OneOf(["PENDING", "IN_PROGRESS", "COMPLETED", "FAILED"]))
-    message = fields.String(allow_none=True, metadata={"description": "Why it is FAILED."})
+    status = fields.String(
+        required=True, validate=validate.OneOf(["PENDING", "IN_PROGRESS", "COMPLETED", "FAILED"])
+    )
+    message = fields.String(required=True, allow_none=True, metadata={"description": "Why it is FAILED."})
