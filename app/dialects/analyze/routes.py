@@ -26,7 +26,7 @@ from app.providers import registry
 from app.services import submission
 from app.services.submission import Options, Repeat, Submitted
 from app.web import bodies, capacity, idempotency
-from app.web.answers import answer, answer_with
+from app.web.answers import answer_with
 from app.web.auth import caller, needs
 from app.web.blueprint import Blueprint
 from app.web.error_shapes import DetailOut, InvalidOut
@@ -57,13 +57,13 @@ def _body(schema: type) -> dict[str, Any]:
 @blp.doc(requestBody=_body(BatchIn), parameters=[idempotency.DESCRIPTION])
 @blp.response(202, AcceptedOut)
 @takes({JSON: PLAIN})
-def analyze_batch() -> Response:
+def analyze_batch() -> tuple[dict[str, Any], int, dict[str, str]]:
     """Submit records for analysis; results come with the status."""
     with bodies.json_body() as body:
         known = bodies.known(BatchIn(), body)
         made = _submit(bodies.load(BatchIn(), known)["records"], idempotency.repeat(known))
     view = find_submitted(made)
-    return answer(wire.write_accepted(view), 202, Location=f"{PREFIX}/batch/{view.uid}/status")
+    return wire.write_accepted(view), 202, {"Location": f"{PREFIX}/batch/{view.uid}/status"}
 
 
 @blp.route("/batch/<job_id>/status", methods=["GET"])
@@ -82,12 +82,12 @@ def get_status(job_id: str) -> Response:
 @needs(READ)
 @blp.arguments(JobQuery, location="query")
 @blp.response(200, JobsOut)
-def list_jobs(query: dict[str, int]) -> Response:
+def list_jobs(query: dict[str, int]) -> dict[str, Any]:
     """List jobs, newest first."""
     with reading() as session:
         found = jobs.page(session, caller().tenant_id, None, query["limit"])
         used = usage.of_successes(session, [view.id for view in found])
-    return answer({"jobs": [wire.write_listed(view, used.get(view.id, 0)) for view in found]})
+    return {"jobs": [wire.write_listed(view, used.get(view.id, 0)) for view in found]}
 
 
 @blp.route("/analyze", methods=["POST"])
@@ -95,7 +95,7 @@ def list_jobs(query: dict[str, int]) -> Response:
 @blp.doc(requestBody=_body(RecordIn), parameters=[idempotency.DESCRIPTION])
 @blp.response(200, AnalysisOut)
 @takes({JSON: PLAIN})
-def analyze_one() -> Response:
+def analyze_one() -> dict[str, Any]:
     """Analyse one record and return the analysis.
 
     A 502 says why the model returned no analysis. When it takes longer than BATCH_PROCESS_WAIT_SECONDS, the
@@ -114,7 +114,7 @@ def analyze_one() -> Response:
     [record] = records.ended(view)
     if record.answer is None:
         raise Unanswered(failure(record))
-    return answer(wire.write_response(record.answer, record.usage))
+    return wire.write_response(record.answer, record.usage)
 
 
 def _submit(records: Sequence[dict[str, Any]], repeat: Repeat | None) -> Submitted:

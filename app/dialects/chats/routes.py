@@ -31,7 +31,7 @@ from app.ingest.tables import Sheet, read_rows, size_of
 from app.services import job_actions, submission
 from app.services.submission import Options
 from app.web import bodies, downloads, idempotency, job_lookup
-from app.web.answers import answer, answer_list
+from app.web.answers import answer_list
 from app.web.auth import caller, needs
 from app.web.blueprint import Blueprint
 from app.web.capacity import enough_memory
@@ -74,7 +74,7 @@ def _refuse_input(error: BadInput) -> Response:
 @blp.doc(requestBody=_FORM, parameters=[idempotency.DESCRIPTION])
 @blp.response(202, CreatedOut)
 @takes({FORM: UPLOAD})
-def create_batch() -> Response:
+def create_batch() -> tuple[dict[str, Any], int, dict[str, str]]:
     """Submit a sheet of questions, CSV or XLSX.
 
     Rows with the same `chatId` are one conversation, sent in row order; a row without a question is left out.
@@ -90,16 +90,16 @@ def create_batch() -> Response:
         me = caller()
         made = submission.submit(me.tenant_id, me.user_id, spool, defaults, options)
     view = job_lookup.find_submitted(made)
-    return answer({"batchId": str(view.uid)}, 202, Location=f"{PREFIX}/status?batchId={view.uid}")
+    return {"batchId": str(view.uid)}, 202, {"Location": f"{PREFIX}/status?batchId={view.uid}"}
 
 
 @blp.route("/status", methods=["GET"])
 @needs(READ, 400, 404)
 @blp.arguments(BatchQuery, location="query", error_status_code=400)
 @blp.response(200, StatusOut)
-def get_status(query: Mapping[str, str]) -> Response:
+def get_status(query: Mapping[str, str]) -> dict[str, Any]:
     """Get the status of a batch."""
-    return answer(wire.write_status(_find(query["batchId"])))
+    return wire.write_status(_find(query["batchId"]))
 
 
 @blp.route("/list", methods=["GET"])
@@ -134,13 +134,13 @@ def get_results(query: Mapping[str, str]) -> Response:
 @needs(WRITE, 400, 404, 409, 413)
 @blp.doc(**_CANCEL)
 @blp.response(200, CancelledOut)
-def cancel_batch() -> Response:
+def cancel_batch() -> dict[str, Any]:
     """Cancel a batch: no new calls start; `batchId` goes in the query, a form or JSON."""
     view = _find(bodies.load(BatchQuery(), _named())["batchId"])
     if view.status.final:
         raise Conflict(f"the batch is {wire.status(view)}: it has ended and can no longer be cancelled")
     job_actions.act(caller().tenant_id, str(view.uid), lifecycle.cancel)
-    return answer({"batchId": str(view.uid), "status": "cancelled"})
+    return {"batchId": str(view.uid), "status": "cancelled"}
 
 
 def _read(form: FileForm, asked: Mapping[str, Any], spool: DraftSpool) -> tuple[Defaults, Options]:

@@ -19,7 +19,6 @@ from app.providers import registry
 from app.services import job_actions, submission
 from app.services.submission import Options, Submitted
 from app.web import bodies, capacity, document_body, idempotency, job_lookup
-from app.web.answers import answer
 from app.web.auth import caller, needs
 from app.web.blueprint import Blueprint
 from app.web.error_shapes import DetailOut, InvalidOut
@@ -58,7 +57,7 @@ _LAST_EVENT_ID = {
 )
 @blp.response(200, JobOut)
 @takes({JSON: WITH_DOCUMENTS})
-def create_job() -> Response:
+def create_job() -> dict[str, Any]:
     """Store documents, and send each to a model if there is a `prompt`."""
     with (
         receiving(caller().tenant_uid) as upload,
@@ -74,7 +73,7 @@ def create_job() -> Response:
 @blp.route("/<job_id>", methods=["GET"], parameters=[_JOB])
 @needs(READ, 404, 422)
 @blp.response(200, JobOut)
-def get_job(job_id: str) -> Response:
+def get_job(job_id: str) -> dict[str, Any]:
     """Get the status of a job."""
     return _show(_find(job_id))
 
@@ -100,13 +99,13 @@ def stream_job(job_id: str) -> Response:
 @blp.route("/<job_id>", methods=["DELETE"], parameters=[_JOB])
 @needs(WRITE, 404, 422)
 @blp.response(200, CancelledOut)
-def cancel_job(job_id: str) -> Response:
+def cancel_job(job_id: str) -> dict[str, str]:
     """Cancel a job that has not ended."""
     try:
         job_actions.act(caller().tenant_id, _checked(job_id), _cancel)
     except NotFound:
         raise NotFound(NOT_CANCELLABLE) from None
-    return answer({"status": "cancelled"})
+    return {"status": "cancelled"}
 
 
 def _filled(body: Any, upload: Upload) -> Any:
@@ -166,5 +165,5 @@ def _checked(job_id: str) -> str:
     return job_id
 
 
-def _show(view: JobView) -> Response:
-    return answer(wire.write(view, caller().tenant_uid))
+def _show(view: JobView) -> dict[str, Any]:
+    return wire.write(view, caller().tenant_uid)

@@ -1,4 +1,7 @@
-"""The batch processor's responses, for the OpenAPI document only. Nothing is serialised with these."""
+"""The batch processor's responses, as written and as in the OpenAPI document.
+
+Results, which may be long, are written without them (`app.dialects.processor.wire.result`).
+"""
 
 from typing import Any
 

@@ -10,7 +10,6 @@ from sqlalchemy import ColumnElement, or_, select
 
 from app.core.accounts.api_keys import BATCHING, READ, WRITE
 from app.core.pipeline import batch_settings, lifecycle, priority_queue
-from app.core.pipeline.batch_settings import Configuration
 from app.core.reading import forecast, jobs, records
 from app.core.reading.jobs import JobView
 from app.dialects.processor import wire
@@ -31,7 +30,6 @@ from app.providers import registry
 from app.services import job_actions, submission
 from app.services.submission import Options, Repeat
 from app.web import bodies, capacity, idempotency
-from app.web.answers import answer
 from app.web.auth import caller, needs
 from app.web.blueprint import Blueprint
 from app.web.job_lookup import find_job, find_submitted, with_content
@@ -64,7 +62,7 @@ blp = Blueprint(
 )
 @blp.response(200, SubmittedOut)
 @takes({JSON: PLAIN})
-def submit_batch() -> Response:
+def submit_batch() -> dict[str, Any]:
     """Submit a batch."""
     with bodies.json_body() as body:
         known = bodies.known(BatchIn(), body)
@@ -72,19 +70,19 @@ def submit_batch() -> Response:
     with reading() as session:
         place = priority_queue.position(session, view.id)
         end = forecast.end(session, view)
-    return answer(wire.submitted(view, place, end))
+    return wire.submitted(view, place, end)
 
 
 @blp.route("/status/<batch_id>", methods=["GET"])
 @needs(READ, 404)
 @blp.response(200, StatusOut)
-def get_status(batch_id: str) -> Response:
+def get_status(batch_id: str) -> dict[str, Any]:
     """Get a batch."""
     view = find_job(batch_id)
     with reading() as session:
         end = forecast.end(session, view)
         at = session.scalars(select(now())).one()
-    return answer(wire.status(view, end, at))
+    return wire.status(view, end, at)
 
 
 @blp.route("/results/<batch_id>", methods=["GET"])
@@ -110,41 +108,41 @@ def get_results(query: dict[str, Any], batch_id: str) -> Response:
 @needs(READ)
 @blp.arguments(BatchesQuery, location="query")
 @blp.response(200, BatchesOut)
-def list_batches(query: dict[str, Any]) -> Response:
+def list_batches(query: dict[str, Any]) -> dict[str, Any]:
     """List batches, newest first."""
     limit = query["limit"]
     with reading() as session:
         found = jobs.page(session, caller().tenant_id, None, limit + 1, *_are(query["status"]))
         configuration = batch_settings.read(session)
     batches = [wire.listed(view, configuration) for view in found[:limit]]
-    return answer({"batches": batches, "has_more": len(found) > limit})
+    return {"batches": batches, "has_more": len(found) > limit}
 
 
 @blp.route("/cancel/<batch_id>", methods=["DELETE"])
 @needs(WRITE, 404, 409)
 @blp.response(200, CancelledOut)
-def cancel_batch(batch_id: str) -> Response:
+def cancel_batch(batch_id: str) -> dict[str, Any]:
     """Cancel a batch: no new calls start, and calls in flight are cut off."""
     job_actions.act(caller().tenant_id, batch_id, lifecycle.cancel)
-    return answer({"batch_id": wire.batch_id(find_job(batch_id)), "status": "cancelled"})
+    return {"batch_id": wire.batch_id(find_job(batch_id)), "status": "cancelled"}
 
 
 @blp.route("/configure", methods=["GET"])
 @needs(READ)
 @blp.response(200, ConfigurationOut)
-def get_configuration() -> Response:
+def get_configuration() -> dict[str, Any]:
     """Get how items are batched, and the weight of each priority."""
     with reading() as session:
-        return _configured(batch_settings.read(session))
+        return wire.configuration(batch_settings.read(session))
 
 
 @blp.route("/configure", methods=["POST"])
 @needs(BATCHING, 422)
 @blp.arguments(ConfigurationIn)
 @blp.response(200, ConfigurationOut)
-def configure(values: dict[str, Any]) -> Response:
+def configure(values: dict[str, Any]) -> dict[str, Any]:
     """Change the configuration, for all workers within a second and for batches that already wait."""
-    return _configured(in_transaction(partial(batch_settings.change, values=values)))
+    return wire.configuration(in_transaction(partial(batch_settings.change, values=values)))
 
 
 def _submit(asked: dict[str, Any], repeat: Repeat | None) -> JobView:
@@ -157,10 +155,6 @@ def _submit(asked: dict[str, Any], repeat: Repeat | None) -> JobView:
     problems.refuse()
     me, options = caller(), _options(asked, repeat)
     return find_submitted(submission.submit_drafts(me.tenant_id, me.user_id, drafts, defaults, options))
-
-
-def _configured(found: Configuration) -> Response:
-    return answer(wire.configuration(found))
 
 
 def _defaults(records: list[dict[str, Any]], metadata: dict[str, Any]) -> Defaults:
