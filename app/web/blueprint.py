@@ -10,7 +10,7 @@ from flask_smorest import Blueprint as SmorestBlueprint
 from marshmallow import fields
 from webargs.flaskparser import FlaskParser
 
-from app.web.bodies import ignore, read_json, require_json
+from app.web.bodies import IGNORED, ignore, read_json, require_json
 from app.web.errors import refuse_invalid
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -51,7 +51,8 @@ class Blueprint(SmorestBlueprint):
     """The routes of one contract, under a tag of their own in the OpenAPI document.
 
     `errors` is the schema of its errors, unless it is the native one, and `invalid` that of a 422, unless it
-    is the same. A `lenient` contract ignores unknown parameters of its queries.
+    is the same. A `lenient` contract ignores unknown parameters of its queries, and fields of bodies that are
+    `Lenient`.
     """
 
     ARGUMENTS_PARSER = Parser()
@@ -67,6 +68,7 @@ class Blueprint(SmorestBlueprint):
         super().__init__(*names, **options)
         if lenient:
             self.ARGUMENTS_PARSER = LenientParser()
+            self._prepare_doc_cbks.append(_document_ignored)
         self._errors, self._invalid = errors, invalid or errors
         self._prepare_doc_cbks.append(self._document_errors)
 
@@ -95,6 +97,18 @@ class Blueprint(SmorestBlueprint):
                     phrase = http.HTTPStatus(int(status)).phrase if known else "Any other error"
                     some[status] = {"description": phrase, "content": content}
         return doc
+
+
+def _document_ignored(doc: dict[str, Any], *_: Any, **__: Any) -> dict[str, Any]:
+    """Document the header that names what was ignored."""
+    header = {
+        "description": "Fields and parameters of the request that were ignored, such as `requests[].colour`.",
+        "schema": {"type": "string"},
+    }
+    for status, response in doc.get("responses", {}).items():
+        if str(status).startswith("2"):
+            response["headers"] = {**response.get("headers", {}), IGNORED: header}
+    return doc
 
 
 class Lenient(ma.Schema):

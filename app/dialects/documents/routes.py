@@ -36,6 +36,7 @@ blp = Blueprint(
     __name__,
     errors=DetailOut,
     invalid=InvalidOut,
+    lenient=True,
     url_prefix=f"{PREFIX}/batch/jobs",
     description="Document jobs with a live stream.",
 )

@@ -30,6 +30,7 @@ blp = Blueprint(
     __name__,
     errors=DetailOut,
     invalid=InvalidOut,
+    lenient=True,
     description="Text batches: many texts in one call.",
 )
 
