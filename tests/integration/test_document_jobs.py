@@ -353,7 +353,7 @@ def test_what_is_too_large_is_a_413_and_leaves_nothing(environment, monkeypatch,
     assert len(files_in(tmp_path / "blobs")) == 1
 
 
-@pytest.mark.parametrize("form", ["document job", "records", "lines"])
+@pytest.mark.parametrize("form", ["document job", "empty", "records", "lines"])
 def test_documents_too_many_for_the_size_of_their_request_are_a_413_and_leave_nothing(sender, tmp_path, form):
     # Given more documents of two bytes than a request of its size may have
     tiny = "aGk="
@@ -362,6 +362,8 @@ def test_documents_too_many_for_the_size_of_their_request_are_a_413_and_leave_no
     # When they are sent through any door
     if form == "document job":
         refused = sender.post([document(tiny)] * 400)
+    elif form == "empty":
+        refused = sender.post([{}] * 400)
     elif form == "records":
         body = {"model": "simulated", "records": [{"document": tiny}] * 400}
         refused = door.post("/api/v1/jobs", json=body)

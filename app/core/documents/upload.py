@@ -84,7 +84,7 @@ class Upload:
 
         Raises `TooLarge` at the first document that is too many for the size of the request.
         """
-        self._check_count()
+        self.check_count(self.count + 1)
         self.bytes += max(1, -(-size // BLOCK)) * BLOCK
         limit = settings.current().max_request_bytes
         if self.bytes > limit:
@@ -99,9 +99,10 @@ class Upload:
         open_store.store().put(key, content)
         return Stored(file_id, key, sha256, size, media_type)
 
-    def _check_count(self) -> None:
+    def check_count(self, count: int) -> None:
+        """Raise `TooLarge` when `count` documents are too many for what has arrived of the request."""
         allowed = FREE_DOCUMENTS + self._received // BYTES_A_DOCUMENT
-        if self.count >= allowed:
+        if count > allowed:
             raise TooLarge(
                 f"the request has over {allowed:,} documents in its first {self._received:,} bytes: the limit"
                 f" is {FREE_DOCUMENTS}, and one more for each {BYTES_A_DOCUMENT} bytes; join small ones"

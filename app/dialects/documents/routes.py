@@ -112,7 +112,9 @@ def cancel_job(job_id: str) -> dict[str, str]:
 def _filled(body: Any, upload: Upload) -> Any:
     """The body, with each document in place of its marker."""
     documents = body.get("documents") if isinstance(body, dict) else None
-    for document in documents if isinstance(documents, list) else []:
+    documents = documents if isinstance(documents, list) else []
+    upload.check_count(len(documents))  # also of those without content, before each is looked at
+    for document in documents:
         if isinstance(document, dict):
             upload.fill(document, "content")
     upload.refuse_unused()
