@@ -1,13 +1,16 @@
 """A slice as a task: one header of a window's chord."""
 
 import time
-from contextlib import suppress
 from functools import lru_cache
+from typing import Any
 
 import structlog
+from kombu.exceptions import OperationalError as BrokerError
+from redis import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.core.limits.limiter import limiter
+from app.core.pipeline import leases
 from app.core.requests import job_context
 from app.core.worker import isolation, process
 from app.core.worker.slice import STARTS_FOR, Slice, Summary
@@ -21,30 +24,57 @@ from tasks.wake import wake
 log = structlog.get_logger()
 
 
-@app.task(name="penstock.slice")
-def run_slice(window_id: int, epoch: int, quota: int | None = None) -> Summary:
+@app.task(name="penstock.slice", bind=True)
+def run_slice(task: Any, window_id: int, epoch: int, quota: int | None = None) -> Summary:
     """Claim and ask records of the window until it is drained or the time is over.
 
     Flower shows the summary. A record's failure is an outcome, never an exception, which would keep the
     chord's callback from running. With the database away nothing is claimed, and the window is offered again.
     """
+    summary = nothing()
     try:
-        return _run(window_id, epoch, quota)
+        summary |= _run(window_id, epoch, quota)
     finally:
-        with suppress(LimiterAway):  # the sweep finds what stays counted
+        _leave_thread(task, window_id, epoch, quota, asked=summary["records"] > 0)
+    return summary
+
+
+def _leave_thread(task: Any, window_id: int, epoch: int, quota: int | None, *, asked: bool) -> None:
+    """Give the thread back; where a chord has a task for each record, to the next one of them.
+
+    They are added while this one still counts, so that the callback comes after the last of all. A task that
+    is lost here leaves its record to the window's next offer.
+    """
+    try:
+        if quota != 1:
             limiter().threads.give_back(window_id, epoch)
+            return
+        capacity = _threads(int(time.monotonic()))
+        for _ in range(limiter().threads.pass_on(window_id, epoch, asked=asked, capacity=capacity)):
+            following = run_slice.s(window_id, epoch, quota)
+            task.add_to_chord(following.set(argsrepr=task.request.get("argsrepr")))
+    except (LimiterAway, BrokerError, RedisError, SQLAlchemyError, OSError) as error:
+        # The sweep finds threads that stay counted, and a window whose tasks are lost.
+        log.warning("thread.not_passed_on", window=window_id, error=type(error).__name__)
+
+
+@lru_cache(maxsize=1)
+def _threads(second: int) -> int:
+    """The threads of all living workers, read once a `second`."""
+    with reading() as session:
+        return leases.strength(session).threads
 
 
 def _run(window_id: int, epoch: int, quota: int | None) -> Summary:
     try:
         window = _window(window_id, epoch, int(time.monotonic()))
         if window is not None and window.isolated:
-            return nothing() | isolation.ask(process.current(), window, wake)
+            return isolation.ask(process.current(), window, wake)
         work = None if window is None else _slice_of(window, quota)
     except SQLAlchemyError as error:
         log.warning("storage.away", window=window_id, error=type(error).__name__)
         work = None
-    return nothing() | (dict(work.run()) if work is not None else {})
+    return dict(work.run()) if work is not None else {}
 
 
 def nothing() -> Summary:

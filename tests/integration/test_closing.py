@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select, text, update
 
 from app.core.money import ledger, reconciliation
-from app.core.pipeline import claims, leases, lifecycle, outcomes, recovery, scheduler
+from app.core.pipeline import claims, leases, lifecycle, outcomes, recovery, scheduler, windows
 from app.core.pipeline.outcomes import Outcome
 from app.core.reading.records import snapshot
 from app.core.requests import job_context
@@ -18,6 +18,7 @@ from models import Job, Record, RecordStatus, Window
 from models.base import now
 from models.session import in_transaction, reading
 from tasks import sweep
+from tasks.close_window import close_window
 from tests.support.servers import wait_until
 
 CANCELLED = "cancelled"
@@ -205,6 +206,29 @@ def test_a_job_whose_callback_never_comes_is_completed_all_the_same(quiet):
     assert job.status == "completed"
     with reading() as session:
         assert session.scalar(select(func.count()).where(Window.closed_at.is_(None))) == 0
+
+
+def test_the_callback_of_the_last_of_several_windows_sets_status_tokens_and_cost(quiet, monkeypatch):
+    # Given a job of two windows, whose records have all been answered
+    monkeypatch.setattr(windows, "LARGEST", 150)
+    job, lease = quiet.prompts(300), in_transaction(leases.take)
+    first, last = ((offer.window_id, offer.epoch) for offer in _advance(job))
+    for window in (first, last):
+        answered = [_ended(claim, cost=7) for claim in _claim(window, lease, 300)]
+        assert len(answered) == 150
+        if window == last:  # the callback of the first one has come in the meantime
+            close_window(*first)
+            assert job.status == "running"
+        in_transaction(partial(outcomes.write, group=answered))
+
+    # When the last one's runs
+    close_window(*last)
+
+    # Then the job is over, with all that it took
+    row, counts = job.row(), job.counts()
+    assert (row.status, row.ended_at is not None) == ("completed", True)
+    assert (counts.succeeded, counts.input_tokens, counts.output_tokens) == (300, 900, 600)
+    assert counts.cost == 300 * 7
 
 
 def _somebody_waits() -> bool:

@@ -5,45 +5,37 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import urllib.request
-from collections import Counter
-from contextlib import suppress
 from typing import Any
 
 import pytest
-from redis import RedisError
 from sqlalchemy import select
 
 from app.core.pipeline import lifecycle
 from app.services.submission import Options
 from models import Record, RecordStatus, Window
 from models.session import in_transaction, reading
-from tasks.celery import app
 from tasks.wake import wake
 from tests.support import servers
 from tests.support.servers import wait_until
 from tests.support.stack import Running
+from tests.support.task_events import Watched
 
 
 def test_a_small_job_is_one_chord_of_one_task_a_record_and_a_callback_that_finalises(running):
-    # Given workers that take one record a task
-    received = _count_tasks()
-
     # When a job of 60 runs
-    job = running.prompts(60).wait_for("completed")
+    watched = Watched(lambda: running.prompts(60, model="claude-haiku-4-5"))
 
     # Then Celery saw 60 header tasks and one callback, which set status, tokens and cost
-    row, counts = job.row(), job.counts()
-    assert row.status == "completed"
+    [end] = watched.callbacks
+    assert (watched.received["penstock.slice"], watched.received["penstock.close_window"]) == (60, 1)
+    assert end.status == "completed"
+    assert end.tokens > 0
+    assert end.cost > 0
+    row, counts = watched.job.row(), watched.job.counts()
     assert row.ended_at is not None
     assert counts.succeeded == 60
-    assert counts.input_tokens > 0
-    assert counts.cost == 0  # the simulated model is free
     assert counts.unpriced == 0
-    wait_until(lambda: received["penstock.close_window"], what="the callback's event")
-    assert received["penstock.slice"] == 60
-    assert received["penstock.close_window"] == 1
 
     # And who sent it listens for none of their results
     assert app.backend.result_consumer._pubsub is None
@@ -277,23 +269,6 @@ def _holders(job: Running) -> set[int]:
     with reading() as session:
         held = select(Record.lease_id).where(Record.job_id == job.id, Record.status == RecordStatus.RUNNING)
         return set(session.scalars(held.distinct()))
-
-
-def _count_tasks() -> Counter[str]:
-    """How often each task is received by a worker from now on."""
-    received: Counter[str] = Counter()
-    listening = threading.Event()
-
-    def listen() -> None:
-        with app.connection_for_read() as connection, suppress(OSError, RedisError):
-            handlers = {"task-received": lambda event: received.update([event["name"]])}
-            receiver = app.events.Receiver(connection, handlers=handlers)
-            listening.set()
-            receiver.capture(limit=None, timeout=None, wakeup=False)
-
-    threading.Thread(target=listen, daemon=True).start()
-    assert listening.wait(10)
-    return received
 
 
 def _while_the_provider_is_well(running):

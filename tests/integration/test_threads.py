@@ -3,7 +3,7 @@
 import pytest
 
 from app.core.limits.limiter import limiter
-from app.core.limits.threads import Granted, Wish
+from app.core.limits.threads import Granted, Threads, Wish
 
 CAPACITY = 64
 
@@ -15,9 +15,15 @@ def threads(environment):
     return limiter().threads
 
 
-def wish(window: int, *, tenant: int = 1, job: int | None = None, whole: int = 0, fewer: int = 48) -> Wish:
+def wish(
+    window: int, *, tenant: int = 1, job: int | None = None, whole: int = 0, fewer: int = 48, tasks: int = 0
+) -> Wish:
     """Of a window of a job of its own."""
-    return Wish(window, 1, tenant, job or window, CAPACITY, whole, fewer)
+    return Wish(window, 1, tenant, job or window, CAPACITY, whole, fewer, tasks)
+
+
+def pass_on(threads: Threads, window: int, *, asked: bool = True) -> int:
+    return threads.pass_on(window, 1, asked=asked, capacity=CAPACITY)
 
 
 def test_a_job_alone_has_most_of_them_and_others_find_some_free(threads):
@@ -81,3 +87,45 @@ def test_slices_are_counted_until_they_end_and_by_their_epoch(threads):
     threads.give_back(9, 1)
     threads.give_back(1, 2, slices=9)
     assert (threads.held().tenants, threads.held().windows) == ({}, set())
+
+
+def test_a_chord_with_a_task_a_record_sends_as_many_as_it_has_records(threads):
+    # Given a chord of 20 tasks, of which five may be under way
+    sent = threads.take(wish(1, fewer=5, tasks=20), in_line=False).slices
+    assert sent == 5
+
+    # When each is followed by the next
+    ended = 0
+    while threads.held().windows:
+        ended += 1
+        sent += pass_on(threads, 1)
+        assert threads.held().jobs[1] <= 5
+
+    # Then there were 20
+    assert (sent, ended) == (20, 20)
+    assert pass_on(threads, 1) == 0
+
+
+def test_a_task_sent_in_vain_is_sent_once_more(threads):
+    threads.take(wish(1, fewer=2, tasks=4), in_line=False)
+
+    assert pass_on(threads, 1, asked=False) == 0
+    assert [pass_on(threads, 1) for _ in range(4)] == [2, 1, 0, 0]
+    assert threads.held().windows == set()
+
+
+def test_a_chord_with_a_task_a_record_takes_threads_that_are_free_and_leaves_them_to_jobs_that_wait(threads):
+    # Given a chord that found most threads taken
+    threads.take(wish(1, whole=58), in_line=False)
+    assert threads.take(wish(2, tenant=2, tasks=500), in_line=False).slices == 3
+
+    # When they are free, the next of its tasks that ends has many followers
+    threads.give_back(1, 1, slices=0)
+    assert pass_on(threads, 2) > 30
+
+    # And when a job waits, all its threads but one go to the line
+    threads.wait([1])
+    held = threads.held().jobs[2]
+    assert [pass_on(threads, 2) for _ in range(held - 1)] == [0] * (held - 1)
+    assert pass_on(threads, 2) == 1
+    assert threads.held().jobs == {2: 1}

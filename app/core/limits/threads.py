@@ -2,7 +2,7 @@
 
 The broker's list is first come first served and a slice keeps its thread until its calls have ended, so a
 slice is offered only when there is a thread for it. A thread is counted from the offer to the slice's end;
-what a killed worker leaves counted is found by the sweep. See threads_take.lua for who may have how many.
+what a killed worker leaves counted is found by the sweep. See threads.lua for who may have how many.
 """
 
 from collections import Counter
@@ -30,6 +30,7 @@ class Wish:
     capacity: int  # threads of all living workers
     whole: int  # as many, if all of them may be had; 0: no such wish
     fewer: int  # otherwise at most as many
+    tasks: int = 0  # of its chord, if that has one for each record and grows as its tasks end; 0: only these
 
 
 class Granted(NamedTuple):
@@ -53,8 +54,11 @@ class Threads:
 
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
-        self._take = client.register_script(script_text("threads_take.lua"))
-        self._free = client.register_script(script_text("threads_free.lua"))
+        shared = script_text("threads.lua")
+        self._take, self._free, self._pass_on = (
+            client.register_script(shared + script_text(f"threads_{name}.lua"))
+            for name in ("take", "free", "pass_on")
+        )
 
     def take(self, wish: Wish, *, in_line: bool) -> Granted:
         """Take threads for a window; `in_line`: its job is the next of those that wait.
@@ -64,13 +68,23 @@ class Threads:
         args = [
             *(wish.window_id, wish.epoch, wish.tenant_id, wish.job_id),
             *(wish.capacity, wish.whole, wish.fewer, int(in_line), WAITS),
+            wish.tasks,
         ]
         slices, whole = guarded(lambda: self._take(keys=_KEYS, args=args))
         return Granted(int(slices), bool(whole))
 
     def give_back(self, window_id: int, epoch: int, slices: int = 1) -> None:
         """So many slices of a window have ended, or will never run; 0: all that are left."""
-        guarded(lambda: self._free(keys=_KEYS[:1], args=[window_id, epoch, slices]))
+        guarded(lambda: self._free(keys=_KEYS, args=[window_id, epoch, slices]))
+
+    def pass_on(self, window_id: int, epoch: int, *, asked: bool, capacity: int) -> int:
+        """A task that was to ask one record has ended; returns how many more its chord gets now.
+
+        They have threads, this one's among them. `asked`: it has asked its record; `capacity`: threads of
+        all living workers.
+        """
+        args = [window_id, epoch, int(asked), capacity]
+        return int(guarded(lambda: self._pass_on(keys=_KEYS, args=args)))
 
     def held(self) -> Held:
         held = Held()

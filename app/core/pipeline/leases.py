@@ -126,4 +126,13 @@ def end(session: Session, lease_id: int) -> bool:
 def served_windows(session: Session) -> frozenset[int]:
     """The windows that live processes serve, as of their last beat."""
     lists = session.scalars(select(Lease.serving).where(Lease.dead_at.is_(None), Lease.serving != ""))
-    return frozenset(int(window) for served in lists for window in served.split())
+    return frozenset(window for served in lists for window in _windows(served))
+
+
+def serving(session: Session, lease_id: int) -> frozenset[int]:
+    """The windows that the process served as of its last beat."""
+    return _windows(session.scalar(select(Lease.serving).where(Lease.id == lease_id)) or "")
+
+
+def _windows(served: str) -> frozenset[int]:
+    return frozenset(map(int, served.split()))

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.core.money import ledger
 from app.core.money.ledger import Call
-from app.core.pipeline import leases, outcomes, quarantine, staging, wakeups
+from app.core.pipeline import leases, outcomes, quarantine, staging, wakeups, windows
 from app.core.pipeline.outcomes import Outcome
 from app.core.requests import job_context
 from app.core.requests.claim import Claim
@@ -55,6 +55,7 @@ def look_for_dead(session: Session) -> list[Dead]:
         Dead(lease_id, name, _held_by(session, lease_id)) for lease_id, name in leases.look(session).items()
     ]
     for dead in dead_leases:
+        windows.withdraw_from_dead(session, dead.lease_id, dead.held.keys())  # locked before records
         end_lease(session, dead.lease_id, died=True)
     return dead_leases
 

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, and_, literal, not_, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.core.limits.threads import Granted, Wish
-from app.core.pipeline import leases
+from app.core.pipeline import leases, wakeups
 from config import settings
 from models.base import any_of, now
 from models.job import Job, JobStatus
@@ -21,6 +21,7 @@ AHEAD = 10.0  # seconds of the job's share of the limit that a window offers
 # chord's messages cost milliseconds each; so they are spread over many records.
 LARGEST = 4_000
 ISOLATED_PROCESSES = 4  # over all workers at most, that ask a job's records in isolation
+TASKS = 10_000  # of a chord at most: Redis keeps what each has returned until the last one has ended
 SLICES = 24  # of a window, for each worker
 CALLS_A_SECOND = 1_000  # that a worker process makes at most
 USUAL = 3.0  # seconds assumed for a call until calls of its group have been answered
@@ -45,11 +46,16 @@ class Publication:
 
 @dataclass(frozen=True, slots=True)
 class Offer(Publication):
-    """A chord that is sent when there are threads for it, with `narrow` slices at most if not with all."""
+    """A chord that is sent when there are threads for it, with `narrow` slices at most if not with all.
+
+    `tasks`: if not 0, it has so many, one for each record. Those for which there are threads are sent first,
+    and each that ends adds the next (`tasks/slice.py`).
+    """
 
     job_id: int
     tenant_id: int
     narrow: int
+    tasks: int
     capacity: int  # threads of all living workers
 
     @property
@@ -62,6 +68,7 @@ class Offer(Publication):
             capacity=self.capacity,
             whole=self.slices if self.slices > self.narrow else 0,
             fewer=self.narrow,
+            tasks=self.tasks,
         )
 
     def granted(self, granted: Granted) -> Publication:
@@ -83,7 +90,7 @@ class Supply:
     @property
     def windows(self) -> int:
         """How many windows with unclaimed records are open: two, unless the second would only wait."""
-        one_slice = self.seats is not None and self.seats <= settings.current().records_per_task
+        one_slice = self.seats is not None and self.seats <= _per_task()
         slow = self.per_second is not None and self.per_second * AHEAD < BRIEF
         return 1 if one_slice or slow else OPEN_AT_ONCE
 
@@ -125,6 +132,8 @@ def size(job: Job, supply: Supply) -> int:
     """How many records the job's next window offers."""
     if job.total <= settings.current().chord_plain_max:
         return job.total
+    if _per_task() == 1:
+        return TASKS
     largest = LARGEST * supply.slices // SLICES
     if supply.per_second is None:
         return largest
@@ -137,7 +146,7 @@ def most_slices(workers: int, seats: int | None, call_seconds: float) -> int:
     Enough to hold the calls that all workers together can have in flight (Little's law), so that another
     worker helps with a slow provider; no more, as with a fast one they would share what a few can hold.
     """
-    per_task = settings.current().records_per_task
+    per_task = _per_task()
     calls = workers * CALLS_A_SECOND * (call_seconds or USUAL)
     most = min(max(SLICES, math.ceil(calls / OPEN_AT_ONCE / per_task)), SLICES * workers)
     return most if seats is None else min(most, math.ceil(seats / per_task))
@@ -192,6 +201,25 @@ def withdraw(session: Session, job_id: int) -> None:
         .where(Window.job_id == job_id, Window.closed_at.is_(None), Window.drained_at.is_(None))
         .values(epoch=Window.epoch + 1, offered_at=None, published_at=None, slice_at=None)
     )
+
+
+def withdraw_from_dead(session: Session, lease_id: int, held: Collection[int]) -> None:
+    """Where a task stands for one record, withdraw what a dead process served, to be offered again.
+
+    Larger slices do the work of those that died; of these each was to add the next one. `held` are the jobs
+    whose records the process held: it may have come to their windows since its last beat.
+    """
+    if _per_task() > 1:
+        return
+    served = or_(any_of(Window.id, leases.serving(session, lease_id)), any_of(Window.job_id, held))
+    job_ids = session.scalars(
+        update(Window)
+        .where(served, Window.closed_at.is_(None), Window.drained_at.is_(None))
+        .values(epoch=Window.epoch + 1, offered_at=None, published_at=None, slice_at=None)
+        .returning(Window.job_id)
+    ).all()
+    for job_id in sorted(set(job_ids)):
+        wakeups.at_latest(session, job_id, 0)
 
 
 def mark_published(session: Session, publication: Publication, incarnation: str) -> None:
@@ -329,24 +357,37 @@ def held_in_vain(
 
 
 def _offer(job: Job, window: Window, records: int, supply: Supply) -> Offer:
-    per_task = settings.current().records_per_task
-    narrow = ISOLATED_PROCESSES if window.isolated else supply.slices
-    narrow = min(narrow, records if window.isolated else -(-records // per_task))
+    tasks = records if _per_task() == 1 and not window.isolated else 0
     single = not window.isolated and all_leave_at_once(job, records, supply)
+    narrow = max(1, _narrow(window, records, supply))
     return Offer(
         window_id=window.id,
         epoch=window.epoch,
-        slices=max(1, records if single else narrow),
+        slices=records if single else narrow,
         quota=1 if single else _quota(),
         job=job.uid,
         name=job.name or "",
         job_id=job.id,
         tenant_id=job.tenant_id,
-        narrow=max(1, narrow),
+        narrow=narrow,
+        tasks=tasks,
         capacity=supply.threads,
     )
 
 
+def _narrow(window: Window, records: int, supply: Supply) -> int:
+    """How many slices may be at work at once, if not one for each record."""
+    if window.isolated:
+        return min(ISOLATED_PROCESSES, records)
+    if _per_task() == 1:
+        return records if supply.seats is None else min(records, supply.seats)
+    return min(supply.slices, -(-records // _per_task()))
+
+
 def _quota() -> int | None:
     """What a slice may claim where it does not ask a record that has it to itself."""
-    return 1 if settings.current().records_per_task == 1 else None
+    return 1 if _per_task() == 1 else None
+
+
+def _per_task() -> int:
+    return settings.current().records_per_task

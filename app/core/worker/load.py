@@ -1,6 +1,6 @@
 """What a worker process has in hand: bounds what slices may claim, and notifies them when there is room.
 
-Of both bounds a tenant may use four times what it leaves free, as of threads (see limits/threads_take.lua):
+Of both bounds a tenant may use four times what it leaves free, as of threads (see limits/threads.lua):
 one that fills its part with large requests or slow permits keeps no other tenant's record from its call.
 """
 
