@@ -82,8 +82,8 @@ def tick() -> None:
 
 @app.task(name="penstock.sweep")
 def sweep() -> None:
-    in_transaction(sweep_owner.by_beat)
-    sweep_and_log()
+    if in_transaction(sweep_owner.by_beat):
+        sweep_and_log()
 
 
 def sweep_and_log() -> None:

@@ -29,6 +29,18 @@ def test_of_all_workers_one_stands_in_once_nobody_has_swept_for_half_a_minute(en
         assert f"{chosen} has taken over" in finding.text
 
 
+def test_of_two_beats_one_is_listened_to(environment):
+    # Given two beats that ask every five seconds, one of them two seconds after the other
+    swept(seconds_ago=5)
+
+    # Then the first one has its sweep each time, and the second one never
+    for _ in range(2):
+        assert in_transaction(sweep_owner.by_beat)
+        swept(seconds_ago=2)
+        assert not in_transaction(sweep_owner.by_beat)
+        swept(seconds_ago=5)
+
+
 def test_a_worker_that_stood_in_and_died_is_followed_by_another(environment):
     swept(seconds_ago=31)
     assert in_transaction(partial(sweep_owner.stands_in, worker="dead"))

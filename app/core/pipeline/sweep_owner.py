@@ -10,12 +10,22 @@ from models.sweep import Sweep
 STALE = 30.0  # seconds without a sweep after which a worker stands in; beat requests one every five
 
 
-_BY_BEAT = update(Sweep).values(swept_at=now(), stand_in=None)
+# Seconds after a sweep in which none is due: more than half of beat's five, so that of two beats one leads.
+SOON = 3.0
+_BY_BEAT = (
+    update(Sweep)
+    .where(or_(Sweep.stand_in.is_not(None), Sweep.swept_at <= now(-SOON)))
+    .values(swept_at=now(), stand_in=None)
+)
 
 
-def by_beat(session: Session) -> None:
-    """Record that beat's sweep begins: a worker that stood in for it stops."""
-    session.connection().execute(_BY_BEAT)
+def by_beat(session: Session) -> bool:
+    """Record that beat's sweep begins: a worker that stood in for it stops.
+
+    False if there has just been one: then a second beat runs, whose requests would double the work.
+    """
+    begun = session.connection().execute(_BY_BEAT)
+    return begun.rowcount == 1
 
 
 def stands_in(session: Session, worker: str) -> bool:

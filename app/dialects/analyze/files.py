@@ -5,6 +5,7 @@ because their content was: nothing is lost when a process dies before doing so.
 """
 
 import os
+import threading
 import uuid
 from collections.abc import Iterable
 from functools import partial
@@ -68,8 +69,11 @@ def _status(view: JobView) -> Iterable[bytes]:
 
 
 def _write(path: Path, content: Iterable[bytes]) -> None:
-    """Write the file completely, for this user only, and sync it before it appears under its name."""
-    part = path.with_suffix(".part")
+    """Write the file completely, for this user only, and sync it before it appears under its name.
+
+    Another thread or process may be writing the same one.
+    """
+    part = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
     with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:  # noqa: PTH123 - a mode from the start
         file.writelines(content)
         file.flush()
