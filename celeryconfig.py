@@ -1,5 +1,7 @@
 """How Celery runs Penstock's tasks: plain constants, each with a reason. What varies is in the settings."""
 
+from kombu import Exchange, Queue
+
 from config import private, settings
 
 try:
@@ -10,6 +12,7 @@ private.keep(_settings)  # every process of Celery's reads this file before it w
 
 imports = (
     "tasks.worker",
+    "tasks.command_line",
     "tasks.advance",
     "tasks.slice",
     "tasks.close_window",
@@ -42,6 +45,12 @@ task_ignore_result = True  # rows hold the outcomes; chords count their parts al
 result_expires = 3600
 result_chord_join_timeout = 10.0
 
+# --- workers
+
+# A slice's thread waits for its calls, it does not work; all calls of a process share one event loop.
+worker_pool = "threads"
+worker_concurrency = 64
+
 # --- how messages are consumed
 
 task_acks_late = True  # a message lives until its task has ended
@@ -59,6 +68,8 @@ task_send_sent_event = True
 
 task_serializer = result_serializer = "json"
 accept_content = ["json"]
+# `celery -A tasks worker` serves them both, `--queues` selects one.
+task_queues = [Queue(name, Exchange(name), routing_key=name) for name in ("slices", "control")]
 task_default_queue = "control"
 task_create_missing_queues = True
 task_routes = {"penstock.slice": {"queue": "slices"}}
@@ -71,6 +82,7 @@ timezone = "UTC"
 # In memory alone. The default one keeps its times in a pickle, which would run as code in the beat whatever
 # another process wrote there; and entries that come every few seconds need no memory of the last time.
 beat_scheduler = "celery.beat:Scheduler"
+beat_enable_remote_control = True  # `celery -A tasks inspect ping` reaches it
 beat_schedule = {
     # `expires`: a control worker that was down finds one sweep, not an hour of them.
     "sweep": {"task": "penstock.sweep", "schedule": 5.0, "options": {"expires": 10}},

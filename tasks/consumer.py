@@ -10,15 +10,23 @@ from tasks import broker
 
 log = structlog.get_logger(__name__)
 
+HEARTBEAT = 10  # seconds, unless the command line says otherwise
+
 
 class Consumer(CeleryConsumer):
-    """Drops the messages of a broken connection, and messages that are not tasks.
+    """Drops the messages of a broken connection, and messages that are not tasks; and does not gossip.
 
     kombu 5.7 hands unacknowledged messages back, and acknowledges finished ones, over the very channel that
     was lost; with Redis either ends the worker with an AttributeError in place of a new connection. Neither
     is needed: the broker delivers them again, rows fence what is done twice, and the sweep does not wait for
     them. An orderly stop still hands its messages back.
     """
+
+    def __init__(self, *args: Any, worker_options: dict[str, Any], **kwargs: Any) -> None:
+        """Workers learn each other's state from the database; heartbeats are for Flower alone."""
+        quiet = {"without_gossip": True, "without_mingle": True}
+        heartbeat = {"heartbeat_interval": worker_options.get("heartbeat_interval") or HEARTBEAT}
+        super().__init__(*args, worker_options=worker_options | quiet | heartbeat, **kwargs)
 
     def on_connection_error_after_connected(self, exc: Exception) -> Any:
         if self.task_consumer is not None:

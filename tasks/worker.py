@@ -1,5 +1,6 @@
 """A worker's life, by Celery's signals: what starts when it is ready, and what stops with it."""
 
+import math
 import threading
 from typing import Any
 
@@ -13,17 +14,40 @@ from tasks import stand_in, ticker
 
 log = structlog.get_logger()
 
+CONTROL_SHARE = 8  # of so many threads, one is not offered to slices
+ROLES = {
+    "slices": "this worker makes no calls: records are answered by workers that serve the queue slices",
+    "control": "this worker does not decide what comes next: that is done by a worker that serves the queue"
+    " control, or while there is none, by one of the slice workers",
+}
+
 
 @celeryd_after_setup.connect
 def _count_threads(instance: Any, **_: Any) -> None:
-    if "slices" in instance.app.amqp.queues.consume_from:
-        process.runs_slices(instance.concurrency)
+    queues = instance.app.amqp.queues.consume_from
+    if "slices" in queues:
+        process.runs_slices(_for_slices(instance.concurrency, alone="control" not in queues))
+
+
+def _for_slices(threads: int, *, alone: bool) -> int:
+    """How many threads slices are offered: not all, where the worker decides and recovers, too."""
+    return threads if alone else max(1, threads - math.ceil(threads / CONTROL_SHARE))
 
 
 @worker_ready.connect
 def _tick(sender: Any, **_: Any) -> None:
     if "control" in sender.app.amqp.queues.consume_from:
         ticker.start()
+
+
+@worker_ready.connect
+def _tell_queues(sender: Any, **_: Any) -> None:
+    """Say what the worker does not do, as nobody would expect of a worker that makes no calls."""
+    queues = set(sender.app.amqp.queues.consume_from)
+    known, tell = ", ".join(sorted(queues)), log.info if queues & set(ROLES) else log.warning
+    for queue, role in ROLES.items():
+        if queue not in queues:
+            tell(f"worker.serves_no_{queue}", serves=known, others=role)
 
 
 @worker_ready.connect

@@ -18,8 +18,8 @@ REMEDY = "fix the broker first: workers can only be reached through it"
 ANSWER = 2.0  # seconds that workers have to answer
 POOL = "celery.concurrency.thread"
 HOW_TO_START = {
-    broker.CONTROL: "`celery --app tasks worker --queues control --pool threads`",
-    broker.SLICES: "`celery --app tasks worker --queues slices --pool threads`",
+    broker.CONTROL: "`celery --app tasks worker --queues control`",
+    broker.SLICES: "`celery --app tasks worker --queues slices`",
 }
 
 Response = Mapping[str, Any]
@@ -72,10 +72,10 @@ def _complaints(node: str, response: Response) -> Iterator[Finding]:
         yield warning(
             "workers",
             f"{node} serves {', '.join(response['queues'])}: nothing is sent there",
-            "give it --queues",
+            "leave --queues out, or give it one of ours",
         )
     if response["pool"] != POOL:
-        yield wrong("workers", f"{node} runs the pool {response['pool']}", "start it with --pool threads")
+        yield wrong("workers", f"{node} runs the pool {response['pool']}", "start it without --pool")
     if response["version"] != version("penstock"):
         text = f"{node} is release {response['version']}, this one is {version('penstock')}"
         yield warning("workers", text, "restart it once the new release is installed everywhere")

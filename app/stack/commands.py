@@ -3,12 +3,8 @@
 import sys
 from pathlib import Path
 
-SLICE_THREADS = 64  # a slice's thread waits for its calls, it does not work
 CONTROL_THREADS = 8
 GRACEFUL_WEB = 5  # seconds: an open event stream takes all of them
-
-# The state of the stack is read from the database, not from other workers. Heartbeats are for Flower.
-QUIET = ("--without-gossip", "--without-mingle", "--heartbeat-interval", "10")
 
 
 def broker(program: Path, configuration: Path) -> list[str]:
@@ -26,22 +22,18 @@ def web(listener: int, workers: int, threads: int) -> list[str]:
     ]
 
 
-def slice_worker(number: int, log_level: str) -> list[str]:
-    return _worker(f"slice{number}", "slices", SLICE_THREADS, log_level)
+def slice_worker(number: int) -> list[str]:
+    return _worker(f"slice{number}", "slices")
 
 
-def control_worker(log_level: str) -> list[str]:
+def control_worker() -> list[str]:
     """Decides and recovers; beat runs in it."""
-    return [*_worker("control", "control", CONTROL_THREADS, log_level), "--beat"]
+    return [*_worker("control", "control"), "--concurrency", str(CONTROL_THREADS), "--beat"]
 
 
-def _worker(name: str, queue: str, threads: int, log_level: str) -> list[str]:
-    return [
-        *_module("celery", "--app", "tasks", "worker"),
-        *("--hostname", f"{name}@%h", "--queues", queue),
-        *("--pool", "threads", "--concurrency", str(threads)),
-        *("--loglevel", log_level, *QUIET),
-    ]
+def _worker(name: str, queue: str) -> list[str]:
+    """All else is in celeryconfig.py."""
+    return [*_module("celery", "--app", "tasks", "worker"), "--hostname", f"{name}@%h", "--queues", queue]
 
 
 def _module(name: str, *arguments: str) -> list[str]:

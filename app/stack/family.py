@@ -20,10 +20,10 @@ class Family:
         return self._child("broker", commands.broker(broker.binary(), embedded.configuration), patience=10)
 
     def control(self) -> Child:
-        return self._worker("control", commands.control_worker(self._settings.log_level))
+        return self._worker("control", commands.control_worker())
 
     def slices(self, number: int) -> Child:
-        child = self._worker(f"slice{number}", commands.slice_worker(number, self._settings.log_level))
+        child = self._worker(f"slice{number}", commands.slice_worker(number))
         child.niceness = BEHIND
         return child
 

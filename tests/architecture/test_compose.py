@@ -3,18 +3,20 @@
 import json
 import re
 import shlex
+import socket
 from configparser import ConfigParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from celery.beat import PersistentScheduler, Scheduler
+from celery.beat import BeatPidbox, PersistentScheduler, Scheduler, Service
 from kombu.utils.imports import symbol_by_name
 
 import celeryconfig
 from app.stack import commands, family
 from config import settings
+from tasks.celery import app
 from tests.support.published_schemas import faults
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +27,7 @@ LASTING = {name: service for name, service in OURS.items() if name != "migrate"}
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 NEEDED_BY = {
     "POSTGRES_PASSWORD": {"postgres", "migrate", "web", "worker", "control"},
-    "REDIS_PASSWORD": {"redis", "web", "worker", "control", "flower"},
+    "REDIS_PASSWORD": {"redis", "web", "worker", "control", "beat", "flower"},
     "FLOWER_BASIC_AUTH": {"flower"},
     "ANTHROPIC_API_KEY": {"web", "worker"},  # the web refuses a job whose provider has none
     "API_KEYS": {"web"},
@@ -52,7 +54,7 @@ def test_one_service_runs_the_beat_and_keeps_no_schedule_that_another_could_writ
     assert issubclass(PersistentScheduler, Scheduler)
 
     # Then ours is the one below it
-    assert [name for name in OURS if "--beat" in command_of(name)] == ["control"]
+    assert [name for name in OURS if {"beat", "--beat"} & set(command_of(name))] == ["beat"]
     assert symbol_by_name(celeryconfig.beat_scheduler) is Scheduler
     assert not any("--schedule" in word for name in LASTING for word in command_of(name))
 
@@ -61,37 +63,43 @@ def test_one_service_runs_the_beat_and_keeps_no_schedule_that_another_could_writ
     ("name", "ours"),
     [
         ("web", commands.web(3, settings.read({}).api_workers, settings.read({}).web_threads)),
-        ("worker", commands.slice_worker(1, "INFO")),
-        ("control", commands.control_worker("INFO")),
+        ("worker", commands.slice_worker(1)),
+        ("control", commands.control_worker()),
     ],
 )
 def test_a_service_runs_the_command_line_that_penstock_up_runs(name: str, ours: list[str]) -> None:
-    # Given what differs by its nature: the interpreter, the socket, the worker's name
+    # Given what differs by its nature: the interpreter, the socket, the worker's name, and where beat runs
     own = {"--bind", "--hostname"}
+    ours = [word for word in ours if word != "--beat"]
 
     # Then all else is the same, word for word
     assert without(own, command_of(name)[1:]) == without(own, ours[1:])
 
 
-@pytest.mark.parametrize("name", ["web", "worker", "control"])
+@pytest.mark.parametrize("name", ["web", "worker", "control", "beat"])
 def test_the_readme_starts_a_process_as_compose_does(name: str) -> None:
     # Given the command lines of the README, without those flags that are not for everybody
-    own = {"--bind", "--hostname", "--loglevel"}
+    own = {"--bind", "--hostname"}
     block = (ROOT / "README.md").read_text().replace("\\\n", "")
     lines = [
         shlex.split(line, comments=True)
         for line in re.findall(r"^(?:gunicorn|celery) .*$", block, re.MULTILINE)
     ]
 
-    # Then one of them is this; the beat may run by itself
-    wanted = [word for word in without(own, command_of(name)[2:]) if word != "--beat"]
-    assert wanted in [without(own, line) for line in lines]
+    # Then one of them is this
+    assert without(own, command_of(name)[2:]) in [without(own, line) for line in lines]
 
 
 @pytest.mark.parametrize("name", ["worker", "control"])
 def test_a_probe_asks_the_worker_by_the_name_that_it_has(name: str) -> None:
     worker = flag(command_of(name), "--hostname").removesuffix("%h")
     assert f"--destination {worker}$$(hostname)" in SERVICES[name]["healthcheck"]["test"][1]
+
+
+def test_the_beats_probe_asks_it_by_celerys_name_for_it() -> None:
+    named = BeatPidbox(Service(app)).hostname.removesuffix(socket.gethostname())
+    assert f"--destination {named}$$(hostname)" in SERVICES["beat"]["healthcheck"]["test"][1]
+    assert app.conf.beat_enable_remote_control
 
 
 def test_flower_is_behind_a_password() -> None:
@@ -142,7 +150,7 @@ def test_services_are_restarted_probed_and_started_after_the_migration() -> None
     for name, service in LASTING.items():
         assert service["restart"] == "unless-stopped", name
         assert "test" in service["healthcheck"], name
-        if name != "flower":  # it never looks at the database
+        if name not in ("beat", "flower"):  # they never look at the database
             assert service["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}, name
     assert OURS["migrate"]["restart"] == "no"
 

@@ -80,25 +80,15 @@ def _number(name: str | int | None) -> int:
 
 
 class PenstockWorker(CeleryWorkerContainer):
-    """A worker as `penstock up` starts it."""
+    """A worker as users of Celery start it: without options it serves both queues."""
 
-    queue = "slices"
-    threads = 64
-    more: tuple[str, ...] = ()
+    queue = ""
+    options: tuple[str, ...] = ()
 
     @classmethod
     def start(cls, name: str, environment: dict[str, str], folder: Path) -> "PenstockWorker":
-        more = [part.format(folder=folder) for part in cls.more]
-        arguments = ["-A", "tasks", "worker", "-Q", cls.queue, "-P", "threads"]
-        arguments += [
-            "-c",
-            str(cls.threads),
-            "-n",
-            f"{name}@%h",
-            "--without-gossip",
-            "--without-mingle",
-            *more,
-        ]
+        selected = ["-Q", cls.queue] if cls.queue else []
+        arguments = ["-A", "tasks", "worker", "-n", f"{name}@%h", *selected, *cls.options]
         return cls(LocalProcess(arguments, environment, folder / f"{name}.log"))
 
     def teardown(self) -> None:
@@ -106,13 +96,14 @@ class PenstockWorker(CeleryWorkerContainer):
 
 
 class SliceWorker(PenstockWorker):
-    pass
+    queue = "slices"
 
 
 class ControlWorker(PenstockWorker):
+    """With beat in it, as `penstock up` has it."""
+
     queue = "control"
-    threads = 8
-    more = ("-B", "-s", "{folder}/beat", "-l", "INFO")
+    options = ("-c", "8", "-B")
 
 
 def launch(
