@@ -160,6 +160,24 @@ def test_the_readme_explains_every_scope_as_the_code_and_the_contract_do() -> No
     assert all(f"- `{scope}`: {meaning}" in description for scope, meaning in found.items())
 
 
+def test_a_package_works_where_the_architecture_says() -> None:
+    # Given the table of packages and files, which for each has at least one
+    text = (ROOT / "docs" / "architecture.md").read_text().partition("## Where each package does its work")[2]
+    rows = re.findall(r"^\| ([a-z-]+) \| [^|]+ \| ([^|;]+)", text.partition("\n## ")[0], re.MULTILINE)
+    files = {package: re.findall(r"`([\w/]+\.py)`", where) for package, where in rows if package != "package"}
+
+    # Then these are the ones that the design is made of, and every file imports its package
+    assert files.keys() == {
+        *("celery", "redis", "flask", "flask-smorest", "sqlalchemy", "marshmallow", "anthropic", "tenacity"),
+        *("pytest", "pytest-celery"),
+    }
+    for package, paths in files.items():
+        assert paths, package
+        importing = re.compile(rf"^(from|import) {package.replace('-', '_')}\b", re.MULTILINE)
+        for path in paths:
+            assert importing.search((ROOT / path).read_text()), f"{path} does not import {package}"
+
+
 def test_the_changelog_knows_the_version() -> None:
     config = ConfigParser()
     config.read(ROOT / "setup.cfg")

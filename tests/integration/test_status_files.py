@@ -1,4 +1,4 @@
-"""Files with the status of jobs that have ended: a run is due every second, even if the last one is still on."""
+"""Files with the status of jobs that have ended: a run is due every second, even while one is under way."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
