@@ -43,6 +43,7 @@ def site(environment, tmp_path, upstream, monkeypatch) -> Iterator[Site]:
     made.stop()
 
 
+@pytest.mark.long  # in short: tests/integration/test_stand_in.py, test_of_two_beats_one_is_listened_to
 def test_records_are_asked_once_and_the_sweep_is_not_doubled(site, upstream):
     # Given two beats, and a job that runs while both of them ask for sweeps
     upstream.configure(latency_ms=400)

@@ -13,7 +13,7 @@ from tasks.wake import wake
 from tests.conftest import ONE_IN_SHORT, penstock_of_its_own
 from tests.faults.support.breakable_stack import held_by, lease_of
 from tests.support.servers import wait_until
-from tests.support.stack import Stack
+from tests.support.stack import Running, Stack
 from tests.support.task_events import Watched
 
 
@@ -56,6 +56,7 @@ def test_so_are_records_that_may_all_leave_at_once_with_fewer_threads_than_recor
     assert watched.job.statuses() == {"succeeded": 200}
 
 
+@pytest.mark.long
 def test_a_record_that_is_tried_again_has_one_task_all_the_same(house):
     watched = Watched(
         lambda: house.prompts(120, params={"simulate": {"error": "server_error", "times": 1, "share": 0.1}})
@@ -79,6 +80,30 @@ def test_another_tenants_record_is_asked_within_moments(house):
         wake(job.id)
     for job in jobs:
         job.wait_for("cancelled")
+
+
+@pytest.mark.long
+def test_a_stopped_workers_tasks_are_followed_by_others_at_another_worker(house, upstream):
+    # Given a job whose tasks are at two workers
+    upstream.configure(latency_ms=300)
+    leaving = house.start_slices()
+    lease = lease_of(leaving.container._container.process.pid)
+
+    def submit() -> Running:
+        job = house.prompts(300, model="claude-haiku-4-5")
+        wait_until(lambda: held_by(lease, job), what="it has records in hand")
+
+        # When one is stopped
+        leaving.container._container.terminate()
+        return job
+
+    watched = Watched(submit)
+
+    # Then it is still one chord, and each record is asked once
+    assert watched.received["penstock.close_window"] == 1
+    assert [end.status for end in watched.callbacks] == ["completed"]
+    assert len(upstream.books()) == 300
+    leaving.teardown()
 
 
 @pytest.mark.long

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -13,6 +14,7 @@ from models.session import reading
 from tasks.celery import app
 from tasks.inspection import COMMAND
 from tests.support.celery_nodes import PROJECT, PenstockWorker, SliceWorker, await_ready, launch
+from tests.support.servers import wait_until
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.parametrize("environment", ["sqlite"], indirect=True)
@@ -47,13 +49,19 @@ def test_a_worker_without_options_serves_both_queues_with_threads_and_carries_a_
     assert "serves_no" not in log
 
     # Then it says so itself, and two of its threads are kept for what it decides
-    [[answer]] = [list(told.values()) for told in app.control.broadcast(COMMAND, reply=True, limit=1)]
+    answers = []
+    wait_until(lambda: answers.extend(asked()) or answers, what="it describes itself")
+    [answer] = answers[0].values()
     assert answer["queues"] == ["control", "slices"]
     assert answer["pool"] == "celery.concurrency.thread"
     job = stack.prompts(300).wait_for("completed")
     assert job.counts().succeeded == 300
     with reading() as session:
         assert session.scalars(select(Lease.threads).where(Lease.dead_at.is_(None))).all() == [14]
+
+
+def asked() -> list[dict[str, Any]]:
+    return app.control.broadcast(COMMAND, reply=True, timeout=1, limit=1)
 
 
 def test_workers_that_serve_one_queue_say_what_they_do_not_do(start, stack):
@@ -68,7 +76,14 @@ def test_workers_that_serve_one_queue_say_what_they_do_not_do(start, stack):
     assert stack.prompts(3).wait_for("completed").counts().succeeded == 3
 
 
-@pytest.mark.parametrize("options", [("--pool", "prefork"), ("--pool=solo",), ("--autoscale", "8,2")])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--pool", "prefork"),
+        pytest.param(("--pool=solo",), marks=pytest.mark.long),
+        pytest.param(("--autoscale", "8,2"), marks=pytest.mark.long),
+    ],
+)
 def test_what_threads_cannot_do_is_refused_in_one_sentence(environment, options):
     command = [sys.executable, "-m", "celery", "-A", "tasks", "worker", *options]
     ended = subprocess.run(
