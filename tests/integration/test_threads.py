@@ -3,7 +3,9 @@
 import pytest
 
 from app.core.limits.limiter import limiter
+from app.core.limits.redis_client import connect
 from app.core.limits.threads import Granted, Threads, Wish
+from config import settings
 
 CAPACITY = 64
 
@@ -129,3 +131,17 @@ def test_a_chord_with_a_task_a_record_takes_threads_that_are_free_and_leaves_the
     assert [pass_on(threads, 2) for _ in range(held - 1)] == [0] * (held - 1)
     assert pass_on(threads, 2) == 1
     assert threads.held().jobs == {2: 1}
+
+
+def test_after_a_minute_the_last_thread_of_a_chord_goes_to_a_job_that_waits_too(threads):
+    # Given a chord with one thread and tasks left, which began a minute ago
+    threads.take(wish(1, fewer=1, tasks=50), in_line=False)
+    with connect(settings.current().limiter_url) as redis:
+        *numbers, since = redis.hget("penstock:threads", "w1:1").split()
+        redis.hset("penstock:threads", "w1:1", " ".join([*numbers, str(int(since) - 60)]))
+    assert pass_on(threads, 1) == 1
+
+    # When a job waits, the rest of the chord is left to another offer
+    threads.wait([2])
+    assert pass_on(threads, 1) == 0
+    assert not threads.held().windows
