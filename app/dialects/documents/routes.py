@@ -24,7 +24,7 @@ from app.web.blueprint import Blueprint
 from app.web.error_shapes import DetailOut, InvalidOut
 from app.web.large_bodies import JSON, WITH_DOCUMENTS, takes
 from config import settings
-from models.job import FINAL, Job
+from models.job import FINAL, Job, JobStatus
 
 PREFIXES = (f"{PREFIX}/batch/jobs",)
 
@@ -68,7 +68,8 @@ def create_job() -> dict[str, Any]:
         if asked["tenant_id"] != caller().tenant_uid:
             raise NotFound("Tenant not found")
         made = _submit(asked, upload)
-    return _show(job_lookup.find_submitted(made))
+    view = job_lookup.find_submitted(made)
+    return wire.created(view, caller().tenant_uid)
 
 
 @blp.route("/<job_id>", methods=["GET"], parameters=[_JOB])
@@ -76,7 +77,7 @@ def create_job() -> dict[str, Any]:
 @blp.response(200, JobOut)
 def get_job(job_id: str) -> dict[str, Any]:
     """Get the status of a job."""
-    return _show(_find(job_id))
+    return wire.write(_find(job_id), caller().tenant_uid)
 
 
 @blp.route("/<job_id>/stream", methods=["GET"], parameters=[_JOB])
@@ -152,7 +153,7 @@ def _find(job_id: str) -> JobView:
 
 
 def _cancel(session: Session, job: Job) -> None:
-    if job.status in FINAL:
+    if job.status in FINAL or job.status == JobStatus.CANCELLING:
         raise NotFound(NOT_CANCELLABLE)
     lifecycle.cancel(session, job)
     job_lookup.about(job.uid)
@@ -166,7 +167,3 @@ def _checked(job_id: str) -> str:
         problem = {"where": "job_id", "message": f"give a job's id, a UUID; found {job_id!r}"}
         raise BadInput(problem["message"], [problem], paths=[("path", "job_id")]) from None
     return job_id
-
-
-def _show(view: JobView) -> dict[str, Any]:
-    return wire.write(view, caller().tenant_uid)

@@ -67,11 +67,19 @@ def write(view: JobView, tenant: uuid.UUID) -> Json:
     }
 
 
+def created(view: JobView, tenant: uuid.UUID) -> Json:
+    """A job as it was when it was stored, whatever has begun since."""
+    counts = {"processed_count": 0, "failed_count": 0}
+    return write(view, tenant) | counts | {"status": "pending", "updated_at": timestamp(view.created_at)}
+
+
 def status(view: JobView) -> str:
-    """This contract's word for a job's status."""
+    """This contract's word for a job's status: `cancelled` from the call that cancelled it."""
     match view.status:
         case JobStatus.PENDING:
             return "pending"
+        case JobStatus.CANCELLING if view.closed_as == JobStatus.CANCELLED:
+            return "cancelled"
         case JobStatus.RUNNING | JobStatus.PAUSED | JobStatus.CANCELLING:
             return "processing"
         case JobStatus.CANCELLED:
