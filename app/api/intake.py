@@ -62,7 +62,7 @@ def _defaults(fields: Mapping[str, Any]) -> Defaults:
     schema = fields.get("schema")
     if schema is not None:
         compile_schema(schema)
-    if provider.takes_inputs:
+    if not provider.takes_messages:
         _refuse_language(model, fields)
     return Defaults(
         model=model,
@@ -73,6 +73,7 @@ def _defaults(fields: Mapping[str, Any]) -> Defaults:
         schema=schema,
         params=fields.get("params", {}),
         inputs=provider.takes_inputs,
+        messages=provider.takes_messages,
         timeout=fields.get("timeout"),
     )
 
@@ -116,7 +117,7 @@ def _spool(
     if asked.records is not None:
         drafts = read_records(asked.records, defaults, template, problems, upload, max_records=limit)
     elif asked.format in TABLES:
-        if defaults.inputs:
+        if not defaults.messages:
             raise BadInput(
                 f"file: a table's rows need a template, but model {defaults.model!r} takes an `input` per"
                 " record"

@@ -45,7 +45,8 @@ class Defaults:
     prompt: str | None = None  # sent with each document; None: documents are only stored
     schema: Mapping[str, Any] | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
-    inputs: bool = False  # its model takes `input`s and nothing else
+    inputs: bool = False  # its model takes `input`s
+    messages: bool = True  # its model takes everything else
     operations: Mapping[str, Operation] = field(default_factory=dict)  # those that its records name
     timeout: int | None = None  # seconds that a call may take; None: no limit of the job's own
     request_bytes: int = field(init=False)  # the approximate size that the job adds to each request

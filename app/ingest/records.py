@@ -98,7 +98,7 @@ def _read_ask(item: Any, defaults: Defaults, documents: Documents | None) -> Dra
     ask = _the_ask(item, defaults)
     if not item.keys() <= TAKEN[ask]:
         raise _unknown(item, ask)
-    if (ask == "input") is not defaults.inputs:
+    if not (defaults.inputs if ask == "input" else defaults.messages):
         raise _of_another_kind(ask, defaults)
     if ask == "document":
         return _read_document(item, defaults, documents)
@@ -221,7 +221,7 @@ def _the_ask(item: Any, defaults: Defaults) -> str:
             return ask
     if "row" in item:
         raise Fault('a "row" needs a template: give the job one')
-    wanted = '"input"' if defaults.inputs else f"one of {_listed(SAYS)}"
+    wanted = f"one of {_listed(SAYS)}" if defaults.messages else '"input"'
     raise Fault(f"give {wanted}; found {_listed(item) or 'nothing'}")
 
 
@@ -236,7 +236,10 @@ def _unknown(item: dict[str, Any], ask: str) -> Fault:
 def _of_another_kind(ask: str, defaults: Defaults) -> Fault:
     if defaults.inputs:
         return Fault(f'model {defaults.model!r} takes an "input"; found "{ask}"')
-    return Fault(f'an "input" needs a model `inference:NAME` of an inference server, not {defaults.model!r}')
+    return Fault(
+        f'an "input" needs a model `inference:NAME` of an inference server, or `simulated`; not'
+        f" {defaults.model!r}"
+    )
 
 
 def _check_prompt(prompt: Any) -> None:

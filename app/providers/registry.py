@@ -36,7 +36,8 @@ class Provider:
     need: Need | None = None
     prefix: str = ""  # of our names for its models, before its own
     is_paid: bool = False  # its tokens are billed
-    takes_inputs: bool = False  # its records are tensors (`input`) instead of messages
+    takes_messages: bool = True
+    takes_inputs: bool = False  # its records may be tensors (`input`)
     by_class: bool = False  # models of one class share limits, else each has its own
     configured: Callable[[Settings], RateLimits] = lambda _: UNLIMITED  # of each group, by the environment
     assumed: RateLimits = UNLIMITED  # of each group, until its answers show its limits
@@ -89,6 +90,7 @@ INFERENCE = Provider(
         "needs an inference server: set INFERENCE_URL where web and workers run",
     ),
     prefix="inference:",
+    takes_messages=False,
     takes_inputs=True,
 )
 
@@ -97,6 +99,7 @@ SIMULATED = Provider(
     models=re.compile(r"simulated"),
     called="'simulated' for invented answers",
     client="simulated",
+    takes_inputs=True,
     configured=lambda settings: RateLimits(requests=settings.simulated_requests_per_minute),
 )
 
@@ -163,7 +166,7 @@ def configured(group: str, settings: Settings) -> RateLimits:
         output_tokens=own.output_tokens_per_minute or general.output_tokens,
         concurrent=own.max_concurrent_calls or general.concurrent,
     )
-    return replace(figures, input_tokens=None, output_tokens=None) if provider.takes_inputs else figures
+    return figures if provider.takes_messages else replace(figures, input_tokens=None, output_tokens=None)
 
 
 def assumed(group: str) -> RateLimits:
@@ -182,7 +185,7 @@ def max_concurrent_calls(group: str, settings: Settings) -> int | None:
     Items for an inference server do not count: they have no calls of their own.
     """
     provider = _of_group(group)
-    if provider.takes_inputs:
+    if not provider.takes_messages:
         return None
     if settings.max_concurrent_calls is None:
         return provider.concurrent_calls

@@ -15,9 +15,10 @@ from typing import Any
 
 from app import errors
 from app.providers import answers, sample
-from app.providers.client import Reply
+from app.providers.client import Reply, Usage
 
 CHARACTERS_PER_TOKEN = 4
+CERTAIN = 10_000  # parts of a likelihood of 1
 
 FAILURES: dict[str, type[errors.ProviderError]] = {
     kind.type: kind
@@ -66,12 +67,13 @@ class SimulatedClient:
         request = {name: value for name, value in params.items() if name != "simulate"}
         digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
         chance = random.Random(digest)  # noqa: S311  repeatable on purpose
-        message = _message(request, wishes, digest, chance)
+        id = f"req_sim_{digest[:24]}"
+        reply = _row(id, chance) if "input" in request else _reply(request, wishes, digest, chance, id)
         failure = wishes.failure(chance, attempt)
         await _wait(wishes.latency(chance), deadline)
         if failure is not None:
             raise failure
-        return answers.read(json.dumps(message, separators=(",", ":")).encode(), f"req_sim_{digest[:24]}")
+        return reply
 
     async def close(self) -> None:
         """Nothing to close."""
@@ -83,6 +85,27 @@ async def _wait(seconds: float, deadline: float) -> None:
             await asyncio.sleep(seconds)
     except TimeoutError:
         raise errors.TimedOut(f"[simulated] no answer within the deadline of {deadline:g} s") from None
+
+
+def _row(id: str, chance: random.Random) -> Reply:
+    """An answer to an `input`, in the form of an inference server's: the likelihoods of three classes."""
+    low, high = sorted(chance.randint(0, CERTAIN) for _ in range(2))
+    output = [part / CERTAIN for part in (low, high - low, CERTAIN - high)]
+    body = {"type": "inference", "model": "simulated", "model_version": None, "simulated": True}
+    return Reply(
+        body=_json(body | {"output": output, "confidence": None}),
+        usage=Usage(),
+        request_id=id,
+        text=json.dumps(output),
+    )
+
+
+def _reply(request: Mapping[str, Any], wishes: Wishes, digest: str, chance: random.Random, id: str) -> Reply:
+    return answers.read(_json(_message(request, wishes, digest, chance)), id)
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
 
 
 def _message(

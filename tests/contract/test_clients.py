@@ -393,6 +393,26 @@ def test_an_invented_answer_shows_that_it_is_one(simulated: Simulated) -> None:
     assert message["content"][0]["text"].startswith("[simulated] ")
 
 
+def test_an_invented_row_shows_that_it_is_one_and_depends_on_its_input_alone(simulated: Simulated) -> None:
+    def ask(value: Any) -> dict[str, Any]:
+        reply = simulated.runner.run(
+            simulated.client.ask({"model": "simulated", "input": value}, deadline=5, attempt=1)
+        )
+        assert (reply.usage, json.loads(reply.text)) == (Usage(), json.loads(reply.body)["output"])
+        message: dict[str, Any] = json.loads(reply.body)
+        return message
+
+    inputs = ([1, 2], [1, 3], 7, "text", True, [[0.5], [2.5]])
+    answers = [ask(value) for value in inputs]
+    assert all((answer["model"], answer["simulated"]) == ("simulated", True) for answer in answers)
+    for answer in answers:
+        assert len(answer["output"]) == 3
+        assert min(answer["output"]) >= 0
+        assert sum(answer["output"]) == pytest.approx(1)
+    assert len({tuple(answer["output"]) for answer in answers}) == len(inputs)
+    assert [ask(value) for value in inputs] == answers
+
+
 def test_the_same_request_brings_the_same_answer(simulated: Simulated) -> None:
     assert simulated.ask() == simulated.ask(attempt=2)
     assert simulated.ask().body != simulated.ask(system="Be brief.").body

@@ -170,12 +170,7 @@ def test_a_bad_batch_is_refused_whole_and_says_why(door, body, said):
     assert door.get("/api/v1/jobs").get_json()["data"] == []
 
 
-def test_an_input_without_a_model_is_a_422_and_without_a_server_a_503(door, monkeypatch):
-    monkeypatch.setenv("INFERENCE_MODEL", "")
-    monkeypatch.setenv("INFERENCE_URL", "")
-    settings.current.cache_clear()
-    assert "INFERENCE_MODEL" in submit(door, [{"input": [1]}], 422)["message"]
-    assert "INFERENCE_URL" in submit(door, [{"input": [1]}], 503, metadata={"model_id": "m"})["message"]
+def test_a_model_of_a_provider_without_a_key_is_a_503_with_its_variable(door):
     assert "ANTHROPIC_API_KEY" in submit(door, 1, 503, metadata={"model_id": "claude-haiku-4-5"})["message"]
 
 

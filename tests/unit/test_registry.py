@@ -96,10 +96,16 @@ def test_documents_that_are_only_stored_have_a_name_and_nobody_to_ask() -> None:
         registry.require(registry.NOBODY, WITH_KEY)
 
 
-def test_items_are_for_an_inference_server_alone() -> None:
-    assert registry.of("inference:m").takes_inputs
-    assert not registry.of("claude-haiku-4-5").takes_inputs
-    assert not registry.of("simulated").takes_inputs
+@pytest.mark.parametrize(
+    ("model", "inputs", "messages"),
+    [("inference:m", True, False), ("claude-haiku-4-5", False, True), ("simulated", True, True)],
+)
+def test_a_row_says_what_its_models_take(model: str, inputs: bool, messages: bool) -> None:
+    provider = registry.of(model)
+    assert (provider.takes_inputs, provider.takes_messages) == (inputs, messages)
+
+
+def test_a_model_of_an_inference_server_has_a_name_of_its_own_there() -> None:
     assert registry.INFERENCE.served_name("inference:m") == registry.INFERENCE.served_name("m") == "m"
 
 

@@ -109,7 +109,7 @@ class Sample:
 
 def calibrate(session: Session, tenant_id: int, defaults: Defaults) -> Calibration:
     """From the tenant's newest job with the same request, else its newest of the model, else by default."""
-    if defaults.inputs:
+    if not defaults.messages:
         return WITHOUT_TOKENS
     jobs = _jobs(session, tenant_id, defaults)
     for same in (SAME_REQUEST, SAME_MODEL):

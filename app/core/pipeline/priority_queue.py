@@ -59,12 +59,22 @@ def may_start(session: Session, job: Job) -> bool:
     if job.urgency is None or job.status != JobStatus.PENDING:
         return True
     batch_settings.lock(session)
-    bound, running, ahead = settings.current().max_concurrent_batches, _running(session), _ahead(session, job)
-    share = _share(bound, {*running, *ahead, job.tenant_id})
-    if running.total() + ahead.total() < bound or running[job.tenant_id] + ahead[job.tenant_id] < share:
+    if _has_place(session, job):
         return True
     wakeups.at_latest(session, job.id, LOOK)
     return False
+
+
+def has_place(session: Session, job_id: int) -> bool:
+    """Whether the job may start by now, or has: no other has to end first."""
+    job = session.get_one(Job, job_id)
+    return job.urgency is None or job.status != JobStatus.PENDING or _has_place(session, job)
+
+
+def _has_place(session: Session, job: Job) -> bool:
+    bound, running, ahead = settings.current().max_concurrent_batches, _running(session), _ahead(session, job)
+    share = _share(bound, {*running, *ahead, job.tenant_id})
+    return running.total() + ahead.total() < bound or running[job.tenant_id] + ahead[job.tenant_id] < share
 
 
 def wake_next(session: Session) -> None:

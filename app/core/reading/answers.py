@@ -13,7 +13,9 @@ def answer_text(answer: bytes) -> str:
     try:
         message = json.loads(answer)
         if message.get("type") == "inference":
-            return as_text(message["output"])
+            # An answer of the model `simulated` says in its text, too, that it is invented.
+            mark = "[simulated] " if message.get("simulated") else ""
+            return mark + as_text(message["output"])
         blocks = message["content"]
         return "".join(block["text"] for block in blocks if block["type"] == "text")
     except (AttributeError, KeyError, TypeError, ValueError):

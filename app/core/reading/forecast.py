@@ -1,6 +1,7 @@
 """When a job that is running or waiting is likely to end."""
 
 import datetime as dt
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Row, func, select
@@ -12,6 +13,7 @@ from app.core.limits.report import unused
 from app.core.money.calibration import BYTES_PER_TOKEN, LIKELY_SHARE
 from app.core.money.ledger import ANSWERED
 from app.core.money.quote import records_before
+from app.core.pipeline import priority_queue
 from app.core.reading.jobs import JobView
 from app.providers import registry
 from config import settings
@@ -21,27 +23,57 @@ from models.record import Attempt
 
 RECENT = 3_600.0  # seconds, over which the tenant's own calls show how long one takes
 UNKNOWN = 1.0  # seconds that a call is taken to last where there was none
+MS = dt.timedelta(milliseconds=1)
 
 
-def end(session: Session, view: JobView) -> dt.datetime:
-    """When the job has ended or is likely to: by its rate so far, or by what bounds it."""
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """When a job has ended, or is likely to: no later than its time limit lets it run."""
+
+    end: dt.datetime
+    takes_ms: int | None = None  # from the job's first call to its last answer, had it no time limit
+    limit_ms: int | None = None  # its time limit, from its first call
+
+
+def read(session: Session, view: JobView) -> Forecast:
+    """By the job's rate so far, or by what bounds it."""
     if view.ended_at is not None:
-        return view.ended_at
+        return Forecast(view.ended_at)
     row = session.execute(
-        select(Job.tenant_id, Job.limit_group, Job.request_bytes, JobSpec.max_tokens, JobCounts.due_by)
+        select(
+            Job.tenant_id,
+            Job.limit_group,
+            Job.request_bytes,
+            Job.time_limit_ms,
+            JobSpec.max_tokens,
+            JobCounts.due_by,
+            now().label("now"),
+        )
         .join(JobSpec, JobSpec.job_id == Job.id)
         .join(JobCounts, JobCounts.job_id == Job.id)
         .where(Job.id == view.id)
     ).one()
-    time = session.scalars(select(now())).one()
     if not view.counts.unended:
-        return time
-    likely = view.eta or time + dt.timedelta(seconds=_seconds(session, view, row))
-    return max(time, likely if row.due_by is None else min(likely, row.due_by))
+        return Forecast(row.now)
+    likely = view.eta or row.now + dt.timedelta(seconds=_seconds(session, view, row))
+    return Forecast(likely) if row.time_limit_ms is None else _limited(session, view, row, likely)
 
 
-def _seconds(session: Session, view: JobView, row: Row[*tuple[Any, ...]]) -> float:
-    """Seconds until the last answer, if no other job comes in between."""
+def _limited(session: Session, view: JobView, row: Row[*tuple[Any, ...]], likely: dt.datetime) -> Forecast:
+    """A time limit counts from the first call, so one that has not left yet is estimated as well."""
+    limit = row.time_limit_ms * MS
+    if row.due_by is not None:
+        first_call = row.due_by - limit
+    elif priority_queue.has_place(session, view.id):
+        first_call = row.now
+    else:  # the jobs that it waits for take theirs
+        first_call = max(row.now, likely - dt.timedelta(seconds=_seconds(session, view, row, alone=True)))
+    end = max(row.now, min(likely, first_call + limit))
+    return Forecast(end, round((likely - first_call) / MS), row.time_limit_ms)
+
+
+def _seconds(session: Session, view: JobView, row: Row[*tuple[Any, ...]], *, alone: bool = False) -> float:
+    """Seconds until the last answer, if no other job comes in between, nor is there any if it is `alone`."""
     if row.limit_group == registry.NOBODY:
         return 0.0  # its records are not asked
     remaining = view.counts.unended
@@ -52,7 +84,7 @@ def _seconds(session: Session, view: JobView, row: Row[*tuple[Any, ...]]) -> flo
         output_tokens=row.max_tokens * LIKELY_SHARE * remaining,
         seconds=_seconds_of_a_call(session, row.tenant_id, view.model),
     )
-    before = max(0, records_before(session, row.limit_group, remaining) - remaining)
+    before = 0 if alone else max(0, records_before(session, row.limit_group, remaining) - remaining)
     seats = registry.max_concurrent_calls(row.limit_group, settings.current())
     allowance = allowances.read(session, row.limit_group)
     return bound(work, before, allowance.limits, seats, unused(row.limit_group, allowance))[0]

@@ -28,7 +28,7 @@ def build(
     """
     record = json.loads(body)
     if "input" in record:
-        return {"model": job.model, "input": record["input"]}
+        return {**job.params, "model": job.model, "input": record["input"]}
     if job.schema_fault is not None:
         raise RequestRejected(job.schema_fault, type="schema_error")
     params = dict(job.params)

@@ -7,6 +7,7 @@ from marshmallow import fields, validate
 
 from app.core.monitoring.analytics import METRICS, PERIODS
 from app.core.pipeline import lookup
+from app.dialects.processor.time_limits import INPUTS_MS, LONGEST_MS, SHORTEST_MS
 from app.dialects.processor.wire import URGENCIES, WORDS
 from app.ingest.values import to_json
 from app.web.blueprint import Lenient, WebhookUrl
@@ -41,7 +42,15 @@ class BatchIn(Lenient):
         validate=validate.Regexp(LABEL, error="give 1 to 128 of A-Z, a-z, 0-9 and . _ : -"),
     )
     timeout_ms = fields.Integer(
-        strict=True, load_default=5_000, validate=validate.Range(100, 300_000, error="give 100 to 300,000")
+        strict=True,
+        load_default=None,
+        validate=validate.Range(
+            SHORTEST_MS, LONGEST_MS, error=f"give {SHORTEST_MS} to {LONGEST_MS:,}; found {{input}}"
+        ),
+        metadata={
+            "description": "How long the batch may take from its first call, in milliseconds. By default"
+            f" {INPUTS_MS:,} if its items are `input`s, {LONGEST_MS:,} otherwise."
+        },
     )
     metadata = fields.Dict(keys=fields.String(), load_default=None, allow_none=True, validate=_check_metadata)
     webhook_url = WebhookUrl()

@@ -31,8 +31,9 @@ class ErrorOut(ma.Schema):
     asked = fields.Integer(metadata={"description": "For a 429: how many records this would add."})
 
 
-def _time() -> fields.String:
-    return fields.String(required=True, metadata={"format": "date-time"})
+def _time(description: str = "") -> fields.String:
+    described = {"description": description} if description else {}
+    return fields.String(required=True, metadata={"format": "date-time"} | described)
 
 
 def _word() -> fields.String:
@@ -51,9 +52,15 @@ def _count(description: str = "") -> fields.Integer:
 class SubmittedOut(ma.Schema):
     batch_id = fields.String(required=True)
     status = fields.String(required=True, validate=validate.Equal("queued"))
-    estimated_completion_time = _time()
+    estimated_completion_time = _time("At the latest when the time limit is over.")
     queue_position = _count("Batches that go first, and this one.")
     request_count = _count()
+    warning = fields.String(
+        metadata={
+            "description": "That the batch is estimated to take longer than its time limit, or that the model"
+            " `simulated` invents its outputs; and what to do."
+        }
+    )
 
 
 class StatusOut(ma.Schema):
@@ -63,7 +70,7 @@ class StatusOut(ma.Schema):
     completed_requests = _count("Items that have ended, failed ones included.")
     failed_requests = _count()
     total_requests = _count()
-    estimated_completion_time = _time()
+    estimated_completion_time = _time("At the latest when the time limit is over.")
     processing_time_ms = _count()
     error = fields.String(metadata={"description": "Why the batch, or a part of it, has no results."})
 
@@ -81,12 +88,19 @@ class ResultOut(ma.Schema):
     confidence = _number("null where the model gives none.", allow_none=True)
     processing_time_ms = fields.Integer(required=True, allow_none=True)
     error = fields.Nested(ItemErrorOut, required=True, allow_none=True)
+    simulated = fields.Boolean(
+        validate=validate.Equal(True), metadata={"description": "The model `simulated` invented the output."}
+    )
 
 
 class ResultsMetadataOut(ma.Schema):
     total_processing_time_ms = _count()
     average_per_request_ms = _number("")
     batch_size = _count()
+    model = fields.String(required=True, metadata={"description": "The model that the batch was sent to."})
+    warning = fields.String(
+        metadata={"description": "That the outputs are invented, and what makes them real."}
+    )
 
 
 class ResultsOut(ma.Schema):

@@ -12,7 +12,7 @@ from app.core.accounts.api_keys import BATCHING, READ, WRITE
 from app.core.pipeline import batch_settings, lifecycle, priority_queue
 from app.core.reading import forecast, jobs, records
 from app.core.reading.jobs import JobView
-from app.dialects.processor import wire
+from app.dialects.processor import models, time_limits, wire
 from app.dialects.processor.inputs import BatchesQuery, BatchIn, ConfigurationIn, ResultsQuery
 from app.dialects.processor.outputs import (
     BatchesOut,
@@ -23,7 +23,7 @@ from app.dialects.processor.outputs import (
     StatusOut,
     SubmittedOut,
 )
-from app.errors import BadInput, Conflict
+from app.errors import Conflict
 from app.ingest.draft import Defaults, Problems
 from app.ingest.records import read_records
 from app.providers import registry
@@ -69,8 +69,8 @@ def submit_batch() -> dict[str, Any]:
         view = _submit(bodies.load(BatchIn(), known), idempotency.repeat(known))
     with reading() as session:
         place = priority_queue.position(session, view.id)
-        end = forecast.end(session, view)
-    return wire.submitted(view, place, end)
+        expected = forecast.read(session, view)
+    return wire.submitted(view, place, expected)
 
 
 @blp.route("/status/<batch_id>", methods=["GET"])
@@ -80,7 +80,7 @@ def get_status(batch_id: str) -> dict[str, Any]:
     """Get a batch."""
     view = find_job(batch_id)
     with reading() as session:
-        end = forecast.end(session, view)
+        end = forecast.read(session, view).end
         at = session.scalars(select(now())).one()
     return wire.status(view, end, at)
 
@@ -150,32 +150,36 @@ def _submit(asked: dict[str, Any], repeat: Repeat | None) -> JobView:
     bodies.ignore(wire.unused(asked["data"]))
     records = wire.records(asked["data"], problems)
     problems.refuse()
-    defaults = _defaults(records, asked["metadata"] or {})
+    kind = wire.kind(records)
+    defaults = _defaults(kind, asked["metadata"] or {})
     drafts = list(read_records(records, defaults, None, problems, max_records=PAGE, label="data[{}]"))
     problems.refuse()
-    me, options = caller(), _options(asked, repeat)
+    me, options = caller(), _options(kind, asked, repeat)
     return find_submitted(submission.submit_drafts(me.tenant_id, me.user_id, drafts, defaults, options))
 
 
-def _defaults(records: list[dict[str, Any]], metadata: dict[str, Any]) -> Defaults:
+def _defaults(kind: str, metadata: dict[str, Any]) -> Defaults:
     """The model of a batch; raises `BadInput` or `Unavailable` when there is none."""
-    kind, chosen = wire.kind(records), settings.current()
-    if kind is None:
-        raise BadInput("data: either all items have an `input` or none: send each kind as a batch of its own")
-    model = wire.model(kind, metadata, chosen.default_model, chosen.inference_model)
+    chosen = settings.current()
+    model = models.choose(kind, metadata, chosen)
     registry.require(model, chosen)
-    inputs = registry.of(model).takes_inputs
-    return Defaults(model=model, max_tokens=chosen.default_max_tokens, inputs=inputs)
+    provider = registry.of(model)
+    return Defaults(
+        model=model,
+        max_tokens=chosen.default_max_tokens,
+        inputs=provider.takes_inputs,
+        messages=provider.takes_messages,
+    )
 
 
-def _options(asked: dict[str, Any], repeat: Repeat | None) -> Options:
+def _options(kind: str, asked: dict[str, Any], repeat: Repeat | None) -> Options:
     with reading() as session:
         priority = batch_settings.read(session).priority(asked["priority"])
     return Options(
         label=asked["batch_id"],
         priority=priority,
         urgency=asked["priority"],
-        time_limit_ms=asked["timeout_ms"],
+        time_limit_ms=time_limits.of(kind, asked["timeout_ms"]),
         expires_in=UNBEGUN,
         metadata=asked["metadata"] or {},
         repeat=repeat,
@@ -208,7 +212,7 @@ def _results(view: JobView, head: dict[str, Any], tail: dict[str, Any]) -> Itera
         with records.snapshot() as session:
             page = records.by_index(session, view, after, PAGE, words=records.ENDED_WORDS)
         for record in page.records:
-            yield comma + json.dumps(wire.result(record)).encode()
+            yield comma + json.dumps(wire.result(record, view)).encode()
             comma = b", "
         if page.after is None:
             break

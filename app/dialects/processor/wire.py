@@ -13,11 +13,12 @@ from app.core.monitoring.performance import Performance
 from app.core.monitoring.resources import Resources
 from app.core.pipeline.batch_settings import Configuration
 from app.core.reading.answers import answer_text
+from app.core.reading.forecast import Forecast
 from app.core.reading.jobs import JobView
 from app.core.reading.records import RecordView
+from app.dialects.processor import models, time_limits
 from app.errors import BadInput
 from app.ingest.draft import Problems
-from app.providers import registry
 from app.web.error_shapes import Fault
 from models.job import JobStatus
 
@@ -65,26 +66,15 @@ def unused(data: Sequence[Any]) -> Iterator[str]:
             yield from (f"data[].{name}" for name in item if name not in READ)
 
 
-def kind(records: Iterable[Mapping[str, Any]]) -> str | None:
-    """The kind of model: an inference server for `input`, a language model for `prompt`; None if mixed."""
+def kind(records: Iterable[Mapping[str, Any]]) -> str:
+    """The kind of model: an inference server for `input`, a language model for `prompt`.
+
+    Raises `BadInput` for a batch that needs both.
+    """
     kinds = {"input" if "input" in record else "prompt" for record in records}
-    return kinds.pop() if len(kinds) == 1 else None
-
-
-def model(kind: str, metadata: Mapping[str, Any], default: str, inference_default: str | None) -> str:
-    """The model that a batch requests: by `metadata.model_id`, otherwise by the environment."""
-    named = metadata.get("model_id")
-    if named is not None and (not isinstance(named, str) or not named):
-        raise BadInput("metadata.model_id: give the name of a model, as a non-empty string")
-    if kind == "prompt":
-        return named or default
-    chosen = named or inference_default
-    if chosen is None:
-        raise BadInput(
-            "metadata.model_id: an `input` needs a model of an inference server: name it, or have the"
-            " operator set INFERENCE_MODEL"
-        )
-    return registry.INFERENCE.prefix + registry.INFERENCE.served_name(chosen)
+    if len(kinds) > 1:
+        raise BadInput("data: either all items have an `input` or none: send each kind as a batch of its own")
+    return kinds.pop()
 
 
 def _record(item: Any, number: int, problems: Problems) -> dict[str, Any] | None:
@@ -124,14 +114,16 @@ def batch_id(view: JobView) -> str:
     return view.label or str(view.uid)
 
 
-def submitted(view: JobView, position: int, end: dt.datetime) -> dict[str, Any]:
+def submitted(view: JobView, position: int, expected: Forecast) -> dict[str, Any]:
     """The response to a submission, which queued it, whatever has become of it since."""
+    warnings = [told for told in (models.warning(view), time_limits.warning(expected)) if told]
     return {
         "batch_id": batch_id(view),
         "status": "queued",
-        "estimated_completion_time": timestamp(end),
+        "estimated_completion_time": timestamp(expected.end),
         "queue_position": position,
         "request_count": view.total,
+        **({"warning": " ".join(warnings)} if warnings else {}),
     }
 
 
@@ -171,8 +163,8 @@ def not_found(asked_for: str) -> dict[str, Any]:
     return {"batch_id": asked_for, "status": "not_found", "progress": 0}
 
 
-def result(record: RecordView) -> dict[str, Any]:
-    """The result of one item."""
+def result(record: RecordView, view: JobView) -> dict[str, Any]:
+    """The result of one item; an output that was invented says so."""
     output, confidence = (None, None) if record.answer is None else _output(record.answer)
     error = {"type": record.error_type or record.status.word, "message": text(record.error_message) or ""}
     return {
@@ -181,15 +173,18 @@ def result(record: RecordView) -> dict[str, Any]:
         "confidence": confidence,
         "processing_time_ms": record.latency_ms,
         "error": None if record.answer is not None else error,
+        **({"simulated": True} if output is not None and models.is_simulated(view) else {}),
     }
 
 
 def results_metadata(view: JobView, at: dt.datetime) -> dict[str, Any]:
-    took = _processing_ms(view, at)
+    took, warning = _processing_ms(view, at), models.warning(view)
     return {
         "total_processing_time_ms": took,
         "average_per_request_ms": round(took / view.total, 3) if view.total else 0.0,
         "batch_size": view.total,
+        "model": view.model,
+        **({"warning": warning} if warning else {}),
     }
 
 
