@@ -10,10 +10,11 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from flask import g, request
-from simple_websocket import Server
+from simple_websocket import ConnectionClosed, Server
 
 from app.core.accounts.revocation import Use
 from app.core.reading import events
@@ -25,12 +26,13 @@ from app.web import capacity
 PING = 25.0  # seconds between two protocol pings; each must be answered before the next
 STALLED = 10  # seconds in which a reader must take a message
 IDLE = 5.0  # seconds without a subscription after which the server closes
+GOODBYE = 2.0  # seconds in which a client answers that the server closes
 MOST_SUBSCRIPTIONS = 100  # per connection
 MOST_UNREAD = 1_000  # messages from a client that wait for their answer
 LARGEST = 4_096  # bytes of a client's message
 OPTIONS = {"ping_interval": PING, "max_message_size": LARGEST}
 
-POLICY, GOING_AWAY = 1008, 1001
+NORMAL, GOING_AWAY, POLICY = 1000, 1001, 1008
 
 REVOKED = "the API key was revoked, or lost its scope"
 
@@ -122,6 +124,18 @@ class Watching:
         finally:
             for name in list(self._readers):
                 self._leave(name)
+            self._end()
+
+    def _end(self) -> None:
+        """Return when the library's thread has ended, which closes the socket.
+
+        Later than that, the server would poll a descriptor that becomes another connection's.
+        """
+        with suppress(OSError, ConnectionClosed):  # the client has gone
+            self._close(NORMAL, None)
+        self._connection.thread.join(GOODBYE)
+        self._connection.sock.cut()  # the thread reads the end, if it has not read the client's goodbye
+        self._connection.thread.join()
 
     def _idle_for(self) -> float:
         """Seconds until a connection without a subscription is closed."""
@@ -173,7 +187,7 @@ class Watching:
     def _send(self, message: Mapping[str, Any]) -> None:
         self._connection.send(json.dumps(message))
 
-    def _close(self, code: int, why: str) -> None:
+    def _close(self, code: int, why: str | None) -> None:
         if self._connection.connected:
             self._connection.close(code, why)
 

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 
 import httpx2
 import pytest
+from simple_websocket import Client, ConnectionClosed
 from sqlalchemy import insert, update
 
+from app.dialects.processor.socket import PATH
 from models import JobCounts, Record, RecordOutput
 from models.base import now
 from models.session import in_transaction
@@ -46,6 +48,28 @@ def test_a_process_that_stops_ends_its_streams_at_once(server):
     assert [event.kind for event in rest if event.kind == "records"] == []
     assert code == 0
     assert time.monotonic() - started < 15
+    assert "Traceback" not in server.log.read_text()
+
+
+@on_sqlite
+def test_a_websocket_that_has_ended_is_in_nobodys_way(server):
+    # Given WebSockets that the server ends, because what they send is no request
+    headers, address = {"X-API-Key": Door().key}, server.url.replace("http", "ws") + PATH
+    for _ in range(10):
+        wire = Client.connect(address, headers=headers)
+        wire.send("nonsense")
+        with pytest.raises(ConnectionClosed):
+            wire.receive(10)
+
+        # When the next connections come, of which one gets the descriptor that has become free
+        answers = [server.answers() for _ in range(3)]
+
+        # Then each is answered
+        assert answers == [True] * 3
+
+    # And no thread is left that waits for a client's next word, and that the end of the process waits for
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(15) == 0
     assert "Traceback" not in server.log.read_text()
 
 
