@@ -16,7 +16,7 @@ HERE = ("localhost", "127.0.0.1", "::1")
 
 def look() -> Iterator[Finding]:
     chosen = settings.current()
-    complaints = [*_models(chosen), *_prices(chosen), *_places(chosen)]
+    complaints = [*_models(chosen), *_inputs(chosen), *_prices(chosen), *_places(chosen)]
     yield from complaints or [ok("settings", "no contradictions")]
 
 
@@ -41,6 +41,12 @@ def _models(chosen: Settings) -> Iterator[Finding]:
     if chosen.anthropic_base_url and not chosen.anthropic_api_key:
         text = "ANTHROPIC_BASE_URL is set but ANTHROPIC_API_KEY is not"
         yield warning("settings", text, "set the key too: no call is made without it")
+
+
+def _inputs(chosen: Settings) -> Iterator[Finding]:
+    if chosen.inference_model and not chosen.inference_url:
+        text = "INFERENCE_MODEL is set but INFERENCE_URL is not: inputs are rejected"
+        yield warning("settings", text, "set both, or neither: then `simulated` invents the outputs")
 
 
 def _prices(chosen: Settings) -> Iterator[Finding]:

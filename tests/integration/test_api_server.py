@@ -55,7 +55,7 @@ def test_a_process_that_stops_ends_its_streams_at_once(server):
 def test_a_websocket_that_has_ended_is_in_nobodys_way(server):
     # Given WebSockets that the server ends, because what they send is no request
     headers, address = {"X-API-Key": Door().key}, server.url.replace("http", "ws") + PATH
-    for _ in range(10):
+    for _ in range(5):
         wire = Client.connect(address, headers=headers)
         wire.send("nonsense")
         with pytest.raises(ConnectionClosed):

@@ -105,6 +105,7 @@ def test_clocks_are_compared_with_the_time_that_the_answer_took(told, says):
             {"DEFAULT_MAX_TOKENS": "5000", "CLAUDE_OUTPUT_TOKENS_PER_MINUTE": "4000"},
             "no call to it fits",
         ),
+        ({"INFERENCE_MODEL": "fraud"}, "INFERENCE_URL is not: inputs are rejected"),
         ({"BATCH_COST_PER_1K_INPUT_TOKENS": "0.1"}, "only one of BATCH_COST_PER_1K_INPUT_TOKENS"),
         (
             {"REDIS_URL": "redis://127.0.0.1/0", "CELERY_BROKER_URL": "redis://127.0.0.1/2"},
