@@ -11,6 +11,9 @@ import pytest
 from sqlalchemy import select
 
 from app.core.pipeline import claims
+from app.core.requests import job_context
+from app.core.requests.build import build
+from app.errors import ServerFault
 from app.providers.simulated import SimulatedClient
 from config import settings
 from models import Window
@@ -214,7 +217,14 @@ def test_an_inference_server_is_never_replaced_by_invention(door, configure):
 
 
 def test_a_job_of_the_native_contract_may_have_inputs_of_the_simulated_model(door):
-    job = door.submit([{"input": [1, 2]}, {"prompt": "Why?"}, {"input": "text"}])
+    wishes = {"simulate": {"error": "server_error"}}
+    job = door.submit([{"input": [1, 2]}, {"prompt": "Why?"}, {"input": "text"}], params=wishes)
     assert (job["model"], job["total"]) == ("simulated", 3)
+    asked = build(job_context.of(number_of(job)), b'{"input":[1,2]}', None, [])
+    assert asked == {"model": "simulated", "input": [1, 2], **wishes}
+    with pytest.raises(ServerFault):
+        asyncio.run(SimulatedClient().ask(asked, deadline=5, attempt=1))
+
+    # But one of a model that takes none is told which do
     refused = door.post_records([{"input": [1]}], model="claude-haiku-4-5")
     assert "`inference:NAME` of an inference server, or `simulated`" in refused.get_json()["error"]["message"]
