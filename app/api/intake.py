@@ -93,7 +93,7 @@ def _addressed(defaults: Defaults, spool: DraftSpool) -> Defaults:
             "prompt: it applies to documents, and no record is one: give each record its own `prompt`"
         )
     if defaults.prompt is not None or not spool.documents:
-        registry.require(defaults.model, settings.current())
+        registry.require(defaults.model, settings.current(), "model")
         return defaults
     if spool.documents < spool.count:
         raise BadInput(

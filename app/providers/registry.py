@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from app.errors import BadInput, Unavailable
+from app.errors import BadInput
 from app.providers import classes
 from app.providers.client import RateLimits
 from config.settings import Settings
@@ -66,7 +66,7 @@ ANTHROPIC = Provider(
     need=Need(
         "ANTHROPIC_API_KEY",
         lambda settings: settings.anthropic_api_key,
-        "needs a key: set ANTHROPIC_API_KEY where web and workers run, or ask for the model 'simulated'",
+        "needs a key: set ANTHROPIC_API_KEY where web and workers run",
     ),
     is_paid=True,
     by_class=True,
@@ -129,13 +129,31 @@ def ready(settings: Settings) -> list[Provider]:
     return [row for row in PROVIDERS.values() if row.lacks(settings) is None]
 
 
-def require(model: str, settings: Settings) -> None:
-    """Raise `Unavailable` when the provider of `model` cannot be used on this machine."""
+def require(model: str, settings: Settings, field: str | None = None) -> None:
+    """Raise `BadInput` when the provider of `model` cannot be used on this machine.
+
+    `field` is where a request of this kind names its model, if it can.
+    """
     if model == NOBODY:
         raise BadInput("model 'none' is for documents that are only stored: name one that answers")
-    lacks = of(model).lacks(settings)
-    if lacks is not None:
-        raise Unavailable(f"model {model!r} {lacks.sentence}")
+    provider = of(model)
+    lacks = provider.lacks(settings)
+    if lacks is None:
+        return
+    ways = [] if provider.takes_inputs else _ways_to_simulate(model, settings, field)
+    invented = f"; for invented answers without one, {' or '.join(ways)}" if ways else ""
+    message = f"model {model!r} {lacks.sentence}{invented}"
+    if field is None:
+        raise BadInput(message)
+    raise BadInput(message, [{"where": field, "message": message}], paths=[("body", *field.split("."))])
+
+
+def _ways_to_simulate(model: str, settings: Settings, field: str | None) -> list[str]:
+    """How a caller who asked for `model`, and the operator, can have the model `simulated` answer instead."""
+    ways = [] if field is None else [f"give {SIMULATED.name!r} as `{field}`"]
+    if model == settings.default_model:
+        ways.append(f"set DEFAULT_MODEL={SIMULATED.name} there")
+    return ways
 
 
 # --- limit groups: models that share a provider's limits, such as `anthropic:sonnet-4`

@@ -132,5 +132,19 @@ def _greet(running: Running, chosen: Settings, embedded: bool, say: Callable[[st
     kept, made = first.key(chosen.data)
     # What is not a terminal is a journal or a log, which more people can read than the file.
     say(f"API key   {f'{made}, kept in ' if made and sys.stdout.isatty() else 'in '}{kept}")
-    if not running.asks_claude:
-        say("no ANTHROPIC_API_KEY is set: only the model `simulated` answers, with invented text")
+    _say_who_answers(chosen, say)
+
+
+def _say_who_answers(chosen: Settings, say: Callable[[str], None]) -> None:
+    """What becomes of requests that name no model, unless a real one answers them."""
+    model = chosen.default_model
+    provider = registry.find(model)
+    lacks = None if provider is None else provider.lacks(chosen)
+    if provider is registry.SIMULATED:
+        say("the model `simulated` answers requests that name no model (DEFAULT_MODEL), with invented text")
+    elif lacks is not None:
+        say(
+            f"no {lacks.variable} is set: requests that name no model are rejected, as `{model}`"
+            " (DEFAULT_MODEL) needs it; start with DEFAULT_MODEL=simulated to try every contract with"
+            " invented answers"
+        )

@@ -348,8 +348,8 @@ def test_nfr5_size_wait_concurrency_and_model_are_the_environments(service):
     # And a model that it has no key for is refused with the variable to set
     with service.instance(ANTHROPIC_API_KEY="") as door:
         response = ask(door, *texts(1))
-    assert response.status_code == 503
-    assert "ANTHROPIC_API_KEY" in response.get_json()["detail"]
+    assert response.status_code == 422
+    assert "ANTHROPIC_API_KEY" in response.get_json()["detail"][0]["msg"]
 
 
 def test_nfr6_batches_beside_each_other_and_failures_within_them_leave_the_service_stable(service):

@@ -341,18 +341,59 @@ def test_an_origin_is_compared_whole_and_not_as_a_pattern(environment, monkeypat
     assert "Access-Control-Allow-Origin" not in client.get("/health", headers={"Origin": origin}).headers
 
 
-def test_an_unknown_or_absent_key_of_the_provider_is_a_503_with_its_variable(door, monkeypatch):
-    monkeypatch.setenv("DEFAULT_MODEL", "claude-haiku-4-5")
+def test_a_default_model_without_a_key_is_the_callers_to_change_and_says_how(door, monkeypatch):
+    # Given the settings as shipped
+    monkeypatch.delenv("DEFAULT_MODEL")
     settings.current.cache_clear()
-    for path, body in [
-        ("/batch_process", {"requests": [TEXT]}),
-        ("/api/v1/batch/analyze", {"records": [NOTE]}),
-        ("/api/v1/analyze", NOTE),
+    by_default, sheet = "set DEFAULT_MODEL=simulated there", (BytesIO(b"question\nWhy?\n"), "questions.csv")
+    for path, request, status, ways in [
+        (JOBS, {"json": {"records": [{"prompt": "x"}]}}, 422, f"give 'simulated' as `model` or {by_default}"),
+        (f"{JOBS}/estimate", {"json": {"records": [{"prompt": "x"}]}}, 422, "give 'simulated' as `model` or"),
+        ("/batch_process", {"json": {"requests": [TEXT]}}, 422, f"without one, {by_default}"),
+        ("/api/v1/batch/analyze", {"json": {"records": [NOTE]}}, 422, f"without one, {by_default}"),
+        ("/api/v1/analyze", {"json": NOTE}, 422, f"without one, {by_default}"),
+        (
+            "/api/v1/batch/jobs",
+            {"json": document(door, b"some text") | {"prompt": "x"}},
+            422,
+            f"give 'simulated' as `model` or {by_default}",
+        ),
+        (
+            "/api/batch-processor/submit",
+            {"json": {"data": [{"prompt": "x"}]}},
+            422,
+            f"give 'simulated' as `metadata.model_id` or {by_default}",
+        ),
+        ("/api/batch/create", {"data": {"file": sheet}}, 400, f"'simulated' as `aiProvider` or {by_default}"),
     ]:
-        answer = door.post(path, json=body)
-        assert answer.status_code == 503
-        assert "ANTHROPIC_API_KEY" in answer.get_json()["detail"]
+        answer = door.post(path, **request)
+
+        # Then what was asked, what is missing and each way out are said, and trying again is not invited
+        assert answer.status_code == status, path
+        assert "Retry-After" not in answer.headers
+        told = next(text for text in strings(answer.get_json()) if "ANTHROPIC_API_KEY" in text)
+        assert told.startswith("model 'claude-haiku-4-5' needs a key: set ANTHROPIC_API_KEY where web and ")
+        assert ways in told, path
     assert door.get(JOBS).get_json()["data"] == []
+
+
+def test_a_model_that_is_named_and_has_no_key_has_other_ways_out_than_the_default(door):
+    body = {"model": "claude-opus-4-5", "records": [{"prompt": "x"}]}
+    native = door.post(JOBS, json=body).get_json()["error"]
+    documents = document(door, b"some text") | {"prompt": "x", "model": "claude-opus-4-5"}
+    [error] = door.post("/api/v1/batch/jobs", json=documents).get_json()["detail"]
+
+    assert native["message"].endswith("without one, give 'simulated' as `model`")
+    assert native["details"]["problems"] == [{"where": "model", "message": native["message"]}]
+    assert error == {"loc": ["body", "model"], "msg": native["message"], "type": "value_error"}
+
+
+def strings(content):
+    """Every string in a JSON value."""
+    if isinstance(content, str):
+        return [content]
+    parts = content.values() if isinstance(content, dict) else content if isinstance(content, list) else []
+    return [text for part in parts for text in strings(part)]
 
 
 def test_a_submission_through_any_contract_is_found_again_by_its_key_or_as_a_retry(door):

@@ -170,8 +170,8 @@ def test_a_bad_batch_is_refused_whole_and_says_why(door, body, said):
     assert door.get("/api/v1/jobs").get_json()["data"] == []
 
 
-def test_a_model_of_a_provider_without_a_key_is_a_503_with_its_variable(door):
-    assert "ANTHROPIC_API_KEY" in submit(door, 1, 503, metadata={"model_id": "claude-haiku-4-5"})["message"]
+def test_a_model_of_a_provider_without_a_key_is_a_422_with_its_variable(door):
+    assert "ANTHROPIC_API_KEY" in submit(door, 1, 422, metadata={"model_id": "claude-haiku-4-5"})["message"]
 
 
 def test_a_callers_own_id_is_its_own_until_the_batch_has_ended(door):

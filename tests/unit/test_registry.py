@@ -44,11 +44,15 @@ def test_an_unknown_model_is_refused_by_name(model: str) -> None:
 
 
 def test_a_model_without_key_is_refused_with_the_variable_to_set() -> None:
-    with pytest.raises(Unavailable, match="ANTHROPIC_API_KEY"):
+    with pytest.raises(BadInput, match=r"ANTHROPIC_API_KEY.*, set DEFAULT_MODEL=simulated there$"):
         registry.require("claude-haiku-4-5", WITHOUT_KEY)
+    with pytest.raises(BadInput, match=r"ANTHROPIC_API_KEY.*, give 'simulated' as `model`$"):
+        registry.require("claude-opus-4-5", WITHOUT_KEY, "model")
+    with pytest.raises(BadInput, match=r"set ANTHROPIC_API_KEY where web and workers run$"):
+        registry.require("claude-opus-4-5", WITHOUT_KEY)
     with pytest.raises(Unavailable, match="ANTHROPIC_API_KEY"):
         factory.client_maker("anthropic", WITHOUT_KEY, at_once)
-    with pytest.raises(Unavailable, match="INFERENCE_URL"):
+    with pytest.raises(BadInput, match="INFERENCE_URL"):
         registry.require("inference:model-v1.0", WITH_KEY)
     with pytest.raises(Unavailable, match="INFERENCE_URL"):
         factory.client_maker("inference", WITH_KEY, at_once)

@@ -26,7 +26,7 @@ class Chosen:
 def choose(ai: str | None, search: str | None, settings: Settings) -> Chosen:
     """The requested provider and search, or the configured default.
 
-    Raises `BadRequest` listing the options, and `Unavailable` where DEFAULT_MODEL applies and has no key.
+    Raises `BadRequest` listing the options, and `BadInput` where DEFAULT_MODEL applies and has no key.
     """
     model = _model(ai, settings)
     if search in (None, "", NONE):
@@ -43,7 +43,7 @@ def choose(ai: str | None, search: str | None, settings: Settings) -> Chosen:
 
 def _model(ai: str | None, settings: Settings) -> str:
     if ai in (None, ""):
-        registry.require(settings.default_model, settings)
+        registry.require(settings.default_model, settings, "aiProvider")
         return settings.default_model
     models = {
         registry.ANTHROPIC.name: settings.chat_model_anthropic,
@@ -52,6 +52,6 @@ def _model(ai: str | None, settings: Settings) -> str:
     ready = [provider.name for provider in registry.ready(settings) if provider.name in models]
     if ai not in ready:
         lacks = registry.PROVIDERS[ai].lacks(settings) if ai in models else None
-        why = "is unknown" if lacks is None else f"has no key ({lacks.variable})"
+        why = "is unknown" if lacks is None else lacks.sentence
         raise BadRequest(f"aiProvider: {ai!r} {why}; available: {', '.join(sorted(ready))}")
     return models[ai]

@@ -141,7 +141,7 @@ def _model(asked: dict[str, Any]) -> str:
         return registry.NOBODY
     chosen = settings.current()
     model = asked.get("model") or chosen.default_model
-    registry.require(model, chosen)
+    registry.require(model, chosen, "model")
     return str(model)
 
 

@@ -159,10 +159,10 @@ def _submit(asked: dict[str, Any], repeat: Repeat | None) -> JobView:
 
 
 def _defaults(kind: str, metadata: dict[str, Any]) -> Defaults:
-    """The model of a batch; raises `BadInput` or `Unavailable` when there is none."""
+    """The model of a batch; raises `BadInput` when there is none."""
     chosen = settings.current()
     model = models.choose(kind, metadata, chosen)
-    registry.require(model, chosen)
+    registry.require(model, chosen, "metadata.model_id")
     provider = registry.of(model)
     return Defaults(
         model=model,
