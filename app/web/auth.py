@@ -134,7 +134,16 @@ def _check() -> None:
         held = " ".join(sorted(g.caller.scopes))
         raise Forbidden(
             f"this call needs a key with the scope {scope!r}; the key {g.caller.prefix} has {held}"
+            f"{_who_gives(scope)}"
         )
+
+
+def _who_gives(scope: str) -> str:
+    """Where a key with a scope over the whole system comes from: no admin of a tenant can create it."""
+    if scope not in api_keys.SYSTEM_WIDE:
+        return ""
+    others = "; the keys in API_KEYS have it, too" if scope in SCOPES_OF_ENVIRONMENT else ""
+    return f": create one on the server with `penstock keys create --scopes {scope}`{others}"
 
 
 def _is_open_to_caller() -> bool:

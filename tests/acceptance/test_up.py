@@ -3,6 +3,7 @@
 import os
 import pty
 import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ from tests.support.commands import EMBEDDED, Command, Stack, lives, open_to_othe
 from tests.support.servers import wait_until
 
 CHILDREN = ("slice1", "control", "web", "broker")
+OPERATORS = secrets.token_hex(32)  # a key of the environment
 
 
 @pytest.fixture
@@ -35,8 +37,8 @@ def up(tmp_path):
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
-    """A stack for the tests that leave it running."""
-    stack = Stack(tmp_path_factory.mktemp("up") / "data")
+    """A stack for the tests that leave it running: with an operator's key, and without one for Claude."""
+    stack = Stack(tmp_path_factory.mktemp("up") / "data", API_KEYS=OPERATORS, ANTHROPIC_API_KEY="")
     yield stack.is_ready()
     stack.clear_away()
 
@@ -45,6 +47,12 @@ def job_of(stack: Stack, records: int) -> dict:
     body = {"model": "simulated", "records": [{"prompt": f"number {number}"} for number in range(records)]}
     with stack.client() as client:
         return client.post("/jobs", json=body, headers={"Prefer": "wait=30"}).json()
+
+
+def caller(stack: Stack, key: str | None = None) -> httpx2.Client:
+    """With that key, or the first one."""
+    key = key or (stack.data / "api-key").read_text().strip()
+    return httpx2.Client(base_url=stack.address, headers={"X-API-Key": key}, timeout=30)
 
 
 def test_one_command_serves_a_job_and_says_where_everything_is(shared):
@@ -59,6 +67,42 @@ def test_one_command_serves_a_job_and_says_where_everything_is(shared):
     job = job_of(shared, 3)
     # Then
     assert (job["status"], job["counts"]["succeeded"]) == ("completed", 3)
+
+
+def test_without_a_key_it_says_once_which_model_is_missing_and_how_to_try_every_contract(shared):
+    # When
+    text = {"text": "A text that is long enough.", "operation": "summarize"}
+    with caller(shared, OPERATORS) as client:
+        refused = client.post("/batch_process", json={"requests": [text]})
+    # Then
+    assert refused.status_code == 422
+    assert "DEFAULT_MODEL=simulated" in refused.json()["detail"][0]["msg"]
+    [line] = [line for line in shared.said.splitlines() if "ANTHROPIC_API_KEY" in line]
+    assert "`claude-haiku-4-5` (DEFAULT_MODEL)" in line
+    assert "start with DEFAULT_MODEL=simulated" in line
+
+
+def test_a_key_of_the_environment_configures_batching_and_no_other_power_over_the_system(shared):
+    # Given what the batch processor's clients know: one key, from the environment of the stack
+    configure, limits = "/api/batch-processor/configure", "/api/v1/limits/simulated"
+    with caller(shared, OPERATORS) as operator, caller(shared) as first:
+        # Then it configures, for everybody
+        assert operator.post(configure, json={"max_batch_size": 64}).json()["max_batch_size"] == 64
+        assert first.get(configure).json()["max_batch_size"] == 64
+        # And sets no limits, makes no keys, and sees nothing of other tenants
+        made = first.post("/api/v1/keys", json={"name": "admin", "scopes": ["admin"]}).json()
+        assert operator.put(limits, json={"requests_per_minute": 9}).status_code == 403
+        assert operator.post("/api/v1/keys", json={"name": "x", "scopes": ["batching"]}).status_code == 403
+        from_afar = operator.get("/metrics", headers={"X-Forwarded-For": "192.0.2.1"})
+        assert from_afar.status_code == 403
+    # And an admin of the tenant is told which keys may
+    with caller(shared, made["key"]) as admin:
+        refused = admin.post(configure, json={"max_batch_size": 32})
+        assert refused.status_code == 403
+        told = refused.json()["message"]
+    assert "needs a key with the scope 'batching'" in told
+    assert "API_KEYS" in told
+    assert "penstock keys create" in told
 
 
 def test_an_operator_in_another_shell_finds_the_stack_well(shared):

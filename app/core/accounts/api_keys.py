@@ -27,7 +27,7 @@ BATCHING = "batching"
 METRICS = "metrics"
 OPERATOR = "operator"
 
-# What each scope allows, within the tenant of its key. The last three act on the whole system or show it.
+# What each scope allows, within the tenant of its key. Those in SYSTEM_WIDE act beyond it, or show more.
 MEANINGS: Mapping[str, str] = {
     READ: "read jobs, results, usage and limits",
     WRITE: "submit, change, cancel and delete jobs",
@@ -40,6 +40,7 @@ MEANINGS: Mapping[str, str] = {
     OPERATOR: "set limits and configure batching for all tenants; read the figures of all of them",
 }
 SCOPES = tuple(MEANINGS)
+SYSTEM_WIDE = frozenset({BATCHING, METRICS, OPERATOR})
 # No scope of a tenant implies one of the whole system.
 IMPLIED: Mapping[str, frozenset[str]] = {
     READ: frozenset({LIMITS}),
