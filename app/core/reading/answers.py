@@ -24,8 +24,13 @@ def answer_text(answer: bytes) -> str:
 
 def failure(record: RecordView) -> str:
     """Why a record that has ended did not succeed."""
+    return "{}: {}".format(*reason(record))
+
+
+def reason(record: RecordView) -> tuple[str, str]:
+    """The same in two parts: a type and a sentence."""
     if record.status is RecordStatus.FAILED and record.error_type is None:
-        return "failed: the reason was removed with the content of its job"
+        return "failed", "the reason was removed with the content of its job"
     if record.error_type is None:
-        return f"{record.status.word}: its job was {record.status.word} before it was sent"
-    return f"{record.error_type}: {text(record.error_message) or ''}"
+        return record.status.word, f"its job was {record.status.word} before it was sent"
+    return record.error_type, text(record.error_message) or ""

@@ -123,8 +123,11 @@ def list_batches(query: dict[str, Any]) -> dict[str, Any]:
 @blp.response(200, CancelledOut)
 def cancel_batch(batch_id: str) -> dict[str, Any]:
     """Cancel a batch: no new calls start, and calls in flight are cut off."""
-    job_actions.act(caller().tenant_id, batch_id, lifecycle.cancel)
-    return {"batch_id": wire.batch_id(find_job(batch_id)), "status": "cancelled"}
+    view = find_job(batch_id)
+    if view.status.final:
+        raise Conflict(f"the batch is {wire.word(view)}: it has ended and can no longer be cancelled")
+    job_actions.act(caller().tenant_id, str(view.uid), lifecycle.cancel)
+    return {"batch_id": wire.batch_id(view), "status": "cancelled"}
 
 
 @blp.route("/configure", methods=["GET"])

@@ -12,7 +12,7 @@ from app.core.monitoring.analytics import Point
 from app.core.monitoring.performance import Performance
 from app.core.monitoring.resources import Resources
 from app.core.pipeline.batch_settings import Configuration
-from app.core.reading.answers import answer_text
+from app.core.reading.answers import answer_text, reason
 from app.core.reading.forecast import Forecast
 from app.core.reading.jobs import JobView
 from app.core.reading.records import RecordView
@@ -166,7 +166,7 @@ def not_found(asked_for: str) -> dict[str, Any]:
 def result(record: RecordView, view: JobView) -> dict[str, Any]:
     """The result of one item; an output that was invented says so."""
     output, confidence = (None, None) if record.answer is None else _output(record.answer)
-    error = {"type": record.error_type or record.status.word, "message": text(record.error_message) or ""}
+    error = dict(zip(("type", "message"), reason(record), strict=True))
     return {
         "request_id": text(record.custom_id) or f"req_{record.idx + 1}",
         "output": output,
