@@ -114,7 +114,7 @@ class StatusOut(CreatedOut):
     createdAt = fields.String(required=True)
     updatedAt = fields.String(required=True)
     name = fields.String(required=True, allow_none=True)
-    aiProvider = fields.String(required=True)
+    aiProvider = fields.String(required=True, allow_none=True)
     searchProvider = fields.String(required=True, allow_none=True)
     pageLanguage = fields.String(required=True, allow_none=True)
 

@@ -43,7 +43,7 @@ def write_status(view: JobView) -> Json:
         "createdAt": timestamp(view.created_at),
         "updatedAt": timestamp(view.updated_at),
         "name": view.name,
-        "aiProvider": registry.of(view.model).name,
+        "aiProvider": None if view.model == registry.NOBODY else registry.of(view.model).name,
         "searchProvider": view.metadata.get("searchProvider"),
         "pageLanguage": view.metadata.get("pageLanguage"),
     }

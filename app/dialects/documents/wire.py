@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from app.core.json_text import text, timestamp
+from app.core.json_text import timestamp
 from app.core.reading.answers import failure
 from app.core.reading.jobs import JobView
 from app.core.reading.records import RecordView
@@ -159,7 +159,7 @@ def _message(id: str, event: Json, name: str = "progress") -> bytes:
 
 def _filename(record: RecordView) -> str | None:
     document = documents.read(record.asked or b"")
-    return text(record.custom_id) if document is None else document.filename
+    return None if document is None else document.filename
 
 
 def _collection(view: JobView) -> str | None:
