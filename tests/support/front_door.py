@@ -5,6 +5,7 @@ import io
 import json
 import uuid
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any
 
 from flask.testing import FlaskClient
@@ -47,6 +48,13 @@ class Door:
 
     def other(self, tenant: str = "other", scopes: Sequence[str] = ("admin",)) -> "Door":
         return Door(tenant, scopes, self.app)
+
+    def colleague(self, user: str, scopes: Sequence[str] = ("jobs:read", "jobs:write")) -> "Door":
+        """Another user of the same tenant, at the same door; this one must be an admin."""
+        asked = {"name": user, "user_id": user, "scopes": scopes}
+        made, door = self.post("/api/v1/keys", json=asked).get_json(), copy(self)
+        door.key, door.prefix, door.headers = made["key"], made["prefix"], {"X-API-Key": made["key"]}
+        return door
 
     def call(self, method: str, path: str, **request: Any) -> TestResponse:
         headers = {**self.headers, **request.pop("headers", {})}
