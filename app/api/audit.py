@@ -2,9 +2,7 @@
 
 from typing import Any
 
-from flask import Response
-
-from app.api.blueprint import Blueprint, answer
+from app.api.blueprint import Blueprint
 from app.api.request_schemas import AuditQuery
 from app.api.response_schemas import AuditPage
 from app.core.accounts import audit
@@ -20,7 +18,7 @@ blp = Blueprint("audit", "The audit log of your tenant.")
 @needs(AUDIT)
 @blp.arguments(AuditQuery, location="query")
 @blp.response(200, AuditPage)
-def list_events(query: dict[str, Any]) -> Response:
+def list_events(query: dict[str, Any]) -> dict[str, Any]:
     """List events, newest first, optionally only those of `event_type`."""
     me, limit = caller(), query["limit"]
     before = cursors.number_before(query["cursor"])
@@ -28,9 +26,7 @@ def list_events(query: dict[str, Any]) -> Response:
         found = audit.page(session, me.tenant_id, query["event_type"], before, limit + 1)
     more = len(found) > limit
     found = found[:limit]
-    return answer(
-        {
-            "data": [audit.as_json(event, str(me.tenant_uid)) for event in found],
-            "next_cursor": cursors.write(str(found[-1].id)) if more else None,
-        }
-    )
+    return {
+        "data": [audit.as_json(event, str(me.tenant_uid)) for event in found],
+        "next_cursor": cursors.write(str(found[-1].id)) if more else None,
+    }

@@ -2,10 +2,6 @@
 
 from app.core.reading.job_json import PREFIX
 from app.web import blueprint
-from app.web.answers import answer
-from app.web.bodies import read_json
-
-__all__ = ["Blueprint", "answer", "read_json"]
 
 
 class Blueprint(blueprint.Blueprint):

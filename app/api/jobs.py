@@ -6,7 +6,7 @@ from typing import Any
 from flask import Response
 from sqlalchemy.orm import Session
 
-from app.api.blueprint import Blueprint, answer
+from app.api.blueprint import Blueprint
 from app.api.request_schemas import JobChange, PageQuery
 from app.api.response_schemas import JobOut, JobPage
 from app.core.accounts.api_keys import READ, WRITE
@@ -27,41 +27,39 @@ blp = Blueprint("jobs", "Batches of records that are submitted together.")
 @needs(READ)
 @blp.arguments(PageQuery, location="query")
 @blp.response(200, JobPage)
-def list_jobs(query: dict[str, Any]) -> Response:
+def list_jobs(query: dict[str, Any]) -> dict[str, Any]:
     """List jobs, newest first."""
     before, limit = cursors.job_before(query["cursor"]), query["limit"]
     with reading() as session:
         found = jobs.page(session, caller().tenant_id, before, limit + 1)
     more = len(found) > limit
     found = found[:limit]
-    return answer(
-        {
-            "data": job_json.jobs_out(found),
-            "next_cursor": cursors.write(str(found[-1].uid)) if more else None,
-        }
-    )
+    return {
+        "data": job_json.jobs_out(found),
+        "next_cursor": cursors.write(str(found[-1].uid)) if more else None,
+    }
 
 
 @blp.route("/jobs/<job:job_id>", methods=["GET"])
 @needs(READ, 404)
 @blp.response(200, JobOut)
-def get_job(job_id: str) -> Response:
+def get_job(job_id: str) -> dict[str, Any]:
     """Get a job."""
-    return show(job_id)
+    return _show(job_id)
 
 
 @blp.route("/jobs/<job:job_id>", methods=["PATCH"])
 @needs(WRITE, 404)
 @blp.arguments(JobChange)
 @blp.response(200, JobOut)
-def change_job(changes: dict[str, Any], job_id: str) -> Response:
+def change_job(changes: dict[str, Any], job_id: str) -> dict[str, Any]:
     """Change a job's name, metadata, priority or cap."""
     if changes.get("priority", 0) is None:
         del changes["priority"]
     if changes.get("metadata", {}) is None:
         changes["metadata"] = {}
     _do(job_id, partial(lifecycle.change, **changes))
-    return show(job_id)
+    return _show(job_id)
 
 
 @blp.route("/jobs/<job:job_id>", methods=["DELETE"])
@@ -76,42 +74,42 @@ def delete_job(job_id: str) -> Response:
 @blp.route("/jobs/<job_id>/cancel", methods=["POST"])
 @needs(WRITE, 404, 409)
 @blp.response(200, JobOut)
-def cancel_job(job_id: str) -> Response:
+def cancel_job(job_id: str) -> dict[str, Any]:
     """Cancel a job: no new calls start, and calls in flight are cut off."""
     _do(job_id, lifecycle.cancel)
-    return show(job_id)
+    return _show(job_id)
 
 
 @blp.route("/jobs/<job_id>/pause", methods=["POST"])
 @needs(WRITE, 404, 409)
 @blp.response(200, JobOut)
-def pause_job(job_id: str) -> Response:
+def pause_job(job_id: str) -> dict[str, Any]:
     """Pause a job: no new calls start, and calls in flight finish."""
     _do(job_id, lifecycle.pause)
-    return show(job_id)
+    return _show(job_id)
 
 
 @blp.route("/jobs/<job_id>/resume", methods=["POST"])
 @needs(WRITE, 404, 409)
 @blp.response(200, JobOut)
-def resume_job(job_id: str) -> Response:
+def resume_job(job_id: str) -> dict[str, Any]:
     """Resume a paused job."""
     _do(job_id, lifecycle.resume)
-    return show(job_id)
+    return _show(job_id)
 
 
 @blp.route("/jobs/<job_id>/retry", methods=["POST"])
 @needs(WRITE, 404, 409)
 @blp.response(200, JobOut)
-def retry_job(job_id: str) -> Response:
+def retry_job(job_id: str) -> dict[str, Any]:
     """Run again the records that failed or expired, as new attempts of the same records."""
     _do(job_id, lifecycle.retry)
-    return show(job_id)
+    return _show(job_id)
 
 
-def show(job_id: str, status: int = 200, **headers: str) -> Response:
+def _show(job_id: str) -> dict[str, Any]:
     """The job's current state."""
-    return answer(job_json.jobs_out([find_job(job_id)])[0], status, **headers)
+    return job_json.jobs_out([find_job(job_id)])[0]
 
 
 def _do(job_id: str, verb: Verb) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from flask import Response, request
 from sqlalchemy.orm import Session
 
-from app.api.blueprint import Blueprint, answer
+from app.api.blueprint import Blueprint
 from app.api.request_schemas import KeyIn
 from app.api.response_schemas import KeyList, NewKeyOut
 from app.core.accounts import api_keys
@@ -25,7 +25,7 @@ blp = Blueprint("keys", "API keys of your tenant.")
 @blp.doc(parameters=[idempotency.DESCRIPTION])
 @blp.arguments(KeyIn)
 @blp.response(201, NewKeyOut)
-def create_key(asked: dict[str, Any]) -> Response:
+def create_key(asked: dict[str, Any]) -> dict[str, Any]:
     """Create a key. Only this response shows it.
 
     A key can grant only scopes that it has itself; `admin` has those of a tenant, `operator` those of the
@@ -45,16 +45,16 @@ def create_key(asked: dict[str, Any]) -> Response:
             key, text = api_keys.create_once(session, me.tenant, _naming(sending.key), **wanted)
         return _key_out(key) | {"key": text}
 
-    return answer(in_transaction(work), 201)
+    return in_transaction(work)
 
 
 @blp.route("/keys", methods=["GET"])
 @needs(api_keys.KEYS)
 @blp.response(200, KeyList)
-def list_keys() -> Response:
+def list_keys() -> dict[str, Any]:
     """List the tenant's keys, oldest first, including those that were revoked."""
     with reading() as session:
-        return answer({"data": [_key_out(key) for key in api_keys.list_keys(session, caller().tenant)]})
+        return {"data": [_key_out(key) for key in api_keys.list_keys(session, caller().tenant)]}
 
 
 @blp.route("/keys/<key_id>", methods=["DELETE"])

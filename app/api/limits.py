@@ -3,9 +3,7 @@
 from functools import partial
 from typing import Any
 
-from flask import Response
-
-from app.api.blueprint import Blueprint, answer
+from app.api.blueprint import Blueprint
 from app.api.request_schemas import LimitsIn
 from app.api.response_schemas import LimitGroupOut, LimitList
 from app.core.accounts.api_keys import LIMITS, OPERATOR
@@ -20,27 +18,27 @@ blp = Blueprint("limits", "What the providers allow, across all workers.")
 @blp.route("/limits", methods=["GET"])
 @needs(LIMITS)
 @blp.response(200, LimitList)
-def list_limits() -> Response:
+def list_limits() -> dict[str, Any]:
     """List the limit groups in use: by jobs of your tenant, or with the scope `operator` by anybody.
 
     What all tenants together use is shown only with `operator`.
     """
     with reading() as session:
-        return answer({"data": report.describe_all(session, _whose())})
+        return {"data": report.describe_all(session, _whose())}
 
 
 @blp.route("/limits/<group>", methods=["PUT"])
 @needs(OPERATOR, 404)
 @blp.arguments(LimitsIn)
 @blp.response(200, LimitGroupOut)
-def put_limits(figures: dict[str, Any], group: str) -> Response:
+def put_limits(figures: dict[str, Any], group: str) -> dict[str, Any]:
     """Set a group's limits, for all workers within a second.
 
     null returns a limit to its configured value. The provider's response headers may still lower it.
     """
     in_transaction(partial(report.change, name=group, figures=figures))
     with reading() as session:
-        return answer(report.describe(session, _whose(), group))
+        return report.describe(session, _whose(), group)
 
 
 def _whose() -> Reader:

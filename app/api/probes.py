@@ -3,12 +3,12 @@
 import datetime as dt
 import tempfile
 from importlib.metadata import version
+from typing import Any
 
 import structlog
-from flask import Response
 from sqlalchemy import select
 
-from app.api.blueprint import Blueprint, answer
+from app.api.blueprint import Blueprint
 from app.api.response_schemas import HealthOut, ReadyOut, RootHealthOut
 from app.core.limits import limiter
 from app.core.monitoring import broker
@@ -29,25 +29,25 @@ root = blueprint.Blueprint("root probes", __name__, description="The same probes
 @root.route("/health", methods=["GET"])
 @public()
 @root.response(200, RootHealthOut)
-def get_root_health() -> Response:
+def get_root_health() -> dict[str, str]:
     """Whether this process is alive, at the root path."""
     time = dt.datetime.now(dt.UTC).isoformat()
-    return answer({"status": "healthy", "timestamp": time, "version": version("penstock")})
+    return {"status": "healthy", "timestamp": time, "version": version("penstock")}
 
 
 @blp.route("/health", methods=["GET"])
 @public()
 @blp.response(200, HealthOut)
-def get_health() -> Response:
+def get_health() -> dict[str, str]:
     """Whether this process is alive."""
-    return answer({"status": "ok"})
+    return {"status": "ok"}
 
 
 @root.route("/ready", methods=["GET"])
 @blp.route("/ready", methods=["GET"])
 @public(503)
 @blp.response(200, ReadyOut)
-def get_ready() -> Response:
+def get_ready() -> dict[str, Any]:
     """Whether jobs can be submitted here.
 
     A 503 names what is missing; `degraded` lists what else is down: jobs are accepted, and continue when it
@@ -57,7 +57,7 @@ def get_ready() -> Response:
     if down:
         reasons = "; ".join(f"{name}: {why}" for name, why in down.items())
         raise Unavailable(f"jobs cannot be accepted: {reasons}", {"down": list(down)}, retry_after=5)
-    return answer({"status": "ready", "degraded": list(_failing("broker", "limiter"))})
+    return {"status": "ready", "degraded": list(_failing("broker", "limiter"))}
 
 
 def _failing(*names: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import Response
 
-from app.api.blueprint import Blueprint, answer
+from app.api.blueprint import Blueprint
 from app.api.request_schemas import PromptOverrideIn
 from app.api.response_schemas import PromptOverrideOut
 from app.core.accounts.api_keys import READ, WRITE
@@ -23,26 +23,26 @@ blp = Blueprint("prompt_overrides", "Your own texts in place of the built-in pro
 @blp.route("/prompt-overrides/<name>", methods=["GET"])
 @needs(READ, 404)
 @blp.response(200, PromptOverrideOut)
-def get_override(name: str) -> Response:
+def get_override(name: str) -> dict[str, Any]:
     """Get your own texts for an operation, next to the built-in ones."""
     me, operation = caller(), prompt_overrides.shipped(name)
     with reading() as session:
         own = prompt_overrides.find(session, me.tenant_id, me.user_id, name)
     if own is None:
         raise _none(name)
-    return answer(_override_out(own, operation))
+    return _override_out(own, operation)
 
 
 @blp.route("/prompt-overrides/<name>", methods=["PUT"])
 @needs(WRITE, 404)
 @blp.arguments(PromptOverrideIn)
 @blp.response(200, PromptOverrideOut)
-def put_override(asked: dict[str, Any], name: str) -> Response:
+def put_override(asked: dict[str, Any], name: str) -> dict[str, Any]:
     """Set your own texts for an operation: they apply to later submissions that ask for them."""
     me, operation = caller(), prompt_overrides.shipped(name)
     prompt_overrides.check(**asked)
     put = partial(prompt_overrides.put, tenant_id=me.tenant_id, user_id=me.user_id, name=name, **asked)
-    return answer(_override_out(in_transaction(put), operation))
+    return _override_out(in_transaction(put), operation)
 
 
 @blp.route("/prompt-overrides/<name>", methods=["DELETE"])

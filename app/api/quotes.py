@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from flask import Response, request
+from flask import request
 
-from app.api.blueprint import Blueprint, answer
+from app.api.blueprint import Blueprint
 from app.api.intake import take_in
 from app.api.response_schemas import QuoteOut
 from app.api.submissions import BODY
@@ -25,7 +25,7 @@ blp = Blueprint("quotes", "What a submission would cost.")
 @blp.doc(requestBody=BODY)
 @blp.response(200, QuoteOut, description="Nothing was stored.")
 @takes({JSON: WITH_DOCUMENTS, FORM: UPLOAD})
-def estimate_job() -> Response:
+def estimate_job() -> dict[str, Any]:
     """Quote a job's tokens, cost and time.
 
     The request is the same as for submitting, and so are its errors. Figures are calibrated with the tenant's
@@ -34,7 +34,7 @@ def estimate_job() -> Response:
     with DraftSpool(settings.current().data) as spool:
         received = take_in(request, spool, None)
         found = quote(caller().tenant_id, spool, received.defaults)
-    return answer(_out(found, received.options.skipped))
+    return _out(found, received.options.skipped)
 
 
 def _out(found: Quote, skipped: Sequence[int] | None) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""Responses of the native contract, for the OpenAPI document only. Nothing is serialised with these."""
+"""Responses of the native contract: what routes return is dumped with these, and OpenAPI shows them.
+
+Records and events are written without, as there may be a million of them.
+"""
 
 from typing import Any, get_args
 
@@ -38,11 +41,9 @@ class LinksOut(ma.Schema):
     events = fields.String(required=True)
 
 
-def _time(**metadata: Any) -> fields.String:
-    example = "2026-11-22T10:15:00.123456Z"
-    return fields.String(
-        required=True, allow_none=True, metadata={"format": "date-time", "example": example, **metadata}
-    )
+def _time(*, data_key: str | None = None, **metadata: Any) -> fields.String:
+    shown = {"format": "date-time", "example": "2026-11-22T10:15:00.123456Z", **metadata}
+    return fields.String(required=True, allow_none=True, data_key=data_key, metadata=shown)
 
 
 def _dollars(description: str) -> fields.String:
@@ -276,21 +277,19 @@ class SumsOut(ma.Schema):
     cost_unconfirmed = _dollars("USD that calls without an answer may have cost on top, at most.")
 
 
-class GroupOut(SumsOut):
-    """Has one of the first three fields, as `group_by` says."""
-
+class GroupKeyOut(ma.Schema):
     model = fields.String()
     day = fields.String(metadata={"format": "date", "description": "In UTC."})
     job = fields.String(metadata={"format": "uuid"})
 
 
-class UsagePage(ma.Schema):
-    class Meta:
-        include = {  # noqa: RUF012 - marshmallow's own way to a field with a keyword's name
-            "from": _time(),
-            "to": _time(description="The exclusive end."),
-        }
+class GroupOut(SumsOut, GroupKeyOut):
+    """Has one of the first three fields, as `group_by` says."""
 
+
+class UsagePage(ma.Schema):
+    since = _time(data_key="from")
+    until = _time(data_key="to", description="The exclusive end.")
     group_by = fields.String(required=True, validate=validate.OneOf(get_args(Grouping)))
     data = fields.List(fields.Nested(GroupOut), required=True)
     total = fields.Nested(SumsOut, required=True, metadata={"description": "Of all groups on all pages."})
@@ -385,8 +384,8 @@ class LimitGroupOut(ma.Schema):
         },
     )
     paced_until = _time(description="null unless `starts` is `paced`.")
-    limited_by = fields.String(required=True, allow_none=True)
     held_until = _time(description="The next probe of a held group.")
+    limited_by = fields.String(required=True, allow_none=True)
     waiting = fields.List(fields.Nested(WaitingOut), required=True)
     waiting_of_others = fields.Integer(
         required=True,

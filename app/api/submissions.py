@@ -1,10 +1,11 @@
 """Submitting: the route that creates jobs."""
 
 import re
+from typing import Any
 
-from flask import Response, request
+from flask import request
 
-from app.api.blueprint import Blueprint, answer
+from app.api.blueprint import Blueprint
 from app.api.intake import take_in
 from app.api.request_schemas import JobIn, Upload
 from app.api.response_schemas import JobOut
@@ -55,7 +56,7 @@ _DOCUMENTED = {
 @blp.response(202, JobOut, description="The job is stored and will run.")
 @blp.alt_response(200, schema=JobOut, description="With `Prefer: wait`: the job has ended.")
 @takes({JSON: WITH_DOCUMENTS, FORM: UPLOAD})
-def submit_job() -> Response:
+def submit_job() -> tuple[dict[str, Any], int, dict[str, str]]:
     """Submit a job.
 
     Its records come as JSON, or as a file of JSON lines, CSV, TSV or XLSX. If the input has errors, all of
@@ -73,12 +74,12 @@ def submit_job() -> Response:
     if waited:
         view = find_submitted(submitted)
     job = job_json.jobs_out([view])[0]
-    response = answer(job, 200 if waited and view.status.final else 202, Location=job["links"]["self"])
+    headers = {"Location": job["links"]["self"]}
     if waited:
-        response.headers["Preference-Applied"] = f"wait={wait}"
+        headers["Preference-Applied"] = f"wait={wait}"
     if not submitted.created:
-        response.headers["Idempotency-Replayed"] = "true"
-    return response
+        headers["Idempotency-Replayed"] = "true"
+    return job, 200 if waited and view.status.final else 202, headers
 
 
 def _wait() -> int | None:

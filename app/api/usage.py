@@ -2,9 +2,7 @@
 
 from typing import Any
 
-from flask import Response
-
-from app.api.blueprint import Blueprint, answer
+from app.api.blueprint import Blueprint
 from app.api.request_schemas import UsageQuery
 from app.api.response_schemas import UsagePage
 from app.core.accounts.api_keys import READ
@@ -22,7 +20,7 @@ blp = Blueprint("usage", "Usage of your tenant.")
 @needs(READ)
 @blp.arguments(UsageQuery, location="query")
 @blp.response(200, UsagePage)
-def get_usage(query: dict[str, Any]) -> Response:
+def get_usage(query: dict[str, Any]) -> dict[str, Any]:
     """Sum the tenant's calls by model, by day or by job.
 
     A call counts at the moment it ended. Deleted jobs are included: their calls are kept.
@@ -32,16 +30,14 @@ def get_usage(query: dict[str, Any]) -> Response:
     with snapshot() as session:
         span = usage.span(session, query["since"], query["until"])
         found = usage.read(session, caller().tenant_id, group_by, span, after, query["limit"])
-    return answer(
-        {
-            "from": timestamp(span.since),
-            "to": timestamp(span.until),
-            "group_by": group_by,
-            "data": [{group_by: str(key), **_sums_out(sums)} for key, sums in found.groups],
-            "total": _sums_out(found.total),
-            "next_cursor": None if found.after is None else cursors.write(str(found.after)),
-        }
-    )
+    return {
+        "since": timestamp(span.since),
+        "until": timestamp(span.until),
+        "group_by": group_by,
+        "data": [{group_by: str(key), **_sums_out(sums)} for key, sums in found.groups],
+        "total": _sums_out(found.total),
+        "next_cursor": None if found.after is None else cursors.write(str(found.after)),
+    }
 
 
 def _sums_out(sums: Sums) -> dict[str, Any]:
