@@ -1,10 +1,13 @@
 """A job that was made through any of the six contracts, read and cancelled through any of them."""
 
+import csv
 import datetime as dt
+import io
 import json
 from dataclasses import dataclass
 from typing import Any
 
+import openpyxl
 import pytest
 
 from tests.support.contracts import (
@@ -321,6 +324,25 @@ def test_a_job_made_through_one_contract_is_read_through_another(maker, jobs, co
             READERS[reader](maker, made, made.label, word)
 
 
+def test_the_files_of_a_job_of_any_contract_have_its_answers(maker, jobs):
+    for contract in MAKERS:
+        made = jobs[contract, "partly"]
+        answers = [said(record) or "" for record in made.records]
+        for path in (f"{JOBS}/{made.id}/results?format=", f"{CHATS}/results?batchId={made.id}&format="):
+            rows = list(csv.DictReader(io.StringIO(maker.get(f"{path}csv").data.decode("utf-8-sig"))))
+            assert [row["answer"] for row in rows] == answers, path
+            book = openpyxl.load_workbook(io.BytesIO(maker.get(f"{path}xlsx").data)).active
+            names, *cells = book.iter_rows(values_only=True)
+            assert [row[names.index("answer")] or "" for row in cells] == answers, path
+        lines = maker.get(f"{JOBS}/{made.id}/results?format=jsonl").text.splitlines()
+        assert [json.loads(line) for line in lines] == made.records
+
+
+def test_a_label_is_no_id_of_a_document_job(maker, jobs):
+    labels = [made.label for made in jobs.values() if made.label]
+    assert {maker.get(f"{DOCUMENTS}/{label}").status_code for label in labels} == {422}
+
+
 def test_every_answer_about_a_job_of_any_contract_names_it(maker, jobs):
     for contract in MAKERS:
         made = jobs[contract, "partly"]
@@ -358,14 +380,12 @@ def test_a_job_of_any_contract_is_cancelled_once_through_every_one_that_can(make
         if through != "native":
             assert answer.get_json()["status"] == "cancelled"
 
-    # Then all of it is, everywhere, and no other contract but the native one cancels it again
-    for job in made.values():
+    # Then all of it is, and only the native contract takes it for granted when it is asked again
+    again = {"native": 200, "documents": 404, "processor": 409, "chats": 409}
+    for (_, through), job in made.items():
         wait_until(lambda job=job: has_ended(maker, job), what="it has ended")
-        found = {name: read(maker, path.format(job))["status"] for name, path in PATHS.items()}
-        assert list(found.values()) == list(WORDS["cancelled"])
         assert read(maker, f"{JOBS}/{job}")["counts"]["cancelled"] == 2
-        again = {name: cancel(maker, job).status_code for name, cancel in CANCELS.items()}
-        assert again == {"native": 200, "documents": 404, "processor": 409, "chats": 409}
+        assert CANCELS[through](maker, job).status_code == again[through]
 
 
 def test_documents_that_were_only_stored_are_read_through_every_contract(maker):
