@@ -1,5 +1,6 @@
 """A job that was made through any of the six contracts, read and cancelled through any of them."""
 
+import contextlib
 import csv
 import datetime as dt
 import io
@@ -9,7 +10,9 @@ from typing import Any
 
 import openpyxl
 import pytest
+from simple_websocket import Client
 
+from app.dialects.processor.socket import PATH as SOCKET
 from tests.support.contracts import (
     ANALYSES,
     CANCELS,
@@ -74,7 +77,7 @@ class Made:
 
 
 @pytest.fixture(scope="module")
-def house(request, upstream_process, tmp_path_factory):
+def service(request, upstream_process, tmp_path_factory):
     """A whole Penstock, whose provider refuses some texts and never answers others."""
     upstream_process.reset()
     upstream_process.configure(
@@ -84,8 +87,14 @@ def house(request, upstream_process, tmp_path_factory):
         ]
     )
     folder, one_by_one = tmp_path_factory.mktemp("doors"), {"BATCH_MAX_CONCURRENT_LLM_CALLS": "1"}
-    with running_service(request, upstream_process, folder, **one_by_one) as service:
-        yield service.door
+    with running_service(request, upstream_process, folder, **one_by_one) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def house(service):
+    """An admin of its tenant."""
+    return service.door
 
 
 @pytest.fixture(scope="module")
@@ -336,6 +345,19 @@ def test_the_files_of_a_job_of_any_contract_have_its_answers(maker, jobs):
             assert [row[names.index("answer")] or "" for row in cells] == answers, path
         lines = maker.get(f"{JOBS}/{made.id}/results?format=jsonl").text.splitlines()
         assert [json.loads(line) for line in lines] == made.records
+
+
+def test_a_subscription_to_a_job_of_any_contract_is_answered_at_once_with_its_state(service, maker, jobs):
+    url = service.served.url.replace("http", "ws") + SOCKET
+    with contextlib.closing(Client.connect(url, headers=maker.headers)) as client:
+        for made in jobs.values():
+            client.send(json.dumps({"action": "subscribe", "batch_id": made.id}))
+            told = json.loads(client.receive(10))
+            word = WORDS[made.state][list(READERS).index("processor")]
+            assert (told["batch_id"], told["status"]) == (made.id, word)
+            assert told["progress"] == made.job["progress"]
+            took = seconds(made.job["created_at"], made.job["ended_at"])
+            assert told.get("total_time_ms") == (None if took is None else round(took * 1000))
 
 
 def test_a_label_is_no_id_of_a_document_job(maker, jobs):
