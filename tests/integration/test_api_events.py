@@ -63,6 +63,7 @@ def test_a_stream_tells_the_whole_job_then_what_moves_and_ends_with_it(served):
     assert [event.id for event in told] == sorted(event.id for event in told)
     assert (told[-1].kind, told[-1].data["status"]) == ("status", "completed")
     assert told[-1].data["counts"]["failed"] == 2
+    assert told[-1].data == served.door.job(job)
     progress = [event for event in told if event.kind == "progress"]
     assert progress[-1].data["counts"]["succeeded"] == 4
     assert set(progress[-1].data) == {
