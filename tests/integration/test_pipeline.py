@@ -15,6 +15,7 @@ from app.core.pipeline import lifecycle
 from app.services.submission import Options
 from models import Record, RecordStatus, Window
 from models.session import in_transaction, reading
+from tasks.celery import app
 from tasks.wake import wake
 from tests.support import servers
 from tests.support.servers import wait_until
