@@ -1,16 +1,13 @@
-"""Dynamic batching: items that are asked within some milliseconds of each other share one call."""
+"""Dynamic batching: items that share a call, from their arrival to their replies."""
 
 import asyncio
 import copy
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from app.errors import ProviderError
 from app.providers.client import Reply
-
-# Makes one call for some rows and returns the result of each, in order. If it raises, every row has failed.
-Send = Callable[[Sequence[Any]], Awaitable[Sequence[Reply | ProviderError]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,91 +17,102 @@ class Batching:
     max_batch_size: int  # items of one call
     max_wait_time_ms: int  # that an item waits for others
     enable_dynamic_batching: bool  # False: each item has a call of its own
+    enable_adaptive_batching: bool  # False: size and wait are those two; True: at most those
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What came of a call: the result of each row, in order."""
+
+    parts: Sequence[Reply | ProviderError]
+    items: int  # that the server was asked about; the other rows did not fit the model
+    seconds: float  # that it took to answer
+
+
+# Makes one call for some rows. If it raises, every row has failed.
+Send = Callable[[Sequence[Any]], Awaitable[Answered]]
+
+
+class Holder(Protocol):
+    """What has an item: the line in which it waits, then its call."""
+
+    async def lose(self, item: "Item") -> None:
+        """The item has its reply, or nobody waits for it any more."""
+
+    def failure(self, error: ProviderError) -> ProviderError:
+        """The error for one of the items."""
+
+
+class Item:
+    """A row that is asked about. It came at `came_at`, in seconds of the loop's clock."""
+
+    def __init__(self, row: Any, came_at: float, holder: Holder) -> None:
+        self.row, self.came_at, self.holder = row, came_at, holder
+        self.future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+
+    async def reply(self) -> Reply:
+        """The item's reply. When the last waiting item of a call is cancelled, so is the call."""
+        try:
+            return await self.future
+        finally:
+            await self.holder.lose(self)
+
+    def failure(self, error: ProviderError) -> ProviderError:
+        """The error for this item, which gave up."""
+        return self.holder.failure(error)
 
 
 class Call:
-    """One call and the items that wait for it; no item joins it once it has left."""
+    """One call, which leaves as it is made; `on_end` gets what came of it: an error, or None if it was cancelled."""
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self._rows: dict[asyncio.Future[Reply], Any] = {}  # of the waiting items
-        self._task: asyncio.Task[None] | None = None
+    def __init__(
+        self,
+        items: Sequence[Item],
+        send: Send,
+        on_end: "Callable[[Call, Answered | Exception | None], None]",
+    ) -> None:
+        self._items = dict.fromkeys(items)
+        for item in items:
+            item.holder = self
+        self.size = len(items)
+        self.left_at = asyncio.get_running_loop().time()
         self._reported = False  # an item has reported the failure
+        self._outcome: Answered | Exception | None = None
+        self._task = asyncio.create_task(self._run(items, send))
+        # Not at the end of `_run`: a task that is cancelled before its first step runs nothing of it.
+        self._task.add_done_callback(lambda _: on_end(self, self._outcome))
 
-    def __len__(self) -> int:
-        return len(self._rows)
+    @property
+    def is_open(self) -> bool:
+        """Whether it is still to be known what comes of it."""
+        return self._outcome is None and not self._task.done()
 
-    def add(self, row: Any) -> "asyncio.Future[Reply]":
-        item: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._rows[item] = row
-        return item
-
-    def leave(self) -> None:
-        self._task = asyncio.create_task(self._run())
-
-    async def reply_to(self, item: "asyncio.Future[Reply]") -> Reply:
-        """The item's reply. When the last waiting item is cancelled, so is the call."""
-        try:
-            return await item
-        finally:
-            del self._rows[item]
-            if not self._rows and self._task is not None and not self._task.done():
-                self._task.cancel()
-                await asyncio.wait([self._task])
+    async def lose(self, item: Item) -> None:
+        del self._items[item]
+        if not self._items and not self._task.done():
+            self._task.cancel()
+            await asyncio.wait([self._task])
 
     def failure(self, error: ProviderError) -> ProviderError:
         """The error for one of the items: the first reports it, the others repeat it."""
         error.repeated, self._reported = self._reported, True
         return error
 
-    async def _run(self) -> None:
-        rows = dict(self._rows)
+    async def _run(self, items: Sequence[Item], send: Send) -> None:
         parts: Sequence[Reply | Exception]
         try:
-            parts = await self._send(list(rows.values()))
+            self._outcome = answered = await send([item.row for item in items])
+            parts = answered.parts
         except ProviderError as error:
-            parts = [self.failure(copy.copy(error)) for _ in rows]
+            self._outcome = error
+            parts = [self.failure(copy.copy(error)) for _ in items]
         except Exception as fault:
-            parts = [fault for _ in rows]
-        for item, part in zip(rows, parts, strict=True):
-            if item.done():
+            self._outcome = fault
+            parts = [fault for _ in items]
+        for item, part in zip(items, parts, strict=True):
+            if item.future.done():
                 continue  # it was cancelled
             if isinstance(part, Reply):
-                item.set_result(part)
+                item.future.set_result(part)
             else:
-                item.set_exception(part)
-
-
-class Gathering:
-    """The calls of a client that have not left yet, by the key that their items share. Used on one loop."""
-
-    def __init__(self, batching: Callable[[], Batching]) -> None:
-        self._batching = batching
-        self._calls: dict[Hashable, Call] = {}
-
-    def join(self, alike: Hashable, row: Any, send: Send) -> "tuple[Call, asyncio.Future[Reply]]":
-        """Add a row to the call for items like it, which leaves when it is full or its wait is over."""
-        batching = self._batching()
-        if not batching.enable_dynamic_batching:
-            return self.send_single(row, send)
-        call = self._calls.get(alike)
-        if call is None:
-            call = self._calls[alike] = Call(send)
-            wait = batching.max_wait_time_ms / 1000
-            asyncio.get_running_loop().call_later(wait, self._leave, alike, call)
-        item = call.add(row)
-        if len(call) >= batching.max_batch_size:
-            self._leave(alike, call)
-        return call, item
-
-    def send_single(self, row: Any, send: Send) -> "tuple[Call, asyncio.Future[Reply]]":
-        call = Call(send)
-        item = call.add(row)
-        call.leave()
-        return call, item
-
-    def _leave(self, alike: Hashable, call: Call) -> None:
-        if self._calls.get(alike) is call:  # else it was full before its wait was over
-            del self._calls[alike]
-            if len(call):
-                call.leave()
+                item.future.set_exception(part)

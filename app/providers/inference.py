@@ -26,8 +26,9 @@ from app.errors import (
 )
 from app.providers import refusals, registry, tensors
 from app.providers.answers import parsed
-from app.providers.batching import Batching, Call, Gathering
+from app.providers.batching import Answered, Batching, Item
 from app.providers.client import Reply, Usage
+from app.providers.gathering import Gathering, Kind
 from app.providers.tensors import Output, Tensor
 from app.providers.transport import CONNECT_SECONDS, as_bytes, content, failure, refusal
 
@@ -54,37 +55,35 @@ class InferenceClient:
 
         An item that was refused together with others is asked by itself the next time, to find the bad one.
         """
-        call, item = self._join(registry.INFERENCE.served_name(params["model"]), params["input"])
+        item = self._join(registry.INFERENCE.served_name(params["model"]), params["input"])
         try:
             async with asyncio.timeout(deadline):
-                return await call.reply_to(item)
+                return await item.reply()
         except TimeoutError:
             late = TimedOut(f"no whole answer within the deadline of {deadline:g} s")
-            raise call.failure(late) from None
+            raise item.failure(late) from None
 
     async def close(self) -> None:
         await self._session.close()
 
-    def _join(self, model: str, row: Any) -> "tuple[Call, asyncio.Future[Reply]]":
-        shape = tensors.shape_of(row)
-        send = partial(self._infer, model, shape)
-        if self._was_refused_together(model, row):
-            return self._gathering.send_single(row, send)
-        return self._gathering.join((model, shape), row, send)
+    def _join(self, model: str, row: Any) -> Item:
+        kind = Kind(model, tuple(tensors.shape_of(row)))
+        send = partial(self._infer, kind)
+        return self._gathering.join(kind, row, send, single=self._was_refused_together(model, row))
 
-    async def _infer(
-        self, model: str, shape: Sequence[int], rows: Sequence[Any]
-    ) -> list[Reply | ProviderError]:
-        """Make one call for those of the rows, all of `shape`, that the model's tensor can hold."""
-        tensor = await self._tensor(model)
+    async def _infer(self, kind: Kind, rows: Sequence[Any]) -> Answered:
+        """Make one call for those of the rows, all of one kind, that the model's tensor can hold."""
+        tensor = await self._tensor(kind.model)
         # Megabytes of numbers take a while to check and to encode: do not block the loop.
         misfits = await asyncio.to_thread(lambda: [tensors.misfit(row, tensor) for row in rows])
         fitting = [row for row, misfit in zip(rows, misfits, strict=True) if misfit is None]
-        replies = iter(await self._ask_about(model, tensor, shape, fitting) if fitting else ())
-        return [
+        answers, seconds = await self._ask_about(kind, tensor, fitting) if fitting else ([], 0.0)
+        replies = iter(answers)
+        parts = [
             next(replies) if misfit is None else RequestRejected(misfit, type="invalid_input")
             for misfit in misfits
         ]
+        return Answered(parts, len(fitting), seconds)
 
     async def _tensor(self, model: str) -> Tensor:
         tensor, until = self._tensors.get(model, (None, 0.0))
@@ -95,19 +94,22 @@ class InferenceClient:
         return tensor
 
     async def _ask_about(
-        self, model: str, tensor: Tensor, shape: Sequence[int], rows: Sequence[Any]
-    ) -> list[Reply]:
+        self, kind: Kind, tensor: Tensor, rows: Sequence[Any]
+    ) -> tuple[list[Reply], float]:
+        """The replies, and the seconds that the server took."""
         call = str(uuid.uuid4())
-        body = await asyncio.to_thread(lambda: as_bytes(tensors.request(call, tensor, shape, rows)))
+        body = await asyncio.to_thread(lambda: as_bytes(tensors.request(call, tensor, kind.shape, rows)))
+        began = time.monotonic()
         try:
             with _our_errors():
-                answer = await self._call("POST", f"/v2/models/{model}/infer", body)
-                return await asyncio.to_thread(_replies, answer, call, len(rows))
+                answer = await self._call("POST", f"/v2/models/{kind.model}/infer", body)
+                seconds = time.monotonic() - began
+                return await asyncio.to_thread(_replies, answer, call, len(rows)), seconds
         except (RequestRejected, ServerFault) as error:
-            self._tensors.pop(model, None)
+            self._tensors.pop(kind.model, None)
             if len(rows) == 1:
                 raise
-            self._suspect(model, rows)
+            self._suspect(kind.model, rows)
             if isinstance(error, ServerFault):
                 raise
             raise RefusedTogether(error.message, request_id=error.request_id) from error

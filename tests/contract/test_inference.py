@@ -35,7 +35,7 @@ def test_a_call_that_is_full_leaves_at_once_and_the_rest_when_their_time_is_over
     inference: Inference,
 ) -> None:
     # Given calls of four items at most that wait for others as long as it takes
-    inference.batching = Batching(4, 600, True)
+    inference.batching = Batching(4, 600, True, False)
 
     # When ten items are asked
     started = time.monotonic()
@@ -48,15 +48,15 @@ def test_a_call_that_is_full_leaves_at_once_and_the_rest_when_their_time_is_over
 
 
 def test_without_dynamic_batching_each_item_is_a_call(inference: Inference) -> None:
-    inference.batching = Batching(64, 600, False)
+    inference.batching = Batching(64, 600, False, False)
     inference.ask_all([1], [2], [3])
     assert inference.server.book.sizes == [1, 1, 1]
 
 
 def test_what_is_configured_holds_for_the_next_call(inference: Inference) -> None:
-    inference.batching = Batching(2, 20, True)
+    inference.batching = Batching(2, 20, True, False)
     inference.ask_all([1], [2])
-    inference.batching = Batching(1, 20, True)
+    inference.batching = Batching(1, 20, True, False)
     inference.ask_all([1], [2])
     assert inference.server.book.sizes == [2, 1, 1]
 

@@ -5,8 +5,10 @@ probability vector of a row, `sure` says how sure it is in a second output.
 """
 
 import asyncio
+import contextlib
 import json
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -30,6 +32,9 @@ class Book:
     fault: dict[str, Any] = field(default_factory=dict)
     poison: Any = None  # a value that no model stands: the whole call is refused with 400
     seconds: float = 0.0  # that a call takes
+    cost: Callable[[int], float] | None = None  # seconds that a call of so many items takes, in place of `seconds`
+    limit: int | None = None  # items of a call; one of more is refused with 400
+    gate: asyncio.Semaphore | None = None  # how many calls are worked on at once; None: all
 
     @property
     def sizes(self) -> list[int]:
@@ -88,8 +93,12 @@ class InferenceServer:
         tensor = asked["inputs"][0]
         book = self.book
         book.calls.append({"model": model, "shape": tensor["shape"], "data": tensor["data"]})
+        items = tensor["shape"][0]
+        if book.limit is not None and items > book.limit:
+            return web.json_response({"error": f"at most {book.limit} items"}, status=400)
         try:
-            await asyncio.sleep(book.seconds)
+            async with book.gate or contextlib.nullcontext():
+                await asyncio.sleep(book.seconds if book.cost is None else book.cost(items))
         except asyncio.CancelledError:
             book.disconnected += 1
             raise

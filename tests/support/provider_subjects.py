@@ -115,7 +115,7 @@ class Inference(Subject):
     }
 
     def __init__(self, runner: asyncio.Runner, server: InferenceServer, **batching: Any) -> None:
-        self.batching = Batching(64, 20, True)
+        self.batching = Batching(64, 20, True, False)
         self.server = server
         client = runner.run(self._made(server.url))
         super().__init__(client, runner, model="inference:double", input=[1.0, 2.0])

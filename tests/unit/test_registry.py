@@ -17,7 +17,9 @@ WITH_KEY = read({"ANTHROPIC_API_KEY": "sk-test"})
 
 
 def at_once() -> Batching:
-    return Batching(max_batch_size=1, max_wait_time_ms=0, enable_dynamic_batching=True)
+    return Batching(
+        max_batch_size=1, max_wait_time_ms=0, enable_dynamic_batching=True, enable_adaptive_batching=True
+    )
 
 
 @pytest.mark.parametrize(
