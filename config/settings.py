@@ -82,10 +82,12 @@ class Settings:
     chord_plain_max: int = whole("CHORD_PLAIN_MAX", 100, 0, 1_000)
     call_deadline: int = whole("CALL_DEADLINE_SECONDS", 600, 1, 3_600)
     grace: int = whole("PENSTOCK_GRACE_SECONDS", 30, 1, 3_600)  # for calls to end after SIGTERM
-    # Items of one call of an inference server; this and the next two hold until an operator changes them.
+    # Items of one call of an inference server; this and the next three hold until an operator changes them.
     max_batch_size: int = whole("MAX_BATCH_SIZE", 128, 1, 1_024)
     max_wait_time_ms: int = whole("MAX_WAIT_TIME_MS", 50, 0, 10_000)  # of an item for others
     enable_dynamic_batching: bool = flag("ENABLE_DYNAMIC_BATCHING", default=True)  # False: a call for each
+    # False: size and wait are always those two. True: they are at most those, as the server does best.
+    enable_adaptive_batching: bool = flag("ENABLE_ADAPTIVE_BATCHING", default=True)
     # Items that wait in the priority queue.
     max_queue_size: int = whole("MAX_QUEUE_SIZE", 10_000, 1, 10_000_000)
     # Batches of the priority queue that run at once.

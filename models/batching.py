@@ -20,5 +20,6 @@ class BatchConfiguration(Base):
     max_batch_size: Mapped[int | None] = mapped_column(Integer)
     max_wait_time_ms: Mapped[int | None] = mapped_column(Integer)
     enable_dynamic_batching: Mapped[bool | None] = mapped_column(Boolean)
+    enable_adaptive_batching: Mapped[bool | None] = mapped_column(Boolean)
     priority_weights: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     updated_at: Mapped[dt.datetime] = mapped_column(UTCDateTime, insert_default=now(), onupdate=now())

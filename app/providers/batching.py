@@ -63,7 +63,7 @@ class Item:
 
 
 class Call:
-    """One call, which leaves as it is made; `on_end` gets what came of it: an error, or None if it was cancelled."""
+    """One call, which leaves as it is made. `on_end` gets its outcome; None: it was cancelled."""
 
     def __init__(
         self,

@@ -39,12 +39,17 @@ class Gathering:
         self._lines: dict[Kind, Line] = {}  # the one used last comes last
 
     def join(self, kind: Kind, row: Any, send: Send, *, single: bool) -> Item:
-        """Add a row to the items of its kind; `send` makes a call for such rows. `single`: for this one alone."""
+        """Add a row to the items of its kind; `send` makes a call for such rows.
+
+        `single`: in a call of its own.
+        """
         line = self._lines.pop(kind, None) or Line(kind, self._batching, send)
         self._lines[kind] = line
         if len(self._lines) > LINES:
             self._forget_one()
-        return line.add_single(row) if single or not self._batching().enable_dynamic_batching else line.add(row)
+        if single or not self._batching().enable_dynamic_batching:
+            return line.add_single(row)
+        return line.add(row)
 
     def _forget_one(self) -> None:
         idle = next((kind for kind, line in self._lines.items() if line.is_idle), None)

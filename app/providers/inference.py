@@ -18,7 +18,6 @@ import aiohttp
 
 from app.errors import (
     BadAnswer,
-    ProviderError,
     RefusedTogether,
     RequestRejected,
     ServerFault,
@@ -93,9 +92,7 @@ class InferenceClient:
             self._tensors[model] = tensor, time.monotonic() + METADATA_KEPT
         return tensor
 
-    async def _ask_about(
-        self, kind: Kind, tensor: Tensor, rows: Sequence[Any]
-    ) -> tuple[list[Reply], float]:
+    async def _ask_about(self, kind: Kind, tensor: Tensor, rows: Sequence[Any]) -> tuple[list[Reply], float]:
         """The replies, and the seconds that the server took."""
         call = str(uuid.uuid4())
         body = await asyncio.to_thread(lambda: as_bytes(tensors.request(call, tensor, kind.shape, rows)))

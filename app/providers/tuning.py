@@ -7,9 +7,10 @@ passes over the steps of a server that pads calls to powers of two, where a clim
 first. A straight line fitted to the times, as in BentoML, does not find the best size of a server that slows
 down beyond it, and an additive increase, as in Clipper, needs a bound on the time of a call to stop at.
 
-Only the times of calls that had the server to themselves count, as far as this process knows: behind others, a
-call's time is mostly theirs. Envoy's adaptive concurrency measures in the same way. A size is judged by the
-lower quartile of its last few times, since what disturbs a call makes it slower.
+Only the times of calls that were alone in flight count, since behind others a call's time is mostly theirs, as
+Envoy's adaptive concurrency measures. A size is judged by the lower quartile of its last few times: what
+disturbs a call makes it slower. Calls of other processes are not seen; behind them every size takes the same
+time longer, which favours a larger one where a server slows down only a little beyond its best.
 """
 
 from collections import deque
@@ -23,7 +24,7 @@ STALE = 60.0  # seconds after which the times of a size that is not the current 
 TOLERANCE = 0.03  # of the best rate: within it a smaller size is preferred, whose items wait less
 CLEAR = 1.3  # times the current size's rate: a single time is enough to move
 HOPELESS = 0.5  # of the current size's rate: a single time is enough to drop a size
-SLOWER, FASTER = 1.5, 0.6  # times the slowest and the fastest of the last few: the server has changed
+SLOWER, FASTER = 2.5, 0.4  # times the slowest and the fastest of the last few: the server has changed
 
 # How long the next call to be measured is off, in times of the last one. It costs a server that answers
 # several calls at once the time of two, in which the other calls are held back.
@@ -37,7 +38,7 @@ REFUSED_KEPT = 3_600.0  # seconds until a refused size is tried again: it costs 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The next call: its items, and whether it is to be alone in flight, because its time is to be measured."""
+    """The next call: its items, and whether its time is to be measured, alone in flight."""
 
     size: int
     alone: bool = False
@@ -54,7 +55,7 @@ class Tuner:
         self._unfilled: dict[int, float] = {}  # when too few items came for this size
         self._most = START  # items that a call may have, as of the last plan
         self._proven = 0  # items of the largest call that was answered
-        self._barred: tuple[int, float] | None = None  # the smallest size that failed, and until when it counts
+        self._barred: tuple[int, float] | None = None  # the smallest size that failed, and until when
         self._next = 0.0  # when the next call is to be measured
         self._next_probe = 0.0  # when, after a search, another size is tried
         self._probes_up = False
@@ -106,13 +107,13 @@ class Tuner:
 
     def refused(self, items: int, at: float) -> None:
         """The server refused a call of several items, or broke on it."""
-        self._bar(items, at + REFUSED_KEPT)
+        self._bar(items, at, REFUSED_KEPT)
 
     def given_up(self, items: int, seconds: float, at: float) -> None:
         """A call had no answer when nobody waited for it any more."""
         rate = self.rate
         if rate is None or items / seconds < HOPELESS * rate:
-            self._bar(items, at + SLOW_KEPT)
+            self._bar(items, at, SLOW_KEPT)
 
     # --- what to measure next
 
@@ -176,7 +177,9 @@ class Tuner:
             self._doubted, self._next = True, at
             return False
         if contradicts and items == self.size:
-            self._search_again()
+            self._times.clear()
+            self._unfilled.clear()
+            self._search_again(at)
             times = self._times.setdefault(items, deque(maxlen=KEPT))
         elif contradicts:
             times.clear()
@@ -185,11 +188,8 @@ class Tuner:
         self._last[items] = at
         return True
 
-    def _search_again(self) -> None:
-        """The server has changed: what was known of it is void."""
-        self._times.clear()
-        self._unfilled.clear()
-        self._factor = AGAIN
+    def _search_again(self, at: float) -> None:
+        self._factor, self._next = max(self._factor, AGAIN), at
 
     def _decide(self, at: float) -> None:
         """Move to the best size; where this is it, compare it with closer ones."""
@@ -198,7 +198,8 @@ class Tuner:
             return
         best = self._best()
         if best != self.size:
-            self._factor = self._factor if self.searching else AGAIN
+            if not self.searching:
+                self._search_again(at)
             self.size = best
         elif len(self._times[self.size]) >= self._enough:
             while self.searching and not any(self._is_open(n, at) for n in self._neighbours()):
@@ -224,17 +225,18 @@ class Tuner:
     def _rate(self, size: int) -> float:
         return size / _typical(self._times[size])
 
-    def _bar(self, items: int, until: float) -> None:
+    def _bar(self, items: int, at: float, seconds: float) -> None:
         """Make no call of so many items.
 
         One that was answered before must fail twice in a row: the fault may have been in one of its items.
         """
         if items > self._proven and items > 1:
-            self._barred = items, until
+            self._barred = items, at + seconds
             for size in [size for size in self._times if size >= items]:
                 del self._times[size]
             if self.size >= items:
-                self.size, self._factor = max(1, items // 2), max(self._factor, AGAIN)
+                self.size = max(1, items // 2)
+                self._search_again(at)
         self._proven = min(self._proven, items - 1)
 
 

@@ -184,12 +184,19 @@ def test_a_tenant_within_its_share_starts_though_others_have_filled_the_bound(na
 def test_what_is_configured_is_the_environments_word_until_somebody_says_else(environment):
     with reading() as session:
         found = batch_settings.read(session)
-    assert found.batching == batch_settings.Batching(128, 50, True)
+    assert found.batching == batch_settings.Batching(128, 50, True, True)
     assert found.priority_weights == {"critical": 1.0, "high": 0.8, "normal": 0.5, "low": 0.2}
     assert [found.priority(word) for word in ("critical", "high", "normal", "low")] == [10, 8, 5, 2]
 
     in_transaction(
-        partial(batch_settings.change, values={"max_batch_size": 3, "enable_dynamic_batching": False})
+        partial(
+            batch_settings.change,
+            values={
+                "max_batch_size": 3,
+                "enable_dynamic_batching": False,
+                "enable_adaptive_batching": False,
+            },
+        )
     )
     with reading() as session:
-        assert batch_settings.read(session).batching == batch_settings.Batching(3, 50, False)
+        assert batch_settings.read(session).batching == batch_settings.Batching(3, 50, False, False)

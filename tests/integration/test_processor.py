@@ -342,6 +342,7 @@ def test_the_configuration_is_read_by_all_and_changed_by_operators(door):
         "max_batch_size": 128,
         "max_wait_time_ms": 50,
         "enable_dynamic_batching": True,
+        "enable_adaptive_batching": True,
         "priority_weights": {"critical": 1.0, "high": 0.8, "normal": 0.5, "low": 0.2},
     }
 
@@ -362,6 +363,7 @@ def test_the_configuration_is_read_by_all_and_changed_by_operators(door):
         {"max_batch_size": "64"},
         {"max_wait_time_ms": 10_001},
         {"enable_dynamic_batching": "yes"},
+        {"enable_adaptive_batching": 1},
         {"priority_weights": {"low": 1.1}},
         {"priority_weights": {"urgent": 1}},
         {"colour": "red"},

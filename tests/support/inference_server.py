@@ -32,7 +32,9 @@ class Book:
     fault: dict[str, Any] = field(default_factory=dict)
     poison: Any = None  # a value that no model stands: the whole call is refused with 400
     seconds: float = 0.0  # that a call takes
-    cost: Callable[[int], float] | None = None  # seconds that a call of so many items takes, in place of `seconds`
+    cost: Callable[[int], float] | None = (
+        None  # seconds that a call of so many items takes, in place of `seconds`
+    )
     limit: int | None = None  # items of a call; one of more is refused with 400
     gate: asyncio.Semaphore | None = None  # how many calls are worked on at once; None: all
 

@@ -1,7 +1,7 @@
 """How items are batched and what urgency weighs: by the environment, unless an operator overrides it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from sqlalchemy import select, update
@@ -71,7 +71,7 @@ def _configuration(row: BatchConfiguration | None) -> Configuration:
     batching = Batching(
         **{
             name: getattr(default if row is None or getattr(row, name) is None else row, name)
-            for name in ("max_batch_size", "max_wait_time_ms", "enable_dynamic_batching")
+            for name in (field.name for field in fields(Batching))
         }
     )
     return Configuration(batching, {**WEIGHTS, **((row and row.priority_weights) or {})})

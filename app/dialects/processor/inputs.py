@@ -102,6 +102,12 @@ class ConfigurationIn(ma.Schema):
         strict=True, validate=validate.Range(0, 10_000, error="give 0 to 10,000")
     )
     enable_dynamic_batching = Truth()
+    enable_adaptive_batching = Truth(
+        metadata={
+            "description": "Size and wait tune themselves to the inference server, within the two maxima;"
+            " false: they are exactly those two."
+        }
+    )
     priority_weights = fields.Nested(WeightsIn)
 
 

@@ -137,6 +137,7 @@ class ConfigurationOut(ma.Schema):
     max_batch_size = _count()
     max_wait_time_ms = _count()
     enable_dynamic_batching = fields.Boolean(required=True)
+    enable_adaptive_batching = fields.Boolean(required=True)
     priority_weights = fields.Nested(WeightsOut, required=True)
 
 

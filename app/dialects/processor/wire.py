@@ -235,6 +235,7 @@ def configuration(found: Configuration) -> dict[str, Any]:
         "max_batch_size": found.batching.max_batch_size,
         "max_wait_time_ms": found.batching.max_wait_time_ms,
         "enable_dynamic_batching": found.batching.enable_dynamic_batching,
+        "enable_adaptive_batching": found.batching.enable_adaptive_batching,
         "priority_weights": dict(found.priority_weights),
     }
 

@@ -1,0 +1,162 @@
+"""Calls to an inference server take the size at which it answers the most items a second, and follow it."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import pytest
+
+from app.providers.batching import Batching
+from tests.support.provider_subjects import Inference
+
+CALLERS = 120  # items that are asked about at any time
+
+Cost = Callable[[int], float]
+
+
+def best_at(size: int, *, start: float, each: float, beyond: float) -> Cost:
+    """Seconds that a call of so many items takes; each one beyond `size` takes `beyond` more."""
+    return lambda items: start + each * items + beyond * max(0, items - size)
+
+
+def fast(size: int) -> Cost:
+    return best_at(size, start=0.008, each=0.0002, beyond=0.004)
+
+
+def slow(size: int) -> Cost:
+    return best_at(size, start=0.05, each=0.001, beyond=0.03)
+
+
+def share_of_best(cost: Cost, items: int) -> float:
+    """The rate of calls of so many items by the server's own figures, 1 at its best size."""
+    return items / cost(items) / max(size / cost(size) for size in range(1, 129))
+
+
+@pytest.fixture
+def adaptive(inference: Inference) -> Inference:
+    """A client that adapts, within the settings as shipped, and a server that makes one call at a time."""
+    inference.batching = Batching(128, 50, True, True)
+    inference.server.book.gate = asyncio.Semaphore(1)
+    return inference
+
+
+def ask_for(subject: Inference, seconds: float, *, callers: int = CALLERS) -> None:
+    """Ask about so many items at any time, each of them anew when it is answered."""
+
+    async def ask(number: int) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            await subject.client.ask(subject.request(input=[number, 1]), deadline=30, attempt=1)
+
+    async def ask_all() -> None:
+        await asyncio.gather(*(ask(number) for number in range(callers)))
+
+    subject.runner.run(ask_all())
+
+
+def sizes_until(subject: Inference, cost: Cost, *, within: float, found: int = 12) -> list[int]:
+    """The sizes of the calls until that many in a row, but for one probe, are near the server's best."""
+    subject.server.book.cost = cost
+    subject.server.book.calls.clear()
+    end = time.monotonic() + within
+    while time.monotonic() < end:
+        ask_for(subject, min(1.0, within / 8))
+        sizes = subject.server.book.sizes
+        # The last calls of a round are those of callers that have stopped, and the largest is a probe.
+        last = sorted(sizes[-found - 6 : -4])[1:-1]
+        if len(last) == found and all(share_of_best(cost, size) > 0.9 for size in last):
+            return sizes
+    raise AssertionError(f"no size near the best after {within:g} s: {subject.server.book.sizes[-40:]}")
+
+
+def test_the_best_size_is_found_and_followed(adaptive: Inference) -> None:
+    sizes_until(adaptive, fast(24), within=20)
+    sizes_until(adaptive, fast(8), within=20)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(400)
+def test_a_best_size_of_24_is_found_within_a_minute_and_followed_to_8_and_back(adaptive: Inference) -> None:
+    for best in (24, 8, 24):
+        sizes_until(adaptive, slow(best), within=60, found=40)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(400)
+def test_a_server_that_answers_calls_side_by_side_gets_its_best_size_in_many(adaptive: Inference) -> None:
+    adaptive.server.book.gate = None
+    sizes_until(adaptive, slow(24), within=60)
+
+
+def test_without_adaptive_batching_size_and_wait_are_as_configured(adaptive: Inference) -> None:
+    # Given a server that has been found to be best at small calls
+    adaptive.server.book.cost = fast(4)
+    ask_for(adaptive, 1.0)
+
+    # When that is switched off, then calls are of the configured size again, and wait as long
+    adaptive.batching = Batching(50, 300, True, False)
+    adaptive.server.book.cost = None
+    adaptive.server.book.calls.clear()
+    started = time.monotonic()
+    adaptive.ask_all(*([number] for number in range(60)))
+    adaptive.ask_all(*([number, 1] for number in range(60)))
+    assert adaptive.server.book.sizes == [50, 10, 50, 10]
+    assert time.monotonic() - started >= 0.6
+
+
+def test_an_item_that_comes_alone_soon_waits_for_no_other(adaptive: Inference) -> None:
+    # Given a wait of half a second that has been in vain some times
+    adaptive.batching = Batching(128, 500, True, True)
+    for _ in range(8):
+        adaptive.ask()
+
+    # Then it is not waited for any more
+    started = time.monotonic()
+    adaptive.ask()
+    assert time.monotonic() - started < 0.25
+
+
+def test_items_that_come_together_share_calls_however_few_they_are(adaptive: Inference) -> None:
+    ask_for(adaptive, 0.5, callers=5)
+    sizes = adaptive.server.book.sizes
+    assert sizes[5:-5].count(5) > len(sizes[5:-5]) / 2
+
+
+def test_a_server_that_takes_no_more_than_some_items_gets_no_more(adaptive: Inference) -> None:
+    # Given a server that refuses calls of more than 20 items, and would be best at more
+    adaptive.server.book.cost = best_at(128, start=0.008, each=0.0002, beyond=0)
+    adaptive.server.book.limit = 20
+
+    async def ask(number: int) -> None:
+        """Ask again what was refused, as its record does."""
+        end = time.monotonic() + 4
+        while time.monotonic() < end:
+            await asyncio.gather(
+                adaptive.client.ask(adaptive.request(input=[number, 1]), deadline=30, attempt=1),
+                return_exceptions=True,
+            )
+
+    async def ask_all() -> None:
+        await asyncio.gather(*(ask(number) for number in range(CALLERS)))
+
+    adaptive.runner.run(ask_all())
+
+    # Then few calls are refused, and the others come near to the bound
+    sizes = adaptive.server.book.sizes
+    assert sum(size > 20 for size in sizes) < 10
+    assert sum(size > 14 for size in sizes[-40:]) > 20
+
+
+def test_a_call_whose_items_have_all_gone_before_it_left_is_none(adaptive: Inference) -> None:
+    # Given an item that waits for others, when it is cancelled, then no call is made for it
+    adaptive.batching = Batching(128, 200, True, True)
+
+    async def cancel() -> None:
+        asking = asyncio.create_task(adaptive.client.ask(adaptive.request(), deadline=30, attempt=1))
+        await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.wait([asking])
+        await adaptive.client.ask(adaptive.request(input=[3.0, 4.0]), deadline=30, attempt=1)
+
+    adaptive.runner.run(cancel())
+    assert adaptive.server.book.sizes == [1]
