@@ -27,6 +27,7 @@ class Answered:
     parts: Sequence[Reply | ProviderError]
     items: int  # that the server was asked about; the other rows did not fit the model
     seconds: float  # that it took to answer
+    at: float  # when the answer was there, on the monotonic clock
 
 
 # Makes one call for some rows. If it raises, every row has failed.
@@ -76,6 +77,7 @@ class Call:
             item.holder = self
         self.size = len(items)
         self.left_at = asyncio.get_running_loop().time()
+        self.answered_at: float | None = None  # on the monotonic clock
         self._reported = False  # an item has reported the failure
         self._outcome: Answered | Exception | None = None
         self._task = asyncio.create_task(self._run(items, send))
@@ -102,6 +104,7 @@ class Call:
         parts: Sequence[Reply | Exception]
         try:
             self._outcome = answered = await send([item.row for item in items])
+            self.answered_at = answered.at
             parts = answered.parts
         except ProviderError as error:
             self._outcome = error

@@ -2,7 +2,7 @@
 
 With adaptive batching, each kind of items has the size at which its server is fastest (`tuning`), a wait that
 follows the arrivals (`patience`), and as many full calls in flight as the server answers side by side
-(`parallel`). All of this is what one process has seen of its own calls, and ends with it.
+(`parallel`). All of this is what one process has seen of its own calls, and ends with the process.
 """
 
 import asyncio
@@ -10,15 +10,12 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
-import structlog
-
-from app.errors import ProviderError, RefusedTogether, ServerFault
+from app.errors import ProviderError
 from app.providers.batching import Answered, Batching, Call, Item, Send
-from app.providers.parallel import Parallel
+from app.providers.known_server import Flight, KnownServer
+from app.providers.pairs import STAGGER
 from app.providers.patience import Patience
-from app.providers.tuning import Plan, Tuner
-
-log = structlog.get_logger()
+from app.providers.tuning import Plan
 
 LINES = 1_000  # kinds of items whose tuning is remembered
 CROWD = 8  # calls in flight, from which on one that is not full waits for one of them to end
@@ -67,12 +64,12 @@ class Line:
         self._flights: dict[Call, Flight] = {}
         self._came_at = 0.0  # when the latest item came
         self._timer: asyncio.TimerHandle | None = None
-        self._tuner, self._patience, self._parallel = Tuner(), Patience(), Parallel()
-        self._logged: int | None = None  # the size that the log knows
+        self._second: asyncio.TimerHandle | None = None  # of a pair, about to leave
+        self._server, self._patience = KnownServer(kind.model), Patience()
 
     @property
     def is_idle(self) -> bool:
-        return not self._waiting and not self._flights
+        return not self._waiting and not self._flights and self._second is None
 
     def add(self, row: Any) -> Item:
         item = Item(row, self._loop.time(), self)
@@ -101,42 +98,76 @@ class Line:
             if len(self._waiting) >= plan.size:
                 if not self._may_leave(plan):
                     return  # a call in flight comes back here when it ends
-                self._leave(plan.size, full=True, measured=plan.alone)
+                self._leave_full(plan)
             elif (due := self._due(plan)) > self._loop.time():
                 self._wake_at(due)
                 return
             elif plan.alone:
-                self._tuner.unfilled(plan.size, self._loop.time())
-            elif len(self._flights) < max(CROWD, self._parallel.limit) or not self._adapts:
-                self._leave(len(self._waiting), full=False, measured=False)
+                self._server.tuner.unfilled(plan.size, self._loop.time())
+            elif len(self._flights) < max(CROWD, self._server.limit) or not self._adapts:
+                if len(self._waiting) == 1:
+                    self._patience.in_vain(self._longest)
+                self._leave(len(self._waiting), full=False)
             else:
                 return
 
     def _plan(self) -> Plan:
         most = self._batching().max_batch_size
-        return self._tuner.plan(most, self._loop.time()) if self._adapts else Plan(most)
+        return self._server.tuner.plan(most, self._loop.time()) if self._adapts else Plan(most)
 
     def _may_leave(self, plan: Plan) -> bool:
         """Whether a full call may leave; the others wait for its turn with its items."""
         if not self._flights or not self._adapts:
             return True
-        if plan.alone or any(flight.measured for flight in self._flights.values()):
+        if (
+            plan.alone
+            or self._second is not None
+            or any(flight.measured for flight in self._flights.values())
+        ):
             return False
-        return len(self._flights) < self._parallel.limit
+        return len(self._flights) < self._server.limit
 
-    def _leave(self, count: int, *, full: bool, measured: bool) -> None:
+    def _leave_full(self, plan: Plan) -> None:
+        """A call that is to be measured leaves behind another, if there are items for two."""
+        spare = len(self._waiting) - plan.size
+        if plan.alone and spare and self._server.wants_pair(plan, spare, self._loop.time()):
+            first = self._leave(min(spare, self._server.tuner.size), full=False)
+            items = self._take(plan.size)
+            self._second = self._loop.call_later(STAGGER, self._leave_second, items, first)
+        else:
+            self._leave(plan.size, full=True, measured=plan.alone)
+
+    def _leave_second(self, items: Sequence[Item], first: Call) -> None:
+        self._second = None
+        here = [item for item in items if item.holder is self and not item.future.done()]
+        if here:
+            self._send_off(here, full=len(here) == len(items), measured=True, behind=first)
+        else:
+            self._advance()
+
+    def _leave(self, count: int, *, full: bool, measured: bool = False) -> Call:
+        return self._send_off(self._take(count), full=full, measured=measured)
+
+    def _take(self, count: int) -> list[Item]:
         items = list(islice(self._waiting, count))
-        if not full and count == 1:
-            self._patience.in_vain(self._longest)
         for item in items:
             del self._waiting[item]
-        self._send_off(items, full=full, measured=measured)
+        return items
 
-    def _send_off(self, items: Sequence[Item], *, full: bool = False, measured: bool = False) -> None:
+    def _send_off(
+        self,
+        items: Sequence[Item],
+        *,
+        full: bool = False,
+        measured: bool = False,
+        behind: Call | None = None,
+    ) -> Call:
         for flight in self._flights.values():
             flight.alone = False
         call = Call(items, self._send, self._ended)
-        self._flights[call] = Flight(len(self._flights) + 1, full=full, measured=measured)
+        number = len(self._flights) + 1
+        self._flights[call] = Flight(number, full=full, measured=measured, behind=behind)
+        return call
 
     def _due(self, plan: Plan) -> float:
         """When the items that wait are to leave, full or not.
@@ -182,45 +213,5 @@ class Line:
         self._came_at = at
 
     def _ended(self, call: Call, outcome: Answered | Exception | None) -> None:
-        flight = self._flights.pop(call)
-        at = self._loop.time()
-        if isinstance(outcome, Answered):
-            self._learn(call, flight, outcome, at)
-        elif outcome is None:
-            self._tuner.given_up(call.size, at - call.left_at, at)
-        elif isinstance(outcome, RefusedTogether | ServerFault) and call.size > 1:
-            self._tuner.refused(call.size, at)
+        self._server.ended(call, self._flights.pop(call), outcome, self._loop.time())
         self._advance()
-
-    def _learn(self, call: Call, flight: "Flight", answered: Answered, at: float) -> None:
-        self._tuner.answered(answered.items)
-        if not flight.full or answered.items != call.size:
-            return
-        alone_seconds = self._tuner.alone_seconds(call.size)
-        if alone_seconds is not None:
-            self._parallel.answered(flight.number, answered.seconds, alone_seconds, call.left_at, at)
-        if flight.alone:
-            holds = self._parallel.limit > 1
-            self._tuner.measured(call.size, answered.seconds, at, holds_others=holds)
-            self._log_size()
-
-    def _log_size(self) -> None:
-        if not self._tuner.searching and self._tuner.size != self._logged:
-            self._logged = self._tuner.size
-            rate = self._tuner.rate
-            log.info(
-                "batching.tuned",
-                model=self._kind.model,
-                batch_size=self._logged,
-                items_per_second=None if rate is None else round(rate, 1),
-            )
-
-
-class Flight:
-    """A call in flight as its line sees it."""
-
-    def __init__(self, number: int, *, full: bool, measured: bool) -> None:
-        self.number = number  # of calls in flight when it left, with itself
-        self.full = full
-        self.measured = measured  # it was planned to be alone
-        self.alone = number == 1  # no other has left since

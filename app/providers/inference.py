@@ -76,13 +76,16 @@ class InferenceClient:
         # Megabytes of numbers take a while to check and to encode: do not block the loop.
         misfits = await asyncio.to_thread(lambda: [tensors.misfit(row, tensor) for row in rows])
         fitting = [row for row, misfit in zip(rows, misfits, strict=True) if misfit is None]
-        answers, seconds = await self._ask_about(kind, tensor, fitting) if fitting else ([], 0.0)
+        began = at = time.monotonic()
+        answers: list[Reply] = []
+        if fitting:
+            answers, began, at = await self._ask_about(kind, tensor, fitting)
         replies = iter(answers)
         parts = [
             next(replies) if misfit is None else RequestRejected(misfit, type="invalid_input")
             for misfit in misfits
         ]
-        return Answered(parts, len(fitting), seconds)
+        return Answered(parts, len(fitting), at - began, at)
 
     async def _tensor(self, model: str) -> Tensor:
         tensor, until = self._tensors.get(model, (None, 0.0))
@@ -92,16 +95,18 @@ class InferenceClient:
             self._tensors[model] = tensor, time.monotonic() + METADATA_KEPT
         return tensor
 
-    async def _ask_about(self, kind: Kind, tensor: Tensor, rows: Sequence[Any]) -> tuple[list[Reply], float]:
-        """The replies, and the seconds that the server took."""
+    async def _ask_about(
+        self, kind: Kind, tensor: Tensor, rows: Sequence[Any]
+    ) -> tuple[list[Reply], float, float]:
+        """The replies, and when the call began and was answered, on the monotonic clock."""
         call = str(uuid.uuid4())
         body = await asyncio.to_thread(lambda: as_bytes(tensors.request(call, tensor, kind.shape, rows)))
         began = time.monotonic()
         try:
             with _our_errors():
                 answer = await self._call("POST", f"/v2/models/{kind.model}/infer", body)
-                seconds = time.monotonic() - began
-                return await asyncio.to_thread(_replies, answer, call, len(rows)), seconds
+                at = time.monotonic()
+                return await asyncio.to_thread(_replies, answer, call, len(rows)), began, at
         except (RequestRejected, ServerFault) as error:
             self._tensors.pop(kind.model, None)
             if len(rows) == 1:

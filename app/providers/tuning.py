@@ -7,10 +7,9 @@ passes over the steps of a server that pads calls to powers of two, where a clim
 first. A straight line fitted to the times, as in BentoML, does not find the best size of a server that slows
 down beyond it, and an additive increase, as in Clipper, needs a bound on the time of a call to stop at.
 
-Only the times of calls that were alone in flight count, since behind others a call's time is mostly theirs, as
-Envoy's adaptive concurrency measures. A size is judged by the lower quartile of its last few times: what
-disturbs a call makes it slower. Calls of other processes are not seen; behind them every size takes the same
-time longer, which favours a larger one where a server slows down only a little beyond its best.
+Only the times of calls that were alone in flight count, as in Envoy's adaptive concurrency, since behind
+others a call's time is mostly theirs; or where the server makes one call after the other, what `pairs` finds.
+A size is judged by the lower quartile of its last few times: what disturbs a call makes it slower.
 """
 
 from collections import deque
@@ -20,18 +19,22 @@ START = 16  # items: the first size
 WIDEST, AGAIN, FINEST = 4.0, 2.0, 1.04  # factors: of the first search, of later ones, of the end of a search
 ENOUGH, ENOUGH_WIDE = 4, 2  # times by which a size is judged; the second while the factor is wide
 KEPT = 15  # times of one size
-STALE = 60.0  # seconds after which the times of a size that is not the current one are forgotten
+STALE = 30.0  # seconds after which the times of a size that is not the current one are forgotten
 TOLERANCE = 0.03  # of the best rate: within it a smaller size is preferred, whose items wait less
 CLEAR = 1.3  # times the current size's rate: a single time is enough to move
 HOPELESS = 0.5  # of the current size's rate: a single time is enough to drop a size
 SLOWER, FASTER = 2.5, 0.4  # times the slowest and the fastest of the last few: the server has changed
+SLOWER_PROBE, FASTER_PROBE = 1.5, 0.7  # the same for another size, whose older times are then void
 
 # How long the next call to be measured is off, in times of the last one. It costs a server that answers
-# several calls at once the time of two, in which the other calls are held back.
-REST_IN_SEARCH, REST, REST_OF_PROBE = 1.5, 20.0, 30.0
+# several calls at once the time of two, in which the other calls are held back; and one that makes one call
+# after the other nothing, but for a probe, which may be slow.
+REST_IN_SEARCH, REST, REST_IN_TURN, REST_OF_PROBE = 1.5, 20.0, 2.0, 30.0
 LEAST_REST, LEAST_REST_OF_PROBE = 1.0, 3.0  # seconds, after a search
 
-UNFILLED_KEPT = 10.0  # seconds until a size that too few items came for is tried again
+UNFILLED_REST = 0.5  # seconds until a size that too few items came for is tried again
+UNFILLED_MOST = 4  # times that it is, before the search goes on without it
+UNFINISHED_KEPT = 20.0  # seconds until such a search is made again: the items may only have paused
 SLOW_KEPT = 60.0  # seconds until a size whose call was given up is tried again
 REFUSED_KEPT = 3_600.0  # seconds until a refused size is tried again: it costs each of its items a try
 
@@ -52,7 +55,8 @@ class Tuner:
         self._factor = WIDEST
         self._times: dict[int, deque[float]] = {}  # of calls that were alone, by their items
         self._last: dict[int, float] = {}  # when the latest of these was measured
-        self._unfilled: dict[int, float] = {}  # when too few items came for this size
+        self._unfilled: dict[int, tuple[int, float]] = {}  # how often too few items came for a size, and when
+        self._again_at: float | None = None  # when a search that left sizes out is made again
         self._most = START  # items that a call may have, as of the last plan
         self._proven = 0  # items of the largest call that was answered
         self._barred: tuple[int, float] | None = None  # the smallest size that failed, and until when
@@ -79,6 +83,9 @@ class Tuner:
         """The next call. The same until something is recorded, or the time of a measurement has come."""
         if self._barred is not None and at >= self._barred[1]:
             self._barred = None
+        if self._again_at is not None and at >= self._again_at:
+            self._unfilled.clear()
+            self._search_again(at)
         self._most = max_batch_size
         self.size = min(self.size, self._most)
         size = self._to_measure(at)
@@ -93,14 +100,15 @@ class Tuner:
 
         `holds_others`: the server works on several calls at once, and others waited for this one to end.
         """
-        self._schedule(items, seconds if holds_others or not self.searching else 0.0, at)
+        self._schedule(items, seconds, at, holds_others=holds_others)
         if self._record(items, seconds, at):
             self._decide(at)
 
     def unfilled(self, size: int, at: float) -> None:
         """Too few items came for a call that was to be measured: that says nothing of its speed."""
-        self._unfilled[size] = at
-        if self.searching:
+        self._unfilled[size] = self._unfilled.get(size, (0, 0.0))[0] + 1, at
+        if self.searching and size != self.size and self._is_left_out(size):
+            self._again_at = at + UNFINISHED_KEPT
             self._decide(at)
         elif size != self.size:
             self._rest_from_probes(0.0, at)
@@ -115,12 +123,19 @@ class Tuner:
         if rate is None or items / seconds < HOPELESS * rate:
             self._bar(items, at, SLOW_KEPT)
 
+    def start_again(self, at: float) -> None:
+        """Forget all times, and search from the present size."""
+        self._times.clear()
+        self._unfilled.clear()
+        self._search_again(at)
+
     # --- what to measure next
 
     def _to_measure(self, at: float) -> int | None:
         """The size whose time is to be measured now; None: no call has to be alone."""
         if self.searching and at >= self._next and len(self._times.get(self.size, ())) >= self._enough:
-            return next((size for size in self._neighbours() if self._is_open(size, at)), self.size)
+            sizes = [size for size in self._neighbours() if self._is_open(size)]
+            return next((size for size in sizes or [self.size] if self._may_fill(size, at)), None)
         if not self.searching and at >= self._next_probe:
             return self._probe()
         return self.size if at >= self._next and self._may_fill(self.size, at) else None
@@ -144,24 +159,27 @@ class Tuner:
     def _may_try(self, size: int) -> bool:
         return self._barred is None or size < self._barred[0]
 
-    def _is_open(self, size: int, at: float) -> bool:
+    def _is_open(self, size: int) -> bool:
         """Whether it has to be measured (again) before the sizes can be compared."""
-        times = self._times.get(size, ())
-        if not times:
-            return self._may_fill(size, at)
-        hopeless = self._rate(size) < HOPELESS * self._rate(self.size)
-        return len(times) < self._enough and not hopeless and self._may_fill(size, at)
+        times = self._times.get(size)
+        if self._is_left_out(size):
+            return False
+        hopeless = times and self._rate(size) < HOPELESS * self._rate(self.size)
+        return not times or (len(times) < self._enough and not hopeless)
+
+    def _is_left_out(self, size: int) -> bool:
+        return self._unfilled.get(size, (0, 0.0))[0] >= UNFILLED_MOST
 
     def _may_fill(self, size: int, at: float) -> bool:
-        return at - self._unfilled.get(size, -UNFILLED_KEPT) >= UNFILLED_KEPT
+        return size not in self._unfilled or at - self._unfilled[size][1] >= UNFILLED_REST
 
-    def _schedule(self, items: int, seconds: float, at: float) -> None:
-        if not self.searching:
-            self._next = at + max(LEAST_REST, REST * seconds)
-            if items != self.size:
-                self._rest_from_probes(seconds, at)
-        elif items != self.size:
-            self._next = at + REST_IN_SEARCH * seconds
+    def _schedule(self, items: int, seconds: float, at: float, *, holds_others: bool) -> None:
+        if self.searching and items != self.size:
+            self._next = at + (REST_IN_SEARCH * seconds if holds_others else 0.0)
+        elif not self.searching and items != self.size:
+            self._rest_from_probes(seconds, at)
+        elif not self.searching:
+            self._next = at + max(LEAST_REST, seconds * (REST if holds_others else REST_IN_TURN))
 
     def _rest_from_probes(self, seconds: float, at: float) -> None:
         self._next_probe = at + max(LEAST_REST_OF_PROBE, REST_OF_PROBE * seconds)
@@ -172,24 +190,27 @@ class Tuner:
     def _record(self, items: int, seconds: float, at: float) -> bool:
         """Keep the time; False if it is doubtful, and the next one has to confirm it."""
         times = self._times.setdefault(items, deque(maxlen=KEPT))
+        if (
+            items != self.size
+            and times
+            and not FASTER_ONCE * min(times) <= seconds <= SLOWER_ONCE * max(times)
+        ):
+            times.clear()
         contradicts = len(times) >= ENOUGH and not FASTER * min(times) <= seconds <= SLOWER * max(times)
         if contradicts and items == self.size and not self._doubted:
             self._doubted, self._next = True, at
             return False
         if contradicts and items == self.size:
-            self._times.clear()
-            self._unfilled.clear()
-            self._search_again(at)
+            self.start_again(at)
             times = self._times.setdefault(items, deque(maxlen=KEPT))
-        elif contradicts:
-            times.clear()
         self._doubted = self._doubted and items != self.size
         times.append(seconds)
         self._last[items] = at
+        self._unfilled.pop(items, None)
         return True
 
     def _search_again(self, at: float) -> None:
-        self._factor, self._next = max(self._factor, AGAIN), at
+        self._factor, self._next, self._again_at = max(self._factor, AGAIN), at, None
 
     def _decide(self, at: float) -> None:
         """Move to the best size; where this is it, compare it with closer ones."""
@@ -198,11 +219,12 @@ class Tuner:
             return
         best = self._best()
         if best != self.size:
-            if not self.searching:
+            if not self.searching:  # what was measured before the server changed is void
+                self._times = {size: self._times[size] for size in (self.size, best)}
                 self._search_again(at)
             self.size = best
         elif len(self._times[self.size]) >= self._enough:
-            while self.searching and not any(self._is_open(n, at) for n in self._neighbours()):
+            while self.searching and not any(map(self._is_open, self._neighbours())):
                 self._factor **= 0.5
 
     def _best(self) -> int:
