@@ -190,17 +190,13 @@ class Tuner:
     def _record(self, items: int, seconds: float, at: float) -> bool:
         """Keep the time; False if it is doubtful, and the next one has to confirm it."""
         times = self._times.setdefault(items, deque(maxlen=KEPT))
-        if (
-            items != self.size
-            and times
-            and not FASTER_ONCE * min(times) <= seconds <= SLOWER_ONCE * max(times)
-        ):
-            times.clear()
-        contradicts = len(times) >= ENOUGH and not FASTER * min(times) <= seconds <= SLOWER * max(times)
-        if contradicts and items == self.size and not self._doubted:
-            self._doubted, self._next = True, at
-            return False
-        if contradicts and items == self.size:
+        if items != self.size:
+            if times and not FASTER_PROBE * min(times) <= seconds <= SLOWER_PROBE * max(times):
+                times.clear()
+        elif len(times) >= ENOUGH and not FASTER * min(times) <= seconds <= SLOWER * max(times):
+            if not self._doubted:
+                self._doubted, self._next = True, at
+                return False
             self.start_again(at)
             times = self._times.setdefault(items, deque(maxlen=KEPT))
         self._doubted = self._doubted and items != self.size
