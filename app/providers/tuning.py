@@ -13,6 +13,7 @@ A size is judged by the lower quartile of its last few times: what disturbs a ca
 """
 
 from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 START = 16  # items: the first size
@@ -213,7 +214,7 @@ class Tuner:
         self._forget(at)
         if not self._times.get(self.size):
             return
-        best = self._best()
+        best = _best(self._times, self.size, self._enough)
         if best != self.size:
             if not self.searching:  # what was measured before the server changed is void
                 self._times = {size: self._times[size] for size in (self.size, best)}
@@ -222,18 +223,6 @@ class Tuner:
         elif len(self._times[self.size]) >= self._enough:
             while self.searching and not any(map(self._is_open, self._neighbours())):
                 self._factor **= 0.5
-
-    def _best(self) -> int:
-        """The smallest of those sizes whose rate is about the best."""
-        clear = CLEAR * self._rate(self.size)
-        rates = {size: self._rate(size) for size, times in self._times.items() if times}
-        judged = {
-            size: rate
-            for size, rate in rates.items()
-            if size == self.size or len(self._times[size]) >= self._enough or rate > clear
-        }
-        enough = (1 - TOLERANCE) * max(judged.values())
-        return min(size for size, rate in judged.items() if rate >= enough)
 
     def _forget(self, at: float) -> None:
         for size in [size for size, last in self._last.items() if at - last > STALE and size != self.size]:
@@ -258,5 +247,17 @@ class Tuner:
         self._proven = min(self._proven, items - 1)
 
 
-def _typical(times: "deque[float]") -> float:
+def _typical(times: Sequence[float]) -> float:
     return sorted(times)[len(times) // 4]
+
+
+def _best(times: Mapping[int, Sequence[float]], current: int, enough: int) -> int:
+    """The smallest of those sizes whose rate is about the best."""
+    rates = {size: size / _typical(known) for size, known in times.items() if known}
+    judged = {
+        size: rate
+        for size, rate in rates.items()
+        if size == current or len(times[size]) >= enough or rate > CLEAR * rates[current]
+    }
+    good = (1 - TOLERANCE) * max(judged.values())
+    return min(size for size, rate in judged.items() if rate >= good)
