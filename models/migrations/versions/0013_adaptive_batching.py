@@ -6,8 +6,8 @@ Only an addition: the release before this one goes on beside it, with sizes and 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0012"
-down_revision = "0011"
+revision = "0013"
+down_revision = "0012"
 branch_labels = None
 depends_on = None
 
