@@ -55,18 +55,6 @@ def ended(door, job):
     return status(door, job)
 
 
-def test_rule_1_no_more_than_the_configured_requests_a_minute_reach_the_provider(upstream, request, tmp_path):
-    # Given more records than a minute allows, over two workers
-    with running_service(request, upstream, tmp_path, per_minute=20) as service:
-        job = submit(service.door, records(40))
-
-        # Then as many calls as it allows leave at once, and the others wait
-        wait_until(lambda: len(upstream.books()) == 20, what="the minute is used up")
-        native = f"/api/v1/jobs/{job}"
-        wait_until(lambda: service.door.get(native).get_json()["limited_by"] == "requests", what="it waits")
-        assert len(upstream.books()) == 20
-
-
 def test_rule_1_a_long_batch_is_spread_over_the_minute(service):
     # Given a batch of more than two minutes of a limit, over two workers
     limits = service.door.other(scopes=["operator"])

@@ -70,7 +70,7 @@ def test_a_table_comes_back_with_its_answers_from_a_stack_of_the_runs_own(pensto
 
 def test_ctrl_c_in_mid_job_keeps_it_and_the_same_command_goes_on_without_asking_twice(penstock, reviews):
     # Given
-    slow = {"SIMULATED_REQUESTS_PER_MINUTE": "30"}
+    slow = {"SIMULATED_REQUESTS_PER_MINUTE": "10"}  # half of them leave at once
     first = penstock("run", str(reviews), "--prompt", PROMPT, **slow)
     first.says("20 records", 90)
     wait_until(lambda: 3 <= len(attempts(first.data)) < 17, seconds=60, what="some records have been asked")

@@ -198,10 +198,10 @@ def test_without_an_inference_server_inputs_are_answered_by_invention_that_says_
 
 
 def test_an_inference_server_is_never_replaced_by_invention(door, configure):
-    refused = submit(door, INPUTS, 503, metadata={"model_id": "inference:fraud"})
+    refused = submit(door, INPUTS, 422, metadata={"model_id": "inference:fraud"})
     assert "INFERENCE_URL" in refused["message"]
     configure(INFERENCE_MODEL="fraud")
-    assert "INFERENCE_URL" in submit(door, INPUTS, 503)["message"]
+    assert "INFERENCE_URL" in submit(door, INPUTS, 422)["message"]
     configure(INFERENCE_MODEL="", INFERENCE_URL="http://127.0.0.1:9")
     assert "INFERENCE_MODEL" in submit(door, INPUTS, 422)["message"]
 

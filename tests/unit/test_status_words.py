@@ -69,6 +69,7 @@ def job(status: str, succeeded: int, failed: int) -> JobView:
         content_removed_at=None,
         metadata={},
         skipped_rows=None,
+        has_documents=False,
     )
 
 
