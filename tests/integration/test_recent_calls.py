@@ -1,0 +1,67 @@
+"""What the rows know of a limit group's last minute, for a limiter that has forgotten it."""
+
+from functools import partial
+from typing import Any
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.orm import Session
+
+from app.core.limits.recent_calls import Moment, recall
+from models import Attempt, Record, RecordStatus
+from models.base import now
+from models.job import Job, JobStatus
+from models.session import in_transaction
+from tests.support.front_door import Door, number_of
+
+
+def called(session: Session, job: int, index: int, seconds: float, **more: Any) -> None:
+    """A call that left so many seconds ago and took one."""
+    row = {
+        "job_id": job,
+        "idx": index,
+        "attempt": 1,
+        "tenant_id": session.scalar(select(Job.tenant_id).where(Job.id == job)),
+        "outcome": "answered",
+        "model": "simulated",
+        "input_tokens": 100,
+        "output_tokens": 10,
+        **more,
+    }
+    session.execute(insert(Attempt).values(**row, started_at=now(-seconds), ended_at=now(1 - seconds)))
+
+
+def test_calls_of_the_last_minute_are_told_by_their_age(environment):
+    # Given calls of a group, lately and long ago, and some that do not count
+    job = number_of(Door().submit(10))
+    for index, seconds, more in [
+        (0, 40.2, {}),
+        (1, 40.3, {"cache_write_5m_tokens": 7}),
+        (2, 3.1, {"outcome": "unconfirmed"}),
+        (3, 70, {}),
+        (4, 3, {"outcome": "unsent"}),
+        (5, 3, {"model": "claude-haiku-4-5"}),
+        (6, 3, {"model": "of a provider that is gone"}),
+    ]:
+        in_transaction(partial(called, job=job, index=index, seconds=seconds, **more))
+
+    # Then those that left in the last minute are told, oldest first
+    assert recall("simulated") == [Moment(40.0, 2, 207, 20), Moment(3.0, 1, 100, 10)]
+    assert recall("anthropic:haiku-4.5") == [Moment(3.0, 1, 100, 10)]
+
+
+def test_calls_in_flight_are_told_with_what_they_may_take(environment):
+    # Given a record whose call left two seconds ago, of 250 bytes and up to 80 tokens, and one from long ago
+    job = number_of(Door().submit(3))
+
+    def fly(session: Session, index: int, seconds: float) -> None:
+        session.execute(update(Job).where(Job.id == job).values(status=JobStatus.RUNNING))
+        session.execute(
+            update(Record)
+            .where(Record.job_id == job, Record.idx == index)
+            .values(status=RecordStatus.RUNNING, claimed_at=now(-seconds), request_bytes=250, max_tokens=80)
+        )
+
+    in_transaction(partial(fly, index=0, seconds=2.1))
+    in_transaction(partial(fly, index=1, seconds=90))
+
+    assert recall("simulated") == [Moment(2.0, 1, 100, 20)]
