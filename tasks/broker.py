@@ -8,7 +8,7 @@ from queue import Empty
 from typing import Any
 
 import structlog
-from kombu.transport import redis, virtual
+from kombu.transport import TRANSPORT_ALIASES, redis, virtual
 
 log = structlog.get_logger(__name__)
 
@@ -55,8 +55,6 @@ class Transport(redis.Transport):
             return False
 
 
-def guarded(connection: Any) -> Any:
-    """The connection, not yet open, with this transport if it leads to Redis."""
-    if connection.transport_cls in SCHEMES:
-        connection.transport_cls = Transport
-    return connection
+def install() -> None:
+    """Have kombu use this transport for addresses of Redis, by the names that it reports itself."""
+    TRANSPORT_ALIASES.update(dict.fromkeys(SCHEMES, "tasks.broker:Transport"))

@@ -7,8 +7,10 @@ from celery import Celery
 from celery.signals import setup_logging
 
 from config import logs, settings
+from tasks import broker
 from tasks.sigterm import SigtermOnce
 
+broker.install()
 app = Celery("penstock")
 app.config_from_object("celeryconfig")
 app.steps["worker"].add(SigtermOnce)

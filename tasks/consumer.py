@@ -6,8 +6,6 @@ from typing import Any
 import structlog
 from celery.worker.consumer import Consumer as CeleryConsumer
 
-from tasks import broker
-
 log = structlog.get_logger(__name__)
 
 HEARTBEAT = 10  # seconds, unless the command line says otherwise
@@ -34,9 +32,6 @@ class Consumer(CeleryConsumer):
             channel.do_restore = False
             channel.basic_ack = channel.basic_reject = _do_nothing
         return super().on_connection_error_after_connected(exc)
-
-    def connection_for_read(self, heartbeat: Any = None) -> Any:
-        return self.ensure_connected(broker.guarded(self.app.connection_for_read(heartbeat=heartbeat)))
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:
         handle = super().create_task_handler(*args, **kwargs)

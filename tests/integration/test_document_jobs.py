@@ -490,6 +490,8 @@ def test_a_cancelled_job_tells_that_and_ends(served, sender, worker):
 
     assert [(event.id, event.data["event_type"]) for event in told] == [
         (1, "progress"),
+        (1, "fail"),
+        (1, "fail"),
         ("1-cancel", "cancel"),
         ("1-complete", "complete"),
     ]

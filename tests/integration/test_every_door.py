@@ -188,11 +188,12 @@ def documents(door, made, name, word):
     assert (last["status"], last["timestamp"]) == (word, made.job["ended_at"])
     if made.state == "cancelled":
         assert outcomes.pop()["event_type"] == "cancel"
-    assert [event["document_index"] for event in outcomes] == sorted_by_end(made.ended)
+    unsent = [record["index"] for record in made.ended if record["ended_at"] is None]
+    assert [event["document_index"] for event in outcomes] == sorted_by_end(made.ended) + unsent
     for event in outcomes:
         record = made.records[event["document_index"]]
         assert event["event_type"] == ("progress" if record["status"] == "succeeded" else "fail")
-        assert event["timestamp"] == record["ended_at"]
+        assert event["timestamp"] == (record["ended_at"] or made.job["ended_at"])
         assert event["filename"] == (f"{record['index']}.txt" if own else None)
 
 

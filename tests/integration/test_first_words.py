@@ -27,7 +27,8 @@ def door(environment, monkeypatch) -> Door:
 def bodies(door: Door) -> dict[str, dict[str, Any]]:
     """What each contract's create call takes, by its path."""
     return {
-        "/api/v1/batch/analyze": {"records": [{"notes": ["Something happened."]}] * 2},
+        "/batch_process": {"requests": [{"text": "Something happened.", "operation": "summarize"}] * 2},
+        "/api/v1/batch/analyze": {"records": [{"structured_data": {"data": {"a": 1}}}] * 2},
         JOBS: {"tenant_id": Sender(door).tenant, "documents": [document()] * 2, "prompt": "Read this."},
         "/api/batch-processor/submit": {"data": [{"prompt": "Why?"}] * 2},
     }
@@ -35,12 +36,18 @@ def bodies(door: Door) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.parametrize(
     ("path", "word"),
-    [("/api/v1/batch/analyze", "accepted"), (JOBS, "pending"), ("/api/batch-processor/submit", "queued")],
+    [
+        ("/batch_process", "PENDING"),
+        ("/api/v1/batch/analyze", "accepted"),
+        (JOBS, "pending"),
+        ("/api/batch-processor/submit", "queued"),
+    ],
 )
 def test_a_create_is_answered_with_the_first_word_whatever_has_begun(door, path, word):
     # Given a job that was made
     def create() -> dict[str, Any]:
-        response = door.post(path, json=bodies(door)[path], headers={"Idempotency-Key": "one"})
+        headers = {"Idempotency-Key": "one", "Prefer": "respond-async"}
+        response = door.post(path, json=bodies(door)[path], headers=headers)
         assert response.status_code in (200, 202), response.text
         return {**response.get_json(), "id": response.headers["Penstock-Job"]}
 

@@ -42,6 +42,13 @@ def test_a_small_job_is_one_chord_of_one_task_a_record_and_a_callback_that_final
     assert app.backend.result_consumer._pubsub is None
 
 
+def test_workers_tell_their_statistics(running):
+    nodes = app.control.inspect(timeout=5).stats()
+
+    assert nodes
+    assert all(stats["pool"]["implementation"].endswith("thread:TaskPool") for stats in nodes.values())
+
+
 @pytest.mark.parametrize("count", [1, 1200])
 def test_jobs_of_any_size_end_with_every_record_answered_once(running, count):
     job = running.prompts(count).wait_for("completed")

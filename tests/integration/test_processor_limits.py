@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from app.core.limits.limiter import CallTerms, limiter
 from app.core.pipeline import claims
 from app.core.requests import job_context
 from app.core.requests.build import build
 from app.errors import ServerFault
+from app.providers.client import RateLimits
 from app.providers.simulated import SimulatedClient
 from config import settings
 from models import Window
@@ -110,6 +112,17 @@ def test_a_time_limit_that_the_estimate_exceeds_is_kept_and_said_so(door):
     # And the estimate is no later than the limit lets the batch run
     assert 30 < seconds_left(batch) <= 60
     assert 30 < seconds_left(get(door, f"status/{batch['batch_id']}")) <= 60
+
+
+def test_the_time_limit_does_not_count_the_wait_for_a_minute_that_is_used_up(door):
+    # Given a minute whose calls have all left
+    used_up = CallTerms("simulated", 99, RateLimits(requests=60), unended=60)
+    assert limiter().take(used_up, 1, 60).count == 60
+
+    # When one more item comes, then it is estimated to end within a minute, and in time
+    told = submit(door, [{"prompt": "Say something"}], timeout_ms=5_000)
+    assert "time limit" not in told["warning"]
+    assert 50 < seconds_left(told) < 70
 
 
 def test_prompts_beyond_the_longest_time_limit_are_told_to_come_in_parts(door):

@@ -65,7 +65,7 @@ def _limited(session: Session, view: JobView, row: Row[*tuple[Any, ...]], likely
     if row.due_by is not None:
         first_call = row.due_by - limit
     elif priority_queue.has_place(session, view.id):
-        first_call = row.now
+        first_call = row.now + dt.timedelta(seconds=_until_first_call(session, row.limit_group))
     else:  # the jobs that it waits for take theirs
         first_call = max(row.now, likely - dt.timedelta(seconds=_seconds(session, view, row, alone=True)))
     end = max(row.now, min(likely, first_call + limit))
@@ -88,6 +88,13 @@ def _seconds(session: Session, view: JobView, row: Row[*tuple[Any, ...]], *, alo
     seats = registry.max_concurrent_calls(row.limit_group, settings.current())
     allowance = allowances.read(session, row.limit_group)
     return bound(work, before, allowance.limits, seats, unused(row.limit_group, allowance))[0]
+
+
+def _until_first_call(session: Session, group: str) -> float:
+    """Seconds, at most, until the group's limit lets another call leave."""
+    allowance = allowances.read(session, group)
+    one = Work(calls=1, input_tokens=1, output_tokens=1, seconds=0)
+    return bound(one, 0, allowance.limits, None, unused(group, allowance))[0]
 
 
 def _seconds_of_a_call(session: Session, tenant_id: int, model: str) -> float:

@@ -37,7 +37,7 @@ class RecordIn(Lenient):
         fields.String(validate=validate.Length(max=NOTE)),
         most=NOTES,
         error=f"give up to {NOTES:,} notes",
-        required=True,
+        load_default=list,
     )
 
     @ma.validates_schema

@@ -9,7 +9,8 @@ from app.web.blueprint import WebhookUrl
 
 FORMATS = ("json", "csv", "xlsx")
 
-_TRUE, _FALSE = {"true", "on", "1"}, {"false", "off", "0"}
+_TRUE = {"true", "True", "TRUE", "on", "yes", "1"}  # `True` is what Python's requests sends
+_FALSE = {"false", "False", "FALSE", "off", "no", "0"}
 
 
 def _none() -> None:

@@ -109,10 +109,19 @@ def start(view: JobView) -> bytes:
     return _message("0", _event(view, "start", "Job started", timestamp(view.started_at)))
 
 
+def unsent(view: JobView, record: RecordView) -> bytes:
+    """That one document was closed with its job; who resumes from here is told of all of these again."""
+    return _message(str(view.seq), _outcome(view, record) | {"timestamp": timestamp(view.ended_at)})
+
+
 def outcome(view: JobView, record: RecordView) -> bytes:
     """The outcome of one document."""
+    return _message(str(record.seq), _outcome(view, record))
+
+
+def _outcome(view: JobView, record: RecordView) -> Json:
     succeeded = record.status is RecordStatus.SUCCEEDED
-    event = _event(
+    return _event(
         view,
         "progress" if succeeded else "fail",
         "Processed" if succeeded else failure(record),
@@ -120,7 +129,6 @@ def outcome(view: JobView, record: RecordView) -> bytes:
         document_index=record.idx,
         filename=_filename(record),
     )
-    return _message(str(record.seq), event)
 
 
 def cancel(view: JobView) -> bytes:

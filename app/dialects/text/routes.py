@@ -15,7 +15,7 @@ from app.providers import registry
 from app.services import submission
 from app.services.submission import Options, Repeat, Submitted
 from app.web import bodies, capacity, idempotency
-from app.web.answers import answer_with
+from app.web.answers import answer, answer_with
 from app.web.auth import caller, needs
 from app.web.blueprint import Blueprint
 from app.web.error_shapes import DetailOut, InvalidOut
@@ -65,17 +65,17 @@ def process_batch() -> Response:
     that disconnects does not stop it.
     """
     with bodies.json_body() as body:
-        wire.check_size(body, settings.current().max_batch_requests)
         known = bodies.known(BatchIn(), body)
+        wire.check_size(known, settings.current().max_batch_requests)
         made = _submit(wire.read(bodies.load(BatchIn(), known)), idempotency.repeat(known))
     view = find_submitted(made)
-    if not _respond_async() and capacity.wait_for_end(view, settings.current().batch_process_wait):
+    if _respond_async():
+        return _continues(view, answer(wire.created(view), 202))
+    if capacity.wait_for_end(view, settings.current().batch_process_wait):
         view = find_submitted(made)
     if view.status.final:
         return _with_results(wire.write(view), view)
-    response = _with_results(wire.write_status(view), view, 202)
-    response.headers["Location"] = f"/batch_status/{view.uid}"
-    return response
+    return _continues(view, _with_results(wire.write_status(view), view, 202))
 
 
 @blp.route("/batch_status/<batch_id>", methods=["GET"])
@@ -93,6 +93,12 @@ def _submit(batch: wire.Batch, repeat: Repeat | None) -> Submitted:
     defaults = Defaults(chosen.default_model, chosen.default_max_tokens, operations=batch.operations())
     options = Options(label=batch.label, max_concurrent=chosen.batch_ai_concurrency, repeat=repeat)
     return submission.submit_drafts(me.tenant_id, me.user_id, batch.drafts(defaults), defaults, options)
+
+
+def _continues(view: JobView, response: Response) -> Response:
+    """The response about a batch that has not ended, with the address of its status."""
+    response.headers["Location"] = f"/batch_status/{view.uid}"
+    return response
 
 
 def _respond_async() -> bool:

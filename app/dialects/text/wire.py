@@ -77,6 +77,21 @@ def write_status(view: JobView) -> Json:
     return {**write(view), "status": word, "message": _why(view) if word == "FAILED" else None}
 
 
+def created(view: JobView) -> Json:
+    """A batch as it was when it was stored, whatever has begun since."""
+    return {
+        "batch_id": view.label or str(view.uid),
+        "total_requests": view.total,
+        "completed": 0,
+        "failed": 0,
+        "total_processing_time": None,
+        "timestamp": timestamp(view.created_at),
+        "status": "PENDING",
+        "message": None,
+        "results": [],
+    }
+
+
 def items(records: Iterable[RecordView]) -> Iterator[Json]:
     """The results of records that have ended, read with their inputs."""
     return map(_item, records)
