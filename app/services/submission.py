@@ -109,6 +109,8 @@ def submit(
         earlier = _find_earlier(tenant_id, options.repeat)
         if earlier is not None:
             return earlier
+        if upload is not None:
+            upload.store_small()
         size = _content_bytes(spool, defaults, upload)
         stage = partial(_insert_job, new_uid(), tenant_id, user_id, spool, defaults, options, size)
         try:

@@ -286,7 +286,7 @@ def test_a_bad_request_is_a_422_that_names_its_field_and_nothing_is_asked(servic
         ({}, ["body", "records"]),
         ({"records": []}, ["body", "records"]),
         ({"records": [good] * 501}, ["body", "records"]),
-        ({"records": [good, {"structured_data": {"data": {"a": 1}}}]}, ["body", "records", 1, "notes"]),
+        ({"records": [good, {}]}, ["body", "records", 1]),
         ({"records": [good, {"notes": [" "]}]}, ["body", "records", 1]),
         ({"records": [good, {"notes": [7]}]}, ["body", "records", 1, "notes", 0]),
         (

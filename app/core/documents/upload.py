@@ -3,9 +3,10 @@
 import hashlib
 import secrets
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import Any, BinaryIO, cast
@@ -30,6 +31,8 @@ BLOCK = 4_096  # bytes that even the smallest document takes on a disk
 # Each document is a row, a folder and a file, a millisecond of work: of tiny ones a request may have few.
 FREE_DOCUMENTS, BYTES_A_DOCUMENT = 150, 800
 
+SMALL_IN_MEMORY = 2_000_000  # bytes, at a block each: more small documents are stored meanwhile
+
 log = structlog.get_logger(__name__)
 
 
@@ -45,6 +48,7 @@ class Upload:
         self._mark = secrets.token_hex(16)  # unknown to the author of a body
         self._taken: list[Stored | Unreadable] = []
         self._filled = 0
+        self._small: dict[str, bytes] = {}  # by key: not stored yet, as the request may yet be refused
         self._incoming: Incoming | None = None
 
     def receive(self, size: int) -> None:
@@ -80,7 +84,7 @@ class Upload:
         return f"{self._mark}:{len(self._taken) - 1}"
 
     def store(self, content: BinaryIO, sha256: str, size: int, media_type: str) -> Stored:
-        """Put a document into the object store. Its row is written first, so that it is never orphaned.
+        """Put a document into the object store; a small one with others like it, by `store_small`.
 
         Raises `TooLarge` at the first document that is too many for the size of the request.
         """
@@ -94,10 +98,27 @@ class Upload:
             )
         file_id = new_uid()
         key = object_store.document_key(self._tenant, file_id, sha256)
-        in_transaction(partial(_announce, key=key, upload=self.uid))
         self.count += 1
-        open_store.store().put(key, content)
+        if size > BLOCK:
+            self._put({key: content})
+        else:
+            content.seek(0)
+            self._small[key] = content.read()
+            if len(self._small) * BLOCK > SMALL_IN_MEMORY:
+                self.store_small()
         return Stored(file_id, key, sha256, size, media_type)
+
+    def store_small(self) -> None:
+        """Put small documents that are not there yet into the object store; to be called before `take`."""
+        small, self._small = self._small, {}
+        if small:
+            self._put({key: BytesIO(content) for key, content in small.items()})
+
+    def _put(self, documents: Mapping[str, BinaryIO]) -> None:
+        """Their rows are written first, so that no document is ever orphaned."""
+        in_transaction(partial(_announce, keys=list(documents), upload=self.uid))
+        for key, content in documents.items():
+            open_store.store().put(key, content)
 
     def check_count(self, count: int) -> None:
         """Raise `TooLarge` when `count` documents are too many for what has arrived of the request."""
@@ -111,7 +132,7 @@ class Upload:
     def clear(self) -> None:
         """Discard all documents received so far."""
         self.close()
-        self.count, self.bytes, self._taken = 0, 0, []
+        self.count, self.bytes, self._taken, self._small = 0, 0, [], {}
 
     def close(self) -> None:
         """Remove the documents that no job has taken."""
@@ -215,9 +236,9 @@ def forget(session: Session, ids: Sequence[int]) -> None:
     session.execute(delete(Blob).where(Blob.id.in_(ids)))
 
 
-def _announce(session: Session, key: str, upload: uuid.UUID) -> None:
-    # After a COMMIT whose answer was lost, the row already exists.
-    insert_missing(session, Blob, {"key": key, "upload": upload})
+def _announce(session: Session, keys: Sequence[str], upload: uuid.UUID) -> None:
+    # After a COMMIT whose answer was lost, the rows already exist.
+    insert_missing(session, Blob, *({"key": key, "upload": upload} for key in keys))
 
 
 def _temporary(folder: Path) -> BinaryIO:
