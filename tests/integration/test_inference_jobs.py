@@ -75,8 +75,9 @@ def test_items_leave_together_and_each_stays_a_record_with_its_attempt(stack, in
 
 
 def test_what_is_configured_holds_for_all_workers_at_once(stack, inference_server):
-    # When calls are bounded to three items while the workers run
-    in_transaction(partial(batch_settings.change, values={"max_batch_size": 3}))
+    # When calls are bounded to three items while the workers run, and filled as far as that
+    bounded = {"max_batch_size": 3, "enable_adaptive_batching": False}
+    in_transaction(partial(batch_settings.change, values=bounded))
     try:
         # Then within a second no call is larger
         def obeyed() -> bool:
@@ -87,7 +88,7 @@ def test_what_is_configured_holds_for_all_workers_at_once(stack, inference_serve
         wait_until(obeyed, what="no call has more than three items")
         assert 3 in inference_server.book.sizes
     finally:
-        in_transaction(partial(batch_settings.change, values={"max_batch_size": None}))
+        in_transaction(partial(batch_settings.change, values=dict.fromkeys(bounded)))
 
 
 def test_a_failed_call_is_tried_again_for_each_of_its_items(stack, inference_server):
