@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Executable, func, select
 
 from app.core.limits.first_guess import BYTES_PER_TOKEN, OUTPUT_SHARE
+from app.errors import Booking
 from app.providers import registry
 from models.base import epoch, now
 from models.job import LIVE, Job, JobSpec
@@ -62,7 +63,7 @@ def _ended() -> Executable:
         Attempt.tenant_id.in_(select(Tenant.id)),  # for the index, which begins with the tenant
         Attempt.ended_at > now(-SPAN),
         left > now(-SPAN),
-        Attempt.outcome != "unsent",
+        Attempt.outcome != Booking.UNSENT.value,
     )
 
 

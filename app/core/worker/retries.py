@@ -64,9 +64,7 @@ class Decision:
     uses_try: bool = False  # it is the record's own failure
     hold: Hold | None = None
     slow_down: bool = False  # the group goes on at half its rate
-    too_fast: bool = (
-        False  # the provider refused the call's rate: if it left at once, calls are paced for long
-    )
+    too_fast: bool = False  # a 429: if the call left at once, the group's calls are paced for an hour
 
 
 def decide(

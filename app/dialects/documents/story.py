@@ -45,9 +45,9 @@ def _outcomes(view: JobView, items: Sequence[Item]) -> Iterator[bytes]:
 
 def _end(view: JobView, event: Event, seen: Place) -> Iterator[bytes]:
     """Documents that the job's end kept from being sent have no place of their own among the outcomes."""
-    if view.counts.cancelled or view.counts.expired:
-        unsent = (record for record in records.ended(view, inputs=True) if record.seq is None)
-        yield from (wire.unsent(view, record) for record in unsent if not seen.cancel)
+    if view.counts.cancelled + view.counts.expired and not seen.cancel:
+        ended = records.ended(view, inputs=True)
+        yield from (wire.unsent(view, record) for record in ended if record.seq is None)
     if view.status is JobStatus.CANCELLED and not (seen.cancel and seen.seq == event.id):
         yield wire.cancel(view)
     yield wire.complete(view)

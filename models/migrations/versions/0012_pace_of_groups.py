@@ -6,8 +6,6 @@ Only an addition: the release before this one paces every call.
 import sqlalchemy as sa
 from alembic import op
 
-from models.base import UTCDateTime
-
 revision = "0012"
 down_revision = "0011"
 branch_labels = None
@@ -15,4 +13,4 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("limit_group", sa.Column("paced_until", UTCDateTime(), nullable=True))
+    op.add_column("limit_group", sa.Column("paced_until", sa.DateTime(timezone=True), nullable=True))
