@@ -81,8 +81,8 @@ def take_all(
         grant = limiter.take(of(), lease, min(count, 5), waited=waited)
         waited = grant.waits
         late = calls.add(grant, grant.count)
-        limiter.give_back(of(), lease, grant, late)
-        limiter.take(of(), lease, 0, freed=grant.count - late)
+        limiter.give_back(of(), lease, grant, late, late=True)
+        limiter.take(of(), lease, 0, freed=grant.count)
         count -= grant.count - late
         if not grant.count:
             threading.Event().wait(grant.wait)
@@ -184,6 +184,22 @@ def test_what_is_given_back_may_be_taken_again(limiter):
     assert limiter.take(of, 1, 10).count == 4
 
 
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_start_that_was_too_late_is_granted_to_nobody_else(limiter, others):
+    # Given paced starts, of which the first was too late, and perhaps some behind them
+    of = terms(unended=100_000, requests=600)
+    grant = limiter.take(of, 1, 3)
+    assert (grant.count, grant.burst) == (3, False)
+    for _ in range(others):
+        assert limiter.take(of, 2, 3).count
+    next_start = limiter._redis.hget("limit:claude", "pr")
+
+    # When its record takes another, then the pace is as it was, and the starts that are used are not spare
+    limiter.give_back(of, 1, grant, 1, late=True)
+    assert limiter._redis.hget("limit:claude", "pr") == next_start
+    assert limiter._redis.zcard("spare:claude") == 0
+
+
 def test_an_emptied_server_is_told_what_the_last_window_had(limiter, calls, redis_url):
     # Given a window that a small job has used up
     of = terms(1, unended=50, requests=50)
@@ -211,9 +227,11 @@ def test_no_window_ever_holds_more_than_its_limit(limiter, calls, redis_url):
             while left and time.monotonic() < until:
                 grant = limiter.take(of, lease, min(left, 7), waited=waited)
                 unused = grant.count // 4
-                unused += calls.add(grant, grant.count - unused)
                 if unused:
                     limiter.give_back(of, lease, grant, unused)
+                if late := calls.add(grant, grant.count - unused):
+                    limiter.give_back(of, lease, grant, late, late=True)
+                    unused += late
                 left, waited = left - grant.count + unused, grant.waits
                 if not grant.count:
                     threading.Event().wait(min(grant.wait, 0.2))

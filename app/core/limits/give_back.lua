@@ -4,7 +4,8 @@
 -- KEYS  3 seats:{job}  4 seats:{group}  5 spare:{group}  sorted set: starts that were given back
 -- ARGV  5 lease  6 permits  7 the grant's mark  8 input and 9 output tokens charged for each
 --       10 microseconds between the grant's starts, 0 for those that left at once  11 the slot it was taken in
---       12 seats to give back
+--       12 seats to give back; 0: the records keep them and take other starts, as it was too late for these, which
+--       are not the grant's last: the pace goes on
 local count, seats = tonumber(ARGV[6]), tonumber(ARGV[12])
 roll()
 for _, key in ipairs(seats > 0 and {KEYS[3], KEYS[4]} or {}) do
@@ -17,7 +18,7 @@ take_of('i', -count * ARGV[8], at)
 take_of('o', -count * ARGV[9], at)
 pay('i', -count * ARGV[8])
 pay('o', -count * ARGV[9])
-if limit.r > 0 and count > 0 then
+if limit.r > 0 and count > 0 and (seats > 0 or step == 0) then
   if state.pr == ARGV[7] then
     set('pr', number('pr') - count * span('r', 1))
   elseif step > 0 then

@@ -224,11 +224,11 @@ class Limiter:
         return self.take(terms, lease_id, want, seated=seated, waited=waited)
 
     def give_back(
-        self, terms: CallTerms, lease_id: int, grant: Grant, count: int, *, seated: bool = False
+        self, terms: CallTerms, lease_id: int, grant: Grant, count: int, *, late: bool = False
     ) -> None:
         """Give back the last `count` permits of `grant`, of which no byte was sent.
 
-        `seated`: but not their seats.
+        `late`: any of them, whose records keep their seats and take other starts.
         """
         self._run(
             self._return,
@@ -242,7 +242,7 @@ class Limiter:
                 grant.output_tokens,
                 0 if grant.burst else round(grant.step * 1e6),
                 grant.slot,
-                0 if seated else count,
+                0 if late else count,
             ],
         )
 

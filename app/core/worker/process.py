@@ -194,7 +194,7 @@ class Process:
     async def _return_start(self, terms: CallTerms, grant: Grant) -> None:
         """See `ReturnStart`. With Redis away it counts as used."""
         with suppress(LimiterAway):
-            await asyncio.to_thread(limiter().give_back, terms, self.lease_id, grant, 1, seated=True)
+            await asyncio.to_thread(limiter().give_back, terms, self.lease_id, grant, 1, late=True)
 
     async def _beat(self) -> None:
         """Raise the lease's counter from this loop: a dead loop must not look alive."""
