@@ -331,7 +331,7 @@ local burst = our_turn and at_once() or 0
 
 -- --- how many may start at the pace, and when
 
-local paid = {r = number('pr')}
+local paid = {r = limit.r > 0 and number('pr') or 0}
 for _, kind in ipairs({'i', 'o'}) do
   paid[kind] = limit[kind] > 0 and state['p' .. kind] and math.max(number('p' .. kind), now - CREDIT * window) or 0
 end
