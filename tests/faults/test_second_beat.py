@@ -4,6 +4,7 @@ import datetime as dt
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 from sqlalchemy import select
@@ -26,7 +27,9 @@ def beat_of(stack) -> Iterator[LocalProcess]:
     process = LocalProcess(["-A", "tasks", "beat"], stack.environment, stack.folder / "beat.log")
     try:
         name = f"celerybeat@{socket.gethostname()}"
-        wait_until(lambda: app.control.ping([name], timeout=0.5, limit=1), what="beat answers")
+        with app.connection_for_write() as connection:  # one of the pool may be of a server that is gone
+            ping = partial(app.control.ping, [name], timeout=0.5, limit=1, connection=connection)
+            wait_until(ping, what="beat answers")
         yield process
     finally:
         process.stop()

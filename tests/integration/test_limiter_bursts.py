@@ -176,6 +176,12 @@ def test_a_raised_limit_is_used_at_once(limiter):
     assert grant.count or grant.wait < 0.1
 
 
+def test_a_limit_that_is_taken_away_delays_nothing(limiter):
+    assert limiter.take(terms(1, unended=10, requests=10), 1, 10).count == 10
+    grant = limiter.take(terms(2, unended=20), 1, 20)
+    assert (grant.count, grant.delay) == (20, 0)
+
+
 def test_what_is_given_back_may_be_taken_again(limiter):
     of = terms(unended=10, requests=10)
     grant = limiter.take(of, 1, 10)
