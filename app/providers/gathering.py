@@ -63,7 +63,8 @@ class Line:
         self._waiting: dict[Item, None] = {}
         self._flights: dict[Call, Flight] = {}
         self._came_at = 0.0  # when the latest item came
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._wakes_at = 0.0  # when it is due: a handle of uvloop's cannot always tell
         self._second: asyncio.TimerHandle | None = None  # of a pair, about to leave
         self._server, self._patience = KnownServer(kind.model), Patience()
 
@@ -189,10 +190,10 @@ class Line:
 
     def _wake_at(self, due: float) -> None:
         if self._timer is not None:
-            if self._timer.when() <= due:
+            if self._wakes_at <= due:
                 return  # it looks again then
             self._timer.cancel()
-        self._timer = self._loop.call_at(due, self._wake)
+        self._timer, self._wakes_at = self._loop.call_at(due, self._wake), due
 
     def _wake(self) -> None:
         self._timer = None

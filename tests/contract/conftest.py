@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
+import uvloop
 
 from tests.support.inference_server import InferenceServer
 from tests.support.provider_subjects import Anthropic, Inference, Simulated, Subject
@@ -12,7 +13,7 @@ from tests.support.upstream import Upstream
 
 @pytest.fixture
 def runner() -> Iterator[asyncio.Runner]:
-    with asyncio.Runner() as runner:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # the loop of a worker
         yield runner
 
 

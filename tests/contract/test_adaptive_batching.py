@@ -3,10 +3,12 @@
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from app.providers.batching import Batching
+from app.providers.client import Reply
 from tests.support.provider_subjects import Inference
 
 CALLERS = 120  # items that are asked about at any time
@@ -183,6 +185,14 @@ def test_a_server_that_takes_no_more_than_some_items_gets_no_more(adaptive: Infe
     # Then calls come near to the bound, and few were refused
     assert is_near_the_bound()
     assert sum(size > 20 for size in adaptive.server.book.sizes) < 10
+
+
+def test_items_that_come_when_the_wait_is_all_but_over_share_its_call(adaptive: Inference) -> None:
+    """A worker's loop keeps time in milliseconds: what is due sooner is no timer to it."""
+    adaptive.batching = replace(Batching(128, 1, True, True), max_wait_time_ms=0.4)
+    replies = adaptive.ask_all(*([number, 1] for number in range(10)))
+    assert [reply for reply in replies if not isinstance(reply, Reply)] == []
+    assert adaptive.server.book.sizes == [10]
 
 
 def test_a_call_whose_items_have_all_gone_before_it_left_is_none(adaptive: Inference) -> None:
