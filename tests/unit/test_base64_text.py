@@ -1,7 +1,7 @@
-"""Base64 in pieces: what Python's strict decoder takes, and nothing else, however it is cut."""
+"""Base64 in pieces: what RFC 4648 allows, and nothing else, however it is cut."""
 
 import base64
-import binascii
+import re
 from itertools import pairwise
 
 import pytest
@@ -9,6 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.ingest.base64_text import Decoder
+
+# Python's strict decoder is no judge: 3.11's takes `DDDD=`.
+WELL_FORMED = re.compile(rb"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 
 
 def decoded(pieces: list[bytes]) -> bytes:
@@ -32,14 +35,12 @@ def test_what_was_encoded_is_brought_back_from_any_pieces(content, places):
     st.text("QUJD=+/ \n-_é", max_size=24).map(str.encode),
     st.lists(st.integers(0, 30), max_size=4),
 )
-def test_it_takes_what_a_strict_decoder_takes_and_nothing_else(text, places):
-    try:
-        wanted = binascii.a2b_base64(text, strict_mode=True)
-    except binascii.Error:
+def test_it_takes_what_is_well_formed_and_nothing_else(text, places):
+    if WELL_FORMED.fullmatch(text):
+        assert decoded(cut(text, places)) == base64.b64decode(text)
+    else:
         with pytest.raises(ValueError, match=r"\w"):
             decoded(cut(text, places))
-    else:
-        assert decoded(cut(text, places)) == wanted
 
 
 @pytest.mark.parametrize(
