@@ -51,7 +51,8 @@ test: static ## Everything in `check`, and the whole test suite on real servers
 	@$(BIN)/python -m tests.support.coverage_report
 
 test-all: static ## The whole suite except the fault tests, on both databases
-	$(BIN)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder -m '' --ignore tests/faults
+	$(BIN)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder -m '' --ignore tests/faults \
+		--hypothesis-profile explore
 
 # Debian packages for what is not available as a wheel: RabbitMQ, and a wrong clock.
 PACKAGES := rabbitmq-server libfaketime

@@ -53,8 +53,10 @@ KINDS = ("sqlite", "postgresql")
 # For tests that take long and of which one database is like the other.
 ONE_IN_SHORT = ("postgresql", pytest.param("sqlite", marks=pytest.mark.long))
 
-# How long an example takes is the machine's matter.
-hypothesis.settings.register_profile("penstock", deadline=None)
+# How long an example takes is the machine's matter. The ordinary suite tries the same examples each time, so
+# that a commit is judged by what it changes; `make test-all` looks for new ones.
+hypothesis.settings.register_profile("penstock", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("explore", deadline=None, max_examples=2_000)
 hypothesis.settings.load_profile("penstock")
 
 
