@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from functools import cache
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -12,6 +11,7 @@ from sqlalchemy.orm import Session
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from config import settings
+from config.once import once
 
 ATTEMPTS = 8  # of one transaction; the waits between them add up to 4.5 seconds at most
 # serialization_failure, deadlock_detected, lock_not_available, admin_shutdown, crash_shutdown,
@@ -22,7 +22,6 @@ IDLE = 15  # seconds between two statements of a transaction at most; on a starv
 # SQLite has one writer. Waiting for it here, first come first served, keeps the longest wait of 32 threads
 # under a tenth of what its busy handler's polling gives.
 _sqlite_writer = threading.Lock()
-_making_engine = threading.Lock()
 
 # An UPDATE or DELETE of many rows leaves loaded objects as they are: refresh them before reading on.
 _UNSYNCHRONIZED = {"synchronize_session": False}
@@ -33,21 +32,16 @@ _counting = threading.Lock()  # guards it
 T = TypeVar("T")
 
 
+@once
 def engine() -> Engine:
     """The engine of this process."""
-    with _making_engine:  # the cache does not stop two threads from making one each, and leaking one
-        return _engine()
-
-
-@cache
-def _engine() -> Engine:
     return make_engine(settings.current().database_url)
 
 
 def close_engine() -> None:
     """Close every connection of this process before it forks, as two processes must not share one."""
     engine().dispose()
-    _engine.cache_clear()
+    engine.cache_clear()
 
 
 def make_engine(url: str) -> Engine:

@@ -293,7 +293,7 @@ def test_a_database_that_is_away_is_a_503_that_says_when_to_try_again(door, monk
     monkeypatch.setenv("DATABASE_URL", f"postgresql://nobody@127.0.0.1:{free_port()}/nothing")
     session.engine().dispose()
     settings.current.cache_clear()
-    session._engine.cache_clear()
+    session.engine.cache_clear()
 
     response, ready = door.get(JOBS), door.get("/ready")
 

@@ -60,7 +60,7 @@ def test_a_database_that_is_stopped_is_named_and_not_waited_for(environment, mon
         monkeypatch.setenv("DATABASE_URL", f"postgresql://x@127.0.0.1:{silent.getsockname()[1]}/x")
         settings.current.cache_clear()
         session.engine().dispose()
-        session._engine.cache_clear()
+        session.engine.cache_clear()
 
         ready = client.get("/ready")
 

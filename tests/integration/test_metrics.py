@@ -225,7 +225,7 @@ def test_a_database_that_is_stopped_hides_nothing_of_the_rest(door, monkeypatch)
         monkeypatch.setattr(collector, "ROWS_PATIENCE", 0.3)
         settings.current.cache_clear()
         session.engine().dispose()
-        session._engine.cache_clear()
+        session.engine.cache_clear()
 
         said = values(create_app().test_client())
 

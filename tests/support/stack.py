@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ def forget_process_state() -> None:
 
     Nor in the pause of a sender that found no broker.
     """
-    for made_once in (session._engine, job_context.of, open_store.store, slice._window):
+    for made_once in (session.engine, job_context.of, open_store.store, slice._window):
         made_once.cache_clear()
     _forget_redis()
 
@@ -48,11 +48,16 @@ def _forget_redis() -> None:
         asks_redis._breaker = Breaker()
 
 
-@contextmanager
-def redis_away() -> Iterator[None]:
+def redis_away() -> AbstractContextManager[None]:
     """Nobody listens where this process looks for Redis: what it submits meanwhile is started by nobody."""
+    return redis_at("redis://127.0.0.1:1/0")
+
+
+@contextmanager
+def redis_at(url: str) -> Iterator[None]:
+    """This process looks for Redis there, for a while."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+        patch.setenv("REDIS_URL", url)
         _forget_redis()
         yield
     _forget_redis()

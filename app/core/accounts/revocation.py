@@ -9,11 +9,11 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache
 
 import structlog
 from sqlalchemy import select
 
+from config.once import once
 from models.session import reading
 from models.tenant import ApiKey
 
@@ -100,7 +100,7 @@ def _revoked(keys: Iterable[int]) -> list[int]:
         )
 
 
-@cache
+@once
 def watch() -> Watch:
     """The watch of this process."""
     return Watch()

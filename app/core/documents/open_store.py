@@ -1,6 +1,5 @@
 """The configured object store, in a folder or in S3, and the content blocks read from it for calls."""
 
-from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -8,9 +7,10 @@ from app.core.documents.object_store import Store
 from app.errors import NotFound, RequestRejected
 from app.ingest.documents import BAD_DOCUMENT, Block, Document
 from config import settings
+from config.once import once
 
 
-@cache
+@once
 def store() -> Store:
     """The store at OBJECT_STORE_URL, made once per process."""
     chosen = settings.current()

@@ -9,7 +9,7 @@ settled with the answer; an excess is debt. Each call in flight takes a seat of 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import redis
@@ -24,6 +24,7 @@ from app.core.limits.seeding import Seeding
 from app.core.limits.threads import Threads
 from app.providers.client import RateLimits
 from config import settings
+from config.once import once
 
 LATE = 0.3  # seconds; a call that is later takes a new permit: the pace allows for this much
 WINDOW = 60.0  # seconds over which limits apply
@@ -353,7 +354,7 @@ class Limiter:
         return guarded(lambda: script(keys=keys, args=[*group_args, *args]))
 
 
-@cache
+@once
 def limiter() -> Limiter:
     """The limiter of this process."""
     return Limiter(settings.current().limiter_url)

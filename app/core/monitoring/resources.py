@@ -4,9 +4,10 @@ import os
 import threading
 import time
 from dataclasses import dataclass
-from functools import cache
 
 import psutil
+
+from config.once import once
 
 FIRST_SAMPLE = 0.1  # seconds; processor time is measured between two samples
 
@@ -74,7 +75,7 @@ def _gpu_percent() -> float | None:
         return None
 
 
-@cache
+@once
 def group() -> Group:
     """The process group of this process."""
     return Group()

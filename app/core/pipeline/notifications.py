@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Iterable
-from functools import cache
 
 import redis
 from redis.client import PubSub
 
 from app.core.breaker import Breaker
 from config import settings
+from config.once import once
 
 # Prefix of a job's channel. All databases of a Redis share its channels, hence our name. If a release beside
 # this one listens elsewhere nothing is lost: readers poll once a second anyway.
@@ -21,7 +21,7 @@ AT_ONCE = 10_000  # messages read in one go
 _breaker = Breaker()  # commits and requests wait for a publish
 
 
-@cache
+@once
 def _client() -> redis.Redis:
     return redis.Redis.from_url(settings.current().limiter_url, socket_timeout=1, socket_connect_timeout=1)
 
@@ -43,7 +43,7 @@ def publish(job_ids: Iterable[int]) -> None:
         for job_id in job_ids:
             pipe.publish(f"{CHANNEL}{job_id}", b"")
         pipe.execute()
-    except redis.RedisError:
+    except Exception:  # who publishes has just written paid answers, and has others to write
         _breaker.trip()  # nothing is lost, and the parts that need Redis report its absence
 
 

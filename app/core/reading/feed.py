@@ -8,7 +8,6 @@ that stands still is read every five seconds, so that whoever watches paused job
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Self
@@ -21,6 +20,7 @@ from app.core.reading.events import Event, Item, State
 from app.core.reading.jobs import JobView
 from app.errors import ReaderCut
 from config import settings
+from config.once import once
 from models.session import reading
 
 BUSY = 0.25  # seconds between two reads of a job that changes: two events a read, so eight a second
@@ -227,7 +227,7 @@ def _push_state(
         reader.seen = state
 
 
-@cache
+@once
 def feed() -> Feed:
     """The feed of this process."""
     return Feed()
