@@ -62,9 +62,11 @@ class RedisServer:
         self.process.wait()
 
     def _answers(self) -> bool:
+        """Whether this server does, not another that has taken the port meanwhile."""
+        assert self.process is not None
         try:
             with redis_client.Redis(port=self.port) as client:
-                return bool(client.ping())
+                return client.info("server")["process_id"] == self.process.pid
         except redis_client.ConnectionError:
             return False
 

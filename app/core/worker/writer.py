@@ -75,7 +75,10 @@ class Writer:
         notifications.publish({outcome.job.job_id for outcome, _ in group})
         log_failed(written)
         for outcome, on_committed in group:
-            on_committed(outcome, outcome in written.won, written)
+            try:
+                on_committed(outcome, outcome in written.won, written)
+            except Exception:  # a bug of ours, of one slice: the answers of all others come through here
+                log.exception("record.not_reported", job=outcome.job.job_id, index=outcome.claim.idx)
 
 
 def log_failed(written: Written) -> None:
