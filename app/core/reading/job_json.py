@@ -33,6 +33,7 @@ def write(view: JobView, limited_by: str | None) -> dict[str, Any]:
         "status_reason": view.status_reason,
         "created_by": view.created_by,
         "model": None if view.model == registry.NOBODY else view.model,
+        "max_tokens": view.max_tokens,
         "priority": view.priority,
         "total": view.total,
         **progress_out(view, limited_by),
@@ -65,6 +66,7 @@ def progress_out(view: JobView, limited_by: str | None) -> dict[str, Any]:
         "progress": (view.total - counts.unended) * 10_000 // view.total / 10_000 if view.total else 1.0,
         "eta": timestamp(view.eta),
         "limited_by": limited_by,
+        "stop_reasons": dict(sorted(view.stop_reasons.items())),
         "usage": dict(view.usage),
         "cost": cost(view),
         "cost_unconfirmed": pricing.dollars(view.cost_unconfirmed),
@@ -79,6 +81,19 @@ def cost(view: JobView) -> str | None:
 
 
 def _warnings(view: JobView) -> list[str]:
+    return [*_of_prices(view), *_of_usage(view)]
+
+
+def _of_usage(view: JobView) -> list[str]:
+    if not view.usage_unknown:
+        return []
+    answers = "1 answer" if view.usage_unknown == 1 else f"{view.usage_unknown:,} answers"
+    most = pricing.dollars(view.cost_unconfirmed)
+    known = f"at most ${most}, which is in cost_unconfirmed" if _has_price(view) else "neither is the most"
+    return [f"{answers} came without usage: their tokens and cost are not known, {known}"]
+
+
+def _of_prices(view: JobView) -> list[str]:
     if not _has_price(view) and (view.unpriced or not view.status.final):
         return [f"{pricing.how_to_price(view.model)}; answers before that stay without a cost"]
     if view.unpriced:
