@@ -117,11 +117,9 @@ def _stop_reasons(session: Session) -> Iterator[Sample]:
     each = func.json_each_text if session.get_bind().dialect.name == "postgresql" else func.json_each
     ends = each(JobCounts.stop_reasons).table_valued("key", "value", name="ends")
     count = func.sum(cast(ends.c.value, BigInteger))
-    rows = session.execute(
-        select(ends.c.key, count).select_from(JobCounts).join(ends, true()).group_by(ends.c.key)
-    )
+    words = select(ends.c.key, count).select_from(JobCounts).join(ends, true()).group_by(ends.c.key)
     found = dict.fromkeys((*metrics.STOP_WORDS, "other"), 0)
-    for word, records in rows:
+    for word, records in session.execute(words):
         found[word if word in found else "other"] += int(records)
     for word, records in found.items():
         yield Sample(metrics.STOP_REASONS, records, (word,))

@@ -25,11 +25,11 @@ class Row:
     cells: Mapping[str, Any]
     answer: str | None
     status: str
-    stop_reason: str | None  # why the answer ended, in the provider's word
     error: str | None
     input_tokens: int | None
     output_tokens: int | None
     cost: str | None  # USD, a decimal
+    stop_reason: str | None = None  # why the answer ended, in the provider's word
 
 
 def header(columns: Sequence[str]) -> list[str]:

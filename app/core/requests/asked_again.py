@@ -121,7 +121,7 @@ def _named(choice: Choice) -> ColumnElement[bool]:
 
 def _may_end_otherwise(session: Session, job: Job, choice: Choice) -> ColumnElement[bool]:
     larger = false() if choice.max_tokens is None else _had_less(session, job, choice.max_tokens)
-    refused = and_(_FAILED, AnswerRefused.type == _ERROR_TYPE) if choice.only is None else false()
+    refused = and_(_FAILED, _ERROR_TYPE.in_((AnswerRefused.type,))) if choice.only is None else false()
     return and_(or_(not_(_WAS_CUT), larger), not_(refused))
 
 
