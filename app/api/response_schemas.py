@@ -456,7 +456,6 @@ class ProgressOut(ma.Schema):
     progress = fields.Float(required=True)
     eta = _time()
     limited_by = fields.String(required=True, allow_none=True)
-    stop_reasons = _stop_reasons()
     usage = fields.Nested(UsageOut, required=True)
     cost = _dollars("USD.")
     cost_unconfirmed = _dollars("USD.")

@@ -17,9 +17,11 @@ def answer_text(answer: bytes) -> str:
             # An answer of the model `simulated` says in its text, too, that it is invented.
             mark = "[simulated] " if message.get("simulated") else ""
             return mark + as_text(message["output"])
-        return text_of(message)
+        if message.get("type") == "message" or "content" in message:
+            return text_of(message)
     except (AttributeError, KeyError, TypeError, ValueError):
-        return answer.decode("utf-8", "replace")
+        pass
+    return answer.decode("utf-8", "replace")
 
 
 def failure(record: RecordView) -> str:

@@ -43,7 +43,9 @@ def build(
         }
     params |= record.get("params", {})
     params.setdefault("model", job.model)
-    params["max_tokens"] = max_tokens or job.max_tokens  # the record's own, unless a retry raised it
+    if max_tokens is not None:
+        params["max_tokens"] = max_tokens  # the record's own, unless a retry raised it
+    params.setdefault("max_tokens", job.max_tokens)
     messages = _messages(job, record) if attached is None else [_about(attached, job)]
     params["messages"] = [*_earlier(job, history), *messages]
     _check_provider(job, params["model"])
