@@ -30,11 +30,12 @@ def read(body: bytes, request_id: str | None, headers: Mapping[str, str] = _NO_H
         raise refusals.read(200, message, headers)
     if not isinstance(message, dict) or not _is_message(message):
         raise BadAnswer(f"the provider's answer is not a message: {_excerpt(body)}", request_id=request_id)
+    usage, text = _usage(message.get("usage")), text_of(message)
     return Reply(
         body=body.translate(_LINE_BREAKS),
-        usage=_usage(message.get("usage")),
+        usage=usage if usage is not None and _can_be(usage, text) else None,
         request_id=request_id,
-        text=text_of(message),
+        text=text,
         limits=refusals.rate_limits(headers),
         stop_reason=stop_reason_of(message),
         stop_details=_details(message.get("stop_details")),
@@ -145,6 +146,11 @@ def _usage(usage: Any) -> Usage | None:
         )
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
+
+
+def _can_be(usage: Usage, text: str) -> bool:
+    """Whether something was read, and something written where there is a text."""
+    return usage.prompt_tokens > 0 and (usage.output_tokens > 0 or not text)
 
 
 def _count(counts: dict[str, Any], name: str) -> int:

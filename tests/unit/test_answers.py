@@ -83,6 +83,8 @@ def test_the_body_is_one_line_and_otherwise_the_bytes_as_they_came() -> None:
         {"input_tokens": 3},
         {"output_tokens": 3},
         {"input_tokens": 3, "output_tokens": None},
+        {"input_tokens": 0, "output_tokens": 4},
+        {"input_tokens": 3, "output_tokens": 0},
         {"input_tokens": -1, "output_tokens": 4},
         {"input_tokens": 1.5, "output_tokens": 4},
         {"input_tokens": True, "output_tokens": 4},
