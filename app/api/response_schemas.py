@@ -250,8 +250,8 @@ class RecordOut(ma.Schema):
         required=True,
         allow_none=True,
         metadata={
-            "description": "The provider's answer, unchanged. A record that failed as `truncated`, `refused`"
-            " or `paused` has it, too."
+            "description": "The provider's answer, the same JSON. A record that failed as `truncated`,"
+            " `refused` or `paused` has it, too."
         },
     )
     error = fields.Nested(RecordError, required=True, allow_none=True)

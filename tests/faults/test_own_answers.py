@@ -9,6 +9,8 @@ from app.core.pipeline import lifecycle
 from app.core.reading.records import snapshot
 from models.session import in_transaction
 from tasks.wake import wake
+from tests.support.odd_answers import body, message
+from tests.support.servers import wait_until
 
 pytestmark = [pytest.mark.one_database, pytest.mark.timeout(180)]
 
@@ -72,5 +74,34 @@ def test_answers_stay_with_their_rows_through_failures_deaths_and_retries(stack,
     upstream.configure(faults=[])
     retry(stack, job)
     check(job, answered=set(KINDS))
+    with snapshot() as session:
+        assert list(Check(session).differences()) == []
+
+
+@pytest.mark.long
+def test_a_paused_answer_whose_worker_is_killed_is_asked_from_the_start(stack, upstream):
+    # Given an answer that is paused, and whose continuation is in flight
+    paused = message("Let me look.", "pause_turn")
+    upstream.configure(
+        keep_requests=True, faults=[body(paused, first=1, matching="search"), {"kind": "hang", "first": 1}]
+    )
+    stack.environment |= {"ANTHROPIC_API_KEY": "test-key", "ANTHROPIC_BASE_URL": upstream.url}
+    stack.start(slice_workers=2)
+    job = stack.submit([{"prompt": "search"}], model="claude-haiku-4-5")
+    wait_until(lambda: len(upstream.books()) == 2, what="the continuation is asked")
+
+    # When the workers are killed, and others come
+    for node in stack.nodes[:2]:
+        node.kill()
+    stack.start_slices()
+    job.wait_for("completed", seconds=90)
+
+    # Then the record was asked from the start, and both calls before stand in the ledger
+    last = upstream.books()[-1]["request"]["messages"]
+    assert [turn["role"] for turn in last] == ["user"]
+    calls = sorted(job.attempts(), key=lambda attempt: attempt.attempt)
+    assert [call.outcome for call in calls] == ["answered", "unconfirmed", "answered"]
+    assert job.outputs()[0].cost == calls[0].cost + calls[2].cost
+    assert job.counts().cost_unconfirmed == calls[1].cost > 0
     with snapshot() as session:
         assert list(Check(session).differences()) == []

@@ -292,15 +292,45 @@ def test_a_continuation_for_which_the_cap_has_no_room_is_not_asked(door, upstrea
 
 
 @pytest.mark.one_database
-def test_a_turn_whose_tool_was_cut_off_is_no_part_of_later_turns(door, upstream):
-    upstream.configure(
-        faults=[body(message("", "max_tokens", content=[SEARCH]), matching="search")],
-    )
+@pytest.mark.parametrize(
+    ("stop", "content"),
+    [
+        ("max_tokens", [SEARCH]),
+        ("tool_use", [{"type": "tool_use", "id": "toolu_1", "name": "look_up", "input": {}}]),
+        ("refusal", [{"type": "text", "text": "I begin, and then"}]),
+        ("end_turn", None),
+    ],
+)
+def test_a_turn_that_a_provider_would_refuse_to_read_again_is_left_out(door, upstream, stop, content):
+    upstream.configure(faults=[body(message("", stop, content=content), matching="first")])
 
-    job = run(door, [{"prompt": "search", "conversation": "c"}, {"prompt": "next", "conversation": "c"}])
+    job = run(door, [{"prompt": "first", "conversation": "c"}, {"prompt": "next", "conversation": "c"}])
 
     assert job["counts"]["succeeded"] == 2
-    assert len(upstream.books()[-1]["request"]["messages"]) == 1
+    assert [turn["role"] for turn in upstream.books()[-1]["request"]["messages"]] == ["user"]
+
+
+@pytest.mark.one_database
+def test_a_gateway_that_gives_up_waiting_may_have_been_billed(door, upstream):
+    # Given a gateway that cannot reach the provider at first, and that cuts long calls
+    upstream.configure(
+        faults=[
+            {"kind": "status", "status": 521, "first": 1},
+            {"kind": "status", "status": 524, "matching": "long"},
+        ]
+    )
+
+    # When two records are asked
+    job = run(door, prompts("short", "long"), retries=1)
+
+    # Then the first was the provider's matter, and the cut ones used the record's tries and may be billed
+    short, long = rows(door, job)
+    assert short["status"] == "succeeded"
+    assert (long["status"], long["error"]["type"]) == ("failed", "gateway_timeout")
+    assert "max_tokens" in long["error"]["message"]
+    assert sum("524" in seen["outcome"] for seen in upstream.books()) == 2
+    assert float(job["cost_unconfirmed"]) > 0
+    assert books_agree()
 
 
 @pytest.mark.one_database
