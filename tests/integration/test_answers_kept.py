@@ -218,7 +218,7 @@ def test_an_answer_without_usage_is_kept_and_held_at_its_worst_case(door, upstre
     assert job["cost"] == "0.00"
     assert float(job["cost_unconfirmed"]) > 0
     assert job["warnings"] == [
-        "3 answers came without usage: their tokens and cost are not known, at most"
+        "3 answers came without usage: their tokens and cost are not known; at most"
         f" ${job['cost_unconfirmed']}, which is in cost_unconfirmed"
     ]
     assert books_agree()

@@ -88,9 +88,11 @@ def _of_usage(view: JobView) -> list[str]:
     if not view.usage_unknown:
         return []
     answers = "1 answer" if view.usage_unknown == 1 else f"{view.usage_unknown:,} answers"
+    warning = f"{answers} came without usage: their tokens and cost are not known"
+    if not _has_price(view):
+        return [warning]
     most = pricing.dollars(view.cost_unconfirmed)
-    known = f"at most ${most}, which is in cost_unconfirmed" if _has_price(view) else "neither is the most"
-    return [f"{answers} came without usage: their tokens and cost are not known, {known}"]
+    return [f"{warning}; at most ${most}, which is in cost_unconfirmed"]
 
 
 def _of_prices(view: JobView) -> list[str]:
