@@ -40,6 +40,8 @@ def on_one_line(content: bytes) -> bytes:
 
     U+2028, U+2029 and U+0085 are legal within its strings as they are; they are written as their codes.
     """
+    if content.isascii():  # which is known at once
+        return content
     for character, code in _LINE_ENDS:
         content = content.replace(character, code)
     return content
