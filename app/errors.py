@@ -30,10 +30,14 @@ PenstockError
     ├── RequestRejected         400, 404, 413, 422: the record's own fault, final
     ├── RefusedTogether         the same for a call of several records: each is sent again alone
     ├── ServerFault             500
+    ├── GatewayTimeout          524: a gateway gave up waiting; the provider may bill the call
     ├── TimedOut                no answer within the call's deadline
     ├── ConnectionCut           the connection broke after something was sent
     ├── BadAnswer               not a valid answer: HTML, truncated JSON
-    └── SchemaMismatch          a complete answer that does not match the requested schema
+    ├── SchemaMismatch          a complete answer that does not match the requested schema
+    ├── AnswerTruncated         an answer that was cut and therefore does not match it
+    ├── AnswerRefused           the model refused, where an answer to a schema was requested
+    └── AnswerPaused            the provider paused the answer, and it cannot be continued
 """
 
 from collections.abc import Mapping, Sequence
@@ -290,6 +294,12 @@ class ServerFault(ProviderError):
     signals_outage = True
 
 
+class GatewayTimeout(ProviderError):
+    type = "gateway_timeout"
+    retryable = True
+    booking = Booking.UNCONFIRMED
+
+
 class TimedOut(ProviderError):
     type = "timeout"
     retryable = True
@@ -316,3 +326,21 @@ class SchemaMismatch(ProviderError):
 
     type = "schema_mismatch"
     retryable = True
+
+
+class AnswerTruncated(ProviderError):
+    """It is paid for and kept; the same request would be cut again."""
+
+    type = "truncated"
+
+
+class AnswerRefused(ProviderError):
+    """It is paid for and kept; the same request would be refused again."""
+
+    type = "refused"
+
+
+class AnswerPaused(ProviderError):
+    """It is paid for and kept as far as it came."""
+
+    type = "paused"

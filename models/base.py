@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import (
     ARRAY,
+    JSON,
     BigInteger,
     Boolean,
     ColumnElement,
@@ -227,6 +228,55 @@ def _looked_up_postgresql(element: looked_up, compiler: SQLCompiler, **kw: Any) 
 def _looked_up_sqlite(element: looked_up, compiler: SQLCompiler, **kw: Any) -> str:
     column, values = (compiler.process(clause, **kw) for clause in element.clauses)
     return f"""json_extract({values}, '$."' || {column} || '"')"""
+
+
+class _Counts(TypeDecorator[Mapping[str, int]]):
+    """Numbers by name in one value: JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Mapping[str, int] | None, dialect: Dialect) -> str:
+        return json.dumps(value)
+
+
+class counted(FunctionElement[Mapping[str, int]]):
+    """A JSON column of counts by name, with those of the parameter `by` added to it (below 0: taken off).
+
+    Only the 50 largest above 0 are kept, as the names may come from outside.
+    """
+
+    type = JSON()
+    inherit_cache = True
+
+    def __init__(self, column: SQLColumnExpression[Any], by: str) -> None:
+        super().__init__(column, bindparam(by, type_=_Counts))
+
+
+_LARGEST = (
+    "(SELECT {object}(key, total) FROM (SELECT key, sum(value) AS total FROM ({parts}) AS parts GROUP BY key"
+    " HAVING sum(value) > 0 ORDER BY total DESC, key LIMIT 50) AS kept)"
+)
+_POSTGRESQL_PARTS = (
+    "SELECT key, value::bigint AS value FROM json_each_text(coalesce({column}, '{{}}'::json))"
+    " UNION ALL SELECT key, value::bigint FROM json_each_text(({by})::json)"
+)
+_SQLITE_PARTS = (
+    "SELECT key, value FROM json_each(coalesce({column}, '{{}}'))"
+    " UNION ALL SELECT key, value FROM json_each({by})"
+)
+
+
+@compiles(counted, "postgresql")
+def _counted_postgresql(element: counted, compiler: SQLCompiler, **kw: Any) -> str:
+    column, by = (compiler.process(clause, **kw) for clause in element.clauses)
+    return _LARGEST.format(object="json_object_agg", parts=_POSTGRESQL_PARTS.format(column=column, by=by))
+
+
+@compiles(counted, "sqlite")
+def _counted_sqlite(element: counted, compiler: SQLCompiler, **kw: Any) -> str:
+    column, by = (compiler.process(clause, **kw) for clause in element.clauses)
+    return _LARGEST.format(object="json_group_object", parts=_SQLITE_PARTS.format(column=column, by=by))
 
 
 class whole(FunctionElement[int]):

@@ -92,6 +92,9 @@ class Job(Base):
     cursor: Mapped[int] = mapped_column(Integer, default=0)  # the first index not yet offered
     # Retry reopens failed and expired records from here on, thousands per transaction; None: not retrying.
     reopen_from: Mapped[int | None] = mapped_column(Integer)
+    # What it reopens and with what `max_tokens`, as `app.core.requests.asked_again` writes it; None: whatever
+    # failed or expired and may be answered this time.
+    reopen_only: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     max_concurrent: Mapped[int | None] = mapped_column(
         Integer
     )  # calls in flight; None: only the settings decide
@@ -163,6 +166,10 @@ class JobCounts(Base):
     cost: Mapped[int] = mapped_column(BigInteger, default=0)  # pico-dollars, of answered attempts
     cost_unconfirmed: Mapped[int] = mapped_column(BigInteger, default=0)  # pico-dollars, their worst case
     unpriced: Mapped[int] = mapped_column(Integer, default=0)  # answered attempts whose model has no price
+    # Attempts whose answer did not say what it took; their worst case is in `cost_unconfirmed`.
+    usage_unknown: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    # Of records that ended with an answer: how many by its `stop_reason`. None: of none yet.
+    stop_reasons: Mapped[dict[str, int] | None] = mapped_column(JSON(none_as_null=True))
     seq: Mapped[int] = mapped_column(BigInteger, default=0)  # of the last record that ended
     # When the job must be advanced at the latest, even if all messages about it are lost. It is here and not
     # in `job` because it is set under record locks, and the job's lock comes before those.

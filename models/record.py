@@ -117,9 +117,11 @@ class RecordOutput(Base):
     # one appears after a reader has passed: as a cursor it never misses a record.
     seq: Mapped[int] = mapped_column(BigInteger)
     body: Mapped[bytes | None] = mapped_column(LargeBinary)  # the answer's bytes as received
+    stop_reason: Mapped[str | None] = mapped_column(String(64))  # of the answer; None: it does not say
     error_type: Mapped[str | None] = mapped_column(String(100))
     error_message: Mapped[bytes | None] = mapped_column(LargeBinary)
-    usage: Mapped[dict[str, int] | None] = mapped_column(JSON)  # of the answer; None without one
+    # Of the answer; None without one, and where it does not say.
+    usage: Mapped[dict[str, int] | None] = mapped_column(JSON)
     cost: Mapped[int | None] = mapped_column(BigInteger)  # pico-dollars of all its answered attempts
     latency_ms: Mapped[int | None] = mapped_column(Integer)  # of the call that ended it
     started_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
@@ -164,7 +166,7 @@ class Attempt(Base):
 
     `outcome`: `answered` (cost known; an error's is 0), `unsent` (no byte left, or nothing that matters) or
     `unconfirmed` (killed, cut, timed out or cancelled after sending: the cost is the worst case until a late
-    answer shows it).
+    answer shows it; or answered without saying what it took).
     """
 
     __tablename__ = "attempt"

@@ -9,7 +9,7 @@
     record   pending ─► running ─► succeeded | failed | cancelled | expired
              blocked ─► waiting ─► running ─► waiting             (freed; given back)
              pending | blocked | waiting ─► cancelled | expired   (the job was closed)
-             failed | expired ─► waiting                          (retry)
+             failed | expired | succeeded ─► waiting              (retry; succeeded: an answer that was cut)
 
 The database decides which of two racing changes wins; the caller learns it from the result.
 """
@@ -44,7 +44,7 @@ RECORD_MOVES: Mapping[RecordStatus, frozenset[RecordStatus]] = {
     _R.BLOCKED: frozenset({_R.WAITING, _R.CANCELLED, _R.EXPIRED}),
     _R.WAITING: frozenset({_R.RUNNING, _R.CANCELLED, _R.EXPIRED}),
     _R.RUNNING: frozenset({_R.WAITING, _R.SUCCEEDED, _R.FAILED, _R.CANCELLED, _R.EXPIRED}),
-    _R.SUCCEEDED: frozenset(),
+    _R.SUCCEEDED: frozenset({_R.WAITING}),
     _R.FAILED: frozenset({_R.WAITING}),
     _R.CANCELLED: frozenset(),
     _R.EXPIRED: frozenset({_R.WAITING}),

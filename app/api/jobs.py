@@ -3,19 +3,21 @@
 from functools import partial
 from typing import Any
 
-from flask import Response
+from flask import Response, request
 from sqlalchemy.orm import Session
 
 from app.api.blueprint import Blueprint
-from app.api.request_schemas import JobChange, PageQuery
-from app.api.response_schemas import JobOut, JobPage
+from app.api.request_schemas import JobChange, PageQuery, RetryIn
+from app.api.response_schemas import JobOut, JobPage, RetriedOut
 from app.core.accounts.api_keys import READ, WRITE
 from app.core.pipeline import lifecycle
 from app.core.reading import job_json, jobs
+from app.core.requests.asked_again import Choice
 from app.services import job_actions
 from app.services.job_actions import Verb
 from app.web import cursors
 from app.web.auth import caller, needs
+from app.web.bodies import load, read_json, require_json
 from app.web.job_lookup import about, find_job
 from models.job import Job
 from models.session import reading
@@ -99,12 +101,34 @@ def resume_job(job_id: str) -> dict[str, Any]:
 
 
 @blp.route("/jobs/<job_id>/retry", methods=["POST"])
-@needs(WRITE, 404, 409)
-@blp.response(200, JobOut)
+@needs(WRITE, 404, 409, 413, 415, 422)
+@blp.doc(requestBody={"required": False, "content": {"application/json": {"schema": RetryIn}}})
+@blp.response(200, RetriedOut)
 def retry_job(job_id: str) -> dict[str, Any]:
-    """Run again the records that failed or expired, as new attempts of the same records."""
-    _do(job_id, lifecycle.retry)
-    return _show(job_id)
+    """Run again the records that failed or expired, as new attempts of the same records.
+
+    What would only be cut or refused again stays as it is and is counted in `left`: an answer that was cut is
+    run again with a larger `max_tokens`, one that was refused if `only` names it. A record that succeeded
+    with such an answer is run again if `only` names its `stop_reason`; the new answer replaces the old one,
+    and both are paid.
+    """
+    choice, left = _choice(), {}
+
+    def retry(session: Session, job: Job) -> None:
+        left["records"] = lifecycle.retry(session, job, choice)
+
+    _do(job_id, retry)
+    return {**_show(job_id), "left": dict(left["records"])}
+
+
+def _choice() -> Choice:
+    """What a retry's body asks for; it may have none."""
+    if not request.get_data():
+        return lifecycle.EVERYTHING
+    require_json(request)
+    asked = load(RetryIn(), read_json(request.get_data()))
+    only = asked.get("ended_with")
+    return Choice(None if only is None else frozenset(only), asked.get("max_tokens"))
 
 
 def _show(job_id: str) -> dict[str, Any]:

@@ -142,6 +142,23 @@ class JobChange(ma.Schema):
     max_cost = Dollars(description='USD, such as "2.50"; its calls never exceed it. null: no cap.')
 
 
+class RetryIn(ma.Schema):
+    """What to run again; by default everything that failed or expired and may end otherwise."""
+
+    max_tokens = Whole(1, 1_000_000, description="For each record that had less.")
+    ended_with = fields.List(  # a schema has an attribute `only`
+        fields.String(validate=validate.Length(1, 100)),
+        data_key="only",
+        allow_none=True,
+        validate=validate.Length(1, 100),
+        metadata={
+            "description": "Error types, `expired`, and the stop reasons `max_tokens`,"
+            " `model_context_window_exceeded` and `refusal`: only records that ended with one of these.",
+            "example": ["truncated"],
+        },
+    )
+
+
 class JobFields(JobChange):
     """A submission's fields, besides its records."""
 

@@ -52,6 +52,19 @@ def _dollars(description: str) -> fields.String:
     )
 
 
+def _stop_reasons() -> fields.Dict:
+    return fields.Dict(
+        keys=fields.String(),
+        values=fields.Integer(),
+        required=True,
+        metadata={
+            "description": "Records that ended with an answer, by its `stop_reason`: `max_tokens` and"
+            " `model_context_window_exceeded` were cut, `refusal` was refused.",
+            "example": {"end_turn": 900, "max_tokens": 12},
+        },
+    )
+
+
 class JobOut(ma.Schema):
     """A job."""
 
@@ -67,6 +80,9 @@ class JobOut(ma.Schema):
     model = fields.String(
         required=True, allow_none=True, metadata={"description": "null when its documents are only stored."}
     )
+    max_tokens = fields.Integer(
+        required=True, metadata={"description": "Of each answer, unless its record sets it."}
+    )
     priority = fields.Integer(required=True)
     total = fields.Integer(required=True)
     counts = fields.Nested(CountsOut, required=True)
@@ -75,6 +91,7 @@ class JobOut(ma.Schema):
     limited_by = fields.String(
         required=True, allow_none=True, metadata={"description": "What limits its pace, if anything."}
     )
+    stop_reasons = _stop_reasons()
     usage = fields.Nested(UsageOut, required=True)
     cost = _dollars("USD of all answers; null when one of them, or the model, has no price.")
     cost_unconfirmed = _dollars("USD that calls without an answer may have cost on top, at most.")
@@ -97,6 +114,21 @@ class JobOut(ma.Schema):
     )
     metadata = fields.Dict(required=True)
     links = fields.Nested(LinksOut, required=True)
+
+
+class RetriedOut(JobOut):
+    """A job that runs again."""
+
+    left = fields.Dict(
+        keys=fields.String(),
+        values=fields.Integer(),
+        required=True,
+        metadata={
+            "description": "Records that are not run again, by how they ended: the same request would be cut"
+            " or refused again.",
+            "example": {"refused": 2},
+        },
+    )
 
 
 class JobPage(ma.Schema):
@@ -208,13 +240,23 @@ class RecordOut(ma.Schema):
     index = fields.Integer(required=True)
     custom_id = fields.String(required=True, allow_none=True)
     status = fields.String(required=True, validate=validate.OneOf(WORDS))
+    stop_reason = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Why the answer ended, in the provider's word.", "example": "end_turn"},
+    )
     attempts = fields.Integer(required=True)
     response = fields.Dict(
-        required=True, allow_none=True, metadata={"description": "The provider's answer, unchanged."}
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "The provider's answer, the same JSON. A record that failed as `truncated`,"
+            " `refused` or `paused` has it, too."
+        },
     )
     error = fields.Nested(RecordError, required=True, allow_none=True)
     usage = fields.Nested(UsageOut, required=True, allow_none=True)
-    cost = _dollars("USD of all its answers.")
+    cost = _dollars("USD of all its answers; null where one has no price or does not say what it took.")
     latency_ms = fields.Integer(required=True, allow_none=True)
     started_at = _time()
     ended_at = _time()
@@ -251,7 +293,10 @@ class CallsOut(ma.Schema):
     """Calls that were sent."""
 
     answered = fields.Integer(required=True)
-    unconfirmed = fields.Integer(required=True, metadata={"description": "Without an answer."})
+    unconfirmed = fields.Integer(
+        required=True,
+        metadata={"description": "Without an answer, or with one that does not say what it took."},
+    )
 
 
 class TokensOut(ma.Schema):

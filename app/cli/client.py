@@ -77,9 +77,10 @@ class Rest:
     def job(self, job_id: str) -> Job:
         return _again(lambda: self._json("GET", f"/jobs/{job_id}"))
 
-    def act(self, job_id: str, action: str) -> Job:
-        """`cancel`, `pause`, `resume` or `retry`."""
-        job: Job = self._json("POST", f"/jobs/{job_id}/{action}")
+    def act(self, job_id: str, action: str, body: Mapping[str, Any] | None = None) -> Job:
+        """`cancel`, `pause`, `resume` or `retry`, which may have a `body`."""
+        request = {"json": dict(body)} if body else {}
+        job: Job = self._json("POST", f"/jobs/{job_id}/{action}", **request)
         return job
 
     def change(self, job_id: str, **fields: str) -> Job:

@@ -11,6 +11,7 @@ from rich.text import Text
 from app.cli import faults, words
 from app.cli.client import Job, Rest
 from app.cli.order import Order
+from app.providers.client import MAX_TOKENS, REFUSAL, WINDOW_FULL
 from app.providers.registry import SIMULATED
 
 LOOKED_AT = 1_000  # failed records that are grouped
@@ -42,7 +43,24 @@ def tell(console: Console, rest: Rest, job: Job, order: Order) -> int:
         console.print(Text(f"{name:<9}").append(fact), soft_wrap=True)
     if job["counts"]["failed"]:
         _tell_failures(console, job, rest.records(job["id"], "failed"))
+    for line in _stops(job):
+        console.print(line, style="yellow", markup=False, soft_wrap=True)
     return _code(console, job)
+
+
+def _stops(job: Job) -> Iterator[str]:
+    """How many answers are not whole, and what can be done about it. An older stack does not say."""
+    reasons, cap = job.get("stop_reasons", {}), job.get("max_tokens", 0)
+    retry = f"penstock jobs retry {job['id']} --only"
+    if cut := reasons.get(MAX_TOKENS):
+        yield (
+            f"{words.answers(cut)} cut at max_tokens {cap}: ask them again with --max-tokens:"
+            f" `{retry} {MAX_TOKENS} --max-tokens {4 * cap}`"
+        )
+    if full := reasons.get(WINDOW_FULL):
+        yield f"{words.answers(full)} cut, as the context window was full: make these records shorter"
+    if refused := reasons.get(REFUSAL):
+        yield f"{words.answers(refused)} refused by the model: stop_reason {REFUSAL} in the answers"
 
 
 def _facts(job: Job, order: Order) -> Iterator[tuple[str, Text]]:

@@ -109,6 +109,11 @@ def time_taken(job: Job) -> str:
     return f" in {duration((ended_at - started).total_seconds())}"
 
 
+def answers(count: int) -> str:
+    """`1 answer was` or `12 answers were`, for a sentence about them."""
+    return "1 answer was" if count == 1 else f"{count:,} answers were"
+
+
 def rows(numbers: Sequence[int]) -> str:
     """`row 7`, `rows 7, 9`, and the first ten of many."""
     listed = ", ".join(str(number) for number in numbers[:10])

@@ -35,6 +35,20 @@ def text(value: bytes | None) -> str | None:
     return None if value is None else value.decode("utf-8", "surrogatepass")
 
 
+def on_one_line(content: bytes) -> bytes:
+    """The same JSON without the characters that some readers of lines take for the end of one.
+
+    U+2028, U+2029 and U+0085 are legal within its strings as they are; they are written as their codes.
+    """
+    if content.isascii():  # which is known at once
+        return content
+    for character, code in _LINE_ENDS:
+        content = content.replace(character, code)
+    return content
+
+
+_LINE_ENDS = tuple((chr(code).encode(), b"\\u%04x" % code) for code in (0x2028, 0x2029, 0x85))
+
 encode = json.JSONEncoder(separators=(",", ":")).encode  # `json.dumps` makes an encoder for every call
 
 

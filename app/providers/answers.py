@@ -1,37 +1,91 @@
-"""A Messages answer: validated, and read for its text and its usage."""
+"""A Messages answer: recognised in whatever shape it comes, and read for its text, its end and its usage.
+
+An answer is paid for, so nothing odd about it may lose it: where its counts cannot be read its usage is
+unknown, and content in another form gives the text that it has.
+"""
 
 import json
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from app.errors import BadAnswer
-from app.providers.client import RateLimits, Reply, Usage
+from app.providers import refusals
+from app.providers.client import Reply, Usage
 
 MOST = 2**31 - 1  # plausible tokens of one call, and as many as a row can hold
+LONGEST_REASON = 64  # characters of a `stop_reason`
 
 # JSON escapes line breaks inside strings, so any others are between tokens.
 _LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
+_NO_HEADERS: Mapping[str, str] = {}
 
 
-def read(body: bytes, request_id: str | None, limits: RateLimits | None = None) -> Reply:
-    """The reply in `body`; raises `BadAnswer` unless it is one Messages answer with its usage."""
+def read(body: bytes, request_id: str | None, headers: Mapping[str, str] = _NO_HEADERS) -> Reply:
+    """The reply in `body`, which came with status 200 and `headers`.
+
+    Raises `BadAnswer` unless it is a Messages answer, and the error that it holds where it is one.
+    """
     message = _parse(body, request_id)
-    if not isinstance(message, dict) or message.get("type") != "message":
+    if isinstance(message, dict) and refusals.holds_error(message):
+        raise refusals.read(200, message, headers)
+    if not isinstance(message, dict) or not _is_message(message):
         raise BadAnswer(f"the provider's answer is not a message: {_excerpt(body)}", request_id=request_id)
-    try:
-        usage, text = _usage(message["usage"]), _text(message["content"])
-    except (AttributeError, KeyError, TypeError, ValueError) as fault:
-        raise BadAnswer(
-            f"the provider's message has no readable content and usage ({fault!r}): {_excerpt(body)}",
-            request_id=request_id,
-        ) from fault
+    usage, text = _usage(message.get("usage")), text_of(message)
     return Reply(
-        body=body.translate(_LINE_BREAKS), usage=usage, request_id=request_id, text=text, limits=limits
+        body=body.translate(_LINE_BREAKS),
+        usage=usage if usage is not None and _can_be(usage, text) else None,
+        request_id=request_id,
+        text=text,
+        limits=refusals.rate_limits(headers),
+        stop_reason=stop_reason_of(message),
+        stop_details=_details(message.get("stop_details")),
     )
 
 
 def parsed(body: bytes) -> Any:
     """The value of JSON in UTF-8; raises `ValueError` or `RecursionError` if it is invalid."""
     return _DECODER.decode(body.decode())
+
+
+def content_of(message: Mapping[str, Any]) -> list[Any]:
+    """The content of a message as blocks. It may be null, a bare text or a single block."""
+    content = message.get("content")
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}] if content else []
+    if isinstance(content, dict):
+        return [content]
+    return content if isinstance(content, list) else []
+
+
+def text_of(message: Mapping[str, Any]) -> str:
+    """The text blocks of a message, joined."""
+    return "".join(_text(block) for block in content_of(message))
+
+
+def stop_reason_of(message: Mapping[str, Any]) -> str | None:
+    """Why the provider ended a message, in a form that every database stores; None where it does not say."""
+    reason = message.get("stop_reason")
+    return refusals.cleaned(reason)[:LONGEST_REASON] if isinstance(reason, str) and reason else None
+
+
+def joined(first: Reply, second: Reply) -> Reply:
+    """An answer and its continuation as one: the second message with the contents and counts of both.
+
+    What the answer took is unknown if one of the two does not say.
+    """
+    before, after = json.loads(first.body), json.loads(second.body)
+    whole = {**after, "content": content_of(before) + content_of(after)}
+    if isinstance(before.get("usage"), dict) and isinstance(after.get("usage"), dict):
+        whole["usage"] = _added(before["usage"], after["usage"])
+    return Reply(
+        body=json.dumps(whole, separators=(",", ":")).encode(),
+        usage=None if first.usage is None or second.usage is None else first.usage.plus(second.usage),
+        request_id=second.request_id,
+        text=first.text + second.text,
+        limits=second.limits,
+        stop_reason=second.stop_reason,
+        stop_details=second.stop_details,
+    )
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -50,32 +104,76 @@ def _parse(body: bytes, request_id: str | None) -> Any:
         ) from None
 
 
-def _usage(usage: dict[str, Any]) -> Usage:
-    written = _count(usage, "cache_creation_input_tokens")
-    written_for_an_hour = min(written, _count(usage.get("cache_creation") or {}, "ephemeral_1h_input_tokens"))
-    server_tools = usage.get("server_tool_use") or {}
-    tier = usage.get("service_tier")
-    return Usage(
-        input_tokens=_count(usage, "input_tokens"),
-        output_tokens=_count(usage, "output_tokens"),
-        cache_read_tokens=_count(usage, "cache_read_input_tokens"),
-        cache_write_5m_tokens=written - written_for_an_hour,
-        cache_write_1h_tokens=written_for_an_hour,
-        server_tool_uses={name: _count(server_tools, name) for name in server_tools},
-        service_tier=tier if isinstance(tier, str) else None,
-    )
+def _is_message(message: Mapping[str, Any]) -> bool:
+    """Whether it is called a message, or is one whose relay left its type out."""
+    return message.get("type") == "message" or ("type" not in message and "content" in message)
+
+
+def _text(block: Any) -> str:
+    if isinstance(block, str):
+        return block
+    if not isinstance(block, dict) or block.get("type", "text") != "text":
+        return ""
+    text = block.get("text")
+    return text if isinstance(text, str) else ""
+
+
+def _details(details: Any) -> str | None:
+    """What the provider says about a refusal, in a few words."""
+    if not isinstance(details, dict):
+        return None
+    said = [details.get(name) for name in ("explanation", "category")]
+    return refusals.cleaned("; ".join(text for text in said if isinstance(text, str) and text)) or None
+
+
+def _usage(usage: Any) -> Usage | None:
+    """What the call took; None unless both counts are there and each is plausible."""
+    try:
+        if usage["input_tokens"] is None or usage["output_tokens"] is None:
+            return None
+        written = _count(usage, "cache_creation_input_tokens")
+        for_an_hour = min(written, _count(usage.get("cache_creation") or {}, "ephemeral_1h_input_tokens"))
+        server_tools = usage.get("server_tool_use") or {}
+        tier = usage.get("service_tier")
+        return Usage(
+            input_tokens=_count(usage, "input_tokens"),
+            output_tokens=_count(usage, "output_tokens"),
+            cache_read_tokens=_count(usage, "cache_read_input_tokens"),
+            cache_write_5m_tokens=written - for_an_hour,
+            cache_write_1h_tokens=for_an_hour,
+            server_tool_uses={name: _count(server_tools, name) for name in server_tools},
+            service_tier=tier if isinstance(tier, str) else None,
+        )
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _can_be(usage: Usage, text: str) -> bool:
+    """Whether something was read, and something written where there is a text."""
+    return usage.prompt_tokens > 0 and (usage.output_tokens > 0 or not text)
 
 
 def _count(counts: dict[str, Any], name: str) -> int:
     """A count that may be absent or null."""
-    count = counts.get(name) or 0
+    count = counts.get(name)
+    if count is None:
+        return 0
     if type(count) is not int or not 0 <= count <= MOST:
         raise ValueError(f"{name} is {count!r}")
     return count
 
 
-def _text(content: list[dict[str, Any]]) -> str:
-    return "".join(block["text"] for block in content if block["type"] == "text")
+def _added(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """Counts added up, at any depth; of everything else the second."""
+    return {**first, **{name: _sum(first.get(name), value) for name, value in second.items()}}
+
+
+def _sum(first: Any, second: Any) -> Any:
+    if isinstance(first, dict) and isinstance(second, dict):
+        return _added(first, second)
+    if type(first) is int and type(second) is int:
+        return first + second
+    return first if second is None else second
 
 
 def _excerpt(body: bytes) -> str:

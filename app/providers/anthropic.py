@@ -8,7 +8,7 @@ without a new release.
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,7 +29,7 @@ from anthropic import (
 )
 from anthropic._constants import MODEL_NONSTREAMING_TOKENS
 from anthropic.lib.streaming import AsyncMessageStream
-from anthropic.types import Message, RawMessageStreamEvent
+from anthropic.types import Message, MessageDeltaUsage, RawMessageStreamEvent, Usage
 
 from app.errors import BadAnswer, ConnectionCut, ProviderError, TimedOut, Unreachable
 from app.providers import answers, refusals
@@ -109,9 +109,7 @@ class AnthropicClient:
             raise failure(error, "the provider") from error
         if not 200 <= response.status < 300:
             raise refusals.read(response.status, refusal(answer), response.headers)
-        return answers.read(
-            answer, response.headers.get("request-id"), refusals.rate_limits(response.headers)
-        )
+        return answers.read(answer, response.headers.get("request-id"), response.headers)
 
     async def _ask_for_a_stream(self, params: dict[str, Any]) -> Reply:
         body = as_bytes(params | {"stream": True})
@@ -121,16 +119,38 @@ class AnthropicClient:
             content=content(body),
             options=self._options(body),
             stream=True,
-            stream_cls=AsyncStream[RawMessageStreamEvent],
+            stream_cls=_Events,
         )
         headers = events.response.headers
         request_id = headers.get("request-id")
+        if "json" in headers.get("content-type", ""):  # a gateway that does not stream, or its error
+            async with events:
+                return answers.read(await events.response.aread(), request_id, headers)
         async with AsyncMessageStream(events, output_format=NOT_GIVEN) as stream:
             message = await _assemble(stream, request_id)
-        return answers.read(as_bytes(message), request_id, refusals.rate_limits(headers))
+        return answers.read(as_bytes(message), request_id, headers)
 
     def _options(self, body: bytes) -> RequestOptions:
         return {"headers": {**self._credentials, "Content-Length": str(len(body))}}
+
+
+class _Events(AsyncStream[RawMessageStreamEvent]):
+    """A stream whose events have the parts that the SDK's assembly takes for granted and relays leave out.
+
+    Counts that were left out are null, so that the answer's usage is unknown.
+    """
+
+    async def __stream__(self) -> AsyncIterator[RawMessageStreamEvent]:
+        async for event in super().__stream__():
+            if event.type == "message_start":
+                event.message.content = event.message.content or []
+                event.message.usage = event.message.usage or Usage.construct(**_UNTOLD)
+            elif event.type == "message_delta":
+                event.usage = event.usage or MessageDeltaUsage.construct(**_UNTOLD)
+            yield event
+
+
+_UNTOLD: dict[str, Any] = {"input_tokens": None, "output_tokens": None}
 
 
 def _joined(*layers: Mapping[str, str | Omit]) -> dict[str, str]:

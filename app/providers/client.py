@@ -4,8 +4,18 @@ A provider is one class with the methods of `Client`. It is created, used and cl
 slice worker. It makes exactly one call for each `ask`: retries, limits and waiting are up to Penstock.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
+
+# Why a message ended, in the words of its `stop_reason`.
+MAX_TOKENS, WINDOW_FULL, REFUSAL, PAUSE = (
+    "max_tokens",
+    "model_context_window_exceeded",
+    "refusal",
+    "pause_turn",  # the provider has more to do: it goes on when it is asked with the content so far
+)
+CUT = frozenset({MAX_TOKENS, WINDOW_FULL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +49,12 @@ class Usage(Tokens):
     server_tool_uses: dict[str, int] = field(default_factory=dict)  # e.g. {"web_search_requests": 2}
     service_tier: str | None = None  # from the answer; "batch" is charged at the batch price
 
+    def plus(self, other: "Usage") -> "Usage":
+        """Both together, at the price of the other."""
+        tools = Counter(self.server_tool_uses) + Counter(other.server_tool_uses)
+        kinds = {kind: getattr(self, kind) + getattr(other, kind) for kind in KINDS}
+        return Usage(**kinds, server_tool_uses=dict(tools), service_tier=other.service_tier)
+
 
 @dataclass(frozen=True, slots=True)
 class RateLimits:
@@ -55,10 +71,12 @@ class Reply:
     """An answer. `body` is one JSON object, its bytes as received except for line breaks between tokens."""
 
     body: bytes
-    usage: Usage
+    usage: Usage | None  # None: the answer does not say what it took, or not in a way that can be believed
     request_id: str | None
     text: str  # the answer's text blocks, joined: for the answer column of a table and for schema checks
     limits: RateLimits | None = None  # the limits in the answer's headers
+    stop_reason: str | None = None  # why it ended; None: it does not say
+    stop_details: str | None = None  # what the provider says about a refusal
 
 
 class Client(Protocol):

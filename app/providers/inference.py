@@ -140,7 +140,7 @@ class InferenceClient:
             answer = await response.read()
         if response.status != 200:
             raise refusals.read(response.status, refusal(answer), response.headers)
-        return _read(answer)
+        return _read(answer, response.headers)
 
 
 def _replies(answer: Mapping[str, Any], call: str, items: int) -> list[Reply]:
@@ -164,9 +164,12 @@ def _mark(model: str, row: Any) -> bytes:
     return hashlib.sha256(json.dumps([model, row]).encode()).digest()
 
 
-def _read(answer: bytes) -> dict[str, Any]:
+def _read(answer: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
+    """The content of what came with status 200; raises the error that a gateway's answer holds."""
     content: object = parsed(answer)
     if isinstance(content, dict):
+        if "outputs" not in content and refusals.holds_error(content):
+            raise refusals.read(200, content, headers)
         return content
     raise ValueError("it is not a JSON object")
 

@@ -10,6 +10,7 @@ from typing import Any
 from app.errors import (
     ACCOUNT_PROBE,
     AccountRefused,
+    GatewayTimeout,
     Overloaded,
     ProviderError,
     RateLimited,
@@ -27,9 +28,11 @@ _ACCOUNT_CODES = frozenset(
 )
 # These two come as a 400 without a code and can only be recognised by their text.
 _SPENT = re.compile(r"specified (workspace )?API usage limits|credit balance is too low", re.IGNORECASE)
-_OVERLOADED_STATUSES = frozenset({502, 503, 504, 529})
+# From 520 on those of a content delivery network that did not reach the provider, or got no answer from it.
+_OVERLOADED_STATUSES = frozenset({502, 503, 504, 520, 521, 522, 523, 525, 526, 527, 529})
+_GATEWAY_CUT = 524  # it reached the provider, which may go on working and bill the call
 
-# An error inside a stream comes after a 200; its type shows what its status would have been.
+# An error after a 200, in a stream or in a gateway's answer: its type shows what its status would have been.
 _STATUS_BY_TYPE = {
     "invalid_request_error": 400,
     "authentication_error": 401,
@@ -40,7 +43,19 @@ _STATUS_BY_TYPE = {
     "request_too_large": 413,
     "rate_limit_error": 429,
     "overloaded_error": 529,
+    # What gateways before other providers say.
+    "rate_limit_exceeded": 429,
+    "RESOURCE_EXHAUSTED": 429,
+    "insufficient_quota": 402,
+    "UNAVAILABLE": 503,
 }
+_CODES = ("code", "status", "status_code")  # where gateways write a status
+
+TOO_LONG = (
+    "The gateway before the provider cut the call at its own time limit, often about 100 s (status 524); it"
+    " may be billed. Waiting does not help: ask for less in one record, have the answer streamed (max_tokens"
+    " over 21,333), or set an address without this gateway (ANTHROPIC_BASE_URL)."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +71,22 @@ def read(status: int, body: object, headers: Mapping[str, str]) -> ProviderError
     """The exception for a refusal: `body` is its parsed JSON, or its text where it was not JSON."""
     error = _parse(status, body)
     if status < 400:
-        status = _STATUS_BY_TYPE.get(error.type or "", 500)
+        status = _status_within(body, error)
     if _blames_account(status, error):
         return _account_refused(error, headers)
     kind = _kind(status)
     return kind(
-        error.message,
+        f"{TOO_LONG} The gateway said: {error.message}" if kind is GatewayTimeout else error.message,
         type=_name(kind, error),
         retry_after=pause(headers),
         request_id=headers.get("request-id"),
         limits=rate_limits(headers),
     )
+
+
+def holds_error(body: Mapping[str, Any]) -> bool:
+    """Whether what came with a 200 is an error all the same."""
+    return body.get("type") == "error" or bool(body.get("error") and not body.get("content"))
 
 
 def rate_limits(headers: Mapping[str, str]) -> RateLimits | None:
@@ -96,21 +116,36 @@ def pause(headers: Mapping[str, str]) -> float | None:
 def _parse(status: int, body: object) -> _Error:
     content = body.get("error") if isinstance(body, Mapping) else None
     if isinstance(content, str) and content:  # an inference server's
-        return _Error(None, None, _clean(content))
+        return _Error(None, None, cleaned(content))
     if not isinstance(content, Mapping):
-        return _Error(None, None, _clean(f"status {status}: {body}"))
+        return _Error(None, None, cleaned(f"status {status}: {body}"))
     error: Mapping[str, Any] = content
     details = error.get("details")
     code = details.get("error_code") if isinstance(details, Mapping) else None
-    message = _clean(str(error.get("message", f"status {status}")))
+    message = cleaned(str(error.get("message", f"status {status}")))
     return _Error(_word(error.get("type")), _word(code), message)
 
 
+def _status_within(body: object, error: _Error) -> int:
+    """The status that an error after a 200 would have had: by the code that it names, else by its type."""
+    content = body.get("error") if isinstance(body, Mapping) else None
+    parts = [part for part in (content, body) if isinstance(part, Mapping)]
+    named = [_as_status(part.get(name)) for part in parts for name in _CODES]
+    return next((status for status in [*named, _as_status(error.type)] if status is not None), 500)
+
+
+def _as_status(value: object) -> int | None:
+    """The status that a code or a type stands for."""
+    if isinstance(value, int | str) and re.fullmatch(r"[45]\d\d", str(value)):
+        return int(value)
+    return _STATUS_BY_TYPE.get(value) if isinstance(value, str) else None
+
+
 def _word(value: object) -> str | None:
-    return _clean(value)[:64] if isinstance(value, str) and value else None
+    return cleaned(value)[:64] if isinstance(value, str) and value else None
 
 
-def _clean(text: str) -> str:
+def cleaned(text: str) -> str:
     """`text` in a form that every database stores: no NUL, no lone surrogates, of limited length."""
     return text[:2_000].replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
@@ -138,6 +173,8 @@ def _kind(status: int) -> type[ProviderError]:
         return RateLimited
     if status in _OVERLOADED_STATUSES:
         return Overloaded
+    if status == _GATEWAY_CUT:
+        return GatewayTimeout
     if status == 408 or status >= 500:
         return ServerFault
     return RequestRejected

@@ -38,6 +38,7 @@ class Provider:
     is_paid: bool = False  # its tokens are billed
     takes_messages: bool = True
     takes_inputs: bool = False  # its records may be tensors (`input`)
+    takes_schema_subset: bool = False  # it refuses a schema with words that it does not know
     by_class: bool = False  # models of one class share limits, else each has its own
     configured: Callable[[Settings], RateLimits] = lambda _: UNLIMITED  # of each group, by the environment
     assumed: RateLimits = UNLIMITED  # of each group, until its answers show its limits
@@ -69,6 +70,7 @@ ANTHROPIC = Provider(
         "needs a key: set ANTHROPIC_API_KEY where web and workers run",
     ),
     is_paid=True,
+    takes_schema_subset=True,
     by_class=True,
     configured=lambda settings: RateLimits(
         requests=settings.claude_requests_per_minute,

@@ -153,6 +153,24 @@ def test_records_that_fail_are_told_by_kind_with_an_example_and_exit_code_3(pens
     ]
 
 
+def test_answers_that_were_cut_are_told_and_asked_again_with_more_room(penstock, reviews, shared):
+    # When
+    ran = penstock("run", str(reviews), "--prompt", PROMPT, "--max-tokens", "4", data=shared.data)
+    # Then
+    assert ran.ends() == 0, ran.said
+    assert "20 answers were cut at max_tokens 4: ask them again with --max-tokens" in ran.said
+    assert {row["stop_reason"] for row in answers(reviews.with_name("reviews.answers.csv"))} == {"max_tokens"}
+    # When the command that it names is given
+    command = next(part for part in ran.said.split("`") if part.startswith("penstock jobs retry"))
+    retried = penstock(*command.split()[1:-1], "4096", data=shared.data)
+    assert retried.ends() == 0, retried.said
+    # Then the same run brings the whole answers
+    again = penstock("run", str(reviews), "--prompt", PROMPT, "--max-tokens", "4", data=shared.data)
+    assert again.ends() == 0, again.said
+    assert "were cut at" not in again.said
+    assert {row["stop_reason"] for row in answers(reviews.with_name("reviews.answers.csv"))} == {"end_turn"}
+
+
 def test_bad_input_is_told_whole_and_nothing_is_stored(penstock, reviews, tmp_path, shared):
     # Given
     broken = tmp_path / "broken.jsonl"

@@ -13,6 +13,7 @@ import pytest
 from app import errors
 from app.errors import Blame, Booking
 from app.providers.client import Reply, Usage
+from tests.support import odd_answers
 from tests.support.provider_subjects import KEY, Anthropic, Simulated, Subject, claude_at
 from tests.support.servers import free_port, wait_until
 from tests.support.upstream import Upstream
@@ -231,6 +232,91 @@ def test_a_broken_answer_is_told_by_how_it_broke(
     assert type(failure) is kind
     assert failure.booking is not Booking.UNSENT
     assert len(claude.upstream.books()) == 1
+
+
+START = {
+    "type": "message_start",
+    "message": {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude-haiku-4-5",
+        "content": [],
+        "stop_reason": None,
+        "stop_sequence": None,
+        "usage": {"input_tokens": 30, "output_tokens": 1},
+    },
+}
+BLOCK = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
+PIECE = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "fine"}}
+END = {
+    "type": "message_delta",
+    "delta": {"stop_reason": "max_tokens", "stop_sequence": None},
+    "usage": {"output_tokens": 20},
+}
+STOP = {"type": "message_stop"}
+
+
+def without(event: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in event.items() if key != name}
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "usage"),
+    [
+        (START, END, Usage(30, 20)),
+        (START, without(END, "usage"), None),
+        (START, END | {"usage": None}, None),
+        (START, END | {"usage": {}}, None),
+        (START | {"message": without(START["message"], "usage")}, END, None),
+        (START | {"message": START["message"] | {"usage": None, "content": None}}, END, None),
+    ],
+)
+def test_a_streamed_answer_is_kept_whatever_counts_it_leaves_out(
+    claude: Anthropic, start: dict[str, Any], end: dict[str, Any], usage: Usage | None
+) -> None:
+    sent = odd_answers.stream(start, BLOCK, PIECE, {"type": "content_block_stop", "index": 0}, end, STOP)
+    claude.fault(kind="body", body=sent, content_type="text/event-stream")
+
+    reply = claude.ask(max_tokens=LONG)
+
+    assert (reply.text, reply.stop_reason, reply.usage) == ("fine", "max_tokens", usage)
+
+
+def test_a_gateway_that_does_not_stream_answers_all_the_same(claude: Anthropic) -> None:
+    claude.fault(kind="body", body=odd_answers.message("fine"))
+    assert claude.ask(max_tokens=LONG).text == "fine"
+
+
+@pytest.mark.parametrize("max_tokens", [100, LONG])
+def test_an_error_that_comes_as_a_success_is_that_error(claude: Anthropic, max_tokens: int) -> None:
+    claude.fault(kind="body", body='{"error":{"code":429,"message":"slow"}}', headers={"retry-after": "7"})
+    failure = claude.refusal(max_tokens=max_tokens)
+    assert type(failure) is errors.RateLimited
+    assert failure.retry_after == 7
+
+
+# `odd_answers.message("fine")`, compressed
+COMPRESSED = {
+    "br": (
+        "G9EAABwHdnPOiyR5Vi2rxECibakvvwMtiUm6ZNHpCxCC3AH7/Vr7ldBr0JZboHmQ28JHrHfMULx6C3NH7O9YeoCC2W"
+        "6RidmdJkU766vd6r/r9VTP669jnYD6m1Kpqr/tLHylg3MF41kClaz+6Eq8iYLaImGgUT59vuY1cjj/L1HBPQ=="
+    ),
+    "zstd": (
+        "KLUv/SDSrQQAskgcHWA1bgMIVvWCvSy+q68bZUfpMOygGqrYL0sMghAlz2MIuu0PGYNLZ81kW3VjlN251LRprZamLm"
+        "M2itnmHzo8T2WIXwLIdgyX3pqtexQKQtEShokiV0PlUHLt0orNjBmVbRJB5kwmoH/oAYXw8ktf7E4NAOPcQPyJJhiH"
+        "p81Ks13FqEIlQMXKGRpnHHDDppXUTiY="
+    ),
+}
+
+
+@pytest.mark.parametrize("encoding", COMPRESSED)
+@pytest.mark.parametrize("max_tokens", [100, LONG])
+def test_an_answer_is_read_however_it_is_compressed(
+    claude: Anthropic, encoding: str, max_tokens: int
+) -> None:
+    claude.fault(kind="body", encoded=COMPRESSED[encoding], headers={"content-encoding": encoding})
+    assert claude.ask(max_tokens=max_tokens).text == "fine"
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,8 @@ def test_a_model_that_the_server_does_not_have_is_named(inference: Inference) ->
         ({"body": '{"outputs":[{"name":"y","shape":[2,1],"data":[1,2]}]}'}, errors.BadAnswer),
         ({"body": '{"outputs":[{"name":"y","shape":[1,2],"data":[NaN,2]}]}'}, errors.BadAnswer),
         ({"body": "no zip", "headers": {"content-encoding": "gzip"}}, errors.BadAnswer),
+        ({"body": '{"error":{"code":429,"message":"slow"}}'}, errors.RateLimited),
+        ({"body": '{"error":"no such model"}'}, errors.ServerFault),
         ({"status": 307, "headers": {"location": "/v2"}}, errors.ServerFault),
     ],
 )

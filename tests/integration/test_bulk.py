@@ -1,11 +1,11 @@
 """Many rows in one statement: refused and interrupted like any other, and found by their index."""
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import IntegrityError
 
-from models import RecordInput
-from models.base import any_of
+from models import JobCounts, RecordInput
+from models.base import any_of, counted
 from models.bulk import load
 from models.session import in_transaction, reading
 
@@ -69,3 +69,27 @@ def test_rows_whose_connection_broke_on_the_way_are_sent_again(environment):
 def stored():
     with reading() as session:
         return session.scalar(select(func.count()).select_from(RecordInput))
+
+
+def test_counts_by_name_are_added_up_in_the_row_and_only_the_largest_are_kept(quiet):
+    # Given a job that has counted nothing yet
+    job = quiet.prompts(1)
+    adding = (
+        update(JobCounts)
+        .where(JobCounts.job_id == job.id)
+        .values(stop_reasons=counted(JobCounts.stop_reasons, "by"))
+    )
+
+    def add(**by: int) -> dict[str, int]:
+        in_transaction(lambda session: session.execute(adding, {"by": by}))
+        return job.counts().stop_reasons or {}
+
+    # Then counts are added, taken off, and gone at 0
+    assert add() == {}
+    assert add(end_turn=250, refusal=2) == {"end_turn": 250, "refusal": 2}
+    assert add(end_turn=3, refusal=-2, max_tokens=1) == {"end_turn": 253, "max_tokens": 1}
+
+    # And names from outside do not fill the row
+    many = add(**{f"word_{number}": 2 for number in range(1_000)})
+    assert len(many) == 50
+    assert many["end_turn"] == 253

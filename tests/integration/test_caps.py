@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 
 from app.core.money import ledger, pricing, reconciliation
 from app.core.money.ledger import Call
-from app.core.pipeline import claims, lifecycle, outcomes
+from app.core.pipeline import claims, lifecycle, outcomes, recovery
 from app.core.pipeline.outcomes import Outcome
 from app.core.reading.records import snapshot
 from app.core.requests import job_context
@@ -156,6 +156,26 @@ def test_a_claim_stops_at_the_first_record_that_a_cap_has_no_room_for(stack):
     taken = take(window, lease, 10)
     assert [claim.idx for claim in taken.claims] == [1, *range(3, 12)]
     assert (taken.capped, taken.remaining) == (None, 8)
+
+
+def test_another_call_of_a_claim_reserves_what_it_may_cost(stack):
+    # Given a claimed record under a cap with room for one and a half calls
+    job = claude_without_workers(stack, 1)
+    window, lease = offered(job)
+    cap_at(job, worst(job) + worst(job) // 2)
+    [claim] = take(window, lease, 1).claims
+
+    # When it needs more for another call than there is, then nothing has changed
+    extend = partial(claims.extend, claim=claim, sent_bytes=5_000)
+    assert not in_transaction(partial(extend, needs=2 * worst(job)))
+    assert reserved(job) == {0: claim.reserved}
+
+    # When there is room, then that is reserved, and a crash books it
+    needs = worst(job) + worst(job) // 4
+    assert in_transaction(partial(extend, needs=needs))
+    assert reserved(job) == {0: needs}
+    in_transaction(partial(recovery.end_lease, lease_id=lease, died=True))
+    assert job.counts().cost_unconfirmed == needs
 
 
 def test_a_cap_needs_content_with_a_bound_and_a_price(environment, monkeypatch):

@@ -50,7 +50,8 @@ def fits(document: Any, operation: Operation, answer: TestResponse) -> None:
 def test_a_json_body_is_required_where_the_document_requires_it(door, document, contract):
     taken = []
     for operation in contract.values():
-        if operation.media_type == JSON and operation.method != "DELETE" and "cancel" not in operation.path:
+        needs_none = operation.method == "DELETE" or operation.path.endswith(("/cancel", "/retry"))
+        if operation.media_type == JSON and not needs_none:
             path, _ = operation.request(NAMES)
             for body in ({}, {"data": b"{}"}, {"data": b"{}", "content_type": "text/plain"}):
                 answer = door.call(operation.method, path, **body)

@@ -1,5 +1,6 @@
 """`GET /metrics`: who may read it, what it says, and that it says what it can when something is away."""
 
+import json
 import os
 import signal
 import socket
@@ -122,6 +123,23 @@ def test_jobs_records_tokens_and_cost_are_those_of_the_rows(door, monkeypatch):
     cost = Decimal(door.other().get("/api/v1/usage").get_json()["total"]["cost"])
     assert 0 < said["penstock_cost_dollars_total",] == pytest.approx(float(cost))
     assert said["penstock_cost_unconfirmed_dollars",] == 0
+
+
+def test_answers_are_counted_by_how_they_ended(door):
+    # Given answers that ended in words of the Messages API, one in another word, and one that does not say
+    job, worker = door.submit(6), Worker()
+    for index, reason in enumerate(["end_turn", "end_turn", "max_tokens", "out_of_paper", None]):
+        answer = {"content": [{"type": "text", "text": "Good."}], "stop_reason": reason}
+        worker.end(job, [index], answer=json.dumps(answer).encode())
+
+    # Then each is counted, all other words together
+    said = values(door.client)
+    counts = {word: said["penstock_stop_reasons", word] for word in (*metrics.STOP_WORDS, "other")}
+    assert {word: count for word, count in counts.items() if count} == {
+        "end_turn": 2,
+        "max_tokens": 1,
+        "other": 1,
+    }
 
 
 def test_limit_groups_queues_and_workers_are_seen(door):

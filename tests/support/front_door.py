@@ -22,6 +22,7 @@ from app.core.reading import job_json
 from app.core.requests import job_context
 from app.core.requests.claim import Claim
 from app.factory import create_app
+from app.providers import answers
 from app.providers.client import Usage
 from models import Job, Lease, Record, RecordStatus
 from models.base import now
@@ -142,16 +143,19 @@ class Worker:
         model: str = "simulated",
         tell: bool = True,
     ) -> None:
-        """End records in one group: with an answer, or with an error when it is given."""
+        """End records in one group: with an answer, or with an error when it is given, or with both."""
         claims = self.claim(job, indices)
         of = job_context.of(number_of(job))
+        body = answer or (None if error else json.dumps(ANSWER).encode())
         group = [
             Outcome(
                 job=of,
                 claim=claim,
                 call=ledger.answered(model, {}, Usage(10, 5), "req_1", 0.25, sent_at=dt.datetime.now(dt.UTC)),
                 status=RecordStatus.FAILED if error else RecordStatus.SUCCEEDED,
-                body=None if error else (answer or json.dumps(ANSWER).encode()),
+                body=body,
+                usage=None if body is None else Usage(10, 5),
+                stop_reason=None if body is None else answers.stop_reason_of(json.loads(body)),
                 error_type=error[0] if error else None,
                 error_message=error[1] if error else None,
             )

@@ -100,12 +100,20 @@ def _has_ended_once(job: Running) -> None:
         seqs = session.scalars(
             select(RecordOutput.seq).where(RecordOutput.job_id == job.id).order_by(RecordOutput.seq)
         ).all()
+        reasons = Counter(
+            session.scalars(
+                select(RecordOutput.stop_reason).where(
+                    RecordOutput.job_id == job.id, RecordOutput.stop_reason.is_not(None)
+                )
+            )
+        )
         last = session.scalar(select(func.max(RecordOutput.seq)).where(RecordOutput.job_id == job.id))
     assert row.status in FINAL, f"job {job.id} is {row.status}"
     ended = counts.succeeded + counts.failed + counts.cancelled + counts.expired
     assert (ended, statuses.total()) == (row.total, row.total)
     if row.closed_as is None or row.settled_at is not None:
         assert statuses.keys() <= ENDED, statuses
+    assert (counts.stop_reasons or {}) == reasons
     assert len(set(seqs)) == len(seqs)
     assert (last or 0) <= counts.seq
 

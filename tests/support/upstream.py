@@ -13,6 +13,7 @@ bills is what a provider would: every request that it began to work on, whether 
 
 import argparse
 import asyncio
+import base64
 import hashlib
 import json
 import math
@@ -68,6 +69,8 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     text: str = ""  # what `answer` says
     body: str = ""  # what `body` sends, as it stands
+    encoded: str = ""  # the same in base64, for what is no text
+    content_type: str = "application/json"  # of `body`
     hits: int = 0
     hits_of: Counter[str] = field(default_factory=Counter)
 
@@ -470,7 +473,8 @@ async def send(call: Call, fault: Fault) -> web.StreamResponse:
     await call.think("told")
     call.seen.outcome = "answered"
     call.headers |= fault.headers
-    return web.Response(body=fault.body.encode(), content_type="application/json", headers=call.headers)
+    body = base64.b64decode(fault.encoded) or fault.body.encode()
+    return web.Response(body=body, content_type=fault.content_type, headers=call.headers)
 
 
 async def break_stream(call: Call, fault: Fault) -> web.StreamResponse:

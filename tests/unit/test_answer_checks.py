@@ -16,11 +16,11 @@ def test_a_tenant_whose_checks_never_end_delays_anothers_by_one_of_them() -> Non
     schema, slow, quick = AnswerSchema(TWICE_ITSELF), _reply(ENDLESS), _reply("[]")
 
     async def check() -> int:
-        alpha = [asyncio.create_task(answer_checks.fault(schema, slow, ALPHA)) for _ in range(8)]
+        alpha = [asyncio.create_task(answer_checks.fault(schema, slow, ALPHA, 100)) for _ in range(8)]
         await asyncio.sleep(0)  # they are all queued
 
         # When an answer of another tenant is checked
-        assert await answer_checks.fault(schema, quick, BETA) is None
+        assert await answer_checks.fault(schema, quick, BETA, 100) is None
         ended = sum(task.done() for task in alpha)
         for task in alpha:
             task.cancel()

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from app import errors
 from app.errors import BadAnswer
 from app.providers import answers
 from app.providers.client import Usage
@@ -73,6 +74,134 @@ def test_the_body_is_one_line_and_otherwise_the_bytes_as_they_came() -> None:
 
 
 @pytest.mark.parametrize(
+    "usage",
+    [
+        None,
+        [],
+        {},
+        "30 tokens",
+        {"input_tokens": 3},
+        {"output_tokens": 3},
+        {"input_tokens": 3, "output_tokens": None},
+        {"input_tokens": 0, "output_tokens": 4},
+        {"input_tokens": 3, "output_tokens": 0},
+        {"input_tokens": -1, "output_tokens": 4},
+        {"input_tokens": 1.5, "output_tokens": 4},
+        {"input_tokens": True, "output_tokens": 4},
+        {"input_tokens": "3", "output_tokens": 4},
+        {"input_tokens": 2**31, "output_tokens": 4},
+        {"input_tokens": 1, "output_tokens": 4, "cache_creation": [1]},
+        {"input_tokens": 1, "output_tokens": 4, "cache_read_input_tokens": "many"},
+        {"input_tokens": 1, "output_tokens": 4, "server_tool_use": [1]},
+    ],
+)
+def test_an_answer_whose_counts_cannot_be_read_is_one_of_unknown_usage(usage: object) -> None:
+    reply = answers.read(as_bytes(usage=usage), None)
+    assert reply.usage is None
+    assert reply.text == "hello"
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (None, ""),
+        ([], ""),
+        (7, ""),
+        ("hello", "hello"),
+        ({"type": "text", "text": "hello"}, "hello"),
+        (["hello", {"text": " you"}], "hello you"),
+        ([{"type": "text"}, {"type": "text", "text": None}, {"type": "text", "text": 1}, None], ""),
+    ],
+)
+def test_content_in_another_form_gives_the_text_that_it_has(content: object, text: str) -> None:
+    assert answers.read(as_bytes(content=content), None).text == text
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [("max_tokens", "max_tokens"), ("of_its_own", "of_its_own"), (None, None), (3, None), ("", None)],
+)
+def test_an_answer_says_why_it_ended(told: object, reason: str | None) -> None:
+    assert answers.read(as_bytes(stop_reason=told), None).stop_reason == reason
+
+
+def test_the_reason_of_an_answers_end_can_be_stored_anywhere() -> None:
+    reason = answers.read(as_bytes(stop_reason="\0" + "x" * 1_000), None).stop_reason
+    assert reason == "\ufffd" + "x" * (answers.LONGEST_REASON - 1)
+
+
+def test_a_refusal_says_what_the_provider_says_about_it() -> None:
+    details = {"type": "refusal", "category": "cyber", "explanation": "It asks for harm."}
+    assert answers.read(as_bytes(stop_details=details), None).stop_details == "It asks for harm.; cyber"
+
+
+def test_a_message_without_its_type_is_one() -> None:
+    body = json.dumps({"content": [{"type": "text", "text": "hello"}]}).encode()
+    assert answers.read(body, None).text == "hello"
+
+
+def test_an_answer_and_its_continuation_are_one() -> None:
+    # Given a paused answer that searched once, and its rest, which searched twice
+    first, second = (
+        answers.read(
+            as_bytes(
+                content=[{"type": "text", "text": text}],
+                stop_reason=reason,
+                usage={"input_tokens": 3, "output_tokens": 4, "server_tool_use": {"searches": count}},
+            ),
+            None,
+        )
+        for text, reason, count in (("one ", "pause_turn", 1), ("two", "end_turn", 2))
+    )
+
+    # When they are joined
+    whole = answers.joined(first, second)
+
+    # Then contents and counts are those of both, and the end that of the second
+    assert (whole.text, whole.stop_reason) == ("one two", "end_turn")
+    assert whole.usage == Usage(6, 8, server_tool_uses={"searches": 3})
+    body = json.loads(whole.body)
+    assert [block["text"] for block in body["content"]] == ["one ", "two"]
+    assert body["usage"] == {"input_tokens": 6, "output_tokens": 8, "server_tool_use": {"searches": 3}}
+
+    # And they are unknown if one of them is
+    unknown = answers.read(as_bytes(usage=None), None)
+    assert answers.joined(first, unknown).usage is None
+    assert answers.joined(unknown, first).usage is None
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ({"type": "error", "error": {"type": "overloaded_error", "message": "busy"}}, errors.Overloaded),
+        ({"type": "error", "error": {"type": "rate_limit_error", "message": "slow"}}, errors.RateLimited),
+        ({"type": "error", "error": {"type": "authentication_error"}}, errors.AccountRefused),
+        ({"type": "error", "error": {"type": "invalid_request_error"}}, errors.RequestRejected),
+        ({"type": "error", "error": {}}, errors.ServerFault),
+        ({"error": {"code": 429, "message": "slow down"}}, errors.RateLimited),
+        ({"error": {"code": "529"}}, errors.Overloaded),
+        ({"error": {"code": "rate_limit_exceeded"}}, errors.RateLimited),
+        ({"error": {"type": "invalid_request_error", "code": 503}}, errors.Overloaded),
+        ({"error": {"code": 524}}, errors.GatewayTimeout),
+        ({"error": "busy", "status": 503}, errors.Overloaded),
+        ({"error": "busy", "content": None}, errors.ServerFault),
+        ({"error": {"code": ["429"]}}, errors.ServerFault),
+    ],
+)
+def test_an_error_that_came_as_a_success_is_that_error(
+    error: dict[str, Any], kind: type[errors.ProviderError]
+) -> None:
+    with pytest.raises(errors.ProviderError) as refused:
+        answers.read(json.dumps(error).encode(), None, {"retry-after": "7"})
+    assert type(refused.value) is kind
+    assert kind is errors.AccountRefused or refused.value.retry_after == 7
+
+
+def test_an_error_of_nothing_beside_an_answer_is_none() -> None:
+    assert answers.read(as_bytes(error=None), None).text == "hello"
+
+
+@pytest.mark.parametrize(
     "body",
     [
         b"",
@@ -80,23 +209,11 @@ def test_the_body_is_one_line_and_otherwise_the_bytes_as_they_came() -> None:
         as_bytes()[:-5],
         b"[1]",
         b'"message"',
-        b'{"type":"error","error":{}}',
         b"\xff\xfe" + as_bytes(),
         as_bytes().replace(b"3", b"NaN"),
         as_bytes().replace(b"hello", b"a\nb"),
         b"[" * 100_000,
         b"1" * 10_000,
-        as_bytes(usage=None),
-        as_bytes(usage=[]),
-        as_bytes(usage={"input_tokens": -1}),
-        as_bytes(usage={"input_tokens": 1.5}),
-        as_bytes(usage={"input_tokens": True}),
-        as_bytes(usage={"input_tokens": 1, "cache_creation": [1]}),
-        as_bytes(content=None),
-        as_bytes(content="hello"),
-        as_bytes(content=[{"type": "text"}]),
-        as_bytes(content=[{"type": "text", "text": 1}]),
-        as_bytes(content=["hello"]),
     ],
 )
 def test_what_is_no_message_is_a_bad_answer(body: bytes) -> None:

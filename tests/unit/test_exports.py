@@ -30,6 +30,7 @@ ROW = Row(
     input_tokens=12,
     output_tokens=3,
     cost="0.000027",
+    stop_reason="max_tokens",
 )
 COLUMNS = ["id", "review"]
 EXAMPLE = Path(__file__).parents[2] / "examples" / "reviews.csv"
@@ -51,33 +52,45 @@ def answered(*answers: str | None) -> list[Row]:
 
 def test_the_answers_stand_beside_the_columns():
     assert as_csv(COLUMNS, [ROW]) == [
-        ["id", "review", "answer", "status", "error", "input_tokens", "output_tokens", "cost"],
-        ["007", 'Nice, but "loud"\n', "Mixed.", "succeeded", "", "12", "3", "0.000027"],
+        ["id", "review", "answer", "status", "stop_reason", "error", "input_tokens", "output_tokens", "cost"],
+        ["007", 'Nice, but "loud"\n', "Mixed.", "succeeded", "max_tokens", "", "12", "3", "0.000027"],
     ]
     assert as_xlsx(COLUMNS, [ROW]) == [
-        ["id", "review", "answer", "status", "error", "input_tokens", "output_tokens", "cost"],
-        ["007", 'Nice, but "loud"\n', "Mixed.", "succeeded", None, 12, 3, 0.000027],
+        ["id", "review", "answer", "status", "stop_reason", "error", "input_tokens", "output_tokens", "cost"],
+        ["007", 'Nice, but "loud"\n', "Mixed.", "succeeded", "max_tokens", None, 12, 3, 0.000027],
     ]
 
 
 def test_a_column_of_the_input_keeps_its_name():
     assert header(["answer", "cost", "penstock_cost"]) == [
-        *("answer", "cost", "penstock_cost", "penstock_answer", "status", "error"),
+        *("answer", "cost", "penstock_cost", "penstock_answer", "status", "stop_reason", "error"),
         *("input_tokens", "output_tokens", "penstock_penstock_cost"),
     ]
 
 
 def test_a_record_without_an_answer_has_empty_cells():
     # Given a record that failed, and one that was never asked
-    failed = replace(ROW, answer=None, status="failed", error="timeout: no answer within 600 s")
+    failed = replace(
+        ROW, answer=None, stop_reason=None, status="failed", error="timeout: no answer within 600 s"
+    )
     waiting = Row({"id": "8"}, None, "pending", None, None, None, None)
 
     # Then both have their row
     assert as_csv(COLUMNS, [failed, waiting])[1:] == [
-        ["007", ROW.cells["review"], "", "failed", "timeout: no answer within 600 s", "12", "3", "0.000027"],
-        ["8", "", "", "pending", "", "", "", ""],
+        [
+            "007",
+            ROW.cells["review"],
+            "",
+            "failed",
+            "",
+            "timeout: no answer within 600 s",
+            "12",
+            "3",
+            "0.000027",
+        ],
+        ["8", "", "", "pending", "", "", "", "", ""],
     ]
-    assert as_xlsx(COLUMNS, [waiting])[1] == ["8", None, None, "pending", None, None, None, None]
+    assert as_xlsx(COLUMNS, [waiting])[1] == ["8", None, None, "pending", None, None, None, None, None]
 
 
 def test_an_export_without_records_has_its_header():
@@ -107,7 +120,7 @@ def test_no_answer_becomes_a_formula_in_a_sheet(answer):
     # Then both are typed as text
     cells = [cell for cell in book.active[2] if cell.column in (1, 2)]
     assert [(cell.value, cell.data_type) for cell in cells] == [(answer, "s"), (answer, "s")]
-    assert book.active.dimensions == "A1:G2"
+    assert book.active.dimensions == "A1:H2"
 
 
 @pytest.mark.parametrize("answer", FORMULAS)
@@ -172,7 +185,7 @@ def test_more_rows_than_a_sheet_holds_go_on_in_another():
 
 
 def test_more_text_than_a_sheet_should_hold_goes_on_in_another(monkeypatch):
-    monkeypatch.setattr(xlsx_export, "MAX_SHEET_BYTES", 2_000)
+    monkeypatch.setattr(xlsx_export, "MAX_SHEET_BYTES", 2_150)
     book = openpyxl.load_workbook(io.BytesIO(b"".join(xlsx_chunks(COLUMNS, answered(*["x" * 900] * 5)))))
 
     assert [sheet.max_row for sheet in book] == [3, 3, 2]

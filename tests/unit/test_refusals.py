@@ -54,6 +54,11 @@ ACCOUNT, PROVIDER, RECORD = Blame.ACCOUNT, Blame.PROVIDER, Blame.RECORD
         (408, body("timeout_error"), errors.ServerFault, RECORD, "server_error"),
         (500, body("api_error"), errors.ServerFault, RECORD, "server_error"),
         (501, None, errors.ServerFault, RECORD, "server_error"),
+        *(
+            (status, "<html>Cloudflare</html>", errors.Overloaded, PROVIDER, "overloaded")
+            for status in (520, 521, 522, 523, 525, 526, 527)
+        ),
+        (524, "<html>A timeout occurred</html>", errors.GatewayTimeout, RECORD, "gateway_timeout"),
     ],
 )
 def test_who_is_to_blame_is_told_by_status_type_and_code(
@@ -136,3 +141,12 @@ def test_the_providers_words_are_kept_as_they_can_be_stored() -> None:
     assert error.message.startswith("messages: ")
     assert "\0" not in error.message
     assert len(error.message) <= 2_000
+
+
+def test_a_call_that_a_gateway_cut_may_be_billed_and_says_what_helps() -> None:
+    error = refusals.read(524, "<html>A timeout occurred</html>", {})
+    assert error.booking is errors.Booking.UNCONFIRMED
+    assert error.retryable
+    assert not error.signals_outage  # waiting does not help
+    for advice in ("100 s", "ask for less", "max_tokens", "ANTHROPIC_BASE_URL", "A timeout occurred"):
+        assert advice in error.message

@@ -62,19 +62,37 @@ def cancel(job_id: str) -> None:
 
 @jobs.command()
 @click.argument("job_id")
-def retry(job_id: str) -> None:
-    """Run again only the records that failed or expired."""
-    _act(job_id, "retry")
+@click.option(
+    "--max-tokens", type=click.IntRange(1, 1_000_000), help="Longest answer, for each record that had less."
+)
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="WORD",
+    help="Only records that ended with this error type, with `expired`, or with the stop reason `max_tokens`,"
+    " `model_context_window_exceeded` or `refusal`. May be repeated.",
+)
+def retry(job_id: str, max_tokens: int | None, only: tuple[str, ...]) -> None:
+    """Run again only the records that failed or expired.
+
+    Answers that were cut are run again with a larger --max-tokens, those that were refused only if --only
+    names them: the same request would end in the same way.
+    """
+    asked = {"max_tokens": max_tokens, "only": list(only) or None}
+    job = _act(job_id, "retry", {name: value for name, value in asked.items() if value is not None})
+    for word, count in job.get("left", {}).items():
+        click.echo(f"{count:,} × {word} not run again: the same request would end in the same way")
 
 
-def _act(job_id: str, action: str) -> None:
+def _act(job_id: str, action: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
     from app.cli import target, words
 
     with target.running() as rest:
-        job = rest.act(job_id, action)
+        job = rest.act(job_id, action, body)
     click.echo(
         f"job {job['id']} is {job['status']}: {words.ended(job):,} of {job['total']:,} records have ended"
     )
+    return job
 
 
 def _print(job: dict[str, Any]) -> None:

@@ -5,7 +5,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Float, bindparam, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Float,
+    and_,
+    bindparam,
+    case,
+    func,
+    null,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from app.core.money import pricing
@@ -19,6 +30,7 @@ from models.bulk import ManyRows
 from models.record import Attempt
 
 ANSWERED, UNCONFIRMED, UNSENT = (booking.value for booking in Booking)
+USAGE_UNKNOWN = "usage_unknown"  # the error type of a call whose answer does not say what it took
 NOTHING = Usage()
 LONGEST = (("model", 200), ("error_type", 100), ("request_id", 200))  # characters
 
@@ -42,6 +54,11 @@ class Call:
     error_type: str | None = None
     request_id: str | None = None
     seconds: float = 0.0  # duration, by this process's monotonic clock
+
+    @property
+    def usage_unknown(self) -> bool:
+        """Whether it was answered without saying what it took."""
+        return self.outcome == UNCONFIRMED and self.error_type == USAGE_UNKNOWN
 
     def __post_init__(self) -> None:
         for name, limit in LONGEST:
@@ -77,7 +94,7 @@ def unconfirmed(
     *,
     sent_at: dt.datetime,
 ) -> Call:
-    """A call that was sent, at `sent_at`, and whose answer never arrived: it is booked at its worst case."""
+    """A call that was sent, at `sent_at`, and of which nobody says what it took: booked at its worst case."""
     price = pricing.price_at(model, sent_at)
     cost = None if price is None else price.worst_case(request_bytes, max_tokens, **surcharges(params))
     return Call(
@@ -175,18 +192,25 @@ def confirm(session: Session, job: JobContext, claim: Claim, call: Call) -> tupl
 
 
 def answered_costs(session: Session, job_id: int, indices: Sequence[int]) -> dict[int, int | None]:
-    """Pico-dollars of the answered attempts of each record so far; None when one of them has no price."""
+    """Pico-dollars of the answers to each record so far; None where one has no price or no known usage."""
     rows = session.connection().execute(_ANSWERED_COSTS, {"job": job_id, "indices": indices})
     costs = {row.idx: None if row.unpriced else int(row.cost or 0) for row in rows}
     return dict.fromkeys(indices, 0) | costs
 
 
+# Attempts with an answer, and what those cost of which that is known.
+WAS_ANSWERED = or_(
+    Attempt.outcome == ANSWERED,
+    and_(Attempt.outcome == UNCONFIRMED, Attempt.error_type == USAGE_UNKNOWN),
+)
+KNOWN_COST = case((Attempt.outcome == ANSWERED, Attempt.cost), else_=null())
+
 _ANSWERED_COSTS = (
     select(
         Attempt.idx,
-        func.sum(Attempt.cost).label("cost"),
-        func.count().filter(Attempt.cost.is_(None)).label("unpriced"),
+        func.sum(KNOWN_COST).label("cost"),
+        func.count().filter(KNOWN_COST.is_(None)).label("unpriced"),
     )
-    .where(Attempt.job_id == bindparam("job"), any_of(Attempt.idx, "indices"), Attempt.outcome == ANSWERED)
+    .where(Attempt.job_id == bindparam("job"), any_of(Attempt.idx, "indices"), WAS_ANSWERED)
     .group_by(Attempt.idx)
 )

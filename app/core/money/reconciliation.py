@@ -30,7 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.core.money import pricing, totals
-from app.core.money.ledger import ANSWERED
+from app.core.money.ledger import KNOWN_COST, WAS_ANSWERED
 from app.errors import NotFound
 from models.base import utc_day
 from models.job import FINAL, Job, JobCounts, JobStatus, Spend
@@ -171,8 +171,13 @@ class Check:
         """
         keys = [(row.job_id, row.idx) for row in rows]
         calls = self._session.execute(
-            select(Attempt.job_id, Attempt.idx, Attempt.cost, Attempt.confirmed_at.is_(None).label("in_time"))
-            .where(tuple_(Attempt.job_id, Attempt.idx).in_(keys), Attempt.outcome == ANSWERED)
+            select(
+                Attempt.job_id,
+                Attempt.idx,
+                KNOWN_COST.label("cost"),
+                Attempt.confirmed_at.is_(None).label("in_time"),
+            )
+            .where(tuple_(Attempt.job_id, Attempt.idx).in_(keys), WAS_ANSWERED)
             .order_by(Attempt.job_id, Attempt.idx)
         ).all()
         costs = {
@@ -284,8 +289,8 @@ def _differing_records(span: _Span) -> Any:
         zero.label("unpriced"),
     ).where(span.covers(RecordOutput.job_id))
     answers = select(
-        Attempt.job_id, Attempt.idx, none, zero, Attempt.cost, case((Attempt.cost.is_(None), 1), else_=0)
-    ).where(span.covers(Attempt.job_id), Attempt.outcome == ANSWERED)
+        Attempt.job_id, Attempt.idx, none, zero, KNOWN_COST, case((KNOWN_COST.is_(None), 1), else_=0)
+    ).where(span.covers(Attempt.job_id), WAS_ANSWERED)
     both = union_all(kept, answers).subquery()
     cost = func.coalesce(func.sum(both.c.cost), 0)
     unpriced, stored = func.sum(both.c.unpriced), func.max(both.c.kept)

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Label, func, select, update
 from sqlalchemy.orm import Session
 
-from app.core.money.ledger import ANSWERED, UNCONFIRMED
+from app.core.money.ledger import ANSWERED, UNCONFIRMED, USAGE_UNKNOWN
 from models.job import Job, JobCounts
 from models.record import UNASKED, Attempt, Record, RecordStatus
 
@@ -36,6 +36,9 @@ def spent() -> tuple[Label[int], ...]:
         total(Attempt.cost).label("cost"),
         total(Attempt.cost, UNCONFIRMED).label("cost_unconfirmed"),
         func.count().filter(Attempt.outcome == ANSWERED, Attempt.cost.is_(None)).label("unpriced"),
+        func.count()
+        .filter(Attempt.outcome == UNCONFIRMED, Attempt.error_type == USAGE_UNKNOWN)
+        .label("usage_unknown"),
     )
 
 

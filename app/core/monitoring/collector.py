@@ -10,7 +10,7 @@ import structlog
 from prometheus_client import Metric as Family
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
-from sqlalchemy import func, select
+from sqlalchemy import BigInteger, cast, func, select, true
 from sqlalchemy.orm import Session
 
 from app.core.limits import allowances, report
@@ -105,10 +105,24 @@ def _totals(session: Session) -> Iterator[Sample]:
     found = session.execute(select(*sums)).one()._mapping
     for word in totals.WORDS:
         yield Sample(metrics.RECORDS_ENDED, found[word], (word,))
+    yield from _stop_reasons(session)
     for kind in totals.TOKENS:
         yield Sample(metrics.TOKENS, found[kind], (kind.removesuffix("_tokens"),))
     yield Sample(metrics.COST, float(found["cost"] / PICO))
     yield Sample(metrics.COST_UNCONFIRMED, float(found["cost_unconfirmed"] / PICO))
+
+
+def _stop_reasons(session: Session) -> Iterator[Sample]:
+    """How answers ended, in the words of the Messages API; anything else is `other`."""
+    each = func.json_each_text if session.get_bind().dialect.name == "postgresql" else func.json_each
+    ends = each(JobCounts.stop_reasons).table_valued("key", "value", name="ends")
+    count = func.sum(cast(ends.c.value, BigInteger))
+    words = select(ends.c.key, count).select_from(JobCounts).join(ends, true()).group_by(ends.c.key)
+    found = dict.fromkeys((*metrics.STOP_WORDS, "other"), 0)
+    for word, records in session.execute(words):
+        found[word if word in found else "other"] += int(records)
+    for word, records in found.items():
+        yield Sample(metrics.STOP_REASONS, records, (word,))
 
 
 def _standing(session: Session) -> Iterator[Sample]:

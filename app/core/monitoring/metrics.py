@@ -36,6 +36,22 @@ RECORDS_ENDED = Metric(
     "Records by outcome; a retry subtracts failed and expired ones again",
     ("outcome",),
 )
+# Why the Messages API says that an answer ended.
+STOP_WORDS = (
+    "end_turn",
+    "stop_sequence",
+    "tool_use",
+    "max_tokens",
+    "model_context_window_exceeded",
+    "refusal",
+    "pause_turn",
+)
+STOP_REASONS = Metric(
+    "penstock_stop_reasons",
+    Kind.GAUGE,
+    "Records that ended with an answer, by its stop reason; a retry subtracts what it asks again",
+    ("reason",),
+)
 TOKENS = Metric("penstock_tokens_total", Kind.COUNTER, "Tokens of answered calls", ("kind",))
 COST = Metric("penstock_cost_dollars_total", Kind.COUNTER, "Cost of answered calls, in USD")
 COST_UNCONFIRMED = Metric(
@@ -72,6 +88,7 @@ SYSTEM = (
     ANSWERS,
     JOBS,
     RECORDS_ENDED,
+    STOP_REASONS,
     TOKENS,
     COST,
     COST_UNCONFIRMED,

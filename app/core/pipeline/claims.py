@@ -132,6 +132,22 @@ def take_due(session: Session, window_id: int, lease_id: int, limit: int) -> Tak
     return Taken(found.claims, open=False, capped=found.needs)
 
 
+def extend(session: Session, claim: Claim, sent_bytes: int, needs: int) -> bool:
+    """Let a claimed record make another call, larger than the one it was claimed for.
+
+    The call has `sent_bytes` and may cost `needs` pico-dollars, which take the place of what the claim has
+    reserved; returns False where the caps have no room for them.
+    """
+    this = (Record.job_id == claim.job_id, Record.idx == claim.idx, Record.lease_id == claim.lease_id)
+    session.execute(select(Record.idx).where(*this).with_for_update())  # before the rows of caps
+    limits = None if claim.reserved is None else caps.caps_of(session, claim.job_id)
+    if limits is not None and needs > caps.find_room(session, limits).left + (claim.reserved or 0):
+        return False
+    reserved = None if claim.reserved is None else needs
+    session.execute(update(Record).where(*this).values(sent_bytes=sent_bytes, reserved=reserved))
+    return True
+
+
 def _due() -> ColumnElement[bool]:
     return and_(Record.status == RecordStatus.WAITING, Record.not_before <= now())
 

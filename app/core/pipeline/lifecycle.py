@@ -2,7 +2,7 @@
 
 import datetime as dt
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 
 from app.core.money import totals
 from app.core.pipeline import lookup, priority_queue, waiting_line, wakeups, windows
-from app.core.requests import job_context
+from app.core.requests import asked_again, job_context
+from app.core.requests.asked_again import Choice
 from app.errors import BadInput, Conflict
 from models.base import now
 from models.job import FINAL, LIVE, Job, JobCounts, JobSpec, JobStatus
@@ -23,6 +24,7 @@ from models.transitions import move_job
 log = structlog.get_logger(__name__)
 
 KEEP: Final[Any] = object()  # leaves a field as it is
+EVERYTHING: Final = Choice()  # that failed or expired
 
 
 def find(session: Session, tenant_id: int, name: str | uuid.UUID) -> Job:
@@ -87,8 +89,12 @@ def resume(session: Session, job: Job) -> None:
     wakeups.at_latest(session, job.id, 0)
 
 
-def retry(session: Session, job: Job) -> None:
-    """Ask again what failed or expired, as new attempts of the same records."""
+def retry(session: Session, job: Job, choice: Choice = EVERYTHING) -> Mapping[str, int]:
+    """Ask again what failed or expired, or what `choice` names, as new attempts of the same records.
+
+    Returns how many of these are left as they are, by how they ended: the same request would be cut, or
+    refused, again. A record that succeeded and is named loses its answer to the new one; both are paid.
+    """
     if job.status not in FINAL:
         raise Conflict(
             f"The job is {job.status}; only a job that has ended can be retried.", {"status": job.status}
@@ -97,9 +103,13 @@ def retry(session: Session, job: Job) -> None:
         raise Conflict("The job's inputs were deleted; submit them again.")
     if job.closed_as is not None and job.settled_at is None:
         raise Conflict("The job has just been closed and its records are still being updated.", retry_after=2)
+    asked_again.check_words(session, job, choice)
     counts = session.get_one(JobCounts, job.id)
-    if not counts.failed and not counts.expired:
+    if choice.only is None and not counts.failed and not counts.expired:
         raise Conflict("No record of the job failed or expired: there is nothing to retry.")
+    left = asked_again.left(session, job, choice)
+    if left and not asked_again.has_any(session, job, choice):
+        raise Conflict(_nothing_else(left), {"left": dict(left)})
     counts.due_by = None
     move_job(
         session,
@@ -111,8 +121,18 @@ def retry(session: Session, job: Job) -> None:
         ended_at=None,
         expires_at=None,
         reopen_from=0,
+        reopen_only=choice.stored(),
     )
     wakeups.at_latest(session, job.id, 0)
+    return left
+
+
+def _nothing_else(left: Mapping[str, int]) -> str:
+    ended = ", ".join(f"{count:,} `{word}`" for word, count in sorted(left.items()))
+    return (
+        f"There is nothing to retry: {ended} would end in the same way again. Give a `max_tokens` larger than"
+        " they had for answers that were cut, and name `refused` in `only` to ask what was refused again."
+    )
 
 
 def change(

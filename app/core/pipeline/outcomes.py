@@ -18,7 +18,8 @@ from app.core.money.ledger import Call
 from app.core.pipeline import quarantine, wakeups
 from app.core.requests.claim import Claim
 from app.core.requests.job_context import JobContext
-from models.base import any_of, now
+from app.providers.client import Usage
+from models.base import any_of, counted, now
 from models.bulk import ManyRows
 from models.job import JobCounts
 from models.record import ENDED, Record, RecordOutput, RecordStatus
@@ -42,6 +43,8 @@ class Outcome:
     call: Call
     status: RecordStatus | None = None
     body: bytes | None = None
+    usage: Usage | None = None  # of the answer in `body`, all calls for it together; None: it does not say
+    stop_reason: str | None = None  # of that answer
     error_type: str | None = None
     error_message: str | None = None
     blamed: bool = False  # the failure was the record's own fault and used one of its tries
@@ -219,6 +222,7 @@ def _sums(won: Sequence[Outcome], confirmed: Sequence[_Confirmed]) -> Mapping[dt
 def _add(sums: Counter[str], call: Call) -> None:
     if call.outcome == ledger.UNCONFIRMED:
         sums["cost_unconfirmed"] += call.cost or 0
+        sums["usage_unknown"] += call.usage_unknown
         return
     for kind in totals.TOKENS:
         sums[kind] += getattr(call.usage, kind)
@@ -226,12 +230,13 @@ def _add(sums: Counter[str], call: Call) -> None:
     sums["unpriced"] += call.cost is None
 
 
-_KEPT = {"job_id", "wake_at", "due_by", "queued_at"}  # all other columns are counters
+_KEPT = {"job_id", "stop_reasons", "wake_at", "due_by", "queued_at"}  # all other columns are counters
 _MOVED = [column.name for column in JobCounts.__table__.columns if column.name not in _KEPT]
 _MOVE_COUNTS = (
     update(JobCounts)
     .where(JobCounts.job_id == bindparam("job"))
     .values({name: getattr(JobCounts, name) + bindparam(f"{name}_by", type_=BigInteger) for name in _MOVED})
+    .values(stop_reasons=counted(JobCounts.stop_reasons, "reasons_by"))
     .returning(JobCounts.seq, JobCounts.succeeded, JobCounts.failed, JobCounts.ended.label("ended"))
 )
 
@@ -245,7 +250,7 @@ def _count(session: Session, change: _Change, written: Written) -> None:
     for status in (outcome.status for outcome in ended):
         assert status is not None
         values[status.name.lower()] += 1
-    by = {f"{name}_by": values[name] for name in _MOVED}
+    by = {f"{name}_by": values[name] for name in _MOVED} | {"reasons_by": _stop_reasons(ended)}
     counts = session.connection().execute(_MOVE_COUNTS, {"job": job.job_id, **by}).one()
     for day, sums in change.sums.items():
         _move_spend(session, job, sums, day)
@@ -258,6 +263,10 @@ def _count(session: Session, change: _Change, written: Written) -> None:
         wakeups.at_latest(session, job.job_id, CALLBACK_GRACE)
     if counts.succeeded == 0 and counts.failed >= HOPELESS and job.total > 2 * HOPELESS:
         written.hopeless.add(job.job_id)
+
+
+def _stop_reasons(ended: Sequence[Outcome]) -> Counter[str]:
+    return Counter(outcome.stop_reason for outcome in ended if outcome.stop_reason is not None)
 
 
 def _move_spend(session: Session, job: JobContext, sums: Counter[str], day: dt.date | None) -> None:
@@ -283,6 +292,7 @@ _outputs = ManyRows(
         "idx",
         "seq",
         "body",
+        "stop_reason",
         "error_type",
         "error_message",
         "usage",
@@ -303,6 +313,7 @@ def _write_outputs(
             "idx": outcome.claim.idx,
             "seq": seq,
             "body": outcome.body,
+            "stop_reason": outcome.stop_reason,
             "error_type": ledger.storable(outcome.error_type, 100),
             "error_message": _text(outcome.error_message),
             "usage": _usage(outcome),
@@ -316,15 +327,17 @@ def _write_outputs(
 
 
 def _usage(outcome: Outcome) -> dict[str, int] | None:
-    if outcome.call.outcome != ledger.ANSWERED or outcome.body is None:
+    if outcome.usage is None or outcome.body is None:
         return None
-    return {kind: getattr(outcome.call.usage, kind) for kind in totals.TOKENS}
+    return {kind: getattr(outcome.usage, kind) for kind in totals.TOKENS}
 
 
 def _cost(outcome: Outcome, costs: Mapping[int, int | None]) -> int | None:
-    """The cost of all answered calls of the record."""
+    """The cost of all answers to the record; None where one of them has no price, or its usage is unknown."""
     if outcome.claim.attempt > 1:
         return costs[outcome.claim.idx]
+    if outcome.call.usage_unknown:
+        return None
     return outcome.call.cost if outcome.call.outcome == ledger.ANSWERED else 0
 
 

@@ -1,6 +1,8 @@
 """Decides what comes next for a job, and nothing else does. Idempotent, under the job's row lock."""
 
 import datetime as dt
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
@@ -8,9 +10,9 @@ from sqlalchemy.orm import Session
 from app.core.limits import allowances
 from app.core.pipeline import claims, leases, lifecycle, priority_queue, quarantine, wakeups, windows
 from app.core.pipeline.windows import Offer, Supply
-from app.core.requests import job_context
+from app.core.requests import asked_again, job_context
 from app.providers import registry
-from models.base import any_of, now
+from models.base import any_of, counted, now
 from models.job import FINAL, Job, JobCounts, JobStatus
 from models.record import Record, RecordOutput, RecordStatus
 from models.transitions import move_job, moving_records
@@ -77,19 +79,12 @@ def _sleep(session: Session, job: Job, woken_for: dt.datetime | None, *, offers:
 
 
 def _reopen(session: Session, job: Job, first: int) -> None:
-    """Let the next failed and expired records of a retried job be asked again."""
-    indices = session.scalars(
-        select(Record.idx)
-        .where(
-            Record.job_id == job.id,
-            Record.idx >= first,
-            Record.status.in_((RecordStatus.FAILED, RecordStatus.EXPIRED)),
-        )
-        .order_by(Record.idx)
-        .limit(REOPENED)
-    ).all()
-    for status in (RecordStatus.FAILED, RecordStatus.EXPIRED):
-        moved = session.scalars(
+    """Let the next records of a retried job be asked again."""
+    choice = asked_again.of(job)
+    indices, following = asked_again.indices(session, job, choice, first, REOPENED)
+    moved: Counter[str] = Counter()
+    for status in (RecordStatus.FAILED, RecordStatus.EXPIRED, RecordStatus.SUCCEEDED):
+        these = session.scalars(
             moving_records(
                 status,
                 RecordStatus.WAITING,
@@ -98,19 +93,32 @@ def _reopen(session: Session, job: Job, first: int) -> None:
                 not_before=quarantine.waits(0),
                 tries=0,
                 deaths=quarantine.as_before(),
+                max_tokens=asked_again.max_tokens(session, job, choice),
             ).returning(Record.idx)
         ).all()
-        column = getattr(JobCounts, status.name.lower())
-        session.execute(
-            update(JobCounts).where(JobCounts.job_id == job.id).values({column: column - len(moved)})
-        )
-    session.execute(
-        delete(RecordOutput).where(RecordOutput.job_id == job.id, any_of(RecordOutput.idx, indices))
-    )
-    more = len(indices) == REOPENED
-    job.reopen_from = indices[-1] + 1 if more else None
+        moved[status.name.lower()] = len(these)
+    _uncount(session, job, indices, moved)
+    more = following < job.total
+    job.reopen_from = following if more else None
+    if not more:
+        job.reopen_only = None
     session.flush()
     wakeups.at_latest(session, job.id, 0 if more else 5.0)
+
+
+def _uncount(session: Session, job: Job, indices: Sequence[int], moved: Mapping[str, int]) -> None:
+    """Take back how these records had ended, in the counts and in their outputs."""
+    these = (RecordOutput.job_id == job.id, any_of(RecordOutput.idx, indices))
+    ends = select(RecordOutput.stop_reason, func.count()).where(*these, RecordOutput.stop_reason.is_not(None))
+    reasons = {word: -count for word, count in session.execute(ends.group_by(RecordOutput.stop_reason))}
+    session.execute(delete(RecordOutput).where(*these))
+    session.execute(
+        update(JobCounts)
+        .where(JobCounts.job_id == job.id)
+        .values({name: getattr(JobCounts, name) - count for name, count in moved.items()})
+        .values(stop_reasons=counted(JobCounts.stop_reasons, "reasons_by")),
+        {"reasons_by": reasons},
+    )
 
 
 def _all_ended(session: Session, job: Job) -> bool:

@@ -5,6 +5,7 @@ import json
 from app.core.json_text import text
 from app.core.reading.records import RecordView
 from app.ingest.values import as_text
+from app.providers.answers import text_of
 from models.record import RecordStatus
 
 
@@ -16,10 +17,11 @@ def answer_text(answer: bytes) -> str:
             # An answer of the model `simulated` says in its text, too, that it is invented.
             mark = "[simulated] " if message.get("simulated") else ""
             return mark + as_text(message["output"])
-        blocks = message["content"]
-        return "".join(block["text"] for block in blocks if block["type"] == "text")
+        if message.get("type") == "message" or "content" in message:
+            return text_of(message)
     except (AttributeError, KeyError, TypeError, ValueError):
-        return answer.decode("utf-8", "replace")
+        pass
+    return answer.decode("utf-8", "replace")
 
 
 def failure(record: RecordView) -> str:

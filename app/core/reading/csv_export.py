@@ -14,7 +14,7 @@ from typing import Any
 
 from app.ingest.values import as_text
 
-ANSWER_COLUMNS = ("answer", "status", "error", "input_tokens", "output_tokens", "cost")
+ANSWER_COLUMNS = ("answer", "status", "stop_reason", "error", "input_tokens", "output_tokens", "cost")
 CHUNK = 64_000  # characters of CSV
 
 
@@ -29,6 +29,7 @@ class Row:
     input_tokens: int | None
     output_tokens: int | None
     cost: str | None  # USD, a decimal
+    stop_reason: str | None = None  # why the answer ended, in the provider's word
 
 
 def header(columns: Sequence[str]) -> list[str]:
@@ -57,7 +58,8 @@ def csv_lines(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[bytes]:
 def cells(columns: Sequence[str], row: Row) -> list[Any]:
     """The cells of one row, in the order of `header`."""
     own = [row.cells.get(column) for column in columns]
-    return [*own, row.answer, row.status, row.error, row.input_tokens, row.output_tokens, row.cost]
+    ended = [row.answer, row.status, row.stop_reason, row.error]
+    return [*own, *ended, row.input_tokens, row.output_tokens, row.cost]
 
 
 class _Pieces:

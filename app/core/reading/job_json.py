@@ -33,9 +33,11 @@ def write(view: JobView, limited_by: str | None) -> dict[str, Any]:
         "status_reason": view.status_reason,
         "created_by": view.created_by,
         "model": None if view.model == registry.NOBODY else view.model,
+        "max_tokens": view.max_tokens,
         "priority": view.priority,
         "total": view.total,
         **progress_out(view, limited_by),
+        "stop_reasons": dict(sorted(view.stop_reasons.items())),
         "max_cost": None if view.max_cost is None else pricing.dollars(view.max_cost),
         "warnings": _warnings(view),
         "created_at": timestamp(view.created_at),
@@ -79,6 +81,21 @@ def cost(view: JobView) -> str | None:
 
 
 def _warnings(view: JobView) -> list[str]:
+    return [*_of_prices(view), *_of_usage(view)]
+
+
+def _of_usage(view: JobView) -> list[str]:
+    if not view.usage_unknown:
+        return []
+    answers = "1 answer" if view.usage_unknown == 1 else f"{view.usage_unknown:,} answers"
+    warning = f"{answers} came without usage: their tokens and cost are not known"
+    if not _has_price(view):
+        return [warning]
+    most = pricing.dollars(view.cost_unconfirmed)
+    return [f"{warning}; at most ${most}, which is in cost_unconfirmed"]
+
+
+def _of_prices(view: JobView) -> list[str]:
     if not _has_price(view) and (view.unpriced or not view.status.final):
         return [f"{pricing.how_to_price(view.model)}; answers before that stay without a cost"]
     if view.unpriced:

@@ -69,6 +69,9 @@ class JobView:
     cost: int  # of the answers that have a price
     unpriced: int  # answers that have none
     cost_unconfirmed: int
+    usage_unknown: int  # answers that do not say what they took
+    stop_reasons: Mapping[str, int]  # of records that ended with an answer
+    max_tokens: int  # of an answer, unless its record sets it
     max_cost: int | None
     seq: int
     eta: dt.datetime | None
@@ -132,6 +135,7 @@ def _everything() -> Select[*tuple[Any, ...]]:
             JobCounts,
             User.name.label("created_by"),
             JobSpec.skipped,
+            JobSpec.max_tokens,
             JobSpec.prompt.is_not(None).label("has_prompt"),  # which is about documents
             running.label("running"),
             _ended_at(JobCounts.seq).label("last_answer"),
@@ -176,6 +180,9 @@ def _view(row: Row[*tuple[Any, ...]]) -> JobView:
         cost=sums.cost,
         unpriced=sums.unpriced,
         cost_unconfirmed=sums.cost_unconfirmed,
+        usage_unknown=sums.usage_unknown,
+        stop_reasons=sums.stop_reasons or {},
+        max_tokens=row.max_tokens,
         max_cost=job.max_cost,
         seq=sums.seq,
         eta=_eta(job, sums.seq, counts.unended, row.recent_answer, row.now),

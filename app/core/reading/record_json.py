@@ -1,12 +1,13 @@
 """A record as its owner reads it: one line of JSON.
 
 The line of an ended record is made here and nowhere else, so it is the same bytes whenever and wherever it is
-read. The answer in it is the provider's own bytes: never parsed, never re-encoded.
+read. The answer in it is the provider's own bytes, never parsed: only what some readers take for the end of a
+line is written as its code.
 """
 
 import uuid
 
-from app.core.json_text import encode, text
+from app.core.json_text import encode, on_one_line, text
 from app.core.money import pricing
 from app.core.reading.records import RecordView
 from app.ingest import documents
@@ -20,7 +21,8 @@ def line(job: uuid.UUID, record: RecordView) -> bytes:
     """
     head = (
         f'{{"id":"{record_uid(job, record.idx)}","index":{record.idx},"custom_id":{_quoted(record.custom_id)}'
-        f',"status":"{record.status.word}","attempts":{record.attempts},"response":'
+        f',"status":"{record.status.word}","stop_reason":{_encoded(record.stop_reason)}'
+        f',"attempts":{record.attempts},"response":'
     )
     error = "null"
     if record.error_type is not None:
@@ -31,7 +33,12 @@ def line(job: uuid.UUID, record: RecordView) -> bytes:
         f',"error":{error},"usage":{record.usage_json or "null"},"cost":{cost},"latency_ms":{latency_ms}'
         f',"started_at":{_time(record.started_at)},"ended_at":{_time(record.ended_at)}{_document(record)}}}'
     )
-    return b"".join((head.encode(), record.answer or b"null", tail.encode()))
+    answer = b"null" if record.answer is None else on_one_line(record.answer)
+    return b"".join((head.encode(), answer, tail.encode()))
+
+
+def _encoded(value: str | None) -> str:
+    return "null" if value is None else encode(value)
 
 
 def _quoted(value: bytes | None) -> str:

@@ -46,6 +46,7 @@ class RecordView(NamedTuple):  # a dataclass takes five times as long to make, a
     asked: bytes | None  # its input, where that was wanted
     seq: int | None = None  # its place among those that ended; None if it never was asked
     answer: bytes | None = None
+    stop_reason: str | None = None  # of the answer
     error_type: str | None = None
     error_message: bytes | None = None
     usage_json: str | None = None  # without a space
@@ -262,6 +263,7 @@ _NO_INPUT = (_input.custom_id, null())
 _OUTPUT = (
     _output.seq,
     _output.body,
+    _output.stop_reason,
     _output.error_type,
     _output.error_message,
     func.replace(cast(_output.usage, Text), " ", ""),

@@ -29,6 +29,7 @@ def row(record: RecordView) -> Row:
         cells={**_identity(record), **_cells(record.asked)},
         answer=None if record.answer is None else answer_text(record.answer),
         status=record.status.word,
+        stop_reason=record.stop_reason,
         error=None
         if record.error_type is None
         else f"{record.error_type}: {text(record.error_message) or ''}",

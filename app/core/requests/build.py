@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 from app.core.requests.job_context import JobContext
 from app.errors import BadInput, RequestRejected
 from app.ingest.documents import Block
-from app.providers import registry
+from app.providers import answers, registry
+from app.providers.client import REFUSAL
 
 Text = TypeVar("Text", str, str | None)
 
@@ -42,7 +43,9 @@ def build(
         }
     params |= record.get("params", {})
     params.setdefault("model", job.model)
-    params.setdefault("max_tokens", max_tokens or job.max_tokens)
+    if max_tokens is not None:
+        params["max_tokens"] = max_tokens  # the record's own, unless a retry raised it
+    params.setdefault("max_tokens", job.max_tokens)
     messages = _messages(job, record) if attached is None else [_about(attached, job)]
     params["messages"] = [*_earlier(job, history), *messages]
     _check_provider(job, params["model"])
@@ -56,11 +59,11 @@ def _about(attached: Block, job: JobContext) -> dict[str, Any]:
 def _system_and_schema(
     job: JobContext, record: dict[str, Any]
 ) -> tuple[str | None, Mapping[str, Any] | None]:
-    """Those of the operation that the record names, else the job's."""
-    operation = job.operation_of(record)
+    """Those of the operation that the record names, else the job's; the schema as its provider takes it."""
+    operation, schema = job.operation_of(record), job.sent_schemas[record.get("operation")]
     if operation is None:
-        return job.system, job.schema
-    return _rendered(operation.system_for, record["row"]), operation.schema
+        return job.system, schema
+    return _rendered(operation.system_for, record["row"]), schema
 
 
 def _check_provider(job: JobContext, model: Any) -> None:
@@ -105,10 +108,19 @@ def _rendered(render: Callable[[Mapping[str, Any]], Text], row: Mapping[str, Any
 
 
 def _earlier(job: JobContext, history: Sequence[Turn]) -> list[Any]:
-    """The earlier turns, without those whose answer is empty: a provider refuses an empty message."""
+    """The earlier turns, without those that a provider would refuse to read again."""
     turns: list[Any] = []
     for body, answer in history:
-        if content := json.loads(answer)["content"]:
+        message = json.loads(answer)
+        content = answers.content_of(message)
+        if content and answers.stop_reason_of(message) != REFUSAL and not _awaits_results(content):
             turns += _messages(job, json.loads(body))
             turns.append({"role": "assistant", "content": content})
     return turns
+
+
+def _awaits_results(content: Sequence[Any]) -> bool:
+    """Whether an answer calls a tool whose result is not in it, as after a cut."""
+    blocks = [block for block in content if isinstance(block, dict)]
+    calls = {block.get("id") for block in blocks if block.get("type") in ("tool_use", "server_tool_use")}
+    return not calls <= {block.get("tool_use_id") for block in blocks}

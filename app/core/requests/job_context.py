@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from app.core.requests import sent_schema
 from app.core.requests.schemas import AnswerSchema
 from app.errors import BadInput, NotFound
 from app.ingest import operations
@@ -84,10 +85,24 @@ class JobContext:
         return self._answer_schemas[json.loads(body).get("operation")]
 
     @cached_property
+    def sent_schemas(self) -> Mapping[str | None, Mapping[str, Any] | None]:
+        """The schema that goes with a request of each operation, and of none."""
+        if not registry.of(self.model).takes_schema_subset:
+            return self._schemas
+        return {
+            name: None if schema is None else sent_schema.of(schema) for name, schema in self._schemas.items()
+        }
+
+    @cached_property
     def _answer_schemas(self) -> dict[str | None, AnswerSchema | None]:
+        return {
+            name: None if schema is None else AnswerSchema(schema) for name, schema in self._schemas.items()
+        }
+
+    @cached_property
+    def _schemas(self) -> dict[str | None, Mapping[str, Any] | None]:
         schemas: dict[str | None, Mapping[str, Any] | None] = {None: self.schema}
-        schemas |= {name: operation.schema for name, operation in self.operations.items()}
-        return {name: None if schema is None else AnswerSchema(schema) for name, schema in schemas.items()}
+        return schemas | {name: operation.schema for name, operation in self.operations.items()}
 
     def shared_bytes_of(self, body: bytes) -> int:
         """What the job's parts add to the request of a record, as counted in its `request_bytes`."""

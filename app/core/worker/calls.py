@@ -6,6 +6,7 @@ failure; what follows a failure is decided in `retries`, what is booked in `late
 
 import asyncio
 from enum import Enum
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
@@ -13,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.core.documents import open_store
 from app.core.money.ledger import Call
+from app.core.pipeline import claims
 from app.core.pipeline.outcomes import Outcome, Written
 from app.core.requests import build
 from app.core.requests.claim import Claim
@@ -27,6 +29,7 @@ from app.errors import Booking, ProviderError, RequestRejected, Unavailable
 from app.ingest import documents
 from app.providers.client import Reply
 from models.record import RecordStatus
+from models.session import in_transaction
 
 log = structlog.get_logger()
 
@@ -127,17 +130,20 @@ class CallInFlight:
         if delay is not None:
             return latest.outcome_so_far("", again_in=delay)
         if latest.uncommitted is not None:
-            await self._commit_failure(latest.uncommitted)
+            await self._commit(latest.uncommitted)
+        if latest.continues and not await _may_go_on(self.claim, *latest.worst_case):
+            self._permits.refund()
+            return latest.out_of_money()
         return await self._send()
 
-    async def _commit_failure(self, failure: Outcome) -> None:
-        """Commit the failed call, so that the next may leave; raises `_Superseded` if it may not."""
+    async def _commit(self, earlier: Outcome) -> None:
+        """Commit the earlier call, so that the next may leave; raises `_Superseded` if it may not."""
         done: asyncio.Future[bool] = self._services.loop.create_future()
 
         def on_committed(_: Outcome, won: bool, __: Written) -> None:
             self._services.loop.call_soon_threadsafe(_resolve, done, won)
 
-        self._services.writer.put(failure, on_committed)
+        self._services.writer.put(earlier, on_committed)
         try:
             await asyncio.shield(done)
         finally:
@@ -165,14 +171,10 @@ class CallInFlight:
         self._permits.settle(reply.usage, seconds)
         call = self._latest.answered(reply, seconds)
         self._latest.result = self._latest.outcome(call)  # paid for, whatever happens next
-        schema = self.job.answer_schema_of(self.claim.body)
-        fault = await answer_checks.fault(schema, reply, self.job.tenant_id)
-        if fault is None:
-            self._latest.result = outcome = self._latest.outcome(call, RecordStatus.SUCCEEDED)
-            outcome.body = reply.body
+        found = await _judged(self._latest, self.job, self.claim, call, reply)
         await self._permits.learn(reply.limits)
         await self._permits.clear_hold()
-        return outcome if fault is None else await self._failed(fault, call)
+        return await self._failed(found, call) if isinstance(found, ProviderError) else found
 
     async def _failed(self, error: ProviderError, call: Call) -> Outcome | AskAgain:
         """Ask again here, give back or end, by who is to blame."""
@@ -265,6 +267,32 @@ async def _build(services: Services, job: JobContext, claim: Claim) -> dict[str,
     if document is not None:
         attached = await services.loop.run_in_executor(services.readers, open_store.content_block, document)
     return build.build(job, claim.body, claim.max_tokens, claim.history, attached)
+
+
+async def _judged(
+    latest: LatestCall, job: JobContext, claim: Claim, call: Call, reply: Reply
+) -> Outcome | AskAgain | ProviderError:
+    """What an answer makes of its record: its end, a call for the rest of the answer, or a failure."""
+    whole = latest.whole(reply)
+    if latest.may_continue(whole):
+        latest.go_on(call, whole)
+        return AskAgain(0.0)
+    schema = job.answer_schema_of(claim.body)
+    fault = await answer_checks.fault(schema, whole, job.tenant_id, latest.max_tokens)
+    if fault is not None and fault.retryable:
+        latest.start_over()
+        return fault
+    latest.result = latest.ended(call, whole, fault)
+    return latest.result
+
+
+async def _may_go_on(claim: Claim, size: int, most: int) -> bool:
+    """Whether the caps have room for another call of a claim, of `size` bytes; it is reserved then."""
+    extend = partial(claims.extend, claim=claim, sent_bytes=size, needs=most)
+    if not await asyncio.to_thread(in_transaction, extend):
+        return False
+    claim.reserved = None if claim.reserved is None else most
+    return True
 
 
 def _resolve(done: "asyncio.Future[bool]", won: bool) -> None:

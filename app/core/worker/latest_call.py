@@ -1,7 +1,9 @@
 """What is known of a record's latest call, and the outcomes that follow from it."""
 
 import datetime as dt
+import json
 import time
+from dataclasses import replace
 from typing import Any
 
 from app.core.money import ledger
@@ -9,9 +11,13 @@ from app.core.money.ledger import Call
 from app.core.pipeline.outcomes import Outcome
 from app.core.requests.claim import Claim
 from app.core.requests.job_context import JobContext
-from app.errors import Booking, ProviderError
-from app.providers.client import Reply
+from app.errors import AnswerPaused, Booking, ProviderError
+from app.ingest.values import to_json
+from app.providers import answers
+from app.providers.client import PAUSE, Reply
 from models.record import RecordStatus
+
+MOST_PAUSES = 10  # of an answer that are continued
 
 
 class LatestCall:
@@ -24,6 +30,10 @@ class LatestCall:
         self.uncommitted: Outcome | None = None  # a failure, to be committed before the next call leaves
         self._started: float | None = None  # monotonic, while the call is in flight
         self._sent_at = dt.datetime.now(dt.UTC)  # decides which price holds
+        self._so_far: Reply | None = None  # the answer up to its latest pause, after which it is continued
+        self._asked: list[Any] = []  # the messages without that
+        self._pauses = 0
+        self._added_bytes = 0  # to the request, by the answer so far
 
     @property
     def model(self) -> str:
@@ -56,7 +66,9 @@ class LatestCall:
         return seconds
 
     def answered(self, reply: Reply, seconds: float) -> Call:
-        """The ledger's entry of a call that was answered."""
+        """The ledger's entry of a call that was answered: unconfirmed if it does not say what it took."""
+        if reply.usage is None:
+            return replace(self._unconfirmed(ledger.USAGE_UNKNOWN, seconds), request_id=reply.request_id)
         return ledger.answered(
             self.model, self.params, reply.usage, reply.request_id, seconds, sent_at=self._sent_at
         )
@@ -72,6 +84,62 @@ class LatestCall:
             request_id=error.request_id,
             seconds=seconds,
         )
+
+    # --- an answer that the provider pauses: each continuation is a call of its own, and all are one answer
+
+    @property
+    def continues(self) -> bool:
+        """Whether the next call goes on with an answer."""
+        return self._so_far is not None
+
+    @property
+    def worst_case(self) -> tuple[int, int]:
+        """Bytes of the next call's request, and pico-dollars that it may cost at most."""
+        size = len(to_json(self.params))
+        call = ledger.unconfirmed(self.model, self.params, size, self.max_tokens, "", sent_at=self._sent_at)
+        return size, call.cost or 0
+
+    def whole(self, reply: Reply) -> Reply:
+        """The answer with what came before its pauses."""
+        return reply if self._so_far is None else answers.joined(self._so_far, reply)
+
+    def may_continue(self, whole: Reply) -> bool:
+        return whole.stop_reason == PAUSE and self._pauses < MOST_PAUSES
+
+    def go_on(self, call: Call, whole: Reply) -> None:
+        """Have the next call ask for the rest of an answer, once this call is committed."""
+        if self._so_far is None:
+            self._asked = list(self.params["messages"])
+        content = answers.content_of(json.loads(whole.body))
+        so_far = [{"role": "assistant", "content": content}] if content else []  # an empty one is refused
+        self.params = {**self.params, "messages": self._asked + so_far}
+        self._so_far, self._pauses = whole, self._pauses + 1
+        self._claim.request_bytes += len(whole.body) - self._added_bytes
+        self._added_bytes = len(whole.body)
+        self.result = self.uncommitted = self.outcome(call)
+
+    def start_over(self) -> None:
+        """Have the next call ask from the beginning."""
+        if self._so_far is not None:
+            self._so_far, self.params = None, {}
+            self._claim.request_bytes -= self._added_bytes
+            self._added_bytes = 0
+
+    def out_of_money(self) -> Outcome:
+        """The record fails with its answer so far: the caps have no room for the next call."""
+        assert self._so_far is not None
+        error = AnswerPaused(
+            "The provider paused its answer, and going on may cost more than the cap allows."
+        )
+        return self.ended(Call(ledger.UNSENT, self.model), self._so_far, error)
+
+    # --- outcomes
+
+    def ended(self, call: Call, reply: Reply, fault: ProviderError | None = None) -> Outcome:
+        """The record ends with its answer, which is kept whatever is wrong with it."""
+        outcome = self.outcome(call, RecordStatus.FAILED if fault else RecordStatus.SUCCEEDED, fault)
+        outcome.body, outcome.usage, outcome.stop_reason = reply.body, reply.usage, reply.stop_reason
+        return outcome
 
     def outcome(
         self,
@@ -122,7 +190,7 @@ class LatestCall:
         call = ledger.unconfirmed(
             self.model,
             self.params,
-            self._claim.held_bytes,
+            self._claim.held_bytes + self._added_bytes,
             self.max_tokens,
             error_type,
             seconds,

@@ -90,19 +90,30 @@ class Permits:
         unused = replace(self._permit.grant, input_tokens=0, output_tokens=0)  # they are refunded
         await self._services.return_start(self.terms, unused)
 
-    def settle(self, usage: Usage, seconds: float) -> None:
-        """Charge what the call took beyond its permit, and calibrate by it."""
+    def settle(self, usage: Usage | None, seconds: float) -> None:
+        """Charge what the call took beyond its permit, and calibrate by it.
+
+        Where that is unknown (`usage` is None), the call took what its permit was charged.
+        """
+        input_tokens, output_tokens = self._counted(usage)
+        settlement = self._services.group_limits.settlement(self.terms)
+        settlement.input_tokens += input_tokens - self._permit.input_tokens
+        settlement.output_tokens += output_tokens - self._permit.output_tokens
+        settlement.bytes += self._claim.request_bytes
+        settlement.answered_input += input_tokens
+        settlement.answered_output += output_tokens
+        settlement.calls += 1
+        settlement.seconds += seconds
+        self._permit.input_tokens = self._permit.output_tokens = 0  # settled: there is nothing to refund
+
+    def _counted(self, usage: Usage | None) -> tuple[int, int]:
+        """Input and output tokens that count toward the group's limits."""
+        if usage is None:
+            return self._permit.input_tokens, self._permit.output_tokens
         input_tokens = usage.input_tokens + usage.cache_write_tokens
         if registry.cache_reads_count(self._permit.group):
             input_tokens += usage.cache_read_tokens
-        settlement = self._services.group_limits.settlement(self.terms)
-        settlement.input_tokens += input_tokens - self._permit.input_tokens
-        settlement.output_tokens += usage.output_tokens - self._permit.output_tokens
-        settlement.bytes += self._claim.request_bytes
-        settlement.answered_input += input_tokens
-        settlement.answered_output += usage.output_tokens
-        settlement.calls += 1
-        settlement.seconds += seconds
+        return input_tokens, usage.output_tokens
 
     async def learn(self, limits: RateLimits | None) -> None:
         """Pass on the group's limits from a call's headers."""

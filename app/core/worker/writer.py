@@ -131,6 +131,7 @@ def _unstorable(outcome: Outcome) -> Outcome:
         outcome,
         status=RecordStatus.FAILED,
         body=None,
+        stop_reason=None,
         error_type="unstorable_answer",
         error_message="The answer arrived and is paid for, but the database refused to store it.",
     )

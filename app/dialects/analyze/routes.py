@@ -33,6 +33,7 @@ from app.web.error_shapes import DetailOut, InvalidOut
 from app.web.job_lookup import find_job, find_submitted
 from app.web.large_bodies import JSON, PLAIN, takes
 from config import settings
+from models.record import RecordStatus
 from models.session import reading
 
 PREFIXES = (f"{PREFIX}/batch", f"{PREFIX}/analyze")
@@ -112,7 +113,7 @@ def analyze_one() -> dict[str, Any]:
             f"the analysis is still running: GET {PREFIX}/batch/{view.uid}/status", retry_after=5
         )
     [record] = records.ended(view)
-    if record.answer is None:
+    if record.answer is None or record.status is not RecordStatus.SUCCEEDED:
         raise Unanswered(failure(record))
     return wire.write_response(record.answer, record.usage)
 

@@ -130,7 +130,7 @@ def _result(record: RecordView) -> Json:
     return {
         "index": record.idx,
         "success": succeeded,
-        "response": None if record.answer is None else write_response(record.answer, record.usage),
+        "response": write_response(record.answer, record.usage) if succeeded and record.answer else None,
         "error": None if succeeded else failure(record),
     }
 

@@ -21,6 +21,7 @@ from app.errors import BadInput
 from app.ingest.draft import Problems
 from app.web.error_shapes import Fault
 from models.job import JobStatus
+from models.record import RecordStatus
 
 KINDS = ("prompt", "messages", "input")  # an item has exactly one of them
 READ = frozenset({*KINDS, "request_id"})  # the fields of an item that have an effect
@@ -165,14 +166,15 @@ def not_found(asked_for: str) -> dict[str, Any]:
 
 def result(record: RecordView, view: JobView) -> dict[str, Any]:
     """The result of one item; an output that was invented says so."""
-    output, confidence = (None, None) if record.answer is None else _output(record.answer)
+    answer = record.answer if record.status is RecordStatus.SUCCEEDED else None
+    output, confidence = (None, None) if answer is None else _output(answer)
     error = dict(zip(("type", "message"), reason(record), strict=True))
     return {
         "request_id": text(record.custom_id) or f"req_{record.idx + 1}",
         "output": output,
         "confidence": confidence,
         "processing_time_ms": record.latency_ms,
-        "error": None if record.answer is not None else error,
+        "error": None if answer is not None else error,
         **({"simulated": True} if output is not None and models.is_simulated(view) else {}),
     }
 

@@ -139,7 +139,7 @@ def _item(record: RecordView) -> Json:
     return {
         "request_index": record.idx,
         "status": "completed" if succeeded else "failed",
-        "response": _response(record, record.answer) if record.answer is not None else None,
+        "response": _response(record, record.answer) if succeeded and record.answer is not None else None,
         "error": None if succeeded else failure(record),
     }
 

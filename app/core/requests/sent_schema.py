@@ -1,0 +1,87 @@
+"""The copy of a JSON Schema that a provider is sent: what it does not know there is put into words.
+
+A provider that constrains an answer while it is written knows a part of JSON Schema, and refuses every
+request whose schema has anything else. Bounds, patterns and the like go into the description, where the model
+can read them; the answer is checked against the whole schema here.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+FORMATS = frozenset(
+    {"date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"}
+)
+LONGEST = 2_000  # characters of constraints in a description
+
+_ONE, _LISTS, _NAMED = ("items",), ("anyOf", "oneOf", "allOf"), ("properties", "$defs", "definitions")
+_KNOWN = frozenset({"type", "title", "$ref", "required"})  # sent as they are
+_UNSAID = frozenset({"$schema", "$id", "$comment", "additionalProperties", "description"})
+
+
+def of(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The copy. An object in it has no other properties than those that it names."""
+    sent: dict[str, Any] = {}
+    left: dict[str, Any] = {}
+    for name, value in schema.items():
+        if name == "oneOf" and "anyOf" not in schema:
+            sent["anyOf"] = _part(name, value)
+        elif _is_known(name, value) and name != "oneOf":
+            sent[name] = _part(name, value)
+        elif name not in _UNSAID:
+            left[name] = value
+    if "$ref" in schema:  # stands alone, but for the definitions
+        return {name: part for name, part in sent.items() if name in ("$ref", "$defs", "definitions")}
+    if "object" in _types(schema):
+        sent["additionalProperties"] = False
+    if said := "\n\n".join(filter(None, [_description(schema), _said(left)])):
+        sent["description"] = said
+    return sent
+
+
+def _part(name: str, value: Any) -> Any:
+    if name in _ONE:
+        return _copy(value)
+    if name in _LISTS and isinstance(value, list):
+        return [_copy(part) for part in value]
+    if name in _NAMED and isinstance(value, Mapping):
+        return {inner: _copy(part) for inner, part in value.items()}
+    return value
+
+
+def _copy(part: Any) -> Any:
+    if isinstance(part, Mapping):
+        return of(part)
+    return {} if part is True else part
+
+
+def _is_known(name: str, value: Any) -> bool:
+    if name == "format":
+        return value in FORMATS
+    if name == "minItems":
+        return value in (0, 1)
+    if name == "items":
+        return not isinstance(value, list)
+    if name in ("enum", "const"):
+        values = value if name == "enum" and isinstance(value, list) else [value]
+        return not any(isinstance(one, list | Mapping) for one in values)
+    return name in _KNOWN or name in _LISTS or name in _NAMED
+
+
+def _types(schema: Mapping[str, Any]) -> list[Any]:
+    """Its types; a schema with properties and without a type means an object."""
+    types = schema.get("type", "object" if "properties" in schema else [])
+    return types if isinstance(types, list) else [types]
+
+
+def _description(schema: Mapping[str, Any]) -> str:
+    description = schema.get("description")
+    return description if isinstance(description, str) else ""
+
+
+def _said(left: Mapping[str, Any]) -> str:
+    """Constraints as text, such as `{minimum: 1, maximum: 10}`."""
+    if not left:
+        return ""
+    said = ", ".join(f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in left.items())
+    return "{" + (said if len(said) <= LONGEST else said[:LONGEST] + "…") + "}"
