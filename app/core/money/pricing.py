@@ -206,7 +206,7 @@ def _list() -> Mapping[str, dict[date, Price]]:
 
 @cache
 def _file() -> Mapping[str, Any]:
-    text = resources.files("config").joinpath("prices.toml").read_text()
+    text = resources.files("config").joinpath("prices.toml").read_text(encoding="utf-8")
     return tomllib.loads(text, parse_float=Decimal)
 
 
