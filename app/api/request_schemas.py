@@ -14,8 +14,10 @@ from app.core.accounts.api_keys import SCOPES
 from app.core.money import pricing
 from app.core.money.usage import Grouping
 from app.core.reading.records import WORDS
+from app.ingest.bounds import MAX_MODEL
 from app.ingest.records import MAX_DEPTH
 from app.ingest.values import byte_size, is_deeper, to_json
+from app.providers import model_names
 from app.web.blueprint import WebhookUrl
 from config import settings
 
@@ -142,13 +144,23 @@ class JobChange(ma.Schema):
     max_cost = Dollars(description='USD, such as "2.50"; its calls never exceed it. null: no cap.')
 
 
+class ModelName(validate.Regexp):
+    """The form of a model's name; says which one may have been meant."""
+
+    def __init__(self) -> None:
+        super().__init__(r"[\w.:/@-]{1,200}\Z", error="give the name of a model")
+
+    def __call__(self, value: str) -> str:  # type: ignore[override]
+        meant = model_names.suggestions(value[:MAX_MODEL])
+        if meant and not self.regex.match(value):
+            raise ma.ValidationError(f"{self.error}{model_names.did_you_mean(meant)}")
+        return str(super().__call__(value))
+
+
 class JobFields(JobChange):
     """A submission's fields, besides its records."""
 
-    model = Text(
-        validate.Regexp(r"[\w.:/@-]{1,200}\Z", error="give the name of a model"),
-        description="DEFAULT_MODEL by default.",
-    )
+    model = Text(ModelName(), description="DEFAULT_MODEL by default; GET /api/v1/models lists them.")
     max_tokens = Whole(1, 1_000_000, description="For each answer, unless the record sets it.")
     system = Text(_check_system)
     template = Text(description="The prompt for each row, such as `Summarise: {{ review }}`.")

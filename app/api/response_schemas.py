@@ -52,6 +52,10 @@ def _dollars(description: str) -> fields.String:
     )
 
 
+def _rate() -> fields.String:
+    return fields.String(required=True, metadata={"example": "1.00"})
+
+
 class JobOut(ma.Schema):
     """A job."""
 
@@ -181,6 +185,54 @@ class QuoteOut(ma.Schema):
     )
     basis = fields.Nested(BasisOut, required=True)
     warnings = fields.List(fields.String(), required=True)
+
+
+class RatesOut(ma.Schema):
+    """USD per million tokens."""
+
+    input = _rate()
+    cache_write_5m = _rate()
+    cache_write_1h = _rate()
+    cache_read = _rate()
+    output = _rate()
+
+
+class LongPromptOut(RatesOut):
+    """What every token costs when the prompt is long."""
+
+    over = fields.Integer(required=True, metadata={"description": "Tokens of the prompt."})
+
+
+class PriceOut(RatesOut):
+    """Today's price: USD per million tokens."""
+
+    long_prompt = fields.Nested(
+        LongPromptOut, required=True, allow_none=True, metadata={"description": "null: the same."}
+    )
+
+
+class ModelOut(ma.Schema):
+    """A model that a job can name."""
+
+    name = fields.String(required=True, metadata={"example": "claude-haiku-4-5"})
+    provider = fields.String(required=True, metadata={"example": "anthropic"})
+    default = fields.Boolean(required=True, metadata={"description": "Asked by jobs that name none."})
+    available = fields.Boolean(required=True, metadata={"description": "Whether it can be asked here now."})
+    why_not = fields.String(
+        required=True, allow_none=True, metadata={"example": "ANTHROPIC_API_KEY is not set"}
+    )
+    context = fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Tokens of prompt and answer together; null: not known."},
+    )
+    price = fields.Nested(
+        PriceOut, required=True, allow_none=True, metadata={"description": "null: not known, not free."}
+    )
+
+
+class ModelList(ma.Schema):
+    data = fields.List(fields.Nested(ModelOut), required=True)
 
 
 class RecordError(ma.Schema):

@@ -12,6 +12,7 @@ from app.cli.commands.jobs import jobs
 from app.cli.commands.keys import keys
 from app.cli.commands.ledger import ledger
 from app.cli.commands.migrate import migrate
+from app.cli.commands.models import models
 from app.cli.commands.run import run
 from app.cli.commands.sweep import sweep
 from app.cli.commands.tenants import tenants
@@ -27,7 +28,7 @@ def cli() -> None:
     settings.read(os.environ)  # an invalid variable stops every command before it starts anything
 
 
-for command in (up, run, estimate, jobs, keys, tenants, ledger, migrate, sweep, doctor):
+for command in (up, run, estimate, models, jobs, keys, tenants, ledger, migrate, sweep, doctor):
     cli.add_command(command)
 
 

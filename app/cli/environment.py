@@ -19,8 +19,8 @@ OTHERS = ("AWS_",)  # of variables that libraries read: an object store's
 def use_utf8() -> None:
     """Start this program again in Python's UTF-8 mode, where the locale knows nothing but ASCII.
 
-    In such a locale (`LC_ALL=POSIX` with `PYTHONUTF8=0`) even the arguments were decoded wrongly. The processes
-    that this one starts inherit the mode. In other locales what they cannot show is replaced.
+    In such a locale (`LC_ALL=POSIX` with `PYTHONUTF8=0`) even the arguments were decoded wrongly. The
+    processes that this one starts inherit the mode. In other locales, what they cannot show is replaced.
     """
     if sys.getfilesystemencoding() == "ascii" and not sys.flags.utf8_mode:
         sys.stdout.flush()
@@ -34,8 +34,8 @@ def use_utf8() -> None:
 def read_file() -> None:
     """Add Penstock's variables in `.env` to the environment, and say on standard error which they are.
 
-    What the environment has already stays, even if it is empty. Others are left alone: the file may be that of
-    another program in the same directory.
+    What the environment has already stays, even if it is empty. Other variables are left alone: the file may
+    be that of another program in the same directory.
     """
     file = Path(FILE)
     if not file.is_file():

@@ -137,7 +137,9 @@ def test_text_in_the_encoding_of_the_locale_is_found(text: str) -> None:
 
 
 def test_bytes_and_named_encodings_are_not_taken_for_it() -> None:
-    text = "path.read_text(encoding='utf-8')\nopen(name, 'rb')\npath.open('ab')\nstore.open()\nos.open(name, 0)"
+    text = (
+        "path.read_text(encoding='utf-8')\nopen(name, 'rb')\npath.open('ab')\nstore.open()\nos.open(name, 0)"
+    )
     assert house_rules.unencoded({Path("app/a.py"): text}) == []
 
 

@@ -1,6 +1,7 @@
 """The basis of a quote and the warnings about what it leaves out, in sentences."""
 
 from app.core.limits.allowances import ASSUMED, Allowance, Held
+from app.core.money import pricing
 from app.core.money.calibration import LIKELY_SHARE, SAME_REQUEST, SHORT_ANSWER, WITHOUT_TOKENS, Calibration
 from app.ingest.draft import Defaults
 from app.ingest.tally import Tally
@@ -19,7 +20,7 @@ def basis(calibration: Calibration, model: str) -> str:
         )
     calibrated = f"calibrated by {calibration.answers:,} earlier answers"
     if calibration.same == SAME_REQUEST:
-        return f"{calibrated} to the same request"
+        return f"{calibrated} to requests with the same system, template, schema and params"
     return f"{calibrated} of the same model to other requests: answers may be up to max_tokens long"
 
 
@@ -35,7 +36,7 @@ def warnings(
     """What the figures leave out."""
     sentences = []
     if not priced:
-        sentences.append(f"{defaults.model} has no price in config/prices.toml: its cost is unknown")
+        sentences.append(pricing.unknown_cost(defaults.model))
     if tally.of_other_models:
         sentences.append(
             f"{tally.of_other_models:,} records name another model: they are estimated as {defaults.model}"
