@@ -150,11 +150,14 @@ class ModelName(validate.Regexp):
     def __init__(self) -> None:
         super().__init__(r"[\w.:/@-]{1,200}\Z", error="give the name of a model")
 
-    def __call__(self, value: str) -> str:  # type: ignore[override]
-        meant = model_names.suggestions(value[:MAX_MODEL])
-        if meant and not self.regex.match(value):
-            raise ma.ValidationError(f"{self.error}{model_names.did_you_mean(meant)}")
-        return str(super().__call__(value))
+    def __call__(self, value: Any) -> Any:
+        try:
+            return super().__call__(value)
+        except ma.ValidationError:
+            meant = model_names.suggestions(value[:MAX_MODEL])
+            if not meant:
+                raise
+            raise ma.ValidationError(f"{self.error}{model_names.did_you_mean(meant)}") from None
 
 
 class JobFields(JobChange):
