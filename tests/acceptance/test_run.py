@@ -133,11 +133,9 @@ def test_prompt_system_schema_and_params_may_be_given_as_files_and_options(
     told = [json.loads(row["answer"]) for row in answers(reviews.with_name("reviews.answers.csv"))]
     assert all(isinstance(answer["good"], bool) for answer in told)
     # And what is sent is what was given
+    query = "SELECT template, system, params, schema FROM job_spec ORDER BY job_id DESC"
     with sqlite3.connect(f"file:{shared.data / 'penstock.db'}?mode=ro", uri=True) as database:
-        rows = database.execute(
-            "SELECT template, system, params, schema FROM job_spec ORDER BY job_id"
-        ).fetchall()
-    template, system, params, sent = rows[-1]
+        template, system, params, sent = database.execute(query).fetchone()
     assert (template, system) == ("Beurteile:\n{{ review }} – groß?", "Fasse dich kurz.")
     assert (json.loads(params), json.loads(sent)) == ({"temperature": 0}, schema)
 

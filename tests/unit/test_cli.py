@@ -3,16 +3,17 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-import app
 from app.cli import faults
 from app.core.accounts import api_keys
 from app.errors import BadInput, Conflict, StackRefused
 from config.settings import BadSetting
 from tests.support.commands import open_to_others
 
+ROOT = Path(__file__).parents[2]
 HEAVY = ("flask", "celery", "sqlalchemy", "httpx2", "rich", "openpyxl", "anthropic")
 
 
@@ -63,7 +64,7 @@ def test_env_is_read_and_what_was_taken_is_said(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = "\ufeff# ours\nexport PENSTOCK_URL='http://127.0.0.1:1'\nDJANGO_KEY=x\nAPI_PORT=\nLOG_LEVEL=loud\n"
     (tmp_path / ".env").write_text(text, encoding="utf-8")
-    ours = {"PYTHONPATH": os.path.dirname(os.path.dirname(app.__file__)), "LOG_LEVEL": "INFO"}
+    ours = {"PYTHONPATH": str(ROOT), "LOG_LEVEL": "INFO"}
     # Then
     ran = penstock("jobs", "list", PENSTOCK_API_KEY="pk_x", **ours)
     assert ran.stderr.splitlines()[0] == "from .env: PENSTOCK_URL"
@@ -91,14 +92,13 @@ def test_env_is_read_and_what_was_taken_is_said(tmp_path, monkeypatch):
         (["--param", "a=1", "--param", "a=2"], "--param a is given twice"),
     ],
 )
-@pytest.mark.parametrize("command", ["run", "estimate"])
-def test_an_option_that_cannot_be_used_is_named_before_a_stack_is_started(tmp_path, command, options, told):
+def test_an_option_that_cannot_be_used_is_named_before_a_stack_is_started(tmp_path, options, told):
     (tmp_path / "rows.csv").write_bytes(b"a\n1\n")
     (tmp_path / "latin.txt").write_bytes("Größe".encode("latin-1"))
     (tmp_path / "list.json").write_bytes(b"[]")
     (tmp_path / "broken.json").write_bytes(b'{"type": ')
     paths = [str(tmp_path / option) if "." in option else option for option in options]
-    ran = penstock(command, str(tmp_path / "rows.csv"), *paths, PENSTOCK_DATA=str(tmp_path / "data"))
+    ran = penstock("run", str(tmp_path / "rows.csv"), *paths, PENSTOCK_DATA=str(tmp_path / "data"))
     assert ran.returncode == 2
     assert told in ran.stderr
     assert not (tmp_path / "data").exists()
@@ -201,9 +201,20 @@ def test_a_directory_that_cannot_be_made_is_told_without_a_traceback(tmp_path):
     (tmp_path / "file").touch()
     ran = penstock("up", "--data", str(tmp_path / "file" / "data"), "--port", "0")
     assert ran.returncode == 1
-    assert ran.stderr == f"error: {tmp_path}/file/data: Not a directory\n"
+    assert (
+        ran.stderr
+        == f"error: {tmp_path}/file/data: Not a directory: give another directory in PENSTOCK_DATA\n"
+    )
 
 
 def test_a_fault_of_ours_is_not_hidden():
     with pytest.raises(ZeroDivisionError):
         faults.report(ZeroDivisionError())
+
+
+@pytest.mark.parametrize("command", [["migrate"], ["keys", "list"]])
+def test_a_database_that_does_not_answer_is_not_a_missing_migration(command):
+    ran = penstock(*command, DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
+    assert ran.returncode == 1
+    assert "check DATABASE_URL, and that its server is running" in ran.stderr
+    assert "penstock migrate" not in ran.stderr

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from app.cli import listing
+from app.cli import listing, wrapping
 from config import settings
 
 HEADINGS = ("model", "input", "output", "cache read", "context", "can be asked")
@@ -27,7 +27,7 @@ def models(as_json: bool) -> None:
     listing.show(HEADINGS, [_row(model) for model in found], right=HEADINGS[1:5])
     click.echo()
     for note in _notes(found):
-        listing.paragraph(note)
+        wrapping.paragraph(note)
 
 
 def _models() -> list[dict[str, Any]]:
