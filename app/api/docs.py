@@ -1,9 +1,11 @@
-"""The page for exploring and trying the contract. All of it comes from this server: it works offline."""
+"""The front page, and the page for exploring and trying the contract, which works offline."""
 
+from importlib.metadata import version
 from pathlib import Path
 
 import flask_swagger_ui
-from flask import Blueprint, Response, send_from_directory
+from flask import Blueprint, Response, jsonify, redirect, request, send_from_directory
+from werkzeug.wrappers import Response as AnyResponse
 
 from app.core.reading.job_json import PREFIX
 from app.web.auth import public
@@ -31,7 +33,34 @@ START = f"""SwaggerUIBundle({{
 }});
 """
 
+# Where somebody who opens the address in a browser is led.
+HOME = "/docs"
+# Where a program that asks for it can go on.
+LINKS = {
+    "docs": "/docs",
+    "openapi": "/openapi.json",
+    "jobs": f"{PREFIX}/jobs",
+    "models": f"{PREFIX}/models",
+    "me": f"{PREFIX}/me",
+    "health": "/health",
+    "ready": "/ready",
+}
+
+home = Blueprint("home", __name__)
 blp = Blueprint("docs", __name__, url_prefix="/docs")
+
+
+@home.get("/")
+@public()
+def show_home() -> AnyResponse:
+    """A page for a browser, links for anything else."""
+    kinds = ("application/json", "text/html")  # the first for a program that accepts everything alike
+    if request.accept_mimetypes.best_match(kinds) == "text/html":
+        response: AnyResponse = redirect(HOME)
+    else:
+        response = jsonify({"name": "Penstock", "version": version("penstock"), "links": LINKS})
+    response.vary.add("Accept")
+    return response
 
 
 @blp.get("", strict_slashes=False)

@@ -21,12 +21,14 @@ PUBLIC = {
     f"{PREFIX}/health",
     f"{PREFIX}/ready",
     f"{PREFIX}/openapi.json",
+    "/openapi.json",
+    "/",
     "/docs",
     "/docs/start.js",
     "/docs/<path:name>",
 }
-# What is for machines of the operator's, not for callers.
-UNDOCUMENTED = {"/metrics", f"{PREFIX}/openapi.json"}
+# What is for machines of the operator's, or leads to the contract.
+UNDOCUMENTED = {"/metrics", f"{PREFIX}/openapi.json", "/openapi.json", "/"}
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +104,48 @@ def test_every_operation_names_both_ways_to_send_a_key_and_the_scope_it_needs(do
                 held = [scopes for way in ways for scopes in way.values()]
                 assert all(scopes == held[0] and {*scopes} <= {*SCOPES} for scopes in held)
                 assert operation["summary"], f"{method} {path}"
+
+
+def test_every_operation_has_a_name_of_its_own_for_generated_clients(document):
+    names = [operation["operationId"] for _, _, operation in all_operations(document)]
+    assert len(names) == len(set(names)) > 40
+    assert all(re.fullmatch(r"[a-z]+(_[a-z]+)+", name) for name in names)
+    assert {"submit_job", "list_records", "text_process_batch"} <= set(names)
+    assert document["servers"][0]["url"] == "/"
+
+
+def test_the_document_is_where_tools_look_for_it(app, document):
+    assert app.test_client().get("/openapi.json").get_json() == document
+
+
+def test_each_refusal_of_the_native_contract_has_an_example_of_its_own(document):
+    shown = {
+        name: response["content"]["application/json"].get("example")
+        for name, response in document["components"]["responses"].items()
+        if name != "DEFAULT_ERROR"
+    }
+    assert all(shown.values()), shown
+    assert len({example["error"]["message"] for example in shown.values()}) == len(shown)
+
+
+def test_the_front_page_leads_a_browser_to_the_docs_and_a_program_to_the_calls(app):
+    client = app.test_client()
+    browser = client.get("/", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    assert (browser.status_code, browser.headers["Location"]) == (302, "/docs")
+    for accept in ({}, {"Accept": "*/*"}, {"Accept": "application/json"}):
+        answer = client.get("/", headers=accept)
+        assert answer.status_code == 200
+        assert answer.headers["Vary"] == "Accept"
+        for link in answer.get_json()["links"].values():
+            assert client.get(link).status_code != 404, link
+
+
+def all_operations(document):
+    """Path, method and operation of each."""
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            if method in ("get", "post", "put", "patch", "delete"):
+                yield path, method, operation
 
 
 def test_every_route_of_the_contract_is_in_its_document(app, document):

@@ -145,7 +145,7 @@ def unknown_cost(model: str) -> str:
     """What a quote says of a model without a price: it may be newer than the price list."""
     similar = model_names.suggestions(model)
     hint = model_names.did_you_mean(similar) if similar else ""
-    return f"{model} is not in the price list (config/prices.toml): its cost is unknown{hint}"
+    return f"{model} has no price in config/prices.toml: its cost is unknown{hint}"
 
 
 def dollars(pico: int) -> str:
