@@ -5,6 +5,7 @@ document.
 import datetime as dt
 import re
 from collections.abc import Mapping, Sized
+from difflib import get_close_matches
 from typing import Any, get_args
 
 import marshmallow as ma
@@ -28,6 +29,14 @@ MAX_SCHEMA_BYTES = 1_000_000
 MAX_PARAMS_BYTES = 8_000_000
 DAY = 86_400  # seconds
 
+UNKNOWN = "Unknown field."  # marshmallow's
+# Of a Messages request, which a job passes on.
+SENT_WITH_REQUESTS = frozenset(
+    {
+        *("temperature", "top_p", "top_k", "stop_sequences", "thinking", "tools", "tool_choice"),
+        *("output_config", "service_tier", "inference_geo", "speed", "cache_control"),
+    }
+)
 # They have fields of their own, belong to the records, or are set by Penstock.
 NOT_PARAMS = ("model", "max_tokens", "system", "messages", "stream")
 
@@ -139,7 +148,9 @@ class JobChange(ma.Schema):
     """What can be changed about a job; omitted fields stay as they are."""
 
     name = Text(validate.Length(max=255), _check_name, description="null: none")
-    metadata = JsonObject(_check_metadata, description="Replaces the current value.")
+    metadata = JsonObject(
+        _check_metadata, description="Replaces the current value.", example={"team": "reviews"}
+    )
     priority = Whole(1, 10, description="10 is the most urgent.")
     max_cost = Dollars(description='USD, such as "2.50"; its calls never exceed it. null: no cap.')
 
@@ -172,14 +183,34 @@ class JobFields(JobChange):
         _check_system,
         description="The prompt for each document; without it, documents are only stored.",
     )
-    schema = JsonObject(_check_schema, description="A JSON Schema that every answer must match.")
-    params = JsonObject(_check_params, description="Anything else to include in every Messages request.")
+    schema = JsonObject(
+        _check_schema,
+        description="A JSON Schema that every answer must match.",
+        example={"type": "object", "properties": {"good": {"type": "boolean"}}, "required": ["good"]},
+    )
+    params = JsonObject(
+        _check_params,
+        description="Anything else to include in every Messages request.",
+        example={"temperature": 0},
+    )
     expires_in = Whole(
         1, 30 * DAY, " seconds", description="Seconds until the records that have not been sent expire."
     )
     timeout = Seconds(description="Seconds that one call may take; CALL_DEADLINE_SECONDS by default.")
     retries = Whole(0, 20, description="Retries after a failure that is the record's own.")
     webhook_url = WebhookUrl()
+
+    def handle_error(self, error: ma.ValidationError, data: Any, **_: Any) -> None:
+        """Say where a field belongs that is not one of ours, or which one was meant."""
+        for name, found in error.messages_dict.items():
+            if found == [UNKNOWN]:
+                error.messages_dict[name] = [self._unknown(str(name))]
+
+    def _unknown(self, name: str) -> str:
+        if name in SENT_WITH_REQUESTS:
+            return f'{UNKNOWN.rstrip(".")}: put it into `params`, such as {{"params": {{"{name}": …}}}}'
+        close = get_close_matches(name, self.fields, n=1)
+        return f"{UNKNOWN.rstrip('.')}: did you mean `{close[0]}`?" if close else UNKNOWN
 
 
 class DocumentIn(ma.Schema):

@@ -12,7 +12,7 @@ from marshmallow import fields
 KEYWORDS = ("contentEncoding", "contentMediaType")  # of JSON Schema, in a field's metadata
 CONTENT = "contentSchema"  # the same, but a list of schemas: the text is the JSON of one of them
 END = r"\Z"  # of a text, for Python
-JSON = "application/json"
+JSON, FORM = "application/json", "multipart/form-data"
 # What the native contract answers, by status: the type and a sentence.
 ERRORS: Mapping[int, tuple[str, str]] = {
     400: ("bad_request", "the body is not valid HTTP: send it as it was"),
@@ -31,6 +31,16 @@ PROBLEMS = {"problems": [{"where": "records[2].prompt", "message": "give a text"
 
 _CONTRACT = re.compile(r"app\.dialects\.(\w+)\.")
 _STATUSES = {status.phrase: status.value for status in http.HTTPStatus}
+
+
+def request_body(*kinds: tuple[str, Any, Any]) -> dict[str, Any]:
+    """A body for an operation's document: the content type, the schema and an example of each kind of it.
+
+    Examples succeed as they stand, with DEFAULT_MODEL=simulated where they cannot name a model. The example
+    of a form has the content of a CSV file as its `file`.
+    """
+    content = {kind: {"schema": schema, "example": example} for kind, schema, example in kinds}
+    return {"required": True, "content": content}
 
 
 def operation_id(view: Callable[..., Any]) -> str:
