@@ -277,6 +277,17 @@ class AuditQuery(PageQuery):
     event_type = fields.String(load_default=None, metadata={"example": "DOCUMENT_INGESTED"})
 
 
+class EventQuery(ma.Schema):
+    include = fields.String(
+        load_default=None,
+        validate=validate.OneOf(["answers"]),
+        metadata={
+            "description": "`answers`: `records` events also have the records themselves, from the first that"
+            " ended on, in events of about a megabyte."
+        },
+    )
+
+
 class ResultQuery(ma.Schema):
     format = fields.String(
         load_default="jsonl",

@@ -447,12 +447,18 @@ class LimitGroupOut(ma.Schema):
 
 
 class EndedOut(ma.Schema):
-    """Records that have ended: for each its index, its status and its place among those that have ended."""
+    """Records that have ended: for each its index, its status, its place among those that have ended, and its
+    `custom_id`. Later versions may append more.
+    """
 
     records = fields.List(
-        fields.List(fields.Raw(metadata={"type": ["integer", "string"]})),
+        fields.List(fields.Raw(metadata={"type": ["integer", "string", "null"]})),
         required=True,
-        metadata={"example": [[0, "succeeded", 1]]},
+        metadata={"example": [[0, "succeeded", 1, "sky"]]},
+    )
+    answers = fields.List(
+        fields.Nested(RecordOut),
+        metadata={"description": "With `include=answers`: the same records, as under `/records`."},
     )
 
 
