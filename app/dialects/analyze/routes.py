@@ -44,7 +44,7 @@ blp = Blueprint(
     invalid=InvalidOut,
     lenient=True,
     url_prefix=PREFIX,
-    description="Analyses of records and notes.",
+    description="Another team's contract. Analyses of records and notes.",
 )
 
 

@@ -49,7 +49,11 @@ PREFIXES = (PREFIX,)
 PAGE = 200  # jobs of a list that are read at once
 
 blp = Blueprint(
-    "chats", __name__, errors=ErrorOut, url_prefix=PREFIX, description="Chat batches from a spreadsheet."
+    "chats",
+    __name__,
+    errors=ErrorOut,
+    url_prefix=PREFIX,
+    description="Another team's contract. Chat batches from a spreadsheet.",
 )
 
 SHEET = {

@@ -50,7 +50,7 @@ blp = Blueprint(
     errors=ErrorOut,
     lenient=True,
     url_prefix=PREFIX,
-    description="The batch processor's contract.",
+    description="Another team's contract. The batch processor.",
 )
 
 

@@ -31,7 +31,7 @@ blp = Blueprint(
     errors=DetailOut,
     invalid=InvalidOut,
     lenient=True,
-    description="Text batches: many texts in one call.",
+    description="Another team's contract. Text batches: many texts in one call.",
 )
 
 EXAMPLE = {
