@@ -60,6 +60,7 @@ def test_the_commands_for_curl_run_as_printed(folder, stack):
     # Then the stream was followed to its end, the file is there, and the table was answered
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "event: snapshot" in ran.stdout
+    assert '"answers":[{"id":' in ran.stdout
     assert '"succeeded":299' in ran.stdout
     [results] = folder.glob("*.results.csv")
     with results.open(encoding="utf-8-sig", newline="") as file:

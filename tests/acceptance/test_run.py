@@ -140,6 +140,14 @@ def test_prompt_system_schema_and_params_may_be_given_as_files_and_options(
     assert (json.loads(params), json.loads(sent)) == ({"temperature": 0}, schema)
 
 
+@pytest.mark.parametrize("command", ["run", "estimate"])
+def test_a_misspelt_model_says_which_was_meant_and_how_all_are_listed(penstock, reviews, shared, command):
+    ran = penstock(command, str(reviews), "--prompt", PROMPT, "--model", "claude-haiku-4.5", data=shared.data)
+    assert ran.ends() == 2
+    assert "'claude-haiku-4.5' is not known: did you mean 'claude-haiku-4-5'?" in ran.said
+    assert "`penstock models` lists all names and prices" in ran.said
+
+
 def test_a_run_works_in_a_locale_that_knows_ascii_alone(penstock, tmp_path):
     # Given
     table = tmp_path / "Größe.csv"
