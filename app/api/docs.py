@@ -1,5 +1,6 @@
 """The front page, and the page for exploring and trying the contract, which works offline."""
 
+import json
 from importlib.metadata import version
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from app.core.reading.job_json import PREFIX
 from app.web.auth import public
+from app.web.openapi import OTHERS
 
 DIST = Path(flask_swagger_ui.__file__).parent / "dist"
 POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
@@ -20,17 +22,39 @@ PAGE = """<!doctype html>
 <title>Penstock</title>
 <link rel="icon" href="/docs/favicon-32x32.png">
 <link rel="stylesheet" href="/docs/swagger-ui.css">
+<p style="font-family: sans-serif; margin: 1em 2em"><a href="/docs">Penstock's contract</a> ·
+<a href="/docs/contracts">other teams' contracts</a> · <a href="/openapi.json">OpenAPI</a></p>
 <div id="contract"></div>
 <script src="/docs/swagger-ui-bundle.js"></script>
 <script src="/docs/start.js"></script>
 </html>
 """
-START = f"""SwaggerUIBundle({{
-  url: "{PREFIX}/openapi.json",
-  dom_id: "#contract",
-  deepLinking: true,
-  validatorUrl: null  // it would be asked on the internet
-}});
+# One document has all contracts; each page shows its share of it.
+START = f"""const showsOthers = location.pathname.endsWith("/contracts");
+
+function shown(document) {{
+  const others = new Set(
+    document.tags.filter((tag) => tag.description.startsWith({json.dumps(OTHERS)})).map((tag) => tag.name)
+  );
+  const isShown = (tag) => others.has(tag) === showsOthers;
+  const paths = {{}};
+  for (const [path, item] of Object.entries(document.paths)) {{
+    const kept = Object.entries(item).filter(([, part]) => !part.tags || part.tags.some(isShown));
+    if (kept.some(([, part]) => part.tags)) paths[path] = Object.fromEntries(kept);
+  }}
+  return {{ ...document, tags: document.tags.filter((tag) => isShown(tag.name)), paths }};
+}}
+
+fetch("{PREFIX}/openapi.json")
+  .then((response) => response.json())
+  .then((document) =>
+    SwaggerUIBundle({{
+      spec: shown(document),
+      dom_id: "#contract",
+      deepLinking: true,
+      validatorUrl: null  // it would be asked on the internet
+    }})
+  );
 """
 
 # Where somebody who opens the address in a browser is led.
@@ -64,9 +88,10 @@ def show_home() -> AnyResponse:
 
 
 @blp.get("", strict_slashes=False)
+@blp.get("/contracts")
 @public()
 def show_page() -> Response:
-    """The page."""
+    """The native contract, or the others."""
     return Response(PAGE, mimetype="text/html", headers={"Content-Security-Policy": POLICY})
 
 

@@ -12,6 +12,7 @@ from marshmallow import fields
 KEYWORDS = ("contentEncoding", "contentMediaType")  # of JSON Schema, in a field's metadata
 CONTENT = "contentSchema"  # the same, but a list of schemas: the text is the JSON of one of them
 END = r"\Z"  # of a text, for Python
+OTHERS = "Another team's contract."  # how the description of a contract begins that is not the native one
 JSON, FORM = "application/json", "multipart/form-data"
 # What the native contract answers, by status: the type and a sentence.
 ERRORS: Mapping[int, tuple[str, str]] = {

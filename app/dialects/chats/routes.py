@@ -53,7 +53,7 @@ blp = Blueprint(
     __name__,
     errors=ErrorOut,
     url_prefix=PREFIX,
-    description="Another team's contract. Chat batches from a spreadsheet.",
+    description=f"{openapi.OTHERS} Chat batches from a spreadsheet.",
 )
 
 SHEET = {

@@ -38,7 +38,7 @@ blp = Blueprint(
     invalid=InvalidOut,
     lenient=True,
     url_prefix=f"{PREFIX}/batch/jobs",
-    description="Another team's contract. Document jobs with a live stream.",
+    description=f"{openapi.OTHERS} Document jobs with a live stream.",
 )
 
 OWN_TENANT = uuid.UUID(int=0)  # is no tenant's: the key's own

@@ -50,7 +50,7 @@ blp = Blueprint(
     errors=ErrorOut,
     lenient=True,
     url_prefix=PREFIX,
-    description="Another team's contract. The batch processor.",
+    description=f"{openapi.OTHERS} The batch processor.",
 )
 
 

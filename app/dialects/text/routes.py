@@ -31,7 +31,7 @@ blp = Blueprint(
     errors=DetailOut,
     invalid=InvalidOut,
     lenient=True,
-    description="Another team's contract. Text batches: many texts in one call.",
+    description=f"{openapi.OTHERS} Text batches: many texts in one call.",
 )
 
 EXAMPLE = {
