@@ -101,9 +101,11 @@ def _register(app: Flask) -> None:
         SHAPES.update(dict.fromkeys(dialect.PREFIXES, dialect.wire.error))
     api.register_blueprint(probes.root)
     app.register_blueprint(metrics.unprefixed)
+    app.register_blueprint(docs.home)
     app.register_blueprint(docs.blp)
     processor.register(app, api)
     auth.mark_public(app, "api-docs.openapi_json")
+    app.add_url_rule("/openapi.json", view_func=app.view_functions["api-docs.openapi_json"])
 
 
 def _exactly(origin: str) -> re.Pattern[str]:
@@ -131,6 +133,7 @@ def _config() -> dict[str, Any]:
             "info": {"description": "Batches of records, answered by a language model."},
             "components": {"securitySchemes": auth.SECURITY_SCHEMES},
             "security": [{name: []} for name in auth.SECURITY_SCHEMES],
+            "servers": [{"url": "/", "description": "The server that this document comes from."}],
         },
     }
 

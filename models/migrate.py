@@ -47,6 +47,16 @@ def newest() -> str:
     return head
 
 
+def why_not_current(engine: Engine) -> str | None:
+    """What is wrong with the database's revision, and what to do; None when it is the one needed."""
+    found, needed = revision(engine), newest()
+    if found == needed:
+        return None
+    if found is None:
+        return f"the database has no tables yet (revision {needed} is needed): run `penstock migrate`"
+    return f"the database is at revision {found}, but {needed} is needed: run `penstock migrate`"
+
+
 def is_current(engine: Engine) -> bool:
     """Whether the database is at the revision that this code needs."""
     return revision(engine) == newest()

@@ -59,6 +59,7 @@ def _defaults(fields: Mapping[str, Any]) -> Defaults:
     chosen = settings.current()
     model = fields.get("model", chosen.default_model)
     provider = registry.of(model)
+    registry.refuse_misspelt(model, chosen, "model")
     schema = fields.get("schema")
     if schema is not None:
         compile_schema(schema)
@@ -94,6 +95,8 @@ def _addressed(defaults: Defaults, spool: DraftSpool) -> Defaults:
         )
     if defaults.prompt is not None or not spool.documents:
         registry.require(defaults.model, settings.current(), "model")
+        for model in sorted(spool.models):
+            registry.refuse_misspelt(model, settings.current())
         return defaults
     if spool.documents < spool.count:
         raise BadInput(

@@ -52,7 +52,7 @@ def get_job(job_id: str) -> dict[str, Any]:
 
 @blp.route("/jobs/<job:job_id>", methods=["PATCH"])
 @needs(WRITE, 404)
-@blp.arguments(JobChange)
+@blp.arguments(JobChange, example={"name": "nightly", "priority": 8, "max_cost": "2.50"})
 @blp.response(200, JobOut)
 def change_job(changes: dict[str, Any], job_id: str) -> dict[str, Any]:
     """Change a job's name, metadata, priority or cap."""

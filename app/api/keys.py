@@ -23,7 +23,7 @@ blp = Blueprint("keys", "API keys of your tenant.")
 @blp.route("/keys", methods=["POST"])
 @needs(api_keys.KEYS)
 @blp.doc(parameters=[idempotency.DESCRIPTION])
-@blp.arguments(KeyIn)
+@blp.arguments(KeyIn, example={"name": "nightly script", "scopes": ["jobs:read", "jobs:write"]})
 @blp.response(201, NewKeyOut)
 def create_key(asked: dict[str, Any]) -> dict[str, Any]:
     """Create a key. Only this response shows it.

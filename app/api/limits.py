@@ -14,6 +14,8 @@ from models.session import in_transaction, reading
 
 blp = Blueprint("limits", "What the providers allow, across all workers.")
 
+_GROUP = {"in": "path", "name": "group", "schema": {"type": "string"}, "example": "simulated"}
+
 
 @blp.route("/limits", methods=["GET"])
 @needs(LIMITS)
@@ -27,9 +29,9 @@ def list_limits() -> dict[str, Any]:
         return {"data": report.describe_all(session, _whose())}
 
 
-@blp.route("/limits/<group>", methods=["PUT"])
+@blp.route("/limits/<group>", methods=["PUT"], parameters=[_GROUP])
 @needs(OPERATOR, 404)
-@blp.arguments(LimitsIn)
+@blp.arguments(LimitsIn, example={"requests_per_minute": 600, "max_concurrent_calls": 20})
 @blp.response(200, LimitGroupOut)
 def put_limits(figures: dict[str, Any], group: str) -> dict[str, Any]:
     """Set a group's limits, for all workers within a second.

@@ -82,11 +82,9 @@ def _check_database() -> None:
 def _check_migrations() -> None:
     from models import migrate  # Alembic: not needed at startup
 
-    found, needed = migrate.revision(engine()), migrate.newest()
-    if found != needed:
-        raise Unavailable(
-            f"the database is at revision {found}, but {needed} is needed: run `penstock migrate`"
-        )
+    why_not = migrate.why_not_current(engine())
+    if why_not is not None:
+        raise Unavailable(why_not)
 
 
 def _check_storage() -> None:

@@ -19,8 +19,10 @@ from models.session import in_transaction, reading
 
 blp = Blueprint("prompt_overrides", "Your own texts in place of the built-in prompts.")
 
+_NAME = {"in": "path", "name": "name", "schema": {"type": "string"}, "example": "chat"}
 
-@blp.route("/prompt-overrides/<name>", methods=["GET"])
+
+@blp.route("/prompt-overrides/<name>", methods=["GET"], parameters=[_NAME])
 @needs(READ, 404)
 @blp.response(200, PromptOverrideOut)
 def get_override(name: str) -> dict[str, Any]:
@@ -33,9 +35,9 @@ def get_override(name: str) -> dict[str, Any]:
     return _override_out(own, operation)
 
 
-@blp.route("/prompt-overrides/<name>", methods=["PUT"])
+@blp.route("/prompt-overrides/<name>", methods=["PUT"], parameters=[_NAME])
 @needs(WRITE, 404)
-@blp.arguments(PromptOverrideIn)
+@blp.arguments(PromptOverrideIn, example={"prompt": "{{ question }}", "system": "Answer in a sentence."})
 @blp.response(200, PromptOverrideOut)
 def put_override(asked: dict[str, Any], name: str) -> dict[str, Any]:
     """Set your own texts for an operation: they apply to later submissions that ask for them."""
@@ -45,7 +47,7 @@ def put_override(asked: dict[str, Any], name: str) -> dict[str, Any]:
     return _override_out(in_transaction(put), operation)
 
 
-@blp.route("/prompt-overrides/<name>", methods=["DELETE"])
+@blp.route("/prompt-overrides/<name>", methods=["DELETE"], parameters=[_NAME])
 @needs(WRITE, 404)
 @blp.response(204)
 def delete_override(name: str) -> Response:

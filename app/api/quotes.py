@@ -1,4 +1,4 @@
-"""The quote: what a submission would cost, before it is submitted."""
+"""Before the purchase: the models with their prices, and the quote of a submission."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,17 +7,25 @@ from flask import request
 
 from app.api.blueprint import Blueprint
 from app.api.intake import take_in
-from app.api.response_schemas import QuoteOut
+from app.api.response_schemas import ModelList, QuoteOut
 from app.api.submissions import BODY
-from app.core.accounts.api_keys import WRITE
-from app.core.money import pricing
+from app.core.accounts.api_keys import READ, WRITE
+from app.core.money import catalog, pricing
 from app.core.money.quote import Quote, quote
 from app.ingest.spool import DraftSpool
 from app.web.auth import caller, needs
 from app.web.large_bodies import FORM, JSON, UPLOAD, WITH_DOCUMENTS, takes
 from config import settings
 
-blp = Blueprint("quotes", "What a submission would cost.")
+blp = Blueprint("quotes", "What the models cost, and what a submission would cost.")
+
+
+@blp.route("/models", methods=["GET"])
+@needs(READ)
+@blp.response(200, ModelList)
+def list_models() -> dict[str, Any]:
+    """List the models that a job can name, with today's prices, and whether each can be asked here."""
+    return {"data": [catalog.write(model) for model in catalog.models(settings.current())]}
 
 
 @blp.route("/jobs/estimate", methods=["POST"])

@@ -5,6 +5,7 @@ document.
 import datetime as dt
 import re
 from collections.abc import Mapping, Sized
+from difflib import get_close_matches
 from typing import Any, get_args
 
 import marshmallow as ma
@@ -14,8 +15,10 @@ from app.core.accounts.api_keys import SCOPES
 from app.core.money import pricing
 from app.core.money.usage import Grouping
 from app.core.reading.records import WORDS
+from app.ingest.bounds import MAX_MODEL
 from app.ingest.records import MAX_DEPTH
 from app.ingest.values import byte_size, is_deeper, to_json
+from app.providers import model_names
 from app.web.blueprint import WebhookUrl
 from config import settings
 
@@ -26,6 +29,14 @@ MAX_SCHEMA_BYTES = 1_000_000
 MAX_PARAMS_BYTES = 8_000_000
 DAY = 86_400  # seconds
 
+UNKNOWN = "Unknown field."  # marshmallow's
+# Of a Messages request, which a job passes on.
+SENT_WITH_REQUESTS = frozenset(
+    {
+        *("temperature", "top_p", "top_k", "stop_sequences", "thinking", "tools", "tool_choice"),
+        *("output_config", "service_tier", "inference_geo", "speed", "cache_control"),
+    }
+)
 # They have fields of their own, belong to the records, or are set by Penstock.
 NOT_PARAMS = ("model", "max_tokens", "system", "messages", "stream")
 
@@ -137,7 +148,9 @@ class JobChange(ma.Schema):
     """What can be changed about a job; omitted fields stay as they are."""
 
     name = Text(validate.Length(max=255), _check_name, description="null: none")
-    metadata = JsonObject(_check_metadata, description="Replaces the current value.")
+    metadata = JsonObject(
+        _check_metadata, description="Replaces the current value.", example={"team": "reviews"}
+    )
     priority = Whole(1, 10, description="10 is the most urgent.")
     max_cost = Dollars(description='USD, such as "2.50"; its calls never exceed it. null: no cap.')
 
@@ -159,13 +172,26 @@ class RetryIn(ma.Schema):
     )
 
 
+class ModelName(validate.Regexp):
+    """The form of a model's name; says which one may have been meant."""
+
+    def __init__(self) -> None:
+        super().__init__(r"[\w.:/@-]{1,200}\Z", error="give the name of a model")
+
+    def __call__(self, value: Any) -> Any:
+        try:
+            return super().__call__(value)
+        except ma.ValidationError:
+            meant = model_names.suggestions(value[:MAX_MODEL])
+            if not meant:
+                raise
+            raise ma.ValidationError(f"{self.error}{model_names.did_you_mean(meant)}") from None
+
+
 class JobFields(JobChange):
     """A submission's fields, besides its records."""
 
-    model = Text(
-        validate.Regexp(r"[\w.:/@-]{1,200}\Z", error="give the name of a model"),
-        description="DEFAULT_MODEL by default.",
-    )
+    model = Text(ModelName(), description="DEFAULT_MODEL by default; GET /api/v1/models lists them.")
     max_tokens = Whole(1, 1_000_000, description="For each answer, unless the record sets it.")
     system = Text(_check_system)
     template = Text(description="The prompt for each row, such as `Summarise: {{ review }}`.")
@@ -174,14 +200,34 @@ class JobFields(JobChange):
         _check_system,
         description="The prompt for each document; without it, documents are only stored.",
     )
-    schema = JsonObject(_check_schema, description="A JSON Schema that every answer must match.")
-    params = JsonObject(_check_params, description="Anything else to include in every Messages request.")
+    schema = JsonObject(
+        _check_schema,
+        description="A JSON Schema that every answer must match.",
+        example={"type": "object", "properties": {"good": {"type": "boolean"}}, "required": ["good"]},
+    )
+    params = JsonObject(
+        _check_params,
+        description="Anything else to include in every Messages request.",
+        example={"temperature": 0},
+    )
     expires_in = Whole(
         1, 30 * DAY, " seconds", description="Seconds until the records that have not been sent expire."
     )
     timeout = Seconds(description="Seconds that one call may take; CALL_DEADLINE_SECONDS by default.")
     retries = Whole(0, 20, description="Retries after a failure that is the record's own.")
     webhook_url = WebhookUrl()
+
+    def handle_error(self, error: ma.ValidationError, data: Any, **_: Any) -> None:
+        """Say where a field belongs that is not one of ours, or which one was meant."""
+        for name, found in error.messages_dict.items():
+            if found == [UNKNOWN]:
+                error.messages_dict[name] = [self._unknown(str(name))]
+
+    def _unknown(self, name: str) -> str:
+        if name in SENT_WITH_REQUESTS:
+            return f'{UNKNOWN.rstrip(".")}: put it into `params`, such as {{"params": {{"{name}": …}}}}'
+        close = get_close_matches(name, self.fields, n=1)
+        return f"{UNKNOWN.rstrip('.')}: did you mean `{close[0]}`?" if close else UNKNOWN
 
 
 class DocumentIn(ma.Schema):
@@ -246,6 +292,17 @@ class RecordQuery(PageQuery):
 
 class AuditQuery(PageQuery):
     event_type = fields.String(load_default=None, metadata={"example": "DOCUMENT_INGESTED"})
+
+
+class EventQuery(ma.Schema):
+    include = fields.String(
+        load_default=None,
+        validate=validate.OneOf(["answers"]),
+        metadata={
+            "description": "`answers`: `records` events also have the records themselves, from the first that"
+            " ended on, in events of about a megabyte."
+        },
+    )
 
 
 class ResultQuery(ma.Schema):

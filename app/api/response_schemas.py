@@ -65,6 +65,10 @@ def _stop_reasons() -> fields.Dict:
     )
 
 
+def _rate() -> fields.String:
+    return fields.String(required=True, metadata={"example": "1.00"})
+
+
 class JobOut(ma.Schema):
     """A job."""
 
@@ -213,6 +217,54 @@ class QuoteOut(ma.Schema):
     )
     basis = fields.Nested(BasisOut, required=True)
     warnings = fields.List(fields.String(), required=True)
+
+
+class RatesOut(ma.Schema):
+    """USD per million tokens."""
+
+    input = _rate()
+    cache_write_5m = _rate()
+    cache_write_1h = _rate()
+    cache_read = _rate()
+    output = _rate()
+
+
+class LongPromptOut(RatesOut):
+    """What every token costs when the prompt is long."""
+
+    over = fields.Integer(required=True, metadata={"description": "Tokens of the prompt."})
+
+
+class PriceOut(RatesOut):
+    """Today's price: USD per million tokens."""
+
+    long_prompt = fields.Nested(
+        LongPromptOut, required=True, allow_none=True, metadata={"description": "null: the same."}
+    )
+
+
+class ModelOut(ma.Schema):
+    """A model that a job can name."""
+
+    name = fields.String(required=True, metadata={"example": "claude-haiku-4-5"})
+    provider = fields.String(required=True, metadata={"example": "anthropic"})
+    default = fields.Boolean(required=True, metadata={"description": "Asked by jobs that name none."})
+    available = fields.Boolean(required=True, metadata={"description": "Whether it can be asked here now."})
+    why_not = fields.String(
+        required=True, allow_none=True, metadata={"example": "ANTHROPIC_API_KEY is not set"}
+    )
+    context = fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Tokens of prompt and answer together; null: not known."},
+    )
+    price = fields.Nested(
+        PriceOut, required=True, allow_none=True, metadata={"description": "null: not known, not free."}
+    )
+
+
+class ModelList(ma.Schema):
+    data = fields.List(fields.Nested(ModelOut), required=True)
 
 
 class RecordError(ma.Schema):
@@ -440,12 +492,18 @@ class LimitGroupOut(ma.Schema):
 
 
 class EndedOut(ma.Schema):
-    """Records that have ended: for each its index, its status and its place among those that have ended."""
+    """Records that have ended: for each its index, its status, its place among those that have ended, and its
+    `custom_id`. Later versions may append more.
+    """
 
     records = fields.List(
-        fields.List(fields.Raw(metadata={"type": ["integer", "string"]})),
+        fields.List(fields.Raw(metadata={"type": ["integer", "string", "null"]})),
         required=True,
-        metadata={"example": [[0, "succeeded", 1]]},
+        metadata={"example": [[0, "succeeded", 1, "sky"]]},
+    )
+    answers = fields.List(
+        fields.Nested(RecordOut),
+        metadata={"description": "With `include=answers`: the same records, as under `/records`."},
     )
 
 

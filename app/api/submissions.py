@@ -14,7 +14,7 @@ from app.core.documents.upload import receiving
 from app.core.reading import job_json
 from app.ingest.spool import DraftSpool
 from app.services import submission
-from app.web import idempotency
+from app.web import idempotency, openapi
 from app.web.auth import caller, needs
 from app.web.capacity import wait_for_end
 from app.web.job_lookup import find_submitted
@@ -27,13 +27,19 @@ _WAIT = re.compile(r'wait="?(\d{1,9})"?', re.IGNORECASE | re.ASCII)
 
 blp = Blueprint("submissions", "Submitting records.")
 
-BODY = {
-    "required": True,
-    "content": {
-        "application/json": {"schema": JobIn},
-        "multipart/form-data": {"schema": Upload},
-    },
+RECORDS = {
+    "model": "simulated",
+    "records": [
+        {"custom_id": "sky", "prompt": "Why is the sky blue?"},
+        {"custom_id": "prime", "prompt": "Name a prime number."},
+    ],
 }
+TABLE = {
+    "file": "id,review\n1,It came home every time.\n2,The handle is too hot.\n",
+    "model": "simulated",
+    "template": "Summarise: {{ review }}",
+}
+BODY = openapi.request_body((openapi.JSON, JobIn, RECORDS), (openapi.FORM, Upload, TABLE))
 
 _DOCUMENTED = {
     "requestBody": BODY,

@@ -70,6 +70,11 @@ class Rest:
         quote: Quote = _again(send)
         return quote
 
+    def models(self) -> list[dict[str, Any]]:
+        """The models of that stack, with their prices."""
+        found: list[dict[str, Any]] = _again(lambda: self._json("GET", "/models"))["data"]
+        return found
+
     def jobs(self) -> Iterator[Job]:
         """Every job, newest first."""
         yield from self._pages("/jobs", {})

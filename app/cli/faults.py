@@ -1,12 +1,17 @@
 """The message and exit code of a command that fails."""
 
+import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import click
 
+from app.cli import wrapping
+from app.cli.phrases import for_terminal
 from app.errors import BadInput, PenstockError, StackRefused
+from config import settings
 from config.settings import BadSetting
 
 FAILED = 1
@@ -27,10 +32,10 @@ def report(error: BaseException) -> int:
         return INTERRUPTED
     if _is_database(error):
         cause = " ".join(str(getattr(error, "orig", error)).split())
-        say(f"the database cannot be used ({cause}): see DATABASE_URL, or run `penstock migrate`")
+        say(f"the database cannot be used ({cause}): {_what_to_do(error)}")
         return FAILED
     if isinstance(error, OSError) and error.filename:
-        say(f"{error.filename}: {error.strerror}")
+        say(f"{error.filename}: {error.strerror}{_whose(Path(error.filename))}")
         return FAILED
     if not isinstance(error, PenstockError | BadSetting):
         raise error
@@ -46,8 +51,32 @@ def _is_database(error: BaseException) -> bool:
     return library is not None and isinstance(error, library.OperationalError | library.ProgrammingError)
 
 
+def _what_to_do(error: BaseException) -> str:
+    """It lacks tables, or it does not answer."""
+    lacks_tables = "ProgrammingError" in type(error).__name__ or "no such" in str(error)
+    return "run `penstock migrate`" if lacks_tables else "check DATABASE_URL, and that its server is running"
+
+
+def _whose(path: Path) -> str:
+    """Where a path comes from that nobody typed."""
+    try:
+        data = settings.read(os.environ).data
+    except BadSetting:
+        return ""
+    if path != data and data not in path.parents and path not in data.parents:
+        return ""
+    return ": give another directory in PENSTOCK_DATA"
+
+
 def say(message: str) -> None:
-    click.echo(click.style("error: ", fg="red", bold=True) + message, err=True)
+    head = "error: "
+    wrapping.paragraph(
+        for_terminal(message),
+        head=head,
+        styled_head=click.style(head, fg="red", bold=True),
+        indent=" " * len(head),
+        err=True,
+    )
 
 
 def _list_problems(problems: Any, more: int) -> None:
@@ -55,7 +84,8 @@ def _list_problems(problems: Any, more: int) -> None:
     if len(problems) < 2:
         return
     for problem in problems[:TOLD]:
-        click.echo(f"  {problem['where']}: {problem['message']}", err=True)
+        problem_text = f"{problem['where']}: {for_terminal(problem['message'])}"
+        wrapping.paragraph(problem_text, head="  ", indent="    ", err=True)
     hidden = max(len(problems) - TOLD, 0) + more
     if hidden > 0:
         click.echo(f"  … and {hidden:,} more", err=True)

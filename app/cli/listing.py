@@ -1,17 +1,40 @@
 """Lists as aligned columns of plain text: nothing is cut off, so that other programs can read them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 
 import click
 
+from app.cli.wrapping import terminal_width
+
+INDENT = "    "  # of what continues a line
+
 
 def show(headings: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:
-    """Print `rows` under `headings`; the columns named in `right` are aligned there."""
-    lines = [list(headings), *(list(row) for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for number, line in enumerate(lines):
+    """Print `rows` under `headings`; the columns named in `right` are aligned there.
+
+    On a terminal that is too narrow, a row goes on in the next line, between two cells.
+    """
+    table = [list(headings), *(list(row) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    folds = list(_folds(widths))
+    for number, row in enumerate(table):
         cells = [
             cell.rjust(width) if heading in right else cell.ljust(width)
-            for cell, width, heading in zip(line, widths, headings, strict=True)
+            for cell, width, heading in zip(row, widths, headings, strict=True)
         ]
-        click.secho("  ".join(cells).rstrip(), bold=number == 0)
+        lines = ["  ".join(cells[start:end]).rstrip() for start, end in pairwise(folds)]
+        click.secho(f"\n{INDENT}".join(lines), bold=number == 0)
+
+
+def _folds(widths: Sequence[int]) -> Iterator[int]:
+    """The columns that begin a line, and the number of columns: as many to a line as the terminal takes."""
+    room = terminal_width()
+    used = 0
+    yield 0
+    for column, width in enumerate(widths):
+        if room is not None and used and used + 2 + width > room:
+            yield column
+            used = len(INDENT)
+        used += width + (2 if used else 0)
+    yield len(widths)

@@ -6,10 +6,11 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from app.errors import BadInput
 
@@ -29,6 +30,8 @@ class Order:
     max_tokens: int | None = None
     rows: int | None = None  # only the first N; None: all
     max_cost: str | None = None  # USD; not part of the fingerprint
+    schema: Mapping[str, Any] | None = None  # that every answer must match
+    params: Mapping[str, Any] = field(default_factory=dict)  # sent with every request
 
     @property
     def format(self) -> str:
@@ -42,6 +45,8 @@ class Order:
             "system": self.system,
             "max_tokens": self.max_tokens and str(self.max_tokens),
             "max_cost": self.max_cost,
+            "schema": None if self.schema is None else json.dumps(self.schema),
+            "params": json.dumps(self.params) if self.params else None,
         }
         fields = {name: value for name, value in given.items() if value}
         metadata = json.dumps({"run_fingerprint": self.fingerprint()})
@@ -61,7 +66,11 @@ class Order:
         """Equal for equal content, template, model and parameters; the file's name does not matter."""
         with self.file.open("rb") as content:
             digest = hashlib.file_digest(content, "sha256")
-        asked = [self.prompt, self.model, self.system, self.max_tokens, self.rows]
+        asked: list[Any] = [self.prompt, self.model, self.system, self.max_tokens, self.rows]
+        if (
+            self.schema is not None or self.params
+        ):  # jobs without them keep the fingerprint that they always had
+            asked += [self.schema, self.params]
         digest.update(json.dumps(asked).encode())
         return digest.hexdigest()
 

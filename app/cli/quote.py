@@ -5,13 +5,13 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.text import Text
 
-from app.cli import listing, words
+from app.cli import listing, words, wrapping
 from app.cli.client import Quote
 from app.providers.registry import SIMULATED
 
 CASES = ("low", "likely", "high")
+INDENT = " " * 9
 ENOUGH = 30  # answers that are enough for a good calibration
 
 
@@ -23,27 +23,27 @@ def show(quote: Quote) -> None:
         _row("cost", quote["cost"] or dict.fromkeys(CASES), words.about),
         _row("time", quote["duration_seconds"], words.duration),
     ]
-    click.echo(f"{_records(quote['records'])} for {quote['model']}\n")
+    click.echo(f"{words.records(quote['records'])} for {quote['model']}\n")
     listing.show(("", *CASES), rows, right=CASES)
     click.echo()
     for name, fact in _facts(quote):
-        click.echo(f"{name:<11} {fact}")
+        wrapping.paragraph(fact, head=f"{name:<11} ", indent=" " * 12)
 
 
 def tell(console: Console, quote: Quote) -> None:
     """In two lines, with its notes."""
     cost, time = quote["cost"], quote["duration_seconds"]
-    money = "cost unknown (the model has no price)"
+    money = f"cost {words.UNKNOWN}"
     if cost is not None:
         money = words.about(cost["likely"])
         if cost["low"] != cost["high"]:
             money = f"about {money} ({words.about(cost['low'])} to {words.about(cost['high'])})"
-    line = f"{_records(quote['records'])} · {money} · about {words.duration(time['likely'])}"
+    line = f"{words.records(quote['records'])} · {money} · about {words.duration(time['likely'])}"
     line = f"{line}, limited by {words.reason(quote['limited_by'])}"
-    console.print(Text(f"quote    {line}"), soft_wrap=True)
-    console.print(Text(f"         {quote['basis']['text']}", "dim"), soft_wrap=True)
+    wrapping.tell(console, line, head="quote    ")
+    wrapping.tell(console, quote["basis"]["text"], head=INDENT, style="dim")
     for name, fact in _beside(quote):
-        console.print(Text(f"         {name}: {fact}", "yellow"), soft_wrap=True)
+        wrapping.tell(console, f"{name}: {fact}", head=INDENT, style="yellow")
 
 
 def _row(name: str, figures: dict[str, Any], shown: Callable[[Any], str]) -> list[str]:
@@ -53,7 +53,7 @@ def _row(name: str, figures: dict[str, Any], shown: Callable[[Any], str]) -> lis
 def _facts(quote: Quote) -> Iterator[tuple[str, str]]:
     yield "limited by", words.reason(quote["limited_by"])
     if quote["queued_records"]:
-        yield "queue", f"{_records(quote['queued_records'])} of other jobs run in turns with these"
+        yield "queue", f"{words.records(quote['queued_records'])} of other jobs run in turns with these"
     yield "basis", quote["basis"]["text"]
     if quote["basis"]["job"]:
         yield "", f"of job {quote['basis']['job']}"
@@ -73,10 +73,6 @@ def _beside(quote: Quote) -> Iterator[tuple[str, str]]:
         yield "duplicates", f"{quote['duplicates']:,} {subject} the same as an earlier one"
     for warning in quote["warnings"]:
         yield "warning", warning
-
-
-def _records(count: int) -> str:
-    return f"{count:,} record{'' if count == 1 else 's'}"
 
 
 def _count(number: int) -> str:

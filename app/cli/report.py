@@ -1,6 +1,7 @@
 """The end of a run: the answers in their file, and a summary."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
@@ -8,10 +9,12 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
-from app.cli import faults, words
+from app.cli import faults, words, wrapping
 from app.cli.client import Job, Rest
 from app.cli.order import Order
 from app.providers.client import MAX_TOKENS, REFUSAL, WINDOW_FULL
+from app.cli.phrases import for_terminal
+from app.errors import Unavailable
 from app.providers.registry import SIMULATED
 
 LOOKED_AT = 1_000  # failed records that are grouped
@@ -20,31 +23,42 @@ SHOWN = 5  # groups of them
 
 def warn_of_simulated(console: Console, *, no_key: bool) -> None:
     why = "No ANTHROPIC_API_KEY is set. " if no_key else ""
-    how = "\nSet ANTHROPIC_API_KEY, or choose a model with --model, to get real answers." if no_key else ""
+    how = "\nSet ANTHROPIC_API_KEY to get real answers, or put it into a file .env here." if no_key else ""
     text = f"{why}The model `simulated` answers: all answers are INVENTED and worthless.{how}"
     shown = Panel(text, expand=False) if console.is_terminal else text
     console.print(shown, style="yellow", soft_wrap=not console.is_terminal)
 
 
 def write(rest: Rest, job: Job, order: Order) -> None:
-    """Write the answers, completely or not at all."""
+    """Write the answers, completely or not at all; nothing where there are none yet.
+
+    Raises `Unavailable` when the file cannot be written: by then the answers are paid for, and kept.
+    """
+    if not words.ended(job):
+        return
     part = order.out.with_name(order.out.name + ".part")
     try:
         with part.open("wb") as to:
             rest.download(job["id"], order.format, to)
         part.replace(order.out)
+    except OSError as error:
+        raise Unavailable(
+            f"{order.out} cannot be written ({error.strerror}): the answers are kept; the same command with"
+            " another -o writes them, and asks nothing again"
+        ) from None
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def tell(console: Console, rest: Rest, job: Job, order: Order) -> int:
     """Print the summary; returns the exit code."""
     for name, fact in _facts(job, order):
-        console.print(Text(f"{name:<9}").append(fact), soft_wrap=True)
+        wrapping.tell(console, fact, head=f"{name:<9}")
     if job["counts"]["failed"]:
         _tell_failures(console, job, rest.records(job["id"], "failed"))
     for line in _stops(job):
-        console.print(line, style="yellow", markup=False, soft_wrap=True)
+        wrapping.tell(console, line, style="yellow")
     return _code(console, job)
 
 
@@ -72,7 +86,8 @@ def _facts(job: Job, order: Order) -> Iterator[tuple[str, Text]]:
     yield "cost", Text(words.cost(job) + (" (invented answers are not billed)" if invented else ""))
     for warning in job.get("warnings", ()):
         yield "warning", Text(warning, "yellow")
-    yield "answers", Text(str(order.out), "bold") + Text(" (invented)" if invented else "", "yellow")
+    if words.ended(job):
+        yield "answers", Text(str(order.out), "bold") + Text(" (invented)" if invented else "", "yellow")
     yield "job", Text(job["id"])
 
 
@@ -85,11 +100,10 @@ def _tell_failures(console: Console, job: Job, failed: Iterable[dict[str, Any]])
     console.print(Text(f"why {'the first ' + format(LOOKED_AT, ',') if some else 'they'} failed", "red"))
     for kind, records in sorted(groups.items(), key=lambda group: -len(group[1]))[:SHOWN]:
         why = records[0]["error"]["message"] or "no details available"
-        line = f"  {len(records):,} × {kind}; {_place(records[0])}: {why}"
-        console.print(line, markup=False, soft_wrap=True)
+        wrapping.tell(console, f"{len(records):,} × {kind}; {_place(records[0])}: {why}", head="  ")
     retry = f"penstock jobs retry {job['id']}"
-    console.print(
-        f"to retry only these: `{retry}` on a running stack, then this command", style="dim", markup=False
+    wrapping.tell(
+        console, f"to retry only these: `{retry}` on a running stack, then this command", style="dim"
     )
 
 
@@ -100,7 +114,7 @@ def _place(record: dict[str, Any]) -> str:
 
 def _code(console: Console, job: Job) -> int:
     if job["status"] != "completed":
-        console.print(" ".join(_why_unfinished(job)), style="yellow", markup=False, soft_wrap=True)
+        wrapping.tell(console, " ".join(_why_unfinished(job)), style="yellow")
         return faults.FAILED
     return faults.SOME_FAILED if job["counts"]["failed"] else 0
 
@@ -108,7 +122,7 @@ def _code(console: Console, job: Job) -> int:
 def _why_unfinished(job: Job) -> Iterator[str]:
     yield f"The job is {job['status']}."
     if job.get("status_reason"):
-        yield job["status_reason"]
+        yield for_terminal(job["status_reason"])
     if job["status"] == "paused":
         raised = " with a higher --max-cost" if job["max_cost"] is not None else ""
         yield f"The same command resumes it{raised}."

@@ -105,7 +105,7 @@ class Session:
                 quote.tell(self._console, found)
             with self._waiting(f"sending {self._order.file.name}"):
                 job = self._send(rest, file)
-        self._say(f"job {job['id']}: {job['total']:,} records")
+        self._say(f"job {job['id']}: {words.records(job['total'])}")
         return job
 
     def _estimate(self, rest: Rest, file: Path) -> Quote | None:

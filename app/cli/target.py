@@ -97,7 +97,7 @@ def _key(chosen: Settings) -> str:
     if chosen.penstock_api_key:
         return chosen.penstock_api_key
     try:
-        return kept.read_text().strip()
+        return kept.read_text(encoding="utf-8").strip()
     except OSError as error:
         raise Unavailable(
             f"no API key: {kept} cannot be read ({error.strerror}); set PENSTOCK_API_KEY"
@@ -145,4 +145,5 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _end_of(log: Path) -> str:
-    return "\n".join(f"    {line}" for line in log.read_text(errors="replace").splitlines()[-5:])
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return "\n".join(f"    {line}" for line in lines[-5:])

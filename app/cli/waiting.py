@@ -5,6 +5,8 @@ from contextlib import AbstractContextManager, nullcontext
 from rich.console import Console
 from rich.text import Text
 
+from app.cli.wrapping import tell
+
 
 def waiting(console: Console, what: str) -> AbstractContextManager[object]:
     """Show what is waited for while the block runs: animated on a terminal, as a line elsewhere."""
@@ -15,4 +17,4 @@ def waiting(console: Console, what: str) -> AbstractContextManager[object]:
 
 
 def say(console: Console, line: str) -> None:
-    console.print(line, style="dim", markup=False, soft_wrap=True)
+    tell(console, line, style="dim")

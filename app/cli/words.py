@@ -20,6 +20,7 @@ REASONS = {
     "workers": "the workers",
     "redis": "Redis, which is down",
 }
+UNKNOWN = "unknown (the model has no price)"
 STYLES = {"succeeded": "green", "failed": "red", "cancelled": "yellow", "expired": "yellow"}
 
 
@@ -50,7 +51,7 @@ def state(job: Job, rate: float) -> Text:
         left = job["total"] - ended(job)
         if rate > 0:
             parts.append(Text(pace(rate), "cyan"))
-        parts.append(Text(cost(job)))
+        parts.append(Text(_cost_by_name(job)))
         if rate > 0 and left:
             parts.append(Text(f"{duration(left / rate)} left"))
         if job["status"] != "running":
@@ -58,7 +59,7 @@ def state(job: Job, rate: float) -> Text:
         if job.get("limited_by") not in (None, job["status"]):
             parts.append(Text(f"limited by {reason(job['limited_by'])}", "yellow"))
     else:
-        parts.append(Text(cost(job)))
+        parts.append(Text(_cost_by_name(job)))
     return Text(" · ").join(parts)
 
 
@@ -70,10 +71,19 @@ def pace(rate: float) -> str:
 def cost(job: Job) -> str:
     """In dollars; what a crash may have cost next to what is known."""
     if job["cost"] is None:
-        return "cost unknown (the model has no price)"
+        return UNKNOWN
     known = dollars(job["cost"])
     unconfirmed = Decimal(job.get("cost_unconfirmed") or 0)
     return f"{known} (+ up to {dollars(unconfirmed)} unconfirmed)" if unconfirmed else known
+
+
+def _cost_by_name(job: Job) -> str:
+    """The cost where nothing before it says that it is one."""
+    return f"cost {UNKNOWN}" if job["cost"] is None else cost(job)
+
+
+def records(count: int) -> str:
+    return f"{count:,} record{'' if count == 1 else 's'}"
 
 
 def dollars(amount: Any) -> str:

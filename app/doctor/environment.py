@@ -23,6 +23,7 @@ def look() -> Iterator[Finding]:
 def _models(chosen: Settings) -> Iterator[Finding]:
     try:
         lacks = registry.of(chosen.default_model).lacks(chosen)
+        registry.refuse_misspelt(chosen.default_model, chosen)
         figures = registry.configured(registry.limit_group(chosen.default_model), chosen)
     except (BadInput, BadSetting) as fault:
         yield wrong("settings", str(fault), "correct DEFAULT_MODEL or PENSTOCK_LIMITS_FILE")

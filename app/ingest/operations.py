@@ -58,7 +58,9 @@ class Operation:
 @cache
 def shipped() -> Mapping[str, Operation]:
     """The operations of config/operations.toml by name."""
-    return _read(tomllib.loads(resources.files("config").joinpath("operations.toml").read_text()))
+    return _read(
+        tomllib.loads(resources.files("config").joinpath("operations.toml").read_text(encoding="utf-8"))
+    )
 
 
 def to_bytes(operations: Mapping[str, Operation]) -> bytes | None:

@@ -58,7 +58,7 @@ def named(name: str) -> ModelClass:
 
 @cache
 def _classes() -> Mapping[str, ModelClass]:
-    shipped = tomllib.loads(resources.files("config").joinpath("limits.toml").read_text())
+    shipped = tomllib.loads(resources.files("config").joinpath("limits.toml").read_text(encoding="utf-8"))
     classes = {line["name"]: _read(line) for line in shipped["class"]}
     custom = settings.current().limits_file
     return classes if custom is None else _with_custom(classes, custom)
@@ -67,7 +67,7 @@ def _classes() -> Mapping[str, ModelClass]:
 def _with_custom(classes: dict[str, ModelClass], file: Path) -> dict[str, ModelClass]:
     """The classes with those of an operator's file; raises `BadSetting` naming what is wrong in it."""
     try:
-        content = tomllib.loads(file.read_text())
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
         for line in content["class"]:
             shipped = classes.get(line["name"])
             custom = _read(line)

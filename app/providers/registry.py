@@ -6,14 +6,22 @@ No SDK is imported here; `app.providers.factory` makes the client of a row.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import NoReturn
 
 from app.errors import BadInput
-from app.providers import classes
+from app.providers import classes, model_names
 from app.providers.client import RateLimits
 from config.settings import Settings
 
 NOBODY = "none"  # model, provider and limit group of a job whose records make no calls
 UNLIMITED = RateLimits()
+LIST = "GET /api/v1/models lists all names and prices."
+# A gateway may have names of its own.
+PRICE_IT = (
+    "If a gateway knows it by this name, set its price: BATCH_COST_PER_1K_INPUT_TOKENS and"
+    " BATCH_COST_PER_1K_OUTPUT_TOKENS."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +129,22 @@ def of(model: str) -> Provider:
     """The provider that answers `model`; raises `BadInput` when none does."""
     provider = find(model)
     if provider is None:
-        *most, last = (row.called for row in PROVIDERS.values())
-        raise BadInput(f"model {model!r} is not known: give {', '.join(most)}, or {last}")
+        raise BadInput(_unknown(model))
     return provider
+
+
+def _unknown(model: str) -> str:
+    """What is said of a name that no provider answers."""
+    names = [*model_names.suggestions(model), *_close_to_ours(model)]
+    if names:
+        return f"model {model!r} is not known{model_names.did_you_mean(names)} {LIST}"
+    *most, last = (row.called for row in PROVIDERS.values())
+    return f"model {model!r} is not known: give {', '.join(most)}, or {last}. {LIST}"
+
+
+def _close_to_ours(model: str) -> list[str]:
+    """Names outside the price list that are nearly this one."""
+    return get_close_matches(model.lower(), (SIMULATED.name,), cutoff=0.8)
 
 
 def ready(settings: Settings) -> list[Provider]:
@@ -139,15 +160,36 @@ def require(model: str, settings: Settings, field: str | None = None) -> None:
     if model == NOBODY:
         raise BadInput("model 'none' is for documents that are only stored: name one that answers")
     provider = of(model)
+    refuse_misspelt(model, settings, field)
     lacks = provider.lacks(settings)
     if lacks is None:
         return
     ways = [] if provider.takes_inputs else _ways_to_simulate(model, settings, field)
     invented = f"; for invented answers without one, {' or '.join(ways)}" if ways else ""
-    message = f"model {model!r} {lacks.sentence}{invented}"
+    _refuse(f"model {model!r} {lacks.sentence}{invented}", field)
+
+
+def _refuse(message: str, field: str | None) -> NoReturn:
     if field is None:
         raise BadInput(message)
     raise BadInput(message, [{"where": field, "message": message}], paths=[("body", *field.split("."))])
+
+
+def _is_priced_by_hand(settings: Settings) -> bool:
+    """Whether whoever runs this machine has given every model a price: then any name may be meant."""
+    return settings.cost_per_1k_input_tokens is not None and settings.cost_per_1k_output_tokens is not None
+
+
+def refuse_misspelt(model: str, settings: Settings, field: str | None = None) -> None:
+    """Raise `BadInput` for a name that is clearly a mistake; see `require`.
+
+    Without this, the provider refuses each call, or a gateway answers at a price that nobody knows.
+    """
+    provider = find(model)
+    if provider is None or not provider.is_paid or not model_names.is_misspelt(model):
+        return
+    if not _is_priced_by_hand(settings):
+        _refuse(f"{_unknown(model)} {PRICE_IT}", field)
 
 
 def _ways_to_simulate(model: str, settings: Settings, field: str | None) -> list[str]:

@@ -61,7 +61,7 @@ def prepare(data: Path) -> Broker:
     broker.configuration.touch(mode=0o600)
     quoted = str(folder).replace("\\", "\\\\").replace('"', '\\"')
     broker.configuration.write_text(
-        CONFIGURATION.format(port=broker.port, password=broker.password, folder=quoted)
+        CONFIGURATION.format(port=broker.port, password=broker.password, folder=quoted), encoding="utf-8"
     )
     return broker
 
@@ -82,7 +82,7 @@ def binary() -> Path:
 
 def _port(memory: Path) -> int:
     """The port stored in `memory` if it is free now, otherwise a free one, stored there."""
-    last = memory.read_text() if memory.exists() else ""
+    last = memory.read_text(encoding="utf-8") if memory.exists() else ""
     wanted = int(last) if last.isdigit() else 0
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -91,5 +91,5 @@ def _port(memory: Path) -> int:
         except OSError:
             probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    memory.write_text(str(port))
+    memory.write_text(str(port), encoding="utf-8")
     return port

@@ -23,7 +23,7 @@ def key(data: Path) -> tuple[Path, str | None]:
     One is created the first time, and for a database that does not know the one in the file.
     """
     kept = data / FILE
-    if kept.exists() and _works(kept.read_text().strip()):
+    if kept.exists() and _works(kept.read_text(encoding="utf-8").strip()):
         return kept, None
     text = _make()
     _keep(kept, text)
@@ -54,6 +54,7 @@ def _keep(path: Path, text: str) -> None:
     """Write it completely, for this user only."""
     part = path.with_suffix(".part")
     part.unlink(missing_ok=True)
-    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # noqa: PTH123 - a mode from the start
+    private = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)  # a mode from the start
+    with open(private, "w", encoding="utf-8") as file:  # noqa: PTH123 - it is open already
         file.write(f"{text}\n")
     part.replace(path)

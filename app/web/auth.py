@@ -14,7 +14,7 @@ from flask_smorest import Blueprint
 from app.core.accounts import api_keys
 from app.core.accounts.api_keys import Caller
 from app.errors import Forbidden, Unauthenticated
-from app.web import strangers
+from app.web import openapi, strangers
 from config import settings
 from models.session import in_transaction, reading
 
@@ -114,7 +114,7 @@ def _refused_with(*statuses: int) -> dict[str, str]:
 
 def _marked(scope: str | None, document: Callable[[View], View]) -> Callable[[View], View]:
     def mark(view: View) -> View:
-        documented = document(view)
+        documented = document(Blueprint.doc(operationId=openapi.operation_id(view))(view))
         documented.needed_scope = scope  # type: ignore[attr-defined]
         return documented
 

@@ -8,13 +8,15 @@ from typing import Any, NoReturn
 import structlog
 from flask import Flask, Response, g, jsonify, request
 from marshmallow import Schema, ValidationError, fields
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
+from app.core.monitoring.bounded import Bounded
 from app.errors import BadInput, NotFound, Path, Refused
 from app.ingest.draft import Problems
 from app.web.error_shapes import Fault, Shape, native
+from models.session import engine
 
 log = structlog.get_logger(__name__)
 
@@ -64,8 +66,8 @@ def register(app: Flask) -> None:
     app.teardown_request(lambda _error: structlog.contextvars.clear_contextvars())
     app.register_error_handler(Refused, refused)
     app.register_error_handler(HTTPException, _http)
-    for error in (OperationalError, InterfaceError, PoolTimeout):
-        app.register_error_handler(error, _database_away)
+    for error in (OperationalError, InterfaceError, PoolTimeout, ProgrammingError):
+        app.register_error_handler(error, _database_failed)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -165,11 +167,40 @@ def _sentence(error: HTTPException) -> str:
     return error.description or error.name
 
 
-def _database_away(error: Exception) -> Response:
+def _database_failed(error: Exception) -> Response:
+    """It does not answer, it lacks our tables, or one of our statements is wrong."""
+    why = _not_migrated()
+    if why is not None:
+        log.warning("database_not_migrated", why=why)
+        return _unavailable(why)
+    if isinstance(error, ProgrammingError):
+        return _unexpected(error)
     log.error("database_error", exc_info=error)
-    response = _response(503, "unavailable", "the database is not responding properly: try again shortly")
+    return _unavailable("the database is not responding properly: try again shortly")
+
+
+def _unavailable(message: str) -> Response:
+    response = _response(503, "unavailable", message)
     response.headers["Retry-After"] = "5"
     return response
+
+
+def _not_migrated() -> str | None:
+    """Why the database is not at our revision; None where it is, or cannot say."""
+    try:
+        return _REVISION.get()
+    except Exception:  # it does not answer, which is told anyway
+        return None
+
+
+def _why_not_current() -> str | None:
+    from models import migrate  # Alembic: not needed at startup
+
+    return migrate.why_not_current(engine())
+
+
+# Of requests that fail at the same time, one looks.
+_REVISION = Bounded(_why_not_current, patience=3.0)
 
 
 def _unexpected(error: Exception) -> Response:

@@ -116,6 +116,53 @@ def test_a_finished_job_is_written_out_again_and_nothing_is_paid_unless_it_is_as
     assert len(attempts(shared.data)) == asked + 20
 
 
+def test_prompt_system_schema_and_params_may_be_given_as_files_and_options(
+    penstock, reviews, shared, tmp_path
+):
+    # Given
+    (tmp_path / "prompt.txt").write_text("Beurteile:\n{{ review }} – groß?\n", encoding="utf-8-sig")
+    (tmp_path / "system.txt").write_text("Fasse dich kurz.", encoding="utf-8")
+    schema = {"type": "object", "properties": {"good": {"type": "boolean"}}, "required": ["good"]}
+    (tmp_path / "schema.json").write_text(json.dumps(schema), encoding="utf-8")
+    files = ("prompt-file", "prompt.txt"), ("system-file", "system.txt"), ("schema", "schema.json")
+    # When
+    options = [part for name, file in files for part in (f"--{name}", str(tmp_path / file))]
+    ran = penstock("run", str(reviews), *options, "--param", "temperature=0", data=shared.data)
+    # Then
+    assert ran.ends() == 0, ran.said
+    told = [json.loads(row["answer"]) for row in answers(reviews.with_name("reviews.answers.csv"))]
+    assert all(isinstance(answer["good"], bool) for answer in told)
+    # And what is sent is what was given
+    query = "SELECT template, system, params, schema FROM job_spec ORDER BY job_id DESC"
+    with sqlite3.connect(f"file:{shared.data / 'penstock.db'}?mode=ro", uri=True) as database:
+        template, system, params, sent = database.execute(query).fetchone()
+    assert (template, system) == ("Beurteile:\n{{ review }} – groß?", "Fasse dich kurz.")
+    assert (json.loads(params), json.loads(sent)) == ({"temperature": 0}, schema)
+
+
+@pytest.mark.parametrize("command", ["run", "estimate"])
+def test_a_misspelt_model_says_which_was_meant_and_how_all_are_listed(penstock, reviews, shared, command):
+    ran = penstock(command, str(reviews), "--prompt", PROMPT, "--model", "claude-haiku-4.5", data=shared.data)
+    assert ran.ends() == 2
+    assert "'claude-haiku-4.5' is not known: did you mean 'claude-haiku-4-5'?" in ran.said
+    assert "`penstock models` lists all names and prices" in ran.said
+
+
+def test_a_run_works_in_a_locale_that_knows_ascii_alone(penstock, tmp_path):
+    # Given
+    table = tmp_path / "Größe.csv"
+    table.write_text("Größe\nsehr groß\n", encoding="utf-8")
+    posix = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONIOENCODING": ""}
+    # When
+    ran = penstock("run", str(table), "--prompt", "Schön: {{ Größe }}", **posix)
+    # Then
+    assert ran.ends(120) == 0, ran.said
+    [row] = answers(tmp_path / "Größe.answers.csv")
+    assert row["Größe"] == "sehr groß"
+    assert "1 succeeded" in ran.said
+    assert "Größe.answers.csv" in ran.output.read_text(encoding="utf-8")
+
+
 def test_two_equal_runs_at_once_make_one_job(penstock, reviews, shared, tmp_path):
     # When
     outs = [tmp_path / name for name in ("a.csv", "b.csv")]

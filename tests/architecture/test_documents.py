@@ -104,10 +104,11 @@ def test_the_calls_in_the_readme_are_there() -> None:
         for method in rule.methods or ()
     }
 
-    # Then the README's calls are among them
-    calls = re.findall(r"`(GET|POST|PATCH|PUT|DELETE) (/[\w/{}-]*)`", README)
-    assert len(calls) > 10
-    assert set(calls) <= routes
+    # Then the calls of the README, and those of the other contracts, are among them
+    for text in (README, (ROOT / "docs" / "contracts.md").read_text()):
+        calls = re.findall(r"`(GET|POST|PATCH|PUT|DELETE) (/[\w/{}-]*)`", text)
+        assert len(calls) > 10
+        assert set(calls) <= routes
 
 
 @each_document

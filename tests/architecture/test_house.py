@@ -119,3 +119,29 @@ def test_others_code_and_figures_may_be_set(text: str) -> None:
 
 def test_no_test_patches_our_functions() -> None:
     assert house_rules.patched(house_rules.read(ROOT, "tests", "bench")) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "path.read_text()",
+        "path.write_text(content, errors='replace')",
+        "open(name)",
+        "open(name, 'w')",
+        "path.open('a')",
+        "os.fdopen(number, mode='w')",
+    ],
+)
+def test_text_in_the_encoding_of_the_locale_is_found(text: str) -> None:
+    assert house_rules.unencoded({Path("app/a.py"): text}) == ["app/a.py:1"]
+
+
+def test_bytes_and_named_encodings_are_not_taken_for_it() -> None:
+    text = (
+        "path.read_text(encoding='utf-8')\nopen(name, 'rb')\npath.open('ab')\nstore.open()\nos.open(name, 0)"
+    )
+    assert house_rules.unencoded({Path("app/a.py"): text}) == []
+
+
+def test_every_text_is_read_and_written_in_an_encoding_that_is_named(code: house_rules.Files) -> None:
+    assert house_rules.unencoded(code) == []

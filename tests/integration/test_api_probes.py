@@ -48,6 +48,7 @@ def test_a_database_of_another_revision_is_named_with_what_to_do(environment):
     error = ready.get_json()["error"]
     assert ready.status_code == 503
     assert error["details"] == {"down": ["migrations"]}
+    assert "at revision 0000" in error["message"]
     assert "penstock migrate" in error["message"]
     assert door.client.get("/health").status_code == 200
 

@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 from sqlalchemy import select, update
 
+from app.cli.phrases import for_terminal
 from app.core.money import ledger, pricing, reconciliation
 from app.core.money.ledger import Call
 from app.core.pipeline import claims, lifecycle, outcomes, recovery
@@ -76,6 +77,11 @@ def test_many_workers_under_one_cap_come_within_a_call_of_it_and_never_pass_it(s
     reason = job.row().status_reason or ""
     assert "$1.00" in reason
     assert "max_cost" in reason
+    # And at a terminal its options, rather than a field and a method
+    told = for_terminal(reason)
+    assert "--max-cost" in told
+    assert "--max-tokens" in told
+    assert "PATCH" not in told
 
     # When it is raised, then the job goes on to its end
     def raise_it(session):

@@ -58,8 +58,8 @@ def test_records_of_other_models_and_turns_of_conversations_are_said(shop):
     params = {"params": {"model": "claude-opus-5", "messages": [{"role": "user", "content": "Why?"}]}}
     lines = [params, *({"prompt": "Go on", "conversation": "a"} for _ in range(3))]
     quote = shop.estimate("records.jsonl", "\n".join(map(json.dumps, lines)).encode())
-    assert any("1 records name another model" in warning for warning in quote["warnings"])
-    assert any("2 records continue a conversation" in warning for warning in quote["warnings"])
+    assert any("1 record of another model" in warning for warning in quote["warnings"])
+    assert any("2 later turns of conversations" in warning for warning in quote["warnings"])
 
 
 def test_the_time_is_what_limits_and_the_jobs_before_allow(shop, monkeypatch):

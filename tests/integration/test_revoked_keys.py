@@ -153,7 +153,7 @@ def test_streams_waits_downloads_and_sockets_end_within_seconds(served):
 
     # And the other key's stay
     served.worker.end(job, [0])
-    assert others[0].next("records").data["records"] == [[0, "succeeded", 1]]
+    assert others[0].next("records").data["records"] == [[0, "succeeded", 1, "r0"]]
     assert json.loads(others[1].client.receive(10))["progress"] == 0.5
     others[0].close()
     others[1].client.close()

@@ -5,9 +5,11 @@ Code is given as `Files`, the text of each file by its path below the project: a
 
 import ast
 import builtins
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TypeGuard
 
 Files = Mapping[Path, str]
 
@@ -116,6 +118,37 @@ def _users(trees: Mapping[Path, ast.Module]) -> Mapping[str, set[Path]]:
             elif isinstance(node, ast.Name | ast.Attribute):
                 users[_last(node)].add(path)
     return users
+
+
+def unencoded(files: Files) -> list[str]:
+    """Text that is read or written in whatever encoding the locale happens to have."""
+    return [
+        f"{path}:{node.lineno}"
+        for path, text in files.items()
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Call) and _is_text(node) and not _says_encoding(node)
+    ]
+
+
+def _is_text(call: ast.Call) -> bool:
+    """Whether this reads or writes text of a file; `open` of an object of ours is not a file's."""
+    name = _last(call.func)
+    if name in ("read_text", "write_text"):
+        return True
+    if name not in ("open", "fdopen") or _root(call.func) == "archive":
+        return False
+    modes = [arg for arg in (*call.args, *(one.value for one in call.keywords)) if _is_mode(arg)]
+    if modes:
+        return "b" not in modes[0].value
+    return isinstance(call.func, ast.Name) and name == "open"
+
+
+def _is_mode(node: ast.expr) -> TypeGuard[ast.Constant]:
+    return isinstance(node, ast.Constant) and re.fullmatch(r"[rwaxbt+]{1,4}", str(node.value)) is not None
+
+
+def _says_encoding(call: ast.Call) -> bool:
+    return any(keyword.arg == "encoding" for keyword in call.keywords)
 
 
 def patched(files: Files) -> list[str]:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from app.errors import BadInput, Conflict, StackRefused
 from config.settings import BadSetting
 from tests.support.commands import open_to_others
 
+ROOT = Path(__file__).parents[2]
 HEAVY = ("flask", "celery", "sqlalchemy", "httpx2", "rich", "openpyxl", "anthropic")
 
 
@@ -55,6 +57,51 @@ def test_a_stack_elsewhere_wants_a_key():
     ran = penstock("jobs", "list", PENSTOCK_URL="http://127.0.0.1:1", PENSTOCK_API_KEY="")
     assert ran.returncode == 1
     assert "set PENSTOCK_API_KEY" in ran.stderr
+
+
+def test_env_is_read_and_what_was_taken_is_said(tmp_path, monkeypatch):
+    # Given a directory whose .env also holds what is another program's, and a variable that is set already
+    monkeypatch.chdir(tmp_path)
+    text = "\ufeff# ours\nexport PENSTOCK_URL='http://127.0.0.1:1'\nDJANGO_KEY=x\nAPI_PORT=\nLOG_LEVEL=loud\n"
+    (tmp_path / ".env").write_text(text, encoding="utf-8")
+    ours = {"PYTHONPATH": str(ROOT), "LOG_LEVEL": "INFO"}
+    # Then
+    ran = penstock("jobs", "list", PENSTOCK_API_KEY="pk_x", **ours)
+    assert ran.stderr.splitlines()[0] == "from .env: PENSTOCK_URL"
+    assert "no answer from http://127.0.0.1:1" in ran.stderr
+    # And an empty variable of the environment stays empty
+    assert "no stack is running" in penstock("jobs", "list", PENSTOCK_URL="", **ours).stderr
+    # And a wrong value in it is told as any other
+    (tmp_path / ".env").write_bytes(b"CALL_DEADLINE_SECONDS=soon")
+    assert "CALL_DEADLINE_SECONDS='soon' cannot be used" in penstock("models", **ours).stderr
+    (tmp_path / ".env").write_bytes(b"LOG_LEVEL=\xff")
+    ran = penstock("models", **ours)
+    assert (ran.returncode, "save it as UTF-8" in ran.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--prompt", "x", "--prompt-file", "x"], "give --prompt or --prompt-file, not both"),
+        (["--system-file", "none.txt"], "none.txt cannot be read: No such file"),
+        (["--prompt-file", "latin.txt"], "latin.txt is not UTF-8 (byte 3): save it as UTF-8"),
+        (["--schema", "list.json"], "list.json is not a JSON Schema: give an object"),
+        (["--schema", "latin.txt"], "latin.txt is not UTF-8"),
+        (["--schema", "broken.json"], "broken.json is not JSON: "),
+        (["--param", "temperature"], "give NAME=VALUE, such as temperature=0"),
+        (["--param", "a=1", "--param", "a=2"], "--param a is given twice"),
+    ],
+)
+def test_an_option_that_cannot_be_used_is_named_before_a_stack_is_started(tmp_path, options, told):
+    (tmp_path / "rows.csv").write_bytes(b"a\n1\n")
+    (tmp_path / "latin.txt").write_bytes("Größe".encode("latin-1"))
+    (tmp_path / "list.json").write_bytes(b"[]")
+    (tmp_path / "broken.json").write_bytes(b'{"type": ')
+    paths = [str(tmp_path / option) if "." in option else option for option in options]
+    ran = penstock("run", str(tmp_path / "rows.csv"), *paths, PENSTOCK_DATA=str(tmp_path / "data"))
+    assert ran.returncode == 2
+    assert told in ran.stderr
+    assert not (tmp_path / "data").exists()
 
 
 def test_keys_are_made_listed_and_revoked_on_the_database_and_the_new_one_stands_alone(tmp_path):
@@ -154,9 +201,20 @@ def test_a_directory_that_cannot_be_made_is_told_without_a_traceback(tmp_path):
     (tmp_path / "file").touch()
     ran = penstock("up", "--data", str(tmp_path / "file" / "data"), "--port", "0")
     assert ran.returncode == 1
-    assert ran.stderr == f"error: {tmp_path}/file/data: Not a directory\n"
+    assert (
+        ran.stderr
+        == f"error: {tmp_path}/file/data: Not a directory: give another directory in PENSTOCK_DATA\n"
+    )
 
 
 def test_a_fault_of_ours_is_not_hidden():
     with pytest.raises(ZeroDivisionError):
         faults.report(ZeroDivisionError())
+
+
+@pytest.mark.parametrize("command", [["migrate"], ["keys", "list"]])
+def test_a_database_that_does_not_answer_is_not_a_missing_migration(command):
+    ran = penstock(*command, DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
+    assert ran.returncode == 1
+    assert "check DATABASE_URL, and that its server is running" in ran.stderr
+    assert "penstock migrate" not in ran.stderr

@@ -51,7 +51,16 @@ def test_the_fingerprint_is_of_what_is_asked_and_not_of_where_it_lies(table, tmp
 
 @pytest.mark.parametrize(
     "change",
-    [{"prompt": "{{ id }}"}, {"model": "x"}, {"system": "Be brief."}, {"max_tokens": 9}, {"rows": 2}],
+    [
+        {"prompt": "{{ id }}"},
+        {"model": "x"},
+        {"system": "Be brief."},
+        {"max_tokens": 9},
+        {"rows": 2},
+        {"schema": {"type": "object"}},
+        {"schema": {}},
+        {"params": {"temperature": 0}},
+    ],
 )
 def test_another_question_has_another_fingerprint(table, tmp_path, change):
     asked = Order(table, tmp_path / "a.csv", prompt="{{ review }}")

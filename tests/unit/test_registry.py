@@ -37,7 +37,7 @@ def test_a_models_name_tells_its_provider(model: str, provider: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "model", ["gpt-6", "", "simulated-2", "Claude", "inference:", "inference:..", "inference:a/b"]
+    "model", ["gpt-6", "", "invented", "Claude", "inference:", "inference:..", "inference:a/b"]
 )
 def test_an_unknown_model_is_refused_by_name(model: str) -> None:
     with pytest.raises(BadInput, match=r"is not known.*'claude'.*'simulated'") as refused:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from app.cli import faults
+from app.cli import faults, wrapping
 from app.cli.database import use_embedded_broker
 
 if TYPE_CHECKING:
@@ -43,9 +43,11 @@ def _show(found: "Sequence[Finding]") -> None:
     colours = {"ok": "green", "warning": "yellow", "wrong": "red"}
     width = max(len(finding.subject) for finding in found)
     for finding in found:
-        state = click.style(finding.state.ljust(8), fg=colours[finding.state])
-        click.echo(f"{state} {finding.subject.ljust(width)}  {finding.text}")
+        state, subject = finding.state.ljust(8), f" {finding.subject.ljust(width)}  "
+        indent = " " * len(state + subject)
+        styled = click.style(state, fg=colours[finding.state]) + subject
+        wrapping.paragraph(finding.text, head=state + subject, styled_head=styled, indent=indent)
         if finding.remedy:
-            click.echo(f"{' ' * (width + 11)}→ {finding.remedy}")
+            wrapping.paragraph(finding.remedy, head=f"{indent}→ ", indent=f"{indent}  ")
     counts = [f"{sum(f.state == state for f in found)} {state}" for state in ("wrong", "warning", "ok")]
     click.echo(", ".join(counts))

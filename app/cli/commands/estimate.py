@@ -1,18 +1,17 @@
 """`penstock estimate`: what a run would cost, before it is bought."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
+
+from app.cli.request_options import request_options
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--prompt", metavar="TEMPLATE", help="Prompt for each row, e.g. 'Summarise: {{ review }}'.")
-@click.option("--model", help="Model to use  [default: DEFAULT_MODEL; `simulated` where no API key is set]")
-@click.option(
-    "--max-tokens", type=click.IntRange(min=1), help="Longest answer  [default: DEFAULT_MAX_TOKENS]"
-)
-@click.option("--system", metavar="TEXT", help="System prompt for every request.")
+@request_options
 @click.option("--rows", type=click.IntRange(min=1), help="Only the first N rows.")
 def estimate(
     file: Path,
@@ -20,6 +19,8 @@ def estimate(
     model: str | None,
     max_tokens: int | None,
     system: str | None,
+    schema: Mapping[str, Any] | None,
+    params: Mapping[str, Any],
     rows: int | None,
 ) -> None:
     """Show what `penstock run FILE` with these options would cost. Nothing is sent or stored.
@@ -37,7 +38,7 @@ def estimate(
     from app.providers.registry import SIMULATED
 
     check_input(file)
-    order = Order(file, file, prompt, model, system, max_tokens, rows)
+    order = Order(file, file, prompt, model, system, max_tokens, rows, schema=schema, params=params)
     wait = partial(waiting, Console(stderr=True, highlight=False))
     with target.any_stack(wait) as stack:
         if model is None and stack.asks_claude is False:

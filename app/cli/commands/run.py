@@ -1,18 +1,17 @@
 """`penstock run`: the main job from a terminal."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
+
+from app.cli.request_options import request_options
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--prompt", metavar="TEMPLATE", help="Prompt for each row, e.g. 'Summarise: {{ review }}'.")
-@click.option("--model", help="Model to use  [default: DEFAULT_MODEL; `simulated` where no API key is set]")
-@click.option(
-    "--max-tokens", type=click.IntRange(min=1), help="Longest answer  [default: DEFAULT_MAX_TOKENS]"
-)
-@click.option("--system", metavar="TEXT", help="System prompt for every request.")
+@request_options
 @click.option(
     "-o",
     "--out",
@@ -36,6 +35,8 @@ def run(
     model: str | None,
     max_tokens: int | None,
     system: str | None,
+    schema: Mapping[str, Any] | None,
+    params: Mapping[str, Any],
     out: Path | None,
     max_cost: str | None,
     rows: int | None,
@@ -50,5 +51,5 @@ def run(
     from app.cli.order import Order, check
     from app.cli.session import Session
 
-    order = Order(file, check(file, out), prompt, model, system, max_tokens, rows, max_cost)
+    order = Order(file, check(file, out), prompt, model, system, max_tokens, rows, max_cost, schema, params)
     context.exit(Session(order, again=again).run())

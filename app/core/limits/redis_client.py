@@ -26,7 +26,7 @@ def guarded(call: Callable[[], Any]) -> Any:
 
 
 def script_text(name: str) -> str:
-    return (_HERE / name).read_text()
+    return (_HERE / name).read_text(encoding="utf-8")
 
 
 def key(kind: str, *owner: object) -> str:

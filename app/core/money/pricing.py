@@ -5,19 +5,17 @@ multiplied or not, and sums of costs are never rounded.
 """
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, date, datetime
 from decimal import ROUND_CEILING, Decimal
 from functools import cache, lru_cache
-from importlib import resources
 from math import prod
 from typing import Any
 
-from app.providers import registry
+from app.providers import model_names, registry
 from app.providers.client import Usage
-from config import settings
+from config import price_list, settings
 
 PICO = 10**12  # pico-dollars in a dollar
 LARGEST = 1_000_000  # dollars of a cap at most: 64 bits hold nine times as many pico-dollars
@@ -143,6 +141,13 @@ def how_to_price(model: str) -> str:
     )
 
 
+def unknown_cost(model: str) -> str:
+    """What a quote says of a model without a price: it may be newer than the price list."""
+    similar = model_names.suggestions(model)
+    hint = model_names.did_you_mean(similar) if similar else ""
+    return f"{model} has no price in config/prices.toml: its cost is unknown{hint}"
+
+
 def dollars(pico: int) -> str:
     """Pico-dollars as decimal dollars: two to twelve places, without trailing zeros beyond the second."""
     whole, rest = divmod(abs(pico), PICO)
@@ -196,7 +201,7 @@ def pico(dollars: str) -> int:
 @cache
 def _list() -> Mapping[str, dict[date, Price]]:
     """The price list, by model and first day."""
-    content = _file()
+    content = price_list.content()
     prices: dict[str, dict[date, Price]] = {}
     for line in content["price"]:
         for model in line["models"]:
@@ -204,15 +209,11 @@ def _list() -> Mapping[str, dict[date, Price]]:
     return prices
 
 
-@cache
-def _file() -> Mapping[str, Any]:
-    text = resources.files("config").joinpath("prices.toml").read_text()
-    return tomllib.loads(text, parse_float=Decimal)
-
-
 def _unlisted() -> Price:
     """What the list states for every model: a price without rates."""
-    return _price("", {"from": "", **dict.fromkeys((each.name for each in fields(Rates)), 0)}, _file())
+    return _price(
+        "", {"from": "", **dict.fromkeys((each.name for each in fields(Rates)), 0)}, price_list.content()
+    )
 
 
 def _price(model: str, line: Mapping[str, Any], common: Mapping[str, Any]) -> Price:

@@ -1,6 +1,7 @@
 """The basis of a quote and the warnings about what it leaves out, in sentences."""
 
 from app.core.limits.allowances import ASSUMED, Allowance, Held
+from app.core.money import pricing
 from app.core.money.calibration import LIKELY_SHARE, SAME_REQUEST, SHORT_ANSWER, WITHOUT_TOKENS, Calibration
 from app.ingest.draft import Defaults
 from app.ingest.tally import Tally
@@ -17,9 +18,9 @@ def basis(calibration: Calibration, model: str) -> str:
             f" and answers may be {SHORT_ANSWER} tokens long, likely {LIKELY_SHARE:.0%} of max_tokens,"
             " at most max_tokens"
         )
-    calibrated = f"calibrated by {calibration.answers:,} earlier answers"
+    calibrated = f"calibrated by {_count(calibration.answers, 'earlier answer')}"
     if calibration.same == SAME_REQUEST:
-        return f"{calibrated} to the same request"
+        return f"{calibrated} to requests with the same system, template, schema and params"
     return f"{calibrated} of the same model to other requests: answers may be up to max_tokens long"
 
 
@@ -35,15 +36,15 @@ def warnings(
     """What the figures leave out."""
     sentences = []
     if not priced:
-        sentences.append(f"{defaults.model} has no price in config/prices.toml: its cost is unknown")
+        sentences.append(pricing.unknown_cost(defaults.model))
     if tally.of_other_models:
         sentences.append(
-            f"{tally.of_other_models:,} records name another model: they are estimated as {defaults.model}"
+            f"{_count(tally.of_other_models, 'record')} of another model: estimated as {defaults.model}"
         )
     if tally.later_turns and calibration.same != SAME_REQUEST:
         sentences.append(
-            f"{tally.later_turns:,} records continue a conversation: the input added by their earlier turns"
-            " is not counted"
+            f"{_count(tally.later_turns, 'later turn')} of conversations: the input added by earlier turns is"
+            " not counted"
         )
     if allowance.sources.get("requests") == ASSUMED:
         sentences.append(
@@ -53,3 +54,7 @@ def warnings(
     if held is not None:
         sentences.append(f"the limit group is held now ({held.reason}): time counts from the end of the hold")
     return sentences
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -34,7 +34,8 @@ def pause_if_spent(session: Session, job_id: int, needs: int) -> bool:
         job,
         f"The next call may cost ${pricing.dollars(needs)}; of the cap of ${pricing.dollars(room.cap)},"
         f" ${pricing.dollars(room.spent)} is spent or unconfirmed."
-        f" Raise {room.raise_it} and resume the job.",
+        f" Raise {room.raise_it} and resume the job, or submit it with a lower max_tokens: the most that a"
+        " call may cost depends on that.",
     )
     return True
 

@@ -8,13 +8,14 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.core.json_text import text
 from app.core.reading import job_json
 from app.core.reading.jobs import JobView
-from models.record import Record, RecordOutput, RecordStatus
+from models.record import Record, RecordInput, RecordOutput, RecordStatus
 
 GROUP = 2_000  # records in one event
 
-Item = tuple[int, str, int]  # index, status, seq
+Item = tuple[int, str, int, str | None]  # index, status, seq, custom_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +85,19 @@ def ended_since(session: Session, job_id: int, after: int, until: int) -> list[I
         .correlate(RecordOutput)
         .scalar_subquery()
     )
+    custom_id = (
+        select(RecordInput.custom_id)
+        .where(RecordInput.job_id == RecordOutput.job_id, RecordInput.idx == RecordOutput.idx)
+        .correlate(RecordOutput)
+        .scalar_subquery()
+    )
     ends = session.execute(
-        select(RecordOutput.idx, status, RecordOutput.seq)
+        select(RecordOutput.idx, status, RecordOutput.seq, custom_id)
         .where(RecordOutput.job_id == job_id, RecordOutput.seq > after, RecordOutput.seq <= until)
         .order_by(RecordOutput.seq)
         .limit(GROUP)
     )
-    return [(idx, RecordStatus(status).word, seq) for idx, status, seq in ends]
+    return [(idx, RecordStatus(status).word, seq, text(name)) for idx, status, seq, name in ends]
 
 
 def _json(value: Any) -> bytes:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from app.core.accounts.revocation import watch
 from app.core.reading import events, job_json
@@ -16,19 +17,22 @@ from models.session import reading
 HEARTBEAT = 5.0
 
 
-def follow(view: JobView, seen: int | None, key_id: int | None) -> Iterator[Event | None]:
+def follow(
+    view: JobView, seen: int | None, key_id: int | None, *, from_first: bool = False
+) -> Iterator[Event | None]:
     """The job's events after seq `seen`, and None whenever there was none for 5 s; the last is its end.
 
-    A new reader (`seen` is None) gets the whole job first. One that resumes gets what it missed and then the
-    job's state. The events end early when this process stops, the reader cannot keep up or its key is
-    revoked.
+    A new reader (`seen` is None) gets the whole job first, and with `from_first` then every record that has
+    ended. One that resumes gets what it missed and then the job's state. The events end early when this
+    process stops, the reader cannot keep up or its key is revoked.
     """
     limited_by = job_json.limited_by([view])[view.id]
     with _reader(view, events.state(view, limited_by), key_id) as reader:
         known = max(view.seq, reader.start)
         if seen is None:
-            yield events.snapshot(view, limited_by)
-            yield from _missed(view.id, view.seq, known)
+            begin = 0 if from_first else view.seq  # a reader that leaves behind the snapshot resumes there
+            yield replace(events.snapshot(view, limited_by), id=begin)
+            yield from _missed(view.id, begin, known)
         else:
             yield from _missed(view.id, seen, known)
             yield events.progress(view, limited_by)

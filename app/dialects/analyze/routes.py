@@ -25,7 +25,7 @@ from app.ingest.draft import Defaults
 from app.providers import registry
 from app.services import submission
 from app.services.submission import Options, Repeat, Submitted
-from app.web import bodies, capacity, idempotency
+from app.web import bodies, capacity, idempotency, openapi
 from app.web.answers import answer_with
 from app.web.auth import caller, needs
 from app.web.blueprint import Blueprint
@@ -45,17 +45,22 @@ blp = Blueprint(
     invalid=InvalidOut,
     lenient=True,
     url_prefix=PREFIX,
-    description="Analyses of records and notes.",
+    description=f"{openapi.OTHERS} Analyses of records and notes.",
 )
 
 
-def _body(schema: type) -> dict[str, Any]:
-    return {"required": True, "content": {"application/json": {"schema": schema}}}
+RECORD = {
+    "structured_data": {"data": {"pressure_bar": 7.2, "valve": "open"}},
+    "notes": ["The valve was hard to turn."],
+}
 
 
 @blp.route("/batch/analyze", methods=["POST"])
 @needs(WRITE, 409, 413, 415, 422, 429, 503)
-@blp.doc(requestBody=_body(BatchIn), parameters=[idempotency.DESCRIPTION])
+@blp.doc(
+    requestBody=openapi.request_body((openapi.JSON, BatchIn, {"records": [RECORD]})),
+    parameters=[idempotency.DESCRIPTION],
+)
 @blp.response(202, AcceptedOut)
 @takes({JSON: PLAIN})
 def analyze_batch() -> tuple[dict[str, Any], int, dict[str, str]]:
@@ -93,7 +98,9 @@ def list_jobs(query: dict[str, int]) -> dict[str, Any]:
 
 @blp.route("/analyze", methods=["POST"])
 @needs(WRITE, 409, 413, 415, 422, 429, 502, 503)
-@blp.doc(requestBody=_body(RecordIn), parameters=[idempotency.DESCRIPTION])
+@blp.doc(
+    requestBody=openapi.request_body((openapi.JSON, RecordIn, RECORD)), parameters=[idempotency.DESCRIPTION]
+)
 @blp.response(200, AnalysisOut)
 @takes({JSON: PLAIN})
 def analyze_one() -> dict[str, Any]:

@@ -30,7 +30,7 @@ from app.ingest.spool import DraftSpool
 from app.ingest.tables import Sheet, read_rows, size_of
 from app.services import job_actions, submission
 from app.services.submission import Options
-from app.web import bodies, downloads, idempotency, job_lookup
+from app.web import bodies, downloads, idempotency, job_lookup, openapi
 from app.web.answers import answer_list
 from app.web.auth import caller, needs
 from app.web.blueprint import Blueprint
@@ -49,10 +49,19 @@ PREFIXES = (PREFIX,)
 PAGE = 200  # jobs of a list that are read at once
 
 blp = Blueprint(
-    "chats", __name__, errors=ErrorOut, url_prefix=PREFIX, description="Chat batches from a spreadsheet."
+    "chats",
+    __name__,
+    errors=ErrorOut,
+    url_prefix=PREFIX,
+    description=f"{openapi.OTHERS} Chat batches from a spreadsheet.",
 )
 
-_FORM = {"required": True, "content": {"multipart/form-data": {"schema": UploadIn}}}
+SHEET = {
+    "file": "chatId,question\n1,Why is the sky blue?\n1,And at night?\n2,Name a prime number.\n",
+    "batchName": "questions",
+    "aiProvider": "simulated",
+}
+_FORM = openapi.request_body((openapi.FORM, UploadIn, SHEET))
 _CANCEL = {
     "requestBody": {
         "content": {

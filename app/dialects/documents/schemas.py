@@ -45,7 +45,12 @@ class DocumentIn(Lenient):
 
 
 class JobIn(Lenient):
-    tenant_id = fields.UUID(required=True, metadata={"description": "The key's tenant."})
+    tenant_id = fields.UUID(
+        required=True,
+        metadata={
+            "description": "The key's tenant, as `GET /api/v1/me` shows it; the UUID of zeros stands for it."
+        },
+    )
     documents = fields.List(
         fields.Nested(DocumentIn),
         required=True,

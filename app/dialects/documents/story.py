@@ -39,7 +39,7 @@ def tell(view: JobView, seen: Place | None, key_id: int | None) -> Iterator[byte
 
 def _outcomes(view: JobView, items: Sequence[Item]) -> Iterator[bytes]:
     for first in range(0, len(items), AT_ONCE):
-        for record in _read(view, [idx for idx, _, _ in items[first : first + AT_ONCE]]):
+        for record in _read(view, [idx for idx, *_ in items[first : first + AT_ONCE]]):
             yield wire.outcome(view, record)
 
 

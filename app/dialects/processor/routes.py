@@ -29,7 +29,7 @@ from app.ingest.records import read_records
 from app.providers import registry
 from app.services import job_actions, submission
 from app.services.submission import Options, Repeat
-from app.web import bodies, capacity, idempotency
+from app.web import bodies, capacity, idempotency, openapi
 from app.web.auth import caller, needs
 from app.web.blueprint import Blueprint
 from app.web.job_lookup import find_job, find_submitted, with_content
@@ -50,14 +50,21 @@ blp = Blueprint(
     errors=ErrorOut,
     lenient=True,
     url_prefix=PREFIX,
-    description="The batch processor's contract.",
+    description=f"{openapi.OTHERS} The batch processor.",
 )
+
+
+EXAMPLE = {
+    "data": [{"request_id": "sky", "prompt": "Why is the sky blue?"}],
+    "priority": "high",
+    "metadata": {"model_id": "simulated"},
+}
 
 
 @blp.route("/submit", methods=["POST"])
 @needs(WRITE, 409, 413, 415, 422, 429, 503)
 @blp.doc(
-    requestBody={"required": True, "content": {"application/json": {"schema": BatchIn}}},
+    requestBody=openapi.request_body((openapi.JSON, BatchIn, EXAMPLE)),
     parameters=[idempotency.DESCRIPTION],
 )
 @blp.response(200, SubmittedOut)
@@ -141,7 +148,7 @@ def get_configuration() -> dict[str, Any]:
 
 @blp.route("/configure", methods=["POST"])
 @needs(BATCHING, 422)
-@blp.arguments(ConfigurationIn)
+@blp.arguments(ConfigurationIn, example={"max_batch_size": 64, "max_wait_time_ms": 20})
 @blp.response(200, ConfigurationOut)
 def configure(values: dict[str, Any]) -> dict[str, Any]:
     """Change the configuration, for all workers within a second and for batches that already wait."""

@@ -14,7 +14,7 @@ from app.ingest.draft import Defaults
 from app.providers import registry
 from app.services import submission
 from app.services.submission import Options, Repeat, Submitted
-from app.web import bodies, capacity, idempotency
+from app.web import bodies, capacity, idempotency, openapi
 from app.web.answers import answer, answer_with
 from app.web.auth import caller, needs
 from app.web.blueprint import Blueprint
@@ -31,11 +31,21 @@ blp = Blueprint(
     errors=DetailOut,
     invalid=InvalidOut,
     lenient=True,
-    description="Text batches: many texts in one call.",
+    description=f"{openapi.OTHERS} Text batches: many texts in one call.",
 )
 
+EXAMPLE = {
+    "requests": [
+        {"text": "The kettle boils fast, but its handle gets too hot to hold.", "operation": "summarize"},
+        {
+            "text": "The kettle boils fast, but its handle gets too hot to hold.",
+            "operation": "qa",
+            "question": "What gets hot?",
+        },
+    ]
+}
 _DOCUMENTED = {
-    "requestBody": {"required": True, "content": {"application/json": {"schema": BatchIn}}},
+    "requestBody": openapi.request_body((openapi.JSON, BatchIn, EXAMPLE)),
     "parameters": [
         idempotency.DESCRIPTION,
         {

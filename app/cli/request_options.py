@@ -1,0 +1,120 @@
+"""The options that say what is asked of each row, shared by `penstock run` and `penstock estimate`."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from app.errors import BadInput
+
+TEXT_FILE = click.Path(path_type=Path)
+
+
+def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options. The command gets them as `prompt`, `model`, `max_tokens`, `system`, `schema` and
+    `params`, whichever way they were given.
+    """
+
+    @wraps(command)
+    def with_texts(
+        *arguments: Any,
+        prompt: str | None,
+        prompt_file: Path | None,
+        system: str | None,
+        system_file: Path | None,
+        schema: Path | None,
+        param: Sequence[str],
+        **options: Any,
+    ) -> Any:
+        return command(
+            *arguments,
+            prompt=_text("prompt", prompt, prompt_file),
+            system=_text("system", system, system_file),
+            schema=None if schema is None else _schema(schema),
+            params=_params(param),
+            **options,
+        )
+
+    for option in reversed(_OPTIONS):
+        with_texts = option(with_texts)
+    return with_texts
+
+
+_OPTIONS = (
+    click.option("--prompt", metavar="TEMPLATE", help="Prompt for each row, e.g. 'Summarise: {{ review }}'."),
+    click.option("--prompt-file", metavar="FILE", type=TEXT_FILE, help="The same, from a text file (UTF-8)."),
+    click.option(
+        "--model",
+        help="Model to use, see `penstock models`  [default: DEFAULT_MODEL; `simulated` where no API key is"
+        " set]",
+    ),
+    click.option(
+        "--max-tokens", type=click.IntRange(min=1), help="Longest answer  [default: DEFAULT_MAX_TOKENS]"
+    ),
+    click.option("--system", metavar="TEXT", help="System prompt for every request."),
+    click.option("--system-file", metavar="FILE", type=TEXT_FILE, help="The same, from a text file (UTF-8)."),
+    click.option(
+        "--schema",
+        metavar="FILE",
+        type=TEXT_FILE,
+        help="JSON Schema that every answer must match: each answer is then JSON.",
+    ),
+    click.option(
+        "--param",
+        metavar="NAME=VALUE",
+        multiple=True,
+        help="Anything else to send with every request, e.g. temperature=0; VALUE is JSON or text."
+        " May be repeated.",
+    ),
+)
+
+
+def _text(name: str, given: str | None, file: Path | None) -> str | None:
+    if file is None:
+        return given
+    if given is not None:
+        raise click.UsageError(f"give --{name} or --{name}-file, not both")
+    return _read(file).removesuffix("\n")
+
+
+def _schema(file: Path) -> Mapping[str, Any]:
+    try:
+        schema = json.loads(_read(file))
+    except ValueError as error:
+        raise BadInput(f"{file} is not JSON: {error}") from None
+    if not isinstance(schema, dict):
+        raise BadInput(f'{file} is not a JSON Schema: give an object, such as {{"type": "object", …}}')
+    return schema
+
+
+def _params(given: Sequence[str]) -> Mapping[str, Any]:
+    params: dict[str, Any] = {}
+    for one in given:
+        name, equals, value = one.partition("=")
+        if not name.strip() or not equals:
+            raise click.UsageError(f"--param {one!r}: give NAME=VALUE, such as temperature=0")
+        if name in params:
+            raise click.UsageError(f"--param {name} is given twice")
+        params[name.strip()] = _value(value)
+    return params
+
+
+def _value(text: str) -> Any:
+    """The JSON that it is, or the text itself: quotation marks rarely survive a shell."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _read(file: Path) -> str:
+    """A text as editors save it; raises `BadInput` naming what is wrong with the file."""
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise BadInput(f"{file} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{file} is not UTF-8 (byte {error.start + 1}): save it as UTF-8") from None
