@@ -69,7 +69,7 @@ class Settings:
     # Figures for each model class, in the form of config/limits.toml.
     limits_file: Path | None = optional_file("PENSTOCK_LIMITS_FILE")
     simulated_requests_per_minute: int | None = optional_whole("SIMULATED_REQUESTS_PER_MINUTE", 1, 1_000_000)
-    # Of each job over all workers; None: 5, and no limit for `simulated`.
+    # Of each job over all workers; None: as many as its provider's limits let leave.
     max_concurrent_calls: int | None = optional_whole("BATCH_MAX_CONCURRENT_LLM_CALLS", 1, 100_000)
     # Dollars; override the price list.
     cost_per_1k_input_tokens: Decimal | None = dollars("BATCH_COST_PER_1K_INPUT_TOKENS")
