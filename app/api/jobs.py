@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Any
 
-from flask import Response
+from flask import Response, request
 from sqlalchemy.orm import Session
 
 from app.api.blueprint import Blueprint
@@ -12,7 +12,7 @@ from app.api.response_schemas import JobOut, JobPage
 from app.core.accounts.api_keys import READ, WRITE
 from app.core.pipeline import lifecycle
 from app.core.reading import job_json, jobs
-from app.services import job_actions
+from app.services import job_actions, runs
 from app.services.job_actions import Verb
 from app.web import cursors
 from app.web.auth import caller, needs
@@ -85,7 +85,8 @@ def cancel_job(job_id: str) -> dict[str, Any]:
 @blp.response(200, JobOut)
 def pause_job(job_id: str) -> dict[str, Any]:
     """Pause a job: no new calls start, and calls in flight finish."""
-    _do(job_id, lifecycle.pause)
+    run = runs.named(request.headers.get(runs.HEADER))
+    _do(job_id, lifecycle.pause if run is None else partial(lifecycle.leave, run=run))
     return _show(job_id)
 
 
@@ -94,7 +95,7 @@ def pause_job(job_id: str) -> dict[str, Any]:
 @blp.response(200, JobOut)
 def resume_job(job_id: str) -> dict[str, Any]:
     """Resume a paused job."""
-    _do(job_id, lifecycle.resume)
+    _do(job_id, partial(lifecycle.resume, run=runs.named(request.headers.get(runs.HEADER))))
     return _show(job_id)
 
 
@@ -103,7 +104,7 @@ def resume_job(job_id: str) -> dict[str, Any]:
 @blp.response(200, JobOut)
 def retry_job(job_id: str) -> dict[str, Any]:
     """Run again the records that failed or expired, as new attempts of the same records."""
-    _do(job_id, lifecycle.retry)
+    _do(job_id, partial(lifecycle.retry, run=runs.named(request.headers.get(runs.HEADER))))
     return _show(job_id)
 
 

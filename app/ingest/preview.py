@@ -1,0 +1,34 @@
+"""What a record will ask, as a person reads it before paying for it."""
+
+import json
+from typing import Any
+
+from app.ingest.draft import Defaults, Draft
+from app.ingest.templates import Template
+
+LONGEST = 2_000  # characters
+
+
+def prompt_of(draft: Draft, defaults: Defaults, template: Template | None) -> str | None:
+    """The text of a record's last message, cut to `LONGEST` characters; None where it asks without text."""
+    record: dict[str, Any] = json.loads(draft.body)
+    if "row" in record and template is not None:
+        text = template.render(record["row"])
+    elif "document" in record:
+        text = defaults.prompt or ""
+    else:
+        text = _text(record)
+    text = text.encode("utf-8", "backslashreplace").decode()  # JSON may hold half of a surrogate pair
+    return (text if len(text) <= LONGEST else f"{text[:LONGEST]}…") or None
+
+
+def _text(record: dict[str, Any]) -> str:
+    if "row" in record:
+        return str(record["row"].get("prompt", ""))
+    if "prompt" in record:
+        return str(record["prompt"])
+    messages = record.get("messages") or record.get("params", {}).get("messages") or [{}]
+    content = messages[-1].get("content", "")
+    if isinstance(content, str):
+        return content
+    return "\n".join(str(block["text"]) for block in content if block.get("type") == "text")
