@@ -8,13 +8,15 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from app.cli import written
 from app.errors import BadInput
 
 READ = (".csv", ".tsv", ".jsonl", ".xlsx")
 WRITTEN = (".csv", ".jsonl", ".xlsx")
+FINGERPRINT, WHOLE = "run_fingerprint", "run_whole"  # in the metadata of a run's job
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,8 @@ class Order:
     system: str | None = None
     max_tokens: int | None = None
     rows: int | None = None  # only the first N; None: all
-    max_cost: str | None = None  # USD; not part of the fingerprint
+    max_cost: str | None = None  # USD; not part of the fingerprint, nor is the next one
+    reuse: str | None = None  # the id of a job whose answers are not paid for again
 
     @property
     def format(self) -> str:
@@ -42,14 +45,15 @@ class Order:
             "system": self.system,
             "max_tokens": self.max_tokens and str(self.max_tokens),
             "max_cost": self.max_cost,
+            "reuse": self.reuse,
         }
         fields = {name: value for name, value in given.items() if value}
-        metadata = json.dumps({"run_fingerprint": self.fingerprint()})
+        metadata = json.dumps({FINGERPRINT: self.fingerprint(), WHOLE: self.whole_fingerprint()})
         return fields | {"name": self.name, "metadata": metadata}
 
     def key(self, earlier: str | None) -> str:
         """The submission's key, so that two equal runs at once create one job. `earlier` was not resumed."""
-        file = hashlib.sha256(self.name.encode()).hexdigest()[:16]
+        file = hashlib.sha256(f"{self.name} {self.reuse or ''}".encode()).hexdigest()[:16]
         return f"run-{self.fingerprint()}-{file}-{earlier or 'first'}"
 
     @property
@@ -65,6 +69,10 @@ class Order:
         digest.update(json.dumps(asked).encode())
         return digest.hexdigest()
 
+    def whole_fingerprint(self) -> str:
+        """The fingerprint of the same command for all rows."""
+        return replace(self, rows=None).fingerprint()
+
 
 def check(file: Path, out: Path | None) -> Path:
     """The file for the answers: `out`, or next to `file`. Raises `BadInput` before anything is paid for."""
@@ -77,8 +85,7 @@ def check(file: Path, out: Path | None) -> Path:
         )
     if chosen.resolve() == file.resolve():
         raise BadInput(f"{chosen} is the input itself: choose another file with -o")
-    if not chosen.parent.is_dir():
-        raise BadInput(f"{chosen.parent} is not a directory: create it, or choose another with -o")
+    written.check(chosen)
     return chosen
 
 

@@ -2,15 +2,17 @@
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
-from app.cli import faults, words
+from app.cli import faults, words, written
 from app.cli.client import Job, Rest
 from app.cli.order import Order
+from app.errors import Unavailable
 from app.providers.registry import SIMULATED
 
 LOOKED_AT = 1_000  # failed records that are grouped
@@ -25,15 +27,20 @@ def warn_of_simulated(console: Console, *, no_key: bool) -> None:
     console.print(shown, style="yellow", soft_wrap=not console.is_terminal)
 
 
-def write(rest: Rest, job: Job, order: Order) -> None:
-    """Write the answers, completely or not at all."""
-    part = order.out.with_name(order.out.name + ".part")
+def write(rest: Rest, job: Job, order: Order, data: Path) -> Path | None:
+    """Write the answers; returns where the file that was there is kept, if it was not this run's.
+
+    Raises `Unavailable` where they cannot be written.
+    """
     try:
-        with part.open("wb") as to:
-            rest.download(job["id"], order.format, to)
-        part.replace(order.out)
-    finally:
-        part.unlink(missing_ok=True)
+        return written.write(
+            order.out, lambda to: rest.download(job["id"], order.format, to), order.whole_fingerprint(), data
+        )
+    except OSError as error:
+        raise Unavailable(
+            f"{order.out} cannot be written ({error.strerror}): the answers are kept; the same command, with"
+            " another -o if need be, writes them and pays nothing"
+        ) from None
 
 
 def tell(console: Console, rest: Rest, job: Job, order: Order) -> int:
@@ -50,6 +57,8 @@ def _facts(job: Job, order: Order) -> Iterator[tuple[str, Text]]:
     yield "records", words.outcomes(job).append(words.time_taken(job))
     if job["skipped_rows"]:
         yield "skipped", Text(f"{words.rows(job['skipped_rows'])}, empty")
+    if job.get("reused"):
+        yield "reused", Text(f"{job['reused']:,} answers of an earlier job, not paid for again")
     yield "tokens", Text(words.tokens(job))
     yield "cost", Text(words.cost(job) + (" (invented answers are not billed)" if invented else ""))
     for warning in job.get("warnings", ()):
@@ -69,10 +78,7 @@ def _tell_failures(console: Console, job: Job, failed: Iterable[dict[str, Any]])
         why = records[0]["error"]["message"] or "no details available"
         line = f"  {len(records):,} × {kind}; {_place(records[0])}: {why}"
         console.print(line, markup=False, soft_wrap=True)
-    retry = f"penstock jobs retry {job['id']}"
-    console.print(
-        f"to retry only these: `{retry}` on a running stack, then this command", style="dim", markup=False
-    )
+    console.print("to run only these again: the same command with --retry-failed", style="dim")
 
 
 def _place(record: dict[str, Any]) -> str:

@@ -45,10 +45,14 @@ def test_a_wrong_setting_stops_every_command_with_its_name_its_value_and_a_right
     )
 
 
-def test_jobs_without_a_stack_say_how_to_have_one(tmp_path):
-    ran = penstock("jobs", "list", PENSTOCK_DATA=str(tmp_path), PENSTOCK_URL="")
-    assert ran.returncode == 1
-    assert "start one with `penstock up`, or set PENSTOCK_URL" in ran.stderr
+def test_where_no_stack_has_run_there_are_no_jobs_and_none_to_watch(tmp_path):
+    data = tmp_path / "data"
+    listed = penstock("jobs", "list", PENSTOCK_DATA=str(data), PENSTOCK_URL="")
+    watched = penstock("jobs", "watch", "any", PENSTOCK_DATA=str(data), PENSTOCK_URL="")
+    assert (listed.returncode, watched.returncode) == (1, 1)
+    assert f"there are no jobs on {data}" in listed.stderr
+    assert "start one with `penstock up`, or set PENSTOCK_URL" in watched.stderr
+    assert not data.exists()
 
 
 def test_a_stack_elsewhere_wants_a_key():

@@ -8,7 +8,7 @@ import click
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--prompt", metavar="TEMPLATE", help="Prompt for each row, e.g. 'Summarise: {{ review }}'.")
-@click.option("--model", help="Model to use  [default: DEFAULT_MODEL; `simulated` where no API key is set]")
+@click.option("--model", help="Model to use  [default: DEFAULT_MODEL]")
 @click.option(
     "--max-tokens", type=click.IntRange(min=1), help="Longest answer  [default: DEFAULT_MAX_TOKENS]"
 )
@@ -22,7 +22,8 @@ def estimate(
     system: str | None,
     rows: int | None,
 ) -> None:
-    """Show what `penstock run FILE` with these options would cost. Nothing is sent or stored.
+    """Show what `penstock run FILE` with these options would cost. Nothing is sent or stored, and no key is
+    needed.
 
     Figures are calibrated with your earlier answers from the model, if there are any: run --rows 30 first.
     """
@@ -31,17 +32,15 @@ def estimate(
 
     from rich.console import Console
 
-    from app.cli import quote, target
+    from app.cli import known, quote, target
     from app.cli.order import Order, check_input, content
     from app.cli.waiting import waiting
-    from app.providers.registry import SIMULATED
 
     check_input(file)
     order = Order(file, file, prompt, model, system, max_tokens, rows)
     wait = partial(waiting, Console(stderr=True, highlight=False))
     with target.any_stack(wait) as stack:
-        if model is None and stack.asks_claude is False:
-            order = replace(order, model=SIMULATED.name)
+        order = replace(order, reuse=known.sample(known.look(stack.rest), order))
         with content(order) as sent, wait(f"reading {file.name}"):
             found = stack.rest.estimate(sent, order.fields())
     quote.show(found)
