@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from app.cli import written
 from app.errors import BadInput
 
 READ = (".csv", ".tsv", ".jsonl", ".xlsx")
@@ -85,7 +84,8 @@ def check(file: Path, out: Path | None) -> Path:
         )
     if chosen.resolve() == file.resolve():
         raise BadInput(f"{chosen} is the input itself: choose another file with -o")
-    written.check(chosen)
+    if not chosen.parent.is_dir():
+        raise BadInput(f"{chosen.parent} is not a directory: create it, or choose another with -o")
     return chosen
 
 

@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
-from app.cli import faults, words, written
+from app.cli import faults, words
 from app.cli.client import Job, Rest
+from app.cli.jobs import written
 from app.cli.order import Order
 from app.errors import Unavailable
 from app.providers.registry import SIMULATED

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from app.cli import faults, known, quote, report, spending, target, words
+from app.cli import faults, quote, report, target, words
 from app.cli.client import Job, Quote, Rest
 from app.cli.follow import follow
+from app.cli.jobs import known, spending
 from app.cli.order import Order, content
 from app.cli.target import Target
 from app.cli.views import view
@@ -50,14 +51,11 @@ class Session:
         if not self._settings.penstock_url and not self._settings.data.exists():
             self._say(f"jobs and answers are kept in {self._settings.data} (PENSTOCK_DATA)")
         try:
-            code = self._answer_in_spite_of_the_stack()
+            return self._answer_in_spite_of_the_stack()
         except KeyboardInterrupt:
             if self._job is None:
                 self._say("stopped before the job was submitted; the same command starts it, or finds it")
             return faults.INTERRUPTED
-        if self._run is not None:
-            self._run.end()
-        return code
 
     def _answer_in_spite_of_the_stack(self) -> int:
         """Another run's stack ends with that run: then this one continues with its own."""
@@ -74,10 +72,12 @@ class Session:
                 self._choose_model(stack.asks_claude)
                 job = self._job = self._find(stack) or self._submit(stack.rest)
                 if job is None:
+                    self._let_go(stack.rest)
                     self._say("nothing was sent")
                     return faults.FAILED
                 self._wishes = replace(self._wishes, again=False, retry_failed=False)  # this is the job
                 job = self._follow(stack.rest, job)
+                self._let_go(stack.rest, job)
                 self._write(stack.rest, job)
                 return report.tell(self._console, stack.rest, job, self._order)
             except KeyboardInterrupt:
@@ -193,14 +193,20 @@ class Session:
         if kept is not None:
             self._say(f"what {self._order.out.name} held before is kept as {kept.name}")
 
+    def _let_go(self, rest: Rest, job: Job | None = None) -> None:
+        """The command ends: pause its job if that still goes on, unless the stack lives on."""
+        if self._run is None:
+            return
+        if job is not None and not words.is_over(job) and job["status"] != "paused":
+            rest.act(job["id"], "pause")
+        self._run.end()
+
     def _leave(self, rest: Rest, job: Job) -> None:
-        """After Ctrl-C: pause the job unless its stack lives on, and write the answers so far."""
+        """After Ctrl-C: let the job go, say what becomes of it, and write the answers so far."""
         try:
-            if self._run is not None:
-                rest.act(job["id"], "pause")
-                self._run.end()
-            self._say(self._farewell(job["id"]))
             job = rest.job(job["id"])
+            self._let_go(rest, job)
+            self._say(self._farewell(job["id"]))
             if words.ended(job):
                 self._write(rest, job)
                 ended = f"{words.ended(job):,} of {job['total']:,}"

@@ -50,7 +50,7 @@ def running() -> Iterator[Rest]:
 @contextmanager
 def running_or_none() -> Iterator[Rest]:
     """Like `running`, but where no stack runs, this process answers from the database."""
-    from app.cli import offline
+    from app.cli.jobs import offline
 
     chosen = settings.read(os.environ)
     target = _named(chosen) or _here(chosen)

@@ -27,8 +27,15 @@ def _text(record: dict[str, Any]) -> str:
         return str(record["row"].get("prompt", ""))
     if "prompt" in record:
         return str(record["prompt"])
-    messages = record.get("messages") or record.get("params", {}).get("messages") or [{}]
-    content = messages[-1].get("content", "")
+    messages = record.get("messages") or record.get("params", {}).get("messages")
+    last = messages[-1] if isinstance(messages, list) and messages else None
+    content = last.get("content") if isinstance(last, dict) else None
     if isinstance(content, str):
         return content
-    return "\n".join(str(block["text"]) for block in content if block.get("type") == "text")
+    blocks = content if isinstance(content, list) else []
+    return "\n".join(block["text"] for block in blocks if _is_text(block))
+
+
+def _is_text(block: Any) -> bool:
+    """Whatever a sender wrote there is passed on, and need not be what a provider takes."""
+    return isinstance(block, dict) and isinstance(block.get("text"), str)

@@ -26,14 +26,17 @@ class Run:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._path = folder / f"{self.id}{SUFFIX}"
         # Locked before it has its name: until then a stack would take it for that of a dead command.
+        self._fd: int | None
         self._fd, part = tempfile.mkstemp(dir=folder, suffix=".part")
         fcntl.flock(self._fd, fcntl.LOCK_EX)
         Path(part).rename(self._path)
 
     def end(self) -> None:
-        """Its job has ended, or was paused."""
+        """Its job has ended, or was paused. May be called again."""
         self._path.unlink(missing_ok=True)
-        os.close(self._fd)
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
 
 
 def lives(data: Path, id: str) -> bool:

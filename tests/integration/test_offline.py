@@ -4,8 +4,8 @@ import io
 
 import pytest
 
-from app.cli import offline
 from app.cli.client import Rest
+from app.cli.jobs import offline
 from app.errors import StackRefused, Unavailable
 from config import settings
 from tests.support.front_door import Door, Worker

@@ -55,6 +55,25 @@ def test_where_no_stack_has_run_there_are_no_jobs_and_none_to_watch(tmp_path):
     assert not data.exists()
 
 
+def test_a_place_that_cannot_take_the_answers_stops_a_run_before_anything_starts(tmp_path):
+    table, data = tmp_path / "a.csv", tmp_path / "data"
+    table.write_text("review\nGood\n")
+    ran = penstock("run", str(table), "-o", "/proc/answers.csv", PENSTOCK_DATA=str(data), PENSTOCK_URL="")
+    assert ran.returncode == 2
+    assert "/proc cannot be written to" in ran.stderr
+    assert "choose another place for the answers with -o" in ran.stderr
+    assert not data.exists()
+
+
+def test_a_data_folder_that_cannot_be_made_is_told_with_the_variable_to_set(tmp_path):
+    table = tmp_path / "a.csv"
+    table.write_text("review\nGood\n")
+    ran = penstock("run", str(table), PENSTOCK_DATA="/proc/data", PENSTOCK_URL="")
+    assert ran.returncode == 1
+    assert "/proc/data cannot be used" in ran.stderr
+    assert "set PENSTOCK_DATA to a folder of yours" in ran.stderr
+
+
 def test_a_stack_elsewhere_wants_a_key():
     ran = penstock("jobs", "list", PENSTOCK_URL="http://127.0.0.1:1", PENSTOCK_API_KEY="")
     assert ran.returncode == 1

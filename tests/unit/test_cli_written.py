@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.cli import written
+from app.cli.jobs import written
 from app.errors import BadInput
 
 

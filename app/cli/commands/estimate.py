@@ -32,7 +32,8 @@ def estimate(
 
     from rich.console import Console
 
-    from app.cli import known, quote, target
+    from app.cli import quote, target
+    from app.cli.jobs import known
     from app.cli.order import Order, check_input, content
     from app.cli.waiting import waiting
 

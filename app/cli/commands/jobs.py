@@ -1,6 +1,8 @@
 """`penstock jobs`: submitted jobs, over the native contract, whether a stack runs or not."""
 
+import os
 import sys
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -125,7 +127,8 @@ def delete(job_id: str) -> None:
 )
 def results(job_id: str, out: Path | None) -> None:
     """Get the results of a job so far: every record that has ended, with its answer."""
-    from app.cli import target, written
+    from app.cli import target
+    from app.cli.jobs import written
     from app.errors import BadInput
     from config import settings
 
@@ -142,12 +145,19 @@ def results(job_id: str, out: Path | None) -> None:
             rest.download(job_id, form, to)
 
         if out is None:
-            fill(sys.stdout.buffer)
+            _pipe(fill)
             return
-        import os
-
         kept = written.write(out, fill, f"results of {job_id}", settings.read(os.environ).data)
     click.echo(f"written to {out}" + (f"; what it held before is kept as {kept.name}" if kept else ""))
+
+
+def _pipe(fill: Callable[[BinaryIO], None]) -> None:
+    """To standard output, for as long as somebody reads it."""
+    try:
+        fill(sys.stdout.buffer)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more
 
 
 def _act(job_id: str, action: str) -> None:

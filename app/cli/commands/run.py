@@ -51,8 +51,11 @@ def run(
     The same command resumes a job that was left unfinished, and writes the answers of a finished one again
     without paying again. Exit code: 0 all succeeded, 3 some failed, 2 bad input, 1 anything else.
     """
+    from app.cli.jobs import written
     from app.cli.order import Order, check
     from app.cli.session import Session, Wishes
 
-    order = Order(file, check(file, out), prompt, model, system, max_tokens, rows, max_cost)
+    out = check(file, out)
+    written.check(out)
+    order = Order(file, out, prompt, model, system, max_tokens, rows, max_cost)
     context.exit(Session(order, Wishes(again=again, retry_failed=retry_failed, yes=yes)).run())

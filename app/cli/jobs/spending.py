@@ -37,8 +37,10 @@ def _most(quote: Quote | None, model: str | None, max_cost: str | None) -> Decim
     provider = registry.find(quote["model"] if quote else model or "")
     if provider is not None and not provider.is_paid:
         return Decimal(0)
-    bounds = [] if max_cost is None else [Decimal(max_cost)]
-    if quote and quote["cost"]:
+    if not quote:
+        return None
+    bounds = [] if max_cost is None else [Decimal(max_cost)]  # the stack has read it, too
+    if quote["cost"]:
         bounds.append(Decimal(quote["cost"]["high"]))
     return min(bounds, default=None)
 
