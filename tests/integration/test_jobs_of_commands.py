@@ -1,16 +1,22 @@
 """A job of a command is paused when that one ends, and a stack of one command goes on with no other job."""
 
+import datetime as dt
 import signal
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from app.core.money import pricing
 from app.core.pause_reasons import LEFT
 from app.stack import ownership, runs
 from app.stack.runs import Run
-from tests.support.front_door import JOBS, Door
+from config import settings
+from models import Job
+from models.session import reading
+from tests.support.front_door import JOBS, Door, Worker, number_of
 
 HEADER = "Penstock-Run"
 GOING = ("pending", "running")
@@ -148,3 +154,29 @@ def test_a_command_that_has_just_begun_is_never_taken_for_a_dead_one(tmp_path):
     assert [path.suffix for path in (tmp_path / runs.FOLDER).iterdir()] == [".lock"]
     begun.end()
     assert list((tmp_path / runs.FOLDER).iterdir()) == []
+
+
+@pytest.mark.one_database
+def test_what_a_job_may_still_cost_falls_with_its_answers_and_stays_within_its_cap(door, monkeypatch):
+    # Given jobs of a paid model, one with a cap, and of one whose price nobody knows
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "test-key")
+    settings.current.cache_clear()
+    job = door.submit(4, model="claude-haiku-4-5", max_tokens=100)
+    capped = door.submit(4, model="claude-haiku-4-5", max_tokens=100, max_cost="0.0001")
+    unknown = door.submit(4, model="claude-nobody-knows")
+
+    # Then the worst case of a call is counted for each record that has not ended
+    def left(job):
+        return Decimal(door.job(job)["cost_remaining"])
+
+    with reading() as session:
+        size = session.get_one(Job, number_of(job)).request_bytes
+    price = pricing.price_at("claude-haiku-4-5", dt.datetime.now(dt.UTC))
+    call = Decimal(price.worst_case(-(-size // 4), 100)) / 10**12
+    assert left(job) == 4 * call
+    Worker().end(job, [0, 1], model="claude-haiku-4-5")
+    assert left(job) == 2 * call
+    assert left(capped) == Decimal("0.0001")
+    assert door.job(unknown)["cost_remaining"] is None
+    door.post(f"{JOBS}/{job['id']}/cancel")
+    assert left(job) == 0
