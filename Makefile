@@ -14,10 +14,11 @@ LOCKED := $(PIP) install --require-hashes --only-binary :all: --requirement
 # Penstock itself is a folder and has no hash; what it needs is there already, the pinned setuptools included.
 ITSELF := $(PIP) install --no-deps --no-build-isolation
 
-# The demo has its own data directory and uses no other stack. The invented answers arrive at the pace of a real
-# account's limit, so that there is something to see.
+# The demo runs here, on the data directory of every other command: what it has answered is not paid again by the
+# command that it prints. The invented answers arrive at the pace of a real account's limit, so that there is
+# something to see.
 DEMO := env -u PENSTOCK_URL -u PENSTOCK_API_KEY -u DATABASE_URL -u REDIS_URL -u CELERY_BROKER_URL \
-	PENSTOCK_DATA=data/demo SIMULATED_REQUESTS_PER_MINUTE=2400
+	SIMULATED_REQUESTS_PER_MINUTE=2400
 ASK := $(BIN)/penstock run examples/reviews.csv \
 	--prompt '<review>{{ review }}</review> In one short English sentence: what does this customer like or dislike?'
 DEMO_ROWS := 20

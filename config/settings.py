@@ -12,10 +12,12 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from config import data_folder
 from config.variables import (
     BadSetting,
     BadSettings,
     Network,
+    amount,
     claude,
     dollars,
     flag,
@@ -44,7 +46,8 @@ __all__ = ["BadSetting", "Settings", "current", "read"]
 class Settings:
     """The settings in the environment. Times are in seconds, sizes in bytes, rates per minute."""
 
-    data: Path = path("PENSTOCK_DATA", "data")  # SQLite, the embedded broker's files, spooled uploads
+    # SQLite, the embedded broker's files, spooled uploads. Unset: see `data_folder`.
+    data: Path = path("PENSTOCK_DATA", str(data_folder.HERE))
     # Empty: a temporary SQLite, which `penstock up` makes for its processes.
     database_url: str = url("DATABASE_URL", ("sqlite", "postgresql", "postgres"))
     # Where rows are stored if `database_url` is not set.
@@ -69,7 +72,7 @@ class Settings:
     # Figures for each model class, in the form of config/limits.toml.
     limits_file: Path | None = optional_file("PENSTOCK_LIMITS_FILE")
     simulated_requests_per_minute: int | None = optional_whole("SIMULATED_REQUESTS_PER_MINUTE", 1, 1_000_000)
-    # Of each job over all workers; None: 5, and no limit for `simulated`.
+    # Of each job over all workers; None: as many as its provider's limits let leave.
     max_concurrent_calls: int | None = optional_whole("BATCH_MAX_CONCURRENT_LLM_CALLS", 1, 100_000)
     # Dollars; override the price list.
     cost_per_1k_input_tokens: Decimal | None = dollars("BATCH_COST_PER_1K_INPUT_TOKENS")
@@ -129,6 +132,8 @@ class Settings:
     chat_model_anthropic: str = claude("CHAT_MODEL_ANTHROPIC", "claude-haiku-4-5")
     # Of each web process, equal to gunicorn's --threads; streams take all but 32 of them.
     web_threads: int = whole("PENSTOCK_WEB_THREADS", 256, 40, 10_000)
+    # Dollars that a run may cost before `penstock run` asks.
+    ask_above: Decimal = amount("PENSTOCK_ASK_ABOVE", "1")
     # The stack that the command line talks to; None: the one on `data`.
     penstock_url: str | None = optional_url("PENSTOCK_URL", ("http", "https"))
     # Its key; None: the one that `penstock up` left on `data`.
@@ -177,6 +182,8 @@ def current() -> Settings:
 def read(environ: Mapping[str, str]) -> Settings:
     """Settings from `environ`; raises `BadSetting` naming every invalid value."""
     values, faults = load(Settings, environ)
+    if not environ.get("PENSTOCK_DATA", "").strip():
+        values["data"] = data_folder.default(environ)
     given = Settings(**values)
     if given.is_debugged and given.environment == "production":
         faults.append(BadSetting("API_DEBUG", "true", "false where API_ENV is production"))

@@ -108,6 +108,11 @@ def dollars(name: str) -> Decimal | None:
     return _declare(name, "", _dollars, "dollars, such as 0.003: 0 to 1,000 with up to nine decimal places")
 
 
+def amount(name: str, default: str) -> Decimal:
+    """Dollars, in all."""
+    return _declare(name, default, _amount, "dollars, such as 2.50: 0 to 1,000,000")
+
+
 def flag(name: str, *, default: bool) -> bool:
     return _declare(name, str(default), _flag, "true or false")
 
@@ -232,6 +237,16 @@ def _dollars(value: str) -> Decimal | None:
     if not amount.is_finite() or not 0 <= amount <= 1000 or amount != round(amount, 9):
         raise ValueError(value)
     return amount
+
+
+def _amount(value: str) -> Decimal:
+    try:
+        found = Decimal(value)
+    except InvalidOperation:
+        raise ValueError(value) from None
+    if not found.is_finite() or not 0 <= found <= 1_000_000:
+        raise ValueError(value)
+    return found
 
 
 def _flag(value: str) -> bool:

@@ -100,6 +100,10 @@ class Job(Base):
     )  # calls in flight; None: only the settings decide
     retries: Mapped[int | None] = mapped_column(Integer)  # None: BATCH_RECORD_RETRY_COUNT
     max_cost: Mapped[int | None] = mapped_column(BigInteger)  # pico-dollars
+    # The command with which it is paused: see `app/services/runs.py`. None: it goes on whatever ends.
+    runs_with: Mapped[str | None] = mapped_column(String(64))
+    # Records that were answered from an earlier job, without a call.
+    reused: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     # The caller's own name for it. It may be used again: it then refers to the newest job.
     label: Mapped[str | None] = mapped_column(String(128))
     request_id: Mapped[str | None] = mapped_column(String(128))  # of its submission, as in the logs

@@ -35,11 +35,17 @@ class Received:
 
 
 def take_in(
-    request: Request, spool: DraftSpool, sending: Sending | None, upload: Upload | None = None
+    request: Request,
+    spool: DraftSpool,
+    sending: Sending | None,
+    upload: Upload | None = None,
+    *,
+    asks: bool = True,
 ) -> Received:
     """Fill `spool` with the records of `request`, and `upload` with the content of their documents.
 
-    Raises `Refused` with every error found.
+    `asks`: they will be sent, so the provider of their model must be usable here. Raises `Refused` with every
+    error found.
     """
     with received(request) as body, enough_memory(body.size):
         asked = body.read(upload)
@@ -49,7 +55,7 @@ def take_in(
         problems = Problems()
         table = _spool(asked, defaults, template, problems, spool, upload)
         problems.refuse()
-    defaults = _addressed(defaults, spool)
+    defaults = _addressed(defaults, spool, asks=asks)
     if table is not None:
         defaults = replace(defaults, template=table.template.source)
     return Received(defaults, _options(asked.fields, table, repeat))
@@ -87,15 +93,16 @@ def _refuse_language(model: str, fields: Mapping[str, Any]) -> None:
     problems.refuse()
 
 
-def _addressed(defaults: Defaults, spool: DraftSpool) -> Defaults:
+def _addressed(defaults: Defaults, spool: DraftSpool, *, asks: bool) -> Defaults:
     """With the model that runs the records: none, if they are documents that are only stored."""
     if defaults.prompt is not None and not spool.documents:
         raise BadInput(
             "prompt: it applies to documents, and no record is one: give each record its own `prompt`"
         )
     if defaults.prompt is not None or not spool.documents:
-        registry.require(defaults.model, settings.current(), "model")
-        for model in sorted(spool.models):
+        if asks:
+            registry.require(defaults.model, settings.current(), "model")
+        for model in sorted(spool.models if asks else {defaults.model, *spool.models}):
             registry.refuse_misspelt(model, settings.current())
         return defaults
     if spool.documents < spool.count:
@@ -142,6 +149,7 @@ def _options(fields: Mapping[str, Any], table: Table | None, repeat: Repeat | No
         max_cost=fields.get("max_cost"),
         expires_in=fields.get("expires_in"),
         metadata=fields.get("metadata", {}),
+        reuse=fields.get("reuse"),
         columns=None if table is None else table.columns,
         skipped=None if table is None else table.skipped,
         repeat=repeat,

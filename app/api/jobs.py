@@ -13,7 +13,7 @@ from app.core.accounts.api_keys import READ, WRITE
 from app.core.pipeline import lifecycle
 from app.core.reading import job_json, jobs
 from app.core.requests.asked_again import Choice
-from app.services import job_actions
+from app.services import job_actions, runs
 from app.services.job_actions import Verb
 from app.web import cursors
 from app.web.auth import caller, needs
@@ -87,7 +87,8 @@ def cancel_job(job_id: str) -> dict[str, Any]:
 @blp.response(200, JobOut)
 def pause_job(job_id: str) -> dict[str, Any]:
     """Pause a job: no new calls start, and calls in flight finish."""
-    _do(job_id, lifecycle.pause)
+    run = runs.named(request.headers.get(runs.HEADER))
+    _do(job_id, lifecycle.pause if run is None else partial(lifecycle.leave, run=run))
     return _show(job_id)
 
 
@@ -96,7 +97,7 @@ def pause_job(job_id: str) -> dict[str, Any]:
 @blp.response(200, JobOut)
 def resume_job(job_id: str) -> dict[str, Any]:
     """Resume a paused job."""
-    _do(job_id, lifecycle.resume)
+    _do(job_id, partial(lifecycle.resume, run=runs.named(request.headers.get(runs.HEADER))))
     return _show(job_id)
 
 
@@ -113,9 +114,10 @@ def retry_job(job_id: str) -> dict[str, Any]:
     and both are paid.
     """
     choice, left = _choice(), {}
+    run = runs.named(request.headers.get(runs.HEADER))
 
     def retry(session: Session, job: Job) -> None:
-        left["records"] = lifecycle.retry(session, job, choice)
+        left["records"] = lifecycle.retry(session, job, choice, run)
 
     _do(job_id, retry)
     return {**_show(job_id), "left": dict(left["records"])}

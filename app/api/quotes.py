@@ -13,6 +13,7 @@ from app.core.accounts.api_keys import READ, WRITE
 from app.core.money import catalog, pricing
 from app.core.money.quote import Quote, quote
 from app.ingest.spool import DraftSpool
+from app.services import submission
 from app.web.auth import caller, needs
 from app.web.large_bodies import FORM, JSON, UPLOAD, WITH_DOCUMENTS, takes
 from config import settings
@@ -37,11 +38,12 @@ def estimate_job() -> dict[str, Any]:
     """Quote a job's tokens, cost and time.
 
     The request is the same as for submitting, and so are its errors. Figures are calibrated with the tenant's
-    own answers from the model, if there are any.
+    own answers from the model, if there are any. The model's provider needs no key for it.
     """
     with DraftSpool(settings.current().data) as spool:
-        received = take_in(request, spool, None)
-        found = quote(caller().tenant_id, spool, received.defaults)
+        received = take_in(request, spool, None, asks=False)
+        source = submission.source_of(caller().tenant_id, received.defaults, received.options)
+        found = quote(caller().tenant_id, spool, received.defaults, source)
     return _out(found, received.options.skipped)
 
 
@@ -50,6 +52,8 @@ def _out(found: Quote, skipped: Sequence[int] | None) -> dict[str, Any]:
     return {
         "model": found.model,
         "records": found.records,
+        "reused": found.reused,
+        "first_prompt": found.first_prompt,
         "duplicates": found.duplicates,
         "skipped_rows": None if skipped is None else list(skipped),
         "input_tokens": found.input_tokens,

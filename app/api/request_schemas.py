@@ -215,6 +215,12 @@ class JobFields(JobChange):
     )
     timeout = Seconds(description="Seconds that one call may take; CALL_DEADLINE_SECONDS by default.")
     retries = Whole(0, 20, description="Retries after a failure that is the record's own.")
+    reuse = Text(
+        validate.Length(1, 64),
+        description="The id of an earlier job of the same records, such as a sample of the first ones. A"
+        " record that asks the same as the one at its place there, and was answered there, has that answer:"
+        " it is not asked and costs nothing.",
+    )
     webhook_url = WebhookUrl()
 
     def handle_error(self, error: ma.ValidationError, data: Any, **_: Any) -> None:

@@ -100,6 +100,13 @@ class JobOut(ma.Schema):
     cost = _dollars("USD of all answers; null when one of them, or the model, has no price.")
     cost_unconfirmed = _dollars("USD that calls without an answer may have cost on top, at most.")
     max_cost = _dollars("USD.")
+    cost_remaining = _dollars(
+        "USD that the records which have not ended may still cost, about and at most; null where that is not"
+        " known."
+    )
+    reused = fields.Integer(
+        required=True, metadata={"description": "Records that have the answer of the job named as `reuse`."}
+    )
     warnings = fields.List(
         fields.String(),
         required=True,
@@ -182,6 +189,18 @@ class QuoteOut(ma.Schema):
     records = fields.Integer(required=True)
     duplicates = fields.Integer(
         required=True, metadata={"description": "Records with the same request as an earlier one."}
+    )
+    reused = fields.Integer(
+        required=True,
+        metadata={
+            "description": "Further records, which have the answer of the job named as `reuse` and cost"
+            " nothing: no other figure counts them."
+        },
+    )
+    first_prompt = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "What the first record asks: 2,000 characters of its last message."},
     )
     skipped_rows = fields.List(
         fields.Integer(),
@@ -313,6 +332,9 @@ class RecordOut(ma.Schema):
     started_at = _time()
     ended_at = _time()
     document = fields.Nested(RecordDocumentOut, metadata={"description": "Only of a document."})
+    reused = fields.Boolean(
+        metadata={"description": "true: the answer is that of an earlier job, and cost nothing here."}
+    )
 
 
 class RecordPage(ma.Schema):

@@ -1,6 +1,7 @@
 """Submitting: the route that creates jobs."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from flask import request
@@ -13,7 +14,7 @@ from app.core.accounts.api_keys import WRITE
 from app.core.documents.upload import receiving
 from app.core.reading import job_json
 from app.ingest.spool import DraftSpool
-from app.services import submission
+from app.services import runs, submission
 from app.web import idempotency, openapi
 from app.web.auth import caller, needs
 from app.web.capacity import wait_for_end
@@ -72,9 +73,8 @@ def submit_job() -> tuple[dict[str, Any], int, dict[str, str]]:
     me = caller()
     with DraftSpool(settings.current().data) as spool, receiving(me.tenant_uid) as upload:
         received = take_in(request, spool, sending, upload)
-        submitted = submission.submit(
-            me.tenant_id, me.user_id, spool, received.defaults, received.options, upload
-        )
+        options = replace(received.options, runs_with=runs.named(request.headers.get(runs.HEADER)))
+        submitted = submission.submit(me.tenant_id, me.user_id, spool, received.defaults, options, upload)
     view = find_submitted(submitted)
     waited = wait is not None and wait_for_end(view, wait)
     if waited:

@@ -11,6 +11,7 @@ import httpx2
 
 from app.errors import StackRefused, StackUnreachable
 
+RUN = "Penstock-Run"  # the header that names the command with which a job is paused
 TRIES = 4  # tries of a request whose response was lost, or was "not right now"
 LONGEST_WAIT = 30.0  # seconds, whatever a Retry-After says
 HEARD = 60  # seconds without a byte after which an event stream is reopened; it sends heartbeats
@@ -24,8 +25,9 @@ Quote = dict[str, Any]
 class Rest:
     """The native contract at one address, with one key."""
 
-    def __init__(self, url: str, key: str) -> None:
+    def __init__(self, url: str, key: str, transport: httpx2.BaseTransport | None = None) -> None:
         self.url = url.rstrip("/")
+        self.is_offline = transport is not None  # this process answers itself, and no worker is there
         address = httpx2.URL(self.url)
         self._client = httpx2.Client(
             base_url=f"{self.url}/api/v1",
@@ -33,7 +35,13 @@ class Rest:
             timeout=httpx2.Timeout(30, connect=5),
             trust_env=address.host
             not in ("127.0.0.1", "localhost", "::1"),  # a proxy cannot reach our loopback
+            transport=transport,
         )
+
+    def come_from(self, run: str | None) -> None:
+        """From now on jobs are made, resumed and paused as those of this command, if one is named."""
+        if run is not None:
+            self._client.headers[RUN] = run
 
     def __enter__(self) -> Self:
         return self
@@ -87,6 +95,12 @@ class Rest:
         request = {"json": dict(body)} if body else {}
         job: Job = self._json("POST", f"/jobs/{job_id}/{action}", **request)
         return job
+
+    def delete(self, job_id: str) -> None:
+        """Remove a job that has ended, and its content."""
+        with self._reaching():
+            response = self._client.delete(f"/jobs/{job_id}")
+        _check(response)
 
     def change(self, job_id: str, **fields: str) -> Job:
         """Change a job's fields, such as its `max_cost`."""

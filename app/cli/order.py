@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from app.errors import BadInput
 
 READ = (".csv", ".tsv", ".jsonl", ".xlsx")
 WRITTEN = (".csv", ".jsonl", ".xlsx")
+FINGERPRINT, WHOLE = "run_fingerprint", "run_whole"  # in the metadata of a run's job
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,8 @@ class Order:
     system: str | None = None
     max_tokens: int | None = None
     rows: int | None = None  # only the first N; None: all
-    max_cost: str | None = None  # USD; not part of the fingerprint
+    max_cost: str | None = None  # USD; not part of the fingerprint, nor is the next one
+    reuse: str | None = None  # the id of a job whose answers are not paid for again
     schema: Mapping[str, Any] | None = None  # that every answer must match
     params: Mapping[str, Any] = field(default_factory=dict)  # sent with every request
 
@@ -45,16 +47,17 @@ class Order:
             "system": self.system,
             "max_tokens": self.max_tokens and str(self.max_tokens),
             "max_cost": self.max_cost,
+            "reuse": self.reuse,
             "schema": None if self.schema is None else json.dumps(self.schema),
             "params": json.dumps(self.params) if self.params else None,
         }
         fields = {name: value for name, value in given.items() if value}
-        metadata = json.dumps({"run_fingerprint": self.fingerprint()})
+        metadata = json.dumps({FINGERPRINT: self.fingerprint(), WHOLE: self.whole_fingerprint()})
         return fields | {"name": self.name, "metadata": metadata}
 
     def key(self, earlier: str | None) -> str:
         """The submission's key, so that two equal runs at once create one job. `earlier` was not resumed."""
-        file = hashlib.sha256(self.name.encode()).hexdigest()[:16]
+        file = hashlib.sha256(f"{self.name} {self.reuse or ''}".encode()).hexdigest()[:16]
         return f"run-{self.fingerprint()}-{file}-{earlier or 'first'}"
 
     @property
@@ -73,6 +76,10 @@ class Order:
             asked += [self.schema, self.params]
         digest.update(json.dumps(asked).encode())
         return digest.hexdigest()
+
+    def whole_fingerprint(self) -> str:
+        """The fingerprint of the same command for all rows."""
+        return replace(self, rows=None).fingerprint()
 
 
 def check(file: Path, out: Path | None) -> Path:

@@ -12,6 +12,7 @@ from app.providers.registry import SIMULATED
 
 CASES = ("low", "likely", "high")
 INDENT = " " * 9
+PROMPT_LINES, PROMPT_WIDTH = 6, 300  # of the first prompt, in lines and characters of each
 ENOUGH = 30  # answers that are enough for a good calibration
 
 
@@ -26,7 +27,7 @@ def show(quote: Quote) -> None:
     click.echo(f"{words.records(quote['records'])} for {quote['model']}\n")
     listing.show(("", *CASES), rows, right=CASES)
     click.echo()
-    for name, fact in _facts(quote):
+    for name, fact in (*_facts(quote), *_taken_over_and_asked(quote)):
         wrapping.paragraph(fact, head=f"{name:<11} ", indent=" " * 12)
 
 
@@ -44,6 +45,20 @@ def tell(console: Console, quote: Quote) -> None:
     wrapping.tell(console, quote["basis"]["text"], head=INDENT, style="dim")
     for name, fact in _beside(quote):
         wrapping.tell(console, f"{name}: {fact}", head=INDENT, style="yellow")
+    for name, fact in _taken_over_and_asked(quote):
+        wrapping.tell(console, fact, head=f"{name:<9}")
+
+
+def _taken_over_and_asked(quote: Quote) -> Iterator[tuple[str, str]]:
+    """What is not paid again, and the first prompt, in which a wrong template is seen before it costs."""
+    if reused := quote.get("reused"):
+        total = quote["records"] + reused
+        yield "reused", f"{reused:,} of {total:,} answers are those of an earlier job: not paid again"
+    if prompt := quote.get("first_prompt"):
+        lines = prompt.strip().splitlines()
+        text = "\n".join(line[:PROMPT_WIDTH] for line in lines[:PROMPT_LINES])
+        cut = len(lines) > PROMPT_LINES or any(len(line) > PROMPT_WIDTH for line in lines[:PROMPT_LINES])
+        yield "prompt 1", text + (" …" if cut else "")
 
 
 def _row(name: str, figures: dict[str, Any], shown: Callable[[Any], str]) -> list[str]:

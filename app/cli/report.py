@@ -1,8 +1,8 @@
 """The end of a run: the answers in their file, and a summary."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -11,10 +11,11 @@ from rich.text import Text
 
 from app.cli import faults, words, wrapping
 from app.cli.client import Job, Rest
+from app.cli.jobs import written
 from app.cli.order import Order
-from app.providers.client import MAX_TOKENS, REFUSAL, WINDOW_FULL
 from app.cli.phrases import for_terminal
 from app.errors import Unavailable
+from app.providers.client import MAX_TOKENS, REFUSAL, WINDOW_FULL
 from app.providers.registry import SIMULATED
 
 LOOKED_AT = 1_000  # failed records that are grouped
@@ -29,26 +30,20 @@ def warn_of_simulated(console: Console, *, no_key: bool) -> None:
     console.print(shown, style="yellow", soft_wrap=not console.is_terminal)
 
 
-def write(rest: Rest, job: Job, order: Order) -> None:
-    """Write the answers, completely or not at all; nothing where there are none yet.
+def write(rest: Rest, job: Job, order: Order, data: Path) -> Path | None:
+    """Write the answers; returns where the file that was there is kept, if it was not this run's.
 
-    Raises `Unavailable` when the file cannot be written: by then the answers are paid for, and kept.
+    Raises `Unavailable` where they cannot be written.
     """
-    if not words.ended(job):
-        return
-    part = order.out.with_name(order.out.name + ".part")
     try:
-        with part.open("wb") as to:
-            rest.download(job["id"], order.format, to)
-        part.replace(order.out)
+        return written.write(
+            order.out, lambda to: rest.download(job["id"], order.format, to), order.whole_fingerprint(), data
+        )
     except OSError as error:
         raise Unavailable(
-            f"{order.out} cannot be written ({error.strerror}): the answers are kept; the same command with"
-            " another -o writes them, and asks nothing again"
+            f"{order.out} cannot be written ({error.strerror}): the answers are kept; the same command, with"
+            " another -o if need be, writes them and pays nothing"
         ) from None
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 def tell(console: Console, rest: Rest, job: Job, order: Order) -> int:
@@ -82,6 +77,8 @@ def _facts(job: Job, order: Order) -> Iterator[tuple[str, Text]]:
     yield "records", words.outcomes(job).append(words.time_taken(job))
     if job["skipped_rows"]:
         yield "skipped", Text(f"{words.rows(job['skipped_rows'])}, empty")
+    if job.get("reused"):
+        yield "reused", Text(f"{job['reused']:,} answers of an earlier job, not paid for again")
     yield "tokens", Text(words.tokens(job))
     yield "cost", Text(words.cost(job) + (" (invented answers are not billed)" if invented else ""))
     for warning in job.get("warnings", ()):
@@ -101,10 +98,7 @@ def _tell_failures(console: Console, job: Job, failed: Iterable[dict[str, Any]])
     for kind, records in sorted(groups.items(), key=lambda group: -len(group[1]))[:SHOWN]:
         why = records[0]["error"]["message"] or "no details available"
         wrapping.tell(console, f"{len(records):,} × {kind}; {_place(records[0])}: {why}", head="  ")
-    retry = f"penstock jobs retry {job['id']}"
-    wrapping.tell(
-        console, f"to retry only these: `{retry}` on a running stack, then this command", style="dim"
-    )
+    wrapping.tell(console, "to run only these again: the same command with --retry-failed", style="dim")
 
 
 def _place(record: dict[str, Any]) -> str:

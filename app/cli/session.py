@@ -1,8 +1,9 @@
 """One `penstock run`: find or submit the job, follow it, write its answers, print a summary."""
 
+import os
 import uuid
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
 
@@ -11,28 +12,44 @@ from rich.console import Console
 from app.cli import faults, quote, report, target, words
 from app.cli.client import Job, Quote, Rest
 from app.cli.follow import follow
+from app.cli.jobs import known, spending
 from app.cli.order import Order, content
+from app.cli.target import Target
 from app.cli.views import view
 from app.cli.waiting import say, waiting
-from app.errors import StackGone, StackRefused, StackUnreachable
+from app.core.pause_reasons import LEFT
+from app.errors import PenstockError, StackGone, StackRefused, StackUnreachable
 from app.providers.registry import SIMULATED
+from app.stack.runs import Run
+from config import settings
 
 NO_QUOTES = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)  # of a stack older than quotes
-LOOKED_AT = 1_000  # the newest jobs that are searched for an equal fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the caller wants besides the order."""
+
+    again: bool = False  # pay again for what was already answered
+    retry_failed: bool = False  # ask again what failed, and nothing else
+    yes: bool = False  # do not ask before spending
 
 
 class Session:
     """What one run knows; all of it can be done over, as after a stack that went away."""
 
-    def __init__(self, order: Order, *, again: bool) -> None:
-        self._order, self._again = order, again
+    def __init__(self, order: Order, wishes: Wishes) -> None:
+        self._order, self._wishes = order, wishes
+        self._settings = settings.read(os.environ)
         self._job: Job | None = None
         self._earlier: str | None = None  # a job with an equal fingerprint that is not resumed
-        self._stays = False  # whether the stack keeps running when this run ends
+        self._run: Run | None = None  # with which the job is paused; None: its stack lives on
         self._console = Console(stderr=True, highlight=False)
 
     def run(self) -> int:
         """Returns the exit code."""
+        if not self._settings.penstock_url and not self._settings.data.exists():
+            self._say(f"jobs and answers are kept in {self._settings.data} (PENSTOCK_DATA)")
         try:
             return self._answer_in_spite_of_the_stack()
         except KeyboardInterrupt:
@@ -50,19 +67,31 @@ class Session:
 
     def _answer(self) -> int:
         with target.any_stack(self._waiting) as stack:
-            self._stays = not stack.ends_with_us
+            self._enter(stack)
             try:
                 self._choose_model(stack.asks_claude)
-                job = self._job = self._find(stack.rest) or self._submit(stack.rest)
-                self._again = False  # this is the job, whatever becomes of the stack
-                with view(self._console, self._order.file.name) as shown:
-                    job = follow(stack.rest, job, shown)
-                report.write(stack.rest, job, self._order)
+                job = self._job = self._find(stack) or self._submit(stack.rest)
+                if job is None:
+                    self._let_go(stack.rest)
+                    self._say("nothing was sent")
+                    return faults.FAILED
+                self._wishes = replace(self._wishes, again=False, retry_failed=False)  # this is the job
+                job = self._follow(stack.rest, job)
+                self._let_go(stack.rest, job)
+                self._write(stack.rest, job)
                 return report.tell(self._console, stack.rest, job, self._order)
             except KeyboardInterrupt:
                 if self._job:
-                    self._say(self._farewell(self._job))
+                    self._leave(stack.rest, self._job)
                 raise
+
+    def _enter(self, stack: Target) -> None:
+        """On a stack that ends with a command, the job is this command's, and paused when it ends."""
+        if not stack.attached:
+            self._run = None
+        elif self._run is None:
+            self._run = Run(self._settings.data)
+        stack.rest.come_from(None if self._run is None else self._run.id)
 
     def _choose_model(self, asks_claude: bool | None) -> None:
         """Without a key only the simulated model can answer, and it must not be taken for the real thing."""
@@ -71,16 +100,17 @@ class Session:
         if self._order.model == SIMULATED.name:
             report.warn_of_simulated(self._console, no_key=asks_claude is False)
 
-    def _find(self, rest: Rest) -> Job | None:
+    def _find(self, stack: Target) -> Job | None:
         """The job that this command submitted before: unfinished, or finished and not to be run again."""
-        fingerprint = self._order.fingerprint()
-        for number, job in enumerate(rest.jobs()):
-            if number == LOOKED_AT:
-                return None
-            if job["metadata"].get("run_fingerprint") == fingerprint:
-                self._earlier = job["id"]
-                return self._take_up(rest, job)
-        return None
+        jobs = known.look(stack.rest)
+        if stack.is_here:
+            spending.tell_waiting(self._console, known.waiting(jobs, self._order))
+        job = known.own(jobs, self._order)
+        self._earlier = None if job is None else job["id"]
+        found = None if job is None else self._take_up(stack.rest, job)
+        sample = None if self._wishes.again else known.sample(jobs, self._order)
+        self._order = replace(self._order, reuse=sample)
+        return found
 
     def _take_up(self, rest: Rest, job: Job) -> Job | None:
         name = f"job {job['id']}"
@@ -88,25 +118,44 @@ class Session:
             self._say(f"resuming {name}: {words.ended(job):,} of {job['total']:,} records have ended")
             if self._order.max_cost is not None:
                 rest.change(job["id"], max_cost=self._order.max_cost)
-            return rest.act(job["id"], "resume") if job["status"] == "paused" else job
+            return job if job["status"] == "cancelling" else rest.act(job["id"], "resume")
+        if self._wishes.retry_failed:
+            return self._retry(rest, job)
         if job["status"] != "completed":
             self._say(f"an earlier {name} was {job['status']}: starting a new one")
             return None
-        if self._again:
+        if self._wishes.again:
             return None
         self._say(f"{name} has already done this; nothing is run or paid for again (use --again to do so)")
         return job
 
-    def _submit(self, rest: Rest) -> Job:
+    def _retry(self, rest: Rest, job: Job) -> Job:
+        failed = job["counts"]["failed"] + job["counts"]["expired"]
+        if not failed:
+            self._say(f"no record of job {job['id']} failed: nothing is run or paid for again")
+            return job
+        self._say(f"job {job['id']}: running {failed:,} of {job['total']:,} records again, which failed")
+        return rest.act(job["id"], "retry")
+
+    def _submit(self, rest: Rest) -> Job | None:
+        """The new job; None if its owner does not want to pay for it."""
         with content(self._order) as file:
             with self._waiting(f"estimating the cost of {self._order.file.name}"):
                 found = self._estimate(rest, file)
             if found is not None:
                 quote.tell(self._console, found)
+            if not self._may_spend(found):
+                return None
             with self._waiting(f"sending {self._order.file.name}"):
                 job = self._send(rest, file)
         self._say(f"job {job['id']}: {words.records(job['total'])}")
         return job
+
+    def _may_spend(self, found: Quote | None) -> bool:
+        order, above = self._order, self._settings.ask_above
+        return self._wishes.yes or spending.is_allowed(
+            self._console, found, order.model, order.max_cost, above
+        )
 
     def _estimate(self, rest: Rest, file: Path) -> Quote | None:
         """The quote; None when there is none, which does not stop the run. Bad input is already reported."""
@@ -130,12 +179,52 @@ class Session:
                 raise
         return rest.submit(file, fields, uuid.uuid4().hex)  # the job with the first key was deleted
 
-    def _farewell(self, job: Job) -> str:
+    def _follow(self, rest: Rest, job: Job) -> Job:
+        """The job when it has ended, or is paused; not because an equal command ended, for this one lives."""
+        while True:
+            with view(self._console, self._order.file.name) as shown:
+                job = follow(rest, job, shown)
+            if job["status"] != "paused" or not (job["status_reason"] or "").startswith(LEFT):
+                return job
+            job = rest.act(job["id"], "resume")
+
+    def _write(self, rest: Rest, job: Job) -> None:
+        kept = report.write(rest, job, self._order, self._settings.data)
+        if kept is not None:
+            self._say(f"what {self._order.out.name} held before is kept as {kept.name}")
+
+    def _let_go(self, rest: Rest, job: Job | None = None) -> None:
+        """The command ends: pause its job if that still goes on, unless the stack lives on."""
+        if self._run is None:
+            return
+        if job is not None and not words.is_over(job) and job["status"] != "paused":
+            rest.act(job["id"], "pause")
+        self._run.end()
+
+    def _leave(self, rest: Rest, job: Job) -> None:
+        """After Ctrl-C: let the job go, say what becomes of it, and write the answers so far."""
+        try:
+            job = rest.job(job["id"])
+            self._let_go(rest, job)
+            self._say(self._farewell(job["id"]))
+            if words.ended(job):
+                self._write(rest, job)
+                ended = f"{words.ended(job):,} of {job['total']:,}"
+                self._say(f"{ended} answers so far are in {self._order.out}")
+        except PenstockError as error:  # the stack is gone; the next one pauses the job before it begins
+            self._say(str(error))
+
+    def _farewell(self, job_id: str) -> str:
         """What happens to the job after Ctrl-C."""
-        if self._stays:
-            cancel = f"penstock jobs cancel {job['id']}"
-            return f"the job continues; the same command follows it again, `{cancel}` ends it"
-        return "stopping; the job is kept, and the same command resumes it"
+        if self._run is None:
+            return (
+                f"the job continues; the same command follows it again, `penstock jobs pause {job_id}` pauses"
+                f" it, `penstock jobs cancel {job_id}` ends it"
+            )
+        return (
+            "stopping; the job is kept, and the same command resumes it, as does"
+            f" `penstock jobs resume {job_id}`; until then nothing is sent or paid"
+        )
 
     def _waiting(self, what: str) -> AbstractContextManager[object]:
         return waiting(self._console, what)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from app.cli.client import Rest
@@ -29,7 +30,8 @@ class Target:
 
     rest: Rest
     asks_claude: bool | None  # None: a stack elsewhere, whose keys we cannot know
-    ends_with_us: bool = False
+    is_here: bool = False  # it runs on the data directory
+    attached: bool = False  # it ends with a command: with this one, or with one beside it
 
 
 @contextmanager
@@ -41,6 +43,21 @@ def running() -> Iterator[Rest]:
         raise Unavailable(
             f"no stack is running on {chosen.data}: start one with `penstock up`, or set PENSTOCK_URL"
         )
+    with target.rest as rest:
+        yield rest
+
+
+@contextmanager
+def running_or_none() -> Iterator[Rest]:
+    """Like `running`, but where no stack runs, this process answers from the database."""
+    from app.cli.jobs import offline
+
+    chosen = settings.read(os.environ)
+    target = _named(chosen) or _here(chosen)
+    if target is None:
+        with offline.contract(chosen, partial(_key, chosen)) as rest:
+            yield rest
+        return
     with target.rest as rest:
         yield rest
 
@@ -88,8 +105,9 @@ def _here(chosen: Settings) -> Target | None:
     return _at(found, chosen) if found else None
 
 
-def _at(found: Running, chosen: Settings, *, ends_with_us: bool = False) -> Target:
-    return Target(Rest(found.address, _key(chosen)), found.asks_claude, ends_with_us)
+def _at(found: Running, chosen: Settings) -> Target:
+    rest = Rest(found.address, _key(chosen))
+    return Target(rest, found.asks_claude, is_here=True, attached=found.attached)
 
 
 def _key(chosen: Settings) -> str:
@@ -110,9 +128,15 @@ def _start(chosen: Settings) -> subprocess.Popen[bytes]:
     # -P: the user's directory may have an `app` of its own. The group: this process handles Ctrl-C and stops
     # the stack.
     command = [sys.executable, "-P", "-m", "app.cli", "up", "--port", "0", "--attached"]
-    with closed_to_others():
-        log.parent.mkdir(parents=True, exist_ok=True)
-        output = log.open("wb")
+    try:
+        with closed_to_others():
+            log.parent.mkdir(parents=True, exist_ok=True)
+            output = log.open("wb")
+    except OSError as error:
+        raise Unavailable(
+            f"{chosen.data} cannot be used ({error.strerror}): set PENSTOCK_DATA to a folder of yours, where"
+            " jobs and answers are to be kept"
+        ) from None
     with output:
         return subprocess.Popen(  # noqa: S603 - our own command line
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, process_group=0
@@ -127,7 +151,7 @@ def _await(process: subprocess.Popen[bytes], chosen: Settings) -> Target:
             log = _log(chosen)
             raise Unavailable(f"the stack did not start: see {log}\n{_end_of(log)}")
         time.sleep(LOOK)
-    return _at(found, chosen, ends_with_us=found.pid == process.pid)
+    return _at(found, chosen)
 
 
 def _log(chosen: Settings) -> Path:

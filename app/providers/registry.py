@@ -50,7 +50,9 @@ class Provider:
     by_class: bool = False  # models of one class share limits, else each has its own
     configured: Callable[[Settings], RateLimits] = lambda _: UNLIMITED  # of each group, by the environment
     assumed: RateLimits = UNLIMITED  # of each group, until its answers show its limits
-    concurrent_calls: int | None = None  # of a job, unless the environment sets it; None: any number
+    # Of a job that came through a contract whose document promises a bound, unless the environment sets it.
+    # None: any number.
+    promised_concurrency: int | None = None
 
     def lacks(self, settings: Settings) -> Need | None:
         """The need that this machine does not meet; None when the provider can be used."""
@@ -86,7 +88,7 @@ ANTHROPIC = Provider(
         output_tokens=settings.claude_output_tokens_per_minute,
     ),
     assumed=RateLimits(requests=50),  # of every account
-    concurrent_calls=5,
+    promised_concurrency=5,
 )
 
 INFERENCE = Provider(
@@ -242,16 +244,18 @@ def cache_reads_count(group: str) -> bool:
 
 
 def max_concurrent_calls(group: str, settings: Settings) -> int | None:
-    """How many calls of one job may be in flight, over all workers; None: any number.
+    """How many calls of one job may be in flight, over all workers; None: as many as its limits let leave.
 
     Items for an inference server do not count: they have no calls of their own.
     """
-    provider = _of_group(group)
-    if not provider.takes_messages:
-        return None
-    if settings.max_concurrent_calls is None:
-        return provider.concurrent_calls
-    return settings.max_concurrent_calls
+    return settings.max_concurrent_calls if _of_group(group).takes_messages else None
+
+
+def promised_concurrency(model: str, settings: Settings) -> int | None:
+    """The same of a job that came through another team's contract, whose document names a default."""
+    provider = of(model)
+    bound = max_concurrent_calls(provider.limit_group(model), settings)
+    return provider.promised_concurrency if bound is None else bound
 
 
 def _of_group(group: str) -> Provider:

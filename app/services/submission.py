@@ -3,13 +3,13 @@
 import datetime as dt
 import json
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import structlog
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -17,6 +17,8 @@ from app.core.accounts import quotas
 from app.core.documents.upload import Upload
 from app.core.money import pricing
 from app.core.pipeline import priority_queue, staging
+from app.core.requests import earlier_answers
+from app.core.requests.earlier_answers import Earlier
 from app.errors import BadInput, Conflict, Unavailable
 from app.ingest import bounds, operations
 from app.ingest.draft import Defaults, Draft
@@ -27,8 +29,8 @@ from config import settings
 from models.base import new_uid, now
 from models.bulk import load
 from models.job import IdempotencyKey, Job, JobCounts, JobSpec, JobStatus
-from models.record import Record, RecordInput, RecordStatus
-from models.session import after_commit, in_transaction
+from models.record import Record, RecordInput, RecordOutput, RecordStatus
+from models.session import after_commit, in_transaction, reading
 from models.transitions import move_job
 from tasks.wake import start
 
@@ -62,6 +64,8 @@ class Options:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     columns: Sequence[str] | None = None  # of the table that was submitted
     skipped: Sequence[int] | None = None  # numbers of the table's completely empty rows
+    runs_with: str | None = None  # the command with which it is paused
+    reuse: str | None = None  # the id of an earlier job whose answers to equal requests are taken over
     repeat: Repeat | None = None
 
 
@@ -112,9 +116,10 @@ def submit(
         if upload is not None:
             upload.store_small()
         size = _content_bytes(spool, defaults, upload)
+        source = source_of(tenant_id, defaults, options)
         stage = partial(_insert_job, new_uid(), tenant_id, user_id, spool, defaults, options, size)
         try:
-            made = store(stage, spool, upload)
+            made = store(stage, spool, upload, source)
         except IntegrityError:  # another submission with the key was first
             if attempt == ATTEMPTS:
                 raise
@@ -129,27 +134,41 @@ def submit(
 _Stage = Callable[[int | None, Session], int]  # inserts the job's row, under a lease if there is one
 
 
+def source_of(tenant_id: int, defaults: Defaults, options: Options) -> int | None:
+    """The job whose answers are taken over, if any can be."""
+    if options.reuse is None:
+        return None
+    with reading() as session:
+        spec = _spec(0, defaults, options, None)
+        return earlier_answers.find_source(session, tenant_id, options.reuse, defaults.model, spec)
+
+
 class _Abandoned(Exception):
     """This process was declared dead while it stored: what it had written is void."""
 
 
-def _store_at_once(stage: _Stage, spool: DraftSpool, upload: Upload | None) -> Submitted:
+def _store_at_once(stage: _Stage, spool: DraftSpool, upload: Upload | None, source: int | None) -> Submitted:
     def work(session: Session) -> Submitted:
         job_id = stage(None, session)
         for chunk in spool.chunks():
-            _write_chunk(session, job_id, 0, chunk, {})
+            _write_chunk(session, job_id, 0, chunk, {}, source)
         return Submitted(job_id, _release(session, job_id, upload), created=True)
 
     return in_transaction(work)
 
 
-def _store_in_chunks(stage: _Stage, spool: DraftSpool, upload: Upload | None) -> Submitted:
+def _store_in_chunks(
+    stage: _Stage, spool: DraftSpool, upload: Upload | None, source: int | None
+) -> Submitted:
     talks: dict[str, int] = {}
     first = 0
     with staging.lease() as lease_id:
         job_id = in_transaction(partial(stage, lease_id))
         for chunk in spool.chunks():
-            in_transaction(partial(_write_chunk, job_id=job_id, first=first, drafts=chunk, talks=talks))
+            write = partial(
+                _write_chunk, job_id=job_id, first=first, drafts=chunk, talks=talks, source=source
+            )
+            in_transaction(write)
             first += len(chunk)
         uid = in_transaction(partial(_release, job_id=job_id, upload=upload))
     return Submitted(job_id, uid, created=True)
@@ -235,6 +254,7 @@ def _job(uid: uuid.UUID, spool: DraftSpool, defaults: Defaults, options: Options
         # The web process binds it to all its log lines; the workers' lines about the job include it, too.
         request_id=structlog.contextvars.get_contextvars().get("request_id"),
         max_concurrent=options.max_concurrent,
+        runs_with=options.runs_with,
         retries=options.retries,
         max_cost=options.max_cost,
         extra=dict(options.metadata),
@@ -292,17 +312,39 @@ def _spec(job_id: int, defaults: Defaults, options: Options, why: str | None) ->
 
 
 def _write_chunk(
-    session: Session, job_id: int, first: int, drafts: Sequence[Draft], talks: dict[str, int]
+    session: Session,
+    job_id: int,
+    first: int,
+    drafts: Sequence[Draft],
+    talks: dict[str, int],
+    source: int | None,
 ) -> None:
     """Insert a chunk; after a COMMIT whose response was lost, a second run finds the rows and stops."""
-    _hold(session, job_id)
+    job = _hold(session, job_id)
     if session.scalar(select(Record.idx).where(Record.job_id == job_id, Record.idx == first)) is not None:
         return
-    load(session, Record, _RECORD, _records(job_id, first, drafts, talks))
+    answers = [] if source is None else earlier_answers.answers(session, source, first, drafts)
+    answered = {answer.idx for answer in answers}
+    load(session, Record, _RECORD, _records(job_id, first, drafts, talks, answered))
     inputs = (
         (job_id, idx, _bytes(draft.custom_id), draft.body) for idx, draft in enumerate(drafts, start=first)
     )
     load(session, RecordInput, ("job_id", "idx", "custom_id", "body"), inputs)
+    if answers:
+        _take_over(session, job, answers)
+
+
+def _take_over(session: Session, job: Job, answers: Sequence[Earlier]) -> None:
+    """Write the answers of an earlier job as this one's: they cost nothing, and no call was made for them."""
+    counts = session.get_one(JobCounts, job.id, with_for_update=True)
+    rows = [
+        {"job_id": job.id, "idx": answer.idx, "seq": seq, "body": answer.body, "cost": 0}
+        for seq, answer in enumerate(answers, start=counts.seq + 1)
+    ]
+    session.execute(insert(RecordOutput), rows)
+    counts.seq += len(rows)
+    counts.succeeded += len(rows)
+    job.reused += len(rows)
 
 
 def _hold(session: Session, job_id: int) -> Job:
@@ -330,12 +372,17 @@ _RECORD = (
 
 
 def _records(
-    job_id: int, first: int, drafts: Sequence[Draft], talks: dict[str, int]
+    job_id: int, first: int, drafts: Sequence[Draft], talks: dict[str, int], answered: Collection[int]
 ) -> Iterator[tuple[Any, ...]]:
-    """Rows of records; of a conversation only the first turn can be claimed, the others are blocked."""
+    """Rows of records; of a conversation only the first turn can be claimed, the others are blocked.
+
+    `answered` are the indices of those that have their answer from an earlier job.
+    """
     for idx, draft in enumerate(drafts, start=first):
         opener = None if draft.conversation is None else talks.setdefault(draft.conversation, idx)
         status = RecordStatus.PENDING if opener is None or opener == idx else RecordStatus.BLOCKED
+        if idx in answered:
+            status = RecordStatus.SUCCEEDED
         row = (draft.max_tokens, draft.request_bytes, opener, draft.held_bytes, draft.priced_by)
         yield (job_id, idx, int(status), 0, 0, 0, *row)
 

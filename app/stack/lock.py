@@ -28,6 +28,7 @@ class Running:
     redis_url: str = ""
     asks_claude: bool = False  # whether a key for a real provider was set when it started
     ready: bool = False
+    attached: bool = False  # it ends with the command that started it
 
 
 class Lock:

@@ -20,10 +20,19 @@ class Supervisor:
     `say` shows one line to the user. Nothing here runs in a thread: a signal only increments `asked`.
     """
 
-    def __init__(self, keeper: Keeper, say: Callable[[str], None], *, parent: int | None = None) -> None:
-        """The end of the process `parent` counts as a signal to stop."""
+    def __init__(
+        self,
+        keeper: Keeper,
+        say: Callable[[str], None],
+        *,
+        parent: int | None = None,
+        chore: Callable[[], None] = lambda: None,
+    ) -> None:
+        """The end of the process `parent` counts as a signal to stop. `chore` is done at each look; it leaves
+        no thread and no connection behind.
+        """
         self.asked = 0  # how often a stop was requested
-        self._keeper, self._say, self._parent = keeper, say, parent
+        self._keeper, self._say, self._parent, self._chore = keeper, say, parent, chore
         self._stages: list[Sequence[Child]] = []
 
     def obey_signals(self) -> None:
@@ -55,6 +64,7 @@ class Supervisor:
     def look(self) -> None:
         """Restart the children that died, when their time has come."""
         self._keeper.check()
+        self._chore()
         if self._parent is not None and os.getppid() != self._parent:
             self.asked += 1
         for child in self._children():

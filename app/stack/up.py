@@ -5,11 +5,12 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from tempfile import TemporaryDirectory
 
 from app.errors import Unavailable
 from app.providers import registry
-from app.stack import broker, copies, first
+from app.stack import broker, copies, first, ownership
 from app.stack.family import MARGIN, Family, environment
 from app.stack.keeper import Keeper
 from app.stack.listen import address, listen
@@ -59,12 +60,16 @@ def _run(wanted: Wanted, say: Callable[[str], None]) -> None:
     os.environ.update(environment(chosen, embedded))
     chosen = settings.current()
     asks_claude = registry.ANTHROPIC.lacks(chosen) is None
-    running = Running(os.getpid(), address(listener), chosen.redis_url, asks_claude)
+    attached = wanted.parent is not None
+    running = Running(os.getpid(), address(listener), chosen.redis_url, asks_claude, attached=attached)
     lock.tell(running)
     first.migrate(chosen.database_url, say)
+    is_alone = chosen.is_sqlite and embedded is not None
+    ownership.settle(chosen.data, say, for_one_command=attached, is_alone=is_alone)
+    watch = partial(ownership.watch, chosen.data, say)
     _greet(running, chosen, embedded is not None, say)
 
-    supervisor = Supervisor(Keeper(chosen.grace + MARGIN), say, parent=wanted.parent)
+    supervisor = Supervisor(Keeper(chosen.grace + MARGIN), say, parent=wanted.parent, chore=watch)
     supervisor.obey_signals()
     family = Family(chosen, lock.processes)
     try:
@@ -79,6 +84,7 @@ def _run(wanted: Wanted, say: Callable[[str], None]) -> None:
         )
         listener.close()
         supervisor.stop()
+        watch()
     say("stopped")
 
 

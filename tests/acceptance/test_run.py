@@ -81,7 +81,9 @@ def test_ctrl_c_in_mid_job_keeps_it_and_the_same_command_goes_on_without_asking_
     job_id = first.said.partition("job ")[2][:36]
     assert "the job is kept, and the same command resumes it" in first.said
     assert "Traceback" not in first.said
-    assert not reviews.with_name("reviews.answers.csv").exists()
+    so_far = answers(reviews.with_name("reviews.answers.csv"))
+    assert 3 <= len(so_far) < 20
+    assert f"{len(so_far)} of 20 answers so far are in" in first.said
     # And when
     second = penstock("run", str(reviews), "--prompt", PROMPT)
     # Then
@@ -254,9 +256,16 @@ def test_the_first_rows_alone_can_be_asked_and_jobs_are_listed_shown_and_retried
     newest = listed.said.splitlines()[1]
     shown = penstock("jobs", "show", newest.split()[0], data=shared.data)
     retried = penstock("jobs", "retry", newest.split()[0], data=shared.data)
+    watched = penstock("jobs", "watch", newest.split()[0], data=shared.data)
+    out = reviews.with_name("results.csv")
+    written = penstock("jobs", "results", newest.split()[0], "-o", str(out), data=shared.data)
     # Then
     assert "5/5" in newest
     assert shown.ends() == 0
     assert json.loads(shown.said)["name"] == "reviews.csv"
     assert retried.ends() == 1
     assert "nothing to retry" in retried.said
+    assert watched.ends() == 0
+    assert "is completed: 5 of 5 records have ended" in watched.said
+    assert written.ends() == 0, written.said
+    assert len(answers(out)) == 5

@@ -286,7 +286,9 @@ def test_what_is_answered_is_what_the_document_says(door):
         jsonschema_rs.validate({"$ref": f"#/components/schemas/{name}", **document}, answer)
         assert set(answer) == set(document["components"]["schemas"][name]["properties"]), name
     record = answers["RecordPage"]["data"][0]
-    assert {*record, "document"} == set(document["components"]["schemas"]["RecordOut"]["properties"])
+    assert {*record, "document", "reused"} == set(
+        document["components"]["schemas"]["RecordOut"]["properties"]
+    )
 
 
 def test_a_database_that_is_away_is_a_503_that_says_when_to_try_again(door, monkeypatch):

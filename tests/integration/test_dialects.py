@@ -348,7 +348,6 @@ def test_a_default_model_without_a_key_is_the_callers_to_change_and_says_how(doo
     by_default, sheet = "set DEFAULT_MODEL=simulated there", (BytesIO(b"question\nWhy?\n"), "questions.csv")
     for path, request, status, ways in [
         (JOBS, {"json": {"records": [{"prompt": "x"}]}}, 422, f"give 'simulated' as `model` or {by_default}"),
-        (f"{JOBS}/estimate", {"json": {"records": [{"prompt": "x"}]}}, 422, "give 'simulated' as `model` or"),
         ("/batch_process", {"json": {"requests": [TEXT]}}, 422, f"without one, {by_default}"),
         ("/api/v1/batch/analyze", {"json": {"records": [NOTE]}}, 422, f"without one, {by_default}"),
         ("/api/v1/analyze", {"json": NOTE}, 422, f"without one, {by_default}"),

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import IO, Any
 
 import httpx2
 import psutil
@@ -51,12 +52,13 @@ class Command:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "app.cli", *arguments],
                 env=os.environ | {"PENSTOCK_DATA": str(data)} | EMBEDDED | environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
+                **self._streams(output),
                 start_new_session=True,
                 umask=0o022,  # as most shells have it
             )
+
+    def _streams(self, output: IO[bytes]) -> dict[str, Any]:
+        return {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output}
 
     @property
     def said(self) -> str:
@@ -88,6 +90,43 @@ class Command:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+
+
+class TerminalCommand(Command):
+    """A command that a person types in a terminal and may answer."""
+
+    def __init__(self, arguments: Sequence[str], data: Path, **environment: str) -> None:
+        self._terminal, self._ours = os.openpty()
+        super().__init__(arguments, data, **environment)
+
+    def _streams(self, output: IO[bytes]) -> dict[str, Any]:
+        """Standard output goes to the file, as with `>`: what is asked and told is on standard error."""
+        return {"stdin": self._ours, "stdout": output, "stderr": self._ours}
+
+    @property
+    def said(self) -> str:
+        """What has appeared on the terminal."""
+        with suppress(BlockingIOError, OSError):  # a terminal whose other end is closed gives an error
+            os.set_blocking(self._terminal, False)
+            while piece := os.read(self._terminal, 65_536):
+                with self.output.open("ab") as seen:
+                    seen.write(piece)
+        return self.output.read_text()
+
+    def types(self, line: str) -> None:
+        os.write(self._terminal, f"{line}\n".encode())
+
+    def ends(self, seconds: float = 60) -> int:
+        """Reads on meanwhile: who writes to a full terminal waits."""
+        wait_until(
+            lambda: self.said is None or self.process.poll() is not None, seconds=seconds, what="it ends"
+        )
+        return self.process.wait()
+
+    def clear_away(self) -> None:
+        super().clear_away()
+        os.close(self._terminal)
+        os.close(self._ours)
 
 
 class Stack(Command):

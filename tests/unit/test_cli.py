@@ -47,10 +47,33 @@ def test_a_wrong_setting_stops_every_command_with_its_name_its_value_and_a_right
     )
 
 
-def test_jobs_without_a_stack_say_how_to_have_one(tmp_path):
-    ran = penstock("jobs", "list", PENSTOCK_DATA=str(tmp_path), PENSTOCK_URL="")
+def test_where_no_stack_has_run_there_are_no_jobs_and_none_to_watch(tmp_path):
+    data = tmp_path / "data"
+    listed = penstock("jobs", "list", PENSTOCK_DATA=str(data), PENSTOCK_URL="")
+    watched = penstock("jobs", "watch", "any", PENSTOCK_DATA=str(data), PENSTOCK_URL="")
+    assert (listed.returncode, watched.returncode) == (1, 1)
+    assert f"there are no jobs on {data}" in listed.stderr
+    assert "start one with `penstock up`, or set PENSTOCK_URL" in watched.stderr
+    assert not data.exists()
+
+
+def test_a_place_that_cannot_take_the_answers_stops_a_run_before_anything_starts(tmp_path):
+    table, data = tmp_path / "a.csv", tmp_path / "data"
+    table.write_text("review\nGood\n")
+    ran = penstock("run", str(table), "-o", "/proc/answers.csv", PENSTOCK_DATA=str(data), PENSTOCK_URL="")
+    assert ran.returncode == 2
+    assert "/proc cannot be written to" in ran.stderr
+    assert "choose another place for the answers with -o" in ran.stderr
+    assert not data.exists()
+
+
+def test_a_data_folder_that_cannot_be_made_is_told_with_the_variable_to_set(tmp_path):
+    table = tmp_path / "a.csv"
+    table.write_text("review\nGood\n")
+    ran = penstock("run", str(table), PENSTOCK_DATA="/proc/data", PENSTOCK_URL="")
     assert ran.returncode == 1
-    assert "start one with `penstock up`, or set PENSTOCK_URL" in ran.stderr
+    assert "/proc/data cannot be used" in ran.stderr
+    assert "set PENSTOCK_DATA to a folder of yours" in ran.stderr
 
 
 def test_a_stack_elsewhere_wants_a_key():

@@ -70,7 +70,10 @@ def test_another_question_has_another_fingerprint(table, tmp_path, change):
 def test_only_what_was_given_is_sent_beside_the_file_and_the_fingerprint(table, tmp_path):
     asked = Order(table, tmp_path / "a.csv", prompt="{{ review }}", max_tokens=50)
     fields = asked.fields()
-    assert json.loads(fields.pop("metadata")) == {"run_fingerprint": asked.fingerprint()}
+    assert json.loads(fields.pop("metadata")) == {
+        "run_fingerprint": asked.fingerprint(),
+        "run_whole": asked.fingerprint(),
+    }
     assert fields == {"template": "{{ review }}", "max_tokens": "50", "name": "reviews.csv"}
 
 

@@ -151,10 +151,19 @@ def test_a_model_that_can_be_asked_is_not_refused(model: str, settings: Settings
 def test_only_paid_providers_have_limits_that_nobody_set() -> None:
     assert registry.assumed("anthropic:opus-5").requests == 50
     assert registry.configured("anthropic:opus-5", WITHOUT_KEY) == RateLimits()
-    assert registry.max_concurrent_calls("anthropic:opus-5", WITHOUT_KEY) == 5
+    assert registry.max_concurrent_calls("anthropic:opus-5", WITHOUT_KEY) is None
     assert registry.assumed("simulated") == registry.configured("simulated", WITHOUT_KEY) == RateLimits()
     assert registry.max_concurrent_calls("simulated", WITHOUT_KEY) is None
     assert registry.assumed("inference:m") == registry.configured("inference:m", WITHOUT_KEY) == RateLimits()
+
+
+def test_only_contracts_that_promise_a_bound_have_one_that_nobody_set() -> None:
+    assert registry.promised_concurrency("claude-opus-5", WITHOUT_KEY) == 5
+    assert registry.promised_concurrency("simulated", WITHOUT_KEY) is None
+    assert registry.promised_concurrency(registry.NOBODY, WITHOUT_KEY) is None
+    for bound in (3, 50):
+        settings = read({"BATCH_MAX_CONCURRENT_LLM_CALLS": str(bound)})
+        assert registry.promised_concurrency("claude-opus-5", settings) == bound
 
 
 def test_limits_that_are_set_hold_for_every_provider() -> None:

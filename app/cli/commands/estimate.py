@@ -23,7 +23,8 @@ def estimate(
     params: Mapping[str, Any],
     rows: int | None,
 ) -> None:
-    """Show what `penstock run FILE` with these options would cost. Nothing is sent or stored.
+    """Show what `penstock run FILE` with these options would cost. Nothing is sent or stored, and no key is
+    needed.
 
     Figures are calibrated with your earlier answers from the model, if there are any: run --rows 30 first.
     """
@@ -33,16 +34,15 @@ def estimate(
     from rich.console import Console
 
     from app.cli import quote, target
+    from app.cli.jobs import known
     from app.cli.order import Order, check_input, content
     from app.cli.waiting import waiting
-    from app.providers.registry import SIMULATED
 
     check_input(file)
     order = Order(file, file, prompt, model, system, max_tokens, rows, schema=schema, params=params)
     wait = partial(waiting, Console(stderr=True, highlight=False))
     with target.any_stack(wait) as stack:
-        if model is None and stack.asks_claude is False:
-            order = replace(order, model=SIMULATED.name)
+        order = replace(order, reuse=known.sample(known.look(stack.rest), order))
         with content(order) as sent, wait(f"reading {file.name}"):
             found = stack.rest.estimate(sent, order.fields())
     quote.show(found)

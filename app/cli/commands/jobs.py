@@ -1,18 +1,26 @@
-"""`penstock jobs`: submitted jobs, over the native contract."""
+"""`penstock jobs`: submitted jobs, over the native contract, whether a stack runs or not."""
 
+import os
+import sys
+from collections.abc import Callable
 from itertools import islice
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import click
 
 from app.cli import listing
 
 LISTED = 20
+FORMATS = ("jsonl", "csv", "xlsx")
 
 
 @click.group()
 def jobs() -> None:
-    """List, show, cancel and retry jobs."""
+    """List, show, watch, pause, resume, cancel, retry and delete jobs, and get their results.
+
+    All but `watch` work without a stack, too.
+    """
 
 
 @jobs.command("list")
@@ -34,7 +42,7 @@ def list_jobs(limit: int) -> None:
             job["name"] or "",
         ]
 
-    with target.running() as rest:
+    with target.running_or_none() as rest:
         rows = [row(job) for job in islice(rest.jobs(), limit)]
     listing.show(
         ("job", "status", "ended", "failed", "cost", "created", "name"),
@@ -49,8 +57,25 @@ def show(job_id: str) -> None:
     """Show everything about one job, as JSON."""
     from app.cli import target
 
-    with target.running() as rest:
+    with target.running_or_none() as rest:
         _print(rest.job(job_id))
+
+
+@jobs.command()
+@click.argument("job_id")
+def watch(job_id: str) -> None:
+    """Follow a job to its end; Ctrl-C stops watching, not the job."""
+    from rich.console import Console
+
+    from app.cli import target
+    from app.cli.follow import follow
+    from app.cli.views import view
+
+    with target.running() as rest:
+        job = rest.job(job_id)
+        with view(Console(stderr=True, highlight=False), job["name"] or job["id"]) as shown:
+            job = follow(rest, job, shown)
+    _tell(job)
 
 
 @jobs.command()
@@ -58,6 +83,20 @@ def show(job_id: str) -> None:
 def cancel(job_id: str) -> None:
     """Cancel a job: nothing more is sent, and answers so far are kept."""
     _act(job_id, "cancel")
+
+
+@jobs.command()
+@click.argument("job_id")
+def pause(job_id: str) -> None:
+    """Pause a job: nothing more is sent until it is resumed."""
+    _act(job_id, "pause")
+
+
+@jobs.command()
+@click.argument("job_id")
+def resume(job_id: str) -> None:
+    """Resume a paused job."""
+    _act(job_id, "resume")
 
 
 @jobs.command()
@@ -84,15 +123,79 @@ def retry(job_id: str, max_tokens: int | None, only: tuple[str, ...]) -> None:
         click.echo(f"{count:,} × {word} not run again: the same request would end in the same way")
 
 
-def _act(job_id: str, action: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    from app.cli import target, words
+@jobs.command()
+@click.argument("job_id")
+def delete(job_id: str) -> None:
+    """Delete a job that has ended, with its records; what it cost stays in the ledger."""
+    from app.cli import target
 
-    with target.running() as rest:
+    with target.running_or_none() as rest:
+        rest.delete(job_id)
+    click.echo(f"job {job_id} is deleted")
+
+
+@jobs.command()
+@click.argument("job_id")
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    help="File: .jsonl, .csv or .xlsx  [default: JSONL, printed]",
+)
+def results(job_id: str, out: Path | None) -> None:
+    """Get the results of a job so far: every record that has ended, with its answer."""
+    from app.cli import target
+    from app.cli.jobs import written
+    from app.errors import BadInput
+    from config import settings
+
+    form = FORMATS[0] if out is None else out.suffix.lower().removeprefix(".")
+    if form not in FORMATS:
+        raise BadInput(
+            f"{out}: results are written as .jsonl, .csv or .xlsx; give -o one of these extensions"
+        )
+    if out is not None:
+        written.check(out)
+    with target.running_or_none() as rest:
+
+        def fill(to: BinaryIO) -> None:
+            rest.download(job_id, form, to)
+
+        if out is None:
+            _pipe(fill)
+            return
+        kept = written.write(out, fill, f"results of {job_id}", settings.read(os.environ).data)
+    click.echo(f"written to {out}" + (f"; what it held before is kept as {kept.name}" if kept else ""))
+
+
+def _pipe(fill: Callable[[BinaryIO], None]) -> None:
+    """To standard output, for as long as somebody reads it."""
+    try:
+        fill(sys.stdout.buffer)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more
+
+
+def _act(job_id: str, action: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    from app.cli import target
+
+    with target.running_or_none() as rest:
         job = rest.act(job_id, action, body)
+    _tell(job)
+    if rest.is_offline and job["status"] in ("pending", "running"):
+        click.echo("no stack runs here: it goes on with `penstock up`, or with its own command")
+    return job
+
+
+def _tell(job: dict[str, Any]) -> None:
+    from app.cli import words
+
     click.echo(
         f"job {job['id']} is {job['status']}: {words.ended(job):,} of {job['total']:,} records have ended"
     )
-    return job
+    if job["status_reason"]:
+        click.echo(job["status_reason"])
 
 
 def _print(job: dict[str, Any]) -> None:

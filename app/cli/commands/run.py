@@ -27,6 +27,8 @@ from app.cli.request_options import request_options
 @click.option(
     "--again", is_flag=True, help="Run everything again, and pay again, even if it was already answered."
 )
+@click.option("--retry-failed", is_flag=True, help="Run again only what failed; the other answers stay.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask before spending more than PENSTOCK_ASK_ABOVE.")
 @click.pass_context
 def run(
     context: click.Context,
@@ -41,6 +43,8 @@ def run(
     max_cost: str | None,
     rows: int | None,
     again: bool,
+    retry_failed: bool,
+    yes: bool,
 ) -> None:
     """Run every record of FILE (.csv, .tsv, .jsonl or .xlsx) through a model and write the answers next to
     it.
@@ -48,8 +52,11 @@ def run(
     The same command resumes a job that was left unfinished, and writes the answers of a finished one again
     without paying again. Exit code: 0 all succeeded, 3 some failed, 2 bad input, 1 anything else.
     """
+    from app.cli.jobs import written
     from app.cli.order import Order, check
-    from app.cli.session import Session
+    from app.cli.session import Session, Wishes
 
-    order = Order(file, check(file, out), prompt, model, system, max_tokens, rows, max_cost, schema, params)
-    context.exit(Session(order, again=again).run())
+    out = check(file, out)
+    written.check(out)
+    order = Order(file, out, prompt, model, system, max_tokens, rows, max_cost, schema=schema, params=params)
+    context.exit(Session(order, Wishes(again=again, retry_failed=retry_failed, yes=yes)).run())

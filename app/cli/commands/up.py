@@ -19,7 +19,7 @@ CORES_USED = 2  # a slice worker makes several hundred calls per second; more pr
 @click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Directory for all data  [default: PENSTOCK_DATA, else ./data]",
+    help="Directory for all data  [default: PENSTOCK_DATA, else ~/.local/share/penstock]",
 )
 @click.option(
     "--workers",

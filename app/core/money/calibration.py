@@ -140,7 +140,7 @@ def _jobs(session: Session, tenant_id: int, defaults: Defaults) -> Sequence[Row[
         select(
             Job.id,
             Job.uid,
-            JobCounts.succeeded,
+            (JobCounts.succeeded - Job.reused).label("succeeded"),
             JobSpec.max_tokens,
             _same_request(defaults).label("same_request"),
         )
@@ -148,7 +148,7 @@ def _jobs(session: Session, tenant_id: int, defaults: Defaults) -> Sequence[Row[
         .join(JobCounts, JobCounts.job_id == Job.id)
         .join(JobSpec, JobSpec.job_id == Job.id)
         # The bytes of documents do not predict the tokens of texts.
-        .where(Job.tenant_id == tenant_id, JobCounts.succeeded > 0, JobSpec.prompt.is_(None))
+        .where(Job.tenant_id == tenant_id, JobCounts.succeeded > Job.reused, JobSpec.prompt.is_(None))
         .order_by(Job.uid.desc())
     ).all()
 

@@ -1,7 +1,7 @@
 """Quotes: the tokens, cost and duration that a job will take, before it is submitted. Nothing is stored."""
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -14,10 +14,12 @@ from app.core.limits.report import unused
 from app.core.money import estimate, pricing, quote_warnings
 from app.core.money.calibration import FIRST_TOKEN, TOKENS_A_SECOND, Calibration, calibrate
 from app.core.money.estimate import CASES
-from app.ingest.draft import Defaults
+from app.core.requests import earlier_answers
+from app.ingest import preview
+from app.ingest.draft import Defaults, Draft
 from app.ingest.spool import DraftSpool
 from app.ingest.tally import Tally
-from app.ingest.templates import compile_template
+from app.ingest.templates import Template, compile_template
 from app.providers import registry
 from app.providers.client import RateLimits
 from config import settings
@@ -31,6 +33,8 @@ class Quote:
 
     model: str
     records: int
+    reused: int  # further records, which have the answer of an earlier job
+    first_prompt: str | None
     duplicates: int
     input_tokens: Mapping[str, int]
     output_tokens: Mapping[str, int]
@@ -54,9 +58,12 @@ class Conditions:
     before: int
 
 
-def quote(tenant_id: int, spool: DraftSpool, defaults: Defaults) -> Quote:
-    """The cost and duration of the spooled drafts, as far as can be known now."""
-    tally = _tally(spool, defaults)
+def quote(tenant_id: int, spool: DraftSpool, defaults: Defaults, source: int | None = None) -> Quote:
+    """The cost and duration of the spooled drafts, as far as can be known now.
+
+    `source` is the job whose answers they take over where they ask the same.
+    """
+    tally = _tally(spool, defaults, source)
     with reading() as session:
         calibration = calibrate(session, tenant_id, defaults)
         conditions = _conditions(session, defaults.model, tally.count)
@@ -69,6 +76,8 @@ def quote(tenant_id: int, spool: DraftSpool, defaults: Defaults) -> Quote:
     return Quote(
         model=defaults.model,
         records=tally.count,
+        reused=spool.count - tally.count,
+        first_prompt=_first_prompt(spool, defaults),
         duplicates=tally.duplicates,
         input_tokens=tokens_in,
         output_tokens=tokens_out,
@@ -89,13 +98,32 @@ def quote(tenant_id: int, spool: DraftSpool, defaults: Defaults) -> Quote:
     )
 
 
-def _tally(spool: DraftSpool, defaults: Defaults) -> Tally:
-    template = None if defaults.template is None else compile_template(defaults.template)
-    tally = Tally(defaults, template)
+def _tally(spool: DraftSpool, defaults: Defaults, source: int | None) -> Tally:
+    tally, first = Tally(defaults, _template(defaults)), 0
     for chunk in spool.chunks():
-        for draft in chunk:
-            tally.add(draft)
+        answered = _answered(source, first, chunk)
+        for idx, draft in enumerate(chunk, start=first):
+            if idx not in answered:
+                tally.add(draft)
+        first += len(chunk)
     return tally
+
+
+def _answered(source: int | None, first: int, drafts: Sequence[Draft]) -> set[int]:
+    if source is None:
+        return set()
+    with reading() as session:
+        return {answer.idx for answer in earlier_answers.answers(session, source, first, drafts)}
+
+
+def _first_prompt(spool: DraftSpool, defaults: Defaults) -> str | None:
+    for chunk in spool.chunks():
+        return preview.prompt_of(chunk[0], defaults, _template(defaults))
+    return None
+
+
+def _template(defaults: Defaults) -> Template | None:
+    return None if defaults.template is None else compile_template(defaults.template)
 
 
 def _conditions(session: Session, model: str, records: int) -> Conditions:
@@ -137,6 +165,8 @@ def _bound(
     tokens_out: Mapping[str, int],
     conditions: Conditions,
 ) -> tuple[float, str]:
+    if not tally.count:  # all its answers are those of an earlier job
+        return 0.0, "workers"
     if calibration.seconds is None:
         seconds = FIRST_TOKEN + tokens_out[case] / tally.count / TOKENS_A_SECOND
     else:

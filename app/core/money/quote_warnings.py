@@ -6,6 +6,7 @@ from app.core.money.calibration import LIKELY_SHARE, SAME_REQUEST, SHORT_ANSWER,
 from app.ingest.draft import Defaults
 from app.ingest.tally import Tally
 from app.providers import registry
+from config import settings
 
 
 def basis(calibration: Calibration, model: str) -> str:
@@ -35,6 +36,9 @@ def warnings(
 ) -> list[str]:
     """What the figures leave out."""
     sentences = []
+    lacks = registry.of(defaults.model).lacks(settings.current())
+    if lacks is not None:
+        sentences.append(f"before it can run, {defaults.model} {lacks.sentence}")
     if not priced:
         sentences.append(pricing.unknown_cost(defaults.model))
     if tally.of_other_models:

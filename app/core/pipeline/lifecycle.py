@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.core.money import totals
+from app.core.pause_reasons import LEFT
 from app.core.pipeline import lookup, priority_queue, waiting_line, wakeups, windows
 from app.core.requests import asked_again, job_context
 from app.core.requests.asked_again import Choice
@@ -71,29 +72,43 @@ def pause(session: Session, job: Job) -> None:
     pause_because(session, job, "Paused by its owner.")
 
 
-def pause_because(session: Session, job: Job, reason: str) -> None:
+def leave(session: Session, job: Job, run: str) -> None:
+    """Pause a job whose command, `run`, ends, unless it goes on with another one by now."""
+    if job.runs_with == run and job.status in (JobStatus.PENDING, JobStatus.RUNNING):
+        pause_because(
+            session,
+            job,
+            f"{LEFT}: the same command, or `penstock jobs resume {job.uid}`, goes on with it.",
+        )
+
+
+def pause_because(session: Session, job: Job, reason: str, **values: Any) -> None:
     """Pause the job, for `reason`."""
-    move_job(session, job, JobStatus.PAUSED, status_reason=reason)
+    move_job(session, job, JobStatus.PAUSED, status_reason=reason, **values)
     windows.withdraw(session, job.id)
     waiting_line.leave(session, job.id)
 
 
-def resume(session: Session, job: Job) -> None:
-    """Go on with a paused job."""
+def resume(session: Session, job: Job, run: str | None = None) -> None:
+    """Go on with a paused job, for as long as the command `run` lives if one is named."""
     if job.status in (JobStatus.PENDING, JobStatus.RUNNING):
+        job.runs_with = run
         return
     if job.status != JobStatus.PAUSED:
         raise Conflict(f"The job is {job.status}; only a paused job can be resumed.", {"status": job.status})
     started = JobStatus.RUNNING if job.started_at else JobStatus.PENDING
-    move_job(session, job, started, status_reason=None)
+    move_job(session, job, started, status_reason=None, runs_with=run)
     wakeups.at_latest(session, job.id, 0)
 
 
-def retry(session: Session, job: Job, choice: Choice = EVERYTHING) -> Mapping[str, int]:
+def retry(
+    session: Session, job: Job, choice: Choice = EVERYTHING, run: str | None = None
+) -> Mapping[str, int]:
     """Ask again what failed or expired, or what `choice` names, as new attempts of the same records.
 
     Returns how many of these are left as they are, by how they ended: the same request would be cut, or
     refused, again. A record that succeeded and is named loses its answer to the new one; both are paid.
+    `run` as in `resume`.
     """
     if job.status not in FINAL:
         raise Conflict(
@@ -122,6 +137,7 @@ def retry(session: Session, job: Job, choice: Choice = EVERYTHING) -> Mapping[st
         expires_at=None,
         reopen_from=0,
         reopen_only=choice.stored(),
+        runs_with=run,
     )
     wakeups.at_latest(session, job.id, 0)
     return left

@@ -45,6 +45,7 @@ def read(session: Session, view: JobView) -> Forecast:
             Job.limit_group,
             Job.request_bytes,
             Job.time_limit_ms,
+            Job.max_concurrent,
             JobSpec.max_tokens,
             JobCounts.due_by,
             now().label("now"),
@@ -85,7 +86,8 @@ def _seconds(session: Session, view: JobView, row: Row[*tuple[Any, ...]], *, alo
         seconds=_seconds_of_a_call(session, row.tenant_id, view.model),
     )
     before = 0 if alone else max(0, records_before(session, row.limit_group, remaining) - remaining)
-    seats = registry.max_concurrent_calls(row.limit_group, settings.current())
+    bounds = (registry.max_concurrent_calls(row.limit_group, settings.current()), row.max_concurrent)
+    seats = min((bound for bound in bounds if bound is not None), default=None)
     allowance = allowances.read(session, row.limit_group)
     return bound(work, before, allowance.limits, seats, unused(row.limit_group, allowance))[0]
 

@@ -39,6 +39,8 @@ def write(view: JobView, limited_by: str | None) -> dict[str, Any]:
         **progress_out(view, limited_by),
         "stop_reasons": dict(sorted(view.stop_reasons.items())),
         "max_cost": None if view.max_cost is None else pricing.dollars(view.max_cost),
+        "cost_remaining": None if view.still_costs is None else pricing.dollars(view.still_costs),
+        "reused": view.reused,
         "warnings": _warnings(view),
         "created_at": timestamp(view.created_at),
         "updated_at": timestamp(view.updated_at),

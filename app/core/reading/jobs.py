@@ -1,6 +1,7 @@
 """Jobs as their owners see them: one statement reads a page of them, whatever their size."""
 
 import datetime as dt
+import json
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, SQLColumnExpression, func, select
 from sqlalchemy.orm import Session
 
-from app.core.money import totals
+from app.core.money import pricing, totals
+from app.core.money.ledger import surcharges
 from app.core.pipeline import lookup
 from app.providers import registry
 from models.base import now
@@ -84,6 +86,8 @@ class JobView:
     metadata: Mapping[str, Any]
     skipped_rows: Sequence[int] | None
     has_documents: bool
+    reused: int = 0  # records that have the answer of an earlier job
+    still_costs: int | None = 0  # what its other records may cost, about and at most; None: unknown
 
 
 def find(session: Session, tenant_id: int, name: str) -> JobView:
@@ -136,6 +140,8 @@ def _everything() -> Select[*tuple[Any, ...]]:
             User.name.label("created_by"),
             JobSpec.skipped,
             JobSpec.max_tokens,
+            JobSpec.params,
+            JobSpec.unbounded,
             JobSpec.prompt.is_not(None).label("has_prompt"),  # which is about documents
             running.label("running"),
             _ended_at(JobCounts.seq).label("last_answer"),
@@ -185,7 +191,7 @@ def _view(row: Row[*tuple[Any, ...]]) -> JobView:
         max_tokens=row.max_tokens,
         max_cost=job.max_cost,
         seq=sums.seq,
-        eta=_eta(job, sums.seq, counts.unended, row.recent_answer, row.now),
+        eta=_eta(job, sums.seq - job.reused, counts.unended, row.recent_answer, row.now),
         created_at=job.created_at,
         updated_at=max(job.updated_at, row.last_answer or job.updated_at),
         started_at=job.started_at,
@@ -195,7 +201,25 @@ def _view(row: Row[*tuple[Any, ...]]) -> JobView:
         metadata=job.extra,
         skipped_rows=row.skipped,
         has_documents=row.has_prompt or job.model == registry.NOBODY,
+        reused=job.reused,
+        still_costs=_still_costs(row, counts.unended),
     )
+
+
+def _still_costs(row: Row[*tuple[Any, ...]], unended: int) -> int | None:
+    """What the records that have not ended may cost, each taken to be of the mean size; not over the cap."""
+    job: Job = row.Job
+    if not unended or job.model == registry.NOBODY:
+        return 0
+    if row.unbounded is not None or (price := pricing.price_at(job.model, row.now)) is None:
+        return None
+    mean = -(-job.request_bytes // job.total)
+    extra = surcharges(json.loads(row.params))
+    most = unended * price.worst_case(mean, row.max_tokens, **extra)
+    if job.max_cost is None:
+        return most
+    spent: int = row.JobCounts.cost + row.JobCounts.cost_unconfirmed
+    return min(most, max(0, job.max_cost - spent))
 
 
 def _counts(job: Job, sums: JobCounts, running: int) -> Counts:

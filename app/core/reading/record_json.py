@@ -13,6 +13,8 @@ from app.core.reading.records import RecordView
 from app.ingest import documents
 from models.base import record_uid
 
+_REUSED = ',"reused":true'
+
 
 def line(job: uuid.UUID, record: RecordView) -> bytes:
     """The record as one JSON object on one line, without its line break.
@@ -31,7 +33,8 @@ def line(job: uuid.UUID, record: RecordView) -> bytes:
     latency_ms = "null" if record.latency_ms is None else record.latency_ms
     tail = (
         f',"error":{error},"usage":{record.usage_json or "null"},"cost":{cost},"latency_ms":{latency_ms}'
-        f',"started_at":{_time(record.started_at)},"ended_at":{_time(record.ended_at)}{_document(record)}}}'
+        f',"started_at":{_time(record.started_at)},"ended_at":{_time(record.ended_at)}'
+        f"{_document(record)}{_REUSED if record.is_reused else ''}}}"
     )
     answer = b"null" if record.answer is None else on_one_line(record.answer)
     return b"".join((head.encode(), answer, tail.encode()))

@@ -56,6 +56,11 @@ class RecordView(NamedTuple):  # a dataclass takes five times as long to make, a
     ended_at: str | None = None
 
     @property
+    def is_reused(self) -> bool:
+        """Whether its answer is that of an earlier job; what is only stored has a time at which it began."""
+        return self.attempts == 0 and self.answer is not None and self.started_at is None
+
+    @property
     def size(self) -> int:
         """Bytes of its contents."""
         return len(self.answer or b"") + len(self.asked or b"")

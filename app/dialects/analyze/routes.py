@@ -130,4 +130,6 @@ def _submit(records: Sequence[dict[str, Any]], repeat: Repeat | None) -> Submitt
     registry.require(chosen.default_model, chosen)
     defaults = Defaults(chosen.default_model, chosen.default_max_tokens, operations=wire.operation())
     drafts = wire.drafts(records, defaults)
-    return submission.submit_drafts(me.tenant_id, me.user_id, drafts, defaults, Options(repeat=repeat))
+    bound = registry.promised_concurrency(defaults.model, chosen)
+    options = Options(max_concurrent=bound, repeat=repeat)
+    return submission.submit_drafts(me.tenant_id, me.user_id, drafts, defaults, options)

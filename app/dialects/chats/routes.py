@@ -28,6 +28,7 @@ from app.ingest.draft import Defaults, Problems
 from app.ingest.operations import Operation
 from app.ingest.spool import DraftSpool
 from app.ingest.tables import Sheet, read_rows, size_of
+from app.providers import registry
 from app.services import job_actions, submission
 from app.services.submission import Options
 from app.web import bodies, downloads, idempotency, job_lookup, openapi
@@ -182,6 +183,7 @@ def _read(form: FileForm, asked: Mapping[str, Any], spool: DraftSpool) -> tuple[
         },
         columns=sheet.columns,
         skipped=sorted(sheet.skipped),
+        max_concurrent=registry.promised_concurrency(defaults.model, settings.current()),
     )
     return defaults, options
 

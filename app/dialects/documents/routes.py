@@ -137,6 +137,7 @@ def _submit(asked: dict[str, Any], upload: Upload) -> Submitted:
         priority=asked["priority"],
         metadata={} if collection is None else {"collection": collection},
         repeat=idempotency.repeat(asked),
+        max_concurrent=registry.promised_concurrency(defaults.model, settings.current()),
     )
     drafts = wire.drafts(asked, defaults)
     return submission.submit_drafts(me.tenant_id, me.user_id, drafts, defaults, options, upload)

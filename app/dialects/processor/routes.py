@@ -164,7 +164,7 @@ def _submit(asked: dict[str, Any], repeat: Repeat | None) -> JobView:
     defaults = _defaults(kind, asked["metadata"] or {})
     drafts = list(read_records(records, defaults, None, problems, max_records=PAGE, label="data[{}]"))
     problems.refuse()
-    me, options = caller(), _options(kind, asked, repeat)
+    me, options = caller(), _options(kind, defaults.model, asked, repeat)
     return find_submitted(submission.submit_drafts(me.tenant_id, me.user_id, drafts, defaults, options))
 
 
@@ -182,7 +182,7 @@ def _defaults(kind: str, metadata: dict[str, Any]) -> Defaults:
     )
 
 
-def _options(kind: str, asked: dict[str, Any], repeat: Repeat | None) -> Options:
+def _options(kind: str, model: str, asked: dict[str, Any], repeat: Repeat | None) -> Options:
     with reading() as session:
         priority = batch_settings.read(session).priority(asked["priority"])
     return Options(
@@ -193,6 +193,7 @@ def _options(kind: str, asked: dict[str, Any], repeat: Repeat | None) -> Options
         expires_in=UNBEGUN,
         metadata=asked["metadata"] or {},
         repeat=repeat,
+        max_concurrent=registry.promised_concurrency(model, settings.current()),
     )
 
 

@@ -101,7 +101,9 @@ def _submit(batch: wire.Batch, repeat: Repeat | None) -> Submitted:
     chosen, me = settings.current(), caller()
     registry.require(chosen.default_model, chosen)
     defaults = Defaults(chosen.default_model, chosen.default_max_tokens, operations=batch.operations())
-    options = Options(label=batch.label, max_concurrent=chosen.batch_ai_concurrency, repeat=repeat)
+    promised = registry.promised_concurrency(defaults.model, chosen)
+    bound = min(chosen.batch_ai_concurrency, promised or chosen.batch_ai_concurrency)
+    options = Options(label=batch.label, max_concurrent=bound, repeat=repeat)
     return submission.submit_drafts(me.tenant_id, me.user_id, batch.drafts(defaults), defaults, options)
 
 

@@ -1,0 +1,1 @@
+"""Jobs as commands find them, pay for them, write their answers, and reach them without a stack."""

@@ -1,0 +1,52 @@
+"""Jobs while no stack runs: this process answers the native contract from the database, to itself alone.
+
+What needs no worker works like that: to list, show, cancel, pause, resume, delete, and to read results.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import httpx2
+
+from app.cli.client import Rest
+from app.cli.database import check_revision
+from app.errors import Unavailable
+from config import logs, private, settings
+from config.settings import Settings
+
+ADDRESS = "http://127.0.0.1"
+NOWHERE = "redis://127.0.0.1:1/0"  # refuses at once; the default could be the Redis of something else
+
+
+@contextmanager
+def contract(chosen: Settings, key: Callable[[], str]) -> Iterator[Rest]:
+    """The contract, as the stack on this database would answer it; `key` is asked for once there is one."""
+    _check(chosen)
+    if not os.environ.get("REDIS_URL", "").strip():
+        os.environ["REDIS_URL"] = NOWHERE
+    settings.current.cache_clear()
+    from app.factory import create_app
+
+    with private.closed_to_others():
+        app = create_app()
+        logs.configure("CRITICAL", "text")  # the answer says what went wrong
+        with Rest(ADDRESS, key(), httpx2.WSGITransport(app=app)) as rest:
+            yield rest
+
+
+def _check(chosen: Settings) -> None:
+    """The database has tables; an embedded one is migrated like that of a stack that starts."""
+    if not chosen.database_url:
+        raise Unavailable("BATCH_PERSISTENCE_BACKEND=memory keeps jobs only while their stack runs")
+    if not chosen.is_sqlite:
+        check_revision()
+        return
+    from sqlalchemy import make_url
+
+    from models import migrate as migrations
+
+    file = make_url(chosen.database_url).database
+    if not file or not os.path.exists(file):  # noqa: PTH110 - a name, maybe empty
+        raise Unavailable(f"there are no jobs on {chosen.data}: no stack has run there yet")
+    migrations.upgrade(chosen.database_url)
