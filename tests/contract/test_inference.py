@@ -131,7 +131,7 @@ def test_a_model_that_the_server_does_not_have_is_named(inference: Inference) ->
         ({"body": '{"outputs":[{"name":"y","shape":[2,1],"data":[1,2]}]}'}, errors.BadAnswer),
         ({"body": '{"outputs":[{"name":"y","shape":[1,2],"data":[NaN,2]}]}'}, errors.BadAnswer),
         ({"body": "no zip", "headers": {"content-encoding": "gzip"}}, errors.BadAnswer),
-        ({"status": 307, "headers": {"location": "/v2"}}, errors.ServerFault),
+        ({"status": 307, "headers": {"location": "/v2"}}, errors.Misdirected),
     ],
 )
 def test_a_broken_answer_of_a_model_is_told_by_how_it_broke(
