@@ -16,6 +16,7 @@ from config.variables import (
     BadSetting,
     BadSettings,
     Network,
+    api_root,
     claude,
     dollars,
     flag,
@@ -56,7 +57,7 @@ class Settings:
     # For Celery's messages: a Redis database of their own, or RabbitMQ.
     broker_url: str = url("CELERY_BROKER_URL", ("redis", "rediss", "amqp", "amqps"))
     anthropic_api_key: str | None = optional_text("ANTHROPIC_API_KEY")
-    anthropic_base_url: str | None = optional_url("ANTHROPIC_BASE_URL", ("http", "https"))
+    anthropic_base_url: str | None = api_root("ANTHROPIC_BASE_URL")
     # The operator's own server of `inference:` models.
     inference_url: str | None = optional_url("INFERENCE_URL", ("http", "https"))
     inference_model: str | None = optional_text("INFERENCE_MODEL")  # for inputs that name no model

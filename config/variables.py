@@ -141,6 +141,26 @@ def optional_url(name: str, schemes: Sequence[str]) -> str | None:
     return _declare(name, "", lambda value: address(value) or None, _an_address(schemes))
 
 
+def api_root(name: str) -> str | None:
+    """An HTTP address without the path of the API, which many write behind it.
+
+    A user and a password in it would be sent in the place of the key.
+    """
+    address = _with_scheme(("http", "https"))
+
+    def parse(value: str) -> str | None:
+        parts = urlsplit(address(value))
+        if parts.username is not None or parts.query or parts.fragment:
+            raise ValueError(value)
+        root = value.rstrip("/")
+        for ending in ("/messages", "/v1"):
+            root = root.removesuffix(ending).rstrip("/")
+        return root or None
+
+    wanted = f"{_an_address(('http', 'https'))}, without user, password, query and fragment"
+    return _declare(name, "", parse, wanted)
+
+
 def redis(name: str, default: str) -> str:
     def parse(value: str) -> str:
         number = urlsplit(_with_scheme(("redis", "rediss"))(value)).path.strip("/")

@@ -12,6 +12,7 @@ from app.cli import faults, quote, report, target, words
 from app.cli.client import Job, Quote, Rest
 from app.cli.follow import follow
 from app.cli.order import Order, content
+from app.cli.patience import DEFAULT, Patience
 from app.cli.views import view
 from app.cli.waiting import say, waiting
 from app.errors import StackGone, StackRefused, StackUnreachable
@@ -24,12 +25,13 @@ LOOKED_AT = 1_000  # the newest jobs that are searched for an equal fingerprint
 class Session:
     """What one run knows; all of it can be done over, as after a stack that went away."""
 
-    def __init__(self, order: Order, *, again: bool) -> None:
+    def __init__(self, order: Order, *, again: bool, patience: int = DEFAULT) -> None:
         self._order, self._again = order, again
         self._job: Job | None = None
         self._earlier: str | None = None  # a job with an equal fingerprint that is not resumed
         self._stays = False  # whether the stack keeps running when this run ends
         self._console = Console(stderr=True, highlight=False)
+        self._patience = Patience(self._console, patience)
 
     def run(self) -> int:
         """Returns the exit code."""
@@ -56,7 +58,10 @@ class Session:
                 job = self._job = self._find(stack.rest) or self._submit(stack.rest)
                 self._again = False  # this is the job, whatever becomes of the stack
                 with view(self._console, self._order.file.name) as shown:
-                    job = follow(stack.rest, job, shown)
+                    job = follow(stack.rest, job, shown, self._patience)
+                if self._patience.is_over(job):
+                    self._say(self._patience.farewell)
+                    return faults.FAILED
                 report.write(stack.rest, job, self._order)
                 return report.tell(self._console, stack.rest, job, self._order)
             except KeyboardInterrupt:

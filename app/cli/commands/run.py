@@ -26,6 +26,14 @@ import click
 )
 @click.option("--rows", type=click.IntRange(min=1), help="Only the first N rows.")
 @click.option(
+    "--patience",
+    default=60,
+    show_default=True,
+    metavar="SECONDS",
+    type=click.IntRange(min=0),
+    help="Give up after so long without an answer while something keeps calls from being made; 0: never.",
+)
+@click.option(
     "--again", is_flag=True, help="Run everything again, and pay again, even if it was already answered."
 )
 @click.pass_context
@@ -39,6 +47,7 @@ def run(
     out: Path | None,
     max_cost: str | None,
     rows: int | None,
+    patience: int,
     again: bool,
 ) -> None:
     """Run every record of FILE (.csv, .tsv, .jsonl or .xlsx) through a model and write the answers next to
@@ -51,4 +60,4 @@ def run(
     from app.cli.session import Session
 
     order = Order(file, check(file, out), prompt, model, system, max_tokens, rows, max_cost)
-    context.exit(Session(order, again=again).run())
+    context.exit(Session(order, again=again, patience=patience).run())

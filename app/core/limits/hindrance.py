@@ -57,6 +57,12 @@ def out(hold: Hold) -> dict[str, Any] | None:
     return asdict(found) | {"next_try_at": timestamp(dt.datetime.fromtimestamp(hold.until, dt.UTC))}
 
 
+def is_mendable(hold: Hold | None) -> bool:
+    """Whether a group is held for what a setting may have mended meanwhile."""
+    found = None if hold is None else Hindrance.from_json(hold.detail)
+    return found is not None and found.variable is not None
+
+
 def no_key(provider: Provider) -> Hindrance:
     """A worker lacks the setting without which the provider cannot be called."""
     variable = provider.key_variable

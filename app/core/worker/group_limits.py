@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from app.core.limits import allowances, holds
+from app.core.limits import allowances, hindrance, holds, report
 from app.core.limits.allowances import Allowance
 from app.core.limits.evidence import Evidence
 from app.core.limits.hindrance import Hindrance
@@ -163,9 +163,12 @@ class GroupLimits:
 
 
 def probe_soon(provider: str) -> None:
-    """Have held groups of the provider probed now: this worker may have started with another key."""
+    """Have held groups of the provider probed now: this worker may have another key or address than they."""
     try:
-        for group in in_transaction(partial(allowances.probe_soon, provider=provider)):
+        groups = set(in_transaction(partial(allowances.probe_soon, provider=provider)))
+        with reading() as session:
+            named = [name for name in report.names(session) if name.partition(":")[0] == provider]
+        for group in groups | {name for name in named if hindrance.is_mendable(limiter().held(name))}:
             limiter().probe_soon(group)
     except (LimiterAway, SQLAlchemyError) as error:
         log.warning("limit_group.not_probed", error=type(error).__name__)

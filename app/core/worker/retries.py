@@ -4,7 +4,8 @@
     record, final           the record has ended
     record, retryable       asked again within 5 s, at the price of one of its tries; ended when none is left
     provider, an outage     asked again when the provider says, or a random time later; no try is used
-    account                 given back for a minute, or as long as the refusal says; no try is used
+    account                 given back for 5 s, its group held for a minute or as long as the refusal says;
+                            no try is used
     configuration           given back for a second; no try is used. The job pauses once several calls agree;
                             amid calls that are answered it is the record's own failure
 
@@ -92,7 +93,8 @@ def decide(
     """
     if error.blame is Blame.ACCOUNT:
         seconds = error.retry_after or ACCOUNT_PROBE
-        return Decision(GiveBack(seconds), hold=Hold(f"account: {error.type}", seconds, every=seconds))
+        # The hold keeps the record's calls back; once it ends, as by another key, the record should be there.
+        return Decision(GiveBack(LONGEST_WAIT), hold=Hold(f"account: {error.type}", seconds, every=seconds))
     if error.blame is Blame.CONFIGURATION and weight is not Weight.ODD:
         hold = Hold(f"configuration: {error.type}", SECOND_LOOK)
         return Decision(GiveBack(SECOND_LOOK), hold=hold, pauses=weight is Weight.SETTLED)
