@@ -113,3 +113,10 @@ def _new_lease(session):
     session.flush()
     session.execute(update(Lease).values(counter=0))
     return lease.id
+
+
+@pytest.mark.parametrize("environment", ["postgresql"], indirect=True)
+def test_no_statement_is_prepared_for_a_pooler_would_send_the_next_to_another_process(environment):
+    with session.engine().connect() as connection:
+        assert connection.connection.driver_connection.prepare_threshold is None
+        assert connection.info["pooled"] is False
