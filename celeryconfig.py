@@ -32,6 +32,7 @@ broker_transport_options = {
     "visibility_timeout": 60 + _settings.call_deadline + 60,
     "socket_keepalive": True,
     "health_check_interval": 25,
+    **({"global_keyprefix": _settings.redis_prefix} if _settings.redis_prefix else {}),
 }
 result_backend_transport_options = {"global_keyprefix": "penstock:"}
 broker_connection_retry_on_startup = True

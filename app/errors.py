@@ -27,6 +27,7 @@ PenstockError
     ├── RateLimited             429
     ├── Overloaded              529, 502–504
     ├── Unreachable             the TCP connection was refused: nothing was sent
+    ├── Misdirected             a redirect, a web page, an unknown path: the address is not the provider's
     ├── RequestRejected         400, 404, 413, 422: the record's own fault, final
     ├── RefusedTogether         the same for a call of several records: each is sent again alone
     ├── ServerFault             500
@@ -206,6 +207,7 @@ class Blame(StrEnum):
 
     ACCOUNT = "account"  # hold the limit group; no record uses up a try
     PROVIDER = "provider"  # all calls wait; no record uses up a try
+    CONFIGURATION = "configuration"  # no probe would help: pause the job once several calls agree
     RECORD = "record"  # final, or one of the record's own tries
 
 
@@ -250,6 +252,7 @@ class ProviderError(PenstockError):
         self.retry_after = retry_after  # seconds, as the provider asked
         self.request_id = request_id
         self.repeated = False  # in a call of several records: already reported for another of them
+        self.address: str | None = None  # that was asked, as people may see it
 
 
 class AccountRefused(ProviderError):
@@ -275,6 +278,17 @@ class Unreachable(ProviderError):
     blame = Blame.PROVIDER
     retryable = True
     booking = Booking.UNSENT
+
+
+class Misdirected(ProviderError):
+    """Whoever answers at the address is not the provider, so no record is at fault.
+
+    Only a web page amid answers may hide one that is billed, and sets `booking` to UNCONFIRMED.
+    """
+
+    type = "wrong_address"
+    blame = Blame.CONFIGURATION
+    retryable = True
 
 
 class RequestRejected(ProviderError):

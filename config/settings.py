@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from config import data_folder
 from config.variables import (
@@ -18,6 +18,8 @@ from config.variables import (
     BadSettings,
     Network,
     amount,
+    api_root,
+    broker,
     claude,
     dollars,
     flag,
@@ -33,6 +35,7 @@ from config.variables import (
     origins,
     path,
     redis,
+    socks_proxies,
     store,
     text,
     url,
@@ -57,9 +60,13 @@ class Settings:
     # Its database number is the base: broker and limiter take the two after it.
     redis_url: str = redis("REDIS_URL", "redis://127.0.0.1:6379/0")
     # For Celery's messages: a Redis database of their own, or RabbitMQ.
-    broker_url: str = url("CELERY_BROKER_URL", ("redis", "rediss", "amqp", "amqps"))
+    broker_url: str = broker("CELERY_BROKER_URL")
+    # Certificates (PEM) by which the server of a rediss:// address is known; None: this machine's.
+    redis_tls_ca: Path | None = optional_file("REDIS_TLS_CA")
+    # True: everything is in REDIS_URL's own database, under a prefix, for a server that has no others.
+    redis_one_database: bool = flag("REDIS_ONE_DATABASE", default=False)
     anthropic_api_key: str | None = optional_text("ANTHROPIC_API_KEY")
-    anthropic_base_url: str | None = optional_url("ANTHROPIC_BASE_URL", ("http", "https"))
+    anthropic_base_url: str | None = api_root("ANTHROPIC_BASE_URL")
     # The operator's own server of `inference:` models.
     inference_url: str | None = optional_url("INFERENCE_URL", ("http", "https"))
     inference_model: str | None = optional_text("INFERENCE_MODEL")  # for inputs that name no model
@@ -157,12 +164,17 @@ class Settings:
     @property
     def limiter_url(self) -> str:
         """The database of limiter and events, separate from the broker's."""
-        return _with_database(self.redis_url, 2)
+        return self.redis_url if self.redis_one_database else _with_database(self.redis_url, 2)
 
     @property
     def results_url(self) -> str:
         """The database of chord counters, the same as the broker's queues."""
-        return _with_database(self.redis_url, 1)
+        return self.redis_url if self.redis_one_database else _with_database(self.redis_url, 1)
+
+    @property
+    def redis_prefix(self) -> str:
+        """Of each key of ours in a database that may hold others' too."""
+        return "penstock:" if self.redis_one_database else ""
 
     @property
     def is_sqlite(self) -> bool:
@@ -184,6 +196,7 @@ def read(environ: Mapping[str, str]) -> Settings:
     values, faults = load(Settings, environ)
     if not environ.get("PENSTOCK_DATA", "").strip():
         values["data"] = data_folder.default(environ)
+    faults += socks_proxies(environ)
     given = Settings(**values)
     if given.is_debugged and given.environment == "production":
         faults.append(BadSetting("API_DEBUG", "true", "false where API_ENV is production"))
@@ -194,10 +207,12 @@ def read(environ: Mapping[str, str]) -> Settings:
 
 def _completed(given: Settings) -> Settings:
     """The settings with defaults that follow from other variables."""
+    broker_url = given.broker_url or given.results_url
     return replace(
         given,
+        redis_url=_verified(given.redis_url, given.redis_tls_ca),
         database_url=_driver(given.database_url or _sqlite(given)),
-        broker_url=given.broker_url or _with_database(given.redis_url, 1),
+        broker_url=_verified(broker_url, given.redis_tls_ca),
         object_store_url=given.object_store_url or f"file://{given.data / 'blobs'}",
         log_level=given.log_level or ("DEBUG" if given.is_debugged else "INFO"),
         log_format=given.log_format or ("json" if given.environment == "production" else "text"),
@@ -217,6 +232,21 @@ def _with_database(url: str, offset: int) -> str:
     """`url` with its Redis database number raised by `offset`."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(path=f"/{int(parts.path.strip('/') or 0) + offset}"))
+
+
+def _verified(url: str, ca: Path | None) -> str:
+    """`url` with what Celery and redis-py must be told of TLS: certificates are checked unless it says no.
+
+    Celery has its own names for the levels, and people copy them from its documents.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "rediss":
+        return url
+    query = {"ssl_cert_reqs": "required"} | dict(parse_qsl(parts.query))
+    query["ssl_cert_reqs"] = query["ssl_cert_reqs"].lower().removeprefix("cert_")
+    if ca is not None:
+        query["ssl_ca_certs"] = str(ca)
+    return urlunsplit(parts._replace(query=urlencode(query)))
 
 
 def _driver(url: str) -> str:

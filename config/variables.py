@@ -146,8 +146,48 @@ def optional_url(name: str, schemes: Sequence[str]) -> str | None:
     return _declare(name, "", lambda value: address(value) or None, _an_address(schemes))
 
 
+def api_root(name: str) -> str | None:
+    """An HTTP address without the path of the API, which many write behind it.
+
+    A user and a password in it would be sent in the place of the key.
+    """
+    address = _with_scheme(("http", "https"))
+
+    def parse(value: str) -> str | None:
+        parts = urlsplit(address(value))
+        if parts.username is not None or parts.query or parts.fragment:
+            raise ValueError(value)
+        root = value.rstrip("/")
+        for ending in ("/messages", "/v1"):
+            root = root.removesuffix(ending).rstrip("/")
+        return root or None
+
+    wanted = f"{_an_address(('http', 'https'))}, without user, password, query and fragment"
+    return _declare(name, "", parse, wanted)
+
+
+def broker(name: str) -> str:
+    schemes = ("redis", "rediss", "amqp", "amqps")
+
+    def parse(value: str) -> str:
+        _refuse_punctuation(name, value)
+        return _with_scheme(schemes)(value)
+
+    return _declare(name, "", parse, _an_address(schemes))
+
+
+def socks_proxies(environ: Mapping[str, str]) -> list[BadSetting]:
+    """Proxies of the environment that would be spoken to as if they were HTTP proxies."""
+    return [
+        BadSetting(name, value, "the address of an HTTP proxy: SOCKS is not supported")
+        for name, value in environ.items()
+        if name.lower() in ("http_proxy", "https_proxy", "all_proxy") and value.lower().startswith("socks")
+    ]
+
+
 def redis(name: str, default: str) -> str:
     def parse(value: str) -> str:
+        _refuse_punctuation(name, value)
         number = urlsplit(_with_scheme(("redis", "rediss"))(value)).path.strip("/")
         if number and not number.isdecimal():
             raise ValueError(number)
@@ -266,6 +306,13 @@ def _with_scheme(schemes: Sequence[str]) -> Callable[[str], str]:
         return value
 
     return parse
+
+
+def _refuse_punctuation(name: str, value: str) -> None:
+    """A password with such a sign ends in its middle, and what follows is taken for a path."""
+    parts = urlsplit(value)
+    if parts.fragment or "@" in parts.path + parts.query:
+        raise BadSetting(name, value, "an address in whose password # is written %23, / %2F, ? %3F and @ %40")
 
 
 def _store(value: str) -> str:

@@ -5,7 +5,7 @@ Redis counts and paces; what must outlive it is stored here, and every process r
 
 import datetime as dt
 
-from sqlalchemy import BigInteger, Float, String
+from sqlalchemy import BigInteger, Float, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, UTCDateTime, now
@@ -32,6 +32,7 @@ class LimitGroup(Base):
     held_until: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
     held_reason: Mapped[str | None] = mapped_column(String(200))
     probe_every: Mapped[float | None] = mapped_column(Float)  # seconds
+    held_detail: Mapped[str | None] = mapped_column(Text)  # the reason in a sentence, as JSON
     # Until then calls are paced, since the provider refused one that left at once.
     paced_until: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
     updated_at: Mapped[dt.datetime] = mapped_column(UTCDateTime, insert_default=now(), onupdate=now())

@@ -56,11 +56,19 @@ def make_engine(url: str) -> Engine:
             pool_size=16,
             max_overflow=16,
             pool_pre_ping=True,
-            connect_args={"connect_timeout": 5},  # a host that drops packets must not block a probe
+            connect_args={
+                "connect_timeout": 5,  # a host that drops packets must not block a probe
+                "prepare_threshold": None,  # behind a pooler the next transaction has another server process
+                # A connection that only one side knows of is noticed within a minute.
+                "keepalives_idle": 20,
+                "keepalives_interval": 10,
+                "keepalives_count": 3,
+            },
         )
         # One statement for hundreds of rows: by default psycopg's dialect does that only with RETURNING.
         made.dialect.use_insertmanyvalues_wo_returning = True
         event.listen(made, "connect", _prepare_postgresql)
+        event.listen(made, "begin", _begin_pooled)
         return made
     made = create_engine(
         url,
@@ -75,11 +83,23 @@ def make_engine(url: str) -> Engine:
     return made
 
 
-def _prepare_postgresql(connection: Any, _: object) -> None:
-    # A process that freezes in mid-transaction would block its rows, and with them every other process, until
-    # it wakes: longer than it takes to be found dead.
-    connection.execute(f"SET idle_in_transaction_session_timeout = '{IDLE}s'")
+# A process that freezes in mid-transaction would block its rows, and with them every other process, until it
+# wakes: longer than it takes to be found dead.
+_LIMIT_IDLENESS = f"idle_in_transaction_session_timeout = '{IDLE}s'"
+
+
+def _prepare_postgresql(connection: Any, record: Any) -> None:
+    """Set the session up; a pooler, which invents a number for the server's process, has no sessions."""
+    row = connection.execute("SELECT pg_backend_pid()").fetchone()
+    record.info["pooled"] = row[0] != connection.info.backend_pid
+    if not record.info["pooled"]:
+        connection.execute(f"SET {_LIMIT_IDLENESS}")
     connection.commit()
+
+
+def _begin_pooled(connection: Connection) -> None:
+    if connection.info.get("pooled"):
+        connection.exec_driver_sql(f"SET LOCAL {_LIMIT_IDLENESS}")
 
 
 def _prepare_sqlite(connection: Any, _: object) -> None:

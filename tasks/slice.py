@@ -9,6 +9,7 @@ from kombu.exceptions import OperationalError as BrokerError
 from redis import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.core.limits import hindrance
 from app.core.limits.limiter import limiter
 from app.core.pipeline import leases
 from app.core.requests import job_context
@@ -16,6 +17,7 @@ from app.core.worker import isolation, process
 from app.core.worker.slice import STARTS_FOR, Slice, Summary
 from app.core.worker.store_only import StoreOnly
 from app.errors import ACCOUNT_PROBE, LimiterAway, NotFound, Unavailable
+from app.providers import registry
 from models.record import Window
 from models.session import reading
 from tasks.celery import app
@@ -108,8 +110,13 @@ def _slice_of(window: Window, quota: int | None) -> "Slice | StoreOnly | None":
 def _hold_group(job_id: int) -> None:
     """Hold the job's group as if its account refused: this worker has no key for the provider."""
     try:
+        job = job_context.of(job_id)
         limiter().hold(
-            job_context.of(job_id).group, "account: no_key", seconds=ACCOUNT_PROBE, every=ACCOUNT_PROBE
+            job.group,
+            "account: no_key",
+            seconds=ACCOUNT_PROBE,
+            every=ACCOUNT_PROBE,
+            detail=hindrance.no_key(registry.PROVIDERS[job.provider]).to_json(),
         )
     except LimiterAway:
         log.warning("limiter.away", job=job_id)

@@ -5,9 +5,17 @@ import threading
 from typing import Any
 
 import structlog
-from celery.signals import celeryd_after_setup, worker_ready, worker_shutdown, worker_shutting_down
+from celery.signals import (
+    celeryd_after_setup,
+    celeryd_init,
+    worker_ready,
+    worker_shutdown,
+    worker_shutting_down,
+)
 
+from app.core.monitoring import broker
 from app.core.worker import process
+from app.errors import Unavailable
 from app.providers import registry
 from config import settings
 from tasks import stand_in, ticker
@@ -20,6 +28,15 @@ ROLES = {
     "control": "this worker does not decide what comes next: that is done by a worker that serves the queue"
     " control, or while there is none, by one of the slice workers",
 }
+
+
+@celeryd_init.connect
+def _check_databases(**_: Any) -> None:
+    """Without this Celery would try for ever to connect to a database that the server does not have."""
+    try:
+        broker.check_databases()
+    except Unavailable as error:
+        raise SystemExit(f"penstock: {error.message}") from None
 
 
 @celeryd_after_setup.connect

@@ -46,6 +46,32 @@ def _time(*, data_key: str | None = None, **metadata: Any) -> fields.String:
     return fields.String(required=True, allow_none=True, data_key=data_key, metadata=shown)
 
 
+class HindranceOut(ma.Schema):
+    """Why the provider serves no calls now."""
+
+    message = fields.String(
+        required=True, metadata={"description": "What it said, which address was asked, and what to mend."}
+    )
+    address = fields.String(
+        required=True, allow_none=True, metadata={"description": "That was asked, without its query."}
+    )
+    variable = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "The setting to mend; null where it passes by itself."},
+    )
+    next_try_at = _time(description="When one call tries again.")
+
+
+def _hindrance() -> fields.Nested:
+    return fields.Nested(
+        HindranceOut,
+        required=True,
+        allow_none=True,
+        metadata={"description": "null unless `limited_by` names the account, the provider or its address."},
+    )
+
+
 def _dollars(description: str) -> fields.String:
     return fields.String(
         required=True, allow_none=True, metadata={"example": "0.0123", "description": description}
@@ -96,6 +122,7 @@ class JobOut(ma.Schema):
         required=True, allow_none=True, metadata={"description": "What limits its pace, if anything."}
     )
     stop_reasons = _stop_reasons()
+    limited_by_detail = _hindrance()
     usage = fields.Nested(UsageOut, required=True)
     cost = _dollars("USD of all answers; null when one of them, or the model, has no price.")
     cost_unconfirmed = _dollars("USD that calls without an answer may have cost on top, at most.")
@@ -505,6 +532,7 @@ class LimitGroupOut(ma.Schema):
     paced_until = _time(description="null unless `starts` is `paced`.")
     held_until = _time(description="The next probe of a held group.")
     limited_by = fields.String(required=True, allow_none=True)
+    limited_by_detail = _hindrance()
     waiting = fields.List(fields.Nested(WaitingOut), required=True)
     waiting_of_others = fields.Integer(
         required=True,
@@ -536,6 +564,7 @@ class ProgressOut(ma.Schema):
     progress = fields.Float(required=True)
     eta = _time()
     limited_by = fields.String(required=True, allow_none=True)
+    limited_by_detail = _hindrance()
     usage = fields.Nested(UsageOut, required=True)
     cost = _dollars("USD.")
     cost_unconfirmed = _dollars("USD.")

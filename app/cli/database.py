@@ -25,3 +25,12 @@ def use_embedded_broker() -> None:
     running = holder(settings.read(os.environ).data)
     if running and running.redis_url and not os.environ.get("REDIS_URL", "").strip():
         os.environ["REDIS_URL"] = running.redis_url
+
+
+def has_servers() -> bool:
+    """Whether anything is there to be examined: a stack that runs here, or servers that were named."""
+    import os
+
+    return any(
+        os.environ.get(name, "").strip() for name in ("REDIS_URL", "CELERY_BROKER_URL", "DATABASE_URL")
+    )

@@ -9,6 +9,7 @@ from httpx2 import ServerSentEvent
 
 from app.cli import words
 from app.cli.client import Job, Rest
+from app.cli.patience import Patience, obstacle_of
 from app.cli.views import View
 from app.errors import StackGone, StackRefused, StackUnreachable
 
@@ -16,25 +17,29 @@ LOOK = 1.0  # seconds between two requests where there is no event stream
 AWAY = 20.0  # seconds without a response after which the stack counts as gone
 
 
-def follow(rest: Rest, job: Job, view: View) -> Job:
-    """Show `job` until it has ended or is paused; returns its last state. Raises `StackGone`."""
+def follow(rest: Rest, job: Job, view: View, patience: Patience) -> Job:
+    """Show `job` until it has ended, is paused or gets no answers; returns its last state.
+
+    Raises `StackGone`.
+    """
     last_id: str | None = None
     heard = time.monotonic()
-    while _goes_on(job):
+    while _goes_on(job) and not patience.is_over(job):
         view.show(job)
         try:
-            for event in _events(rest, job["id"], last_id):
+            for event in () if obstacle_of(job) else _events(rest, job["id"], last_id):
                 last_id = event.id or last_id
                 job = _told(job, event.data)
                 heard = time.monotonic()
                 view.show(job)
-                if not _goes_on(job):
-                    break  # the stream of a paused job does not end
+                if not _goes_on(job) or obstacle_of(job):
+                    break  # of a paused or hindered job the stream may be silent for an hour
             job = rest.job(job["id"])
             heard = time.monotonic()
         except StackUnreachable as error:
             if time.monotonic() - heard > AWAY:
                 raise StackGone(str(error)) from error
+        patience.see(job)
         if _goes_on(job):
             time.sleep(LOOK)
     view.show(job)

@@ -14,6 +14,7 @@ from app.cli.client import Job, Quote, Rest
 from app.cli.follow import follow
 from app.cli.jobs import known, spending
 from app.cli.order import Order, content
+from app.cli.patience import DEFAULT, Patience
 from app.cli.target import Target
 from app.cli.views import view
 from app.cli.waiting import say, waiting
@@ -33,6 +34,7 @@ class Wishes:
     again: bool = False  # pay again for what was already answered
     retry_failed: bool = False  # ask again what failed, and nothing else
     yes: bool = False  # do not ask before spending
+    patience: int = DEFAULT  # seconds without any answer, after which it gives up; 0: never
 
 
 class Session:
@@ -45,6 +47,7 @@ class Session:
         self._earlier: str | None = None  # a job with an equal fingerprint that is not resumed
         self._run: Run | None = None  # with which the job is paused; None: its stack lives on
         self._console = Console(stderr=True, highlight=False)
+        self._patience = Patience(self._console, wishes.patience)
 
     def run(self) -> int:
         """Returns the exit code."""
@@ -78,6 +81,9 @@ class Session:
                 self._wishes = replace(self._wishes, again=False, retry_failed=False)  # this is the job
                 job = self._follow(stack.rest, job)
                 self._let_go(stack.rest, job)
+                if self._patience.is_over(job):
+                    self._say(self._patience.farewell)
+                    return faults.FAILED
                 self._write(stack.rest, job)
                 return report.tell(self._console, stack.rest, job, self._order)
             except KeyboardInterrupt:
@@ -183,7 +189,7 @@ class Session:
         """The job when it has ended, or is paused; not because an equal command ended, for this one lives."""
         while True:
             with view(self._console, self._order.file.name) as shown:
-                job = follow(rest, job, shown)
+                job = follow(rest, job, shown, self._patience)
             if job["status"] != "paused" or not (job["status_reason"] or "").startswith(LEFT):
                 return job
             job = rest.act(job["id"], "resume")

@@ -57,7 +57,7 @@ def _prices(chosen: Settings) -> Iterator[Finding]:
 
 
 def _places(chosen: Settings) -> Iterator[Finding]:
-    if chosen.broker_url == chosen.limiter_url:
+    if chosen.broker_url == chosen.limiter_url and not chosen.redis_one_database:
         text = (
             "CELERY_BROKER_URL names the Redis database that the limiter uses: the second after REDIS_URL's"
         )

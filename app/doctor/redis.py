@@ -15,8 +15,8 @@ from config import settings
 
 BROKER = ("broker", "queues")
 BROKER_REMEDY = (
-    "check REDIS_URL (or CELERY_BROKER_URL), and that its server is running and accepts connections from"
-    " this machine"
+    "check REDIS_URL (or CELERY_BROKER_URL), for a certificate of the host's own REDIS_TLS_CA, and that its"
+    " server is running and accepts connections from this machine"
 )
 LIMITER = ("limiter", "limiter clock")
 LIMITER_REMEDY = "check REDIS_URL, and that its server is running: without it no call starts"
@@ -28,6 +28,7 @@ MANY = 500  # messages in the control queue, which are small and quick
 
 def look_at_broker() -> Iterator[Finding]:
     chosen = settings.current()
+    broker.check_databases()
     if broker.is_redis():
         yield from _server("broker", chosen.broker_url)
     else:
@@ -37,6 +38,7 @@ def look_at_broker() -> Iterator[Finding]:
 
 def look_at_limiter() -> Iterator[Finding]:
     chosen = settings.current()
+    broker.check_databases()
     if _place(chosen.limiter_url)[:2] == _place(chosen.broker_url)[:2]:
         with _client(chosen.limiter_url) as client:
             client.ping()
@@ -66,7 +68,8 @@ def _server(subject: str, url: str) -> Iterator[Finding]:
             client.set("penstock:doctor", 1, ex=1)
     version = str(info["redis_version"])
     name = info.get("server_name") or "redis"
-    where = f"{name} {info.get('valkey_version', version)} at {host}:{port}, database {database}"
+    tls = " over TLS" if urlsplit(url).scheme == "rediss" else ""
+    where = f"{name} {info.get('valkey_version', version)} at {host}:{port}, database {database}{tls}"
     if refused:
         yield wrong(
             subject,

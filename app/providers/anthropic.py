@@ -31,16 +31,33 @@ from anthropic._constants import MODEL_NONSTREAMING_TOKENS
 from anthropic.lib.streaming import AsyncMessageStream
 from anthropic.types import Message, MessageDeltaUsage, RawMessageStreamEvent, Usage
 
-from app.errors import BadAnswer, ConnectionCut, ProviderError, TimedOut, Unreachable
+from app.errors import (
+    BadAnswer,
+    ConnectionCut,
+    ProviderError,
+    RequestRejected,
+    TimedOut,
+    Unreachable,
+)
 from app.providers import answers, refusals
 from app.providers.client import Reply
-from app.providers.transport import CONNECT_SECONDS, NOTHING_SENT, as_bytes, content, failure, refusal
+from app.providers.transport import (
+    CONNECT_SECONDS,
+    NOTHING_SENT,
+    PAGE_BEGINS,
+    as_bytes,
+    content,
+    failure,
+    refusal,
+)
 
 PUBLIC_URL = "https://api.anthropic.com"
-MESSAGES = "/v1/messages"
+MESSAGES, MODELS = "/v1/messages", "/v1/models"
 CONNECTIONS = 5_000  # more than a process holds in flight: 64 slices of 64 records
 LONGEST_WHOLE_ANSWER = 600  # seconds; longer answers are streamed, as idle connections may be cut
 SECONDS_PER_TOKEN = 3_600 / 128_000  # the SDK's own measure of how long an answer may take
+
+Headers = Mapping[str, str]
 
 # At DEBUG the SDK logs whole requests, at INFO its transport logs each call; a log must never hold a prompt.
 for _name in ("anthropic", "httpx2"):
@@ -64,7 +81,8 @@ class AnthropicClient:
         )
         # The SDK lets ANTHROPIC_CUSTOM_HEADERS replace the key that it was given; these headers win.
         self._credentials: dict[str, str | Omit] = {"Authorization": f"Bearer {api_key}", "X-Api-Key": Omit()}
-        self._messages = base_url + MESSAGES
+        self._messages, self._models = base_url + MESSAGES, base_url + MODELS
+        self._address = refusals.visible(self._messages)
         self._headers = _joined(self._sdk.default_headers, self._credentials)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=httpx2.create_ssl_context()),
@@ -81,35 +99,62 @@ class AnthropicClient:
                         return await self._ask_for_a_stream(params)
                 return await self._ask_for_the_whole(params)
         except TimeoutError:
-            raise TimedOut(f"no whole answer within the deadline of {deadline:g} s") from None
+            late = TimedOut(f"no whole answer within the deadline of {deadline:g} s")
+            late.address = self._address
+            raise late from None
+        except ProviderError as error:
+            error.address = self._address
+            raise
 
     async def count_models(self, *, deadline: float) -> int:
         """How many models the key may use: a call that costs nothing. Raises the same errors as `ask`."""
+        answer, _ = await self._try("GET", self._models, b"", deadline)
         try:
-            async with asyncio.timeout(deadline):
-                with _our_errors():
-                    models = await self._sdk.models.list(limit=1_000, extra_headers=self._credentials)
-        except TimeoutError:
-            raise TimedOut(f"no answer within the deadline of {deadline:g} s") from None
-        return len(models.data)
+            return len(answers.parsed(answer)["data"])
+        except (KeyError, TypeError, ValueError, RecursionError):
+            raise BadAnswer(f"no list of models: {answer[:200].decode(errors='replace')}") from None
+
+    async def refuse_nothing(self, *, deadline: float) -> None:
+        """Ask nothing at all where records are asked: a call that costs nothing.
+
+        Returns if it is refused for its content, as the provider does; raises the same errors as `ask`.
+        """
+        try:
+            await self._try("POST", self._messages, b"{}", deadline)
+        except RequestRejected:
+            return
+        raise BadAnswer("a request without content was answered, which no provider does")
 
     async def close(self) -> None:
         await self._session.close()
         await self._sdk.close()
 
     async def _ask_for_the_whole(self, params: dict[str, Any]) -> Reply:
-        body = as_bytes(params)
+        answer, headers = await self._call("POST", self._messages, as_bytes(params))
+        return answers.read(answer, headers.get("request-id"), headers)
+
+    async def _try(self, method: str, url: str, body: bytes, deadline: float) -> tuple[bytes, Headers]:
+        try:
+            async with asyncio.timeout(deadline):
+                return await self._call(method, url, body)
+        except TimeoutError:
+            raise TimedOut(f"no answer within the deadline of {deadline:g} s") from None
+
+    async def _call(self, method: str, url: str, body: bytes) -> tuple[bytes, Headers]:
+        """One call: its answer and the headers; raises for a refusal and for a web page."""
         headers = self._headers | {"content-length": str(len(body))}
         try:
-            async with self._session.post(
-                self._messages, data=content(body), headers=headers, allow_redirects=False
+            async with self._session.request(
+                method, url, data=content(body), headers=headers, allow_redirects=False
             ) as response:
                 answer = await response.read()
         except (aiohttp.ClientError, OSError) as error:
             raise failure(error, "the provider") from error
         if not 200 <= response.status < 300:
             raise refusals.read(response.status, refusal(answer), response.headers)
-        return answers.read(answer, response.headers.get("request-id"), response.headers)
+        if refusals.is_web_page(answer[:PAGE_BEGINS], response.headers):
+            raise refusals.web_page(answer)
+        return answer, response.headers
 
     async def _ask_for_a_stream(self, params: dict[str, Any]) -> Reply:
         body = as_bytes(params | {"stream": True})
@@ -122,6 +167,9 @@ class AnthropicClient:
             stream_cls=_Events,
         )
         headers = events.response.headers
+        if refusals.is_web_page(b"", headers):
+            await events.close()
+            raise refusals.web_page(b"")
         request_id = headers.get("request-id")
         if "json" in headers.get("content-type", ""):  # a gateway that does not stream, or its error
             async with events:
@@ -160,9 +208,13 @@ def _joined(*layers: Mapping[str, str | Omit]) -> dict[str, str]:
 
 
 def _proxy(url: str) -> str | None:
-    """The proxy that the environment sets for an address, read once: aiohttp would read it for every call."""
+    """The proxy that the environment sets for an address, read once: aiohttp would read it for every call.
+
+    One without a scheme is spoken to by HTTP, as curl does.
+    """
     parts, proxies = urlsplit(url), getproxies()
-    return None if proxy_bypass(parts.hostname or "") else proxies.get(parts.scheme) or proxies.get("all")
+    found = None if proxy_bypass(parts.hostname or "") else proxies.get(parts.scheme) or proxies.get("all")
+    return found if not found or "://" in found else f"http://{found}"
 
 
 async def _assemble(stream: AsyncMessageStream[Any], request_id: str | None) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import aiohttp
 
 from app.errors import (
     BadAnswer,
+    ProviderError,
     RefusedTogether,
     RequestRejected,
     ServerFault,
@@ -29,7 +30,7 @@ from app.providers.batching import Answered, Batching, Item
 from app.providers.client import Reply, Usage
 from app.providers.gathering import Gathering, Kind
 from app.providers.tensors import Output, Tensor
-from app.providers.transport import CONNECT_SECONDS, as_bytes, content, failure, refusal
+from app.providers.transport import CONNECT_SECONDS, PAGE_BEGINS, as_bytes, content, failure, refusal
 
 METADATA_KEPT = 60.0  # seconds: a redeployed model may take another tensor
 SUSPECTS = 10_000  # inputs remembered because a call with several of them was refused
@@ -41,6 +42,7 @@ class InferenceClient:
     def __init__(self, url: str, batching: Callable[[], Batching]) -> None:
         """`url` is the operator's own; `batching` returns the settings in force."""
         self._url = url.rstrip("/")
+        self._address = refusals.visible(self._url)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),  # the limiter decides how many calls there are
             timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS),  # `ask` limits the whole call
@@ -60,7 +62,11 @@ class InferenceClient:
                 return await item.reply()
         except TimeoutError:
             late = TimedOut(f"no whole answer within the deadline of {deadline:g} s")
+            late.address = self._address
             raise item.failure(late) from None
+        except ProviderError as error:
+            error.address = self._address
+            raise
 
     async def close(self) -> None:
         await self._session.close()
@@ -140,6 +146,8 @@ class InferenceClient:
             answer = await response.read()
         if response.status != 200:
             raise refusals.read(response.status, refusal(answer), response.headers)
+        if refusals.is_web_page(answer[:PAGE_BEGINS], response.headers):
+            raise refusals.web_page(answer)
         return _read(answer, response.headers)
 
 

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from app.errors import (
     ACCOUNT_PROBE,
     AccountRefused,
+    Booking,
     GatewayTimeout,
+    Misdirected,
     Overloaded,
     ProviderError,
     RateLimited,
@@ -31,6 +34,12 @@ _SPENT = re.compile(r"specified (workspace )?API usage limits|credit balance is 
 # From 520 on those of a content delivery network that did not reach the provider, or got no answer from it.
 _OVERLOADED_STATUSES = frozenset({502, 503, 504, 520, 521, 522, 523, 525, 526, 527, 529})
 _GATEWAY_CUT = 524  # it reached the provider, which may go on working and bill the call
+
+# Of servers that have no such path, or take no POST there; and of those that a web page may go with.
+_WITHOUT_PATH = frozenset({404, 405, 410, 421})
+_REJECTED = frozenset({400, 406, 409, 415, 422, 426})
+_SERVERS_OWN = ("not found", "method not allowed", "gone", "misdirected request")  # said by any web server
+_PAGE = re.compile(rb"\s*<(!doctype\s+html|html)\b", re.IGNORECASE)
 
 # An error after a 200, in a stream or in a gateway's answer: its type shows what its status would have been.
 _STATUS_BY_TYPE = {
@@ -65,11 +74,17 @@ class _Error:
     type: str | None
     code: str | None
     message: str
+    is_of_provider: bool = False  # in the form of its errors
 
 
 def read(status: int, body: object, headers: Mapping[str, str]) -> ProviderError:
     """The exception for a refusal: `body` is its parsed JSON, or its text where it was not JSON."""
+    if 300 <= status < 400:
+        target = visible(headers.get("location", ""))
+        return Misdirected(f"status {status}, a redirect to {target or 'nowhere'}")
     error = _parse(status, body)
+    if _lacks_the_path(status, error, body, headers):
+        return Misdirected(error.message)
     if status < 400:
         status = _status_within(body, error)
     if _blames_account(status, error):
@@ -87,6 +102,29 @@ def read(status: int, body: object, headers: Mapping[str, str]) -> ProviderError
 def holds_error(body: Mapping[str, Any]) -> bool:
     """Whether what came with a 200 is an error all the same."""
     return body.get("type") == "error" or bool(body.get("error") and not body.get("content"))
+
+
+def is_web_page(body: bytes, headers: Mapping[str, str]) -> bool:
+    """Whether an answer is for browsers, by its header or by its beginning."""
+    return "html" in headers.get("content-type", "") or _PAGE.match(body) is not None
+
+
+def web_page(body: bytes) -> Misdirected:
+    """The exception for a web page with a status of success."""
+    begins = f": {cleaned(body[:200].decode(errors='replace'))}" if body else ""
+    error = Misdirected(f"a web page instead of an answer{begins}")
+    error.booking = Booking.UNCONFIRMED
+    return error
+
+
+def visible(url: str) -> str:
+    """An address as people may see it: without user, password, query and fragment."""
+    try:
+        parts = urlsplit(cleaned(url))
+    except ValueError:  # somebody else's
+        return "an address that cannot be read"
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path, "", ""))[:300]
 
 
 def rate_limits(headers: Mapping[str, str]) -> RateLimits | None:
@@ -116,14 +154,27 @@ def pause(headers: Mapping[str, str]) -> float | None:
 def _parse(status: int, body: object) -> _Error:
     content = body.get("error") if isinstance(body, Mapping) else None
     if isinstance(content, str) and content:  # an inference server's
-        return _Error(None, None, cleaned(content))
+        return _Error(None, None, cleaned(content), content.strip().lower() not in _SERVERS_OWN)
     if not isinstance(content, Mapping):
         return _Error(None, None, cleaned(f"status {status}: {body}"))
     error: Mapping[str, Any] = content
     details = error.get("details")
     code = details.get("error_code") if isinstance(details, Mapping) else None
     message = cleaned(str(error.get("message", f"status {status}")))
-    return _Error(_word(error.get("type")), _word(code), message)
+    kind = _word(error.get("type"))
+    own = isinstance(body, Mapping) and (body.get("type") == "error" or "not_found" in (kind or ""))
+    return _Error(kind, _word(code), message, own or "model" in message.lower())
+
+
+def _lacks_the_path(status: int, error: _Error, body: object, headers: Mapping[str, str]) -> bool:
+    """Whether this is a server that is not the provider, or not its API: it does not refuse in its words.
+
+    The provider's own 404 is for what a request names, such as its model.
+    """
+    if status in _WITHOUT_PATH:
+        return not error.is_of_provider
+    is_page = isinstance(body, str) and is_web_page(body.encode(errors="replace"), headers)
+    return is_page and status in _REJECTED
 
 
 def _status_within(body: object, error: _Error) -> int:

@@ -42,6 +42,7 @@ class Provider:
     called: str  # those names, in words
     client: str  # the key of its client's maker in `factory.MAKERS`
     need: Need | None = None
+    address_variable: str | None = None  # of the environment: where it is asked
     prefix: str = ""  # of our names for its models, before its own
     is_paid: bool = False  # its tokens are billed
     takes_messages: bool = True
@@ -53,6 +54,11 @@ class Provider:
     # Of a job that came through a contract whose document promises a bound, unless the environment sets it.
     # None: any number.
     promised_concurrency: int | None = None
+
+    @property
+    def key_variable(self) -> str | None:
+        """The variable of its key, or of whatever else it needs."""
+        return None if self.need is None else self.need.variable
 
     def lacks(self, settings: Settings) -> Need | None:
         """The need that this machine does not meet; None when the provider can be used."""
@@ -79,6 +85,7 @@ ANTHROPIC = Provider(
         lambda settings: settings.anthropic_api_key,
         "needs a key: set ANTHROPIC_API_KEY where web and workers run",
     ),
+    address_variable="ANTHROPIC_BASE_URL",
     is_paid=True,
     takes_schema_subset=True,
     by_class=True,
@@ -101,6 +108,7 @@ INFERENCE = Provider(
         lambda settings: settings.inference_url,
         "needs an inference server: set INFERENCE_URL where web and workers run",
     ),
+    address_variable="INFERENCE_URL",
     prefix="inference:",
     takes_messages=False,
     takes_inputs=True,

@@ -32,6 +32,7 @@ FAILURES: dict[str, type[errors.ProviderError]] = {
         errors.TimedOut,
         errors.ConnectionCut,
         errors.BadAnswer,
+        errors.Misdirected,
     )
 }
 

@@ -11,6 +11,7 @@ from app.errors import BadAnswer, ConnectionCut, ProviderError, Unreachable
 from app.providers.answers import parsed
 
 CONNECT_SECONDS = 10
+PAGE_BEGINS = 200  # bytes of an answer in which a web page shows what it is
 ONE_PIECE, PIECE = 2**20, 2**16  # bytes of a request that are written at once
 
 # aiohttp raises these only before there is a connection: it was refused, the host does not exist, TLS failed,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from tempfile import TemporaryDirectory
 
+from app.core.monitoring.broker import check_databases
 from app.errors import Unavailable
 from app.providers import registry
 from app.stack import broker, copies, first, ownership
@@ -59,6 +60,8 @@ def _run(wanted: Wanted, say: Callable[[str], None]) -> None:
     embedded = None if os.environ.get("REDIS_URL", "").strip() else broker.prepare(chosen.data)
     os.environ.update(environment(chosen, embedded))
     chosen = settings.current()
+    if embedded is None:
+        check_databases()
     asks_claude = registry.ANTHROPIC.lacks(chosen) is None
     attached = wanted.parent is not None
     running = Running(os.getpid(), address(listener), chosen.redis_url, asks_claude, attached=attached)

@@ -19,6 +19,7 @@ from simple_websocket import ConnectionClosed, Server
 from app.core.accounts.revocation import Use
 from app.core.reading import events
 from app.core.reading.feed import Reader, feed
+from app.core.reading.job_json import Limited
 from app.core.reading.jobs import JobView
 from app.errors import NotFound, ReaderCut, Unauthenticated
 from app.web import capacity
@@ -166,7 +167,7 @@ class Watching:
             self._close(POLICY, REVOKED)
             return
         if not view.status.final:
-            self._readers[name] = feed().join(view, events.state(view, None), self._connection.event.set)
+            self._readers[name] = feed().join(view, events.state(view, Limited()), self._connection.event.set)
         self._send(self._write(view, name))
 
     def _leave(self, name: str) -> None:

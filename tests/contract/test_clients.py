@@ -216,7 +216,7 @@ def test_a_streamed_answer_has_the_shape_of_a_whole_one(claude: Anthropic, text:
         ({"kind": "cut"}, errors.ConnectionCut),
         ({"kind": "reset"}, errors.ConnectionCut),
         ({"kind": "cut_midway"}, errors.ConnectionCut),
-        ({"kind": "html"}, errors.BadAnswer),
+        ({"kind": "html"}, errors.Misdirected),
         ({"kind": "half_json"}, errors.BadAnswer),
         ({"kind": "body", "body": "[]"}, errors.BadAnswer),
         ({"kind": "body", "body": "no zip", "headers": {"content-encoding": "gzip"}}, errors.BadAnswer),

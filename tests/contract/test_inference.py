@@ -133,7 +133,7 @@ def test_a_model_that_the_server_does_not_have_is_named(inference: Inference) ->
         ({"body": "no zip", "headers": {"content-encoding": "gzip"}}, errors.BadAnswer),
         ({"body": '{"error":{"code":429,"message":"slow"}}'}, errors.RateLimited),
         ({"body": '{"error":"no such model"}'}, errors.ServerFault),
-        ({"status": 307, "headers": {"location": "/v2"}}, errors.ServerFault),
+        ({"status": 307, "headers": {"location": "/v2"}}, errors.Misdirected),
     ],
 )
 def test_a_broken_answer_of_a_model_is_told_by_how_it_broke(

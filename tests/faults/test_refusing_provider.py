@@ -35,7 +35,7 @@ def reason(job) -> str:
     """As the job's reader is told it."""
     with reading() as session:
         view = jobs.find(session, job.row().tenant_id, str(job.uid))
-    return job_json.limited_by([view])[job.id] or ""
+    return job_json.limits_of([view])[job.id].word or ""
 
 
 def arrived(upstream) -> int:

@@ -73,6 +73,7 @@ def test_a_stream_tells_the_whole_job_then_what_moves_and_ends_with_it(served):
         "progress",
         "eta",
         "limited_by",
+        "limited_by_detail",
         "usage",
         "cost",
         "cost_unconfirmed",

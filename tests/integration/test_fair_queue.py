@@ -166,7 +166,7 @@ def slow(stack: Stack, records: int, seconds: float) -> Running:
 def reason(stack: Stack, job: Running) -> str | None:
     """What the job's owner is told that limits it."""
     with reading() as session:
-        return job_json.limited_by([jobs.find(session, stack.tenant_id, str(job.uid))])[job.id]
+        return job_json.limits_of([jobs.find(session, stack.tenant_id, str(job.uid))])[job.id].word
 
 
 def cancel(job_id: int) -> None:

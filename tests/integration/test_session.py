@@ -9,7 +9,7 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from app.errors import Conflict
 from models import JobCounts, Lease
-from models.session import ATTEMPTS, after_commit, in_transaction, reading
+from models.session import ATTEMPTS, after_commit, engine, in_transaction, reading
 
 
 def test_many_writers_lose_no_update_and_are_never_refused(environment):
@@ -113,3 +113,10 @@ def _new_lease(session):
     session.flush()
     session.execute(update(Lease).values(counter=0))
     return lease.id
+
+
+@pytest.mark.parametrize("environment", ["postgresql"], indirect=True)
+def test_no_statement_is_prepared_for_a_pooler_would_send_the_next_to_another_process(environment):
+    with engine().connect() as connection:
+        assert connection.connection.driver_connection.prepare_threshold is None
+        assert connection.info["pooled"] is False

@@ -82,7 +82,8 @@ class Anthropic(Subject):
         errors.RequestRejected: {"kind": "status", "status": 400},
         errors.ServerFault: {"kind": "status", "status": 500},
         errors.ConnectionCut: {"kind": "cut"},
-        errors.BadAnswer: {"kind": "html"},
+        errors.BadAnswer: {"kind": "body", "body": "no answer"},
+        errors.Misdirected: {"kind": "html"},
     }
 
     def __init__(self, runner: asyncio.Runner, upstream: Upstream) -> None:
@@ -111,7 +112,8 @@ class Inference(Subject):
         errors.RequestRejected: {"status": 400},
         errors.ServerFault: {"status": 500},
         errors.ConnectionCut: {"cut": "at once"},
-        errors.BadAnswer: {"body": "<html>"},
+        errors.BadAnswer: {"body": "no answer"},
+        errors.Misdirected: {"body": "<html>"},
     }
 
     def __init__(self, runner: asyncio.Runner, server: InferenceServer, **batching: Any) -> None:

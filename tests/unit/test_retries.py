@@ -86,8 +86,9 @@ def test_a_rate_that_rose_too_fast_is_halved() -> None:
 
 def test_a_refused_account_gives_the_record_back_and_is_tried_by_probes() -> None:
     refused = decided(errors.AccountRefused("no credit"))
-    assert refused == Decision(GiveBack(60), hold=Hold("account: account_refused", 60, every=60))
-    assert decided(errors.AccountRefused("spent", retry_after=3_600)).then == GiveBack(3_600)
+    assert refused == Decision(GiveBack(5), hold=Hold("account: account_refused", 60, every=60))
+    spent = decided(errors.AccountRefused("spent", retry_after=3_600))
+    assert spent == Decision(GiveBack(5), hold=Hold("account: account_refused", 3_600, every=3_600))
 
 
 @given(

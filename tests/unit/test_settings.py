@@ -173,3 +173,39 @@ def test_what_is_not_said_follows_from_what_is():
     assert (found.log_level, found.log_format) == ("INFO", "json")
     assert settings.read({"API_DEBUG": "true"}).log_level == "DEBUG"
     assert settings.read({"API_DEBUG": "true", "LOG_LEVEL": "error"}).log_level == "ERROR"
+
+
+@pytest.mark.parametrize(
+    "address", ["http://host/v1", "http://host/v1/", "http://host/v1/messages", "http://host/", "http://host"]
+)
+def test_the_path_of_the_api_is_taken_off_an_address(address):
+    assert settings.read({"ANTHROPIC_BASE_URL": address}).anthropic_base_url == "http://host"
+
+
+def test_an_address_with_a_password_is_refused_without_telling_it():
+    with pytest.raises(BadSetting, match="without user") as caught:
+        settings.read({"ANTHROPIC_BASE_URL": "http://me:PASSWORD@host/v1"})
+    assert "PASSWORD" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["REDIS_URL", "CELERY_BROKER_URL"])
+@pytest.mark.parametrize("sign", "#/?")
+def test_a_sign_that_cuts_a_password_is_named_with_how_to_write_it(name, sign):
+    with pytest.raises(BadSetting, match="# is written %23") as caught:
+        settings.read({name: f"redis://:PASS{sign}WORD@host:6379/0"})
+    assert "PASS" not in str(caught.value)
+
+
+def test_tls_is_verified_unless_the_address_says_no(tmp_path):
+    ca = tmp_path / "ca.pem"
+    found = settings.read({"REDIS_URL": "rediss://:pw@host:6380/0", "REDIS_TLS_CA": str(ca)})
+    assert found.limiter_url.startswith("rediss://:pw@host:6380/2?ssl_cert_reqs=required&ssl_ca_certs=")
+    assert found.broker_url == found.results_url
+    unverified = settings.read({"REDIS_URL": "rediss://host:6380/0?ssl_cert_reqs=CERT_NONE"})
+    assert unverified.broker_url == "rediss://host:6380/1?ssl_cert_reqs=none"
+
+
+@pytest.mark.parametrize("name", ["ALL_PROXY", "https_proxy"])
+def test_a_socks_proxy_is_refused_by_name(name):
+    with pytest.raises(BadSetting, match=f"{name}=.*SOCKS is not supported"):
+        settings.read({name: "socks5h://host:1080"})

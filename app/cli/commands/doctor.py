@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import click
 
 from app.cli import faults, wrapping
-from app.cli.database import use_embedded_broker
 
 if TYPE_CHECKING:
     from app.doctor.finding import Finding
@@ -24,14 +23,16 @@ def doctor(call: bool, as_json: bool) -> int:
 
     Exit code: 0 nothing is wrong (there may be warnings), 1 something is.
     """
+    from app.cli.database import has_servers, use_embedded_broker
+
     use_embedded_broker()
     from app.doctor.examination import examine
     from app.doctor.finding import State
-    from app.doctor.parts import parts
+    from app.doctor.parts import parts, without_stack
     from config import logs
 
     logs.configure("CRITICAL", "text")  # what a library would log is reported below
-    found = list(examine(parts(call=call)))
+    found = list(examine(parts(call=call) if has_servers() else without_stack(call=call)))
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in found], indent=2))
     else:

@@ -69,12 +69,13 @@ def watch(job_id: str) -> None:
 
     from app.cli import target
     from app.cli.follow import follow
+    from app.cli.patience import Patience
     from app.cli.views import view
 
     with target.running() as rest:
-        job = rest.job(job_id)
-        with view(Console(stderr=True, highlight=False), job["name"] or job["id"]) as shown:
-            job = follow(rest, job, shown)
+        job, console = rest.job(job_id), Console(stderr=True, highlight=False)
+        with view(console, job["name"] or job["id"]) as shown:
+            job = follow(rest, job, shown, Patience(console, 0))
     _tell(job)
 
 

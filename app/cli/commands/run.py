@@ -25,6 +25,14 @@ from app.cli.request_options import request_options
 )
 @click.option("--rows", type=click.IntRange(min=1), help="Only the first N rows.")
 @click.option(
+    "--patience",
+    default=60,
+    show_default=True,
+    metavar="SECONDS",
+    type=click.IntRange(min=0),
+    help="Give up after so long without an answer while something keeps calls from being made; 0: never.",
+)
+@click.option(
     "--again", is_flag=True, help="Run everything again, and pay again, even if it was already answered."
 )
 @click.option("--retry-failed", is_flag=True, help="Run again only what failed; the other answers stay.")
@@ -42,6 +50,7 @@ def run(
     out: Path | None,
     max_cost: str | None,
     rows: int | None,
+    patience: int,
     again: bool,
     retry_failed: bool,
     yes: bool,
@@ -59,4 +68,6 @@ def run(
     out = check(file, out)
     written.check(out)
     order = Order(file, out, prompt, model, system, max_tokens, rows, max_cost, schema=schema, params=params)
-    context.exit(Session(order, Wishes(again=again, retry_failed=retry_failed, yes=yes)).run())
+    context.exit(
+        Session(order, Wishes(again=again, retry_failed=retry_failed, yes=yes, patience=patience)).run()
+    )

@@ -53,6 +53,7 @@ class Held:
     reason: str
     seconds: float
     probe_every: float
+    detail: str = ""  # JSON of a `Hindrance`, or empty
 
 
 def allowance(group: str, row: LimitGroup | None, time: dt.datetime | None = None) -> Allowance:
@@ -110,7 +111,7 @@ def _held(row: LimitGroup, time: dt.datetime) -> Held | None:
     if row.held_until is None:
         return None
     left = max(0.0, (row.held_until - time).total_seconds())
-    return Held(row.held_reason or "", left, row.probe_every or 0.0)
+    return Held(row.held_reason or "", left, row.probe_every or 0.0, row.held_detail or "")
 
 
 def put(session: Session, group: str, figures: Mapping[str, int | None]) -> None:
@@ -131,11 +132,13 @@ def learn(session: Session, group: str, limits: RateLimits) -> Allowance:
     return allowance(group, row, _now(session))
 
 
-def hold(session: Session, group: str, reason: str, *, seconds: float, probe_every: float) -> None:
+def hold(
+    session: Session, group: str, reason: str, *, seconds: float, probe_every: float, detail: str = ""
+) -> None:
     """Store a hold, so that a Redis that comes back empty does not end it."""
     row = _row(session, group)
     row.held_until = session.scalar(select(now(seconds)))
-    row.held_reason, row.probe_every = reason[:200], probe_every
+    row.held_reason, row.probe_every, row.held_detail = reason[:200], probe_every, detail
     session.flush()
 
 
@@ -165,7 +168,7 @@ def clear(session: Session, group: str) -> None:
     """End a group's hold, after a successful probe."""
     row = session.get(LimitGroup, group)
     if row is not None:
-        row.held_until = row.held_reason = row.probe_every = None
+        row.held_until = row.held_reason = row.probe_every = row.held_detail = None
         session.flush()
 
 

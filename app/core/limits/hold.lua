@@ -2,7 +2,7 @@
 --
 -- KEYS  1 hold:{group}
 -- ARGV  1 seconds, 0: by the strikes so far (1, 2, 4 … 60, jittered)  2 reason  3 seconds between probes, 0: as 1
---       4 whether the refused call was a probe
+--       4 whether the refused call was a probe  5 the reason in a sentence, as JSON (`Hindrance`), or nothing
 -- Returns the microseconds until the hold ends.
 --
 -- A probe's refusal is the next strike. Refusals of calls that were in flight when the hold began extend it only
@@ -20,7 +20,7 @@ end
 local every = tonumber(ARGV[3])
 if every == 0 then every = math.max(seconds, 1) end
 ends = math.max(ends, now + seconds * 1000000)
-redis.call('HSET', KEYS[1], 'until', string.format('%.0f', ends), 'reason', ARGV[2],
+redis.call('HSET', KEYS[1], 'until', string.format('%.0f', ends), 'reason', ARGV[2], 'detail', ARGV[5],
   'every', string.format('%.0f', every * 1000000), 'strikes', strikes)
 redis.call('PEXPIRE', KEYS[1], math.ceil((ends - now) / 1000) + 86400000)
 return math.ceil(ends - now)

@@ -21,4 +21,10 @@ def restore(group: str, held: Held) -> None:
     """Hold a group again if Redis has forgotten its hold; without Redis nothing leaves anyway."""
     with suppress(LimiterAway):
         if limiter().held(group) is None:
-            limiter().hold(group, held.reason, seconds=max(held.seconds, 0.001), every=held.probe_every)
+            limiter().hold(
+                group,
+                held.reason,
+                seconds=max(held.seconds, 0.001),
+                every=held.probe_every,
+                detail=held.detail,
+            )

@@ -1,7 +1,7 @@
 -- Permits for calls: requests, input tokens, output tokens and seats together, all or nothing, and which job gets
 -- them next. Loaded after group.lua.
 --
--- KEYS  3 hold:{group}    hash: `until`, `reason`, `every` (microseconds between probes), `strikes`
+-- KEYS  3 hold:{group}    hash: `until`, `reason`, `detail`, `every` (microseconds between probes), `strikes`
 --       4 fair:{group}    hash, for each job j: j: service, w: weight, o: tenant, n: favoured, a: waiting askers,
 --                         u: unended records, l: calls that may yet leave at once; for each tenant t: service,
 --                         nt: favoured; bf bu: service of the favoured and the others

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 from redis.commands.core import AsyncScript, Script
@@ -100,6 +100,20 @@ class Grant:
     def behind(self, first: int) -> "Grant":
         """The same grant without its first `first` starts."""
         return replace(self, count=self.count - first, delay=self.delay + first * self.step)
+
+
+class Hold(NamedTuple):
+    """Why no call of a group leaves, besides one probe at a time."""
+
+    seconds: float  # until the next probe; below 0 once that may leave
+    reason: str
+    detail: str  # JSON of a `Hindrance`, or empty
+    until: float  # the time of the next probe, in seconds since the epoch by Redis's clock
+
+
+def is_hold(reason: str) -> bool:
+    """Whether a job that waits for this reason waits for the end of its group's hold."""
+    return reason.startswith(("account", "provider", "configuration"))
 
 
 @dataclass(slots=True)
@@ -262,7 +276,14 @@ class Limiter:
         return Standing.answered(self._run(self._look, terms, keys, []))
 
     def hold(
-        self, group: str, reason: str, *, seconds: float = 0, every: float = 0, probe: bool = False
+        self,
+        group: str,
+        reason: str,
+        *,
+        seconds: float = 0,
+        every: float = 0,
+        probe: bool = False,
+        detail: str = "",
     ) -> float:
         """Hold all calls of `group` for `seconds`, then allow one probe at a time.
 
@@ -270,7 +291,7 @@ class Limiter:
         Returns how long the hold lasts from now, in seconds.
         """
         answer = guarded(
-            lambda: self._hold(keys=[key("hold", group)], args=[seconds, reason, every, int(probe)])
+            lambda: self._hold(keys=[key("hold", group)], args=[seconds, reason, every, int(probe), detail])
         )
         return int(answer) / 1e6
 
@@ -294,17 +315,9 @@ class Limiter:
 
         guarded(write)
 
-    def held(self, group: str) -> tuple[float, str] | None:
-        """Seconds until the group's next probe and the reason of its hold, or None."""
-
-        def read() -> tuple[float, str] | None:
-            pipe = self._redis.pipeline(transaction=False)
-            pipe.hmget(key("hold", group), ["until", "reason"])
-            pipe.time()
-            (until, reason), (seconds, micros) = pipe.execute()
-            return None if until is None else (float(until) / 1e6 - seconds - micros / 1e6, str(reason))
-
-        held: tuple[float, str] | None = guarded(read)
+    def held(self, group: str) -> Hold | None:
+        """The group's hold, if it is held."""
+        held: Hold | None = guarded(partial(_read_hold, self._redis, group))
         return held
 
     def call_seconds(self, group: str) -> float:
@@ -352,6 +365,17 @@ class Limiter:
         ]
         keys = [key("limit", terms.group), key("used", terms.group), *keys]
         return guarded(lambda: script(keys=keys, args=[*group_args, *args]))
+
+
+def _read_hold(client: redis.Redis, group: str) -> Hold | None:
+    pipe = client.pipeline(transaction=False)
+    pipe.hmget(key("hold", group), ["until", "reason", "detail"])
+    pipe.time()
+    (until, reason, detail), (seconds, micros) = pipe.execute()
+    if until is None:
+        return None
+    ends = float(until) / 1e6
+    return Hold(ends - seconds - micros / 1e6, str(reason), detail or "", ends)
 
 
 @once

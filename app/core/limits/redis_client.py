@@ -7,6 +7,7 @@ from typing import Any
 import redis
 
 from app.errors import LimiterAway
+from config import settings
 
 _HERE = Path(__file__).parent
 
@@ -32,8 +33,8 @@ def script_text(name: str) -> str:
 def key(kind: str, *owner: object) -> str:
     """The key `kind:{owner}`, as the scripts' KEYS name it.
 
-    It has no prefix, unlike Celery's keys: a release runs beside the one before it, and under different names
-    each would grant the whole limit. Names can change over two releases: one takes from both keys, all or
-    nothing, and the next only from the new one.
+    In a database of its own it has no prefix, unlike Celery's keys: a release runs beside the one before it,
+    and under different names each would grant the whole limit. Names can change over two releases: one takes
+    from both keys, all or nothing, and the next only from the new one.
     """
-    return ":".join((kind, *map(str, owner)))
+    return settings.current().redis_prefix + ":".join((kind, *map(str, owner)))

@@ -8,9 +8,9 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from app.core.json_text import timestamp
-from app.core.limits import allowances
+from app.core.limits import allowances, hindrance
 from app.core.limits.allowances import Allowance
-from app.core.limits.limiter import CallTerms, Standing, limiter
+from app.core.limits.limiter import CallTerms, Hold, Standing, limiter
 from app.errors import LimiterAway, NotFound
 from app.providers import registry
 from app.providers.client import RateLimits
@@ -129,24 +129,24 @@ def _used(standing: Standing | None) -> dict[str, Any] | None:
     }
 
 
-def _limited_by(held: tuple[float, str] | None, asking: Sequence[int]) -> str | None:
+def _limited_by(held: Hold | None, asking: Sequence[int]) -> str | None:
     """What the group, or the first of the jobs that ask for its permits, waits for."""
     if held is not None:
-        return held[1]
+        return held.reason
     try:
         return limiter().reasons.of(asking[0]) if asking else None
     except LimiterAway:
         return "redis"
 
 
-def _held_until(session: Session, held: tuple[float, str] | None) -> str | None:
+def _held_until(session: Session, held: Hold | None) -> str | None:
     if held is None:
         return None
-    return timestamp(session.scalar(select(now(max(0.0, held[0])))))
+    return timestamp(session.scalar(select(now(max(0.0, held.seconds)))))
 
 
 def _waiting(
-    session: Session, reader: Reader, standing: Standing | None, held: tuple[float, str] | None
+    session: Session, reader: Reader, standing: Standing | None, held: Hold | None
 ) -> dict[str, Any]:
     asking = [] if standing is None else standing.asking
     own = session.execute(
@@ -159,6 +159,7 @@ def _waiting(
     shown = [{"id": str(row.uid), "name": row.name, "priority": row.priority} for row in own[:SHOWN]]
     return {
         "limited_by": "redis" if standing is None else _limited_by(held, seen),
+        "limited_by_detail": None if held is None else hindrance.out(held),
         "waiting": shown,
         "waiting_of_others": len(asking) - len(own) if reader.sees_all else None,
     }

@@ -1,14 +1,20 @@
 """The broker as an operator sees it: whether it answers, and how long its queues are."""
 
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 import redis
 from kombu.connection import Connection
 
+from app.errors import Unavailable
 from config import settings
 
 CONTROL, SLICES = QUEUES = ("control", "slices")
 PATIENCE = 1  # seconds
+TOO_FEW = (
+    "the server of REDIS_URL has no database {number}: set REDIS_ONE_DATABASE=true, so that all is kept in"
+    " the one that REDIS_URL names, or use a server with the two databases after it"
+)
 
 
 def is_redis() -> bool:
@@ -18,6 +24,20 @@ def is_redis() -> bool:
 def reach() -> None:
     """Raise what a client of the broker raises when it does not answer within a second."""
     _redis_lengths(()) if is_redis() else _amqp_lengths(())
+
+
+def check_databases() -> None:
+    """Raise `Unavailable` if Redis has not the databases that are used; one that is away may have them."""
+    chosen = settings.current()
+    for url in {chosen.limiter_url, chosen.results_url}:
+        with redis.Redis.from_url(url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE) as client:
+            try:
+                client.ping()
+            except redis.ResponseError as error:
+                if "out of range" in str(error):
+                    raise Unavailable(TOO_FEW.format(number=urlsplit(url).path.strip("/"))) from None
+            except redis.RedisError:
+                pass
 
 
 def queue_lengths() -> dict[str, int]:
@@ -32,7 +52,7 @@ def _redis_lengths(queues: Sequence[str]) -> list[int]:
         pipe = client.pipeline(transaction=False)
         pipe.ping()
         for queue in queues:
-            pipe.llen(queue)
+            pipe.llen(settings.current().redis_prefix + queue)
         return [int(length) for length in pipe.execute()[1:]]
 
 

@@ -49,6 +49,7 @@ class Outcome:
     error_message: str | None = None
     blamed: bool = False  # the failure was the record's own fault and used one of its tries
     again_in: float | None = None
+    pause: str | None = None  # why the job is to pause: further calls would end the same way
 
     @property
     def key(self) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Pauses that Penstock decides on: a job has spent its money, or none of its records succeed."""
+"""Pauses that Penstock decides on: a job has no money left, asks in vain, or has records that all fail."""
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -37,6 +37,15 @@ def pause_if_spent(session: Session, job_id: int, needs: int) -> bool:
         f" Raise {room.raise_it} and resume the job, or submit it with a lower max_tokens: the most that a"
         " call may cost depends on that.",
     )
+    return True
+
+
+def pause_in_vain(session: Session, job_id: int, reason: str) -> bool:
+    """Pause a running job whose calls all meet one fault, named by `reason`, that only a person can mend."""
+    job = lifecycle.lock(session, job_id)
+    if job is None or job.status != JobStatus.RUNNING:
+        return False
+    lifecycle.pause_because(session, job, f"{reason}. Then resume the job: it tries one call first.")
     return True
 
 

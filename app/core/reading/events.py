@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.core.json_text import text
 from app.core.reading import job_json
+from app.core.reading.job_json import Limited
 from app.core.reading.jobs import JobView
 from models.record import Record, RecordInput, RecordOutput, RecordStatus
 
@@ -46,16 +47,16 @@ class State:
     status: tuple[object, ...]
 
 
-def state(view: JobView, limited_by: str | None) -> State:
+def state(view: JobView, limited: Limited) -> State:
     return State(
-        moved=(view.seq, view.counts, view.usage, view.cost, view.cost_unconfirmed, limited_by),
+        moved=(view.seq, view.counts, view.usage, view.cost, view.cost_unconfirmed, limited),
         status=(view.status, view.status_reason),
     )
 
 
-def snapshot(view: JobView, limited_by: str | None) -> Event:
+def snapshot(view: JobView, limited: Limited) -> Event:
     """The whole job."""
-    return Event("snapshot", view.seq, _json(job_json.write(view, limited_by)), view=view)
+    return Event("snapshot", view.seq, _json(job_json.write(view, limited)), view=view)
 
 
 def records(items: Sequence[Item]) -> Event:
@@ -63,14 +64,14 @@ def records(items: Sequence[Item]) -> Event:
     return Event("records", items[-1][2], _json({"records": items}), items)
 
 
-def progress(view: JobView, limited_by: str | None) -> Event:
+def progress(view: JobView, limited: Limited) -> Event:
     """Counts, tokens and cost."""
-    return Event("progress", view.seq, _json(job_json.progress_out(view, limited_by)), view=view)
+    return Event("progress", view.seq, _json(job_json.progress_out(view, limited)), view=view)
 
 
-def status(view: JobView, limited_by: str | None) -> Event:
+def status(view: JobView, limited: Limited) -> Event:
     """The whole job after a change of its status; the last event when it has ended."""
-    data = _json(job_json.write(view, limited_by))
+    data = _json(job_json.write(view, limited))
     return Event("status", view.seq, data, last=view.status.final, view=view)
 
 

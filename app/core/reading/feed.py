@@ -17,6 +17,7 @@ import structlog
 from app.core.pipeline.notifications import Listener
 from app.core.reading import events, job_json, jobs
 from app.core.reading.events import Event, Item, State
+from app.core.reading.job_json import Limited
 from app.core.reading.jobs import JobView
 from app.errors import ReaderCut
 from config import settings
@@ -174,16 +175,16 @@ class Feed:
             topic.read_at, topic.changed = time.monotonic(), False
         try:
             found = _read(topics)
-            reasons = job_json.limited_by(view for view, _ in found.values())
+            limits = job_json.limits_of(view for view, _ in found.values())
             for topic in topics:
                 if topic.job_id in found:
                     view, items = found[topic.job_id]
-                    self._push(topic, view, items, reasons[topic.job_id])
+                    self._push(topic, view, items, limits[topic.job_id])
         except Exception:
             # Mostly the database is away. In any case readers stay, and the next read is in a second.
             log.exception("news_not_read")
 
-    def _push(self, topic: _Topic, view: JobView, items: Sequence[Item], limited_by: str | None) -> None:
+    def _push(self, topic: _Topic, view: JobView, items: Sequence[Item], limited: Limited) -> None:
         with self._lock:
             topic.seq = items[-1][2] if len(items) == events.GROUP else view.seq
             topic.changed = topic.changed or topic.seq < view.seq
@@ -191,7 +192,7 @@ class Feed:
             if group:
                 topic.moved_at = time.monotonic()
             if topic.seq == view.seq:  # the job's state follows the last record that it counts
-                _push_state(topic.readers, group, view, limited_by)
+                _push_state(topic.readers, group, view, limited)
             elif group:
                 for reader in topic.readers:
                     reader.push(group)
@@ -206,15 +207,13 @@ def _read(topics: Sequence[_Topic]) -> dict[int, tuple[JobView, list[Item]]]:
         }
 
 
-def _push_state(
-    readers: Iterable[Reader], group: Sequence[Event], view: JobView, limited_by: str | None
-) -> None:
+def _push_state(readers: Iterable[Reader], group: Sequence[Event], view: JobView, limited: Limited) -> None:
     """Push the records to each reader, and what it has not seen of the job's state; last the status.
 
     All at once: waking a reader costs more than what it then writes.
     """
-    state = events.state(view, limited_by)
-    progress, status = events.progress(view, limited_by), events.status(view, limited_by)
+    state = events.state(view, limited)
+    progress, status = events.progress(view, limited), events.status(view, limited)
     for reader in readers:
         seen = reader.seen
         reader.push(

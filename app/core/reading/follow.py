@@ -9,6 +9,7 @@ from app.core.accounts.revocation import watch
 from app.core.reading import events, job_json
 from app.core.reading.events import Event, State
 from app.core.reading.feed import Reader, feed
+from app.core.reading.job_json import Limited
 from app.core.reading.jobs import JobView
 from app.errors import ReaderCut
 from models.session import reading
@@ -26,18 +27,18 @@ def follow(
     ended. One that resumes gets what it missed and then the job's state. The events end early when this
     process stops, the reader cannot keep up or its key is revoked.
     """
-    limited_by = job_json.limited_by([view])[view.id]
-    with _reader(view, events.state(view, limited_by), key_id) as reader:
+    limited = job_json.limits_of([view])[view.id]
+    with _reader(view, events.state(view, limited), key_id) as reader:
         known = max(view.seq, reader.start)
         if seen is None:
             begin = 0 if from_first else view.seq  # a reader that leaves behind the snapshot resumes there
-            yield replace(events.snapshot(view, limited_by), id=begin)
+            yield replace(events.snapshot(view, limited), id=begin)
             yield from _missed(view.id, begin, known)
         else:
             yield from _missed(view.id, seen, known)
-            yield events.progress(view, limited_by)
+            yield events.progress(view, limited)
         if seen is not None or view.status.final:
-            yield events.status(view, limited_by)
+            yield events.status(view, limited)
         if not view.status.final:
             yield from _live(reader, known)
 
@@ -47,7 +48,7 @@ def wait_until_ended(view: JobView, seconds: float, key_id: int | None) -> None:
     deadline = time.monotonic() + seconds
     if view.status.final:
         return
-    with _reader(view, events.state(view, None), key_id) as reader:
+    with _reader(view, events.state(view, Limited()), key_id) as reader:
         try:
             while (remaining := deadline - time.monotonic()) > 0:
                 event = reader.next(remaining)

@@ -2,11 +2,13 @@
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from app.core.breaker import Breaker
 from app.core.json_text import timestamp
-from app.core.limits.limiter import limiter
+from app.core.limits import hindrance
+from app.core.limits.limiter import is_hold, limiter
 from app.core.money import pricing
 from app.core.reading.jobs import JobView
 from app.errors import LimiterAway
@@ -19,12 +21,20 @@ REDIS_AWAY, WORKERS = "redis", "workers"
 _breaker = Breaker()
 
 
+@dataclass(frozen=True, slots=True)
+class Limited:
+    """What limits a job's speed: a word, and a sentence with its facts where the provider serves no calls."""
+
+    word: str | None = None
+    detail: Mapping[str, Any] | None = None
+
+
 def jobs_out(views: Sequence[JobView]) -> list[dict[str, Any]]:
-    reasons = limited_by(views)
-    return [write(view, reasons[view.id]) for view in views]
+    found = limits_of(views)
+    return [write(view, found[view.id]) for view in views]
 
 
-def write(view: JobView, limited_by: str | None) -> dict[str, Any]:
+def write(view: JobView, limited: Limited) -> dict[str, Any]:
     """The whole job."""
     return {
         "id": str(view.uid),
@@ -36,7 +46,7 @@ def write(view: JobView, limited_by: str | None) -> dict[str, Any]:
         "max_tokens": view.max_tokens,
         "priority": view.priority,
         "total": view.total,
-        **progress_out(view, limited_by),
+        **progress_out(view, limited),
         "stop_reasons": dict(sorted(view.stop_reasons.items())),
         "max_cost": None if view.max_cost is None else pricing.dollars(view.max_cost),
         "cost_remaining": None if view.still_costs is None else pricing.dollars(view.still_costs),
@@ -53,7 +63,7 @@ def write(view: JobView, limited_by: str | None) -> dict[str, Any]:
     }
 
 
-def progress_out(view: JobView, limited_by: str | None) -> dict[str, Any]:
+def progress_out(view: JobView, limited: Limited) -> dict[str, Any]:
     """What moves with every answer."""
     counts = view.counts
     return {
@@ -68,7 +78,8 @@ def progress_out(view: JobView, limited_by: str | None) -> dict[str, Any]:
         # Cut, not rounded: 1 says that every record has ended.
         "progress": (view.total - counts.unended) * 10_000 // view.total / 10_000 if view.total else 1.0,
         "eta": timestamp(view.eta),
-        "limited_by": limited_by,
+        "limited_by": limited.word,
+        "limited_by_detail": limited.detail,
         "usage": dict(view.usage),
         "cost": cost(view),
         "cost_unconfirmed": pricing.dollars(view.cost_unconfirmed),
@@ -114,32 +125,37 @@ def _has_price(view: JobView) -> bool:
     return pricing.price_at(view.model, dt.datetime.now(dt.UTC)) is not None
 
 
-def limited_by(views: Iterable[JobView]) -> dict[int, str | None]:
+def limits_of(views: Iterable[JobView]) -> dict[int, Limited]:
     """What limits each job's speed, other than its provider's own latency."""
     seen = list(views)
-    reasons = {view.id: "paused" if view.status == JobStatus.PAUSED else None for view in seen}
+    found = {view.id: Limited("paused" if view.status == JobStatus.PAUSED else None) for view in seen}
     live = (JobStatus.PENDING, JobStatus.RUNNING)
-    reasons |= _ask_limiter({view.id: view.model for view in seen if view.status in live})
+    found |= _ask_limiter({view.id: view.model for view in seen if view.status in live})
     # Nobody asks the limiter for a job that waits for threads.
-    return reasons | {view.id: WORKERS for view in seen if view.queued and reasons[view.id] is None}
+    return found | {view.id: Limited(WORKERS) for view in seen if view.queued and found[view.id].word is None}
 
 
-def _ask_limiter(models: Mapping[int, str]) -> dict[int, str | None]:
+def _ask_limiter(models: Mapping[int, str]) -> dict[int, Limited]:
     """What each job waits for; `models` are those of the jobs."""
     if not _breaker.is_open:
         try:
             reasons = limiter().reasons.of_all(list(models))
-            return reasons | _holds({id: models[id] for id, reason in reasons.items() if reason is None})
+            held = _holds({id: models[id] for id, word in reasons.items() if word is None or is_hold(word)})
+            return {id: Limited(word) for id, word in reasons.items()} | held
         except LimiterAway:
             _breaker.trip()
-    return dict.fromkeys(models, REDIS_AWAY)
+    return dict.fromkeys(models, Limited(REDIS_AWAY))
 
 
-def _holds(models: Mapping[int, str]) -> dict[int, str | None]:
-    """The reasons why the groups of jobs are held: none of a job's records asks while all of them wait."""
+def _holds(models: Mapping[int, str]) -> dict[int, Limited]:
+    """Why the groups of jobs are held: none of a job's records asks while all of them wait."""
     groups = {id: registry.limit_group(model) for id, model in models.items() if registry.find(model)}
-    held = {group: limiter().held(group) for group in set(groups.values())}
-    return {id: None if (hold := held[group]) is None else hold[1] for id, group in groups.items()}
+    held = {group: hold for group in set(groups.values()) if (hold := limiter().held(group)) is not None}
+    return {
+        id: Limited(held[group].reason, hindrance.out(held[group]))
+        for id, group in groups.items()
+        if group in held
+    }
 
 
 def _links(job: str) -> dict[str, str]:

@@ -13,6 +13,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.core.documents import open_store
+from app.core.limits import hindrance
 from app.core.money.ledger import Call
 from app.core.pipeline import claims
 from app.core.pipeline.outcomes import Outcome, Written
@@ -27,6 +28,7 @@ from app.core.worker.retries import AskAgain, Ended
 from app.core.worker.services import Services
 from app.errors import Booking, ProviderError, RequestRejected, Unavailable
 from app.ingest import documents
+from app.providers import registry
 from app.providers.client import Reply
 from models.record import RecordStatus
 from models.session import in_transaction
@@ -72,8 +74,7 @@ class CallInFlight:
         self._latest = LatestCall(job, claim)
         self._sent = False  # its first call has left; the process counts those that have not
         self._refusals = 0  # in a row
-        self.job = job
-        self.claim = claim
+        self.job, self.claim = job, claim
         self.close_reason: CloseReason | None = None  # set by whoever cancels the task
 
     async def run(self) -> None:
@@ -155,14 +156,14 @@ class CallInFlight:
     async def _send(self) -> Outcome | AskAgain:
         self._latest.begin()
         self.mark_sent()
-        client = self._services.client(self.job.provider)
         try:
-            reply = await client.ask(
+            reply = await self._services.client(self.job.provider).ask(
                 self._latest.params, deadline=self.job.deadline, attempt=self.claim.attempt
             )
         except ProviderError as error:
-            call = self._latest.failed(error, self._latest.end())
-            if error.booking is not Booking.UNCONFIRMED:
+            booking = self._permits.booking(error)
+            call = self._latest.failed(error, booking, self._latest.end())
+            if booking is not Booking.UNCONFIRMED:
                 self._permits.refund()  # nothing was sent, or the provider refused it before doing any work
             return await self._failed(error, call)
         return await self._answered(reply, self._latest.end())
@@ -181,18 +182,20 @@ class CallInFlight:
         self._latest.result = self._latest.outcome(call, None, error)
         await self._permits.learn(error.limits)
         outage = error.signals_outage and await self._permits.count_failure(repeated=error.repeated)
+        why = hindrance.of(error, registry.PROVIDERS[self.job.provider])
         decision = retries.decide(
             error,
             tries_left=self.job.retries - self.claim.tries,
             tries_used=self.claim.tries,
             refusals=self._refusals,
             outage=outage,
+            weight=self._permits.weigh(error, outage=outage),
         )
         if decision.uses_try:
             await self._permits.clear_hold()  # the provider answers, though not with what this record needs
         else:
             self._refusals += 1
-            await self._permits.hold_group(decision)
+            await self._permits.hold_group(decision, why)
         failure = self._latest.outcome(call, None, error, blamed=decision.uses_try)
         if isinstance(decision.then, Ended):
             failure.status = RecordStatus.FAILED
@@ -201,6 +204,7 @@ class CallInFlight:
             self._latest.uncommitted = failure  # written when the next call has its permit
             return decision.then
         failure.again_in = decision.then.seconds
+        failure.pause = why.message if decision.pauses else None
         return failure
 
     # --- its end

@@ -13,8 +13,10 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from app.core.limits import allowances, holds
+from app.core.limits import allowances, hindrance, holds, report
 from app.core.limits.allowances import Allowance
+from app.core.limits.evidence import Evidence
+from app.core.limits.hindrance import Hindrance
 from app.core.limits.limiter import CallTerms, Settlement, limiter
 from app.errors import LimiterAway
 from app.providers.client import RateLimits
@@ -35,6 +37,7 @@ class GroupLimits:
         self._allowances: dict[str, Allowance] = {}
         self._headers: dict[str, RateLimits] = {}  # from the headers of the latest answers
         self._held: set[str] = set()  # groups whose hold was logged
+        self._evidence: dict[str, Evidence] = {}
         self._open: dict[tuple[str, int], tuple[CallTerms, Settlement]] = {}  # by group and job
         self._is_open = asyncio.Event()  # something is to be settled
 
@@ -62,6 +65,10 @@ class GroupLimits:
         for group, (_, held) in rows.items():
             if held is not None:
                 holds.restore(group, held)
+
+    def evidence(self, group: str) -> Evidence:
+        """How the group's last calls ended in this process."""
+        return self._evidence.setdefault(group, Evidence())
 
     def settlement(self, terms: CallTerms) -> Settlement:
         """The job's next settlement, for the caller to add to."""
@@ -109,11 +116,14 @@ class GroupLimits:
         if known is not None:
             self._allowances[group] = known
 
-    async def hold(self, group: str, reason: str, seconds: float, every: float, *, probe: bool) -> None:
+    async def hold(
+        self, group: str, reason: str, seconds: float, every: float, *, probe: bool, why: Hindrance
+    ) -> None:
         """Hold the group for all workers; `seconds` of 0: longer with each strike."""
+        detail = why.to_json()
         try:
             lasts = await asyncio.to_thread(
-                limiter().hold, group, reason, seconds=seconds, every=every, probe=probe
+                limiter().hold, group, reason, seconds=seconds, every=every, probe=probe, detail=detail
             )
         except LimiterAway:
             log.warning("limiter.away", group=group)
@@ -124,7 +134,12 @@ class GroupLimits:
         if seconds > STORED_OVER:
             await _write(
                 partial(
-                    allowances.hold, group=group, reason=reason, seconds=lasts, probe_every=every or lasts
+                    allowances.hold,
+                    group=group,
+                    reason=reason,
+                    seconds=lasts,
+                    probe_every=every or lasts,
+                    detail=detail,
                 )
             )
 
@@ -148,9 +163,12 @@ class GroupLimits:
 
 
 def probe_soon(provider: str) -> None:
-    """Have held groups of the provider probed now: this worker may have started with another key."""
+    """Have held groups of the provider probed now: this worker may have another key or address than they."""
     try:
-        for group in in_transaction(partial(allowances.probe_soon, provider=provider)):
+        groups = set(in_transaction(partial(allowances.probe_soon, provider=provider)))
+        with reading() as session:
+            named = [name for name in report.names(session) if name.partition(":")[0] == provider]
+        for group in groups | {name for name in named if hindrance.is_mendable(limiter().held(name))}:
             limiter().probe_soon(group)
     except (LimiterAway, SQLAlchemyError) as error:
         log.warning("limit_group.not_probed", error=type(error).__name__)

@@ -73,12 +73,12 @@ class LatestCall:
             self.model, self.params, reply.usage, reply.request_id, seconds, sent_at=self._sent_at
         )
 
-    def failed(self, error: ProviderError, seconds: float) -> Call:
+    def failed(self, error: ProviderError, booking: Booking, seconds: float) -> Call:
         """The ledger's entry of a call that ended with `error`."""
-        if error.booking is Booking.UNCONFIRMED:
+        if booking is Booking.UNCONFIRMED:
             return self._unconfirmed(error.type, seconds)
         return Call(
-            error.booking.value,
+            booking.value,
             self.model,
             error_type=error.type,
             request_id=error.request_id,

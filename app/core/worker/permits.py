@@ -8,12 +8,14 @@ import random
 import time
 from dataclasses import dataclass, replace
 
-from app.core.limits.limiter import LATE, CallTerms, Grant
+from app.core.limits.evidence import Weight
+from app.core.limits.hindrance import Hindrance
+from app.core.limits.limiter import LATE, CallTerms, Grant, is_hold
 from app.core.requests.claim import Claim
 from app.core.requests.job_context import JobContext
 from app.core.worker.retries import LONGEST_WAIT, Decision
 from app.core.worker.services import Services
-from app.errors import RequestRejected
+from app.errors import Booking, ProviderError, RequestRejected
 from app.providers import registry
 from app.providers.client import RateLimits, Usage
 
@@ -95,6 +97,7 @@ class Permits:
 
         Where that is unknown (`usage` is None), the call took what its permit was charged.
         """
+        self._services.group_limits.evidence(self.group).note_answer()
         input_tokens, output_tokens = self._counted(usage)
         settlement = self._services.group_limits.settlement(self.terms)
         settlement.input_tokens += input_tokens - self._permit.input_tokens
@@ -135,7 +138,16 @@ class Permits:
             group_limits.settlement(terms).failed += 1
         return await group_limits.settle_now(terms) >= OUTAGE or self._permit.probe
 
-    async def hold_group(self, decision: Decision) -> None:
+    def booking(self, error: ProviderError) -> Booking:
+        """How to book the call that ended with `error`."""
+        return self._services.group_limits.evidence(self.group).booking(error)
+
+    def weigh(self, error: ProviderError, *, outage: bool) -> Weight:
+        """What the group's last calls here say of this failure: see `Evidence.weigh`."""
+        evidence = self._services.group_limits.evidence(self.group)
+        return evidence.weigh(error, probe=self._permit.probe, outage=outage)
+
+    async def hold_group(self, decision: Decision, why: Hindrance) -> None:
         """Make every worker stop calling this group after one refusal."""
         if decision.slow_down:
             await self._services.group_limits.slow_down(self.terms)
@@ -143,7 +155,7 @@ class Permits:
             await self._services.group_limits.pace(self.group)
         if (hold := decision.hold) is not None:
             await self._services.group_limits.hold(
-                self.group, hold.reason, hold.seconds, hold.every, probe=self._permit.probe
+                self.group, hold.reason, hold.seconds, hold.every, probe=self._permit.probe, why=why
             )
 
     def _terms_of_call(self, model: str, max_tokens: int) -> CallTerms:
@@ -188,6 +200,8 @@ class Permits:
                 self._permit = Permit.of(grant, terms, grant.asked_at + grant.delay)
                 return None
             waited = grant.waits
-            if grant.reason.startswith(("account", "provider")) and grant.wait > LONGEST_WAIT:
+            if not self._services.runs(self._job.job_id):
+                return max(grant.wait, LONGEST_WAIT)  # paused: a repeated call is a new one
+            if is_hold(grant.reason) and grant.wait > LONGEST_WAIT:
                 return grant.wait
             await asyncio.sleep(min(grant.wait, 1.0) * random.uniform(0.75, 1.25))  # noqa: S311 - jitter

@@ -64,6 +64,7 @@ class Process:
             terms=self.terms,
             new_start=self._new_start,
             return_start=self._return_start,
+            runs=self.jobs.runs,
             on_sent=self.load.mark_sent,
         )
         self._calls: dict[CallInFlight, asyncio.Task[None]] = {}  # used on the loop only

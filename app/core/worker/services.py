@@ -43,4 +43,5 @@ class Services:
     terms: Terms
     new_start: NewStart
     return_start: ReturnStart
+    runs: Callable[[int], bool]  # whether the job with this id was running a moment ago
     on_sent: Callable[[JobContext], None]  # the first call of a job's record leaves, or never will

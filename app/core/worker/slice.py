@@ -120,8 +120,7 @@ class Slice:
         `others` wait to do the same. Those with a quota get their records from this claim: a claim and a
         group of answers cost about as much for one as for twenty.
         """
-        own = self._wanted()
-        if own <= 0:
+        if (own := self._wanted()) <= 0:
             return self._wait_for_room()
         shares = [(self, own)]
         shares += [(other, other._quota) for other in others if other._quota and other._may_start()]
@@ -232,6 +231,8 @@ class Slice:
         self._turns_due = self._turns_due or self._job.job_id in group.freed
         if won:
             _add(self._summary, outcome)
+        if outcome.pause is not None:
+            self._pause_if(partial(pauses.pause_in_vain, reason=outcome.pause), "job.asks_in_vain")
         if self._job.job_id in group.hopeless:
             self._pause_if(pauses.pause_if_hopeless, "job.hopeless")
 

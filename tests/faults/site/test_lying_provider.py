@@ -20,7 +20,7 @@ LONG = pytest.mark.long
         pytest.param("cut_before", "connection_cut", marks=LONG),
         ("cut", "connection_cut"),
         pytest.param("cut_midway", "connection_cut", marks=LONG),
-        pytest.param("html", "bad_answer", marks=LONG),
+        pytest.param("html", "wrong_address", marks=LONG),
         ("half_json", "bad_answer"),
     ],
 )
