@@ -11,7 +11,7 @@ from rich.console import Console
 from app.cli import faults, quote, report, target, words
 from app.cli.client import Job, Quote, Rest
 from app.cli.follow import follow
-from app.cli.order import Order, content
+from app.cli.order import Order
 from app.cli.views import view
 from app.cli.waiting import say, waiting
 from app.errors import StackGone, StackRefused, StackUnreachable
@@ -98,13 +98,13 @@ class Session:
         return job
 
     def _submit(self, rest: Rest) -> Job:
-        with content(self._order) as file:
-            with self._waiting(f"estimating the cost of {self._order.file.name}"):
-                found = self._estimate(rest, file)
-            if found is not None:
-                quote.tell(self._console, found)
-            with self._waiting(f"sending {self._order.file.name}"):
-                job = self._send(rest, file)
+        file = self._order.file
+        with self._waiting(f"estimating the cost of {file.name}"):
+            found = self._estimate(rest, file)
+        if found is not None:
+            quote.tell(self._console, found)
+        with self._waiting(f"sending {file.name}"):
+            job = self._send(rest, file)
         self._say(f"job {job['id']}: {job['total']:,} records")
         return job
 

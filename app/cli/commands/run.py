@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from app.cli.part import part_of_a_table
+
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
@@ -24,7 +26,8 @@ import click
     metavar="USD",
     help="Never spend more, in USD; a job that reached its cap continues under a higher one.",
 )
-@click.option("--rows", type=click.IntRange(min=1), help="Only the first N rows.")
+@click.option("--rows", type=click.IntRange(min=1), help="Only the first N rows that are asked.")
+@part_of_a_table
 @click.option(
     "--again", is_flag=True, help="Run everything again, and pay again, even if it was already answered."
 )
@@ -39,6 +42,9 @@ def run(
     out: Path | None,
     max_cost: str | None,
     rows: int | None,
+    sheet: str | None,
+    header_row: int | None,
+    visible_only: bool,
     again: bool,
 ) -> None:
     """Run every record of FILE (.csv, .tsv, .jsonl or .xlsx) through a model and write the answers next to
@@ -50,5 +56,6 @@ def run(
     from app.cli.order import Order, check
     from app.cli.session import Session
 
-    order = Order(file, check(file, out), prompt, model, system, max_tokens, rows, max_cost)
+    part = sheet, header_row, visible_only
+    order = Order(file, check(file, out), prompt, model, system, max_tokens, rows, max_cost, *part)
     context.exit(Session(order, again=again).run())

@@ -37,7 +37,7 @@ def write(view: JobView, limited_by: str | None) -> dict[str, Any]:
         "total": view.total,
         **progress_out(view, limited_by),
         "max_cost": None if view.max_cost is None else pricing.dollars(view.max_cost),
-        "warnings": _warnings(view),
+        "warnings": [*view.notes, *_warnings(view)],
         "created_at": timestamp(view.created_at),
         "updated_at": timestamp(view.updated_at),
         "started_at": timestamp(view.started_at),

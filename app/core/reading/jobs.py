@@ -81,6 +81,7 @@ class JobView:
     metadata: Mapping[str, Any]
     skipped_rows: Sequence[int] | None
     has_documents: bool
+    notes: Sequence[str] = ()  # what its owner should know of how its table was read
 
 
 def find(session: Session, tenant_id: int, name: str) -> JobView:
@@ -132,6 +133,7 @@ def _everything() -> Select[*tuple[Any, ...]]:
             JobCounts,
             User.name.label("created_by"),
             JobSpec.skipped,
+            JobSpec.notes,
             JobSpec.prompt.is_not(None).label("has_prompt"),  # which is about documents
             running.label("running"),
             _ended_at(JobCounts.seq).label("last_answer"),
@@ -188,6 +190,7 @@ def _view(row: Row[*tuple[Any, ...]]) -> JobView:
         metadata=job.extra,
         skipped_rows=row.skipped,
         has_documents=row.has_prompt or job.model == registry.NOBODY,
+        notes=row.notes or (),
     )
 
 
