@@ -171,6 +171,10 @@ class Fault(PenstockError):
         return where if self.column is None else f'{where}, column "{self.column}"'
 
 
+class BlankPrompt(Fault):
+    """A record whose prompt shows nothing, so that there is nothing to ask."""
+
+
 class LimiterAway(PenstockError):
     """Redis does not answer: no call may be sent."""
 

@@ -29,7 +29,7 @@ def write(path: Path, rows: int) -> None:
 
 def read(path: Path, rows: int) -> None:
     with path.open("rb") as file:
-        assert sum(1 for _ in read_rows(file)) == rows + 1
+        assert sum(1 for _ in read_rows(file).rows) == rows + 1
 
 
 def cost(work: Callable[[Path, int], None], path: Path, rows: int) -> tuple[float, float]:

@@ -137,7 +137,9 @@ class JobSpec(Base):
     # The operations that its records may name, as `app.ingest.operations` writes them: JSON; None: none.
     operations: Mapped[bytes | None] = mapped_column(LargeBinary)
     columns: Mapped[list[str] | None] = mapped_column(JSON)  # of the submitted table
-    skipped: Mapped[list[int] | None] = mapped_column(JSON)  # numbers of the table's wholly empty rows
+    skipped: Mapped[list[int] | None] = mapped_column(JSON)  # numbers of the table's rows that are not asked
+    # What its owner should know of how its table was read, in sentences. None: of an earlier release.
+    notes: Mapped[list[str] | None] = mapped_column(JSON)
     # Why its calls have no maximum cost, so that no cap can be enforced; None: they have one.
     unbounded: Mapped[str | None] = mapped_column(Text)
 

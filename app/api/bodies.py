@@ -12,7 +12,7 @@ import marshmallow as ma
 from flask import Request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from app.api.request_schemas import JobFields
+from app.api.request_schemas import JobFields, UploadFields
 from app.core.documents.upload import Upload
 from app.errors import BadInput, TooLarge, UnknownForm
 from app.ingest.documents import identity
@@ -31,7 +31,8 @@ DOCUMENT, TEMPLATE = b'"document"', b'"template"'
 PIECE = 256_000  # bytes that are received at once
 
 OBJECTS = ("schema", "params", "metadata")  # JSON text in a form
-NUMBERS = ("max_tokens", "priority", "expires_in", "timeout", "retries")  # digits in a form
+# Digits in a form.
+NUMBERS = ("max_tokens", "priority", "expires_in", "timeout", "retries", "rows", "header_row")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ class JsonBody:
         if not isinstance(records, list):
             found = "nothing" if records is None else type(records).__name__
             raise BadInput(f"records: give a list, or upload the records as a file; found {found}")
-        return Asked(_checked(asked), self._content, "json", records)
+        return Asked(_checked(asked, JobFields()), self._content, "json", records)
 
     def _whole(self) -> Any:
         self._check_size()
@@ -139,7 +140,7 @@ class FormBody:
         if upload is not None:
             upload.receive(self.size)
         fields = {name: _value(name, text) for name, text in self._form.fields().items()}
-        return Asked(_checked(fields), self._form.stream, self._form.format)
+        return Asked(_checked(fields, UploadFields()), self._form.stream, self._form.format)
 
 
 @contextmanager
@@ -188,9 +189,9 @@ def _value(name: str, text: str) -> Any:
     return text
 
 
-def _checked(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _checked(fields: Mapping[str, Any], schema: ma.Schema) -> dict[str, Any]:
     try:
-        loaded = JobFields().load(fields)
+        loaded = schema.load(fields)
     except ma.ValidationError as error:
         refuse_invalid(error)
     return {name: value for name, value in loaded.items() if value is not None}

@@ -13,6 +13,7 @@ from app.errors import BadInput
 from app.ingest.draft import Defaults, Problems
 from app.ingest.jsonl import read_jsonl
 from app.ingest.records import read_records
+from app.ingest.sheets.rows import Choice
 from app.ingest.spool import DraftSpool
 from app.ingest.tables import Table, read_csv, read_xlsx
 from app.ingest.templates import Template, compile_template
@@ -23,6 +24,7 @@ from app.web.connection import while_connected
 from app.web.idempotency import Sending
 from config import settings
 
+OF_TABLES = ("sheet", "header_row", "visible_only")  # fields that lines and JSON do not have
 TABLES = {"csv": read_csv, "tsv": read_csv, "xlsx": read_xlsx}
 
 
@@ -122,7 +124,7 @@ def _spool(
     upload: Upload | None,
 ) -> Table | None:
     """Read all records; returns the table if they came as one."""
-    limit = settings.current().max_records
+    limit, choice = settings.current().max_records, _choice(asked)
     table: Table | None = None
     if asked.records is not None:
         drafts = read_records(asked.records, defaults, template, problems, upload, max_records=limit)
@@ -132,13 +134,23 @@ def _spool(
                 f"file: a table's rows need a template, but model {defaults.model!r} takes an `input` per"
                 " record"
             )
-        table = TABLES[asked.format](asked.stream, defaults, template, problems, max_records=limit)
+        read = TABLES[asked.format]
+        table = read(asked.stream, defaults, template, problems, max_records=limit, choice=choice)
         drafts = table.drafts
     else:
-        drafts = read_jsonl(asked.stream, defaults, template, problems, upload, max_records=limit)
+        lines = asked.stream, defaults, template, problems, upload
+        drafts = read_jsonl(*lines, max_records=limit, rows=choice.rows)
     for draft in while_connected(drafts):
         spool.add(draft)
     return table
+
+
+def _choice(asked: Asked) -> Choice:
+    """The part of the file that is to be read."""
+    fields = {name: asked.fields[name] for name in OF_TABLES if name in asked.fields}
+    if fields and asked.format not in TABLES:
+        raise BadInput(f"{', '.join(fields)}: only a table has that, and the file is {asked.format.upper()}")
+    return Choice(asked.fields.get("rows"), **fields)
 
 
 def _options(fields: Mapping[str, Any], table: Table | None, repeat: Repeat | None) -> Options:
@@ -152,5 +164,6 @@ def _options(fields: Mapping[str, Any], table: Table | None, repeat: Repeat | No
         reuse=fields.get("reuse"),
         columns=None if table is None else table.columns,
         skipped=None if table is None else table.skipped,
+        notes=() if table is None else table.notes(),
         repeat=repeat,
     )

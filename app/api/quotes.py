@@ -1,6 +1,5 @@
 """Before the purchase: the models with their prices, and the quote of a submission."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from flask import request
@@ -14,6 +13,7 @@ from app.core.money import catalog, pricing
 from app.core.money.quote import Quote, quote
 from app.ingest.spool import DraftSpool
 from app.services import submission
+from app.services.submission import Options
 from app.web.auth import caller, needs
 from app.web.large_bodies import FORM, JSON, UPLOAD, WITH_DOCUMENTS, takes
 from config import settings
@@ -44,11 +44,11 @@ def estimate_job() -> dict[str, Any]:
         received = take_in(request, spool, None, asks=False)
         source = submission.source_of(caller().tenant_id, received.defaults, received.options)
         found = quote(caller().tenant_id, spool, received.defaults, source)
-    return _out(found, received.options.skipped)
+    return _out(found, received.options)
 
 
-def _out(found: Quote, skipped: Sequence[int] | None) -> dict[str, Any]:
-    by = found.calibration
+def _out(found: Quote, options: Options) -> dict[str, Any]:
+    by, skipped = found.calibration, options.skipped
     return {
         "model": found.model,
         "records": found.records,
@@ -69,5 +69,5 @@ def _out(found: Quote, skipped: Sequence[int] | None) -> dict[str, Any]:
             "answers": by.answers,
             "text": found.basis,
         },
-        "warnings": found.warnings,
+        "warnings": [*options.notes, *found.warnings],
     }

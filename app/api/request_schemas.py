@@ -277,7 +277,21 @@ class JobIn(JobFields):
     records = fields.List(fields.Nested(RecordIn), required=True, metadata={"minItems": 1})
 
 
-class Upload(JobFields):
+class UploadFields(JobFields):
+    """The fields of a submission whose records are in a file."""
+
+    rows = Whole(1, 2**31 - 1, description="Only the first so many rows or lines that are asked.")
+    sheet = Text(
+        validate.Length(1, 255),
+        description="The sheet of a workbook, by its name or its place; by default the first one shown.",
+    )
+    header_row = Whole(1, 2**31 - 1, description="The row of a table that names the columns; 1 by default.")
+    visible_only = fields.Boolean(
+        allow_none=True, metadata={"description": "Leave out the rows of a sheet that are hidden."}
+    )
+
+
+class Upload(UploadFields):
     """A job whose records are in a file: JSON lines, CSV, TSV or XLSX. Objects are given as JSON text."""
 
     file = fields.Raw(required=True, metadata={"type": "string", "format": "binary"})

@@ -137,7 +137,7 @@ class JobOut(ma.Schema):
     warnings = fields.List(
         fields.String(),
         required=True,
-        metadata={"description": "What its owner should know, such as a model without a price."},
+        metadata={"description": "What its owner should know of its table, its model's price and the like."},
     )
     created_at = _time()
     updated_at = _time()
@@ -148,7 +148,7 @@ class JobOut(ma.Schema):
         fields.Integer(),
         required=True,
         allow_none=True,
-        metadata={"description": "Rows that are completely empty."},
+        metadata={"description": "Rows that are not asked: all that the template uses is blank."},
     )
     metadata = fields.Dict(required=True)
     links = fields.Nested(LinksOut, required=True)
@@ -233,7 +233,7 @@ class QuoteOut(ma.Schema):
         fields.Integer(),
         required=True,
         allow_none=True,
-        metadata={"description": "Rows that are completely empty."},
+        metadata={"description": "Rows that are not asked: all that the template uses is blank."},
     )
     input_tokens = fields.Nested(TokensByCaseOut, required=True)
     output_tokens = fields.Nested(TokensByCaseOut, required=True)

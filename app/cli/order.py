@@ -1,20 +1,16 @@
-"""The order behind a `penstock run`: checked, identified by a fingerprint, cut to its first rows."""
+"""The order behind a `penstock run`: checked, and identified by a fingerprint."""
 
-import csv
 import hashlib
 import json
-import shutil
-import sys
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from app.errors import BadInput
 
-READ = (".csv", ".tsv", ".jsonl", ".xlsx")
+READ = (".csv", ".tsv", ".txt", ".jsonl", ".xlsx", ".xlsm", ".xls")
+ANSWERED_AS = {".tsv": ".csv", ".txt": ".csv", ".xlsm": ".xlsx", ".xls": ".xlsx"}  # where it is another one
 WRITTEN = (".csv", ".jsonl", ".xlsx")
 FINGERPRINT, WHOLE = "run_fingerprint", "run_whole"  # in the metadata of a run's job
 
@@ -34,6 +30,9 @@ class Order:
     reuse: str | None = None  # the id of a job whose answers are not paid for again
     schema: Mapping[str, Any] | None = None  # that every answer must match
     params: Mapping[str, Any] = field(default_factory=dict)  # sent with every request
+    sheet: str | None = None  # of a workbook; None: the first one that is shown
+    header_row: int | None = None  # None: the first
+    visible_only: bool = False  # without hidden rows
 
     @property
     def format(self) -> str:
@@ -50,6 +49,10 @@ class Order:
             "reuse": self.reuse,
             "schema": None if self.schema is None else json.dumps(self.schema),
             "params": json.dumps(self.params) if self.params else None,
+            "rows": self.rows and str(self.rows),
+            "sheet": self.sheet,
+            "header_row": self.header_row and str(self.header_row),
+            "visible_only": "true" if self.visible_only else None,
         }
         fields = {name: value for name, value in given.items() if value}
         metadata = json.dumps({FINGERPRINT: self.fingerprint(), WHOLE: self.whole_fingerprint()})
@@ -70,10 +73,10 @@ class Order:
         with self.file.open("rb") as content:
             digest = hashlib.file_digest(content, "sha256")
         asked: list[Any] = [self.prompt, self.model, self.system, self.max_tokens, self.rows]
-        if (
-            self.schema is not None or self.params
-        ):  # jobs without them keep the fingerprint that they always had
-            asked += [self.schema, self.params]
+        # A job without any of these keeps the fingerprint that it always had.
+        for more in ([self.schema, self.params or None], [self.sheet, self.header_row, self.visible_only]):
+            if any(part not in (None, False) for part in more):
+                asked += more
         digest.update(json.dumps(asked).encode())
         return digest.hexdigest()
 
@@ -85,7 +88,7 @@ class Order:
 def check(file: Path, out: Path | None) -> Path:
     """The file for the answers: `out`, or next to `file`. Raises `BadInput` before anything is paid for."""
     check_input(file)
-    suffix = ".csv" if file.suffix.lower() == ".tsv" else file.suffix
+    suffix = ANSWERED_AS.get(file.suffix.lower(), file.suffix)
     chosen = out or file.with_name(f"{file.stem}.answers{suffix}")
     if chosen.suffix.lower() not in WRITTEN:
         raise BadInput(
@@ -110,64 +113,3 @@ def check_input(file: Path) -> None:
         file.open("rb").close()
     except OSError as error:
         raise BadInput(f"{file} cannot be read ({error.strerror})") from None
-
-
-@contextmanager
-def content(order: Order) -> Iterator[Path]:
-    """The file to send: the input, or a copy of its first rows under the same name."""
-    if order.rows is None:
-        yield order.file
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        beginning = Path(folder, order.file.name)
-        _CUTS[order.file.suffix.lower()](order.file, beginning, order.rows)
-        yield beginning
-
-
-def _cut_lines(file: Path, to: Path, rows: int) -> None:
-    with file.open("rb") as lines, to.open("wb") as kept:
-        for line in lines:
-            if rows == 0:
-                return
-            rows -= bool(line.strip())
-            kept.write(line)
-
-
-def _cut_csv(file: Path, to: Path, rows: int) -> None:
-    """Copy the bytes of the header and of the first rows; cells may contain line breaks."""
-    csv.field_size_limit(sys.maxsize)
-    with file.open("rb") as lines, to.open("wb") as kept:
-        taken: list[bytes] = []
-
-        def decoded() -> Iterator[str]:
-            for line in lines:
-                taken.append(line)
-                yield line.decode("latin-1")  # one character per byte: only quotes and delimiters matter here
-
-        try:
-            for number, _ in enumerate(csv.reader(decoded(), delimiter=_delimiter(file))):
-                if number > rows:
-                    return
-                kept.writelines(taken)
-                taken.clear()
-        except csv.Error as error:
-            raise BadInput(f"{file} cannot be split into rows ({error}): omit --rows") from None
-
-
-def _delimiter(file: Path) -> str:
-    with file.open("rb") as lines:
-        header = lines.readline().decode("latin-1")
-    return max(",;\t|", key=header.count)
-
-
-def _cut_xlsx(file: Path, to: Path, rows: int) -> None:
-    import openpyxl
-
-    shutil.copyfile(file, to)
-    book = openpyxl.load_workbook(to)
-    sheet = book.worksheets[0]
-    sheet.delete_rows(rows + 2, max(sheet.max_row - rows - 1, 0))
-    book.save(to)
-
-
-_CUTS = {".csv": _cut_csv, ".tsv": _cut_csv, ".jsonl": _cut_lines, ".xlsx": _cut_xlsx}

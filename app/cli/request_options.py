@@ -1,4 +1,4 @@
-"""The options that say what is asked of each row, shared by `penstock run` and `penstock estimate`."""
+"""The options that say what is asked of which rows, shared by `penstock run` and `penstock estimate`."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -14,8 +14,8 @@ TEXT_FILE = click.Path(path_type=Path)
 
 
 def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options. The command gets them as `prompt`, `model`, `max_tokens`, `system`, `schema` and
-    `params`, whichever way they were given.
+    """Add the options. The command gets them under the names that they have in `app.cli.order.Order`,
+    whichever way they were given.
     """
 
     @wraps(command)
@@ -69,6 +69,10 @@ _OPTIONS = (
         help="Anything else to send with every request, e.g. temperature=0; VALUE is JSON or text."
         " May be repeated.",
     ),
+    click.option("--rows", type=click.IntRange(min=1), help="Only the first N rows that are asked."),
+    click.option("--sheet", metavar="NAME", help="Sheet of the workbook  [default: the first one shown]"),
+    click.option("--header-row", type=click.IntRange(min=1), help="Row that names the columns  [default: 1]"),
+    click.option("--visible-only", is_flag=True, help="Leave out the rows that are hidden in the sheet."),
 )
 
 

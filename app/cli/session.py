@@ -13,7 +13,7 @@ from app.cli import faults, quote, report, target, words
 from app.cli.client import Job, Quote, Rest
 from app.cli.follow import follow
 from app.cli.jobs import known, spending
-from app.cli.order import Order, content
+from app.cli.order import Order
 from app.cli.patience import DEFAULT, Patience
 from app.cli.target import Target
 from app.cli.views import view
@@ -145,15 +145,15 @@ class Session:
 
     def _submit(self, rest: Rest) -> Job | None:
         """The new job; None if its owner does not want to pay for it."""
-        with content(self._order) as file:
-            with self._waiting(f"estimating the cost of {self._order.file.name}"):
-                found = self._estimate(rest, file)
-            if found is not None:
-                quote.tell(self._console, found)
-            if not self._may_spend(found):
-                return None
-            with self._waiting(f"sending {self._order.file.name}"):
-                job = self._send(rest, file)
+        file = self._order.file
+        with self._waiting(f"estimating the cost of {file.name}"):
+            found = self._estimate(rest, file)
+        if found is not None:
+            quote.tell(self._console, found)
+        if not self._may_spend(found):
+            return None
+        with self._waiting(f"sending {file.name}"):
+            job = self._send(rest, file)
         self._say(f"job {job['id']}: {words.records(job['total'])}")
         return job
 

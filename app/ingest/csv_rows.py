@@ -3,39 +3,52 @@
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import count
 from typing import BinaryIO, Self
 
 from app.errors import BadInput
 from app.ingest.encodings import HEAD, find_encoding
+from app.ingest.sheets.rows import EVERYTHING, SOUND, Choice, Flaw, Row, Source
 
 SEPARATORS = ",;\t|"  # the first of two that occur equally often in the header
 MAX_ROW_CHARACTERS = 32_000_000
 MAX_ROW_SEPARATORS = 2_000_000  # in its cells, too: `csv` builds a row in one go, blocking everything else
+LINES_COMPARED = 20  # of which each separator has to be in most, where the header has none
+MARKS = "\ufeff\u200b"  # at the start of a file, as often as it was joined or saved again
 
 # Possessive, because each step of a repetition that may be taken back is kept in memory.
 QUOTED = re.compile(r'(?<![^,;\t|\r\n])"[^"]*+(?:""[^"]*+)*+(?:"|$)')
+# What spreadsheets write as a first line, and do not show: which separator the file has.
+SAYS_SEPARATOR = re.compile(rf'[{MARKS}]*"?sep=([^"\r\n])"?[,;\t|]*(?:\r\n|\r|\n|$)', re.IGNORECASE)
 
 
-def read_rows(stream: BinaryIO) -> Iterator[list[str]]:
-    """The rows of a seekable `stream`, the header first; a blank line is a row without cells.
+def read_rows(stream: BinaryIO, choice: Choice = EVERYTHING) -> Source:
+    """The rows of a seekable `stream`; a blank line is a row without cells.
 
-    Raises `BadInput` for invalid CSV, with the row's number as in a spreadsheet, the header being row 1.
+    While they are read `BadInput` is raised for invalid CSV, with the row's number as in a spreadsheet.
     """
+    return Source(_read(stream, choice.header_row))
+
+
+def _read(stream: BinaryIO, header_row: int) -> Iterator[Row]:
     encoding = find_encoding(stream)
     stream.seek(0)
     text = io.TextIOWrapper(stream, encoding, newline="")
     try:
-        yield from _rows(text)
+        yield from _rows(text, header_row)
     finally:
         if not stream.closed:
             text.detach()
 
 
-def _rows(text: io.TextIOWrapper) -> Iterator[list[str]]:
-    separator = _find_separator(text.read(HEAD))
+def _rows(text: io.TextIOWrapper, header_row: int) -> Iterator[Row]:
+    head = text.read(HEAD)
     text.seek(0)
+    said = SAYS_SEPARATOR.match(head)
+    if said is not None:
+        text.readline()
+    separator = said[1] if said is not None else _find_separator(head, header_row)
     lines = _Lines(text, separator)
     _lift_field_limit()
     reader = csv.reader(lines, delimiter=separator, strict=True)
@@ -44,15 +57,36 @@ def _rows(text: io.TextIOWrapper) -> Iterator[list[str]]:
         try:
             row = next(reader, None)
         except csv.Error as error:
-            raise BadInput(f"row {number}: not CSV: {_told(error)}") from None
+            raise BadInput(f"row {number}: not CSV: {_told(error)}{lines.hint}") from None
         if row is None:
             return
-        yield row
+        yield Row(number, row, flaws=_without_nuls(row) if lines.has_nul else SOUND)
 
 
-def _find_separator(head: str) -> str:
-    header = re.split(r"[\r\n]", QUOTED.sub("", head), maxsplit=1)[0]
-    return max(SEPARATORS, key=header.count)
+def _find_separator(head: str, header_row: int) -> str:
+    """The one that is in the header; if hardly any other line has it, the one that they have."""
+    lines = re.split(r"\r\n|\r|\n", QUOTED.sub("", head), maxsplit=header_row + LINES_COMPARED)
+    header = lines[min(header_row, len(lines)) - 1]
+    found = max(SEPARATORS, key=header.count)
+    others = [
+        line for line in lines[header_row : header_row + LINES_COMPARED] if line.strip(SEPARATORS + " ")
+    ]
+    shares = {one: sum(one in line for line in others) for one in SEPARATORS}
+    likelier = max(SEPARATORS, key=lambda one: shares[one])
+    is_odd = len(others) >= 2 and shares[found] < len(others) / 2
+    return likelier if is_odd and shares[likelier] >= 0.8 * len(others) else found
+
+
+def _without_nuls(row: list[str]) -> Mapping[int, Flaw]:
+    """Empty the cells that consist of NULs, which some databases write for nothing; the others are flawed."""
+    flaws = {}
+    for index, cell in enumerate(row):
+        if "\0" in cell:
+            if cell.strip("\0 "):
+                flaws[index] = Flaw.NUL
+            else:
+                row[index] = ""
+    return flaws
 
 
 class _Lines:
@@ -61,11 +95,25 @@ class _Lines:
     def __init__(self, text: io.TextIOWrapper, separator: str) -> None:
         self._text = text
         self._separator = separator
+        self._is_first = True
+        self._has_backslash = False
+        self.has_nul = False  # in the row that is being read
+
+    @property
+    def hint(self) -> str:
+        """What may be wrong with a row that is not CSV."""
+        if not self._has_backslash:
+            return ""
+        return (
+            '; it has a quotation mark behind a backslash (\\"), as some databases write it, but in CSV one'
+            ' within a cell is doubled (""): export the file with doubled ones'
+        )
 
     def start(self, row: int) -> None:
         self._row = row
         self._room = MAX_ROW_CHARACTERS
         self._separators = MAX_ROW_SEPARATORS
+        self.has_nul = self._has_backslash = False
 
     def __iter__(self) -> Self:
         return self
@@ -78,11 +126,16 @@ class _Lines:
         if self._room < 0:
             raise BadInput(
                 f"row {self._row}: it has over {MAX_ROW_CHARACTERS:,} characters, the limit of a row;"
-                " perhaps a quotation mark is not closed"
+                f" perhaps a quotation mark is not closed{self.hint}"
             )
         self._separators -= line.count(self._separator)
         if self._separators < 0:
             raise BadInput(f"row {self._row}: it has over {MAX_ROW_SEPARATORS:,} separators")
+        self.has_nul = self.has_nul or "\0" in line
+        self._has_backslash = self._has_backslash or '\\"' in line
+        if self._is_first:
+            self._is_first = False
+            return line.lstrip(MARKS)
         return line
 
 

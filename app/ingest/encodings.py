@@ -13,6 +13,7 @@ from typing import BinaryIO
 from charset_normalizer import CharsetMatch, from_bytes
 
 from app.errors import BadInput
+from app.ingest.sheets import western
 
 HEAD = 1_000_000  # bytes that are read at once
 SAMPLE = 100_000  # bytes whose language is detected: a tenth of a second
@@ -50,13 +51,13 @@ def find_encoding(stream: BinaryIO) -> str:
 
     The whole stream is decoded once, so that readers need no error handling. Raises `BadInput` with the line.
     """
-    marked = _marked(stream)
+    marked = find_mark(stream)
     fault = _find_fault(stream, marked or "utf-8")
     if fault is None:
         return marked or "utf-8"
     if marked or fault.is_utf8:
         raise fault.refusal(marked or "utf-8")
-    for encoding in _candidates(fault.rest):
+    for encoding in _candidates(fault.rest, fault.before):
         if _find_fault(stream, encoding) is None:
             return encoding
     raise BadInput(
@@ -65,12 +66,12 @@ def find_encoding(stream: BinaryIO) -> str:
     )
 
 
-def _candidates(text: bytes) -> list[str]:
-    """Candidates for a text that is not UTF-8, the likeliest first."""
+def _candidates(text: bytes, before: bytes) -> list[str]:
+    """Candidates for a text that is not UTF-8, the likeliest first; `before` is the character before it."""
     other = NOT_WESTERN.search(text)
     if other is None:
-        latin = _latin(_sample(text))
-        return [WESTERN] if latin is None else [latin, WESTERN]
+        sample = _sample(text)
+        return western.candidates(before + sample, _latin(sample) or WESTERN)
     found = _other_alphabet(_sample(text[text.rfind(b"\n", 0, other.start()) + 1 :]))
     return [] if found is None else [found]
 
@@ -109,7 +110,8 @@ def _sample(text: bytes) -> bytes:
     return text[:SAMPLE].rpartition(b"\n")[0] or text[:SAMPLE]
 
 
-def _marked(stream: BinaryIO) -> str | None:
+def find_mark(stream: BinaryIO) -> str | None:
+    """The encoding that a seekable `stream` says by its mark, or shows by its zeros; None for neither."""
     stream.seek(0)
     head = stream.read(4)
     for mark, encoding in MARKS:
@@ -127,6 +129,7 @@ class _Fault:
     line: int
     byte: int
     rest: bytes  # from the first non-ASCII byte on, about a million
+    before: bytes  # the character before these
     is_utf8: bool  # one bad byte among good ones
 
     def refusal(self, encoding: str) -> BadInput:
@@ -146,17 +149,19 @@ def _find_fault(stream: BinaryIO, encoding: str) -> _Fault | None:
             text = decoder.decode(piece, final=not piece)
         except UnicodeDecodeError as error:
             before = error.object[: error.start]
-            rest = _beyond_ascii(error.object + stream.read(SAMPLE))
+            last, rest = _beyond_ascii(error.object + stream.read(SAMPLE))
             good = not is_ascii or _is_mostly_utf8(rest)
-            return _Fault(line + before.count(b"\n"), error.object[error.start], rest, good)
+            return _Fault(line + before.count(b"\n"), error.object[error.start], rest, last, good)
         line += text.count("\n")
         is_ascii = is_ascii and text.isascii()
     return None
 
 
-def _beyond_ascii(text: bytes) -> bytes:
+def _beyond_ascii(text: bytes) -> tuple[bytes, bytes]:
+    """The last character before the first one that is not ASCII, and the text from that on."""
     first = re.search(rb"[\x80-\xff]", text)
-    return text[first.start() :] if first else b""
+    start = first.start() if first else len(text)
+    return text[max(0, start - 1) : start], text[start:]
 
 
 def _is_mostly_utf8(text: bytes) -> bool:

@@ -4,14 +4,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from app.errors import BadInput, Fault
+from app.errors import BadInput, BlankPrompt, Fault
 from app.ingest.bounds import priced_by, unbounded
 from app.ingest.documents import Document, Documents, Stored, Unreadable
 from app.ingest.documents import draft as draft_of
 from app.ingest.draft import MAX_RECORD_BYTES, Defaults, Draft, Problems
 from app.ingest.intake import Intake
 from app.ingest.templates import Template
-from app.ingest.values import byte_size, is_deeper, is_plain, to_json
+from app.ingest.values import byte_size, is_blank, is_deeper, is_plain, quoted, to_json
 
 MAX_CELL_BYTES = 1_000_000
 MAX_ID_CHARACTERS = 256
@@ -81,9 +81,14 @@ def read_record(
 def read_row(
     cells: Mapping[str, Any], where: str, defaults: Defaults, template: Template, problems: Problems
 ) -> Draft | None:
-    """The draft of a row of cells; cells named `custom_id` and `conversation` are used as such."""
+    """The draft of a row of cells; cells named `custom_id` and `conversation` are used as such.
+
+    Raises `BlankPrompt` for a row that has nothing to ask.
+    """
     try:
         return _draft_of_cells(cells, defaults, template)
+    except BlankPrompt:
+        raise
     except Fault as fault:
         problems.add(fault.place(where), str(fault))
         return None
@@ -171,7 +176,9 @@ def _check_filename(value: Any) -> None:
 def _read_row(item: dict[str, Any], defaults: Defaults, template: Template) -> Draft:
     cells = item.get("row")
     if not isinstance(cells, dict):
+        _refuse_empty(item, template)
         return _draft_of_cells(item, defaults, template)
+    _refuse_empty(cells, template)
     if not item.keys() <= TAKEN["row"]:
         raise _unknown(item, "row")
     return _draft_of_row(
@@ -182,6 +189,14 @@ def _read_row(item: dict[str, Any], defaults: Defaults, template: Template) -> D
         conversation=_name(item, "conversation"),
         max_tokens=_max_tokens(item),
     )
+
+
+def _refuse_empty(cells: Mapping[str, Any], template: Template) -> None:
+    """Raise `Fault` for a row that has the columns that the template uses, but nothing in them."""
+    used = [name for name in template.variables if name in cells]
+    if used and any(map(template.needs, used)) and all(is_blank(cells[name]) for name in used):
+        names = ", ".join(map(quoted, sorted(used)))
+        raise BlankPrompt(f"the row has nothing in {names}, so there is nothing to ask: leave it out")
 
 
 def _draft_of_cells(cells: Mapping[str, Any], defaults: Defaults, template: Template) -> Draft:
@@ -208,6 +223,8 @@ def _draft_of_row(
         prompt = template.render(cells)
     except BadInput as error:
         raise Fault(error.message) from None
+    if is_blank(prompt):
+        raise BlankPrompt("the prompt of this row is blank: there is nothing to ask")
     body = _body("row", cells)
     _sized(len(body), defaults)
     return Draft(body, _sized(byte_size(prompt), defaults), custom_id, conversation, max_tokens)
@@ -245,6 +262,8 @@ def _of_another_kind(ask: str, defaults: Defaults) -> Fault:
 def _check_prompt(prompt: Any) -> None:
     if not isinstance(prompt, str) or not prompt:
         raise Fault(f'"prompt" must be a non-empty string, found {_kind(prompt)}')
+    if is_blank(prompt):
+        raise BlankPrompt('"prompt" is blank: there is nothing to ask')
 
 
 def _check_messages(messages: Any) -> None:
@@ -266,6 +285,18 @@ def _check_message(message: Any, at: str) -> None:
         raise Fault(f'{at}: "role" must be "user" or "assistant"')
     if not (isinstance(content, str | list) and content):
         raise Fault(f'{at}: "content" must be a non-empty string or list of blocks; found {_kind(content)}')
+    _refuse_blank(message, at)
+
+
+def _refuse_blank(message: Any, at: str) -> None:
+    """Raise `BlankPrompt` for a message with a text that shows nothing: no provider takes it."""
+    content = message.get("content") if isinstance(message, dict) else None
+    if isinstance(content, str) and is_blank(content):
+        raise BlankPrompt(f'{at}: "content" is blank: there is nothing to ask')
+    for number, block in enumerate(content if isinstance(content, list) else ()):
+        is_text = isinstance(block, dict) and block.get("type") == "text"
+        if is_text and isinstance(block.get("text"), str) and is_blank(block["text"]):
+            raise BlankPrompt(f'{at}: "content[{number}]" is a blank text: leave it out')
 
 
 def _check_input(value: Any) -> None:
@@ -300,6 +331,8 @@ def _check_params(params: Any, beside: int | None) -> int | None:
     messages = params.get("messages")
     if not isinstance(messages, list) or not messages:
         raise Fault(f'params: "messages" must be a non-empty list, found {_kind(messages)}')
+    for number, message in enumerate(messages):
+        _refuse_blank(message, f"params: messages[{number}]")
     model = params.get("model", "model")
     if not isinstance(model, str) or not MODEL_NAME.fullmatch(model):
         raise Fault(f'params: "model" must be the name of a model, found {_kind(model)}')

@@ -1,26 +1,29 @@
 """Tables, CSV and XLSX: a header that names the columns, and one record per row."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import zip_longest
+from itertools import chain, pairwise, zip_longest
 from os import SEEK_END
 from typing import Any, BinaryIO
 
-from app.errors import BadInput, TooLarge
+from app.errors import BadInput, BlankPrompt, TooLarge
 from app.ingest import csv_rows, xlsx_rows
 from app.ingest.draft import Defaults, Draft, Problems
 from app.ingest.intake import Intake
 from app.ingest.records import read_row
-from app.ingest.templates import Template, absent_columns, compile_template
-from app.ingest.values import as_text, byte_size, is_plain
+from app.ingest.sheets.findings import Findings
+from app.ingest.sheets.header import read_header
+from app.ingest.sheets.rows import EVERYTHING, Choice, Row, Source
+from app.ingest.sheets.selection import Selection
+from app.ingest.template_hints import absent_columns, no_column
+from app.ingest.templates import Template, compile_template
+from app.ingest.values import byte_size, is_blank, quoted
 
-MAX_COLUMNS = 16_000  # a sheet holds 16,384, and the answers are added to them
-MAX_NAME_CHARACTERS = 1_000
 SKIPPED_TOLD = 1_000
 # A record stores a cell for each column, with its name, so short rows below a wide header grow. This is what
 # they may grow to, by the size of their file; a full CSV file has at most one cell in each byte.
 FREE_CELLS, CELLS_PER_BYTE = 400_000, 4
 FREE_NAME_BYTES, NAME_BYTES_PER_BYTE = 20_000_000, 100
-READERS: Mapping[str, Callable[[BinaryIO], Iterator[Sequence[Any]]]] = {
+READERS: Mapping[str, Callable[[BinaryIO, Choice], Source]] = {
     "csv": csv_rows.read_rows,
     "tsv": csv_rows.read_rows,
     "xlsx": xlsx_rows.read_rows,
@@ -28,25 +31,14 @@ READERS: Mapping[str, Callable[[BinaryIO], Iterator[Sequence[Any]]]] = {
 PROMPT_COLUMN = "prompt"
 
 
-def read_csv(
-    stream: BinaryIO, defaults: Defaults, template: Template | None, problems: Problems, *, max_records: int
-) -> "Table":
-    """The table in a seekable `stream` of CSV; raises `BadInput` for an invalid header."""
-    return Table(read_rows("csv", stream), defaults, template, problems, max_records, size_of(stream))
-
-
-def read_xlsx(
-    stream: BinaryIO, defaults: Defaults, template: Template | None, problems: Problems, *, max_records: int
-) -> "Table":
-    """The table in the first visible sheet of a seekable `stream` of XLSX; raises as `read_csv` does."""
-    return Table(read_rows("xlsx", stream), defaults, template, problems, max_records, size_of(stream))
-
-
-def read_rows(format: str, stream: BinaryIO) -> Iterator[Sequence[Any]]:
+def read_rows(format: str, stream: BinaryIO, choice: Choice = EVERYTHING) -> Source:
     """The rows of a seekable `stream` of CSV, TSV or XLSX; raises `BadInput` for another format."""
     if format not in READERS:
         raise BadInput(f"file: give a table, as one of {', '.join(READERS)}; found {format}")
-    return READERS[format](stream)
+    source = READERS[format](stream, choice)
+    if choice.sheet is not None and not source.is_workbook:
+        raise BadInput(f"sheet: only a workbook has sheets, and the file is {format.upper()}: leave it out")
+    return source
 
 
 def size_of(stream: BinaryIO) -> int:
@@ -57,15 +49,18 @@ def size_of(stream: BinaryIO) -> int:
 class Sheet:
     """A table in a file of `size` bytes whose header has been read but not its rows.
 
-    Rows are numbered as in a spreadsheet, the header being row 1.
+    Rows are numbered as in a spreadsheet.
     """
 
-    def __init__(self, rows: Iterator[Sequence[Any]], problems: Problems, size: int) -> None:
-        self.columns = _read_header(rows)
+    def __init__(self, source: Source, problems: Problems, size: int, choice: Choice = EVERYTHING) -> None:
+        self._header = read_header(source, choice)
+        self.columns = self._header.columns
         self._size = size
         self._max_rows = _max_rows(self.columns, size)
         self.skipped: list[int] = []  # the first thousand rows that are left out
-        self._rows = rows
+        self._source, self._choice = source, choice
+        self._found = Findings()
+        self._found.unnamed = self._header.unnamed
         self._problems = problems
 
     def cells(self) -> Iterator[tuple[int, dict[str, Any] | None]]:
@@ -73,44 +68,47 @@ class Sheet:
 
         Raises `TooLarge` at the first row more than a file of this size can have with these columns.
         """
-        for count, (number, row) in enumerate(self._rows_with_content()):
-            if count == self._max_rows:
-                raise self._too_wide()
-            yield number, self._by_column(row) if self._fits(row, number) else None
+        for row in self._rows_with_content():
+            yield row.number, self._by_column(row) if self._fits(row) else None
 
     def skip(self, numbers: range) -> None:
         """Leave rows out."""
         self.skipped.extend(numbers[: SKIPPED_TOLD - len(self.skipped)])
 
-    def _rows_with_content(self) -> Iterator[tuple[int, Sequence[Any]]]:
-        """Rows with their numbers. Blank lines after the last row are not rows, so they are not listed as
-        skipped.
-        """
-        blank = 0
-        for number, row in enumerate(self._rows, start=2):
-            if not row:
-                blank += 1
+    def _rows_with_content(self) -> Iterator[Row]:
+        """Blank lines after the last row are not rows, so they are not listed as skipped."""
+        before = self._header.number
+        for row in self._header.rows:
+            if not row.cells:
                 continue
-            self.skip(range(number - blank, number))
-            blank = 0
-            # From the end: what a sheet leaves out of a row stands before its last cell.
-            if any(not isinstance(cell, str) or cell.strip() for cell in reversed(row)):
-                yield number, row
-            else:
-                self.skip(range(number, number + 1))
+            self.skip(range(before + 1, row.number))
+            before = row.number
+            if not _has_content(row):
+                self.skip(range(row.number, row.number + 1))
+                continue
+            self._found.rows += 1
+            self._found.hidden += row.hidden
+            if row.hidden and self._choice.visible_only:
+                continue
+            if self._found.rows > self._max_rows:
+                raise self._too_wide()
+            yield row
 
-    def _fits(self, row: Sequence[Any], number: int) -> bool:
-        if not any(cell != "" for cell in reversed(row[len(self.columns) :])):
+    def _fits(self, row: Row) -> bool:
+        width = len(self.columns)
+        if len(row.cells) <= width or all(is_blank(cell) for cell in reversed(row.cells[width:])):
             return True
-        found = f"{len(row)} cells, but the header names {len(self.columns)} columns"
-        self._problems.add(
-            f"row {number}", f"the row has {found}: a cell with a separator in it needs quotation marks"
-        )
+        found = f"{len(row.cells)} cells, but the header names {width} columns"
+        if self._source.is_workbook:
+            how = f"name the others in row {self._header.number}, or delete what stands beside the table"
+        else:
+            how = "a cell with a separator in it needs quotation marks"
+        self._problems.add(f"row {row.number}", f"the row has {found}: {how}")
         return False
 
-    def _by_column(self, row: Sequence[Any]) -> dict[str, Any]:
+    def _by_column(self, row: Row) -> dict[str, Any]:
         """The missing cells of a short row are empty."""
-        return dict(zip_longest(self.columns, row[: len(self.columns)], fillvalue=""))
+        return dict(zip_longest(self.columns, row.cells[: len(self.columns)], fillvalue=""))
 
     def _too_wide(self) -> TooLarge:
         return TooLarge(
@@ -123,79 +121,115 @@ class Sheet:
 class Table(Sheet):
     """A table whose rows are rendered with `template`, or with its column `prompt`.
 
-    `template` is what the job has to store: without one of its own it is `{{ prompt }}`.
+    `template` is what the job has to store: without one of its own it is `{{ prompt }}`. Raises `BadInput`
+    for a template that does not fit the header.
     """
 
     def __init__(
         self,
-        rows: Iterator[Sequence[Any]],
+        source: Source,
         defaults: Defaults,
         template: Template | None,
         problems: Problems,
         max_records: int,
         size: int,
+        choice: Choice = EVERYTHING,
     ) -> None:
-        super().__init__(rows, problems, size)
-        self.template = template or _prompt_template(self.columns)
-        if absent := self.template.variables - set(self.columns):
+        super().__init__(source, problems, size, choice)
+        self.template = template or self._prompt_template()
+        absent = self.template.variables - set(self.columns)
+        if self._header.title and (absent or self.template.takes_whole_row):
+            raise BadInput(self._header.title)
+        if absent:
             raise BadInput(absent_columns(absent, self.columns))
+        self._selection = Selection(self.template, self.columns, self._found)
         self._defaults = defaults
         self._intake = Intake("row {}", max_records, problems)
         self.drafts = self._read()
 
+    def notes(self) -> list[str]:
+        """What the owner should know of how the table was read; complete when the drafts are."""
+        return self._found.sentences(self._source, self._choice, self._selection.used)
+
     def _read(self) -> Iterator[Draft]:
         """The valid rows; the others are listed in `problems`.
 
-        Raises `BadInput` if no row has content, and `TooLarge` at the first row too many.
+        Raises `BadInput` if no row is to be asked, and `TooLarge` at the first row too many.
         """
-        for number, cells in self.cells():
-            place = self._intake.place(number)
-            draft = None
-            if cells is not None:
-                draft = read_row(cells, place, self._defaults, self.template, self._problems)
-            if self._intake.admits(draft, number):
-                yield draft
+        for row, following in pairwise(chain(self._rows_with_content(), (None,))):
+            assert row is not None
+            if self._choice.rows is not None and self._intake.count >= self._choice.rows:
+                break
+            if self._selection.leaves_out(row, is_last=following is None):
+                self.skip(range(row.number, row.number + 1))
+                continue
+            if self._intake.count == 1 and not self._selection.used:
+                raise BadInput(no_column(self.template.source, self.columns))
+            yield from self._drafts(row)
+        if self._found.blank and not self._intake.count:
+            used = ", ".join(map(quoted, self._selection.used))
+            raise BadInput(f"every row is empty in {used}: there is nothing to ask")
         self._intake.close("the table has a header but no row with content below it")
 
+    def _drafts(self, row: Row) -> Iterator[Draft]:
+        """The draft of a row, unless it is invalid, or its prompt turns out to be blank."""
+        place, draft = self._intake.place(row.number), None
+        faults = self._selection.faults(row)
+        for fault in faults:
+            self._problems.add(fault.place(place), str(fault))
+        if self._fits(row) and not faults:
+            try:
+                draft = read_row(self._by_column(row), place, self._defaults, self.template, self._problems)
+            except BlankPrompt:
+                self._found.blank += 1
+                self.skip(range(row.number, row.number + 1))
+                return
+        if self._intake.admits(draft, row.number):
+            yield draft
 
-def _read_header(rows: Iterator[Sequence[Any]]) -> list[str]:
-    row = next(rows, None)
-    if row is None:
-        raise BadInput("the file is empty: its first row must name the columns")
-    names = [as_text(cell).strip() for cell in row]
-    while names and not names[-1]:
-        names.pop()
-    if not names:
-        raise BadInput("row 1 is empty: it must name the columns")
-    if len(names) > MAX_COLUMNS:
-        raise BadInput(f"row 1 names {len(names):,} columns; the limit is {MAX_COLUMNS:,}")
-    _check_names(names)
-    return names
+    def _prompt_template(self) -> Template:
+        if PROMPT_COLUMN not in self.columns:
+            found = ", ".join(map(quoted, self.columns[:50]))
+            hint = "" if self._header.title is None else f". Or: {self._header.title}"
+            raise BadInput(f'a table needs a template, or a column "{PROMPT_COLUMN}"; it has {found}{hint}')
+        return compile_template("{{ prompt }}")
 
 
-def _max_rows(columns: list[str], size: int) -> int:
+def read_csv(
+    stream: BinaryIO,
+    defaults: Defaults,
+    template: Template | None,
+    problems: Problems,
+    *,
+    max_records: int,
+    choice: Choice = EVERYTHING,
+) -> Table:
+    """The table in a seekable `stream` of CSV; raises `BadInput` for an invalid header."""
+    source = read_rows("csv", stream, choice)
+    return Table(source, defaults, template, problems, max_records, size_of(stream), choice)
+
+
+def read_xlsx(
+    stream: BinaryIO,
+    defaults: Defaults,
+    template: Template | None,
+    problems: Problems,
+    *,
+    max_records: int,
+    choice: Choice = EVERYTHING,
+) -> Table:
+    """The table in a sheet of a seekable `stream` of XLSX; raises as `read_csv` does."""
+    source = read_rows("xlsx", stream, choice)
+    return Table(source, defaults, template, problems, max_records, size_of(stream), choice)
+
+
+def _has_content(row: Row) -> bool:
+    # From the end: what a sheet leaves out of a row stands before its last cell.
+    return bool(row.flaws) or any(not is_blank(cell) for cell in reversed(row.cells))
+
+
+def _max_rows(columns: Sequence[str], size: int) -> int:
     """Rows that a file of `size` bytes may have with these columns."""
     cells = FREE_CELLS + CELLS_PER_BYTE * size
     name_bytes = FREE_NAME_BYTES + NAME_BYTES_PER_BYTE * size
     return min(cells // len(columns), name_bytes // sum(map(byte_size, columns)))
-
-
-def _check_names(names: list[str]) -> None:
-    first: dict[str, int] = {}
-    for number, name in enumerate(names, start=1):
-        if not name:
-            raise BadInput(f"row 1: column {number} has no name")
-        if len(name) > MAX_NAME_CHARACTERS or not is_plain(name):
-            raise BadInput(
-                f"row 1: the name of column {number} must be text of up to {MAX_NAME_CHARACTERS:,} characters"
-            )
-        if name in first:
-            raise BadInput(f'row 1: the columns {first[name]} and {number} are both called "{name}"')
-        first[name] = number
-
-
-def _prompt_template(columns: list[str]) -> Template:
-    if PROMPT_COLUMN not in columns:
-        found = ", ".join(f'"{name}"' for name in columns[:50])
-        raise BadInput(f'a table needs a template, or a column "{PROMPT_COLUMN}"; it has {found}')
-    return compile_template("{{ prompt }}")

@@ -8,7 +8,7 @@ it runs: Jinja's own sandbox allows `{{ 'ab' * 300000000 }}`, and multiplies whi
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from itertools import islice
 from typing import Any
@@ -19,6 +19,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from app.errors import BadInput
 from app.ingest import template_filters
+from app.ingest.template_hints import absent_columns, long_name
 from app.ingest.values import as_text, byte_size, is_plain, to_json
 
 MAX_TEMPLATE_BYTES = 1_000_000
@@ -89,7 +90,7 @@ class Template:
         self.source = source
         self.variables = frozenset(check.named)
         self._needed = frozenset(check.needed)
-        self._takes_whole_row = check.takes_whole_row
+        self.takes_whole_row = check.takes_whole_row
         self._compiled = _ENVIRONMENT.from_string(_metered_comparisons(tree))
 
     def render(self, row: Mapping[str, Any]) -> str:
@@ -104,8 +105,16 @@ class Template:
             # A cell that does not fit the template, in any of the ways in which Python reports it.
             raise BadInput(f"the template does not fit this row: {_told(error)}") from error
 
+    def used(self, columns: Sequence[str]) -> list[str]:
+        """Those of a table's columns that it looks at."""
+        return [column for column in columns if self.takes_whole_row or column in self.variables]
+
+    def needs(self, column: str) -> bool:
+        """Whether it says nothing itself of what is asked where a cell of the column is empty."""
+        return column in self._needed or column not in self.variables
+
     def _names(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        names = row if self._takes_whole_row else [name for name in self.variables if name in row]
+        names = row if self.takes_whole_row else [name for name in self.variables if name in row]
         cells = {name: _filled(row[name]) for name in names}
         return {**cells, WHOLE_ROW: cells}
 
@@ -118,19 +127,15 @@ def compile_template(source: str) -> Template:
         tree = _ENVIRONMENT.parse(source)
         return Template(source, tree, _Check(tree))
     except TemplateSyntaxError as error:
-        raise BadInput(f"the template, line {error.lineno}: {error.message}") from None
+        message = f"the template, line {error.lineno}: {error.message}{long_name(source)}"
+        raise BadInput(message) from None
+    except BadInput as error:
+        raise BadInput(error.message + long_name(source)) from None
     except (RecursionError, MemoryError, SyntaxError):
         raise BadInput("the template is nested too deeply") from None
     except (TemplateError, ValueError, TypeError) as error:
         # Jinja parses numbers, and evaluates constants, while it parses and compiles.
         raise BadInput(f"the template: {_told(error)}") from None
-
-
-def absent_columns(absent: Iterable[str], found: Iterable[str]) -> str:
-    """The sentence for columns that a template uses and a row or a sheet lacks."""
-    them = ", ".join(f'"{name}"' for name in sorted(absent))
-    there = ", ".join(f'"{name}"' for name in islice(found, 50))
-    return f"the template uses {them}; there is {there or 'no column'}"
 
 
 class _Check:

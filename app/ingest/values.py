@@ -5,12 +5,20 @@ JSON may contain what UTF-8 cannot: unpaired surrogates. Nothing here loses or r
 
 import json
 import math
+import re
 from typing import Any, NoReturn
 
 MAX_PARTS = (
     2_000_000  # lists and objects in one JSON text: while they are built, nothing else in the process runs
 )
 MAX_NESTED = 200  # levels of lists and objects: later readers may have less stack than this one
+# Spaces, controls, and characters that are there but show nothing.
+INVISIBLE = (
+    r"\s\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202f"
+    r"\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff"
+)
+_VISIBLE = re.compile(f"[^{INVISIBLE}]")
+_ODD_IN_NAMES = re.compile(f"[{INVISIBLE}]")
 MAX_DIGITS = 18  # of a whole number that is given as text: more than any of ours has
 
 
@@ -56,6 +64,20 @@ def to_json(value: Any) -> bytes:
 def byte_size(text: str) -> int:
     """Bytes of `text` in UTF-8."""
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def is_blank(value: Any) -> bool:
+    """Whether a cell or a text shows nothing. Numbers and truth values show something."""
+    return value is None or (isinstance(value, str) and _VISIBLE.search(value) is None)
+
+
+def quoted(name: str) -> str:
+    """A name in quotation marks, with escapes for what a reader could not see or would take for a space."""
+    return '"' + _ODD_IN_NAMES.sub(lambda odd: odd[0] if odd[0] == " " else _escaped(odd[0]), name) + '"'
+
+
+def _escaped(character: str) -> str:
+    return ascii(character)[1:-1]
 
 
 def is_plain(text: str) -> bool:

@@ -63,7 +63,8 @@ class Options:
     expires_in: int | None = None  # seconds
     metadata: Mapping[str, Any] = field(default_factory=dict)
     columns: Sequence[str] | None = None  # of the table that was submitted
-    skipped: Sequence[int] | None = None  # numbers of the table's completely empty rows
+    skipped: Sequence[int] | None = None  # numbers of the table's rows that are not asked
+    notes: Sequence[str] = ()  # what the owner should know of how the table was read
     runs_with: str | None = None  # the command with which it is paused
     reuse: str | None = None  # the id of an earlier job whose answers to equal requests are taken over
     repeat: Repeat | None = None
@@ -307,6 +308,7 @@ def _spec(job_id: int, defaults: Defaults, options: Options, why: str | None) ->
         operations=operations.to_bytes(defaults.operations),
         columns=None if options.columns is None else list(options.columns),
         skipped=None if options.skipped is None else list(options.skipped),
+        notes=list(options.notes),
         unbounded=why,
     )
 

@@ -12,18 +12,31 @@ from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.errors import BadInput, TooLarge
+from app.ingest.sheets.kinds import find_kind
 from app.ingest.xlsx.meter import BYTES_PER_BYTE
 from app.web.large_bodies import UPLOAD
 from config import settings
 
 IN_MEMORY = 1_000_000  # bytes of a body that are kept in memory; the rest goes to disk
 
-FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".xlsx": "xlsx"}
+# The bytes of a file decide; its name says what a text is.
+FORMATS = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".txt": "csv",
+    ".xlsx": "xlsx",
+    ".xlsm": "xlsx",
+    ".xls": "xlsx",
+}
 TYPES = {
     "application/jsonl": "jsonl",
     "application/x-ndjson": "jsonl",
     "application/x-jsonlines": "jsonl",
     "text/csv": "csv",
+    "text/plain": "csv",
     "text/tab-separated-values": "tsv",
     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "xlsx",
 }
@@ -49,8 +62,8 @@ class FileForm:
             raise too_large from None
         file = _file(self._form, self._files)
         self.name = file.filename or ""
-        self.format = _format(file)
         self.stream = cast(BinaryIO, file.stream)
+        self.format = find_kind(self.stream, _format(file))
         self.size = self.stream.seek(0, SEEK_END)
         if self.size > limit:
             raise too_large

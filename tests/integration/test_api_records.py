@@ -181,7 +181,8 @@ def test_results_of_any_length_are_read_page_by_page(door, worker, monkeypatch):
 def test_a_table_gets_its_own_columns_back_with_the_answers_beside_them(door, worker):
     # Given a table, its columns in its own order, with a blank row and an empty cell
     sheet = b'stars,review,answer\r\n5,"good, ""really""",x\r\n,,\r\n1,,y\r\n'
-    job = door.upload("Bücher & co.csv", sheet, template="{{ review }}", name="Bücher & co.csv").get_json()
+    asked = {"template": "{{ stars }}: {{ review }}", "name": "Bücher & co.csv"}
+    job = door.upload("Bücher & co.csv", sheet, **asked).get_json()
     worker.end(job, [0], answer=b'{"content":[{"type":"text","text":"=1+1"},{"type":"text","text":"!"}]}')
     worker.end(job, [1], error=("invalid_request", "empty"))
 

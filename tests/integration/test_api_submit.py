@@ -358,3 +358,26 @@ def _jobs() -> int:
         records = session.scalar(select(func.count()).select_from(Record))
     assert (jobs == 0) == (records == 0)
     return jobs
+
+
+@pytest.mark.one_database
+def test_a_part_of_a_file_is_chosen_by_fields_and_told_with_job_and_quote(door):
+    # Given a table below a title, with a row that has nothing to ask
+    table = b"Report,\n,\nid,review\n1,\n2,good\n3,bad\n"
+    fields = {"model": "simulated", "template": "{{ review }}", "header_row": "3", "rows": "1"}
+
+    # When it is quoted and submitted
+    quote = door.upload("a.csv", table, path=f"{JOBS}/estimate", **fields).get_json()
+    job = door.upload("a.csv", table, **fields).get_json()
+
+    # Then the first row with something to ask is taken, and the other one told
+    told = '1 row has nothing in "review" and is not asked'
+    assert (quote["records"], job["total"]) == (1, 1)
+    assert told in quote["warnings"]
+    assert told in door.job(job)["warnings"]
+    assert job["skipped_rows"] == quote["skipped_rows"] == [4]
+
+    # And lines have no sheets
+    lines = door.upload("a.jsonl", b'{"prompt": "x"}\n', model="simulated", sheet="a")
+    assert lines.status_code == 422
+    assert "only a table has that" in lines.get_json()["error"]["message"]

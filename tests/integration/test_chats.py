@@ -189,7 +189,7 @@ def test_numbers_in_a_workbook_are_names_and_questions(door, worker):
         ("question\n\n", "q.csv", 'no row has a question in the column "question"'),
         ("question,chatId\n,a\n , \n", "q.csv", 'no row has a question in the column "question"'),
         ('question\n"open\n', "q.csv", "row 2: not CSV: a quotation mark is not closed"),
-        ("nothing of the kind", "q.xlsx", "the file cannot be read as XLSX"),
+        ("PK\3\4 nothing of the kind", "q.xlsx", "the file cannot be read as XLSX"),
         ("question\nHow?", "q.jsonl", "file: give a table, as one of csv, tsv, xlsx; found jsonl"),
         ("question\nHow?", "q.pdf", "file: 'q.pdf' is not in a supported format"),
         (b"question\n\xff\xfe\x81", "q.csv", "line 2: byte 0xff is not UTF-8"),

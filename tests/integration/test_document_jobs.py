@@ -243,7 +243,7 @@ def test_a_document_that_is_no_base64_fails_alone(sender, worker, blobs, parse_q
     told, records = sender.job(job), sender.records(job)
     assert (told["status"], told["processed_count"], told["failed_count"]) == ("failed", 2, 1)
     assert records[1]["error"]["type"] == "bad_document"
-    assert "' ' at character 3" in records[1]["error"]["message"]
+    assert "'!' at character 10" in records[1]["error"]["message"]
     assert len(parse_queue) == len(audit(sender.door)) == len(files_in(blobs)) == 2
 
 

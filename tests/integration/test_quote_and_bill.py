@@ -82,8 +82,8 @@ def test_another_request_of_the_model_calibrates_tokens_and_not_the_longest_answ
     quote = buyer.estimate("reviews.csv", REVIEWS, template=TEMPLATE, max_tokens="500")
     # Then
     assert quote["basis"]["by"] == "same_model"
-    assert quote["output_tokens"]["high"] == 299 * 500
-    assert quote["output_tokens"]["likely"] < 299 * 50
+    assert quote["output_tokens"]["high"] == 298 * 500
+    assert quote["output_tokens"]["likely"] < 298 * 50
 
 
 def test_the_history_of_another_tenant_is_never_used(buyer):

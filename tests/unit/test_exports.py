@@ -262,7 +262,7 @@ def test_any_text_makes_files_that_can_be_read(texts):
 def test_the_example_sheet_comes_back_cell_by_cell():
     # Given the example, read as a submission reads it
     defaults = Defaults(model="simulated", max_tokens=100)
-    template = compile_template("{{ review }}")
+    template = compile_template("{{ row|tojson }}")
     table = read_csv(io.BytesIO(EXAMPLE.read_bytes()), defaults, template, Problems(), max_records=1_000)
     rows = [replace(ROW, cells=json.loads(draft.body)["row"]) for draft in table.drafts]
 

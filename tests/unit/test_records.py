@@ -225,12 +225,39 @@ def test_a_cell_of_over_a_megabyte_is_named_with_its_size():
     assert 'column "tags"' in fault_of({"review": "x", "tags": ["y" * 1_000_000]}, "{{ review }}")
 
 
-def test_an_empty_cell_is_a_value():
-    assert json.loads(draft_of({"review": ""}, "[{{ review }}]").body) == {"row": {"review": ""}}
+def test_an_empty_cell_is_a_value_beside_one_that_is_not_empty():
+    row = {"id": 1, "review": ""}
+    assert json.loads(draft_of(row, "{{ id }}: [{{ review }}]").body) == {"row": row}
+
+
+BLANK = [" ", "\n\t", "\u00a0", "\u200b\ufeff", "\0", "\u3164", "\u2800"]
+
+
+@pytest.mark.parametrize("blank", BLANK, ids=ascii)
+def test_what_shows_nothing_is_never_asked(blank):
+    messages = [{"role": "user", "content": blank}]
+    blocks = [{"role": "user", "content": [{"type": "text", "text": "x"}, {"type": "text", "text": blank}]}]
+    assert fault_of({"prompt": blank}) == 'here: "prompt" is blank: there is nothing to ask'
+    assert fault_of({"messages": messages}) == (
+        'here: messages[0]: "content" is blank: there is nothing to ask'
+    )
+    assert fault_of({"messages": blocks}) == ('here: messages[0]: "content[1]" is a blank text: leave it out')
+    assert fault_of({"params": {"messages": messages}}).startswith("here: params: messages[0]")
+    for row in ({"review": blank}, {"row": {"review": blank}}):
+        assert fault_of(row, "Judge: {{ review }}") == (
+            'here: the row has nothing in "review", so there is nothing to ask: leave it out'
+        )
+    assert "the prompt of this row is blank" in fault_of({"a": 1, "b": blank}, "{% if a %}{{ b }}{% endif %}")
+
+
+def test_a_template_that_says_what_it_asks_without_a_cell_is_believed():
+    draft_of({"review": ""}, "{{ review|default('Say something') }}")
+    draft_of({}, "{{ review|default('Say something') }}")
 
 
 @pytest.mark.parametrize("text", ["\0", "\ud83d", "\ude00\ud83d", "é\ud83d", "\U0001f600", "\u2028", "\x7f"])
 def test_text_that_utf8_cannot_hold_survives(text):
+    text = f"a{text}"
     assert json.loads(draft_of({"prompt": text}).body) == {"prompt": text}
     assert json.loads(draft_of({"review": text}, "x").body) == {"row": {"review": text}}
 

@@ -1,6 +1,5 @@
 """`penstock estimate`: what a run would cost, before it is bought."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +11,7 @@ from app.cli.request_options import request_options
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @request_options
-@click.option("--rows", type=click.IntRange(min=1), help="Only the first N rows.")
-def estimate(
-    file: Path,
-    prompt: str | None,
-    model: str | None,
-    max_tokens: int | None,
-    system: str | None,
-    schema: Mapping[str, Any] | None,
-    params: Mapping[str, Any],
-    rows: int | None,
-) -> None:
+def estimate(file: Path, **asked: Any) -> None:
     """Show what `penstock run FILE` with these options would cost. Nothing is sent or stored, and no key is
     needed.
 
@@ -35,14 +24,14 @@ def estimate(
 
     from app.cli import quote, target
     from app.cli.jobs import known
-    from app.cli.order import Order, check_input, content
+    from app.cli.order import Order, check_input
     from app.cli.waiting import waiting
 
     check_input(file)
-    order = Order(file, file, prompt, model, system, max_tokens, rows, schema=schema, params=params)
+    order = Order(file, file, **asked)
     wait = partial(waiting, Console(stderr=True, highlight=False))
     with target.any_stack(wait) as stack:
         order = replace(order, reuse=known.sample(known.look(stack.rest), order))
-        with content(order) as sent, wait(f"reading {file.name}"):
-            found = stack.rest.estimate(sent, order.fields())
+        with wait(f"reading {file.name}"):
+            found = stack.rest.estimate(file, order.fields())
     quote.show(found)

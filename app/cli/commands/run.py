@@ -1,6 +1,5 @@
 """`penstock run`: the main job from a terminal."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ from app.cli.request_options import request_options
     metavar="USD",
     help="Never spend more, in USD; a job that reached its cap continues under a higher one.",
 )
-@click.option("--rows", type=click.IntRange(min=1), help="Only the first N rows.")
 @click.option(
     "--patience",
     default=60,
@@ -41,19 +39,13 @@ from app.cli.request_options import request_options
 def run(
     context: click.Context,
     file: Path,
-    prompt: str | None,
-    model: str | None,
-    max_tokens: int | None,
-    system: str | None,
-    schema: Mapping[str, Any] | None,
-    params: Mapping[str, Any],
     out: Path | None,
     max_cost: str | None,
-    rows: int | None,
     patience: int,
     again: bool,
     retry_failed: bool,
     yes: bool,
+    **asked: Any,
 ) -> None:
     """Run every record of FILE (.csv, .tsv, .jsonl or .xlsx) through a model and write the answers next to
     it.
@@ -67,7 +59,6 @@ def run(
 
     out = check(file, out)
     written.check(out)
-    order = Order(file, out, prompt, model, system, max_tokens, rows, max_cost, schema=schema, params=params)
-    context.exit(
-        Session(order, Wishes(again=again, retry_failed=retry_failed, yes=yes, patience=patience)).run()
-    )
+    order = Order(file, out, max_cost=max_cost, **asked)
+    wishes = Wishes(again=again, retry_failed=retry_failed, yes=yes, patience=patience)
+    context.exit(Session(order, wishes).run())

@@ -174,6 +174,9 @@ class Incoming:
         except ValueError as error:
             self._fault = f"the content is not base64: {error}"
             return
+        self._keep(content)
+
+    def _keep(self, content: bytes) -> None:
         self._size += len(content)
         limit = settings.current().max_document_bytes
         if self._size > limit:
@@ -192,7 +195,7 @@ class Incoming:
         """Store the document and return it."""
         with self._file as content:
             try:
-                self._decoder.close()
+                self._keep(self._decoder.close())
             except ValueError as error:
                 self._fault = self._fault or f"the content is not base64: {error}"
             if self._fault is not None:

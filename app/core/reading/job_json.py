@@ -51,7 +51,7 @@ def write(view: JobView, limited: Limited) -> dict[str, Any]:
         "max_cost": None if view.max_cost is None else pricing.dollars(view.max_cost),
         "cost_remaining": None if view.still_costs is None else pricing.dollars(view.still_costs),
         "reused": view.reused,
-        "warnings": _warnings(view),
+        "warnings": [*view.notes, *_warnings(view)],
         "created_at": timestamp(view.created_at),
         "updated_at": timestamp(view.updated_at),
         "started_at": timestamp(view.started_at),

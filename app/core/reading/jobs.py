@@ -88,6 +88,7 @@ class JobView:
     has_documents: bool
     reused: int = 0  # records that have the answer of an earlier job
     still_costs: int | None = 0  # what its other records may cost, about and at most; None: unknown
+    notes: Sequence[str] = ()  # what its owner should know of how its table was read
 
 
 def find(session: Session, tenant_id: int, name: str) -> JobView:
@@ -142,6 +143,7 @@ def _everything() -> Select[*tuple[Any, ...]]:
             JobSpec.max_tokens,
             JobSpec.params,
             JobSpec.unbounded,
+            JobSpec.notes,
             JobSpec.prompt.is_not(None).label("has_prompt"),  # which is about documents
             running.label("running"),
             _ended_at(JobCounts.seq).label("last_answer"),
@@ -203,6 +205,7 @@ def _view(row: Row[*tuple[Any, ...]]) -> JobView:
         has_documents=row.has_prompt or job.model == registry.NOBODY,
         reused=job.reused,
         still_costs=_still_costs(row, counts.unended),
+        notes=row.notes or (),
     )
 
 

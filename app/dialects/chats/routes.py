@@ -157,7 +157,8 @@ def _read(form: FileForm, asked: Mapping[str, Any], spool: DraftSpool) -> tuple[
     """Fill `spool` with the questions of the form's sheet; raises `Refused` with every error in it."""
     chosen = providers.choose(asked["aiProvider"], asked["searchProvider"], settings.current())
     problems = Problems()
-    sheet = Sheet(read_rows(form.format, form.stream), problems, size_of(form.stream))
+    source = read_rows(form.format, form.stream)
+    sheet = Sheet(source, problems, size_of(form.stream))
     columns = questions.find_question(sheet.columns)
     operation = replace(
         _operation(own=asked["applyOverrides"]),

@@ -25,14 +25,19 @@ class Archive:
         self._zip = ZipFile(cast(IO[bytes], _Source(stream)))
 
     def blocks(self, name: str) -> Iterator[bytes]:
-        """The content of a part."""
+        """The content of a part, which is paid for."""
+        for block in self.unpaid(name):
+            self.meter.take(block)
+            yield block
+
+    def unpaid(self, name: str) -> Iterator[bytes]:
+        """The content of a part that is not parsed yet, only looked through."""
         part = self._zip.getinfo(name)
         if part.compress_type not in (ZIP_STORED, ZIP_DEFLATED):  # others unpack without a bound
             raise BadZipFile("it is packed by a method that XLSX does not have")
         self.meter.expect(part.file_size)
         with self._zip.open(part) as content:
             while block := content.read(BLOCK):
-                self.meter.take(block)
                 yield block
 
     def whole(self, name: str) -> Iterator[bytes]:

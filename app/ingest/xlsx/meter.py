@@ -10,7 +10,8 @@ FREE_BYTES, BYTES_PER_BYTE = 5_000_000, 200  # unpacked; a very repetitive sheet
 MAX_BYTES = 2_000_000_000  # unpacked, of any file
 # Tags, attributes and line breaks; the most repetitive real sheets have 4 in each byte of the file.
 FREE_MARKS, MARKS_PER_BYTE = 50_000, 5
-DATE = 5  # a date costs as much as five more tags
+DATE = 5  # a date, or a number in a format, costs as much as five more tags
+FORMAT = 5  # tags for which a character of a format of numbers is understood; a quarter to apply it
 GAP = 8  # cells that a row leaves out before its last one cost as much as a tag
 
 

@@ -1,4 +1,4 @@
-"""What a workbook says of its sheets: which one is shown first, and what its cells refer to."""
+"""What a workbook says of its sheets: which one is to be read, and what its cells refer to."""
 
 import posixpath
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from datetime import datetime
 from openpyxl.utils.datetime import MAC_EPOCH, WINDOWS_EPOCH
 
 from app.errors import BadInput
+from app.ingest.values import quoted
 from app.ingest.xlsx.archive import Archive
 from app.ingest.xlsx.markup import names, read
 from app.ingest.xlsx.styles import Styles, read_styles
@@ -17,33 +18,71 @@ ID = (
     "http://schemas.openxmlformats.org/officeDocument/2006/relationships id",
     "http://purl.oclc.org/ooxml/officeDocument/relationships id",
 )
-TAGS = names("workbookPr", "sheet")
+TAGS = names("workbookPr", "sheet", "calcPr")
+TRUE = ("1", "true")
+LISTED = 20  # sheets that a message names
 
 
 @dataclass(frozen=True, slots=True)
 class Workbook:
-    """The first visible sheet, and what its cells refer to."""
+    """The sheet that is to be read, and what its cells refer to."""
 
     sheet: str  # the name of its part
+    name: str
+    others: list[str]  # names of the other sheets
+    is_uncalculated: bool  # its program left the formulas to the next one
     epoch: datetime
     strings: list[str]
     styles: Styles
 
 
-def read_workbook(archive: Archive) -> Workbook:
-    """Raises `BadInput` for a workbook without a visible sheet."""
+def read_workbook(archive: Archive, wanted: str | None = None) -> Workbook:
+    """The workbook with the sheet of the name (or place) `wanted`, by default the first one that is shown.
+
+    Raises `BadInput` for a workbook without such a sheet.
+    """
     main = _Related(archive, "").one("officeDocument")
     if main is None:
         raise BadInput("the file cannot be read as XLSX: it names no workbook")
     related, sheets = _Related(archive, main), _Sheets()
     read(archive.blocks(main), sheets.start)
     strings, styles = related.one("sharedStrings"), related.one("styles")
+    tables = [sheet for sheet in sheets.found if related.has("worksheet", sheet.key)]
+    chosen = _choose(tables, wanted)
     return Workbook(
-        related.first("worksheet", sheets.visible),
+        related.name("worksheet", chosen.key),
+        chosen.name,
+        [sheet.name for sheet in tables if sheet is not chosen],
+        sheets.is_uncalculated,
         MAC_EPOCH if sheets.is_1904 else WINDOWS_EPOCH,
         [] if strings is None else read_strings(archive.whole(strings)),
         Styles() if styles is None else read_styles(archive.blocks(styles)),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """A sheet as the workbook lists it."""
+
+    name: str
+    key: str  # of its part
+    is_shown: bool
+
+
+def _choose(sheets: list[_Listed], wanted: str | None) -> _Listed:
+    if wanted is None:
+        shown = [sheet for sheet in sheets if sheet.is_shown]
+        if not shown:
+            raise BadInput("the file has no sheet with cells that is shown: choose a hidden one by its name")
+        return shown[0]
+    for sheet in sheets:
+        if sheet.name == wanted:
+            return sheet
+    for place, sheet in enumerate(sheets, start=1):
+        if wanted.strip().casefold() in (sheet.name.strip().casefold(), str(place)):
+            return sheet
+    there = ", ".join(quoted(sheet.name) for sheet in sheets[:LISTED])
+    raise BadInput(f"sheet: the workbook has no sheet {quoted(wanted)}; it has {there or 'none with cells'}")
 
 
 class _Related:
@@ -58,12 +97,11 @@ class _Related:
         """The name of the first part of a kind."""
         return next((name for (found, _), name in self._parts.items() if found == kind), None)
 
-    def first(self, kind: str, ids: list[str]) -> str:
-        """The name of the first part among `ids` that is of a kind."""
-        for key in ids:
-            if (kind, key) in self._parts:
-                return self._parts[kind, key]
-        raise BadInput("the file has no sheet with cells")
+    def has(self, kind: str, key: str) -> bool:
+        return (kind, key) in self._parts
+
+    def name(self, kind: str, key: str) -> str:
+        return self._parts[kind, key]
 
     def _start(self, tag: str, given: dict[str, str]) -> None:
         if tag == RELATIONSHIP and given.get("TargetMode") != "External":
@@ -72,15 +110,19 @@ class _Related:
 
 
 class _Sheets:
-    """The ids of the sheets that are shown, in their order."""
+    """The sheets in their order."""
 
     def __init__(self) -> None:
-        self.visible: list[str] = []
-        self.is_1904 = False
+        self.found: list[_Listed] = []
+        self.is_1904 = self.is_uncalculated = False
 
     def start(self, name: str, given: dict[str, str]) -> None:
         tag = TAGS.get(name)
         if tag == "workbookPr":
-            self.is_1904 = given.get("date1904") in ("1", "true")
-        elif tag == "sheet" and given.get("state", "visible") == "visible":
-            self.visible.extend(given[key] for key in ID if key in given)
+            self.is_1904 = given.get("date1904") in TRUE
+        elif tag == "calcPr":
+            self.is_uncalculated = given.get("fullCalcOnLoad") in TRUE
+        elif tag == "sheet":
+            is_shown = given.get("state", "visible") == "visible"
+            keys = [given[key] for key in ID if key in given]
+            self.found += [_Listed(given.get("name", ""), key, is_shown) for key in keys[:1]]

@@ -1,0 +1,161 @@
+"""The header of a table: the names of its columns, and whether another row looks more like one."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+from app.errors import BadInput
+from app.ingest.draft import Problems
+from app.ingest.sheets.rows import Choice, Row, Source
+from app.ingest.values import as_text, is_blank, is_plain, quoted
+
+MAX_COLUMNS = 16_000  # a sheet holds 16,384, and the answers are added to them
+MAX_NAME_CHARACTERS = 1_000
+AHEAD, AHEAD_CELLS = 20, 2_000  # rows below the header that are looked at, and their cells together
+# Around a name: spaces of all kinds, and marks of files that were joined or saved more than once.
+AROUND = re.compile(r"^[\s\ufeff\u200b-\u200d\u2060]+|[\s\ufeff\u200b-\u200d\u2060]+$")
+NUMBER = re.compile(r"[\s(+\-−$€£¥]*[\d.,'’\s]{0,40}\d[\d.,'’\s]{0,40}[%‰$€£¥)\s]*(?:[A-Z]{3})?")
+LONGEST_NUMBER = 40  # characters
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The columns of a table whose rows have not been read."""
+
+    number: int  # of its row
+    columns: list[str]
+    unnamed: list[str]  # the columns that were named here, because a cell below has something
+    ahead: list[Row]  # the first rows below it
+    rows: Iterator[Row]  # all of them
+    title: str | None  # why it looks like a title above the real header
+
+
+def read_header(source: Source, choice: Choice) -> Header:
+    """Read a table up to its header. Raises `BadInput` naming every fault of it."""
+    rows = iter(source.rows)
+    row = next((row for row in rows if row.number >= choice.header_row), None)
+    ahead = _ahead(rows)
+    if row is None or row.number > choice.header_row:
+        first = [] if row is None else [row, *ahead]
+        raise _no_header(choice, source, first)
+    names = [AROUND.sub("", as_text(cell)) for cell in row.cells]
+    while names and not names[-1]:
+        names.pop()
+    if not names:
+        raise _no_header(choice, source, ahead)
+    columns = _named(names)
+    _check(columns, row.number)
+    empty = [index for index, name in enumerate(names) if not name and _has_content(ahead, index)]
+    title = _title(row.number, names, ahead, source)
+    return Header(row.number, columns, [columns[index] for index in empty], ahead, chain(ahead, rows), title)
+
+
+def is_number(cell: Any) -> bool:
+    """Whether a cell shows a number, as far as one can tell from a text."""
+    if isinstance(cell, str):
+        return len(cell) <= LONGEST_NUMBER and NUMBER.fullmatch(cell) is not None
+    return isinstance(cell, int | float) and not isinstance(cell, bool)
+
+
+def _ahead(rows: Iterator[Row]) -> list[Row]:
+    taken: list[Row] = []
+    cells = 0
+    for row in rows:
+        taken.append(row)
+        cells += len(row.cells)
+        if len(taken) == AHEAD or cells > AHEAD_CELLS:
+            break
+    return taken
+
+
+def _no_header(choice: Choice, source: Source, below: Sequence[Row]) -> BadInput:
+    number = choice.header_row
+    if not below and number == 1:
+        others = f": choose another sheet, {_listed(source.others)}" if source.others else ""
+        where = f"the sheet {quoted(source.sheet)}" if source.sheet is not None and others else "the file"
+        return BadInput(f"{where} is empty: its first row must name the columns{others}")
+    better = _best(below, 0, 0)
+    hint = "" if better is None else f"; is the header in row {better.number}? {_how(better.number)}"
+    if not below:
+        return BadInput(f"header_row: the table ends before row {number}, which must name the columns")
+    return BadInput(f"row {number} is empty: it must name the columns{hint}")
+
+
+def _named(names: Sequence[str]) -> list[str]:
+    """With names for the columns that have none."""
+    taken = set(names)
+    columns = []
+    for number, name in enumerate(names, start=1):
+        own = name or f"column {number}"
+        while not name and own in taken:
+            own += "_"
+        taken.add(own)
+        columns.append(own)
+    return columns
+
+
+def _check(names: Sequence[str], row: int) -> None:
+    problems, first = Problems(), dict[str, int]()
+    if len(names) > MAX_COLUMNS:
+        raise BadInput(f"row {row} names {len(names):,} columns; the limit is {MAX_COLUMNS:,}")
+    for number, name in enumerate(names, start=1):
+        if len(name) > MAX_NAME_CHARACTERS or not is_plain(name):
+            limit = f"must be text of up to {MAX_NAME_CHARACTERS:,} characters"
+            problems.add(f"row {row}", f"the name of column {number} {limit}")
+        elif name in first:
+            problems.add(
+                f"row {row}", f"the columns {first[name]} and {number} are both called {quoted(name)}"
+            )
+        else:
+            first[name] = number
+    problems.refuse()
+
+
+def _has_content(rows: Sequence[Row], index: int) -> bool:
+    return any(index < len(row.cells) and not is_blank(row.cells[index]) for row in rows)
+
+
+def _title(number: int, names: Sequence[str], ahead: Sequence[Row], source: Source) -> str | None:
+    """The sentence for a row that has fewer names than one below it, which does not fit it."""
+    count = sum(map(bool, names))
+    better = _best(ahead, count, len(names))
+    if better is None:
+        return None
+    there = len(_texts(better))
+    hint = "" if source.is_workbook else ". Or a cell with a separator in it has no quotation marks"
+    are = f"row {number} has {count} {'name' if count == 1 else 'names'}, row {better.number} has {there}"
+    return f"{are}: is the header in row {better.number}? {_how(better.number)}{hint}"
+
+
+def _how(number: int) -> str:
+    return f"Then give header_row={number} (--header-row {number})"
+
+
+def _best(rows: Sequence[Row], count: int, width: int) -> Row | None:
+    """The first of the rows with most names, if they are more than `count` and do not fit `width` columns."""
+    filled = [row for row in rows if _texts(row)]
+    best = max(filled, key=lambda row: len(_texts(row)) * _is_header(row), default=None)
+    if best is None or not _is_header(best) or len(_texts(best)) <= count:
+        return None
+    is_beyond = any(not is_blank(cell) for cell in best.cells[width:])
+    following = filled[filled.index(best) + 1 :][:1]
+    is_followed = all(len(_texts(row)) > count for row in following)
+    return best if is_followed and (is_beyond or 2 * count < width) else None
+
+
+def _texts(row: Row) -> list[Any]:
+    """The cells with something in them."""
+    return [cell for cell in row.cells if not is_blank(cell)]
+
+
+def _is_header(row: Row) -> bool:
+    texts = _texts(row)
+    are_names = all(isinstance(cell, str) and not is_number(cell) for cell in texts)
+    return len(texts) > 1 and are_names and len(set(texts)) == len(texts)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(map(quoted, names[:5])) + more

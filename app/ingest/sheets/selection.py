@@ -1,0 +1,71 @@
+"""Which rows of a table are asked: none that has nothing where the template looks, and no total."""
+
+from collections.abc import Sequence
+
+from app.errors import Fault
+from app.ingest.sheets.findings import Findings
+from app.ingest.sheets.rows import Flaw, Row, coordinate
+from app.ingest.sheets.totals import Totals
+from app.ingest.template_hints import stray_place
+from app.ingest.templates import Template
+from app.ingest.values import is_blank, quoted
+
+ADVICE = {
+    Flaw.UNSAVED: "a formula without a saved value: open the file in a spreadsheet and save it",
+    Flaw.ERROR: "the error {value}: mend its formula, or clear the cell",
+    Flaw.NUL: "a NUL character within its text: export the file again",
+}
+
+
+class Selection:
+    """Judges the rows in their order, and counts in `found` what it finds."""
+
+    def __init__(self, template: Template, columns: Sequence[str], found: Findings) -> None:
+        self._columns, self._found = columns, found
+        self.used = template.used(columns)
+        self._used = {columns.index(column) for column in self.used}
+        # Without them the template says what it asks for an empty cell.
+        self._needed = {columns.index(column) for column in self.used if template.needs(column)}
+        self._totals = Totals()
+        found.stray = stray_place(template.source, columns)
+
+    def leaves_out(self, row: Row, *, is_last: bool) -> bool:
+        """Whether a row is not asked."""
+        is_total = is_last and self._totals.look_like(row.cells)
+        self._totals.note(row.cells)
+        blank = {index for index in self._used if self._is_blank(row, index)}
+        if not (blank or is_total):
+            return False
+        if blank == self._used and self._needed:
+            self._found.blank += 1
+            return True
+        if is_total:
+            return self._leaves_total(row, blank)
+        for index in blank & self._needed:
+            self._found.part_blank[self._columns[index]] += 1
+        return False
+
+    def faults(self, row: Row) -> list[Fault]:
+        """Of the cells that the template uses, and damaged texts; others are only counted."""
+        faults = []
+        for index, flaw in row.flaws.items():
+            if index >= len(self._columns):
+                continue
+            if index in self._used or flaw is Flaw.NUL:
+                advice = ADVICE[flaw].format(value=row.cells[index])
+                where = self._columns[index]
+                faults.append(Fault(f"{coordinate(index, row.number)} holds {advice}", where))
+            else:
+                self._found.flawed[self._columns[index], flaw] += 1
+        return faults
+
+    def _leaves_total(self, row: Row, blank: set[int]) -> bool:
+        """A total is left out if the template looks for texts where it has none."""
+        is_left_out = bool(self._used & self._totals.texts & blank)
+        what = "not asked" if is_left_out else "asked like the others: delete it if that is not meant"
+        first = next(quoted(cell[:60]) for cell in map(str, row.cells) if not is_blank(cell))
+        self._found.total = f"row {row.number}, the last one, looks like a total ({first}), and is {what}"
+        return is_left_out
+
+    def _is_blank(self, row: Row, index: int) -> bool:
+        return index not in row.flaws and (index >= len(row.cells) or is_blank(row.cells[index]))

@@ -1,0 +1,84 @@
+"""What the author of a template probably meant: names of columns that are written in another way."""
+
+import re
+from collections.abc import Collection, Iterable
+from itertools import islice
+
+from app.ingest.values import quoted
+
+LISTED = 50  # columns
+LOOKED_AT = 100  # places in a template
+# A name that is no single word, in double braces.
+DOUBLE = re.compile(r"\{\{-?([^{}\"'|\n]{1,200})(?:\||\}\})")
+SINGLE_WORD = re.compile(r"[^\W\d]\w*")
+OTHER = re.compile(
+    r"(?<!\{)\{([^{}\n]{1,200})\}(?!\})|\[([^\[\]\n]{1,200})\]|<([^<>\n]{1,200})>|%([^%\n]{1,200})%"
+)
+
+
+def place(column: str) -> str:
+    """How a template names a column."""
+    if SINGLE_WORD.fullmatch(column):
+        return f"{{{{ {column} }}}}"
+    name = column.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'{{{{ row["{name}"] }}}}'
+
+
+def long_name(source: str) -> str:
+    """A hint at the first name in double braces that is more than a word; nothing if there is none."""
+    for found in islice(DOUBLE.finditer(source), LOOKED_AT):
+        name = found[1].removesuffix("-").strip()
+        if name and not re.fullmatch(r"[\w.\[\]]+", name):
+            return f"; a column with the name {quoted(name)} is written {place(name)}"
+    return ""
+
+
+def no_column(source: str, columns: Collection[str]) -> str:
+    """The sentence for a template that would ask the same of every row of a table."""
+    found = _other_place(source, columns, braces_only=False)
+    if found is not None:
+        there, column = found
+        return (
+            f"the template names no column, so every row would ask the same: {there} is not filled in, write"
+            f" {place(column)}"
+        )
+    there = ", ".join(map(quoted, islice(columns, LISTED)))
+    return (
+        "the template names no column, so every row would ask the same: write"
+        f" {place(next(iter(columns)))} where the row's cell belongs; the columns are {there}"
+    )
+
+
+def stray_place(source: str, columns: Collection[str]) -> str | None:
+    """The sentence for a column in single braces, which is not filled in."""
+    found = _other_place(source, columns, braces_only=True)
+    if found is None:
+        return None
+    there, column = found
+    return f"{there} in the template is not filled in: for the column write {place(column)}"
+
+
+def _other_place(source: str, columns: Collection[str], *, braces_only: bool) -> tuple[str, str] | None:
+    """A column's name in other brackets, as it stands there."""
+    named = {column.casefold(): column for column in columns}
+    for found in OTHER.finditer(source):
+        name = next(group for group in found.groups() if group is not None).strip()
+        if name.casefold() in named and (not braces_only or found[1] is not None):
+            return found[0], named[name.casefold()]
+    return None
+
+
+def absent_columns(absent: Collection[str], found: Iterable[str]) -> str:
+    """The sentence for columns that a template uses and a row or a sheet lacks."""
+    them = ", ".join(map(quoted, sorted(absent)))
+    there = list(islice(found, LISTED))
+    names = ", ".join(map(quoted, there)) or "no column"
+    meant = next((name for name in there if _is_longer(name, absent)), None)
+    hint = "" if meant is None else f"; the column {quoted(meant)} is written {place(meant)}"
+    return f"the template uses {them}; there is {names}{hint}"
+
+
+def _is_longer(name: str, words: Collection[str]) -> bool:
+    """Whether a name begins with one of these words, and is more than a word."""
+    is_long = not SINGLE_WORD.fullmatch(name) and name.isprintable()
+    return is_long and any(name.casefold().startswith(word.casefold()) for word in words)
