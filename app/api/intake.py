@@ -11,12 +11,14 @@ from app.core.documents.upload import Upload
 from app.core.requests.schemas import compile_schema
 from app.errors import BadInput
 from app.ingest.draft import Defaults, Problems
+from app.ingest.forms.table_form import TableForm
 from app.ingest.jsonl import read_jsonl
 from app.ingest.records import read_records
 from app.ingest.spool import DraftSpool
 from app.ingest.tables import Table, read_csv, read_xlsx
 from app.ingest.templates import Template, compile_template
 from app.providers import registry
+from app.services import table_form
 from app.services.submission import Options, Repeat
 from app.web.capacity import enough_memory
 from app.web.connection import while_connected
@@ -49,10 +51,11 @@ def take_in(
         problems = Problems()
         table = _spool(asked, defaults, template, problems, spool, upload)
         problems.refuse()
-    defaults = _addressed(defaults, spool)
+        defaults = _addressed(defaults, spool)
+        form = None if table is None else table_form.find(asked.format, asked.stream, table, upload)
     if table is not None:
         defaults = replace(defaults, template=table.template.source)
-    return Received(defaults, _options(asked.fields, table, repeat))
+    return Received(defaults, _options(asked.fields, table, form, repeat))
 
 
 def _defaults(fields: Mapping[str, Any]) -> Defaults:
@@ -131,7 +134,9 @@ def _spool(
     return table
 
 
-def _options(fields: Mapping[str, Any], table: Table | None, repeat: Repeat | None) -> Options:
+def _options(
+    fields: Mapping[str, Any], table: Table | None, form: TableForm | None, repeat: Repeat | None
+) -> Options:
     return Options(
         name=fields.get("name"),
         priority=fields.get("priority", 5),
@@ -140,6 +145,7 @@ def _options(fields: Mapping[str, Any], table: Table | None, repeat: Repeat | No
         expires_in=fields.get("expires_in"),
         metadata=fields.get("metadata", {}),
         columns=None if table is None else table.columns,
+        form=form,
         skipped=None if table is None else table.skipped,
         repeat=repeat,
     )

@@ -1,6 +1,5 @@
 """The quote: what a submission would cost, before it is submitted."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from flask import request
@@ -13,6 +12,7 @@ from app.core.accounts.api_keys import WRITE
 from app.core.money import pricing
 from app.core.money.quote import Quote, quote
 from app.ingest.spool import DraftSpool
+from app.services.submission import Options
 from app.web.auth import caller, needs
 from app.web.large_bodies import FORM, JSON, UPLOAD, WITH_DOCUMENTS, takes
 from config import settings
@@ -34,11 +34,12 @@ def estimate_job() -> dict[str, Any]:
     with DraftSpool(settings.current().data) as spool:
         received = take_in(request, spool, None)
         found = quote(caller().tenant_id, spool, received.defaults)
-    return _out(found, received.options.skipped)
+    return _out(found, received.options)
 
 
-def _out(found: Quote, skipped: Sequence[int] | None) -> dict[str, Any]:
-    by = found.calibration
+def _out(found: Quote, options: Options) -> dict[str, Any]:
+    by, skipped = found.calibration, options.skipped
+    told = options.form and options.form.warning
     return {
         "model": found.model,
         "records": found.records,
@@ -57,5 +58,5 @@ def _out(found: Quote, skipped: Sequence[int] | None) -> dict[str, Any]:
             "answers": by.answers,
             "text": found.basis,
         },
-        "warnings": found.warnings,
+        "warnings": [*found.warnings, *([told] if told else ())],
     }

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from app.errors import BadInput
 
-READ = (".csv", ".tsv", ".jsonl", ".xlsx")
-WRITTEN = (".csv", ".jsonl", ".xlsx")
+READ = (".csv", ".tsv", ".jsonl", ".xlsx", ".xlsm")
+WRITTEN = READ
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,21 @@ class Order:
     max_tokens: int | None = None
     rows: int | None = None  # only the first N; None: all
     max_cost: str | None = None  # USD; not part of the fingerprint
+    raw: bool = False  # cells of CSV that a spreadsheet would evaluate stay as they are
 
     @property
     def format(self) -> str:
-        return self.out.suffix.lower().removeprefix(".")
+        ending = self.out.suffix.lower().removeprefix(".")
+        return "xlsx" if ending == "xlsm" else ending
+
+    def results(self) -> dict[str, str]:
+        """The query for the answers; those to a TSV file are a plain CSV where a CSV was asked for."""
+        query = {"format": self.format}
+        if self.raw:
+            query["raw"] = "true"
+        if self.format == "csv" and self.file.suffix.lower() == ".tsv":
+            query["plain"] = "true"
+        return query
 
     def fields(self) -> dict[str, str]:
         """The form fields of the submission, besides the file."""
@@ -69,8 +80,7 @@ class Order:
 def check(file: Path, out: Path | None) -> Path:
     """The file for the answers: `out`, or next to `file`. Raises `BadInput` before anything is paid for."""
     check_input(file)
-    suffix = ".csv" if file.suffix.lower() == ".tsv" else file.suffix
-    chosen = out or file.with_name(f"{file.stem}.answers{suffix}")
+    chosen = out or file.with_name(f"{file.stem}.answers{file.suffix}")
     if chosen.suffix.lower() not in WRITTEN:
         raise BadInput(
             f"{chosen}: answers are written as {', '.join(WRITTEN)}; give -o one of these extensions"
@@ -154,4 +164,4 @@ def _cut_xlsx(file: Path, to: Path, rows: int) -> None:
     book.save(to)
 
 
-_CUTS = {".csv": _cut_csv, ".tsv": _cut_csv, ".jsonl": _cut_lines, ".xlsx": _cut_xlsx}
+_CUTS = {".csv": _cut_csv, ".tsv": _cut_csv, ".jsonl": _cut_lines, ".xlsx": _cut_xlsx, ".xlsm": _cut_xlsx}

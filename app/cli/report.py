@@ -1,7 +1,9 @@
 """The end of a run: the answers in their file, and a summary."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -25,36 +27,53 @@ def warn_of_simulated(console: Console, *, no_key: bool) -> None:
     console.print(shown, style="yellow", soft_wrap=not console.is_terminal)
 
 
-def write(rest: Rest, job: Job, order: Order) -> None:
-    """Write the answers, completely or not at all."""
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The file with the answers; `warning` says in what it is not the one that was asked for."""
+
+    out: Path
+    warning: str | None = None
+
+
+def write(rest: Rest, job: Job, order: Order) -> Written:
+    """Write the answers, completely or not at all.
+
+    A plain sheet in place of a workbook with macros is an .xlsx: under the other name Excel refuses it.
+    """
     part = order.out.with_name(order.out.name + ".part")
     try:
         with part.open("wb") as to:
-            rest.download(job["id"], order.format, to)
-        part.replace(order.out)
+            told = rest.download(job["id"], order.results(), to)
+        is_plain = order.out.suffix.lower() == ".xlsm" and "macro" not in told.get("Content-Type", "")
+        out = order.out.with_suffix(".xlsx") if is_plain else order.out
+        part.replace(out)
     finally:
         part.unlink(missing_ok=True)
+    return Written(out, told.get("Penstock-Warning"))
 
 
-def tell(console: Console, rest: Rest, job: Job, order: Order) -> int:
+def tell(console: Console, rest: Rest, job: Job, written: Written) -> int:
     """Print the summary; returns the exit code."""
-    for name, fact in _facts(job, order):
+    for name, fact in _facts(job, written):
         console.print(Text(f"{name:<9}").append(fact), soft_wrap=True)
     if job["counts"]["failed"]:
         _tell_failures(console, job, rest.records(job["id"], "failed"))
     return _code(console, job)
 
 
-def _facts(job: Job, order: Order) -> Iterator[tuple[str, Text]]:
+def _facts(job: Job, written: Written) -> Iterator[tuple[str, Text]]:
     invented = job["model"] == SIMULATED.name
     yield "records", words.outcomes(job).append(words.time_taken(job))
     if job["skipped_rows"]:
         yield "skipped", Text(f"{words.rows(job['skipped_rows'])}, empty")
     yield "tokens", Text(words.tokens(job))
     yield "cost", Text(words.cost(job) + (" (invented answers are not billed)" if invented else ""))
-    for warning in job.get("warnings", ()):
+    warnings = list(job.get("warnings", ()))
+    if written.warning is not None and written.warning not in warnings:
+        warnings.append(written.warning)
+    for warning in warnings:
         yield "warning", Text(warning, "yellow")
-    yield "answers", Text(str(order.out), "bold") + Text(" (invented)" if invented else "", "yellow")
+    yield "answers", Text(str(written.out), "bold") + Text(" (invented)" if invented else "", "yellow")
     yield "job", Text(job["id"])
 
 

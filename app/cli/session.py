@@ -57,8 +57,8 @@ class Session:
                 self._again = False  # this is the job, whatever becomes of the stack
                 with view(self._console, self._order.file.name) as shown:
                     job = follow(stack.rest, job, shown)
-                report.write(stack.rest, job, self._order)
-                return report.tell(self._console, stack.rest, job, self._order)
+                written = report.write(stack.rest, job, self._order)
+                return report.tell(self._console, stack.rest, job, written)
             except KeyboardInterrupt:
                 if self._job:
                     self._say(self._farewell(self._job))

@@ -34,7 +34,7 @@ def read_rows(stream: BinaryIO) -> Iterator[list[str]]:
 
 
 def _rows(text: io.TextIOWrapper) -> Iterator[list[str]]:
-    separator = _find_separator(text.read(HEAD))
+    separator = find_separator(text.read(HEAD))
     text.seek(0)
     lines = _Lines(text, separator)
     _lift_field_limit()
@@ -50,7 +50,8 @@ def _rows(text: io.TextIOWrapper) -> Iterator[list[str]]:
         yield row
 
 
-def _find_separator(head: str) -> str:
+def find_separator(head: str) -> str:
+    """The separator of the header at the beginning of a text."""
     header = re.split(r"[\r\n]", QUOTED.sub("", head), maxsplit=1)[0]
     return max(SEPARATORS, key=header.count)
 

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 from app.errors import BadInput, TooLarge
 from app.ingest import csv_rows, xlsx_rows
 from app.ingest.draft import Defaults, Draft, Problems
+from app.ingest.forms.row_numbers import RowNumbers
 from app.ingest.intake import Intake
 from app.ingest.records import read_row
 from app.ingest.templates import Template, absent_columns, compile_template
@@ -62,6 +63,7 @@ class Sheet:
 
     def __init__(self, rows: Iterator[Sequence[Any]], problems: Problems, size: int) -> None:
         self.columns = _read_header(rows)
+        self.header_row = 1
         self._size = size
         self._max_rows = _max_rows(self.columns, size)
         self.skipped: list[int] = []  # the first thousand rows that are left out
@@ -139,6 +141,7 @@ class Table(Sheet):
         self.template = template or _prompt_template(self.columns)
         if absent := self.template.variables - set(self.columns):
             raise BadInput(absent_columns(absent, self.columns))
+        self.numbers = RowNumbers()  # of the rows that became drafts
         self._defaults = defaults
         self._intake = Intake("row {}", max_records, problems)
         self.drafts = self._read()
@@ -154,6 +157,7 @@ class Table(Sheet):
             if cells is not None:
                 draft = read_row(cells, place, self._defaults, self.template, self._problems)
             if self._intake.admits(draft, number):
+                self.numbers.add(number)
                 yield draft
         self._intake.close("the table has a header but no row with content below it")
 

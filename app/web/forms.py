@@ -18,7 +18,14 @@ from config import settings
 
 IN_MEMORY = 1_000_000  # bytes of a body that are kept in memory; the rest goes to disk
 
-FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".xlsx": "xlsx"}
+FORMATS = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".xlsx": "xlsx",
+    ".xlsm": "xlsx",
+}
 TYPES = {
     "application/jsonl": "jsonl",
     "application/x-ndjson": "jsonl",

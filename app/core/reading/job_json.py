@@ -79,6 +79,11 @@ def cost(view: JobView) -> str | None:
 
 
 def _warnings(view: JobView) -> list[str]:
+    told = view.form and view.form.warning
+    return [*_of_cost(view), *([told] if told else ())]
+
+
+def _of_cost(view: JobView) -> list[str]:
     if not _has_price(view) and (view.unpriced or not view.status.final):
         return [f"{pricing.how_to_price(view.model)}; answers before that stay without a cost"]
     if view.unpriced:

@@ -143,11 +143,11 @@ class _Tags:
         letters = coordinate.rstrip(DIGITS)
         found = self._columns.get(letters)
         if found is None:
-            found = self._columns[letters] = _column_number(letters)
+            found = self._columns[letters] = column_number(letters)
         return found
 
 
-def _column_number(letters: str) -> int:
+def column_number(letters: str) -> int:
     """The number of a column, A being 1; raises `ValueError` for one that no sheet has."""
     number = 0
     for letter in letters.replace("$", "").upper()[:4]:

@@ -32,11 +32,7 @@ class Workbook:
 
 def read_workbook(archive: Archive) -> Workbook:
     """Raises `BadInput` for a workbook without a visible sheet."""
-    main = _Related(archive, "").one("officeDocument")
-    if main is None:
-        raise BadInput("the file cannot be read as XLSX: it names no workbook")
-    related, sheets = _Related(archive, main), _Sheets()
-    read(archive.blocks(main), sheets.start)
+    related, sheets = _read_main(archive)
     strings, styles = related.one("sharedStrings"), related.one("styles")
     return Workbook(
         related.first("worksheet", sheets.visible),
@@ -44,6 +40,22 @@ def read_workbook(archive: Archive) -> Workbook:
         [] if strings is None else read_strings(archive.whole(strings)),
         Styles() if styles is None else read_styles(archive.blocks(styles)),
     )
+
+
+def find_sheet(archive: Archive) -> str:
+    """The name of the part that is the first visible sheet; raises as `read_workbook` does."""
+    related, sheets = _read_main(archive)
+    return related.first("worksheet", sheets.visible)
+
+
+def _read_main(archive: Archive) -> "tuple[_Related, _Sheets]":
+    """What the main part refers to, and the sheets that it lists."""
+    main = _Related(archive, "").one("officeDocument")
+    if main is None:
+        raise BadInput("the file cannot be read as XLSX: it names no workbook")
+    related, sheets = _Related(archive, main), _Sheets()
+    read(archive.blocks(main), sheets.start)
+    return related, sheets
 
 
 class _Related:
