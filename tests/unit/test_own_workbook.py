@@ -3,6 +3,7 @@
 import datetime as dt
 import io
 import random
+import time
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -17,7 +18,7 @@ from openpyxl.worksheet.table import Table
 from app.core.reading import zip_stream
 from app.core.reading.csv_export import ANSWER_COLUMNS, Row
 from app.core.reading.own_workbook import workbook_chunks
-from app.errors import NotEditable, TooLarge
+from app.errors import BadInput, NotEditable, TooLarge
 from app.ingest.forms import workbook as workbooks
 from app.ingest.forms.workbook import find_workbook
 from app.ingest.xlsx.sheet import MAX_COLUMNS
@@ -223,10 +224,11 @@ def test_answers_are_texts_whatever_they_are():
         (raw('<row r="1"><c r="A1" t="str"><v>id</v></c></row><!-- </row> -->'), "something else than rows"),
         (raw('<row r="1"><c r="A1" t="inlineStr"><is><t><![CDATA[</row>]]></t></is></c></row>'), "comments"),
         (raw("", head="<!-- <sheetData> -->"), "an unusual way"),
+        (raw('<row r="1"><c r="A1" x=">"/><c r="B1" x=">"/></row>'), "cells of an unusual form"),
         (patched(book(), lambda sheet: sheet.decode().encode("utf-16")), "no rows"),
         (book(lambda _, sheet: sheet.cell(2, MAX_COLUMNS, "x")), "the last of the 16,384 columns"),
     ],
-    ids=["comment", "cdata", "head", "utf-16", "full"],
+    ids=["comment", "cdata", "head", "cell", "utf-16", "full"],
 )
 def test_a_sheet_to_which_nothing_can_be_added_says_why(content, why):
     with pytest.raises(NotEditable, match=why):
@@ -246,6 +248,36 @@ def test_a_workbook_that_is_too_large_says_so(monkeypatch):
     ):
         find_workbook(io.BytesIO(content), 1)
     settings.current.cache_clear()
+
+
+ODD_CELL = '<c r="A1" x=">"/>'
+
+
+@pytest.mark.parametrize(
+    ("rows", "head"),
+    [
+        (f'<row r="1">{ODD_CELL * 200_000}</row>', ""),
+        (f'<row r="1">{"<c/>" * 150_000}</row>', ""),
+        ("<row/>" * 100_000, ""),
+        (
+            '<row r="1"><c r="A1"><v>1</v></c></row>',
+            f'<cols><col {"a" * 200_000}="" min="1" max="2"/></cols>',
+        ),
+        ('<row r="1"><c r="A1"><v>1</v></c></row>', "<?a " + "<?xml " * 100_000 + "?>"),
+    ],
+    ids=["cells", "empty-cells", "empty-rows", "attribute", "instructions"],
+)
+def test_a_sheet_of_odd_xml_costs_no_more_than_another(rows, head):
+    file, began = io.BytesIO(raw(rows, head)), time.process_time()
+    try:
+        found = find_workbook(file, 1)
+        for _ in workbook_chunks(file, found, ["id"], [(2, ROW)]):
+            pass
+    except (BadInput, NotEditable):
+        pass
+
+    # Generous: searching each of them anew from every place takes minutes
+    assert time.process_time() - began < 5
 
 
 def test_a_sheet_that_outgrows_its_archive_breaks_off(monkeypatch):

@@ -13,7 +13,7 @@ WIDTH_OF_ANSWERS, WIDTH = 50, 14  # in characters; the answers' is the first of 
 
 SPANS = re.compile(rb"\sspans\s*=\s*[\"'][^\"']*[\"']")  # a hint of a row's first and last columns
 STYLE = re.compile(rb"\ss\s*=\s*[\"'](\d+)[\"']")
-ATTRIBUTE = re.compile(rb"([\w:.-]+)\s*=\s*[\"']([^\"']*)[\"']")
+ATTRIBUTE = re.compile(rb"(?<![\w:.-])([\w:.-]+)\s*=\s*[\"']([^\"']*)[\"']")
 RIGHT = re.compile(rb"\sref\s*=\s*[\"'](?:[A-Z]+\d+:)?([A-Z]+)\d+[\"']")
 
 
