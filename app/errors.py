@@ -17,6 +17,7 @@ PenstockError
 │   └── Unavailable       503   not with this configuration, or not right now (`retry_after`)
 ├── IllegalMove                 a status change that is not allowed: a bug
 ├── Fault                       one record of an input is invalid; the others are still read
+├── NotEditable                 no columns can be added to a workbook; its results become a plain sheet
 ├── LimiterAway                 Redis does not answer: no call may be sent
 ├── ReaderCut                   the reader of a job's events is disconnected
 ├── StackRefused                command line: the stack answered with an error
@@ -157,6 +158,10 @@ class IllegalMove(PenstockError):
 
     def __init__(self, what: str, old: str, new: str) -> None:
         super().__init__(f"{what} cannot go from {old} to {new}")
+
+
+class NotEditable(PenstockError):
+    """Columns cannot be added to a workbook; the message says why, as in "it has too many rows"."""
 
 
 class Fault(PenstockError):

@@ -37,7 +37,7 @@ from app.dialects.analyze import routes as analyze
 from app.dialects.chats import routes as chats
 from app.dialects.documents import routes as documents
 from app.dialects.text import routes as text
-from app.web import auth, bodies, capacity, errors, job_lookup, large_bodies, openapi, websockets
+from app.web import auth, bodies, capacity, downloads, errors, job_lookup, large_bodies, openapi, websockets
 from app.web.errors import SHAPES, ErrorOut
 from config import logs, private, settings
 
@@ -48,7 +48,7 @@ NATIVE = (
 # Each has `blp`, its path PREFIXES, and in `wire.error` the shape of errors under them.
 DIALECTS = (text, analyze, documents, chats)
 # Response headers that a page may read.
-EXPOSED = (job_lookup.JOB, bodies.IGNORED, "Location", "Retry-After", "X-Request-Id")
+EXPOSED = (job_lookup.JOB, downloads.WARNING, bodies.IGNORED, "Location", "Retry-After", "X-Request-Id")
 
 _DIALECT = re.compile(r"app\.dialects\.(\w+)\.")
 

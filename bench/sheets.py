@@ -1,4 +1,4 @@
-"""What a workbook costs: the processor time and the memory that writing it and reading it again take."""
+"""What a workbook costs: the processor time and the memory that writing, reading and filling it take."""
 
 import argparse
 import statistics
@@ -10,7 +10,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from app.core.reading.csv_export import Row
+from app.core.reading.own_workbook import workbook_chunks
 from app.core.reading.xlsx_export import xlsx_chunks
+from app.ingest.forms.workbook import find_workbook
 from app.ingest.xlsx_rows import read_rows
 
 
@@ -27,6 +29,14 @@ def write(path: Path, rows: int) -> None:
             file.write(piece)
 
 
+def fill(path: Path, rows: int) -> None:
+    """Add the same results to the workbook of that many rows, beside its own columns."""
+    with path.open("rb") as file, path.with_name("filled.xlsx").open("wb") as to:
+        found = find_workbook(file, header_row=1)
+        for piece in workbook_chunks(file, found, ["id", "review"], enumerate(results(rows), start=2)):
+            to.write(piece)
+
+
 def read(path: Path, rows: int) -> None:
     with path.open("rb") as file:
         assert sum(1 for _ in read_rows(file).rows) == rows + 1
@@ -37,6 +47,7 @@ def cost(work: Callable[[Path, int], None], path: Path, rows: int) -> tuple[floa
     small = path.with_name("small.xlsx")
     write(small, 1)
     read(small, 1)  # imports are not what is measured
+    fill(small, 1)
     before, began = _most(), time.process_time()
     work(path, rows)
     return time.process_time() - began, _most() - before
@@ -67,7 +78,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     asked = parser.parse_args()
     with TemporaryDirectory() as folder:
-        for work in (write, read):
+        for work in (write, read, fill):
             measure(work, Path(folder, "sheet.xlsx"), asked.rows, asked.rounds)
 
 

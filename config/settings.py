@@ -110,6 +110,8 @@ class Settings:
     max_document_bytes: int = whole("MAX_DOCUMENT_BYTES", 32_000_000, 1_000, 1_000_000_000)
     # Of a JSON request with documents, as it is sent.
     max_request_bytes: int = whole("MAX_REQUEST_BYTES", 256_000_000, 1_000, 10_000_000_000)
+    # Of a workbook that is kept for its results to be added to it; those of a larger one are a plain sheet.
+    max_workbook_bytes: int = whole("MAX_WORKBOOK_BYTES", 20_000_000, 0, 1_000_000_000)
     max_records: int = whole("MAX_RECORDS", 1_000_000, 1, 100_000_000)
     api_host: str = text("API_HOST", "127.0.0.1")  # that `penstock up` listens on
     api_port: int = whole("API_PORT", 8000, 0, 65_535)

@@ -4,6 +4,7 @@ from models.base import Base
 from models.batching import BatchConfiguration
 from models.document import AuditEvent, Blob, Handoff
 from models.job import IdempotencyKey, Job, JobCounts, JobSpec, JobStatus, Spend
+from models.job_table import JobTable
 from models.lease import Lease
 from models.limit import LimitGroup
 from models.prompt_override import PromptOverride
@@ -24,6 +25,7 @@ __all__ = [
     "JobCounts",
     "JobSpec",
     "JobStatus",
+    "JobTable",
     "Lease",
     "LimitGroup",
     "PromptOverride",

@@ -11,6 +11,7 @@ from app.core.documents.upload import Upload
 from app.core.requests.schemas import compile_schema
 from app.errors import BadInput
 from app.ingest.draft import Defaults, Problems
+from app.ingest.forms.table_form import TableForm
 from app.ingest.jsonl import read_jsonl
 from app.ingest.records import read_records
 from app.ingest.sheets.rows import Choice
@@ -18,6 +19,7 @@ from app.ingest.spool import DraftSpool
 from app.ingest.tables import Table, read_csv, read_xlsx
 from app.ingest.templates import Template, compile_template
 from app.providers import registry
+from app.services import table_form
 from app.services.submission import Options, Repeat
 from app.web.capacity import enough_memory
 from app.web.connection import while_connected
@@ -57,10 +59,11 @@ def take_in(
         problems = Problems()
         table = _spool(asked, defaults, template, problems, spool, upload)
         problems.refuse()
-    defaults = _addressed(defaults, spool, asks=asks)
+        defaults = _addressed(defaults, spool, asks=asks)
+        form = None if table is None else table_form.find(asked.format, asked.stream, table, upload)
     if table is not None:
         defaults = replace(defaults, template=table.template.source)
-    return Received(defaults, _options(asked.fields, table, repeat))
+    return Received(defaults, _options(asked.fields, table, form, repeat))
 
 
 def _defaults(fields: Mapping[str, Any]) -> Defaults:
@@ -153,7 +156,9 @@ def _choice(asked: Asked) -> Choice:
     return Choice(asked.fields.get("rows"), **fields)
 
 
-def _options(fields: Mapping[str, Any], table: Table | None, repeat: Repeat | None) -> Options:
+def _options(
+    fields: Mapping[str, Any], table: Table | None, form: TableForm | None, repeat: Repeat | None
+) -> Options:
     return Options(
         name=fields.get("name"),
         priority=fields.get("priority", 5),
@@ -163,6 +168,7 @@ def _options(fields: Mapping[str, Any], table: Table | None, repeat: Repeat | No
         metadata=fields.get("metadata", {}),
         reuse=fields.get("reuse"),
         columns=None if table is None else table.columns,
+        form=form,
         skipped=None if table is None else table.skipped,
         notes=() if table is None else table.notes(),
         repeat=repeat,

@@ -49,6 +49,7 @@ def estimate_job() -> dict[str, Any]:
 
 def _out(found: Quote, options: Options) -> dict[str, Any]:
     by, skipped = found.calibration, options.skipped
+    told = options.form and options.form.warning
     return {
         "model": found.model,
         "records": found.records,
@@ -69,5 +70,5 @@ def _out(found: Quote, options: Options) -> dict[str, Any]:
             "answers": by.answers,
             "text": found.basis,
         },
-        "warnings": [*options.notes, *found.warnings],
+        "warnings": [*options.notes, *found.warnings, *([told] if told else ())],
     }

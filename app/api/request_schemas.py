@@ -328,14 +328,32 @@ class EventQuery(ma.Schema):
 class ResultQuery(ma.Schema):
     format = fields.String(
         load_default="jsonl",
-        validate=validate.OneOf(["jsonl", "csv", "xlsx"]),
+        validate=validate.OneOf(["jsonl", "csv", "tsv", "xlsx"]),
         metadata={
-            "description": "In `csv`, cells are as they were sent and answered, also those that begin with"
-            " `=`, `+`, `-` or `@`. For a spreadsheet, which would evaluate them, ask for `xlsx`: its texts"
-            " are never formulas."
+            "description": "A job that came as CSV or TSV gets its own encoding, separator, line ends and"
+            " decimal sign in `csv`; one that came as XLSX gets its own workbook in `xlsx`, with the answers"
+            " in columns on the right. Any other table is a plain one: UTF-8 with a byte order mark and"
+            " commas or tabs, or a new sheet. The header `Penstock-Warning` says where that was not possible."
         },
     )
-    order = fields.String(load_default="input", validate=validate.OneOf(["input", "completion"]))
+    order = fields.String(
+        load_default="input",
+        validate=validate.OneOf(["input", "completion"]),
+        metadata={"description": "In the order of `completion`, `xlsx` is a new sheet."},
+    )
+    raw = fields.Boolean(
+        load_default=False,
+        metadata={
+            "description": "By default cells of `csv` and `tsv` that begin with `=`, `+`, `-`, `@`, a tab or"
+            " a carriage return, and are no plain numbers, get an apostrophe before them, because a"
+            " spreadsheet would evaluate them. `true`: they stay as they are. In `xlsx` no text is a"
+            " formula anyway."
+        },
+    )
+    plain = fields.Boolean(
+        load_default=False,
+        metadata={"description": "`true`: a plain table, whatever the job came as."},
+    )
 
 
 class LimitsIn(ma.Schema):

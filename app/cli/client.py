@@ -117,11 +117,12 @@ class Rest:
         with self._stream(f"/jobs/{job_id}/events", headers=headers, timeout=timeout) as response:
             yield from httpx2.EventSource(response)
 
-    def download(self, job_id: str, format: str, to: BinaryIO) -> None:
-        """Write the results to `to` as they arrive."""
-        with self._stream(f"/jobs/{job_id}/results", params={"format": format}) as response:
+    def download(self, job_id: str, query: Mapping[str, str], to: BinaryIO) -> Mapping[str, str]:
+        """Write the results to `to` as they arrive; returns the headers of the response."""
+        with self._stream(f"/jobs/{job_id}/results", params=dict(query)) as response:
             for chunk in response.iter_bytes():
                 to.write(chunk)
+            return response.headers
 
     def _pages(self, path: str, query: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         cursor: dict[str, str] = {}

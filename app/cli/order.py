@@ -10,8 +10,8 @@ from typing import Any
 from app.errors import BadInput
 
 READ = (".csv", ".tsv", ".txt", ".jsonl", ".xlsx", ".xlsm", ".xls")
-ANSWERED_AS = {".tsv": ".csv", ".txt": ".csv", ".xlsm": ".xlsx", ".xls": ".xlsx"}  # where it is another one
-WRITTEN = (".csv", ".jsonl", ".xlsx")
+ANSWERED_AS = {".txt": ".csv", ".xls": ".xlsx"}  # where it is another one
+WRITTEN = (".csv", ".tsv", ".jsonl", ".xlsx", ".xlsm")
 FINGERPRINT, WHOLE = "run_fingerprint", "run_whole"  # in the metadata of a run's job
 
 
@@ -33,10 +33,21 @@ class Order:
     sheet: str | None = None  # of a workbook; None: the first one that is shown
     header_row: int | None = None  # None: the first
     visible_only: bool = False  # without hidden rows
+    raw: bool = False  # cells of CSV that a spreadsheet would evaluate stay as they are
 
     @property
     def format(self) -> str:
-        return self.out.suffix.lower().removeprefix(".")
+        ending = self.out.suffix.lower().removeprefix(".")
+        return "xlsx" if ending == "xlsm" else ending
+
+    def results(self) -> dict[str, str]:
+        """The query for the answers; those to a TSV file are a plain CSV where a CSV was asked for."""
+        query = {"format": self.format}
+        if self.raw:
+            query["raw"] = "true"
+        if self.format == "csv" and self.file.suffix.lower() == ".tsv":
+            query["plain"] = "true"
+        return query
 
     def fields(self) -> dict[str, str]:
         """The form fields of the submission, besides the file."""

@@ -1,9 +1,10 @@
 """The end of a run: the answers in their file, and a summary."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from rich.console import Console
 from rich.panel import Panel
@@ -30,25 +31,43 @@ def warn_of_simulated(console: Console, *, no_key: bool) -> None:
     console.print(shown, style="yellow", soft_wrap=not console.is_terminal)
 
 
-def write(rest: Rest, job: Job, order: Order, data: Path) -> Path | None:
-    """Write the answers; returns where the file that was there is kept, if it was not this run's.
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The file with the answers."""
 
-    Raises `Unavailable` where they cannot be written.
+    out: Path
+    warning: str | None = None  # in what it is not the one that was asked for
+    kept: Path | None = None  # where the file is that was there before, if it was not this run's
+
+
+def write(rest: Rest, job: Job, order: Order, data: Path) -> Written:
+    """Write the answers, completely or not at all; nothing where there are none yet.
+
+    A plain sheet in place of a workbook with macros is an .xlsx: under the other name Excel refuses it.
+    Raises `Unavailable` where they cannot be written: by then they are paid for, and kept.
     """
+    if not words.ended(job):
+        return Written(order.out)
+    headers: dict[str, str] = {}
+
+    def fill(to: BinaryIO) -> Path:
+        headers.update(rest.download(job["id"], order.results(), to))
+        is_plain = order.out.suffix.lower() == ".xlsm" and "macro" not in headers.get("content-type", "")
+        return order.out.with_suffix(".xlsx") if is_plain else order.out
+
     try:
-        return written.write(
-            order.out, lambda to: rest.download(job["id"], order.format, to), order.whole_fingerprint(), data
-        )
+        out, kept = written.write(order.out, fill, order.whole_fingerprint(), data)
     except OSError as error:
         raise Unavailable(
             f"{order.out} cannot be written ({error.strerror}): the answers are kept; the same command, with"
             " another -o if need be, writes them and pays nothing"
         ) from None
+    return Written(out, headers.get("penstock-warning"), kept)
 
 
-def tell(console: Console, rest: Rest, job: Job, order: Order) -> int:
+def tell(console: Console, rest: Rest, job: Job, answers: Written) -> int:
     """Print the summary; returns the exit code."""
-    for name, fact in _facts(job, order):
+    for name, fact in _facts(job, answers):
         wrapping.tell(console, fact, head=f"{name:<9}")
     if job["counts"]["failed"]:
         _tell_failures(console, job, rest.records(job["id"], "failed"))
@@ -72,7 +91,7 @@ def _stops(job: Job) -> Iterator[str]:
         yield f"{words.answers(refused)} refused by the model: stop_reason {REFUSAL} in the answers"
 
 
-def _facts(job: Job, order: Order) -> Iterator[tuple[str, Text]]:
+def _facts(job: Job, answers: Written) -> Iterator[tuple[str, Text]]:
     invented = job["model"] == SIMULATED.name
     yield "records", words.outcomes(job).append(words.time_taken(job))
     if job["skipped_rows"]:
@@ -81,10 +100,13 @@ def _facts(job: Job, order: Order) -> Iterator[tuple[str, Text]]:
         yield "reused", Text(f"{job['reused']:,} answers of an earlier job, not paid for again")
     yield "tokens", Text(words.tokens(job))
     yield "cost", Text(words.cost(job) + (" (invented answers are not billed)" if invented else ""))
-    for warning in job.get("warnings", ()):
+    warnings = list(job.get("warnings", ()))
+    if answers.warning is not None and answers.warning not in warnings:
+        warnings.append(answers.warning)
+    for warning in warnings:
         yield "warning", Text(warning, "yellow")
     if words.ended(job):
-        yield "answers", Text(str(order.out), "bold") + Text(" (invented)" if invented else "", "yellow")
+        yield "answers", Text(str(answers.out), "bold") + Text(" (invented)" if invented else "", "yellow")
     yield "job", Text(job["id"])
 
 

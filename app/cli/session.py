@@ -84,8 +84,8 @@ class Session:
                 if self._patience.is_over(job):
                     self._say(self._patience.farewell)
                     return faults.FAILED
-                self._write(stack.rest, job)
-                return report.tell(self._console, stack.rest, job, self._order)
+                answers = self._write(stack.rest, job)
+                return report.tell(self._console, stack.rest, job, answers)
             except KeyboardInterrupt:
                 if self._job:
                     self._leave(stack.rest, self._job)
@@ -194,10 +194,11 @@ class Session:
                 return job
             job = rest.act(job["id"], "resume")
 
-    def _write(self, rest: Rest, job: Job) -> None:
-        kept = report.write(rest, job, self._order, self._settings.data)
-        if kept is not None:
-            self._say(f"what {self._order.out.name} held before is kept as {kept.name}")
+    def _write(self, rest: Rest, job: Job) -> report.Written:
+        answers = report.write(rest, job, self._order, self._settings.data)
+        if answers.kept is not None:
+            self._say(f"what {answers.out.name} held before is kept as {answers.kept.name}")
+        return answers
 
     def _let_go(self, rest: Rest, job: Job | None = None) -> None:
         """The command ends: pause its job if that still goes on, unless the stack lives on."""
@@ -214,9 +215,9 @@ class Session:
             self._let_go(rest, job)
             self._say(self._farewell(job["id"]))
             if words.ended(job):
-                self._write(rest, job)
+                answers = self._write(rest, job)
                 ended = f"{words.ended(job):,} of {job['total']:,}"
-                self._say(f"{ended} answers so far are in {self._order.out}")
+                self._say(f"{ended} answers so far are in {answers.out}")
         except PenstockError as error:  # the stack is gone; the next one pauses the job before it begins
             self._say(str(error))
 

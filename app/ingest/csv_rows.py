@@ -48,7 +48,7 @@ def _rows(text: io.TextIOWrapper, header_row: int) -> Iterator[Row]:
     said = SAYS_SEPARATOR.match(head)
     if said is not None:
         text.readline()
-    separator = said[1] if said is not None else _find_separator(head, header_row)
+    separator = said[1] if said is not None else find_separator(head, header_row)
     lines = _Lines(text, separator)
     _lift_field_limit()
     reader = csv.reader(lines, delimiter=separator, strict=True)
@@ -63,7 +63,7 @@ def _rows(text: io.TextIOWrapper, header_row: int) -> Iterator[Row]:
         yield Row(number, row, flaws=_without_nuls(row) if lines.has_nul else SOUND)
 
 
-def _find_separator(head: str, header_row: int) -> str:
+def find_separator(head: str, header_row: int) -> str:
     """The one that is in the header; if hardly any other line has it, the one that they have."""
     lines = re.split(r"\r\n|\r|\n", QUOTED.sub("", head), maxsplit=header_row + LINES_COMPARED)
     header = lines[min(header_row, len(lines)) - 1]

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 from app.errors import BadInput, BlankPrompt, TooLarge
 from app.ingest import csv_rows, xlsx_rows
 from app.ingest.draft import Defaults, Draft, Problems
+from app.ingest.forms.row_numbers import RowNumbers
 from app.ingest.intake import Intake
 from app.ingest.records import read_row
 from app.ingest.sheets.findings import Findings
@@ -55,6 +56,7 @@ class Sheet:
     def __init__(self, source: Source, problems: Problems, size: int, choice: Choice = EVERYTHING) -> None:
         self._header = read_header(source, choice)
         self.columns = self._header.columns
+        self.header_row, self.sheet = self._header.number, source.sheet
         self._size = size
         self._max_rows = _max_rows(self.columns, size)
         self.skipped: list[int] = []  # the first thousand rows that are left out
@@ -143,6 +145,7 @@ class Table(Sheet):
         if absent:
             raise BadInput(absent_columns(absent, self.columns))
         self._selection = Selection(self.template, self.columns, self._found)
+        self.numbers = RowNumbers()  # of the rows that became drafts
         self._defaults = defaults
         self._intake = Intake("row {}", max_records, problems)
         self.drafts = self._read()
@@ -185,6 +188,7 @@ class Table(Sheet):
                 self.skip(range(row.number, row.number + 1))
                 return
         if self._intake.admits(draft, row.number):
+            self.numbers.add(row.number)
             yield draft
 
     def _prompt_template(self) -> Template:

@@ -22,6 +22,7 @@ from app.core.requests.earlier_answers import Earlier
 from app.errors import BadInput, Conflict, Unavailable
 from app.ingest import bounds, operations
 from app.ingest.draft import Defaults, Draft
+from app.ingest.forms.table_form import TableForm
 from app.ingest.spool import DraftSpool
 from app.ingest.values import byte_size
 from app.providers import registry
@@ -29,6 +30,7 @@ from config import settings
 from models.base import new_uid, now
 from models.bulk import load
 from models.job import IdempotencyKey, Job, JobCounts, JobSpec, JobStatus
+from models.job_table import JobTable
 from models.record import Record, RecordInput, RecordOutput, RecordStatus
 from models.session import after_commit, in_transaction, reading
 from models.transitions import move_job
@@ -63,6 +65,7 @@ class Options:
     expires_in: int | None = None  # seconds
     metadata: Mapping[str, Any] = field(default_factory=dict)
     columns: Sequence[str] | None = None  # of the table that was submitted
+    form: TableForm | None = None  # in which its results are given back
     skipped: Sequence[int] | None = None  # numbers of the table's rows that are not asked
     notes: Sequence[str] = ()  # what the owner should know of how the table was read
     runs_with: str | None = None  # the command with which it is paused
@@ -232,6 +235,8 @@ def _insert_job(
     session.add(job)
     session.flush()
     session.add_all([JobCounts(job_id=job.id), _spec(job.id, defaults, options, why)])
+    if options.form is not None:
+        session.add(_table(job.id, options.form))
     if options.repeat is not None:
         _remember(session, tenant_id, job.id, options.repeat)
     session.flush()
@@ -311,6 +316,11 @@ def _spec(job_id: int, defaults: Defaults, options: Options, why: str | None) ->
         notes=list(options.notes),
         unbounded=why,
     )
+
+
+def _table(job_id: int, form: TableForm) -> JobTable:
+    rows = None if form.rows is None else form.rows.to_bytes()
+    return JobTable(job_id=job_id, format=form.format, form=form.to_json(), rows=rows)
 
 
 def _write_chunk(

@@ -91,9 +91,28 @@ def take_seat() -> Seat:
     return seat
 
 
-def stream(chunks: Iterator[bytes], mimetype: str, headers: dict[str, str]) -> Response:
-    """A streamed response; raises `Unavailable` when the caller's tenant gets no seat."""
+@contextmanager
+def preparing() -> Iterator[Seat]:
+    """A seat for the work that precedes a stream, to be passed on to `stream` within the block.
+
+    It is given back if the block fails. Raises `Unavailable` when the caller's tenant gets none.
+    """
     seat = take_seat()
+    try:
+        yield seat
+    except BaseException:
+        seat.give_back()
+        raise
+
+
+def stream(
+    chunks: Iterator[bytes], mimetype: str | None, headers: dict[str, str], seat: Seat | None = None
+) -> Response:
+    """A streamed response, on a new seat unless one is given; its type may be among `headers` instead.
+
+    Raises `Unavailable` when the caller's tenant gets no seat.
+    """
+    seat = seat or take_seat()
     written = threading.Event()
     response = Response(until_revoked(_pieces(chunks, written)), mimetype=mimetype, headers=headers)
     response.call_on_close(seat.give_back)

@@ -2,23 +2,40 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import PurePath
 from urllib.parse import quote
 
 from flask import Response
 
-from app.core.reading.csv_export import Row, csv_lines
+from app.core.reading.csv_export import PLAIN, Row, csv_lines
 from app.core.reading.jobs import JobView
 from app.core.reading.xlsx_export import xlsx_chunks
+from app.ingest.forms.delimited import Delimited
 from app.web import capacity
 from app.web.blueprint import Blueprint, View
+from app.web.capacity import Seat
 
 TYPES = {
     "jsonl": "application/x-ndjson",
     "csv": "text/csv",  # a text: its charset is added to the response
+    "tsv": "text/tab-separated-values",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
-TABLES = {"csv": csv_lines, "xlsx": xlsx_chunks}
+MACROS = "application/vnd.ms-excel.sheet.macroEnabled.12"  # of an .xlsm file
+PLAIN_TABLES = {"csv": PLAIN, "tsv": replace(PLAIN, separator="\t")}
+WARNING = "Penstock-Warning"  # the response header that says in what the file is not as it was asked for
+# Names of encodings on the web, where Python's own are not known to other programs.
+CHARSETS = {
+    "utf-16-le": "utf-16",
+    "utf-16-be": "utf-16",
+    "utf-32-le": "utf-32",
+    "utf-32-be": "utf-32",
+    "cp932": "windows-31j",
+    "mac_roman": "macintosh",
+    "cp850": "ibm850",
+    "cp437": "ibm437",
+}
 
 
 def documented(blp: Blueprint, *formats: str) -> Callable[[View], View]:
@@ -33,19 +50,59 @@ def documented(blp: Blueprint, *formats: str) -> Callable[[View], View]:
     return mark
 
 
-def table(view: JobView, format: str, columns: Sequence[str], rows: Iterable[Row]) -> Response:
-    """The job's results as a table: `csv` or `xlsx`."""
-    return download(view, format, TABLES[format](columns, rows))
+def table(
+    view: JobView,
+    format: str,
+    columns: Sequence[str],
+    rows: Iterable[Row],
+    *,
+    form: Delimited | None = None,
+    raw: bool = False,
+    warning: str | None = None,
+    seat: Seat | None = None,
+) -> Response:
+    """The job's results as a table: `csv` or `tsv`, in `form` if it is given, or a new `xlsx`.
+
+    `raw`: cells that a spreadsheet would evaluate stay as they are.
+    """
+    if format not in PLAIN_TABLES:
+        return download(view, format, xlsx_chunks(columns, rows), warning=warning, seat=seat)
+    form = form or PLAIN_TABLES[format]
+    content_type = f"{TYPES[format]}; charset={charset(form.encoding)}"
+    chunks = csv_lines(columns, rows, form, raw=raw)
+    return download(view, format, chunks, content_type=content_type, warning=warning, seat=seat)
 
 
-def download(view: JobView, format: str, chunks: Iterator[bytes]) -> Response:
-    """The job's results as a file of one of `TYPES`."""
-    return capacity.stream(chunks, TYPES[format], {"Content-Disposition": _disposition(view, format)})
+def download(
+    view: JobView,
+    ending: str,
+    chunks: Iterator[bytes],
+    *,
+    content_type: str | None = None,
+    warning: str | None = None,
+    seat: Seat | None = None,
+) -> Response:
+    """The job's results as a file whose name has this ending: one of `TYPES`, unless `content_type` is given.
+
+    `warning` says in what it is not the file that was asked for.
+    """
+    headers = {"Content-Disposition": _disposition(view, ending)}
+    if content_type is not None:
+        headers["Content-Type"] = content_type
+    if warning is not None:
+        headers[WARNING] = warning
+    return capacity.stream(chunks, None if content_type else TYPES[ending], headers, seat)
 
 
-def _disposition(view: JobView, format: str) -> str:
+def charset(encoding: str) -> str:
+    """The name of one of Python's encodings on the web."""
+    name = CHARSETS.get(encoding, encoding)
+    return f"windows-{name[2:]}" if name.startswith("cp125") else name.replace("_", "-")
+
+
+def _disposition(view: JobView, ending: str) -> str:
     """The file's name, and for old clients the same name in plain ASCII."""
     stem = PurePath(view.name or "").stem or f"job-{view.uid}"
-    name = f"{stem}.results.{format}"
+    name = f"{stem}.results.{ending}"
     plain = re.sub(r"[^A-Za-z0-9._-]+", "_", name)
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

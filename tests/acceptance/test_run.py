@@ -5,6 +5,7 @@ import json
 import sqlite3
 from pathlib import Path
 
+import openpyxl
 import pytest
 
 from tests.support.commands import Command, Stack
@@ -163,6 +164,30 @@ def test_a_run_works_in_a_locale_that_knows_ascii_alone(penstock, tmp_path):
     assert row["Größe"] == "sehr groß"
     assert "1 succeeded" in ran.said
     assert "Größe.answers.csv" in ran.output.read_text(encoding="utf-8")
+
+
+def test_a_workbook_and_a_tsv_file_come_back_as_what_they_were(penstock, shared, tmp_path):
+    # Given a workbook with another sheet, and a TSV file with a cell that a spreadsheet evaluates
+    book = openpyxl.Workbook()
+    for row in (["id", "review"], [1, "fine"]):
+        book.active.append(row)
+    book.create_sheet("Notes")["A1"] = "kept"
+    book.save(tmp_path / "a.xlsx")
+    (tmp_path / "b.tsv").write_bytes(b"id\treview\n=1\tfine\n")
+
+    # When both are run, the second one raw
+    first = penstock("run", str(tmp_path / "a.xlsx"), "--prompt", PROMPT, data=shared.data)
+    second = penstock("run", str(tmp_path / "b.tsv"), "--prompt", PROMPT, "--raw", data=shared.data)
+    assert [run.ends() for run in (first, second)] == [0, 0], first.said + second.said
+
+    # Then
+    answered = openpyxl.load_workbook(tmp_path / "a.answers.xlsx")
+    assert answered.sheetnames == ["Sheet", "Notes"]
+    assert [cell.value for cell in answered["Sheet"][1]][:4] == ["id", "review", "answer", "status"]
+    assert answered["Sheet"]["D2"].value == "succeeded"
+    lines = (tmp_path / "b.answers.tsv").read_bytes().split(b"\n")
+    assert lines[0].startswith(b"id\treview\tanswer\tstatus")
+    assert lines[1].startswith(b"=1\tfine\t")
 
 
 def test_two_equal_runs_at_once_make_one_job(penstock, reviews, shared, tmp_path):

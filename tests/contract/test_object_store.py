@@ -53,6 +53,9 @@ def test_what_was_put_is_brought_back_byte_for_byte(store):
     store.put(KEY, io.BytesIO(content))
 
     assert store.get(KEY) == content
+    copy = io.BytesIO()
+    store.copy(KEY, copy)
+    assert copy.getvalue() == content
 
 
 def test_content_is_taken_from_its_beginning_wherever_it_was_read_to(store):
@@ -79,6 +82,8 @@ def test_to_put_again_replaces(store):
 def test_what_is_not_there_is_not_found(store):
     with pytest.raises(NotFound):
         store.get("raw/none")
+    with pytest.raises(NotFound):
+        store.copy("raw/none", io.BytesIO())
 
 
 def test_what_was_deleted_is_gone_and_to_delete_what_is_not_there_is_nothing(store):

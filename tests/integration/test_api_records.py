@@ -192,7 +192,7 @@ def test_a_table_gets_its_own_columns_back_with_the_answers_beside_them(door, wo
     # Then it is the table with its answers, under a name that says whose they are
     header, first, second = csv.reader(io.StringIO(response.data.decode("utf-8-sig")))
     assert header[:4] == ["stars", "review", "answer", "penstock_answer"]
-    assert first[:5] == ["5", 'good, "really"', "x", "=1+1!", "succeeded"]
+    assert first[:5] == ["5", 'good, "really"', "x", "'=1+1!", "succeeded"]
     assert second[:7] == ["1", "", "y", "", "failed", "", "invalid_request: empty"]
     assert job["skipped_rows"] == [3]
     assert "filename*=UTF-8''B%C3%BCcher%20%26%20co.results.csv" in response.headers["Content-Disposition"]

@@ -35,7 +35,7 @@ def test_a_table_is_submitted_followed_and_comes_back_with_its_answers(served):
 
     # And the sheet comes back with an answer beside each row
     text = door.get(f"{job['links']['results']}?format=csv").data.decode("utf-8-sig")
-    rows = list(csv.DictReader(io.StringIO(text)))
+    rows = list(csv.DictReader(io.StringIO(text), delimiter=";"))
     assert [(row["review"], row["stars"], row["status"]) for row in rows] == [
         ("Schön!", "5", "succeeded"),
         ("two\nlines", "4", "succeeded"),

@@ -288,7 +288,7 @@ def test_results_come_back_beside_the_sheets_own_columns(door, worker):
     rows = list(csv.DictReader(io.StringIO(answer.data.decode("utf-8-sig"))))
     assert list(rows[0])[:6] == ["REDACTEDQUESTION", "chatId", "URL", "note", "answer", "status"]
     assert [(row["note"], row["answer"], row["status"]) for row in rows] == [
-        ("n1", "=1+1", "processed"),
+        ("n1", "'=1+1", "processed"),
         ("n3", "", "failed"),
     ]
     book = openpyxl.load_workbook(

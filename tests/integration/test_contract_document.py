@@ -90,7 +90,11 @@ def test_the_route_beside_a_job_allows_its_own_methods_only(door):
 def test_the_types_of_files_are_documented_and_said_once(door, document, contract):
     job = door.submit(1)
     for name, path, formats in [
-        ("GET /api/v1/jobs/{job_id}/results", f"{JOBS}/{job['id']}/results?", ("jsonl", "csv", "xlsx")),
+        (
+            "GET /api/v1/jobs/{job_id}/results",
+            f"{JOBS}/{job['id']}/results?",
+            ("jsonl", "csv", "tsv", "xlsx"),
+        ),
         ("GET /api/batch/results", f"/api/batch/results?batchId={job['id']}&", ("json", "csv", "xlsx")),
     ]:
         types = {}

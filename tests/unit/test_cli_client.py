@@ -163,7 +163,7 @@ def test_pages_are_read_until_there_are_no_more(server, rest):
 def test_a_download_that_breaks_off_is_an_error_and_no_short_file(server, rest):
     server.answers["/jobs/j1/results?format=csv"] = [(200, b"review,answer\n", {}, False)]
     with pytest.raises(StackUnreachable):
-        rest.download("j1", "csv", io.BytesIO())
+        rest.download("j1", {"format": "csv"}, io.BytesIO())
 
 
 def test_a_stream_that_breaks_off_goes_on_behind_the_last_event(server, rest, monkeypatch):

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from app.core.reading import xlsx_export
 from app.core.reading.csv_export import Row, csv_lines, header
-from app.core.reading.xlsx_export import MAX_CELL_UNITS, xlsx_chunks
+from app.core.reading.xlsx_cells import MAX_CELL_UNITS
+from app.core.reading.xlsx_export import xlsx_chunks
 from app.ingest.draft import Defaults, Problems
 from app.ingest.tables import read_csv
 from app.ingest.templates import compile_template
@@ -36,8 +37,8 @@ COLUMNS = ["id", "review"]
 EXAMPLE = Path(__file__).parents[2] / "examples" / "reviews.csv"
 
 
-def as_csv(columns: list[str], rows: Iterable[Row]) -> list[list[str]]:
-    text = b"".join(csv_lines(columns, rows)).decode("utf-8-sig")
+def as_csv(columns: list[str], rows: Iterable[Row], *, raw: bool = False) -> list[list[str]]:
+    text = b"".join(csv_lines(columns, rows, raw=raw)).decode("utf-8-sig")
     return list(csv.reader(io.StringIO(text, newline="")))
 
 
@@ -123,9 +124,38 @@ def test_no_answer_becomes_a_formula_in_a_sheet(answer):
     assert book.active.dimensions == "A1:H2"
 
 
-@pytest.mark.parametrize("answer", FORMULAS)
-def test_csv_leaves_an_answer_as_it_is(answer):
-    assert as_csv(COLUMNS, answered(answer))[1][2] == answer
+EVALUATED = [
+    "=1+1",
+    '=HYPERLINK("http://x")',
+    "+1+1",
+    "-1-1",
+    "- a list",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    "=",
+    "-",
+]
+HARMLESS = ["-5", "+3.2", "-1.234,50", "-1e-7", "-12%", "-.5", "{=1+1}", "#N/A", " =1", "a=1", "'=1", ""]
+
+
+@pytest.mark.parametrize("text", EVALUATED)
+def test_csv_keeps_a_spreadsheet_from_evaluating_a_cell(text):
+    # Given a text that a spreadsheet would evaluate, as an answer, an error, a cell and the name of a column
+    row = replace(ROW, cells={text: text}, answer=text, error=text)
+
+    # Then there is an apostrophe before each of them, unless it is asked for without
+    names, cells = as_csv([text], [row])
+    assert names[0] == f"'{text}"
+    assert (cells[0], cells[1], cells[3]) == (f"'{text}",) * 3
+    names, cells = as_csv([text], [row], raw=True)
+    assert names[0] == text
+    assert (cells[0], cells[1], cells[3]) == (text,) * 3
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_csv_leaves_what_is_harmless_as_it_is(text):
+    assert as_csv(COLUMNS, answered(text))[1][2] == text
 
 
 def test_what_a_format_cannot_hold_is_shown_by_its_code():
@@ -269,5 +299,5 @@ def test_the_example_sheet_comes_back_cell_by_cell():
     # Then every cell is in the export what it was in the file
     with EXAMPLE.open(encoding="utf-8", newline="") as file:
         original = [row for row in csv.reader(file) if any(row)]
-    assert [row[:5] for row in as_csv(table.columns, rows)] == original
+    assert [row[:5] for row in as_csv(table.columns, rows, raw=True)] == original
     assert [[cell or "" for cell in row[:5]] for row in as_xlsx(table.columns, rows)] == original

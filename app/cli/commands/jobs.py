@@ -12,7 +12,7 @@ import click
 from app.cli import listing
 
 LISTED = 20
-FORMATS = ("jsonl", "csv", "xlsx")
+FORMATS = ("jsonl", "csv", "tsv", "xlsx")
 
 
 @click.group()
@@ -153,23 +153,24 @@ def results(job_id: str, out: Path | None) -> None:
     form = FORMATS[0] if out is None else out.suffix.lower().removeprefix(".")
     if form not in FORMATS:
         raise BadInput(
-            f"{out}: results are written as .jsonl, .csv or .xlsx; give -o one of these extensions"
+            f"{out}: results are written as .jsonl, .csv, .tsv or .xlsx; give -o one of these extensions"
         )
     if out is not None:
         written.check(out)
     with target.running_or_none() as rest:
 
-        def fill(to: BinaryIO) -> None:
-            rest.download(job_id, form, to)
+        def fill(to: BinaryIO) -> Path:
+            rest.download(job_id, {"format": form}, to)
+            return out or Path()
 
         if out is None:
             _pipe(fill)
             return
-        kept = written.write(out, fill, f"results of {job_id}", settings.read(os.environ).data)
+        _, kept = written.write(out, fill, f"results of {job_id}", settings.read(os.environ).data)
     click.echo(f"written to {out}" + (f"; what it held before is kept as {kept.name}" if kept else ""))
 
 
-def _pipe(fill: Callable[[BinaryIO], None]) -> None:
+def _pipe(fill: Callable[[BinaryIO], object]) -> None:
     """To standard output, for as long as somebody reads it."""
     try:
         fill(sys.stdout.buffer)

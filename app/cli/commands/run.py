@@ -15,7 +15,7 @@ from app.cli.request_options import request_options
     "-o",
     "--out",
     type=click.Path(path_type=Path),
-    help="File for the answers: .csv, .jsonl or .xlsx  [default: next to FILE]",
+    help="File for the answers: .csv, .tsv, .jsonl, .xlsx or .xlsm  [default: next to FILE]",
 )
 @click.option(
     "--max-cost",
@@ -31,6 +31,12 @@ from app.cli.request_options import request_options
     help="Give up after so long without an answer while something keeps calls from being made; 0: never.",
 )
 @click.option(
+    "--raw",
+    is_flag=True,
+    help="Write cells of a CSV that begin with =, +, - or @ as they are, without the apostrophe that keeps a"
+    " spreadsheet from evaluating them.",
+)
+@click.option(
     "--again", is_flag=True, help="Run everything again, and pay again, even if it was already answered."
 )
 @click.option("--retry-failed", is_flag=True, help="Run again only what failed; the other answers stay.")
@@ -38,17 +44,19 @@ from app.cli.request_options import request_options
 @click.pass_context
 def run(
     context: click.Context,
+    /,
     file: Path,
     out: Path | None,
     max_cost: str | None,
     patience: int,
+    raw: bool,
     again: bool,
     retry_failed: bool,
     yes: bool,
     **asked: Any,
 ) -> None:
-    """Run every record of FILE (.csv, .tsv, .jsonl or .xlsx) through a model and write the answers next to
-    it.
+    """Run every record of FILE (.csv, .tsv, .jsonl, .xlsx or .xlsm) through a model and write the answers
+    next to it, in the form of FILE: of a workbook it is the same one with columns added.
 
     The same command resumes a job that was left unfinished, and writes the answers of a finished one again
     without paying again. Exit code: 0 all succeeded, 3 some failed, 2 bad input, 1 anything else.
@@ -59,6 +67,6 @@ def run(
 
     out = check(file, out)
     written.check(out)
-    order = Order(file, out, max_cost=max_cost, **asked)
+    order = Order(file, out, max_cost=max_cost, raw=raw, **asked)
     wishes = Wishes(again=again, retry_failed=retry_failed, yes=yes, patience=patience)
     context.exit(Session(order, wishes).run())

@@ -32,22 +32,26 @@ def check(out: Path) -> None:
         ) from None
 
 
-def write(out: Path, fill: Callable[[BinaryIO], None], fingerprint: str, data: Path) -> Path | None:
-    """Put what `fill` writes in place of `out`, for the run with this fingerprint.
+def write(
+    out: Path, fill: Callable[[BinaryIO], Path], fingerprint: str, data: Path
+) -> tuple[Path, Path | None]:
+    """Put what `fill` writes in the place that it returns, `out` or next to it, for the run with this
+    fingerprint.
 
-    Returns where the file that was there is kept, if it was not the unchanged work of an equal run.
+    Returns the place, and where the file that was there is kept, if it was not the unchanged work of an equal
+    run.
     """
     part = _part(out)
     try:
         with part.open("xb") as to:
-            fill(to)
+            out = fill(to)
         digest = _digest(part)
         kept = _keep_aside(out, digest, fingerprint, data)
         part.replace(out)
     finally:
         part.unlink(missing_ok=True)
     _remember(out, digest, fingerprint, data)
-    return kept
+    return out, kept
 
 
 def _part(out: Path) -> Path:

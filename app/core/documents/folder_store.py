@@ -40,7 +40,16 @@ class FolderStore:
         try:
             return self._path(key).read_bytes()
         except FileNotFoundError:
-            raise NotFound(f"the object store has nothing under {key!r}") from None
+            raise _absent(key) from None
+        except OSError as error:
+            raise self._unavailable(error) from error
+
+    def copy(self, key: str, to: BinaryIO) -> None:
+        try:
+            with self._path(key).open("rb") as file:
+                shutil.copyfileobj(file, to, PIECE)
+        except FileNotFoundError:
+            raise _absent(key) from None
         except OSError as error:
             raise self._unavailable(error) from error
 
@@ -79,6 +88,10 @@ class FolderStore:
     def _unavailable(self, error: OSError) -> Unavailable:
         why = "its disk is full: free space" if error.errno in FULL else f"{error.strerror}: see its folder"
         return Unavailable(f"the object store cannot be used, {why} (OBJECT_STORE_URL)", retry_after=60)
+
+
+def _absent(key: str) -> NotFound:
+    return NotFound(f"the object store has nothing under {key!r}")
 
 
 def _part(path: Path) -> Path:

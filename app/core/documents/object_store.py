@@ -19,6 +19,9 @@ class Store(Protocol):
     def get(self, key: str) -> bytes:
         """The bytes under `key`; raises `NotFound`."""
 
+    def copy(self, key: str, to: BinaryIO) -> None:
+        """Write the bytes under `key` into the empty file `to`, piece by piece; raises `NotFound`."""
+
     def delete(self, keys: Iterable[str]) -> None:
         """Remove the objects under these keys, if they exist."""
 

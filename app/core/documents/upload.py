@@ -66,6 +66,12 @@ class Upload:
         incoming.write(text.encode("utf-8", "surrogatepass"))
         return incoming.end()
 
+    def keep(self, file: BinaryIO, media_type: str) -> str:
+        """Store a whole file of the request beside its documents; returns its key in the object store."""
+        file.seek(0)
+        digest = hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]  # it wants a file that is open
+        return self.store(file, digest.hexdigest(), file.tell(), media_type).key
+
     def fill(self, holder: dict[str, Any], name: str) -> None:
         """Replace a document's mark by the document; any other value stays."""
         mark, _, number = value.partition(":") if isinstance(value := holder.get(name), str) else ("", "", "")

@@ -15,6 +15,7 @@ from config import settings
 from models.base import now
 from models.document import Blob, Handoff
 from models.job import FINAL, IdempotencyKey, Job, JobCounts, JobSpec, JobStatus
+from models.job_table import JobTable
 from models.record import UNASKED, Record, RecordInput, RecordOutput, RecordStatus
 from models.transitions import moving_records
 
@@ -82,7 +83,7 @@ def drop_staging(session: Session) -> Chunk | None:
         return None
     removed = _remove_content(session, job_id)
     if not removed:
-        for table in (IdempotencyKey, JobCounts, JobSpec):
+        for table in (IdempotencyKey, JobCounts, JobSpec, JobTable):
             session.execute(delete(table).where(table.job_id == job_id))
         session.execute(delete(Job).where(Job.id == job_id, Job.status == JobStatus.STAGING))
     return Chunk(job_id, removed)
@@ -111,6 +112,7 @@ def remove_content(session: Session) -> Chunk | None:
         return None
     removed = _remove_rows(session, job.id, (RecordInput, RecordOutput, Handoff))
     if not removed:
+        session.execute(delete(JobTable).where(JobTable.job_id == job.id))
         job.content_removed_at = session.scalar(select(now()))
     return Chunk(job.id, removed)
 

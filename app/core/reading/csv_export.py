@@ -1,21 +1,30 @@
-"""Results as a table: the input's own columns in their order, then the answer and what it took.
+"""Results as CSV: the input's own columns in their order, then the answer and what it took.
 
-CSV is UTF-8 with a byte order mark, comma-separated, with CRLF line ends (RFC 4180): without the mark Excel
-reads every accent wrong, and pandas, Python's `utf-8-sig` and our own reader skip it. Cells are not changed:
-a leading `=`, `+`, `-` or `@` stays as it is, because an apostrophe before it would be wrong for every reader
-but a spreadsheet, for which there is XLSX (`app.core.reading.xlsx_export`). A character that a format cannot
+A job that came as CSV gets its results in the form in which it came (`app.ingest.forms.delimited`). Any
+other gets UTF-8 with a byte order mark, commas and CRLF (RFC 4180): without the mark Excel reads every accent
+wrong, and pandas, Python's `utf-8-sig` and our own reader skip it.
+
+A cell that a spreadsheet would evaluate gets an apostrophe before it: whoever wrote the row, or talked the
+model into its answer, must not run formulas on the reader's machine. A character that the encoding cannot
 hold is written as its code, as in `\\u0000`, and never dropped silently.
 """
 
 import csv
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from app.ingest.forms.delimited import Delimited
 from app.ingest.values import as_text
 
 ANSWER_COLUMNS = ("answer", "status", "stop_reason", "error", "input_tokens", "output_tokens", "cost")
+CRLF = "\r\n"
 CHUNK = 64_000  # characters of CSV
+EVALUATED = frozenset("=+-@\t\r")  # a spreadsheet takes what begins with one of them for a formula
+# Harmless, and an apostrophe would make a text of it: -5, +3.2, -1.234,50, -1e-7, -12%.
+NUMBER = re.compile(r"[+-](?:\d+(?:[.,]\d+)*|[.,]\d+)(?:[eE][+-]?\d+)?%?", re.ASCII)
+PLAIN = Delimited()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +51,26 @@ def header(columns: Sequence[str]) -> list[str]:
     return names
 
 
-def csv_lines(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[bytes]:
-    """The table as CSV, in pieces of about 64 kB."""
-    pieces = _Pieces()
-    writer = csv.writer(pieces)
-    pieces.write("\ufeff")
-    writer.writerow(_csv_cell(name) for name in header(columns))
+def added(columns: Sequence[str]) -> list[str]:
+    """The names of the answer's columns alone."""
+    return header(columns)[len(columns) :]
+
+
+def csv_lines(
+    columns: Sequence[str], rows: Iterable[Row], form: Delimited = PLAIN, *, raw: bool = False
+) -> Iterator[bytes]:
+    """The table as CSV, in pieces of about 64 kB; `raw`: what a spreadsheet would evaluate stays as it is."""
+    pieces = _Pieces(form)
+    writer = csv.writer(pieces, delimiter=form.separator, lineterminator=CRLF)
+    cell = _raw_cell if raw else _safe_cell
+    if form.names_separator:
+        pieces.write(f"sep={form.separator}{CRLF}")
+    writer.writerow(map(cell, header(columns)))
     for row in rows:
-        writer.writerow(_csv_cell(cell) for cell in cells(columns, row))
+        of_row = cells(columns, row)
+        if form.has_decimal_comma and row.cost is not None:
+            of_row[-1] = row.cost.replace(".", ",")
+        writer.writerow(map(cell, of_row))
         if pieces.size >= CHUNK:
             yield pieces.take()
     yield pieces.take()
@@ -57,28 +78,40 @@ def csv_lines(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[bytes]:
 
 def cells(columns: Sequence[str], row: Row) -> list[Any]:
     """The cells of one row, in the order of `header`."""
-    own = [row.cells.get(column) for column in columns]
-    ended = [row.answer, row.status, row.stop_reason, row.error]
-    return [*own, *ended, row.input_tokens, row.output_tokens, row.cost]
+    return [*map(row.cells.get, columns), *result_cells(row)]
+
+
+def result_cells(row: Row) -> list[Any]:
+    """Those of the answer's columns; the cost is the last."""
+    return [row.answer, row.status, row.stop_reason, row.error, row.input_tokens, row.output_tokens, row.cost]
 
 
 class _Pieces:
-    """Collects what `csv.writer` writes until it is taken."""
+    """Collects the lines that `csv.writer` writes, each with CRLF at its end, until they are taken."""
 
-    def __init__(self) -> None:
+    def __init__(self, form: Delimited) -> None:
         self.size = 0
-        self._written: list[str] = []
+        self._encoding, self._line_end = form.encoding, form.line_end
+        self._written = ["\ufeff"] if form.has_mark else []
 
-    def write(self, text: str) -> None:
-        self._written.append(text)
-        self.size += len(text)
+    def write(self, line: str) -> None:
+        # With another end of lines, Python 3.12 and before write CR or LF in cells without quotation marks.
+        self._written.append(line if self._line_end == CRLF else line[: -len(CRLF)] + self._line_end)
+        self.size += len(line)
 
     def take(self) -> bytes:
         text = "".join(self._written)
         self._written.clear()
         self.size = 0
-        return text.encode("utf-8", "backslashreplace")
+        return text.encode(self._encoding, "backslashreplace")
 
 
-def _csv_cell(value: Any) -> str:
-    return as_text(value).replace("\0", r"\u0000")  # many readers end a cell, or the file, at a NUL
+def _raw_cell(value: Any) -> str:
+    text = value if type(value) is str else as_text(value)
+    # At a NUL many readers end a cell, or the file.
+    return text.replace("\0", r"\u0000") if "\0" in text else text
+
+
+def _safe_cell(value: Any) -> str:
+    text = _raw_cell(value)
+    return f"'{text}" if text[:1] in EVALUATED and not NUMBER.fullmatch(text) else text

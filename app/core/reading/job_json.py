@@ -94,7 +94,8 @@ def cost(view: JobView) -> str | None:
 
 
 def _warnings(view: JobView) -> list[str]:
-    return [*_of_prices(view), *_of_usage(view)]
+    told = view.form and view.form.warning
+    return [*_of_prices(view), *_of_usage(view), *([told] if told else ())]
 
 
 def _of_usage(view: JobView) -> list[str]:

@@ -13,9 +13,11 @@ from sqlalchemy.orm import Session
 from app.core.money import pricing, totals
 from app.core.money.ledger import surcharges
 from app.core.pipeline import lookup
+from app.ingest.forms.table_form import TableForm
 from app.providers import registry
 from models.base import now
 from models.job import Job, JobCounts, JobSpec, JobStatus
+from models.job_table import JobTable
 from models.record import Record, RecordOutput, RecordStatus
 from models.tenant import User
 
@@ -85,6 +87,7 @@ class JobView:
     content_removed_at: dt.datetime | None
     metadata: Mapping[str, Any]
     skipped_rows: Sequence[int] | None
+    form: TableForm | None  # of the table that it came as, without the rows
     has_documents: bool
     reused: int = 0  # records that have the answer of an earlier job
     still_costs: int | None = 0  # what its other records may cost, about and at most; None: unknown
@@ -144,6 +147,8 @@ def _everything() -> Select[*tuple[Any, ...]]:
             JobSpec.params,
             JobSpec.unbounded,
             JobSpec.notes,
+            JobTable.format.label("table_format"),
+            JobTable.form.label("table_form"),
             JobSpec.prompt.is_not(None).label("has_prompt"),  # which is about documents
             running.label("running"),
             _ended_at(JobCounts.seq).label("last_answer"),
@@ -153,6 +158,7 @@ def _everything() -> Select[*tuple[Any, ...]]:
         .join(JobCounts, JobCounts.job_id == Job.id)
         .join(JobSpec, JobSpec.job_id == Job.id)
         .join(User, User.id == Job.user_id)
+        .outerjoin(JobTable, JobTable.job_id == Job.id)
     )
 
 
@@ -202,6 +208,7 @@ def _view(row: Row[*tuple[Any, ...]]) -> JobView:
         content_removed_at=job.content_removed_at,
         metadata=job.extra,
         skipped_rows=row.skipped,
+        form=None if row.table_form is None else TableForm.of(row.table_format, row.table_form),
         has_documents=row.has_prompt or job.model == registry.NOBODY,
         reused=job.reused,
         still_costs=_still_costs(row, counts.unended),

@@ -11,7 +11,9 @@ from app.core.money import pricing
 from app.core.reading.answers import answer_text
 from app.core.reading.csv_export import Row
 from app.core.reading.records import RecordView
+from app.ingest.forms.row_numbers import RowNumbers
 from models.job import JobSpec
+from models.job_table import JobTable
 
 # The columns of a job that did not come as a table: what identifies its records.
 IDENTITY = ("index", "custom_id")
@@ -20,6 +22,12 @@ IDENTITY = ("index", "custom_id")
 def columns(session: Session, job_id: int) -> list[str]:
     """The columns of the job's table."""
     return session.scalars(select(JobSpec.columns).where(JobSpec.job_id == job_id)).one() or list(IDENTITY)
+
+
+def numbers(session: Session, job_id: int) -> RowNumbers:
+    """The row of its sheet that each record was, of a job that came as a workbook."""
+    stored = session.scalars(select(JobTable.rows).where(JobTable.job_id == job_id)).one()
+    return RowNumbers.from_bytes(stored) if stored else RowNumbers()
 
 
 def row(record: RecordView) -> Row:

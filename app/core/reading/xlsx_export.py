@@ -5,26 +5,18 @@ and leaves nothing behind; libraries write all of it to disk before the first by
 shown by its code, as in `\\u0000`, never dropped in silence.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any
 from zipfile import ZIP_DEFLATED, ZipFile
 
 from app.core.reading import csv_export, xlsx_parts
 from app.core.reading.csv_export import Row
-from app.ingest.values import as_text
+from app.core.reading.xlsx_cells import cell, with_number
 
 CHUNK = 64_000  # bytes
 OFTEN = 1_000  # rows after which what there is is sent, however small it packs
 MAX_SHEET_ROWS = 1_048_576  # Excel's own, the header included
 MAX_SHEET_BYTES = 1_800_000_000  # unpacked; at 2 GB a part needs extensions that not every reader knows
-MAX_CELL_UNITS = 32_767  # Excel's own, in UTF-16 units: an emoji takes two
-
-# What XML 1.0 has no place for, half surrogate pairs among it.
-NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
-LINE_END = re.compile("\r\n?")  # XML makes a line feed of each; coded, many readers would show `_x000D_`
-CODED = re.compile("_(?=x[0-9A-Fa-f]{4}_)")  # Excel would take what follows for the code of a character
-MARKUP = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
 def xlsx_chunks(
@@ -99,7 +91,7 @@ class _Sheet:
         self.line += 1
         line = self.line
         written = [
-            _cell(f"{letters}{line}", value)
+            cell(f"{letters}{line}", value)
             for letters, value in zip(self._letters, cells, strict=True)
             if value is not None and value != ""
         ]
@@ -123,33 +115,4 @@ def _fill(sheet: _Sheet, columns: Sequence[str], waiting: _Waiting, sheet_rows: 
 
 
 def _cells(columns: Sequence[str], row: Row) -> list[Any]:
-    cells = csv_export.cells(columns, row)
-    cells[-1] = None if row.cost is None else float(row.cost)  # a number, so that a sheet can add it up
-    return cells
-
-
-def _cell(place: str, value: Any) -> str:
-    if isinstance(value, bool):
-        return f'<c r="{place}" t="b"><v>{value:d}</v></c>'
-    if isinstance(value, float) or (isinstance(value, int) and abs(value) < 10**15):
-        return f'<c r="{place}"><v>{value!r}</v></c>'  # of an integer Excel keeps fifteen digits
-    text = _fit(NOT_IN_XML.sub(_code, LINE_END.sub("\n", as_text(value))))
-    if "_x" in text:
-        text = CODED.sub("_x005F_", text)
-    kept = ' xml:space="preserve"' if text[:1].isspace() or text[-1:].isspace() else ""
-    return f'<c r="{place}" t="inlineStr"><is><t{kept}>{text.translate(MARKUP)}</t></is></c>'
-
-
-def _code(match: re.Match[str]) -> str:
-    return f"\\u{ord(match[0]):04x}"
-
-
-def _fit(text: str) -> str:
-    """`text`, cut with a note if a cell cannot hold it."""
-    if len(text) <= MAX_CELL_UNITS // 2:
-        return text
-    units = text.encode("utf-16-le")
-    if len(units) // 2 <= MAX_CELL_UNITS:
-        return text
-    note = f"… [cut: {len(text):,} characters in all]"
-    return units[: 2 * (MAX_CELL_UNITS - len(note))].decode("utf-16-le", "ignore") + note
+    return with_number(csv_export.cells(columns, row))

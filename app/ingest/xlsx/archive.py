@@ -3,7 +3,7 @@
 import io
 from collections.abc import Iterator
 from typing import IO, BinaryIO, cast
-from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from app.errors import BadInput
 from app.ingest.xlsx.meter import Meter
@@ -23,6 +23,11 @@ class Archive:
             raise BadInput("the file is encrypted or of Excel 97: save it as .xlsx without a password")
         self.meter = Meter(stream.seek(0, io.SEEK_END))
         self._zip = ZipFile(cast(IO[bytes], _Source(stream)))
+
+    @property
+    def parts(self) -> list[ZipInfo]:
+        """All parts in their order; of several with one name only the last counts."""
+        return list({part.filename: part for part in self._zip.infolist()}.values())
 
     def blocks(self, name: str) -> Iterator[bytes]:
         """The content of a part, which is paid for."""

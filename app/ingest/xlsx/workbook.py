@@ -41,13 +41,9 @@ def read_workbook(archive: Archive, wanted: str | None = None) -> Workbook:
 
     Raises `BadInput` for a workbook without such a sheet.
     """
-    main = _Related(archive, "").one("officeDocument")
-    if main is None:
-        raise BadInput("the file cannot be read as XLSX: it names no workbook")
-    related, sheets = _Related(archive, main), _Sheets()
-    read(archive.blocks(main), sheets.start)
+    related, sheets = _read_main(archive)
     strings, styles = related.one("sharedStrings"), related.one("styles")
-    tables = [sheet for sheet in sheets.found if related.has("worksheet", sheet.key)]
+    tables = _tables(related, sheets)
     chosen = _choose(tables, wanted)
     return Workbook(
         related.name("worksheet", chosen.key),
@@ -58,6 +54,27 @@ def read_workbook(archive: Archive, wanted: str | None = None) -> Workbook:
         [] if strings is None else read_strings(archive.whole(strings)),
         Styles() if styles is None else read_styles(archive.blocks(styles)),
     )
+
+
+def find_sheet(archive: Archive, wanted: str | None = None) -> str:
+    """The name of that sheet's part; raises as `read_workbook` does."""
+    related, sheets = _read_main(archive)
+    return related.name("worksheet", _choose(_tables(related, sheets), wanted).key)
+
+
+def _read_main(archive: Archive) -> "tuple[_Related, _Sheets]":
+    """What the main part refers to, and the sheets that it lists."""
+    main = _Related(archive, "").one("officeDocument")
+    if main is None:
+        raise BadInput("the file cannot be read as XLSX: it names no workbook")
+    related, sheets = _Related(archive, main), _Sheets()
+    read(archive.blocks(main), sheets.start)
+    return related, sheets
+
+
+def _tables(related: "_Related", sheets: "_Sheets") -> "list[_Listed]":
+    """The sheets with cells."""
+    return [sheet for sheet in sheets.found if related.has("worksheet", sheet.key)]
 
 
 @dataclass(frozen=True, slots=True)

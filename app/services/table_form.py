@@ -1,0 +1,32 @@
+"""The form of a submitted table, found once it was read, and its workbook kept for the way out."""
+
+from dataclasses import replace
+from typing import BinaryIO
+
+from app.core.documents.upload import Upload
+from app.errors import NotEditable
+from app.ingest.forms.delimited import find_form
+from app.ingest.forms.table_form import DELIMITED, WORKBOOK, TableForm
+from app.ingest.forms.workbook import find_workbook
+from app.ingest.tables import Table
+
+MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+
+
+def find(format: str, stream: BinaryIO, table: Table, upload: Upload | None) -> TableForm | None:
+    """The form of `table`, which was read from the seekable `stream`.
+
+    A workbook is put into `upload`, for its results to be added to it; without one nothing is stored. Raises
+    `Unavailable` while the object store is away.
+    """
+    if format in DELIMITED:
+        return TableForm(format, delimited=find_form(stream, table.header_row))
+    if format != WORKBOOK:
+        return None
+    try:
+        workbook = find_workbook(stream, table.sheet, table.header_row)
+    except NotEditable as why:
+        return TableForm(format, plain_because=str(why))
+    if upload is not None:
+        workbook = replace(workbook, key=upload.keep(stream, MEDIA_TYPE))
+    return TableForm(format, workbook=workbook, rows=table.numbers)
