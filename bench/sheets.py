@@ -13,7 +13,7 @@ from app.core.reading.csv_export import Row
 from app.core.reading.own_workbook import workbook_chunks
 from app.core.reading.xlsx_export import xlsx_chunks
 from app.ingest.forms.workbook import find_workbook
-from app.ingest.xlsx_rows import read_rows
+from app.ingest.xlsx.rows import read_rows
 
 
 def results(count: int) -> Iterator[Row]:
@@ -32,7 +32,7 @@ def write(path: Path, rows: int) -> None:
 def fill(path: Path, rows: int) -> None:
     """Add the same results to the workbook of that many rows, beside its own columns."""
     with path.open("rb") as file, path.with_name("filled.xlsx").open("wb") as to:
-        found = find_workbook(file, header_row=1)
+        found = find_workbook(file, None, header_row=1)
         for piece in workbook_chunks(file, found, ["id", "review"], enumerate(results(rows), start=2)):
             to.write(piece)
 

@@ -158,10 +158,8 @@ class Session:
         return job
 
     def _may_spend(self, found: Quote | None) -> bool:
-        order, above = self._order, self._settings.ask_above
-        return self._wishes.yes or spending.is_allowed(
-            self._console, found, order.model, order.max_cost, above
-        )
+        asked = self._order.model, self._order.max_cost, self._settings.ask_above
+        return self._wishes.yes or spending.is_allowed(self._console, found, *asked)
 
     def _estimate(self, rest: Rest, file: Path) -> Quote | None:
         """The quote; None when there is none, which does not stop the run. Bad input is already reported."""

@@ -6,7 +6,7 @@ from os import SEEK_END
 from typing import Any, BinaryIO
 
 from app.errors import BadInput, BlankPrompt, TooLarge
-from app.ingest import csv_rows, xlsx_rows
+from app.ingest import csv_rows
 from app.ingest.draft import Defaults, Draft, Problems
 from app.ingest.forms.row_numbers import RowNumbers
 from app.ingest.intake import Intake
@@ -18,6 +18,7 @@ from app.ingest.sheets.selection import Selection
 from app.ingest.template_hints import absent_columns, no_column
 from app.ingest.templates import Template, compile_template
 from app.ingest.values import byte_size, is_blank, quoted
+from app.ingest.xlsx import rows as xlsx_rows
 
 SKIPPED_TOLD = 1_000
 # A record stores a cell for each column, with its name, so short rows below a wide header grow. This is what

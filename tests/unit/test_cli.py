@@ -87,13 +87,13 @@ def test_env_is_read_and_what_was_taken_is_said(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = "\ufeff# ours\nexport PENSTOCK_URL='http://127.0.0.1:1'\nDJANGO_KEY=x\nAPI_PORT=\nLOG_LEVEL=loud\n"
     (tmp_path / ".env").write_text(text, encoding="utf-8")
-    ours = {"PYTHONPATH": str(ROOT), "LOG_LEVEL": "INFO"}
+    ours = {"PYTHONPATH": str(ROOT), "LOG_LEVEL": "INFO", "XDG_DATA_HOME": str(tmp_path)}
     # Then
     ran = penstock("jobs", "list", PENSTOCK_API_KEY="pk_x", **ours)
     assert ran.stderr.splitlines()[0] == "from .env: PENSTOCK_URL"
     assert "no answer from http://127.0.0.1:1" in ran.stderr
     # And an empty variable of the environment stays empty
-    assert "no stack is running" in penstock("jobs", "list", PENSTOCK_URL="", **ours).stderr
+    assert "no stack has run there yet" in penstock("jobs", "list", PENSTOCK_URL="", **ours).stderr
     # And a wrong value in it is told as any other
     (tmp_path / ".env").write_bytes(b"CALL_DEADLINE_SECONDS=soon")
     assert "CALL_DEADLINE_SECONDS='soon' cannot be used" in penstock("models", **ours).stderr

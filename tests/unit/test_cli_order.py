@@ -91,8 +91,8 @@ def test_which_part_of_the_file_is_meant_is_left_to_the_stack(table, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "answers"),
-    [("a.tsv", "a.answers.csv"), ("a.txt", "a.answers.csv"), ("a.xlsm", "a.answers.xlsx")],
+    [("a.tsv", "a.answers.tsv"), ("a.txt", "a.answers.csv"), ("a.xlsm", "a.answers.xlsm")],
 )
-def test_answers_to_a_format_that_is_not_written_come_in_the_nearest_one(tmp_path, name, answers):
+def test_answers_come_in_the_format_of_the_file_or_in_the_nearest_one(tmp_path, name, answers):
     (tmp_path / name).touch()
     assert order.check(tmp_path / name, None) == tmp_path / answers

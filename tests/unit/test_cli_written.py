@@ -19,9 +19,21 @@ def out(tmp_path) -> Path:
 @pytest.fixture
 def write(out, tmp_path):
     def write(content: bytes, prompt: str = "first") -> Path | None:
-        return written.write(out, lambda to: to.write(content), prompt, tmp_path / "data")
+        return put(out, content, prompt, tmp_path / "data")
 
     return write
+
+
+def put(out: Path, content: bytes, prompt: str, data: Path) -> Path | None:
+    """Write `content`; returns where what was there is kept."""
+
+    def fill(to):
+        to.write(content)
+        return out
+
+    place, kept = written.write(out, fill, prompt, data)
+    assert place == out
+    return kept
 
 
 def names(out) -> list[str]:
@@ -78,9 +90,10 @@ def test_two_equal_runs_that_write_at_once_do_not_hurt_each_other(out, tmp_path)
     def fill(to):
         to.write(b"answers")
         both.wait()
+        return out
 
     def run():
-        kept.append(written.write(out, fill, "first", tmp_path / "data"))
+        kept.append(written.write(out, fill, "first", tmp_path / "data")[1])
 
     threads = [threading.Thread(target=run) for _ in range(2)]
     for thread in threads:
@@ -93,7 +106,7 @@ def test_two_equal_runs_that_write_at_once_do_not_hurt_each_other(out, tmp_path)
 
 def test_without_a_data_directory_everything_is_kept(out):
     for content in (b"first", b"second"):
-        written.write(out, lambda to, content=content: to.write(content), "same", Path("/proc/nowhere"))
+        put(out, content, "same", Path("/proc/nowhere"))
     assert names(out) == ["reviews.answers.1.csv", out.name]
 
 

@@ -147,10 +147,10 @@ def test_csv_keeps_a_spreadsheet_from_evaluating_a_cell(text):
     # Then there is an apostrophe before each of them, unless it is asked for without
     names, cells = as_csv([text], [row])
     assert names[0] == f"'{text}"
-    assert (cells[0], cells[1], cells[3]) == (f"'{text}",) * 3
+    assert (cells[0], cells[1], cells[4]) == (f"'{text}",) * 3
     names, cells = as_csv([text], [row], raw=True)
     assert names[0] == text
-    assert (cells[0], cells[1], cells[3]) == (text,) * 3
+    assert (cells[0], cells[1], cells[4]) == (text,) * 3
 
 
 @pytest.mark.parametrize("text", HARMLESS)

@@ -13,7 +13,7 @@ from app.ingest import csv_rows, documents
 from app.ingest.draft import Defaults
 from app.ingest.encodings import find_encoding
 from app.ingest.media import IMAGES, PDF, TEXT, UNKNOWN, Sniffer
-from app.ingest.xlsx_rows import read_rows
+from app.ingest.xlsx.rows import read_rows
 
 ALPHABETS = ("cp1251", "koi8_r", "cp1253", "gb18030", "big5", "cp932", "euc_jp", "cp949", "cp1250", "utf-16")
 WORDS = st.text(st.characters(codec="utf-8"), max_size=200)

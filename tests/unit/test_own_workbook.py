@@ -21,7 +21,7 @@ from app.core.reading.own_workbook import workbook_chunks
 from app.errors import BadInput, NotEditable, TooLarge
 from app.ingest.forms import workbook as workbooks
 from app.ingest.forms.workbook import find_workbook
-from app.ingest.xlsx.sheet import MAX_COLUMNS
+from app.ingest.xlsx.coordinates import MAX_COLUMNS
 from config import settings
 
 SHEET = "xl/worksheets/sheet1.xml"
@@ -63,7 +63,7 @@ def raw(rows: str, head: str = "", prefix: str = "") -> bytes:
 def answered(content: bytes, numbers: Sequence[int] = (2, 3, 4), header_row: int = 1) -> bytes:
     """The workbook with an answer in each of these rows."""
     file = io.BytesIO(content)
-    found = find_workbook(file, header_row)
+    found = find_workbook(file, None, header_row)
     out = b"".join(workbook_chunks(file, found, ["id", "text"], [(number, ROW) for number in numbers]))
     assert zipfile.ZipFile(io.BytesIO(out)).testzip() is None
     return out
@@ -82,7 +82,7 @@ def xml(content: bytes) -> str:
 
 
 DAY = dt.datetime(2025, 2, 1)  # noqa: DTZ001 - a sheet knows no zones
-RESULT = ("=1+1", "succeeded", None, 12, 3, 0.00007)
+RESULT = ("=1+1", "succeeded", None, None, 12, 3, 0.00007)
 
 
 def test_the_answers_stand_on_the_right_of_what_the_sheet_uses():
@@ -93,13 +93,13 @@ def test_the_answers_stand_on_the_right_of_what_the_sheet_uses():
     assert values(out) == [
         ("id", "text", *ANSWER_COLUMNS),
         (1, "a", *RESULT),
-        (2, "b", *[None] * 6),
+        (2, "b", *[None] * 7),
         (3, "c", *RESULT),
     ]
     sheet = opened(out).active
     assert sheet["C2"].data_type == "s"
     assert sheet["C1"].font.b
-    assert sheet.dimensions == "A1:H4"
+    assert sheet.dimensions == "A1:I4"
 
 
 def test_everything_else_is_the_bytes_that_came():
@@ -148,7 +148,7 @@ def test_cells_that_have_only_a_format_give_way():
     out = answered(raw(rows), [2, 3, 4, 5])
 
     # Then every cell is there once, and the cells of each row are in order
-    assert [row[2:8] for row in values(out)] == [ANSWER_COLUMNS, RESULT, RESULT, RESULT, RESULT]
+    assert [row[2:9] for row in values(out)] == [ANSWER_COLUMNS, RESULT, RESULT, RESULT, RESULT]
     for line in xml(out).split("<row")[1:]:
         places = [part.split('"')[0] for part in line.split('<c r="')[1:]]
         assert len(places) == len(set(places))
@@ -173,8 +173,8 @@ def test_formulas_without_a_value_and_merged_cells_are_used():
     formula = raw('<row r="1"><c r="A1" t="str"><v>id</v></c></row><row r="2"><c r="E2"><f>1+1</f></c></row>')
     merged = book(lambda _, sheet: sheet.merge_cells("B3:G3"))
 
-    assert find_workbook(io.BytesIO(formula), 1).last_column == 5
-    assert find_workbook(io.BytesIO(merged), 1).last_column == 7
+    assert find_workbook(io.BytesIO(formula), None, 1).last_column == 5
+    assert find_workbook(io.BytesIO(merged), None, 1).last_column == 7
     assert [cell for cell in values(answered(merged))[0][2:] if cell] == list(ANSWER_COLUMNS)
 
 
@@ -182,8 +182,8 @@ def test_what_is_above_the_header_is_in_nobodys_way():
     titled = book(lambda _, sheet: (sheet.insert_rows(1, 2), sheet.merge_cells("A1:Z1")))
 
     rows = values(answered(titled, [4, 5, 6], header_row=3))
-    assert rows[2][:8] == ("id", "text", *ANSWER_COLUMNS)
-    assert rows[3][:8] == (1, "a", *RESULT)
+    assert rows[2][:9] == ("id", "text", *ANSWER_COLUMNS)
+    assert rows[3][:9] == (1, "a", *RESULT)
 
 
 def test_rows_that_a_sheet_leaves_out_are_put_in_their_place():
@@ -203,19 +203,19 @@ def test_columns_that_were_hidden_show_the_answers():
 
     # Then ours are shown and those behind them stay hidden
     sheet = opened(out).active
-    assert not any(sheet.column_dimensions[letter].hidden for letter in "CDEFGH")
-    assert sheet.column_dimensions["I"].hidden
-    assert sheet.column_dimensions["I"].max == MAX_COLUMNS
+    assert not any(sheet.column_dimensions[letter].hidden for letter in "CDEFGHI")
+    assert sheet.column_dimensions["J"].hidden
+    assert sheet.column_dimensions["J"].max == MAX_COLUMNS
 
 
 def test_answers_are_texts_whatever_they_are():
     file = io.BytesIO(book())
     odd = replace(ROW, answer='</t></is></c><c r="Z9"><f>1+1</f></c>\0 _x0041_', error="\ud83d")
-    chunks = workbook_chunks(file, find_workbook(file, 1), ["id", "text"], [(2, odd)])
+    chunks = workbook_chunks(file, find_workbook(file, None, 1), ["id", "text"], [(2, odd)])
     sheet = opened(b"".join(chunks)).active
 
     assert sheet["C2"].value == '</t></is></c><c r="Z9"><f>1+1</f></c>\\u0000 _x005F_x0041_'
-    assert (sheet["E2"].value, sheet.dimensions) == ("\\ud83d", "A1:H4")
+    assert (sheet["F2"].value, sheet.dimensions) == ("\\ud83d", "A1:I4")
 
 
 @pytest.mark.parametrize(
@@ -232,21 +232,21 @@ def test_answers_are_texts_whatever_they_are():
 )
 def test_a_sheet_to_which_nothing_can_be_added_says_why(content, why):
     with pytest.raises(NotEditable, match=why):
-        find_workbook(io.BytesIO(content), 1)
+        find_workbook(io.BytesIO(content), None, 1)
 
 
 def test_a_workbook_that_is_too_large_says_so(monkeypatch):
     content = book()
     monkeypatch.setattr(workbooks, "MAX_SHEET_BYTES", 100)
     with pytest.raises(NotEditable, match="its sheet has over 100 bytes, unpacked"):
-        find_workbook(io.BytesIO(content), 1)
+        find_workbook(io.BytesIO(content), None, 1)
 
     monkeypatch.setenv("MAX_WORKBOOK_BYTES", "1000")
     settings.current.cache_clear()
     with pytest.raises(
         NotEditable, match=rf"{len(content):,} bytes, and the limit is 1,000 \(MAX_WORKBOOK_BYTES\)"
     ):
-        find_workbook(io.BytesIO(content), 1)
+        find_workbook(io.BytesIO(content), None, 1)
     settings.current.cache_clear()
 
 
@@ -270,7 +270,7 @@ ODD_CELL = '<c r="A1" x=">"/>'
 def test_a_sheet_of_odd_xml_costs_no_more_than_another(rows, head):
     file, began = io.BytesIO(raw(rows, head)), time.process_time()
     try:
-        found = find_workbook(file, 1)
+        found = find_workbook(file, None, 1)
         for _ in workbook_chunks(file, found, ["id"], [(2, ROW)]):
             pass
     except (BadInput, NotEditable):
@@ -301,7 +301,7 @@ def test_a_workbook_is_sent_while_its_answers_are_read():
             yield taken, replace(ROW, answer=noise.randbytes(200).hex())
 
     # When the first of its pieces are read, then not many answers were, and none is once it is left
-    pieces = workbook_chunks(file, find_workbook(file, 1), ["id", "text"], rows())
+    pieces = workbook_chunks(file, find_workbook(file, None, 1), ["id", "text"], rows())
     size = 0
     while size < 100_000:
         size += len(next(pieces))

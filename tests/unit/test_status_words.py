@@ -72,6 +72,7 @@ def job(status: str, succeeded: int, failed: int) -> JobView:
         content_removed_at=None,
         metadata={},
         skipped_rows=None,
+        form=None,
         has_documents=False,
     )
 
