@@ -94,7 +94,7 @@ class Watch:
             for told in stream:
                 now = time.monotonic(), dt.datetime.now(dt.UTC)
                 if told.kind == "records":
-                    self.came |= {index: now for index, _, _ in told.data["records"]}
+                    self.came |= {index: now for index, *_ in told.data["records"]}
 
 
 def bare(url: str, records: int) -> tuple[float, float]:

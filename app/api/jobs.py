@@ -15,7 +15,7 @@ from app.core.reading import job_json, jobs
 from app.core.requests.asked_again import Choice
 from app.services import job_actions, runs
 from app.services.job_actions import Verb
-from app.web import cursors
+from app.web import cursors, openapi
 from app.web.auth import caller, needs
 from app.web.bodies import load, read_json, require_json
 from app.web.job_lookup import about, find_job
@@ -23,6 +23,8 @@ from models.job import Job
 from models.session import reading
 
 blp = Blueprint("jobs", "Batches of records that are submitted together.")
+
+RETRY = openapi.request_body((openapi.JSON, RetryIn, {"max_tokens": 4096, "only": ["truncated"]}))
 
 
 @blp.route("/jobs", methods=["GET"])
@@ -103,7 +105,7 @@ def resume_job(job_id: str) -> dict[str, Any]:
 
 @blp.route("/jobs/<job_id>/retry", methods=["POST"])
 @needs(WRITE, 404, 409, 413, 415, 422)
-@blp.doc(requestBody={"required": False, "content": {"application/json": {"schema": RetryIn}}})
+@blp.doc(requestBody={**RETRY, "required": False})
 @blp.response(200, RetriedOut)
 def retry_job(job_id: str) -> dict[str, Any]:
     """Run again the records that failed or expired, as new attempts of the same records.

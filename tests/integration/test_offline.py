@@ -32,7 +32,7 @@ def test_a_job_is_listed_paused_resumed_cancelled_read_and_deleted(door, rest: R
     assert rest.act(job, "resume")["status"] in ("pending", "running")
     assert rest.act(job, "cancel")["status"] == "cancelled"
     results = io.BytesIO()
-    rest.download(job, "csv", results)
+    rest.download(job, {"format": "csv"}, results)
     assert len(results.getvalue().splitlines()) == 1 + 3
     rest.delete(job)
     assert list(rest.jobs()) == []
