@@ -10,6 +10,7 @@ LISTED = 50  # columns
 LOOKED_AT = 100  # places in a template
 # A name that is no single word, in double braces.
 DOUBLE = re.compile(r"\{\{-?([^{}\"'|\n]{1,200})(?:\||\}\})")
+NO_LETTERS = re.compile(r"[\W_]+")
 SINGLE_WORD = re.compile(r"[^\W\d]\w*")
 OTHER = re.compile(
     r"(?<!\{)\{([^{}\n]{1,200})\}(?!\})|\[([^\[\]\n]{1,200})\]|<([^<>\n]{1,200})>|%([^%\n]{1,200})%"
@@ -20,8 +21,8 @@ def place(column: str) -> str:
     """How a template names a column."""
     if SINGLE_WORD.fullmatch(column):
         return f"{{{{ {column} }}}}"
-    name = column.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'{{{{ row["{name}"] }}}}'
+    name = column.replace("\\", "\\\\").replace('"', '\\"')
+    return f"{{{{ row[{quoted(name)}] }}}}"
 
 
 def long_name(source: str) -> str:
@@ -73,12 +74,20 @@ def absent_columns(absent: Collection[str], found: Iterable[str]) -> str:
     them = ", ".join(map(quoted, sorted(absent)))
     there = list(islice(found, LISTED))
     names = ", ".join(map(quoted, there)) or "no column"
-    meant = next((name for name in there if _is_longer(name, absent)), None)
+    alike = set(map(_squeezed, absent))
+    same = (name for name in there if _squeezed(name) in alike)
+    meant = next(same, None) or next((name for name in there if _is_longer(name, absent)), None)
     hint = "" if meant is None else f"; the column {quoted(meant)} is written {place(meant)}"
     return f"the template uses {them}; there is {names}{hint}"
 
 
+def _squeezed(name: str) -> str:
+    """A name in small letters, without what is no letter and no digit."""
+    return NO_LETTERS.sub("", name.casefold()) or name
+
+
 def _is_longer(name: str, words: Collection[str]) -> bool:
     """Whether a name begins with one of these words, and is more than a word."""
-    is_long = not SINGLE_WORD.fullmatch(name) and name.isprintable()
-    return is_long and any(name.casefold().startswith(word.casefold()) for word in words)
+    return not SINGLE_WORD.fullmatch(name) and any(
+        name.casefold().startswith(word.casefold()) for word in words
+    )

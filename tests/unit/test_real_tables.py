@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile
@@ -37,7 +38,7 @@ class Asked:
         chosen = Choice(**choice)
         table = read(io.BytesIO(data), DEFAULTS, compiled, problems, max_records=1_000, choice=chosen)
         drafts = list(table.drafts)
-        self.prompts = [compiled.render(json.loads(draft.body)["row"]) for draft in drafts]
+        self.prompts = [table.template.render(json.loads(draft.body)["row"]) for draft in drafts]
         self.ids = [draft.custom_id for draft in drafts]
         self.skipped, self.notes, self.problems = table.skipped, table.notes(), problems.listed
 
@@ -396,3 +397,86 @@ def test_a_file_is_read_by_its_bytes(data, named, kind):
 def test_a_file_of_a_kind_that_is_not_read_is_named(data, what):
     with pytest.raises(BadInput, match=f"it is {what}"):
         find_kind(io.BytesIO(data), "xlsx")
+
+
+# Headers
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"Sales,,,\n,,,\nregion,2023,2024,2025\nNorth,1,2,3\n",
+        b"Sales\nregion\nNorth\n",
+        book(["", "Q1", "", "Q2"], ["region", "plan", "is", "plan", "is"], ["North", 1, 2, 3, 4]),
+    ],
+    ids=range(3),
+)
+def test_the_row_that_has_the_names_is_told(data):
+    assert re.search(r"header (in row \d|there\? Then give header_row=\d)", refusal(data, "{{ region }}"))
+
+
+def test_years_below_a_title_are_names_whatever_the_template_uses():
+    data = b"Sales,,,\n,,,\nregion,2023,2024,2025\nNorth,1,2,3\n"
+    assert "is the header in row 3?" in refusal(data, "{{ row|tojson }}")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["\u200ename\u200f", "\u2066name\u2069", "\u00adname", "ï»¿name", "\ufeff\ufeffname", "\u3000name\x00"],
+)
+def test_what_cannot_be_seen_around_a_name_is_no_part_of_it(name):
+    assert Asked(f"{name},id\nx,1\n".encode(), "{{ name }}").prompts == ["x"]
+
+
+def test_an_emoji_keeps_the_signs_that_belong_to_it():
+    assert Asked("❤️,id\nx,1\n".encode(), '{{ row["❤️"] }}').prompts == ["x"]
+
+
+@pytest.mark.parametrize("name", ["Größe", "Gro\u0308ße"])
+@pytest.mark.parametrize("used", ["Größe", "Gro\u0308ße"])
+def test_accents_are_the_same_however_they_are_written(name, used):
+    assert Asked(f"{name},id\nx,1\n".encode(), f"{{{{ {used} }}}}").prompts == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("name", "used", "written"),
+    [
+        ("Review", "{{ review }}", "{{ Review }}"),
+        ("First Name", "{{ First_Name }}", '{{ row["First Name"] }}'),
+        ('"First\nName"', '{{ row["First Name"] }}', '{{ row["First\\nName"] }}'),
+        ("First\u00a0Name", '{{ row["First Name"] }}', '{{ row["First\\xa0Name"] }}'),
+        ("re\u00adview", "{{ review }}", '{{ row["re\\xadview"] }}'),
+    ],
+)
+def test_a_name_that_is_almost_the_one_meant_is_shown_as_a_template_writes_it(name, used, written):
+    data = f"id,{name}\n1,good\n".encode()
+
+    assert refusal(data, used).endswith(f" is written {written}")
+    assert Asked(data, written).prompts == ["good"]
+
+
+def test_a_header_within_a_joined_file_is_not_asked_and_told():
+    asked = Asked(b"\xef\xbb\xbfreview,id\na,1\n\xef\xbb\xbfreview,id\nb,2\n", "{{ review }}")
+
+    assert (asked.prompts, asked.skipped) == (["a", "b"], [3])
+    assert asked.notes == ["1 row repeats the header and is not asked"]
+
+
+def test_a_name_that_is_a_formula_without_a_value_is_told():
+    assert refusal(book(["id", '="a"&"b"'], [1, "x"]), "{{ ab }}").startswith("B1 is to name a column, but")
+
+
+def test_where_no_sheet_was_chosen_the_others_are_told():
+    def add(sheet: Any) -> None:
+        sheet.parent.create_sheet("Data").append(["b"])
+
+    for data in (book(["a"], ["x"], change=add), book([], ["x"], change=add)):
+        assert 'the workbook also has "Data": `sheet` (--sheet) chooses' in refusal(data, "{{ b }}")
+
+
+def test_rows_that_are_all_hidden_or_cannot_be_are_told():
+    def hide(sheet: Any) -> None:
+        sheet.row_dimensions[2].hidden = True
+
+    assert "every row is hidden" in refusal(book(["a"], ["x"], change=hide), "{{ a }}", visible_only=True)
+    assert "only a workbook has hidden rows" in refusal(b"a\nx\n", "{{ a }}", visible_only=True)
