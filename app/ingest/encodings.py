@@ -133,9 +133,8 @@ class _Fault:
     is_utf8: bool  # one bad byte among good ones
 
     def refusal(self, encoding: str) -> BadInput:
-        return BadInput(
-            f"line {self.line}: byte 0x{self.byte:02x} is not {encoding.upper()}: save the file as UTF-8"
-        )
+        name = encoding.removesuffix("-sig").upper()
+        return BadInput(f"line {self.line}: byte 0x{self.byte:02x} is not {name}: save the file as UTF-8")
 
 
 def _find_fault(stream: BinaryIO, encoding: str) -> _Fault | None:

@@ -114,6 +114,10 @@ class Sheet:
         found = f"{len(row.cells)} cells, but the header names {width} columns"
         if self._source.is_workbook:
             how = f"name the others in row {self._header.number}, or delete what stands beside the table"
+        elif self._header.lacks_one:
+            how = (
+                f"put a name for the first column, which has none, at the start of row {self._header.number}"
+            )
         else:
             how = "a cell with a separator in it needs quotation marks"
         self._problems.add(f"row {row.number}", f"the row has {found}: {how}")

@@ -1,5 +1,6 @@
 """Tables as people have them: each is asked as its author means it, or a sentence says why not."""
 
+import datetime as dt
 import io
 import json
 import re
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from app.errors import BadInput
 from app.ingest.draft import Defaults, Problems
+from app.ingest.forms.workbook import find_workbook
 from app.ingest.jsonl import read_jsonl
 from app.ingest.sheets.kinds import find_kind
 from app.ingest.sheets.rows import Choice
@@ -373,11 +375,12 @@ def test_names_of_records_and_lengths_of_time_are_as_shown():
         (b"a,b\n1,2\n", "xlsx", "csv"),
         ("a\tb\n".encode("utf-16"), "xlsx", "csv"),
         (b'{"prompt": "x"}\n', "csv", "jsonl"),
+        (b'[\r\n {\n"prompt": "x"}]', "csv", "jsonl"),
         (b"{a},b\n", "csv", "csv"),
         (b"a\tb\n", "tsv", "tsv"),
         (b"not json", "jsonl", "jsonl"),
     ],
-    ids=range(7),
+    ids=range(8),
 )
 def test_a_file_is_read_by_its_bytes(data, named, kind):
     assert find_kind(io.BytesIO(data), named) == kind
@@ -391,8 +394,14 @@ def test_a_file_is_read_by_its_bytes(data, named, kind):
         (b"<?xml version='1.0'?><Workbook>", "XML"),
         (b"PK\x03\x04....mimetypeapplication/vnd.oasis.opendocument.spreadsheet", "an OpenDocument file"),
         (b"PK\x03\x04....word/document.xml", "a Word document"),
+        (b"PK\x03\x04a.csv" + b"PK\x05\x06", "a ZIP archive, and no workbook"),
+        (b"\x1f\x8b\x08", r"packed \(gzip\)"),
+        (b"{\\rtf1\\ansi", "a text with formats"),
+        (b"PAR1\x15", "a Parquet file"),
+        (b"\x89PNG\r\n\x1a\n", "a picture"),
+        (b"<!-- saved --><html><table>", "a web page"),
     ],
-    ids=range(5),
+    ids=range(11),
 )
 def test_a_file_of_a_kind_that_is_not_read_is_named(data, what):
     with pytest.raises(BadInput, match=f"it is {what}"):
@@ -480,3 +489,74 @@ def test_rows_that_are_all_hidden_or_cannot_be_are_told():
 
     assert "every row is hidden" in refusal(book(["a"], ["x"], change=hide), "{{ a }}", visible_only=True)
     assert "only a workbook has hidden rows" in refusal(b"a\nx\n", "{{ a }}", visible_only=True)
+
+
+# Files of other programs
+
+
+@pytest.mark.parametrize(
+    ("data", "cells"),
+    [
+        ("id;Name, Vorname\n1;Müller, Anna\n2;Weiß, Bo\n", "Müller, Anna"),
+        ("id;Name, Vorname\n1;Müller\n2;Weiß\n", "Müller"),
+        ("id\tName, Vorname\n1\tMüller, Anna, Dr.\n2\tWeiß\n", "Müller, Anna, Dr."),
+    ],
+)
+def test_of_two_separators_in_a_header_the_one_of_all_lines_is_found(data, cells):
+    assert Asked(data.encode(), '{{ row["Name, Vorname"] }}').prompts[0] == cells
+
+
+def test_what_fills_a_file_up_is_no_part_of_its_last_line():
+    for filling in (b"\x1a", b"\x1a\x1a", b"\0" * 300):
+        assert Asked(b"id,t\r\n1,last" + filling, "{{ t }}").prompts == ["last"]
+
+
+def test_a_table_of_r_with_names_of_rows_says_what_is_missing():
+    message = Asked(b"review,stars\n1,good,5\n2,bad,3\n", "{{ review }}").problems[0]["message"]
+    assert message.endswith("put a name for the first column, which has none, at the start of row 1")
+
+
+@pytest.mark.parametrize("content", [None, b"<styleSheet><oops", b""])
+def test_a_workbook_without_styles_is_read_and_told(content):
+    file = io.BytesIO()
+    with ZipFile(io.BytesIO(book(["a"], [dt.date(2025, 2, 1)]))) as source, ZipFile(file, "w") as target:
+        for name in source.namelist():
+            if name != "xl/styles.xml":
+                target.writestr(name, source.read(name))
+            elif content is not None:
+                target.writestr(name, content)
+    asked = Asked(file.getvalue(), "{{ a }}")
+
+    assert asked.prompts == ["45689"]
+    assert "the formats of the workbook cannot be read" in asked.notes[0]
+
+
+@pytest.mark.parametrize("spell", [str.upper, lambda name: name.replace("/", "\\")])
+def test_names_of_parts_may_be_spelt_in_other_ways(spell):
+    file = io.BytesIO()
+    with ZipFile(io.BytesIO(book(["a"], ["x"]))) as source, ZipFile(file, "w") as target:
+        for name in source.namelist():
+            target.writestr(spell(name), source.read(name))
+
+    assert Asked(file.getvalue(), "{{ a }}").prompts == ["x"]
+    assert find_workbook(file, None, 1).part == spell("xl/worksheets/sheet1.xml")
+
+
+def test_a_workbook_that_was_cut_short_is_told():
+    assert "cut short or damaged" in refusal(book(["a"], ["x"])[:-200], "{{ a }}")
+
+
+def test_rows_without_height_are_hidden():
+    data = patched(book(["a"], ["x"], ["y"]), "sheet1.xml", (b'<row r="2"', b'<row ht="0" r="2"'))
+    assert Asked(data, "{{ a }}", visible_only=True).prompts == ["y"]
+
+
+def test_a_large_number_has_no_more_digits_than_were_saved():
+    data = patched(book(["a"], [5]), "sheet1.xml", (b"<v>5</v>", b"<v>1.2345678901234567E+19</v>"))
+    assert Asked(data, "{{ a }}").prompts == ["12345678901234567000"]
+
+
+@pytest.mark.parametrize("word", ["Gesamtergebnis", "Somma", "Eindtotaal", "Végösszeg", "Общий итог", "総計"])
+def test_totals_of_other_languages_are_known(word):
+    asked = Asked(TOTALS.format(word).encode(), "{{ product }}: {{ note }}")
+    assert len(asked.prompts) == 2

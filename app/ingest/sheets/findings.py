@@ -38,6 +38,7 @@ class Findings:
             self.total,
             *self._flawed(),
             _uncalculated(source),
+            _unstyled(source),
         ]
         return [sentence for sentence in found if sentence is not None]
 
@@ -112,6 +113,15 @@ def _uncalculated(source: Source) -> str | None:
     return (
         f"{were} not calculated by the program that wrote the workbook, so what is saved may be wrong:"
         " open and save it in a spreadsheet"
+    )
+
+
+def _unstyled(source: Source) -> str | None:
+    if not source.is_unstyled:
+        return None
+    return (
+        "the formats of the workbook cannot be read, so dates are numbers of days, and numbers are as they"
+        " are stored: open and save it in a spreadsheet"
     )
 
 

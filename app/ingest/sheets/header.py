@@ -41,6 +41,12 @@ class Header:
                 return f"; row {row.number} has it: is the header there? {_how(row.number)}"
         return ""
 
+    @property
+    def lacks_one(self) -> bool:
+        """Whether each row has one cell more than the header, as R writes a table with names of rows."""
+        sizes = {len(row.cells) for row in self.ahead if row.cells}
+        return len(self.ahead) > 1 and sizes == {len(self.columns) + 1}
+
     def is_repeated_by(self, row: Row) -> bool:
         """Whether a row is the header again, as in files that were joined."""
         first = row.cells[0]
