@@ -560,3 +560,51 @@ def test_a_large_number_has_no_more_digits_than_were_saved():
 def test_totals_of_other_languages_are_known(word):
     asked = Asked(TOTALS.format(word).encode(), "{{ product }}: {{ note }}")
     assert len(asked.prompts) == 2
+
+
+# Encodings of other languages
+
+SENTENCES = {
+    "pl": "Bardzo dobra jakość, polecam każdemu, miła obsługa\nŹle się stało, książka późno, dziękuję",
+    "cs": "Děkuji, všechno v pořádku, rychlé dodání\nZboží přišlo poškozené, můžu reklamovat, příště znovu",
+    "hu": "Nagyon jó termék, gyors szállítás\nŐszintén szólva tűrhető, a hűtő nem működik, öt nap",
+    "ru": "Очень хороший товар. Спасибо, Анна\nПлохо, не работает, верните деньги",
+    "tr": "Çok güzel bir ürün, teşekkürler, hızlı geldi\nIğdır'da değişik, şık, ığ",
+    "pt": "A refeição não estava boa, mas a localização é ótima\nNão há água, atenção à informação",
+}
+
+
+@pytest.mark.parametrize(
+    ("language", "encodings"),
+    [
+        ("pl", ["cp1250", "cp852", "mac_latin2", "iso8859_2"]),
+        ("cs", ["cp1250", "cp852", "mac_latin2", "iso8859_2"]),
+        ("hu", ["cp1250", "cp852", "iso8859_2"]),
+        ("ru", ["cp1251", "koi8_r", "mac_cyrillic"]),
+        ("tr", ["cp1254", "cp857"]),
+        ("pt", ["cp1252", "mac_roman", "cp850"]),
+    ],
+)
+def test_a_text_is_read_with_the_letters_of_its_language(language, encodings):
+    lines = SENTENCES[language].splitlines()
+    for encoding in encodings:
+        data = "\r\n".join(["id;text", *(f"1;{line}" for line in lines)]).encode(encoding)
+        assert Asked(data, "{{ text }}").prompts == lines, encoding
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("5 € or more\n10 €\n12 €\n15 €", "cp858"),
+        ("5 € or more\n10 €\n12 €\n15 €", "iso8859_15"),
+        (SENTENCES["ru"], "cp866"),
+        (SENTENCES["pt"], "cp860"),
+    ],
+)
+def test_a_text_with_few_signs_is_refused_rather_than_read_with_others(text, encoding):
+    assert "save it as UTF-8" in refusal(f"t\n{text}\n".encode(encoding), "{{ t }}")
+
+
+def test_names_of_many_countries_are_read_as_western():
+    names = "María Nuñez\nJürgen Weiß\nFrançois\nSøren\nÅsa Björk\nSigríður\nConceição\nZoë\nGenève\nMálaga"
+    assert Asked(f"name\n{names}\n".encode("cp1252"), "{{ name }}").prompts == names.splitlines()
