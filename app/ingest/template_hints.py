@@ -10,9 +10,15 @@ LISTED = 50  # columns
 LOOKED_AT = 100  # places in a template
 # A name that is no single word, in double braces.
 DOUBLE = re.compile(r"\{\{-?([^{}\"'|\n]{1,200})(?:\||\}\})")
+CONDITION = re.compile(
+    r"\{%-?\s{0,9}(?:el)?if\s{1,9}(?:not\s{1,9})?([^{}\"'|<>=!%\n]{1,200}?)\s{0,9}[|<>=!%-]"
+)
+NAMED = re.compile(r"[^\W\d]\w*(?:\.\w+|\[\w+\])*")  # what is a name to a template
+OPERATORS = re.compile(r"\b(?:and|or|in|is|not|else)\b")
 NO_LETTERS = re.compile(r"[\W_]+")
 SINGLE_WORD = re.compile(r"[^\W\d]\w*")
 OTHER = re.compile(
+    r"\{\{-?\s{0,9}[\"']?([^{}\"'|\n]{1,200}?)[\"']?\s{0,9}-?\}\}|"
     r"(?<!\{)\{([^{}\n]{1,200})\}(?!\})|\[([^\[\]\n]{1,200})\]|<([^<>\n]{1,200})>|%([^%\n]{1,200})%"
 )
 
@@ -27,9 +33,10 @@ def place(column: str) -> str:
 
 def long_name(source: str) -> str:
     """A hint at the first name in double braces that is more than a word; nothing if there is none."""
-    for found in islice(DOUBLE.finditer(source), LOOKED_AT):
-        name = found[1].removesuffix("-").strip()
-        if name and not re.fullmatch(r"[\w.\[\]]+", name):
+    places = (*islice(DOUBLE.finditer(source), LOOKED_AT), *islice(CONDITION.finditer(source), LOOKED_AT))
+    for found in places:
+        name = found[1].removesuffix("-").strip().removeprefix("row.")
+        if name and not NAMED.fullmatch(name) and not (found.re is CONDITION and OPERATORS.search(name)):
             return f"; a column with the name {quoted(name)} is written {place(name)}"
     return ""
 
@@ -64,7 +71,9 @@ def _other_place(source: str, columns: Collection[str], *, braces_only: bool) ->
     named = {column.casefold(): column for column in columns}
     for found in OTHER.finditer(source):
         name = next(group for group in found.groups() if group is not None).strip()
-        if name.casefold() in named and (not braces_only or found[1] is not None):
+        if found[1] is not None and SINGLE_WORD.fullmatch(found[0].strip("{}- ")):
+            continue  # it is filled in
+        if name.casefold() in named and (not braces_only or found[1] or found[2] is not None):
             return found[0], named[name.casefold()]
     return None
 

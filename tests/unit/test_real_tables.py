@@ -20,6 +20,7 @@ from app.ingest.jsonl import read_jsonl
 from app.ingest.sheets.kinds import find_kind
 from app.ingest.sheets.rows import Choice
 from app.ingest.tables import read_csv, read_xlsx
+from app.ingest.template_hints import stray_place
 from app.ingest.templates import compile_template
 from app.ingest.xlsx.formats import NumberFormat
 
@@ -608,3 +609,34 @@ def test_a_text_with_few_signs_is_refused_rather_than_read_with_others(text, enc
 def test_names_of_many_countries_are_read_as_western():
     names = "María Nuñez\nJürgen Weiß\nFrançois\nSøren\nÅsa Björk\nSigríður\nConceição\nZoë\nGenève\nMálaga"
     assert Asked(f"name\n{names}\n".encode("cp1252"), "{{ name }}").prompts == names.splitlines()
+
+
+# Templates
+
+
+@pytest.mark.parametrize(
+    ("template", "written"),
+    [
+        ("{{ 2024 }}", '{{ row["2024"] }}'),
+        ("{{ 'First Name' }}", '{{ row["First Name"] }}'),
+        ("{{ no. }}", '{{ row["no."] }}'),
+        ("{{ row.e-mail }}", '{{ row["e-mail"] }}'),
+        ("{% if First Name %}x{% endif %}", '{{ row["First Name"] }}'),
+        ("{% if not First Name == 'x' %}x{% endif %}", '{{ row["First Name"] }}'),
+    ],
+)
+def test_a_column_that_is_named_in_another_way_is_shown_as_a_template_writes_it(template, written):
+    data = b"First Name,e-mail,2024,no.\nAnna,a@b,5,1\nBob,b@c,6,2\n"
+    assert refusal(data, template).endswith(written)
+
+
+def test_a_number_beside_a_column_of_that_name_is_told():
+    asked = Asked(b"id,2024\n1,x\n", "{{ id }} {{ 2024 }}")
+    assert asked.notes[0].startswith("{{ 2024 }} in the template is not filled in: for the column write")
+
+
+@pytest.mark.parametrize("blanks", ["{{" + " " * 900_000, "{% if" + " " * 900_000, "{{ " * 300_000])
+def test_the_way_out_is_found_in_time(blanks):
+    with pytest.raises(BadInput):
+        compile_template(blanks)
+    assert stray_place(blanks, ["a"]) is None

@@ -28,6 +28,15 @@ from app.core.requests import sent_schema
             },
         ),
         ({"type": "array", "minItems": 1}, {"type": "array", "minItems": 1}),
+        ({"type": "array", "items": False}, {"type": "array", "description": "{items: false}"}),
+        (
+            {"properties": {"a": {"type": "string"}}, "required": ["a", "b"]},
+            {
+                "properties": {"a": {"type": "string"}, "b": {}},
+                "required": ["a", "b"],
+                "additionalProperties": False,
+            },
+        ),
         (
             {"oneOf": [{"type": "string", "minLength": 1}, {"type": "null"}]},
             {"anyOf": [{"type": "string", "description": "{minLength: 1}"}, {"type": "null"}]},

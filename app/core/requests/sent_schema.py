@@ -34,9 +34,20 @@ def of(schema: Mapping[str, Any]) -> Mapping[str, Any]:
         return {name: part for name, part in sent.items() if name in ("$ref", "$defs", "definitions")}
     if "object" in _types(schema):
         sent["additionalProperties"] = False
+        _name_required(sent)
     if said := "\n\n".join(filter(None, [_description(schema), _said(left)])):
         sent["description"] = said
     return sent
+
+
+def _name_required(sent: dict[str, Any]) -> None:
+    """What is required and nowhere described may be anything; without a name it could not be there."""
+    required, named = sent.get("required"), sent.get("properties", {})
+    if not isinstance(required, list) or not isinstance(named, Mapping):
+        return
+    missing = [name for name in required if isinstance(name, str) and name not in named]
+    if missing:
+        sent["properties"] = {**named, **dict.fromkeys(missing, {})}
 
 
 def _part(name: str, value: Any) -> Any:
@@ -61,7 +72,7 @@ def _is_known(name: str, value: Any) -> bool:
     if name == "minItems":
         return value in (0, 1)
     if name == "items":
-        return not isinstance(value, list)
+        return value is True or isinstance(value, Mapping)
     if name in ("enum", "const"):
         values = value if name == "enum" and isinstance(value, list) else [value]
         return not any(isinstance(one, list | Mapping) for one in values)
