@@ -47,7 +47,7 @@ def _name_required(sent: dict[str, Any]) -> None:
         return
     missing = [name for name in required if isinstance(name, str) and name not in named]
     if missing:
-        sent["properties"] = {**named, **dict.fromkeys(missing, {})}
+        sent["properties"] = {**named, **{name: {} for name in missing}}
 
 
 def _part(name: str, value: Any) -> Any:
