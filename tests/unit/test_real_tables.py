@@ -470,6 +470,7 @@ def test_a_header_within_a_joined_file_is_not_asked_and_told():
 
     assert (asked.prompts, asked.skipped) == (["a", "b"], [3])
     assert asked.notes == ["1 row repeats the header and is not asked"]
+    assert Asked("Gro\u0308ße,id\nx,1\nGro\u0308ße,id\n".encode(), "{{ id }}").prompts == ["1"]
 
 
 def test_a_name_that_is_a_formula_without_a_value_is_told():
@@ -540,6 +541,7 @@ def test_names_of_parts_may_be_spelt_in_other_ways(spell):
             target.writestr(spell(name), source.read(name))
 
     assert Asked(file.getvalue(), "{{ a }}").prompts == ["x"]
+    assert find_kind(file, "csv") == "xlsx"
     assert find_workbook(file, None, 1).part == spell("xl/worksheets/sheet1.xml")
 
 

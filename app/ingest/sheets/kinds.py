@@ -78,5 +78,5 @@ def _refuse_other_archive(parts: bytes) -> None:
     for part, what in ARCHIVES:
         if part in parts:
             raise BadInput(f"file: it is {what}, whatever its name says: {AS}")
-    if RELATIONS not in parts and END_OF_ZIP in parts:
+    if RELATIONS not in parts.lower() and END_OF_ZIP in parts:
         raise BadInput("file: it is a ZIP archive, and no workbook: unpack it, and send what is in it")
