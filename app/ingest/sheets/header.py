@@ -18,7 +18,6 @@ MAX_NAME_CHARACTERS = 1_000
 AHEAD, AHEAD_CELLS = 20, 2_000  # rows below the header that are looked at, and their cells together
 # What a name begins and ends with; the others belong to the sign before them, as in some emoji.
 SEEN = re.compile(f"[^{INVISIBLE}]|[\ufe00-\ufe0f\U000e0020-\U000e007f]")
-MAX_SEEN = 2 * MAX_NAME_CHARACTERS  # of a cell that may be a name once more
 MISREAD_MARK = "ï»¿"  # of a file that was read in another encoding and saved again
 NUMBER = re.compile(r"[\s(+\-−$€£¥]*[\d.,'’\s]{0,40}\d[\d.,'’\s]{0,40}[%‰$€£¥)\s]*(?:[A-Z]{3})?")
 LONGEST_NUMBER = 40  # characters
@@ -50,10 +49,10 @@ class Header:
 
     def is_repeated_by(self, row: Row) -> bool:
         """Whether a row is the header again, as in files that were joined."""
-        first = row.cells[0]
-        if len(self.columns) < 2 or not isinstance(first, str) or bare(first[:MAX_SEEN]) != self.columns[0]:
-            return False
-        return [bare(as_text(cell)) for cell in row.cells] == self.columns
+        first, name = row.cells[0], self.columns[0]
+        if len(self.columns) < 2 or not isinstance(first, str) or (first.isascii() and name not in first):
+            return False  # as nearly all rows are, at once
+        return bare(first) == name and [bare(as_text(cell)) for cell in row.cells] == self.columns
 
 
 def bare(name: str) -> str:
