@@ -8,6 +8,7 @@ from flask import Request
 
 from app.api.bodies import Asked, received
 from app.core.documents.upload import Upload
+from app.core.requests import sent_schema
 from app.core.requests.schemas import compile_schema
 from app.errors import BadInput
 from app.ingest.draft import Defaults, Problems
@@ -74,6 +75,7 @@ def _defaults(fields: Mapping[str, Any]) -> Defaults:
     schema = fields.get("schema")
     if schema is not None:
         compile_schema(schema)
+        sent_schema.refuse_open(schema)
     if not provider.takes_messages:
         _refuse_language(model, fields)
     return Defaults(

@@ -16,6 +16,7 @@ MAX_ROW_CHARACTERS = 32_000_000
 MAX_ROW_SEPARATORS = 2_000_000  # in its cells, too: `csv` builds a row in one go, blocking everything else
 LINES_COMPARED = 20  # of which each separator has to be in most, where the header has none
 MARKS = "\ufeff\u200b"  # at the start of a file, as often as it was joined or saved again
+FILLING = "\x1a\0"  # behind the last line: Ctrl-Z of old programs, NULs of space that was reserved
 
 # Possessive, because each step of a repetition that may be taken back is kept in memory.
 QUOTED = re.compile(r'(?<![^,;\t|\r\n])"[^"]*+(?:""[^"]*+)*+(?:"|$)')
@@ -64,13 +65,19 @@ def _rows(text: io.TextIOWrapper, header_row: int) -> Iterator[Row]:
 
 
 def find_separator(head: str, header_row: int) -> str:
-    """The one that is in the header; if hardly any other line has it, the one that they have."""
+    """The one that is in the header; if hardly any other line has it, the one that they have.
+
+    Of several in the header it is the one that most lines have as often, and that no spaces follow.
+    """
     lines = re.split(r"\r\n|\r|\n", QUOTED.sub("", head), maxsplit=header_row + LINES_COMPARED)
     header = lines[min(header_row, len(lines)) - 1]
-    found = max(SEPARATORS, key=header.count)
     others = [
         line for line in lines[header_row : header_row + LINES_COMPARED] if line.strip(SEPARATORS + " ")
     ]
+    there = [one for one in SEPARATORS if one in header] or SEPARATORS[:1]
+    fits = {one: sum(line.count(one) == header.count(one) for line in others) for one in there}
+    spaced = {one: sum(line.count(one + " ") for line in (header, *others)) for one in there}
+    found = max(there, key=lambda one: (fits[one], -spaced[one], header.count(one)))
     shares = {one: sum(one in line for line in others) for one in SEPARATORS}
     likelier = max(SEPARATORS, key=lambda one: shares[one])
     is_odd = len(others) >= 2 and shares[found] < len(others) / 2
@@ -131,6 +138,8 @@ class _Lines:
         self._separators -= line.count(self._separator)
         if self._separators < 0:
             raise BadInput(f"row {self._row}: it has over {MAX_ROW_SEPARATORS:,} separators")
+        if line[-1] in FILLING:  # only the last line ends without a line break
+            line = line.rstrip(FILLING) or line
         self.has_nul = self.has_nul or "\0" in line
         self._has_backslash = self._has_backslash or '\\"' in line
         if self._is_first:

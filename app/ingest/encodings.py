@@ -13,7 +13,7 @@ from typing import BinaryIO
 from charset_normalizer import CharsetMatch, from_bytes
 
 from app.errors import BadInput
-from app.ingest.sheets import western
+from app.ingest.sheets import alphabets, western
 
 HEAD = 1_000_000  # bytes that are read at once
 SAMPLE = 100_000  # bytes whose language is detected: a tenth of a second
@@ -71,9 +71,11 @@ def _candidates(text: bytes, before: bytes) -> list[str]:
     other = NOT_WESTERN.search(text)
     if other is None:
         sample = _sample(text)
-        return western.candidates(before + sample, _latin(sample) or WESTERN)
-    found = _other_alphabet(_sample(text[text.rfind(b"\n", 0, other.start()) + 1 :]))
-    return [] if found is None else [found]
+        likely = western.candidates(before + sample, _latin(sample) or WESTERN)
+        return alphabets.reconsidered(before + sample, likely)
+    sample = _sample(text[text.rfind(b"\n", 0, other.start()) + 1 :])
+    found = _other_alphabet(sample)
+    return alphabets.reconsidered(sample, [] if found is None else [found])
 
 
 def _latin(sample: bytes) -> str | None:
@@ -133,9 +135,8 @@ class _Fault:
     is_utf8: bool  # one bad byte among good ones
 
     def refusal(self, encoding: str) -> BadInput:
-        return BadInput(
-            f"line {self.line}: byte 0x{self.byte:02x} is not {encoding.upper()}: save the file as UTF-8"
-        )
+        name = encoding.removesuffix("-sig").upper()
+        return BadInput(f"line {self.line}: byte 0x{self.byte:02x} is not {name}: save the file as UTF-8")
 
 
 def _find_fault(stream: BinaryIO, encoding: str) -> _Fault | None:

@@ -1,5 +1,6 @@
 """Tables, CSV and XLSX: a header that names the columns, and one record per row."""
 
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain, pairwise, zip_longest
 from os import SEEK_END
@@ -11,7 +12,7 @@ from app.ingest.draft import Defaults, Draft, Problems
 from app.ingest.forms.row_numbers import RowNumbers
 from app.ingest.intake import Intake
 from app.ingest.records import read_row
-from app.ingest.sheets.findings import Findings
+from app.ingest.sheets.findings import Findings, which_sheet
 from app.ingest.sheets.header import read_header
 from app.ingest.sheets.rows import EVERYTHING, Choice, Row, Source
 from app.ingest.sheets.selection import Selection
@@ -40,6 +41,10 @@ def read_rows(format: str, stream: BinaryIO, choice: Choice = EVERYTHING) -> Sou
     source = READERS[format](stream, choice)
     if choice.sheet is not None and not source.is_workbook:
         raise BadInput(f"sheet: only a workbook has sheets, and the file is {format.upper()}: leave it out")
+    if choice.visible_only and not source.is_workbook:
+        raise BadInput(
+            f"visible_only: only a workbook has hidden rows, and the file is {format.upper()}: leave it out"
+        )
     return source
 
 
@@ -86,7 +91,7 @@ class Sheet:
                 continue
             self.skip(range(before + 1, row.number))
             before = row.number
-            if not _has_content(row):
+            if not _has_content(row) or self._is_header_again(row):
                 self.skip(range(row.number, row.number + 1))
                 continue
             self._found.rows += 1
@@ -97,6 +102,11 @@ class Sheet:
                 raise self._too_wide()
             yield row
 
+    def _is_header_again(self, row: Row) -> bool:
+        is_again = self._header.is_repeated_by(row)
+        self._found.repeated += is_again
+        return is_again
+
     def _fits(self, row: Row) -> bool:
         width = len(self.columns)
         if len(row.cells) <= width or all(is_blank(cell) for cell in reversed(row.cells[width:])):
@@ -104,6 +114,10 @@ class Sheet:
         found = f"{len(row.cells)} cells, but the header names {width} columns"
         if self._source.is_workbook:
             how = f"name the others in row {self._header.number}, or delete what stands beside the table"
+        elif self._header.lacks_one:
+            how = (
+                f"put a name for the first column, which has none, at the start of row {self._header.number}"
+            )
         else:
             how = "a cell with a separator in it needs quotation marks"
         self._problems.add(f"row {row.number}", f"the row has {found}: {how}")
@@ -139,12 +153,13 @@ class Table(Sheet):
         choice: Choice = EVERYTHING,
     ) -> None:
         super().__init__(source, problems, size, choice)
-        self.template = template or self._prompt_template()
+        self.template = self._prompt_template() if template is None else _composed(template)
         absent = self.template.variables - set(self.columns)
         if self._header.title and (absent or self.template.takes_whole_row):
             raise BadInput(self._header.title)
         if absent:
-            raise BadInput(absent_columns(absent, self.columns))
+            hint = self._header.hint_at(absent) or which_sheet(source, "; ")
+            raise BadInput(absent_columns(absent, self.columns) + hint)
         self._selection = Selection(self.template, self.columns, self._found)
         self.numbers = RowNumbers()  # of the rows that became drafts
         self._defaults = defaults
@@ -173,6 +188,8 @@ class Table(Sheet):
         if self._found.blank and not self._intake.count:
             used = ", ".join(map(quoted, self._selection.used))
             raise BadInput(f"every row is empty in {used}: there is nothing to ask")
+        if self._choice.visible_only and 0 < self._found.rows == self._found.hidden:
+            raise BadInput("every row is hidden: leave visible_only (--visible-only) out")
         self._intake.close("the table has a header but no row with content below it")
 
     def _drafts(self, row: Row) -> Iterator[Draft]:
@@ -226,6 +243,13 @@ def read_xlsx(
     """The table in a sheet of a seekable `stream` of XLSX; raises as `read_csv` does."""
     source = read_rows("xlsx", stream, choice)
     return Table(source, defaults, template, problems, max_records, size_of(stream), choice)
+
+
+def _composed(template: Template) -> Template:
+    """With accents as parts of their letters, as in the names of columns."""
+    if unicodedata.is_normalized("NFC", template.source):
+        return template
+    return compile_template(unicodedata.normalize("NFC", template.source))
 
 
 def _has_content(row: Row) -> bool:

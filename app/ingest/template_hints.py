@@ -10,8 +10,15 @@ LISTED = 50  # columns
 LOOKED_AT = 100  # places in a template
 # A name that is no single word, in double braces.
 DOUBLE = re.compile(r"\{\{-?([^{}\"'|\n]{1,200})(?:\||\}\})")
+CONDITION = re.compile(
+    r"\{%-?\s{0,9}(?:el)?if\s{1,9}(?:not\s{1,9})?([^{}\"'|<>=!%\n]{1,200}?)\s{0,9}[|<>=!%-]"
+)
+NAMED = re.compile(r"[^\W\d]\w*(?:\.\w+|\[\w+\])*")  # what is a name to a template
+OPERATORS = re.compile(r"\b(?:and|or|in|is|not|else)\b")
+NO_LETTERS = re.compile(r"[\W_]+")
 SINGLE_WORD = re.compile(r"[^\W\d]\w*")
 OTHER = re.compile(
+    r"\{\{-?\s{0,9}[\"']?([^{}\"'|\n]{1,200}?)[\"']?\s{0,9}-?\}\}|"
     r"(?<!\{)\{([^{}\n]{1,200})\}(?!\})|\[([^\[\]\n]{1,200})\]|<([^<>\n]{1,200})>|%([^%\n]{1,200})%"
 )
 
@@ -20,15 +27,16 @@ def place(column: str) -> str:
     """How a template names a column."""
     if SINGLE_WORD.fullmatch(column):
         return f"{{{{ {column} }}}}"
-    name = column.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'{{{{ row["{name}"] }}}}'
+    name = column.replace("\\", "\\\\").replace('"', '\\"')
+    return f"{{{{ row[{quoted(name)}] }}}}"
 
 
 def long_name(source: str) -> str:
     """A hint at the first name in double braces that is more than a word; nothing if there is none."""
-    for found in islice(DOUBLE.finditer(source), LOOKED_AT):
-        name = found[1].removesuffix("-").strip()
-        if name and not re.fullmatch(r"[\w.\[\]]+", name):
+    places = (*islice(DOUBLE.finditer(source), LOOKED_AT), *islice(CONDITION.finditer(source), LOOKED_AT))
+    for found in places:
+        name = found[1].removesuffix("-").strip().removeprefix("row.")
+        if name and not NAMED.fullmatch(name) and not (found.re is CONDITION and OPERATORS.search(name)):
             return f"; a column with the name {quoted(name)} is written {place(name)}"
     return ""
 
@@ -63,7 +71,9 @@ def _other_place(source: str, columns: Collection[str], *, braces_only: bool) ->
     named = {column.casefold(): column for column in columns}
     for found in OTHER.finditer(source):
         name = next(group for group in found.groups() if group is not None).strip()
-        if name.casefold() in named and (not braces_only or found[1] is not None):
+        if found[1] is not None and SINGLE_WORD.fullmatch(found[0].strip("{}- ")):
+            continue  # it is filled in
+        if name.casefold() in named and (not braces_only or found[1] or found[2] is not None):
             return found[0], named[name.casefold()]
     return None
 
@@ -73,12 +83,20 @@ def absent_columns(absent: Collection[str], found: Iterable[str]) -> str:
     them = ", ".join(map(quoted, sorted(absent)))
     there = list(islice(found, LISTED))
     names = ", ".join(map(quoted, there)) or "no column"
-    meant = next((name for name in there if _is_longer(name, absent)), None)
+    alike = set(map(_squeezed, absent))
+    same = (name for name in there if _squeezed(name) in alike)
+    meant = next(same, None) or next((name for name in there if _is_longer(name, absent)), None)
     hint = "" if meant is None else f"; the column {quoted(meant)} is written {place(meant)}"
     return f"the template uses {them}; there is {names}{hint}"
 
 
+def _squeezed(name: str) -> str:
+    """A name in small letters, without what is no letter and no digit."""
+    return NO_LETTERS.sub("", name.casefold()) or name
+
+
 def _is_longer(name: str, words: Collection[str]) -> bool:
     """Whether a name begins with one of these words, and is more than a word."""
-    is_long = not SINGLE_WORD.fullmatch(name) and name.isprintable()
-    return is_long and any(name.casefold().startswith(word.casefold()) for word in words)
+    return not SINGLE_WORD.fullmatch(name) and any(
+        name.casefold().startswith(word.casefold()) for word in words
+    )

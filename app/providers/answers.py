@@ -5,15 +5,18 @@ unknown, and content in another form gives the text that it has.
 """
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from app.errors import BadAnswer
 from app.providers import refusals
-from app.providers.client import Reply, Usage
+from app.providers.client import MAX_TOKENS, REFUSAL, Reply, Usage
 
 MOST = 2**31 - 1  # plausible tokens of one call, and as many as a row can hold
 LONGEST_REASON = 64  # characters of a `stop_reason`
+# What relays of other models say instead: an answer that was cut or refused must not pass for a whole one.
+REASONS = {"length": MAX_TOKENS, "max_tokens": MAX_TOKENS, "content_filter": REFUSAL, "safety": REFUSAL}
 
 # JSON escapes line breaks inside strings, so any others are between tokens.
 _LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
@@ -25,9 +28,10 @@ def read(body: bytes, request_id: str | None, headers: Mapping[str, str] = _NO_H
 
     Raises `BadAnswer` unless it is a Messages answer, and the error that it holds where it is one.
     """
+    body = body.removeprefix(BOM_UTF8)
     message = _parse(body, request_id)
-    if isinstance(message, dict) and refusals.holds_error(message):
-        raise refusals.read(200, message, headers)
+    if (error := refusals.error_within(message)) is not None:
+        raise refusals.read(200, error, headers)
     if not isinstance(message, dict) or not _is_message(message):
         raise BadAnswer(f"the provider's answer is not a message: {_excerpt(body)}", request_id=request_id)
     usage, text = _usage(message.get("usage")), text_of(message)
@@ -65,7 +69,9 @@ def text_of(message: Mapping[str, Any]) -> str:
 def stop_reason_of(message: Mapping[str, Any]) -> str | None:
     """Why the provider ended a message, in a form that every database stores; None where it does not say."""
     reason = message.get("stop_reason")
-    return refusals.cleaned(reason)[:LONGEST_REASON] if isinstance(reason, str) and reason else None
+    if not isinstance(reason, str) or not reason:
+        return None
+    return REASONS.get(reason.lower()) or refusals.cleaned(reason)[:LONGEST_REASON]
 
 
 def joined(first: Reply, second: Reply) -> Reply:

@@ -175,9 +175,10 @@ def _mark(model: str, row: Any) -> bytes:
 def _read(answer: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
     """The content of what came with status 200; raises the error that a gateway's answer holds."""
     content: object = parsed(answer)
+    is_result = isinstance(content, dict) and "outputs" in content
+    if not is_result and (error := refusals.error_within(content)) is not None:
+        raise refusals.read(200, error, headers)
     if isinstance(content, dict):
-        if "outputs" not in content and refusals.holds_error(content):
-            raise refusals.read(200, content, headers)
         return content
     raise ValueError("it is not a JSON object")
 

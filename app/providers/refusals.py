@@ -19,6 +19,7 @@ from app.errors import (
     RateLimited,
     RequestRejected,
     ServerFault,
+    Unreachable,
 )
 from app.providers.client import RateLimits
 
@@ -32,7 +33,7 @@ _ACCOUNT_CODES = frozenset(
 # These two come as a 400 without a code and can only be recognised by their text.
 _SPENT = re.compile(r"specified (workspace )?API usage limits|credit balance is too low", re.IGNORECASE)
 # From 520 on those of a content delivery network that did not reach the provider, or got no answer from it.
-_OVERLOADED_STATUSES = frozenset({502, 503, 504, 520, 521, 522, 523, 525, 526, 527, 529})
+_OVERLOADED_STATUSES = frozenset({502, 503, 504, 520, 521, 522, 523, 525, 526, 527, 529, 530})
 _GATEWAY_CUT = 524  # it reached the provider, which may go on working and bill the call
 
 # Of servers that have no such path, or take no POST there; and of those that a web page may go with.
@@ -58,7 +59,17 @@ _STATUS_BY_TYPE = {
     "insufficient_quota": 402,
     "UNAVAILABLE": 503,
 }
-_CODES = ("code", "status", "status_code")  # where gateways write a status
+_CODES = ("code", "status", "status_code", "error_code")  # where gateways write a status
+# What gateways say that write no status.
+_STATUS_BY_WORDS = (
+    (re.compile(r"rate.?limit|too many requests|\b429\b|quota|throttl", re.IGNORECASE), 429),
+    (re.compile(r"overload|at capacity|\bbusy\b|unavailable|\b503\b|\b529\b", re.IGNORECASE), 529),
+)
+# Of what stands between here and any server: a proxy that wants a password, a network that wants a login.
+_IN_BETWEEN = {
+    407: "the proxy wants a user and a password (status 407): set them in HTTPS_PROXY or HTTP_PROXY",
+    511: "the network wants a login before it lets anything through (status 511)",
+}
 
 TOO_LONG = (
     "The gateway before the provider cut the call at its own time limit, often about 100 s (status 524); it"
@@ -83,6 +94,8 @@ def read(status: int, body: object, headers: Mapping[str, str]) -> ProviderError
         target = visible(headers.get("location", ""))
         return Misdirected(f"status {status}, a redirect to {target or 'nowhere'}")
     error = _parse(status, body)
+    if status in _IN_BETWEEN:
+        return Unreachable(_IN_BETWEEN[status])
     if _lacks_the_path(status, error, body, headers):
         return Misdirected(error.message)
     if status < 400:
@@ -99,9 +112,23 @@ def read(status: int, body: object, headers: Mapping[str, str]) -> ProviderError
     )
 
 
-def holds_error(body: Mapping[str, Any]) -> bool:
-    """Whether what came with a 200 is an error all the same."""
-    return body.get("type") == "error" or bool(body.get("error") and not body.get("content"))
+def error_within(body: object) -> Mapping[str, Any] | None:
+    """What came with a 200, if it is an error all the same, in the form `{"error": …}`.
+
+    Gateways write it as a list, as `errors`, or without anything around it.
+    """
+    if isinstance(body, list) and body:
+        body = body[0]
+    if not isinstance(body, Mapping) or body.get("content"):
+        return body if isinstance(body, Mapping) and body.get("type") == "error" else None
+    if body.get("type") == "error" or body.get("error"):
+        return body
+    errors = body.get("errors")
+    if isinstance(errors, list) and errors:
+        return {"error": errors[0]}
+    if body.get("type") == "message" or not any(_as_status(body.get(name)) for name in ("type", *_CODES)):
+        return None
+    return {"error": {**body, "message": body.get("message") or body.get("msg") or body.get("detail") or ""}}
 
 
 def is_web_page(body: bytes, headers: Mapping[str, str]) -> bool:
@@ -182,7 +209,8 @@ def _status_within(body: object, error: _Error) -> int:
     content = body.get("error") if isinstance(body, Mapping) else None
     parts = [part for part in (content, body) if isinstance(part, Mapping)]
     named = [_as_status(part.get(name)) for part in parts for name in _CODES]
-    return next((status for status in [*named, _as_status(error.type)] if status is not None), 500)
+    said = next((status for words, status in _STATUS_BY_WORDS if words.search(error.message)), 500)
+    return next((status for status in [*named, _as_status(error.type)] if status is not None), said)
 
 
 def _as_status(value: object) -> int | None:

@@ -184,7 +184,8 @@ def test_an_answer_and_its_continuation_are_one() -> None:
         ({"error": {"type": "invalid_request_error", "code": 503}}, errors.Overloaded),
         ({"error": {"code": 524}}, errors.GatewayTimeout),
         ({"error": "busy", "status": 503}, errors.Overloaded),
-        ({"error": "busy", "content": None}, errors.ServerFault),
+        ({"error": "busy", "content": None}, errors.Overloaded),
+        ({"error": "no", "content": None}, errors.ServerFault),
         ({"error": {"code": ["429"]}}, errors.ServerFault),
     ],
 )
@@ -228,3 +229,23 @@ def test_a_bad_answers_message_can_be_stored_anywhere() -> None:
         answers.read(b"a\x00b\xff", None)
     refused.value.message.encode()
     assert "\0" not in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("length", "max_tokens"),
+        ("MAX_TOKENS", "max_tokens"),
+        ("content_filter", "refusal"),
+        ("SAFETY", "refusal"),
+        ("stop", "stop"),
+    ],
+)
+def test_an_answer_that_a_relay_says_was_cut_or_refused_is_no_whole_one(said: str, reason: str) -> None:
+    assert answers.read(as_bytes(stop_reason=said), None).stop_reason == reason
+
+
+def test_a_mark_before_an_answer_costs_nobody_the_answer() -> None:
+    reply = answers.read(b"\xef\xbb\xbf" + as_bytes(), None)
+
+    assert (reply.text, reply.body) == ("hello", as_bytes())

@@ -1,7 +1,9 @@
 """Tables as people have them: each is asked as its author means it, or a sentence says why not."""
 
+import datetime as dt
 import io
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile
@@ -13,10 +15,12 @@ from hypothesis import strategies as st
 
 from app.errors import BadInput
 from app.ingest.draft import Defaults, Problems
+from app.ingest.forms.workbook import find_workbook
 from app.ingest.jsonl import read_jsonl
 from app.ingest.sheets.kinds import find_kind
 from app.ingest.sheets.rows import Choice
 from app.ingest.tables import read_csv, read_xlsx
+from app.ingest.template_hints import stray_place
 from app.ingest.templates import compile_template
 from app.ingest.xlsx.formats import NumberFormat
 
@@ -37,7 +41,7 @@ class Asked:
         chosen = Choice(**choice)
         table = read(io.BytesIO(data), DEFAULTS, compiled, problems, max_records=1_000, choice=chosen)
         drafts = list(table.drafts)
-        self.prompts = [compiled.render(json.loads(draft.body)["row"]) for draft in drafts]
+        self.prompts = [table.template.render(json.loads(draft.body)["row"]) for draft in drafts]
         self.ids = [draft.custom_id for draft in drafts]
         self.skipped, self.notes, self.problems = table.skipped, table.notes(), problems.listed
 
@@ -372,11 +376,12 @@ def test_names_of_records_and_lengths_of_time_are_as_shown():
         (b"a,b\n1,2\n", "xlsx", "csv"),
         ("a\tb\n".encode("utf-16"), "xlsx", "csv"),
         (b'{"prompt": "x"}\n', "csv", "jsonl"),
+        (b'[\r\n {\n"prompt": "x"}]', "csv", "jsonl"),
         (b"{a},b\n", "csv", "csv"),
         (b"a\tb\n", "tsv", "tsv"),
         (b"not json", "jsonl", "jsonl"),
     ],
-    ids=range(7),
+    ids=range(8),
 )
 def test_a_file_is_read_by_its_bytes(data, named, kind):
     assert find_kind(io.BytesIO(data), named) == kind
@@ -390,9 +395,250 @@ def test_a_file_is_read_by_its_bytes(data, named, kind):
         (b"<?xml version='1.0'?><Workbook>", "XML"),
         (b"PK\x03\x04....mimetypeapplication/vnd.oasis.opendocument.spreadsheet", "an OpenDocument file"),
         (b"PK\x03\x04....word/document.xml", "a Word document"),
+        (b"PK\x03\x04a.csv" + b"PK\x05\x06", "a ZIP archive, and no workbook"),
+        (b"\x1f\x8b\x08", r"packed \(gzip\)"),
+        (b"{\\rtf1\\ansi", "a text with formats"),
+        (b"PAR1\x15", "a Parquet file"),
+        (b"\x89PNG\r\n\x1a\n", "a picture"),
+        (b"<!-- saved --><html><table>", "a web page"),
     ],
-    ids=range(5),
+    ids=range(11),
 )
 def test_a_file_of_a_kind_that_is_not_read_is_named(data, what):
     with pytest.raises(BadInput, match=f"it is {what}"):
         find_kind(io.BytesIO(data), "xlsx")
+
+
+# Headers
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"Sales,,,\n,,,\nregion,2023,2024,2025\nNorth,1,2,3\n",
+        b"Sales\nregion\nNorth\n",
+        book(["", "Q1", "", "Q2"], ["region", "plan", "is", "plan", "is"], ["North", 1, 2, 3, 4]),
+    ],
+    ids=range(3),
+)
+def test_the_row_that_has_the_names_is_told(data):
+    assert re.search(r"header (in row \d|there\? Then give header_row=\d)", refusal(data, "{{ region }}"))
+
+
+def test_years_below_a_title_are_names_whatever_the_template_uses():
+    data = b"Sales,,,\n,,,\nregion,2023,2024,2025\nNorth,1,2,3\n"
+    assert "is the header in row 3?" in refusal(data, "{{ row|tojson }}")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["\u200ename\u200f", "\u2066name\u2069", "\u00adname", "ï»¿name", "\ufeff\ufeffname", "\u3000name\x00"],
+)
+def test_what_cannot_be_seen_around_a_name_is_no_part_of_it(name):
+    assert Asked(f"{name},id\nx,1\n".encode(), "{{ name }}").prompts == ["x"]
+
+
+def test_an_emoji_keeps_the_signs_that_belong_to_it():
+    assert Asked("❤️,id\nx,1\n".encode(), '{{ row["❤️"] }}').prompts == ["x"]
+
+
+@pytest.mark.parametrize("name", ["Größe", "Gro\u0308ße"])
+@pytest.mark.parametrize("used", ["Größe", "Gro\u0308ße"])
+def test_accents_are_the_same_however_they_are_written(name, used):
+    assert Asked(f"{name},id\nx,1\n".encode(), f"{{{{ {used} }}}}").prompts == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("name", "used", "written"),
+    [
+        ("Review", "{{ review }}", "{{ Review }}"),
+        ("First Name", "{{ First_Name }}", '{{ row["First Name"] }}'),
+        ('"First\nName"', '{{ row["First Name"] }}', '{{ row["First\\nName"] }}'),
+        ("First\u00a0Name", '{{ row["First Name"] }}', '{{ row["First\\xa0Name"] }}'),
+        ("re\u00adview", "{{ review }}", '{{ row["re\\xadview"] }}'),
+    ],
+)
+def test_a_name_that_is_almost_the_one_meant_is_shown_as_a_template_writes_it(name, used, written):
+    data = f"id,{name}\n1,good\n".encode()
+
+    assert refusal(data, used).endswith(f" is written {written}")
+    assert Asked(data, written).prompts == ["good"]
+
+
+def test_a_header_within_a_joined_file_is_not_asked_and_told():
+    asked = Asked(b"\xef\xbb\xbfreview,id\na,1\n\xef\xbb\xbfreview,id\nb,2\n", "{{ review }}")
+
+    assert (asked.prompts, asked.skipped) == (["a", "b"], [3])
+    assert asked.notes == ["1 row repeats the header and is not asked"]
+    assert Asked("Gro\u0308ße,id\nx,1\nGro\u0308ße,id\n".encode(), "{{ id }}").prompts == ["1"]
+
+
+def test_a_name_that_is_a_formula_without_a_value_is_told():
+    assert refusal(book(["id", '="a"&"b"'], [1, "x"]), "{{ ab }}").startswith("B1 is to name a column, but")
+
+
+def test_where_no_sheet_was_chosen_the_others_are_told():
+    def add(sheet: Any) -> None:
+        sheet.parent.create_sheet("Data").append(["b"])
+
+    for data in (book(["a"], ["x"], change=add), book([], ["x"], change=add)):
+        assert 'the workbook also has "Data": `sheet` (--sheet) chooses' in refusal(data, "{{ b }}")
+
+
+def test_rows_that_are_all_hidden_or_cannot_be_are_told():
+    def hide(sheet: Any) -> None:
+        sheet.row_dimensions[2].hidden = True
+
+    assert "every row is hidden" in refusal(book(["a"], ["x"], change=hide), "{{ a }}", visible_only=True)
+    assert "only a workbook has hidden rows" in refusal(b"a\nx\n", "{{ a }}", visible_only=True)
+
+
+# Files of other programs
+
+
+@pytest.mark.parametrize(
+    ("data", "cells"),
+    [
+        ("id;Name, Vorname\n1;Müller, Anna\n2;Weiß, Bo\n", "Müller, Anna"),
+        ("id;Name, Vorname\n1;Müller\n2;Weiß\n", "Müller"),
+        ("id\tName, Vorname\n1\tMüller, Anna, Dr.\n2\tWeiß\n", "Müller, Anna, Dr."),
+    ],
+)
+def test_of_two_separators_in_a_header_the_one_of_all_lines_is_found(data, cells):
+    assert Asked(data.encode(), '{{ row["Name, Vorname"] }}').prompts[0] == cells
+
+
+def test_what_fills_a_file_up_is_no_part_of_its_last_line():
+    for filling in (b"\x1a", b"\x1a\x1a", b"\0" * 300):
+        assert Asked(b"id,t\r\n1,last" + filling, "{{ t }}").prompts == ["last"]
+
+
+def test_a_table_of_r_with_names_of_rows_says_what_is_missing():
+    message = Asked(b"review,stars\n1,good,5\n2,bad,3\n", "{{ review }}").problems[0]["message"]
+    assert message.endswith("put a name for the first column, which has none, at the start of row 1")
+
+
+@pytest.mark.parametrize("content", [None, b"<styleSheet><oops", b""])
+def test_a_workbook_without_styles_is_read_and_told(content):
+    file = io.BytesIO()
+    with ZipFile(io.BytesIO(book(["a"], [dt.date(2025, 2, 1)]))) as source, ZipFile(file, "w") as target:
+        for name in source.namelist():
+            if name != "xl/styles.xml":
+                target.writestr(name, source.read(name))
+            elif content is not None:
+                target.writestr(name, content)
+    asked = Asked(file.getvalue(), "{{ a }}")
+
+    assert asked.prompts == ["45689"]
+    assert "the formats of the workbook cannot be read" in asked.notes[0]
+
+
+@pytest.mark.parametrize("spell", [str.upper, lambda name: name.replace("/", "\\")])
+def test_names_of_parts_may_be_spelt_in_other_ways(spell):
+    file = io.BytesIO()
+    with ZipFile(io.BytesIO(book(["a"], ["x"]))) as source, ZipFile(file, "w") as target:
+        for name in source.namelist():
+            target.writestr(spell(name), source.read(name))
+
+    assert Asked(file.getvalue(), "{{ a }}").prompts == ["x"]
+    assert find_kind(file, "csv") == "xlsx"
+    assert find_workbook(file, None, 1).part == spell("xl/worksheets/sheet1.xml")
+
+
+def test_a_workbook_that_was_cut_short_is_told():
+    assert "cut short or damaged" in refusal(book(["a"], ["x"])[:-200], "{{ a }}")
+
+
+def test_rows_without_height_are_hidden():
+    data = patched(book(["a"], ["x"], ["y"]), "sheet1.xml", (b'<row r="2"', b'<row ht="0" r="2"'))
+    assert Asked(data, "{{ a }}", visible_only=True).prompts == ["y"]
+
+
+def test_a_large_number_has_no_more_digits_than_were_saved():
+    data = patched(book(["a"], [5]), "sheet1.xml", (b"<v>5</v>", b"<v>1.2345678901234567E+19</v>"))
+    assert Asked(data, "{{ a }}").prompts == ["12345678901234567000"]
+
+
+@pytest.mark.parametrize("word", ["Gesamtergebnis", "Somma", "Eindtotaal", "Végösszeg", "Общий итог", "総計"])
+def test_totals_of_other_languages_are_known(word):
+    asked = Asked(TOTALS.format(word).encode(), "{{ product }}: {{ note }}")
+    assert len(asked.prompts) == 2
+
+
+# Encodings of other languages
+
+SENTENCES = {
+    "pl": "Bardzo dobra jakość, polecam każdemu, miła obsługa\nŹle się stało, książka późno, dziękuję",
+    "cs": "Děkuji, všechno v pořádku, rychlé dodání\nZboží přišlo poškozené, můžu reklamovat, příště znovu",
+    "hu": "Nagyon jó termék, gyors szállítás\nŐszintén szólva tűrhető, a hűtő nem működik, öt nap",
+    "ru": "Очень хороший товар. Спасибо, Анна\nПлохо, не работает, верните деньги",
+    "tr": "Çok güzel bir ürün, teşekkürler, hızlı geldi\nIğdır'da değişik, şık, ığ",
+    "pt": "A refeição não estava boa, mas a localização é ótima\nNão há água, atenção à informação",
+}
+
+
+@pytest.mark.parametrize(
+    ("language", "encodings"),
+    [
+        ("pl", ["cp1250", "cp852", "mac_latin2", "iso8859_2"]),
+        ("cs", ["cp1250", "cp852", "mac_latin2", "iso8859_2"]),
+        ("hu", ["cp1250", "cp852", "iso8859_2"]),
+        ("ru", ["cp1251", "koi8_r", "mac_cyrillic"]),
+        ("tr", ["cp1254", "cp857"]),
+        ("pt", ["cp1252", "mac_roman", "cp850"]),
+    ],
+)
+def test_a_text_is_read_with_the_letters_of_its_language(language, encodings):
+    lines = SENTENCES[language].splitlines()
+    for encoding in encodings:
+        data = "\r\n".join(["id;text", *(f"1;{line}" for line in lines)]).encode(encoding)
+        assert Asked(data, "{{ text }}").prompts == lines, encoding
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("5 € or more\n10 €\n12 €\n15 €", "cp858"),
+        ("5 € or more\n10 €\n12 €\n15 €", "iso8859_15"),
+        (SENTENCES["ru"], "cp866"),
+        (SENTENCES["pt"], "cp860"),
+    ],
+)
+def test_a_text_with_few_signs_is_refused_rather_than_read_with_others(text, encoding):
+    assert "save it as UTF-8" in refusal(f"t\n{text}\n".encode(encoding), "{{ t }}")
+
+
+def test_names_of_many_countries_are_read_as_western():
+    names = "María Nuñez\nJürgen Weiß\nFrançois\nSøren\nÅsa Björk\nSigríður\nConceição\nZoë\nGenève\nMálaga"
+    assert Asked(f"name\n{names}\n".encode("cp1252"), "{{ name }}").prompts == names.splitlines()
+
+
+# Templates
+
+
+@pytest.mark.parametrize(
+    ("template", "written"),
+    [
+        ("{{ 2024 }}", '{{ row["2024"] }}'),
+        ("{{ 'First Name' }}", '{{ row["First Name"] }}'),
+        ("{{ no. }}", '{{ row["no."] }}'),
+        ("{{ row.e-mail }}", '{{ row["e-mail"] }}'),
+        ("{% if First Name %}x{% endif %}", '{{ row["First Name"] }}'),
+        ("{% if not First Name == 'x' %}x{% endif %}", '{{ row["First Name"] }}'),
+    ],
+)
+def test_a_column_that_is_named_in_another_way_is_shown_as_a_template_writes_it(template, written):
+    data = b"First Name,e-mail,2024,no.\nAnna,a@b,5,1\nBob,b@c,6,2\n"
+    assert refusal(data, template).endswith(written)
+
+
+def test_a_number_beside_a_column_of_that_name_is_told():
+    asked = Asked(b"id,2024\n1,x\n", "{{ id }} {{ 2024 }}")
+    assert asked.notes[0].startswith("{{ 2024 }} in the template is not filled in: for the column write")
+
+
+@pytest.mark.parametrize("blanks", ["{{" + " " * 900_000, "{% if" + " " * 900_000, "{{ " * 300_000])
+def test_the_way_out_is_found_in_time(blanks):
+    with pytest.raises(BadInput):
+        compile_template(blanks)
+    assert stray_place(blanks, ["a"]) is None

@@ -150,3 +150,54 @@ def test_a_call_that_a_gateway_cut_may_be_billed_and_says_what_helps() -> None:
     assert not error.signals_outage  # waiting does not help
     for advice in ("100 s", "ask for less", "max_tokens", "ANTHROPIC_BASE_URL", "A timeout occurred"):
         assert advice in error.message
+
+
+@pytest.mark.parametrize(
+    ("told", "kind"),
+    [
+        ([{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "no"}}], errors.RateLimited),
+        ({"errors": [{"code": 503, "message": "no"}]}, errors.Overloaded),
+        ({"code": "429", "msg": "too fast", "success": False}, errors.RateLimited),
+        ({"type": "overloaded_error", "message": "busy"}, errors.Overloaded),
+        ({"error": "Rate limit reached"}, errors.RateLimited),
+        ({"error": {"message": "The model is overloaded", "code": 1302}}, errors.Overloaded),
+        ({"status_code": 402, "message": "pay"}, errors.AccountRefused),
+        ({"error": {"message": "what?"}}, errors.ServerFault),
+    ],
+    ids=range(8),
+)
+def test_an_error_with_a_status_of_success_is_read_in_every_form(
+    told: object, kind: type[errors.ProviderError]
+) -> None:
+    within = refusals.error_within(told)
+
+    assert within is not None
+    assert type(refusals.read(200, within, {})) is kind
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"type": "message", "content": None, "status": 429},
+        {"content": [{"type": "text", "text": "x"}], "error": {"code": 429}},
+        {"detail": "x"},
+        {"status": "completed"},
+        [],
+        "429",
+        None,
+    ],
+    ids=range(7),
+)
+def test_what_is_no_error_is_not_taken_for_one(told: object) -> None:
+    assert refusals.error_within(told) is None
+
+
+@pytest.mark.parametrize(("status", "names"), [(407, "HTTPS_PROXY"), (511, "the network wants a login")])
+def test_a_refusal_from_in_between_is_nobodys_records_fault(status: int, names: str) -> None:
+    error = refusals.read(status, "<html>", {"content-type": "text/html"})
+
+    assert (type(error), names in error.message) == (errors.Unreachable, True)
+
+
+def test_a_network_before_the_provider_that_finds_no_server_is_an_outage() -> None:
+    assert refusals.read(530, "error code: 1016", {}).blame is Blame.PROVIDER

@@ -174,3 +174,9 @@ def test_an_answer_is_light_only_where_its_pattern_is() -> None:
     assert AnswerSchema({"pattern": "^[ab]+$"}).is_light(text)
     assert not AnswerSchema({"pattern": "[ab]*a[ab]{4000}c"}).is_light(text)
     assert not AnswerSchema({"patternProperties": {"[ab]*a[ab]{4000}c": {}}}).is_light(text)
+
+
+@pytest.mark.parametrize("name", ["schema", "json_schema"])
+def test_what_other_providers_want_around_a_schema_is_refused(name: str) -> None:
+    with pytest.raises(BadInput, match=f'stands under "{name}"'):
+        compile_schema({"name": "score", "strict": True, name: {"type": "object"}})

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from app.core.requests import sent_schema
+from app.errors import BadInput
 
 
 @pytest.mark.parametrize(
@@ -28,6 +29,15 @@ from app.core.requests import sent_schema
             },
         ),
         ({"type": "array", "minItems": 1}, {"type": "array", "minItems": 1}),
+        ({"type": "array", "items": False}, {"type": "array", "description": "{items: false}"}),
+        (
+            {"properties": {"a": {"type": "string"}}, "required": ["a", "b"]},
+            {
+                "properties": {"a": {"type": "string"}, "b": {}},
+                "required": ["a", "b"],
+                "additionalProperties": False,
+            },
+        ),
         (
             {"oneOf": [{"type": "string", "minLength": 1}, {"type": "null"}]},
             {"anyOf": [{"type": "string", "description": "{minLength: 1}"}, {"type": "null"}]},
@@ -63,3 +73,35 @@ def test_what_it_knows_is_sent_as_it_is() -> None:
 def test_constraints_of_any_length_make_a_short_description() -> None:
     sent = sent_schema.of({"type": "string", "pattern": "a" * 100_000})
     assert len(sent["description"]) < sent_schema.LONGEST + 10
+
+
+@pytest.mark.parametrize(
+    ("schema", "place"),
+    [
+        ({"type": "object", "additionalProperties": {"type": "number"}}, "schema: additionalProperties"),
+        (
+            {"properties": {"a": {"items": {"patternProperties": {"^x": {"type": "number"}}}}}},
+            "schema/properties/a/items: patternProperties",
+        ),
+        (
+            {"anyOf": [{"type": "null"}, {"type": "object", "additionalProperties": {"type": "null"}}]},
+            "schema/anyOf/1: additionalProperties",
+        ),
+    ],
+)
+def test_an_object_that_could_only_be_empty_is_refused(schema: dict[str, Any], place: str) -> None:
+    with pytest.raises(BadInput, match=place):
+        sent_schema.refuse_open(schema)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object", "properties": {"a": {}}, "additionalProperties": {"type": "number"}},
+        {"type": "object", "additionalProperties": False},
+        {"type": "object"},
+        {"type": "array", "items": {"type": "string"}, "additionalProperties": {"type": "number"}},
+    ],
+)
+def test_an_object_with_names_is_not_refused(schema: dict[str, Any]) -> None:
+    sent_schema.refuse_open(schema)

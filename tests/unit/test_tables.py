@@ -186,7 +186,7 @@ def test_trailing_columns_without_name_and_content_are_dropped():
         (b"a,b\n,\n \n", "the table has a header but no row with content below it"),
         (b"a,b,a\n", 'row 1: the columns 1 and 3 are both called "a"'),
         (b"a,b\n\0\0\0\n\x1a", "the table has a header but no row with content below it"),
-        (b"a," + b"x" * 1_001 + b"\n", "row 1: the name of column 2 must be text of up to 1,000 characters"),
+        (b"a," + b"x" * 1_001 + b"\n", f'row 1: the name of column 2, "{60 * "x"}", must be plain text of'),
         (b",".join(b"c%d" % n for n in range(16_001)), "row 1 names 16,001 columns; the limit is 16,000"),
         (b'a,b\n1,2\n3,"x\ny,z\n', "row 3: not CSV: a quotation mark is not closed"),
         (b'a,b\n1,"x"y\n', "row 2: not CSV: ',' expected after '\"'"),
@@ -398,7 +398,7 @@ LAUGHS = (
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"a,b\n1,2\n", "the file cannot be read as XLSX: File is not a zip file"),
+        (b"a,b\n1,2\n", "the file cannot be read as XLSX: it is cut short or damaged"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 500, "the file is encrypted or of Excel 97"),
         (GOOD[: len(GOOD) // 2], "the file cannot be read as XLSX"),
         (archive(readme="hello"), "the file cannot be read as XLSX"),

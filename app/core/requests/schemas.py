@@ -20,6 +20,7 @@ MAX_USES = {
     "references": (REFERENCES, 10_000),  # in a row they take time by their square
     "divisors": (("multipleOf",), 10_000),  # 10 microseconds each
 }
+WRAPPING = frozenset({"type", "name", "description", "strict", "schema", "json_schema"})
 MAX_PATTERNS = 100
 MAX_PATTERN_PRICE = 20_000  # of all patterns; about characters, see `patterns.price`
 PATTERN_BYTES = 1_000_000  # of one pattern, compiled
@@ -85,12 +86,20 @@ def compile_schema(schema: Mapping[str, Any]) -> jsonschema_rs.Validator:
     What compiling it costs is counted first, so that it can be done right away. Patterns run in linear time;
     references to outside of the schema are refused, so nothing is fetched.
     """
+    _refuse_wrapped(schema)
     count = _check_cost(schema)
     options = jsonschema_rs.RegexOptions(size_limit=min(PATTERN_BYTES, PATTERNS_BYTES // max(count, 1)))
     try:
         return jsonschema_rs.validator_for(dict(schema), pattern_options=options, offline=True)
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
         raise BadInput(f"schema: it is not a valid JSON Schema: {_first_line(error)}") from None
+
+
+def _refuse_wrapped(schema: Mapping[str, Any]) -> None:
+    """Refuse what other providers want around a schema: as one it would let anything pass."""
+    for name in ("schema", "json_schema"):
+        if isinstance(schema.get(name), Mapping) and schema.keys() <= WRAPPING:
+            raise BadInput(f'schema: give the JSON Schema itself, which stands under "{name}" here')
 
 
 def _check_cost(schema: Mapping[str, Any]) -> int:

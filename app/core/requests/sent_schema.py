@@ -6,8 +6,10 @@ can read them; the answer is checked against the whole schema here.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+from app.errors import BadInput
 
 FORMATS = frozenset(
     {"date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"}
@@ -34,9 +36,53 @@ def of(schema: Mapping[str, Any]) -> Mapping[str, Any]:
         return {name: part for name, part in sent.items() if name in ("$ref", "$defs", "definitions")}
     if "object" in _types(schema):
         sent["additionalProperties"] = False
+        _name_required(sent)
     if said := "\n\n".join(filter(None, [_description(schema), _said(left)])):
         sent["description"] = said
     return sent
+
+
+def _name_required(sent: dict[str, Any]) -> None:
+    """What is required and nowhere described may be anything; without a name it could not be there."""
+    required, named = sent.get("required"), sent.get("properties", {})
+    if not isinstance(required, list) or not isinstance(named, Mapping):
+        return
+    missing = [name for name in required if isinstance(name, str) and name not in named]
+    if missing:
+        sent["properties"] = {**named, **{name: {} for name in missing}}
+
+
+def refuse_open(schema: Mapping[str, Any], place: str = "schema") -> None:
+    """Raise `BadInput` for an object that names no property but describes those of any name.
+
+    A provider that constrains an answer wants every property named, so all that it could be is `{}`.
+    """
+    opens = [
+        name for name in ("additionalProperties", "patternProperties") if _is_described(schema.get(name))
+    ]
+    if opens and not schema.get("properties") and "object" in _types({"type": "object", **schema}):
+        raise BadInput(
+            f"{place}: {opens[0]} describes properties without names, so the answer would be {{}}: name them"
+            " in properties, or ask for a list of objects with a name and a value"
+        )
+    for step, part in _parts(schema):
+        refuse_open(part, f"{place}/{step}")
+
+
+def _is_described(part: Any) -> bool:
+    return isinstance(part, Mapping) and bool(part)
+
+
+def _parts(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The schemas within one, with where they stand, as far as they are sent."""
+    for name in (*_ONE, *_LISTS, *_NAMED):
+        value = schema.get(name)
+        inner: list[tuple[str, Any]] = [(name, value)] if name in _ONE else []
+        if name in _LISTS and isinstance(value, list):
+            inner = [(f"{name}/{number}", part) for number, part in enumerate(value)]
+        elif name in _NAMED and isinstance(value, Mapping):
+            inner = [(f"{name}/{key}", part) for key, part in value.items()]
+        yield from ((step, part) for step, part in inner if isinstance(part, Mapping))
 
 
 def _part(name: str, value: Any) -> Any:
@@ -61,7 +107,7 @@ def _is_known(name: str, value: Any) -> bool:
     if name == "minItems":
         return value in (0, 1)
     if name == "items":
-        return not isinstance(value, list)
+        return value is True or isinstance(value, Mapping)
     if name in ("enum", "const"):
         values = value if name == "enum" and isinstance(value, list) else [value]
         return not any(isinstance(one, list | Mapping) for one in values)

@@ -18,6 +18,7 @@ class Findings:
         self.hidden = 0  # of these
         self.unnamed: Sequence[str] = ()
         self.blank = 0  # rows that were not asked, because all that the template uses is blank
+        self.repeated = 0  # rows that are the header again
         self.part_blank: Counter[str] = Counter()  # by column: rows that were asked without it
         self.flawed: Counter[tuple[str, Flaw]] = Counter()  # cells that the template does not use
         self.total: str | None = None  # what is said of the last row
@@ -27,15 +28,17 @@ class Findings:
         """All that there is to say; `used` are the columns that the template uses."""
         found = [
             self.stray,
-            _sheet(source),
+            which_sheet(source) or None,
             self._hidden(choice),
             _merged(source),
             self._unnamed(),
+            self._repeated(),
             self._blank(used),
             *self._part_blank(),
             self.total,
             *self._flawed(),
             _uncalculated(source),
+            _unstyled(source),
         ]
         return [sentence for sentence in found if sentence is not None]
 
@@ -58,6 +61,12 @@ class Findings:
             return f"a column has no name in the header and is called {names}"
         return f"{len(self.unnamed):,} columns have no name in the header and are called {names}"
 
+    def _repeated(self) -> str | None:
+        if not self.repeated:
+            return None
+        rows = "1 row repeats" if self.repeated == 1 else f"{self.repeated:,} rows repeat"
+        return f"{rows} the header and {_are(self.repeated)} not asked"
+
     def _blank(self, used: Sequence[str]) -> str | None:
         if not self.blank:
             return None
@@ -78,12 +87,12 @@ class Findings:
         ]
 
 
-def _sheet(source: Source) -> str | None:
+def which_sheet(source: Source, before: str = "") -> str:
+    """Which sheet of several is read, with `before` before it; nothing where there is no other."""
     if source.sheet is None or not source.others:
-        return None
-    return (
-        f"the sheet {quoted(source.sheet)} is read; the workbook also has {_listed(source.others)}: {CHOOSES}"
-    )
+        return ""
+    read = f"the sheet {quoted(source.sheet)} is read"
+    return f"{before}{read}; the workbook also has {_listed(source.others)}: {CHOOSES}"
 
 
 def _merged(source: Source) -> str | None:
@@ -104,6 +113,15 @@ def _uncalculated(source: Source) -> str | None:
     return (
         f"{were} not calculated by the program that wrote the workbook, so what is saved may be wrong:"
         " open and save it in a spreadsheet"
+    )
+
+
+def _unstyled(source: Source) -> str | None:
+    if not source.is_unstyled:
+        return None
+    return (
+        "the formats of the workbook cannot be read, so dates are numbers of days, and numbers are as they"
+        " are stored: open and save it in a spreadsheet"
     )
 
 

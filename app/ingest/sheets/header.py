@@ -1,21 +1,24 @@
 """The header of a table: the names of its columns, and whether another row looks more like one."""
 
 import re
-from collections.abc import Iterator, Sequence
+import unicodedata
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 from app.errors import BadInput
 from app.ingest.draft import Problems
-from app.ingest.sheets.rows import Choice, Row, Source
-from app.ingest.values import as_text, is_blank, is_plain, quoted
+from app.ingest.sheets.findings import which_sheet
+from app.ingest.sheets.rows import Choice, Flaw, Row, Source, coordinate
+from app.ingest.values import INVISIBLE, as_text, is_blank, is_plain, quoted
 
 MAX_COLUMNS = 16_000  # a sheet holds 16,384, and the answers are added to them
 MAX_NAME_CHARACTERS = 1_000
 AHEAD, AHEAD_CELLS = 20, 2_000  # rows below the header that are looked at, and their cells together
-# Around a name: spaces of all kinds, and marks of files that were joined or saved more than once.
-AROUND = re.compile(r"^[\s\ufeff\u200b-\u200d\u2060]+|[\s\ufeff\u200b-\u200d\u2060]+$")
+# What a name begins and ends with; the others belong to the sign before them, as in some emoji.
+SEEN = re.compile(f"[^{INVISIBLE}]|[\ufe00-\ufe0f\U000e0020-\U000e007f]")
+MISREAD_MARK = "ï»¿"  # of a file that was read in another encoding and saved again
 NUMBER = re.compile(r"[\s(+\-−$€£¥]*[\d.,'’\s]{0,40}\d[\d.,'’\s]{0,40}[%‰$€£¥)\s]*(?:[A-Z]{3})?")
 LONGEST_NUMBER = 40  # characters
 
@@ -31,6 +34,38 @@ class Header:
     rows: Iterator[Row]  # all of them
     title: str | None  # why it looks like a title above the real header
 
+    def hint_at(self, absent: Collection[str]) -> str:
+        """Which row below has the names that the header lacks; nothing if none has."""
+        for row in self.ahead:
+            if {bare(cell) for cell in row.cells if isinstance(cell, str)} >= set(absent):
+                return f"; row {row.number} has it: is the header there? {_how(row.number)}"
+        return ""
+
+    @property
+    def lacks_one(self) -> bool:
+        """Whether each row has one cell more than the header, as R writes a table with names of rows."""
+        sizes = {len(row.cells) for row in self.ahead if row.cells}
+        return len(self.ahead) > 1 and sizes == {len(self.columns) + 1}
+
+    def is_repeated_by(self, row: Row) -> bool:
+        """Whether a row is the header again, as in files that were joined."""
+        first, name = row.cells[0], self.columns[0]
+        if len(self.columns) < 2 or not isinstance(first, str) or (first.isascii() and name not in first):
+            return False  # as nearly all rows are, at once
+        return bare(first) == name and [bare(as_text(cell)) for cell in row.cells] == self.columns
+
+
+def bare(name: str) -> str:
+    """A name without what nobody sees around it: spaces, and marks of files that were joined or saved again.
+
+    Accents that are written as characters of their own, as macOS does, become parts of their letters.
+    """
+    name = name.removeprefix(MISREAD_MARK)
+    first, last = SEEN.search(name), SEEN.search(name[::-1])
+    if first is None or last is None:
+        return ""
+    return unicodedata.normalize("NFC", name[first.start() : len(name) - last.start()])
+
 
 def read_header(source: Source, choice: Choice) -> Header:
     """Read a table up to its header. Raises `BadInput` naming every fault of it."""
@@ -40,7 +75,8 @@ def read_header(source: Source, choice: Choice) -> Header:
     if row is None or row.number > choice.header_row:
         first = [] if row is None else [row, *ahead]
         raise _no_header(choice, source, first)
-    names = [AROUND.sub("", as_text(cell)) for cell in row.cells]
+    _refuse_unsaved(row)
+    names = [bare(as_text(cell)) for cell in row.cells]
     while names and not names[-1]:
         names.pop()
     if not names:
@@ -80,7 +116,16 @@ def _no_header(choice: Choice, source: Source, below: Sequence[Row]) -> BadInput
     hint = "" if better is None else f"; is the header in row {better.number}? {_how(better.number)}"
     if not below:
         return BadInput(f"header_row: the table ends before row {number}, which must name the columns")
-    return BadInput(f"row {number} is empty: it must name the columns{hint}")
+    return BadInput(f"row {number} is empty: it must name the columns{hint}{which_sheet(source, '; ')}")
+
+
+def _refuse_unsaved(row: Row) -> None:
+    for index, flaw in row.flaws.items():
+        if flaw is Flaw.UNSAVED:
+            raise BadInput(
+                f"{coordinate(index, row.number)} is to name a column, but holds a formula without a saved"
+                " value: open the file in a spreadsheet and save it, or type the name"
+            )
 
 
 def _named(names: Sequence[str]) -> list[str]:
@@ -102,8 +147,8 @@ def _check(names: Sequence[str], row: int) -> None:
         raise BadInput(f"row {row} names {len(names):,} columns; the limit is {MAX_COLUMNS:,}")
     for number, name in enumerate(names, start=1):
         if len(name) > MAX_NAME_CHARACTERS or not is_plain(name):
-            limit = f"must be text of up to {MAX_NAME_CHARACTERS:,} characters"
-            problems.add(f"row {row}", f"the name of column {number} {limit}")
+            limit = f"must be plain text of up to {MAX_NAME_CHARACTERS:,} characters, without NUL"
+            problems.add(f"row {row}", f"the name of column {number}, {quoted(name[:60])}, {limit}")
         elif name in first:
             problems.add(
                 f"row {row}", f"the columns {first[name]} and {number} are both called {quoted(name)}"
@@ -137,7 +182,11 @@ def _best(rows: Sequence[Row], count: int, width: int) -> Row | None:
     """The first of the rows with most names, if they are more than `count` and do not fit `width` columns."""
     filled = [row for row in rows if _texts(row)]
     best = max(filled, key=lambda row: len(_texts(row)) * _is_header(row), default=None)
-    if best is None or not _is_header(best) or len(_texts(best)) <= count:
+    if best is not None and not _is_header(best) and count == 1:  # below a title, years may be names
+        best = max(filled, key=lambda row: len(_texts(row)))
+    elif best is None or not _is_header(best):
+        return None
+    if len(_texts(best)) <= count:
         return None
     is_beyond = any(not is_blank(cell) for cell in best.cells[width:])
     following = filled[filled.index(best) + 1 :][:1]

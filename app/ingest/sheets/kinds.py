@@ -5,6 +5,7 @@ from typing import BinaryIO
 
 from app.errors import BadInput
 
+END_OF_ZIP = b"PK\x05\x06"
 ZIP, OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 HEAD, TAIL = 4_096, 65_536  # bytes that are looked at; the tail holds the names of an archive's parts
 TEXTS = ("csv", "tsv")
@@ -19,7 +20,19 @@ ARCHIVES = (
     (b"application/vnd.oasis.opendocument", "an OpenDocument file"),
     (b"xl/workbook.bin", "a binary Excel workbook (XLSB)"),
 )
+RELATIONS = b"_rels"  # which every workbook has
+# How files of other kinds begin.
+OTHERS = (
+    (b"%pdf", "a PDF"),
+    (b"{\\rtf", "a text with formats (RTF)"),
+    (b"par1", "a Parquet file"),
+    (b"sqlite format 3", "an SQLite database"),
+    (b"\x89png", "a picture"),
+    (b"\xff\xd8\xff", "a picture"),
+)
+PACKED = ((b"\x1f\x8b", "gzip"), (b"7z\xbc\xaf", "7z"), (b"rar!", "RAR"))
 PAGES = (b"<!doctype html", b"<html", b"<table", b"<head", b"<meta")
+COMMENT = b"<!--"
 AS = "save it as .xlsx or .csv from the program that it is of"
 
 
@@ -37,9 +50,13 @@ def find_kind(stream: BinaryIO, named: str) -> str:
     if head.startswith(OLE):
         return "xlsx"  # whose reader says what it is
     start = head.lstrip(MARKS).lower()
-    if start.startswith(b"%pdf"):
-        raise BadInput(f"file: it is a PDF, whatever its name says: {AS}")
-    if start.startswith(PAGES) or (start.startswith(b"<?xml") and b"<html" in start):
+    for beginning, how in PACKED:
+        if start.startswith(beginning):
+            raise BadInput(f"file: it is packed ({how}): unpack it, and send what is in it")
+    for beginning, what in OTHERS:
+        if start.startswith(beginning):
+            raise BadInput(f"file: it is {what}, whatever its name says: {AS}")
+    if start.startswith(PAGES) or (start.startswith((b"<?xml", COMMENT)) and b"<html" in start):
         raise BadInput(
             f"file: it is a web page (HTML), whatever its name says: open it in a spreadsheet and {AS}"
         )
@@ -51,11 +68,15 @@ def find_kind(stream: BinaryIO, named: str) -> str:
 
 
 def _text(start: bytes, named: str) -> str:
-    """JSON lines where the text begins like one of them: no header does."""
-    return "jsonl" if start.startswith(b"{") and start[1:].lstrip(b"\0 \t")[:1] in (b'"', b"}") else named
+    """JSON lines where the text begins like one of them, or like a list of them: no header does."""
+    if start.startswith(b"["):
+        start = start[1:].lstrip(b"\0 \t\r\n")
+    return "jsonl" if start.startswith(b"{") and start[1:].lstrip(b"\0 \t\r\n")[:1] in (b'"', b"}") else named
 
 
 def _refuse_other_archive(parts: bytes) -> None:
     for part, what in ARCHIVES:
         if part in parts:
             raise BadInput(f"file: it is {what}, whatever its name says: {AS}")
+    if RELATIONS not in parts.lower() and END_OF_ZIP in parts:
+        raise BadInput("file: it is a ZIP archive, and no workbook: unpack it, and send what is in it")

@@ -50,6 +50,7 @@ class Source:
     carried: dict[str, int] = field(default_factory=dict)
     # Its program left its formulas to be calculated by the next one that opens it: saved values may be old.
     is_uncalculated: bool = False
+    is_unstyled: bool = False  # numbers and dates are as they are stored, because formats cannot be read
     formulas: int = 0  # cells with a saved value that was calculated, read so far
 
     @property

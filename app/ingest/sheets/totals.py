@@ -10,8 +10,10 @@ from app.ingest.values import is_blank
 LOOKED_AT = 100  # rows that show which columns hold texts
 WORD = re.compile(
     r"(?:(?:grand|sub|running)[\s-]?)?totals?\b|sum\b|(?:gesamt|zwischen|end)?summen?\b|gesamt\b|insgesamt\b"
-    r"|totale?\b|totaux\b|somme\b|ensemble\b|suma\b|razem\b|totaal\b|summa\b|yhteensä\b|i alt\b|toplam\b"
-    r"|итого\b|всего\b|合计|总计|總計|合計",
+    r"|(?:gesamt|teil)?ergebnis\b|totale?\b|totaux\b|somm[ae]\b|ensemble\b|suma\b|razem\b|(?:eind)?totaal\b"
+    r"|totalsumm?a?\b|totalt\b|summa\b|(?:kaikki )?yhteensä\b|i alt\b|hovedtotal\b|(?:genel )?toplam\b"
+    r"|celkem\b|celkový součet\b|összesen\b|végösszeg\b|(?:общий )?итог[ои]?\b|всего\b"
+    r"|合计|总计|總計|合計|総計|합계|총합계",
     re.IGNORECASE,
 )
 LONGEST_WORD = 40  # characters

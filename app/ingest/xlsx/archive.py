@@ -23,11 +23,16 @@ class Archive:
             raise BadInput("the file is encrypted or of Excel 97: save it as .xlsx without a password")
         self.meter = Meter(stream.seek(0, io.SEEK_END))
         self._zip = ZipFile(cast(IO[bytes], _Source(stream)))
+        self._names = {_plain(part.filename): part for part in self._zip.infolist()}
 
     @property
     def parts(self) -> list[ZipInfo]:
         """All parts in their order; of several with one name only the last counts."""
         return list({part.filename: part for part in self._zip.infolist()}.values())
+
+    def part(self, name: str) -> ZipInfo:
+        """The part that is meant by a name, which some writers spell in two ways; raises `KeyError`."""
+        return self._names[_plain(name)]
 
     def blocks(self, name: str) -> Iterator[bytes]:
         """The content of a part, which is paid for."""
@@ -37,7 +42,7 @@ class Archive:
 
     def unpaid(self, name: str) -> Iterator[bytes]:
         """The content of a part that is not parsed yet, only looked through."""
-        part = self._zip.getinfo(name)
+        part = self.part(name)
         if part.compress_type not in (ZIP_STORED, ZIP_DEFLATED):  # others unpack without a bound
             raise BadZipFile("it is packed by a method that XLSX does not have")
         self.meter.expect(part.file_size)
@@ -47,12 +52,17 @@ class Archive:
 
     def whole(self, name: str) -> Iterator[bytes]:
         """The content of a part that stays in memory."""
-        if self._zip.getinfo(name).file_size > MAX_LOADED_BYTES:  # no more than that is ever unpacked
+        if self.part(name).file_size > MAX_LOADED_BYTES:  # no more than that is ever unpacked
             raise BadInput(
                 f"the texts of the file unpack to over {MAX_LOADED_BYTES:,} bytes, which is too much: send"
                 " CSV or JSONL"
             )
         yield from self.blocks(name)
+
+
+def _plain(name: str) -> str:
+    """Names of parts are the same in capitals, and with the backslashes of Windows."""
+    return name.replace("\\", "/").lower()
 
 
 class _Source(io.RawIOBase):

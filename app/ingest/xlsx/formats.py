@@ -26,7 +26,7 @@ SECONDS = {"h": 3_600, "m": 60, "s": 1}
 def plain(number: float) -> float | int:
     """A number without a format: as many digits as spreadsheets have, and no `.0` at a whole one."""
     if isinstance(number, int) or (number.is_integer() and abs(number) < MAX_WHOLE):
-        return int(number)
+        return int(Decimal(repr(number)))  # `int` alone would show digits that a large number does not have
     return float(f"{number:.15g}")
 
 

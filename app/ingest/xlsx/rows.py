@@ -8,6 +8,7 @@ a value as empty cells.
 """
 
 from typing import BinaryIO
+from zipfile import BadZipFile
 
 from app.errors import BadInput
 from app.ingest.sheets.rows import EVERYTHING, Choice, Source
@@ -29,8 +30,13 @@ def read_rows(stream: BinaryIO, choice: Choice = EVERYTHING) -> Source:
         workbook = read_workbook(archive, choice.sheet)
     except BadInput:
         raise
+    except BadZipFile as error:
+        raise BadInput(
+            f"the file cannot be read as XLSX: it is cut short or damaged ({error}): copy or save it again"
+        ) from error
     except Exception as error:  # `zipfile` says in many ways that it is none
         raise unreadable("the file", error) from error
-    source = Source(iter(()), workbook.name, workbook.others, is_uncalculated=workbook.is_uncalculated)
+    source = Source(iter(()), workbook.name, workbook.others)
+    source.is_uncalculated, source.is_unstyled = workbook.is_uncalculated, workbook.is_unstyled
     source.rows = read_sheet(archive, workbook, source, choice.header_row)
     return source

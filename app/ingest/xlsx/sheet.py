@@ -17,6 +17,7 @@ from app.ingest.xlsx.workbook import TRUE, Workbook
 
 MAX_ROW_CHARACTERS = 32_000_000
 ROW, CELL, VALUE, TEXT, HINT, FORMULA = "row", "c", "v", "t", "rPh", "f"
+NO_HEIGHT = ("0", "0.0")
 TAGS = names(ROW, CELL, VALUE, TEXT, HINT, FORMULA)
 
 
@@ -92,7 +93,7 @@ class _Tags:
             self._holder = None
         elif tag == ROW:
             self._start_row(given.get("r"))
-            self._is_hidden = given.get("hidden") in TRUE
+            self._is_hidden = given.get("hidden") in TRUE or given.get("ht") in NO_HEIGHT
         elif tag == FORMULA:
             self._is_formula = True
 

@@ -3,6 +3,8 @@
 import posixpath
 from dataclasses import dataclass
 from datetime import datetime
+from xml.parsers.expat import ExpatError
+from zipfile import BadZipFile
 
 from openpyxl.utils.datetime import MAC_EPOCH, WINDOWS_EPOCH
 
@@ -31,6 +33,7 @@ class Workbook:
     name: str
     others: list[str]  # names of the other sheets
     is_uncalculated: bool  # its program left the formulas to the next one
+    is_unstyled: bool  # its styles cannot be read, so numbers and dates are as they are stored
     epoch: datetime
     strings: list[str]
     styles: Styles
@@ -42,7 +45,7 @@ def read_workbook(archive: Archive, wanted: str | None = None) -> Workbook:
     Raises `BadInput` for a workbook without such a sheet.
     """
     related, sheets = _read_main(archive)
-    strings, styles = related.one("sharedStrings"), related.one("styles")
+    strings, styles = related.one("sharedStrings"), _styles(archive, related.one("styles"))
     tables = _tables(related, sheets)
     chosen = _choose(tables, wanted)
     return Workbook(
@@ -50,16 +53,27 @@ def read_workbook(archive: Archive, wanted: str | None = None) -> Workbook:
         chosen.name,
         [sheet.name for sheet in tables if sheet is not chosen],
         sheets.is_uncalculated,
+        styles is None,
         MAC_EPOCH if sheets.is_1904 else WINDOWS_EPOCH,
         [] if strings is None else read_strings(archive.whole(strings)),
-        Styles() if styles is None else read_styles(archive.blocks(styles)),
+        Styles() if styles is None else styles,
     )
 
 
 def find_sheet(archive: Archive, wanted: str | None = None) -> str:
-    """The name of that sheet's part; raises as `read_workbook` does."""
+    """The name of that sheet's part in the archive; raises as `read_workbook` does."""
     related, sheets = _read_main(archive)
-    return related.name("worksheet", _choose(_tables(related, sheets), wanted).key)
+    return archive.part(related.name("worksheet", _choose(_tables(related, sheets), wanted).key)).filename
+
+
+def _styles(archive: Archive, name: str | None) -> Styles | None:
+    """None for styles that cannot be read: they are the part that other programs get wrong."""
+    if name is None:
+        return Styles()
+    try:
+        return read_styles(archive.blocks(name))
+    except (KeyError, BadZipFile, ExpatError):
+        return None
 
 
 def _read_main(archive: Archive) -> "tuple[_Related, _Sheets]":
