@@ -82,7 +82,7 @@ class Session:
                 job = self._follow(stack.rest, job)
                 self._let_go(stack.rest, job)
                 if self._patience.is_over(job):
-                    self._say(self._patience.farewell)
+                    self._patience.give_up(job)
                     return faults.FAILED
                 answers = self._write(stack.rest, job)
                 return report.tell(self._console, stack.rest, job, answers)
