@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -25,9 +26,10 @@ def stack(tmp_path_factory):
 
 @pytest.fixture
 def folder(stack, tmp_path) -> Path:
-    """A clone of the project, as far as the README's commands see it."""
-    (tmp_path / "data").symlink_to(stack.data)
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    """A clone of the project, as far as the README's commands see it, and its owner's home."""
+    (tmp_path / ".local" / "share").mkdir(parents=True)
+    (tmp_path / ".local" / "share" / "penstock").symlink_to(stack.data)
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
     return tmp_path
 
 
@@ -44,12 +46,26 @@ def run(folder: Path, stack: Stack, *commands: str) -> subprocess.CompletedProce
     return subprocess.run(
         ["bash", "-c", script],
         cwd=folder,
-        env={**os.environ, "PATH": f"{program}:{os.environ['PATH']}"},
+        env={**os.environ, "HOME": str(folder), "PATH": f"{program}:{os.environ['PATH']}"},
         capture_output=True,
         encoding="utf-8",
         timeout=60,
         check=False,
     )
+
+
+def test_the_commands_of_the_command_line_run_as_printed(folder, stack):
+    # When
+    [printed] = blocks("console")
+    commands = [line.removeprefix("$ ") for line in printed.splitlines() if "examples/" in line]
+    ran = run(folder, stack, blocks("bash")[0], *commands)
+
+    # Then all rows were answered, and those of the sample were not asked again
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr.count("298 succeeded in") == 3
+    assert "20 of 298 answers are those of an earlier job: not paid again" in ran.stderr
+    with (folder / "examples" / "reviews.answers.csv").open(encoding="utf-8-sig", newline="") as answers:
+        assert sum(row["status"] == "succeeded" for row in csv.DictReader(answers)) == 298
 
 
 def test_the_commands_for_curl_run_as_printed(folder, stack):
@@ -61,7 +77,7 @@ def test_the_commands_for_curl_run_as_printed(folder, stack):
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "event: snapshot" in ran.stdout
     assert '"answers":[{"id":' in ran.stdout
-    assert '"succeeded":299' in ran.stdout
+    assert '"succeeded":298' in ran.stdout
     [results] = folder.glob("*.results.csv")
     with results.open(encoding="utf-8-sig", newline="") as file:
         assert [row["custom_id"] for row in csv.DictReader(file)] == ["a", "b"]
