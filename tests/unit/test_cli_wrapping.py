@@ -72,7 +72,10 @@ def test_the_jobs_that_wait_are_told_beside_their_ids():
 
 def test_a_stack_says_its_facts_in_a_column():
     data = f"/home/{'ann' * 8}/.local/share/penstock (SQLite, an embedded broker)"
-    lines = [f"data      {data}", "stopping: the web first, then the workers when their calls have ended; " * 2]
+    lines = [
+        f"data      {data}",
+        "stopping: the web first, then the workers when their calls have ended; " * 2,
+    ]
     said = said_at_a_terminal("-c", f"from app.cli.commands.up import _say; [*map(_say, {lines!r})]")
     first, second, *stopping = said.splitlines()
     assert (first + " " + second.strip()) == lines[0]

@@ -27,7 +27,8 @@ def is_allowed(
     sum_ = "an unknown sum" if most is None else f"up to {words.about(most)}"
     try:
         return click.confirm(f"This may cost {sum_}. Send it?", default=False, err=True)
-    except click.Abort:  # Ctrl-D
+    except click.Abort:  # Ctrl-D or Ctrl-C, which leave the cursor behind the question
+        click.echo(err=True)
         return False
 
 
