@@ -228,7 +228,8 @@ class Session:
             )
         return (
             "stopping; the job is kept, and the same command resumes it, as does"
-            f" `penstock jobs resume {job_id}`; until then nothing is sent or paid"
+            f" `penstock jobs resume {job_id}`. Until then nothing more is sent; only calls under way are"
+            " still answered, and paid"
         )
 
     def _waiting(self, what: str) -> AbstractContextManager[object]:
