@@ -15,8 +15,7 @@ LOCKED := $(PIP) install --require-hashes --only-binary :all: --requirement
 ITSELF := $(PIP) install --no-deps --no-build-isolation
 
 # The demo runs here, on the data directory of every other command: what it has answered is not paid again by the
-# command that it prints. The invented answers arrive at the pace of a real account's limit, so that there is
-# something to see.
+# command that it prints. The invented answers are given under a limit such as a real account has.
 DEMO := env -u PENSTOCK_URL -u PENSTOCK_API_KEY -u DATABASE_URL -u REDIS_URL -u CELERY_BROKER_URL \
 	SIMULATED_REQUESTS_PER_MINUTE=2400
 ASK := $(BIN)/penstock run examples/reviews.csv \

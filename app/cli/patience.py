@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 
 from rich.console import Console
 
@@ -10,6 +10,10 @@ from app.cli import words, wrapping
 from app.cli.client import Job
 
 DEFAULT = 60  # seconds
+SETTLED = (
+    2.5  # seconds after which an obstacle is told: one that an earlier run left behind is gone by then, as
+)
+# is the job that the address has paused, which has the same sentence for its reason
 AWAY = {
     "redis": "Redis does not answer, so no call may leave: check REDIS_URL, and that its server is running",
     "storage": "answers cannot be stored, so no call leaves: check DATABASE_URL, and that its disk has room",
@@ -24,16 +28,23 @@ class Patience:
         self._since: float | None = None  # the first obstacle since the last answer
         self._ended = -1  # records
         self._told = ""
+        self._seen, self._stands_since = "", 0.0  # the obstacle seen last, and since when no call tries it
 
     def see(self, job: Job) -> None:
         """Look at the job, and tell a new obstacle once."""
         if words.ended(job) != self._ended:
             self._ended, self._since = words.ended(job), None
-        obstacle = obstacle_of(job)
+        obstacle, now = obstacle_of(job), self._clock()
+        if obstacle != self._seen or job["counts"]["running"]:
+            self._seen, self._stands_since = obstacle, now
         if not obstacle:
             return
         if self._since is None:
-            self._since = self._clock()
+            self._since = now
+        if now - self._stands_since >= SETTLED:
+            self._tell(obstacle, job)
+
+    def _tell(self, obstacle: str, job: Job) -> None:
         if obstacle != self._told:
             self._told = obstacle
             wrapping.tell(self._console, f"{obstacle}{next_try(job)}", style="yellow")
@@ -44,13 +55,14 @@ class Patience:
             return False
         return self._clock() - self._since >= self._seconds
 
-    @property
-    def farewell(self) -> str:
-        """Why the run ends."""
-        return (
+    def give_up(self, job: Job) -> None:
+        """Say why the run ends."""
+        self._tell(obstacle_of(job), job)
+        farewell = (
             f"no record was answered for {self._seconds} s: giving up on the run. The job is kept, and the"
             " same command resumes it; with --patience 0 it waits for ever"
         )
+        wrapping.tell(self._console, farewell, style="dim")
 
 
 def obstacle_of(job: Job) -> str:
@@ -63,7 +75,9 @@ def obstacle_of(job: Job) -> str:
 
 
 def next_try(job: Job) -> str:
-    """` (next try at 14:03:20)`, by this machine's clock; empty where nobody knows."""
+    """` (next try at 14:03:20)`, by this machine's clock; empty where nobody knows, or it is due already."""
     detail = job.get("limited_by_detail") or {}
     at = detail.get("next_try_at")
-    return f" (next try at {datetime.fromisoformat(at).astimezone():%H:%M:%S})" if at else ""
+    if not at or (next_at := datetime.fromisoformat(at)) <= datetime.now(UTC):
+        return ""
+    return f" (next try at {next_at.astimezone():%H:%M:%S})"

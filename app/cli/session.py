@@ -82,7 +82,7 @@ class Session:
                 job = self._follow(stack.rest, job)
                 self._let_go(stack.rest, job)
                 if self._patience.is_over(job):
-                    self._say(self._patience.farewell)
+                    self._patience.give_up(job)
                     return faults.FAILED
                 answers = self._write(stack.rest, job)
                 return report.tell(self._console, stack.rest, job, answers)
@@ -228,7 +228,8 @@ class Session:
             )
         return (
             "stopping; the job is kept, and the same command resumes it, as does"
-            f" `penstock jobs resume {job_id}`; until then nothing is sent or paid"
+            f" `penstock jobs resume {job_id}`. Until then nothing more is sent; only calls under way are"
+            " still answered, and paid"
         )
 
     def _waiting(self, what: str) -> AbstractContextManager[object]:

@@ -112,11 +112,11 @@ def tokens(job: Job) -> str:
 
 
 def time_taken(job: Job) -> str:
-    """` in 0:07`, from the first call to the last answer; nothing for a job that never started."""
+    """` in 0:07`, from the first call to the last answer, a second at least; nothing if it never started."""
     if not job["started_at"] or not job["ended_at"]:
         return ""
     started, ended_at = (datetime.fromisoformat(job[name]) for name in ("started_at", "ended_at"))
-    return f" in {duration((ended_at - started).total_seconds())}"
+    return f" in {duration(max((ended_at - started).total_seconds(), 1))}"
 
 
 def answers(count: int) -> str:

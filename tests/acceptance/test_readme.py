@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -25,11 +26,10 @@ def stack(tmp_path_factory):
 
 @pytest.fixture
 def folder(stack, tmp_path) -> Path:
-    """A clone of the project in a home of its own, as far as the README's commands see them."""
-    home_data = tmp_path / ".local" / "share" / "penstock"
-    home_data.parent.mkdir(parents=True)
-    home_data.symlink_to(stack.data)
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    """A clone of the project, as far as the README's commands see it, and its owner's home."""
+    (tmp_path / ".local" / "share").mkdir(parents=True)
+    (tmp_path / ".local" / "share" / "penstock").symlink_to(stack.data)
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
     return tmp_path
 
 
@@ -52,6 +52,20 @@ def run(folder: Path, stack: Stack, *commands: str) -> subprocess.CompletedProce
         timeout=60,
         check=False,
     )
+
+
+def test_the_commands_of_the_command_line_run_as_printed(folder, stack):
+    # When
+    [printed] = blocks("console")
+    commands = [line.removeprefix("$ ") for line in printed.splitlines() if "examples/" in line]
+    ran = run(folder, stack, blocks("bash")[0], *commands)
+
+    # Then all rows were answered, and those of the sample were not asked again
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr.count("298 succeeded in") == 3
+    assert "20 of 298 answers are those of an earlier job: not paid again" in ran.stderr
+    with (folder / "examples" / "reviews.answers.csv").open(encoding="utf-8-sig", newline="") as answers:
+        assert sum(row["status"] == "succeeded" for row in csv.DictReader(answers)) == 298
 
 
 def test_the_commands_for_curl_run_as_printed(folder, stack):

@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import termios
+import uuid
 from io import StringIO
 
 import click
@@ -14,6 +15,7 @@ import pytest
 from rich.console import Console
 
 from app.cli import phrases, quote, wrapping
+from app.cli.jobs import spending
 
 WIDTH = 80
 LONG = "not calibrated, because there are no answers of claude-haiku-4-5 yet: tokens are estimated from bytes"
@@ -21,9 +23,14 @@ LONG = "not calibrated, because there are no answers of claude-haiku-4-5 yet: to
 
 def at_a_terminal(*arguments: str, **environment: str) -> str:
     """What a command says at a terminal of `WIDTH` columns."""
+    return said_at_a_terminal("-m", "app.cli", *arguments, **environment)
+
+
+def said_at_a_terminal(*program: str, **environment: str) -> str:
+    """What a Python program says there."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, WIDTH, 0, 0))
-    command = [sys.executable, "-m", "app.cli", *arguments]
+    command = [sys.executable, *program]
     env = {**os.environ, "PENSTOCK_URL": "", **environment}
     for name in ("COLUMNS", "LINES"):
         env.pop(name, None)
@@ -47,6 +54,35 @@ def test_a_line_goes_on_under_its_text_and_no_word_is_broken():
     assert lines[0].startswith("quote    not calibrated")
     assert all(line.startswith(" " * 9) for line in lines[1:])
     assert " ".join(line.strip() for line in lines).removeprefix("quote    ") == LONG
+
+
+def test_the_jobs_that_wait_are_told_beside_their_ids():
+    console = Console(file=StringIO(), force_terminal=True, width=WIDTH, color_system=None)
+    counts = {"succeeded": 1, "failed": 0, "cancelled": 0, "expired": 0}
+    job = {"id": str(uuid.uuid4()), "name": "reviews.csv", "status": "paused", "total": 300}
+    job |= {"counts": counts, "cost_remaining": "1.56"}
+    spending.tell_waiting(console, [job])
+    assert console.file.getvalue().splitlines() == [
+        "1 other job is unfinished here; this run touches none:",
+        f"  {job['id']}  reviews.csv, paused, 299 of 300 records",
+        f"{' ' * 40}left, may still cost up to $1.56",
+        "  `penstock jobs resume ID` goes on with one, `cancel ID` ends it",
+    ]
+
+
+def test_a_stack_says_its_facts_in_a_column():
+    data = f"/home/{'ann' * 8}/.local/share/penstock (SQLite, an embedded broker)"
+    lines = [
+        f"data      {data}",
+        "stopping: the web first, then the workers when their calls have ended; " * 2,
+    ]
+    said = said_at_a_terminal("-c", f"from app.cli.commands.up import _say; [*map(_say, {lines!r})]")
+    first, second, *stopping = said.splitlines()
+    assert (first + " " + second.strip()) == lines[0]
+    assert second.startswith(" " * 10)
+    assert len(stopping) == 2
+    assert max(map(len, (first, second, *stopping))) <= WIDTH
+    assert not stopping[1].startswith(" ")
 
 
 def test_in_a_file_a_sentence_is_one_line():

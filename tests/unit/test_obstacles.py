@@ -83,7 +83,7 @@ def test_what_a_provider_said_is_one_bounded_line():
 def test_patience_counts_from_the_first_obstacle_and_starts_again_with_an_answer():
     now, said = [0.0], io.StringIO()
     patience = Patience(Console(file=said), 60, clock=lambda: now[0])
-    counts = {"succeeded": 0, "failed": 0, "cancelled": 0, "expired": 0}
+    counts = {"running": 0, "succeeded": 0, "failed": 0, "cancelled": 0, "expired": 0}
     free = {"counts": counts, "limited_by": "requests", "limited_by_detail": None}
     held = free | {"limited_by_detail": {"message": "refused", "next_try_at": None}}
 
@@ -95,3 +95,35 @@ def test_patience_counts_from_the_first_obstacle_and_starts_again_with_an_answer
     assert [over(100, free), over(101, held), over(160, held), over(161, held)] == [False, False, False, True]
     assert not over(162, held | {"counts": counts | {"succeeded": 1}})
     assert said.getvalue() == "refused\n"
+
+
+def test_only_an_obstacle_that_stands_is_told_and_a_try_that_is_due_has_no_time():
+    now, said = [0.0], io.StringIO()
+    patience = Patience(Console(file=said), 60, clock=lambda: now[0])
+    counts = {"running": 0, "succeeded": 0, "failed": 0, "cancelled": 0, "expired": 0}
+    due = {"message": "the old key is refused", "next_try_at": "1970-01-01T00:00:00Z"}
+    held = {"counts": counts, "limited_by": "account: refused", "limited_by_detail": due}
+    trying = held | {"counts": counts | {"running": 1}}
+
+    # Given what an earlier run left behind, and a slow call that tries it
+    for at, job in ((0, held), (1, trying), (5, trying), (6, held)):
+        now[0] = at
+        patience.see(job)
+    assert said.getvalue() == ""
+
+    # When that call was refused, too
+    now[0] = 9
+    patience.see(held)
+    assert said.getvalue() == "the old key is refused\n"
+
+
+def test_who_gives_up_says_why_even_if_it_was_not_told_yet():
+    said = io.StringIO()
+    patience = Patience(Console(file=said, width=200), 1, clock=lambda: 0.0)
+    counts = {"running": 0, "succeeded": 0, "failed": 0, "cancelled": 0, "expired": 0}
+    job = {"counts": counts, "limited_by": "redis"}
+    patience.see(job)
+    patience.give_up(job)
+    why, farewell = said.getvalue().splitlines()
+    assert why.startswith("Redis does not answer")
+    assert farewell.startswith("no record was answered for 1 s")

@@ -9,7 +9,8 @@ from typing import Any, BinaryIO
 
 import click
 
-from app.cli import listing
+from app.cli import listing, wrapping
+from app.cli.phrases import for_terminal
 
 LISTED = 20
 FORMATS = ("jsonl", "csv", "tsv", "xlsx")
@@ -121,7 +122,7 @@ def retry(job_id: str, max_tokens: int | None, only: tuple[str, ...]) -> None:
     asked = {"max_tokens": max_tokens, "only": list(only) or None}
     job = _act(job_id, "retry", {name: value for name, value in asked.items() if value is not None})
     for word, count in job.get("left", {}).items():
-        click.echo(f"{count:,} × {word} not run again: the same request would end in the same way")
+        wrapping.paragraph(f"{count:,} × {word} not run again: the same request would end in the same way")
 
 
 @jobs.command()
@@ -167,7 +168,8 @@ def results(job_id: str, out: Path | None) -> None:
             _pipe(fill)
             return
         _, kept = written.write(out, fill, f"results of {job_id}", settings.read(os.environ).data)
-    click.echo(f"written to {out}" + (f"; what it held before is kept as {kept.name}" if kept else ""))
+    aside = f"; what it held before is kept as {kept.name}" if kept else ""
+    wrapping.paragraph(f"written to {out}{aside}")
 
 
 def _pipe(fill: Callable[[BinaryIO], object]) -> None:
@@ -186,18 +188,18 @@ def _act(job_id: str, action: str, body: dict[str, Any] | None = None) -> dict[s
         job = rest.act(job_id, action, body)
     _tell(job)
     if rest.is_offline and job["status"] in ("pending", "running"):
-        click.echo("no stack runs here: it goes on with `penstock up`, or with its own command")
+        wrapping.paragraph("no stack runs here: it goes on with `penstock up`, or with its own command")
     return job
 
 
 def _tell(job: dict[str, Any]) -> None:
     from app.cli import words
 
-    click.echo(
+    wrapping.paragraph(
         f"job {job['id']} is {job['status']}: {words.ended(job):,} of {job['total']:,} records have ended"
     )
     if job["status_reason"]:
-        click.echo(job["status_reason"])
+        wrapping.paragraph(for_terminal(job["status_reason"]))
 
 
 def _print(job: dict[str, Any]) -> None:

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
+from app.cli import wrapping
 from config import settings
 
 CORES_USED = 2  # a slice worker makes several hundred calls per second; more processes are started on request
+HEAD = 10  # columns of the name before a fact, as in `data      /home/…`
 
 
 @click.command()
@@ -48,6 +50,6 @@ def up(host: str | None, port: int | None, data: Path | None, workers: int | Non
 def _say(line: str) -> None:
     """The reader of the output may have gone; the stack continues, or stops cleanly."""
     try:
-        click.echo(line)
+        wrapping.paragraph(line, indent=" " * HEAD if line[:HEAD].endswith("  ") else "")
     except OSError:
         pass

@@ -6,13 +6,12 @@ from decimal import Decimal
 
 import click
 from rich.console import Console
-from rich.text import Text
 
-from app.cli import words
+from app.cli import words, wrapping
 from app.cli.client import Job, Quote
 from app.providers import registry
 
-LISTED = 5  # jobs that wait
+LISTED = 3  # jobs that wait
 
 
 def is_allowed(
@@ -28,7 +27,8 @@ def is_allowed(
     sum_ = "an unknown sum" if most is None else f"up to {words.about(most)}"
     try:
         return click.confirm(f"This may cost {sum_}. Send it?", default=False, err=True)
-    except click.Abort:  # Ctrl-D
+    except click.Abort:  # Ctrl-D or Ctrl-C, which leave the cursor behind the question
+        click.echo(err=True)
         return False
 
 
@@ -50,17 +50,18 @@ def tell_waiting(console: Console, jobs: Sequence[Job]) -> None:
     if not jobs:
         return
     noun = "job is" if len(jobs) == 1 else "jobs are"
-    console.print(Text(f"{len(jobs)} other {noun} unfinished here; this run touches none:", "dim"))
+    wrapping.tell(console, f"{len(jobs)} other {noun} unfinished here; this run touches none:", style="dim")
     for job in jobs[:LISTED]:
         left = job["total"] - words.ended(job)
         name = f"{job['name']}, " if job["name"] else ""
         line = (
-            f"  {job['id']}  {name}{job['status']}, {left:,} of {job['total']:,} records left,"
+            f"{name}{job['status']}, {left:,} of {job['total']:,} records left,"
             f" may still cost {_cost_left(job)}"
         )
-        console.print(Text(line, "dim"), soft_wrap=True)
+        wrapping.tell(console, line, head=f"  {job['id']}  ", style="dim")
     more = f"{len(jobs) - LISTED:,} more: `penstock jobs list`; " if len(jobs) > LISTED else ""
-    console.print(Text(f"  {more}`penstock jobs resume ID` goes on with one, `cancel ID` ends it", "dim"))
+    how = f"{more}`penstock jobs resume ID` goes on with one, `cancel ID` ends it"
+    wrapping.tell(console, how, head="  ", style="dim")
 
 
 def _cost_left(job: Job) -> str:
