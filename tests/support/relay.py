@@ -81,6 +81,8 @@ class _Pair:
 
     def reset(self) -> None:
         for end in self._ends:
+            if end.is_closing():
+                continue
             wire: socket.socket = end.get_extra_info("socket")
             with suppress(OSError):  # it has ended
                 wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
