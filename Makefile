@@ -54,8 +54,8 @@ test-all: static ## The whole suite except the fault tests, on both databases
 	$(BIN)/pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder -m '' --ignore tests/faults \
 		--hypothesis-profile explore
 
-# Debian packages for what is not available as a wheel: RabbitMQ, and a wrong clock.
-PACKAGES := rabbitmq-server libfaketime
+# Debian packages for what is not available as a wheel: RabbitMQ, PgBouncer, and a wrong clock.
+PACKAGES := rabbitmq-server pgbouncer libfaketime
 ROOT := $(if $(filter-out 0,$(shell id -u)),sudo)
 
 faults: $(ALL) ## Inject every fault twenty times, on every database and broker (hours; FAULT_ROUNDS=3: fewer)

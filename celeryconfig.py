@@ -10,6 +10,10 @@ except settings.BadSetting as _error:
     raise SystemExit(f"penstock: {_error}") from None  # one readable line, not a traceback
 private.keep(_settings)  # every process of Celery's reads this file before it writes one
 
+# Seconds. A host may forget a connection without a word. Who waits for an answer on it gives up after
+# `_answer`; who waits for messages notices within twice `_check` and the second that a poll takes.
+_answer, _connect, _check = 3, 3, 3
+
 imports = (
     "tasks.worker",
     "tasks.command_line",
@@ -30,15 +34,19 @@ broker_transport_options = {
     # redeliver live slices again and again; after a kill the sweep recovers quickly, so this need not be
     # short.
     "visibility_timeout": 60 + _settings.call_deadline + 60,
+    "socket_timeout": _answer,
+    "socket_connect_timeout": _connect,
     "socket_keepalive": True,
-    "health_check_interval": 25,
+    "health_check_interval": _check,
     **({"global_keyprefix": _settings.redis_prefix} if _settings.redis_prefix else {}),
 }
 result_backend_transport_options = {"global_keyprefix": "penstock:"}
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None  # a worker survives a broker outage of an hour
+redis_socket_timeout = _answer
+redis_socket_connect_timeout = _connect
 redis_socket_keepalive = True
-redis_backend_health_check_interval = 25
+redis_backend_health_check_interval = _check
 
 # --- what is kept of results
 

@@ -30,6 +30,7 @@ from app.api import (
     usage,
 )
 from app.api.bodies import SpoolingRequest
+from app.core.monitoring.broker import check_redis
 from app.core.reading.feed import feed
 from app.core.reading.job_json import PREFIX
 from app.dialects import processor
@@ -67,10 +68,15 @@ class Contract(Api):
 
 
 def create_app() -> Flask:
-    """The application, as gunicorn serves it. Raises `BadSetting` for an invalid environment."""
+    """The application, as gunicorn serves it.
+
+    Raises `BadSetting` for an invalid environment, and `Unavailable` for a Redis that refuses it; without
+    Redis jobs are accepted all the same.
+    """
     chosen = settings.current()
     logs.configure(chosen.log_level, chosen.log_format)
     private.keep(chosen)
+    check_redis()
     for folder in filter(None, (chosen.data, chosen.status_files)):
         folder.mkdir(parents=True, exist_ok=True)
     app = Penstock(__name__, static_folder=None)

@@ -200,6 +200,8 @@ def read(environ: Mapping[str, str]) -> Settings:
         values["data"] = data_folder.default(environ)
     faults += socks_proxies(environ)
     given = Settings(**values)
+    if given.redis_tls_ca is not None and not given.redis_tls_ca.is_file():
+        faults.append(BadSetting("REDIS_TLS_CA", str(given.redis_tls_ca), "a file that exists, in PEM"))
     if given.is_debugged and given.environment == "production":
         faults.append(BadSetting("API_DEBUG", "true", "false where API_ENV is production"))
     if faults:

@@ -63,6 +63,7 @@ def make_engine(url: str) -> Engine:
                 "keepalives_idle": 20,
                 "keepalives_interval": 10,
                 "keepalives_count": 3,
+                "tcp_user_timeout": 30_000,  # ms; keepalives say nothing while a statement is on its way
             },
         )
         # One statement for hundreds of rows: by default psycopg's dialect does that only with RETURNING.
@@ -97,8 +98,13 @@ def _prepare_postgresql(connection: Any, record: Any) -> None:
     connection.commit()
 
 
+def is_pooled(connection: Connection) -> bool:
+    """Whether a pooler in transaction mode is between this process and PostgreSQL."""
+    return bool(connection.info.get("pooled"))
+
+
 def _begin_pooled(connection: Connection) -> None:
-    if connection.info.get("pooled"):
+    if is_pooled(connection):
         connection.exec_driver_sql(f"SET LOCAL {_LIMIT_IDLENESS}")
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import structlog
 from celery.signals import (
+    beat_init,
     celeryd_after_setup,
     celeryd_init,
     worker_ready,
@@ -31,10 +32,11 @@ ROLES = {
 
 
 @celeryd_init.connect
-def _check_databases(**_: Any) -> None:
-    """Without this Celery would try for ever to connect to a database that the server does not have."""
+@beat_init.connect
+def _check_redis(**_: Any) -> None:
+    """Without this Celery would try for ever to connect to a server that refuses it."""
     try:
-        broker.check_databases()
+        broker.check_redis()
     except Unavailable as error:
         raise SystemExit(f"penstock: {error.message}") from None
 

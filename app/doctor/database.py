@@ -17,7 +17,7 @@ from models import migrate
 from models.base import now
 from models.job import LIVE, Job
 from models.lease import Lease
-from models.session import engine, reading
+from models.session import engine, is_pooled, reading
 
 SUBJECTS = ("database", "migrations", "database clock", "beat", "limits", "jobs")
 REMEDY = "check DATABASE_URL, and that its server is running and accepts connections from this machine"
@@ -34,6 +34,8 @@ def look() -> Iterator[Finding]:
         return
     with reading() as session:
         yield from _server(session)
+        if not settings.current().is_sqlite:
+            yield _pooler(session)
     found, needed = migrate.revision(engine()), migrate.newest()
     if found is not None:
         _write()
@@ -69,6 +71,12 @@ def _server(session: Session) -> Iterator[Finding]:
     else:
         yield ok("database", f"PostgreSQL {version} at {where}")
     yield from _connections(session)
+
+
+def _pooler(session: Session) -> Finding:
+    if is_pooled(session.connection()):
+        return ok("pooler", "one that hands each transaction to a session of its own choice: none is set up")
+    return ok("pooler", "none, or one that keeps sessions: each is set up once")
 
 
 def _connections(session: Session) -> Iterator[Finding]:

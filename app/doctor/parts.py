@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from functools import partial
 
-from app.doctor import database, environment, provider, redis, storage, workers
+from app.doctor import database, environment, hosted, provider, redis, storage, workers
 from app.doctor.examination import Section
 from app.doctor.finding import Finding, warning
 
@@ -27,6 +27,7 @@ def parts(*, call: bool) -> list[Section]:
     """`call`: try the provider's key."""
     return [
         Section(environment.SUBJECTS, environment.look, environment.REMEDY),
+        Section(hosted.SUBJECTS, hosted.look, hosted.REMEDY),
         Section(storage.SUBJECTS, storage.look, storage.REMEDY),
         Section(database.SUBJECTS, database.look, database.REMEDY),
         Section(redis.BROKER, redis.look_at_broker, redis.BROKER_REMEDY),

@@ -28,7 +28,7 @@ MANY = 500  # messages in the control queue, which are small and quick
 
 def look_at_broker() -> Iterator[Finding]:
     chosen = settings.current()
-    broker.check_databases()
+    broker.check_redis()
     if broker.is_redis():
         yield from _server("broker", chosen.broker_url)
     else:
@@ -38,7 +38,7 @@ def look_at_broker() -> Iterator[Finding]:
 
 def look_at_limiter() -> Iterator[Finding]:
     chosen = settings.current()
-    broker.check_databases()
+    broker.check_redis()
     if _place(chosen.limiter_url)[:2] == _place(chosen.broker_url)[:2]:
         with _client(chosen.limiter_url) as client:
             client.ping()

@@ -11,8 +11,6 @@ import logging
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import httpx2
@@ -41,6 +39,7 @@ from app.errors import (
 )
 from app.providers import answers, refusals
 from app.providers.client import Reply
+from app.providers.registry import PUBLIC_URL
 from app.providers.transport import (
     CONNECT_SECONDS,
     NOTHING_SENT,
@@ -48,10 +47,10 @@ from app.providers.transport import (
     as_bytes,
     content,
     failure,
+    proxy_of,
     refusal,
 )
 
-PUBLIC_URL = "https://api.anthropic.com"
 MESSAGES, MODELS = "/v1/messages", "/v1/models"
 CONNECTIONS = 5_000  # more than a process holds in flight: 64 slices of 64 records
 LONGEST_WHOLE_ANSWER = 600  # seconds; longer answers are streamed, as idle connections may be cut
@@ -87,7 +86,7 @@ class AnthropicClient:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=httpx2.create_ssl_context()),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
-            proxy=_proxy(self._messages),
+            proxy=proxy_of(self._messages),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
@@ -205,16 +204,6 @@ def _joined(*layers: Mapping[str, str | Omit]) -> dict[str, str]:
     """Headers merged by case-insensitive name: a later layer overrides or omits those of earlier ones."""
     merged = {name.lower(): value for layer in layers for name, value in layer.items()}
     return {name: value for name, value in merged.items() if isinstance(value, str)}
-
-
-def _proxy(url: str) -> str | None:
-    """The proxy that the environment sets for an address, read once: aiohttp would read it for every call.
-
-    One without a scheme is spoken to by HTTP, as curl does.
-    """
-    parts, proxies = urlsplit(url), getproxies()
-    found = None if proxy_bypass(parts.hostname or "") else proxies.get(parts.scheme) or proxies.get("all")
-    return found if not found or "://" in found else f"http://{found}"
 
 
 async def _assemble(stream: AsyncMessageStream[Any], request_id: str | None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from app.providers import classes, model_names
 from app.providers.client import RateLimits
 from config.settings import Settings
 
+PUBLIC_URL = "https://api.anthropic.com"  # of Claude, unless ANTHROPIC_BASE_URL is set
 NOBODY = "none"  # model, provider and limit group of a job whose records make no calls
 UNLIMITED = RateLimits()
 LIST = "GET /api/v1/models lists all names and prices."

@@ -3,6 +3,8 @@
 import json
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from aiohttp.http_exceptions import ContentEncodingError
@@ -17,6 +19,16 @@ ONE_PIECE, PIECE = 2**20, 2**16  # bytes of a request that are written at once
 # aiohttp raises these only before there is a connection: it was refused, the host does not exist, TLS failed,
 # nothing answered, or a proxy refused it.
 NOTHING_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
+
+
+def proxy_of(url: str) -> str | None:
+    """The proxy that the environment sets for an address, read once: aiohttp would read it for every call.
+
+    One without a scheme is spoken to by HTTP, as curl does.
+    """
+    parts, proxies = urlsplit(url), getproxies()
+    found = None if proxy_bypass(parts.hostname or "") else proxies.get(parts.scheme) or proxies.get("all")
+    return found if not found or "://" in found else f"http://{found}"
 
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"))  # `json.dumps` makes an encoder for every call

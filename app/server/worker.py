@@ -18,9 +18,11 @@ from functools import partial
 from typing import Any
 
 from gunicorn import util
+from gunicorn.errors import AppImportError
 from gunicorn.http import wsgi
 from gunicorn.workers.gthread import ThreadWorker
 
+from app.errors import PenstockError
 from app.server import bounds
 from app.server.bodies import Room
 from app.server.connection import Connection
@@ -29,6 +31,7 @@ from app.server.lobby import Hands, Lobby
 from app.server.turns import Turns
 from app.server.watch import Ready, Watch, in_turn
 from config import settings
+from config.settings import BadSetting
 
 ACCEPTED = 32  # connections that are accepted at once
 STEP = 1.0  # seconds between two heartbeats
@@ -126,7 +129,10 @@ class Worker(ThreadWorker):
             self._lobby.enter(conn)
 
     def load_wsgi(self) -> None:
-        super().load_wsgi()
+        try:
+            super().load_wsgi()
+        except (BadSetting, PenstockError) as error:  # gunicorn ends with this line instead of a traceback
+            raise AppImportError(f"penstock: {error}") from None
         application: Any = self.wsgi
 
         def serve(environ: dict[str, Any], start_response: Any) -> Any:

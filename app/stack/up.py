@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from tempfile import TemporaryDirectory
 
-from app.core.monitoring.broker import check_databases
+from app.core.monitoring.broker import check_redis
 from app.errors import Unavailable
 from app.providers import registry
 from app.stack import broker, copies, first, ownership
@@ -61,7 +61,7 @@ def _run(wanted: Wanted, say: Callable[[str], None]) -> None:
     os.environ.update(environment(chosen, embedded))
     chosen = settings.current()
     if embedded is None:
-        check_databases()
+        check_redis()
     asks_claude = registry.ANTHROPIC.lacks(chosen) is None
     attached = wanted.parent is not None
     running = Running(os.getpid(), address(listener), chosen.redis_url, asks_claude, attached=attached)

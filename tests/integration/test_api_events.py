@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from app.api import events as api_events
+from app.core.limits.hindrance import Hindrance
+from app.core.limits.limiter import limiter
 from app.core.reading import follow
 from app.core.reading.events import Event, State
 from app.core.reading.feed import BEHIND, Feed, Reader
@@ -31,6 +33,30 @@ def served(environment) -> Iterator[Served]:
 def finish(job) -> None:
     """What a control worker does once every record has ended."""
     advance.run(number_of(job))
+
+
+def test_a_stream_says_why_a_job_is_held_and_when_it_is_tried_again(served):
+    # Given a job whose group is held, by a provider that said something
+    said = Hindrance(
+        "http://x refuses the account: put a working key into ANTHROPIC_API_KEY",
+        "http://x",
+        "ANTHROPIC_API_KEY",
+    )
+    limiter().hold("simulated", "account: 401", seconds=30, detail=said.to_json())
+    job = served.door.submit(3)
+
+    # When somebody watches it, and a record moves
+    with served.watch(job) as stream:
+        snapshot = stream.next("snapshot")
+        served.worker.end(job, [0])
+        progress = stream.next("progress")
+
+    # Then both say it, and so does the job
+    for told in (snapshot.data, progress.data, served.door.job(job)):
+        assert told["limited_by"] == "account: 401"
+        assert told["limited_by_detail"]["message"] == said.message
+        assert told["limited_by_detail"]["variable"] == "ANTHROPIC_API_KEY"
+        assert told["limited_by_detail"]["next_try_at"] is not None
 
 
 def test_a_stream_tells_the_whole_job_then_what_moves_and_ends_with_it(served):

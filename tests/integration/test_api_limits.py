@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from app.core.limits import allowances
+from app.core.limits.hindrance import Hindrance
 from app.core.limits.limiter import CallTerms, limiter
 from app.providers.client import RateLimits
 from models import Job
@@ -140,6 +141,31 @@ def test_use_holds_and_waiting_jobs_are_shown_but_no_names_of_other_tenants(door
     assert seen["waiting_of_others"] == 1
     assert seen["limited_by"] == "provider: overloaded"
     assert seen["held_until"] is not None
+
+
+def test_a_held_group_says_in_a_sentence_what_was_said_and_which_variable_to_mend(door):
+    # Given a group that is free, and one whose address is wrong
+    learn(requests=100)
+    door.submit(2)
+    said = Hindrance(
+        "http://x is not the provider's API: correct ANTHROPIC_BASE_URL", "http://x", "ANTHROPIC_BASE_URL"
+    )
+    reason = "configuration: wrong_address"
+    limiter().hold("simulated", reason, seconds=30, detail=said.to_json())
+
+    # Then its readers are told so, and when it is tried again
+    seen = group(door, "simulated")
+    assert seen["limited_by"] == reason
+    detail = seen["limited_by_detail"]
+    assert (detail["message"], detail["address"], detail["variable"]) == (
+        said.message,
+        "http://x",
+        said.variable,
+    )
+    assert detail["next_try_at"] is not None
+
+    # And of the other nothing is
+    assert group(door)["limited_by_detail"] is None
 
 
 def _ids(uids):

@@ -10,6 +10,8 @@ import redis
 from app.core.limits.limiter import CallTerms, limiter
 from app.core.monitoring import broker
 from app.errors import Unavailable
+from app.stack import commands
+from app.stack.listen import listen
 from config import settings
 from tests.support.celery_nodes import PROJECT
 from tests.support.servers import RedisServer
@@ -32,7 +34,7 @@ def one_database(environment, monkeypatch):
 
 def test_a_server_without_the_databases_is_refused_with_the_setting(one_database):
     with pytest.raises(Unavailable, match="set REDIS_ONE_DATABASE=true"):
-        broker.check_databases()
+        broker.check_redis()
 
     worker = subprocess.run(
         [sys.executable, "-m", "celery", "-A", "tasks", "worker"],
@@ -51,7 +53,7 @@ def test_one_database_does_with_all_keys_under_a_prefix(one_database, environmen
     monkeypatch.setenv("REDIS_ONE_DATABASE", "true")
     environment["REDIS_ONE_DATABASE"] = "true"
     forget_process_state()
-    broker.check_databases()
+    broker.check_redis()
     stack = Stack(environment, tmp_path).start()
     try:
         job = stack.submit([{"prompt": f"number {number}"} for number in range(20)], model="simulated")
@@ -63,3 +65,20 @@ def test_one_database_does_with_all_keys_under_a_prefix(one_database, environmen
     assert keys
     assert {key for key in keys if not key.startswith("penstock:")} == set()
     assert limiter().standing(CallTerms("simulated", 0)).requests == 20
+
+
+def test_the_web_process_refuses_such_a_server_at_its_start_in_one_sentence(one_database):
+    with listen("127.0.0.1", 0) as listener:
+        web = subprocess.run(
+            commands.web(listener.fileno(), 1, 64),
+            cwd=PROJECT,
+            env=os.environ | {"PYTHONPATH": str(PROJECT)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            pass_fds=[listener.fileno()],
+        )
+    assert web.returncode != 0
+    assert "penstock: the server of REDIS_URL has no database" in web.stderr
+    assert "Traceback" not in web.stderr

@@ -5,9 +5,10 @@ import threading
 
 import pytest
 
-from app.doctor import clocks, environment
+from app.doctor import clocks, environment, hosted
 from app.doctor.examination import Section, examine, in_words
 from app.doctor.finding import State, ok
+from app.doctor.parts import without_stack
 from config import settings
 
 
@@ -128,3 +129,60 @@ def test_settings_that_do_not_go_together_are_named(chosen, variables, says):
     assert any(says in finding.text for finding in found), found
     assert json.dumps([finding.remedy for finding in found if finding.state is not State.OK])
     classes._classes.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("variables", "subject", "state", "says"),
+    [
+        ({"REDIS_URL": "redis://h/0"}, "tls", State.OK, "the Redis at h:6379 is not encrypted"),
+        ({"REDIS_URL": "rediss://h:6380/0"}, "tls", State.OK, "known by this machine's authorities"),
+        ({"REDIS_URL": "rediss://h/0?ssl_cert_reqs=none"}, "tls", State.WARNING, "is not checked"),
+        ({"REDIS_TLS_CA": __file__}, "tls", State.WARNING, "though REDIS_TLS_CA is set"),
+        ({"REDIS_URL": "redis://h/3"}, "databases", State.OK, "broker 4, limiter 5, hand-off 0"),
+        (
+            {"REDIS_URL": "redis://h/3", "REDIS_ONE_DATABASE": "1"},
+            "databases",
+            State.OK,
+            "in database 3, under the prefix penstock:",
+        ),
+        ({}, "forgotten connections", State.OK, "2 s by the limiter, 3 s by who sends messages and 7 s"),
+        ({}, "proxies", State.OK, "https://api.anthropic.com is called directly"),
+        ({"HTTPS_PROXY": "me:geheim@proxy:3128"}, "proxies", State.OK, "called through http://proxy:3128"),
+        (
+            {"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "anthropic.com"},
+            "proxies",
+            State.OK,
+            "is called directly",
+        ),
+        (
+            {"HTTP_PROXY": "http://proxy:3128", "ANTHROPIC_BASE_URL": "http://localhost:4000"},
+            "proxies",
+            State.WARNING,
+            "which cannot reach this machine",
+        ),
+    ],
+)
+def test_what_hosted_services_and_networks_do_is_told_in_a_line_each(
+    chosen, monkeypatch, variables, subject, state, says
+):
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    chosen(**variables)
+
+    found = {finding.subject: finding for finding in hosted.look()}
+
+    assert tuple(found) == hosted.SUBJECTS
+    assert found[subject].state is state
+    assert says in found[subject].text
+    assert "geheim" not in found[subject].text
+
+
+def test_a_machine_on_which_nothing_runs_is_told_just_that(chosen):
+    chosen(ANTHROPIC_API_KEY="k")
+
+    found = {finding.subject: finding for finding in examine(without_stack(call=False))}
+
+    assert set(found) == {"settings", "stack", "provider"}
+    assert (found["stack"].state, found["stack"].text) == (State.WARNING, "no stack runs here")
+    assert "`penstock up` starts one" in found["stack"].remedy

@@ -198,6 +198,7 @@ def test_a_sign_that_cuts_a_password_is_named_with_how_to_write_it(name, sign):
 
 def test_tls_is_verified_unless_the_address_says_no(tmp_path):
     ca = tmp_path / "ca.pem"
+    ca.touch()
     found = settings.read({"REDIS_URL": "rediss://:pw@host:6380/0", "REDIS_TLS_CA": str(ca)})
     assert found.limiter_url.startswith("rediss://:pw@host:6380/2?ssl_cert_reqs=required&ssl_ca_certs=")
     assert found.broker_url == found.results_url
@@ -209,3 +210,8 @@ def test_tls_is_verified_unless_the_address_says_no(tmp_path):
 def test_a_socks_proxy_is_refused_by_name(name):
     with pytest.raises(BadSetting, match=f"{name}=.*SOCKS is not supported"):
         settings.read({name: "socks5h://host:1080"})
+
+
+def test_a_file_of_certificates_that_is_not_there_is_refused_by_name():
+    with pytest.raises(BadSetting, match=r"REDIS_TLS_CA='/nowhere/ca.pem' cannot be used"):
+        settings.read({"REDIS_URL": "rediss://host:6380/0", "REDIS_TLS_CA": "/nowhere/ca.pem"})

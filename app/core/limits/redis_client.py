@@ -9,12 +9,13 @@ import redis
 from app.errors import LimiterAway
 from config import settings
 
+ANSWER = 2  # seconds that Redis has for one
 _HERE = Path(__file__).parent
 
 
 def connect(url: str) -> redis.Redis:
     return redis.Redis.from_url(
-        url, socket_timeout=2, socket_connect_timeout=1, health_check_interval=30, decode_responses=True
+        url, socket_timeout=ANSWER, socket_connect_timeout=1, health_check_interval=30, decode_responses=True
     )
 
 

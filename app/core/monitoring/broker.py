@@ -1,20 +1,16 @@
 """The broker as an operator sees it: whether it answers, and how long its queues are."""
 
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
 import redis
 from kombu.connection import Connection
 
+from app.core.monitoring import redis_refusal
 from app.errors import Unavailable
 from config import settings
 
 CONTROL, SLICES = QUEUES = ("control", "slices")
 PATIENCE = 1  # seconds
-TOO_FEW = (
-    "the server of REDIS_URL has no database {number}: set REDIS_ONE_DATABASE=true, so that all is kept in"
-    " the one that REDIS_URL names, or use a server with the two databases after it"
-)
 
 
 def is_redis() -> bool:
@@ -26,18 +22,20 @@ def reach() -> None:
     _redis_lengths(()) if is_redis() else _amqp_lengths(())
 
 
-def check_databases() -> None:
-    """Raise `Unavailable` if Redis has not the databases that are used; one that is away may have them."""
+def check_redis() -> None:
+    """Raise `Unavailable` if a Redis refuses what the settings say of it; one that is away may yet be right.
+
+    Without this a process would try for ever, or fail with its first request.
+    """
     chosen = settings.current()
-    for url in {chosen.limiter_url, chosen.results_url}:
-        with redis.Redis.from_url(url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE) as client:
-            try:
+    urls = [chosen.results_url, chosen.limiter_url, *([chosen.broker_url] if is_redis() else [])]
+    for url in dict.fromkeys(urls):
+        try:
+            with _client(url) as client:
                 client.ping()
-            except redis.ResponseError as error:
-                if "out of range" in str(error):
-                    raise Unavailable(TOO_FEW.format(number=urlsplit(url).path.strip("/"))) from None
-            except redis.RedisError:
-                pass
+        except redis.RedisError as error:
+            if (why := redis_refusal.of(url, error)) is not None:
+                raise Unavailable(why) from None
 
 
 def queue_lengths() -> dict[str, int]:
@@ -48,12 +46,16 @@ def queue_lengths() -> dict[str, int]:
 
 def _redis_lengths(queues: Sequence[str]) -> list[int]:
     url = settings.current().broker_url
-    with redis.Redis.from_url(url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE) as client:
+    with _client(url) as client:
         pipe = client.pipeline(transaction=False)
         pipe.ping()
         for queue in queues:
             pipe.llen(settings.current().redis_prefix + queue)
         return [int(length) for length in pipe.execute()[1:]]
+
+
+def _client(url: str) -> redis.Redis:
+    return redis.Redis.from_url(url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE)
 
 
 def _amqp_lengths(queues: Sequence[str]) -> list[int]:
