@@ -4,11 +4,14 @@ import time
 from collections.abc import Iterable
 
 import redis
+import structlog
 from redis.client import PubSub
 
 from app.core.breaker import Breaker
 from config import settings
 from config.once import once
+
+log = structlog.get_logger(__name__)
 
 # Prefix of a job's channel. All databases of a Redis share its channels, hence our name. If a release beside
 # this one listens elsewhere nothing is lost: readers poll once a second anyway.
@@ -43,8 +46,11 @@ def publish(job_ids: Iterable[int]) -> None:
         for job_id in job_ids:
             pipe.publish(f"{CHANNEL}{job_id}", b"")
         pipe.execute()
-    except Exception:  # who publishes has just written paid answers, and has others to write
+    except redis.RedisError:
         _breaker.trip()  # nothing is lost, and the parts that need Redis report its absence
+    except Exception:  # who publishes has just written paid answers, and has others to write
+        _breaker.trip()
+        log.exception("readers.not_notified")
 
 
 class Listener:
