@@ -9,7 +9,7 @@ from kombu.exceptions import OperationalError as BrokerError
 from redis import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.core.limits import hindrance
+from app.core.limits import obstacle
 from app.core.limits.limiter import limiter
 from app.core.pipeline import leases
 from app.core.requests import job_context
@@ -116,7 +116,7 @@ def _hold_group(job_id: int) -> None:
             "account: no_key",
             seconds=ACCOUNT_PROBE,
             every=ACCOUNT_PROBE,
-            detail=hindrance.no_key(registry.PROVIDERS[job.provider]).to_json(),
+            detail=obstacle.no_key(registry.PROVIDERS[job.provider]).to_json(),
         )
     except LimiterAway:
         log.warning("limiter.away", job=job_id)

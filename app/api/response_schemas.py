@@ -46,7 +46,7 @@ def _time(*, data_key: str | None = None, **metadata: Any) -> fields.String:
     return fields.String(required=True, allow_none=True, data_key=data_key, metadata=shown)
 
 
-class HindranceOut(ma.Schema):
+class ObstacleOut(ma.Schema):
     """Why the provider serves no calls now."""
 
     message = fields.String(
@@ -60,12 +60,12 @@ class HindranceOut(ma.Schema):
         allow_none=True,
         metadata={"description": "The setting to mend; null where it passes by itself."},
     )
-    next_try_at = _time(description="When one call tries again.")
+    next_try_at = _time(description="When one call tries again; null: now.")
 
 
-def _hindrance() -> fields.Nested:
+def _obstacle() -> fields.Nested:
     return fields.Nested(
-        HindranceOut,
+        ObstacleOut,
         required=True,
         allow_none=True,
         metadata={"description": "null unless `limited_by` names the account, the provider or its address."},
@@ -122,7 +122,7 @@ class JobOut(ma.Schema):
         required=True, allow_none=True, metadata={"description": "What limits its pace, if anything."}
     )
     stop_reasons = _stop_reasons()
-    limited_by_detail = _hindrance()
+    limited_by_detail = _obstacle()
     usage = fields.Nested(UsageOut, required=True)
     cost = _dollars("USD of all answers; null when one of them, or the model, has no price.")
     cost_unconfirmed = _dollars("USD that calls without an answer may have cost on top, at most.")
@@ -148,7 +148,7 @@ class JobOut(ma.Schema):
         fields.Integer(),
         required=True,
         allow_none=True,
-        metadata={"description": "Rows that are not asked: all that the template uses is blank."},
+        metadata={"description": "Rows that are not asked: blank ones, totals and repeated headers."},
     )
     metadata = fields.Dict(required=True)
     links = fields.Nested(LinksOut, required=True)
@@ -233,7 +233,7 @@ class QuoteOut(ma.Schema):
         fields.Integer(),
         required=True,
         allow_none=True,
-        metadata={"description": "Rows that are not asked: all that the template uses is blank."},
+        metadata={"description": "Rows that are not asked: blank ones, totals and repeated headers."},
     )
     input_tokens = fields.Nested(TokensByCaseOut, required=True)
     output_tokens = fields.Nested(TokensByCaseOut, required=True)
@@ -532,7 +532,7 @@ class LimitGroupOut(ma.Schema):
     paced_until = _time(description="null unless `starts` is `paced`.")
     held_until = _time(description="The next probe of a held group.")
     limited_by = fields.String(required=True, allow_none=True)
-    limited_by_detail = _hindrance()
+    limited_by_detail = _obstacle()
     waiting = fields.List(fields.Nested(WaitingOut), required=True)
     waiting_of_others = fields.Integer(
         required=True,
@@ -564,7 +564,7 @@ class ProgressOut(ma.Schema):
     progress = fields.Float(required=True)
     eta = _time()
     limited_by = fields.String(required=True, allow_none=True)
-    limited_by_detail = _hindrance()
+    limited_by_detail = _obstacle()
     usage = fields.Nested(UsageOut, required=True)
     cost = _dollars("USD.")
     cost_unconfirmed = _dollars("USD.")

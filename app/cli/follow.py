@@ -46,6 +46,14 @@ def follow(rest: Rest, job: Job, view: View, patience: Patience) -> Job:
     return job
 
 
+def calls_ended(rest: Rest, job_id: str, within: float) -> Job:
+    """A paused job when none of its calls is under way, or after `within` seconds."""
+    ends = time.monotonic() + within
+    while (job := rest.job(job_id))["counts"]["running"] and time.monotonic() < ends:
+        time.sleep(LOOK / 4)
+    return job
+
+
 def _events(rest: Rest, job_id: str, last_id: str | None) -> Iterator[ServerSentEvent]:
     """The event stream, or none where the stack has no thread left for another."""
     try:

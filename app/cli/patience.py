@@ -10,10 +10,9 @@ from app.cli import words, wrapping
 from app.cli.client import Job
 
 DEFAULT = 60  # seconds
-SETTLED = (
-    2.5  # seconds after which an obstacle is told: one that an earlier run left behind is gone by then, as
-)
-# is the job that the address has paused, which has the same sentence for its reason
+# Seconds after which an obstacle is told: one that an earlier run left behind is gone by then, as is the job
+# that the address has paused, which has the same sentence for its reason.
+SETTLED = 2.5
 AWAY = {
     "redis": "Redis does not answer, so no call may leave: check REDIS_URL, and that its server is running",
     "storage": "answers cannot be stored, so no call leaves: check DATABASE_URL, and that its disk has room",

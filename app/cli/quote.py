@@ -75,7 +75,7 @@ def _facts(quote: Quote) -> Iterator[tuple[str, str]]:
     elif quote["records"] > ENOUGH:
         yield "", f"(run it with --rows {ENOUGH} first: the next quote is calibrated with those answers)"
     if quote["skipped_rows"]:
-        yield "skipped", f"{words.rows(quote['skipped_rows'])}, empty"
+        yield "skipped", words.skipped(quote["skipped_rows"])
     if quote["model"] == SIMULATED.name:
         yield "note", "the model `simulated` invents its answers, which are not billed"
     yield from _beside(quote)

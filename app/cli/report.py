@@ -95,7 +95,7 @@ def _facts(job: Job, answers: Written) -> Iterator[tuple[str, Text]]:
     invented = job["model"] == SIMULATED.name
     yield "records", words.outcomes(job).append(words.time_taken(job))
     if job["skipped_rows"]:
-        yield "skipped", Text(f"{words.rows(job['skipped_rows'])}, empty")
+        yield "skipped", Text(words.skipped(job["skipped_rows"]))
     if job.get("reused"):
         yield "reused", Text(f"{job['reused']:,} answers of an earlier job, not paid for again")
     yield "tokens", Text(words.tokens(job))
@@ -142,3 +142,17 @@ def _why_unfinished(job: Job) -> Iterator[str]:
     if job["status"] == "paused":
         raised = " with a higher --max-cost" if job["max_cost"] is not None else ""
         yield f"The same command resumes it{raised}."
+
+
+def farewell(job_id: str, *, lives_on: bool) -> str:
+    """What happens to the job after Ctrl-C, on a stack that lives on or that ends with the command."""
+    if lives_on:
+        return (
+            f"the job continues; the same command follows it again, `penstock jobs pause {job_id}` pauses"
+            f" it, `penstock jobs cancel {job_id}` ends it"
+        )
+    return (
+        "stopping; the job is kept, and the same command resumes it, as does"
+        f" `penstock jobs resume {job_id}`. Until then nothing more is sent; only calls under way are"
+        " still answered, and paid"
+    )

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from app.cli import faults, quote, report, target, words
 from app.cli.client import Job, Quote, Rest
-from app.cli.follow import follow
+from app.cli.follow import calls_ended, follow
 from app.cli.jobs import known, spending
 from app.cli.order import Order
 from app.cli.patience import DEFAULT, Patience
@@ -211,7 +211,8 @@ class Session:
         try:
             job = rest.job(job["id"])
             self._let_go(rest, job)
-            self._say(self._farewell(job["id"]))
+            self._say(report.farewell(job["id"], lives_on=self._run is None))
+            job = self._last_answers(rest, job)
             if words.ended(job):
                 answers = self._write(rest, job)
                 ended = f"{words.ended(job):,} of {job['total']:,}"
@@ -219,18 +220,15 @@ class Session:
         except PenstockError as error:  # the stack is gone; the next one pauses the job before it begins
             self._say(str(error))
 
-    def _farewell(self, job_id: str) -> str:
-        """What happens to the job after Ctrl-C."""
-        if self._run is None:
-            return (
-                f"the job continues; the same command follows it again, `penstock jobs pause {job_id}` pauses"
-                f" it, `penstock jobs cancel {job_id}` ends it"
-            )
-        return (
-            "stopping; the job is kept, and the same command resumes it, as does"
-            f" `penstock jobs resume {job_id}`. Until then nothing more is sent; only calls under way are"
-            " still answered, and paid"
-        )
+    def _last_answers(self, rest: Rest, job: Job) -> Job:
+        """The job once its last calls have been answered; with a second Ctrl-C, as it is."""
+        if self._run is None or not job["counts"]["running"]:
+            return job
+        try:
+            with self._waiting("waiting for the calls under way (Ctrl-C: no longer)"):
+                return calls_ended(rest, job["id"], self._settings.grace)
+        except KeyboardInterrupt:
+            return rest.job(job["id"])
 
     def _waiting(self, what: str) -> AbstractContextManager[object]:
         return waiting(self._console, what)

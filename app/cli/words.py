@@ -131,6 +131,11 @@ def rows(numbers: Sequence[int]) -> str:
     return f"row{'s' if len(numbers) > 1 else ''} {listed}{more}"
 
 
+def skipped(numbers: Sequence[int]) -> str:
+    """`rows 3, 7, not asked: …`."""
+    return f"{rows(numbers)}, not asked: blank, totals, or the header again"
+
+
 def duration(seconds: float) -> str:
     """`0:07`, `12:30`, `3:05:00`, and days from two on."""
     whole = round(seconds)

@@ -8,7 +8,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from app.core.limits import allowances
-from app.core.limits.hindrance import Hindrance
+from app.core.limits.obstacle import Obstacle
 from app.core.pipeline import stalled, sweep_owner
 from app.doctor import clocks
 from app.doctor.finding import Finding, ok, warning, wrong
@@ -132,7 +132,7 @@ def _held(session: Session) -> Iterator[Finding]:
         remedy = (
             "it resumes by itself when a probe succeeds; for an account check its key, credit and spend limit"
         )
-        why = Hindrance.from_json(hold.detail)
+        why = Obstacle.from_json(hold.detail)
         yield warning(
             "limits",
             f"{name} is held ({hold.reason}); the next probe is in {hold.seconds:.0f} s",

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 
-from app.core.limits.hindrance import one_line
+from app.core.limits.obstacle import one_line
 from app.doctor.finding import Finding, ok, warning, wrong
 from app.errors import AccountRefused, Misdirected, ProviderError, RequestRejected
 from config import settings

@@ -30,6 +30,8 @@ _ACCOUNT_STATUSES = frozenset({401, 402, 403})
 _ACCOUNT_CODES = frozenset(
     {"organization_on_hold", "enforced_spend_limit_reached", "contract_spend_limit_reached"}
 )
+# What gateways before other providers say with a 429: no call succeeds until somebody pays.
+_UNPAID = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 # These two come as a 400 without a code and can only be recognised by their text.
 _SPENT = re.compile(r"specified (workspace )?API usage limits|credit balance is too low", re.IGNORECASE)
 # From 520 on those of a content delivery network that did not reach the provider, or got no answer from it.
@@ -186,11 +188,11 @@ def _parse(status: int, body: object) -> _Error:
         return _Error(None, None, cleaned(f"status {status}: {body}"))
     error: Mapping[str, Any] = content
     details = error.get("details")
-    code = details.get("error_code") if isinstance(details, Mapping) else None
+    code = _word(details.get("error_code") if isinstance(details, Mapping) else error.get("code"))
     message = cleaned(str(error.get("message", f"status {status}")))
     kind = _word(error.get("type"))
     own = isinstance(body, Mapping) and (body.get("type") == "error" or "not_found" in (kind or ""))
-    return _Error(kind, _word(code), message, own or "model" in message.lower())
+    return _Error(kind, None if code and code.isdigit() else code, message, own or "model" in message.lower())
 
 
 def _lacks_the_path(status: int, error: _Error, body: object, headers: Mapping[str, str]) -> bool:
@@ -230,14 +232,14 @@ def cleaned(text: str) -> str:
 
 
 def _blames_account(status: int, error: _Error) -> bool:
-    if status in _ACCOUNT_STATUSES or error.code in _ACCOUNT_CODES:
+    if status in _ACCOUNT_STATUSES or error.code in _ACCOUNT_CODES or _UNPAID & {error.code, error.type}:
         return True
     return status == 400 and _SPENT.search(error.message) is not None
 
 
 def _account_refused(error: _Error, headers: Mapping[str, str]) -> AccountRefused:
     by_text = _SPENT.search(error.message) is not None
-    spent = by_text or "spend_limit" in (error.code or "")
+    spent = by_text or "spend_limit" in (error.code or "") or bool(_UNPAID & {error.code, error.type})
     return AccountRefused(
         error.message,
         type=error.code or ("spend_limit_reached" if by_text else error.type),

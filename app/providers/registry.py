@@ -84,7 +84,7 @@ ANTHROPIC = Provider(
     need=Need(
         "ANTHROPIC_API_KEY",
         lambda settings: settings.anthropic_api_key,
-        "needs a key: set ANTHROPIC_API_KEY where web and workers run",
+        "needs a key: set ANTHROPIC_API_KEY where Penstock runs",
     ),
     address_variable="ANTHROPIC_BASE_URL",
     is_paid=True,
@@ -107,7 +107,7 @@ INFERENCE = Provider(
     need=Need(
         "INFERENCE_URL",
         lambda settings: settings.inference_url,
-        "needs an inference server: set INFERENCE_URL where web and workers run",
+        "needs an inference server: set INFERENCE_URL where Penstock runs",
     ),
     address_variable="INFERENCE_URL",
     prefix="inference:",

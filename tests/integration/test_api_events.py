@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from app.api import events as api_events
-from app.core.limits.hindrance import Hindrance
 from app.core.limits.limiter import limiter
+from app.core.limits.obstacle import Obstacle
 from app.core.reading import follow
 from app.core.reading.events import Event, State
 from app.core.reading.feed import BEHIND, Feed, Reader
@@ -37,7 +37,7 @@ def finish(job) -> None:
 
 def test_a_stream_says_why_a_job_is_held_and_when_it_is_tried_again(served):
     # Given a job whose group is held, by a provider that said something
-    said = Hindrance(
+    said = Obstacle(
         "http://x refuses the account: put a working key into ANTHROPIC_API_KEY",
         "http://x",
         "ANTHROPIC_API_KEY",

@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import select
 
 from app.core.limits import allowances
-from app.core.limits.hindrance import Hindrance
 from app.core.limits.limiter import CallTerms, limiter
+from app.core.limits.obstacle import Obstacle
 from app.providers.client import RateLimits
 from models import Job
 from models.session import in_transaction, reading
@@ -147,7 +147,7 @@ def test_a_held_group_says_in_a_sentence_what_was_said_and_which_variable_to_men
     # Given a group that is free, and one whose address is wrong
     learn(requests=100)
     door.submit(2)
-    said = Hindrance(
+    said = Obstacle(
         "http://x is not the provider's API: correct ANTHROPIC_BASE_URL", "http://x", "ANTHROPIC_BASE_URL"
     )
     reason = "configuration: wrong_address"

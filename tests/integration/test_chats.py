@@ -205,7 +205,7 @@ def test_a_sheet_that_cannot_be_read_is_refused_whole(door, sheet, file, said):
     ("fields", "said"),
     [
         ({"aiProvider": "openai"}, "aiProvider: 'openai' is unknown; available: simulated"),
-        ({"aiProvider": "anthropic"}, "aiProvider: 'anthropic' needs a key: set ANTHROPIC_API_KEY where web"),
+        ({"aiProvider": "anthropic"}, "aiProvider: 'anthropic' needs a key: set ANTHROPIC_API_KEY where"),
         ({"searchProvider": "google"}, "searchProvider: 'google' is not available with 'simulated'; "),
         ({"searchProvider": "anthropic"}, "searchProvider: 'anthropic' is not available with 'simulated'"),
         ({"applyOverrides": "maybe"}, "applyOverrides: Not a valid boolean."),

@@ -371,7 +371,7 @@ def test_a_default_model_without_a_key_is_the_callers_to_change_and_says_how(doo
         assert answer.status_code == status, path
         assert "Retry-After" not in answer.headers
         told = next(text for text in strings(answer.get_json()) if "ANTHROPIC_API_KEY" in text)
-        assert told.startswith("model 'claude-haiku-4-5' needs a key: set ANTHROPIC_API_KEY where web and ")
+        assert told.startswith("model 'claude-haiku-4-5' needs a key: set ANTHROPIC_API_KEY where Penstock ")
         assert ways in told, path
     assert door.get(JOBS).get_json()["data"] == []
 

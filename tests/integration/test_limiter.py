@@ -92,21 +92,21 @@ def test_an_emptied_server_forgets_one_call_at_most(limiter, redis_url):
 
 
 def test_unused_starts_are_handed_on_at_their_own_times(limiter):
-    # Given two grants, one behind the other
-    first = limiter.take(limits(requests=6000), 1, 3)
-    second = limiter.take(limits(requests=6000), 2, 3)
+    # Given two grants, one behind the other: starts every 40 ms
+    first = limiter.take(limits(requests=1500), 1, 3)
+    second = limiter.take(limits(requests=1500), 2, 3)
     third_start = _next_start(limiter)
 
     # When the first is returned, the next start stays where it is, and another may have those three
-    limiter.give_back(limits(requests=6000), 1, first, 3)
+    limiter.give_back(limits(requests=1500), 1, first, 3)
     assert _next_start(limiter) == third_start
-    again = limiter.take(limits(requests=6000), 3, 10)
+    again = limiter.take(limits(requests=1500), 3, 10)
     assert again.count <= 3
     assert again.step == pytest.approx(first.step, abs=1e-4)
     assert _next_start(limiter) == third_start
 
     # When the last is returned, its starts are free again
-    limiter.give_back(limits(requests=6000), 2, second, 3)
+    limiter.give_back(limits(requests=1500), 2, second, 3)
     assert _next_start(limiter) == pytest.approx(third_start - 3 * second.step, abs=1e-5)
 
 
@@ -127,6 +127,28 @@ def test_nothing_of_a_held_group_leaves_and_one_probe_tries_it(limiter):
     limiter.clear("claude")
     assert limiter.held("claude") is None
     assert limiter.take(limits(), 2, 10).count == 10
+
+
+def test_a_probes_refusal_says_when_the_next_leaves_not_how_long_it_was_waited_for(limiter):
+    # Given a refused account, which is tried once a minute
+    limiter.hold("claude", "account: 401", seconds=60, every=60, detail="{}")
+
+    # When its key may be another, then one call tries it now, and what was said before is no longer told
+    limiter.probe_soon("claude")
+    held = limiter.held("claude")
+    assert (held.seconds < 0, held.detail) == (True, "")
+    assert limiter.take(limits(), 1, 10).probe
+    assert limiter.held("claude").seconds > 50
+
+    # When that call cannot reach its address, then another tries it soon
+    lasts = limiter.hold("claude", "provider: unreachable", seconds=2, probe=True)
+    assert lasts == pytest.approx(2, abs=0.1)
+
+    # But not before the time that a call before it was told
+    limiter.probe_soon("claude")
+    assert limiter.take(limits(), 1, 10).probe
+    limiter.hold("claude", "provider: rate_limited", seconds=90)
+    assert limiter.hold("claude", "provider: overloaded", seconds=2, probe=True) > 80
 
 
 def test_strikes_lengthen_a_hold_and_refusals_of_calls_in_flight_do_not(limiter):

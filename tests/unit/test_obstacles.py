@@ -7,7 +7,7 @@ from rich.console import Console
 
 from app import errors
 from app.cli.patience import Patience
-from app.core.limits import hindrance
+from app.core.limits import obstacle
 from app.core.limits.evidence import Evidence, Weight
 from app.errors import Booking
 from app.providers import refusals, registry
@@ -74,7 +74,7 @@ def test_a_redirect_is_told_without_its_secrets():
 
 def test_what_a_provider_said_is_one_bounded_line():
     error = errors.AccountRefused("no\x1b[2J credit\n" + "x" * 5_000, type="billing_error")
-    found = hindrance.of(error, registry.ANTHROPIC)
+    found = obstacle.of(error, registry.ANTHROPIC)
     assert found.variable == "ANTHROPIC_API_KEY"
     assert found.message.isprintable()
     assert len(found.message) < 600

@@ -86,6 +86,23 @@ def test_a_spent_budget_is_looked_at_once_an_hour(status: int, told: object) -> 
     assert "limit" in error.type
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"error": {"type": "insufficient_quota", "code": "insufficient_quota", "message": "no quota"}},
+        {"error": {"message": "no quota", "type": "rate_limit", "code": "insufficient_quota"}},
+        {"type": "error", "error": {"type": "insufficient_quota", "message": "no quota"}},
+    ],
+)
+def test_a_gateways_unpaid_account_is_no_rate_limit(told: object) -> None:
+    error = refusals.read(429, told, {})
+    assert (type(error), error.type, error.retry_after) == (
+        errors.AccountRefused,
+        "insufficient_quota",
+        3_600,
+    )
+
+
 def test_a_refused_account_is_looked_at_once_a_minute() -> None:
     assert refusals.read(401, body("authentication_error"), {}).retry_after == 60
 

@@ -50,7 +50,7 @@ def test_a_model_without_key_is_refused_with_the_variable_to_set() -> None:
         registry.require("claude-haiku-4-5", WITHOUT_KEY)
     with pytest.raises(BadInput, match=r"ANTHROPIC_API_KEY.*, give 'simulated' as `model`$"):
         registry.require("claude-opus-4-5", WITHOUT_KEY, "model")
-    with pytest.raises(BadInput, match=r"set ANTHROPIC_API_KEY where web and workers run$"):
+    with pytest.raises(BadInput, match=r"set ANTHROPIC_API_KEY where Penstock runs$"):
         registry.require("claude-opus-4-5", WITHOUT_KEY)
     with pytest.raises(Unavailable, match="ANTHROPIC_API_KEY"):
         factory.client_maker("anthropic", WITHOUT_KEY, at_once)

@@ -53,7 +53,7 @@ class Held:
     reason: str
     seconds: float
     probe_every: float
-    detail: str = ""  # JSON of a `Hindrance`, or empty
+    detail: str = ""  # JSON of an `Obstacle`, or empty
 
 
 def allowance(group: str, row: LimitGroup | None, time: dt.datetime | None = None) -> Allowance:
@@ -159,7 +159,7 @@ def probe_soon(session: Session, provider: str) -> list[str]:
         )
     ).all()
     for row in rows:
-        row.held_until = session.scalar(select(now()))
+        row.held_until, row.held_detail = session.scalar(select(now())), None
     session.flush()
     return [row.name for row in rows]
 

@@ -2,15 +2,17 @@
 --
 -- KEYS  1 hold:{group}
 -- ARGV  1 seconds, 0: by the strikes so far (1, 2, 4 … 60, jittered)  2 reason  3 seconds between probes, 0: as 1
---       4 whether the refused call was a probe  5 the reason in a sentence, as JSON (`Hindrance`), or nothing
+--       4 whether the refused call was a probe  5 the reason in a sentence, as JSON (`Obstacle`), or nothing
 -- Returns the microseconds until the hold ends.
 --
 -- A probe's refusal is the next strike. Refusals of calls that were in flight when the hold began extend it only
 -- if the provider gave a time.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local held = redis.call('HMGET', KEYS[1], 'until', 'strikes')
+local held = redis.call('HMGET', KEYS[1], 'until', 'strikes', 'probing')
 local ends, strikes = tonumber(held[1]) or 0, tonumber(held[2]) or 0
+-- The probe is over: that the others waited for it, as long as an earlier refusal said, is no reason to go on.
+if ARGV[4] == '1' and held[1] == held[3] then ends = 0 end
 local seconds = tonumber(ARGV[1])
 if seconds == 0 then
   if ends > now and ARGV[4] ~= '1' then return ends - now end

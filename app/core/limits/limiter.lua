@@ -412,7 +412,8 @@ end
 if count < want then why(tightest, 3000) end
 if probe == 1 then
   -- One call tries the group; all others wait for its outcome.
-  redis.call('HSET', KEYS[3], 'until', string.format('%.0f', now + tonumber(hold[3])))
+  local over = string.format('%.0f', now + tonumber(hold[3]))
+  redis.call('HSET', KEYS[3], 'until', over, 'probing', over)
 end
 if taking > 0 then
   for _, key in ipairs({KEYS[6], KEYS[7]}) do

@@ -107,7 +107,7 @@ class Hold(NamedTuple):
 
     seconds: float  # until the next probe; below 0 once that may leave
     reason: str
-    detail: str  # JSON of a `Hindrance`, or empty
+    detail: str  # JSON of an `Obstacle`, or empty
     until: float  # the time of the next probe, in seconds since the epoch by Redis's clock
 
 
@@ -296,11 +296,11 @@ class Limiter:
         return int(answer) / 1e6
 
     def probe_soon(self, group: str) -> None:
-        """Let one call try a held group now."""
+        """Let one call try a held group now; what was said of the last one holds no longer."""
 
         def write() -> None:
             if self._redis.hexists(key("hold", group), "until"):
-                self._redis.hset(key("hold", group), "until", 0)
+                self._redis.hset(key("hold", group), mapping={"until": 0, "detail": ""})
 
         guarded(write)
 

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from app.core.json_text import timestamp
-from app.core.limits import allowances, hindrance
+from app.core.limits import allowances, obstacle
 from app.core.limits.allowances import Allowance
 from app.core.limits.limiter import CallTerms, Hold, Standing, limiter
 from app.errors import LimiterAway, NotFound
@@ -159,7 +159,7 @@ def _waiting(
     shown = [{"id": str(row.uid), "name": row.name, "priority": row.priority} for row in own[:SHOWN]]
     return {
         "limited_by": "redis" if standing is None else _limited_by(held, seen),
-        "limited_by_detail": None if held is None else hindrance.out(held),
+        "limited_by_detail": None if held is None else obstacle.out(held),
         "waiting": shown,
         "waiting_of_others": len(asking) - len(own) if reader.sees_all else None,
     }

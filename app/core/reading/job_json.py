@@ -7,7 +7,7 @@ from typing import Any
 
 from app.core.breaker import Breaker
 from app.core.json_text import timestamp
-from app.core.limits import hindrance
+from app.core.limits import obstacle
 from app.core.limits.limiter import is_hold, limiter
 from app.core.money import pricing
 from app.core.reading.jobs import JobView
@@ -153,7 +153,7 @@ def _holds(models: Mapping[int, str]) -> dict[int, Limited]:
     groups = {id: registry.limit_group(model) for id, model in models.items() if registry.find(model)}
     held = {group: hold for group in set(groups.values()) if (hold := limiter().held(group)) is not None}
     return {
-        id: Limited(held[group].reason, hindrance.out(held[group]))
+        id: Limited(held[group].reason, obstacle.out(held[group]))
         for id, group in groups.items()
         if group in held
     }

@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.core.documents import open_store
-from app.core.limits import hindrance
+from app.core.limits import obstacle
 from app.core.money.ledger import Call
 from app.core.pipeline import claims
 from app.core.pipeline.outcomes import Outcome, Written
@@ -182,7 +182,7 @@ class CallInFlight:
         self._latest.result = self._latest.outcome(call, None, error)
         await self._permits.learn(error.limits)
         outage = error.signals_outage and await self._permits.count_failure(repeated=error.repeated)
-        why = hindrance.of(error, registry.PROVIDERS[self.job.provider])
+        why = obstacle.of(error, registry.PROVIDERS[self.job.provider])
         decision = retries.decide(
             error,
             tries_left=self.job.retries - self.claim.tries,

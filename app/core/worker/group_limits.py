@@ -13,11 +13,11 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from app.core.limits import allowances, hindrance, holds, report
+from app.core.limits import allowances, holds, obstacle, report
 from app.core.limits.allowances import Allowance
 from app.core.limits.evidence import Evidence
-from app.core.limits.hindrance import Hindrance
 from app.core.limits.limiter import CallTerms, Settlement, limiter
+from app.core.limits.obstacle import Obstacle
 from app.errors import LimiterAway
 from app.providers.client import RateLimits
 from models.session import in_transaction, reading
@@ -117,7 +117,7 @@ class GroupLimits:
             self._allowances[group] = known
 
     async def hold(
-        self, group: str, reason: str, seconds: float, every: float, *, probe: bool, why: Hindrance
+        self, group: str, reason: str, seconds: float, every: float, *, probe: bool, why: Obstacle
     ) -> None:
         """Hold the group for all workers; `seconds` of 0: longer with each strike."""
         detail = why.to_json()
@@ -168,7 +168,7 @@ def probe_soon(provider: str) -> None:
         groups = set(in_transaction(partial(allowances.probe_soon, provider=provider)))
         with reading() as session:
             named = [name for name in report.names(session) if name.partition(":")[0] == provider]
-        for group in groups | {name for name in named if hindrance.is_mendable(limiter().held(name))}:
+        for group in groups | {name for name in named if obstacle.is_mendable(limiter().held(name))}:
             limiter().probe_soon(group)
     except (LimiterAway, SQLAlchemyError) as error:
         log.warning("limit_group.not_probed", error=type(error).__name__)

@@ -9,8 +9,8 @@ import time
 from dataclasses import dataclass, replace
 
 from app.core.limits.evidence import Weight
-from app.core.limits.hindrance import Hindrance
 from app.core.limits.limiter import LATE, CallTerms, Grant, is_hold
+from app.core.limits.obstacle import Obstacle
 from app.core.requests.claim import Claim
 from app.core.requests.job_context import JobContext
 from app.core.worker.retries import LONGEST_WAIT, Decision
@@ -147,7 +147,7 @@ class Permits:
         evidence = self._services.group_limits.evidence(self.group)
         return evidence.weigh(error, probe=self._permit.probe, outage=outage)
 
-    async def hold_group(self, decision: Decision, why: Hindrance) -> None:
+    async def hold_group(self, decision: Decision, why: Obstacle) -> None:
         """Make every worker stop calling this group after one refusal."""
         if decision.slow_down:
             await self._services.group_limits.slow_down(self.terms)

@@ -43,7 +43,7 @@ def warning(view: JobView) -> str | None:
     instead = f", and {str(named)[:60]!r} is not asked" if named not in (None, view.model) else ""
     return (
         f"The model 'simulated' invents the outputs of this batch{instead}. Real ones need, for an `input`,"
-        " an inference server (set INFERENCE_URL where web and workers run); for a `prompt` or `messages`,"
+        " an inference server (set INFERENCE_URL where Penstock runs); for a `prompt` or `messages`,"
         " another model in metadata.model_id or DEFAULT_MODEL."
     )
 

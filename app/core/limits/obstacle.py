@@ -11,11 +11,11 @@ from app.errors import AccountRefused, BadAnswer, Misdirected, ProviderError, Un
 from app.providers.registry import Provider
 
 LONGEST = 300  # characters of what a provider said
-MONEY = ("spend", "billing", "credit")  # in the type of a refusal of an account that has none left
+MONEY = ("spend", "billing", "credit", "quota")  # in the type of a refusal of an account that has none left
 
 
 @dataclass(frozen=True, slots=True)
-class Hindrance:
+class Obstacle:
     """`message` is the sentence; the others are its facts, for programs."""
 
     message: str
@@ -26,47 +26,51 @@ class Hindrance:
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, text: str) -> "Hindrance | None":
+    def from_json(cls, text: str) -> "Obstacle | None":
         """The one that was stored; None where nothing was, as by the release before this one."""
         return cls(**json.loads(text)) if text else None
 
 
-def of(error: ProviderError, provider: Provider) -> Hindrance:
+def of(error: ProviderError, provider: Provider) -> Obstacle:
     """What a call to `provider` that ended with `error` says of the calls to come."""
     where, said = error.address or "the provider", one_line(error.message)
     key, address = provider.key_variable, provider.address_variable
     if isinstance(error, AccountRefused):
-        return Hindrance(_refused(error, where, said, key), error.address, key)
+        return Obstacle(_refused(error, where, said, key), error.address, key)
     if isinstance(error, Unreachable):
         what = f"{where} cannot be reached ({said}): check {address}, and this machine's network and proxy"
-        return Hindrance(what, error.address, address)
+        return Obstacle(what, error.address, address)
     if isinstance(error, Misdirected):
         what = f"{where} is not the address of the provider's API ({said}): correct {address}"
-        return Hindrance(what, error.address, address)
+        return Obstacle(what, error.address, address)
     if isinstance(error, BadAnswer):
         what = f"{where} gives no answers that can be used ({said}): check {address}, and what answers there"
-        return Hindrance(what, error.address, address)
-    return Hindrance(f"{where} does not serve calls now ({said}): it is tried again by itself", error.address)
+        return Obstacle(what, error.address, address)
+    return Obstacle(f"{where} does not serve calls now ({said}): it is tried again by itself", error.address)
 
 
 def out(hold: Hold) -> dict[str, Any] | None:
-    """A hold for its readers, as JSON; None where nobody said why in a sentence."""
-    found = Hindrance.from_json(hold.detail)
+    """A hold for its readers, as JSON; None where nobody said why in a sentence.
+
+    `next_try_at` is None where the next try is due.
+    """
+    found = Obstacle.from_json(hold.detail)
     if found is None:
         return None
-    return asdict(found) | {"next_try_at": timestamp(dt.datetime.fromtimestamp(hold.until, dt.UTC))}
+    next_try = timestamp(dt.datetime.fromtimestamp(hold.until, dt.UTC)) if hold.seconds > 0 else None
+    return asdict(found) | {"next_try_at": next_try}
 
 
 def is_mendable(hold: Hold | None) -> bool:
     """Whether a group is held for what a setting may have mended meanwhile."""
-    found = None if hold is None else Hindrance.from_json(hold.detail)
+    found = None if hold is None else Obstacle.from_json(hold.detail)
     return found is not None and found.variable is not None
 
 
-def no_key(provider: Provider) -> Hindrance:
+def no_key(provider: Provider) -> Obstacle:
     """A worker lacks the setting without which the provider cannot be called."""
     variable = provider.key_variable
-    return Hindrance(f"a worker has no {variable}: set it for every worker and restart it", None, variable)
+    return Obstacle(f"a worker has no {variable}: set it for every worker and restart it", None, variable)
 
 
 def one_line(text: str) -> str:
@@ -80,5 +84,5 @@ def _refused(error: ProviderError, where: str, said: str, key: str | None) -> st
     if any(word in error.type for word in MONEY):
         remedy = f"add credit or raise the spend limit of the account of {key}, or set another key"
     else:
-        remedy = f"put a working key into {key} where the workers run, and restart them"
+        remedy = f"put a working key into {key}, and start the workers, or your command, again"
     return f"{where} refuses the account ({error.type}: {said}): {remedy}"
