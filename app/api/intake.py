@@ -1,6 +1,6 @@
 """From a request to drafts on disk: every check before anything is stored."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -64,7 +64,8 @@ def take_in(
         form = None if table is None else table_form.find(asked.format, asked.stream, table, upload)
     if table is not None:
         defaults = replace(defaults, template=table.template.source)
-    return Received(defaults, _options(asked.fields, table, form, repeat))
+    notes = [*_of_schema(defaults), *(() if table is None else table.notes())]
+    return Received(defaults, _options(asked.fields, table, form, repeat, notes))
 
 
 def _defaults(fields: Mapping[str, Any]) -> Defaults:
@@ -158,8 +159,19 @@ def _choice(asked: Asked) -> Choice:
     return Choice(asked.fields.get("rows"), **fields)
 
 
+def _of_schema(defaults: Defaults) -> list[str]:
+    """What answers under the job's schema never have, though it allows it."""
+    if defaults.schema is None or not (unsent := sent_schema.unsent(defaults.schema)):
+        return []
+    return [f"answers have only properties that the schema names: {unsent[0]} is not sent to the model"]
+
+
 def _options(
-    fields: Mapping[str, Any], table: Table | None, form: TableForm | None, repeat: Repeat | None
+    fields: Mapping[str, Any],
+    table: Table | None,
+    form: TableForm | None,
+    repeat: Repeat | None,
+    notes: Sequence[str],
 ) -> Options:
     return Options(
         name=fields.get("name"),
@@ -172,6 +184,6 @@ def _options(
         columns=None if table is None else table.columns,
         form=form,
         skipped=None if table is None else table.skipped,
-        notes=() if table is None else table.notes(),
+        notes=notes,
         repeat=repeat,
     )

@@ -1,6 +1,7 @@
 """Requests and failures on aiohttp's connections, for the providers that use it."""
 
 import json
+import os
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -60,10 +61,18 @@ def refusal(body: bytes) -> object:
 def failure(error: aiohttp.ClientError | OSError, server: str) -> ProviderError:
     """The error for a call of `server` without an answer."""
     if isinstance(error, NOTHING_SENT):
-        return Unreachable(f"no connection to {server}: {error}")
+        return Unreachable(f"no connection to {server}: {_why(error)}")
     if isinstance(error, aiohttp.ClientResponseError) or _is_garbled(error):
         return BadAnswer(f"the answer of {server} is not valid HTTP: {error}")
     return ConnectionCut(f"the connection to {server} broke: {error!r}")
+
+
+def _why(error: aiohttp.ClientError | OSError) -> str:
+    """In the words of the operating system, where it is its error: aiohttp adds its own settings."""
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(cause, ConnectionError) and cause.errno:
+        return os.strerror(cause.errno)
+    return str(cause)
 
 
 def _is_garbled(error: Exception) -> bool:

@@ -385,8 +385,9 @@ def test_without_a_connection_nothing_was_sent(
     failure = Subject(client, runner, model="claude-haiku-4-5").refusal(max_tokens=max_tokens)
     runner.run(client.close())
 
-    # Then it is certain that nobody worked on it
+    # Then it is certain that nobody worked on it, and the reason is in nobody's own terms
     assert type(failure) is errors.Unreachable
+    assert "ssl:default" not in failure.message
     assert failure.booking is Booking.UNSENT
     assert upstream.books() == []
 

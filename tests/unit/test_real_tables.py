@@ -93,6 +93,13 @@ def test_a_row_that_lacks_a_part_is_asked_and_told():
     assert asked.notes == ['1 row has nothing in "review" and is asked without it']
 
 
+def test_the_error_of_a_formula_in_a_csv_is_told():
+    asked = Asked(b"id,review\n#REF!,#N/A\n2,ok\n", "{{ review }}")
+
+    assert asked.prompts == ["#N/A", "ok"]
+    assert asked.notes == ['1 row has the error of a formula, such as #N/A, in "review" and is asked with it']
+
+
 TOTALS = "product,note,amount\nA,fine,5\nB,bad,6\n{},,11\n"
 
 

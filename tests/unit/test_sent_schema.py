@@ -105,3 +105,10 @@ def test_an_object_that_could_only_be_empty_is_refused(schema: dict[str, Any], p
 )
 def test_an_object_with_names_is_not_refused(schema: dict[str, Any]) -> None:
     sent_schema.refuse_open(schema)
+
+
+def test_what_else_an_object_with_names_may_have_is_named_where_it_is_not_sent() -> None:
+    open_one = {"type": "object", "properties": {"a": {}}, "additionalProperties": {"type": "number"}}
+    whole = {"properties": {"list": {"items": open_one}}, "additionalProperties": False}
+    assert sent_schema.unsent(whole) == ["schema/properties/list/items/additionalProperties"]
+    assert sent_schema.unsent({"type": "object", "properties": {"a": {}}, "additionalProperties": True}) == []

@@ -69,6 +69,16 @@ def refuse_open(schema: Mapping[str, Any], place: str = "schema") -> None:
         refuse_open(part, f"{place}/{step}")
 
 
+def unsent(schema: Mapping[str, Any], place: str = "schema") -> list[str]:
+    """Where objects may have more properties than they name: no answer has those, for the same reason."""
+    named = "object" in _types(schema) and schema.get("properties")
+    opens = [
+        name for name in ("additionalProperties", "patternProperties") if _is_described(schema.get(name))
+    ]
+    inner = [found for step, part in _parts(schema) for found in unsent(part, f"{place}/{step}")]
+    return [*(f"{place}/{name}" for name in opens if named), *inner]
+
+
 def _is_described(part: Any) -> bool:
     return isinstance(part, Mapping) and bool(part)
 

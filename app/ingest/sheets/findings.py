@@ -20,6 +20,7 @@ class Findings:
         self.blank = 0  # rows that were not asked, because all that the template uses is blank
         self.repeated = 0  # rows that are the header again
         self.part_blank: Counter[str] = Counter()  # by column: rows that were asked without it
+        self.errors: Counter[str] = Counter()  # by column: rows that were asked with the text of an error
         self.flawed: Counter[tuple[str, Flaw]] = Counter()  # cells that the template does not use
         self.total: str | None = None  # what is said of the last row
         self.stray: str | None = None  # what looks like a place for a column in the template, and is none
@@ -35,6 +36,7 @@ class Findings:
             self._repeated(),
             self._blank(used),
             *self._part_blank(),
+            *self._errors(),
             self.total,
             *self._flawed(),
             _uncalculated(source),
@@ -76,6 +78,13 @@ class Findings:
         return [
             f"{_rows_have(count)} nothing in {quoted(column)} and {_are(count)} asked without it"
             for column, count in self.part_blank.most_common(NAMED)
+        ]
+
+    def _errors(self) -> list[str]:
+        return [
+            f"{_rows_have(count)} the error of a formula, such as #N/A, in"
+            f" {quoted(column)} and {_are(count)} asked with it"
+            for column, count in self.errors.most_common(NAMED)
         ]
 
     def _flawed(self) -> list[str]:

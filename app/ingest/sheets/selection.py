@@ -16,6 +16,9 @@ ADVICE = {
     Flaw.NUL: "a NUL character within its text: export the file again",
 }
 
+# What a spreadsheet writes into a CSV where a formula failed; in a workbook it is a fault.
+ERRORS = frozenset({"#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NULL!", "#NUM!", "#SPILL!", "#CALC!"})
+
 
 class Selection:
     """Judges the rows in their order, and counts in `found` what it finds."""
@@ -34,8 +37,14 @@ class Selection:
         is_total = is_last and self._totals.look_like(row.cells)
         self._totals.note(row.cells)
         blank = {index for index in self._used if self._is_blank(row, index)}
-        if not (blank or is_total):
-            return False
+        if (blank or is_total) and self._is_left_out(row, blank, is_total=is_total):
+            return True
+        for index in self._used - blank - row.flaws.keys():
+            if row.cells[index] in ERRORS:
+                self._found.errors[self._columns[index]] += 1
+        return False
+
+    def _is_left_out(self, row: Row, blank: set[int], *, is_total: bool) -> bool:
         if blank == self._used and self._needed:
             self._found.blank += 1
             return True
