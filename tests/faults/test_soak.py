@@ -17,7 +17,7 @@ from tests.faults.support.supervised_stack import WORKERS, House, house_of, job_
 from tests.support.invariants import Reconciled
 from tests.support.stack import Running
 
-SECONDS = int(os.environ.get("SOAK_SECONDS", "16"))
+SECONDS = int(os.environ.get("SOAK_SECONDS", "10"))
 SEED = int(os.environ.get("FAULT_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
 TENANTS = ("acme", "globex", "initech")
 SIZES = (1, 3, 30, 99, 150, 400)

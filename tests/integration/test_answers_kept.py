@@ -24,6 +24,8 @@ SCORE = {
 }
 CUT = '{"score": 7, "why": "because'
 
+pytestmark = pytest.mark.one_database
+
 
 @pytest.fixture
 def served(running, upstream):
@@ -187,7 +189,6 @@ def test_a_cut_answer_to_a_schema_is_final_until_it_has_more_room(served, door, 
     assert books_agree()
 
 
-@pytest.mark.one_database
 def test_a_schema_is_sent_in_the_words_that_the_provider_knows(door, upstream):
     # When a job has a schema with bounds
     upstream.configure(faults=[body(message('{"score": 10}'))])
@@ -291,7 +292,6 @@ def test_a_continuation_for_which_the_cap_has_no_room_is_not_asked(door, upstrea
     assert books_agree()
 
 
-@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("stop", "content"),
     [
@@ -310,7 +310,6 @@ def test_a_turn_that_a_provider_would_refuse_to_read_again_is_left_out(door, ups
     assert [turn["role"] for turn in upstream.books()[-1]["request"]["messages"]] == ["user"]
 
 
-@pytest.mark.one_database
 def test_a_gateway_that_gives_up_waiting_may_have_been_billed(door, upstream):
     # Given a gateway that cannot reach the provider at first, and that cuts long calls
     upstream.configure(
@@ -333,7 +332,6 @@ def test_a_gateway_that_gives_up_waiting_may_have_been_billed(door, upstream):
     assert books_agree()
 
 
-@pytest.mark.one_database
 def test_an_error_within_a_200_is_that_error(door, upstream):
     # Given a gateway that answers 200 and says that it is busy, more often than a record has tries
     busy = json.dumps({"type": "error", "error": {"type": "overloaded_error", "message": "busy"}})
@@ -349,7 +347,6 @@ def test_an_error_within_a_200_is_that_error(door, upstream):
     assert job["cost_unconfirmed"] == "0.00"
 
 
-@pytest.mark.one_database
 def test_characters_that_end_lines_for_some_readers_are_written_as_codes(door, upstream):
     # Given an answer with such characters
     text = "one\u2028two\u2029three\u0085four"

@@ -11,6 +11,8 @@ from tests.support.threaded_server import serving
 
 SHEET = 'review;stars\r\nSchön!;5\r\n"two\nlines";4\r\n;\r\n好;3\r\n'.encode()
 
+pytestmark = pytest.mark.one_database
+
 
 @pytest.fixture
 def served(running):

@@ -82,6 +82,7 @@ def test_jobs_have_all_the_calls_in_flight_that_their_seats_allow(alpha):
     assert sum(limiter().threads.held().jobs.values()) == 15
 
 
+@pytest.mark.one_database
 def test_jobs_in_the_line_are_asked_when_threads_are_free_and_not_overtaken_by_newer_ones(alpha):
     # Given a tenant whose slow jobs hold all the threads that it may have, and others that wait
     holders = [slow(alpha, 1, 300) for _ in range(60)]
@@ -126,6 +127,7 @@ def test_what_a_killed_worker_leaves_counted_is_found(house, alpha):
     wait_until(lambda: not limiter().threads.held().jobs[job.id], what="none is counted")
 
 
+@pytest.mark.one_database
 def test_slices_without_a_permit_leave_their_threads_to_others(house, alpha):
     # Given a limit of one call a minute, and slices that wait for it with all the threads of their tenant
     limit("simulated", 1)

@@ -471,24 +471,24 @@ def test_a_small_file_that_would_take_long_to_read_is_refused_for_little(row):
     assert time.process_time() - began < 5
 
 
-HEADER = b",".join(b"c%d" % number for number in range(8_000))
+HEADER = b",".join(b"c%d" % number for number in range(4_000))
 
 
 @pytest.mark.parametrize("reader", ["csv", "xlsx"])
 def test_short_rows_below_a_wide_header_are_bounded_by_the_size_of_their_file(reader):
     # Given a file whose records would be far larger, because each is stored with every column
-    data = HEADER + b"\n1" * 20_000
+    data = HEADER + b"\n1" * 8_000
     if reader == "xlsx":
         cells = b"".join(b'<c t="str"><v>%b</v></c>' % name for name in HEADER.split(b","))
-        rows = b"<row>" + cells + b"</row>" + b"<row><c><v>1</v></c></row>" * 20_000
+        rows = b"<row>" + cells + b"</row>" + b"<row><c><v>1</v></c></row>" * 8_000
         data = patched(workbook(), b"</sheetData>", rows + b"</sheetData>")
 
     # Then it is refused for them, with what would be accepted
-    with pytest.raises(TooLarge, match=r"8,000 columns and over \d+ rows"):
+    with pytest.raises(TooLarge, match=r"4,000 columns and over \d+ rows"):
         Read(data, ROW, {"csv": read_csv, "xlsx": read_xlsx}[reader], 1_000_000)
 
 
-@pytest.mark.parametrize(("rows", "columns"), [(5_000, 20), (6, 16_000)])
+@pytest.mark.parametrize(("rows", "columns"), [(2_000, 20), (3, 16_000)])
 def test_an_honest_sheet_of_any_shape_is_read(rows, columns):
     # Given a sheet that is long or wide, and of little variety
     file = io.BytesIO()
