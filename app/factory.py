@@ -4,11 +4,12 @@ import gc
 import re
 import signal
 import threading
+from collections.abc import Callable
 from functools import cache
 from typing import Any, cast
 
 from apispec.ext.marshmallow.common import resolve_schema_cls
-from flask import Flask
+from flask import Flask, Response
 from flask_cors import CORS
 from flask_smorest import Api
 
@@ -59,9 +60,26 @@ class Penstock(Flask):
 
 
 class Contract(Api):
-    """The native contract and its OpenAPI document."""
+    """The native contract and its OpenAPI document.
+
+    The document is put together when somebody asks for it: that takes longer than the rest of a start.
+    """
 
     ERROR_SCHEMA = ErrorOut
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._undescribed: list[Callable[[], None]] = []
+        self._lock = threading.Lock()
+        super().__init__(*args, **options)
+
+    def describe_later(self, describe: Callable[[], None]) -> None:
+        self._undescribed.append(describe)
+
+    def _openapi_json(self) -> Response:
+        with self._lock:
+            while self._undescribed:
+                self._undescribed.pop(0)()
+        return cast(Response, super()._openapi_json())
 
     def _register_error_handlers(self) -> None:
         """`app.web.errors` handles errors, for all contracts alike."""

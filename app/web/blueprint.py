@@ -2,6 +2,7 @@
 
 import http
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NoReturn, TypeVar
 
 import marshmallow as ma
@@ -84,6 +85,10 @@ class Blueprint(SmorestBlueprint):
             return parsed(view)
 
         return documented
+
+    def register_views_in_doc(self, api: Any, *documented: Any, **options: Any) -> None:
+        """Has the views described when `api`, a `Contract`, is first asked for its document."""
+        api.describe_later(partial(super().register_views_in_doc, api, *documented, **options))
 
     def _document_errors(self, doc: dict[str, Any], info: dict[str, Any], **_: Any) -> dict[str, Any]:
         """Document the refusals that `needs` and `arguments` list by name, in this contract's shape."""
