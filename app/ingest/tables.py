@@ -112,7 +112,7 @@ class Sheet:
         if len(row.cells) <= width or all(is_blank(cell) for cell in reversed(row.cells[width:])):
             return True
         found = f"{len(row.cells)} cells, but the header names {width} columns"
-        if self._source.is_workbook:
+        if self._source.is_workbook or len(row.cells) <= self._header.width:
             how = f"name the others in row {self._header.number}, or delete what stands beside the table"
         elif self._header.lacks_one:
             how = (
