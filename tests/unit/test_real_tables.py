@@ -138,7 +138,7 @@ def test_a_template_without_a_column_is_refused_with_the_way_out(template, said)
     assert len(Asked(data, template, rows=1).prompts) == 1
 
 
-@pytest.mark.parametrize("name", ["First Name", "Größe (cm)", "E-Mail", "Preis €", "a/b"])
+@pytest.mark.parametrize("name", ["First Name", "Größe (cm)", "E-Mail", "Preis €", "a/b", "What's new?"])
 def test_a_name_that_is_more_than_a_word_is_shown_as_a_template_writes_it(name):
     with pytest.raises(BadInput) as caught:
         Asked(f"{name}\nx\n".encode(), f"{{{{ {name} }}}}")
@@ -158,6 +158,16 @@ def test_a_column_without_a_name_gets_one_and_is_kept():
     assert Asked(b",review\n0,good\n", "{{ review }}").notes == [
         'a column has no name in the header and is called "column 1"'
     ]
+
+
+def test_a_column_without_a_name_at_the_end_of_a_header_is_one_if_it_has_content():
+    asked = Asked(b"id,review,\n1,good,x\n2,bad,\n", '{{ review }} {{ row["column 3"] }}')
+    assert asked.prompts == ["good x", "bad "]
+    assert Asked(b"id,review,,\n1,good,,\n", "{{ row|tojson }}").prompts == ['{"id":"1","review":"good"}']
+    [problem] = Asked(b"id,review,\n" + b"1,good,\n" * 30 + b"2,bad,x\n", "{{ review }}").problems
+    assert "name the others in row 1" in problem["message"]
+    title = b"Report,June,\nid,review,stars\n1,good,5\n"
+    assert "is the header in row 2?" in refusal(title, "{{ row|tojson }}")
 
 
 def test_every_fault_of_a_header_is_told_at_once():
