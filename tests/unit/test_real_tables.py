@@ -118,6 +118,42 @@ def test_a_row_of_totals_at_the_end_is_never_asked_in_silence(word, template, co
     assert any("row 4, the last one, looks like a total" in note and what in note for note in asked.notes)
 
 
+def test_totals_of_groups_are_never_asked_in_silence():
+    groups = b"East,fine,5\nEast,bad,3\nEast Total,,8\nWest,x,1\nSubtotal:,,1\n"
+    data = b"region,note,amount\n" + groups + b"Grand Total,,9\n"
+    asked = Asked(data, "{{ region }}: {{ note }}")
+    assert (asked.prompts, asked.skipped) == (["East: fine", "East: bad", "West: x"], [4, 6, 7])
+    assert asked.notes[0] == "rows 4, 6 look like totals, and are not asked"
+    asked = Asked(data, "{{ region }}")
+    assert (len(asked.prompts), asked.notes[0]) == (
+        6,
+        "rows 4, 6 look like totals, and are asked like the others",
+    )
+
+    opinions = b"review,stars\ngood,4\nTotal waste of money,1\nbad,2\nok,3\n"
+    assert Asked(opinions, "{{ review }}").notes == []
+
+
+@pytest.mark.parametrize("word", ["Summe", None])
+def test_a_total_may_be_a_formula_without_a_value(word):
+    data = book(
+        ["product", "note", "amount"],
+        ["A", "fine", 5],
+        ["B", "bad", 3],
+        [word, None, "=SUM(C2:C3)"],
+    )
+    asked = Asked(data, "{{ product }}: {{ note }} {{ amount }}")
+    assert (asked.prompts, asked.problems) == (["A: fine 5", "B: bad 3"], [])
+    assert "row 4, the last one, looks like a total" in asked.notes[0]
+    assert asked.notes[0].endswith("and is not asked")
+
+
+@pytest.mark.parametrize("word", ["Average", "Durchschnitt:", "Moyenne", "Mean"])
+def test_a_mean_at_the_end_is_told_like_a_total(word):
+    data = f"product,note,amount\nA,fine,5\nB,bad,6\n{word},,5.5\n".encode()
+    assert "looks like a total" in Asked(data, "{{ product }}").notes[0]
+
+
 def test_a_last_row_like_the_others_is_no_total():
     for last in ("C,ok,7", "C,,7", "5,5,5"):
         data = f"product,note,amount\nA,fine,5\nB,bad,6\n{last}\n".encode()
