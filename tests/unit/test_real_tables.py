@@ -274,6 +274,24 @@ def test_the_encoding_of_a_western_text_is_known(encoding, end, language):
     assert Asked(data, "{{ text }}").prompts == lines
 
 
+@pytest.mark.parametrize(
+    "text", ["¿Qué tal? El niño comió aquí\r¡Fantástico! España, corazón", "mañana, corazón, niño, año"]
+)
+def test_lines_that_end_as_on_old_macs_speak_for_their_encoding(text):
+    lines = text.split("\r")
+    data = "\r".join(["id;text", *(f"1;{line}" for line in lines), ""]).encode("mac_roman")
+    assert Asked(data, "{{ text }}").prompts == lines
+
+
+@pytest.mark.parametrize(
+    "text", ["Prix 5 € très cher, œuf, cœur, là-bas", "Il coûte 7 €, mais c'était prévu"]
+)
+def test_the_euro_of_unix_is_known_among_words(text):
+    assert Asked(f"id;text\n1;{text}\n".encode("iso8859_15"), "{{ text }}").prompts == [text]
+    windows = "It´s ½cup crème brûlée, 1½ à 2½kg"
+    assert Asked(f"id;text\n1;{windows}\n".encode("cp1252"), "{{ text }}").prompts == [windows]
+
+
 @pytest.mark.parametrize("encoding", ["mac_roman", "cp850"])
 def test_too_little_to_know_an_encoding_is_refused(encoding):
     assert "save it as UTF-8" in refusal("id,text\n1,café au lait\n".encode(encoding), "{{ text }}")
