@@ -100,6 +100,16 @@ def test_the_error_of_a_formula_in_a_csv_is_told():
     assert asked.notes == ['1 row has the error of a formula, such as #N/A, in "review" and is asked with it']
 
 
+def test_what_a_program_writes_for_an_empty_cell_is_told():
+    asked = Asked(b"id,review\n1,\\N\n2,NaN\n3,NaN\n4,ok\n", "{{ review }}")
+
+    assert asked.prompts == ["\\N", "NaN", "NaN", "ok"]
+    assert asked.notes[0].startswith(
+        '2 rows have "NaN" in "review", which some programs write for an empty cell'
+    )
+    assert asked.notes[1].endswith("and is asked with it")
+
+
 TOTALS = "product,note,amount\nA,fine,5\nB,bad,6\n{},,11\n"
 
 
@@ -415,6 +425,9 @@ def test_the_sheet_is_told_and_chosen():
         ("# ?/?", 0.5, 0.5),
         ("0.00E+00", 1234.5, 1234.5),
         ("General", 0.1 + 0.2, 0.3),
+        ('General" kg"', -2.5, "-2.5 kg"),
+        ('"Nr. "General', 7, "Nr. 7"),
+        ("General;[Red]-General", -7, -7),
     ],
 )
 def test_a_number_is_as_the_sheet_shows_it(code, number, shown):

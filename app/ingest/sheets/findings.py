@@ -21,6 +21,7 @@ class Findings:
         self.repeated = 0  # rows that are the header again
         self.part_blank: Counter[str] = Counter()  # by column: rows that were asked without it
         self.errors: Counter[str] = Counter()  # by column: rows that were asked with the text of an error
+        self.nothings: Counter[tuple[str, str]] = Counter()  # by column and word: rows asked with it
         self.flawed: Counter[tuple[str, Flaw]] = Counter()  # cells that the template does not use
         self.total: str | None = None  # what is said of the last row
         # Numbers of other rows that look like totals, by whether they are left out.
@@ -39,6 +40,7 @@ class Findings:
             self._blank(used),
             *self._part_blank(),
             *self._errors(),
+            *self._nothings(),
             *self._subtotals(),
             self.total,
             *self._flawed(),
@@ -88,6 +90,13 @@ class Findings:
             f"{_rows_have(count)} the error of a formula, such as #N/A, in"
             f" {quoted(column)} and {_are(count)} asked with it"
             for column, count in self.errors.most_common(NAMED)
+        ]
+
+    def _nothings(self) -> list[str]:
+        return [
+            f"{_rows_have(count)} {quoted(word)} in {quoted(column)}, which some programs write for an empty"
+            f" cell, and {_are(count)} asked with it"
+            for (column, word), count in self.nothings.most_common(NAMED)
         ]
 
     def _subtotals(self) -> Iterator[str]:

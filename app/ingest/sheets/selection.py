@@ -19,6 +19,9 @@ ADVICE = {
 # What a spreadsheet writes into a CSV where a formula failed; in a workbook it is a fault.
 ERRORS = frozenset({"#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NULL!", "#NUM!", "#SPILL!", "#CALC!"})
 
+# What programs write for a cell without a value; a person may mean it, so it is only told.
+NOTHING = frozenset({"\\N", "NULL", "null", "(null)", "NaN", "nan", "NaT", "<NA>", "None"})
+
 
 class Selection:
     """Judges the rows in their order, and counts in `found` what it finds."""
@@ -40,8 +43,11 @@ class Selection:
         if (blank or is_total) and self._is_left_out(row, blank, is_total=is_total, is_last=is_last):
             return True
         for index in self._used - blank - row.flaws.keys():
-            if row.cells[index] in ERRORS:
+            cell = row.cells[index]
+            if cell in ERRORS:
                 self._found.errors[self._columns[index]] += 1
+            elif cell in NOTHING:
+                self._found.nothings[self._columns[index], cell] += 1
         return False
 
     def _is_left_out(self, row: Row, blank: set[int], *, is_total: bool, is_last: bool) -> bool:
