@@ -43,7 +43,7 @@ class Totals:
         In the last row the word may be missing. A formula without a saved value, or with an error, stands for
         a number.
         """
-        if not is_last and not _is_word(next((cell for cell in row.cells if not is_blank(cell)), None)):
+        if not is_last and not self._may_be_of_group(row.cells):
             return False  # as nearly all rows are, at once
         filled = {index: cell for index, cell in enumerate(row.cells) if not is_blank(cell)}
         formulas = {index for index, flaw in row.flaws.items() if flaw is not Flaw.NUL}
@@ -55,6 +55,13 @@ class Totals:
         lacks_all = self._rows > 1 and not self.texts & filled.keys()
         return lacks_all or (words > 0 and (is_last or not self.texts <= filled.keys()))
 
+    def _may_be_of_group(self, cells: Sequence[Any]) -> bool:
+        """Whether a row has an empty cell, and the first one with something in it is the word for a total."""
+        if "" not in cells and len(cells) > max(self.texts, default=0):
+            return False
+        first = next((cell for cell in cells if not is_blank(cell)), None)
+        return _is_word(first)
+
 
 def _is_text(cell: Any) -> bool:
     return isinstance(cell, str) and not is_blank(cell) and not is_number(cell)
@@ -64,4 +71,4 @@ def _is_word(cell: Any) -> bool:
     if not isinstance(cell, str) or len(cell) > LONGEST_WORD:
         return False
     text = cell.strip()
-    return WORD.match(text) is not None or OF_GROUP.fullmatch(text) is not None
+    return WORD.match(text) is not None or (" " in text and OF_GROUP.fullmatch(text) is not None)
