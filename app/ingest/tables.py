@@ -185,6 +185,7 @@ class Table(Sheet):
             if self._intake.count == 1 and not self._selection.used:
                 raise BadInput(no_column(self.template.source, self.columns))
             yield from self._drafts(row)
+        self.skipped.sort()  # a row is judged when the next one, and what is blank before it, is known
         if self._found.blank and not self._intake.count:
             used = ", ".join(map(quoted, self._selection.used))
             raise BadInput(f"every row is empty in {used}: there is nothing to ask")

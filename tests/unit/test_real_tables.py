@@ -164,6 +164,11 @@ def test_a_mean_at_the_end_is_told_like_a_total(word):
     assert "looks like a total" in Asked(data, "{{ product }}").notes[0]
 
 
+def test_rows_that_are_left_out_are_listed_in_their_order():
+    data = TOTALS.format("Summe").encode() + b",,\n,,\n"
+    assert Asked(data, "{{ product }}: {{ note }}").skipped == [4, 5, 6]
+
+
 def test_a_last_row_like_the_others_is_no_total():
     for last in ("C,ok,7", "C,,7", "5,5,5"):
         data = f"product,note,amount\nA,fine,5\nB,bad,6\n{last}\n".encode()
