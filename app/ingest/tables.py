@@ -112,7 +112,7 @@ class Sheet:
         if len(row.cells) <= width or all(is_blank(cell) for cell in reversed(row.cells[width:])):
             return True
         found = f"{len(row.cells)} cells, but the header names {width} columns"
-        if self._source.is_workbook:
+        if self._source.is_workbook or len(row.cells) <= self._header.width:
             how = f"name the others in row {self._header.number}, or delete what stands beside the table"
         elif self._header.lacks_one:
             how = (
@@ -185,6 +185,7 @@ class Table(Sheet):
             if self._intake.count == 1 and not self._selection.used:
                 raise BadInput(no_column(self.template.source, self.columns))
             yield from self._drafts(row)
+        self.skipped.sort()  # a row is judged when the next one, and what is blank before it, is known
         if self._found.blank and not self._intake.count:
             used = ", ".join(map(quoted, self._selection.used))
             raise BadInput(f"every row is empty in {used}: there is nothing to ask")

@@ -8,8 +8,9 @@ from app.ingest.values import quoted
 
 LISTED = 50  # columns
 LOOKED_AT = 100  # places in a template
-# A name that is no single word, in double braces.
-DOUBLE = re.compile(r"\{\{-?([^{}\"'|\n]{1,200})(?:\||\}\})")
+# A name that is no single word, in double braces. A quotation mark behind a letter or a digit is part of it,
+# as in "What's new?"; any other is that of a text.
+DOUBLE = re.compile(r"\{\{-?((?:[^{}\"'|\n]|(?<=\w)[\"']){1,200})(?:\||\}\})")
 CONDITION = re.compile(
     r"\{%-?\s{0,9}(?:el)?if\s{1,9}(?:not\s{1,9})?([^{}\"'|<>=!%\n]{1,200}?)\s{0,9}[|<>=!%-]"
 )

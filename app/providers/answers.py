@@ -17,6 +17,7 @@ MOST = 2**31 - 1  # plausible tokens of one call, and as many as a row can hold
 LONGEST_REASON = 64  # characters of a `stop_reason`
 # What relays of other models say instead: an answer that was cut or refused must not pass for a whole one.
 REASONS = {"length": MAX_TOKENS, "max_tokens": MAX_TOKENS, "content_filter": REFUSAL, "safety": REFUSAL}
+THOUGHTS = ("thinking", "redacted_thinking")  # types of blocks
 
 # JSON escapes line breaks inside strings, so any others are between tokens.
 _LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
@@ -59,6 +60,20 @@ def content_of(message: Mapping[str, Any]) -> list[Any]:
     if isinstance(content, dict):
         return [content]
     return content if isinstance(content, list) else []
+
+
+def sendable(message: Mapping[str, Any], *, is_last: bool = False) -> list[Any]:
+    """The content of an earlier answer as its provider takes it back.
+
+    It refuses texts in which nothing can be seen, thoughts with nothing behind them (an answer that was cut
+    while the model thought), and spaces at the end of what it is to go on with (`is_last`).
+    """
+    blocks = [whole for block in content_of(message) if (whole := _whole_block(block)) is not None]
+    while blocks and blocks[-1]["type"] in THOUGHTS:
+        blocks.pop()
+    if is_last and blocks and blocks[-1]["type"] == "text":
+        blocks[-1] = {**blocks[-1], "text": blocks[-1]["text"].rstrip()}
+    return blocks
 
 
 def text_of(message: Mapping[str, Any]) -> str:
@@ -113,6 +128,16 @@ def _parse(body: bytes, request_id: str | None) -> Any:
 def _is_message(message: Mapping[str, Any]) -> bool:
     """Whether it is called a message, or is one whose relay left its type out."""
     return message.get("type") == "message" or ("type" not in message and "content" in message)
+
+
+def _whole_block(block: Any) -> dict[str, Any] | None:
+    """A block that says its type; None for a blank text, and for what is no block."""
+    if isinstance(block, dict) and isinstance(kind := block.get("type", "text"), str) and kind != "text":
+        return block
+    text = _text(block)
+    if not text.strip():
+        return None
+    return {**(block if isinstance(block, dict) else {}), "type": "text", "text": text}
 
 
 def _text(block: Any) -> str:

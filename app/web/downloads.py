@@ -33,6 +33,7 @@ CHARSETS = {
     "utf-32-be": "utf-32",
     "cp932": "windows-31j",
     "mac_roman": "macintosh",
+    "iso8859_15": "iso-8859-15",
     "cp850": "ibm850",
     "cp437": "ibm437",
 }

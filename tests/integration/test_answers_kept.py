@@ -299,6 +299,8 @@ def test_a_continuation_for_which_the_cap_has_no_room_is_not_asked(door, upstrea
         ("tool_use", [{"type": "tool_use", "id": "toolu_1", "name": "look_up", "input": {}}]),
         ("refusal", [{"type": "text", "text": "I begin, and then"}]),
         ("end_turn", None),
+        ("end_turn", [{"type": "text", "text": "\n"}]),
+        ("max_tokens", [{"type": "thinking", "thinking": "Hm", "signature": "x"}]),
     ],
 )
 def test_a_turn_that_a_provider_would_refuse_to_read_again_is_left_out(door, upstream, stop, content):

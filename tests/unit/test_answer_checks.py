@@ -1,9 +1,12 @@
-"""Heavy checks of answers: tenants take turns."""
+"""What is wrong with an answer, and heavy checks: tenants take turns."""
 
 import asyncio
 
+import pytest
+
 from app.core.requests.schemas import AnswerSchema
 from app.core.worker import answer_checks
+from app.errors import AnswerTruncated
 from app.providers.client import Reply, Usage
 
 TWICE_ITSELF = {"anyOf": [{"items": {"$ref": "#"}}, {"items": {"$ref": "#"}}, {"const": 1}], "type": "array"}
@@ -31,5 +34,22 @@ def test_a_tenant_whose_checks_never_end_delays_anothers_by_one_of_them() -> Non
     assert asyncio.run(check()) <= answer_checks.HEAVY_AT_ONCE
 
 
-def _reply(text: str) -> Reply:
-    return Reply(body=text.encode(), usage=Usage(1, 1), request_id=None, text=text)
+@pytest.mark.parametrize(
+    ("stop", "advice"),
+    [
+        (
+            "max_tokens",
+            "was cut at max_tokens 100 and does not match the schema: retry the job with a larger",
+        ),
+        ("model_context_window_exceeded", "make the record shorter, or name a model with a larger context"),
+    ],
+)
+def test_an_answer_that_was_cut_says_what_would_help(stop: str, advice: str) -> None:
+    schema, cut = AnswerSchema({"type": "object"}), _reply('{"a', stop)
+    found = asyncio.run(answer_checks.fault(schema, cut, ALPHA, 100))
+    assert isinstance(found, AnswerTruncated)
+    assert advice in found.message
+
+
+def _reply(text: str, stop: str | None = None) -> Reply:
+    return Reply(body=text.encode(), usage=Usage(1, 1), request_id=None, text=text, stop_reason=stop)

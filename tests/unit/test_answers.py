@@ -117,6 +117,33 @@ def test_content_in_another_form_gives_the_text_that_it_has(content: object, tex
     assert answers.read(as_bytes(content=content), None).text == text
 
 
+THOUGHT = {"type": "thinking", "thinking": "Hm", "signature": "x"}
+CALL = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}
+
+
+@pytest.mark.parametrize(
+    ("content", "sent"),
+    [
+        (None, []),
+        ([{"type": "text", "text": " \n"}, CALL], [CALL]),
+        ([{"type": "text", "text": ""}], []),
+        (["hello", {"text": "you", "citations": None}, 7, {"type": 7}], ["hello", "you"]),
+        ([THOUGHT, {"type": "text", "text": "so "}], [THOUGHT, "so "]),
+        ([{"type": "text", "text": "so"}, THOUGHT, {"type": "redacted_thinking", "data": "x"}], ["so"]),
+        ([THOUGHT], []),
+    ],
+)
+def test_an_earlier_answer_is_sent_as_its_provider_takes_it_back(content: object, sent: list[Any]) -> None:
+    found = answers.sendable({"content": content})
+    assert [block["text"] if block["type"] == "text" else block for block in found] == sent
+
+
+def test_what_an_answer_is_to_go_on_with_does_not_end_in_spaces() -> None:
+    paused = {"content": [{"type": "text", "text": "Let me "}, {"type": "text", "text": "look. \n"}]}
+    texts = [block["text"] for block in answers.sendable(paused, is_last=True)]
+    assert texts == ["Let me ", "look."]
+
+
 @pytest.mark.parametrize(
     ("told", "reason"),
     [("max_tokens", "max_tokens"), ("of_its_own", "of_its_own"), (None, None), (3, None), ("", None)],

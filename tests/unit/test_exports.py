@@ -22,6 +22,7 @@ from app.core.reading.xlsx_export import xlsx_chunks
 from app.ingest.draft import Defaults, Problems
 from app.ingest.tables import read_csv
 from app.ingest.templates import compile_template
+from app.web.downloads import charset
 
 ROW = Row(
     cells={"id": "007", "review": 'Nice, but "loud"\n'},
@@ -301,3 +302,8 @@ def test_the_example_sheet_comes_back_cell_by_cell():
         original = [row for row in csv.reader(file) if any(row)]
     assert [row[:5] for row in as_csv(table.columns, rows, raw=True)] == original
     assert [[cell or "" for cell in row[:5]] for row in as_xlsx(table.columns, rows)] == original
+
+
+def test_an_encoding_has_the_name_that_the_web_knows():
+    names = {name: charset(name) for name in ("cp1250", "mac_roman", "iso8859_15", "koi8_r")}
+    assert list(names.values()) == ["windows-1250", "macintosh", "iso-8859-15", "koi8-r"]

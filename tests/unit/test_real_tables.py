@@ -100,6 +100,16 @@ def test_the_error_of_a_formula_in_a_csv_is_told():
     assert asked.notes == ['1 row has the error of a formula, such as #N/A, in "review" and is asked with it']
 
 
+def test_what_a_program_writes_for_an_empty_cell_is_told():
+    asked = Asked(b"id,review\n1,\\N\n2,NaN\n3,NaN\n4,ok\n", "{{ review }}")
+
+    assert asked.prompts == ["\\N", "NaN", "NaN", "ok"]
+    assert asked.notes[0].startswith(
+        '2 rows have "NaN" in "review", which some programs write for an empty cell'
+    )
+    assert asked.notes[1].endswith("and is asked with it")
+
+
 TOTALS = "product,note,amount\nA,fine,5\nB,bad,6\n{},,11\n"
 
 
@@ -116,6 +126,47 @@ def test_a_row_of_totals_at_the_end_is_never_asked_in_silence(word, template, co
 
     assert len(asked.prompts) == count
     assert any("row 4, the last one, looks like a total" in note and what in note for note in asked.notes)
+
+
+def test_totals_of_groups_are_never_asked_in_silence():
+    groups = b"East,fine,5\nEast,bad,3\nEast Total,,8\nWest,x,1\nSubtotal:,,1\n"
+    data = b"region,note,amount\n" + groups + b"Grand Total,,9\n"
+    asked = Asked(data, "{{ region }}: {{ note }}")
+    assert (asked.prompts, asked.skipped) == (["East: fine", "East: bad", "West: x"], [4, 6, 7])
+    assert asked.notes[0] == "rows 4, 6 look like totals, and are not asked"
+    asked = Asked(data, "{{ region }}")
+    assert (len(asked.prompts), asked.notes[0]) == (
+        6,
+        "rows 4, 6 look like totals, and are asked like the others",
+    )
+
+    opinions = b"review,stars\ngood,4\nTotal waste of money,1\nbad,2\nok,3\n"
+    assert Asked(opinions, "{{ review }}").notes == []
+
+
+@pytest.mark.parametrize("word", ["Summe", None])
+def test_a_total_may_be_a_formula_without_a_value(word):
+    data = book(
+        ["product", "note", "amount"],
+        ["A", "fine", 5],
+        ["B", "bad", 3],
+        [word, None, "=SUM(C2:C3)"],
+    )
+    asked = Asked(data, "{{ product }}: {{ note }} {{ amount }}")
+    assert (asked.prompts, asked.problems) == (["A: fine 5", "B: bad 3"], [])
+    assert "row 4, the last one, looks like a total" in asked.notes[0]
+    assert asked.notes[0].endswith("and is not asked")
+
+
+@pytest.mark.parametrize("word", ["Average", "Durchschnitt:", "Moyenne", "Mean"])
+def test_a_mean_at_the_end_is_told_like_a_total(word):
+    data = f"product,note,amount\nA,fine,5\nB,bad,6\n{word},,5.5\n".encode()
+    assert "looks like a total" in Asked(data, "{{ product }}").notes[0]
+
+
+def test_rows_that_are_left_out_are_listed_in_their_order():
+    data = TOTALS.format("Summe").encode() + b",,\n,,\n"
+    assert Asked(data, "{{ product }}: {{ note }}").skipped == [4, 5, 6]
 
 
 def test_a_last_row_like_the_others_is_no_total():
@@ -138,7 +189,7 @@ def test_a_template_without_a_column_is_refused_with_the_way_out(template, said)
     assert len(Asked(data, template, rows=1).prompts) == 1
 
 
-@pytest.mark.parametrize("name", ["First Name", "Größe (cm)", "E-Mail", "Preis €", "a/b"])
+@pytest.mark.parametrize("name", ["First Name", "Größe (cm)", "E-Mail", "Preis €", "a/b", "What's new?"])
 def test_a_name_that_is_more_than_a_word_is_shown_as_a_template_writes_it(name):
     with pytest.raises(BadInput) as caught:
         Asked(f"{name}\nx\n".encode(), f"{{{{ {name} }}}}")
@@ -158,6 +209,16 @@ def test_a_column_without_a_name_gets_one_and_is_kept():
     assert Asked(b",review\n0,good\n", "{{ review }}").notes == [
         'a column has no name in the header and is called "column 1"'
     ]
+
+
+def test_a_column_without_a_name_at_the_end_of_a_header_is_one_if_it_has_content():
+    asked = Asked(b"id,review,\n1,good,x\n2,bad,\n", '{{ review }} {{ row["column 3"] }}')
+    assert asked.prompts == ["good x", "bad "]
+    assert Asked(b"id,review,,\n1,good,,\n", "{{ row|tojson }}").prompts == ['{"id":"1","review":"good"}']
+    [problem] = Asked(b"id,review,\n" + b"1,good,\n" * 30 + b"2,bad,x\n", "{{ review }}").problems
+    assert "name the others in row 1" in problem["message"]
+    title = b"Report,June,\nid,review,stars\n1,good,5\n"
+    assert "is the header in row 2?" in refusal(title, "{{ row|tojson }}")
 
 
 def test_every_fault_of_a_header_is_told_at_once():
@@ -226,6 +287,24 @@ def test_the_encoding_of_a_western_text_is_known(encoding, end, language):
     data = end.join(["id;text", *(f'1;"{line}"' for line in lines)]).encode(encoding)
 
     assert Asked(data, "{{ text }}").prompts == lines
+
+
+@pytest.mark.parametrize(
+    "text", ["¿Qué tal? El niño comió aquí\r¡Fantástico! España, corazón", "mañana, corazón, niño, año"]
+)
+def test_lines_that_end_as_on_old_macs_speak_for_their_encoding(text):
+    lines = text.split("\r")
+    data = "\r".join(["id;text", *(f"1;{line}" for line in lines), ""]).encode("mac_roman")
+    assert Asked(data, "{{ text }}").prompts == lines
+
+
+@pytest.mark.parametrize(
+    "text", ["Prix 5 € très cher, œuf, cœur, là-bas", "Il coûte 7 €, mais c'était prévu"]
+)
+def test_the_euro_of_unix_is_known_among_words(text):
+    assert Asked(f"id;text\n1;{text}\n".encode("iso8859_15"), "{{ text }}").prompts == [text]
+    windows = "It´s ½cup crème brûlée, 1½ à 2½kg"
+    assert Asked(f"id;text\n1;{windows}\n".encode("cp1252"), "{{ text }}").prompts == [windows]
 
 
 @pytest.mark.parametrize("encoding", ["mac_roman", "cp850"])
@@ -351,6 +430,9 @@ def test_the_sheet_is_told_and_chosen():
         ("# ?/?", 0.5, 0.5),
         ("0.00E+00", 1234.5, 1234.5),
         ("General", 0.1 + 0.2, 0.3),
+        ('General" kg"', -2.5, "-2.5 kg"),
+        ('"Nr. "General', 7, "Nr. 7"),
+        ("General;[Red]-General", -7, -7),
     ],
 )
 def test_a_number_is_as_the_sheet_shows_it(code, number, shown):

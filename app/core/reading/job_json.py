@@ -101,8 +101,11 @@ def _warnings(view: JobView) -> list[str]:
 def _of_usage(view: JobView) -> list[str]:
     if not view.usage_unknown:
         return []
-    answers = "1 answer" if view.usage_unknown == 1 else f"{view.usage_unknown:,} answers"
-    warning = f"{answers} came without usage: their tokens and cost are not known"
+    count = view.usage_unknown
+    answers = (
+        "1 answer came without usage: its" if count == 1 else f"{count:,} answers came without usage: their"
+    )
+    warning = f"{answers} tokens and cost are not known"
     if not _has_price(view):
         return [warning]
     most = pricing.dollars(view.cost_unconfirmed)

@@ -112,7 +112,7 @@ def _earlier(job: JobContext, history: Sequence[Turn]) -> list[Any]:
     turns: list[Any] = []
     for body, answer in history:
         message = json.loads(answer)
-        content = answers.content_of(message)
+        content = answers.sendable(message)
         if content and answers.stop_reason_of(message) != REFUSAL and not _awaits_results(content):
             turns += _messages(job, json.loads(body))
             turns.append({"role": "assistant", "content": content})

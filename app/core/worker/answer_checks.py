@@ -46,10 +46,14 @@ def _misfit(found: str, reply: Reply, max_tokens: int) -> ProviderError:
         return AnswerRefused(f"The model refused to answer{why}")
     if reply.stop_reason not in CUT:
         return SchemaMismatch(found)
-    where = "" if reply.stop_reason == MAX_TOKENS else ", as the model's context window was full,"
+    if reply.stop_reason != MAX_TOKENS:
+        return AnswerTruncated(
+            "The answer was cut, as the model's context window was full, and does not match the schema: make"
+            " the record shorter, or name a model with a larger context"
+        )
     return AnswerTruncated(
-        f"The answer was cut{where} at max_tokens {max_tokens} and does not match the schema: retry the job"
-        " with a larger max_tokens, or ask for less"
+        f"The answer was cut at max_tokens {max_tokens} and does not match the schema: retry the job with a"
+        " larger max_tokens, or ask for less"
     )
 
 

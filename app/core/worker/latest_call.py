@@ -110,7 +110,7 @@ class LatestCall:
         """Have the next call ask for the rest of an answer, once this call is committed."""
         if self._so_far is None:
             self._asked = list(self.params["messages"])
-        content = answers.content_of(json.loads(whole.body))
+        content = answers.sendable(json.loads(whole.body), is_last=True)
         so_far = [{"role": "assistant", "content": content}] if content else []  # an empty one is refused
         self.params = {**self.params, "messages": self._asked + so_far}
         self._so_far, self._pauses = whole, self._pauses + 1

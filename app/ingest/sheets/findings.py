@@ -1,7 +1,7 @@
 """What the owner of a table should know of how it was read, in sentences. Nothing is left out in silence."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from app.ingest.sheets.rows import Choice, Flaw, Source
 from app.ingest.values import quoted
@@ -21,8 +21,11 @@ class Findings:
         self.repeated = 0  # rows that are the header again
         self.part_blank: Counter[str] = Counter()  # by column: rows that were asked without it
         self.errors: Counter[str] = Counter()  # by column: rows that were asked with the text of an error
+        self.nothings: Counter[tuple[str, str]] = Counter()  # by column and word: rows asked with it
         self.flawed: Counter[tuple[str, Flaw]] = Counter()  # cells that the template does not use
         self.total: str | None = None  # what is said of the last row
+        # Numbers of other rows that look like totals, by whether they are left out.
+        self.subtotals: dict[bool, list[int]] = {True: [], False: []}
         self.stray: str | None = None  # what looks like a place for a column in the template, and is none
 
     def sentences(self, source: Source, choice: Choice, used: Sequence[str]) -> list[str]:
@@ -37,6 +40,8 @@ class Findings:
             self._blank(used),
             *self._part_blank(),
             *self._errors(),
+            *self._nothings(),
+            *self._subtotals(),
             self.total,
             *self._flawed(),
             _uncalculated(source),
@@ -86,6 +91,24 @@ class Findings:
             f" {quoted(column)} and {_are(count)} asked with it"
             for column, count in self.errors.most_common(NAMED)
         ]
+
+    def _nothings(self) -> list[str]:
+        return [
+            f"{_rows_have(count)} {quoted(word)} in {quoted(column)}, which some programs write for an empty"
+            f" cell, and {_are(count)} asked with it"
+            for (column, word), count in self.nothings.most_common(NAMED)
+        ]
+
+    def _subtotals(self) -> Iterator[str]:
+        for is_left_out, numbers in self.subtotals.items():
+            if not numbers:
+                continue
+            count, named = len(numbers), ", ".join(f"{number:,}" for number in numbers[:NAMED])
+            more = f" and {count - NAMED:,} more" if count > NAMED else ""
+            look = f"row {named} looks" if count == 1 else f"rows {named}{more} look"
+            likeness = "like a total" if count == 1 else "like totals"
+            asked = "not asked" if is_left_out else "asked like the others"
+            yield f"{look} {likeness}, and {_are(count)} {asked}"
 
     def _flawed(self) -> list[str]:
         """Of columns that the template does not use; what it uses is a fault."""

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -29,6 +29,7 @@ class Header:
 
     number: int  # of its row
     columns: list[str]
+    width: int  # cells of its row, which may end with cells without a name
     unnamed: list[str]  # the columns that were named here, because a cell below has something
     ahead: list[Row]  # the first rows below it
     rows: Iterator[Row]  # all of them
@@ -45,7 +46,7 @@ class Header:
     def lacks_one(self) -> bool:
         """Whether each row has one cell more than the header, as R writes a table with names of rows."""
         sizes = {len(row.cells) for row in self.ahead if row.cells}
-        return len(self.ahead) > 1 and sizes == {len(self.columns) + 1}
+        return len(self.ahead) > 1 and sizes == {self.width + 1}
 
     def is_repeated_by(self, row: Row) -> bool:
         """Whether a row is the header again, as in files that were joined."""
@@ -76,16 +77,17 @@ def read_header(source: Source, choice: Choice) -> Header:
         first = [] if row is None else [row, *ahead]
         raise _no_header(choice, source, first)
     _refuse_unsaved(row)
-    names = [bare(as_text(cell)) for cell in row.cells]
-    while names and not names[-1]:
-        names.pop()
+    all_names = [bare(as_text(cell)) for cell in row.cells]
+    names = _until_last(all_names, lambda index: bool(all_names[index]))
     if not names:
         raise _no_header(choice, source, ahead)
+    title = _title(row.number, names, ahead, source)
+    names = _until_last(all_names, lambda index: bool(all_names[index]) or _has_content(ahead, index))
     columns = _named(names)
     _check(columns, row.number)
     empty = [index for index, name in enumerate(names) if not name and _has_content(ahead, index)]
-    title = _title(row.number, names, ahead, source)
-    return Header(row.number, columns, [columns[index] for index in empty], ahead, chain(ahead, rows), title)
+    unnamed = [columns[index] for index in empty]
+    return Header(row.number, columns, len(row.cells), unnamed, ahead, chain(ahead, rows), title)
 
 
 def is_number(cell: Any) -> bool:
@@ -156,6 +158,12 @@ def _check(names: Sequence[str], row: int) -> None:
         else:
             first[name] = number
     problems.refuse()
+
+
+def _until_last(names: Sequence[str], counts: Callable[[int], bool]) -> list[str]:
+    """The names up to the last one whose index counts."""
+    width = next((index + 1 for index in reversed(range(len(names))) if counts(index)), 0)
+    return list(names[:width])
 
 
 def _has_content(rows: Sequence[Row], index: int) -> bool:

@@ -19,6 +19,9 @@ ADVICE = {
 # What a spreadsheet writes into a CSV where a formula failed; in a workbook it is a fault.
 ERRORS = frozenset({"#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NULL!", "#NUM!", "#SPILL!", "#CALC!"})
 
+# What programs write for a cell without a value; a person may mean it, so it is only told.
+NOTHING = frozenset({"\\N", "NULL", "null", "(null)", "NaN", "nan", "NaT", "<NA>", "None"})
+
 
 class Selection:
     """Judges the rows in their order, and counts in `found` what it finds."""
@@ -34,22 +37,25 @@ class Selection:
 
     def leaves_out(self, row: Row, *, is_last: bool) -> bool:
         """Whether a row is not asked."""
-        is_total = is_last and self._totals.look_like(row.cells)
+        is_total = self._totals.look_like(row, is_last=is_last)
         self._totals.note(row.cells)
         blank = {index for index in self._used if self._is_blank(row, index)}
-        if (blank or is_total) and self._is_left_out(row, blank, is_total=is_total):
+        if (blank or is_total) and self._is_left_out(row, blank, is_total=is_total, is_last=is_last):
             return True
         for index in self._used - blank - row.flaws.keys():
-            if row.cells[index] in ERRORS:
+            cell = row.cells[index]
+            if cell in ERRORS:
                 self._found.errors[self._columns[index]] += 1
+            elif cell in NOTHING:
+                self._found.nothings[self._columns[index], cell] += 1
         return False
 
-    def _is_left_out(self, row: Row, blank: set[int], *, is_total: bool) -> bool:
+    def _is_left_out(self, row: Row, blank: set[int], *, is_total: bool, is_last: bool) -> bool:
         if blank == self._used and self._needed:
             self._found.blank += 1
             return True
         if is_total:
-            return self._leaves_total(row, blank)
+            return self._leaves_total(row, blank, is_last=is_last)
         for index in blank & self._needed:
             self._found.part_blank[self._columns[index]] += 1
         return False
@@ -68,11 +74,14 @@ class Selection:
                 self._found.flawed[self._columns[index], flaw] += 1
         return faults
 
-    def _leaves_total(self, row: Row, blank: set[int]) -> bool:
+    def _leaves_total(self, row: Row, blank: set[int], *, is_last: bool) -> bool:
         """A total is left out if the template looks for texts where it has none."""
         is_left_out = bool(self._used & self._totals.texts & blank)
+        if not is_last:
+            self._found.subtotals[is_left_out].append(row.number)
+            return is_left_out
         what = "not asked" if is_left_out else "asked like the others: delete it if that is not meant"
-        first = next(quoted(cell[:60]) for cell in map(str, row.cells) if not is_blank(cell))
+        first = next((quoted(cell[:60]) for cell in map(str, row.cells) if not is_blank(cell)), "a formula")
         self._found.total = f"row {row.number}, the last one, looks like a total ({first}), and is {what}"
         return is_left_out
 

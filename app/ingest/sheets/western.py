@@ -7,7 +7,7 @@ A text read in the wrong one of these encodings is full of what no language writ
 import re
 from dataclasses import dataclass
 
-WINDOWS, MAC, DOS = "cp1252", "mac_roman", ("cp850", "cp437")
+WINDOWS, MAC, DOS, UNIX = "cp1252", "mac_roman", ("cp850", "cp437"), "iso8859_15"
 OTHERS = (MAC, *DOS)
 
 # Hardly ever in a text of these languages: mathematics, Greek, frames, ligatures, letters of Old English.
@@ -25,11 +25,15 @@ SMALL = "a-z" + "".join(filter(str.islower, LATIN))
 OPENING = re.compile(f"(?<=[{SMALL}])[‚„]")  # a mark that opens, behind a letter
 CAPITAL = re.compile(f"(?<=[{SMALL}])[{CAPITALS}]|(?<=[A-Z])[{CAPITALS}](?=[a-z])")
 LONELY = re.compile(r"(?<![^\W\d_'’])[ÃÄÊËÌÍÎÏÐÑÒÔÕØÙÚÛÜÝÞß](?![^\W\d_'’])")
+# What `UNIX` has as € and œ, where a text of Windows has neither ¤ nor ½.
+UNIX_ONLY = re.compile(r"¤|(?<=[^\W\d_])½(?=[^\W\d_])|(?<!\w)½(?=u[fv]|il\b)")
+C1 = re.compile(rb"[\x80-\x9f]")  # bytes that mean something in `WINDOWS`, and nothing in `UNIX`
 ODD = (RARE, FOREIGN, WITHIN, BEHIND, OPENING, CAPITAL, LONELY)
 
 FEW = 0.2  # of the signs beyond ASCII may be odd in a text that is read rightly
 HARDLY_ANY = 0.05
 MOST = 0.3
+SOME = 2  # signs that show that a text has words
 ENOUGH = 4  # signs that show an encoding with certainty
 
 
@@ -49,16 +53,35 @@ def candidates(sample: bytes, likely: str = WINDOWS) -> list[str]:
     `likely` is the one of Windows that speaks for its language.
     """
     ours = [found for found in (_read(sample, likely), _read(sample, WINDOWS)) if found is not None]
-    if any(found.odd <= FEW for found in ours):
-        return [found.encoding for found in ours]
+    if _is_of_mac(sample, ours):
+        return [MAC]
+    if any(found.odd <= HARDLY_ANY for found in ours):
+        return [_with_euro(found) for found in ours]
     others = sorted(filter(None, (_read(sample, one) for one in OTHERS)), key=lambda found: found.odd)
     better = [found for found in others if found.odd <= HARDLY_ANY]
     if not better:
         is_ours = any(found.odd <= MOST or found.signs < ENOUGH for found in ours)
-        return [found.encoding for found in ours] if is_ours else []
+        return [_with_euro(found) for found in ours] if is_ours else []
     best = better[0]
     rivals = [found for found in (*others, *ours) if found.text != best.text and found.odd < FEW]
     return [] if rivals or best.signs < ENOUGH else [best.encoding]
+
+
+def _is_of_mac(sample: bytes, ours: list[Reading]) -> bool:
+    """Whether lines end as only old Macs end them, and the text reads no worse as one of theirs."""
+    if b"\n" in sample or b"\r" not in sample:
+        return False
+    mac = _read(sample, MAC)
+    if mac is None or mac.signs < ENOUGH or mac.odd > HARDLY_ANY:
+        return False
+    return all(mac.odd <= found.odd for found in ours)
+
+
+def _with_euro(found: Reading) -> str:
+    """Its encoding, or that of Unix, which differs from that of Windows in the euro and a few letters."""
+    is_text = found.signs >= found.text.count("¤") + SOME
+    is_unix = found.encoding == WINDOWS and is_text and UNIX_ONLY.search(found.text)
+    return UNIX if is_unix and not C1.search(found.text.encode(WINDOWS)) else found.encoding
 
 
 def _read(sample: bytes, encoding: str) -> Reading | None:

@@ -17,6 +17,7 @@ MAX_WHOLE = 10.0**21  # beyond it a whole number is no longer exact, nor shown a
 TOKEN = re.compile(r'"[^"]*"?|\\.|_.|\*.|\[[^\]]*\]?|General|E[+-]|.', re.DOTALL | re.IGNORECASE)
 CURRENCY = re.compile(r"\[\$([^\-\]]*)")
 CONDITION = re.compile(r"\[[<>=]")
+GENERAL = "general"  # the number as it is
 PLACES, WHOLE = "0#?", re.compile(r"-?(?:0|[1-9][0-9]{0,20})")
 EXACT = Context(prec=400, rounding=ROUND_HALF_UP)
 LENGTH = re.compile(r"\[(h+|m+|s+)\](:mm)?(:ss)?", re.IGNORECASE)
@@ -75,6 +76,7 @@ class _Section:
         self._decimals: list[_Part] = []
         self._percents = self._thousands = 0
         self._is_known = True
+        self._is_general = False
         parts = self._whole
         for mark, following in pairwise([*marks, ""]):
             if mark == "." and parts is self._whole:
@@ -92,7 +94,10 @@ class _Section:
 
     def _take(self, mark: str, parts: "list[_Part]") -> None:
         first = mark[0]
-        if mark == "%":
+        if mark.lower() == GENERAL:
+            self._is_general = True
+            parts.append(_Part(GENERAL))
+        elif mark == "%":
             self._percents += 1
             parts.append(_Part("%"))
         elif first == '"':
@@ -112,6 +117,8 @@ class _Section:
         """The text; None for a format that is not applied."""
         if not self._is_known or not (self._whole or self._decimals):
             return None
+        if self._is_general:
+            return self._around(number, is_signed=is_signed)
         places = sum(part.is_place for part in self._decimals)
         value = Decimal(number if isinstance(number, int) else f"{number:.15g}")
         value = EXACT.scaleb(value, 2 * self._percents - 3 * self._thousands)
@@ -120,6 +127,14 @@ class _Section:
         sign = "-" if is_signed and number < 0 and value and self._has_places else ""
         text = _fill_whole(self._whole, whole.lstrip("0")) + _fill_decimals(self._decimals, decimals)
         return sign + text.strip()
+
+    def _around(self, number: float, *, is_signed: bool) -> str | None:
+        """The number as it is, with the texts before and behind it; None if it has places for digits, too."""
+        if self._has_places:
+            return None
+        shown = str(plain(abs(number)))
+        text = "".join(shown if part.text == GENERAL else part.text for part in self._whole + self._decimals)
+        return ("-" if is_signed and number < 0 else "") + text.strip()
 
 
 @dataclass(frozen=True, slots=True)
