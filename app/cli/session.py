@@ -141,7 +141,7 @@ class Session:
             self._say(f"no record of job {job['id']} failed: nothing is run or paid for again")
             return job
         self._say(f"job {job['id']}: running {failed:,} of {job['total']:,} records again, which failed")
-        return rest.act(job["id"], "retry")
+        return rest.retry(job["id"])
 
     def _submit(self, rest: Rest) -> Job | None:
         """The new job; None if its owner does not want to pay for it."""

@@ -39,6 +39,20 @@ def test_a_job_is_listed_paused_resumed_cancelled_read_and_deleted(door, rest: R
     assert rest.is_offline
 
 
+def test_what_failed_of_a_job_that_was_just_cancelled_is_retried(door, rest: Rest):
+    job = door.submit(3)["id"]
+    Worker().end({"id": job}, [0], error=("bad_answer", "odd"))
+    rest.act(job, "cancel")
+    assert rest.retry(job)["status"] == "running"
+
+
+def test_a_cancelled_job_of_which_nothing_failed_is_refused_a_retry_at_once(door, rest: Rest):
+    job = door.submit(3)["id"]
+    rest.act(job, "cancel")
+    with pytest.raises(StackRefused, match=r"nothing to retry\. What was cancelled is asked by a new job"):
+        rest.retry(job)
+
+
 def test_what_a_stack_would_refuse_is_refused(door, rest: Rest):
     job = door.submit(3)["id"]
     with pytest.raises(StackRefused, match="cancel it before"):
