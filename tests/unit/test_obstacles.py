@@ -80,6 +80,12 @@ def test_what_a_provider_said_is_one_bounded_line():
     assert len(found.message) < 600
 
 
+def test_an_account_without_credit_is_told_to_pay_and_not_to_change_its_key():
+    provider = registry.find("claude-haiku-4-5")
+    refused = refusals.read(402, {"error": "Insufficient credit"}, {})
+    assert "add credit or raise the spend limit" in obstacle.of(refused, provider).message
+
+
 def test_patience_counts_from_the_first_obstacle_and_starts_again_with_an_answer():
     now, said = [0.0], io.StringIO()
     patience = Patience(Console(file=said), 60, clock=lambda: now[0])
