@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from app.cli.client import Rest
 
 LISTED = 20
+GOES_ON = "it goes on with `penstock up`, or with its own command"
+WITHOUT_STACK = {
+    "pending": GOES_ON,
+    "running": GOES_ON,
+    "cancelling": "calls were cut off with the last one; the next one books them, and then it is cancelled",
+}
 FORMATS = ("jsonl", "csv", "tsv", "xlsx")
 
 
@@ -202,8 +208,8 @@ def _do(action: Callable[["Rest"], dict[str, Any]]) -> dict[str, Any]:
     with target.running_or_none() as rest:
         job = action(rest)
     _tell(job)
-    if rest.is_offline and job["status"] in ("pending", "running"):
-        wrapping.paragraph("no stack runs here: it goes on with `penstock up`, or with its own command")
+    if rest.is_offline and job["status"] in WITHOUT_STACK:
+        wrapping.paragraph(f"no stack runs here: {WITHOUT_STACK[job['status']]}")
     return job
 
 
