@@ -90,10 +90,15 @@ class Rest:
     def job(self, job_id: str) -> Job:
         return _again(lambda: self._json("GET", f"/jobs/{job_id}"))
 
-    def act(self, job_id: str, action: str, body: Mapping[str, Any] | None = None) -> Job:
-        """`cancel`, `pause`, `resume` or `retry`, which may have a `body`."""
-        request = {"json": dict(body)} if body else {}
-        job: Job = self._json("POST", f"/jobs/{job_id}/{action}", **request)
+    def act(self, job_id: str, action: str) -> Job:
+        """`cancel`, `pause` or `resume`."""
+        job: Job = self._json("POST", f"/jobs/{job_id}/{action}")
+        return job
+
+    def retry(self, job_id: str, choice: Mapping[str, Any] | None = None) -> Job:
+        """Run again what failed, or what `choice` names; a job that has just been closed is waited for."""
+        request = {"json": dict(choice)} if choice else {}
+        job: Job = _when_taken(lambda: self._json("POST", f"/jobs/{job_id}/retry", **request))
         return job
 
     def delete(self, job_id: str) -> None:
@@ -182,7 +187,22 @@ def _again(send: Callable[[], T]) -> T:
         except StackUnreachable:
             time.sleep(0.25 * 2**number)
         except StackRefused as answer:
-            if answer.retry_after is None:
-                raise
-            time.sleep(min(answer.retry_after, LONGEST_WAIT))
+            _wait_as_told(answer)
     return send()
+
+
+def _when_taken(send: Callable[[], T]) -> T:
+    """Send again only when the response asks for it: what was refused has not been done."""
+    for _ in range(1, TRIES):
+        try:
+            return send()
+        except StackRefused as answer:
+            _wait_as_told(answer)
+    return send()
+
+
+def _wait_as_told(answer: StackRefused) -> None:
+    """Raises the answer itself where waiting does not help."""
+    if answer.retry_after is None:
+        raise answer
+    time.sleep(min(answer.retry_after, LONGEST_WAIT))

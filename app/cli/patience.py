@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 from rich.console import Console
 
@@ -10,9 +11,10 @@ from app.cli import words, wrapping
 from app.cli.client import Job
 
 DEFAULT = 60  # seconds
-# Seconds after which an obstacle is told: one that an earlier run left behind is gone by then, as is the job
-# that the address has paused, which has the same sentence for its reason.
+# Seconds after which an obstacle is told. A job that a wrong address pauses is paused by then, with the same
+# sentence for its reason. What was there when the run began may be left from an earlier one: a call tries it.
 SETTLED = 2.5
+EARLIER = 15.0
 AWAY = {
     "redis": "Redis does not answer, so no call may leave: check REDIS_URL, and that its server is running",
     "storage": "answers cannot be stored, so no call leaves: check DATABASE_URL, and that its disk has room",
@@ -27,6 +29,7 @@ class Patience:
         self._since: float | None = None  # the first obstacle since the last answer
         self._ended = -1  # records
         self._told = ""
+        self._first: dict[str, Any] | None = None  # what held the job when the run began
         self._seen, self._stands_since = "", 0.0  # the obstacle seen last, and since when no call tries it
 
     def see(self, job: Job) -> None:
@@ -34,13 +37,15 @@ class Patience:
         if words.ended(job) != self._ended:
             self._ended, self._since = words.ended(job), None
         obstacle, now = obstacle_of(job), self._clock()
+        if self._first is None:
+            self._first = job.get("limited_by_detail") or {}
         if obstacle != self._seen or job["counts"]["running"]:
             self._seen, self._stands_since = obstacle, now
         if not obstacle:
             return
         if self._since is None:
             self._since = now
-        if now - self._stands_since >= SETTLED:
+        if now - self._stands_since >= (EARLIER if _is_untried(job, self._first) else SETTLED):
             self._tell(obstacle, job)
 
     def _tell(self, obstacle: str, job: Job) -> None:
@@ -71,6 +76,13 @@ def obstacle_of(job: Job) -> str:
     """
     detail = job.get("limited_by_detail")
     return detail["message"] if detail else AWAY.get(job.get("limited_by") or "", "")
+
+
+def _is_untried(job: Job, first: dict[str, Any]) -> bool:
+    """Whether the obstacle is still the `first` one, and no call has tried it since."""
+    detail = job.get("limited_by_detail") or {"message": None}
+    same = detail["message"] == first.get("message")
+    return same and bool(first) and detail.get("next_try_at") in (first.get("next_try_at"), None)
 
 
 def next_try(job: Job) -> str:

@@ -141,7 +141,7 @@ class Session:
             self._say(f"no record of job {job['id']} failed: nothing is run or paid for again")
             return job
         self._say(f"job {job['id']}: running {failed:,} of {job['total']:,} records again, which failed")
-        return rest.act(job["id"], "retry")
+        return rest.retry(job["id"])
 
     def _submit(self, rest: Rest) -> Job | None:
         """The new job; None if its owner does not want to pay for it."""
@@ -208,10 +208,10 @@ class Session:
 
     def _leave(self, rest: Rest, job: Job) -> None:
         """After Ctrl-C: let the job go, say what becomes of it, and write the answers so far."""
+        self._say(report.farewell(job["id"], lives_on=self._run is None))  # first: Ctrl-C may come again
         try:
             job = rest.job(job["id"])
             self._let_go(rest, job)
-            self._say(report.farewell(job["id"], lives_on=self._run is None))
             job = self._last_answers(rest, job)
             if words.ended(job):
                 answers = self._write(rest, job)

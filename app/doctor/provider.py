@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from app.core.limits.obstacle import one_line
 from app.doctor.finding import Finding, ok, warning, wrong
 from app.errors import AccountRefused, Misdirected, ProviderError, RequestRejected
+from app.providers.refusals import lacks_money
 from config import settings
 
 SUBJECTS = ("provider",)
@@ -39,11 +40,7 @@ def _tried(key: str, base_url: str | None) -> Finding:
     try:
         count = asyncio.run(ask())
     except AccountRefused as refusal:
-        return wrong(
-            "provider",
-            f"{where} rejects the key: {one_line(refusal.message)}",
-            "set ANTHROPIC_API_KEY to a working key",
-        )
+        return _refused(refusal, where)
     except RequestRejected as refusal:
         text = f"{where} answers, but has no list of models to try the key with: {one_line(refusal.message)}"
         return warning("provider", text, "run one record: `penstock run FILE --rows 1`")
@@ -53,3 +50,11 @@ def _tried(key: str, base_url: str | None) -> Finding:
     except ProviderError as failure:
         return wrong("provider", f"{where}: {one_line(failure.message)}", REMEDY)
     return ok("provider", f"{where} accepts the key, and lists {count} models")
+
+
+def _refused(refusal: AccountRefused, where: str) -> Finding:
+    said = one_line(refusal.message)
+    if lacks_money(refusal):
+        remedy = "add credit to it or raise its spend limit, or set ANTHROPIC_API_KEY to another key"
+        return wrong("provider", f"{where} refuses the account of the key: {said}", remedy)
+    return wrong("provider", f"{where} rejects the key: {said}", "set ANTHROPIC_API_KEY to a working key")

@@ -34,6 +34,7 @@ _ACCOUNT_CODES = frozenset(
 _UNPAID = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 # These two come as a 400 without a code and can only be recognised by their text.
 _SPENT = re.compile(r"specified (workspace )?API usage limits|credit balance is too low", re.IGNORECASE)
+_MONEY = re.compile(r"spend|billing|credit|quota")  # in the type of a refusal
 # From 520 on those of a content delivery network that did not reach the provider, or got no answer from it.
 _OVERLOADED_STATUSES = frozenset({502, 503, 504, 520, 521, 522, 523, 525, 526, 527, 529, 530})
 _GATEWAY_CUT = 524  # it reached the provider, which may go on working and bill the call
@@ -103,7 +104,7 @@ def read(status: int, body: object, headers: Mapping[str, str]) -> ProviderError
     if status < 400:
         status = _status_within(body, error)
     if _blames_account(status, error):
-        return _account_refused(error, headers)
+        return _account_refused(status, error, headers)
     kind = _kind(status)
     return kind(
         f"{TOO_LONG} The gateway said: {error.message}" if kind is GatewayTimeout else error.message,
@@ -237,12 +238,20 @@ def _blames_account(status: int, error: _Error) -> bool:
     return status == 400 and _SPENT.search(error.message) is not None
 
 
-def _account_refused(error: _Error, headers: Mapping[str, str]) -> AccountRefused:
+def lacks_money(error: AccountRefused) -> bool:
+    """Whether the account was refused for want of credit, or at its spend limit: another key is no remedy."""
+    return _MONEY.search(error.type) is not None
+
+
+def _account_refused(status: int, error: _Error, headers: Mapping[str, str]) -> AccountRefused:
     by_text = _SPENT.search(error.message) is not None
     spent = by_text or "spend_limit" in (error.code or "") or bool(_UNPAID & {error.code, error.type})
+    name = error.code or ("spend_limit_reached" if by_text else error.type)
+    if status == 402 and not _MONEY.search(name or ""):  # it is about money, whatever a gateway calls it
+        name = "billing_error"
     return AccountRefused(
         error.message,
-        type=error.code or ("spend_limit_reached" if by_text else error.type),
+        type=name,
         retry_after=SPEND_PROBE_SECONDS if spent else ACCOUNT_PROBE,
         request_id=headers.get("request-id"),
         limits=rate_limits(headers),

@@ -126,6 +126,13 @@ def test_a_killed_runs_job_waits_on_every_stack_until_its_command_comes_back(pen
         assert f"`penstock jobs pause {job}`" in again.said
         assert f"`penstock jobs cancel {job}`" in again.said
         assert "answers so far are in" in again.said
+
+        # Nor does it end because somebody stops watching it
+        watching = penstock("jobs", "watch", job)
+        watching.says("/20")
+        watching.interrupt()
+        assert watching.ends() == 130
+        assert "stopped watching; the job is left as it is" in watching.said
         assert shown(penstock, job)["status"] == "running"
     finally:
         up.clear_away()

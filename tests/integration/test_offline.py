@@ -3,8 +3,10 @@
 import io
 
 import pytest
+from click.testing import CliRunner
 
 from app.cli.client import Rest
+from app.cli.commands.jobs import jobs
 from app.cli.jobs import offline
 from app.errors import StackRefused, Unavailable
 from config import settings
@@ -37,6 +39,30 @@ def test_a_job_is_listed_paused_resumed_cancelled_read_and_deleted(door, rest: R
     rest.delete(job)
     assert list(rest.jobs()) == []
     assert rest.is_offline
+
+
+def test_what_failed_of_a_job_that_was_just_cancelled_is_retried(door, rest: Rest):
+    job = door.submit(3)["id"]
+    Worker().end({"id": job}, [0], error=("bad_answer", "odd"))
+    rest.act(job, "cancel")
+    assert rest.retry(job)["status"] == "running"
+
+
+def test_a_cancelled_job_of_which_nothing_failed_is_refused_a_retry_at_once(door, rest: Rest):
+    job = door.submit(3)["id"]
+    rest.act(job, "cancel")
+    with pytest.raises(StackRefused, match=r"nothing to retry\. What was cancelled is asked by a new job"):
+        rest.retry(job)
+
+
+def test_a_job_that_no_stack_can_end_says_what_it_waits_for(door, monkeypatch):
+    job = door.submit(3)["id"]
+    Worker().claim({"id": job}, [0])
+    monkeypatch.setenv("PENSTOCK_API_KEY", door.key)
+    with redis_away():
+        said = CliRunner().invoke(jobs, ["cancel", job]).output
+    assert f"job {job} is cancelling" in " ".join(said.split())
+    assert "the next one books them, and then it is cancelled" in " ".join(said.split())
 
 
 def test_what_a_stack_would_refuse_is_refused(door, rest: Rest):

@@ -133,6 +133,18 @@ def test_an_upload_whose_answer_was_lost_is_sent_again_as_the_same_submission(se
     assert all(b"good" in body and b"{{ review }}" in body for _, _, body in server.asked)
 
 
+def test_a_retry_waits_for_a_job_that_has_just_been_closed_but_is_not_sent_again_when_lost(server, rest):
+    path = "/jobs/j1/retry"
+    closing = says({"error": {"message": "still being updated"}}, 409, **{"Retry-After": "0"})
+    server.answers[path] = [closing, says(job()), "cut"]
+
+    assert rest.retry("j1", {"only": ["expired"]})["status"] == "running"
+    with pytest.raises(StackUnreachable):
+        rest.retry("j1")
+    bodies = [body for asked, _, body in server.asked if asked == path]
+    assert [bool(body) for body in bodies] == [True, True, False]
+
+
 def test_a_refusal_carries_the_words_and_the_details_of_the_stack(server, rest):
     server.answers["/jobs/j1"] = [
         says({"error": {"type": "not_found", "message": "no such job", "details": {"a": 1}}}, 404)

@@ -137,3 +137,15 @@ def test_a_quote_of_one_record_says_one_record():
 def test_a_call_of_the_contract_is_said_as_the_command_that_does_it():
     said = phrases.for_terminal("there is no job 'x': GET /api/v1/jobs lists them")
     assert said == "there is no job 'x': `penstock jobs list` lists them"
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("header_row: the table ends before row 9", "--header-row: the table ends before row 9"),
+        ("a table needs a template, or a column", "a table needs a --prompt, or a column"),
+        ("its sheet: no field", "its sheet: no field"),
+    ],
+)
+def test_a_field_of_the_contract_is_said_as_the_option_that_sets_it(said, meant):
+    assert phrases.for_terminal(said) == meant

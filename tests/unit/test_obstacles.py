@@ -80,6 +80,12 @@ def test_what_a_provider_said_is_one_bounded_line():
     assert len(found.message) < 600
 
 
+def test_an_account_without_credit_is_told_to_pay_and_not_to_change_its_key():
+    provider = registry.find("claude-haiku-4-5")
+    refused = refusals.read(402, {"error": "Insufficient credit"}, {})
+    assert "add credit or raise the spend limit" in obstacle.of(refused, provider).message
+
+
 def test_patience_counts_from_the_first_obstacle_and_starts_again_with_an_answer():
     now, said = [0.0], io.StringIO()
     patience = Patience(Console(file=said), 60, clock=lambda: now[0])
@@ -106,15 +112,31 @@ def test_only_an_obstacle_that_stands_is_told_and_a_try_that_is_due_has_no_time(
     trying = held | {"counts": counts | {"running": 1}}
 
     # Given what an earlier run left behind, and a slow call that tries it
-    for at, job in ((0, held), (1, trying), (5, trying), (6, held)):
+    for at, job in ((0, held), (9, held), (10, trying), (15, trying), (16, held)):
         now[0] = at
         patience.see(job)
     assert said.getvalue() == ""
 
     # When that call was refused, too
-    now[0] = 9
-    patience.see(held)
+    again = held | {"limited_by_detail": due | {"next_try_at": "1970-01-01T00:01:00Z"}}
+    for at in (17, 20):
+        now[0] = at
+        patience.see(again)
     assert said.getvalue() == "the old key is refused\n"
+
+
+def test_an_obstacle_that_was_there_before_is_told_when_nothing_tries_it_for_long():
+    now, said = [0.0], io.StringIO()
+    patience = Patience(Console(file=said), 60, clock=lambda: now[0])
+    counts = {"running": 0, "succeeded": 0, "failed": 0, "cancelled": 0, "expired": 0}
+    detail = {"message": "refused", "next_try_at": "1970-01-01T00:00:00Z"}
+    held = {"counts": counts, "limited_by": "account: refused", "limited_by_detail": detail}
+    due = held | {"limited_by_detail": detail | {"next_try_at": None}}
+    for at, job in ((0, held), (7, held), (14, due), (15, due)):
+        assert said.getvalue() == ""
+        now[0] = at
+        patience.see(job)
+    assert said.getvalue() == "refused\n"
 
 
 def test_who_gives_up_says_why_even_if_it_was_not_told_yet():

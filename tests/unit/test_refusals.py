@@ -31,6 +31,8 @@ ACCOUNT, PROVIDER, RECORD = Blame.ACCOUNT, Blame.PROVIDER, Blame.RECORD
         (422, "no JSON at all", errors.RequestRejected, RECORD, "invalid_request"),
         (401, body("authentication_error"), errors.AccountRefused, ACCOUNT, "authentication_error"),
         (402, body("billing_error"), errors.AccountRefused, ACCOUNT, "billing_error"),
+        (402, {"error": "Insufficient credit"}, errors.AccountRefused, ACCOUNT, "billing_error"),
+        (402, body("invalid_request_error"), errors.AccountRefused, ACCOUNT, "billing_error"),
         (403, "<html>Forbidden</html>", errors.AccountRefused, ACCOUNT, "account_refused"),
         (
             400,

@@ -5,14 +5,24 @@ import sys
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
 from app.cli import listing, wrapping
+from app.cli.faults import INTERRUPTED
 from app.cli.phrases import for_terminal
 
+if TYPE_CHECKING:
+    from app.cli.client import Rest
+
 LISTED = 20
+GOES_ON = "it goes on with `penstock up`, or with its own command"
+WITHOUT_STACK = {
+    "pending": GOES_ON,
+    "running": GOES_ON,
+    "cancelling": "calls were cut off with the last one; the next one books them, and then it is cancelled",
+}
 FORMATS = ("jsonl", "csv", "tsv", "xlsx")
 
 
@@ -64,7 +74,8 @@ def show(job_id: str) -> None:
 
 @jobs.command()
 @click.argument("job_id")
-def watch(job_id: str) -> None:
+@click.pass_context
+def watch(context: click.Context, job_id: str) -> None:
     """Follow a job to its end; Ctrl-C stops watching, not the job."""
     from rich.console import Console
 
@@ -75,8 +86,12 @@ def watch(job_id: str) -> None:
 
     with target.running() as rest:
         job, console = rest.job(job_id), Console(stderr=True, highlight=False)
-        with view(console, job["name"] or job["id"]) as shown:
-            job = follow(rest, job, shown, Patience(console, 0))
+        try:
+            with view(console, job["name"] or job["id"]) as shown:
+                job = follow(rest, job, shown, Patience(console, 0))
+        except KeyboardInterrupt:
+            wrapping.paragraph("stopped watching; the job is left as it is", err=True)
+            context.exit(INTERRUPTED)
     _tell(job)
 
 
@@ -120,7 +135,8 @@ def retry(job_id: str, max_tokens: int | None, only: tuple[str, ...]) -> None:
     names them: the same request would end in the same way.
     """
     asked = {"max_tokens": max_tokens, "only": list(only) or None}
-    job = _act(job_id, "retry", {name: value for name, value in asked.items() if value is not None})
+    choice = {name: value for name, value in asked.items() if value is not None}
+    job = _do(lambda rest: rest.retry(job_id, choice))
     for word, count in job.get("left", {}).items():
         wrapping.paragraph(f"{count:,} × {word} not run again: the same request would end in the same way")
 
@@ -181,14 +197,19 @@ def _pipe(fill: Callable[[BinaryIO], object]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more
 
 
-def _act(job_id: str, action: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+def _act(job_id: str, action: str) -> None:
+    _do(lambda rest: rest.act(job_id, action))
+
+
+def _do(action: Callable[["Rest"], dict[str, Any]]) -> dict[str, Any]:
+    """Do something with a job, and tell how it stands then."""
     from app.cli import target
 
     with target.running_or_none() as rest:
-        job = rest.act(job_id, action, body)
+        job = action(rest)
     _tell(job)
-    if rest.is_offline and job["status"] in ("pending", "running"):
-        wrapping.paragraph("no stack runs here: it goes on with `penstock up`, or with its own command")
+    if rest.is_offline and job["status"] in WITHOUT_STACK:
+        wrapping.paragraph(f"no stack runs here: {WITHOUT_STACK[job['status']]}")
     return job
 
 

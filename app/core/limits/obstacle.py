@@ -8,10 +8,10 @@ from typing import Any
 from app.core.json_text import timestamp
 from app.core.limits.limiter import Hold
 from app.errors import AccountRefused, BadAnswer, Misdirected, ProviderError, Unreachable
+from app.providers import refusals
 from app.providers.registry import Provider
 
 LONGEST = 300  # characters of what a provider said
-MONEY = ("spend", "billing", "credit", "quota")  # in the type of a refusal of an account that has none left
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +80,8 @@ def one_line(text: str) -> str:
     return line if len(line) <= LONGEST else f"{line[:LONGEST]}…"
 
 
-def _refused(error: ProviderError, where: str, said: str, key: str | None) -> str:
-    if any(word in error.type for word in MONEY):
+def _refused(error: AccountRefused, where: str, said: str, key: str | None) -> str:
+    if refusals.lacks_money(error):
         remedy = f"add credit or raise the spend limit of the account of {key}, or set another key"
     else:
         remedy = f"put a working key into {key}, and start the workers, or your command, again"

@@ -116,12 +116,14 @@ def retry(
         )
     if job.content_removed_at is not None:
         raise Conflict("The job's inputs were deleted; submit them again.")
-    if job.closed_as is not None and job.settled_at is None:
+    counts = session.get_one(JobCounts, job.id)
+    is_closing = job.closed_as is not None and job.settled_at is None
+    may_expire = is_closing and job.closed_as == JobStatus.EXPIRED
+    if choice.only is None and not (counts.failed or counts.expired or may_expire):
+        raise Conflict(_nothing_failed(job))
+    if is_closing:
         raise Conflict("The job has just been closed and its records are still being updated.", retry_after=2)
     asked_again.check_words(session, job, choice)
-    counts = session.get_one(JobCounts, job.id)
-    if choice.only is None and not counts.failed and not counts.expired:
-        raise Conflict("No record of the job failed or expired: there is nothing to retry.")
     left = asked_again.left(session, job, choice)
     if left and not asked_again.has_any(session, job, choice):
         raise Conflict(_nothing_else(left), {"left": dict(left)})
@@ -141,6 +143,11 @@ def retry(
     )
     wakeups.at_latest(session, job.id, 0)
     return left
+
+
+def _nothing_failed(job: Job) -> str:
+    anew = " What was cancelled is asked by a new job." if job.closed_as == JobStatus.CANCELLED else ""
+    return f"No record of the job failed or expired: there is nothing to retry.{anew}"
 
 
 def _nothing_else(left: Mapping[str, int]) -> str:
