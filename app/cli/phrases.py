@@ -9,6 +9,7 @@ PHRASES = {
     "a table needs a template, or": "a table needs a --prompt, or",
     "Give a `max_tokens` larger": "Give a --max-tokens larger",
     "name `refused` in `only`": "give --only refused",
+    ". Then resume the job: it tries one call first.": ".",  # the run says how
     "Raise max_cost of the job (PATCH) and resume the job, or submit it with a lower max_tokens": (
         "Give a higher --max-cost, or start anew with a lower --max-tokens"
     ),

@@ -30,6 +30,7 @@ def sample(jobs: Sequence[Job], order: Order) -> str | None:
 
 
 def waiting(jobs: Sequence[Job], order: Order) -> list[Job]:
-    """The unfinished jobs of others."""
+    """The jobs of others that can go on."""
     fingerprint = order.fingerprint()
-    return [job for job in jobs if not words.is_over(job) and job["metadata"].get(FINGERPRINT) != fingerprint]
+    others = [job for job in jobs if job["metadata"].get(FINGERPRINT) != fingerprint]
+    return [job for job in others if not words.is_over(job) and job["status"] != "cancelling"]
