@@ -27,7 +27,7 @@ def provider(seconds: float = 0) -> Iterator[str]:
 def database(kind: str) -> Iterator[str]:
     """The address of an empty database of a kind."""
     if kind == "postgresql":
-        with servers.postgres_server() as server:
+        with servers.postgres_server(durable=True) as server:
             # So that a benchmark can ask when a row was there for everybody to see.
             with psycopg.connect(server.url.replace("+psycopg", ""), autocommit=True) as connection:
                 connection.execute("ALTER SYSTEM SET track_commit_timestamp = on")

