@@ -72,6 +72,19 @@ def test_a_redirect_is_told_without_its_secrets():
     assert error.message == "status 302, a redirect to https://gw.example/v1/messages"
 
 
+def test_few_calls_leave_before_one_was_answered_or_a_moment_has_passed(monkeypatch):
+    evidence = Evidence()
+    assert evidence.room(2) == (2, pytest.approx(0.1))
+    assert evidence.room(50)[0] == 1
+    assert evidence.room(50)[0] == 0
+
+    # An answer ends the moment, as does its time
+    evidence.note_answer()
+    assert evidence.room(50) == (50, 0.0)
+    monkeypatch.setattr("app.core.limits.evidence.MOMENT", 0.0)
+    assert Evidence().room(50) == (50, 0.0)
+
+
 def test_what_a_provider_said_is_one_bounded_line():
     error = errors.AccountRefused("no\x1b[2J credit\n" + "x" * 5_000, type="billing_error")
     found = obstacle.of(error, registry.ANTHROPIC)

@@ -1,5 +1,7 @@
 """How the last calls of a limit group ended in this process: whether a fault is an odd one, or the rule."""
 
+import threading
+import time
 from collections import deque
 from enum import Enum
 
@@ -11,6 +13,9 @@ PROBES_AGREE = 2  # the same where the last of them was a probe
 OUTVOTE = 10  # calls in a row that show it although earlier ones were answered
 UNUSABLE = 5  # bad answers in a row, the last of them a probe's in an outage, that are no accident
 ANSWERED = ""
+FIRST = 3  # calls that leave in the first moment: enough to agree
+LOOK = 0.1  # seconds after which somebody who waits for the end of that moment looks again
+MOMENT = 0.5  # seconds in which a wrong address or key has answered, and a model hardly ever
 
 
 class Weight(Enum):
@@ -22,7 +27,7 @@ class Weight(Enum):
 
 
 class Evidence:
-    """Used on the event loop.
+    """Used on the event loop, except for `room`.
 
     It is the process's own, as is the address that it asks: after a change of the configuration new processes
     begin with nothing.
@@ -30,10 +35,30 @@ class Evidence:
 
     def __init__(self) -> None:
         self._ends: deque[str] = deque(maxlen=LOOKED_AT)
+        self._first = FIRST  # calls that may still leave in the first moment
+        self._opens_at: float | None = None  # monotonic: the end of that moment; None: it has not begun
+        self._lock = threading.Lock()
+
+    def room(self, want: int) -> tuple[int, float]:
+        """How many of `want` calls may leave now, and in how many seconds to ask again; for any thread.
+
+        Few leave in the first moment, unless one is answered in it: where the address or the key is wrong, a
+        whole job would have left before anybody knew.
+        """
+        with self._lock:
+            now = time.monotonic()
+            if self._opens_at is None:
+                self._opens_at = now + MOMENT
+            if now >= self._opens_at:
+                return want, 0.0
+            count = min(want, self._first)
+            self._first -= count
+            return count, min(self._opens_at - now, LOOK)
 
     def note_answer(self) -> None:
         """A call was answered by the provider, if only with a refusal of this one request."""
         self._ends.append(ANSWERED)
+        self._opens_at = 0.0
 
     def booking(self, error: ProviderError) -> Booking:
         """How to book a call that ended with `error`: who never answers a call has not billed one either."""

@@ -18,7 +18,9 @@ from app.core.limits.allowances import Allowance
 from app.core.limits.evidence import Evidence
 from app.core.limits.limiter import CallTerms, Settlement, limiter
 from app.core.limits.obstacle import Obstacle
+from app.core.requests.job_context import JobContext
 from app.errors import LimiterAway
+from app.providers import registry
 from app.providers.client import RateLimits
 from models.session import in_transaction, reading
 
@@ -31,7 +33,7 @@ STORED_OVER = 5.0  # seconds; a shorter hold ends before it could matter that Re
 
 
 class GroupLimits:
-    """Used on the event loop, except for `limits`, `bursts` and `refresh`, which any thread may call."""
+    """Used on the event loop; any thread may call `limits`, `bursts`, `room` and `refresh`."""
 
     def __init__(self) -> None:
         self._allowances: dict[str, Allowance] = {}
@@ -68,7 +70,12 @@ class GroupLimits:
 
     def evidence(self, group: str) -> Evidence:
         """How the group's last calls ended in this process."""
-        return self._evidence.setdefault(group, Evidence())
+        return self._evidence.get(group) or self._evidence.setdefault(group, Evidence())
+
+    def room(self, job: JobContext, want: int) -> tuple[int, float]:
+        """See `Evidence.room`; what costs nothing may leave at once."""
+        is_paid = registry.PROVIDERS[job.provider].is_paid
+        return self.evidence(job.group).room(want) if is_paid else (want, 0.0)
 
     def settlement(self, terms: CallTerms) -> Settlement:
         """The job's next settlement, for the caller to add to."""

@@ -47,19 +47,19 @@ class Process:
         self.loop.set_default_executor(ThreadPoolExecutor(16, thread_name_prefix="loop-help"))
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="documents")
         self._writer = Writer()
-        self._group_limits = GroupLimits()
+        self.group_limits = GroupLimits()
         self.seats = Seats()
         self.held_claims = HeldClaims()
         self.load = Load()
         self.served: ServedWindows[CallObserver] = ServedWindows()
-        self.jobs = JobWatch(self._group_limits)
+        self.jobs = JobWatch(self.group_limits)
         self.clients = Clients(self.loop, self.jobs.batching)
         self._services = Services(
             loop=self.loop,
             readers=self._readers,
             writer=self._writer,
             held_claims=self.held_claims,
-            group_limits=self._group_limits,
+            group_limits=self.group_limits,
             client=self.clients.of,
             terms=self.terms,
             new_start=self._new_start,
@@ -92,14 +92,14 @@ class Process:
         return CallTerms(
             group=chosen,
             job_id=job.job_id,
-            limits=self._group_limits.limits(chosen),
+            limits=self.group_limits.limits(chosen),
             seats=job.seats,
             tenant_id=job.tenant_id,
             weight=self.jobs.priority(job),
             request_bytes=job.mean_request_bytes,
             max_tokens=job.max_tokens,
             unended=self.jobs.unended(job),
-            bursts=self._group_limits.bursts(chosen),
+            bursts=self.group_limits.bursts(chosen),
         )
 
     def start_calls(
@@ -146,7 +146,7 @@ class Process:
             for work in (
                 self._beat(),
                 self.jobs.watch(self._jobs_in_hand, self._close_job),
-                self._group_limits.settle_all(),
+                self.group_limits.settle_all(),
             )
         ]
         self.loop.run_forever()

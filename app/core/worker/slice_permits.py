@@ -37,10 +37,13 @@ class SlicePermits:
         """Take up to `want` permits; there will be no more for the `wait` seconds of the grant."""
         if (early := self._retry_at - time.monotonic()) > 0:
             return Grant(0, wait=early)
+        room, wait = self._process.group_limits.room(self._job, want)
+        if not room:
+            return Grant(0, wait=wait)
         self.requested_at = time.monotonic()
         try:
             grant = self._process.seats.take(
-                self._terms, lease_id, want, freed=self._freed[lease_id], waited=self._queued
+                self._terms, lease_id, room, freed=self._freed[lease_id], waited=self._queued
             )
         except LimiterAway:
             return Grant(0, wait=AWAY)
@@ -53,6 +56,8 @@ class SlicePermits:
             grant = replace(grant, wait=max(jittered, 0.01))
         if grant.waits:
             self.wait(grant.wait)
+        elif room < want and grant.count:
+            return replace(grant, wait=wait)
         return grant
 
     def wait(self, seconds: float) -> None:
