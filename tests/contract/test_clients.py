@@ -84,10 +84,10 @@ def test_a_call_ends_at_its_deadline(subject: Subject) -> None:
     started = time.monotonic()
     failure = subject.refusal(deadline=0.2)
 
-    # Then it is a timeout, then
+    # Then it is a timeout, then; a loop's timers may be a millisecond early
     assert type(failure) is errors.TimedOut
     assert "0.2 s" in failure.message
-    assert 0.2 <= time.monotonic() - started < 2
+    assert 0.19 <= time.monotonic() - started < 2
 
 
 def test_a_cancelled_call_ends_at_once(subject: Subject) -> None:
