@@ -5,8 +5,8 @@ from functools import partial
 
 from app.errors import Unavailable
 from app.providers import registry
-from app.providers.batching import Batching
 from app.providers.client import Client
+from app.providers.inference.batching import Batching
 from app.providers.registry import Provider
 from config.settings import Settings
 
@@ -32,7 +32,7 @@ def _anthropic(provider: Provider, settings: Settings, _: Callable[[], Batching]
 
 def _inference(provider: Provider, settings: Settings, batching: Callable[[], Batching]) -> Make:
     url = _required_value(provider, settings)
-    from app.providers.inference import InferenceClient
+    from app.providers.inference.client import InferenceClient
 
     return partial(InferenceClient, url, batching)
 

@@ -8,9 +8,9 @@ import pytest
 
 from app import errors
 from app.providers.anthropic import AnthropicClient
-from app.providers.batching import Batching
 from app.providers.client import Client, Reply
-from app.providers.inference import InferenceClient
+from app.providers.inference.batching import Batching
+from app.providers.inference.client import InferenceClient
 from app.providers.simulated import SimulatedClient
 from tests.support.inference_server import InferenceServer
 from tests.support.servers import free_port

@@ -7,8 +7,8 @@ import pytest
 
 from app.errors import BadInput, Unavailable
 from app.providers import factory, registry
-from app.providers.batching import Batching
 from app.providers.client import RateLimits
+from app.providers.inference.batching import Batching
 from config.settings import Settings, read
 
 WITHOUT_KEY = read({})
