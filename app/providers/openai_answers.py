@@ -52,8 +52,10 @@ def read(body: bytes, headers: Mapping[str, str]) -> Reply:
 
 
 def is_answer(answer: Any) -> bool:
-    """Whether it is of one of the four kinds."""
-    return isinstance(answer, Mapping) and any(isinstance(answer.get(name), list) for name in _LISTS)
+    """Whether it is of one of the four kinds, and neither a Message nor an inference."""
+    if not isinstance(answer, Mapping) or answer.get("type") in ("message", "inference"):
+        return False
+    return any(isinstance(answer.get(name), list) for name in _LISTS)
 
 
 _LISTS = ("choices", "output", "data")  # one for each kind; completions have the first, too

@@ -21,6 +21,8 @@ FINISHES = {
 def message_of(body: bytes) -> dict[str, Any]:
     """An answer as a Message; raises `ValueError` for what is no JSON object."""
     answer = _object(body)
+    if answer.get("type") == "inference":
+        return _of_inference(answer)
     if not openai_answers.is_answer(answer):
         return answer
     usage = openai_answers.usage_of(answer)
@@ -70,6 +72,20 @@ def _object(body: bytes) -> dict[str, Any]:
     if not isinstance(answer, dict):
         raise ValueError("the answer is not a JSON object")  # noqa: TRY004 - of its text
     return answer
+
+
+def _of_inference(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """What an inference server answers, as the text of a message."""
+    return {
+        "id": "msg_inference",
+        "type": "message",
+        "role": "assistant",
+        "model": str(answer.get("model") or ""),
+        "content": [{"type": "text", "text": json.dumps(answer.get("output"), separators=(",", ":"))}],
+        "stop_reason": openai_answers.END,
+        "stop_sequence": None,
+        "usage": _usage_of_message(Usage()),
+    }
 
 
 def _arguments(arguments: str) -> Any:

@@ -149,6 +149,12 @@ def test_a_message_is_shown_as_a_chat_completion() -> None:
     assert shown["usage"]["prompt_tokens_details"] == {"cached_tokens": 6}
 
 
+def test_an_inference_is_shown_as_its_text() -> None:
+    body = json.dumps({"type": "inference", "model": "fraud", "output": [0.5, 1]}).encode()
+    assert shapes.message_of(body)["content"] == [{"type": "text", "text": "[0.5,1]"}]
+    assert shapes.chat_completion_of(body)["choices"][0]["message"]["content"] == "[0.5,1]"
+
+
 def test_what_has_the_shape_already_stays_as_it_is() -> None:
     assert shapes.message_of(json.dumps(MESSAGE).encode()) == MESSAGE
     assert shapes.chat_completion_of(json.dumps(COMPLETION).encode()) == COMPLETION
