@@ -30,8 +30,8 @@ def _models(chosen: Settings) -> Iterator[Finding]:
         return
     if lacks is not None:
         model = chosen.default_model
-        text = f"{lacks.variable} is not set: jobs that name no model use {model}, and are rejected"
-        remedy = f"set {lacks.variable}, or DEFAULT_MODEL=simulated for invented answers"
+        text = f"{lacks.state}: jobs that name no model use {model}, and are rejected"
+        remedy = f"{lacks.remedy}, or DEFAULT_MODEL=simulated for invented answers"
         yield warning("settings", text, remedy)
     if figures.output_tokens is not None and chosen.default_max_tokens > figures.output_tokens:
         text = (
@@ -39,6 +39,9 @@ def _models(chosen: Settings) -> Iterator[Finding]:
             f" {figures.output_tokens:,} output tokens per minute: no call to it fits"
         )
         yield wrong("settings", text, "lower it, or raise CLAUDE_OUTPUT_TOKENS_PER_MINUTE")
+    if chosen.openai_base_url and not chosen.openai_api_key:
+        text = "OPENAI_BASE_URL is set but OPENAI_API_KEY is not"
+        yield warning("settings", text, "set the key too (any word, for a server that takes none)")
     if chosen.anthropic_base_url and not chosen.anthropic_api_key:
         text = "ANTHROPIC_BASE_URL is set but ANTHROPIC_API_KEY is not"
         yield warning("settings", text, "set the key too: no call is made without it")

@@ -32,6 +32,7 @@ _ACCOUNT_CODES = frozenset(
 )
 # What gateways before other providers say with a 429: no call succeeds until somebody pays.
 _UNPAID = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
+_ACCOUNT_TYPES = frozenset({"no_db_connection"})  # of a LiteLLM proxy without a database: not its master key
 # These two come as a 400 without a code and can only be recognised by their text.
 _SPENT = re.compile(r"specified (workspace )?API usage limits|credit balance is too low", re.IGNORECASE)
 _MONEY = re.compile(r"spend|billing|credit|quota")  # in the type of a refusal
@@ -77,7 +78,7 @@ _IN_BETWEEN = {
 TOO_LONG = (
     "The gateway before the provider cut the call at its own time limit, often about 100 s (status 524); it"
     " may be billed. Waiting does not help: ask for less in one record, have the answer streamed (max_tokens"
-    " over 21,333), or set an address without this gateway (ANTHROPIC_BASE_URL)."
+    " over 21,333), or set an address without this gateway (ANTHROPIC_BASE_URL, or the endpoint's)."
 )
 
 
@@ -110,7 +111,7 @@ def read(status: int, body: object, headers: Mapping[str, str]) -> ProviderError
         f"{TOO_LONG} The gateway said: {error.message}" if kind is GatewayTimeout else error.message,
         type=_name(kind, error),
         retry_after=pause(headers),
-        request_id=headers.get("request-id"),
+        request_id=request_id_of(headers),
         limits=rate_limits(headers),
     )
 
@@ -160,7 +161,7 @@ def visible(url: str) -> str:
 def rate_limits(headers: Mapping[str, str]) -> RateLimits | None:
     """The limits per minute in an answer's headers; None where they have none."""
     values = {
-        name: _number(headers.get(f"anthropic-ratelimit-{kind}-limit"))
+        name: number(headers.get(f"anthropic-ratelimit-{kind}-limit"))
         for name, kind in (
             ("requests", "requests"),
             ("input_tokens", "input-tokens"),
@@ -173,9 +174,9 @@ def rate_limits(headers: Mapping[str, str]) -> RateLimits | None:
 
 def pause(headers: Mapping[str, str]) -> float | None:
     """The seconds that the provider asks us to wait, given in milliseconds, in seconds or as a date."""
-    milliseconds = _number(headers.get("retry-after-ms"))
+    milliseconds = number(headers.get("retry-after-ms"))
     value = headers.get("retry-after", "")
-    seconds = _until(value) if _number(value) is None else _number(value)
+    seconds = _until(value) if number(value) is None else number(value)
     if milliseconds is not None:
         seconds = milliseconds / 1000
     return seconds if seconds is not None and seconds <= LONGEST_PAUSE else None
@@ -233,7 +234,9 @@ def cleaned(text: str) -> str:
 
 
 def _blames_account(status: int, error: _Error) -> bool:
-    if status in _ACCOUNT_STATUSES or error.code in _ACCOUNT_CODES or _UNPAID & {error.code, error.type}:
+    if status in _ACCOUNT_STATUSES or error.code in _ACCOUNT_CODES or error.type in _ACCOUNT_TYPES:
+        return True
+    if _UNPAID & {error.code, error.type}:
         return True
     return status == 400 and _SPENT.search(error.message) is not None
 
@@ -253,7 +256,7 @@ def _account_refused(status: int, error: _Error, headers: Mapping[str, str]) -> 
         error.message,
         type=name,
         retry_after=SPEND_PROBE_SECONDS if spent else ACCOUNT_PROBE,
-        request_id=headers.get("request-id"),
+        request_id=request_id_of(headers),
         limits=rate_limits(headers),
     )
 
@@ -277,13 +280,19 @@ def _name(kind: type[ProviderError], error: _Error) -> str | None:
     return error.code if error.code == "ramp_limit_exceeded" else None
 
 
-def _number(text: str | None) -> float | None:
+def request_id_of(headers: Mapping[str, str]) -> str | None:
+    """The provider's own name for a call."""
+    names = ("request-id", "x-request-id", "x-litellm-call-id")
+    return next((id for name in names if (id := headers.get(name))), None)
+
+
+def number(text: str | None) -> float | None:
     """A number of at least 0, or None."""
     try:
-        number = float(text or "")
+        found = float(text or "")
     except ValueError:
         return None
-    return number if number >= 0 else None
+    return found if found >= 0 else None
 
 
 def _until(date: str) -> float | None:

@@ -62,7 +62,7 @@ def _run(wanted: Wanted, say: Callable[[str], None]) -> None:
     chosen = settings.current()
     if embedded is None:
         check_redis()
-    asks_claude = registry.ANTHROPIC.lacks(chosen) is None
+    asks_claude = _asks_a_real_model(chosen)
     attached = wanted.parent is not None
     running = Running(os.getpid(), address(listener), chosen.redis_url, asks_claude, attached=attached)
     lock.tell(running)
@@ -144,6 +144,14 @@ def _greet(running: Running, chosen: Settings, embedded: bool, say: Callable[[st
     _say_who_answers(chosen, say)
 
 
+def _asks_a_real_model(chosen: Settings) -> bool:
+    """Whether a request that names no model can be answered by one: Claude, unless the default is another."""
+    provider = registry.find(chosen.default_model)
+    if provider is None or provider is registry.SIMULATED:
+        provider = registry.ANTHROPIC
+    return provider.lacks(chosen) is None
+
+
 def _say_who_answers(chosen: Settings, say: Callable[[str], None]) -> None:
     """What becomes of requests that name no model, unless a real one answers them."""
     model = chosen.default_model
@@ -153,7 +161,7 @@ def _say_who_answers(chosen: Settings, say: Callable[[str], None]) -> None:
         say("the model `simulated` answers requests that name no model (DEFAULT_MODEL), with invented text")
     elif lacks is not None:
         say(
-            f"no {lacks.variable} is set: requests that name no model are rejected, as `{model}`"
+            f"{lacks.state}: requests that name no model are rejected, as `{model}`"
             " (DEFAULT_MODEL) needs it; start with DEFAULT_MODEL=simulated to try every contract with"
             " invented answers"
         )

@@ -4,10 +4,12 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from app.core.requests import sent_schema
 from app.core.requests.job_context import JobContext
 from app.errors import BadInput, RequestRejected
 from app.ingest.documents import Block
-from app.providers import answers, registry
+from app.ingest.whole import bounds
+from app.providers import answers, messages_requests, registry, shapes
 from app.providers.client import REFUSAL
 
 Text = TypeVar("Text", str, str | None)
@@ -30,6 +32,8 @@ def build(
     record = json.loads(body)
     if "input" in record:
         return {**job.params, "model": job.model, "input": record["input"]}
+    if "url" in record:
+        return _whole(job, record, max_tokens)
     if job.schema_fault is not None:
         raise RequestRejected(job.schema_fault, type="schema_error")
     params = dict(job.params)
@@ -49,6 +53,32 @@ def build(
     messages = _messages(job, record) if attached is None else [_about(attached, job)]
     params["messages"] = [*_earlier(job, history), *messages]
     _check_provider(job, params["model"])
+    return params
+
+
+def _whole(job: JobContext, record: dict[str, Any], max_tokens: int | None) -> dict[str, Any]:
+    """A whole request as it came, and what its call is priced and limited by. A retry may raise the bound."""
+    body = record["body"]
+    bound = next((name for name in bounds.MOST if body.get(name) is not None), None)
+    if bound is not None and max_tokens is not None:
+        body[bound] = max_tokens
+    _check_provider(job, body["model"])
+    if not registry.of(body["model"]).takes_whole_requests:
+        return _as_messages(body) | {"max_tokens": max_tokens or job.max_tokens}
+    return {
+        "model": body["model"],
+        "max_tokens": max_tokens or job.max_tokens,
+        "url": record["url"],
+        "body": body,
+    }
+
+
+def _as_messages(body: dict[str, Any]) -> dict[str, Any]:
+    """A request for a chat completion for a provider of Messages, with a schema as that takes it."""
+    params = messages_requests.of(body)
+    form = params.get("output_config", {}).get("format")
+    if form is not None and isinstance(form["schema"], dict):
+        form["schema"] = sent_schema.of(form["schema"])
     return params
 
 
@@ -111,7 +141,7 @@ def _earlier(job: JobContext, history: Sequence[Turn]) -> list[Any]:
     """The earlier turns, without those that a provider would refuse to read again."""
     turns: list[Any] = []
     for body, answer in history:
-        message = json.loads(answer)
+        message = shapes.message_of(answer)
         content = answers.sendable(message)
         if content and answers.stop_reason_of(message) != REFUSAL and not _awaits_results(content):
             turns += _messages(job, json.loads(body))
