@@ -74,7 +74,7 @@ class GroupLimits:
 
     def room(self, job: JobContext, want: int) -> tuple[int, float]:
         """See `Evidence.room`; what costs nothing may leave at once."""
-        is_paid = registry.PROVIDERS[job.provider].is_paid
+        is_paid = registry.table()[job.provider].is_paid
         return self.evidence(job.group).room(want) if is_paid else (want, 0.0)
 
     def settlement(self, terms: CallTerms) -> Settlement:
