@@ -38,7 +38,7 @@ from app.errors import (
     Unreachable,
 )
 from app.providers import answers, refusals
-from app.providers.client import Reply
+from app.providers.client import NO_HEADERS, Reply
 from app.providers.registry import PUBLIC_URL
 from app.providers.transport import (
     CONNECT_SECONDS,
@@ -90,13 +90,20 @@ class AnthropicClient:
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
-    async def ask(self, params: dict[str, Any], *, deadline: float, attempt: int) -> Reply:
+    async def ask(
+        self,
+        params: dict[str, Any],
+        *,
+        deadline: float,
+        attempt: int,
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> Reply:
         try:
             async with asyncio.timeout(deadline):
                 if _may_outlast_a_connection(params):
                     with _our_errors():
-                        return await self._ask_for_a_stream(params)
-                return await self._ask_for_the_whole(params)
+                        return await self._ask_for_a_stream(params, headers)
+                return await self._ask_for_the_whole(params, headers)
         except TimeoutError:
             late = TimedOut(f"no whole answer within the deadline of {deadline:g} s")
             late.address = self._address
@@ -128,8 +135,8 @@ class AnthropicClient:
         await self._session.close()
         await self._sdk.close()
 
-    async def _ask_for_the_whole(self, params: dict[str, Any]) -> Reply:
-        answer, headers = await self._call("POST", self._messages, as_bytes(params))
+    async def _ask_for_the_whole(self, params: dict[str, Any], said: Headers) -> Reply:
+        answer, headers = await self._call("POST", self._messages, as_bytes(params), said)
         return answers.read(answer, headers.get("request-id"), headers)
 
     async def _try(self, method: str, url: str, body: bytes, deadline: float) -> tuple[bytes, Headers]:
@@ -139,9 +146,14 @@ class AnthropicClient:
         except TimeoutError:
             raise TimedOut(f"no answer within the deadline of {deadline:g} s") from None
 
-    async def _call(self, method: str, url: str, body: bytes) -> tuple[bytes, Headers]:
-        """One call: its answer and the headers; raises for a refusal and for a web page."""
-        headers = self._headers | {"content-length": str(len(body))}
+    async def _call(
+        self, method: str, url: str, body: bytes, said: Headers = NO_HEADERS
+    ) -> tuple[bytes, Headers]:
+        """One call: its answer and the headers; raises for a refusal and for a web page.
+
+        `said` takes the place of the SDK's own headers; no key is among it.
+        """
+        headers = self._headers | dict(said) | {"content-length": str(len(body))}
         try:
             async with self._session.request(
                 method, url, data=content(body), headers=headers, allow_redirects=False
@@ -155,13 +167,13 @@ class AnthropicClient:
             raise refusals.web_page(answer)
         return answer, response.headers
 
-    async def _ask_for_a_stream(self, params: dict[str, Any]) -> Reply:
+    async def _ask_for_a_stream(self, params: dict[str, Any], said: Headers) -> Reply:
         body = as_bytes(params | {"stream": True})
         events = await self._sdk.post(
             MESSAGES,
             cast_to=Message,
             content=content(body),
-            options=self._options(body),
+            options=self._options(body, said),
             stream=True,
             stream_cls=_Events,
         )
@@ -177,8 +189,8 @@ class AnthropicClient:
             message = await _assemble(stream, request_id)
         return answers.read(as_bytes(message), request_id, headers)
 
-    def _options(self, body: bytes) -> RequestOptions:
-        return {"headers": {**self._credentials, "Content-Length": str(len(body))}}
+    def _options(self, body: bytes, said: Headers) -> RequestOptions:
+        return {"headers": {**said, **self._credentials, "Content-Length": str(len(body))}}
 
 
 class _Events(AsyncStream[RawMessageStreamEvent]):

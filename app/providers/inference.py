@@ -27,7 +27,7 @@ from app.errors import (
 from app.providers import refusals, registry, tensors
 from app.providers.answers import parsed
 from app.providers.batching import Answered, Batching, Item
-from app.providers.client import Reply, Usage
+from app.providers.client import NO_HEADERS, Reply, Usage
 from app.providers.gathering import Gathering, Kind
 from app.providers.tensors import Output, Tensor
 from app.providers.transport import CONNECT_SECONDS, PAGE_BEGINS, as_bytes, content, failure, refusal
@@ -51,7 +51,14 @@ class InferenceClient:
         self._tensors: dict[str, tuple[Tensor, float]] = {}  # by model, with the monotonic time of expiry
         self._suspects: dict[bytes, None] = {}  # in the order of their refusals
 
-    async def ask(self, params: dict[str, Any], *, deadline: float, attempt: int) -> Reply:
+    async def ask(
+        self,
+        params: dict[str, Any],
+        *,
+        deadline: float,
+        attempt: int,
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> Reply:
         """Ask about one item: `params` are its `model` and its `input`.
 
         An item that was refused together with others is asked by itself the next time, to find the bad one.

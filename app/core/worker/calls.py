@@ -158,7 +158,10 @@ class CallInFlight:
         self.mark_sent()
         try:
             reply = await self._services.client(self.job.provider).ask(
-                self._latest.params, deadline=self.job.deadline, attempt=self.claim.attempt
+                self._latest.params,
+                deadline=self.job.deadline,
+                attempt=self.claim.attempt,
+                headers=self.job.headers,
             )
         except ProviderError as error:
             booking = self._permits.booking(error)
