@@ -68,8 +68,9 @@ def _provider(upstream_process) -> None:
 
 
 @pytest.fixture
-def client(house) -> anthropic.Anthropic:
-    return house.client()
+def client(house) -> Iterator[anthropic.Anthropic]:
+    with house.client() as made:
+        yield made
 
 
 def requests(texts: Sequence[str], **params: Any) -> list[Any]:
@@ -261,12 +262,15 @@ def test_a_bad_envelope_is_a_400_that_names_its_place(house, body, place):
 
 
 def test_errors_have_anthropics_shape_and_the_class_of_the_official_client(house, client):
-    with pytest.raises(anthropic.AuthenticationError) as refusal:
-        house.client(api_key="pk_unknown_x").messages.batches.list()
+    with (
+        house.client(api_key="pk_unknown_x") as nobody,
+        pytest.raises(anthropic.AuthenticationError) as refusal,
+    ):
+        nobody.messages.batches.list()
     assert refusal.value.body["error"]["type"] == "authentication_error"
     reader = house.service.door.colleague("reader", scopes=("jobs:read",))
-    with pytest.raises(anthropic.PermissionDeniedError):
-        house.client(api_key=reader.key).messages.batches.create(requests=requests(["x"]))
+    with house.client(api_key=reader.key) as narrow, pytest.raises(anthropic.PermissionDeniedError):
+        narrow.messages.batches.create(requests=requests(["x"]))
     with pytest.raises(anthropic.BadRequestError, match="limit"):
         client.messages.batches.list(limit=1001)
     with pytest.raises(anthropic.BadRequestError, match="after_id"):
@@ -335,8 +339,7 @@ def test_a_compressed_body_that_grows_without_end_or_is_none_is_refused(house):
 
 
 def test_a_create_whose_answer_is_lost_makes_one_batch_and_two_deliberate_ones_make_two(house):
-    with lossy_proxy(house.web.port) as proxy:
-        client = house.client(proxy.url)
+    with lossy_proxy(house.web.port) as proxy, house.client(proxy.url) as client:
         before = len(list(client.messages.batches.list(limit=1000)))
         proxy.to_lose = 1
         made = client.messages.batches.create(requests=requests(["Lost?"]))
@@ -357,10 +360,9 @@ def test_a_create_whose_answer_is_lost_makes_one_batch_and_two_deliberate_ones_m
         assert named[0].id == named[1].id
 
 
-def test_the_callers_version_and_betas_go_on_to_the_provider(house, upstream_process):
+def test_the_callers_version_and_betas_go_on_to_the_provider(house, client, upstream_process):
     headers = {"anthropic-beta": "message-batches-2024-09-24, output-300k-2026-03-24"}
     answer = house.raw("POST", f"{BATCHES}?beta=true", json={"requests": requests(["Old?"])}, headers=headers)
-    client = house.client()
     new = client.beta.messages.batches.create(
         requests=requests(["New?"]), betas=["files-api-2025-04-14"], user_profile_id="mine"
     )

@@ -11,7 +11,7 @@ from typing import Any
 from app.errors import BadInput, TooLarge
 from app.ingest.draft import Defaults, Draft, Problems, refused
 from app.ingest.intake import Places
-from app.ingest.records import read_record
+from app.ingest.records import MODEL_NAME, read_record
 from app.providers import registry
 from config.settings import Settings
 
@@ -102,7 +102,7 @@ class Requests:
         return self._fault_of_model(params.get("model"))
 
     def _fault_of_model(self, model: Any) -> str | None:
-        if not isinstance(model, str) or not model:
+        if not isinstance(model, str) or not MODEL_NAME.fullmatch(model):
             return f"model: give the name of a model; found {_kind(model)}"
         try:
             provider = registry.of(model)

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-from flask import Response, request
+from flask import Response
 from sqlalchemy.orm import Session
 
 from app.core.accounts.api_keys import READ, WRITE
 from app.core.pipeline import lifecycle
 from app.core.reading import job_json, jobs
 from app.core.reading.jobs import JobView
-from app.dialects.anthropic import intake, results, wire
+from app.dialects.anthropic import addresses, intake, results, wire
 from app.dialects.anthropic.refusals import refuse
 from app.dialects.anthropic.schemas import BatchIn, BatchOut, BatchPage, DeletedOut, ErrorOut, ListQuery
 from app.errors import BadInput, NotFound, Refused
@@ -164,6 +164,6 @@ def _place(query: dict[str, Any], name: str) -> Any:
 
 
 def _written(views: Sequence[JobView]) -> list[dict[str, Any]]:
-    strict, root = settings.current().strict_batch_counts, request.url_root.rstrip("/")
+    strict, root = settings.current().strict_batch_counts, addresses.root()
     limited = job_json.limits_of(views)
     return [wire.batch(view, limited[view.id], root, strict=strict) for view in views]

@@ -1,6 +1,7 @@
 """A JSON object with one long list, read item by item: only the item at hand is in memory."""
 
 import codecs
+import re
 from collections.abc import Iterable, Iterator
 from json import JSONDecodeError
 from typing import Any
@@ -9,7 +10,8 @@ from app.errors import BadInput, TooLarge
 from app.ingest.draft import MAX_RECORD_BYTES
 from app.ingest.values import MAX_PARTS, first_value
 
-SPACES = " \t\r\n"
+SPACES = re.compile(r"[ \t\r\n]*")
+MOST_OTHERS, OTHERS_SIZE = 100, 1_000_000  # members besides the list, and characters of them all
 UNSURE = 16  # characters before the end of what has come within which an error may be only that
 LARGE = 1_000_000  # characters, above which the parts of a value are counted before it is built
 
@@ -17,30 +19,29 @@ LARGE = 1_000_000  # characters, above which the parts of a value are counted be
 def items(pieces: Iterable[bytes], name: str, others: dict[str, Any]) -> Iterator[Any]:
     """The items of the list `name` of the object that `pieces` are the JSON of.
 
-    Its other members go into `others`. Raises `BadInput` for what is not such an object, as far as it has not
-    been read before, and `TooLarge` for a value that is larger than any record may be.
+    Its other members, which must be few and small, go into `others`. Raises `BadInput` for what is not such
+    an object when it comes to that place, and `TooLarge` for a value that is larger than any record may be.
     """
     text = _Text(pieces)
-    found = False
+    found, size = False, 0
     text.take("{", f'the body is not a JSON object: give {{"{name}": […]}}')
     while (mark := text.peek()) != "}":
         if mark != '"':
             raise text.wrong("a member's name is missing")
         member = text.value("the body")
         text.take(":", f"{member!r:.60} has no value")
+        start = text.place
         if member != name:
             others[member] = text.value(member)
+            size += text.place - start
+            if len(others) > MOST_OTHERS or size > OTHERS_SIZE:
+                raise BadInput(f"the body has too much besides `{name}`: leave it out")
         elif found:
             raise BadInput(f"{name}: it is there twice: give one list")
         else:
             found = True
             yield from _items(text, name)
-        if text.peek() == ",":
-            text.take(",", "")
-            if text.peek() != '"':
-                raise text.wrong("a member's name is missing after a comma")
-        elif text.peek() != "}":
-            raise text.wrong("a comma or a closing brace is missing")
+        _pass_comma(text, '"', "}")
     text.take("}", "")
     if text.peek():
         raise text.wrong("something follows the object")
@@ -54,13 +55,20 @@ def _items(text: "_Text", name: str) -> Iterator[Any]:
     while text.peek() != "]":
         yield text.value(f"{name}.{number}")
         number += 1
-        if text.peek() == ",":
-            text.take(",", "")
-            if text.peek() == "]":
-                raise text.wrong(f"a comma ends {name}")
-        elif text.peek() != "]":
-            raise text.wrong(f"a comma or a closing bracket is missing after {name}.{number - 1}")
+        _pass_comma(text, "", "]")
     text.take("]", "")
+
+
+def _pass_comma(text: "_Text", begins: str, end: str) -> None:
+    """Pass over what parts two members or items: `begins` must follow, if it is given, and never `end`."""
+    mark = text.peek()
+    if mark == ",":
+        text.take(",", "")
+        mark = text.peek()
+        if mark == end or (begins and mark != begins):
+            raise text.wrong("something else follows a comma than one more")
+    elif mark != end:
+        raise text.wrong(f"a comma or {end} is missing")
 
 
 class _Text:
@@ -72,15 +80,19 @@ class _Text:
         self._text, self._at = "", 0
         self._before = 0  # characters that were used and are gone
 
+    @property
+    def place(self) -> int:
+        """Characters that were used."""
+        return self._before + self._at
+
     def peek(self) -> str:
         """The next character that is not a space; nothing at the end."""
         while True:
-            text, at = self._text, self._at
-            while at < len(text) and text[at] in SPACES:
-                at += 1
-            self._at = at
-            if at < len(text):
-                return text[at]
+            spaces = SPACES.match(self._text, self._at)
+            assert spaces is not None
+            self._at = spaces.end()
+            if self._at < len(self._text):
+                return self._text[self._at]
             if not self._more():
                 return ""
 
