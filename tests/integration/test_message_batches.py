@@ -1,5 +1,6 @@
 """Message Batches, made, followed, paged, read, cancelled and deleted by the official SDK over HTTP."""
 
+import asyncio
 import datetime as dt
 import gzip
 import json
@@ -21,6 +22,7 @@ from tests.support.web_process import WebProcess, response, web_process
 
 BATCHES = "/v1/messages/batches"
 REFUSED, HANGING = "Refuse this, please.", "Hang on this, please."
+PACKED = {"content-type": "application/json", "content-encoding": "gzip"}
 EVERY_KEY = {
     "id", "type", "processing_status", "request_counts", "created_at", "expires_at", "ended_at",
     "cancel_initiated_at", "archived_at", "results_url", "penstock",
@@ -158,6 +160,45 @@ def results_so_far(client: anthropic.Anthropic, batch: Any) -> dict[str, Any]:
         return results(client, batch)
     except anthropic.AnthropicError:  # no results_url before the first result
         return {}
+
+
+def test_the_asynchronous_client_works_too(house):
+    async def walk() -> tuple[set[str], set[str]]:
+        async with anthropic.AsyncAnthropic(base_url=house.web.url, api_key=house.service.door.key) as client:
+            made = {
+                (await client.messages.batches.create(requests=requests(["Async?"]))).id for _ in range(3)
+            }
+            listed = {batch.id async for batch in client.messages.batches.list(limit=1)}
+            for name in made:
+                while (await client.messages.batches.retrieve(name)).processing_status != "ended":
+                    await asyncio.sleep(0.02)
+                async for one in await client.messages.batches.results(name):
+                    assert one.result.type == "succeeded"
+            return made, listed
+
+    made, listed = asyncio.run(asyncio.wait_for(walk(), 30))
+
+    assert made <= listed
+
+
+@pytest.mark.parametrize("count", [4_000, pytest.param(100_000, marks=pytest.mark.long)])
+def test_the_webs_memory_is_bounded_however_large_a_batch_is(house, count):
+    # Given a batch of 4,000 requests that are 40 MB as JSON
+    text = "x" * (10_000 if count == 4_000 else 1_000)
+    [one] = requests([text], model="simulated")
+    parts = (json.dumps({**one, "custom_id": f"n-{number}"}).encode() for number in range(count))
+    body = b'{"requests": [' + b", ".join(parts) + b"]}"
+    house.web.forget_peak()
+    before = house.web.resident_bytes()
+
+    # When
+    answer = house.raw("POST", BATCHES, content=gzip.compress(body, 1), headers=PACKED)
+
+    # Then the process has held a small part of it
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["request_counts"]["processing"] > 0
+    assert house.web.peak_bytes() - before < 60_000_000
+    house.raw("POST", f"{BATCHES}/{answer.json()['id']}/cancel")
 
 
 def test_a_list_is_paged_in_both_directions(client):

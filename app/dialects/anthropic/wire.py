@@ -81,7 +81,7 @@ def status(view: JobView) -> str:
     """This contract's word for a job's status."""
     if view.status.final:
         return "ended"
-    is_cancelling = view.status == JobStatus.CANCELLING and view.closed_as == JobStatus.CANCELLED
+    is_cancelling = view.status == JobStatus.CANCELLING and view.closed_as != JobStatus.EXPIRED
     return "canceling" if is_cancelling else "in_progress"
 
 
