@@ -51,7 +51,15 @@ NATIVE = (
 # Each has `blp`, its path PREFIXES, and in `wire.error` the shape of errors under them.
 DIALECTS = (text, analyze, documents, chats, anthropic)
 # Response headers that a page may read.
-EXPOSED = (job_lookup.JOB, downloads.WARNING, bodies.IGNORED, "Location", "Retry-After", "X-Request-Id")
+EXPOSED = (
+    job_lookup.JOB,
+    downloads.WARNING,
+    bodies.IGNORED,
+    "Location",
+    "Retry-After",
+    "X-Request-Id",
+    "Request-Id",
+)
 
 _DIALECT = re.compile(r"app\.dialects\.(\w+)\.")
 

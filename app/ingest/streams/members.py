@@ -8,11 +8,12 @@ from typing import Any
 
 from app.errors import BadInput, TooLarge
 from app.ingest.draft import MAX_RECORD_BYTES
-from app.ingest.values import MAX_PARTS, first_value
+from app.ingest.values import first_value
 
 SPACES = re.compile(r"[ \t\r\n]*")
 MOST_OTHERS, OTHERS_SIZE = 100, 1_000_000  # members besides the list, and characters of them all
 UNSURE = 16  # characters before the end of what has come within which an error may be only that
+MOST_PARTS = 500_000  # lists and objects in a value: while they are built, nothing else in the process runs
 LARGE = 1_000_000  # characters, above which the parts of a value are counted before it is built
 
 
@@ -87,12 +88,15 @@ class _Text:
 
     def peek(self) -> str:
         """The next character that is not a space; nothing at the end."""
+        start = self.place
         while True:
             spaces = SPACES.match(self._text, self._at)
             assert spaces is not None
             self._at = spaces.end()
             if self._at < len(self._text):
                 return self._text[self._at]
+            if self.place - start > LARGE:
+                raise self.wrong(f"over {LARGE:,} spaces are in one place")
             if not self._more():
                 return ""
 
@@ -110,14 +114,16 @@ class _Text:
             try:
                 value, end = first_value(self._text, self._at)
             except JSONDecodeError as error:
+                wrong = self.wrong(f"{error.msg}, in {where:.80}", error.pos)
                 if self._is_broken(error) or not self._more():
-                    raise self.wrong(f"{error.msg}, in {where:.80}", error.pos) from None
+                    raise wrong from None
             except ValueError as error:
                 raise self.wrong(f"{error}, in {where:.80}") from None
             else:
+                length = end - self._at
                 may_go_on = end == len(self._text) and isinstance(value, int | float)  # as a number may
                 if not (may_go_on and self._more()):
-                    self._at = end
+                    self._at += length
                     return value
             if len(self._text) - self._at > MAX_RECORD_BYTES:
                 raise TooLarge(f"{where:.80}: it has over {MAX_RECORD_BYTES:,} bytes, the limit of a request")
@@ -133,13 +139,15 @@ class _Text:
     def _check_parts(self, where: str) -> None:
         if len(self._text) - self._at > LARGE:
             parts = self._text.count("[", self._at) + self._text.count("{", self._at)
-            if parts > MAX_PARTS:
-                raise BadInput(f"{where:.80}: it has over {MAX_PARTS:,} lists and objects")
+            if parts > MOST_PARTS:
+                raise BadInput(f"{where:.80}: it has over {MOST_PARTS:,} lists and objects")
 
     def _more(self) -> bool:
-        """Read at least as much as there is, so that a long value is tried a few times; False at the end."""
-        left = self._text[self._at :]
-        wanted, parts = max(len(left), 1), []
+        """Read several times what is left, so that a long value is tried a few times; False at the end."""
+        self._before += self._at
+        self._text, self._at = self._text[self._at :], 0
+        left = len(self._text)
+        wanted, parts = max(1, min(3 * left, MAX_RECORD_BYTES + 1 - left)), [self._text]
         try:
             while wanted > 0 and (piece := next(self._pieces, None)) is not None:
                 parts.append(self._decoder.decode(piece))
@@ -148,8 +156,5 @@ class _Text:
                 self._decoder.decode(b"", final=True)
         except UnicodeDecodeError:
             raise BadInput("the body is not UTF-8: send it as UTF-8") from None
-        if not (more := "".join(parts)):
-            return False
-        self._before += self._at
-        self._text, self._at = left + more, 0
-        return True
+        self._text = "".join(parts)
+        return len(self._text) > left
