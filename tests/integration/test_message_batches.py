@@ -16,6 +16,7 @@ import pytest
 from backports import zstd
 
 from tests.support.lost_answers import lossy_proxy
+from tests.support.openai_upstream import OpenAIUpstream
 from tests.support.servers import wait_until
 from tests.support.shared_stack import Service, running_service
 from tests.support.web_process import WebProcess, response, web_process
@@ -51,7 +52,10 @@ class House:
 def house(request, upstream_process, tmp_path_factory) -> Iterator[House]:
     folder = tmp_path_factory.mktemp("batches")
     with (
-        running_service(request, upstream_process, folder) as service,
+        OpenAIUpstream() as other,
+        running_service(
+            request, upstream_process, folder, OPENAI_API_KEY="sk-test", OPENAI_BASE_URL=other.url
+        ) as service,
         web_process({}, folder) as web,
     ):
         yield House(service, web)
@@ -241,7 +245,7 @@ def test_a_batch_is_deleted_once_it_has_ended(client):
 def test_bad_params_are_errored_results_of_their_own_and_are_never_asked(client, upstream_process):
     bad = {
         "no-model": {"model": None},
-        "unknown": {"model": "gpt-of-mine"},
+        "unknown": {"model": "nobody-knows"},
         "misspelt": {"model": "claude-hiaku-4-5"},
         "none": {"max_tokens": 0},
         "streamed": {"stream": True},
@@ -365,7 +369,8 @@ def test_a_body_may_be_compressed(house, client, coding, encode):
 
 
 def test_a_compressed_body_that_grows_without_end_or_is_none_is_refused(house):
-    bomb = zstd.compress(b" " * 2**20) * 400
+    one = b'{"custom_id": "a", "params": {"x": "%b"}},' % (b"x" * 2**20)
+    bomb = zstd.compress(b'{"requests": [') + zstd.compress(one) * 300
     sent = {
         "zstd": (bomb, 413, "request_body_too_large_after_decoding"),
         "gzip": (b"{}", 400, "request_body_encoding_invalid"),
@@ -431,6 +436,17 @@ def test_jobs_of_other_doors_are_batches_of_messages_too(house, client):
     assert listed.penstock["job_id"] == native["id"]
     assert {name: one.type for name, one in found.items()} == {"request-0": "succeeded", "two": "succeeded"}
     assert found["two"].message.content[0].text
+
+
+def test_a_model_of_another_api_answers_in_messages(client):
+    made = client.messages.batches.create(requests=requests(["Chat?"], model="gpt-4o-mini"))
+    wait_for_end(client, made)
+
+    message = results(client, made)["own-0"].message
+
+    assert (message.type, message.role, message.stop_reason) == ("message", "assistant", "end_turn")
+    assert message.content[0].text.endswith("to: Chat?")
+    assert message.usage.output_tokens > 0
 
 
 def test_the_lines_of_results_end_with_a_line_feed_alone_and_hold_no_other_end(house, client):

@@ -11,6 +11,8 @@ from app.core.reading.jobs import JobView
 from app.core.reading.records import RecordView
 from app.dialects.anthropic.wire import record_error
 from app.providers import registry
+from app.providers.answers import is_message
+from app.providers.shapes import message_of
 from models.base import record_uid
 from models.record import RecordStatus
 
@@ -59,11 +61,12 @@ def _message_of(view: JobView) -> Message:
 
 
 def _translated(view: JobView, record: RecordView, answer: bytes) -> bytes:
-    """An answer as a message; one of another form as a message of its text."""
+    """An answer as a message; what no API of messages answers as a message of its text."""
     found = json.loads(answer)
-    if found.get("type") == "message" or ("type" not in found and "content" in found):
+    if is_message(found):
         return answer
-    return encode(_of_text(view, record, answer)).encode()
+    message = message_of(answer)
+    return encode(message if is_message(message) else _of_text(view, record, answer)).encode()
 
 
 def _of_text(view: JobView, record: RecordView, answer: bytes) -> dict[str, Any]:
