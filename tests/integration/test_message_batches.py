@@ -242,7 +242,7 @@ def test_a_batch_is_deleted_once_it_has_ended(client):
         client.messages.batches.cancel(made.id)
 
 
-def test_bad_params_are_errored_results_of_their_own_and_are_never_asked(client, upstream_process):
+def test_bad_params_are_errored_results_of_their_own_and_are_never_asked(house, client, upstream_process):
     bad = {
         "no-model": {"model": None},
         "unknown": {"model": "nobody-knows"},
@@ -272,6 +272,25 @@ def test_bad_params_are_errored_results_of_their_own_and_are_never_asked(client,
     for name, word in (("no-model", "model"), ("none", "max_tokens"), ("mine", "user_profile_id")):
         assert word in told[name].message
     assert [seen["text"] for seen in upstream_process.books()] == ["Good?"]
+    # Every other door tells of them, too
+    door, uid = house.service.door, ended.penstock["job_id"]
+    records = door.get(f"/api/v1/jobs/{uid}/records").get_json()["data"]
+    assert {record["error"]["message"] for record in records if record["error"]} == {
+        error.message for error in told.values()
+    }
+    assert {record["cost"] for record in records if record["error"]} <= {None, "0.00"}
+    for path in (
+        f"/api/v1/jobs/{uid}/results?format=csv",
+        f"/api/v1/jobs/{uid}/results?format=xlsx",
+        f"/batch_status/{uid}",
+        f"/api/batch-processor/results/{uid}",
+        f"/api/batch/results?batchId={uid}",
+    ):
+        assert door.get(path).status_code == 200, path
+    # And asking again what failed fails again, without a call
+    assert door.post(f"/api/v1/jobs/{uid}/retry").status_code == 200
+    assert wait_for_end(client, made).request_counts.errored == len(bad)
+    assert len(upstream_process.books()) == 1
 
 
 def test_a_batch_of_which_every_request_is_bad_ends_by_itself(client, upstream_process):
@@ -414,6 +433,11 @@ def test_the_callers_version_and_betas_go_on_to_the_provider(house, client, upst
     )
     wait_for_end(client, new)
     wait_until(lambda: len(upstream_process.books()) == 2, what="both were asked")
+    [one] = client.beta.messages.batches.results(new.id)
+    assert (one.custom_id, one.result.type) == ("own-0", "succeeded")
+    assert new.id in {batch.id for batch in client.beta.messages.batches.list(limit=1000)}
+    assert client.beta.messages.batches.retrieve(new.id).processing_status == "ended"
+    assert client.beta.messages.batches.delete(new.id).id == new.id
 
     seen = {one["text"]: one["headers"] for one in upstream_process.books()}
     assert answer.status_code == 200
