@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from flask import Response
-from sqlalchemy.orm import Session
 
 from app.core.accounts.api_keys import READ, WRITE
 from app.core.pipeline import lifecycle
@@ -21,7 +20,7 @@ from app.services.job_actions import Verb
 from app.web import batch_ids, capacity, idempotency, openapi
 from app.web.auth import caller, needs
 from app.web.blueprint import Blueprint
-from app.web.job_lookup import about, find_job, find_submitted
+from app.web.job_lookup import find_job, find_submitted
 from app.web.large_bodies import JSON, takes
 from config import settings
 from models.job import Job
@@ -103,7 +102,7 @@ def get_batch(batch_id: str) -> dict[str, Any]:
 @blp.response(200, BatchOut)
 def cancel_batch(batch_id: str) -> dict[str, Any]:
     """Cancel a batch: no new calls start, and every answer that came is kept."""
-    _act(batch_id, lifecycle.cancel)
+    _act(_find(batch_id), lifecycle.cancel)
     return _written([_find(batch_id)])[0]
 
 
@@ -113,7 +112,7 @@ def cancel_batch(batch_id: str) -> dict[str, Any]:
 def delete_batch(batch_id: str) -> dict[str, Any]:
     """Delete a batch that has ended, with its content; its cost stays in the ledger."""
     view = _find(batch_id)
-    _act(str(view.uid), lifecycle.delete)
+    _act(view, lifecycle.delete)
     return {"id": batch_ids.write(batch_ids.MESSAGE_BATCH, view.uid), "type": "message_batch_deleted"}
 
 
@@ -130,18 +129,17 @@ def get_results(batch_id: str) -> Response:
 
 def _find(name: str) -> JobView:
     """The caller's job; documents that are only stored are no batch of messages."""
-    view = find_job(name)
+    try:
+        view = find_job(name)
+    except NotFound:
+        raise NotFound(f"there is no batch {name!r}: GET {wire.PREFIX} lists them") from None
     if view.model == registry.NOBODY:
         raise NotFound(f"the job {name!r} stores documents and asks nothing: it is no batch of messages")
     return view
 
 
-def _act(name: str, verb: Verb) -> None:
-    def work(session: Session, job: Job) -> None:
-        about(job.uid)  # a refusal is about it, too
-        verb(session, job)
-
-    job_actions.act(caller().tenant_id, name, work)
+def _act(view: JobView, verb: Verb) -> None:
+    job_actions.act(caller().tenant_id, str(view.uid), verb)
 
 
 def _page(query: dict[str, Any]) -> tuple[list[JobView], bool]:
