@@ -1,7 +1,8 @@
-"""The results of a Message Batch: a line for each request that has ended, in the order of their ends."""
+"""The results of a Message Batch: a line for each request that has ended, in the order of the requests."""
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from app.core.json_text import encode, on_one_line
@@ -24,10 +25,9 @@ Message = Callable[[RecordView, bytes], bytes]
 def lines(view: JobView) -> Iterator[bytes]:
     """The lines of what has ended so far, each once, in pieces. Nothing is held between two of them."""
     message = _message_of(view)
-    for read in (records.by_completion, records.never_asked):
-        for page in records.walk(read, view):
-            if page.records:
-                yield b"".join(_line(record, message) for record in page.records)
+    for page in records.walk(partial(records.by_index, words=records.ENDED_WORDS), view):
+        if page.records:
+            yield b"".join(_line(record, message) for record in page.records)
 
 
 def _line(record: RecordView, message: Message) -> bytes:

@@ -120,7 +120,7 @@ def delete_batch(batch_id: str) -> dict[str, Any]:
 @needs(READ, 404, 503)
 @blp.response(200, {"type": "string"}, content_type=JSONL)
 def get_results(batch_id: str) -> Response:
-    """Get the results so far as JSON lines, in the order in which the requests ended."""
+    """Get the results so far as JSON lines, in the order of the requests."""
     view = _find(batch_id)
     if view.content_removed_at is not None:
         raise NotFound("the results of the batch were deleted (`archived_at`); its counts and cost are kept")
