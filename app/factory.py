@@ -36,6 +36,7 @@ from app.core.reading.feed import feed
 from app.core.reading.job_json import PREFIX
 from app.dialects import processor
 from app.dialects.analyze import routes as analyze
+from app.dialects.anthropic import routes as anthropic
 from app.dialects.chats import routes as chats
 from app.dialects.documents import routes as documents
 from app.dialects.text import routes as text
@@ -48,9 +49,17 @@ NATIVE = (
     prompt_overrides, probes,
 )  # fmt: skip
 # Each has `blp`, its path PREFIXES, and in `wire.error` the shape of errors under them.
-DIALECTS = (text, analyze, documents, chats)
+DIALECTS = (text, analyze, documents, chats, anthropic)
 # Response headers that a page may read.
-EXPOSED = (job_lookup.JOB, downloads.WARNING, bodies.IGNORED, "Location", "Retry-After", "X-Request-Id")
+EXPOSED = (
+    job_lookup.JOB,
+    downloads.WARNING,
+    bodies.IGNORED,
+    "Location",
+    "Retry-After",
+    "X-Request-Id",
+    "Request-Id",
+)
 
 _DIALECT = re.compile(r"app\.dialects\.(\w+)\.")
 

@@ -6,7 +6,7 @@ import statistics
 import time
 
 from bench import servers
-from bench.large import Memory
+from bench.memory import Memory
 from bench.service import AS_FAST_AS_IT_CAN, Service, prompts, running
 from tests.support.servers import wait_until
 

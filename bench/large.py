@@ -1,4 +1,5 @@
-"""What a large job costs: sending 100,000 records, and a record of a million beside one of ten thousand.
+"""What a large job costs: sending 100,000 records, the same through the doors of other APIs, and a record of
+a million beside one of ten thousand.
 
 The submission is compared with what it cannot do without: parsing the file and COPYing its rows, by hand,
 into the same tables. Memory is what each process has for itself alone.
@@ -7,21 +8,18 @@ into the same tables. Memory is what each process has for itself alone.
 import argparse
 import json
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import redis
 
-from bench import servers
+from bench import doors, servers
+from bench.memory import Memory
 from bench.service import AS_FAST_AS_IT_CAN, Service, running
 
 LINE = 400  # bytes
-EVERY = 0.5  # seconds between two looks at memory
 
 
 def write_lines(path: Path, count: int) -> Path:
@@ -55,38 +53,6 @@ def by_hand(url: str, path: Path) -> float:
                 copy.write_row((1, number, json.dumps({"prompt": prompt}).encode()))
         connection.commit()
         return time.monotonic() - began
-
-
-class Memory:
-    """The most that each part of a stack had at a time, in bytes, from the largest process of it."""
-
-    def __init__(self, service: Service) -> None:
-        self._processes = service.processes()
-        self.before = self._look()
-        self.most = dict(self.before)
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._keep_looking, daemon=True)
-
-    def _look(self) -> dict[str, int]:
-        return {part: max(sizes, default=0) for part, sizes in self._processes.memory().items()}
-
-    def _keep_looking(self) -> None:
-        while not self._over.wait(EVERY):
-            for part, size in self._look().items():
-                self.most[part] = max(self.most.get(part, 0), size)
-
-    def growth(self, part: str) -> float:
-        """Megabytes."""
-        return (self.most[part] - self.before.get(part, 0)) / 1e6
-
-    @contextmanager
-    def watched(self) -> Iterator[None]:
-        self._thread.start()
-        try:
-            yield
-        finally:
-            self._over.set()
-            self._thread.join()
 
 
 def submission(service: Service, path: Path) -> dict[str, float]:
@@ -128,24 +94,33 @@ def cost(service: Service, folder: Path, count: int) -> dict[str, Any]:
     }
 
 
+def round_of(service: Service, path: Path) -> str:
+    hand = by_hand(service.database, path)
+    found = submission(service, path)
+    return (
+        f"100,000 records: {found['submit']:.1f} s to the 202, {found['submit'] / hand:.1f} times"
+        f" the {hand:.1f} s by hand; first answer {found['first']:.2f} s later;"
+        f" the web grew by {found['web']:.0f} MB"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--large", type=int, default=1_000_000, help="records of the large job; 0: none")
+    parser.add_argument("--doors", type=int, default=100_000, help="requests for each door; 0: none")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, servers.provider() as upstream:
         folder = Path(name)
-        path = write_lines(folder / "lines.jsonl", 100_000)
-        with running(upstream, **AS_FAST_AS_IT_CAN) as service:
-            for _ in range(asked.rounds):
-                hand = by_hand(service.database, path)
-                found = submission(service, path)
-                print(
-                    f"100,000 records: {found['submit']:.1f} s to the 202, {found['submit'] / hand:.1f} times"
-                    f" the {hand:.1f} s by hand; first answer {found['first']:.2f} s later;"
-                    f" the web grew by {found['web']:.0f} MB",
-                    flush=True,
-                )
+        if asked.rounds:
+            path = write_lines(folder / "lines.jsonl", 100_000)
+            with running(upstream, **AS_FAST_AS_IT_CAN) as service:
+                for _ in range(asked.rounds):
+                    print(round_of(service, path), flush=True)
+        if asked.doors:
+            with running(upstream, **AS_FAST_AS_IT_CAN) as service:
+                for row in doors.rows(service, folder, asked.doors):
+                    print(row, flush=True)
         if not asked.large:
             return
         with running(upstream, **AS_FAST_AS_IT_CAN) as service:

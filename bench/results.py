@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import psycopg
 
 from bench import servers
-from bench.large import Memory
+from bench.memory import Memory
 from bench.service import AS_FAST_AS_IT_CAN, Job, Service, prompts, running
 
 ASKED = 1_000

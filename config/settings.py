@@ -142,6 +142,8 @@ class Settings:
     max_batch_requests: int = whole("MAX_BATCH_REQUESTS_PER_CALL", 50, 1, 10_000)  # of one /batch_process
     # Calls in flight of one text batch, over all workers.
     batch_ai_concurrency: int = whole("BATCH_AI_CONCURRENCY_LIMIT", 5, 1, 100_000)
+    # True: batches of the APIs of others tell no outcome before the last one, as their documents say.
+    strict_batch_counts: bool = flag("BATCHES_STRICT_COUNTS", default=False)
     # The model of chat batches that request this provider.
     chat_model_anthropic: str = claude("CHAT_MODEL_ANTHROPIC", "claude-haiku-4-5")
     # Of each web process, equal to gunicorn's --threads; streams take all but 32 of them.

@@ -75,6 +75,7 @@ class Job(Base):
     # Cancel and expiry write only this: from then on a pending record of the job *is* cancelled (expired) in
     # every query; the sweep updates the rows later and then sets `settled_at`.
     closed_as: Mapped[str | None] = mapped_column(String(20))
+    closed_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)  # when that was written
     settled_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
     priority: Mapped[int] = mapped_column(Integer, default=5)  # 10 is the most urgent
     # Of a batch in the priority queue: `critical`, `high`, `normal` or `low`; its `priority` follows from the
@@ -140,6 +141,8 @@ class JobSpec(Base):
     skipped: Mapped[list[int] | None] = mapped_column(JSON)  # numbers of the table's rows that are not asked
     # What its owner should know of how its table was read, in sentences. None: of an earlier release.
     notes: Mapped[list[str] | None] = mapped_column(JSON)
+    # What its submitter's client said to the provider in headers, which go with each of its calls.
+    headers: Mapped[dict[str, str] | None] = mapped_column(JSON(none_as_null=True))
     # Why its calls have no maximum cost, so that no cap can be enforced; None: they have one.
     unbounded: Mapped[str | None] = mapped_column(Text)
 

@@ -20,7 +20,8 @@ class Draft(NamedTuple):
     `params` (a complete Messages request), `row` (an object of cells for the job's template, or for the job's
     operation named in `operation`), `document` (as written by `app.ingest.documents.Document`), `input` (a
     row of a tensor: a value or rectangular lists of them), `url` (a path of an OpenAI-compatible API, to
-    which the object in `body`, next to it, is sent as it stands).
+    which the object in `body`, next to it, is sent as it stands), `refused` (an object with the `type` and
+    the `message` of why the record is never asked: its contract lets it fail by itself).
     """
 
     body: bytes
@@ -52,6 +53,8 @@ class Defaults:
     whole: bool = False  # its model takes requests for a path of an OpenAI-compatible API
     operations: Mapping[str, Operation] = field(default_factory=dict)  # those that its records name
     timeout: int | None = None  # seconds that a call may take; None: no limit of the job's own
+    # What its submitter's own client said to the provider, by lower-case names: goes with each of its calls.
+    headers: Mapping[str, str] = field(default_factory=dict)
     request_bytes: int = field(init=False)  # the approximate size that the job adds to each request
 
     def __post_init__(self) -> None:
@@ -77,6 +80,11 @@ def asking(
     text = operation.prompt_for(row) + (operation.system_for(row) or "")
     size = byte_size(text) + operation.schema_bytes + defaults.request_bytes
     return Draft(to_json({"operation": name, "row": row}), size, custom_id, conversation)
+
+
+def refused(type: str, message: str, *, custom_id: str | None = None) -> Draft:
+    """The draft of a record that fails with this error when its turn comes, without a call."""
+    return Draft(to_json({"refused": {"type": type, "message": message}}), ENVELOPE_BYTES, custom_id)
 
 
 def as_json(value: Any) -> bytes:

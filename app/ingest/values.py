@@ -46,6 +46,17 @@ def from_json(text: str) -> Any:
     return value
 
 
+def first_value(text: str, start: int) -> tuple[Any, int]:
+    """The value that begins at `start` of `text`, and where it ends; something else may follow.
+
+    Raises `json.JSONDecodeError`, and `ValueError` for numbers and nesting as `from_json` does.
+    """
+    try:
+        return _DECODER.raw_decode(text, start)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
 def to_json(value: Any) -> bytes:
     """Compact JSON in UTF-8, or in ASCII if it contains unpaired surrogates.
 

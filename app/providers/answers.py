@@ -32,7 +32,7 @@ def read(body: bytes, request_id: str | None, headers: Mapping[str, str] = _NO_H
     body, message = document(body, request_id)
     if (error := refusals.error_within(message)) is not None:
         raise refusals.read(200, error, headers)
-    if not isinstance(message, dict) or not _is_message(message):
+    if not isinstance(message, dict) or not is_message(message):
         raise BadAnswer(f"the provider's answer is not a message: {excerpt(body)}", request_id=request_id)
     usage, text = usage_of(message), text_of(message)
     return Reply(
@@ -168,7 +168,7 @@ def _parse(body: bytes, request_id: str | None) -> Any:
         ) from None
 
 
-def _is_message(message: Mapping[str, Any]) -> bool:
+def is_message(message: Mapping[str, Any]) -> bool:
     """Whether it is called a message, or is one whose relay left its type out."""
     return message.get("type") == "message" or ("type" not in message and "content" in message)
 

@@ -8,7 +8,7 @@ without a new release.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -38,13 +38,14 @@ from app.errors import (
     Unreachable,
 )
 from app.providers import answers, refusals
-from app.providers.client import Reply
+from app.providers.client import NO_HEADERS, Reply
 from app.providers.registry import PUBLIC_URL
 from app.providers.transport import (
     CONNECT_SECONDS,
     CONNECTIONS,
     NOTHING_SENT,
     Connections,
+    Headers,
     as_bytes,
     content,
     count_listed,
@@ -82,13 +83,20 @@ class AnthropicClient:
         headers = joined(self._sdk.default_headers, self._credentials)
         self._calls = Connections(self._messages, headers, httpx2.create_ssl_context())
 
-    async def ask(self, params: dict[str, Any], *, deadline: float, attempt: int) -> Reply:
+    async def ask(
+        self,
+        params: dict[str, Any],
+        *,
+        deadline: float,
+        attempt: int,
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> Reply:
         try:
             async with asyncio.timeout(deadline):
                 if _may_outlast_a_connection(params):
                     with _our_errors():
-                        return await self._ask_for_a_stream(params)
-                return await self._ask_for_the_whole(params)
+                        return await self._ask_for_a_stream(params, headers)
+                return await self._ask_for_the_whole(params, headers)
         except TimeoutError:
             late = TimedOut(f"no whole answer within the deadline of {deadline:g} s")
             late.address = self._address
@@ -117,17 +125,17 @@ class AnthropicClient:
         await self._calls.close()
         await self._sdk.close()
 
-    async def _ask_for_the_whole(self, params: dict[str, Any]) -> Reply:
-        answer, headers = await self._calls.call("POST", self._messages, as_bytes(params))
+    async def _ask_for_the_whole(self, params: dict[str, Any], said: Headers) -> Reply:
+        answer, headers = await self._calls.call("POST", self._messages, as_bytes(params), said)
         return answers.read(answer, headers.get("request-id"), headers)
 
-    async def _ask_for_a_stream(self, params: dict[str, Any]) -> Reply:
+    async def _ask_for_a_stream(self, params: dict[str, Any], said: Headers) -> Reply:
         body = as_bytes(params | {"stream": True})
         events = await self._sdk.post(
             MESSAGES,
             cast_to=Message,
             content=content(body),
-            options=self._options(body),
+            options=self._options(body, said),
             stream=True,
             stream_cls=_Events,
         )
@@ -143,8 +151,8 @@ class AnthropicClient:
             message = await _assemble(stream, request_id)
         return answers.read(as_bytes(message), request_id, headers)
 
-    def _options(self, body: bytes) -> RequestOptions:
-        return {"headers": {**self._credentials, "Content-Length": str(len(body))}}
+    def _options(self, body: bytes, said: Headers) -> RequestOptions:
+        return {"headers": {**said, **self._credentials, "Content-Length": str(len(body))}}
 
 
 class _Events(AsyncStream[RawMessageStreamEvent]):

@@ -5,7 +5,9 @@ slice worker. It makes exactly one call for each `ask`: retries, limits and wait
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from types import MappingProxyType
 from typing import Any, Protocol
 
 # Why a message ended, in the words of its `stop_reason`.
@@ -79,14 +81,26 @@ class Reply:
     stop_details: str | None = None  # what the provider says about a refusal
 
 
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
 class Client(Protocol):
     """A client that answers records."""
 
-    async def ask(self, params: dict[str, Any], *, deadline: float, attempt: int) -> Reply:
+    async def ask(
+        self,
+        params: dict[str, Any],
+        *,
+        deadline: float,
+        attempt: int,
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> Reply:
         """Make one call with a whole Messages request and return its answer.
 
         `deadline` is in seconds from now, for everything from connecting to the last byte. `attempt` counts
-        the calls for this record, from 1. Raises `ProviderError` (see `app.errors`) and, when cancelled,
+        the calls for this record, from 1. `headers`, by lower-case names, are what the submitter's own client
+        said to its provider, such as a version of its API: they replace this client's own, and are left out
+        where they mean nothing. Raises `ProviderError` (see `app.errors`) and, when cancelled,
         closes the connection before it returns.
         """
 

@@ -7,6 +7,7 @@ passes unchanged, one in the form of Messages is translated; answers are kept as
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import httpx2
@@ -14,7 +15,7 @@ from openai import AsyncOpenAI, Omit
 
 from app.errors import BadAnswer, ProviderError, RequestRejected, TimedOut
 from app.providers import openai_answers, openai_limits, openai_requests, refusals
-from app.providers.client import Reply
+from app.providers.client import NO_HEADERS, Reply
 from app.providers.transport import Connections, as_bytes, count_listed, joined
 from config.endpoints import USUAL, Endpoint
 
@@ -32,7 +33,14 @@ class OpenAIClient:
         headers = _headers(self._sdk, endpoint)
         self._calls = Connections(self._root, headers, httpx2.create_ssl_context(), openai_limits.refused)
 
-    async def ask(self, params: dict[str, Any], *, deadline: float, attempt: int) -> Reply:
+    async def ask(
+        self,
+        params: dict[str, Any],
+        *,
+        deadline: float,
+        attempt: int,
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> Reply:
         try:
             async with asyncio.timeout(deadline):
                 return await self._ask(params)

@@ -15,7 +15,7 @@ from typing import Any
 
 from app import errors
 from app.providers import answers, openai_answers, openai_requests, sample, simulated_openai
-from app.providers.client import Reply, Usage
+from app.providers.client import NO_HEADERS, Reply, Usage
 
 CHARACTERS_PER_TOKEN = 4
 CERTAIN = 10_000  # parts of a likelihood of 1
@@ -63,7 +63,14 @@ class Wishes:
 class SimulatedClient:
     """`app.providers.client.Client` without a provider behind it."""
 
-    async def ask(self, params: dict[str, Any], *, deadline: float, attempt: int) -> Reply:
+    async def ask(
+        self,
+        params: dict[str, Any],
+        *,
+        deadline: float,
+        attempt: int,
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> Reply:
         whole = params["body"] if "url" in params else params
         wishes = _read_wishes(whole.get("simulate"))
         request = {name: value for name, value in whole.items() if name != "simulate"}

@@ -15,6 +15,7 @@ from aiohttp.http_exceptions import ContentEncodingError
 from app.errors import BadAnswer, ConnectionCut, ProviderError, TimedOut, Unreachable
 from app.providers import refusals
 from app.providers.answers import parsed
+from app.providers.client import NO_HEADERS
 
 CONNECT_SECONDS = 10
 CONNECTIONS = 5_000  # more than a process holds in flight: 64 slices of 64 records
@@ -45,12 +46,15 @@ class Connections:
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
-    async def call(self, method: str, url: str, body: bytes) -> tuple[bytes, Headers]:
+    async def call(
+        self, method: str, url: str, body: bytes, said: Headers = NO_HEADERS
+    ) -> tuple[bytes, Headers]:
         """One call: its answer and the headers; raises for a refusal and for a web page.
 
-        A redirect is not followed, because one `ask` makes one call.
+        `said`, by lower-case names, takes the place of the SDK's own headers; no key is among it. A redirect
+        is not followed, because one `ask` makes one call.
         """
-        headers = self._headers | {"content-length": str(len(body))}
+        headers = self._headers | dict(said) | {"content-length": str(len(body))}
         try:
             async with self._session.request(
                 method, url, data=content(body), headers=headers, allow_redirects=False

@@ -314,6 +314,7 @@ def _spec(job_id: int, defaults: Defaults, options: Options, why: str | None) ->
         columns=None if options.columns is None else list(options.columns),
         skipped=None if options.skipped is None else list(options.skipped),
         notes=list(options.notes),
+        headers=dict(defaults.headers) or None,
         unbounded=why,
     )
 

@@ -16,6 +16,7 @@ from config import settings
 from tests.support.contract_document import JSON, Operation, operations, whole
 
 EVENTS = "text/event-stream"
+BATCH_RESULTS = "application/x-jsonl"
 PROBLEM = {"where": "requests[0].text", "message": "give a text"}
 Json = dict[str, Any]
 
@@ -87,6 +88,7 @@ def untyped(document: Json) -> list[str]:
     found = []
     for operation in operations(document):
         offered = {TYPES.get(format, JSON) for format in _formats(operation)}
+        offered |= {BATCH_RESULTS} if operation.path.endswith("/batches/{batch_id}/results") else set()
         offered |= {EVENTS} if operation.path.endswith(("/events", "/stream")) else set()
         said = set(whole(document, operation.responses.get("200", {})).get("content", {}))
         if said - {JSON} != offered - {JSON} or (JSON in offered) > (JSON in said):

@@ -1,4 +1,4 @@
-"""A job that was made through any of the six contracts, read and cancelled through any of them."""
+"""A job that was made through any of the seven contracts, read and cancelled through any of them."""
 
 import contextlib
 import csv
@@ -15,6 +15,7 @@ from simple_websocket import Client
 from app.dialects.processor.socket import PATH as SOCKET
 from tests.support.contracts import (
     ANALYSES,
+    BATCHES,
     CANCELS,
     CHATS,
     DOCUMENTS,
@@ -40,11 +41,27 @@ STATES = {
     "cancelled": (GOOD, REFUSED, HANGING, UNSENT),
 }
 WORDS = {
-    "running": ("running", "IN_PROGRESS", "processing", "processing", "processing", "processing"),
-    "answered": ("completed", "COMPLETED", "completed", "completed", "completed", "processed"),
-    "partly": ("completed", "COMPLETED", "failed", "completed", "completed", "completed_with_errors"),
-    "refused": ("completed", "COMPLETED", "failed", "completed", "failed", "completed_with_errors"),
-    "cancelled": ("cancelled", "FAILED", "cancelled", "failed", "cancelled", "cancelled"),
+    "running": (
+        "running",
+        "IN_PROGRESS",
+        "processing",
+        "processing",
+        "processing",
+        "processing",
+        "in_progress",
+    ),
+    "answered": ("completed", "COMPLETED", "completed", "completed", "completed", "processed", "ended"),
+    "partly": (
+        "completed",
+        "COMPLETED",
+        "failed",
+        "completed",
+        "completed",
+        "completed_with_errors",
+        "ended",
+    ),
+    "refused": ("completed", "COMPLETED", "failed", "completed", "failed", "completed_with_errors", "ended"),
+    "cancelled": ("cancelled", "FAILED", "cancelled", "failed", "cancelled", "cancelled", "ended"),
 }
 
 
@@ -272,6 +289,34 @@ def chats(door, made, name, word):
         assert item["cost"] == (None if record["cost"] is None else float(record["cost"]))
 
 
+def batches(door, made, name, word):
+    found = read(door, f"{BATCHES}/{name}")
+    counts = made.job["counts"]
+    assert (found["id"], found["processing_status"]) == (f"msgbatch_{made.id.replace('-', '')}", word)
+    assert found["request_counts"] == {
+        "processing": counts["pending"] + counts["running"],
+        "succeeded": counts["succeeded"],
+        "errored": counts["failed"],
+        "canceled": counts["cancelled"],
+        "expired": counts["expired"],
+    }
+    assert (found["created_at"], found["ended_at"]) == (made.job["created_at"], made.job["ended_at"])
+    assert (found["cancel_initiated_at"] is not None) is (made.state == "cancelled")
+    assert found["penstock"]["cost"] == made.job["cost"]
+    assert found in read(door, f"{BATCHES}?limit=1000")["data"]
+    path = found["results_url"].removeprefix("http://localhost")
+    results = {one["custom_id"]: one["result"] for one in map(json.loads, door.get(path).text.splitlines())}
+    assert len(results) == len(made.ended)
+    for record in made.ended:
+        result = results[record["custom_id"] or f"request-{record['index']}"]
+        if record["status"] == "succeeded":
+            assert result == {"type": "succeeded", "message": record["response"]}
+        elif record["status"] == "failed":
+            assert result["error"]["error"]["message"] == record["error"]["message"]
+        else:
+            assert result == {"type": "canceled"}
+
+
 READERS = {
     "native": native,
     "text": text,
@@ -279,6 +324,7 @@ READERS = {
     "analyze": analyze,
     "processor": processor,
     "chats": chats,
+    "batches": batches,
 }
 
 
@@ -289,6 +335,7 @@ PATHS = {
     "analyze": ANALYSES + "/{}/status",
     "processor": PROCESSOR + "/status/{}",
     "chats": CHATS + "/status?batchId={}",
+    "batches": BATCHES + "/{}",
 }
 
 
@@ -400,18 +447,20 @@ def test_a_job_of_any_contract_is_cancelled_once_through_every_one_that_can(make
     for (_, through), job in made.items():
         answer = CANCELS[through](maker, job)
         assert (answer.status_code, answer.headers["Penstock-Job"]) == (200, job), through
-        if through != "native":
+        if through == "batches":
+            assert answer.get_json()["cancel_initiated_at"] is not None
+        elif through != "native":
             assert answer.get_json()["status"] == "cancelled"
 
-    # Then all of it is, and only the native contract takes it for granted when it is asked again
-    again = {"native": 200, "documents": 404, "processor": 409, "chats": 409}
+    # Then all of it is, and only two contracts take it for granted when they are asked again
+    again = {"native": 200, "documents": 404, "processor": 409, "chats": 409, "batches": 200}
     for (_, through), job in made.items():
         wait_until(lambda job=job: has_ended(maker, job), what="it has ended")
         assert read(maker, f"{JOBS}/{job}")["counts"]["cancelled"] == 2
         assert CANCELS[through](maker, job).status_code == again[through]
 
 
-def test_documents_that_were_only_stored_are_read_through_every_contract(maker):
+def test_documents_that_were_only_stored_are_read_through_every_contract_but_that_of_messages(maker):
     # Given a job that no model answers
     tenant = read(maker, "/api/v1/me")["tenant_id"]
     one = {"content": "QUJD", "filename": "a.bin"}
@@ -419,8 +468,10 @@ def test_documents_that_were_only_stored_are_read_through_every_contract(maker):
     wait_until(lambda: has_ended(maker, job), what="they are stored")
 
     # Then it has succeeded everywhere, has no model, and says of each where it is
-    found = {name: read(maker, path.format(job)) for name, path in PATHS.items()}
-    assert [one["status"] for one in found.values()] == list(WORDS["answered"])
+    assert maker.get(PATHS["batches"].format(job)).status_code == 404
+    assert job.replace("-", "") not in maker.get(f"{BATCHES}?limit=1000").text
+    found = {name: read(maker, path.format(job)) for name, path in PATHS.items() if name != "batches"}
+    assert [one["status"] for one in found.values()] == list(WORDS["answered"])[:-1]
     assert (found["native"]["model"], found["chats"]["aiProvider"]) == (None, None)
     assert (found["native"]["cost"], found["analyze"]["estimated_cost"]) == ("0.00", 0)
     stored = [record["response"] for record in read(maker, f"{JOBS}/{job}/records")["data"]]

@@ -1,4 +1,4 @@
-"""The same texts, submitted through each of the six contracts."""
+"""The same texts, submitted through each of the seven contracts."""
 
 import base64
 import io
@@ -13,6 +13,7 @@ ANALYSES = "/api/v1/batch"
 DOCUMENTS = "/api/v1/batch/jobs"
 PROCESSOR = "/api/batch-processor"
 CHATS = "/api/batch"
+BATCHES = "/v1/messages/batches"
 
 Make = Callable[[Door, Sequence[str], str], TestResponse]
 
@@ -59,6 +60,18 @@ def chats(door: Door, texts: Sequence[str], name: str) -> TestResponse:
     return door.post(f"{CHATS}/create", data=form, content_type="multipart/form-data")
 
 
+def batches(door: Door, texts: Sequence[str], name: str) -> TestResponse:
+    params = {"model": "claude-haiku-4-5", "max_tokens": 100}
+    requests = [
+        {
+            "custom_id": f"{name}-{number}",
+            "params": {**params, "messages": [{"role": "user", "content": one}]},
+        }
+        for number, one in enumerate(texts)
+    ]
+    return door.post(BATCHES, json={"requests": requests})
+
+
 MAKERS: Mapping[str, Make] = {
     "native": native,
     "text": text,
@@ -66,6 +79,7 @@ MAKERS: Mapping[str, Make] = {
     "analyze": analyze,
     "processor": processor,
     "chats": chats,
+    "batches": batches,
 }
 LABELLED = ("text", "processor")  # these let the caller name a batch
 
@@ -75,6 +89,7 @@ CANCELS: Mapping[str, Callable[[Door, str], TestResponse]] = {
     "documents": lambda door, job: door.call("DELETE", f"{DOCUMENTS}/{job}"),
     "processor": lambda door, job: door.call("DELETE", f"{PROCESSOR}/cancel/{job}"),
     "chats": lambda door, job: door.post(f"{CHATS}/cancel?batchId={job}"),
+    "batches": lambda door, job: door.post(f"{BATCHES}/{job}/cancel"),
 }
 
 

@@ -24,6 +24,7 @@ JOBS, QUOTE = "/api/v1/jobs", "/api/v1/jobs/estimate"
 OVERRIDE = "/api/v1/prompt-overrides/chat"
 DOCUMENTS = "/api/v1/batch/jobs"
 CHATS = "/api/batch/create"
+BATCHES = "/v1/messages/batches"
 TEXTS, ANALYSES = "/api/v1/batch_process", "/api/v1/batch/analyze"
 PROCESSOR = "/api/batch-processor/submit"
 
@@ -118,7 +119,17 @@ def _patterns(content: bytes, file: str) -> Iterator[Request]:
 
 
 def _bodies(content: bytes, _: str) -> Iterator[Request]:
-    for path in (JOBS, QUOTE, TEXTS, ANALYSES, "/api/v1/analyze", PROCESSOR, DOCUMENTS, "/api/v1/keys"):
+    for path in (
+        JOBS,
+        QUOTE,
+        TEXTS,
+        ANALYSES,
+        "/api/v1/analyze",
+        PROCESSOR,
+        DOCUMENTS,
+        BATCHES,
+        "/api/v1/keys",
+    ):
         yield Request("POST", path, content, JSON)
     yield Request("POST", "/api/batch-processor/configure", content, JSON)
     yield Request("PATCH", "/api/v1/jobs/{job}", content, JSON)

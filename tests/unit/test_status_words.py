@@ -7,6 +7,7 @@ import pytest
 
 from app.core.reading.jobs import Counts, JobView
 from app.dialects.analyze import wire as analyze
+from app.dialects.anthropic import wire as anthropic
 from app.dialects.chats import wire as chats
 from app.dialects.documents import wire as documents
 from app.dialects.processor import wire as processor
@@ -14,22 +15,27 @@ from app.dialects.text import wire as text
 from models.job import JobStatus
 
 AT = dt.datetime(2026, 11, 22, 10, 15, tzinfo=dt.UTC)
-SAID = ("text", "documents", "analyze", "processor", "chats")
+SAID = ("text", "documents", "analyze", "processor", "chats", "anthropic")
 
 # A status, how many of four records succeeded and failed, and the words in the order of SAID.
 TABLE = [
-    ("pending", 0, 0, ("PENDING", "pending", "accepted", "queued", "queued")),
-    ("running", 1, 1, ("IN_PROGRESS", "processing", "processing", "processing", "processing")),
-    ("paused", 1, 1, ("IN_PROGRESS", "processing", "processing", "processing", "processing")),
-    ("cancelling", 1, 1, ("IN_PROGRESS", "processing", "processing", "processing", "processing")),
-    ("completed", 4, 0, ("COMPLETED", "completed", "completed", "completed", "processed")),
-    ("completed", 3, 1, ("COMPLETED", "failed", "completed", "completed", "completed_with_errors")),
-    ("completed", 0, 4, ("COMPLETED", "failed", "completed", "failed", "completed_with_errors")),
-    ("cancelled", 1, 1, ("FAILED", "cancelled", "failed", "cancelled", "cancelled")),
-    ("cancelled", 0, 0, ("FAILED", "cancelled", "failed", "cancelled", "cancelled")),
-    ("expired", 1, 1, ("FAILED", "failed", "failed", "completed", "completed_with_errors")),
-    ("expired", 0, 1, ("FAILED", "failed", "failed", "failed", "completed_with_errors")),
-    ("failed", 0, 0, ("FAILED", "failed", "failed", "failed", "failed")),
+    ("pending", 0, 0, ("PENDING", "pending", "accepted", "queued", "queued", "in_progress")),
+    ("running", 1, 1, ("IN_PROGRESS", "processing", "processing", "processing", "processing", "in_progress")),
+    ("paused", 1, 1, ("IN_PROGRESS", "processing", "processing", "processing", "processing", "in_progress")),
+    (
+        "cancelling",
+        1,
+        1,
+        ("IN_PROGRESS", "processing", "processing", "processing", "processing", "canceling"),
+    ),
+    ("completed", 4, 0, ("COMPLETED", "completed", "completed", "completed", "processed", "ended")),
+    ("completed", 3, 1, ("COMPLETED", "failed", "completed", "completed", "completed_with_errors", "ended")),
+    ("completed", 0, 4, ("COMPLETED", "failed", "completed", "failed", "completed_with_errors", "ended")),
+    ("cancelled", 1, 1, ("FAILED", "cancelled", "failed", "cancelled", "cancelled", "ended")),
+    ("cancelled", 0, 0, ("FAILED", "cancelled", "failed", "cancelled", "cancelled", "ended")),
+    ("expired", 1, 1, ("FAILED", "failed", "failed", "completed", "completed_with_errors", "ended")),
+    ("expired", 0, 1, ("FAILED", "failed", "failed", "failed", "completed_with_errors", "ended")),
+    ("failed", 0, 0, ("FAILED", "failed", "failed", "failed", "failed", "ended")),
 ]
 
 
@@ -38,7 +44,7 @@ def job(status: str, succeeded: int, failed: int) -> JobView:
     closed = status if status in ("cancelled", "expired") else None
     rest = {"pending": 0, "cancelled": 0, "expired": 0}
     rest["pending" if closed is None else closed] = 4 - succeeded - failed
-    started, ended = status != "pending", closed or status in ("completed", "failed")
+    started, ended = status != "pending", JobStatus(status).final
     return JobView(
         id=1,
         uid=uuid.UUID(int=1),
@@ -82,9 +88,13 @@ def test_every_contract_has_its_own_word_for_a_state_and_says_why_it_ended_early
     status: str, succeeded: int, failed: int, words: tuple[str, ...]
 ) -> None:
     view = job(status, succeeded, failed)
-    wires = (text.status, documents.status, analyze.status, processor.word, chats.status)
+    wires = (text.status, documents.status, analyze.status, processor.word, chats.status, anthropic.status)
 
     assert tuple(word(view) for word in wires) == words
+
+    # Nothing is lost from the counts
+    for strict in (False, True):
+        assert sum(anthropic.counts(view, strict=strict).values()) == view.total
 
     # A reason stands beside the word for a failure, and beside that of a batch whose time ran out
     word_of = dict(zip(SAID, words, strict=True))

@@ -92,6 +92,7 @@ class JobView:
     reused: int = 0  # records that have the answer of an earlier job
     still_costs: int | None = 0  # what its other records may cost, about and at most; None: unknown
     notes: Sequence[str] = ()  # what its owner should know of how its table was read
+    closed_at: dt.datetime | None = None  # when it was cancelled, or found to have expired
 
 
 def find(session: Session, tenant_id: int, name: str) -> JobView:
@@ -116,6 +117,17 @@ def page(
     if before is not None:
         statement = statement.where(Job.uid < before)
     return [_view(row) for row in session.execute(statement)]
+
+
+def page_above(
+    session: Session, tenant_id: int, above: uuid.UUID, limit: int, *where: ColumnElement[bool]
+) -> list[JobView]:
+    """Up to `limit` of a tenant's jobs, those that were made next after `above`; the newest first.
+
+    `where` may be about jobs and their counts.
+    """
+    statement = _visible(tenant_id).where(Job.uid > above, *where).order_by(Job.uid).limit(limit)
+    return [_view(row) for row in session.execute(statement)][::-1]
 
 
 def watched(session: Session, job_ids: Iterable[int]) -> list[JobView]:
@@ -183,6 +195,7 @@ def _view(row: Row[*tuple[Any, ...]]) -> JobView:
         status=JobStatus(job.status),
         status_reason=job.status_reason,
         closed_as=job.closed_as,
+        closed_at=job.closed_at,
         created_by=row.created_by,
         priority=job.priority,
         urgency=job.urgency,

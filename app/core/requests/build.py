@@ -30,6 +30,8 @@ def build(
     Raises `RequestRejected` when the request cannot be built.
     """
     record = json.loads(body)
+    if "refused" in record:
+        raise RequestRejected(record["refused"]["message"], type=record["refused"]["type"])
     if "input" in record:
         return {**job.params, "model": job.model, "input": record["input"]}
     if "url" in record:

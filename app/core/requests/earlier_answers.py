@@ -18,7 +18,7 @@ from models.job import Job, JobSpec, JobStatus
 from models.record import Record, RecordInput, RecordOutput, RecordStatus
 
 # What the requests of a job's records have in common.
-_SHARED = ("max_tokens", "system", "template", "prompt", "schema", "params", "operations")
+_SHARED = ("max_tokens", "system", "template", "prompt", "schema", "params", "operations", "headers")
 
 
 class Earlier(NamedTuple):

@@ -49,6 +49,7 @@ class JobContext:
     schema: dict[str, Any] | None
     params: dict[str, Any]
     operations: Mapping[str, Operation]  # that its records name
+    headers: Mapping[str, str]  # that go with each call
     unbounded: str | None  # why the most that a call can cost is unknown
     facts: Mapping[str, str | None]  # job, tenant, user and request, as log lines name them
 
@@ -155,6 +156,7 @@ def of(job_id: int) -> JobContext:
         schema=None if spec.schema is None else json.loads(spec.schema),
         params=json.loads(spec.params),
         operations=operations.from_bytes(spec.operations),
+        headers=spec.headers or {},
         unbounded=spec.unbounded,
         facts={
             "job": str(job.uid),

@@ -154,11 +154,12 @@ class CallInFlight:
             self._latest.next_attempt()
 
     async def _send(self) -> Outcome | AskAgain:
+        job = self.job
         self._latest.begin()
         self.mark_sent()
         try:
-            reply = await self._services.client(self.job.provider).ask(
-                self._latest.params, deadline=self.job.deadline, attempt=self.claim.attempt
+            reply = await self._services.client(job.provider).ask(
+                self._latest.params, deadline=job.deadline, attempt=self.claim.attempt, headers=job.headers
             )
         except ProviderError as error:
             booking = self._permits.booking(error)

@@ -26,7 +26,7 @@ from app.errors import (
 )
 from app.providers import refusals, registry
 from app.providers.answers import parsed
-from app.providers.client import Reply, Usage
+from app.providers.client import NO_HEADERS, Reply, Usage
 from app.providers.inference import tensors
 from app.providers.inference.batching import Answered, Batching, Item
 from app.providers.inference.gathering import Gathering, Kind
@@ -52,7 +52,14 @@ class InferenceClient:
         self._tensors: dict[str, tuple[Tensor, float]] = {}  # by model, with the monotonic time of expiry
         self._suspects: dict[bytes, None] = {}  # in the order of their refusals
 
-    async def ask(self, params: dict[str, Any], *, deadline: float, attempt: int) -> Reply:
+    async def ask(
+        self,
+        params: dict[str, Any],
+        *,
+        deadline: float,
+        attempt: int,
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> Reply:
         """Ask about one item: `params` are its `model` and its `input`.
 
         An item that was refused together with others is asked by itself the next time, to find the bad one.

@@ -1,0 +1,93 @@
+"""Message Batches on their way in: received in pieces, decoded, and read request by request onto disk."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from flask import request
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from app.dialects.anthropic.requests import PROFILE, Requests
+from app.errors import BadRequest, TooLarge
+from app.ingest.draft import Defaults, Problems
+from app.ingest.spool import DraftSpool
+from app.ingest.streams import codings, members
+from app.services.submission import Options
+from app.web import bodies, capacity, idempotency
+from app.web.connection import while_connected
+from app.web.large_bodies import Limit
+from config import settings
+from config.settings import Settings
+
+MOST_BYTES = 256 * 2**20  # of a batch, also once it is decoded
+PIECE = 256_000  # bytes that are received at once
+DAY = 86_400  # seconds, after which a batch expires
+
+VERSION, BETA = "anthropic-version", "anthropic-beta"
+SAID = (VERSION, BETA, PROFILE)  # to the provider, in headers
+OF_BATCHES = re.compile(r"message-batches-[0-9-]+")  # a beta of this contract, and not of its requests
+VISIBLE = re.compile(r"[\x20-\x7e]{1,2000}")
+
+
+def _most(chosen: Settings) -> int:
+    return min(MOST_BYTES, chosen.max_upload_bytes)
+
+
+LIMIT = Limit("at most MAX_UPLOAD_BYTES", _most)
+
+
+def take_in(spool: DraftSpool) -> tuple[Defaults, Options]:
+    """Fill `spool` with the requests of the batch in the request's body. Raises `Refused`."""
+    bodies.require_json(request)
+    chosen, sending = settings.current(), idempotency.sending(request.headers)
+    said, digest = _said(), hashlib.sha256(request.path.encode())
+    requests, others = Requests(chosen, said), dict[str, Any]()
+    with capacity.memory() as memory:
+        pieces = _noted(_body(_most(chosen)), digest, memory)
+        for draft in while_connected(requests.drafts(members.items(pieces, "requests", others))):
+            spool.add(draft)
+    _refuse_others(others)
+    digest.update(repr(sorted(said.items())).encode())
+    repeat = None if sending is None else sending.repeat(digest.digest())
+    return requests.defaults, Options(expires_in=DAY, repeat=repeat)
+
+
+def _body(most: int) -> Iterator[bytes]:
+    """The content of the body, decoded."""
+    request.max_content_length = most
+    try:
+        pieces = iter(partial(request.stream.read, PIECE), b"")
+        yield from codings.decoded(pieces, request.headers.get("Content-Encoding", ""), most)
+    except RequestEntityTooLarge:
+        raise TooLarge(f"the batch has over {most:,} bytes: send less at once") from None
+
+
+def _noted(pieces: Iterable[bytes], digest: Any, memory: capacity.Memory) -> Iterator[bytes]:
+    """`pieces`, in the digest; a batch that is large takes one of the few places for large content."""
+    size = 0
+    for piece in pieces:
+        digest.update(piece)
+        size += len(piece)
+        memory.hold(size)
+        yield piece
+
+
+def _refuse_others(others: Mapping[str, Any]) -> None:
+    problems = Problems()
+    for name in others:
+        problems.add(name[:60], "there is no such field: a batch has `requests` alone")
+    problems.refuse()
+
+
+def _said() -> dict[str, str]:
+    """What the caller's client says to the provider in headers."""
+    found = {name: ", ".join(request.headers.getlist(name)).strip() for name in SAID}
+    if found[BETA]:
+        betas = (beta.strip() for beta in found[BETA].split(","))
+        found[BETA] = ",".join(beta for beta in betas if beta and not OF_BATCHES.fullmatch(beta))
+    for name, value in found.items():
+        if value and not VISIBLE.fullmatch(value):
+            raise BadRequest(f"{name}: give visible ASCII characters, at most 2,000")
+    return {name: value for name, value in found.items() if value}

@@ -1,0 +1,104 @@
+"""A large job through the doors of other APIs, beside the same requests as lines through the native one."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.memory import Memory
+from bench.service import MODEL, Job, Service
+
+BATCHES = "/v1/messages/batches"
+PIECE = 1_000_000  # bytes that are sent, or read, at a time
+
+
+@dataclass(frozen=True)
+class Door:
+    """How a file of requests is written for a door, sent to it and answered by it."""
+
+    name: str
+    write: Callable[[Path, int], Path]
+    send: Callable[[Service, Path], Job]  # the job as the native door has it
+    results: Callable[[Job], str]  # the path of its lines
+
+
+def request(number: int) -> dict[str, Any]:
+    """About 400 bytes, as those of the other measurement."""
+    text = f"Classify review {number}: great phone, bad battery. ".ljust(260, "x")
+    params = {"model": MODEL, "max_tokens": 64, "messages": [{"role": "user", "content": text}]}
+    return {"custom_id": f"review-{number}", "params": params}
+
+
+def write_lines(path: Path, count: int) -> Path:
+    with path.open("w") as file:
+        file.writelines(json.dumps(request(number)) + "\n" for number in range(count))
+    return path
+
+
+def write_batch(path: Path, count: int) -> Path:
+    with path.open("w") as file:
+        file.write('{"requests": [')
+        file.writelines(f"{', ' if number else ''}{json.dumps(request(number))}" for number in range(count))
+        file.write("]}")
+    return path
+
+
+def send_lines(service: Service, path: Path) -> Job:
+    with path.open("rb") as file:
+        return service.submit(file)
+
+
+def send_batch(service: Service, path: Path) -> Job:
+    headers = {"content-type": "application/json", "content-length": str(path.stat().st_size)}
+    answer = service.http.post(service.address + BATCHES, content=_pieces(path), headers=headers)
+    assert answer.status_code == 200, answer.text
+    return service.look({"id": answer.json()["penstock"]["job_id"]})
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while piece := file.read(PIECE):
+            yield piece
+
+
+NATIVE = Door("native", write_lines, send_lines, lambda job: f"/api/v1/jobs/{job['id']}/results?format=jsonl")
+OTHERS = (Door("Message Batches", write_batch, send_batch, lambda job: f"{BATCHES}/{job['id']}/results"),)
+
+
+def measured(service: Service, door: Door, folder: Path, count: int) -> dict[str, float]:
+    """Seconds until a job was taken and to read its results, and megabytes by which the web has grown."""
+    path = door.write(folder / f"{count}.{door.name.replace(' ', '-')}", count)
+    found: dict[str, float] = {}
+    sending = Memory(service)
+    with sending.watched():
+        began = time.monotonic()
+        job = door.send(service, path)
+        found["in"] = time.monotonic() - began
+    service.wait_for(job)
+    reading = Memory(service)
+    with reading.watched():
+        began = time.monotonic()
+        assert _lines(service, door.results(job)) == count
+        found["out"] = time.monotonic() - began
+    return found | {"web in": sending.growth("web"), "web out": reading.growth("web")}
+
+
+def _lines(service: Service, path: str) -> int:
+    with service.http.stream("GET", service.address + path) as answer:
+        answer.raise_for_status()
+        return sum(piece.count(b"\n") for piece in answer.iter_bytes(PIECE))
+
+
+def rows(service: Service, folder: Path, count: int) -> Iterator[str]:
+    """A line for each door besides the native one."""
+    native = measured(service, NATIVE, folder, count)
+    for door in OTHERS:
+        found = measured(service, door, folder, count)
+        ways = "; ".join(
+            f"{word} {found[way]:.1f} s, {found[way] / native[way]:.2f} times the {native[way]:.1f} s of the"
+            f" native door, the web grew by {found[f'web {way}']:.0f} MB ({native[f'web {way}']:.0f})"
+            for word, way in (("sent in", "in"), ("read in", "out"))
+        )
+        yield f"{count:,} requests through {door.name}: {ways}"
