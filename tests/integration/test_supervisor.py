@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -253,8 +254,9 @@ def test_the_keeper_is_started_again_and_still_knows_the_children(supervise):
 
 def keeper_of(supervisor: int) -> int | None:
     for pid in Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split():
-        if "keeper.py" in Path(f"/proc/{pid}/cmdline").read_text() and lives(int(pid)):
-            return int(pid)
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            if "keeper.py" in Path(f"/proc/{pid}/cmdline").read_text() and lives(int(pid)):
+                return int(pid)
     return None
 
 
