@@ -124,7 +124,7 @@ class Session:
             self._say(f"resuming {name}: {words.ended(job):,} of {job['total']:,} records have ended")
             if self._order.max_cost is not None:
                 rest.change(job["id"], max_cost=self._order.max_cost)
-            return job if job["status"] == "cancelling" else rest.act(job["id"], "resume")
+            return job if job["status"] == "cancelling" else _resumed(rest, job)
         if self._wishes.retry_failed:
             return self._retry(rest, job)
         if job["status"] != "completed":
@@ -190,7 +190,7 @@ class Session:
                 job = follow(rest, job, shown, self._patience)
             if job["status"] != "paused" or not (job["status_reason"] or "").startswith(LEFT):
                 return job
-            job = rest.act(job["id"], "resume")
+            job = _resumed(rest, job)
 
     def _write(self, rest: Rest, job: Job) -> report.Written:
         answers = report.write(rest, job, self._order, self._settings.data)
@@ -235,3 +235,14 @@ class Session:
 
     def _say(self, line: str) -> None:
         say(self._console, line)
+
+
+def _resumed(rest: Rest, job: Job) -> Job:
+    """The job, which goes on; or as it is, if it has ended since it was read, as with an equal command."""
+    try:
+        return rest.act(job["id"], "resume")
+    except StackRefused:
+        found = rest.job(job["id"])
+        if not words.is_over(found):
+            raise
+        return found

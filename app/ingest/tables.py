@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain, pairwise, zip_longest
 from os import SEEK_END
 from typing import Any, BinaryIO
@@ -218,7 +219,8 @@ class Table(Sheet):
         return compile_template("{{ prompt }}")
 
 
-def read_csv(
+def read_table(
+    format: str,
     stream: BinaryIO,
     defaults: Defaults,
     template: Template | None,
@@ -227,23 +229,12 @@ def read_csv(
     max_records: int,
     choice: Choice = EVERYTHING,
 ) -> Table:
-    """The table in a seekable `stream` of CSV; raises `BadInput` for an invalid header."""
-    source = read_rows("csv", stream, choice)
+    """The table in a seekable `stream` of CSV or XLSX; raises `BadInput` for an invalid header."""
+    source = read_rows(format, stream, choice)
     return Table(source, defaults, template, problems, max_records, size_of(stream), choice)
 
 
-def read_xlsx(
-    stream: BinaryIO,
-    defaults: Defaults,
-    template: Template | None,
-    problems: Problems,
-    *,
-    max_records: int,
-    choice: Choice = EVERYTHING,
-) -> Table:
-    """The table in a sheet of a seekable `stream` of XLSX; raises as `read_csv` does."""
-    source = read_rows("xlsx", stream, choice)
-    return Table(source, defaults, template, problems, max_records, size_of(stream), choice)
+read_csv, read_xlsx = partial(read_table, "csv"), partial(read_table, "xlsx")
 
 
 def _composed(template: Template) -> Template:

@@ -132,8 +132,9 @@ def test_a_cut_answer_is_asked_again_with_more_room_and_replaced(served, door, u
     assert books_agree()
 
 
-def test_a_cut_answer_to_a_schema_is_final_until_it_has_more_room(served, door, upstream):
-    # Given a provider that cuts one structured answer, refuses another, and once answers with none
+@pytest.fixture
+def judged(door, upstream) -> dict:
+    """A job with a schema, of which one answer was cut, one refused and one only right at the second try."""
     upstream.configure(
         faults=[
             body(message(CUT, "max_tokens"), matching="long"),
@@ -143,12 +144,12 @@ def test_a_cut_answer_to_a_schema_is_final_until_it_has_more_room(served, door, 
             body(message('{"score": 4}')),
         ]
     )
+    return run(door, prompts("long", "bad", "fits", "once"), schema=SCORE, max_tokens=300)
 
-    # When a job asks for them
-    job = run(door, prompts("long", "bad", "fits", "once"), schema=SCORE, max_tokens=300)
 
-    # Then cut and refused answers end at once, paid and kept; one that fits is an answer
-    found = {row["custom_id"]: row for row in rows(door, job)}
+def test_cut_and_refused_answers_to_a_schema_end_at_once_and_one_that_fits_is_an_answer(judged, door):
+    # Then they are paid and kept
+    found = {row["custom_id"]: row for row in rows(door, judged)}
     assert {name: (row["status"], row["attempts"]) for name, row in found.items()} == {
         "long": ("failed", 1),
         "bad": ("failed", 1),
@@ -164,19 +165,22 @@ def test_a_cut_answer_to_a_schema_is_final_until_it_has_more_room(served, door, 
         "type": "refused",
         "message": "The model refused to answer: no such advice",
     }
-    assert job["stop_reasons"] == {"end_turn": 1, "max_tokens": 2, "refusal": 1}
+    assert judged["stop_reasons"] == {"end_turn": 1, "max_tokens": 2, "refusal": 1}
+    assert books_agree()
 
+
+def test_a_cut_answer_to_a_schema_is_final_until_it_has_more_room(judged, served, door, upstream):
     # When it is retried as it was, there is nothing to ask
-    assert door.post(f"{JOBS}/{job['id']}/retry").status_code == 409
-    unknown = door.post(f"{JOBS}/{job['id']}/retry", json={"only": ["timeout", "truncated"]})
+    assert door.post(f"{JOBS}/{judged['id']}/retry").status_code == 409
+    unknown = door.post(f"{JOBS}/{judged['id']}/retry", json={"only": ["timeout", "truncated"]})
     assert unknown.status_code == 422
     assert "`timeout`: its records ended with `max_tokens`, `refusal`, `refused`, `truncated`" in unknown.text
 
     # When it is retried with more room
     upstream.configure(faults=[body(message('{"score": 5}'))])
-    again = door.post(f"{JOBS}/{job['id']}/retry", json={"max_tokens": 1_000}).get_json()
+    again = door.post(f"{JOBS}/{judged['id']}/retry", json={"max_tokens": 1_000}).get_json()
     assert again["left"] == {"refused": 1}
-    with served.watch(job, timeout=60) as stream:
+    with served.watch(judged, timeout=60) as stream:
         *_, last = stream
 
     # Then what was cut is answered, and what was refused is left
@@ -185,7 +189,7 @@ def test_a_cut_answer_to_a_schema_is_final_until_it_has_more_room(served, door, 
     assert upstream.books()[-1]["request"]["max_tokens"] == 1_000
 
     # When the refused one is named
-    assert retry(served, job, only=["refused"])["counts"]["succeeded"] == 4
+    assert retry(served, judged, only=["refused"])["counts"]["succeeded"] == 4
     assert books_agree()
 
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import pytest
 import redis
@@ -32,21 +33,28 @@ def one_database(environment, monkeypatch):
     server.kill()
 
 
-def test_a_server_without_the_databases_is_refused_with_the_setting(one_database):
-    with pytest.raises(Unavailable, match="set REDIS_ONE_DATABASE=true"):
-        broker.check_redis()
-
-    worker = subprocess.run(
-        [sys.executable, "-m", "celery", "-A", "tasks", "worker"],
+def refused(command: list[str], pass_fds: Sequence[int] = ()) -> str:
+    """What a process says that refuses to start."""
+    ended = subprocess.run(
+        command,
         cwd=PROJECT,
         env=os.environ | {"PYTHONPATH": str(PROJECT)},
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
+        pass_fds=pass_fds,
     )
-    assert worker.returncode != 0
-    assert "set REDIS_ONE_DATABASE=true" in worker.stderr
+    assert ended.returncode != 0
+    return ended.stderr
+
+
+def test_a_server_without_the_databases_is_refused_with_the_setting(one_database):
+    with pytest.raises(Unavailable, match="set REDIS_ONE_DATABASE=true"):
+        broker.check_redis()
+
+    said = refused([sys.executable, "-m", "celery", "-A", "tasks", "worker"])
+    assert "set REDIS_ONE_DATABASE=true" in said
 
 
 def test_one_database_does_with_all_keys_under_a_prefix(one_database, environment, monkeypatch, tmp_path):
@@ -69,16 +77,6 @@ def test_one_database_does_with_all_keys_under_a_prefix(one_database, environmen
 
 def test_the_web_process_refuses_such_a_server_at_its_start_in_one_sentence(one_database):
     with listen("127.0.0.1", 0) as listener:
-        web = subprocess.run(
-            commands.web(listener.fileno(), 1, 64),
-            cwd=PROJECT,
-            env=os.environ | {"PYTHONPATH": str(PROJECT)},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-            pass_fds=[listener.fileno()],
-        )
-    assert web.returncode != 0
-    assert "penstock: the server of REDIS_URL has no database" in web.stderr
-    assert "Traceback" not in web.stderr
+        said = refused(commands.web(listener.fileno(), 1, 64), pass_fds=[listener.fileno()])
+    assert "penstock: the server of REDIS_URL has no database" in said
+    assert "Traceback" not in said

@@ -195,6 +195,29 @@ def test_a_window_that_a_living_process_serves_is_not_lost_and_a_queued_one_neit
     assert (lost.job_id, "no live worker" in lost.why) == (job.id, True)
 
 
+@pytest.mark.parametrize(
+    ("published", "queue_empty", "in_vain"),
+    [
+        ("not yet", True, False),  # its threads are taken before its messages are sent
+        ("not yet", False, False),
+        ("5 s ago", True, False),  # a worker that has just taken them has not told so yet
+        ("11 s ago", False, False),
+        ("11 s ago", True, True),
+        ("by an older offer", False, True),
+    ],
+)
+def test_threads_are_held_in_vain_only_by_slices_that_will_never_end(quiet, published, queue_empty, in_vain):
+    window_id, epoch = _open(quiet.prompts(5))
+    at = {"5 s ago": now(-5), "11 s ago": now(-11)}.get(published)
+    in_transaction(lambda s: s.execute(update(Window).values(published_at=at)) and None)
+    held = (window_id, epoch - 1 if published == "by an older offer" else epoch)
+
+    with reading() as session:
+        found = windows.held_in_vain(session, {held}, queue_empty)
+
+    assert found == ([held] if in_vain else [])
+
+
 def test_a_record_held_longer_than_any_call_is_given_back_though_its_process_lives(quiet):
     job = quiet.prompts(2)
     _claim(_open(job), in_transaction(leases.take), 2)

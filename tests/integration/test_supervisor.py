@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -52,27 +53,23 @@ finally:
 print("stopped", flush=True)
 """
 
-# Says its pid and that of a child of its own, and ends (its own child, too) on SIGTERM.
-POLITE = """
+# Has a child of its own, and says the pids of both.
+PARENT = """
 import os, signal, subprocess, sys, time
 sys.stdout.reconfigure(line_buffering=True)
-inner = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 def end(*_):
     print(f"ended {time.monotonic()}"); inner.kill(); inner.wait(); sys.exit(0)
-signal.signal(signal.SIGTERM, end)
+signal.signal(signal.SIGTERM, ON_SIGTERM)
+inner = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 print(f"pids {os.getpid()} {inner.pid}")
 while True: time.sleep(0.05)
 """
 
+# Ends on SIGTERM, and its child with it.
+POLITE = PARENT.replace("ON_SIGTERM", "end")
+
 # Does not end on SIGTERM, and neither does its child.
-STUBBORN = """
-import os, signal, subprocess, sys, time
-sys.stdout.reconfigure(line_buffering=True)
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-inner = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-print(f"pids {os.getpid()} {inner.pid}")
-while True: time.sleep(0.05)
-"""
+STUBBORN = PARENT.replace("ON_SIGTERM", "signal.SIG_IGN")
 
 # Says what it is, after a Ctrl-C.
 TELLING = """
@@ -253,8 +250,9 @@ def test_the_keeper_is_started_again_and_still_knows_the_children(supervise):
 
 def keeper_of(supervisor: int) -> int | None:
     for pid in Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split():
-        if "keeper.py" in Path(f"/proc/{pid}/cmdline").read_text() and lives(int(pid)):
-            return int(pid)
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            if "keeper.py" in Path(f"/proc/{pid}/cmdline").read_text() and lives(int(pid)):
+                return int(pid)
     return None
 
 

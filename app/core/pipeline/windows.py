@@ -342,7 +342,11 @@ def held_in_vain(
     No live process serves such a window, and its messages are of an older offer, or the queue is empty.
     """
     unserved = {window for window, _ in held} - leases.served_windows(session)
-    old = and_(Window.published_at <= now(-SILENT), literal(queue_empty))
+    old = and_(
+        Window.published_at.is_not(None),  # else it is just being sent, and has its threads already
+        Window.published_at <= now(-SILENT),
+        literal(queue_empty),
+    )
     offered = {
         (row.id, row.epoch)
         for row in session.execute(

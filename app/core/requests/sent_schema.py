@@ -57,9 +57,7 @@ def refuse_open(schema: Mapping[str, Any], place: str = "schema") -> None:
 
     A provider that constrains an answer wants every property named, so all that it could be is `{}`.
     """
-    opens = [
-        name for name in ("additionalProperties", "patternProperties") if _is_described(schema.get(name))
-    ]
+    opens = _opens(schema)
     if opens and not schema.get("properties") and "object" in _types({"type": "object", **schema}):
         raise BadInput(
             f"{place}: {opens[0]} describes properties without names, so the answer would be {{}}: name them"
@@ -72,15 +70,14 @@ def refuse_open(schema: Mapping[str, Any], place: str = "schema") -> None:
 def unsent(schema: Mapping[str, Any], place: str = "schema") -> list[str]:
     """Where objects may have more properties than they name: no answer has those, for the same reason."""
     named = "object" in _types(schema) and schema.get("properties")
-    opens = [
-        name for name in ("additionalProperties", "patternProperties") if _is_described(schema.get(name))
-    ]
     inner = [found for step, part in _parts(schema) for found in unsent(part, f"{place}/{step}")]
-    return [*(f"{place}/{name}" for name in opens if named), *inner]
+    return [*(f"{place}/{name}" for name in _opens(schema) if named), *inner]
 
 
-def _is_described(part: Any) -> bool:
-    return isinstance(part, Mapping) and bool(part)
+def _opens(schema: Mapping[str, Any]) -> list[str]:
+    """The words by which it describes properties of any name."""
+    words = ("additionalProperties", "patternProperties")
+    return [word for word in words if isinstance(schema.get(word), Mapping) and schema[word]]
 
 
 def _parts(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
