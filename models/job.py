@@ -75,6 +75,7 @@ class Job(Base):
     # Cancel and expiry write only this: from then on a pending record of the job *is* cancelled (expired) in
     # every query; the sweep updates the rows later and then sets `settled_at`.
     closed_as: Mapped[str | None] = mapped_column(String(20))
+    closed_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)  # when that was written
     settled_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
     priority: Mapped[int] = mapped_column(Integer, default=5)  # 10 is the most urgent
     # Of a batch in the priority queue: `critical`, `high`, `normal` or `low`; its `priority` follows from the

@@ -57,7 +57,13 @@ def cancel(session: Session, job: Job) -> None:
 def close(session: Session, job: Job, closed_as: JobStatus, reason: str | None) -> None:
     """Write the one word that ends the job's pending records, and end the job if nothing is in flight."""
     move_job(
-        session, job, JobStatus.CANCELLING, closed_as=closed_as.value, status_reason=reason, settled_at=None
+        session,
+        job,
+        JobStatus.CANCELLING,
+        closed_as=closed_as.value,
+        closed_at=_time(session),
+        status_reason=reason,
+        settled_at=None,
     )
     # A claim that has read the job as running holds its window: wait for it, or it is in flight uncounted.
     windows.close_all(session, job.id)
@@ -133,6 +139,7 @@ def retry(
         job,
         JobStatus.RUNNING,
         closed_as=None,
+        closed_at=None,
         settled_at=None,
         status_reason=None,
         ended_at=None,

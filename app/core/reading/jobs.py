@@ -92,6 +92,7 @@ class JobView:
     reused: int = 0  # records that have the answer of an earlier job
     still_costs: int | None = 0  # what its other records may cost, about and at most; None: unknown
     notes: Sequence[str] = ()  # what its owner should know of how its table was read
+    closed_at: dt.datetime | None = None  # when it was cancelled, or found to have expired
 
 
 def find(session: Session, tenant_id: int, name: str) -> JobView:
@@ -183,6 +184,7 @@ def _view(row: Row[*tuple[Any, ...]]) -> JobView:
         status=JobStatus(job.status),
         status_reason=job.status_reason,
         closed_as=job.closed_as,
+        closed_at=job.closed_at,
         created_by=row.created_by,
         priority=job.priority,
         urgency=job.urgency,
