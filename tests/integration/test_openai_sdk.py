@@ -53,9 +53,7 @@ def upload(client, *items, content=None, **more):
 
 def create(client, *items, content=None, endpoint=MESSAGES, **more):
     file = upload(client, *items, content=content)
-    return client.batches.create(
-        input_file_id=file.id, endpoint=endpoint, completion_window="24h", **more
-    )
+    return client.batches.create(input_file_id=file.id, endpoint=endpoint, completion_window="24h", **more)
 
 
 def until(client, batch, is_there=lambda found: found.status in ENDED):
