@@ -5,7 +5,14 @@ from datetime import UTC, datetime
 
 import openai
 import pytest
+from sqlalchemy import update
 
+from app.web import batch_ids
+from models.base import now
+from models.job import Job
+from models.session import in_transaction
+from tasks import advance
+from tests.support.losing_proxy import losing_answers
 from tests.support.servers import wait_until
 from tests.support.shared_stack import running_service
 
@@ -129,3 +136,185 @@ def test_a_file_becomes_a_batch_whose_answers_and_refusals_are_files(client):
     assert output.bytes == len(client.files.content(output.id).content)
     assert output.purpose == "batch_output"
     assert output.created_at == batch.completed_at <= datetime.now(UTC).timestamp()
+
+
+def test_a_running_batch_shows_what_has_ended_and_a_cancelled_one_keeps_it(client):
+    # Given a batch with an answer, a refusal and a call that never ends, one call at a time
+    asked = [line("a"), line("b", REFUSED), line("c", HANGING)]
+    batch = create(client, *asked)
+    batch = until(
+        client, batch, lambda found: found.request_counts.completed + found.request_counts.failed == 2
+    )
+    assert (batch.status, batch.completed_at) == ("in_progress", None)
+
+    # Then both files can be read while it runs
+    assert read(client, batch.output_file_id).keys() == {"a"}
+    assert read(client, batch.error_file_id).keys() == {"b"}
+    before = client.files.content(batch.output_file_id).content
+
+    # When it is cancelled
+    cancelled = client.batches.cancel(batch.id)
+    assert cancelled.status in ("cancelling", "cancelled")
+    ended = until(client, batch)
+
+    # Then it keeps both, and says of the other request that it was not executed
+    assert ended.status == "cancelled"
+    assert ended.cancelling_at <= ended.cancelled_at
+    assert ended.request_counts.to_dict() == {"total": 3, "completed": 1, "failed": 1}
+    assert client.files.content(ended.output_file_id).content == before
+    errors = read(client, ended.error_file_id)
+    assert errors.keys() == {"b", "c"}
+    assert errors["c"]["response"] is None
+    assert client.batches.cancel(batch.id).status == "cancelled"
+
+
+def test_what_was_not_sent_in_time_is_in_the_error_file_of_an_expired_batch(client, service):
+    batch = create(client, line("a"), line("b", HANGING))
+    until(client, batch, lambda found: found.request_counts.completed == 1)
+
+    expire(batch)
+    ended = until(client, batch)
+
+    assert ended.status == "expired"
+    assert ended.expired_at >= ended.created_at
+    assert read(client, ended.output_file_id).keys() == {"a"}
+    assert read(client, ended.error_file_id).keys() == {"b"}
+
+
+def expire(batch):
+    """Let the batch's time be up, by the database's clock."""
+    uid = batch_ids.read(batch.id)
+    past = update(Job).where(Job.uid == uid).values(expires_at=now(-1)).returning(Job.id)
+    advance.run(in_transaction(lambda session: session.execute(past).scalar_one()))
+
+
+def test_a_batch_without_answers_has_no_output_file_and_one_without_failures_no_error_file(client):
+    failed = until(client, create(client, line("a", REFUSED), line("b", REFUSED + " Now.")))
+    assert (failed.status, failed.output_file_id) == ("completed", None)
+    assert read(client, failed.error_file_id).keys() == {"a", "b"}
+
+    good = until(client, create(client, line("a")))
+    assert (good.status, good.error_file_id) == ("completed", None)
+
+
+def test_an_invalid_file_is_a_batch_that_failed_line_by_line_with_nothing_asked(client, service):
+    asked_before = len(service.upstream.books())
+    bad = [[1], None, line("a"), line("a"), line("b", stream=True), line("c", url="/v1/nothing")]
+    text_body = {**line("d"), "body": "text"}
+
+    batch = create(client, *bad, text_body)
+
+    assert (batch.status, batch.failed_at is not None) == ("failed", True)
+    assert [(error.line, error.code, error.param) for error in batch.errors.data] == [
+        (1, "invalid_json_line", None),
+        (2, "invalid_json_line", None),
+        (4, "duplicate_custom_id", "custom_id"),
+        (5, "unsupported_parameter", "body.stream"),
+        (6, "mismatched_url", "url"),
+        (7, "invalid_body", "body"),
+    ]
+    assert (batch.output_file_id, batch.error_file_id) == (None, None)
+    assert batch.request_counts.total == 0
+    assert client.batches.retrieve(batch.id).to_dict() == batch.to_dict()
+    assert len(service.upstream.books()) == asked_before
+
+
+def test_a_mark_line_ends_of_windows_and_blank_lines_are_no_errors(client):
+    content = b"\xef\xbb\xbf" + jsonl(line("a"), line("b")).replace(b"\n", b"\r\n") + b"\r\n\n"
+
+    batch = until(client, create(client, content=content))
+
+    assert (batch.status, batch.request_counts.completed) == ("completed", 2)
+
+
+def test_requests_may_come_with_the_call_and_are_a_file_afterwards(client):
+    asked = [{"custom_id": "a", "body": line("a")["body"]}, line("b")]
+    batch = client.batches.create(
+        input_file_id=openai.omit,
+        endpoint=MESSAGES,
+        completion_window="1h",
+        extra_body={"requests": asked},
+    )
+    ended = until(client, batch)
+
+    assert (ended.completion_window, ended.expires_at) == ("1h", ended.created_at + 3_600)
+    assert read(client, ended.output_file_id).keys() == {"a", "b"}
+    assert read(client, ended.input_file_id)["a"] == line("a")
+
+
+def test_both_lists_turn_pages_in_their_order(client):
+    files = [upload(client, line(f"r{number}")) for number in range(5)]
+    batches = [
+        client.batches.create(input_file_id=file.id, endpoint=MESSAGES, completion_window="24h")
+        for file in files
+    ]
+    newest_first = [file.id for file in reversed(files)]
+
+    assert [file.id for file in client.files.list(limit=2)] == newest_first
+    assert [file.id for file in client.files.list(limit=2, order="asc")] == newest_first[::-1]
+    assert [file.id for file in client.files.list(purpose="assistants")] == []
+    assert [batch.id for batch in client.batches.list(limit=2)] == [one.id for one in reversed(batches)]
+    first = client.batches.list(limit=2)
+    assert (first.has_more, len(first.data)) == (True, 2)
+
+
+def test_every_kind_of_refusal_is_the_error_that_the_sdk_has_for_it(client, service):
+    batch = create(client, line("a"))
+    until(client, batch)
+    reader = service.door.other("readers", scopes=("jobs:read",))
+    url = client.base_url
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.batches.create(
+            input_file_id=batch.input_file_id, endpoint="/v1/videos", completion_window="24h"
+        )
+    assert (refused.value.param, refused.value.type) == ("endpoint", "invalid_request_error")
+    with pytest.raises(openai.AuthenticationError), openai.OpenAI(base_url=url, api_key="no") as stranger:
+        stranger.batches.list()
+    with (
+        pytest.raises(openai.PermissionDeniedError),
+        openai.OpenAI(base_url=url, api_key=reader.key) as other,
+    ):
+        other.files.create(file=b"x", purpose="batch")
+    with pytest.raises(openai.NotFoundError):
+        client.batches.retrieve("batch_00000000000000000000000000000000")
+    with pytest.raises(openai.NotFoundError):
+        client.get("/batches/a/b/c", cast_to=object)
+    with pytest.raises(openai.ConflictError) as refused:
+        client.batches.cancel(batch.id)
+    assert refused.value.response.headers["x-should-retry"] == "false"
+    assert refused.value.request_id == refused.value.response.headers["request-id"]
+    with pytest.raises(openai.APIStatusError) as refused:
+        client.delete("/batches", cast_to=object)
+    assert (refused.value.status_code, refused.value.body["type"]) == (405, "invalid_request_error")
+
+
+def test_a_create_whose_answer_was_lost_is_sent_again_and_makes_no_second_batch(client, service):
+    file = upload(client, line("a"))
+    port = int(service.served.url.rpartition(":")[2])
+    with losing_answers(port) as proxy:
+        unlucky = client.with_options(base_url=f"http://127.0.0.1:{proxy.port}/v1", max_retries=2)
+        proxy.lose(1)
+        made = unlucky.batches.create(input_file_id=file.id, endpoint=MESSAGES, completion_window="24h")
+
+    assert proxy.lost == 1
+    assert [batch.id for batch in client.batches.list()] == [made.id]
+
+    # Two that are meant are two
+    client.batches.create(input_file_id=file.id, endpoint=MESSAGES, completion_window="24h")
+    assert len(client.batches.list().data) == 2
+
+
+def test_a_file_expires_when_it_says_and_a_deleted_one_is_gone(client):
+    file = upload(client, line("a"), expires_after={"anchor": "created_at", "seconds": 3_600})
+    assert file.expires_at == file.created_at + 3_600
+    usual = upload(client, line("a"))
+    assert usual.expires_at == usual.created_at + 30 * 86_400
+
+    deleted = client.files.delete(file.id)
+
+    assert (deleted.id, deleted.deleted, deleted.object) == (file.id, True, "file")
+    for ask in (client.files.retrieve, client.files.content, client.files.delete):
+        with pytest.raises(openai.NotFoundError):
+            ask(file.id)
+    with pytest.raises(openai.NotFoundError):
+        client.batches.create(input_file_id=file.id, endpoint=MESSAGES, completion_window="24h")

@@ -7,11 +7,12 @@ from app.ingest.bounds import priced_by, unbounded
 from app.ingest.draft import ENVELOPE_BYTES, MAX_RECORD_BYTES, Defaults, Draft
 from app.ingest.intake import Places
 from app.ingest.jsonl import in_utf8, lines, parse
-from app.ingest.records import MAX_DEPTH, MAX_ID_CHARACTERS, MAX_TOKENS, MODEL_NAME
+from app.ingest.records import MAX_ID_CHARACTERS, MAX_TOKENS, MODEL_NAME
 from app.ingest.values import is_deeper, is_plain, to_json
 
 MESSAGES = "/v1/messages"
 ENDPOINTS = ("/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/completions", MESSAGES)
+MAX_DEPTH = 100  # of lists and objects in a body
 LISTED = 100  # errors that are kept; the others are only counted
 LIMITS = ("max_completion_tokens", "max_output_tokens", "max_tokens")  # fields that bound an answer
 
