@@ -9,27 +9,38 @@ from app.core.reading.jobs import Counts, JobView
 from app.dialects.analyze import wire as analyze
 from app.dialects.chats import wire as chats
 from app.dialects.documents import wire as documents
+from app.dialects.openai import wire as openai
 from app.dialects.processor import wire as processor
 from app.dialects.text import wire as text
 from models.job import JobStatus
 
 AT = dt.datetime(2026, 11, 22, 10, 15, tzinfo=dt.UTC)
-SAID = ("text", "documents", "analyze", "processor", "chats")
+SAID = ("text", "documents", "analyze", "processor", "chats", "openai")
 
 # A status, how many of four records succeeded and failed, and the words in the order of SAID.
 TABLE = [
-    ("pending", 0, 0, ("PENDING", "pending", "accepted", "queued", "queued")),
-    ("running", 1, 1, ("IN_PROGRESS", "processing", "processing", "processing", "processing")),
-    ("paused", 1, 1, ("IN_PROGRESS", "processing", "processing", "processing", "processing")),
-    ("cancelling", 1, 1, ("IN_PROGRESS", "processing", "processing", "processing", "processing")),
-    ("completed", 4, 0, ("COMPLETED", "completed", "completed", "completed", "processed")),
-    ("completed", 3, 1, ("COMPLETED", "failed", "completed", "completed", "completed_with_errors")),
-    ("completed", 0, 4, ("COMPLETED", "failed", "completed", "failed", "completed_with_errors")),
-    ("cancelled", 1, 1, ("FAILED", "cancelled", "failed", "cancelled", "cancelled")),
-    ("cancelled", 0, 0, ("FAILED", "cancelled", "failed", "cancelled", "cancelled")),
-    ("expired", 1, 1, ("FAILED", "failed", "failed", "completed", "completed_with_errors")),
-    ("expired", 0, 1, ("FAILED", "failed", "failed", "failed", "completed_with_errors")),
-    ("failed", 0, 0, ("FAILED", "failed", "failed", "failed", "failed")),
+    ("pending", 0, 0, ("PENDING", "pending", "accepted", "queued", "queued", "validating")),
+    ("running", 1, 1, ("IN_PROGRESS", "processing", "processing", "processing", "processing", "in_progress")),
+    ("paused", 1, 1, ("IN_PROGRESS", "processing", "processing", "processing", "processing", "in_progress")),
+    (
+        "cancelling",
+        1,
+        1,
+        ("IN_PROGRESS", "processing", "processing", "processing", "processing", "finalizing"),
+    ),
+    ("completed", 4, 0, ("COMPLETED", "completed", "completed", "completed", "processed", "completed")),
+    (
+        "completed",
+        3,
+        1,
+        ("COMPLETED", "failed", "completed", "completed", "completed_with_errors", "completed"),
+    ),
+    ("completed", 0, 4, ("COMPLETED", "failed", "completed", "failed", "completed_with_errors", "completed")),
+    ("cancelled", 1, 1, ("FAILED", "cancelled", "failed", "cancelled", "cancelled", "cancelled")),
+    ("cancelled", 0, 0, ("FAILED", "cancelled", "failed", "cancelled", "cancelled", "cancelled")),
+    ("expired", 1, 1, ("FAILED", "failed", "failed", "completed", "completed_with_errors", "expired")),
+    ("expired", 0, 1, ("FAILED", "failed", "failed", "failed", "completed_with_errors", "expired")),
+    ("failed", 0, 0, ("FAILED", "failed", "failed", "failed", "failed", "failed")),
 ]
 
 
@@ -82,7 +93,7 @@ def test_every_contract_has_its_own_word_for_a_state_and_says_why_it_ended_early
     status: str, succeeded: int, failed: int, words: tuple[str, ...]
 ) -> None:
     view = job(status, succeeded, failed)
-    wires = (text.status, documents.status, analyze.status, processor.word, chats.status)
+    wires = (text.status, documents.status, analyze.status, processor.word, chats.status, openai.status)
 
     assert tuple(word(view) for word in wires) == words
 
