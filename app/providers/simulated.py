@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from app import errors
-from app.providers import answers, sample
+from app.providers import answers, openai_answers, openai_requests, sample, simulated_openai
 from app.providers.client import Reply, Usage
 
 CHARACTERS_PER_TOKEN = 4
@@ -64,12 +64,16 @@ class SimulatedClient:
     """`app.providers.client.Client` without a provider behind it."""
 
     async def ask(self, params: dict[str, Any], *, deadline: float, attempt: int) -> Reply:
-        wishes = _read_wishes(params.get("simulate"))
-        request = {name: value for name, value in params.items() if name != "simulate"}
+        whole = params["body"] if "url" in params else params
+        wishes = _read_wishes(whole.get("simulate"))
+        request = {name: value for name, value in whole.items() if name != "simulate"}
         digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
         chance = random.Random(digest)  # noqa: S311  repeatable on purpose
         id = f"req_sim_{digest[:24]}"
-        reply = _row(id, chance) if "input" in request else _reply(request, wishes, digest, chance, id)
+        if "url" in params:
+            reply = _whole(params["url"], request, wishes, digest, chance, id)
+        else:
+            reply = _row(id, chance) if "input" in request else _reply(request, wishes, digest, chance, id)
         failure = wishes.failure(chance, attempt)
         await _wait(wishes.latency(chance), deadline)
         if failure is not None:
@@ -103,6 +107,18 @@ def _row(id: str, chance: random.Random) -> Reply:
 
 def _reply(request: Mapping[str, Any], wishes: Wishes, digest: str, chance: random.Random, id: str) -> Reply:
     return answers.read(_json(_message(request, wishes, digest, chance)), id)
+
+
+def _whole(
+    url: str, body: Mapping[str, Any], wishes: Wishes, digest: str, chance: random.Random, id: str
+) -> Reply:
+    """An answer to a request for a path of an OpenAI-compatible API, in the shape of that path."""
+    if url == openai_requests.EMBEDDINGS:
+        answer = simulated_openai.embeddings_of(body, digest)
+    else:
+        message = _message(simulated_openai.request_of(url, body), wishes, digest, chance)
+        answer = simulated_openai.answer_of(url, body, _json(message))
+    return openai_answers.read(_json(answer), {"x-request-id": id})
 
 
 def _json(value: Any) -> bytes:
