@@ -13,27 +13,39 @@ from models.job import Job
 from models.session import in_transaction
 from tasks import advance
 from tests.support.losing_proxy import losing_answers
+from tests.support.openai_upstream import OpenAIUpstream
 from tests.support.servers import wait_until
 from tests.support.shared_stack import running_service
 
 GOOD, REFUSED, HANGING = "Answer this, please.", "Refuse this, please.", "Hang on this, please."
 MESSAGES = "/v1/messages"
-MODEL = "claude-haiku-4-5"
+CHAT = "/v1/chat/completions"
+MODEL, GPT = "claude-haiku-4-5", "gpt-5-mini"
+# What a request asks in its endpoint's shape, and where the answer to it is.
+ASKS = {
+    CHAT: ({"messages": [{"role": "user", "content": GOOD}]}, "choices"),
+    "/v1/responses": ({"input": GOOD}, "output"),
+    "/v1/embeddings": ({"input": [GOOD, "and this"]}, "data"),
+    "/v1/completions": ({"prompt": GOOD}, "choices"),
+}
 ENDED = ("completed", "failed", "expired", "cancelled")
 
 
 @pytest.fixture(scope="module")
 def service(request, upstream_process, tmp_path_factory):
-    """A whole Penstock, whose provider refuses some texts and never answers others."""
+    """A whole Penstock, whose providers refuse some texts and never answer others."""
+    faults = [
+        {"kind": "status", "status": 400, "matching": "Refuse this"},
+        {"kind": "hang", "matching": "Hang on"},
+    ]
     upstream_process.reset()
-    upstream_process.configure(
-        faults=[
-            {"kind": "status", "status": 400, "matching": "Refuse this"},
-            {"kind": "hang", "matching": "Hang on"},
-        ]
-    )
-    with running_service(request, upstream_process, tmp_path_factory.mktemp("openai")) as made:
-        yield made
+    upstream_process.configure(faults=faults)
+    with OpenAIUpstream() as other:
+        other.configure(faults=[*faults, {"kind": "status", "status": 413, "matching": "Too much"}])
+        spoken = {"OPENAI_API_KEY": "test-key", "OPENAI_BASE_URL": other.url}
+        folder = tmp_path_factory.mktemp("openai")
+        with running_service(request, upstream_process, folder, **spoken) as made:
+            yield made
 
 
 @pytest.fixture
@@ -318,3 +330,70 @@ def test_a_file_expires_when_it_says_and_a_deleted_one_is_gone(client):
             ask(file.id)
     with pytest.raises(openai.NotFoundError):
         client.batches.create(input_file_id=file.id, endpoint=MESSAGES, completion_window="24h")
+
+
+@pytest.mark.parametrize("model", ["simulated", GPT])
+@pytest.mark.parametrize("endpoint", ASKS)
+def test_every_endpoint_is_answered_in_its_own_shape(client, endpoint, model):
+    body, answered_in = ASKS[endpoint]
+    asked = {"custom_id": "a", "method": "POST", "url": endpoint, "body": {"model": model, **body}}
+
+    batch = until(client, create(client, asked, endpoint=endpoint))
+
+    assert (batch.status, batch.endpoint, batch.model) == ("completed", endpoint, model)
+    [item] = read(client, batch.output_file_id).values()
+    assert item["response"]["status_code"] == 200
+    assert item["response"]["body"][answered_in]
+    assert batch.usage.input_tokens > 0
+
+
+def test_an_endpoints_own_refusal_is_told_with_its_status(client):
+    batch = until(client, create(client, chat("a", REFUSED), chat("b", "Too much"), chat("c"), endpoint=CHAT))
+
+    assert read(client, batch.output_file_id).keys() == {"c"}
+    refused = read(client, batch.error_file_id)
+    assert {id: item["response"]["status_code"] for id, item in refused.items()} == {"a": 400, "b": 413}
+    assert refused["a"]["error"] is None
+    assert refused["a"]["response"]["body"]["error"].keys() == {"message", "type", "param", "code"}
+
+
+def test_a_messages_line_for_another_endpoints_model_comes_back_as_a_message(client):
+    batch = until(client, create(client, line("a", model=GPT)))
+
+    [item] = read(client, batch.output_file_id).values()
+    assert item["response"]["body"]["type"] == "message"
+    assert item["response"]["body"]["content"][0]["text"]
+
+
+def test_lines_for_claude_stand_in_a_batch_of_any_endpoint_and_those_of_two_providers_do_not_mix(client):
+    batch = until(client, create(client, line("a"), endpoint=CHAT))
+    assert read(client, batch.output_file_id)["a"]["response"]["body"]["type"] == "message"
+
+    mixed = until(client, create(client, chat("a"), line("b"), endpoint=CHAT))
+    assert (mixed.status, mixed.model, mixed.request_counts.failed) == ("completed", GPT, 1)
+    other = read(client, mixed.error_file_id)["b"]
+    assert (other["response"], other["error"]["code"]) == (None, "unknown_model")
+
+    asked_in_chat = create(client, line("a"), chat("b", model=MODEL), endpoint=CHAT)
+    assert [(error.line, error.code) for error in asked_in_chat.errors.data] == [(2, "mismatched_url")]
+
+
+def test_a_job_of_the_native_contract_is_read_as_chat_completions(client, service, request):
+    door = service.door.other(request.node.name[:60])
+    job = door.submit([{"custom_id": "x", "prompt": GOOD}], model=MODEL)
+    batch = until(client, client.batches.retrieve(job["id"]))
+
+    [item] = read(client, batch.output_file_id).values()
+    body = item["response"]["body"]
+    assert (body["object"], body["choices"][0]["finish_reason"]) == ("chat.completion", "stop")
+    assert body["choices"][0]["message"]["content"]
+    assert body["usage"]["total_tokens"] == batch.usage.total_tokens
+
+
+def chat(custom_id, text=GOOD, model=GPT):
+    return {
+        "custom_id": custom_id,
+        "method": "POST",
+        "url": CHAT,
+        "body": {"model": model, "messages": [{"role": "user", "content": text}], "max_tokens": 50},
+    }

@@ -5,14 +5,15 @@ import json
 
 import pytest
 
-from app.dialects.openai.lines import LISTED, MESSAGES, Reader, of_file, of_list
+from app.dialects.openai.lines import LISTED, Reader, of_file, of_list
+from app.ingest.whole.requests import MESSAGES
 
 CHAT = "/v1/chat/completions"
 MODELS = {"one", "two"}
 
 
 def reader(endpoint=CHAT, max_records=1_000):
-    return Reader(endpoint, MODELS.__contains__, max_tokens=10, max_records=max_records)
+    return Reader(endpoint, lambda model, url: model in MODELS, max_tokens=10, max_records=max_records)
 
 
 def line(custom_id="a", url=CHAT, model="one", **body):

@@ -17,6 +17,7 @@ from app.dialects.openai.schemas import BatchIn, BatchOut, BatchPage, BatchQuery
 from app.errors import BadInput, NotFound
 from app.ingest.draft import Draft
 from app.ingest.spool import DraftSpool
+from app.ingest.whole.requests import MESSAGES
 from app.providers import registry
 from app.services import job_actions, submission
 from app.services.submission import FileTerms, Options, Submitted
@@ -30,7 +31,7 @@ from models.file import File
 from models.session import reading
 
 EXAMPLE = {
-    "endpoint": lines.MESSAGES,
+    "endpoint": MESSAGES,
     "completion_window": wire.WINDOW,
     "requests": [
         {
@@ -177,10 +178,11 @@ def _options(asked: Mapping[str, Any], file: File | None) -> Options:
     )
 
 
-def _can_ask(model: str) -> bool:
-    """Whether the model answers requests like these on this machine."""
+def _can_ask(model: str, url: str) -> bool:
+    """Whether the model answers requests with that url on this machine."""
     try:
         registry.require(model, settings.current())
     except BadInput:
         return False
-    return registry.of(model).takes_messages
+    provider = registry.of(model)
+    return provider.takes_messages if url == MESSAGES else provider.takes_whole_requests

@@ -1,20 +1,21 @@
 """The requests of a batch, line by line: what each may contain, and the draft that it becomes. Pure."""
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import Any, BinaryIO, NamedTuple
 
 from app.ingest.bounds import priced_by, unbounded
-from app.ingest.draft import ENVELOPE_BYTES, MAX_RECORD_BYTES, Defaults, Draft
+from app.ingest.draft import ENVELOPE_BYTES, MAX_DEPTH, MAX_RECORD_BYTES, Defaults, Draft
 from app.ingest.intake import Places
 from app.ingest.jsonl import in_utf8, lines, parse
 from app.ingest.records import MAX_ID_CHARACTERS, MAX_TOKENS, MODEL_NAME
 from app.ingest.values import is_deeper, is_plain, to_json
+from app.ingest.whole import bounds
+from app.ingest.whole.requests import ASKS_IN, MESSAGES
 
-MESSAGES = "/v1/messages"
-ENDPOINTS = ("/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/completions", MESSAGES)
-MAX_DEPTH = 100  # of lists and objects in a body
+ENDPOINTS = (*ASKS_IN, MESSAGES)
+REMEMBERED = 1_000  # models of which it is remembered whether they can be asked
 LISTED = 100  # errors that are kept; the others are only counted
-LIMITS = ("max_completion_tokens", "max_output_tokens", "max_tokens")  # fields that bound an answer
 
 
 class LineError(NamedTuple):
@@ -52,16 +53,17 @@ def of_list(requests: Iterable[Any], endpoint: str) -> Iterator[Item]:
 class Reader:
     """Reads the requests of one batch into drafts, and keeps what is wrong with them.
 
-    `can_ask` says whether a model can be asked here. The first such model is the batch's; a request for
-    another one carries its model by itself, and fails by itself where the batch's provider does not have it.
+    `can_ask` says whether a model can be asked here with a url. The first such model is the batch's; a
+    request for another one carries its model by itself, and fails by itself where the batch's provider does
+    not have it.
     """
 
     def __init__(
-        self, endpoint: str, can_ask: Callable[[str], bool], *, max_tokens: int, max_records: int
+        self, endpoint: str, can_ask: Callable[[str, str], bool], *, max_tokens: int, max_records: int
     ) -> None:
         self.errors: list[LineError] = []
         self.defaults: Defaults | None = None  # of the batch, once a model is found that can be asked
-        self._endpoint, self._can_ask = endpoint, can_ask
+        self._endpoint, self._can_ask = endpoint, lru_cache(REMEMBERED)(can_ask)
         self._max_tokens, self._max_records = max_tokens, max_records
         self._ids, self._models = Places(), dict[str, int]()
         self._count = 0
@@ -138,22 +140,28 @@ class Reader:
             return LineError(
                 "request_too_large", f"the request has over {MAX_RECORD_BYTES:,} bytes: split it"
             )
-        defaults = self._addressed(body["model"], number)
+        if not is_messages and self._takes_only_messages(body["model"], item["url"]):
+            why = f"the model {body['model']!r} is asked with {MESSAGES!r} and its body, not {item['url']!r}"
+            return LineError("mismatched_url", why, "url")
+        defaults = self._addressed(body["model"], item["url"], number)
         return Draft(
             written,
             len(written) + ENVELOPE_BYTES,
             item["custom_id"],
             max_tokens=_limit(body),
             model=body["model"],
-            unbounded=unbounded(body),
-            priced_by=priced_by(body, defaults),
+            unbounded=unbounded(body) if is_messages else bounds.unbounded(item["url"], body),
+            priced_by=priced_by(body if is_messages else {"model": body["model"]}, defaults),
         )
 
-    def _addressed(self, model: str, number: int) -> Defaults:
+    def _takes_only_messages(self, model: str, url: str) -> bool:
+        return not self._can_ask(model, url) and self._can_ask(model, MESSAGES)
+
+    def _addressed(self, model: str, url: str, number: int) -> Defaults:
         """The defaults that a request for `model` has; the first model that can be asked makes them."""
         if self.defaults is not None:
             return self.defaults
-        if model not in self._models and self._can_ask(model):
+        if self._can_ask(model, url):
             self.defaults = Defaults(model, self._max_tokens)
             return self.defaults
         if len(self._models) < LISTED:
@@ -193,7 +201,7 @@ def _check_body(body: Any) -> LineError | None:
 
 def _limit(body: dict[str, Any]) -> int | None:
     """The longest answer that a request allows, in tokens, where it says so."""
-    found = next((body[name] for name in LIMITS if body.get(name) is not None), None)
+    found: Any = bounds.most_tokens(body)
     return found if type(found) is int and 1 <= found <= MAX_TOKENS else None
 
 

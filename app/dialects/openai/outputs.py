@@ -1,7 +1,7 @@
 """The files that a batch has by itself: its requests, its answers and its errors, read from its records."""
 
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from app.core.reading import file_batches, records
@@ -9,6 +9,8 @@ from app.core.reading.jobs import JobView
 from app.core.reading.records import Page, RecordView
 from app.dialects.openai import wire
 from app.dialects.openai.wire import ERRORS, INPUT
+from app.ingest.whole.requests import MESSAGES
+from app.providers import registry
 from models.file import FileBatch
 
 
@@ -47,4 +49,23 @@ class Output:
 
     def _line(self, record: RecordView) -> bytes:
         endpoint = wire.CHAT if self._terms is None else self._terms.endpoint
-        return wire.line(self.view.uid, endpoint, record, record.answer)
+        answer = None if record.answer is None else self._shown(record.answer)
+        return wire.line(self.view.uid, endpoint, record, answer)
+
+    def _shown(self, answer: bytes) -> bytes:
+        """An answer in the shape that its reader expects.
+
+        That of a line as it came, as it was asked in that shape; only a Messages request may have been
+        translated for its endpoint. That of a job of another contract as a chat completion.
+        """
+        if self._terms is None:
+            return wire.as_chat_completion(answer)
+        if self._terms.endpoint == MESSAGES and self._is_translated:
+            return wire.as_message(answer)
+        return answer
+
+    @cached_property
+    def _is_translated(self) -> bool:
+        """Whether the batch's model is asked with requests of the other shape."""
+        provider = registry.find(self.view.model)
+        return provider is not None and provider.client == "openai"

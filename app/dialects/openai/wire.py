@@ -12,6 +12,9 @@ from app.core.json_text import encode, on_one_line, text
 from app.core.reading.answers import reason
 from app.core.reading.jobs import JobView
 from app.core.reading.records import RecordView
+from app.ingest.values import to_json
+from app.ingest.whole.requests import MESSAGES
+from app.providers import shapes
 from app.web import batch_ids
 from app.web.error_shapes import Fault
 from models.base import record_uid
@@ -23,7 +26,7 @@ Json = dict[str, Any]
 
 OUTPUT, ERRORS, INPUT = "output", "error", "input"  # the files that every batch has, whoever made it
 WINDOW = "24h"  # of a batch that says nothing else
-CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
+CHAT = "/v1/chat/completions"
 PURPOSES = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
 STATUSES = (
     "validating", "failed", "in_progress", "finalizing", "completed", "expired", "cancelling", "cancelled",
@@ -31,7 +34,7 @@ STATUSES = (
 EXPIRED = "This request could not be executed before the completion window expired."
 CANCELLED = "This request was not executed: its batch was cancelled before it was sent."
 
-# What a provider's refusal had as its status, by the type that it gave.
+# What a provider's refusal had as its status, by its type, where the status was not kept.
 _STATUS_OF = {
     "invalid_request_error": 400,
     "authentication_error": 401,
@@ -184,6 +187,25 @@ def error(fault: Fault) -> Json:
     }
 
 
+def as_chat_completion(answer: bytes) -> bytes:
+    """An answer as a chat completion; what is no answer of a chat stays as it is, such as a vector."""
+    try:
+        found = json.loads(answer)
+    except ValueError:
+        return answer
+    is_chat = isinstance(found, dict) and ("content" in found or "output" in found)
+    is_chat = is_chat and found.get("type") != "inference"
+    return to_json(shapes.chat_completion_of(answer)) if is_chat else answer
+
+
+def as_message(answer: bytes) -> bytes:
+    """An answer as a Message."""
+    try:
+        return to_json(shapes.message_of(answer))
+    except ValueError:
+        return answer
+
+
 def _outcome(
     endpoint: str, record: RecordView, answer: bytes | None, request_id: str
 ) -> tuple[bytes, Json | None]:
@@ -194,10 +216,9 @@ def _outcome(
     if record.error_type is None and record.status in _NEVER_RUN:
         code, message = _NEVER_RUN[record.status]
         return b"null", {"code": code, "message": message}
-    if kind in _STATUS_OF and answer is None:
-        return _response(
-            _STATUS_OF[kind], request_id, encode(_refusal(endpoint, kind, message)).encode()
-        ), None
+    status = record.error_status or _STATUS_OF.get(kind)
+    if status is not None and 400 <= status < 500 and answer is None:
+        return _response(status, request_id, encode(_refusal(endpoint, kind, message)).encode()), None
     # An answer that was paid for and did not pass is shown beside the reason.
     response = b"null" if answer is None else _response(200, request_id, answer)
     return response, {"code": kind, "message": message}

@@ -1,4 +1,4 @@
-"""Files of tenants, the batches made of them, and when a job was closed
+"""Files of tenants, the batches made of them, when a job was closed, and the status of refusals
 
 Only additions: the release before this one has neither files nor such batches.
 """
@@ -55,3 +55,4 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("job_id", name=op.f("pk_file_batch")),
     )
     op.add_column("job", sa.Column("closed_at", TIME, nullable=True))
+    op.add_column("record_output", sa.Column("error_status", sa.SmallInteger(), nullable=True))
