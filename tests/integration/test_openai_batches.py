@@ -132,7 +132,7 @@ def test_any_other_failure_is_an_error_without_a_response(door, worker):
 
     first, second = map(json.loads, content(door, get(door, batch)["error_file_id"]).splitlines())
 
-    assert (first["response"], first["error"]) == (None, {"code": "timeout", "message": "too late"})
+    assert (first["response"], first["error"]) == (None, {"code": "request_timeout", "message": "too late"})
     assert second["error"] == {"code": "schema_mismatch", "message": "no number"}
     assert second["response"]["body"]["id"] == "msg_1"
 

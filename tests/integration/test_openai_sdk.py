@@ -176,7 +176,7 @@ def test_a_running_batch_shows_what_has_ended_and_a_cancelled_one_keeps_it(clien
     assert client.files.content(ended.output_file_id).content == before
     errors = read(client, ended.error_file_id)
     assert errors.keys() == {"b", "c"}
-    assert errors["c"]["response"] is None
+    assert (errors["c"]["response"], errors["c"]["error"]["code"]) == (None, "batch_cancelled")
     assert client.batches.cancel(batch.id).status == "cancelled"
 
 

@@ -1,4 +1,4 @@
-"""The same texts, submitted through each of the six contracts."""
+"""The same texts, submitted through each of the seven contracts."""
 
 import base64
 import io
@@ -13,6 +13,7 @@ ANALYSES = "/api/v1/batch"
 DOCUMENTS = "/api/v1/batch/jobs"
 PROCESSOR = "/api/batch-processor"
 CHATS = "/api/batch"
+BATCHES, FILES = "/v1/batches", "/v1/files"
 
 Make = Callable[[Door, Sequence[str], str], TestResponse]
 
@@ -59,6 +60,19 @@ def chats(door: Door, texts: Sequence[str], name: str) -> TestResponse:
     return door.post(f"{CHATS}/create", data=form, content_type="multipart/form-data")
 
 
+def openai(door: Door, texts: Sequence[str], name: str) -> TestResponse:
+    def asked(text: str) -> dict[str, Any]:
+        return {
+            "model": "claude-haiku-4-5",
+            "max_tokens": 99,
+            "messages": [{"role": "user", "content": text}],
+        }
+
+    lines = [{"custom_id": f"own-{number}", "body": asked(text)} for number, text in enumerate(texts)]
+    body = {"endpoint": "/v1/messages", "completion_window": "24h", "requests": lines}
+    return door.post(BATCHES, json={**body, "metadata": {"of": name}})
+
+
 MAKERS: Mapping[str, Make] = {
     "native": native,
     "text": text,
@@ -66,6 +80,7 @@ MAKERS: Mapping[str, Make] = {
     "analyze": analyze,
     "processor": processor,
     "chats": chats,
+    "openai": openai,
 }
 LABELLED = ("text", "processor")  # these let the caller name a batch
 
@@ -75,6 +90,7 @@ CANCELS: Mapping[str, Callable[[Door, str], TestResponse]] = {
     "documents": lambda door, job: door.call("DELETE", f"{DOCUMENTS}/{job}"),
     "processor": lambda door, job: door.call("DELETE", f"{PROCESSOR}/cancel/{job}"),
     "chats": lambda door, job: door.post(f"{CHATS}/cancel?batchId={job}"),
+    "openai": lambda door, job: door.post(f"{BATCHES}/{job}/cancel"),
 }
 
 

@@ -213,17 +213,18 @@ def _outcome(
     if record.status is RecordStatus.SUCCEEDED:
         return _response(200, request_id, answer or b"null"), None
     kind, message = reason(record)
-    if record.error_type is None and record.status in _NEVER_RUN:
-        code, message = _NEVER_RUN[record.status]
-        return b"null", {"code": code, "message": message}
+    if record.status in _NEVER_RUN:
+        code, usual = _NEVER_RUN[record.status]
+        return b"null", {"code": code, "message": usual if record.error_type is None else message}
     status = record.error_status or _STATUS_OF.get(kind)
     if status is not None and 400 <= status < 500 and answer is None:
         return _response(status, request_id, encode(_refusal(endpoint, kind, message)).encode()), None
     # An answer that was paid for and did not pass is shown beside the reason.
     response = b"null" if answer is None else _response(200, request_id, answer)
-    return response, {"code": kind, "message": message}
+    return response, {"code": _CODE_OF.get(kind, kind), "message": message}
 
 
+_CODE_OF = {"timeout": "request_timeout"}  # where this contract has a word of its own
 _NEVER_RUN = {
     RecordStatus.EXPIRED: ("batch_expired", EXPIRED),
     RecordStatus.CANCELLED: ("batch_cancelled", CANCELLED),
