@@ -17,7 +17,7 @@ from typing import Any
 import psycopg
 import redis
 
-from bench import servers
+from bench import batch_files, servers
 from bench.service import AS_FAST_AS_IT_CAN, Service, running
 
 LINE = 400  # bytes
@@ -128,10 +128,27 @@ def cost(service: Service, folder: Path, count: int) -> dict[str, Any]:
     }
 
 
+def beside_native(service: Service, folder: Path, count: int) -> None:
+    """A batch of a file through OpenAI's contract, and the same requests through the native one."""
+    ours, theirs = batch_files.write(folder, count)
+    native = batch_files.native(service, ours)
+    memory = Memory(service)
+    with memory.watched():
+        batch = batch_files.batch(service, theirs)
+    print(
+        f"a batch of a file of {count:,}: taken in {batch.taken:.1f} s, {batch.taken / native.taken:.2f}"
+        f" times the native {native.taken:.1f} s; read in {batch.read:.1f} s,"
+        f" {batch.read / native.read:.2f} times the native {native.read:.1f} s;"
+        f" the web grew by {memory.growth('web'):.0f} MB",
+        flush=True,
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--large", type=int, default=1_000_000, help="records of the large job; 0: none")
+    parser.add_argument("--batch", type=int, default=100_000, help="requests of a batch of a file")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, servers.provider() as upstream:
         folder = Path(name)
@@ -146,6 +163,7 @@ def main() -> None:
                     f" the web grew by {found['web']:.0f} MB",
                     flush=True,
                 )
+            beside_native(service, folder, asked.batch)
         if not asked.large:
             return
         with running(upstream, **AS_FAST_AS_IT_CAN) as service:

@@ -111,7 +111,7 @@ def get_file_content(file_id: str) -> Response:
                 raise
             chunks, name = _pieces(content), found.name
         else:
-            chunks, name = found.lines(), found.name
+            chunks, name = found.pieces(), found.name
         headers = {"Content-Disposition": wire.disposition(name)}
         return capacity.stream(chunks, CONTENT, headers, seat)
 

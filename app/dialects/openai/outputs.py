@@ -1,17 +1,20 @@
 """The files that a batch has by itself: its requests, its answers and its errors, read from its records."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cached_property, partial
 from typing import Any
 
 from app.core.reading import file_batches, records
 from app.core.reading.jobs import JobView
-from app.core.reading.records import Page, RecordView
+from app.core.reading.records import ENDED_WORDS, Read, RecordView
 from app.dialects.openai import wire
-from app.dialects.openai.wire import ERRORS, INPUT
+from app.dialects.openai.wire import ERRORS, INPUT, OUTPUT
 from app.ingest.whole.requests import MESSAGES
 from app.providers import registry
 from models.file import FileBatch
+
+# What records of each file are shown as.
+_WORDS = {OUTPUT: frozenset({"succeeded"}), ERRORS: ENDED_WORDS - {"succeeded"}}
 
 
 class Output:
@@ -25,27 +28,38 @@ class Output:
     def name(self) -> str:
         return f"batch_{self.view.uid.hex}_{self.kind}.jsonl"
 
-    def lines(self) -> Iterator[bytes]:
-        """Its content now. A file grows at its end while its batch runs."""
+    def pieces(self) -> Iterator[bytes]:
+        """Its lines now, a page of records at a time.
+
+        While its batch runs they are in the order of their ends, so that the file grows at its end; then in
+        that of the input.
+        """
+        write = self._request if self.kind == INPUT else self._line
+        for read in self._reads():
+            for page in records.walk(read, self.view):
+                yield b"".join(write(record) for record in page.records if self._has(record))
+
+    def _reads(self) -> Iterator[Read]:
         if self.kind == INPUT:
-            for record in self._walk(records.by_index):
-                yield wire.request_line(self.view, record)
-            return
-        for record in self._walk(records.by_completion):
-            if wire.belongs(record, self.kind):
-                yield self._line(record)
-        if self.kind == ERRORS:
-            yield from map(self._line, self._walk(records.never_asked))
+            yield partial(records.by_index, inputs=True)
+        elif self.view.status.final:
+            yield partial(records.by_index, words=_WORDS[self.kind])
+        else:
+            yield records.by_completion
+            if self.kind == ERRORS:
+                yield records.never_asked
+
+    def _has(self, record: RecordView) -> bool:
+        return self.kind == INPUT or record.status.word in _WORDS[self.kind]
 
     def out(self) -> dict[str, Any]:
         """The file's object; its size is counted line by line."""
-        size = sum(map(len, self.lines()))
+        size = sum(map(len, self.pieces()))
         expires_at = file_batches.outputs_expire_at(self.view, self._terms)
         return wire.file_of_batch(self.view, self.kind, size, self.name, expires_at)
 
-    def _walk(self, read: Callable[..., Page]) -> Iterator[RecordView]:
-        for page in records.walk(partial(read, inputs=self.kind == INPUT), self.view):
-            yield from page.records
+    def _request(self, record: RecordView) -> bytes:
+        return wire.request_line(self.view, record)
 
     def _line(self, record: RecordView) -> bytes:
         endpoint = wire.CHAT if self._terms is None else self._terms.endpoint

@@ -135,11 +135,6 @@ def has(view: JobView, kind: str) -> bool:
     return bool(view.counts.succeeded if kind == OUTPUT else view.counts.unanswered)
 
 
-def belongs(record: RecordView, kind: str) -> bool:
-    """Whether a record that has ended is in the file of that kind."""
-    return (record.status is RecordStatus.SUCCEEDED) == (kind == OUTPUT)
-
-
 def line(job: uuid.UUID, endpoint: str, record: RecordView, answer: bytes | None) -> bytes:
     """A record that has ended, as a line of the output or error file; `answer` is in the endpoint's shape."""
     number = record_uid(job, record.idx).replace("-", "")
