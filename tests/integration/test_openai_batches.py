@@ -341,3 +341,29 @@ def test_a_batch_that_was_given_up_while_it_was_stored_leaves_nothing(door):
     with reading() as session:
         for table in (FileBatch.job_id, Job.id):
             assert session.scalars(select(table).where(table == number)).all() == []
+
+
+def test_a_batch_that_failed_is_read_through_every_contract(house):
+    batch = make(house, [1])
+    id = job_of(batch)["id"]
+
+    for path in (
+        f"{JOBS}/{id}",
+        f"{JOBS}/{id}/records",
+        f"{JOBS}/{id}/results",
+        f"{JOBS}/{id}/results?format=csv",
+        f"{JOBS}/{id}/events",
+        f"/batch_status/{id}",
+        f"/api/v1/batch/{id}/status",
+        f"/api/v1/batch/jobs/{id}",
+        f"/api/v1/batch/jobs/{id}/stream",
+        f"/api/batch-processor/status/{id}",
+        f"/api/batch-processor/results/{id}",
+        f"/api/batch/status?batchId={id}",
+        f"/api/batch/results?batchId={id}",
+        f"{FILES}/{batch['input_file_id']}/content",
+    ):
+        response = house.get(path)
+        assert response.status_code == 200, f"{path}: {response.text}"
+    assert house.post(f"{JOBS}/{id}/retry").status_code == 409
+    assert house.call("DELETE", f"{JOBS}/{id}").status_code == 204
