@@ -262,6 +262,7 @@ class ProviderError(PenstockError):
         self.request_id = request_id
         self.repeated = False  # in a call of several records: already reported for another of them
         self.address: str | None = None  # that was asked, as people may see it
+        self.status: int | None = None  # of the provider's response, where there was one
 
 
 class AccountRefused(ProviderError):

@@ -39,6 +39,7 @@ from app.dialects.analyze import routes as analyze
 from app.dialects.anthropic import routes as anthropic
 from app.dialects.chats import routes as chats
 from app.dialects.documents import routes as documents
+from app.dialects.openai import routes as openai
 from app.dialects.text import routes as text
 from app.web import auth, bodies, capacity, downloads, errors, job_lookup, large_bodies, openapi, websockets
 from app.web.errors import SHAPES, ErrorOut
@@ -49,7 +50,7 @@ NATIVE = (
     prompt_overrides, probes,
 )  # fmt: skip
 # Each has `blp`, its path PREFIXES, and in `wire.error` the shape of errors under them.
-DIALECTS = (text, analyze, documents, chats, anthropic)
+DIALECTS = (text, analyze, documents, chats, anthropic, openai)
 # Response headers that a page may read.
 EXPOSED = (
     job_lookup.JOB,

@@ -10,7 +10,8 @@ from typing import Any
 from bench.memory import Memory
 from bench.service import MODEL, Job, Service
 
-BATCHES = "/v1/messages/batches"
+MESSAGE_BATCHES, FILES, BATCHES = "/v1/messages/batches", "/v1/files", "/v1/batches"
+WINDOW = {"endpoint": "/v1/messages", "completion_window": "24h"}
 PIECE = 1_000_000  # bytes that are sent, or read, at a time
 
 
@@ -21,7 +22,7 @@ class Door:
     name: str
     write: Callable[[Path, int], Path]
     send: Callable[[Service, Path], Job]  # the job as the native door has it
-    results: Callable[[Job], str]  # the path of its lines
+    results: Callable[[Service, Job], str]  # the path of its lines
 
 
 def request(number: int) -> dict[str, Any]:
@@ -52,9 +53,32 @@ def send_lines(service: Service, path: Path) -> Job:
 
 def send_batch(service: Service, path: Path) -> Job:
     headers = {"content-type": "application/json", "content-length": str(path.stat().st_size)}
-    answer = service.http.post(service.address + BATCHES, content=_pieces(path), headers=headers)
+    answer = service.http.post(service.address + MESSAGE_BATCHES, content=_pieces(path), headers=headers)
     assert answer.status_code == 200, answer.text
     return service.look({"id": answer.json()["penstock"]["job_id"]})
+
+
+def write_file(path: Path, count: int) -> Path:
+    with path.open("w") as file:
+        for number in range(count):
+            asked = request(number)
+            line = {"custom_id": asked["custom_id"], "method": "POST", "url": WINDOW["endpoint"]}
+            file.write(json.dumps(line | {"body": asked["params"]}) + "\n")
+    return path
+
+
+def send_file(service: Service, path: Path) -> Job:
+    with path.open("rb") as content:
+        form = {"files": {"file": ("batch.jsonl", content)}, "data": {"purpose": "batch"}}
+        file = service.http.post(service.address + FILES, **form).raise_for_status().json()
+    asked = {**WINDOW, "input_file_id": file["id"]}
+    made = service.http.post(service.address + BATCHES, json=asked).raise_for_status().json()
+    return service.look({"id": made["penstock"]["job_id"]})
+
+
+def output_file(service: Service, job: Job) -> str:
+    batch = service.http.get(f"{service.address}{BATCHES}/{job['id']}").raise_for_status().json()
+    return f"{FILES}/{batch['output_file_id']}/content"
 
 
 def _pieces(path: Path) -> Iterator[bytes]:
@@ -63,8 +87,18 @@ def _pieces(path: Path) -> Iterator[bytes]:
             yield piece
 
 
-NATIVE = Door("native", write_lines, send_lines, lambda job: f"/api/v1/jobs/{job['id']}/results?format=jsonl")
-OTHERS = (Door("Message Batches", write_batch, send_batch, lambda job: f"{BATCHES}/{job['id']}/results"),)
+NATIVE = Door(
+    "native", write_lines, send_lines, lambda service, job: f"/api/v1/jobs/{job['id']}/results?format=jsonl"
+)
+OTHERS = (
+    Door(
+        "Message Batches",
+        write_batch,
+        send_batch,
+        lambda service, job: f"{MESSAGE_BATCHES}/{job['id']}/results",
+    ),
+    Door("batches of files", write_file, send_file, output_file),
+)
 
 
 def measured(service: Service, door: Door, folder: Path, count: int) -> dict[str, float]:
@@ -80,7 +114,7 @@ def measured(service: Service, door: Door, folder: Path, count: int) -> dict[str
     reading = Memory(service)
     with reading.watched():
         began = time.monotonic()
-        assert _lines(service, door.results(job)) == count
+        assert _lines(service, door.results(service, job)) == count
         found["out"] = time.monotonic() - began
     return found | {"web in": sending.growth("web"), "web out": reading.growth("web")}
 

@@ -3,6 +3,7 @@
 from models.base import Base
 from models.batching import BatchConfiguration
 from models.document import AuditEvent, Blob, Handoff
+from models.file import File, FileBatch
 from models.job import IdempotencyKey, Job, JobCounts, JobSpec, JobStatus, Spend
 from models.job_table import JobTable
 from models.lease import Lease
@@ -19,6 +20,8 @@ __all__ = [
     "Base",
     "BatchConfiguration",
     "Blob",
+    "File",
+    "FileBatch",
     "Handoff",
     "IdempotencyKey",
     "Job",

@@ -120,6 +120,8 @@ class RecordOutput(Base):
     stop_reason: Mapped[str | None] = mapped_column(String(64))  # of the answer; None: it does not say
     error_type: Mapped[str | None] = mapped_column(String(100))
     error_message: Mapped[bytes | None] = mapped_column(LargeBinary)
+    # Of the provider's refusal, where there was one; also None of an earlier release.
+    error_status: Mapped[int | None] = mapped_column(SmallInteger)
     # Of the answer; None without one, and where it does not say.
     usage: Mapped[dict[str, int] | None] = mapped_column(JSON)
     cost: Mapped[int | None] = mapped_column(BigInteger)  # pico-dollars of all its answered attempts

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
-from app.core.documents import handoff
+from app.core.documents import files, handoff
 from app.core.limits import holds
 from app.core.limits.limiter import limiter
 from app.core.pipeline import (
@@ -128,6 +128,7 @@ def clear_away() -> list[Found]:
     return [
         *_in_chunks("staging_rows", "removed: the upload was interrupted", retention.drop_staging),
         *_remove_blobs(),
+        *_remove_files(),
         *_in_chunks(
             "removed_rows", "of content removed: the job is deleted or old", retention.remove_content
         ),
@@ -294,6 +295,17 @@ def _remove_blobs() -> Iterator[Found]:
         yield Found(
             "removed_objects", f"{_rows(count, 'object')} removed from the store: {why}", job_id, count
         )
+
+
+def _remove_files() -> Iterator[Found]:
+    """Remove uploaded files that have expired, were deleted, or never arrived whole."""
+    try:
+        removed = files.remove_due()
+    except Unavailable as error:
+        yield Found("store_away", f"files were not removed: {error.message}")
+        return
+    if removed:
+        yield Found("removed_files", f"{_rows(removed, 'file')} removed: expired or deleted", count=removed)
 
 
 def _in_chunks(what: str, why: str, work: Callable[[Session], Chunk | None]) -> Iterator[Found]:

@@ -43,11 +43,13 @@ def read_jsonl(
     Raises `BadInput` for a file without records and `TooLarge` at the first record too many.
     """
     intake = Intake("line {}", max_records, problems)
-    with _in_utf8(stream) as text:
-        for number, line in islice(_lines(text), rows):
+    with in_utf8(stream) as text:
+        for number, line in islice(lines(text), rows):
             where = f"line {number}"
+            if number == 1 and line.lstrip().startswith(b"["):
+                raise BadInput(f"{where}: the file begins with a JSON list: give one JSON object per line")
             try:
-                item = _parse(line)
+                item = parse(line)
             except ValueError as error:
                 problems.add(where, str(error))
                 continue
@@ -58,7 +60,7 @@ def read_jsonl(
 
 
 @contextmanager
-def _in_utf8(stream: BinaryIO) -> Iterator[Lines]:
+def in_utf8(stream: BinaryIO) -> Iterator[Lines]:
     """The lines of `stream` in UTF-8; PowerShell and some others write UTF-16."""
     encoding = find_mark(stream)
     stream.seek(0)
@@ -87,7 +89,7 @@ class _Encoded:
             raise BadInput(f"the file begins as {name}, but is not {name}: save it as UTF-8") from error
 
 
-def _lines(stream: Lines) -> Iterator[tuple[int, bytes]]:
+def lines(stream: Lines) -> Iterator[tuple[int, bytes]]:
     """The lines that are not blank, with their numbers; only the beginning of a line that is too long."""
     number = 1
     line = _first_line(stream)
@@ -105,12 +107,10 @@ def _first_line(stream: Lines) -> bytes:
     while line.startswith(BOM):
         line = line[len(BOM) :]
         line += b"" if line.endswith(b"\n") else stream.readline(len(BOM))
-    if line.lstrip().startswith(b"["):
-        raise BadInput("line 1: the file begins with a JSON list: give one JSON object per line")
     return line
 
 
-def _parse(line: bytes) -> Any:
+def parse(line: bytes) -> Any:
     """The value of a line; raises `ValueError` describing the error."""
     if len(line) > MAX_RECORD_BYTES:
         raise ValueError(f"the line has over {MAX_RECORD_BYTES:,} bytes, the limit of a record")

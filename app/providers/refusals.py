@@ -107,13 +107,15 @@ def read(status: int, body: object, headers: Mapping[str, str]) -> ProviderError
     if _blames_account(status, error):
         return _account_refused(status, error, headers)
     kind = _kind(status)
-    return kind(
+    refusal = kind(
         f"{TOO_LONG} The gateway said: {error.message}" if kind is GatewayTimeout else error.message,
         type=_name(kind, error),
         retry_after=pause(headers),
         request_id=request_id_of(headers),
         limits=rate_limits(headers),
     )
+    refusal.status = status
+    return refusal
 
 
 def error_within(body: object) -> Mapping[str, Any] | None:

@@ -4,7 +4,7 @@ import datetime as dt
 import json
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
@@ -29,6 +29,7 @@ from app.providers import registry
 from config import settings
 from models.base import new_uid, now
 from models.bulk import load
+from models.file import FileBatch
 from models.job import IdempotencyKey, Job, JobCounts, JobSpec, JobStatus
 from models.job_table import JobTable
 from models.record import Record, RecordInput, RecordOutput, RecordStatus
@@ -51,6 +52,16 @@ class Repeat:
 
 
 @dataclass(frozen=True, slots=True)
+class FileTerms:
+    """What the caller said of a batch that is made of a file of requests."""
+
+    endpoint: str
+    input_file: str | None  # its id; None: the requests came with the call
+    completion_window: str
+    output_seconds: int | None = None  # after the batch's end, while its output can be read
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """A caller's options for a job besides its records and their defaults."""
 
@@ -70,6 +81,7 @@ class Options:
     notes: Sequence[str] = ()  # what the owner should know of how the table was read
     runs_with: str | None = None  # the command with which it is paused
     reuse: str | None = None  # the id of an earlier job whose answers to equal requests are taken over
+    file_terms: FileTerms | None = None
     repeat: Repeat | None = None
 
 
@@ -133,6 +145,41 @@ def submit(
             log.info("batch.received", job=str(made.uid), count=spool.count)
             return made
     raise Unavailable("The submission could not be stored; send it again.", retry_after=1)
+
+
+def store_failed(
+    tenant_id: int, user_id: int, options: Options, errors: Sequence[Mapping[str, Any]]
+) -> Submitted:
+    """Store a batch whose file of requests is invalid: a job without records that has failed.
+
+    `errors` are as in `models.file.FileBatch`. Raises `Conflict` and `BadInput` as `submit` does.
+    """
+    defaults = Defaults(registry.NOBODY, settings.current().default_max_tokens)
+    with DraftSpool(settings.current().data) as nothing:
+        for attempt in range(1, ATTEMPTS + 1):
+            earlier = _find_earlier(tenant_id, options.repeat)
+            if earlier is not None:
+                return earlier
+            stage = partial(_insert_job, new_uid(), tenant_id, user_id, nothing, defaults, options, 0, None)
+            try:
+                return in_transaction(partial(_insert_failed, stage=stage, errors=list(errors)))
+            except IntegrityError:  # another submission with the key was first
+                if attempt == ATTEMPTS:
+                    raise
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _insert_failed(
+    session: Session, stage: Callable[[Session], int], errors: list[Mapping[str, Any]]
+) -> Submitted:
+    job = session.get_one(Job, stage(session))
+    if job.status == JobStatus.STAGING:
+        session.get_one(FileBatch, job.id).errors = [dict(error) for error in errors]
+        reason = f"Its requests are invalid, and none was sent: {errors[0]['message']}"
+        move_job(session, job, JobStatus.PENDING)
+        move_job(session, job, JobStatus.FAILED, ended_at=now(), status_reason=reason)
+        log.info("batch.invalid", job=str(job.uid), errors=len(errors))
+    return Submitted(job.id, job.uid, created=True)
 
 
 _Stage = Callable[[int | None, Session], int]  # inserts the job's row, under a lease if there is one
@@ -237,6 +284,8 @@ def _insert_job(
     session.add_all([JobCounts(job_id=job.id), _spec(job.id, defaults, options, why)])
     if options.form is not None:
         session.add(_table(job.id, options.form))
+    if options.file_terms is not None:
+        session.add(FileBatch(job_id=job.id, **asdict(options.file_terms)))
     if options.repeat is not None:
         _remember(session, tenant_id, job.id, options.repeat)
     session.flush()

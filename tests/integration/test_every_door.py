@@ -1,4 +1,4 @@
-"""A job that was made through any of the seven contracts, read and cancelled through any of them."""
+"""A job that was made through any contract, read and cancelled through any of them."""
 
 import contextlib
 import csv
@@ -19,8 +19,10 @@ from tests.support.contracts import (
     CANCELS,
     CHATS,
     DOCUMENTS,
+    FILES,
     LABELLED,
     MAKERS,
+    MESSAGE_BATCHES,
     PROCESSOR,
     read,
     submit,
@@ -49,8 +51,18 @@ WORDS = {
         "processing",
         "processing",
         "in_progress",
+        "in_progress",
     ),
-    "answered": ("completed", "COMPLETED", "completed", "completed", "completed", "processed", "ended"),
+    "answered": (
+        "completed",
+        "COMPLETED",
+        "completed",
+        "completed",
+        "completed",
+        "processed",
+        "ended",
+        "completed",
+    ),
     "partly": (
         "completed",
         "COMPLETED",
@@ -59,9 +71,28 @@ WORDS = {
         "completed",
         "completed_with_errors",
         "ended",
+        "completed",
     ),
-    "refused": ("completed", "COMPLETED", "failed", "completed", "failed", "completed_with_errors", "ended"),
-    "cancelled": ("cancelled", "FAILED", "cancelled", "failed", "cancelled", "cancelled", "ended"),
+    "refused": (
+        "completed",
+        "COMPLETED",
+        "failed",
+        "completed",
+        "failed",
+        "completed_with_errors",
+        "ended",
+        "completed",
+    ),
+    "cancelled": (
+        "cancelled",
+        "FAILED",
+        "cancelled",
+        "failed",
+        "cancelled",
+        "cancelled",
+        "ended",
+        "cancelled",
+    ),
 }
 
 
@@ -289,8 +320,8 @@ def chats(door, made, name, word):
         assert item["cost"] == (None if record["cost"] is None else float(record["cost"]))
 
 
-def batches(door, made, name, word):
-    found = read(door, f"{BATCHES}/{name}")
+def anthropic(door, made, name, word):
+    found = read(door, f"{MESSAGE_BATCHES}/{name}")
     counts = made.job["counts"]
     assert (found["id"], found["processing_status"]) == (f"msgbatch_{made.id.replace('-', '')}", word)
     assert found["request_counts"] == {
@@ -303,7 +334,7 @@ def batches(door, made, name, word):
     assert (found["created_at"], found["ended_at"]) == (made.job["created_at"], made.job["ended_at"])
     assert (found["cancel_initiated_at"] is not None) is (made.state == "cancelled")
     assert found["penstock"]["cost"] == made.job["cost"]
-    assert found in read(door, f"{BATCHES}?limit=1000")["data"]
+    assert found in read(door, f"{MESSAGE_BATCHES}?limit=1000")["data"]
     path = found["results_url"].removeprefix("http://localhost")
     results = {one["custom_id"]: one["result"] for one in map(json.loads, door.get(path).text.splitlines())}
     assert len(results) == len(made.ended)
@@ -317,6 +348,39 @@ def batches(door, made, name, word):
             assert result == {"type": "canceled"}
 
 
+def openai(door, made, name, word):
+    found = read(door, f"{BATCHES}/{name}")
+    own = made.maker == "openai"
+    counts = made.job["counts"]
+    assert found["id"] == f"batch_{made.id.replace('-', '')}"
+    assert (found["status"], found["penstock"]["job_id"]) == (word, made.id)
+    told = {"total": made.job["total"], "completed": counts["succeeded"], "failed": counts["failed"]}
+    assert found["request_counts"] == told
+    assert (found["metadata"] or {}).get("of") == (f"openai-{made.state}" if own else None)
+    output, errors = lines_of(door, found["output_file_id"]), lines_of(door, found["error_file_id"])
+    for record in made.ended:
+        name = str(record["index"] if record["custom_id"] is None else record["custom_id"])
+        item = (output if record["status"] == "succeeded" else errors).pop(name)
+        if record["status"] == "succeeded":
+            body = item["response"]["body"]
+            text = body["content"][0]["text"] if own else body["choices"][0]["message"]["content"]
+            assert (text, item["error"]) == (said(record), None)
+        elif record["status"] == "cancelled":
+            assert (item["response"], item["error"]["code"]) == (None, "batch_cancelled")
+        else:
+            assert (item["response"]["status_code"], item["error"]) == (400, None)
+            assert item["response"]["body"]["error"]["message"] == record["error"]["message"]
+    assert (output, errors) == ({}, {})
+    assert found["id"] in [batch["id"] for batch in read(door, f"{BATCHES}?limit=100")["data"]]
+
+
+def lines_of(door, file):
+    if file is None:
+        return {}
+    found = map(json.loads, door.get(f"{FILES}/{file}/content").text.splitlines())
+    return {item["custom_id"]: item for item in found}
+
+
 READERS = {
     "native": native,
     "text": text,
@@ -324,7 +388,8 @@ READERS = {
     "analyze": analyze,
     "processor": processor,
     "chats": chats,
-    "batches": batches,
+    "anthropic": anthropic,
+    "openai": openai,
 }
 
 
@@ -335,7 +400,8 @@ PATHS = {
     "analyze": ANALYSES + "/{}/status",
     "processor": PROCESSOR + "/status/{}",
     "chats": CHATS + "/status?batchId={}",
-    "batches": BATCHES + "/{}",
+    "anthropic": MESSAGE_BATCHES + "/{}",
+    "openai": BATCHES + "/{}",
 }
 
 
@@ -447,13 +513,13 @@ def test_a_job_of_any_contract_is_cancelled_once_through_every_one_that_can(make
     for (_, through), job in made.items():
         answer = CANCELS[through](maker, job)
         assert (answer.status_code, answer.headers["Penstock-Job"]) == (200, job), through
-        if through == "batches":
+        if through == "anthropic":
             assert answer.get_json()["cancel_initiated_at"] is not None
-        elif through != "native":
+        elif through not in ("native", "openai"):
             assert answer.get_json()["status"] == "cancelled"
 
-    # Then all of it is, and only two contracts take it for granted when they are asked again
-    again = {"native": 200, "documents": 404, "processor": 409, "chats": 409, "batches": 200}
+    # Then all of it is, and some contracts take it for granted when they are asked again
+    again = {"native": 200, "documents": 404, "processor": 409, "chats": 409, "anthropic": 200, "openai": 200}
     for (_, through), job in made.items():
         wait_until(lambda job=job: has_ended(maker, job), what="it has ended")
         assert read(maker, f"{JOBS}/{job}")["counts"]["cancelled"] == 2
@@ -468,10 +534,10 @@ def test_documents_that_were_only_stored_are_read_through_every_contract_but_tha
     wait_until(lambda: has_ended(maker, job), what="they are stored")
 
     # Then it has succeeded everywhere, has no model, and says of each where it is
-    assert maker.get(PATHS["batches"].format(job)).status_code == 404
-    assert job.replace("-", "") not in maker.get(f"{BATCHES}?limit=1000").text
-    found = {name: read(maker, path.format(job)) for name, path in PATHS.items() if name != "batches"}
-    assert [one["status"] for one in found.values()] == list(WORDS["answered"])[:-1]
+    assert maker.get(PATHS["anthropic"].format(job)).status_code == 404
+    assert job.replace("-", "") not in maker.get(f"{MESSAGE_BATCHES}?limit=1000").text
+    found = {name: read(maker, path.format(job)) for name, path in PATHS.items() if name != "anthropic"}
+    assert [one["status"] for one in found.values()] == [word for word in WORDS["answered"] if word != "ended"]
     assert (found["native"]["model"], found["chats"]["aiProvider"]) == (None, None)
     assert (found["native"]["cost"], found["analyze"]["estimated_cost"]) == ("0.00", 0)
     stored = [record["response"] for record in read(maker, f"{JOBS}/{job}/records")["data"]]

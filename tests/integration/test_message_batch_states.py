@@ -14,7 +14,7 @@ from models import Job
 from models.base import now
 from models.session import in_transaction
 from models.tenant import Tenant
-from tests.support.contracts import BATCHES
+from tests.support.contracts import MESSAGE_BATCHES
 from tests.support.front_door import Door, Worker
 
 
@@ -26,7 +26,7 @@ def door(environment) -> Door:
 def create(door: Door, count: int = 4, model: str = "simulated", **request: Any) -> Any:
     params = {"model": model, "max_tokens": 10, "messages": [{"role": "user", "content": "Why?"}]}
     requests = [{"custom_id": f"own-{number}", "params": params} for number in range(count)]
-    return door.post(BATCHES, json={"requests": requests}, **request)
+    return door.post(MESSAGE_BATCHES, json={"requests": requests}, **request)
 
 
 def made(door: Door, **request: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -36,7 +36,7 @@ def made(door: Door, **request: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def results(door: Door, batch: Any) -> dict[str, Any]:
-    answer = door.get(f"{BATCHES}/{batch['id']}/results")
+    answer = door.get(f"{MESSAGE_BATCHES}/{batch['id']}/results")
     assert answer.status_code == 200, answer.text
     return {line["custom_id"]: line["result"] for line in map(json.loads, answer.text.splitlines())}
 
@@ -54,7 +54,7 @@ def test_a_batch_that_passes_its_day_expires_and_keeps_what_was_answered(door):
     in_transaction(expire)
 
     # Then
-    found = door.get(f"{BATCHES}/{batch['id']}").get_json()
+    found = door.get(f"{MESSAGE_BATCHES}/{batch['id']}").get_json()
     assert (found["processing_status"], found["cancel_initiated_at"]) == ("ended", None)
     assert found["request_counts"] == {
         "processing": 0, "succeeded": 1, "errored": 0, "canceled": 0, "expired": 3,
@@ -65,14 +65,14 @@ def test_a_batch_that_passes_its_day_expires_and_keeps_what_was_answered(door):
 def test_the_letter_of_the_contract_is_kept_where_it_is_asked_for(door, monkeypatch):
     batch, job = made(door)
     Worker().end(job, [0])
-    live = door.get(f"{BATCHES}/{batch['id']}").get_json()
+    live = door.get(f"{MESSAGE_BATCHES}/{batch['id']}").get_json()
     monkeypatch.setenv("BATCHES_STRICT_COUNTS", "true")
     settings.current.cache_clear()
 
-    strict = door.get(f"{BATCHES}/{batch['id']}").get_json()
+    strict = door.get(f"{MESSAGE_BATCHES}/{batch['id']}").get_json()
 
     assert (live["request_counts"]["succeeded"], live["request_counts"]["processing"]) == (1, 3)
-    assert live["results_url"].endswith(f"{BATCHES}/{batch['id']}/results")
+    assert live["results_url"].endswith(f"{MESSAGE_BATCHES}/{batch['id']}/results")
     assert strict["request_counts"] == {
         "processing": 4, "succeeded": 0, "errored": 0, "canceled": 0, "expired": 0,
     }  # fmt: skip
@@ -101,7 +101,7 @@ def test_errors_of_records_have_words_of_anthropic(door):
 def test_a_job_without_an_end_of_its_own_has_a_time_that_does_not_come(door):
     job = door.submit(1)
 
-    assert door.get(f"{BATCHES}/{job['id']}").get_json()["expires_at"] == NEVER
+    assert door.get(f"{MESSAGE_BATCHES}/{job['id']}").get_json()["expires_at"] == NEVER
 
 
 def test_results_whose_content_was_deleted_are_archived(door):
@@ -109,8 +109,8 @@ def test_results_whose_content_was_deleted_are_archived(door):
     Worker().end(job, [0])
     in_transaction(lambda session: session.execute(update(Job).values(content_removed_at=now())) and None)
 
-    found = door.get(f"{BATCHES}/{batch['id']}").get_json()
-    answer = door.get(f"{BATCHES}/{batch['id']}/results")
+    found = door.get(f"{MESSAGE_BATCHES}/{batch['id']}").get_json()
+    answer = door.get(f"{MESSAGE_BATCHES}/{batch['id']}/results")
 
     assert (found["results_url"], found["archived_at"] is not None) == (None, True)
     assert (answer.status_code, answer.get_json()["error"]["type"]) == (404, "not_found_error")
@@ -139,8 +139,8 @@ def test_the_address_of_results_is_that_of_the_caller_behind_a_proxy_that_is_tru
     said = {"X-Forwarded-Host": "batches.example", "X-Forwarded-Prefix": "/claude"}
 
     def address(headers: dict[str, str]) -> str:
-        answer = door.get(f"{BATCHES}/{batch['id']}", headers=headers)
-        return answer.get_json()["results_url"].removesuffix(f"{BATCHES}/{batch['id']}/results")
+        answer = door.get(f"{MESSAGE_BATCHES}/{batch['id']}", headers=headers)
+        return answer.get_json()["results_url"].removesuffix(f"{MESSAGE_BATCHES}/{batch['id']}/results")
 
     assert address(said) == "http://localhost"
     monkeypatch.setenv("TRUSTED_PROXIES", "127.0.0.1")
@@ -154,6 +154,6 @@ def test_another_tenants_batch_is_not_there(door):
     other = door.other()
 
     for method, path in (("GET", ""), ("DELETE", ""), ("POST", "/cancel"), ("GET", "/results")):
-        assert other.call(method, f"{BATCHES}/{batch['id']}{path}").status_code == 404
-    assert other.get(BATCHES).get_json() == {"data": [], "has_more": False, "first_id": None, "last_id": None}
-    assert other.get(f"{BATCHES}?before_id={batch['id']}").get_json()["data"] == []
+        assert other.call(method, f"{MESSAGE_BATCHES}/{batch['id']}{path}").status_code == 404
+    assert other.get(MESSAGE_BATCHES).get_json() == {"data": [], "has_more": False, "first_id": None, "last_id": None}
+    assert other.get(f"{MESSAGE_BATCHES}?before_id={batch['id']}").get_json()["data"] == []

@@ -26,7 +26,7 @@ IMPLIED = api_keys.IMPLIED
 
 # What is sent as a parameter of this name. A route with another one fails until its name is here: under OWNED
 # when its value belongs to a tenant, under SHARED when it means something to every tenant.
-OWNED = {"job_id", "batch_id", "batchId", "key_id", "tenant_id"}
+OWNED = {"job_id", "batch_id", "batchId", "key_id", "tenant_id", "file_id"}
 SHARED = {"group": "simulated", "name": OPERATION}
 BY_LABEL = {"batch_id", "batchId"}  # these may be a label, too
 
@@ -191,7 +191,8 @@ def _allows(needed: Iterable[str] | None, scope: str) -> bool:
 def _names(first: Furnished, job: str) -> dict[str, str]:
     """A value for every name, those of a job being `job`."""
     tenant = first.door.get("/api/v1/me").get_json()["tenant_id"]
-    return dict.fromkeys(OWNED, job) | SHARED | {"key_id": first.keys[-1], "tenant_id": tenant}
+    own = {"key_id": first.keys[-1], "tenant_id": tenant, "file_id": first.files[0]}
+    return dict.fromkeys(OWNED, job) | SHARED | own
 
 
 def _all_names(first: Furnished, operation: Operation) -> Iterator[dict[str, str]]:
@@ -200,7 +201,9 @@ def _all_names(first: Furnished, operation: Operation) -> Iterator[dict[str, str
     if named <= {"tenant_id", "key_id"}:
         yield _names(first, first.jobs["ended"])
         return
-    for job in first.jobs.values():
+    for file in first.files if "file_id" in named else ():
+        yield _names(first, first.jobs["ended"]) | {"file_id": file}
+    for job in first.jobs.values() if "file_id" not in named else ():
         yield _names(first, job)
     for label in first.labels if named <= BY_LABEL else ():
         yield _names(first, label)
@@ -208,7 +211,7 @@ def _all_names(first: Furnished, operation: Operation) -> Iterator[dict[str, str
 
 def _seen(first: Furnished, answer: TestResponse) -> list[str]:
     """What an answer has of the first tenant."""
-    own = [*first.jobs.values(), *first.labels, *first.keys, first.door.prefix]
+    own = [*first.jobs.values(), *first.labels, *first.keys, *first.files, first.door.prefix]
     return [name for name in own if name in answer.text]
 
 

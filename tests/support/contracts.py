@@ -13,7 +13,8 @@ ANALYSES = "/api/v1/batch"
 DOCUMENTS = "/api/v1/batch/jobs"
 PROCESSOR = "/api/batch-processor"
 CHATS = "/api/batch"
-BATCHES = "/v1/messages/batches"
+MESSAGE_BATCHES = "/v1/messages/batches"
+BATCHES, FILES = "/v1/batches", "/v1/files"
 
 Make = Callable[[Door, Sequence[str], str], TestResponse]
 
@@ -60,7 +61,7 @@ def chats(door: Door, texts: Sequence[str], name: str) -> TestResponse:
     return door.post(f"{CHATS}/create", data=form, content_type="multipart/form-data")
 
 
-def batches(door: Door, texts: Sequence[str], name: str) -> TestResponse:
+def anthropic(door: Door, texts: Sequence[str], name: str) -> TestResponse:
     params = {"model": "claude-haiku-4-5", "max_tokens": 100}
     requests = [
         {
@@ -69,7 +70,20 @@ def batches(door: Door, texts: Sequence[str], name: str) -> TestResponse:
         }
         for number, one in enumerate(texts)
     ]
-    return door.post(BATCHES, json={"requests": requests})
+    return door.post(MESSAGE_BATCHES, json={"requests": requests})
+
+
+def openai(door: Door, texts: Sequence[str], name: str) -> TestResponse:
+    def asked(text: str) -> dict[str, Any]:
+        return {
+            "model": "claude-haiku-4-5",
+            "max_tokens": 99,
+            "messages": [{"role": "user", "content": text}],
+        }
+
+    lines = [{"custom_id": f"own-{number}", "body": asked(text)} for number, text in enumerate(texts)]
+    body = {"endpoint": "/v1/messages", "completion_window": "24h", "requests": lines}
+    return door.post(BATCHES, json={**body, "metadata": {"of": name}})
 
 
 MAKERS: Mapping[str, Make] = {
@@ -79,7 +93,8 @@ MAKERS: Mapping[str, Make] = {
     "analyze": analyze,
     "processor": processor,
     "chats": chats,
-    "batches": batches,
+    "anthropic": anthropic,
+    "openai": openai,
 }
 LABELLED = ("text", "processor")  # these let the caller name a batch
 
@@ -89,7 +104,8 @@ CANCELS: Mapping[str, Callable[[Door, str], TestResponse]] = {
     "documents": lambda door, job: door.call("DELETE", f"{DOCUMENTS}/{job}"),
     "processor": lambda door, job: door.call("DELETE", f"{PROCESSOR}/cancel/{job}"),
     "chats": lambda door, job: door.post(f"{CHATS}/cancel?batchId={job}"),
-    "batches": lambda door, job: door.post(f"{BATCHES}/{job}/cancel"),
+    "anthropic": lambda door, job: door.post(f"{MESSAGE_BATCHES}/{job}/cancel"),
+    "openai": lambda door, job: door.post(f"{BATCHES}/{job}/cancel"),
 }
 
 

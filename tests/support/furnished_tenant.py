@@ -1,6 +1,8 @@
 """A tenant that has a job of every contract and in every state, keys, texts of its own and usage."""
 
 import base64
+import json
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -19,17 +21,22 @@ TEXTS = {"requests": [{"text": "A text that is long enough.", "operation": "summ
 NOTES = {"records": [{"notes": ["Something happened."]}] * 2}
 SHEET = b"chatId,question,URL\n1,What is it?,https://example.com\n2,Why?,\n"
 TABLE = b"review,stars\nGood,5\nBad,1\n"
+REQUEST = (
+    b'{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":'
+    b'{"model":"simulated","messages":[{"role":"user","content":"Why?"}]}}\n'
+)
 OPERATION = "chat"  # the prompt with texts of its own
 
 
 @dataclass(frozen=True)
 class Furnished:
-    """`jobs` by their state or contract, `labels` of those that have one, `keys` by their ids."""
+    """`jobs` by their state or contract, `labels` of those that have one, `keys` and `files` by their ids."""
 
     door: Door
     jobs: Mapping[str, str]
     labels: Sequence[str]
     keys: Sequence[str]
+    files: Sequence[str]
     revoked: str  # the text of a key that was revoked
 
     @property
@@ -60,7 +67,8 @@ def furnish(door: Door) -> Furnished:
     assert door.call("DELETE", f"/api/v1/keys/{keys[0]}").status_code == 204
     texts = door.call("PUT", f"/api/v1/prompt-overrides/{OPERATION}", json={"prompt": "Say {{ question }}"})
     assert texts.status_code == 200, texts.text
-    return Furnished(door, jobs, labels, keys, made[0]["key"])
+    files = [_uploaded(door), f"file-{uuid.UUID(jobs['ended']).hex}-output"]
+    return Furnished(door, jobs, labels, keys, files, made[0]["key"])
 
 
 def key_of(tenant: str, *scopes: str) -> str:
@@ -105,9 +113,20 @@ def _of_dialects(door: Door) -> dict[str, str]:
         label = {"batch_id": "furnished-batch"} if state == "ended" else {}
         found[f"{state} batch"] = _named(door, "/api/batch-processor/submit", json={**items, **label})
         found[f"{state} chats"] = _named(door, "/api/batch/create", data={"file": (BytesIO(SHEET), "q.csv")})
+        requests = [json.loads(REQUEST), {**json.loads(REQUEST), "custom_id": "b"}]
+        batch = {"endpoint": "/v1/chat/completions", "completion_window": "24h", "requests": requests}
+        found[f"{state} files"] = _named(door, "/v1/batches", json=batch)
         table = {"model": "simulated", "template": "{{ review }}", "file": (BytesIO(TABLE), "t.csv")}
         found[f"{state} table"] = _named(door, JOBS, data=table)
     return found
+
+
+def _uploaded(door: Door) -> str:
+    """The id of an uploaded file."""
+    form = {"file": (BytesIO(REQUEST), "asked.jsonl"), "purpose": "batch"}
+    answer = door.post("/v1/files", data=form, content_type="multipart/form-data")
+    assert answer.status_code == 200, answer.text
+    return str(answer.get_json()["id"])
 
 
 def _named(door: Door, path: str, **request: Any) -> str:

@@ -116,6 +116,7 @@ def _known(furnished: Furnished, jobs: Sequence[str]) -> Mapping[str, Sequence[s
         "batch_id": [*jobs, *furnished.labels],
         "batchId": [*jobs, *furnished.labels],
         "key_id": furnished.keys,
+        "file_id": furnished.files,
         "group": [GROUP],
         "name": [OPERATION],
     }

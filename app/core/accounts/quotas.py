@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from sqlalchemy import ColumnElement, and_, func, not_, select
+from sqlalchemy import ColumnElement, CompoundSelect, Select, and_, func, not_, select, union_all
 from sqlalchemy.orm import Session
 
 from app.core.money import spend
 from app.errors import NotFound, TooMany
 from models.base import now
+from models.file import File
 from models.job import Job, JobStatus
 from models.tenant import Tenant
 
@@ -19,22 +20,24 @@ HOUR, DAY = 3_600, 86_400  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """A column of `Tenant`, the seconds that it is for, and what of a job counts."""
+    """A column of `Tenant`, the seconds that it is for, what of a job counts and what of a file."""
 
     name: str
     seconds: int
     counted: ColumnElement[int]
+    of_a_file: ColumnElement[int] | None = None
 
 
 # Jobs of an earlier release did not count their bytes.
 BYTES: ColumnElement[int] = func.coalesce(Job.content_bytes, 0)
 RECORDS = cast("ColumnElement[int]", Job.total)
 OF_RECORDS = (Quota("records_per_hour", HOUR, RECORDS), Quota("records_per_day", DAY, RECORDS))
-OF_BYTES = (Quota("bytes_per_hour", HOUR, BYTES), Quota("bytes_per_day", DAY, BYTES))
+OF_FILES = cast("ColumnElement[int]", File.bytes)
+OF_BYTES = (Quota("bytes_per_hour", HOUR, BYTES, OF_FILES), Quota("bytes_per_day", DAY, BYTES, OF_FILES))
 
 
 def admit(session: Session, tenant_id: int, records: int, size: int) -> Tenant:
-    """The tenant, if it may submit so many records and bytes more now.
+    """The tenant, if it may submit so many records and bytes, or upload so many bytes, more now.
 
     Raises `TooMany` with the seconds until it may. A tenant with a quota is locked until the transaction
     ends, or two submissions could both be the last.
@@ -43,7 +46,7 @@ def admit(session: Session, tenant_id: int, records: int, size: int) -> Tenant:
     for quotas, asked in ((OF_RECORDS, records), (OF_BYTES, size)):
         for quota in quotas:
             allowed: int | None = getattr(tenant, quota.name)
-            if allowed is None:
+            if allowed is None or not asked:
                 continue
             session.execute(select(Tenant.id).where(Tenant.id == tenant_id).with_for_update())
             used = _submitted(session, tenant_id, quota)
@@ -53,8 +56,19 @@ def admit(session: Session, tenant_id: int, records: int, size: int) -> Tenant:
 
 
 def _submitted(session: Session, tenant_id: int, quota: Quota) -> int:
-    total = select(func.coalesce(func.sum(quota.counted), 0)).where(*_of_span(tenant_id, quota.seconds))
-    return int(session.scalar(total) or 0)
+    counted = _counted(tenant_id, quota).subquery()
+    return int(session.scalar(select(func.coalesce(func.sum(counted.c.counted), 0))) or 0)
+
+
+def _counted(tenant_id: int, quota: Quota) -> Select[int, dt.datetime] | CompoundSelect[int, dt.datetime]:
+    """What counts of each submission of the span, and when it was made."""
+    jobs = select(quota.counted.label("counted"), Job.created_at).where(*_of_span(tenant_id, quota.seconds))
+    if quota.of_a_file is None:
+        return jobs
+    files = select(quota.of_a_file.label("counted"), File.created_at).where(
+        File.tenant_id == tenant_id, File.created_at > now(-quota.seconds)
+    )
+    return union_all(jobs, files)
 
 
 def _of_span(tenant_id: int, seconds: int) -> tuple[ColumnElement[bool], ...]:
@@ -75,12 +89,9 @@ def _refuse(session: Session, tenant_id: int, quota: Quota, allowed: int, used: 
 def _wait(session: Session, tenant_id: int, quota: Quota, too_many: int) -> int:
     """Seconds until the oldest `too_many` records (bytes) of the span no longer count."""
     time = session.scalars(select(now())).one()
-    jobs = session.execute(
-        select(quota.counted, Job.created_at)
-        .where(*_of_span(tenant_id, quota.seconds))
-        .order_by(Job.created_at)
-    )
-    for counted, created_at in jobs:
+    counted_at = _counted(tenant_id, quota).subquery()
+    submissions = session.execute(select(counted_at).order_by(counted_at.c.created_at))
+    for counted, created_at in submissions:
         too_many -= counted
         if too_many <= 0:
             left = created_at + dt.timedelta(seconds=quota.seconds) - time

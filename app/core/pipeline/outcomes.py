@@ -47,6 +47,7 @@ class Outcome:
     stop_reason: str | None = None  # of that answer
     error_type: str | None = None
     error_message: str | None = None
+    error_status: int | None = None  # of the provider's refusal
     blamed: bool = False  # the failure was the record's own fault and used one of its tries
     again_in: float | None = None
     pause: str | None = None  # why the job is to pause: further calls would end the same way
@@ -296,6 +297,7 @@ _outputs = ManyRows(
         "stop_reason",
         "error_type",
         "error_message",
+        "error_status",
         "usage",
         "cost",
         "latency_ms",
@@ -317,6 +319,7 @@ def _write_outputs(
             "stop_reason": outcome.stop_reason,
             "error_type": ledger.storable(outcome.error_type, 100),
             "error_message": _text(outcome.error_message),
+            "error_status": outcome.error_status,
             "usage": _usage(outcome),
             "cost": _cost(outcome, costs),
             "latency_ms": None if outcome.call is ledger.NO_CALL else round(outcome.call.seconds * 1000),

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from config import settings
 from models.base import now
 from models.document import Blob, Handoff
+from models.file import FileBatch
 from models.job import FINAL, IdempotencyKey, Job, JobCounts, JobSpec, JobStatus
 from models.job_table import JobTable
 from models.record import UNASKED, Record, RecordInput, RecordOutput, RecordStatus
@@ -83,7 +84,7 @@ def drop_staging(session: Session) -> Chunk | None:
         return None
     removed = _remove_content(session, job_id)
     if not removed:
-        for table in (IdempotencyKey, JobCounts, JobSpec, JobTable):
+        for table in (IdempotencyKey, JobCounts, JobSpec, JobTable, FileBatch):
             session.execute(delete(table).where(table.job_id == job_id))
         session.execute(delete(Job).where(Job.id == job_id, Job.status == JobStatus.STAGING))
     return Chunk(job_id, removed)

@@ -49,6 +49,7 @@ class RecordView(NamedTuple):  # a dataclass takes five times as long to make, a
     stop_reason: str | None = None  # of the answer
     error_type: str | None = None
     error_message: bytes | None = None
+    error_status: int | None = None  # of the provider's refusal
     usage_json: str | None = None  # without a space
     cost: int | None = None  # pico-dollars
     latency_ms: int | None = None
@@ -271,6 +272,7 @@ _OUTPUT = (
     _output.stop_reason,
     _output.error_type,
     _output.error_message,
+    _output.error_status,
     func.replace(cast(_output.usage, Text), " ", ""),
     _output.cost,
     _output.latency_ms,

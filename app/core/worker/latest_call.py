@@ -156,6 +156,7 @@ class LatestCall:
             status=status,
             error_type=None if error is None else error.type,
             error_message=None if error is None else error.message,
+            error_status=None if error is None else error.status,
             blamed=blamed,
         )
 

@@ -1,0 +1,8 @@
+"""Files and batches as OpenAI's clients know them."""
+
+from app.dialects.openai import batches, files, wire
+from app.dialects.openai.blueprint import blp
+
+PREFIXES = ("/v1/batches", "/v1/files")
+
+__all__ = ["PREFIXES", "batches", "blp", "files", "wire"]
