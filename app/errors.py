@@ -244,6 +244,7 @@ class ProviderError(PenstockError):
     retryable = False
     booking = Booking.ANSWERED
     signals_outage = False
+    status = 502  # that a caller who waits for the answer is told, unless the provider said another
 
     def __init__(
         self,
@@ -262,28 +263,33 @@ class ProviderError(PenstockError):
         self.request_id = request_id
         self.repeated = False  # in a call of several records: already reported for another of them
         self.address: str | None = None  # that was asked, as people may see it
+        self.body: object = None  # JSON of a refusal, as the provider wrote it
 
 
 class AccountRefused(ProviderError):
     type = "account_refused"
+    status = 401
     blame = Blame.ACCOUNT
     retryable = True
 
 
 class RateLimited(ProviderError):
     type = "rate_limited"
+    status = 429
     blame = Blame.PROVIDER
     retryable = True
 
 
 class Overloaded(ProviderError):
     type = "overloaded"
+    status = 529
     blame = Blame.PROVIDER
     retryable = True
 
 
 class Unreachable(ProviderError):
     type = "unreachable"
+    status = 503
     blame = Blame.PROVIDER
     retryable = True
     booking = Booking.UNSENT
@@ -302,6 +308,7 @@ class Misdirected(ProviderError):
 
 class RequestRejected(ProviderError):
     type = "invalid_request"
+    status = 400
 
 
 class RefusedTogether(ProviderError):
@@ -313,18 +320,21 @@ class RefusedTogether(ProviderError):
 
 class ServerFault(ProviderError):
     type = "server_error"
+    status = 500
     retryable = True
     signals_outage = True
 
 
 class GatewayTimeout(ProviderError):
     type = "gateway_timeout"
+    status = 504
     retryable = True
     booking = Booking.UNCONFIRMED
 
 
 class TimedOut(ProviderError):
     type = "timeout"
+    status = 504
     retryable = True
     booking = Booking.UNCONFIRMED
     signals_outage = True

@@ -9,13 +9,15 @@ import hashlib
 import json
 import math
 import random
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 from app import errors
 from app.providers import answers, sample
 from app.providers.client import Reply, Usage
+from app.providers.streams import messages
 
 CHARACTERS_PER_TOKEN = 4
 CERTAIN = 10_000  # parts of a likelihood of 1
@@ -74,6 +76,20 @@ class SimulatedClient:
         await _wait(wishes.latency(chance), deadline)
         if failure is not None:
             raise failure
+        return reply
+
+    async def stream(
+        self, params: dict[str, Any], *, deadline: float, attempt: int, hand_on: Callable[[bytes], None]
+    ) -> Reply:
+        """The answer in events that are evenly spread over the time that the call takes."""
+        wishes, began = _read_wishes(params.get("simulate")), time.monotonic()
+        at_once = dict(params, simulate={**(params.get("simulate") or {}), "latency_ms": 0})
+        reply = await self.ask(at_once, deadline=deadline, attempt=attempt)
+        events = list(messages.events(answers.parsed(reply.body)))
+        pause = wishes.latency_ms / 1000 / len(events)
+        for event in events:
+            await _wait(pause, began + deadline - time.monotonic())
+            hand_on(event)
         return reply
 
     async def close(self) -> None:

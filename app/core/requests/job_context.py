@@ -51,6 +51,8 @@ class JobContext:
     operations: Mapping[str, Operation]  # that its records name
     unbounded: str | None  # why the most that a call can cost is unknown
     facts: Mapping[str, str | None]  # job, tenant, user and request, as log lines name them
+    attended: str | None  # a caller waits for its only answer: see `models.job.Job`
+    lane: int  # in whose turn it is served: see `models.job.Job`
 
     @property
     def asks(self) -> bool:
@@ -162,6 +164,8 @@ def of(job_id: int) -> JobContext:
             "user": row.user,
             "request_id": job.request_id,
         },
+        attended=job.attended,
+        lane=job.lane,
     )
 
 

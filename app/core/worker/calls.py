@@ -17,6 +17,7 @@ from app.core.limits import obstacle
 from app.core.money.ledger import Call
 from app.core.pipeline import claims
 from app.core.pipeline.outcomes import Outcome, Written
+from app.core.relay.attendant import Attendant
 from app.core.requests import build
 from app.core.requests.claim import Claim
 from app.core.requests.job_context import JobContext
@@ -74,6 +75,7 @@ class CallInFlight:
         self._latest = LatestCall(job, claim)
         self._sent = False  # its first call has left; the process counts those that have not
         self._refusals = 0  # in a row
+        self._waiting = Attendant(services.relay(job), job, claim)
         self.job, self.claim = job, claim
         self.close_reason: CloseReason | None = None  # set by whoever cancels the task
 
@@ -116,6 +118,9 @@ class CallInFlight:
     async def _call(self) -> Outcome | AskAgain:
         """One call with its permit: the outcome, or when to ask again in this process."""
         latest = self._latest
+        if (fault := self._waiting.refuses()) is not None:
+            self._permits.refund()
+            return latest.rejected(fault)
         try:
             latest.params = latest.params or await _build(self._services, self.job, self.claim)
             delay = await self._permits.wait_for_start(
@@ -129,7 +134,8 @@ class CallInFlight:
             self._permits.refund()
             delay = STORE_AWAY
         if delay is not None:
-            return latest.outcome_so_far("", again_in=delay)
+            held = self._waiting.cannot_wait(delay)
+            return latest.outcome_so_far("", again_in=delay) if held is None else latest.rejected(held)
         if latest.uncommitted is not None:
             await self._commit(latest.uncommitted)
         if latest.continues and not await _may_go_on(self.claim, *latest.worst_case):
@@ -157,9 +163,7 @@ class CallInFlight:
         self._latest.begin()
         self.mark_sent()
         try:
-            reply = await self._services.client(self.job.provider).ask(
-                self._latest.params, deadline=self.job.deadline, attempt=self.claim.attempt
-            )
+            reply = await self._waiting.ask(self._services.client(self.job.provider), self._latest.params)
         except ProviderError as error:
             booking = self._permits.booking(error)
             call = self._latest.failed(error, booking, self._latest.end())
@@ -197,7 +201,8 @@ class CallInFlight:
             self._refusals += 1
             await self._permits.hold_group(decision, why)
         failure = self._latest.outcome(call, None, error, blamed=decision.uses_try)
-        if isinstance(decision.then, Ended):
+        if isinstance(decision.then, Ended) or self._waiting.is_there:
+            self._waiting.fault = error
             failure.status = RecordStatus.FAILED
             return failure
         if isinstance(decision.then, AskAgain) and self.claim.reserved is None:
@@ -252,6 +257,7 @@ class CallInFlight:
     def _finish(self, outcome: Outcome | None) -> None:
         """Hand the outcome to the writer; None: another process holds the record, and nothing is written."""
         self._observer.on_ended(self.claim.lease_id)
+        self._waiting.tell(outcome)
         if outcome is None:
             self._on_committed(self._latest.outcome_so_far(""), won=False, group=Written())
         else:
@@ -278,7 +284,7 @@ async def _judged(
 ) -> Outcome | AskAgain | ProviderError:
     """What an answer makes of its record: its end, a call for the rest of the answer, or a failure."""
     whole = latest.whole(reply)
-    if latest.may_continue(whole):
+    if latest.may_continue(whole) and job.attended is None:  # whoever waits for an answer continues it
         latest.go_on(call, whole)
         return AskAgain(0.0)
     schema = job.answer_schema_of(claim.body)

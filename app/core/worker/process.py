@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.core.limits.limiter import CallTerms, Grant, limiter
 from app.core.pipeline import leases, recovery
+from app.core.relay import frames
 from app.core.requests.claim import Claim
 from app.core.requests.job_context import JobContext
 from app.core.worker.calls import CallInFlight, CallObserver, CloseReason
@@ -65,8 +66,10 @@ class Process:
             new_start=self._new_start,
             return_start=self._return_start,
             runs=self.jobs.runs,
+            relay=self._relay,
             on_sent=self.load.mark_sent,
         )
+        self._relay_client = frames.client_on_loop()
         self._calls: dict[CallInFlight, asyncio.Task[None]] = {}  # used on the loop only
         self._thread = threading.Thread(target=self._run, name="calls", daemon=True)
         self._thread.start()
@@ -94,7 +97,7 @@ class Process:
             job_id=job.job_id,
             limits=self._group_limits.limits(chosen),
             seats=job.seats,
-            tenant_id=job.tenant_id,
+            tenant_id=job.lane,
             weight=self.jobs.priority(job),
             request_bytes=job.mean_request_bytes,
             max_tokens=job.max_tokens,
@@ -130,7 +133,8 @@ class Process:
 
     def end(self) -> None:
         """Write what is left and give up the lease. To be called when the slices have returned."""
-        asyncio.run_coroutine_threadsafe(self.clients.close(), self.loop).result(timeout=10)
+        for closing in (self.clients.close(), self._relay_client.aclose()):
+            asyncio.run_coroutine_threadsafe(closing, self.loop).result(timeout=10)
         self._writer.stop()
         self._readers.shutdown(wait=False)
         self.loop.call_soon_threadsafe(self.loop.stop)
@@ -196,6 +200,9 @@ class Process:
         """See `ReturnStart`. With Redis away it counts as used."""
         with suppress(LimiterAway):
             await asyncio.to_thread(limiter().give_back, terms, self.lease_id, grant, 1, late=True)
+
+    def _relay(self, job: JobContext) -> frames.Sender | None:
+        return None if job.attended is None else frames.Sender(self._relay_client, job.job_id)
 
     async def _beat(self) -> None:
         """Raise the lease's counter from this loop: a dead loop must not look alive."""

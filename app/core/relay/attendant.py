@@ -1,0 +1,77 @@
+"""The worker's side of a call that somebody waits for: how it is asked, and what its caller is told."""
+
+from functools import partial
+from typing import Any
+
+from app.core.pipeline.outcomes import Outcome
+from app.core.relay.frames import Kind, Sender
+from app.core.requests.claim import Claim
+from app.core.requests.job_context import JobContext
+from app.errors import ConnectionCut, ProviderError, RateLimited, RequestRejected
+from app.providers.client import Client, Reply, Streaming
+from models.job import STREAM
+from models.record import RecordStatus
+
+LONGEST_PAUSE = 30.0  # seconds after which a caller is told to come again; SDKs obey whatever they are told
+
+
+class Attendant:
+    """Whoever waits for a record's answer, if anybody does. Used on the event loop."""
+
+    def __init__(self, sender: Sender | None, job: JobContext, claim: Claim) -> None:
+        self._sender, self._job, self._claim = sender, job, claim
+        self.fault: ProviderError | None = None  # why there is no answer
+
+    @property
+    def is_there(self) -> bool:
+        return self._sender is not None
+
+    def refuses(self) -> ProviderError | None:
+        """Why the record is not asked: a stream that was cut cannot begin anew behind what was read of it."""
+        if self._job.attended == STREAM and self._claim.attempt > 1:
+            self.fault = ConnectionCut("the process that passed the answer on has ended: ask again")
+            return self.fault
+        return None
+
+    def cannot_wait(self, seconds: float) -> ProviderError | None:
+        """Why the record ends where one of a batch would be asked in so many seconds; None where it waits."""
+        if self._sender is None:
+            return None
+        pause = min(seconds, LONGEST_PAUSE)
+        self.fault = RateLimited(
+            f"the limit group {self._job.group} takes no calls for {seconds:.0f} s", retry_after=pause
+        )
+        return self.fault
+
+    async def ask(self, client: Client, params: dict[str, Any]) -> Reply:
+        """Make the call, and pass on what comes of its answer; raises what the client does."""
+        terms = {"deadline": self._job.deadline, "attempt": self._claim.attempt}
+        if self._sender is None:
+            return await client.ask(params, **terms)
+        self._sender.put(Kind.SENT, str(self._claim.lease_id).encode())
+        if self._job.attended != STREAM:
+            return await client.ask(params, **terms)
+        if not isinstance(client, Streaming):
+            raise RequestRejected(f"model {self._job.model!r} does not stream: ask without `stream`")
+        return await client.stream(params, **terms, hand_on=partial(self._sender.put, Kind.DATA))
+
+    def tell(self, outcome: Outcome | None) -> None:
+        """Tell the caller how the record ended, if it did."""
+        if self._sender is None or outcome is None or outcome.status is None:
+            return
+        if outcome.status is not RecordStatus.SUCCEEDED:
+            self._sender.failed(self._facts(outcome))
+        elif self._job.attended == STREAM:
+            self._sender.put(Kind.END)
+        else:
+            self._sender.put(Kind.WHOLE, outcome.body or b"")
+
+    def _facts(self, outcome: Outcome) -> dict[str, Any]:
+        fault = self.fault
+        return {
+            "type": outcome.error_type,
+            "message": outcome.error_message,
+            "status": 502 if fault is None else fault.status,
+            "retry_after": None if fault is None else fault.retry_after,
+            "body": None if fault is None else fault.body,
+        }

@@ -1,0 +1,120 @@
+"""The response to a call whose caller waits: the answer as it came, whole or while it comes."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from flask import Response, after_this_request, g, jsonify, request
+
+from app.core.json_text import on_one_line
+from app.core.relay.frames import Frame, Kind
+from app.dialects.calls import wire
+from app.dialects.calls.wire import Call, Event
+from app.errors import BadInput, BadRequest, Refused
+from app.providers import registry
+from app.services import attended
+from app.services.attended import Failure, Frames
+from app.web import capacity, job_lookup
+from app.web.auth import caller
+from app.web.connection import is_closed
+from app.web.error_shapes import Fault, Shape
+from app.web.open_keys import while_valid
+from config import settings
+
+LONG_WAIT = 60  # seconds: of a refusal that an SDK would only repeat
+
+
+def respond(call: Call, shape: Shape, event: Event) -> Response:
+    """Make the call, and respond with its answer; failures are in the `shape` of the caller's API."""
+    with _refusals():
+        registry.require(call.model, settings.current())
+        attended.check(call.model)
+        with capacity.preparing() as seat:
+            me = caller()
+            waiting = attended.submit(
+                me.tenant_id, me.user_id, call.draft, call.defaults, streamed=call.streamed
+            )
+            job_lookup.about(waiting.job.uid)
+            frames = waiting.frames(partial(is_closed, _connection()))
+            if call.streamed:
+                return _streamed(frames, seat, shape, event)
+            try:
+                return _whole(frames, shape)
+            finally:
+                frames.close()
+                seat.give_back()
+
+
+def _whole(frames: Frames, shape: Shape) -> Response:
+    with while_valid():
+        last = next(frame for frame in frames if frame.kind is not Kind.SENT)
+    if last.kind is Kind.FAILED:
+        return _failed(Failure.of(last), shape)
+    return Response(on_one_line(last.data), mimetype="application/json")
+
+
+def _streamed(frames: Frames, seat: capacity.Seat, shape: Shape, event: Event) -> Response:
+    """Until something of the answer is there, a failure is an ordinary error that SDKs know how to repeat."""
+    first = next(frame for frame in frames if frame.kind is not Kind.SENT)
+    if first.kind is Kind.FAILED:
+        seat.give_back()
+        return _failed(Failure.of(first), shape)
+    told = partial(_event, g.request_id, shape, event)
+    headers = {"X-Accel-Buffering": "no", "Cache-Control": "no-cache"}
+    return capacity.stream(_events(first, frames, told), "text/event-stream", headers, seat)
+
+
+def _events(first: Frame, frames: Frames, told: Any) -> Iterator[bytes]:
+    """The provider's events as they stand, and one of ours where the answer breaks off."""
+    frame: Frame | None = first
+    try:
+        while frame is not None and frame.kind is not Kind.END:
+            if frame.kind is Kind.FAILED:
+                yield told(Failure.of(frame))
+                return
+            yield on_one_line(frame.data)
+            frame = next(frames, None)
+    except Refused as error:
+        yield told(Failure(error.status, error.type, error.message, None, None))
+    finally:
+        frames.close()
+
+
+def _event(request_id: str, shape: Shape, event: Event, failure: Failure) -> bytes:
+    own = wire.passed_on(failure)
+    fault = Fault(failure.status, failure.type, failure.message, request_id)
+    return event(fault, shape if own is None else lambda _: own)
+
+
+def _failed(failure: Failure, shape: Shape) -> Response:
+    fault = Fault(failure.status, failure.type, failure.message, g.request_id)
+    response = jsonify(wire.passed_on(failure) or shape(fault))
+    response.status_code = failure.status
+    if failure.retry_after is not None and failure.status != 401:
+        response.headers["Retry-After"] = str(failure.retry_after)
+    return response
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Refusals in the terms of these APIs: invalid content is a 400, and some are not worth repeating."""
+    try:
+        yield
+    except BadInput as error:
+        raise BadRequest(error.message, error.details) from error
+    except Refused as error:
+        if error.retry_after is not None and error.retry_after > LONG_WAIT:
+            after_this_request(_not_again)
+        raise
+
+
+def _not_again(response: Response) -> Response:
+    response.headers["X-Should-Retry"] = "false"
+    return response
+
+
+def _connection() -> socket.socket | None:
+    found: socket.socket | None = request.environ.get("gunicorn.socket")
+    return found

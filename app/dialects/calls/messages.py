@@ -1,0 +1,44 @@
+"""The Messages API: one call whose answer is waited for."""
+
+from flask import Response
+
+from app.core.accounts.api_keys import WRITE
+from app.dialects.calls import answering, wire
+from app.dialects.calls.schemas import AnthropicErrorOut, MessageIn, MessageOut
+from app.web import bodies, openapi
+from app.web.auth import needs
+from app.web.blueprint import Blueprint
+from app.web.error_shapes import anthropic as error
+from app.web.large_bodies import JSON, WITH_DOCUMENTS, takes
+from config import settings
+
+PREFIXES = ("/v1/messages",)
+
+blp = Blueprint(
+    "messages",
+    __name__,
+    errors=AnthropicErrorOut,
+    description=f"{openapi.OTHERS} The Messages API: one call whose answer is waited for.",
+)
+
+EXAMPLE = {
+    "model": "simulated",
+    "max_tokens": 100,
+    "messages": [{"role": "user", "content": "Why is the sky blue?"}],
+}
+BODY = openapi.request_body((openapi.JSON, MessageIn, EXAMPLE))
+
+
+@blp.route("/v1/messages", methods=["POST"])
+@needs(WRITE, 400, 404, 413, 415, 429, 502, 503)
+@blp.doc(requestBody=BODY)
+@blp.response(200, MessageOut, description="The answer; with `stream` its events (text/event-stream).")
+@takes({JSON: WITH_DOCUMENTS})
+def create_message() -> Response:
+    """Ask for one message, and wait for it.
+
+    The call has its place in the limits, caps and books like a job of one record, and goes before batches.
+    """
+    with bodies.json_body() as body:
+        call = wire.message_call(body, settings.current().default_max_tokens)
+    return answering.respond(call, error, wire.anthropic_event)

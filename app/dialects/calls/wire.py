@@ -1,0 +1,104 @@
+"""What a call asks, and how its failures look in the terms of its API. Pure."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from app.errors import BadRequest, NotFound
+from app.ingest.bounds import unbounded
+from app.ingest.draft import MAX_RECORD_BYTES, Defaults, Draft
+from app.ingest.values import to_json
+from app.providers import registry
+from app.services.attended import Failure
+from app.web.error_shapes import Fault, Shape
+
+Json = dict[str, Any]
+MOST_TOKENS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    model: str
+    streamed: bool
+    draft: Draft
+    defaults: Defaults
+
+
+def message_call(body: Any, default_max_tokens: int) -> Call:
+    """The call of a Messages request; its provider checks what is not needed here.
+
+    Raises `BadRequest`, and `NotFound` for a model that is not known.
+    """
+    fields = _fields(body)
+    _check_messages(fields.get("messages"))
+    max_tokens = fields.get("max_tokens")
+    if type(max_tokens) is not int or not 0 <= max_tokens <= MOST_TOKENS:
+        raise BadRequest(f"max_tokens: give a whole number up to {MOST_TOKENS:,}; found {max_tokens!r}")
+    params = {name: value for name, value in fields.items() if name != "stream"}
+    return _call(fields, {"params": params}, params, max_tokens or default_max_tokens, max_tokens or None)
+
+
+def raw_call(path: str, body: Any, default_max_tokens: int) -> Call:
+    """The call of a request for an OpenAI-compatible endpoint, which is sent as it stands.
+
+    Raises `BadRequest`, and `NotFound` for a model that is not known.
+    """
+    fields = _fields(body)
+    request = {name: value for name, value in fields.items() if name not in ("stream", "stream_options")}
+    asked = next((fields.get(name) for name in _BOUNDS if fields.get(name) is not None), None)
+    if asked is not None and (type(asked) is not int or not 1 <= asked <= MOST_TOKENS):
+        raise BadRequest(f"the most tokens must be a whole number from 1 to {MOST_TOKENS:,}; found {asked!r}")
+    return _call(fields, {"url": path, "body": request}, request, asked or default_max_tokens, asked)
+
+
+def anthropic_event(fault: Fault, shape: Shape) -> bytes:
+    """The failure of a stream that has begun."""
+    return b"event: error\ndata: %s\n\n" % json.dumps(shape(fault)).encode()
+
+
+def openai_event(fault: Fault, shape: Shape) -> bytes:
+    return b"data: %s\n\n" % json.dumps(shape(fault)).encode()
+
+
+Event = Callable[[Fault, Shape], bytes]
+
+
+def passed_on(failure: Failure) -> Mapping[str, Any] | None:
+    """A provider's refusal, if it is in the form that both APIs have."""
+    body = failure.body
+    return body if body is not None and isinstance(body.get("error"), Mapping) else None
+
+
+_BOUNDS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
+
+
+def _fields(body: Any) -> Json:
+    if not isinstance(body, dict):
+        raise BadRequest("the body must be a JSON object")
+    if not isinstance(body.get("model"), str) or not 1 <= len(body["model"]) <= 200:
+        raise BadRequest("model: give the name of a model")
+    if not isinstance(body.get("stream"), bool | None):
+        raise BadRequest("stream: give true or false")
+    provider = registry.find(body["model"])
+    if provider is None or not provider.takes_messages:
+        raise NotFound(f"model: {body['model']!r} is not known here: GET /v1/models lists those that are")
+    return body
+
+
+def _check_messages(messages: Any) -> None:
+    if not isinstance(messages, list) or not messages:
+        raise BadRequest("messages: give a list of at least one message")
+    for number, message in enumerate(messages):
+        if not isinstance(message, dict):
+            raise BadRequest(f"messages.{number}: give an object with a role and content")
+
+
+def _call(fields: Json, record: Json, request: Json, most_tokens: int, own: int | None) -> Call:
+    body = to_json(record)
+    defaults = Defaults(fields["model"], most_tokens)
+    size = len(body) + defaults.request_bytes
+    if size > MAX_RECORD_BYTES:
+        raise BadRequest(f"the request has {size:,} bytes; a provider takes {MAX_RECORD_BYTES:,}")
+    draft = Draft(body, size, max_tokens=own, model=fields["model"], unbounded=unbounded(request))
+    return Call(fields["model"], bool(fields.get("stream")), draft, defaults)
