@@ -38,9 +38,9 @@ from app.errors import (
     Unreachable,
 )
 from app.providers import answers, refusals
-from app.providers.client import Reply
+from app.providers.client import NO_HEADERS, Reply
 from app.providers.registry import PUBLIC_URL
-from app.providers.streams import messages, sse
+from app.providers.streams import messages, relay
 from app.providers.transport import (
     CONNECT_SECONDS,
     NOTHING_SENT,
@@ -99,25 +99,34 @@ class AnthropicClient:
                         return await self._ask_for_a_stream(params)
                 return await self._ask_for_the_whole(params)
         except TimeoutError:
-            raise self._of_here(TimedOut(f"no whole answer within the deadline of {deadline:g} s")) from None
+            late = TimedOut(f"no whole answer within the deadline of {deadline:g} s")
+            late.address = self._address
+            raise late from None
         except ProviderError as error:
-            self._of_here(error)
+            error.address = self._address
             raise
 
-    def _of_here(self, error: ProviderError) -> ProviderError:
-        error.address = self._address
-        return error
-
     async def stream(
-        self, params: dict[str, Any], *, deadline: float, attempt: int, hand_on: Callable[[bytes], None]
+        self,
+        params: dict[str, Any],
+        *,
+        deadline: float,
+        attempt: int,
+        hand_on: Callable[[bytes], None],
+        headers: Mapping[str, str] = NO_HEADERS,
     ) -> Reply:
+        body = as_bytes(params | {"stream": True})
+        sent = self._headers | dict(headers) | {"content-length": str(len(body))}
+        request = self._session.post(self._messages, data=content(body), headers=sent, allow_redirects=False)
         try:
             async with asyncio.timeout(deadline):
-                return await self._hand_on(as_bytes(params | {"stream": True}), hand_on)
+                return await relay.hand_on(request, messages.FORM, hand_on)
         except TimeoutError:
-            raise self._of_here(TimedOut(f"no whole answer within the deadline of {deadline:g} s")) from None
+            late = TimedOut(f"no whole answer within the deadline of {deadline:g} s")
+            late.address = self._address
+            raise late from None
         except ProviderError as error:
-            self._of_here(error)
+            error.address = self._address
             raise
 
     async def count_models(self, *, deadline: float) -> int:
@@ -192,20 +201,6 @@ class AnthropicClient:
             message = await _assemble(stream, request_id)
         return answers.read(as_bytes(message), request_id, headers)
 
-    async def _hand_on(self, body: bytes, hand_on: Callable[[bytes], None]) -> Reply:
-        """A streamed call whose events go on as they come."""
-        headers = self._headers | {"content-length": str(len(body))}
-        request = self._session.request(
-            "POST", self._messages, data=content(body), headers=headers, allow_redirects=False
-        )
-        try:
-            async with request as response:
-                if response.status != 200 or response.content_type != "text/event-stream":
-                    return _not_streamed(response.status, await response.read(), response.headers, hand_on)
-                return await _relayed(response, hand_on)
-        except (aiohttp.ClientError, OSError) as error:
-            raise failure(error, "the provider") from error
-
     def _options(self, body: bytes) -> RequestOptions:
         return {"headers": {**self._credentials, "Content-Length": str(len(body))}}
 
@@ -233,38 +228,6 @@ def _joined(*layers: Mapping[str, str | Omit]) -> dict[str, str]:
     """Headers merged by case-insensitive name: a later layer overrides or omits those of earlier ones."""
     merged = {name.lower(): value for layer in layers for name, value in layer.items()}
     return {name: value for name, value in merged.items() if isinstance(value, str)}
-
-
-async def _relayed(response: aiohttp.ClientResponse, hand_on: Callable[[bytes], None]) -> Reply:
-    """The message that a stream's events make; each is handed on, but for one that says that it failed."""
-    cutter, assembly, request_id = sse.Cutter(), messages.Assembly(), response.headers.get("request-id")
-    async for piece in response.content.iter_any():
-        for event in cutter.feed(piece):
-            value = event.json()
-            if isinstance(value, dict) and value.get("type") == "error":
-                raise refusals.read(200, value, response.headers)
-            hand_on(event.raw)
-            try:
-                assembly.add(value)
-            except (AttributeError, KeyError, TypeError, ValueError) as fault:
-                raise BadAnswer(
-                    f"the stream's events do not form a message: {fault!r}", request_id=request_id
-                ) from fault
-    if not assembly.is_whole:
-        raise ConnectionCut("the stream ended before the end of the message", request_id=request_id)
-    return answers.read(as_bytes(assembly.message), request_id, response.headers)
-
-
-def _not_streamed(status: int, answer: bytes, headers: Headers, hand_on: Callable[[bytes], None]) -> Reply:
-    """A refusal, or the whole answer of a gateway that does not stream: that is cut into events here."""
-    if not 200 <= status < 300:
-        raise refusals.read(status, refusal(answer), headers)
-    if refusals.is_web_page(answer[:PAGE_BEGINS], headers):
-        raise refusals.web_page(answer)
-    reply = answers.read(answer, headers.get("request-id"), headers)
-    for event in messages.events(answers.parsed(reply.body)):
-        hand_on(event)
-    return reply
 
 
 async def _assemble(stream: AsyncMessageStream[Any], request_id: str | None) -> dict[str, Any]:

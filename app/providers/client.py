@@ -5,8 +5,9 @@ slice worker. It makes exactly one call for each `ask`: retries, limits and wait
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
 # Why a message ended, in the words of its `stop_reason`.
@@ -80,6 +81,9 @@ class Reply:
     stop_details: str | None = None  # what the provider says about a refusal
 
 
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
 class Client(Protocol):
     """A client that answers records."""
 
@@ -100,7 +104,13 @@ class Streaming(Protocol):
     """A client whose answers may also come in parts."""
 
     async def stream(
-        self, params: dict[str, Any], *, deadline: float, attempt: int, hand_on: Callable[[bytes], None]
+        self,
+        params: dict[str, Any],
+        *,
+        deadline: float,
+        attempt: int,
+        hand_on: Callable[[bytes], None],
+        headers: Mapping[str, str] = NO_HEADERS,
     ) -> Reply:
         """As `ask`, with the answer streamed: each server-sent event is handed on whole, as it came.
 

@@ -296,6 +296,11 @@ def _number(text: str | None) -> float | None:
     return number if number >= 0 else None
 
 
+def request_id_of(headers: Mapping[str, str]) -> str | None:
+    """The provider's own name for a call."""
+    return headers.get("request-id") or headers.get("x-request-id")
+
+
 def _until(date: str) -> float | None:
     """Seconds until an HTTP date; 0 when it is past."""
     try:

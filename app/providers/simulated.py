@@ -16,7 +16,7 @@ from typing import Any
 
 from app import errors
 from app.providers import answers, sample
-from app.providers.client import Reply, Usage
+from app.providers.client import NO_HEADERS, Reply, Usage
 from app.providers.streams import messages
 
 CHARACTERS_PER_TOKEN = 4
@@ -79,7 +79,13 @@ class SimulatedClient:
         return reply
 
     async def stream(
-        self, params: dict[str, Any], *, deadline: float, attempt: int, hand_on: Callable[[bytes], None]
+        self,
+        params: dict[str, Any],
+        *,
+        deadline: float,
+        attempt: int,
+        hand_on: Callable[[bytes], None],
+        headers: Mapping[str, str] = NO_HEADERS,
     ) -> Reply:
         """The answer in events that are evenly spread over the time that the call takes."""
         wishes, began = _read_wishes(params.get("simulate")), time.monotonic()

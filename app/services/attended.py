@@ -16,6 +16,7 @@ from app.core.limits import obstacle
 from app.core.limits.limiter import limiter
 from app.core.limits.obstacle import Obstacle
 from app.core.pipeline import lifecycle
+from app.core.relay import frames
 from app.core.relay.frames import LAST, Frame, Kind, Reader
 from app.errors import ClientGone, Conflict, LimiterAway, NotFound, TooMany, Unanswered, Unavailable
 from app.ingest.draft import Defaults, Draft
@@ -201,6 +202,6 @@ def _again_in(seconds: float) -> int:
 
 def _is_dead(lease_id: int) -> bool:
     try:
-        return limiter().silence(lease_id) > DEAD
+        return frames.silence(lease_id) > DEAD
     except LimiterAway:
         return False

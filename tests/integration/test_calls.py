@@ -1,7 +1,6 @@
 """One call at a time, through the official SDKs: answered, streamed and refused as their APIs do."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import anthropic
 import pytest

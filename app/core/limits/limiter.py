@@ -348,19 +348,6 @@ class Limiter:
         """Keep the seats of a process that is making calls but asks for no permits."""
         guarded(lambda: self._beat(keys=[key("alive")], args=[lease_id]))
 
-    def silence(self, lease_id: int) -> float:
-        """Seconds since a process's last heartbeat; infinite for one that is not known."""
-
-        def read() -> float:
-            pipe = self._redis.pipeline(transaction=False)
-            pipe.zscore(key("alive"), str(lease_id))
-            pipe.time()
-            last, (seconds, micros) = pipe.execute()
-            return float("inf") if last is None else seconds + micros / 1e6 - float(last) / 1e6
-
-        silent: float = guarded(read)
-        return silent
-
     def _granted(self, terms: CallTerms, keys: list[str], args: list[Any]) -> Grant:
         asked_at = time.monotonic()
         return Grant.from_script(self._run(self._take, terms, keys, args), asked_at)

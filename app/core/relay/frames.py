@@ -111,6 +111,23 @@ class Reader:
         guarded(lambda: _client().delete(self._key))
 
 
+def silence(lease_id: int) -> float:
+    """Seconds since the last heartbeat of the process with this lease; infinite where none is known.
+
+    Raises `LimiterAway`.
+    """
+
+    def read() -> float:
+        pipe = _client().pipeline(transaction=False)
+        pipe.zscore(key("alive"), str(lease_id))
+        pipe.time()
+        last, (seconds, micros) = pipe.execute()
+        return float("inf") if last is None else seconds + micros / 1e6 - float(last) / 1e6
+
+    silent: float = guarded(read)
+    return silent
+
+
 def client_on_loop() -> redis.asyncio.Redis:
     """A client for the senders of a process, to be used on its loop."""
     return redis.asyncio.Redis.from_url(

@@ -75,7 +75,7 @@ class CallInFlight:
         self._latest = LatestCall(job, claim)
         self._sent = False  # its first call has left; the process counts those that have not
         self._refusals = 0  # in a row
-        self._waiting = Attendant(services.relay(job), job, claim)
+        self._waiting = Attendant(services.relay, job, claim)
         self.job, self.claim = job, claim
         self.close_reason: CloseReason | None = None  # set by whoever cancels the task
 
@@ -118,24 +118,21 @@ class CallInFlight:
     async def _call(self) -> Outcome | AskAgain:
         """One call with its permit: the outcome, or when to ask again in this process."""
         latest = self._latest
-        if (fault := self._waiting.refuses()) is not None:
-            self._permits.refund()
-            return latest.rejected(fault)
         try:
+            self._waiting.check()
             latest.params = latest.params or await _build(self._services, self.job, self.claim)
             delay = await self._permits.wait_for_start(
                 latest.model, latest.max_tokens, used=latest.uncommitted is not None
             )
         except RequestRejected as error:
             self._permits.refund()
-            return latest.rejected(error)
+            return self._waiting.rejected(latest, error)
         except Unavailable as error:
             log.warning("document.not_fetched", **self.job.facts, index=self.claim.idx, reason=error.message)
             self._permits.refund()
             delay = STORE_AWAY
         if delay is not None:
-            held = self._waiting.cannot_wait(delay)
-            return latest.outcome_so_far("", again_in=delay) if held is None else latest.rejected(held)
+            return self._waiting.cannot_wait(latest, delay) or latest.outcome_so_far("", again_in=delay)
         if latest.uncommitted is not None:
             await self._commit(latest.uncommitted)
         if latest.continues and not await _may_go_on(self.claim, *latest.worst_case):

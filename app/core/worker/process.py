@@ -66,10 +66,9 @@ class Process:
             new_start=self._new_start,
             return_start=self._return_start,
             runs=self.jobs.runs,
-            relay=self._relay,
+            relay=frames.client_on_loop(),
             on_sent=self.load.mark_sent,
         )
-        self._relay_client = frames.client_on_loop()
         self._calls: dict[CallInFlight, asyncio.Task[None]] = {}  # used on the loop only
         self._thread = threading.Thread(target=self._run, name="calls", daemon=True)
         self._thread.start()
@@ -133,8 +132,7 @@ class Process:
 
     def end(self) -> None:
         """Write what is left and give up the lease. To be called when the slices have returned."""
-        for closing in (self.clients.close(), self._relay_client.aclose()):
-            asyncio.run_coroutine_threadsafe(closing, self.loop).result(timeout=10)
+        asyncio.run_coroutine_threadsafe(self.clients.close(), self.loop).result(timeout=10)
         self._writer.stop()
         self._readers.shutdown(wait=False)
         self.loop.call_soon_threadsafe(self.loop.stop)
@@ -157,6 +155,7 @@ class Process:
         for task in background:
             task.cancel()
         self.loop.run_until_complete(asyncio.wait(background))
+        self.loop.run_until_complete(self._services.relay.aclose())
         self.loop.close()
 
     def _start_on_loop(
@@ -200,9 +199,6 @@ class Process:
         """See `ReturnStart`. With Redis away it counts as used."""
         with suppress(LimiterAway):
             await asyncio.to_thread(limiter().give_back, terms, self.lease_id, grant, 1, late=True)
-
-    def _relay(self, job: JobContext) -> frames.Sender | None:
-        return None if job.attended is None else frames.Sender(self._relay_client, job.job_id)
 
     async def _beat(self) -> None:
         """Raise the lease's counter from this loop: a dead loop must not look alive."""

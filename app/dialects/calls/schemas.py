@@ -1,11 +1,11 @@
 """Bodies of calls: what is needed here is described, everything else is passed on."""
 
 import marshmallow as ma
-from marshmallow import fields
+from marshmallow import fields, validate
 
 
 class Open(ma.Schema):
-    """With any other fields."""
+    """With any other fields, which are passed on."""
 
     class Meta:
         unknown = ma.INCLUDE
@@ -16,19 +16,18 @@ class MessageIn(Open):
 
     model = fields.String(required=True)
     max_tokens = fields.Integer(required=True, strict=True)
-    messages = fields.List(fields.Dict(), required=True, validate=ma.validate.Length(min=1))
+    messages = fields.List(fields.Dict(), required=True, validate=validate.Length(min=1))
     stream = fields.Boolean()
 
 
 class MessageOut(Open):
-    """A message."""
+    """A message, as its provider wrote it."""
 
-    id = fields.String()
-    content = fields.List(fields.Dict())
+    content = fields.List(fields.Dict(), required=True)
 
 
 class AnthropicProblemOut(ma.Schema):
-    type = fields.String(required=True)
+    type = fields.String(required=True, metadata={"example": "invalid_request_error"})
     message = fields.String(required=True)
 
 

@@ -1,10 +1,13 @@
-"""The events of a streamed message: put together, and made from a whole message. Pure."""
+"""The events of a streamed message: put together, and made from a whole message."""
 
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from app.providers import answers
+from app.providers.client import Reply
 from app.providers.streams import sse
+from app.providers.streams.relay import Form
 
 PIECE = 24  # characters of a text that are one event
 
@@ -18,7 +21,7 @@ class Assembly:
     """Puts a message together from its events. What it does not know it leaves out."""
 
     def __init__(self) -> None:
-        self.message: Json = {}
+        self.whole: Json = {}
         self.is_whole = False  # its last event has come
         self._blocks: dict[int, Json] = {}
         self._inputs: dict[int, str] = {}  # of tools, as JSON that is not whole yet
@@ -27,7 +30,7 @@ class Assembly:
         """Raises `ValueError`, `TypeError`, `KeyError` or `AttributeError` for one that fits no message."""
         match event.get("type") if isinstance(event, dict) else None:
             case "message_start":
-                self.message = {**event["message"], "content": []}
+                self.whole = {**event["message"], "content": []}
             case "content_block_start":
                 self._blocks[event["index"]] = dict(event["content_block"])
             case "content_block_delta":
@@ -37,7 +40,7 @@ class Assembly:
             case "message_delta":
                 self._change(event)
             case "message_stop":
-                self.message["content"] = [self._blocks[index] for index in sorted(self._blocks)]
+                self.whole["content"] = [self._blocks[index] for index in sorted(self._blocks)]
                 self.is_whole = True
 
     def _add_delta(self, index: int, delta: Mapping[str, Any]) -> None:
@@ -54,10 +57,10 @@ class Assembly:
             self._blocks[index]["input"] = json.loads(text)
 
     def _change(self, event: Mapping[str, Any]) -> None:
-        self.message |= event.get("delta") or {}
+        self.whole |= event.get("delta") or {}
         usage = {name: count for name, count in (event.get("usage") or {}).items() if count is not None}
         if usage:
-            self.message["usage"] = {**(self.message.get("usage") or {}), **usage}
+            self.whole["usage"] = {**(self.whole.get("usage") or {}), **usage}
 
 
 def events(message: Mapping[str, Any]) -> Iterator[bytes]:
@@ -90,3 +93,10 @@ def _block(index: int, block: Mapping[str, Any]) -> Iterator[bytes]:
 
 def _event(name: str, **fields: Any) -> bytes:
     return sse.write(name, {"type": name, **fields})
+
+
+def _answer(body: bytes, headers: Mapping[str, str]) -> Reply:
+    return answers.read(body, headers.get("request-id"), headers)
+
+
+FORM = Form(assembly=Assembly, events=events, read=_answer)
