@@ -36,7 +36,7 @@ from app.core.reading.feed import feed
 from app.core.reading.job_json import PREFIX
 from app.dialects import processor
 from app.dialects.analyze import routes as analyze
-from app.dialects.calls import messages
+from app.dialects.calls import completions, messages, models
 from app.dialects.chats import routes as chats
 from app.dialects.documents import routes as documents
 from app.dialects.text import routes as text
@@ -50,7 +50,8 @@ NATIVE = (
 )  # fmt: skip
 # Each has `blp`, its path PREFIXES, and in `wire.error` the shape of errors under them.
 DIALECTS = (text, analyze, documents, chats)
-CALLS = (messages,)  # one API each: `blp`, its path PREFIXES, and `error`, the shape of errors under them
+# One API each: `blp`, its path PREFIXES, and `error`, the shape of errors under them.
+CALLS = (messages, completions, models)
 # Response headers that a page may read.
 EXPOSED = (job_lookup.JOB, downloads.WARNING, bodies.IGNORED, "Location", "Retry-After", "X-Request-Id")
 

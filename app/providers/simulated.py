@@ -11,14 +11,15 @@ import math
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from app import errors
 from app.providers import answers, sample
 from app.providers.client import NO_HEADERS, Reply, Usage
-from app.providers.streams import messages
+from app.providers.streams import completions, messages, relay, responses
 
+EVENTS = {"/v1/chat/completions": completions.events, "/v1/responses": responses.events}  # of streams
 CHARACTERS_PER_TOKEN = 4
 CERTAIN = 10_000  # parts of a likelihood of 1
 
@@ -88,10 +89,12 @@ class SimulatedClient:
         headers: Mapping[str, str] = NO_HEADERS,
     ) -> Reply:
         """The answer in events that are evenly spread over the time that the call takes."""
-        wishes, began = _read_wishes(params.get("simulate")), time.monotonic()
-        at_once = dict(params, simulate={**(params.get("simulate") or {}), "latency_ms": 0})
+        whole, began = params["body"] if "url" in params else params, time.monotonic()
+        wishes = _read_wishes(whole.get("simulate"))
+        whole = {**whole, "simulate": {**(whole.get("simulate") or {}), "latency_ms": 0}}
+        at_once = {**params, "body": whole} if "url" in params else whole
         reply = await self.ask(at_once, deadline=deadline, attempt=attempt)
-        events = list(messages.events(answers.parsed(reply.body)))
+        events = list(relay.visible(_form(params), answers.parsed(reply.body)))
         pause = wishes.latency_ms / 1000 / len(events)
         for event in events:
             await _wait(pause, began + deadline - time.monotonic())
@@ -100,6 +103,16 @@ class SimulatedClient:
 
     async def close(self) -> None:
         """Nothing to close."""
+
+
+def _form(params: Mapping[str, Any]) -> relay.Form:
+    """Of the answer to a Messages request, or to one for a path of OpenAI's API."""
+    if "url" not in params:
+        return messages.FORM
+    asked, events = params["body"], EVENTS.get(params["url"])
+    if events is None:
+        raise _rejected(f"stream: not at {params['url']}")
+    return replace(messages.FORM, events=events, shows=completions.shows(asked))
 
 
 async def _wait(seconds: float, deadline: float) -> None:
@@ -150,10 +163,15 @@ def _message(
         "stop_reason": "end_turn" if text == whole else "max_tokens",
         "stop_sequence": None,
         "usage": {
-            "input_tokens": _tokens(json.dumps([request.get("system"), messages, request.get("tools")])),
+            "input_tokens": input_tokens(request),
             "output_tokens": _tokens(text),
         },
     }
+
+
+def input_tokens(request: Mapping[str, Any]) -> int:
+    """How many tokens are counted for a request."""
+    return _tokens(json.dumps([request.get(name) for name in ("system", "messages", "tools")]))
 
 
 def _answer(request: Mapping[str, Any], wishes: Wishes, digest: str, chance: random.Random) -> str:

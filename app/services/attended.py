@@ -18,7 +18,16 @@ from app.core.limits.obstacle import Obstacle
 from app.core.pipeline import lifecycle
 from app.core.relay import frames
 from app.core.relay.frames import LAST, Frame, Kind, Reader
-from app.errors import ClientGone, Conflict, LimiterAway, NotFound, TooMany, Unanswered, Unavailable
+from app.errors import (
+    ClientGone,
+    Conflict,
+    LimiterAway,
+    NotFound,
+    ProviderError,
+    TooMany,
+    Unanswered,
+    Unavailable,
+)
 from app.ingest.draft import Defaults, Draft
 from app.providers import registry
 from app.services import submission
@@ -190,6 +199,12 @@ class Failure:
             body=facts["body"],
             retry_after=None if pause is None else _again_in(pause),
         )
+
+    @classmethod
+    def of_error(cls, error: ProviderError) -> "Failure":
+        body = error.body if isinstance(error.body, Mapping) else None
+        pause = None if error.retry_after is None else _again_in(error.retry_after)
+        return cls(error.status, error.type, error.message, body, pause)
 
 
 def _why(output: RecordOutput | None) -> str | None:

@@ -154,8 +154,8 @@ class Process:
         self.loop.run_forever()
         for task in background:
             task.cancel()
+        background.append(self.loop.create_task(self._services.relay.aclose()))
         self.loop.run_until_complete(asyncio.wait(background))
-        self.loop.run_until_complete(self._services.relay.aclose())
         self.loop.close()
 
     def _start_on_loop(

@@ -1,7 +1,7 @@
 """The response to a call whose caller waits: the answer as it came, whole or while it comes."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -12,8 +12,9 @@ from app.core.json_text import on_one_line
 from app.core.relay.frames import Frame, Kind
 from app.dialects.calls import wire
 from app.dialects.calls.wire import Call, Event
-from app.errors import BadInput, BadRequest, Refused
+from app.errors import BadInput, BadRequest, ProviderError, Refused
 from app.providers import registry
+from app.providers.free import token_count
 from app.services import attended
 from app.services.attended import Failure, Frames
 from app.web import capacity, job_lookup
@@ -23,6 +24,7 @@ from app.web.error_shapes import Fault, Shape
 from app.web.open_keys import while_valid
 from config import settings
 
+FORWARDED = ("anthropic-version", "anthropic-beta")
 LONG_WAIT = 60  # seconds: of a refusal that an SDK would only repeat
 
 
@@ -45,6 +47,24 @@ def respond(call: Call, shape: Shape, event: Event) -> Response:
             finally:
                 frames.close()
                 seat.give_back()
+
+
+def count(params: Mapping[str, Any], shape: Shape) -> Response:
+    """The provider's count of the tokens of a request, or its refusal."""
+    with _refusals():
+        registry.require(params["model"], settings.current())
+        with capacity.preparing() as seat:
+            try:
+                return jsonify(token_count.count(params, _forwarded(), settings.current()))
+            except ProviderError as error:
+                return _failed(Failure.of_error(error), shape)
+            finally:
+                seat.give_back()
+
+
+def _forwarded() -> Mapping[str, str]:
+    """What the caller's client says to the provider."""
+    return {name: request.headers[name] for name in FORWARDED if name in request.headers}
 
 
 def _whole(frames: Frames, shape: Shape) -> Response:

@@ -2,9 +2,9 @@
 
 from flask import Response
 
-from app.core.accounts.api_keys import WRITE
+from app.core.accounts.api_keys import READ, WRITE
 from app.dialects.calls import answering, wire
-from app.dialects.calls.schemas import AnthropicErrorOut, MessageIn, MessageOut
+from app.dialects.calls.schemas import AnthropicErrorOut, CountIn, CountOut, MessageIn, MessageOut
 from app.web import bodies, openapi
 from app.web.auth import needs
 from app.web.blueprint import Blueprint
@@ -26,6 +26,9 @@ EXAMPLE = {
     "max_tokens": 100,
     "messages": [{"role": "user", "content": "Why is the sky blue?"}],
 }
+COUNTED = openapi.request_body(
+    (openapi.JSON, CountIn, {name: EXAMPLE[name] for name in ("model", "messages")})
+)
 BODY = openapi.request_body((openapi.JSON, MessageIn, EXAMPLE))
 
 
@@ -42,3 +45,15 @@ def create_message() -> Response:
     with bodies.json_body() as body:
         call = wire.message_call(body, settings.current().default_max_tokens)
     return answering.respond(call, error, wire.anthropic_event)
+
+
+@blp.route("/v1/messages/count_tokens", methods=["POST"])
+@needs(READ, 400, 404, 413, 415, 429, 502, 503)
+@blp.doc(requestBody=COUNTED)
+@blp.response(200, CountOut)
+@takes({JSON: WITH_DOCUMENTS})
+def count_tokens() -> Response:
+    """Count the tokens of a request, without asking it: its provider does, for nothing."""
+    with bodies.json_body() as body:
+        params = wire.count_params(body)
+    return answering.count(params, error)

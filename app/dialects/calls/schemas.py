@@ -37,3 +37,90 @@ class AnthropicErrorOut(ma.Schema):
     type = fields.Constant("error", required=True)
     error = fields.Nested(AnthropicProblemOut, required=True)
     request_id = fields.String(required=True)
+
+
+class CountOut(Open):
+    """The tokens of a request."""
+
+    input_tokens = fields.Integer(required=True)
+
+
+class CountIn(Open):
+    """A request of the Messages API, without what is about its answer."""
+
+    model = fields.String(required=True)
+    messages = fields.List(fields.Dict(), required=True, validate=validate.Length(min=1))
+
+
+class ModelQuery(ma.Schema):
+    """A page of models, for clients of the Messages API."""
+
+    limit = fields.Integer(load_default=20, validate=validate.Range(1, 1_000))
+    after_id = fields.String()
+    before_id = fields.String()
+
+
+class ModelOut(Open):
+    """A model; further fields are those of its API."""
+
+    id = fields.String(required=True, metadata={"example": "claude-haiku-4-5"})
+
+
+class ModelsOut(Open):
+    """Models; further fields are those of their API."""
+
+    data = fields.List(fields.Nested(ModelOut), required=True)
+
+
+class ChatIn(Open):
+    """A request for a chat completion."""
+
+    model = fields.String(required=True)
+    messages = fields.List(fields.Dict(), required=True, validate=validate.Length(min=1))
+    stream = fields.Boolean()
+
+
+class ChatOut(Open):
+    """A chat completion, as its provider wrote it."""
+
+    choices = fields.List(fields.Dict(), required=True)
+
+
+class ResponseIn(Open):
+    """A request for a response."""
+
+    model = fields.String(required=True)
+    input = fields.Raw(required=True, metadata={"type": ["string", "array"], "items": {"type": "object"}})
+    stream = fields.Boolean()
+
+
+class ResponseOut(Open):
+    """A response, as its provider wrote it."""
+
+    output = fields.List(fields.Dict(), required=True)
+
+
+class EmbeddingsIn(Open):
+    """A request for embeddings."""
+
+    model = fields.String(required=True)
+    input = fields.Raw(required=True, metadata={"type": ["string", "array"], "items": {}})
+
+
+class EmbeddingsOut(Open):
+    """Embeddings, as their provider wrote them."""
+
+    data = fields.List(fields.Dict(), required=True)
+
+
+class OpenAIProblemOut(ma.Schema):
+    message = fields.String(required=True)
+    type = fields.String(required=True, metadata={"example": "invalid_request_error"})
+    param = fields.String(required=True, allow_none=True)
+    code = fields.String(required=True, allow_none=True)
+
+
+class OpenAIErrorOut(ma.Schema):
+    """An error of OpenAI's API."""
+
+    error = fields.Nested(OpenAIProblemOut, required=True)

@@ -39,13 +39,21 @@ def message_call(body: Any, default_max_tokens: int) -> Call:
     return _call(fields, {"params": params}, params, max_tokens or default_max_tokens, max_tokens or None)
 
 
+def count_params(body: Any) -> Json:
+    """A request whose tokens are to be counted; raises as `message_call` does."""
+    fields = _fields(body)
+    _check_messages(fields.get("messages"))
+    return fields
+
+
 def raw_call(path: str, body: Any, default_max_tokens: int) -> Call:
     """The call of a request for an OpenAI-compatible endpoint, which is sent as it stands.
 
     Raises `BadRequest`, and `NotFound` for a model that is not known.
     """
     fields = _fields(body)
-    request = {name: value for name, value in fields.items() if name not in ("stream", "stream_options")}
+    dropped = ("stream",) if fields.get("stream") else ("stream", "stream_options")
+    request = {name: value for name, value in fields.items() if name not in dropped}
     asked = next((fields.get(name) for name in _BOUNDS if fields.get(name) is not None), None)
     if asked is not None and (type(asked) is not int or not 1 <= asked <= MOST_TOKENS):
         raise BadRequest(f"the most tokens must be a whole number from 1 to {MOST_TOKENS:,}; found {asked!r}")

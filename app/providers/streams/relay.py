@@ -34,6 +34,7 @@ class Form:
     assembly: Callable[[], Assembly]
     events: Callable[[Mapping[str, Any]], Iterator[bytes]]
     read: Callable[[bytes, Mapping[str, str]], Reply]
+    shows: Callable[[Any], bool] = lambda _: True  # whether an event is for the caller
 
 
 async def hand_on(
@@ -58,9 +59,10 @@ async def _events(response: aiohttp.ClientResponse, form: Form, hand_on: HandOn)
     async for piece in response.content.iter_any():
         for event in cutter.feed(piece):
             value = event.json()
-            if isinstance(value, dict) and (value.get("type") == "error" or value.get("error")):
+            if _says_that_it_failed(value):
                 raise refusals.read(200, value, headers)
-            hand_on(event.raw)
+            if form.shows(value):
+                hand_on(event.raw)
             try:
                 assembly.add(value)
             except (AttributeError, KeyError, TypeError, ValueError) as fault:
@@ -69,6 +71,13 @@ async def _events(response: aiohttp.ClientResponse, form: Form, hand_on: HandOn)
     if not assembly.is_whole:
         raise ConnectionCut("the stream ended before the end of the answer", request_id=request_id)
     return form.read(as_bytes(assembly.whole), headers)
+
+
+def _says_that_it_failed(event: Any) -> bool:
+    """An object of a stream that is an error, in the form of either API."""
+    if not isinstance(event, dict):
+        return False
+    return event.get("type") == "error" or ("type" not in event and bool(event.get("error")))
 
 
 def _not_streamed(
@@ -80,6 +89,14 @@ def _not_streamed(
     if refusals.is_web_page(answer[:PAGE_BEGINS], headers):
         raise refusals.web_page(answer)
     reply = form.read(answer, headers)
-    for event in form.events(parsed(reply.body)):
+    for event in visible(form, parsed(reply.body)):
         hand_on(event)
     return reply
+
+
+def visible(form: Form, answer: Mapping[str, Any]) -> Iterator[bytes]:
+    """The events that a caller gets of a whole answer."""
+    for raw in form.events(answer):
+        (event,) = sse.Cutter().feed(raw)
+        if form.shows(event.json()):
+            yield raw
