@@ -147,7 +147,7 @@ class Process:
             self.loop.create_task(work)
             for work in (
                 self._beat(),
-                self.jobs.watch(self._jobs_in_hand, self._close_job),
+                self.jobs.watch(lambda: self.served.jobs() | self.load.jobs(), self._close_job),
                 self._group_limits.settle_all(),
             )
         ]
@@ -220,9 +220,6 @@ class Process:
         self.held_claims.reconcile(self.lease_id)
         limiter().heartbeat(self.lease_id)
         self.seats.reconcile(self.lease_id)
-
-    def _jobs_in_hand(self) -> set[int]:
-        return self.served.jobs() | self.load.jobs()
 
     def _close_job(self, job_id: int, closed_as: str) -> None:
         self._close(

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from flask import Response, request
+from flask import Response, has_request_context, request
 
 from app.core.accounts.api_keys import READ
 from app.core.money import catalog
 from app.dialects.calls import model_list
-from app.dialects.calls.schemas import AnthropicErrorOut, ModelOut, ModelQuery, ModelsOut
+from app.dialects.calls.schemas import EitherErrorOut, ModelOut, ModelQuery, ModelsOut
 from app.errors import NotFound
 from app.web import openapi
 from app.web.answers import answer
@@ -22,7 +22,7 @@ VERSION = "anthropic-version"  # the header that only clients of the Messages AP
 blp = Blueprint(
     "models",
     __name__,
-    errors=AnthropicErrorOut,
+    errors=EitherErrorOut,
     description=f"{openapi.OTHERS} The models that can be asked here. With the header `{VERSION}` in the"
     " shape of the Messages API, otherwise in that of OpenAI's.",
 )
@@ -30,7 +30,8 @@ blp = Blueprint(
 
 def error(fault: Fault) -> Any:
     """The shape of errors under these paths."""
-    return (anthropic if VERSION in request.headers else openai)(fault)
+    speaks_messages = has_request_context() and VERSION in request.headers
+    return (anthropic if speaks_messages else openai)(fault)
 
 
 @blp.route("/v1/models", methods=["GET"])

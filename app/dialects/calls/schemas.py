@@ -124,3 +124,14 @@ class OpenAIErrorOut(ma.Schema):
     """An error of OpenAI's API."""
 
     error = fields.Nested(OpenAIProblemOut, required=True)
+
+
+class EitherProblemOut(Open):
+    message = fields.String(required=True)
+    type = fields.String(required=True, metadata={"example": "not_found_error"})
+
+
+class EitherErrorOut(Open):
+    """An error of either API; further fields are those of it."""
+
+    error = fields.Nested(EitherProblemOut, required=True)
