@@ -2,7 +2,7 @@
 
 from flask import Response
 
-from app.core.accounts.api_keys import READ, WRITE
+from app.core.accounts.api_keys import WRITE
 from app.dialects.calls import answering, wire
 from app.dialects.calls.schemas import AnthropicErrorOut, CountIn, CountOut, MessageIn, MessageOut
 from app.web import bodies, openapi
@@ -48,7 +48,7 @@ def create_message() -> Response:
 
 
 @blp.route("/v1/messages/count_tokens", methods=["POST"])
-@needs(READ, 400, 404, 413, 415, 429, 502, 503)
+@needs(WRITE, 400, 404, 413, 415, 429, 502, 503)
 @blp.doc(requestBody=COUNTED)
 @blp.response(200, CountOut)
 @takes({JSON: WITH_DOCUMENTS})
