@@ -12,7 +12,8 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from config import data_folder
+from config import data_folder, endpoints
+from config.endpoints import Endpoint
 from config.variables import (
     BadSetting,
     BadSettings,
@@ -67,6 +68,10 @@ class Settings:
     redis_one_database: bool = flag("REDIS_ONE_DATABASE", default=False)
     anthropic_api_key: str | None = optional_text("ANTHROPIC_API_KEY")
     anthropic_base_url: str | None = api_root("ANTHROPIC_BASE_URL")
+    openai_api_key: str | None = optional_text("OPENAI_API_KEY")
+    openai_base_url: str | None = optional_url("OPENAI_BASE_URL", ("http", "https"))
+    # Endpoints that speak as OpenAI does, in the form of config/providers.toml.
+    providers_file: Path | None = optional_file("PENSTOCK_PROVIDERS_FILE")
     # The operator's own server of `inference:` models.
     inference_url: str | None = optional_url("INFERENCE_URL", ("http", "https"))
     inference_model: str | None = optional_text("INFERENCE_MODEL")  # for inputs that name no model
@@ -152,6 +157,7 @@ class Settings:
     is_debugged: bool = flag("API_DEBUG", default=False)
     log_level: str = one_of("LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"))
     log_format: str = one_of("LOG_FORMAT", ("text", "json"))
+    endpoints: tuple[Endpoint, ...] = ()  # of `providers_file` and the shipped one, with their keys
 
     @property
     def status_files(self) -> Path | None:
@@ -200,6 +206,10 @@ def read(environ: Mapping[str, str]) -> Settings:
         values["data"] = data_folder.default(environ)
     faults += socks_proxies(environ)
     given = Settings(**values)
+    try:
+        given = replace(given, endpoints=endpoints.read(given.providers_file, given.openai_base_url, environ))
+    except BadSetting as fault:
+        faults.append(fault)
     if given.redis_tls_ca is not None and not given.redis_tls_ca.is_file():
         faults.append(BadSetting("REDIS_TLS_CA", str(given.redis_tls_ca), "a file that exists, in PEM"))
     if given.is_debugged and given.environment == "production":

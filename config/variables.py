@@ -60,10 +60,18 @@ class Variable:
     wanted: str
 
 
+def names(declared: type) -> frozenset[str]:
+    """The variables that a dataclass of settings declares."""
+    variables = (each.metadata.get("variable") for each in fields(declared))
+    return frozenset(variable.name for variable in variables if variable is not None)
+
+
 def load(declared: type, environ: Mapping[str, str]) -> tuple[dict[str, Any], list[BadSetting]]:
     """The values by field, and the invalid ones; an empty value counts as unset, as in an .env file."""
     values, faults = {}, []
     for each in fields(declared):
+        if "variable" not in each.metadata:
+            continue  # it follows from others
         variable: Variable = each.metadata["variable"]
         value = environ.get(variable.name, "").strip()
         try:

@@ -116,7 +116,7 @@ def _hold_group(job_id: int) -> None:
             "account: no_key",
             seconds=ACCOUNT_PROBE,
             every=ACCOUNT_PROBE,
-            detail=obstacle.no_key(registry.PROVIDERS[job.provider]).to_json(),
+            detail=obstacle.unusable(job.provider, registry.table().get(job.provider)).to_json(),
         )
     except LimiterAway:
         log.warning("limiter.away", job=job_id)

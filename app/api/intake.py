@@ -89,6 +89,7 @@ def _defaults(fields: Mapping[str, Any]) -> Defaults:
         params=fields.get("params", {}),
         inputs=provider.takes_inputs,
         messages=provider.takes_messages,
+        whole=provider.takes_whole_requests,
         timeout=fields.get("timeout"),
     )
 

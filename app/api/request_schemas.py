@@ -16,7 +16,7 @@ from app.core.money import pricing
 from app.core.money.usage import Grouping
 from app.core.reading.records import WORDS
 from app.ingest.bounds import MAX_MODEL
-from app.ingest.records import MAX_DEPTH
+from app.ingest.draft import MAX_DEPTH
 from app.ingest.values import byte_size, is_deeper, to_json
 from app.providers import model_names
 from app.web.blueprint import WebhookUrl

@@ -2,15 +2,15 @@
 
 import os
 import sys
-from collections.abc import Iterable
-from dataclasses import fields
 from io import TextIOWrapper
 from pathlib import Path
 
 import click
 
 from app.errors import BadInput
+from config import endpoints
 from config.settings import Settings
+from config.variables import names
 
 FILE = ".env"  # in the current directory
 OTHERS = ("AWS_",)  # of variables that libraries read: an object store's
@@ -41,7 +41,8 @@ def read_file() -> None:
     if not file.is_file():
         return
     found = _values(file)
-    taken = [name for name in found if _is_ours(name) and name not in os.environ]
+    keys = endpoints.key_variables(os.environ.get(endpoints.FILE, found.get(endpoints.FILE, "")))
+    taken = [name for name in found if (_is_ours(name) or name in keys) and name not in os.environ]
     os.environ.update({name: found[name] for name in taken})
     if given := [name for name in taken if found[name]]:
         click.secho(f"from {FILE}: {', '.join(given)}", dim=True, err=True)
@@ -58,8 +59,4 @@ def _values(file: Path) -> dict[str, str]:
 
 
 def _is_ours(name: str) -> bool:
-    return name in _variables() or name.startswith(OTHERS)
-
-
-def _variables() -> Iterable[str]:
-    return {each.metadata["variable"].name for each in fields(Settings)}
+    return name in names(Settings) or name.startswith(OTHERS)

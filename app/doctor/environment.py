@@ -30,8 +30,8 @@ def _models(chosen: Settings) -> Iterator[Finding]:
         return
     if lacks is not None:
         model = chosen.default_model
-        text = f"{lacks.variable} is not set: jobs that name no model use {model}, and are rejected"
-        remedy = f"set {lacks.variable}, or DEFAULT_MODEL=simulated for invented answers"
+        text = f"{lacks.state}: jobs that name no model use {model}, and are rejected"
+        remedy = f"{lacks.remedy}, or DEFAULT_MODEL=simulated for invented answers"
         yield warning("settings", text, remedy)
     if figures.output_tokens is not None and chosen.default_max_tokens > figures.output_tokens:
         text = (

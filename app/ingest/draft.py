@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from app.errors import BadInput, Path
+from app.errors import BadInput, Fault, Path
 from app.ingest.operations import Operation
-from app.ingest.values import byte_size, to_json
+from app.ingest.values import byte_size, is_deeper, to_json
 
 MAX_RECORD_BYTES = 32_000_000  # the largest request that a provider accepts
+MAX_DEPTH = 100  # of lists and objects: later readers may have less stack than this one
 ENVELOPE_BYTES = 200  # model, max_tokens, role and the braces around them
 
 
@@ -18,7 +19,8 @@ class Draft(NamedTuple):
     `body` is compact JSON, an object with exactly one of the keys `prompt` (a string), `messages` (a list),
     `params` (a complete Messages request), `row` (an object of cells for the job's template, or for the job's
     operation named in `operation`), `document` (as written by `app.ingest.documents.Document`), `input` (a
-    row of a tensor: a value or rectangular lists of them).
+    row of a tensor: a value or rectangular lists of them), `url` (a path of an OpenAI-compatible API, to
+    which the object in `body`, next to it, is sent as it stands).
     """
 
     body: bytes
@@ -47,6 +49,7 @@ class Defaults:
     params: Mapping[str, Any] = field(default_factory=dict)
     inputs: bool = False  # its model takes `input`s
     messages: bool = True  # its model takes everything else
+    whole: bool = False  # its model takes requests for a path of an OpenAI-compatible API
     operations: Mapping[str, Operation] = field(default_factory=dict)  # those that its records name
     timeout: int | None = None  # seconds that a call may take; None: no limit of the job's own
     request_bytes: int = field(init=False)  # the approximate size that the job adds to each request
@@ -74,6 +77,24 @@ def asking(
     text = operation.prompt_for(row) + (operation.system_for(row) or "")
     size = byte_size(text) + operation.schema_bytes + defaults.request_bytes
     return Draft(to_json({"operation": name, "row": row}), size, custom_id, conversation)
+
+
+def as_json(value: Any) -> bytes:
+    """A part of a record, as it is stored; raises `Fault` for what is too deep, and for what is no JSON."""
+    if is_deeper(value, MAX_DEPTH):
+        raise Fault(f"it is nested over {MAX_DEPTH} deep")
+    try:
+        return to_json(value)
+    except ValueError as error:
+        raise Fault(f"it cannot be written as JSON: {error}") from None
+
+
+def sized(size: int, defaults: Defaults) -> int:
+    """Bytes of a request, `size` of which are the record's own; raises `Fault` where they are too many."""
+    total = size + defaults.request_bytes
+    if total > MAX_RECORD_BYTES:
+        raise Fault(f"the request has {total:,} bytes; the limit is {MAX_RECORD_BYTES:,}")
+    return total
 
 
 class Problems:

@@ -27,7 +27,11 @@ def _text(record: dict[str, Any]) -> str:
         return str(record["row"].get("prompt", ""))
     if "prompt" in record:
         return str(record["prompt"])
-    messages = record.get("messages") or record.get("params", {}).get("messages")
+    body = record.get("body", {})
+    if isinstance(text := body.get("input", body.get("prompt")), str):
+        return text
+    asked = record.get("params") or body or record
+    messages = asked.get("messages") or body.get("input")
     last = messages[-1] if isinstance(messages, list) and messages else None
     content = last.get("content") if isinstance(last, dict) else None
     if isinstance(content, str):

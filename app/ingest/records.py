@@ -8,25 +8,26 @@ from app.errors import BadInput, BlankPrompt, Fault
 from app.ingest.bounds import priced_by, unbounded
 from app.ingest.documents import Document, Documents, Stored, Unreadable
 from app.ingest.documents import draft as draft_of
-from app.ingest.draft import MAX_RECORD_BYTES, Defaults, Draft, Problems
+from app.ingest.draft import Defaults, Draft, Problems, as_json, sized
 from app.ingest.intake import Intake
 from app.ingest.templates import Template
-from app.ingest.values import byte_size, is_blank, is_deeper, is_plain, quoted, to_json
+from app.ingest.values import byte_size, is_blank, is_deeper, is_plain, quoted
+from app.ingest.whole import requests
 
 MAX_CELL_BYTES = 1_000_000
 MAX_ID_CHARACTERS = 256
 MAX_TOKENS = 1_000_000
 MODEL_NAME = re.compile(r"[\w.:/@-]{1,200}")
-MAX_DEPTH = 100  # of lists and objects: later readers may have less stack than this one
 
 MAX_RANK = 8  # lists in lists of an input
 
 SAYS = ("prompt", "messages", "params", "document")
-ASKS = (*SAYS, "input")
+ASKS = (*SAYS, "input", "url")
 BESIDE = ("custom_id", "conversation", "max_tokens")
 TAKEN = {ask: frozenset({ask, *BESIDE}) for ask in (*ASKS, "row")}
 TAKEN["input"] = frozenset({"input", "custom_id"})
 TAKEN["document"] -= {"conversation"}  # otherwise later turns would send it again and again
+TAKEN["url"] = frozenset({"url", "body", "method", "custom_id"})  # a line of OpenAI's batches
 OF_A_DOCUMENT = ("content", "filename", "metadata")
 MAX_FILENAME_CHARACTERS = 255
 MAX_DOCUMENT_METADATA_BYTES = 16_000
@@ -103,10 +104,12 @@ def _read_ask(item: Any, defaults: Defaults, documents: Documents | None) -> Dra
     ask = _the_ask(item, defaults)
     if not item.keys() <= TAKEN[ask]:
         raise _unknown(item, ask)
-    if not (defaults.inputs if ask == "input" else defaults.messages):
+    if not _takes(ask, item, defaults):
         raise _of_another_kind(ask, defaults)
     if ask == "document":
         return _read_document(item, defaults, documents)
+    if ask == "url":
+        return _read_whole(item, defaults)
     max_tokens = _max_tokens(item)
     if ask == "params":
         max_tokens = _check_params(item[ask], max_tokens)
@@ -117,7 +120,7 @@ def _read_ask(item: Any, defaults: Defaults, documents: Documents | None) -> Dra
     else:
         _check_prompt(item[ask])
     body = _body(ask, item[ask])
-    size = _sized(len(body), defaults)
+    size = sized(len(body), defaults)
     request = item[ask] if ask == "params" else {ask: item[ask]}
     model = request.get("model")
     return Draft(
@@ -130,6 +133,23 @@ def _read_ask(item: Any, defaults: Defaults, documents: Documents | None) -> Dra
         unbounded(request),
         priced_by(request, defaults),
     )
+
+
+def _takes(ask: str, item: Mapping[str, Any], defaults: Defaults) -> bool:
+    """Whether the job's model takes what a record asks."""
+    if ask == "input":
+        return defaults.inputs
+    return defaults.whole if ask == "url" and item["url"] != requests.MESSAGES else defaults.messages
+
+
+def _read_whole(item: Mapping[str, Any], defaults: Defaults) -> Draft:
+    """A line of OpenAI's batches; one for Messages is a record with `params`."""
+    if item.get("method", "POST") != "POST":
+        raise Fault(f'"method" must be "POST", found {_kind(item["method"])}')
+    if item["url"] != requests.MESSAGES:
+        return requests.draft(item["url"], item.get("body"), defaults, custom_id=_name(item, "custom_id"))
+    named = {"custom_id": item["custom_id"]} if "custom_id" in item else {}
+    return _read_ask({**named, "params": item.get("body")}, defaults, None)
 
 
 def _read_document(item: dict[str, Any], defaults: Defaults, documents: Documents | None) -> Draft:
@@ -152,7 +172,7 @@ def _document(value: Any, documents: Documents) -> Document:
     filename, metadata = parts.get("filename"), parts.get("metadata") or {}
     if filename is not None:
         _check_filename(filename)
-    if not isinstance(metadata, dict) or len(_json(metadata)) > MAX_DOCUMENT_METADATA_BYTES:
+    if not isinstance(metadata, dict) or len(as_json(metadata)) > MAX_DOCUMENT_METADATA_BYTES:
         raise Fault(
             f'"document": "metadata" must be an object of up to {MAX_DOCUMENT_METADATA_BYTES:,} bytes,'
             f" found {_kind(metadata)}"
@@ -226,8 +246,8 @@ def _draft_of_row(
     if is_blank(prompt):
         raise BlankPrompt("the prompt of this row is blank: there is nothing to ask")
     body = _body("row", cells)
-    _sized(len(body), defaults)
-    return Draft(body, _sized(byte_size(prompt), defaults), custom_id, conversation, max_tokens)
+    sized(len(body), defaults)
+    return Draft(body, sized(byte_size(prompt), defaults), custom_id, conversation, max_tokens)
 
 
 def _the_ask(item: Any, defaults: Defaults) -> str:
@@ -251,6 +271,11 @@ def _unknown(item: dict[str, Any], ask: str) -> Fault:
 
 
 def _of_another_kind(ask: str, defaults: Defaults) -> Fault:
+    if ask == "url":
+        return Fault(
+            f'this "url" needs a model of an endpoint that speaks as OpenAI does (docs/providers.md): model'
+            f' {defaults.model!r} takes "url": "{requests.MESSAGES}"'
+        )
     if defaults.inputs:
         return Fault(f'model {defaults.model!r} takes an "input"; found "{ask}"')
     return Fault(
@@ -392,31 +417,14 @@ def check_cells(cells: Mapping[str, Any]) -> None:
 def _check_cell(column: str, cell: Any) -> None:
     if cell is None or isinstance(cell, int | float):
         return
-    size = byte_size(cell) if isinstance(cell, str) else len(_json(cell))
+    size = byte_size(cell) if isinstance(cell, str) else len(as_json(cell))
     if size > MAX_CELL_BYTES:
         raise Fault(f"the cell has {size:,} bytes; the limit is {MAX_CELL_BYTES:,}", column)
 
 
 def _body(key: str, value: Any) -> bytes:
     # An object with one key, assembled here: a bare string is encoded twice as fast as an object with it.
-    return b'{"%b":%b}' % (key.encode(), _json(value))
-
-
-def _json(value: Any) -> bytes:
-    if is_deeper(value, MAX_DEPTH):
-        raise Fault(f"it is nested over {MAX_DEPTH} deep")
-    try:
-        return to_json(value)
-    except ValueError as error:
-        raise Fault(f"it cannot be written as JSON: {error}") from None
-
-
-def _sized(size: int, defaults: Defaults) -> int:
-    """Bytes of a request, `size` of which are the record's own."""
-    total = size + defaults.request_bytes
-    if total > MAX_RECORD_BYTES:
-        raise Fault(f"the request has {total:,} bytes; the limit is {MAX_RECORD_BYTES:,}")
-    return total
+    return b'{"%b":%b}' % (key.encode(), as_json(value))
 
 
 def _kind(value: Any) -> str:

@@ -38,9 +38,7 @@ class Tally:
     def add(self, draft: Draft) -> None:
         self._measure(content_bytes(draft.request_bytes))
         self.max_output_tokens += draft.max_tokens or self._defaults.max_tokens
-        if _names_model(draft):
-            model = json.loads(draft.body)["params"].get("model", self._defaults.model)
-            self.of_other_models += model != self._defaults.model
+        self.of_other_models += draft.model not in (None, self._defaults.model)
         if draft.conversation is not None:
             self.later_turns += self._talks.claim(draft.conversation, self.count) is not None
         else:
@@ -65,7 +63,3 @@ class Tally:
 def content_bytes(request_bytes: int) -> int:
     """Of a request, without its envelope, which is not counted in tokens."""
     return max(1, request_bytes - ENVELOPE_BYTES)
-
-
-def _names_model(draft: Draft) -> bool:
-    return draft.body.startswith(b'{"params":') and b'"model"' in draft.body

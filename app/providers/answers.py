@@ -29,15 +29,14 @@ def read(body: bytes, request_id: str | None, headers: Mapping[str, str] = _NO_H
 
     Raises `BadAnswer` unless it is a Messages answer, and the error that it holds where it is one.
     """
-    body = body.removeprefix(BOM_UTF8)
-    message = _parse(body, request_id)
+    body, message = document(body, request_id)
     if (error := refusals.error_within(message)) is not None:
         raise refusals.read(200, error, headers)
     if not isinstance(message, dict) or not _is_message(message):
-        raise BadAnswer(f"the provider's answer is not a message: {_excerpt(body)}", request_id=request_id)
-    usage, text = _usage(message.get("usage")), text_of(message)
+        raise BadAnswer(f"the provider's answer is not a message: {excerpt(body)}", request_id=request_id)
+    usage, text = usage_of(message), text_of(message)
     return Reply(
-        body=body.translate(_LINE_BREAKS),
+        body=body,
         usage=usage if usage is not None and _can_be(usage, text) else None,
         request_id=request_id,
         text=text,
@@ -45,6 +44,12 @@ def read(body: bytes, request_id: str | None, headers: Mapping[str, str] = _NO_H
         stop_reason=stop_reason_of(message),
         stop_details=_details(message.get("stop_details")),
     )
+
+
+def document(body: bytes, request_id: str | None) -> tuple[bytes, Any]:
+    """An answer in one line, and its value; raises `BadAnswer` unless it is JSON."""
+    body = body.removeprefix(BOM_UTF8)
+    return body.translate(_LINE_BREAKS), _parse(body, request_id)
 
 
 def parsed(body: bytes) -> Any:
@@ -89,6 +94,29 @@ def stop_reason_of(message: Mapping[str, Any]) -> str | None:
     return REASONS.get(reason.lower()) or refusals.cleaned(reason)[:LONGEST_REASON]
 
 
+def usage_of(message: Mapping[str, Any]) -> Usage | None:
+    """What a message's call took; None unless both counts are there and each is plausible."""
+    usage: Any = message.get("usage")
+    try:
+        if usage["input_tokens"] is None or usage["output_tokens"] is None:
+            return None
+        written = count(usage, "cache_creation_input_tokens")
+        for_an_hour = min(written, count(usage.get("cache_creation") or {}, "ephemeral_1h_input_tokens"))
+        server_tools = usage.get("server_tool_use") or {}
+        tier = usage.get("service_tier")
+        return Usage(
+            input_tokens=count(usage, "input_tokens"),
+            output_tokens=count(usage, "output_tokens"),
+            cache_read_tokens=count(usage, "cache_read_input_tokens"),
+            cache_write_5m_tokens=written - for_an_hour,
+            cache_write_1h_tokens=for_an_hour,
+            server_tool_uses={name: count(server_tools, name) for name in server_tools},
+            service_tier=tier if isinstance(tier, str) else None,
+        )
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+
+
 def joined(first: Reply, second: Reply) -> Reply:
     """An answer and its continuation as one: the second message with the contents and counts of both.
 
@@ -109,6 +137,21 @@ def joined(first: Reply, second: Reply) -> Reply:
     )
 
 
+def count(counts: Mapping[str, Any], name: str) -> int:
+    """A count that may be absent or null."""
+    count = counts.get(name)
+    if count is None:
+        return 0
+    if type(count) is not int or not 0 <= count <= MOST:
+        raise ValueError(f"{name} is {count!r}")
+    return count
+
+
+def excerpt(body: bytes) -> str:
+    """The beginning of an answer, for an error message."""
+    return body[:200].decode(errors="replace").replace("\0", "\ufffd")
+
+
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
@@ -121,7 +164,7 @@ def _parse(body: bytes, request_id: str | None) -> Any:
         return parsed(body)
     except (ValueError, RecursionError) as fault:  # also for bytes that are not UTF-8
         raise BadAnswer(
-            f"the provider's answer is not JSON ({fault}): {_excerpt(body)}", request_id=request_id
+            f"the provider's answer is not JSON ({fault}): {excerpt(body)}", request_id=request_id
         ) from None
 
 
@@ -157,41 +200,9 @@ def _details(details: Any) -> str | None:
     return refusals.cleaned("; ".join(text for text in said if isinstance(text, str) and text)) or None
 
 
-def _usage(usage: Any) -> Usage | None:
-    """What the call took; None unless both counts are there and each is plausible."""
-    try:
-        if usage["input_tokens"] is None or usage["output_tokens"] is None:
-            return None
-        written = _count(usage, "cache_creation_input_tokens")
-        for_an_hour = min(written, _count(usage.get("cache_creation") or {}, "ephemeral_1h_input_tokens"))
-        server_tools = usage.get("server_tool_use") or {}
-        tier = usage.get("service_tier")
-        return Usage(
-            input_tokens=_count(usage, "input_tokens"),
-            output_tokens=_count(usage, "output_tokens"),
-            cache_read_tokens=_count(usage, "cache_read_input_tokens"),
-            cache_write_5m_tokens=written - for_an_hour,
-            cache_write_1h_tokens=for_an_hour,
-            server_tool_uses={name: _count(server_tools, name) for name in server_tools},
-            service_tier=tier if isinstance(tier, str) else None,
-        )
-    except (AttributeError, KeyError, TypeError, ValueError):
-        return None
-
-
 def _can_be(usage: Usage, text: str) -> bool:
     """Whether something was read, and something written where there is a text."""
     return usage.prompt_tokens > 0 and (usage.output_tokens > 0 or not text)
-
-
-def _count(counts: dict[str, Any], name: str) -> int:
-    """A count that may be absent or null."""
-    count = counts.get(name)
-    if count is None:
-        return 0
-    if type(count) is not int or not 0 <= count <= MOST:
-        raise ValueError(f"{name} is {count!r}")
-    return count
 
 
 def _added(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
@@ -205,8 +216,3 @@ def _sum(first: Any, second: Any) -> Any:
     if type(first) is int and type(second) is int:
         return first + second
     return first if second is None else second
-
-
-def _excerpt(body: bytes) -> str:
-    """The beginning of an answer, for an error message."""
-    return body[:200].decode(errors="replace").replace("\0", "\ufffd")

@@ -43,21 +43,18 @@ from app.providers.registry import PUBLIC_URL
 from app.providers.streams import messages, relay
 from app.providers.transport import (
     CONNECT_SECONDS,
+    CONNECTIONS,
     NOTHING_SENT,
-    PAGE_BEGINS,
+    Connections,
     as_bytes,
     content,
-    failure,
-    proxy_of,
-    refusal,
+    count_listed,
+    joined,
 )
 
 MESSAGES, MODELS = "/v1/messages", "/v1/models"
-CONNECTIONS = 5_000  # more than a process holds in flight: 64 slices of 64 records
 LONGEST_WHOLE_ANSWER = 600  # seconds; longer answers are streamed, as idle connections may be cut
 SECONDS_PER_TOKEN = 3_600 / 128_000  # the SDK's own measure of how long an answer may take
-
-Headers = Mapping[str, str]
 
 # At DEBUG the SDK logs whole requests, at INFO its transport logs each call; a log must never hold a prompt.
 for _name in ("anthropic", "httpx2"):
@@ -83,13 +80,8 @@ class AnthropicClient:
         self._credentials: dict[str, str | Omit] = {"Authorization": f"Bearer {api_key}", "X-Api-Key": Omit()}
         self._messages, self._models = base_url + MESSAGES, base_url + MODELS
         self._address = refusals.visible(self._messages)
-        self._headers = _joined(self._sdk.default_headers, self._credentials)
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=httpx2.create_ssl_context()),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
-            proxy=proxy_of(self._messages),
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
+        headers = joined(self._sdk.default_headers, self._credentials)
+        self._calls = Connections(self._messages, headers, httpx2.create_ssl_context())
 
     async def ask(self, params: dict[str, Any], *, deadline: float, attempt: int) -> Reply:
         try:
@@ -116,8 +108,7 @@ class AnthropicClient:
         headers: Mapping[str, str] = NO_HEADERS,
     ) -> Reply:
         body = as_bytes(params | {"stream": True})
-        sent = self._headers | dict(headers) | {"content-length": str(len(body))}
-        request = self._session.post(self._messages, data=content(body), headers=sent, allow_redirects=False)
+        request = self._calls.post(self._messages, body, headers)
         try:
             async with asyncio.timeout(deadline):
                 return await relay.hand_on(request, messages.FORM, hand_on)
@@ -131,11 +122,8 @@ class AnthropicClient:
 
     async def count_models(self, *, deadline: float) -> int:
         """How many models the key may use: a call that costs nothing. Raises the same errors as `ask`."""
-        answer, _ = await self._try("GET", self._models, b"", deadline)
-        try:
-            return len(answers.parsed(answer)["data"])
-        except (KeyError, TypeError, ValueError, RecursionError):
-            raise BadAnswer(f"no list of models: {answer[:200].decode(errors='replace')}") from None
+        answer, _ = await self._calls.try_("GET", self._models, b"", deadline)
+        return count_listed(answer)
 
     async def refuse_nothing(self, *, deadline: float) -> None:
         """Ask nothing at all where records are asked: a call that costs nothing.
@@ -143,41 +131,18 @@ class AnthropicClient:
         Returns if it is refused for its content, as the provider does; raises the same errors as `ask`.
         """
         try:
-            await self._try("POST", self._messages, b"{}", deadline)
+            await self._calls.try_("POST", self._messages, b"{}", deadline)
         except RequestRejected:
             return
         raise BadAnswer("a request without content was answered, which no provider does")
 
     async def close(self) -> None:
-        await self._session.close()
+        await self._calls.close()
         await self._sdk.close()
 
     async def _ask_for_the_whole(self, params: dict[str, Any]) -> Reply:
-        answer, headers = await self._call("POST", self._messages, as_bytes(params))
+        answer, headers = await self._calls.call("POST", self._messages, as_bytes(params))
         return answers.read(answer, headers.get("request-id"), headers)
-
-    async def _try(self, method: str, url: str, body: bytes, deadline: float) -> tuple[bytes, Headers]:
-        try:
-            async with asyncio.timeout(deadline):
-                return await self._call(method, url, body)
-        except TimeoutError:
-            raise TimedOut(f"no answer within the deadline of {deadline:g} s") from None
-
-    async def _call(self, method: str, url: str, body: bytes) -> tuple[bytes, Headers]:
-        """One call: its answer and the headers; raises for a refusal and for a web page."""
-        headers = self._headers | {"content-length": str(len(body))}
-        try:
-            async with self._session.request(
-                method, url, data=content(body), headers=headers, allow_redirects=False
-            ) as response:
-                answer = await response.read()
-        except (aiohttp.ClientError, OSError) as error:
-            raise failure(error, "the provider") from error
-        if not 200 <= response.status < 300:
-            raise refusals.read(response.status, refusal(answer), response.headers)
-        if refusals.is_web_page(answer[:PAGE_BEGINS], response.headers):
-            raise refusals.web_page(answer)
-        return answer, response.headers
 
     async def _ask_for_a_stream(self, params: dict[str, Any]) -> Reply:
         body = as_bytes(params | {"stream": True})
@@ -222,12 +187,6 @@ class _Events(AsyncStream[RawMessageStreamEvent]):
 
 
 _UNTOLD: dict[str, Any] = {"input_tokens": None, "output_tokens": None}
-
-
-def _joined(*layers: Mapping[str, str | Omit]) -> dict[str, str]:
-    """Headers merged by case-insensitive name: a later layer overrides or omits those of earlier ones."""
-    merged = {name.lower(): value for layer in layers for name, value in layer.items()}
-    return {name: value for name, value in merged.items() if isinstance(value, str)}
 
 
 async def _assemble(stream: AsyncMessageStream[Any], request_id: str | None) -> dict[str, Any]:

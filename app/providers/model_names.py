@@ -1,4 +1,4 @@
-"""What a misspelt name of a model was meant to be.
+"""What a misspelt name of a model of Claude was meant to be.
 
 A name that the price list lacks may belong to a model that is newer than the list, so only what is clearly a
 listed model written another way, or a word that no model has but one nearly has, counts as misspelt.
@@ -14,14 +14,14 @@ from config import price_list
 MOST = 4  # names that are suggested
 ALIKE = 0.7  # of two words, as `difflib` measures it: `hiaku` and `haiku` are 0.8
 MAKER = frozenset({"anthropic", "claude"})  # words that tell no two models apart
-PROVIDERS = frozenset({"inference", "simulated"})  # that the list prices as a whole
+AS_A_WHOLE = frozenset({"inference", "simulated", "unbilled"})  # what the list prices so
 
 _PARTS = re.compile(r"[a-z]+|\d+")
 _DATE = re.compile(r"-?\d{8}$")
 
 
 def is_listed(model: str) -> bool:
-    """Whether the price list has the model, by its name or by its name and a date."""
+    """Whether the price list has the model of Claude, by its name or by its name and a date."""
     return model in _listed() or _DATE.sub("", model) in _listed()
 
 
@@ -97,4 +97,4 @@ def _current() -> Sequence[str]:
 
 @cache
 def _listed() -> Sequence[str]:
-    return [name for name in price_list.models() if name not in PROVIDERS]
+    return [name for name in price_list.models() if name.startswith("claude")]

@@ -120,7 +120,7 @@ def _read(status: int, body: object, headers: Mapping[str, str]) -> ProviderErro
         f"{TOO_LONG} The gateway said: {error.message}" if kind is GatewayTimeout else error.message,
         type=_name(kind, error),
         retry_after=pause(headers),
-        request_id=headers.get("request-id"),
+        request_id=request_id_of(headers),
         limits=rate_limits(headers),
     )
 
@@ -170,7 +170,7 @@ def visible(url: str) -> str:
 def rate_limits(headers: Mapping[str, str]) -> RateLimits | None:
     """The limits per minute in an answer's headers; None where they have none."""
     values = {
-        name: _number(headers.get(f"anthropic-ratelimit-{kind}-limit"))
+        name: number(headers.get(f"anthropic-ratelimit-{kind}-limit"))
         for name, kind in (
             ("requests", "requests"),
             ("input_tokens", "input-tokens"),
@@ -183,9 +183,9 @@ def rate_limits(headers: Mapping[str, str]) -> RateLimits | None:
 
 def pause(headers: Mapping[str, str]) -> float | None:
     """The seconds that the provider asks us to wait, given in milliseconds, in seconds or as a date."""
-    milliseconds = _number(headers.get("retry-after-ms"))
+    milliseconds = number(headers.get("retry-after-ms"))
     value = headers.get("retry-after", "")
-    seconds = _until(value) if _number(value) is None else _number(value)
+    seconds = _until(value) if number(value) is None else number(value)
     if milliseconds is not None:
         seconds = milliseconds / 1000
     return seconds if seconds is not None and seconds <= LONGEST_PAUSE else None
@@ -263,7 +263,7 @@ def _account_refused(status: int, error: _Error, headers: Mapping[str, str]) -> 
         error.message,
         type=name,
         retry_after=SPEND_PROBE_SECONDS if spent else ACCOUNT_PROBE,
-        request_id=headers.get("request-id"),
+        request_id=request_id_of(headers),
         limits=rate_limits(headers),
     )
 
@@ -287,18 +287,18 @@ def _name(kind: type[ProviderError], error: _Error) -> str | None:
     return error.code if error.code == "ramp_limit_exceeded" else None
 
 
-def _number(text: str | None) -> float | None:
-    """A number of at least 0, or None."""
-    try:
-        number = float(text or "")
-    except ValueError:
-        return None
-    return number if number >= 0 else None
-
-
 def request_id_of(headers: Mapping[str, str]) -> str | None:
     """The provider's own name for a call."""
     return headers.get("request-id") or headers.get("x-request-id")
+
+
+def number(text: str | None) -> float | None:
+    """A number of at least 0, or None."""
+    try:
+        found = float(text or "")
+    except ValueError:
+        return None
+    return found if found >= 0 else None
 
 
 def _until(date: str) -> float | None:

@@ -4,18 +4,23 @@ No SDK is imported here; `app.providers.factory` makes the client of a row.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import lru_cache, partial
+from importlib.util import find_spec
 from typing import NoReturn
 
 from app.errors import BadInput
 from app.providers import classes, model_names
 from app.providers.client import RateLimits
-from config.settings import Settings
+from config import price_list
+from config.endpoints import Endpoint
+from config.settings import Settings, current
 
 PUBLIC_URL = "https://api.anthropic.com"  # of Claude, unless ANTHROPIC_BASE_URL is set
 NOBODY = "none"  # model, provider and limit group of a job whose records make no calls
+UNBILLED = "unbilled"  # the price list's name for what an endpoint serves that does not bill
 UNLIMITED = RateLimits()
 LIST = "GET /api/v1/models lists all names and prices."
 # A gateway may have names of its own.
@@ -33,6 +38,28 @@ class Need:
     value: Callable[[Settings], str | None]
     sentence: str  # follows the name of a model or of the provider while it is not set
 
+    @property
+    def state(self) -> str:
+        """What is missing, in words that stand alone."""
+        return f"{self.variable} is not set"
+
+    @property
+    def remedy(self) -> str:
+        return f"set {self.variable}"
+
+
+@dataclass(frozen=True, slots=True)
+class Package(Need):
+    """A package that must be installed; `variable` is its extra."""
+
+    @property
+    def state(self) -> str:
+        return f"{self.variable} is not installed"
+
+    @property
+    def remedy(self) -> str:
+        return f"run pip install '{self.variable}'"
+
 
 @dataclass(frozen=True, slots=True)
 class Provider:
@@ -43,11 +70,16 @@ class Provider:
     called: str  # those names, in words
     client: str  # the key of its client's maker in `factory.MAKERS`
     need: Need | None = None
+    package: Package | None = None  # that it needs besides
     address_variable: str | None = None  # of the environment: where it is asked
+    patterns: tuple[str, ...] = ()  # of its models, where other rows may have some that fit, too
+    class_of_all: str | None = None  # the class of all its models
     prefix: str = ""  # of our names for its models, before its own
     is_paid: bool = False  # its tokens are billed
     takes_messages: bool = True
     takes_inputs: bool = False  # its records may be tensors (`input`)
+    takes_whole_requests: bool = False  # its records may be requests for a path of an OpenAI-compatible API
+    counts_tokens_together: bool = False  # its limit of input tokens counts those of answers and caches, too
     takes_schema_subset: bool = False  # it refuses a schema with words that it does not know
     by_class: bool = False  # models of one class share limits, else each has its own
     configured: Callable[[Settings], RateLimits] = lambda _: UNLIMITED  # of each group, by the environment
@@ -57,13 +89,19 @@ class Provider:
     promised_concurrency: int | None = None
 
     @property
+    def is_free_endpoint(self) -> bool:
+        """Whether it serves models that may cost something elsewhere."""
+        return self.client == "openai" and not self.is_paid
+
+    @property
     def key_variable(self) -> str | None:
         """The variable of its key, or of whatever else it needs."""
         return None if self.need is None else self.need.variable
 
     def lacks(self, settings: Settings) -> Need | None:
         """The need that this machine does not meet; None when the provider can be used."""
-        return self.need if self.need is not None and not self.need.value(settings) else None
+        needs = (need for need in (self.need, self.package) if need is not None)
+        return next((need for need in needs if not need.value(settings)), None)
 
     def served_name(self, model: str) -> str:
         """The provider's own name for `model`."""
@@ -73,12 +111,13 @@ class Provider:
         """The group of models that share limits with `model`; it begins with the provider's name."""
         if not self.by_class:
             return model
-        return f"{self.name}:{classes.class_of(self.served_name(model)).name}"
+        return f"{self.name}:{self.class_of_all or classes.class_of(self.served_name(model)).name}"
 
 
 ANTHROPIC = Provider(
     name="anthropic",
     models=re.compile(r"claude.*", re.DOTALL),
+    patterns=("claude*",),
     called="a name that starts with 'claude'",
     client="anthropic",
     need=Need(
@@ -121,19 +160,89 @@ SIMULATED = Provider(
     called="'simulated' for invented answers",
     client="simulated",
     takes_inputs=True,
+    takes_whole_requests=True,
     configured=lambda settings: RateLimits(requests=settings.simulated_requests_per_minute),
 )
 
-PROVIDERS: Mapping[str, Provider] = {row.name: row for row in (ANTHROPIC, INFERENCE, SIMULATED)}
-
 # The provider of documents that are only stored: it has a name, and can never be called.
 _NOBODY = Provider(name=NOBODY, models=re.compile(NOBODY), called="", client="")
-_ROWS = (*PROVIDERS.values(), _NOBODY)
+
+_SDK = Package(
+    "penstock[openai]",
+    lambda _: "installed" if find_spec("openai") is not None else None,
+    "needs the package openai: run pip install 'penstock[openai]' where Penstock runs",
+)
+
+
+def _of_endpoint(endpoint: Endpoint) -> Provider:
+    key, need = endpoint.key, None
+    if key is not None:
+        sentence = f"needs a key: set {key} where Penstock runs"
+        need = Need(key, partial(_key_of, endpoint.name), sentence)
+    return Provider(
+        name=endpoint.name,
+        models=_fitting(endpoint.models),
+        called=f"a name like {endpoint.models[0]!r}",
+        client="openai",
+        need=need,
+        package=_SDK,
+        address_variable=endpoint.address_variable,
+        patterns=endpoint.models,
+        prefix=endpoint.prefix,
+        is_paid=endpoint.bills,
+        takes_whole_requests=True,
+        counts_tokens_together=True,
+        by_class=True,
+        class_of_all=endpoint.limit_class,
+        configured=lambda _: RateLimits(
+            requests=endpoint.requests_per_minute,
+            input_tokens=endpoint.tokens_per_minute,
+            concurrent=endpoint.max_concurrent_calls,
+        ),
+        assumed=RateLimits(requests=endpoint.assumed_requests_per_minute),
+        promised_concurrency=5 if endpoint.bills else None,
+    )
+
+
+def _fitting(patterns: Sequence[str]) -> re.Pattern[str]:
+    """What the names that fit one of the patterns match."""
+    parts = (".*".join(map(re.escape, pattern.split("*"))) for pattern in patterns)
+    return re.compile("|".join(parts), re.DOTALL)
+
+
+def _key_of(name: str, settings: Settings) -> str | None:
+    return next((one.key_value for one in settings.endpoints if one.name == name), None)
+
+
+def table(settings: Settings | None = None) -> Mapping[str, Provider]:
+    """The rows by name; with those of this process's own settings unless others are given."""
+    return _table((settings or current()).endpoints)
+
+
+@lru_cache(maxsize=8)
+def _table(endpoints: tuple[Endpoint, ...]) -> Mapping[str, Provider]:
+    rows = (*map(_of_endpoint, endpoints), ANTHROPIC, INFERENCE, SIMULATED)
+    return {row.name: row for row in rows}
 
 
 def find(model: str) -> Provider | None:
     """The provider that answers `model`, if there is one."""
-    return next((row for row in _ROWS if row.models.fullmatch(model)), None)
+    return _find(model, current().endpoints)
+
+
+@lru_cache(maxsize=4096)
+def _find(model: str, endpoints: tuple[Endpoint, ...]) -> Provider | None:
+    """The row with the closest pattern; of equals an operator's, which come first."""
+    for row in (SIMULATED, INFERENCE, _NOBODY):
+        if row.models.fullmatch(model):
+            return row
+    fitting = [row for row in _table(endpoints).values() if row.models.fullmatch(model)]
+    return max(fitting, key=lambda row: _closeness(row, model), default=None)
+
+
+def _closeness(row: Provider, model: str) -> int:
+    """How many characters of the name a row's patterns say."""
+    return max(len(one.replace("*", "")) for one in row.patterns if _fitting((one,)).fullmatch(model))
 
 
 def of(model: str) -> Provider:
@@ -149,18 +258,20 @@ def _unknown(model: str) -> str:
     names = [*model_names.suggestions(model), *_close_to_ours(model)]
     if names:
         return f"model {model!r} is not known{model_names.did_you_mean(names)} {LIST}"
-    *most, last = (row.called for row in PROVIDERS.values())
+    *most, last = (row.called for row in table().values())
     return f"model {model!r} is not known: give {', '.join(most)}, or {last}. {LIST}"
 
 
 def _close_to_ours(model: str) -> list[str]:
     """Names outside the price list that are nearly this one."""
-    return get_close_matches(model.lower(), (SIMULATED.name,), cutoff=0.8)
+    names = [name for name in price_list.models() if name not in model_names.AS_A_WHOLE]
+    others = (name for name in names if not name.startswith("claude"))
+    return get_close_matches(model.lower(), (SIMULATED.name, *others), n=model_names.MOST, cutoff=0.8)
 
 
 def ready(settings: Settings) -> list[Provider]:
     """The providers that can be used on this machine."""
-    return [row for row in PROVIDERS.values() if row.lacks(settings) is None]
+    return [row for row in table(settings).values() if row.lacks(settings) is None]
 
 
 def require(model: str, settings: Settings, field: str | None = None) -> None:
@@ -197,7 +308,7 @@ def refuse_misspelt(model: str, settings: Settings, field: str | None = None) ->
     Without this, the provider refuses each call, or a gateway answers at a price that nobody knows.
     """
     provider = find(model)
-    if provider is None or not provider.is_paid or not model_names.is_misspelt(model):
+    if provider is not ANTHROPIC or not model_names.is_misspelt(model):
         return
     if not _is_priced_by_hand(settings):
         _refuse(f"{_unknown(model)} {PRICE_IT}", field)
@@ -221,11 +332,11 @@ def limit_group(model: str) -> str:
 
 def is_group(group: str) -> bool:
     """Whether this is the name of a group, even if no job has used it."""
-    provider = PROVIDERS.get(group.partition(":")[0])
+    provider = table().get(group.partition(":")[0])
     if provider is None:
         return False
     if provider.by_class:
-        return classes.is_known(_class_in(group))
+        return _class_in(group) == provider.class_of_all or classes.is_known(_class_in(group))
     return group == provider.name and provider.models.fullmatch(group) is not None
 
 
@@ -252,6 +363,11 @@ def cache_reads_count(group: str) -> bool:
     return classes.named(_class_in(group)).cache_reads_count
 
 
+def counts_tokens_together(group: str) -> bool:
+    """Whether the group's limit of input tokens counts every token of a call."""
+    return _of_group(group).counts_tokens_together
+
+
 def max_concurrent_calls(group: str, settings: Settings) -> int | None:
     """How many calls of one job may be in flight, over all workers; None: as many as its limits let leave.
 
@@ -269,7 +385,7 @@ def promised_concurrency(model: str, settings: Settings) -> int | None:
 
 def _of_group(group: str) -> Provider:
     """The provider of a group; the one named `none` if the table no longer has it."""
-    return PROVIDERS.get(group.partition(":")[0]) or _NOBODY
+    return table().get(group.partition(":")[0]) or _NOBODY
 
 
 def _class_in(group: str) -> str:

@@ -11,15 +11,14 @@ import math
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any
 
 from app import errors
-from app.providers import answers, sample
+from app.providers import answers, openai_answers, openai_requests, sample, simulated_openai
 from app.providers.client import NO_HEADERS, Reply, Usage
-from app.providers.streams import completions, messages, relay, responses
+from app.providers.streams import forms, relay
 
-EVENTS = {"/v1/chat/completions": completions.events, "/v1/responses": responses.events}  # of streams
 CHARACTERS_PER_TOKEN = 4
 CERTAIN = 10_000  # parts of a likelihood of 1
 
@@ -67,12 +66,16 @@ class SimulatedClient:
     """`app.providers.client.Client` without a provider behind it."""
 
     async def ask(self, params: dict[str, Any], *, deadline: float, attempt: int) -> Reply:
-        wishes = _read_wishes(params.get("simulate"))
-        request = {name: value for name, value in params.items() if name != "simulate"}
+        whole = params["body"] if "url" in params else params
+        wishes = _read_wishes(whole.get("simulate"))
+        request = {name: value for name, value in whole.items() if name != "simulate"}
         digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
         chance = random.Random(digest)  # noqa: S311  repeatable on purpose
         id = f"req_sim_{digest[:24]}"
-        reply = _row(id, chance) if "input" in request else _reply(request, wishes, digest, chance, id)
+        if "url" in params:
+            reply = _whole(params["url"], request, wishes, digest, chance, id)
+        else:
+            reply = _row(id, chance) if "input" in request else _reply(request, wishes, digest, chance, id)
         failure = wishes.failure(chance, attempt)
         await _wait(wishes.latency(chance), deadline)
         if failure is not None:
@@ -94,7 +97,7 @@ class SimulatedClient:
         whole = {**whole, "simulate": {**(whole.get("simulate") or {}), "latency_ms": 0}}
         at_once = {**params, "body": whole} if "url" in params else whole
         reply = await self.ask(at_once, deadline=deadline, attempt=attempt)
-        events = list(relay.visible(_form(params), answers.parsed(reply.body)))
+        events = list(relay.visible(forms.of(params), answers.parsed(reply.body)))
         pause = wishes.latency_ms / 1000 / len(events)
         for event in events:
             await _wait(pause, began + deadline - time.monotonic())
@@ -103,16 +106,6 @@ class SimulatedClient:
 
     async def close(self) -> None:
         """Nothing to close."""
-
-
-def _form(params: Mapping[str, Any]) -> relay.Form:
-    """Of the answer to a Messages request, or to one for a path of OpenAI's API."""
-    if "url" not in params:
-        return messages.FORM
-    asked, events = params["body"], EVENTS.get(params["url"])
-    if events is None:
-        raise _rejected(f"stream: not at {params['url']}")
-    return replace(messages.FORM, events=events, shows=completions.shows(asked))
 
 
 async def _wait(seconds: float, deadline: float) -> None:
@@ -138,6 +131,18 @@ def _row(id: str, chance: random.Random) -> Reply:
 
 def _reply(request: Mapping[str, Any], wishes: Wishes, digest: str, chance: random.Random, id: str) -> Reply:
     return answers.read(_json(_message(request, wishes, digest, chance)), id)
+
+
+def _whole(
+    url: str, body: Mapping[str, Any], wishes: Wishes, digest: str, chance: random.Random, id: str
+) -> Reply:
+    """An answer to a request for a path of an OpenAI-compatible API, in the shape of that path."""
+    if url == openai_requests.EMBEDDINGS:
+        answer = simulated_openai.embeddings_of(body, digest)
+    else:
+        message = _message(simulated_openai.request_of(url, body), wishes, digest, chance)
+        answer = simulated_openai.answer_of(url, body, _json(message))
+    return openai_answers.read(_json(answer), {"x-request-id": id})
 
 
 def _json(value: Any) -> bytes:

@@ -1,8 +1,11 @@
-"""Requests and failures on aiohttp's connections, for the providers that use it."""
+"""Requests and failures on aiohttp's connections, for the providers that use them."""
 
+import asyncio
 import json
 import os
-from collections.abc import AsyncIterator
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -10,16 +13,89 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 from aiohttp.http_exceptions import ContentEncodingError
 
-from app.errors import BadAnswer, ConnectionCut, ProviderError, Unreachable
+from app.errors import BadAnswer, ConnectionCut, ProviderError, TimedOut, Unreachable
+from app.providers import refusals
 from app.providers.answers import parsed
 
 CONNECT_SECONDS = 10
+CONNECTIONS = 5_000  # more than a process holds in flight: 64 slices of 64 records
 PAGE_BEGINS = 200  # bytes of an answer in which a web page shows what it is
 ONE_PIECE, PIECE = 2**20, 2**16  # bytes of a request that are written at once
 
 # aiohttp raises these only before there is a connection: it was refused, the host does not exist, TLS failed,
 # nothing answered, or a proxy refused it.
 NOTHING_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
+
+
+Headers = Mapping[str, str]
+Refused = Callable[[int, object, Headers], ProviderError]  # status, body, headers
+
+
+class Connections:
+    """Calls of one provider with the headers of its SDK. Created, used and closed on one loop."""
+
+    def __init__(
+        self, url: str, headers: Headers, tls: ssl.SSLContext, refused: Refused = refusals.read
+    ) -> None:
+        """`url` is any of the provider's: it decides which proxy is used. `refused` reads its refusals."""
+        self._headers, self._refused = dict(headers), refused
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=tls),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
+            proxy=proxy_of(url),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+    async def call(self, method: str, url: str, body: bytes) -> tuple[bytes, Headers]:
+        """One call: its answer and the headers; raises for a refusal and for a web page.
+
+        A redirect is not followed, because one `ask` makes one call.
+        """
+        headers = self._headers | {"content-length": str(len(body))}
+        try:
+            async with self._session.request(
+                method, url, data=content(body), headers=headers, allow_redirects=False
+            ) as response:
+                answer = await response.read()
+        except (aiohttp.ClientError, OSError) as error:
+            raise failure(error, "the provider") from error
+        if not 200 <= response.status < 300:
+            raise self._refused(response.status, refusal(answer), response.headers)
+        if refusals.is_web_page(answer[:PAGE_BEGINS], response.headers):
+            raise refusals.web_page(answer)
+        return answer, response.headers
+
+    def post(
+        self, url: str, body: bytes, said: Headers
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        """A call whose answer is read while it comes; what `said` has takes the place of our own headers."""
+        headers = self._headers | dict(said) | {"content-length": str(len(body))}
+        return self._session.post(url, data=content(body), headers=headers, allow_redirects=False)
+
+    async def try_(self, method: str, url: str, body: bytes, deadline: float) -> tuple[bytes, Headers]:
+        """The same within `deadline` seconds."""
+        try:
+            async with asyncio.timeout(deadline):
+                return await self.call(method, url, body)
+        except TimeoutError:
+            raise TimedOut(f"no answer within the deadline of {deadline:g} s") from None
+
+    async def close(self) -> None:
+        await self._session.close()
+
+
+def count_listed(answer: bytes) -> int:
+    """How many models a provider's list of them has; raises `BadAnswer` for what is no such list."""
+    try:
+        return len(parsed(answer)["data"])
+    except (KeyError, TypeError, ValueError, RecursionError):
+        raise BadAnswer(f"no list of models: {answer[:200].decode(errors='replace')}") from None
+
+
+def joined(*layers: Mapping[str, Any]) -> dict[str, str]:
+    """Headers merged by case-insensitive name: a later layer overrides or omits those of earlier ones."""
+    merged = {name.lower(): value for layer in layers for name, value in layer.items()}
+    return {name: value for name, value in merged.items() if isinstance(value, str)}
 
 
 def proxy_of(url: str) -> str | None:

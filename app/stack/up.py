@@ -153,7 +153,7 @@ def _say_who_answers(chosen: Settings, say: Callable[[str], None]) -> None:
         say("the model `simulated` answers requests that name no model (DEFAULT_MODEL), with invented text")
     elif lacks is not None:
         say(
-            f"no {lacks.variable} is set: requests that name no model are rejected, as `{model}`"
+            f"{lacks.state}: requests that name no model are rejected, as `{model}`"
             " (DEFAULT_MODEL) needs it; start with DEFAULT_MODEL=simulated to try every contract with"
             " invented answers"
         )

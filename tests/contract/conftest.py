@@ -7,7 +7,8 @@ import pytest
 import uvloop
 
 from tests.support.inference_server import InferenceServer
-from tests.support.provider_subjects import Anthropic, Inference, Simulated, Subject
+from tests.support.openai_upstream import OpenAIUpstream
+from tests.support.provider_subjects import Anthropic, Inference, OpenAI, Simulated, Subject
 from tests.support.upstream import Upstream
 
 
@@ -32,6 +33,26 @@ def claude(runner: asyncio.Runner, upstream: Upstream) -> Iterator[Anthropic]:
 
 
 @pytest.fixture(scope="module")
+def openai_process() -> Iterator[OpenAIUpstream]:
+    with OpenAIUpstream() as provider:
+        yield provider
+
+
+@pytest.fixture
+def openai_upstream(openai_process: OpenAIUpstream) -> OpenAIUpstream:
+    """A provider that speaks as OpenAI does, behaves well and has empty books."""
+    openai_process.reset()
+    return openai_process
+
+
+@pytest.fixture
+def openai(runner: asyncio.Runner, openai_upstream: OpenAIUpstream) -> Iterator[OpenAI]:
+    subject = OpenAI(runner, openai_upstream)
+    yield subject
+    runner.run(subject.client.close())
+
+
+@pytest.fixture(scope="module")
 def inference_server() -> Iterator[InferenceServer]:
     with InferenceServer() as server:
         yield server
@@ -45,7 +66,7 @@ def inference(runner: asyncio.Runner, inference_server: InferenceServer) -> Iter
     runner.run(subject.client.close())
 
 
-@pytest.fixture(params=["simulated", "claude", "inference"])
+@pytest.fixture(params=["simulated", "claude", "openai", "inference"])
 def subject(request: pytest.FixtureRequest) -> Subject:
     found: Subject = request.getfixturevalue(request.param)
     return found

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from app.providers.batching import Batching
 from app.providers.client import Reply
+from app.providers.inference.batching import Batching
 from tests.support.provider_subjects import Inference
 
 CALLERS = 120  # items that are asked about at any time

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from app import errors
-from app.providers.batching import Batching
 from app.providers.client import Reply
+from app.providers.inference.batching import Batching
 from tests.support.provider_subjects import Inference
 from tests.support.servers import wait_until
 

@@ -243,3 +243,38 @@ def newest() -> Running:
     with reading() as session:
         job = session.scalars(select(Job).order_by(Job.id.desc()).limit(1)).one()
     return Running(job.id, job.uid, created=True)
+
+
+def test_a_chat_completion_is_answered_and_streamed(gpt):
+    whole = gpt.chat.completions.create(model="simulated", messages=ASKED)
+    chunks = list(gpt.chat.completions.create(model="simulated", messages=ASKED, stream=True))
+    asked = {"model": "simulated", "messages": ASKED, "stream": True}
+    counted = list(gpt.chat.completions.create(**asked, stream_options={"include_usage": True}))
+
+    said = whole.choices[0].message.content
+    assert "sky" in said
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == said
+    assert chunks[-1].choices[0].finish_reason == whole.choices[0].finish_reason == "stop"
+    assert counted[-1].usage.total_tokens == whole.usage.total_tokens
+
+
+def test_a_response_is_answered_and_streamed(gpt):
+    whole = gpt.responses.create(model="simulated", input="Why is the sky blue?")
+    with gpt.responses.stream(model="simulated", input="Why is the sky blue?") as stream:
+        said = "".join(event.delta for event in stream if event.type == "response.output_text.delta")
+        last = stream.get_final_response()
+
+    assert "sky" in whole.output_text
+    assert said == last.output_text == whole.output_text
+
+
+def test_embeddings_are_answered(gpt):
+    found = gpt.embeddings.create(model="simulated", input=["one", "two"])
+
+    assert [one.index for one in found.data] == [0, 1]
+    assert found.usage.prompt_tokens > 0
+
+
+def test_a_model_without_such_an_endpoint_is_named(gpt):
+    with pytest.raises(openai.NotFoundError, match="/v1/messages"):
+        gpt.chat.completions.create(model=CLAUDE, messages=ASKED)

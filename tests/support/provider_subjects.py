@@ -2,21 +2,26 @@
 
 import asyncio
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
 
 from app import errors
 from app.providers.anthropic import AnthropicClient
-from app.providers.batching import Batching
 from app.providers.client import Client, Reply
-from app.providers.inference import InferenceClient
+from app.providers.inference.batching import Batching
+from app.providers.inference.client import InferenceClient
+from app.providers.openai import OpenAIClient
 from app.providers.simulated import SimulatedClient
+from config.endpoints import Endpoint, versioned
 from tests.support.inference_server import InferenceServer
 from tests.support.servers import free_port
 from tests.support.upstream import Upstream
 
 KEY = "sk-ant-contract-test"
+OPENAI_KEY = "sk-proj-contract-test"
 
 
 class Subject:
@@ -75,6 +80,8 @@ def claude_at(url: str, runner: asyncio.Runner) -> AnthropicClient:
 
 
 class Anthropic(Subject):
+    at: ClassVar[Callable[[str, asyncio.Runner], AnthropicClient | OpenAIClient]] = staticmethod(claude_at)
+    MODEL = "claude-haiku-4-5"
     FAULTS: ClassVar[dict[type[errors.ProviderError], dict[str, Any]]] = {
         errors.AccountRefused: {"kind": "status", "status": 402},
         errors.RateLimited: {"kind": "status", "status": 429},
@@ -87,13 +94,13 @@ class Anthropic(Subject):
     }
 
     def __init__(self, runner: asyncio.Runner, upstream: Upstream) -> None:
-        super().__init__(claude_at(upstream.url, runner), runner, model="claude-haiku-4-5")
+        super().__init__(self.at(upstream.url, runner), runner, model=self.MODEL)
         self.upstream = upstream
 
     def misbehave(self, kind: type[errors.ProviderError]) -> None:
         if kind is errors.Unreachable:
             self.runner.run(self.client.close())
-            self.client = claude_at(f"http://127.0.0.1:{free_port()}", self.runner)
+            self.client = self.at(f"http://127.0.0.1:{free_port()}", self.runner)
         else:
             self.upstream.configure(faults=[self.FAULTS[kind]])
 
@@ -102,6 +109,26 @@ class Anthropic(Subject):
 
     def fault(self, **fault: Any) -> None:
         self.upstream.configure(faults=[fault])
+
+
+def openai_at(url: str, runner: asyncio.Runner, key: str | None = OPENAI_KEY, **row: Any) -> OpenAIClient:
+    """A client that is made on the loop on which it is used."""
+    endpoint = Endpoint(
+        **{"name": "openai", "models": ("*",), "key": "A_KEY", **row, "base_url": versioned(url)}
+    )
+
+    async def made() -> OpenAIClient:
+        return OpenAIClient(replace(endpoint, key_value=key))
+
+    return runner.run(made())
+
+
+class OpenAI(Anthropic):
+    """An endpoint that speaks as OpenAI does, and misbehaves as Claude's server does."""
+
+    FAULTS = Anthropic.FAULTS | {errors.Overloaded: {"kind": "status", "status": 503}}
+    at = staticmethod(openai_at)
+    MODEL = "gpt-4o-mini"
 
 
 class Inference(Subject):

@@ -166,7 +166,10 @@ class Provider:
         return app
 
     async def messages(self, request: web.Request) -> web.StreamResponse:
-        call = Call(self, request, await request.read())
+        return await self.serve(Call(self, request, await request.read()))
+
+    @staticmethod
+    async def serve(call: "Call") -> web.StreamResponse:
         try:
             return await call.answer()
         except (asyncio.CancelledError, ConnectionError):
@@ -568,11 +571,13 @@ def events_of(message: dict[str, Any]) -> list[dict[str, Any]]:
 class Upstream:
     """A provider in a process of its own, on a free port unless one is named. It ends with its parent."""
 
+    MODULE = "tests.support.upstream"
+
     def __init__(self, port: int = 0) -> None:
         arguments = [
             sys.executable,
             "-m",
-            "tests.support.upstream",
+            self.MODULE,
             "--port",
             str(port),
             "--until-stdin-closes",
@@ -634,9 +639,9 @@ class Upstream:
         self.stop()
 
 
-async def serve(port: int, until_stdin_closes: bool) -> None:
+async def serve(provider: Provider, port: int, until_stdin_closes: bool) -> None:
     # Without handler_cancellation a handler would never learn that its client went away.
-    runner = web.AppRunner(Provider().app(), handler_cancellation=True, access_log=None)
+    runner = web.AppRunner(provider.app(), handler_cancellation=True, access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port, backlog=2048, reuse_address=True)
     await site.start()
@@ -647,16 +652,16 @@ async def serve(port: int, until_stdin_closes: bool) -> None:
         await asyncio.get_running_loop().create_future()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="A Messages provider for tests.")
+def main(provider: Provider) -> None:
+    parser = argparse.ArgumentParser(description="A provider for tests.")
     parser.add_argument("--port", type=int, default=0, help="0: any that is free")
     parser.add_argument("--until-stdin-closes", action="store_true")
     arguments = parser.parse_args()
     try:
-        asyncio.run(serve(arguments.port, arguments.until_stdin_closes))
+        asyncio.run(serve(provider, arguments.port, arguments.until_stdin_closes))
     except KeyboardInterrupt:
         pass
 
 
 if __name__ == "__main__":
-    main()
+    main(Provider())

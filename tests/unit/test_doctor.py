@@ -97,7 +97,8 @@ def test_clocks_are_compared_with_the_time_that_the_answer_took(told, says):
     [
         ({"ANTHROPIC_API_KEY": "k"}, "no contradictions"),
         ({}, "jobs that name no model"),
-        ({"DEFAULT_MODEL": "gpt-9"}, "'gpt-9' is not known"),
+        ({"DEFAULT_MODEL": "gemini-9"}, "'gemini-9' is not known"),
+        ({"DEFAULT_MODEL": "gpt-9"}, "OPENAI_API_KEY is not set"),
         ({"DEFAULT_MODEL": "claude-haiku-4.5"}, "did you mean 'claude-haiku-4-5'?"),
         (
             {"ANTHROPIC_BASE_URL": "https://x.invalid"},

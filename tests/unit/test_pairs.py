@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from app.providers.pairs import Pairs
+from app.providers.inference.pairs import Pairs
 
 
 def pairs_of(apart: list[float], *, first: float) -> Pairs:

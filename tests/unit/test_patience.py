@@ -1,7 +1,7 @@
 """How long a call waits for more items follows their arrivals, and how many leave follows the server."""
 
-from app.providers.parallel import START, Parallel
-from app.providers.patience import LEAST, Patience
+from app.providers.inference.parallel import START, Parallel
+from app.providers.inference.patience import LEAST, Patience
 
 LONGEST = 0.05  # seconds
 

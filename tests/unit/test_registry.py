@@ -7,8 +7,8 @@ import pytest
 
 from app.errors import BadInput, Unavailable
 from app.providers import factory, registry
-from app.providers.batching import Batching
 from app.providers.client import RateLimits
+from app.providers.inference.batching import Batching
 from config.settings import Settings, read
 
 WITHOUT_KEY = read({})
@@ -37,7 +37,7 @@ def test_a_models_name_tells_its_provider(model: str, provider: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "model", ["gpt-6", "", "invented", "Claude", "inference:", "inference:..", "inference:a/b"]
+    "model", ["gemini-9", "", "invented", "Claude", "inference:", "inference:..", "inference:a/b"]
 )
 def test_an_unknown_model_is_refused_by_name(model: str) -> None:
     with pytest.raises(BadInput, match=r"is not known.*'claude'.*'simulated'") as refused:
@@ -71,14 +71,15 @@ def test_what_a_provider_needs_decides_whether_it_is_ready() -> None:
 
 def test_each_row_is_whole() -> None:
     # Given that everything is set which any row says that it needs
-    needs = {row.need.variable: row for row in registry.PROVIDERS.values() if row.need is not None}
+    needs = {row.need.variable: row for row in registry.table().values() if row.need is not None}
     settings = read(dict.fromkeys(needs, "http://models:8080"))
+    table = registry.table(settings)
 
     # Then each names its variable where it is missing, can be asked, and has what makes its client
     assert all(row.need and variable in row.need.sentence for variable, row in needs.items())
-    assert registry.ready(settings) == list(registry.PROVIDERS.values())
-    assert {row.client for row in registry.PROVIDERS.values()} == factory.MAKERS.keys()
-    for row in registry.PROVIDERS.values():
+    assert registry.ready(settings) == list(table.values())
+    assert {row.client for row in table.values()} == factory.MAKERS.keys()
+    for row in table.values():
         assert callable(factory.client_maker(row.name, settings, at_once))
 
 
@@ -86,7 +87,7 @@ def test_each_row_is_whole() -> None:
     "model", ["simulated", "claude-haiku-4-5", "claude\nnewer", "inference:model-v1.0", "none"]
 )
 def test_a_model_is_answered_by_one_row_alone(model: str) -> None:
-    rows = [row for row in registry.PROVIDERS.values() if row.models.fullmatch(model)]
+    rows = [row for row in registry.table().values() if row.models.fullmatch(model)]
     assert len(rows) == (0 if model == registry.NOBODY else 1)
 
 
@@ -126,6 +127,8 @@ def test_a_model_of_an_inference_server_has_a_name_of_its_own_there() -> None:
         ("inference", False),
         ("none", False),
         ("openai:gpt", False),
+        ("openai:gpt-4o", True),
+        ("vllm:gpt-4o", False),
     ],
 )
 def test_groups_are_known_before_any_job_uses_them(group: str, known: bool) -> None:
@@ -133,8 +136,8 @@ def test_groups_are_known_before_any_job_uses_them(group: str, known: bool) -> N
 
 
 def test_a_group_whose_provider_has_left_the_table_can_still_be_listed() -> None:
-    assert registry.assumed("openai:gpt") == registry.configured("openai:gpt", WITH_KEY) == RateLimits()
-    assert registry.max_concurrent_calls("openai:gpt", WITH_KEY) is None
+    assert registry.assumed("gone:gpt") == registry.configured("gone:gpt", WITH_KEY) == RateLimits()
+    assert registry.max_concurrent_calls("gone:gpt", WITH_KEY) is None
 
 
 def test_reads_from_the_cache_count_for_old_classes_alone() -> None:

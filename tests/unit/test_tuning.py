@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from app.providers.tuning import REFUSED_KEPT, SLOW_KEPT, START, Tuner
+from app.providers.inference.tuning import REFUSED_KEPT, SLOW_KEPT, START, Tuner
 
 MOST = 128  # items
 MINUTE = 60.0  # seconds

@@ -8,7 +8,7 @@ import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from app.providers import registry
@@ -154,7 +154,7 @@ def probe_soon(session: Session, provider: str) -> list[str]:
     """Let the groups of a refused account be probed now; returns their names."""
     rows = session.scalars(
         select(LimitGroup).where(
-            LimitGroup.name.startswith(provider, autoescape=True),
+            or_(LimitGroup.name == provider, LimitGroup.name.startswith(f"{provider}:", autoescape=True)),
             LimitGroup.held_reason.startswith("account:", autoescape=True),
         )
     ).all()

@@ -9,7 +9,9 @@ from app.core.json_text import timestamp
 from app.core.limits.limiter import Hold
 from app.errors import AccountRefused, BadAnswer, Misdirected, ProviderError, Unreachable
 from app.providers import refusals
-from app.providers.registry import Provider
+from app.providers.registry import Package, Provider
+from config.endpoints import FILE
+from config.settings import current
 
 LONGEST = 300  # characters of what a provider said
 
@@ -67,8 +69,14 @@ def is_mendable(hold: Hold | None) -> bool:
     return found is not None and found.variable is not None
 
 
-def no_key(provider: Provider) -> Obstacle:
-    """A worker lacks the setting without which the provider cannot be called."""
+def unusable(name: str, provider: Provider | None) -> Obstacle:
+    """A worker lacks what it needs to call the provider of this name, or the provider itself."""
+    if provider is None:
+        return Obstacle(f"no endpoint of a worker is named {name!r}: see {FILE}", None, FILE)
+    lacks = provider.lacks(current())
+    if isinstance(lacks, Package):
+        what = f"a worker lacks a package ({lacks.state}): {lacks.remedy}, and restart it"
+        return Obstacle(what, None, lacks.variable)
     variable = provider.key_variable
     return Obstacle(f"a worker has no {variable}: set it for every worker and restart it", None, variable)
 
@@ -82,7 +90,9 @@ def one_line(text: str) -> str:
 
 def _refused(error: AccountRefused, where: str, said: str, key: str | None) -> str:
     if refusals.lacks_money(error):
-        remedy = f"add credit or raise the spend limit of the account of {key}, or set another key"
+        account = f"account of {key}" if key else "account"
+        remedy = f"add credit or raise the spend limit of the {account}, or set another key"
     else:
-        remedy = f"put a working key into {key}, and start the workers, or your command, again"
+        variable = key or f"a variable, and its name into {FILE}"
+        remedy = f"put a working key into {variable}, and start the workers, or your command, again"
     return f"{where} refuses the account ({error.type}: {said}): {remedy}"

@@ -8,6 +8,7 @@ from typing import Any
 from app.core.money import pricing
 from app.core.money.pricing import Price, Rates
 from app.providers import registry
+from app.providers.model_names import AS_A_WHOLE
 from config import price_list
 from config.settings import Settings
 
@@ -25,11 +26,14 @@ class Model:
 
 
 def models(settings: Settings) -> Iterator[Model]:
-    """Every model of the price list, the default model, and the configured model of an inference server."""
+    """Every model of the price list, the default model, the configured model of an inference server, and
+    those that an endpoint names in full.
+    """
     others = (settings.default_model, settings.inference_model and f"inference:{settings.inference_model}")
-    for name in dict.fromkeys((*price_list.models(), *filter(None, others))):
+    served = (name for endpoint in settings.endpoints for name in endpoint.models if "*" not in name)
+    for name in dict.fromkeys((*price_list.models(), *filter(None, others), *served)):
         provider = registry.find(name)
-        if provider is not None:
+        if provider is not None and (name not in AS_A_WHOLE or provider is registry.SIMULATED):
             yield _model(name, provider, settings)
 
 
@@ -55,7 +59,7 @@ def _why_not(name: str, provider: registry.Provider, settings: Settings) -> str 
     lacks = provider.lacks(settings)
     if price_list.is_retired(name):
         return "retired by its provider"
-    return None if lacks is None else f"{lacks.variable} is not set"
+    return None if lacks is None else lacks.state
 
 
 def write(model: Model) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from models.record import Attempt
 ANSWERED, UNCONFIRMED, UNSENT = (booking.value for booking in Booking)
 USAGE_UNKNOWN = "usage_unknown"  # the error type of a call whose answer does not say what it took
 NOTHING = Usage()
+HALF_PRICE = frozenset({"batch", "flex"})  # tiers that answers name
 LONGEST = (("model", 200), ("error_type", 100), ("request_id", 200))  # characters
 
 
@@ -79,7 +80,7 @@ def answered(
 ) -> Call:
     """A call whose tokens are known. It was sent at `sent_at` and is charged at the price of that day."""
     price = pricing.price_at(model, sent_at)
-    is_batch = usage.service_tier == "batch"
+    is_batch = usage.service_tier in HALF_PRICE
     cost = None if price is None else price.cost(usage, **surcharges(params), batch=is_batch)
     return Call(ANSWERED, model, usage, cost, None if price is None else price.id, None, request_id, seconds)
 

@@ -21,7 +21,7 @@ PICO = 10**12  # pico-dollars in a dollar
 LARGEST = 1_000_000  # dollars of a cap at most: 64 bits hold nine times as many pico-dollars
 UNSEEN_TOKENS = 1_000  # that a provider may add to a request: the frame of messages, tools and schemas
 
-_SNAPSHOT = re.compile(r"-\d{8}$")  # the date at the end of a model's full name
+_SNAPSHOT = re.compile(r"-\d{4}-?\d\d-?\d\d$")  # the date at the end of a model's full name
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,15 +157,19 @@ def dollars(pico: int) -> str:
 
 def _listed(model: str, when: date) -> Price | None:
     day = when.astimezone(UTC).date() if isinstance(when, datetime) else when
-    dated = _list().get(model) or _list().get(_SNAPSHOT.sub("", model)) or _of_provider(model)
+    dated = _dated(model)
     starts = [start for start in dated if start <= day]
     return dated[max(starts)] if starts else None
 
 
-def _of_provider(model: str) -> Mapping[date, Price]:
-    """The prices of a provider whose models all cost the same."""
+def _dated(model: str) -> Mapping[date, Price]:
+    """The model's prices by their first day: its own, or those of its provider's models."""
     provider = registry.find(model)
-    return {} if provider is None else _list().get(provider.name, {})
+    if provider is not None and provider.is_free_endpoint:
+        return _list()[registry.UNBILLED]
+    named = model if provider is None or not provider.is_paid else provider.served_name(model)
+    of_all = {} if provider is None else _list().get(provider.name, {})
+    return _list().get(named) or _list().get(_SNAPSHOT.sub("", named)) or of_all
 
 
 @lru_cache(maxsize=256)

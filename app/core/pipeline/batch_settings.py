@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from app.providers.batching import Batching
+from app.providers.inference.batching import Batching
 from config import settings
 from models.batching import THE_ROW, BatchConfiguration
 from models.job import LIVE, Job

@@ -5,6 +5,7 @@ import json
 from app.core.json_text import text
 from app.core.reading.records import RecordView
 from app.ingest.values import as_text
+from app.providers import openai_answers
 from app.providers.answers import text_of
 from models.record import RecordStatus
 
@@ -19,6 +20,8 @@ def answer_text(answer: bytes) -> str:
             return mark + as_text(message["output"])
         if message.get("type") == "message" or "content" in message:
             return text_of(message)
+        if openai_answers.is_answer(message):
+            return openai_answers.text_of(message)
     except (AttributeError, KeyError, TypeError, ValueError):
         pass
     return answer.decode("utf-8", "replace")

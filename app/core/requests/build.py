@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 from app.core.requests.job_context import JobContext
 from app.errors import BadInput, RequestRejected
 from app.ingest.documents import Block
-from app.providers import answers, registry
+from app.ingest.whole import bounds
+from app.providers import answers, registry, shapes
 from app.providers.client import REFUSAL
 
 Text = TypeVar("Text", str, str | None)
@@ -30,6 +31,8 @@ def build(
     record = json.loads(body)
     if "input" in record:
         return {**job.params, "model": job.model, "input": record["input"]}
+    if "url" in record:
+        return _whole(job, record, max_tokens)
     if job.schema_fault is not None:
         raise RequestRejected(job.schema_fault, type="schema_error")
     params = dict(job.params)
@@ -50,6 +53,21 @@ def build(
     params["messages"] = [*_earlier(job, history), *messages]
     _check_provider(job, params["model"])
     return params
+
+
+def _whole(job: JobContext, record: dict[str, Any], max_tokens: int | None) -> dict[str, Any]:
+    """A whole request as it came, and what its call is priced and limited by. A retry may raise the bound."""
+    body = record["body"]
+    bound = next((name for name in bounds.MOST if body.get(name) is not None), None)
+    if bound is not None and max_tokens is not None:
+        body[bound] = max_tokens
+    _check_provider(job, body["model"])
+    return {
+        "model": body["model"],
+        "max_tokens": max_tokens or job.max_tokens,
+        "url": record["url"],
+        "body": body,
+    }
 
 
 def _about(attached: Block, job: JobContext) -> dict[str, Any]:
@@ -111,7 +129,7 @@ def _earlier(job: JobContext, history: Sequence[Turn]) -> list[Any]:
     """The earlier turns, without those that a provider would refuse to read again."""
     turns: list[Any] = []
     for body, answer in history:
-        message = json.loads(answer)
+        message = shapes.message_of(answer)
         content = answers.sendable(message)
         if content and answers.stop_reason_of(message) != REFUSAL and not _awaits_results(content):
             turns += _messages(job, json.loads(body))

@@ -142,7 +142,7 @@ def of(job_id: int) -> JobContext:
         tenant_uid=row.tenant_uid,
         total=job.total,
         model=job.model,
-        provider=registry.of(job.model).name,
+        provider=_provider_of(job),
         group=job.limit_group,
         seats=seats_of(job),
         mean_request_bytes=-(-job.request_bytes // max(job.total, 1)) or job.max_request_bytes or 1,
@@ -167,6 +167,12 @@ def of(job_id: int) -> JobContext:
         attended=job.attended,
         lane=job.lane,
     )
+
+
+def _provider_of(job: Job) -> str:
+    """By its limit group where no provider answers its model any more, so that the job waits for it."""
+    provider = registry.find(job.model)
+    return job.limit_group.partition(":")[0] if provider is None else provider.name
 
 
 def _read(job_id: int) -> Any:

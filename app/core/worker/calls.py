@@ -183,7 +183,7 @@ class CallInFlight:
         self._latest.result = self._latest.outcome(call, None, error)
         await self._permits.learn(error.limits)
         outage = error.signals_outage and await self._permits.count_failure(repeated=error.repeated)
-        why = obstacle.of(error, registry.PROVIDERS[self.job.provider])
+        why = obstacle.of(error, registry.table()[self.job.provider])
         decision = retries.decide(
             error,
             tries_left=self.job.retries - self.claim.tries,

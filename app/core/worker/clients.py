@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from app.core.worker.group_limits import probe_soon
 from app.providers import factory
-from app.providers.batching import Batching
 from app.providers.client import Client
+from app.providers.inference.batching import Batching
 from config import settings
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.core.pipeline import batch_settings
 from app.core.requests.job_context import JobContext
 from app.core.worker.group_limits import GroupLimits
-from app.providers.batching import Batching
+from app.providers.inference.batching import Batching
 from models.job import Job, JobCounts, JobStatus
 from models.session import reading
 

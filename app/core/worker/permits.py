@@ -113,6 +113,8 @@ class Permits:
         """Input and output tokens that count toward the group's limits."""
         if usage is None:
             return self._permit.input_tokens, self._permit.output_tokens
+        if registry.counts_tokens_together(self._permit.group):
+            return usage.prompt_tokens + usage.output_tokens, usage.output_tokens
         input_tokens = usage.input_tokens + usage.cache_write_tokens
         if registry.cache_reads_count(self._permit.group):
             input_tokens += usage.cache_read_tokens

@@ -1,7 +1,7 @@
 """The response to a call whose caller waits: the answer as it came, whole or while it comes."""
 
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -10,8 +10,7 @@ from flask import Response, after_this_request, g, jsonify, request
 
 from app.core.json_text import on_one_line
 from app.core.relay.frames import Frame, Kind
-from app.dialects.calls import wire
-from app.dialects.calls.wire import Call, Event
+from app.dialects.calls.wire import MESSAGES, Api, Call
 from app.errors import BadInput, BadRequest, ProviderError, Refused
 from app.providers import registry
 from app.providers.free import token_count
@@ -20,7 +19,6 @@ from app.services.attended import Failure, Frames
 from app.web import capacity, job_lookup
 from app.web.auth import caller
 from app.web.connection import is_closed
-from app.web.error_shapes import Fault, Shape
 from app.web.open_keys import while_valid
 from config import settings
 
@@ -28,8 +26,8 @@ FORWARDED = ("anthropic-version", "anthropic-beta")
 LONG_WAIT = 60  # seconds: of a refusal that an SDK would only repeat
 
 
-def respond(call: Call, shape: Shape, event: Event) -> Response:
-    """Make the call, and respond with its answer; failures are in the `shape` of the caller's API."""
+def respond(call: Call, api: Api) -> Response:
+    """Make the call, and respond with its answer or failure, in the terms of the caller's API."""
     with _refusals():
         registry.require(call.model, settings.current())
         attended.check(call.model)
@@ -41,15 +39,15 @@ def respond(call: Call, shape: Shape, event: Event) -> Response:
             job_lookup.about(waiting.job.uid)
             frames = waiting.frames(partial(is_closed, _connection()))
             if call.streamed:
-                return _streamed(frames, seat, shape, event)
+                return _streamed(frames, seat, api)
             try:
-                return _whole(frames, shape)
+                return _whole(frames, api)
             finally:
                 frames.close()
                 seat.give_back()
 
 
-def count(params: Mapping[str, Any], shape: Shape) -> Response:
+def count(params: Mapping[str, Any]) -> Response:
     """The provider's count of the tokens of a request, or its refusal."""
     with _refusals():
         registry.require(params["model"], settings.current())
@@ -57,7 +55,7 @@ def count(params: Mapping[str, Any], shape: Shape) -> Response:
             try:
                 return jsonify(token_count.count(params, _forwarded(), settings.current()))
             except ProviderError as error:
-                return _failed(Failure.of_error(error), shape)
+                return _failed(Failure.of_error(error), MESSAGES)
             finally:
                 seat.give_back()
 
@@ -67,26 +65,26 @@ def _forwarded() -> Mapping[str, str]:
     return {name: request.headers[name] for name in FORWARDED if name in request.headers}
 
 
-def _whole(frames: Frames, shape: Shape) -> Response:
+def _whole(frames: Frames, api: Api) -> Response:
     with while_valid():
         last = next(frame for frame in frames if frame.kind is not Kind.SENT)
     if last.kind is Kind.FAILED:
-        return _failed(Failure.of(last), shape)
-    return Response(on_one_line(last.data), mimetype="application/json")
+        return _failed(Failure.of(last), api)
+    return Response(on_one_line(api.answer(last.data)), mimetype="application/json")
 
 
-def _streamed(frames: Frames, seat: capacity.Seat, shape: Shape, event: Event) -> Response:
+def _streamed(frames: Frames, seat: capacity.Seat, api: Api) -> Response:
     """Until something of the answer is there, a failure is an ordinary error that SDKs know how to repeat."""
     first = next(frame for frame in frames if frame.kind is not Kind.SENT)
     if first.kind is Kind.FAILED:
         seat.give_back()
-        return _failed(Failure.of(first), shape)
-    told = partial(_event, g.request_id, shape, event)
+        return _failed(Failure.of(first), api)
+    told = partial(api.failure_event, request_id=g.request_id)
     headers = {"X-Accel-Buffering": "no", "Cache-Control": "no-cache"}
     return capacity.stream(_events(first, frames, told), "text/event-stream", headers, seat)
 
 
-def _events(first: Frame, frames: Frames, told: Any) -> Iterator[bytes]:
+def _events(first: Frame, frames: Frames, told: Callable[[Failure], bytes]) -> Iterator[bytes]:
     """The provider's events as they stand, and one of ours where the answer breaks off."""
     frame: Frame | None = first
     try:
@@ -102,15 +100,8 @@ def _events(first: Frame, frames: Frames, told: Any) -> Iterator[bytes]:
         frames.close()
 
 
-def _event(request_id: str, shape: Shape, event: Event, failure: Failure) -> bytes:
-    own = wire.passed_on(failure)
-    fault = Fault(failure.status, failure.type, failure.message, request_id)
-    return event(fault, shape if own is None else lambda _: own)
-
-
-def _failed(failure: Failure, shape: Shape) -> Response:
-    fault = Fault(failure.status, failure.type, failure.message, g.request_id)
-    response = jsonify(wire.passed_on(failure) or shape(fault))
+def _failed(failure: Failure, api: Api) -> Response:
+    response = jsonify(api.failure(failure, g.request_id))
     response.status_code = failure.status
     if failure.retry_after is not None and failure.status != 401:
         response.headers["Retry-After"] = str(failure.retry_after)

@@ -16,11 +16,11 @@ from app.dialects.calls.schemas import (
 from app.web import bodies, openapi
 from app.web.auth import needs
 from app.web.blueprint import Blueprint
-from app.web.error_shapes import openai as error
 from app.web.large_bodies import JSON, WITH_DOCUMENTS, takes
 from config import settings
 
 CHAT, RESPONSES, EMBEDDINGS = "/v1/chat/completions", "/v1/responses", "/v1/embeddings"
+error = wire.OPENAI.shape
 PREFIXES = ("/v1/chat", RESPONSES, EMBEDDINGS)
 
 blp = Blueprint(
@@ -75,4 +75,4 @@ def create_embeddings() -> Response:
 def _respond(path: str) -> Response:
     with bodies.json_body() as body:
         call = wire.raw_call(path, body, settings.current().default_max_tokens)
-    return answering.respond(call, error, wire.openai_event)
+    return answering.respond(call, wire.OPENAI)

@@ -8,10 +8,10 @@ from app.dialects.calls.schemas import AnthropicErrorOut, CountIn, CountOut, Mes
 from app.web import bodies, openapi
 from app.web.auth import needs
 from app.web.blueprint import Blueprint
-from app.web.error_shapes import anthropic as error
 from app.web.large_bodies import JSON, WITH_DOCUMENTS, takes
 from config import settings
 
+error = wire.MESSAGES.shape
 PREFIXES = ("/v1/messages",)
 
 blp = Blueprint(
@@ -44,7 +44,7 @@ def create_message() -> Response:
     """
     with bodies.json_body() as body:
         call = wire.message_call(body, settings.current().default_max_tokens)
-    return answering.respond(call, error, wire.anthropic_event)
+    return answering.respond(call, wire.MESSAGES)
 
 
 @blp.route("/v1/messages/count_tokens", methods=["POST"])
@@ -56,4 +56,4 @@ def count_tokens() -> Response:
     """Count the tokens of a request, without asking it: its provider does, for nothing."""
     with bodies.json_body() as body:
         params = wire.count_params(body)
-    return answering.count(params, error)
+    return answering.count(params)

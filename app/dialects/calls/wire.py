@@ -1,7 +1,7 @@
 """What a call asks, and how its failures look in the terms of its API. Pure."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +9,9 @@ from app.errors import BadRequest, NotFound
 from app.ingest.bounds import unbounded
 from app.ingest.draft import MAX_RECORD_BYTES, Defaults, Draft
 from app.ingest.values import to_json
-from app.providers import registry
+from app.providers import registry, shapes
 from app.services.attended import Failure
-from app.web.error_shapes import Fault, Shape
+from app.web.error_shapes import Fault, Shape, anthropic, openai
 
 Json = dict[str, Any]
 MOST_TOKENS = 1_000_000
@@ -52,6 +52,11 @@ def raw_call(path: str, body: Any, default_max_tokens: int) -> Call:
     Raises `BadRequest`, and `NotFound` for a model that is not known.
     """
     fields = _fields(body)
+    if not registry.of(fields["model"]).takes_whole_requests:
+        raise NotFound(
+            f"model: {fields['model']!r} has no endpoint here that speaks as OpenAI's API does: ask it at"
+            " /v1/messages, or name an endpoint for it in the providers' file"
+        )
     dropped = ("stream",) if fields.get("stream") else ("stream", "stream_options")
     request = {name: value for name, value in fields.items() if name not in dropped}
     asked = next((fields.get(name) for name in _BOUNDS if fields.get(name) is not None), None)
@@ -60,23 +65,35 @@ def raw_call(path: str, body: Any, default_max_tokens: int) -> Call:
     return _call(fields, {"url": path, "body": request}, request, asked or default_max_tokens, asked)
 
 
-def anthropic_event(fault: Fault, shape: Shape) -> bytes:
-    """The failure of a stream that has begun."""
-    return b"event: error\ndata: %s\n\n" % json.dumps(shape(fault)).encode()
+@dataclass(frozen=True, slots=True)
+class Api:
+    """How an API says what becomes of a call."""
+
+    shape: Shape  # of its errors
+    event: bytes  # the name's line of an error among a stream's events, if it has one
+    has_messages: bool  # its answers are Messages
+
+    def failure(self, failure: Failure, request_id: str) -> Mapping[str, Any]:
+        """The provider's own words where they are in the form of this API."""
+        body = failure.body or {}
+        is_ours = (body.get("type") == "error") is self.has_messages
+        if is_ours and isinstance(body.get("error"), Mapping):
+            return body
+        return self.shape(Fault(failure.status, failure.type, failure.message, request_id))
+
+    def failure_event(self, failure: Failure, request_id: str) -> bytes:
+        """The same where a stream has begun."""
+        return b"%sdata: %s\n\n" % (self.event, json.dumps(self.failure(failure, request_id)).encode())
+
+    def answer(self, body: bytes) -> bytes:
+        """The answer as it came, or in the form of this API."""
+        if not self.has_messages or b'"choices"' not in body:
+            return body
+        return to_json(shapes.message_of(body))
 
 
-def openai_event(fault: Fault, shape: Shape) -> bytes:
-    return b"data: %s\n\n" % json.dumps(shape(fault)).encode()
-
-
-Event = Callable[[Fault, Shape], bytes]
-
-
-def passed_on(failure: Failure) -> Mapping[str, Any] | None:
-    """A provider's refusal, if it is in the form that both APIs have."""
-    body = failure.body
-    return body if body is not None and isinstance(body.get("error"), Mapping) else None
-
+MESSAGES = Api(anthropic, b"event: error\n", has_messages=True)
+OPENAI = Api(openai, b"", has_messages=False)
 
 _BOUNDS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 

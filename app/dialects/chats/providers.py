@@ -51,7 +51,7 @@ def _model(ai: str | None, settings: Settings) -> str:
     }
     ready = [provider.name for provider in registry.ready(settings) if provider.name in models]
     if ai not in ready:
-        lacks = registry.PROVIDERS[ai].lacks(settings) if ai in models else None
+        lacks = registry.table(settings)[ai].lacks(settings) if ai in models else None
         why = "is unknown" if lacks is None else lacks.sentence
         raise BadRequest(f"aiProvider: {ai!r} {why}; available: {', '.join(sorted(ready))}")
     return models[ai]

@@ -12,7 +12,7 @@ from app.providers import refusals
 from app.providers.answers import parsed
 from app.providers.client import Reply
 from app.providers.streams import sse
-from app.providers.transport import PAGE_BEGINS, as_bytes, failure, refusal
+from app.providers.transport import PAGE_BEGINS, Refused, as_bytes, failure, refusal
 
 HandOn = Callable[[bytes], None]
 
@@ -34,6 +34,7 @@ class Form:
     assembly: Callable[[], Assembly]
     events: Callable[[Mapping[str, Any]], Iterator[bytes]]
     read: Callable[[bytes, Mapping[str, str]], Reply]
+    refused: Refused = refusals.read
     shows: Callable[[Any], bool] = lambda _: True  # whether an event is for the caller
 
 
@@ -60,7 +61,7 @@ async def _events(response: aiohttp.ClientResponse, form: Form, hand_on: HandOn)
         for event in cutter.feed(piece):
             value = event.json()
             if _says_that_it_failed(value):
-                raise refusals.read(200, value, headers)
+                raise form.refused(200, value, headers)
             if form.shows(value):
                 hand_on(event.raw)
             try:
@@ -85,7 +86,7 @@ def _not_streamed(
 ) -> Reply:
     """A refusal, or the whole answer of a gateway that does not stream: that is cut into events here."""
     if not 200 <= status < 300:
-        raise refusals.read(status, refusal(answer), headers)
+        raise form.refused(status, refusal(answer), headers)
     if refusals.is_web_page(answer[:PAGE_BEGINS], headers):
         raise refusals.web_page(answer)
     reply = form.read(answer, headers)

@@ -3,10 +3,10 @@
 import structlog
 
 from app.errors import RefusedTogether, ServerFault
-from app.providers.batching import Answered, Call
-from app.providers.pairs import Pairs
-from app.providers.parallel import Parallel
-from app.providers.tuning import Plan, Tuner
+from app.providers.inference.batching import Answered, Call
+from app.providers.inference.pairs import Pairs
+from app.providers.inference.parallel import Parallel
+from app.providers.inference.tuning import Plan, Tuner
 
 log = structlog.get_logger()
 

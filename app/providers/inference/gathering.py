@@ -11,11 +11,11 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from app.errors import ProviderError
-from app.providers.batching import Answered, Batching, Call, Item, Send
-from app.providers.known_server import Flight, KnownServer
-from app.providers.pairs import STAGGER
-from app.providers.patience import Patience
-from app.providers.tuning import Plan
+from app.providers.inference.batching import Answered, Batching, Call, Item, Send
+from app.providers.inference.known_server import Flight, KnownServer
+from app.providers.inference.pairs import STAGGER
+from app.providers.inference.patience import Patience
+from app.providers.inference.tuning import Plan
 
 LINES = 1_000  # kinds of items whose tuning is remembered
 CROWD = 8  # calls in flight, from which on one that is not full waits for one of them to end

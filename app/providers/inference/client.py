@@ -24,12 +24,13 @@ from app.errors import (
     ServerFault,
     TimedOut,
 )
-from app.providers import refusals, registry, tensors
+from app.providers import refusals, registry
 from app.providers.answers import parsed
-from app.providers.batching import Answered, Batching, Item
 from app.providers.client import Reply, Usage
-from app.providers.gathering import Gathering, Kind
-from app.providers.tensors import Output, Tensor
+from app.providers.inference import tensors
+from app.providers.inference.batching import Answered, Batching, Item
+from app.providers.inference.gathering import Gathering, Kind
+from app.providers.inference.tensors import Output, Tensor
 from app.providers.transport import CONNECT_SECONDS, PAGE_BEGINS, as_bytes, content, failure, refusal
 
 METADATA_KEPT = 60.0  # seconds: a redeployed model may take another tensor
