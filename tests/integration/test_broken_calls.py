@@ -51,7 +51,10 @@ def test_a_whole_answer_comes_from_another_worker_when_the_first_is_killed(stack
         answer = asked.result(timeout=120)
 
     assert answer.status_code == 200
-    assert [attempt.outcome for attempt in newest().attempts()] == ["unconfirmed", "answered"]
+    assert [attempt.outcome for attempt in newest().wait_for("completed").attempts()] == [
+        "unconfirmed",
+        "answered",
+    ]
 
 
 def test_without_redis_nothing_is_stored_and_the_caller_is_told(environment):
