@@ -106,7 +106,7 @@ def _fields(body: Any) -> Json:
     if not isinstance(body.get("stream"), bool | None):
         raise BadRequest("stream: give true or false")
     provider = registry.find(body["model"])
-    if provider is None or not provider.takes_messages:
+    if provider is None or not provider.takes_messages or provider.name == registry.NOBODY:
         raise NotFound(f"model: {body['model']!r} is not known here: GET /v1/models lists those that are")
     return body
 
