@@ -244,7 +244,7 @@ class ProviderError(PenstockError):
     retryable = False
     booking = Booking.ANSWERED
     signals_outage = False
-    status = 502  # that a caller who waits for the answer is told, unless the provider said another
+    shown_as = 502  # the status for a caller who waits for the answer, unless the provider gave one
 
     def __init__(
         self,
@@ -268,28 +268,28 @@ class ProviderError(PenstockError):
 
 class AccountRefused(ProviderError):
     type = "account_refused"
-    status = 401
+    shown_as = 401
     blame = Blame.ACCOUNT
     retryable = True
 
 
 class RateLimited(ProviderError):
     type = "rate_limited"
-    status = 429
+    shown_as = 429
     blame = Blame.PROVIDER
     retryable = True
 
 
 class Overloaded(ProviderError):
     type = "overloaded"
-    status = 529
+    shown_as = 529
     blame = Blame.PROVIDER
     retryable = True
 
 
 class Unreachable(ProviderError):
     type = "unreachable"
-    status = 503
+    shown_as = 503
     blame = Blame.PROVIDER
     retryable = True
     booking = Booking.UNSENT
@@ -308,7 +308,7 @@ class Misdirected(ProviderError):
 
 class RequestRejected(ProviderError):
     type = "invalid_request"
-    status = 400
+    shown_as = 400
 
 
 class RefusedTogether(ProviderError):
@@ -320,21 +320,21 @@ class RefusedTogether(ProviderError):
 
 class ServerFault(ProviderError):
     type = "server_error"
-    status = 500
+    shown_as = 500
     retryable = True
     signals_outage = True
 
 
 class GatewayTimeout(ProviderError):
     type = "gateway_timeout"
-    status = 504
+    shown_as = 504
     retryable = True
     booking = Booking.UNCONFIRMED
 
 
 class TimedOut(ProviderError):
     type = "timeout"
-    status = 504
+    shown_as = 504
     retryable = True
     booking = Booking.UNCONFIRMED
     signals_outage = True

@@ -98,7 +98,7 @@ def read(status: int, body: object, headers: Mapping[str, str]) -> ProviderError
         return error  # not the provider's own words
     error.body = body if isinstance(body, Mapping) else None
     if status >= 400:
-        error.status = status
+        error.shown_as = status
     return error
 
 

@@ -204,7 +204,7 @@ class Failure:
     def of_error(cls, error: ProviderError) -> "Failure":
         body = error.body if isinstance(error.body, Mapping) else None
         pause = None if error.retry_after is None else _again_in(error.retry_after)
-        return cls(error.status, error.type, error.message, body, pause)
+        return cls(error.shown_as, error.type, error.message, body, pause)
 
 
 def _why(output: RecordOutput | None) -> str | None:

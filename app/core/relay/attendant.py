@@ -42,7 +42,7 @@ class Attendant:
             fault = RequestRejected(
                 "the process that passed the answer on has ended: ask again", type=ConnectionCut.type
             )
-            fault.status = ConnectionCut.status
+            fault.shown_as = ConnectionCut.shown_as
             raise fault
 
     def cannot_wait(self, latest: Rejects, seconds: float) -> Outcome | None:
@@ -95,7 +95,7 @@ class Attendant:
         return {
             "type": outcome.error_type,
             "message": outcome.error_message,
-            "status": 502 if fault is None else fault.status,
+            "status": 502 if fault is None else fault.shown_as,
             "retry_after": None if fault is None else fault.retry_after,
             "body": None if fault is None else fault.body,
         }
