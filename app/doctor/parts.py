@@ -38,4 +38,6 @@ def parts(*, call: bool) -> list[Section]:
 
 
 def provider_part(*, call: bool) -> Section:
-    return Section(provider.SUBJECTS, partial(provider.look, call), provider.REMEDY, patience=25.0)
+    return Section(
+        provider.SUBJECTS, partial(provider.look, call), provider.REMEDY.format("the address"), patience=25.0
+    )

@@ -32,6 +32,7 @@ _ACCOUNT_CODES = frozenset(
 )
 # What gateways before other providers say with a 429: no call succeeds until somebody pays.
 _UNPAID = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
+_ACCOUNT_TYPES = frozenset({"no_db_connection"})  # of a LiteLLM proxy without a database: not its master key
 # These two come as a 400 without a code and can only be recognised by their text.
 _SPENT = re.compile(r"specified (workspace )?API usage limits|credit balance is too low", re.IGNORECASE)
 _MONEY = re.compile(r"spend|billing|credit|quota")  # in the type of a refusal
@@ -243,7 +244,9 @@ def cleaned(text: str) -> str:
 
 
 def _blames_account(status: int, error: _Error) -> bool:
-    if status in _ACCOUNT_STATUSES or error.code in _ACCOUNT_CODES or _UNPAID & {error.code, error.type}:
+    if status in _ACCOUNT_STATUSES or error.code in _ACCOUNT_CODES or error.type in _ACCOUNT_TYPES:
+        return True
+    if _UNPAID & {error.code, error.type}:
         return True
     return status == 400 and _SPENT.search(error.message) is not None
 
@@ -289,7 +292,8 @@ def _name(kind: type[ProviderError], error: _Error) -> str | None:
 
 def request_id_of(headers: Mapping[str, str]) -> str | None:
     """The provider's own name for a call."""
-    return headers.get("request-id") or headers.get("x-request-id")
+    names = ("request-id", "x-request-id", "x-litellm-call-id")
+    return next((id for name in names if (id := headers.get(name))), None)
 
 
 def number(text: str | None) -> float | None:

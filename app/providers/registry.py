@@ -167,9 +167,10 @@ SIMULATED = Provider(
 # The provider of documents that are only stored: it has a name, and can never be called.
 _NOBODY = Provider(name=NOBODY, models=re.compile(NOBODY), called="", client="")
 
+SDK = "openai"  # that every endpoint's client needs
 _SDK = Package(
     "penstock[openai]",
-    lambda _: "installed" if find_spec("openai") is not None else None,
+    lambda _: SDK if find_spec(SDK) is not None else None,
     "needs the package openai: run pip install 'penstock[openai]' where Penstock runs",
 )
 

@@ -44,8 +44,9 @@ def content(path: Path) -> str:
 def providers() -> dict[str, str]:
     """Modules with a client of their own."""
     return {
-        path.stem: path.stem
-        for path in (ROOT / "app/providers").glob("*.py")
+        name: name
+        for path in (ROOT / "app/providers").rglob("*.py")
+        for name in [path.parent.name if path.stem == "client" else path.stem]
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.ClassDef) and re.fullmatch(r"\w+Client", node.name)
     }

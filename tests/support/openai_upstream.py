@@ -63,7 +63,7 @@ class ChatCall(upstream.Call):
         if missing := next((name for name in self.NEEDS if name not in self.params), None):
             return self.error(400, message=f"Missing required parameter: '{missing}'.")
         # A key is asked for by `behaviour.keys` alone, and an answer need not be bounded.
-        self.key, self.params = self.key or "none", {"max_tokens": 1, "messages": [], **self.params}
+        self.key, self.params = self.key or "none", {"max_tokens": 10_000, "messages": [], **self.params}
         refused = super().refuse()
         self.headers = in_words_of_openai(self.headers)
         return refused

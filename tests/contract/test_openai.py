@@ -1,0 +1,174 @@
+"""What an endpoint in OpenAI's manner promises beyond what every client does."""
+
+import asyncio
+import datetime as dt
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+
+from app import errors
+from app.providers import openai_requests
+from app.providers.client import RateLimits, Usage
+from tests.support.openai_upstream import OpenAIUpstream
+from tests.support.provider_subjects import OPENAI_KEY, OpenAI, openai_at
+
+ASKED = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Why?"}]}
+
+
+def whole(path: str, **body: Any) -> dict[str, Any]:
+    return {"model": "gpt-4o-mini", "max_tokens": 9, "url": path, "body": {"model": "gpt-4o-mini", **body}}
+
+
+def ask(subject: OpenAI, request: dict[str, Any]) -> Any:
+    return subject.runner.run(subject.client.ask(request, deadline=30, attempt=1))
+
+
+@pytest.mark.parametrize("ending", ["", "/", "/v1", "/v1/", "/v1/chat/completions"])
+def test_an_address_works_with_and_without_its_version(
+    runner: asyncio.Runner, openai_upstream: OpenAIUpstream, ending: str
+) -> None:
+    client = openai_at(openai_upstream.url + ending, runner)
+    assert runner.run(client.ask(whole(openai_requests.CHAT, **ASKED), deadline=30, attempt=1)).text
+    assert runner.run(client.count_models(deadline=30)) == 2
+    runner.run(client.refuse_nothing(deadline=30))
+    runner.run(client.close())
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "output"),
+    [
+        (openai_requests.CHAT, {"messages": [{"role": "user", "content": "Why?"}]}, 7),
+        (openai_requests.RESPONSES, {"input": "Why?"}, 7),
+        (openai_requests.EMBEDDINGS, {"input": ["Why?"]}, 0),
+        (openai_requests.COMPLETIONS, {"prompt": "Why?"}, 7),
+    ],
+)
+def test_each_path_brings_its_text_and_what_it_used(
+    openai: OpenAI, path: str, body: dict[str, Any], output: int
+) -> None:
+    openai.upstream.configure(output_tokens=7, cache_share=0.5)
+    reply = ask(openai, whole(path, **body))
+    (seen,) = openai.upstream.books()
+    read, cached = seen["input_tokens"], seen["cache_read_tokens"]
+    assert reply.usage == Usage(read, output, cached, service_tier=reply.usage.service_tier)
+    assert reply.text
+    assert reply.stop_reason == "end_turn"
+
+
+def test_only_the_endpoints_own_key_is_sent(
+    runner: asyncio.Runner, openai_upstream: OpenAIUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given an environment with what belongs to OpenAI itself
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-other")
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-ours")
+    openai_upstream.configure(keep_requests=True)
+
+    # When OpenAI, an endpoint with a key and one without are asked
+    for name, key in (("openai", OPENAI_KEY), ("groq", "gsk"), ("vllm", None)):
+        client = openai_at(openai_upstream.url, runner, key, name=name)
+        runner.run(client.ask(whole(openai_requests.CHAT, **ASKED), deadline=30, attempt=1))
+        runner.run(client.close())
+
+    # Then each got its own, and OpenAI alone the organization
+    sent = [seen["headers"] for seen in openai_upstream.books()]
+    keys = [headers.get("authorization") for headers in sent]
+    assert keys == [f"Bearer {OPENAI_KEY}", "Bearer gsk", None]
+    assert [headers.get("openai-organization") for headers in sent] == ["org-ours", None, None]
+
+
+def test_limits_are_read_from_its_headers(openai: OpenAI) -> None:
+    openai.upstream.configure(requests_per_minute=500, input_tokens_per_minute=30_000)
+    assert openai.ask().limits == RateLimits(requests=500, input_tokens=30_000)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "7"}, 7),
+        ({"retry-after-ms": "1500"}, 1.5),
+        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "6m0s"}, 360),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "20ms"}, 0.02),
+        ({"x-ratelimit-remaining-tokens": "5", "x-ratelimit-reset-tokens": "6m0s"}, None),
+        ({}, None),
+    ],
+)
+def test_a_rate_limit_names_its_pause(openai: OpenAI, headers: dict[str, str], seconds: float | None) -> None:
+    openai.fault(kind="status", status=429, headers=headers)
+    failure = openai.refusal()
+    assert type(failure) is errors.RateLimited
+    assert failure.retry_after == seconds
+
+
+def test_a_pause_may_be_a_date(openai: OpenAI) -> None:
+    soon = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=90)
+    openai.fault(kind="status", status=429, headers={"retry-after": format_datetime(soon, usegmt=True)})
+    pause = openai.refusal().retry_after
+    assert pause is not None
+    assert 60 < pause <= 90
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "type"),
+    [
+        ({"status": 429, "code": "insufficient_quota"}, errors.AccountRefused, "insufficient_quota"),
+        ({"status": 401}, errors.AccountRefused, "invalid_api_key"),
+        ({"status": 403, "code": "unsupported_country"}, errors.AccountRefused, "unsupported_country"),
+        (
+            {"status": 404, "message": "The model `x` does not exist or you do not have access to it."},
+            errors.RequestRejected,
+            "invalid_request_error",
+        ),
+        ({"status": 400}, errors.RequestRejected, "invalid_request_error"),
+        ({"status": 503}, errors.Overloaded, "overloaded"),
+    ],
+)
+def test_a_refusal_is_whose_matter_it_is(
+    openai: OpenAI, fault: dict[str, Any], kind: type[errors.ProviderError], type: str
+) -> None:
+    openai.fault(kind="status", **fault)
+    failure = openai.refusal()
+    assert failure.__class__ is kind
+    assert failure.type == type
+    assert failure.request_id == "req_up_000001"
+    assert failure.address == f"{openai.upstream.url}/v1"
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ({"kind": "body", "body": "[]"}, errors.BadAnswer),
+        ({"kind": "body", "body": '{"id": "x"}'}, errors.BadAnswer),
+        ({"kind": "half_json"}, errors.BadAnswer),
+        ({"kind": "cut_midway"}, errors.ConnectionCut),
+        ({"kind": "reset"}, errors.ConnectionCut),
+        ({"kind": "body", "body": '{"error": {"code": 429, "message": "slow"}}'}, errors.RateLimited),
+        ({"kind": "body", "body": '{"detail": "Not Found"}'}, errors.BadAnswer),
+        (
+            {"kind": "body", "body": '{"object": "response", "status": "failed", "output": []}'},
+            errors.ServerFault,
+        ),
+    ],
+)
+def test_a_broken_answer_is_told_by_how_it_broke(
+    openai: OpenAI, fault: dict[str, Any], kind: type[errors.ProviderError]
+) -> None:
+    openai.fault(**fault)
+    assert type(openai.refusal()) is kind
+
+
+def test_a_server_without_this_api_is_no_records_fault(
+    runner: asyncio.Runner, openai_upstream: OpenAIUpstream
+) -> None:
+    subject = OpenAI(runner, openai_upstream)
+    runner.run(subject.client.close())
+    subject.client = openai_at(f"{openai_upstream.url}/v7", runner)
+    assert type(subject.refusal()) is errors.Misdirected
+    runner.run(subject.client.close())
+
+
+def test_a_request_that_has_no_counterpart_is_refused_unasked(openai: OpenAI) -> None:
+    failure = openai.refusal(tools=[{"type": "web_search_20250305", "name": "web_search"}])
+    assert type(failure) is errors.RequestRejected
+    assert "web_search_20250305" in failure.message
+    assert openai.upstream.books() == []
