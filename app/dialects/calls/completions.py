@@ -5,6 +5,7 @@ from flask import Response
 from app.core.accounts.api_keys import WRITE
 from app.dialects.calls import answering, wire
 from app.dialects.calls.schemas import (
+    STREAMED,
     ChatIn,
     ChatOut,
     EmbeddingsIn,
@@ -36,7 +37,10 @@ REFUSALS = (400, 404, 413, 415, 429, 502, 503)
 
 @blp.route(CHAT, methods=["POST"])
 @needs(WRITE, *REFUSALS)
-@blp.doc(requestBody=openapi.request_body((openapi.JSON, ChatIn, {"model": "simulated", "messages": ASKED})))
+@blp.doc(
+    requestBody=openapi.request_body((openapi.JSON, ChatIn, {"model": "simulated", "messages": ASKED})),
+    responses=STREAMED,
+)
 @blp.response(200, ChatOut, description="The answer; with `stream` its chunks (text/event-stream).")
 @takes({JSON: WITH_DOCUMENTS})
 def create_chat_completion() -> Response:
@@ -49,7 +53,8 @@ def create_chat_completion() -> Response:
 @blp.doc(
     requestBody=openapi.request_body(
         (openapi.JSON, ResponseIn, {"model": "simulated", "input": "Why is the sky blue?"})
-    )
+    ),
+    responses=STREAMED,
 )
 @blp.response(200, ResponseOut, description="The answer; with `stream` its events (text/event-stream).")
 @takes({JSON: WITH_DOCUMENTS})

@@ -4,7 +4,7 @@ from flask import Response
 
 from app.core.accounts.api_keys import WRITE
 from app.dialects.calls import answering, wire
-from app.dialects.calls.schemas import AnthropicErrorOut, CountIn, CountOut, MessageIn, MessageOut
+from app.dialects.calls.schemas import STREAMED, AnthropicErrorOut, CountIn, CountOut, MessageIn, MessageOut
 from app.web import bodies, openapi
 from app.web.auth import needs
 from app.web.blueprint import Blueprint
@@ -34,7 +34,7 @@ BODY = openapi.request_body((openapi.JSON, MessageIn, EXAMPLE))
 
 @blp.route("/v1/messages", methods=["POST"])
 @needs(WRITE, 400, 404, 413, 415, 429, 502, 503)
-@blp.doc(requestBody=BODY)
+@blp.doc(requestBody=BODY, responses=STREAMED)
 @blp.response(200, MessageOut, description="The answer; with `stream` its events (text/event-stream).")
 @takes({JSON: WITH_DOCUMENTS})
 def create_message() -> Response:

@@ -3,6 +3,9 @@
 import marshmallow as ma
 from marshmallow import fields, validate
 
+# What is documented of a response that comes as server-sent events where a stream was asked for.
+STREAMED = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
+
 
 class Open(ma.Schema):
     """With any other fields, which are passed on."""
