@@ -5,9 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import func, select
 
+from app.core.accounts import quotas
 from app.services import attended
 from models import Job, Record, RecordStatus
-from models.session import reading
+from models.session import in_transaction, reading
 from tests.support.front_door import Door
 from tests.support.servers import wait_until
 from tests.support.stack import Running, redis_away
@@ -66,6 +67,23 @@ def test_without_redis_nothing_is_stored_and_the_caller_is_told(environment):
             assert "Redis" in refused.get_json()["error"]["message"]
     with reading() as session:
         assert session.scalar(select(func.count()).select_from(Job)) == 0
+
+
+def test_what_is_useless_to_repeat_for_an_hour_says_so(environment):
+    door = Door("acme")
+    in_transaction(lambda session: quotas.change(session, "acme", {"records_per_hour": 0}))
+
+    refused = door.post("/v1/messages", json=SLOW)
+
+    assert (refused.status_code, refused.get_json()["error"]["type"]) == (429, "rate_limit_error")
+    assert refused.headers["X-Should-Retry"] == "false"
+
+
+def test_a_body_that_is_not_json_is_a_400_in_the_shape_of_its_api(environment):
+    door = Door("acme")
+    for path, shape in (("/v1/messages", {"type", "error", "request_id"}), ("/v1/responses", {"error"})):
+        refused = door.post(path, data="{", content_type="application/json")
+        assert (refused.status_code, set(refused.get_json())) == (400, shape)
 
 
 def running() -> int:

@@ -16,7 +16,7 @@ from app.providers import registry
 from app.providers.free import token_count
 from app.services import attended
 from app.services.attended import Failure, Frames
-from app.web import capacity, job_lookup
+from app.web import bodies, capacity, job_lookup
 from app.web.auth import caller
 from app.web.connection import is_closed
 from app.web.open_keys import while_valid
@@ -45,6 +45,13 @@ def respond(call: Call, api: Api) -> Response:
             finally:
                 frames.close()
                 seat.give_back()
+
+
+@contextmanager
+def json_body() -> Iterator[Any]:
+    """The value in the request's body; raises `BadRequest` for what is not JSON."""
+    with _refusals(), bodies.json_body() as body:
+        yield body
 
 
 def count(params: Mapping[str, Any]) -> Response:

@@ -14,7 +14,7 @@ from app.dialects.calls.schemas import (
     ResponseIn,
     ResponseOut,
 )
-from app.web import bodies, openapi
+from app.web import openapi
 from app.web.auth import needs
 from app.web.blueprint import Blueprint
 from app.web.large_bodies import JSON, WITH_DOCUMENTS, takes
@@ -78,6 +78,6 @@ def create_embeddings() -> Response:
 
 
 def _respond(path: str) -> Response:
-    with bodies.json_body() as body:
+    with answering.json_body() as body:
         call = wire.raw_call(path, body, settings.current().default_max_tokens)
     return answering.respond(call, wire.OPENAI)

@@ -20,7 +20,7 @@ class MessageIn(Open):
     model = fields.String(required=True)
     max_tokens = fields.Integer(required=True, strict=True)
     messages = fields.List(fields.Dict(), required=True, validate=validate.Length(min=1))
-    stream = fields.Boolean()
+    stream = fields.Boolean(allow_none=True)
 
 
 class MessageOut(Open):
@@ -80,7 +80,7 @@ class ChatIn(Open):
 
     model = fields.String(required=True)
     messages = fields.List(fields.Dict(), required=True, validate=validate.Length(min=1))
-    stream = fields.Boolean()
+    stream = fields.Boolean(allow_none=True)
 
 
 class ChatOut(Open):
@@ -94,7 +94,7 @@ class ResponseIn(Open):
 
     model = fields.String(required=True)
     input = fields.Raw(required=True, metadata={"type": ["string", "array"], "items": {"type": "object"}})
-    stream = fields.Boolean()
+    stream = fields.Boolean(allow_none=True)
 
 
 class ResponseOut(Open):
