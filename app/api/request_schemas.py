@@ -245,7 +245,7 @@ class DocumentIn(ma.Schema):
 
 
 class RecordIn(ma.Schema):
-    """One of `prompt`, `messages`, `params`, `document`, `input`, or a row for the job's template."""
+    """One of `prompt`, `messages`, `params`, `document`, `input`, `url`, or a row for the job's template."""
 
     class Meta:
         unknown = ma.INCLUDE
@@ -262,6 +262,15 @@ class RecordIn(ma.Schema):
             "example": [1.0, 2.0, 3.0],
         }
     )
+    url = fields.String(
+        metadata={
+            "description": "A path of OpenAI's API, to which `body` is sent as it stands, for a model of a"
+            " provider that speaks it; or `/v1/messages`, whose `body` is like `params`.",
+            "example": "/v1/chat/completions",
+        }
+    )
+    body = fields.Dict(metadata={"description": "The request that goes to `url`."})
+    method = fields.String(metadata={"description": "`POST`, if anything, next to `url`."})
     row = fields.Dict(
         metadata={"description": "Cells for the template; a bare object of cells is accepted, too."}
     )

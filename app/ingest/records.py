@@ -139,7 +139,9 @@ def _takes(ask: str, item: Mapping[str, Any], defaults: Defaults) -> bool:
     """Whether the job's model takes what a record asks."""
     if ask == "input":
         return defaults.inputs
-    return defaults.whole if ask == "url" and item["url"] != requests.MESSAGES else defaults.messages
+    if ask == "url" and item["url"] not in (requests.MESSAGES, requests.CHAT):
+        return defaults.whole
+    return defaults.messages
 
 
 def _read_whole(item: Mapping[str, Any], defaults: Defaults) -> Draft:
@@ -274,7 +276,7 @@ def _of_another_kind(ask: str, defaults: Defaults) -> Fault:
     if ask == "url":
         return Fault(
             f'this "url" needs a model of an endpoint that speaks as OpenAI does (docs/providers.md): model'
-            f' {defaults.model!r} takes "url": "{requests.MESSAGES}"'
+            f' {defaults.model!r} takes "url": "{requests.MESSAGES}" or "{requests.CHAT}"'
         )
     if defaults.inputs:
         return Fault(f'model {defaults.model!r} takes an "input"; found "{ask}"')

@@ -1,17 +1,24 @@
 """What an endpoint in OpenAI's manner promises beyond what every client does."""
 
 import asyncio
+import base64
 import datetime as dt
+import json
+import struct
 from email.utils import format_datetime
 from typing import Any
 
 import pytest
+from openai.types import Completion, CreateEmbeddingResponse
+from openai.types.chat import ChatCompletion
+from openai.types.responses import Response
+from pydantic import BaseModel
 
 from app import errors
 from app.providers import openai_requests
 from app.providers.client import RateLimits, Usage
 from tests.support.openai_upstream import OpenAIUpstream
-from tests.support.provider_subjects import OPENAI_KEY, OpenAI, openai_at
+from tests.support.provider_subjects import OPENAI_KEY, OpenAI, Simulated, openai_at
 
 ASKED = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Why?"}]}
 
@@ -172,3 +179,66 @@ def test_a_request_that_has_no_counterpart_is_refused_unasked(openai: OpenAI) ->
     assert type(failure) is errors.RequestRejected
     assert "web_search_20250305" in failure.message
     assert openai.upstream.books() == []
+
+
+# The simulated provider in this API's shapes
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "kind"),
+    [
+        (openai_requests.CHAT, {"messages": [{"role": "user", "content": "Why?"}]}, ChatCompletion),
+        (openai_requests.RESPONSES, {"input": "Why?"}, Response),
+        (openai_requests.RESPONSES, {"input": [{"role": "user", "content": "Why?"}]}, Response),
+        (openai_requests.COMPLETIONS, {"prompt": "Why?"}, Completion),
+        (openai_requests.EMBEDDINGS, {"input": ["Why?", "How?"]}, CreateEmbeddingResponse),
+        (openai_requests.EMBEDDINGS, {"input": [1, 2, 3], "dimensions": 3}, CreateEmbeddingResponse),
+    ],
+)
+def test_an_invented_answer_is_what_the_sdk_expects_of_its_path(
+    simulated: Simulated, path: str, body: dict[str, Any], kind: type[BaseModel]
+) -> None:
+    request = {"model": "simulated", "url": path, "body": {"model": "simulated", **body}}
+    reply = simulated.runner.run(simulated.client.ask(request, deadline=5, attempt=1))
+    answer = kind.model_validate_json(reply.body, strict=True)
+    assert answer.model == "simulated"
+    assert reply.usage.input_tokens > 0
+    assert "[simulated]" in reply.text or kind is CreateEmbeddingResponse
+    assert simulated.runner.run(simulated.client.ask(request, deadline=5, attempt=2)) == reply
+
+
+def test_invented_vectors_are_coded_as_the_sdk_asks_for_them(simulated: Simulated) -> None:
+    body = {"model": "simulated", "input": "Why?", "dimensions": 4}
+    plain, coded = (
+        simulated.runner.run(
+            simulated.client.ask(
+                {
+                    "model": "simulated",
+                    "url": openai_requests.EMBEDDINGS,
+                    "body": body | {"encoding_format": form},
+                },
+                deadline=5,
+                attempt=1,
+            )
+        )
+        for form in ("float", "base64")
+    )
+    vector = json.loads(plain.body)["data"][0]["embedding"]
+    found = struct.unpack("<4f", base64.b64decode(json.loads(coded.body)["data"][0]["embedding"]))
+    assert list(found) == pytest.approx(vector)
+
+
+def test_an_invented_answer_heeds_its_bound_its_schema_and_its_wishes(simulated: Simulated) -> None:
+    def asked(**body: Any) -> Any:
+        whole = {"model": "simulated", "messages": [{"role": "user", "content": "Why?"}], **body}
+        request = {"model": "simulated", "url": openai_requests.CHAT, "body": whole}
+        return simulated.runner.run(simulated.client.ask(request, deadline=5, attempt=1))
+
+    schema = {"type": "object", "properties": {"stars": {"type": "integer"}}, "required": ["stars"]}
+    form = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+    assert asked(max_completion_tokens=2).stop_reason == "max_tokens"
+    assert set(json.loads(asked(response_format=form).text)) == {"stars"}
+    with pytest.raises(errors.Overloaded):
+        asked(simulate={"error": "overloaded"})
+    with pytest.raises(errors.RequestRejected):
+        asked(messages=[])

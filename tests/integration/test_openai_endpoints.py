@@ -19,6 +19,7 @@ from tests.support.threaded_server import serving
 CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
 EMBEDDINGS, COMPLETIONS = "/v1/embeddings", "/v1/completions"
 MINI = "gpt-4o-mini"  # $0.15 and $0.60 per million tokens
+CLAUDE = "claude-haiku-4-5"
 ASKED = {"model": MINI, "messages": [{"role": "user", "content": "Why?"}], "seed": 7}
 ENDPOINTS = """
 [[endpoint]]
@@ -51,7 +52,8 @@ def endpoints(upstream_process, tmp_path_factory, request):
     more = {
         "PENSTOCK_PROVIDERS_FILE": str(folder / "providers.toml"),
         "OUR_KEY": "sk-proj-ours",
-        "ANTHROPIC_API_KEY": "",
+        "ANTHROPIC_API_KEY": "sk-ant-ours",
+        "ANTHROPIC_BASE_URL": upstream_process.url,
         "DEFAULT_MODEL": MINI,
     }
     with penstock_of_its_own("sqlite", request, folder, **more) as values:
@@ -157,6 +159,22 @@ def test_whole_requests_are_sent_as_they_stand_and_shown_by_their_text(door, ups
     assert texts.pop("vector") == "[[0.6,0.8],[0.6,0.8]]"
     assert all("to: Why?" in text for text in texts.values())
     assert rows(door, job)["vector"]["usage"]["output_tokens"] == 0
+    assert books_agree()
+
+
+def test_a_chat_completion_may_be_asked_of_claude(door, upstream):
+    # Given a line of OpenAI's batches that names a model of Claude, and lets the job say how long it may be
+    line = whole("a", CHAT, **ASKED | {"model": CLAUDE, "stop": "END"})
+
+    # When a job asks it
+    job = run(door, [line], model=CLAUDE, max_tokens=50)
+
+    # Then it is asked as Messages
+    (seen,) = upstream.books()
+    asked = {"model": CLAUDE, "max_tokens": 50, "stop_sequences": ["END"]}
+    blocks = [{"type": "text", "text": "Why?"}]
+    assert seen["request"] == {**asked, "messages": [{"role": "user", "content": blocks}]}
+    assert rows(door, job)["a"]["response"]["type"] == "message"
     assert books_agree()
 
 

@@ -4,11 +4,12 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from app.core.requests import sent_schema
 from app.core.requests.job_context import JobContext
 from app.errors import BadInput, RequestRejected
 from app.ingest.documents import Block
 from app.ingest.whole import bounds
-from app.providers import answers, registry, shapes
+from app.providers import answers, messages_requests, registry, shapes
 from app.providers.client import REFUSAL
 
 Text = TypeVar("Text", str, str | None)
@@ -62,12 +63,23 @@ def _whole(job: JobContext, record: dict[str, Any], max_tokens: int | None) -> d
     if bound is not None and max_tokens is not None:
         body[bound] = max_tokens
     _check_provider(job, body["model"])
+    if not registry.of(body["model"]).takes_whole_requests:
+        return _as_messages(body) | {"max_tokens": max_tokens or job.max_tokens}
     return {
         "model": body["model"],
         "max_tokens": max_tokens or job.max_tokens,
         "url": record["url"],
         "body": body,
     }
+
+
+def _as_messages(body: dict[str, Any]) -> dict[str, Any]:
+    """A request for a chat completion for a provider of Messages, with a schema as that takes it."""
+    params = messages_requests.of(body)
+    form = params.get("output_config", {}).get("format")
+    if form is not None and isinstance(form["schema"], dict):
+        form["schema"] = sent_schema.of(form["schema"])
+    return params
 
 
 def _about(attached: Block, job: JobContext) -> dict[str, Any]:

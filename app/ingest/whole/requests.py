@@ -12,7 +12,7 @@ from app.ingest.draft import Defaults, Draft, as_json, sized
 from app.ingest.values import quoted
 from app.ingest.whole import bounds
 
-MESSAGES = "/v1/messages"
+MESSAGES, CHAT = "/v1/messages", "/v1/chat/completions"
 ASKS_IN = {  # by path: what its bodies ask, of which one must be there
     "/v1/chat/completions": ("messages",),
     "/v1/responses": ("input", "prompt"),
