@@ -7,6 +7,8 @@ import pytest
 from app.dialects.calls import wire
 from app.dialects.calls.model_list import display_name
 from app.errors import BadRequest, NotFound
+from app.providers.openai_requests import CHAT
+from app.providers.streams import completions, messages, sse
 from app.services.attended import Failure
 
 ASKED = [{"role": "user", "content": "Why?"}]
@@ -35,11 +37,12 @@ def test_an_answer_of_the_other_shape_is_shown_as_a_message():
     said = {"role": "assistant", "content": "Because."}
     body = {"id": "c1", "model": "gpt", "choices": [{"message": said, "finish_reason": "stop"}]}
 
-    shown = json.loads(wire.MESSAGES.answer(json.dumps(body).encode()))
+    call = wire.message_call({"model": "simulated", "max_tokens": 9, "messages": ASKED}, 100)
+    shown = json.loads(wire.MESSAGES.answer(json.dumps(body).encode(), call))
 
     assert shown["content"] == [{"type": "text", "text": "Because."}]
     message = b'{"type":"message",  "content":[]}'
-    assert wire.MESSAGES.answer(message) == message
+    assert wire.MESSAGES.answer(message, call) == message
 
 
 @pytest.mark.parametrize(
@@ -83,3 +86,33 @@ def test_a_models_name_for_people():
     assert display_name("claude-haiku-4-5") == "Claude Haiku 4.5"
     assert display_name("claude-opus-4-5-20251101") == "Claude Opus 4.5 20251101"
     assert display_name("simulated") == "Simulated"
+
+
+def test_a_chat_completion_of_claude_is_shown_in_chunks():
+    body = {"model": "claude-haiku-4-5", "messages": ASKED, "stream_options": {"include_usage": True}}
+    call = wire.raw_call(CHAT, body, 100)
+    message = {
+        "id": "m1",
+        "model": "claude-haiku-4-5",
+        "content": [
+            {"type": "text", "text": "I look it up."},
+            {"type": "tool_use", "id": "t1", "name": "look", "input": {"choices": [1]}},
+        ],
+        "stop_reason": "tool_use",
+        "usage": {"input_tokens": 9, "output_tokens": 4},
+    }
+    raw = b"".join(messages.events(message))
+
+    assembly, cutter = completions.Assembly(), sse.Cutter()
+    for place in range(0, len(raw), 11):
+        for event in cutter.feed(call.chunks.feed(raw[place : place + 11])):
+            assembly.add(event.json())
+
+    [choice] = assembly.whole["choices"]
+    whole = json.loads(wire.OPENAI.answer(json.dumps(message).encode(), call))["choices"][0]
+    assert choice["message"]["content"] == whole["message"]["content"] == "I look it up."
+    assert choice["finish_reason"] == whole["finish_reason"] == "tool_calls"
+    called, known = (one["message"]["tool_calls"][0]["function"] for one in (choice, whole))
+    assert (called["name"], json.loads(called["arguments"])) == ("look", {"choices": [1]})
+    assert json.loads(known["arguments"]) == {"choices": [1]}
+    assert assembly.whole["usage"]["total_tokens"] == 13

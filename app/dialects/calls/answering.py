@@ -14,6 +14,7 @@ from app.dialects.calls.wire import MESSAGES, Api, Call
 from app.errors import BadInput, BadRequest, ProviderError, Refused
 from app.providers import registry
 from app.providers.free import token_count
+from app.providers.streams.chunks import Chunks
 from app.services import attended
 from app.services.attended import Failure, Frames
 from app.web import bodies, capacity, job_lookup
@@ -39,9 +40,9 @@ def respond(call: Call, api: Api) -> Response:
             job_lookup.about(waiting.job.uid)
             frames = waiting.frames(partial(is_closed, _connection()))
             if call.streamed:
-                return _streamed(frames, seat, api)
+                return _streamed(frames, seat, api, call.chunks)
             try:
-                return _whole(frames, api)
+                return _whole(frames, api, call)
             finally:
                 frames.close()
                 seat.give_back()
@@ -72,15 +73,15 @@ def _forwarded() -> Mapping[str, str]:
     return {name: request.headers[name] for name in FORWARDED if name in request.headers}
 
 
-def _whole(frames: Frames, api: Api) -> Response:
+def _whole(frames: Frames, api: Api, call: Call) -> Response:
     with while_valid():
         last = next(frame for frame in frames if frame.kind is not Kind.SENT)
     if last.kind is Kind.FAILED:
         return _failed(Failure.of(last), api)
-    return Response(on_one_line(api.answer(last.data)), mimetype="application/json")
+    return Response(on_one_line(api.answer(last.data, call)), mimetype="application/json")
 
 
-def _streamed(frames: Frames, seat: capacity.Seat, api: Api) -> Response:
+def _streamed(frames: Frames, seat: capacity.Seat, api: Api, chunks: Chunks | None) -> Response:
     """Until something of the answer is there, a failure is an ordinary error that SDKs know how to repeat."""
     first = next(frame for frame in frames if frame.kind is not Kind.SENT)
     if first.kind is Kind.FAILED:
@@ -88,18 +89,20 @@ def _streamed(frames: Frames, seat: capacity.Seat, api: Api) -> Response:
         return _failed(Failure.of(first), api)
     told = partial(api.failure_event, request_id=g.request_id)
     headers = {"X-Accel-Buffering": "no", "Cache-Control": "no-cache"}
-    return capacity.stream(_events(first, frames, told), "text/event-stream", headers, seat)
+    return capacity.stream(_events(first, frames, told, chunks), "text/event-stream", headers, seat)
 
 
-def _events(first: Frame, frames: Frames, told: Callable[[Failure], bytes]) -> Iterator[bytes]:
-    """The provider's events as they stand, and one of ours where the answer breaks off."""
+def _events(
+    first: Frame, frames: Frames, told: Callable[[Failure], bytes], chunks: Chunks | None
+) -> Iterator[bytes]:
+    """The provider's events as they stand, or as `chunks`, and one of ours where the answer breaks off."""
     frame: Frame | None = first
     try:
         while frame is not None and frame.kind is not Kind.END:
             if frame.kind is Kind.FAILED:
                 yield told(Failure.of(frame))
                 return
-            yield on_one_line(frame.data)
+            yield on_one_line(frame.data if chunks is None else chunks.feed(frame.data))
             frame = next(frames, None)
     except Refused as error:
         yield told(Failure(error.status, error.type, error.message, None, None))

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from app.errors import BadRequest, NotFound
@@ -10,6 +10,8 @@ from app.ingest.bounds import unbounded
 from app.ingest.draft import MAX_RECORD_BYTES, Defaults, Draft
 from app.ingest.values import to_json
 from app.providers import registry, shapes
+from app.providers.openai_requests import CHAT
+from app.providers.streams.chunks import Chunks
 from app.services.attended import Failure
 from app.web.error_shapes import Fault, Shape, anthropic, openai
 
@@ -23,6 +25,7 @@ class Call:
     streamed: bool
     draft: Draft
     defaults: Defaults
+    chunks: Chunks | None = None  # in which the events of its stream are shown, if not as they come
 
 
 def message_call(body: Any, default_max_tokens: int) -> Call:
@@ -52,17 +55,19 @@ def raw_call(path: str, body: Any, default_max_tokens: int) -> Call:
     Raises `BadRequest`, and `NotFound` for a model that is not known.
     """
     fields = _fields(body)
-    if not registry.of(fields["model"]).takes_whole_requests:
+    translates = not registry.of(fields["model"]).takes_whole_requests
+    if translates and path != CHAT:
         raise NotFound(
-            f"model: {fields['model']!r} has no endpoint here that speaks as OpenAI's API does: ask it at"
-            " /v1/messages, or name an endpoint for it in the providers' file"
+            f"model: {fields['model']!r} is not asked at {path}: ask it at {CHAT} or /v1/messages, or name"
+            " an endpoint for it in the providers' file"
         )
     dropped = ("stream",) if fields.get("stream") else ("stream", "stream_options")
     request = {name: value for name, value in fields.items() if name not in dropped}
     asked = next((fields.get(name) for name in _BOUNDS if fields.get(name) is not None), None)
     if asked is not None and (type(asked) is not int or not 1 <= asked <= MOST_TOKENS):
         raise BadRequest(f"the most tokens must be a whole number from 1 to {MOST_TOKENS:,}; found {asked!r}")
-    return _call(fields, {"url": path, "body": request}, request, asked or default_max_tokens, asked)
+    call = _call(fields, {"url": path, "body": request}, request, asked or default_max_tokens, asked)
+    return replace(call, chunks=_chunks(fields)) if translates else call
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +90,24 @@ class Api:
         """The same where a stream has begun."""
         return b"%sdata: %s\n\n" % (self.event, json.dumps(self.failure(failure, request_id)).encode())
 
-    def answer(self, body: bytes) -> bytes:
+    def answer(self, body: bytes, call: Call) -> bytes:
         """The answer as it came, or in the form of this API."""
-        if not self.has_messages or b'"choices"' not in body:
-            return body
-        return to_json(shapes.message_of(body))
+        if call.chunks is not None:
+            return to_json(shapes.chat_completion_of(body))
+        if self.has_messages and b'"choices"' in body:
+            return to_json(shapes.message_of(body))
+        return body
 
 
 MESSAGES = Api(anthropic, b"event: error\n", has_messages=True)
 OPENAI = Api(openai, b"", has_messages=False)
 
 _BOUNDS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
+
+
+def _chunks(fields: Json) -> Chunks:
+    options = fields.get("stream_options")
+    return Chunks(wants_usage=isinstance(options, dict) and bool(options.get("include_usage")))
 
 
 def _fields(body: Any) -> Json:
