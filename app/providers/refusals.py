@@ -78,7 +78,7 @@ _IN_BETWEEN = {
 TOO_LONG = (
     "The gateway before the provider cut the call at its own time limit, often about 100 s (status 524); it"
     " may be billed. Waiting does not help: ask for less in one record, have the answer streamed (max_tokens"
-    " over 21,333), or set an address without this gateway (ANTHROPIC_BASE_URL)."
+    " over 21,333), or set an address without this gateway (ANTHROPIC_BASE_URL, or the endpoint's)."
 )
 
 

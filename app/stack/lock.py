@@ -26,7 +26,7 @@ class Running:
     pid: int
     address: str = ""  # unknown while it waits for an earlier stack to end
     redis_url: str = ""
-    asks_claude: bool = False  # whether a key for a real provider was set when it started
+    asks_claude: bool = False  # whether a real model could be asked by default when it started
     ready: bool = False
     attached: bool = False  # it ends with the command that started it
 

@@ -62,7 +62,7 @@ def _run(wanted: Wanted, say: Callable[[str], None]) -> None:
     chosen = settings.current()
     if embedded is None:
         check_redis()
-    asks_claude = registry.ANTHROPIC.lacks(chosen) is None
+    asks_claude = _asks_a_real_model(chosen)
     attached = wanted.parent is not None
     running = Running(os.getpid(), address(listener), chosen.redis_url, asks_claude, attached=attached)
     lock.tell(running)
@@ -142,6 +142,14 @@ def _greet(running: Running, chosen: Settings, embedded: bool, say: Callable[[st
     # What is not a terminal is a journal or a log, which more people can read than the file.
     say(f"API key   {f'{made}, kept in ' if made and sys.stdout.isatty() else 'in '}{kept}")
     _say_who_answers(chosen, say)
+
+
+def _asks_a_real_model(chosen: Settings) -> bool:
+    """Whether a request that names no model can be answered by one: Claude, unless the default is another."""
+    provider = registry.find(chosen.default_model)
+    if provider is None or provider is registry.SIMULATED:
+        provider = registry.ANTHROPIC
+    return provider.lacks(chosen) is None
 
 
 def _say_who_answers(chosen: Settings, say: Callable[[str], None]) -> None:

@@ -3,12 +3,17 @@
 import csv
 import io
 import json
+from functools import partial
 from typing import Any
 
 import pytest
 
+from app.core.limits import allowances
 from app.core.money.reconciliation import Check
 from app.core.reading.records import snapshot
+from app.doctor import provider
+from app.doctor.finding import State
+from models.session import in_transaction
 from tests.conftest import penstock_of_its_own
 from tests.support.front_door import JOBS, Door
 from tests.support.openai_upstream import OpenAIUpstream
@@ -243,6 +248,53 @@ def test_an_account_without_quota_is_held_and_said(door, upstream):
     assert door.get(url).get_json()["counts"]["failed"] == 0
     assert len(upstream.books()) == 1
     door.post(f"{url}/cancel")
+
+
+def test_the_examination_tries_each_endpoint_and_names_its_variable(door, upstream):
+    # Given endpoints that answer
+    found = {finding.text: finding.state for finding in provider.look(call=True)}
+    answers = f"{upstream.url}/v1 accepts the key, and lists 2 models"
+    assert found.pop(answers) is State.OK
+    assert set(found.values()) == {State.OK}
+
+    # When they want another key
+    upstream.configure(keys=["another"])
+    refused = [finding for finding in provider.look(call=True) if finding.state is State.WRONG]
+
+    # Then each is named with what to mend, and no key is told
+    remedies = " ".join(finding.remedy for finding in refused)
+    assert "OUR_KEY" in remedies
+    assert "PENSTOCK_PROVIDERS_FILE" in remedies
+    assert "sk-proj-ours" not in str(refused)
+
+
+def test_a_new_key_has_the_groups_of_its_own_endpoint_probed_and_no_other(door):
+    # Given two endpoints whose names begin alike, held for their accounts
+    names = ("openai:held", "openai-eu:held")
+    for name in names:
+        in_transaction(partial(allowances.hold, group=name, reason="account: x", seconds=60, probe_every=60))
+
+    # When the key of one is renewed
+    probed = in_transaction(partial(allowances.probe_soon, provider="openai"))
+
+    # Then the other stays held
+    assert "openai:held" in probed
+    assert "openai-eu:held" not in probed
+
+
+def test_a_quote_counts_whole_requests(door):
+    line = whole("a", CHAT, **ASKED, max_completion_tokens=100)
+    quote = door.post("/api/v1/jobs/estimate", json={"model": MINI, "records": [line]})
+    assert quote.status_code == 200, quote.text
+    assert quote.get_json()["cost"]["high"] > "0.00"
+
+
+def test_a_cap_wants_to_know_how_long_an_answer_may_be(door):
+    refused = door.post_records([whole("a", CHAT, **ASKED)], model=MINI, max_cost="1")
+    assert refused.status_code == 422
+    assert "max_completion_tokens" in refused.text
+    bounded = whole("a", CHAT, **ASKED, max_completion_tokens=100)
+    assert run(door, [bounded], max_cost="1")["counts"]["succeeded"] == 1
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from app.core.limits import obstacle
 from app.core.limits.evidence import Evidence, Weight
 from app.errors import Booking
 from app.providers import refusals, registry
+from config import settings
 
 PAGE = refusals.web_page(b"<html>Sign in</html>")
 
@@ -149,3 +150,17 @@ def test_who_gives_up_says_why_even_if_it_was_not_told_yet():
     why, farewell = said.getvalue().splitlines()
     assert why.startswith("Redis does not answer")
     assert farewell.startswith("no record was answered for 1 s")
+
+
+def test_a_worker_that_cannot_ask_says_what_it_lacks(monkeypatch):
+    # Given an endpoint that left the file, one without its key, and a worker without the SDK
+    openai = registry.find("gpt-4o")
+    gone, keyless = obstacle.unusable("gone", None), obstacle.unusable("openai", openai)
+    assert ("'gone'" in gone.message, gone.variable) == (True, "PENSTOCK_PROVIDERS_FILE")
+    assert keyless.variable == "OPENAI_API_KEY"
+
+    monkeypatch.setattr(registry, "SDK", "no_such_package")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk")
+    settings.current.cache_clear()
+    assert "pip install 'penstock[openai]'" in obstacle.unusable("openai", openai).message
+    settings.current.cache_clear()
