@@ -4,7 +4,12 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 # What is documented of a response that comes as server-sent events where a stream was asked for.
-STREAMED = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
+_EVENT = {
+    "type": "object",
+    "required": ["data"],
+    "properties": {"event": {"type": "string"}, "data": {"type": "string"}},
+}
+STREAMED = {200: {"content": {"text/event-stream": {"schema": _EVENT}}}}
 
 
 class Open(ma.Schema):
