@@ -17,7 +17,8 @@ from typing import Any
 from app import errors
 from app.providers import answers, openai_answers, openai_requests, sample, simulated_openai
 from app.providers.client import NO_HEADERS, Reply, Usage
-from app.providers.streams import forms, relay
+from app.providers.streams import forms
+from app.providers.streams.form import visible
 
 CHARACTERS_PER_TOKEN = 4
 CERTAIN = 10_000  # parts of a likelihood of 1
@@ -97,7 +98,7 @@ class SimulatedClient:
         whole = {**whole, "simulate": {**(whole.get("simulate") or {}), "latency_ms": 0}}
         at_once = {**params, "body": whole} if "url" in params else whole
         reply = await self.ask(at_once, deadline=deadline, attempt=attempt)
-        events = list(relay.visible(forms.of(params), answers.parsed(reply.body)))
+        events = list(visible(forms.of(params), answers.parsed(reply.body)))
         pause = wishes.latency_ms / 1000 / len(events)
         for event in events:
             await _wait(pause, began + deadline - time.monotonic())

@@ -10,7 +10,7 @@ from app.ingest.bounds import unbounded
 from app.ingest.draft import MAX_RECORD_BYTES, Defaults, Draft
 from app.ingest.values import to_json
 from app.providers import registry, shapes
-from app.providers.openai_requests import CHAT
+from app.providers.openai_requests import CHAT, RESPONSES
 from app.providers.streams.chunks import Chunks
 from app.services.attended import Failure
 from app.web.error_shapes import Fault, Shape, anthropic, openai
@@ -55,6 +55,7 @@ def raw_call(path: str, body: Any, default_max_tokens: int) -> Call:
     Raises `BadRequest`, and `NotFound` for a model that is not known.
     """
     fields = _fields(body)
+    _check_asked(path, fields)
     translates = not registry.of(fields["model"]).takes_whole_requests
     if translates and path != CHAT:
         raise NotFound(
@@ -121,6 +122,18 @@ def _fields(body: Any) -> Json:
     if provider is None or not provider.takes_messages or provider.name == registry.NOBODY:
         raise NotFound(f"model: {body['model']!r} is not known here: GET /v1/models lists those that are")
     return body
+
+
+def _check_asked(path: str, fields: Json) -> None:
+    """Raise `BadRequest` for a body that asks nothing; its endpoint checks the rest."""
+    if path == CHAT:
+        _check_messages(fields.get("messages"))
+        return
+    asked = fields.get("input")
+    if path == RESPONSES and isinstance(asked, list) and not all(isinstance(one, dict) for one in asked):
+        raise BadRequest("input: give a text, or a list of objects")
+    if not isinstance(asked, str | list) and not (path == RESPONSES and fields.get("prompt")):
+        raise BadRequest("input: give a text or a list")
 
 
 def _check_messages(messages: Any) -> None:

@@ -8,7 +8,7 @@ from app.errors import RequestRejected
 from app.providers import openai_answers, openai_limits
 from app.providers.openai_requests import CHAT, RESPONSES
 from app.providers.streams import completions, messages, responses
-from app.providers.streams.relay import Form
+from app.providers.streams.form import Form
 
 _OF_PATH = {
     path: Form(module.Assembly, module.events, openai_answers.read, openai_limits.refused)

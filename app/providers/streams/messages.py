@@ -7,7 +7,7 @@ from typing import Any
 from app.providers import answers
 from app.providers.client import Reply
 from app.providers.streams import sse
-from app.providers.streams.relay import Form
+from app.providers.streams.form import Form
 
 PIECE = 24  # characters of a text that are one event
 

@@ -1,9 +1,8 @@
 """A streamed call whose events are handed on as they come, and put together for the books."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import aiohttp
 
@@ -12,30 +11,10 @@ from app.providers import refusals
 from app.providers.answers import parsed
 from app.providers.client import Reply
 from app.providers.streams import sse
-from app.providers.transport import PAGE_BEGINS, Refused, as_bytes, failure, refusal
+from app.providers.streams.form import Form, visible
+from app.providers.transport import PAGE_BEGINS, as_bytes, failure, refusal
 
 HandOn = Callable[[bytes], None]
-
-
-class Assembly(Protocol):
-    """Puts an answer together from its events."""
-
-    whole: dict[str, Any]
-    is_whole: bool  # the last event has come
-
-    def add(self, event: Any) -> None:
-        """Raises `ValueError`, `TypeError`, `KeyError` or `AttributeError` for one that fits no answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """What an API's answers are, whole and in events."""
-
-    assembly: Callable[[], Assembly]
-    events: Callable[[Mapping[str, Any]], Iterator[bytes]]
-    read: Callable[[bytes, Mapping[str, str]], Reply]
-    refused: Refused = refusals.read
-    shows: Callable[[Any], bool] = lambda _: True  # whether an event is for the caller
 
 
 async def hand_on(
@@ -93,11 +72,3 @@ def _not_streamed(
     for event in visible(form, parsed(reply.body)):
         hand_on(event)
     return reply
-
-
-def visible(form: Form, answer: Mapping[str, Any]) -> Iterator[bytes]:
-    """The events that a caller gets of a whole answer."""
-    for raw in form.events(answer):
-        (event,) = sse.Cutter().feed(raw)
-        if form.shows(event.json()):
-            yield raw
