@@ -244,6 +244,7 @@ class ProviderError(PenstockError):
     retryable = False
     booking = Booking.ANSWERED
     signals_outage = False
+    shown_as = 502  # the status for a caller who waits for the answer, unless the provider gave one
 
     def __init__(
         self,
@@ -263,28 +264,33 @@ class ProviderError(PenstockError):
         self.repeated = False  # in a call of several records: already reported for another of them
         self.address: str | None = None  # that was asked, as people may see it
         self.status: int | None = None  # of the provider's response, where there was one
+        self.body: object = None  # JSON of a refusal, as the provider wrote it
 
 
 class AccountRefused(ProviderError):
     type = "account_refused"
+    shown_as = 401
     blame = Blame.ACCOUNT
     retryable = True
 
 
 class RateLimited(ProviderError):
     type = "rate_limited"
+    shown_as = 429
     blame = Blame.PROVIDER
     retryable = True
 
 
 class Overloaded(ProviderError):
     type = "overloaded"
+    shown_as = 529
     blame = Blame.PROVIDER
     retryable = True
 
 
 class Unreachable(ProviderError):
     type = "unreachable"
+    shown_as = 503
     blame = Blame.PROVIDER
     retryable = True
     booking = Booking.UNSENT
@@ -303,6 +309,7 @@ class Misdirected(ProviderError):
 
 class RequestRejected(ProviderError):
     type = "invalid_request"
+    shown_as = 400
 
 
 class RefusedTogether(ProviderError):
@@ -314,18 +321,21 @@ class RefusedTogether(ProviderError):
 
 class ServerFault(ProviderError):
     type = "server_error"
+    shown_as = 500
     retryable = True
     signals_outage = True
 
 
 class GatewayTimeout(ProviderError):
     type = "gateway_timeout"
+    shown_as = 504
     retryable = True
     booking = Booking.UNCONFIRMED
 
 
 class TimedOut(ProviderError):
     type = "timeout"
+    shown_as = 504
     retryable = True
     booking = Booking.UNCONFIRMED
     signals_outage = True

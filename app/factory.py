@@ -37,6 +37,7 @@ from app.core.reading.job_json import PREFIX
 from app.dialects import processor
 from app.dialects.analyze import routes as analyze
 from app.dialects.anthropic import routes as anthropic
+from app.dialects.calls import completions, messages, models
 from app.dialects.chats import routes as chats
 from app.dialects.documents import routes as documents
 from app.dialects.openai import routes as openai
@@ -51,6 +52,8 @@ NATIVE = (
 )  # fmt: skip
 # Each has `blp`, its path PREFIXES, and in `wire.error` the shape of errors under them.
 DIALECTS = (text, analyze, documents, chats, anthropic, openai)
+# One API each: `blp`, its path PREFIXES, and `error`, the shape of errors under them.
+CALLS = (messages, completions, models)
 # Response headers that a page may read.
 EXPOSED = (
     job_lookup.JOB,
@@ -133,6 +136,9 @@ def _register(app: Flask) -> None:
     for dialect in DIALECTS:
         api.register_blueprint(dialect.blp)
         SHAPES.update(dict.fromkeys(dialect.PREFIXES, dialect.wire.error))
+    for called in CALLS:
+        api.register_blueprint(called.blp)
+        SHAPES.update(dict.fromkeys(called.PREFIXES, called.error))
     api.register_blueprint(probes.root)
     app.register_blueprint(metrics.unprefixed)
     app.register_blueprint(docs.home)

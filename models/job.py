@@ -29,6 +29,7 @@ class JobStatus(StrEnum):
 
 
 FINAL = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.EXPIRED})
+WHOLE, STREAM = "whole", "stream"  # in which form a caller waits for the answer of an attended job
 LIVE = frozenset({JobStatus.PENDING, JobStatus.RUNNING, JobStatus.PAUSED, JobStatus.CANCELLING})
 
 
@@ -103,6 +104,8 @@ class Job(Base):
     max_cost: Mapped[int | None] = mapped_column(BigInteger)  # pico-dollars
     # The command with which it is paused: see `app/services/runs.py`. None: it goes on whatever ends.
     runs_with: Mapped[str | None] = mapped_column(String(64))
+    # A caller waits for the answer of its only record: for the WHOLE of it, or for a STREAM. None: a batch.
+    attended: Mapped[str | None] = mapped_column(String(8))
     # Records that were answered from an earlier job, without a call.
     reused: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     # The caller's own name for it. It may be used again: it then refers to the newest job.
@@ -120,6 +123,15 @@ class Job(Base):
     # By its owner: a 404 from then on. While it is staged: its process is dead, and no other continues it.
     deleted_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
     lease_id: Mapped[int | None] = mapped_column(BigInteger)  # of the process that stages it in parts
+
+    @property
+    def lane(self) -> int:
+        """In whose turn it is served: its tenant's, or that of its tenant's attended jobs (below 0).
+
+        So calls that somebody waits for go before the batches of their tenant, as those of another tenant
+        would that has used little; and all of them together get no more than one tenant's share.
+        """
+        return self.tenant_id if self.attended is None else -self.tenant_id
 
 
 class JobSpec(Base):

@@ -8,7 +8,7 @@ without a new release.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -40,6 +40,7 @@ from app.errors import (
 from app.providers import answers, refusals
 from app.providers.client import NO_HEADERS, Reply
 from app.providers.registry import PUBLIC_URL
+from app.providers.streams import messages, relay
 from app.providers.transport import (
     CONNECT_SECONDS,
     CONNECTIONS,
@@ -97,6 +98,28 @@ class AnthropicClient:
                     with _our_errors():
                         return await self._ask_for_a_stream(params, headers)
                 return await self._ask_for_the_whole(params, headers)
+        except TimeoutError:
+            late = TimedOut(f"no whole answer within the deadline of {deadline:g} s")
+            late.address = self._address
+            raise late from None
+        except ProviderError as error:
+            error.address = self._address
+            raise
+
+    async def stream(
+        self,
+        params: dict[str, Any],
+        *,
+        deadline: float,
+        attempt: int,
+        hand_on: Callable[[bytes], None],
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> Reply:
+        body = as_bytes(params | {"stream": True})
+        request = self._calls.post(self._messages, body, headers)
+        try:
+            async with asyncio.timeout(deadline):
+                return await relay.hand_on(request, messages.FORM, hand_on)
         except TimeoutError:
             late = TimedOut(f"no whole answer within the deadline of {deadline:g} s")
             late.address = self._address

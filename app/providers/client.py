@@ -5,10 +5,10 @@ slice worker. It makes exactly one call for each `ask`: retries, limits and wait
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 # Why a message ended, in the words of its `stop_reason`.
 MAX_TOKENS, WINDOW_FULL, REFUSAL, PAUSE = (
@@ -106,3 +106,23 @@ class Client(Protocol):
 
     async def close(self) -> None:
         """Close every connection."""
+
+
+@runtime_checkable
+class Streaming(Protocol):
+    """A client whose answers may also come in parts."""
+
+    async def stream(
+        self,
+        params: dict[str, Any],
+        *,
+        deadline: float,
+        attempt: int,
+        hand_on: Callable[[bytes], None],
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> Reply:
+        """As `ask`, with the answer streamed: each server-sent event is handed on whole, as it came.
+
+        Returns the answer that all of them make. An event that says that the call failed is not handed on: it
+        is the error that is raised.
+        """

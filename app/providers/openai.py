@@ -7,15 +7,16 @@ passes unchanged, one in the form of Messages is translated; answers are kept as
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx2
 from openai import AsyncOpenAI, Omit
 
 from app.errors import BadAnswer, ProviderError, RequestRejected, TimedOut
-from app.providers import openai_answers, openai_limits, openai_requests, refusals
+from app.providers import openai_answers, openai_limits, openai_requests, refusals, shapes
 from app.providers.client import NO_HEADERS, Reply
+from app.providers.streams import forms, messages, relay
 from app.providers.transport import Connections, as_bytes, count_listed, joined
 from config.endpoints import USUAL, Endpoint
 
@@ -52,6 +53,32 @@ class OpenAIClient:
             error.address = self._address
             raise
 
+    async def stream(
+        self,
+        params: dict[str, Any],
+        *,
+        deadline: float,
+        attempt: int,
+        hand_on: Callable[[bytes], None],
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> Reply:
+        if "url" not in params:  # in the form of Messages, in which only a whole answer can be put
+            reply = await self.ask(params, deadline=deadline, attempt=attempt)
+            for event in messages.events(shapes.message_of(reply.body)):
+                hand_on(event)
+            return reply
+        try:
+            async with asyncio.timeout(deadline):
+                request = self._calls.post(*self._streamed(params), NO_HEADERS)
+                return await relay.hand_on(request, forms.of(params), hand_on)
+        except TimeoutError:
+            late = TimedOut(f"no whole answer within the deadline of {deadline:g} s")
+            late.address = self._address
+            raise late from None
+        except ProviderError as error:
+            error.address = self._address
+            raise
+
     async def count_models(self, *, deadline: float) -> int:
         """How many models the key may use: a call that costs nothing. Raises the same errors as `ask`."""
         answer, _ = await self._calls.try_("GET", f"{self._root}/models", b"", deadline)
@@ -77,6 +104,14 @@ class OpenAIClient:
         body["model"] = str(body["model"]).removeprefix(self._prefix)
         answer, headers = await self._calls.call("POST", self._root + path, as_bytes(body))
         return openai_answers.read(answer, headers)
+
+    def _streamed(self, params: dict[str, Any]) -> tuple[str, bytes]:
+        """The address and the body; the usage is always wanted, for the books."""
+        path, body = openai_requests.of(params)
+        body |= {"model": str(body["model"]).removeprefix(self._prefix), "stream": True}
+        if params["url"] == openai_requests.CHAT:
+            body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+        return self._root + path, as_bytes(body)
 
 
 def _headers(sdk: AsyncOpenAI, endpoint: Endpoint) -> dict[str, str]:

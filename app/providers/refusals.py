@@ -94,6 +94,16 @@ class _Error:
 
 def read(status: int, body: object, headers: Mapping[str, str]) -> ProviderError:
     """The exception for a refusal: `body` is its parsed JSON, or its text where it was not JSON."""
+    error = _read(status, body, headers)
+    if isinstance(error, Misdirected | Unreachable):
+        return error  # not the provider's own words
+    error.body = body if isinstance(body, Mapping) else None
+    if status >= 400:
+        error.shown_as = status
+    return error
+
+
+def _read(status: int, body: object, headers: Mapping[str, str]) -> ProviderError:
     if 300 <= status < 400:
         target = visible(headers.get("location", ""))
         return Misdirected(f"status {status}, a redirect to {target or 'nowhere'}")

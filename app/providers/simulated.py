@@ -9,13 +9,16 @@ import hashlib
 import json
 import math
 import random
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 from app import errors
 from app.providers import answers, openai_answers, openai_requests, sample, simulated_openai
 from app.providers.client import NO_HEADERS, Reply, Usage
+from app.providers.streams import forms
+from app.providers.streams.form import visible
 
 CHARACTERS_PER_TOKEN = 4
 CERTAIN = 10_000  # parts of a likelihood of 1
@@ -87,6 +90,28 @@ class SimulatedClient:
             raise failure
         return reply
 
+    async def stream(
+        self,
+        params: dict[str, Any],
+        *,
+        deadline: float,
+        attempt: int,
+        hand_on: Callable[[bytes], None],
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> Reply:
+        """The answer in events that are evenly spread over the time that the call takes."""
+        whole, began = params["body"] if "url" in params else params, time.monotonic()
+        wishes = _read_wishes(whole.get("simulate"))
+        whole = {**whole, "simulate": {**(whole.get("simulate") or {}), "latency_ms": 0}}
+        at_once = {**params, "body": whole} if "url" in params else whole
+        reply = await self.ask(at_once, deadline=deadline, attempt=attempt)
+        events = list(visible(forms.of(params), answers.parsed(reply.body)))
+        pause = wishes.latency_ms / 1000 / len(events)
+        for event in events:
+            await _wait(pause, began + deadline - time.monotonic())
+            hand_on(event)
+        return reply
+
     async def close(self) -> None:
         """Nothing to close."""
 
@@ -151,10 +176,15 @@ def _message(
         "stop_reason": "end_turn" if text == whole else "max_tokens",
         "stop_sequence": None,
         "usage": {
-            "input_tokens": _tokens(json.dumps([request.get("system"), messages, request.get("tools")])),
+            "input_tokens": input_tokens(request),
             "output_tokens": _tokens(text),
         },
     }
+
+
+def input_tokens(request: Mapping[str, Any]) -> int:
+    """How many tokens are counted for a request."""
+    return _tokens(json.dumps([request.get(name) for name in ("system", "messages", "tools")]))
 
 
 def _answer(request: Mapping[str, Any], wishes: Wishes, digest: str, chance: random.Random) -> str:

@@ -5,6 +5,7 @@ import json
 import os
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -67,6 +68,13 @@ class Connections:
         if refusals.is_web_page(answer[:PAGE_BEGINS], response.headers):
             raise refusals.web_page(answer)
         return answer, response.headers
+
+    def post(
+        self, url: str, body: bytes, said: Headers
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        """A call whose answer is read while it comes; what `said` has takes the place of our own headers."""
+        headers = self._headers | dict(said) | {"content-length": str(len(body))}
+        return self._session.post(url, data=content(body), headers=headers, allow_redirects=False)
 
     async def try_(self, method: str, url: str, body: bytes, deadline: float) -> tuple[bytes, Headers]:
         """The same within `deadline` seconds."""

@@ -80,6 +80,7 @@ class Options:
     skipped: Sequence[int] | None = None  # numbers of the table's rows that are not asked
     notes: Sequence[str] = ()  # what the owner should know of how the table was read
     runs_with: str | None = None  # the command with which it is paused
+    attended: str | None = None  # a caller waits for its only answer: see `models.job.Job`
     reuse: str | None = None  # the id of an earlier job whose answers to equal requests are taken over
     file_terms: FileTerms | None = None
     repeat: Repeat | None = None
@@ -310,6 +311,7 @@ def _job(uid: uuid.UUID, spool: DraftSpool, defaults: Defaults, options: Options
         request_id=structlog.contextvars.get_contextvars().get("request_id"),
         max_concurrent=options.max_concurrent,
         runs_with=options.runs_with,
+        attended=options.attended,
         retries=options.retries,
         max_cost=options.max_cost,
         extra=dict(options.metadata),

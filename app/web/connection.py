@@ -1,6 +1,7 @@
 """The connection of a request: whether its client still waits for the answer."""
 
 import select
+import socket
 import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
@@ -27,7 +28,11 @@ def while_connected(items: Iterable[T]) -> Iterator[T]:
 
 def client_has_gone() -> bool:
     """Whether the client has closed the connection; False where the server does not show it."""
-    connection = request.environ.get("gunicorn.socket")
+    return is_closed(request.environ.get("gunicorn.socket"))
+
+
+def is_closed(connection: socket.socket | None) -> bool:
+    """Whether the other side has closed it; False where that is not shown."""
     if connection is None or not hasattr(select, "POLLRDHUP"):  # only Linux tells it without reading
         return False
     events = select.poll()

@@ -86,3 +86,35 @@ def _fields(fault: Fault) -> list[dict[str, Any]]:
         }
         for problem, path in zip(problems, paths, strict=True)
     ]
+
+
+_ANTHROPIC = {
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    408: "timeout_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+_OPENAI = {
+    401: ("invalid_request_error", "invalid_api_key"),
+    404: ("invalid_request_error", "not_found"),
+    429: ("requests", "rate_limit_exceeded"),
+}
+
+
+def anthropic(fault: Fault) -> Mapping[str, Any]:
+    """The shape of the Messages API."""
+    kind = _ANTHROPIC.get(fault.status, "api_error" if fault.status >= 500 else "invalid_request_error")
+    error = {"type": kind, "message": fault.message}
+    return {"type": "error", "error": error, "request_id": fault.request_id}
+
+
+def openai(fault: Fault) -> Mapping[str, Any]:
+    """The shape of OpenAI's API."""
+    other = ("server_error" if fault.status >= 500 else "invalid_request_error", None)
+    kind, code = _OPENAI.get(fault.status, other)
+    return {"error": {"message": fault.message, "type": kind, "param": None, "code": code}}

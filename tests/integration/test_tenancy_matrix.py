@@ -27,7 +27,7 @@ IMPLIED = api_keys.IMPLIED
 # What is sent as a parameter of this name. A route with another one fails until its name is here: under OWNED
 # when its value belongs to a tenant, under SHARED when it means something to every tenant.
 OWNED = {"job_id", "batch_id", "batchId", "key_id", "tenant_id", "file_id"}
-SHARED = {"group": "simulated", "name": OPERATION}
+SHARED = {"group": "simulated", "name": OPERATION, "model_id": "simulated"}
 BY_LABEL = {"batch_id", "batchId"}  # these may be a label, too
 
 

@@ -90,6 +90,30 @@ class ChatCall(upstream.Call):
             "usage": self.tokens(message["usage"]),
         }
 
+    async def stream(self, message: dict[str, Any], *, stop_after: int | None = None) -> web.StreamResponse:
+        """Send a completion as chunks: all of them, or the first `stop_after`."""
+        response = web.StreamResponse(headers=self.headers | {"content-type": "text/event-stream"})
+        await response.prepare(self.request)
+        for chunk in self.chunks(message)[:stop_after]:
+            await response.write(f"data: {json.dumps(chunk)}\n\n".encode())
+        if stop_after is None:
+            await response.write(b"data: [DONE]\n\n")
+            await response.write_eof()
+        return response
+
+    def chunks(self, message: dict[str, Any]) -> list[dict[str, Any]]:
+        head = self.envelope("chatcmpl", "chat.completion.chunk")
+        text = message["choices"][0]["message"]["content"]
+        words = [{"content": text[at : at + 20]} for at in range(0, len(text), 20)]
+        deltas = [({"role": "assistant", "content": ""}, None), *((word, None) for word in words)]
+        deltas.append(({}, message["choices"][0]["finish_reason"]))
+        found = [
+            head | {"choices": [{"index": 0, "delta": delta, "finish_reason": reason}], "usage": None}
+            for delta, reason in deltas
+        ]
+        wanted = (self.params.get("stream_options") or {}).get("include_usage")
+        return [*found, head | {"choices": [], "usage": message["usage"]}] if wanted else found
+
     def envelope(self, prefix: str, object: str) -> dict[str, Any]:
         return {
             "id": f"{prefix}-{self.seen.number:06}",

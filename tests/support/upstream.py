@@ -157,6 +157,7 @@ class Provider:
     def app(self) -> web.Application:
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_post("/v1/messages", self.messages)
+        app.router.add_post("/v1/messages/count_tokens", self.count_tokens)
         app.router.add_get("/v1/models", self.models)
         app.router.add_post("/_control/configure", self.configure)
         app.router.add_post("/_control/reset", self.reset)
@@ -188,6 +189,14 @@ class Provider:
             for name in ("claude-haiku-4-5", "claude-opus-4-6")
         ]
         return web.json_response({"data": known, "has_more": False, "first_id": None, "last_id": None})
+
+    async def count_tokens(self, request: web.Request) -> web.Response:
+        """A count that costs nothing: no call, so it is in no book."""
+        params = await request.json()
+        if "thinking" in params:  # as an example of what only a provider refuses
+            error = {"type": ERROR_TYPES[400], "message": "thinking: not for this model"}
+            return web.json_response({"type": "error", "error": error}, status=400)
+        return web.json_response({"input_tokens": count_tokens(json.dumps(params["messages"]))})
 
     async def configure(self, request: web.Request) -> web.Response:
         try:

@@ -6,7 +6,7 @@ from app.core.worker.load import FEW_UNSENT, MEMORY, Load
 
 
 def job(number: int, tenant: int, size: int = 100, seats: int | None = None):
-    return SimpleNamespace(job_id=number, tenant_id=tenant, max_request_bytes=size, seats=seats)
+    return SimpleNamespace(job_id=number, lane=tenant, max_request_bytes=size, seats=seats)
 
 
 def claims(of, count: int):

@@ -25,7 +25,7 @@ end
 -- The numbers of the window: slices, tenant, job, and unsent, width and since, which may be missing.
 local function read()
   local numbers = {}
-  for number in string.gmatch(redis.call('HGET', KEYS[1], FIELD) or '', '%d+') do
+  for number in string.gmatch(redis.call('HGET', KEYS[1], FIELD) or '', '-?%d+') do
     table.insert(numbers, tonumber(number))
   end
   return numbers

@@ -37,6 +37,13 @@ def models(settings: Settings) -> Iterator[Model]:
             yield _model(name, provider, settings)
 
 
+def askable(settings: Settings) -> Iterator[Model]:
+    """The models that answer messages on this machine."""
+    for model in models(settings):
+        if model.why_not is None and registry.of(model.name).takes_messages:
+            yield model
+
+
 def _model(name: str, provider: registry.Provider, settings: Settings) -> Model:
     return Model(
         name=name,

@@ -9,7 +9,7 @@ import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import exists, func, or_, select, update
+from sqlalchemy import case, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.core.limits.threads import Held
@@ -28,7 +28,7 @@ class Waiting:
     """A job in the line."""
 
     job_id: int
-    tenant_id: int
+    tenant_id: int  # its job's `lane`
     priority: int
     seconds: float  # it has waited
 
@@ -57,6 +57,7 @@ def read(session: Session) -> list[Waiting]:
         select(
             Job.id,
             Job.tenant_id,
+            case((Job.attended.is_(None), Job.tenant_id), else_=-Job.tenant_id).label("lane"),
             Job.priority,
             JobCounts.queued_at,
             now().label("time"),
@@ -70,7 +71,7 @@ def read(session: Session) -> list[Waiting]:
         .subquery()
     )
     rows = session.execute(select(ranked).where(or_(ranked.c.oldest <= SEEN, ranked.c.most_urgent <= SEEN)))
-    return [Waiting(row.id, row.tenant_id, row.priority, _seconds(row.time - row.queued_at)) for row in rows]
+    return [Waiting(row.id, row.lane, row.priority, _seconds(row.time - row.queued_at)) for row in rows]
 
 
 def in_turn(waiting: Sequence[Waiting], held: Held, refused: set[int]) -> Iterator[Waiting]:

@@ -372,7 +372,7 @@ def _offer(job: Job, window: Window, records: int, supply: Supply) -> Offer:
         job=job.uid,
         name=job.name or "",
         job_id=job.id,
-        tenant_id=job.tenant_id,
+        tenant_id=job.lane,
         narrow=narrow,
         tasks=tasks,
         capacity=supply.threads,

@@ -111,9 +111,12 @@ def page(
 ) -> list[JobView]:
     """Up to `limit` of a tenant's jobs, the newest first, from the one made before `before` on.
 
-    `where` may be about jobs and their counts.
+    Calls that somebody waited for are in no list: they are found by their id. `where` may be about jobs and
+    their counts.
     """
-    statement = _visible(tenant_id).where(*where).order_by(Job.uid.desc()).limit(limit)
+    statement = (
+        _visible(tenant_id).where(Job.attended.is_(None), *where).order_by(Job.uid.desc()).limit(limit)
+    )
     if before is not None:
         statement = statement.where(Job.uid < before)
     return [_view(row) for row in session.execute(statement)]

@@ -52,6 +52,8 @@ class JobContext:
     headers: Mapping[str, str]  # that go with each call
     unbounded: str | None  # why the most that a call can cost is unknown
     facts: Mapping[str, str | None]  # job, tenant, user and request, as log lines name them
+    attended: str | None  # a caller waits for its only answer: see `models.job.Job`
+    lane: int  # in whose turn it is served: see `models.job.Job`
 
     @property
     def asks(self) -> bool:
@@ -164,6 +166,8 @@ def of(job_id: int) -> JobContext:
             "user": row.user,
             "request_id": job.request_id,
         },
+        attended=job.attended,
+        lane=job.lane,
     )
 
 

@@ -17,6 +17,7 @@ from app.core.limits import obstacle
 from app.core.money.ledger import Call
 from app.core.pipeline import claims
 from app.core.pipeline.outcomes import Outcome, Written
+from app.core.relay.attendant import Attendant
 from app.core.requests import build
 from app.core.requests.claim import Claim
 from app.core.requests.job_context import JobContext
@@ -74,6 +75,7 @@ class CallInFlight:
         self._latest = LatestCall(job, claim)
         self._sent = False  # its first call has left; the process counts those that have not
         self._refusals = 0  # in a row
+        self._waiting = Attendant(services.relay, job, claim)
         self.job, self.claim = job, claim
         self.close_reason: CloseReason | None = None  # set by whoever cancels the task
 
@@ -117,19 +119,20 @@ class CallInFlight:
         """One call with its permit: the outcome, or when to ask again in this process."""
         latest = self._latest
         try:
+            self._waiting.check()
             latest.params = latest.params or await _build(self._services, self.job, self.claim)
             delay = await self._permits.wait_for_start(
                 latest.model, latest.max_tokens, used=latest.uncommitted is not None
             )
         except RequestRejected as error:
             self._permits.refund()
-            return latest.rejected(error)
+            return self._waiting.rejected(latest, error)
         except Unavailable as error:
             log.warning("document.not_fetched", **self.job.facts, index=self.claim.idx, reason=error.message)
             self._permits.refund()
             delay = STORE_AWAY
         if delay is not None:
-            return latest.outcome_so_far("", again_in=delay)
+            return self._waiting.cannot_wait(latest, delay) or latest.outcome_so_far("", again_in=delay)
         if latest.uncommitted is not None:
             await self._commit(latest.uncommitted)
         if latest.continues and not await _may_go_on(self.claim, *latest.worst_case):
@@ -158,9 +161,7 @@ class CallInFlight:
         self._latest.begin()
         self.mark_sent()
         try:
-            reply = await self._services.client(job.provider).ask(
-                self._latest.params, deadline=job.deadline, attempt=self.claim.attempt, headers=job.headers
-            )
+            reply = await self._waiting.ask(self._services.client(self.job.provider), self._latest.params)
         except ProviderError as error:
             booking = self._permits.booking(error)
             call = self._latest.failed(error, booking, self._latest.end())
@@ -198,7 +199,8 @@ class CallInFlight:
             self._refusals += 1
             await self._permits.hold_group(decision, why)
         failure = self._latest.outcome(call, None, error, blamed=decision.uses_try)
-        if isinstance(decision.then, Ended):
+        if isinstance(decision.then, Ended) or self._waiting.is_there:
+            self._waiting.fault = error
             failure.status = RecordStatus.FAILED
             return failure
         if isinstance(decision.then, AskAgain) and self.claim.reserved is None:
@@ -253,6 +255,7 @@ class CallInFlight:
     def _finish(self, outcome: Outcome | None) -> None:
         """Hand the outcome to the writer; None: another process holds the record, and nothing is written."""
         self._observer.on_ended(self.claim.lease_id)
+        self._waiting.tell(outcome)
         if outcome is None:
             self._on_committed(self._latest.outcome_so_far(""), won=False, group=Written())
         else:
@@ -279,7 +282,7 @@ async def _judged(
 ) -> Outcome | AskAgain | ProviderError:
     """What an answer makes of its record: its end, a call for the rest of the answer, or a failure."""
     whole = latest.whole(reply)
-    if latest.may_continue(whole):
+    if latest.may_continue(whole) and job.attended is None:  # whoever waits for an answer continues it
         latest.go_on(call, whole)
         return AskAgain(0.0)
     schema = job.answer_schema_of(claim.body)

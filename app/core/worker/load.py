@@ -57,8 +57,8 @@ class Load:
         They are bounded by its memory and by what its loop can start: a call that is late for its start needs
         another permit, so a loop that is given ever more would end up doing nothing but renewing permits.
         """
-        fits = self._fitting(job.tenant_id, max(job.max_request_bytes, 1))
-        fits = min(fits, self._unsent.left_for(job.tenant_id))
+        fits = self._fitting(job.lane, max(job.max_request_bytes, 1))
+        fits = min(fits, self._unsent.left_for(job.lane))
         if job.seats is None:
             return fits
         # The limiter counts seats over all processes; an emptied Redis forgets them, this process does not.
@@ -103,14 +103,14 @@ class Load:
 
     def add(self, job: JobContext, claims: Sequence[Claim]) -> None:
         with self._lock:
-            self._bytes.add(job.tenant_id, sum(claim.held_bytes for claim in claims))
-            self._unsent.add(job.tenant_id, len(claims))
+            self._bytes.add(job.lane, sum(claim.held_bytes for claim in claims))
+            self._unsent.add(job.lane, len(claims))
             self._in_flight[job.job_id] += len(claims)
 
     def mark_sent(self, job: JobContext) -> None:
         """The first call of a record leaves, or never will."""
         with self._lock:
-            self._unsent.add(job.tenant_id, -1)
+            self._unsent.add(job.lane, -1)
             busy = self._unsent.used > FEW_UNSENT
             observer = None if busy else next(iter(self._waiting), None)
             if observer is not None:
@@ -120,7 +120,7 @@ class Load:
 
     def remove(self, job: JobContext, claim: Claim) -> None:
         with self._lock:
-            self._bytes.add(job.tenant_id, -claim.held_bytes)
+            self._bytes.add(job.lane, -claim.held_bytes)
             _add(self._in_flight, job.job_id, -1)
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.core.limits.limiter import CallTerms, Grant, limiter
 from app.core.pipeline import leases, recovery
+from app.core.relay import frames
 from app.core.requests.claim import Claim
 from app.core.requests.job_context import JobContext
 from app.core.worker.calls import CallInFlight, CallObserver, CloseReason
@@ -65,6 +66,7 @@ class Process:
             new_start=self._new_start,
             return_start=self._return_start,
             runs=self.jobs.runs,
+            relay=frames.client_on_loop(),
             on_sent=self.load.mark_sent,
         )
         self._calls: dict[CallInFlight, asyncio.Task[None]] = {}  # used on the loop only
@@ -94,7 +96,7 @@ class Process:
             job_id=job.job_id,
             limits=self.group_limits.limits(chosen),
             seats=job.seats,
-            tenant_id=job.tenant_id,
+            tenant_id=job.lane,
             weight=self.jobs.priority(job),
             request_bytes=job.mean_request_bytes,
             max_tokens=job.max_tokens,
@@ -145,13 +147,14 @@ class Process:
             self.loop.create_task(work)
             for work in (
                 self._beat(),
-                self.jobs.watch(self._jobs_in_hand, self._close_job),
+                self.jobs.watch(lambda: self.served.jobs() | self.load.jobs(), self._close_job),
                 self.group_limits.settle_all(),
             )
         ]
         self.loop.run_forever()
         for task in background:
             task.cancel()
+        background.append(self.loop.create_task(self._services.relay.aclose()))
         self.loop.run_until_complete(asyncio.wait(background))
         self.loop.close()
 
@@ -217,9 +220,6 @@ class Process:
         self.held_claims.reconcile(self.lease_id)
         limiter().heartbeat(self.lease_id)
         self.seats.reconcile(self.lease_id)
-
-    def _jobs_in_hand(self) -> set[int]:
-        return self.served.jobs() | self.load.jobs()
 
     def _close_job(self, job_id: int, closed_as: str) -> None:
         self._close(

@@ -6,6 +6,8 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Protocol
 
+from redis.asyncio import Redis
+
 from app.core.limits.limiter import CallTerms, Grant
 from app.core.requests.job_context import JobContext
 from app.core.worker.group_limits import GroupLimits
@@ -44,4 +46,5 @@ class Services:
     new_start: NewStart
     return_start: ReturnStart
     runs: Callable[[int], bool]  # whether the job with this id was running a moment ago
+    relay: Redis  # by which answers go to those who wait for them
     on_sent: Callable[[JobContext], None]  # the first call of a job's record leaves, or never will

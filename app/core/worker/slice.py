@@ -134,7 +134,7 @@ class Slice:
 
     def _wanted(self) -> int:
         """How many permits to take now."""
-        if self._gathering_for() > 0 or self._process.load.is_busy(self._job.tenant_id):
+        if self._gathering_for() > 0 or self._process.load.is_busy(self._job.lane):
             return 0
         known = self._seats if self._remaining is None or self._turns_due else max(self._remaining, 1)
         quota = self._seats if self._quota is None else self._quota
@@ -144,8 +144,8 @@ class Slice:
         """Register for a notice where the loop is busy; returns the seconds to wait for events at most."""
         if (gathering := self._gathering_for()) > 0:
             return gathering if self._free else RECHECK
-        if self._process.load.is_busy(self._job.tenant_id):
-            self._process.load.wait_for_room(self, self._job.tenant_id)
+        if self._process.load.is_busy(self._job.lane):
+            self._process.load.wait_for_room(self, self._job.lane)
             return RECHECK
         return RECHECK if self._in_flight else GATHER  # other slices take up the memory of this process
 

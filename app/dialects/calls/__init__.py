@@ -1,0 +1,1 @@
+"""Calls of other APIs whose callers wait for one answer, whole or streamed."""

@@ -1,0 +1,141 @@
+"""The response to a call whose caller waits: the answer as it came, whole or while it comes."""
+
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from flask import Response, after_this_request, g, jsonify, request
+
+from app.core.json_text import on_one_line
+from app.core.relay.frames import Frame, Kind
+from app.dialects.calls.wire import MESSAGES, Api, Call
+from app.errors import BadInput, BadRequest, ProviderError, Refused
+from app.providers import registry
+from app.providers.free import token_count
+from app.providers.streams.chunks import Chunks
+from app.services import attended
+from app.services.attended import Failure, Frames
+from app.web import bodies, capacity, job_lookup
+from app.web.auth import caller
+from app.web.connection import is_closed
+from app.web.open_keys import while_valid
+from config import settings
+
+FORWARDED = ("anthropic-version", "anthropic-beta")
+LONG_WAIT = 60  # seconds: of a refusal that an SDK would only repeat
+
+
+def respond(call: Call, api: Api) -> Response:
+    """Make the call, and respond with its answer or failure, in the terms of the caller's API."""
+    with _refusals():
+        registry.require(call.model, settings.current())
+        attended.check(call.model)
+        with capacity.preparing() as seat:
+            me = caller()
+            waiting = attended.submit(
+                me.tenant_id, me.user_id, call.draft, call.defaults, streamed=call.streamed
+            )
+            job_lookup.about(waiting.job.uid)
+            frames = waiting.frames(partial(is_closed, _connection()))
+            if call.streamed:
+                return _streamed(frames, seat, api, call.chunks)
+            try:
+                return _whole(frames, api, call)
+            finally:
+                frames.close()
+                seat.give_back()
+
+
+@contextmanager
+def json_body() -> Iterator[Any]:
+    """The value in the request's body; raises `BadRequest` for what is not JSON."""
+    with _refusals(), bodies.json_body() as body:
+        yield body
+
+
+def count(params: Mapping[str, Any]) -> Response:
+    """The provider's count of the tokens of a request, or its refusal."""
+    with _refusals():
+        registry.require(params["model"], settings.current())
+        with capacity.preparing() as seat:
+            try:
+                return jsonify(token_count.count(params, _forwarded(), settings.current()))
+            except ProviderError as error:
+                return _failed(Failure.of_error(error), MESSAGES)
+            finally:
+                seat.give_back()
+
+
+def _forwarded() -> Mapping[str, str]:
+    """What the caller's client says to the provider."""
+    return {name: request.headers[name] for name in FORWARDED if name in request.headers}
+
+
+def _whole(frames: Frames, api: Api, call: Call) -> Response:
+    with while_valid():
+        last = next(frame for frame in frames if frame.kind is not Kind.SENT)
+    if last.kind is Kind.FAILED:
+        return _failed(Failure.of(last), api)
+    return Response(on_one_line(api.answer(last.data, call)), mimetype="application/json")
+
+
+def _streamed(frames: Frames, seat: capacity.Seat, api: Api, chunks: Chunks | None) -> Response:
+    """Until something of the answer is there, a failure is an ordinary error that SDKs know how to repeat."""
+    first = next(frame for frame in frames if frame.kind is not Kind.SENT)
+    if first.kind is Kind.FAILED:
+        seat.give_back()
+        return _failed(Failure.of(first), api)
+    told = partial(api.failure_event, request_id=g.request_id)
+    headers = {"X-Accel-Buffering": "no", "Cache-Control": "no-cache"}
+    return capacity.stream(_events(first, frames, told, chunks), "text/event-stream", headers, seat)
+
+
+def _events(
+    first: Frame, frames: Frames, told: Callable[[Failure], bytes], chunks: Chunks | None
+) -> Iterator[bytes]:
+    """The provider's events as they stand, or as `chunks`, and one of ours where the answer breaks off."""
+    frame: Frame | None = first
+    try:
+        while frame is not None and frame.kind is not Kind.END:
+            if frame.kind is Kind.FAILED:
+                yield told(Failure.of(frame))
+                return
+            yield on_one_line(frame.data if chunks is None else chunks.feed(frame.data))
+            frame = next(frames, None)
+    except Refused as error:
+        yield told(Failure(error.status, error.type, error.message, None, None))
+    finally:
+        frames.close()
+
+
+def _failed(failure: Failure, api: Api) -> Response:
+    response = jsonify(api.failure(failure, g.request_id))
+    response.status_code = failure.status
+    if failure.retry_after is not None and failure.status != 401:
+        response.headers["Retry-After"] = str(failure.retry_after)
+    return response
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Refusals in the terms of these APIs: invalid content is a 400, and some are not worth repeating."""
+    try:
+        yield
+    except BadInput as error:
+        raise BadRequest(error.message, error.details) from error
+    except Refused as error:
+        if error.retry_after is not None and error.retry_after > LONG_WAIT:
+            after_this_request(_not_again)
+        raise
+
+
+def _not_again(response: Response) -> Response:
+    response.headers["X-Should-Retry"] = "false"
+    return response
+
+
+def _connection() -> socket.socket | None:
+    found: socket.socket | None = request.environ.get("gunicorn.socket")
+    return found

@@ -1,0 +1,58 @@
+"""The models that can be asked here, in the shape of whichever API the caller speaks."""
+
+from typing import Any
+
+from flask import Response, has_request_context, request
+
+from app.core.accounts.api_keys import READ
+from app.core.money import catalog
+from app.dialects.calls import model_list
+from app.dialects.calls.schemas import EitherErrorOut, ModelOut, ModelQuery, ModelsOut
+from app.errors import NotFound
+from app.web import openapi
+from app.web.answers import answer
+from app.web.auth import needs
+from app.web.blueprint import Blueprint
+from app.web.error_shapes import Fault, anthropic, openai
+from config import settings
+
+PREFIXES = ("/v1/models",)
+VERSION = "anthropic-version"  # the header that only clients of the Messages API send
+
+blp = Blueprint(
+    "models",
+    __name__,
+    errors=EitherErrorOut,
+    description=f"{openapi.OTHERS} The models that can be asked here. With the header `{VERSION}` in the"
+    " shape of the Messages API, otherwise in that of OpenAI's.",
+)
+
+
+def error(fault: Fault) -> Any:
+    """The shape of errors under these paths."""
+    speaks_messages = has_request_context() and VERSION in request.headers
+    return (anthropic if speaks_messages else openai)(fault)
+
+
+@blp.route("/v1/models", methods=["GET"])
+@needs(READ, 400, 422)
+@blp.arguments(ModelQuery, location="query")
+@blp.response(200, ModelsOut)
+def list_models(query: dict[str, Any]) -> Response:
+    """List the models that can be asked here."""
+    models = list(catalog.askable(settings.current()))
+    if VERSION not in request.headers:
+        return answer({"object": "list", "data": [model_list.openai(model) for model in models]})
+    return answer(model_list.page(models, **query))
+
+
+@blp.route("/v1/models/<path:model_id>", methods=["GET"])
+@needs(READ, 404)
+@blp.response(200, ModelOut)
+def get_model(model_id: str) -> Response:
+    """Get one model."""
+    for model in catalog.askable(settings.current()):
+        if model.name == model_id:
+            write = model_list.anthropic if VERSION in request.headers else model_list.openai
+            return answer(write(model))
+    raise NotFound(f"model: {model_id!r} cannot be asked here: GET /v1/models lists those that can")

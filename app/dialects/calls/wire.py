@@ -1,0 +1,154 @@
+"""What a call asks, and how its failures look in the terms of its API. Pure."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from app.errors import BadRequest, NotFound
+from app.ingest.bounds import unbounded
+from app.ingest.draft import MAX_RECORD_BYTES, Defaults, Draft
+from app.ingest.values import to_json
+from app.providers import registry, shapes
+from app.providers.openai_requests import CHAT, RESPONSES
+from app.providers.streams.chunks import Chunks
+from app.services.attended import Failure
+from app.web.error_shapes import Fault, Shape, anthropic, openai
+
+Json = dict[str, Any]
+MOST_TOKENS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    model: str
+    streamed: bool
+    draft: Draft
+    defaults: Defaults
+    chunks: Chunks | None = None  # in which the events of its stream are shown, if not as they come
+
+
+def message_call(body: Any, default_max_tokens: int) -> Call:
+    """The call of a Messages request; its provider checks what is not needed here.
+
+    Raises `BadRequest`, and `NotFound` for a model that is not known.
+    """
+    fields = _fields(body)
+    _check_messages(fields.get("messages"))
+    max_tokens = fields.get("max_tokens")
+    if type(max_tokens) is not int or not 0 <= max_tokens <= MOST_TOKENS:
+        raise BadRequest(f"max_tokens: give a whole number up to {MOST_TOKENS:,}; found {max_tokens!r}")
+    params = {name: value for name, value in fields.items() if name != "stream"}
+    return _call(fields, {"params": params}, params, max_tokens or default_max_tokens, max_tokens or None)
+
+
+def count_params(body: Any) -> Json:
+    """A request whose tokens are to be counted; raises as `message_call` does."""
+    fields = _fields(body)
+    _check_messages(fields.get("messages"))
+    return fields
+
+
+def raw_call(path: str, body: Any, default_max_tokens: int) -> Call:
+    """The call of a request for an OpenAI-compatible endpoint, which is sent as it stands.
+
+    Raises `BadRequest`, and `NotFound` for a model that is not known.
+    """
+    fields = _fields(body)
+    _check_asked(path, fields)
+    translates = not registry.of(fields["model"]).takes_whole_requests
+    if translates and path != CHAT:
+        raise NotFound(
+            f"model: {fields['model']!r} is not asked at {path}: ask it at {CHAT} or /v1/messages, or name"
+            " an endpoint for it in the providers' file"
+        )
+    dropped = ("stream",) if fields.get("stream") else ("stream", "stream_options")
+    request = {name: value for name, value in fields.items() if name not in dropped}
+    asked = next((fields.get(name) for name in _BOUNDS if fields.get(name) is not None), None)
+    if asked is not None and (type(asked) is not int or not 1 <= asked <= MOST_TOKENS):
+        raise BadRequest(f"the most tokens must be a whole number from 1 to {MOST_TOKENS:,}; found {asked!r}")
+    call = _call(fields, {"url": path, "body": request}, request, asked or default_max_tokens, asked)
+    return replace(call, chunks=_chunks(fields)) if translates else call
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """How an API says what becomes of a call."""
+
+    shape: Shape  # of its errors
+    event: bytes  # the name's line of an error among a stream's events, if it has one
+    has_messages: bool  # its answers are Messages
+
+    def failure(self, failure: Failure, request_id: str) -> Mapping[str, Any]:
+        """The provider's own words where they are in the form of this API."""
+        body = failure.body or {}
+        is_ours = (body.get("type") == "error") is self.has_messages
+        if is_ours and isinstance(body.get("error"), Mapping):
+            return body
+        return self.shape(Fault(failure.status, failure.type, failure.message, request_id))
+
+    def failure_event(self, failure: Failure, request_id: str) -> bytes:
+        """The same where a stream has begun."""
+        return b"%sdata: %s\n\n" % (self.event, json.dumps(self.failure(failure, request_id)).encode())
+
+    def answer(self, body: bytes, call: Call) -> bytes:
+        """The answer as it came, or in the form of this API."""
+        if call.chunks is not None:
+            return to_json(shapes.chat_completion_of(body))
+        if self.has_messages and b'"choices"' in body:
+            return to_json(shapes.message_of(body))
+        return body
+
+
+MESSAGES = Api(anthropic, b"event: error\n", has_messages=True)
+OPENAI = Api(openai, b"", has_messages=False)
+
+_BOUNDS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
+
+
+def _chunks(fields: Json) -> Chunks:
+    options = fields.get("stream_options")
+    return Chunks(wants_usage=isinstance(options, dict) and bool(options.get("include_usage")))
+
+
+def _fields(body: Any) -> Json:
+    if not isinstance(body, dict):
+        raise BadRequest("the body must be a JSON object")
+    if not isinstance(body.get("model"), str) or not 1 <= len(body["model"]) <= 200:
+        raise BadRequest("model: give the name of a model")
+    if not isinstance(body.get("stream"), bool | None):
+        raise BadRequest("stream: give true or false")
+    provider = registry.find(body["model"])
+    if provider is None or not provider.takes_messages or provider.name == registry.NOBODY:
+        raise NotFound(f"model: {body['model']!r} is not known here: GET /v1/models lists those that are")
+    return body
+
+
+def _check_asked(path: str, fields: Json) -> None:
+    """Raise `BadRequest` for a body that asks nothing; its endpoint checks the rest."""
+    if path == CHAT:
+        _check_messages(fields.get("messages"))
+        return
+    asked = fields.get("input")
+    if path == RESPONSES and isinstance(asked, list) and not all(isinstance(one, dict) for one in asked):
+        raise BadRequest("input: give a text, or a list of objects")
+    if not isinstance(asked, str | list) and not (path == RESPONSES and fields.get("prompt")):
+        raise BadRequest("input: give a text or a list")
+
+
+def _check_messages(messages: Any) -> None:
+    if not isinstance(messages, list) or not messages:
+        raise BadRequest("messages: give a list of at least one message")
+    for number, message in enumerate(messages):
+        if not isinstance(message, dict):
+            raise BadRequest(f"messages.{number}: give an object with a role and content")
+
+
+def _call(fields: Json, record: Json, request: Json, most_tokens: int, own: int | None) -> Call:
+    body = to_json(record)
+    defaults = Defaults(fields["model"], most_tokens)
+    size = len(body) + defaults.request_bytes
+    if size > MAX_RECORD_BYTES:
+        raise BadRequest(f"the request has {size:,} bytes; a provider takes {MAX_RECORD_BYTES:,}")
+    draft = Draft(body, size, max_tokens=own, model=fields["model"], unbounded=unbounded(request))
+    return Call(fields["model"], bool(fields.get("stream")), draft, defaults)

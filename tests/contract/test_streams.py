@@ -1,0 +1,102 @@
+"""Clients whose answers may also be streamed: what is handed on is what is answered."""
+
+import json
+from typing import Any
+
+import pytest
+
+from app import errors
+from app.providers.client import Reply, Streaming
+from app.providers.streams import completions, messages, sse
+from tests.support.provider_subjects import OpenAI, Subject
+
+CHAT = "/v1/chat/completions"
+
+
+@pytest.fixture(params=["simulated", "claude", "openai"])
+def streaming(request: pytest.FixtureRequest) -> Subject:
+    found: Subject = request.getfixturevalue(request.param)
+    return found
+
+
+def stream(subject: Subject, asked: dict[str, Any], handed_on: list[bytes]) -> Reply:
+    assert isinstance(subject.client, Streaming)
+    return subject.runner.run(subject.client.stream(asked, deadline=30, attempt=1, hand_on=handed_on.append))
+
+
+def chat(subject: Subject, **more: Any) -> dict[str, Any]:
+    """A whole request for a path, as a record's request is built."""
+    asked = subject.request()
+    body = {"model": asked["model"], "messages": asked["messages"], **more}
+    return {"model": asked["model"], "max_tokens": 100, "url": CHAT, "body": body}
+
+
+def assembled(form: Any, handed_on: list[bytes]) -> Any:
+    cutter, assembly = sse.Cutter(), form.Assembly()
+    for event in handed_on:
+        for one in cutter.feed(event):
+            assembly.add(one.json())
+    assert assembly.is_whole
+    return assembly.whole
+
+
+def test_what_is_handed_on_makes_the_answer(streaming: Subject) -> None:
+    handed_on: list[bytes] = []
+
+    reply = stream(streaming, streaming.request(), handed_on)
+
+    assert len(handed_on) > 3
+    assert all(event.endswith(b"\n\n") for event in handed_on)
+    assert assembled(messages, handed_on)["content"][0]["text"] == reply.text != ""
+    assert reply.usage is not None
+    assert reply.usage.output_tokens > 0
+    assert reply.request_id
+
+
+def test_a_refusal_hands_nothing_on(streaming: Subject) -> None:
+    streaming.misbehave(errors.Overloaded)
+    handed_on: list[bytes] = []
+
+    with pytest.raises(errors.Overloaded):
+        stream(streaming, streaming.request(), handed_on)
+
+    assert handed_on == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"), [("cut_midway", errors.ConnectionCut), ("stream_error", errors.Overloaded)]
+)
+def test_a_stream_that_breaks_off_hands_on_whole_events_alone(
+    claude: Any, fault: str, kind: type[errors.ProviderError]
+) -> None:
+    claude.fault(kind=fault)
+    handed_on: list[bytes] = []
+
+    with pytest.raises(kind):
+        stream(claude, claude.request(), handed_on)
+
+    assert handed_on
+    assert all(event.startswith(b"event: ") and event.endswith(b"\n\n") for event in handed_on)
+    assert not any(b"event: error" in event for event in handed_on)
+
+
+def test_a_completion_is_streamed_as_it_comes_and_its_usage_is_for_the_books(openai: OpenAI) -> None:
+    quiet: list[bytes] = []
+    told: list[bytes] = []
+
+    reply = stream(openai, chat(openai), quiet)
+    stream(openai, chat(openai, stream_options={"include_usage": True}), told)
+
+    assert quiet[-1] == told[-1] == b"data: [DONE]\n\n"
+    assert json.loads(reply.body)["choices"] == assembled(completions, quiet)["choices"]
+    assert reply.usage is not None
+    assert reply.usage.output_tokens > 0
+    assert not any(b'"choices": []' in chunk for chunk in quiet)
+    assert any(b'"choices": []' in chunk for chunk in told)
+
+
+def test_a_completion_that_is_cut_is_not_taken_for_a_whole_one(openai: OpenAI) -> None:
+    openai.fault(kind="cut_midway")
+
+    with pytest.raises(errors.ConnectionCut):
+        stream(openai, chat(openai), [])

@@ -1,0 +1,119 @@
+"""Streamed answers: events cut out of bytes, put together, and made from a whole answer."""
+
+import pytest
+
+from app.providers.streams import completions, messages, responses, sse
+
+MESSAGE = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "claude",
+    "content": [
+        {"type": "thinking", "thinking": "Hm.", "signature": "s"},
+        {"type": "text", "text": "The sky is blue because air scatters blue light the most."},
+        {"type": "tool_use", "id": "t1", "name": "look", "input": {"at": ["the", "sky"]}},
+    ],
+    "stop_reason": "tool_use",
+    "stop_sequence": None,
+    "usage": {"input_tokens": 9, "output_tokens": 40},
+}
+COMPLETION = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "gpt",
+    "choices": [
+        {
+            "index": 0,
+            "message": {
+                "role": "assistant",
+                "content": "It scatters blue light more than any other.",
+                "tool_calls": [
+                    {"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+                ],
+            },
+            "finish_reason": "tool_calls",
+        }
+    ],
+    "usage": {"prompt_tokens": 9, "completion_tokens": 40, "total_tokens": 49},
+}
+RESPONSE = {
+    "id": "resp_1",
+    "status": "completed",
+    "output": [
+        {
+            "id": "m1",
+            "type": "message",
+            "status": "completed",
+            "role": "assistant",
+            "content": [
+                {"type": "output_text", "text": "Air scatters blue light the most.", "annotations": []}
+            ],
+        }
+    ],
+    "usage": {"input_tokens": 9, "output_tokens": 40, "total_tokens": 49},
+}
+
+
+def assembled(form, raw, size):
+    """What the events make that are cut out of pieces of `size` bytes."""
+    cutter, assembly = sse.Cutter(), form.Assembly()
+    for start in range(0, len(raw), size):
+        for event in cutter.feed(raw[start : start + size]):
+            assembly.add(event.json())
+    return assembly
+
+
+@pytest.mark.parametrize("size", [1, 7, 100_000])
+@pytest.mark.parametrize(
+    ("form", "answer"), [(messages, MESSAGE), (completions, COMPLETION), (responses, RESPONSE)]
+)
+def test_the_events_of_an_answer_make_it_again_wherever_they_are_cut(form, answer, size):
+    raw = b"".join(form.events(answer))
+
+    made = assembled(form, raw, size)
+
+    assert made.is_whole
+    assert made.whole == answer
+
+
+@pytest.mark.parametrize(
+    ("form", "answer"), [(messages, MESSAGE), (completions, COMPLETION), (responses, RESPONSE)]
+)
+def test_an_answer_whose_last_event_is_missing_is_not_whole(form, answer):
+    events = list(form.events(answer))
+    last = {messages: -1, responses: -1, completions: -3}[form]
+
+    assert not assembled(form, b"".join(events[:last]), 50).is_whole
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_an_event_is_handed_on_as_it_came(end):
+    raw = b": a comment" + end + b"event: ping" + end + b'data: {"a":' + end + b"data:1}" + end + end
+    cutter = sse.Cutter()
+
+    events = [event for byte in raw for event in cutter.feed(bytes([byte]))]
+
+    assert [(event.raw, event.name, event.json()) for event in events] == [(raw, "ping", {"a": 1})]
+
+
+def test_half_an_event_is_kept_back():
+    assert list(sse.Cutter().feed(b'event: message_stop\ndata: {"type": "message_stop"}\n')) == []
+
+
+def test_counts_that_are_told_late_or_not_at_all_leave_the_earlier_ones():
+    late = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": None}}
+    assembly = messages.Assembly()
+    for event in ({"type": "message_start", "message": MESSAGE}, late, {"type": "message_stop"}):
+        assembly.add(event)
+
+    assert assembly.whole["usage"] == MESSAGE["usage"]
+
+
+def test_the_usage_of_a_completion_is_shown_to_whom_asked_for_it():
+    last = {"choices": [], "usage": {}}
+
+    assert not completions.shows({})(last)
+    assert completions.shows({"stream_options": {"include_usage": True}})(last)
+    assert completions.shows({})({"choices": [{}]})
