@@ -31,6 +31,8 @@ from app.api import (
     usage,
 )
 from app.api.bodies import SpoolingRequest
+from app.api.webhooks import deliveries as webhook_deliveries
+from app.api.webhooks import endpoints as webhooks
 from app.core.monitoring.broker import check_redis
 from app.core.reading.feed import feed
 from app.core.reading.job_json import PREFIX
@@ -39,16 +41,17 @@ from app.dialects.analyze import routes as analyze
 from app.dialects.chats import routes as chats
 from app.dialects.documents import routes as documents
 from app.dialects.text import routes as text
+from app.dialects.webhook_endpoints import routes as webhook_endpoints
 from app.web import auth, bodies, capacity, downloads, errors, job_lookup, large_bodies, openapi, websockets
 from app.web.errors import SHAPES, ErrorOut
 from config import logs, private, settings
 
 NATIVE = (
     submissions, quotes, jobs, records, results, events, limits, usage, audit, me, keys,
-    prompt_overrides, probes,
+    prompt_overrides, webhooks, webhook_deliveries, probes,
 )  # fmt: skip
 # Each has `blp`, its path PREFIXES, and in `wire.error` the shape of errors under them.
-DIALECTS = (text, analyze, documents, chats)
+DIALECTS = (text, analyze, documents, chats, webhook_endpoints)
 # Response headers that a page may read.
 EXPOSED = (job_lookup.JOB, downloads.WARNING, bodies.IGNORED, "Location", "Retry-After", "X-Request-Id")
 

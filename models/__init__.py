@@ -11,6 +11,7 @@ from models.prompt_override import PromptOverride
 from models.record import Attempt, Record, RecordInput, RecordOutput, RecordStatus, Window
 from models.sweep import Sweep
 from models.tenant import ApiKey, Tenant, User
+from models.webhook import DeliveryStatus, WebhookDelivery, WebhookEndpoint, WebhookSecret
 
 __all__ = [
     "ApiKey",
@@ -19,6 +20,7 @@ __all__ = [
     "Base",
     "BatchConfiguration",
     "Blob",
+    "DeliveryStatus",
     "Handoff",
     "IdempotencyKey",
     "Job",
@@ -37,5 +39,8 @@ __all__ = [
     "Sweep",
     "Tenant",
     "User",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "WebhookSecret",
     "Window",
 ]

@@ -140,6 +140,7 @@ class JobSpec(Base):
     skipped: Mapped[list[int] | None] = mapped_column(JSON)  # numbers of the table's rows that are not asked
     # What its owner should know of how its table was read, in sentences. None: of an earlier release.
     notes: Mapped[list[str] | None] = mapped_column(JSON)
+    webhook_url: Mapped[str | None] = mapped_column(String(2048))  # told when the job ends
     # Why its calls have no maximum cost, so that no cap can be enforced; None: they have one.
     unbounded: Mapped[str | None] = mapped_column(Text)
 

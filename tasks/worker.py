@@ -19,7 +19,7 @@ from app.core.worker import process
 from app.errors import Unavailable
 from app.providers import registry
 from config import settings
-from tasks import stand_in, ticker
+from tasks import stand_in, ticker, webhooks
 
 log = structlog.get_logger()
 
@@ -94,6 +94,7 @@ def _stop_calls(**_: Any) -> None:
     ticker.stop()
     stand_in.stop()
     process.stop_current(settings.current().grace)
+    webhooks.stop(settings.current().grace)
 
 
 @worker_shutdown.connect

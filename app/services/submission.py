@@ -64,6 +64,7 @@ class Options:
     max_cost: int | None = None  # pico-dollars
     expires_in: int | None = None  # seconds
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    webhook_url: str | None = None  # told when the job has ended
     columns: Sequence[str] | None = None  # of the table that was submitted
     form: TableForm | None = None  # in which its results are given back
     skipped: Sequence[int] | None = None  # numbers of the table's rows that are not asked
@@ -315,6 +316,7 @@ def _spec(job_id: int, defaults: Defaults, options: Options, why: str | None) ->
         skipped=None if options.skipped is None else list(options.skipped),
         notes=list(options.notes),
         unbounded=why,
+        webhook_url=options.webhook_url,
     )
 
 
