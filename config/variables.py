@@ -224,7 +224,10 @@ def secret_texts(name: str) -> tuple[str, ...]:
 
     def parse(value: str) -> tuple[str, ...]:
         if any(map(_is_weak, _items(value))):
-            wanted = f"texts of at least {LONG_KEY} characters, such as from `openssl rand -hex 32`"
+            wanted = (
+                f"texts of at least {LONG_KEY} characters that cannot be guessed, such as from"
+                " `openssl rand -hex 32`"
+            )
             raise BadSetting(name, HIDDEN, wanted)
         return tuple(_items(value))
 

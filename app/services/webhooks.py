@@ -2,7 +2,7 @@
 
 import asyncio
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -67,11 +67,11 @@ def page(tenant_id: int, after: str | None, limit: int) -> list[WithHint]:
         return [WithHint(endpoint, hints.get(endpoint.id)) for endpoint in found]
 
 
-def change(tenant_id: int, name: str, **values: object) -> WithHint:
+def change(tenant_id: int, name: str, values: Mapping[str, Any]) -> WithHint:
     """Change what is given: `name`, `url`, `event_types`, `enabled`."""
 
     def work(session: Session) -> None:
-        endpoints.change(session, endpoints.find(session, tenant_id, name), **values)  # type: ignore[arg-type]
+        endpoints.change(session, endpoints.find(session, tenant_id, name), **values)
 
     in_transaction(work)
     return get(tenant_id, name)

@@ -92,7 +92,7 @@ def get_webhook(webhook_id: str) -> dict[str, Any]:
 @blp.response(200, WebhookOut)
 def change_webhook(asked: dict[str, Any], webhook_id: str) -> dict[str, Any]:
     """Change an endpoint, or switch it off or on."""
-    return _shown(webhooks.change(caller().tenant_id, webhook_id, **asked))
+    return _shown(webhooks.change(caller().tenant_id, webhook_id, asked))
 
 
 @blp.route("/webhooks/<webhook_id>", methods=["DELETE"])

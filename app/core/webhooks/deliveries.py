@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
@@ -12,6 +12,7 @@ from app.core.webhooks import outbox
 from app.errors import Conflict, NotFound
 from config import settings
 from models.base import now
+from models.transitions import moving_deliveries
 from models.webhook import DeliveryStatus, WebhookDelivery, WebhookEndpoint
 
 DAY = 86_400  # seconds
@@ -66,11 +67,10 @@ def send_again(session: Session, delivery: WebhookDelivery) -> None:
             raise Conflict("the endpoint of this delivery was deleted: it cannot be sent again")
         if endpoint.disabled_at is not None:
             raise Conflict("the endpoint of this delivery is switched off: switch it on first")
-    delivery.status = DeliveryStatus.PENDING
-    delivery.attempts = 0
-    delivery.ended_at = None
-    delivery.next_at = session.scalars(select(now())).one()
-    session.flush()
+    this = WebhookDelivery.id == delivery.id
+    session.execute(moving_deliveries(DeliveryStatus.PENDING, this, ended_at=None))
+    session.execute(update(WebhookDelivery).where(this).values(attempts=0, next_at=now()))
+    session.refresh(delivery)
     outbox.fill(session)
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from app.core.webhooks import signing_secrets, urls
 from app.errors import Conflict, NotFound
 from models.base import now
+from models.transitions import moving_deliveries
 from models.webhook import DeliveryStatus, WebhookDelivery, WebhookEndpoint
 
 log = structlog.get_logger(__name__)
@@ -122,12 +123,8 @@ def switch_off(session: Session, endpoint: WebhookEndpoint, reason: str) -> None
 
 
 def _give_up(session: Session, endpoint_id: int, why: str) -> None:
-    waiting = WebhookDelivery.endpoint_id == endpoint_id, WebhookDelivery.status == DeliveryStatus.PENDING
-    session.execute(
-        update(WebhookDelivery)
-        .where(*waiting)
-        .values(status=DeliveryStatus.FAILED, ended_at=now(), last_error=why)
-    )
+    to_it = WebhookDelivery.endpoint_id == endpoint_id
+    session.execute(moving_deliveries(DeliveryStatus.FAILED, to_it, ended_at=now(), last_error=why))
 
 
 def _unique(event_types: Sequence[str]) -> list[str]:

@@ -1,10 +1,9 @@
 """What follows from an attempt: for its delivery, and for the endpoint."""
 
 import datetime as dt
-from typing import Any
 
 import structlog
-from sqlalchemy import select, update
+from sqlalchemy import Update, select, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
@@ -12,6 +11,7 @@ from app.core.webhooks import endpoints, schedule
 from app.core.webhooks.claims import Claim
 from app.core.webhooks.transport import Answer
 from models.base import now
+from models.transitions import moving_deliveries
 from models.webhook import DeliveryStatus, WebhookDelivery, WebhookEndpoint
 
 log = structlog.get_logger(__name__)
@@ -22,37 +22,39 @@ PATIENCE = dt.timedelta(days=5)  # of nothing but failures, after which an endpo
 
 def record(session: Session, claim: Claim, answer: Answer) -> None:
     """Write the outcome, and when it is tried again; one that another process has overtaken is void."""
-    values = _outcome(claim, answer)
     moved = session.execute(
-        update(WebhookDelivery)
-        .where(
-            WebhookDelivery.id == claim.id,
-            WebhookDelivery.status == DeliveryStatus.PENDING,
-            WebhookDelivery.attempts == claim.attempts,
-        )
-        .values(
+        _moving(claim, answer).values(
             attempts=claim.attempts + 1,
             last_attempt_at=now(),
             last_status_code=answer.status,
             last_answer=answer.text,
-            **values,
         )
     )
     assert isinstance(moved, CursorResult)
-    if moved.rowcount:
-        _log(claim, answer, values["status"])
-        if claim.endpoint_id is not None:
-            _judge(session, claim.endpoint_id, answer)
+    if not moved.rowcount:
+        return
+    if not answer.succeeded:
+        log.warning(
+            "webhook.failed",
+            event_id=claim.event_id,
+            attempt=claim.attempts + 1,
+            status_code=answer.status,
+            why=answer.error,
+        )
+    if claim.endpoint_id is not None:
+        _judge(session, claim.endpoint_id, answer)
 
 
-def _outcome(claim: Claim, answer: Answer) -> dict[str, Any]:
+def _moving(claim: Claim, answer: Answer) -> Update:
+    mine = WebhookDelivery.id == claim.id, WebhookDelivery.attempts == claim.attempts
     if answer.succeeded:
-        return {"status": DeliveryStatus.SUCCEEDED, "ended_at": now(), "last_error": None}
+        return moving_deliveries(DeliveryStatus.SUCCEEDED, *mine, ended_at=now(), last_error=None)
+    why = answer.error or f"the receiver answered with the status {answer.status}"
     wait = None if answer.status == GONE else schedule.delay(claim.attempts + 1, answer.retry_after)
-    failed = {"last_error": answer.error or f"the receiver answered with the status {answer.status}"}
     if wait is None:
-        return {"status": DeliveryStatus.FAILED, "ended_at": now(), **failed}
-    return {"status": DeliveryStatus.PENDING, "next_at": now(wait), **failed}
+        return moving_deliveries(DeliveryStatus.FAILED, *mine, ended_at=now(), last_error=why)
+    still = WebhookDelivery.status == DeliveryStatus.PENDING
+    return update(WebhookDelivery).where(*mine, still).values(next_at=now(wait), last_error=why)
 
 
 def _judge(session: Session, endpoint_id: int, answer: Answer) -> None:
@@ -75,16 +77,3 @@ def _judge(session: Session, endpoint_id: int, answer: Answer) -> None:
         endpoints.switch_off(
             session, endpoint, f"Every attempt has failed since {since}, which is five days or more."
         )
-
-
-def _log(claim: Claim, answer: Answer, status: str) -> None:
-    if answer.succeeded:
-        return
-    log.warning(
-        "webhook.failed",
-        event_id=claim.event_id,
-        attempt=claim.attempts + 1,
-        status_code=answer.status,
-        why=answer.error,
-        given_up=status == DeliveryStatus.FAILED,
-    )

@@ -54,7 +54,7 @@ def _keys(*, may_make: bool) -> tuple[str, ...]:
     """The first one encrypts, all of them decrypt: the file's too, where the variable was set later."""
     given, path = settings.current().secret_keys, settings.current().data / FILE
     try:
-        return (*given, path.read_text().strip())
+        return (*given, path.read_text(encoding="utf-8").strip())
     except FileNotFoundError:
         if given:
             return given
@@ -68,10 +68,10 @@ def _make(path: Path) -> str:
     own = path.with_name(f"{FILE}.{os.getpid()}.{secrets.token_hex(4)}")
     own.touch(mode=0o600)
     try:
-        own.write_text(secrets.token_hex(32) + "\n")
+        own.write_text(secrets.token_hex(32) + "\n", encoding="utf-8")
         os.link(own, path)  # whole or not at all
     except FileExistsError:
         pass
     finally:
         own.unlink()
-    return path.read_text().strip()
+    return path.read_text(encoding="utf-8").strip()

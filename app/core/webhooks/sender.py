@@ -37,10 +37,15 @@ class Sender:
 
     def stop(self, grace: float) -> None:
         """Start no more attempts, and wait for those in flight: `grace` seconds at most."""
-        with self._lock:
-            self._is_stopped, thread = True, self._thread
+        self._is_stopped = True
+        self.wait(grace)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until it has nothing left to do, `seconds` at most; whether it has not."""
+        thread = self._thread
         if thread is not None:
-            thread.join(grace)
+            thread.join(seconds)
+        return thread is None or not thread.is_alive()
 
     def _run(self) -> None:
         try:

@@ -1,6 +1,7 @@
 """Addresses that webhooks may be sent to: what can be said of one before anything connects to it."""
 
 import ipaddress
+import re
 from urllib.parse import SplitResult, urlsplit
 
 from app.core.webhooks import networks
@@ -9,6 +10,8 @@ from config import settings
 
 LONGEST = 2048  # characters
 PORTS = {"http": 80, "https": 443}
+
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")  # as the last part of a name: the system reads it as an address
 
 
 def check(text: str) -> str:
@@ -46,7 +49,11 @@ def _of_parts(parts: SplitResult, host: str) -> str | None:
     if parts.scheme == "http" and not settings.current().webhook_networks:
         return "http:// is for networks that WEBHOOK_NETWORKS names, and it names none; give an https:// URL"
     address = _literal(host)
-    return None if address is None else networks.refusal(address, parts.scheme)
+    if address is not None:
+        return networks.refusal(address, parts.scheme)
+    if _NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]):
+        return f"the host {host!r} ends in a number: give a name, or an address such as 203.0.113.5"
+    return None
 
 
 def target(url: str) -> str:

@@ -85,7 +85,7 @@ def get_endpoint(endpoint_id: str) -> dict[str, Any]:
 @blp.response(200, EndpointOut)
 def update_endpoint(asked: dict[str, Any], endpoint_id: str) -> dict[str, Any]:
     """Change an endpoint. A new URL switches one on that had been switched off."""
-    return wire.write(webhooks.change(caller().tenant_id, endpoint_id, **asked))
+    return wire.write(webhooks.change(caller().tenant_id, endpoint_id, asked))
 
 
 @blp.route(f"{ENDPOINTS}/<endpoint_id>", methods=["DELETE"])
