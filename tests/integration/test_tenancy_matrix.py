@@ -26,7 +26,8 @@ IMPLIED = api_keys.IMPLIED
 
 # What is sent as a parameter of this name. A route with another one fails until its name is here: under OWNED
 # when its value belongs to a tenant, under SHARED when it means something to every tenant.
-OWNED = {"job_id", "batch_id", "batchId", "key_id", "tenant_id"}
+WITHOUT_JOB = {"key_id", "tenant_id", "webhook_id", "endpoint_id", "delivery_id"}
+OWNED = {"job_id", "batch_id", "batchId"} | WITHOUT_JOB
 SHARED = {"group": "simulated", "name": OPERATION}
 BY_LABEL = {"batch_id", "batchId"}  # these may be a label, too
 
@@ -191,13 +192,16 @@ def _allows(needed: Iterable[str] | None, scope: str) -> bool:
 def _names(first: Furnished, job: str) -> dict[str, str]:
     """A value for every name, those of a job being `job`."""
     tenant = first.door.get("/api/v1/me").get_json()["tenant_id"]
-    return dict.fromkeys(OWNED, job) | SHARED | {"key_id": first.keys[-1], "tenant_id": tenant}
+    names = dict.fromkeys(OWNED, job) | SHARED | {"key_id": first.keys[-1], "tenant_id": tenant}
+    return names | {
+        "webhook_id": first.webhook, "endpoint_id": first.webhook, "delivery_id": first.delivery,
+    }  # fmt: skip
 
 
 def _all_names(first: Furnished, operation: Operation) -> Iterator[dict[str, str]]:
     """The names of everything that the first tenant has, where the operation takes such names."""
     named = operation.names(dict.fromkeys(OWNED))
-    if named <= {"tenant_id", "key_id"}:
+    if named <= WITHOUT_JOB:
         yield _names(first, first.jobs["ended"])
         return
     for job in first.jobs.values():
@@ -208,7 +212,7 @@ def _all_names(first: Furnished, operation: Operation) -> Iterator[dict[str, str
 
 def _seen(first: Furnished, answer: TestResponse) -> list[str]:
     """What an answer has of the first tenant."""
-    own = [*first.jobs.values(), *first.labels, *first.keys, first.door.prefix]
+    own = [*first.jobs.values(), *first.labels, *first.keys, first.door.prefix, first.webhook, first.delivery]
     return [name for name in own if name in answer.text]
 
 

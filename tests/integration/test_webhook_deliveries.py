@@ -107,7 +107,7 @@ def test_a_redirect_is_a_failure_and_a_receiver_may_ask_for_time(door, receiver)
         # Then the first is not followed, and the second is asked in two hours
         assert [len(one.received) for one in (receiver, busy)] == [1, 1]
         found = {one["event_type"]: one for one in deliveries(door)}
-        assert found["job.cancelled"]["last_status_code"] == 127
+        assert found["job.cancelled"]["last_status_code"] == 307
         waits = waiting_seconds()
         assert 0 < waits["job.cancelled"] < 7
         assert 7_100 < waits["batch.cancelled"] <= 7_200

@@ -19,18 +19,24 @@ TEXTS = {"requests": [{"text": "A text that is long enough.", "operation": "summ
 NOTES = {"records": [{"notes": ["Something happened."]}] * 2}
 SHEET = b"chatId,question,URL\n1,What is it?,https://example.com\n2,Why?,\n"
 TABLE = b"review,stars\nGood,5\nBad,1\n"
+WEBHOOK = {"name": "ends", "url": "https://example.com/hooks", "event_types": ["job.cancelled"]}
 OPERATION = "chat"  # the prompt with texts of its own
 
 
 @dataclass(frozen=True)
 class Furnished:
-    """`jobs` by their state or contract, `labels` of those that have one, `keys` by their ids."""
+    """`jobs` by their state or contract, `labels` of those that have one, `keys` by their ids.
+
+    `webhook` is the id of an endpoint, `delivery` that of something to be sent there.
+    """
 
     door: Door
     jobs: Mapping[str, str]
     labels: Sequence[str]
     keys: Sequence[str]
     revoked: str  # the text of a key that was revoked
+    webhook: str
+    delivery: str
 
     @property
     def ended(self) -> list[str]:
@@ -51,7 +57,9 @@ class Furnished:
 
 def furnish(door: Door) -> Furnished:
     """Give the tenant of `door`, which has no jobs yet, some of everything."""
+    webhook = door.post("/api/v1/webhooks", json=WEBHOOK).get_json()["id"]
     jobs, labels = _jobs(door), ["furnished-text", "furnished-batch"]
+    [delivery] = door.get("/api/v1/webhook-deliveries").get_json()["data"]
     made = [
         door.post("/api/v1/keys", json={"name": f"key {number}", "scopes": ["jobs:read"]}).get_json()
         for number in range(3)
@@ -60,7 +68,7 @@ def furnish(door: Door) -> Furnished:
     assert door.call("DELETE", f"/api/v1/keys/{keys[0]}").status_code == 204
     texts = door.call("PUT", f"/api/v1/prompt-overrides/{OPERATION}", json={"prompt": "Say {{ question }}"})
     assert texts.status_code == 200, texts.text
-    return Furnished(door, jobs, labels, keys, made[0]["key"])
+    return Furnished(door, jobs, labels, keys, made[0]["key"], webhook, delivery["id"])
 
 
 def key_of(tenant: str, *scopes: str) -> str:

@@ -116,6 +116,9 @@ def _known(furnished: Furnished, jobs: Sequence[str]) -> Mapping[str, Sequence[s
         "batch_id": [*jobs, *furnished.labels],
         "batchId": [*jobs, *furnished.labels],
         "key_id": furnished.keys,
+        "webhook_id": [furnished.webhook],
+        "endpoint_id": [furnished.webhook],
+        "delivery_id": [furnished.delivery],
         "group": [GROUP],
         "name": [OPERATION],
     }
