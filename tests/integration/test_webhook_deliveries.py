@@ -284,6 +284,27 @@ def test_another_tenants_deliveries_do_not_exist(door, receiver):
     assert len(deliveries(door, endpoint=name)) == 1
 
 
+def test_an_endpoint_that_went_while_an_event_was_written_holds_up_nothing(door, receiver):
+    # Given events for an endpoint that is deleted, for one that is switched off, and for another
+    gone, off = endpoint(door, receiver.url), endpoint(door, receiver.url)
+    endpoint(door, receiver.url)
+    cancelled(door)
+    assert door.call("PATCH", f"{ENDPOINTS}/{off}", json={"enabled": False}).status_code == 200
+    assert door.call("DELETE", f"{ENDPOINTS}/{gone}").status_code == 204
+    again = update(WebhookDelivery).values(status="pending")
+    in_transaction(lambda session: session.execute(again) and None)
+
+    # When they are sent, then the last one comes, and the others say why they do not
+    send_all()
+    assert len(receiver.received) == 1
+    found = {one["last_error"]: one["status"] for one in deliveries(door)}
+    assert found == {
+        None: "succeeded",
+        "its endpoint was deleted": "failed",
+        "its endpoint is switched off": "failed",
+    }
+
+
 def failing_for(days: float) -> None:
     change = update(WebhookEndpoint).values(failing_since=now(-days * 86_400))
     in_transaction(lambda session: session.execute(change) and None)

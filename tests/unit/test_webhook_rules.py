@@ -1,16 +1,20 @@
 """Where webhooks may be sent, when they are sent again, and how they are signed."""
 
+import asyncio
 import datetime as dt
 import hashlib
 import socket
+import threading
 from collections.abc import Iterator
 
 import pytest
 from standardwebhooks import Webhook
 
-from app.core.webhooks import networks, schedule, sealing, signing, urls
-from app.errors import BadInput, Unavailable
+from app.core.webhooks import lookup, networks, schedule, sealing, signing, urls
+from app.core.webhooks.lookup import Resolver
+from app.errors import BadInput, NameNotFound, Unavailable
 from config import settings
+from tests.support.servers import wait_until
 
 HOUR = 3600
 
@@ -146,3 +150,30 @@ def test_a_key_may_be_replaced_while_the_old_one_is_kept(environment, tmp_path) 
     settings.current.cache_clear()
     with pytest.raises(Unavailable, match="PENSTOCK_SECRET_KEY"):
         sealing.unseal(of_one)
+
+
+def test_names_that_nobody_answers_hold_only_their_tenants_threads(monkeypatch) -> None:
+    # Given a system whose look-up of one name takes for ever
+    release, really = threading.Event(), socket.getaddrinfo
+
+    def slow(host, *arguments, **options):
+        if host == "slow.example":
+            release.wait(30)
+        return really(host, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    monkeypatch.setattr(lookup, "PATIENCE", 0.3)
+
+    # When a tenant looks it up far more often than it has threads
+    async def look() -> list[object]:
+        slow_ones = [Resolver(1).resolve("slow.example", 443) for _ in range(20)]
+        return await asyncio.gather(*slow_ones, Resolver(2).resolve("127.1", 443), return_exceptions=True)
+
+    *failed, found = asyncio.run(look())
+
+    # Then each gives up in time, another tenant's look-up is not held up, and no more threads are taken
+    assert all(isinstance(error, NameNotFound) for error in failed)
+    assert [one["host"] for one in found] == ["127.0.0.1"]
+    assert lookup._held == {1: lookup.OF_A_TENANT}
+    release.set()
+    wait_until(lambda: not lookup._held, what="the threads are free again")

@@ -8,8 +8,10 @@ from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
 from app.core.webhooks import signing_secrets
+from app.core.webhooks.endpoints import DELETED, OFF
 from app.errors import Unavailable
 from models.base import now
+from models.transitions import moving_deliveries
 from models.webhook import DeliveryStatus, WebhookDelivery, WebhookEndpoint
 
 # In flight of one process. An address that does not answer holds its own places alone, for 20 seconds each.
@@ -85,7 +87,7 @@ def claim(session: Session, flying: Flying) -> list[Claim]:
         .values(next_at=now(LEASE))
         .returning(WebhookDelivery)
     ).all()
-    return [_claim(session, delivery) for delivery in mine]
+    return [claimed for delivery in mine if (claimed := _claim(session, delivery)) is not None]
 
 
 _IS_DUE = (WebhookDelivery.status == DeliveryStatus.PENDING, WebhookDelivery.next_at <= now())
@@ -118,10 +120,17 @@ def _due(flying: Flying) -> Select[int, int, str]:
     )
 
 
-def _claim(session: Session, delivery: WebhookDelivery) -> Claim:
+def _claim(session: Session, delivery: WebhookDelivery) -> Claim | None:
+    """None for one whose endpoint was deleted or switched off while it was written: it is given up."""
     url = delivery.url
     if delivery.endpoint_id is not None:
-        url = session.get_one(WebhookEndpoint, delivery.endpoint_id).url
+        endpoint = session.get(WebhookEndpoint, delivery.endpoint_id)
+        if endpoint is None or endpoint.disabled_at is not None:
+            this = WebhookDelivery.id == delivery.id
+            why = DELETED if endpoint is None else OFF
+            session.execute(moving_deliveries(DeliveryStatus.FAILED, this, ended_at=now(), last_error=why))
+            return None
+        url = endpoint.url
     secrets, unsigned = _secrets(session, delivery)
     return Claim(
         id=delivery.id,
@@ -139,8 +148,10 @@ def _claim(session: Session, delivery: WebhookDelivery) -> Claim:
 
 def _secrets(session: Session, delivery: WebhookDelivery) -> tuple[list[str], str | None]:
     try:
-        if delivery.endpoint_id is None:
-            signing_secrets.of_tenant(session, delivery.tenant_id)  # made, if there is none yet
-        return signing_secrets.valid(session, delivery.tenant_id, delivery.endpoint_id), None
+        found = signing_secrets.valid(session, delivery.tenant_id, delivery.endpoint_id)
+        if not found and delivery.endpoint_id is None:
+            found = [signing_secrets.of_tenant(session, delivery.tenant_id)]
     except Unavailable as error:
         return [], error.message
+    else:
+        return found, None

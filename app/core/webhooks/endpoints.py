@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 MOST = 50  # of a tenant: the end of a job writes a row for each
 
-OFF = "its endpoint is switched off"
+OFF, DELETED = "its endpoint is switched off", "its endpoint was deleted"
 
 
 def create(
@@ -107,7 +107,7 @@ def touch(session: Session, endpoint: WebhookEndpoint) -> None:
 
 def remove(session: Session, endpoint: WebhookEndpoint) -> None:
     """Delete it; what was to be sent to it is given up, and what was sent stays to be seen."""
-    _give_up(session, endpoint.id, "its endpoint was deleted")
+    _give_up(session, endpoint.id, DELETED)
     signing_secrets.forget(session, endpoint.tenant_id, endpoint.id)
     session.delete(endpoint)
     session.flush()

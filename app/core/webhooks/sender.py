@@ -15,7 +15,7 @@ from models.session import in_transaction, reading
 
 log = structlog.get_logger(__name__)
 
-LOOK_AGAIN = 0.1  # seconds between two looks for what is due, while something is in flight
+LOOK_AGAIN = 0.1  # seconds until the next look for what is due, unless all that is in flight ends before
 
 
 class Sender:
@@ -72,8 +72,7 @@ class Sender:
                 sending.add(asyncio.create_task(_send(claim, flying)))
             if not sending:
                 return
-            await asyncio.sleep(LOOK_AGAIN)
-            sending = {task for task in sending if not task.done()}
+            _, sending = await asyncio.wait(sending, timeout=LOOK_AGAIN)
 
 
 def _take(flying: Flying) -> list[Claim]:
