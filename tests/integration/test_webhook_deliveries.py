@@ -284,6 +284,25 @@ def test_another_tenants_deliveries_do_not_exist(door, receiver):
     assert len(deliveries(door, endpoint=name)) == 1
 
 
+def test_what_else_is_for_a_busy_receiver_waits_too(door, receiver):
+    # Given many events for one that asks for an hour, and one for another
+    with receiving(status=429, headers={"Retry-After": "3600"}) as busy:
+        endpoint(door, busy.url, "job.cancelled")
+        for _ in range(20):
+            cancelled(door)
+        endpoint(door, receiver.url, "batch.cancelled")
+        cancelled(door)
+
+        # When they are sent, then most of them are not even tried
+        send_all()
+        assert len(busy.received) <= 8
+        assert len(receiver.received) == 1
+        found = deliveries(door, status="pending")
+        assert len(found) == 21
+        assert sum(one["attempts"] for one in found) == len(busy.received)
+        assert waiting_seconds()["job.cancelled"] > 3_500
+
+
 def test_an_endpoint_that_went_while_an_event_was_written_holds_up_nothing(door, receiver):
     # Given events for an endpoint that is deleted, for one that is switched off, and for another
     gone, off = endpoint(door, receiver.url), endpoint(door, receiver.url)

@@ -17,6 +17,7 @@ from models.webhook import DeliveryStatus, WebhookDelivery, WebhookEndpoint
 log = structlog.get_logger(__name__)
 
 GONE = 410  # the receiver wants no more
+BUSY = frozenset({429, 502, 503, 504})  # it wants, or gets, too many at once
 PATIENCE = dt.timedelta(days=5)  # of nothing but failures, after which an endpoint is switched off
 
 
@@ -41,6 +42,8 @@ def record(session: Session, claim: Claim, answer: Answer) -> None:
             status_code=answer.status,
             why=answer.error,
         )
+    if answer.status in BUSY:
+        _hold(session, claim, answer)
     if claim.endpoint_id is not None:
         _judge(session, claim.endpoint_id, answer)
 
@@ -55,6 +58,22 @@ def _moving(claim: Claim, answer: Answer) -> Update:
         return moving_deliveries(DeliveryStatus.FAILED, *mine, ended_at=now(), last_error=why)
     still = WebhookDelivery.status == DeliveryStatus.PENDING
     return update(WebhookDelivery).where(*mine, still).values(next_at=now(wait), last_error=why)
+
+
+def _hold(session: Session, claim: Claim, answer: Answer) -> None:
+    """Whatever else is for a busy receiver waits as long as the first retry does, or as it has asked for."""
+    seconds = min(answer.retry_after or schedule.DELAYS[1], schedule.LONGEST_WAIT)
+    session.execute(
+        update(WebhookDelivery)
+        .where(
+            WebhookDelivery.tenant_id == claim.tenant_id,
+            WebhookDelivery.target == claim.target,
+            WebhookDelivery.status == DeliveryStatus.PENDING,
+            WebhookDelivery.next_at < now(0.9 * seconds),  # of several answers at once, one moves them
+            WebhookDelivery.id != claim.id,
+        )
+        .values(next_at=now(seconds))
+    )
 
 
 def _judge(session: Session, endpoint_id: int, answer: Answer) -> None:
