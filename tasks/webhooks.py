@@ -39,6 +39,11 @@ def wake() -> None:
     _sender.wake()
 
 
-def stop(grace: float) -> None:
-    """Let attempts in flight end, for `grace` seconds at most; start no more."""
-    _sender.stop(grace)
+def stop() -> None:
+    """Start no more attempts."""
+    _sender.stop()
+
+
+def wait(grace: float) -> None:
+    """Let attempts in flight end, for `grace` seconds at most."""
+    _sender.wait(grace)

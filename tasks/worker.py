@@ -92,11 +92,12 @@ def _prepare() -> None:
 def _stop_calls(**_: Any) -> None:
     """On SIGTERM Celery waits for the slices in hand: they start nothing new and end within the grace."""
     ticker.stop()
+    webhooks.stop()
     stand_in.stop()
     process.stop_current(settings.current().grace)
-    webhooks.stop(settings.current().grace)
 
 
 @worker_shutdown.connect
 def _end_process(**_: Any) -> None:
+    webhooks.wait(settings.current().grace)
     process.end_current()

@@ -1,4 +1,4 @@
-"""A worker that is killed while it sends a webhook."""
+"""A worker that is killed, or told to stop, while it sends a webhook."""
 
 import signal
 import threading
@@ -37,7 +37,18 @@ def test_what_a_killed_worker_was_sending_is_sent_by_the_next(request: pytest.Fi
         first, second = receiver.wait_for(2)
         assert first.headers["webhook-id"] == second.headers["webhook-id"]
         wait_until(lambda: [one["status"] for one in listed(door)] == ["succeeded"], what="it is delivered")
-        stack.stop()
+
+        # And a worker that is told to stop lets what it sends come to its end
+        release.clear()
+        [delivery] = listed(door)
+        assert door.post(f"/api/v1/webhook-deliveries/{delivery['id']}/resend").status_code == 202
+        receiver.wait_for(3)
+        stopping = threading.Thread(target=stack.stop)
+        stopping.start()
+        wait_until(lambda: "Warm shutdown" in stack.logs(), what="the worker has been told to stop")
+        release.set()
+        stopping.join(30)
+        assert [(one["status"], one["attempts"]) for one in listed(door)] == [("succeeded", 1)]
 
 
 def listed(door: Door) -> list[dict[str, Any]]:

@@ -35,10 +35,9 @@ class Sender:
                 self._thread = threading.Thread(target=self._run, name="webhooks", daemon=True)
                 self._thread.start()
 
-    def stop(self, grace: float) -> None:
-        """Start no more attempts, and wait for those in flight: `grace` seconds at most."""
+    def stop(self) -> None:
+        """Start no more attempts; those in flight end within twenty seconds."""
         self._is_stopped = True
-        self.wait(grace)
 
     def wait(self, seconds: float) -> bool:
         """Wait until it has nothing left to do, `seconds` at most; whether it has not."""
