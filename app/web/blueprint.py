@@ -140,6 +140,15 @@ class ShortList(fields.List[Any]):
         return super()._deserialize(value, *args, **kwargs)
 
 
+class Truth(fields.Boolean):
+    """JSON's true or false; marshmallow takes 1 and 0 for them, too."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
+
+
 class WebhookUrl(fields.String):
     """Where the end of the job is told."""
 

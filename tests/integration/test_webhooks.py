@@ -2,8 +2,8 @@
 
 import base64
 import json
-import time
 from collections.abc import Iterator
+from datetime import datetime
 from io import BytesIO
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from tests.support.threaded_server import Served, serving
 from tests.support.webhook_receiver import Receiver, receiving
 
 HERE = "127.0.0.0/8"
+WITHIN = 8.0  # seconds: the promised two, on a machine that has other work
 MORE = {"WEBHOOK_NETWORKS": HERE, "DEFAULT_MODEL": "simulated", "PARSE_HANDOFF": "false"}
 ASYNC = {"Prefer": "respond-async"}
 TEXT, NOTE, SIMULATED = TEXTS["requests"][0], NOTES["records"][0], {"model_id": "simulated"}
@@ -63,10 +64,9 @@ def test_the_end_of_a_job_is_told_within_two_seconds_and_both_sdks_verify_it(ser
     both = receiver.wait_for(2)
 
     # Then both events came at once, and either SDK verifies them
-    ended = time.time()
-    while served.door.job(job)["ended_at"] is None:
-        assert time.time() - ended < 10
+    ended = datetime.fromisoformat(served.door.job(job)["ended_at"]).timestamp()
     for one in both:
+        assert one.at - ended < WITHIN
         event = client.webhooks.unwrap(one.body, one.headers, secret=endpoint.signing_secret)
         other = Anthropic(api_key="x").beta.webhooks.unwrap(
             one.body.decode(), headers=one.headers, key=endpoint.signing_secret

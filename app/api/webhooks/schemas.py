@@ -7,6 +7,7 @@ from marshmallow import fields, validate
 
 from app.api.request_schemas import PageQuery
 from app.core.webhooks import events, urls
+from app.web.blueprint import Truth
 from models.webhook import DeliveryStatus
 
 _TIME = {"format": "date-time", "example": "2026-11-22T10:15:00.123456Z"}
@@ -34,13 +35,13 @@ class WebhookChange(ma.Schema):
     name = fields.String(validate=validate.Length(1, 200))
     url = fields.String(validate=validate.Length(1, urls.LONGEST), metadata=_URL)
     event_types = _event_types(required=False)
-    enabled = fields.Boolean(
+    enabled = Truth(
         metadata={"description": "A new URL switches an endpoint on, too, that had been switched off."}
     )
 
 
 class WebhookRotationIn(ma.Schema):
-    keep_for_24_hours = fields.Boolean(
+    keep_for_24_hours = Truth(
         load_default=False,
         metadata={"description": "Sign with the present secret, too, for another 24 hours."},
     )

@@ -6,6 +6,7 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 from app.core.webhooks import events, urls
+from app.web.blueprint import Truth
 
 _UNKNOWN = "`{input}` never happens here; events are {choices}"
 
@@ -50,7 +51,7 @@ class UpdateIn(ma.Schema):
 
 
 class RotateIn(ma.Schema):
-    keep_old_secret_active_for_24_hours = fields.Boolean(load_default=False)
+    keep_old_secret_active_for_24_hours = Truth(load_default=False)
 
 
 class TestIn(ma.Schema):
