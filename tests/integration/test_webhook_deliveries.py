@@ -3,15 +3,17 @@
 import re
 import socket
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
 from sqlalchemy import select, update
 from standardwebhooks import Webhook
 
-from app.core.webhooks import lookup, transport
+from app.core.webhooks import claims, lookup, transport
 from models.base import now
 from models.session import in_transaction, reading
 from models.webhook import WebhookDelivery, WebhookEndpoint
@@ -282,6 +284,28 @@ def test_another_tenants_deliveries_do_not_exist(door, receiver):
     for query in ({"endpoint": name}, {"job": job["id"]}):
         assert stranger.get(DELIVERIES, query_string=query).status_code == 404
     assert len(deliveries(door, endpoint=name)) == 1
+
+
+def test_a_tenant_with_very_many_addresses_leaves_room_for_the_others(door):
+    # Given a tenant with an event for each of very many addresses, and behind it one of another
+    mine, other = door.tenant_id, door.other().tenant_id
+    for tenant, count in ((mine, claims.IN_ALL + 100), (other, 1)):
+        rows = [
+            WebhookDelivery(
+                tenant_id=tenant,
+                event_id=f"evt_{number}",
+                event_type="job.completed",
+                url=f"https://{number}.invalid/",
+                target=f"https://{number}.invalid:443",
+                body=b"{}",
+            )
+            for number in range(count)
+        ]
+        in_transaction(lambda session, rows=rows: session.add_all(rows))
+
+    # When a sender takes what it has room for, then each tenant has its share
+    taken = in_transaction(partial(claims.claim, flying=claims.Flying()))
+    assert Counter(claim.tenant_id for claim in taken) == {mine: claims.OF_A_TENANT, other: 1}
 
 
 def test_what_else_is_for_a_busy_receiver_waits_too(door, receiver):
