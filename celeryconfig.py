@@ -21,6 +21,7 @@ imports = (
     "tasks.slice",
     "tasks.close_window",
     "tasks.sweep",
+    "tasks.webhooks",
     "tasks.inspection",
 )
 

@@ -19,6 +19,8 @@ PenstockError
 ├── Fault                       one record of an input is invalid; the others are still read
 ├── NotEditable                 no columns can be added to a workbook; its results become a plain sheet
 ├── LimiterAway                 Redis does not answer: no call may be sent
+├── AddressRefused              a webhook's address is not one that may be reached
+├── NameNotFound                a webhook's name leads nowhere
 ├── ReaderCut                   the reader of a job's events is disconnected
 ├── StackRefused                command line: the stack answered with an error
 ├── StackUnreachable            command line: the stack did not answer
@@ -182,6 +184,14 @@ class BlankPrompt(Fault):
 
 class LimiterAway(PenstockError):
     """Redis does not answer: no call may be sent."""
+
+
+class AddressRefused(PenstockError, OSError):
+    """Nothing may be sent to this address; the message says why. An `OSError`, as of a socket."""
+
+
+class NameNotFound(PenstockError, OSError):
+    """A name was not found, or not in time."""
 
 
 class ReaderCut(PenstockError):

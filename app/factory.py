@@ -31,6 +31,8 @@ from app.api import (
     usage,
 )
 from app.api.bodies import SpoolingRequest
+from app.api.webhooks import deliveries as webhook_deliveries
+from app.api.webhooks import endpoints as webhooks
 from app.core.monitoring.broker import check_redis
 from app.core.reading.feed import feed
 from app.core.reading.job_json import PREFIX
@@ -42,16 +44,17 @@ from app.dialects.chats import routes as chats
 from app.dialects.documents import routes as documents
 from app.dialects.openai import routes as openai
 from app.dialects.text import routes as text
+from app.dialects.webhook_endpoints import routes as webhook_endpoints
 from app.web import auth, bodies, capacity, downloads, errors, job_lookup, large_bodies, openapi, websockets
 from app.web.errors import SHAPES, ErrorOut
 from config import logs, private, settings
 
 NATIVE = (
     submissions, quotes, jobs, records, results, events, limits, usage, audit, me, keys,
-    prompt_overrides, probes,
+    prompt_overrides, webhooks, webhook_deliveries, probes,
 )  # fmt: skip
 # Each has `blp`, its path PREFIXES, and in `wire.error` the shape of errors under them.
-DIALECTS = (text, analyze, documents, chats, anthropic, openai)
+DIALECTS = (text, analyze, documents, chats, anthropic, openai, webhook_endpoints)
 # One API each: `blp`, its path PREFIXES, and `error`, the shape of errors under them.
 CALLS = (messages, completions, models)
 # Response headers that a page may read.

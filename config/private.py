@@ -19,7 +19,7 @@ SHARED = stat.S_ISVTX | stat.S_ISGID  # of a directory that several users or a g
 # What is kept in PENSTOCK_DATA, also by earlier releases. A directory with anything else is not ours alone.
 NAMES = (
     *("penstock.db*", "batch.db*", "batch_jobs", "blobs", "broker", "logs", "demo", "tmp*", "volatile-*"),
-    *("api-key*", "up.lock", "processes.lock", "beat-schedule*", "runs", "written"),
+    *("api-key*", "up.lock", "processes.lock", "beat-schedule*", "runs", "written", "secret-key*"),
 )
 SQLITE_PARTS = ("", "-wal", "-shm", "-journal")
 

@@ -36,6 +36,7 @@ from config.variables import (
     origins,
     path,
     redis,
+    secret_texts,
     socks_proxies,
     store,
     text,
@@ -137,6 +138,10 @@ class Settings:
     allowed_hosts: frozenset[str] = hosts("ALLOWED_HOSTS")
     # Whose headers are believed, and whose connections are many clients'.
     trusted_proxies: tuple[Network, ...] = networks("TRUSTED_PROXIES")
+    # Encrypt what must be read back: the first one encrypts. None: those of a file in PENSTOCK_DATA.
+    secret_keys: tuple[str, ...] = secret_texts("PENSTOCK_SECRET_KEY")
+    # That webhooks may be sent to although they are not public, and by http too.
+    webhook_networks: tuple[Network, ...] = networks("WEBHOOK_NETWORKS")
     # For which /batch_process waits for the end of its batch.
     batch_process_wait: int = whole("BATCH_PROCESS_WAIT_SECONDS", 300, 0, 3_600)
     max_batch_requests: int = whole("MAX_BATCH_REQUESTS_PER_CALL", 50, 1, 10_000)  # of one /batch_process

@@ -227,6 +227,21 @@ def hashes(name: str) -> frozenset[bytes]:
     return _declare(name, "", parse)
 
 
+def secret_texts(name: str) -> tuple[str, ...]:
+    """Comma-separated texts that must be hard to guess, as they are."""
+
+    def parse(value: str) -> tuple[str, ...]:
+        if any(map(_is_weak, _items(value))):
+            wanted = (
+                f"texts of at least {LONG_KEY} characters that cannot be guessed, such as from"
+                " `openssl rand -hex 32`"
+            )
+            raise BadSetting(name, HIDDEN, wanted)
+        return tuple(_items(value))
+
+    return _declare(name, "", parse)
+
+
 def origins(name: str) -> tuple[str, ...]:
     """Origins of pages as browsers send them, in lower case and without a default port."""
 

@@ -12,6 +12,7 @@ from models.prompt_override import PromptOverride
 from models.record import Attempt, Record, RecordInput, RecordOutput, RecordStatus, Window
 from models.sweep import Sweep
 from models.tenant import ApiKey, Tenant, User
+from models.webhook import DeliveryStatus, WebhookDelivery, WebhookEndpoint, WebhookSecret
 
 __all__ = [
     "ApiKey",
@@ -20,6 +21,7 @@ __all__ = [
     "Base",
     "BatchConfiguration",
     "Blob",
+    "DeliveryStatus",
     "File",
     "FileBatch",
     "Handoff",
@@ -40,5 +42,8 @@ __all__ = [
     "Sweep",
     "Tenant",
     "User",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "WebhookSecret",
     "Window",
 ]

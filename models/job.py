@@ -155,6 +155,7 @@ class JobSpec(Base):
     notes: Mapped[list[str] | None] = mapped_column(JSON)
     # What its submitter's client said to the provider in headers, which go with each of its calls.
     headers: Mapped[dict[str, str] | None] = mapped_column(JSON(none_as_null=True))
+    webhook_url: Mapped[str | None] = mapped_column(String(2048))  # told when the job ends
     # Why its calls have no maximum cost, so that no cap can be enforced; None: they have one.
     unbounded: Mapped[str | None] = mapped_column(Text)
 

@@ -24,6 +24,7 @@ from sqlalchemy.orm import Session
 from app.errors import IllegalMove
 from models.job import Job, JobStatus
 from models.record import Record, RecordStatus
+from models.webhook import DeliveryStatus, WebhookDelivery
 
 _J = JobStatus
 JOB_MOVES: Mapping[JobStatus, frozenset[JobStatus]] = {
@@ -50,6 +51,13 @@ RECORD_MOVES: Mapping[RecordStatus, frozenset[RecordStatus]] = {
     _R.EXPIRED: frozenset({_R.WAITING}),
 }
 
+_D = DeliveryStatus
+DELIVERY_MOVES: Mapping[DeliveryStatus, frozenset[DeliveryStatus]] = {
+    _D.PENDING: frozenset({_D.SUCCEEDED, _D.FAILED}),
+    _D.SUCCEEDED: frozenset({_D.PENDING}),  # sent again on request
+    _D.FAILED: frozenset({_D.PENDING}),
+}
+
 
 def move_job(session: Session, job: Job, new: JobStatus, **values: Any) -> None:
     """Move `job`, whose row the caller has locked, from its present status to `new`."""
@@ -73,3 +81,10 @@ def moving_records(
             raise IllegalMove("a record", status.name, new.name)
     guard = Record.status == next(iter(statuses)) if len(statuses) == 1 else Record.status.in_(statuses)
     return update(Record).where(*where, guard).values(status=new, **values)
+
+
+def moving_deliveries(new: DeliveryStatus, *where: ColumnElement[bool], **values: Any) -> Update:
+    """The guarded UPDATE that moves deliveries of webhooks to `new` from where they may go there."""
+    before = [old for old, after in DELIVERY_MOVES.items() if new in after]
+    guard = WebhookDelivery.status.in_(before)
+    return update(WebhookDelivery).where(*where, guard).values(status=new, **values)

@@ -7,15 +7,18 @@ from typing import NamedTuple
 import structlog
 from celery import chord
 from redis import Redis
+from sqlalchemy.orm import Session
 
 from app.core.limits.limiter import limiter
 from app.core.pipeline import notifications, waiting_line, windows
 from app.core.pipeline.scheduler import advance as decide
-from app.core.pipeline.windows import Publication
+from app.core.pipeline.windows import Offer, Publication
+from app.core.webhooks import outbox
 from app.errors import LimiterAway
 from config import settings
 from models.job import Job
-from models.session import in_transaction, reading
+from models.session import after_commit, in_transaction, reading
+from tasks import webhooks
 from tasks.celery import app
 
 log = structlog.get_logger()
@@ -47,7 +50,7 @@ def offer(job_id: int, *, in_line: bool = False) -> Offered:
     `in_line`: the job is the next of those that wait.
     """
     held_for, call_seconds = _state_of_group(job_id)
-    offers = in_transaction(partial(decide, job_id=job_id, held_for=held_for, call_seconds=call_seconds))
+    offers = in_transaction(partial(_decide, job_id=job_id, held_for=held_for, call_seconds=call_seconds))
     notifications.publish([job_id])
     published: list[Publication] = []
     for at, next_offer in enumerate(offers):
@@ -60,6 +63,14 @@ def offer(job_id: int, *, in_line: bool = False) -> Offered:
     if in_line and offers:
         in_transaction(partial(waiting_line.leave, job_id=job_id))
     return Offered(published, waits=False)
+
+
+def _decide(session: Session, job_id: int, held_for: float, call_seconds: float) -> list[Offer]:
+    """What comes next for the job; what is to be sent of its end is sent after the commit."""
+    offers = decide(session, job_id, held_for, call_seconds)
+    if outbox.is_filled(session):
+        after_commit(session, webhooks.request_if_reachable)
+    return offers
 
 
 def publish(publication: Publication) -> None:

@@ -28,9 +28,10 @@ from app.core.pipeline import (
     windows,
 )
 from app.core.pipeline.retention import Chunk
+from app.core.webhooks import deliveries, outbox
 from app.errors import LimiterAway, Unavailable
 from models.session import in_transaction, reading
-from tasks import line
+from tasks import line, webhooks
 from tasks.advance import incarnation, run
 from tasks.celery import app
 from tasks.handoff import hand_over
@@ -42,7 +43,9 @@ CLEAR = 30.0  # seconds between two removals of what is no longer needed
 CHECK_FOR_STUCK = 60.0  # seconds between two checks for jobs that nobody advances
 LOG_AGAIN = 300.0  # seconds until a job that is still stuck is logged again
 
-_TO_DO = select(leases.any_to_look_at, wakeups.any_due, handoff.any_offered, waiting_line.any_waiting)
+_TO_DO = select(
+    leases.any_to_look_at, wakeups.any_due, handoff.any_offered, waiting_line.any_waiting, outbox.any_due
+)
 
 _checked_at = float("-inf")  # for stuck jobs
 _cleared_at = float("-inf")
@@ -64,12 +67,14 @@ class Found:
 
 @app.task(name="penstock.tick")  # sent by a beat of the previous release
 def tick() -> None:
-    """Look at the leases, advance the jobs that are due, hand stored documents over, serve the line.
+    """Send webhooks, look at the leases, advance what is due, hand stored documents over, serve the line.
 
     One query finds out whether there is anything to do: mostly there is not.
     """
     with reading() as session:
-        leases_wait, jobs_wait, documents_wait, any_in_line = session.execute(_TO_DO).one()
+        leases_wait, jobs_wait, documents_wait, any_in_line, webhooks_wait = session.execute(_TO_DO).one()
+    if webhooks_wait:
+        webhooks.wake()
     if leases_wait:
         find_dead()
     if jobs_wait:
@@ -133,6 +138,7 @@ def clear_away() -> list[Found]:
             "removed_rows", "of content removed: the job is deleted or old", retention.remove_content
         ),
         *_forget_keys(),
+        *_forget_deliveries(),
     ]
 
 
@@ -277,6 +283,19 @@ def _forget_keys() -> Iterator[Found]:
     if forgotten := in_transaction(retention.forget_keys):
         why = f"{_rows(forgotten, 'Idempotency-Key')} from yesterday removed"
         yield Found("forgotten_keys", why, count=forgotten)
+
+
+def _forget_deliveries() -> Iterator[Found]:
+    forgotten = 0
+    for _ in range(CHUNKS):
+        removed = in_transaction(deliveries.forget)
+        forgotten += removed
+        if not removed:
+            break
+    if forgotten:
+        yield Found(
+            "forgotten_deliveries", f"{_rows(forgotten, 'old webhook delivery')} removed", count=forgotten
+        )
 
 
 def _remove_blobs() -> Iterator[Found]:

@@ -19,7 +19,7 @@ from app.core.worker import process
 from app.errors import Unavailable
 from app.providers import registry
 from config import settings
-from tasks import stand_in, ticker
+from tasks import stand_in, ticker, webhooks
 
 log = structlog.get_logger()
 
@@ -92,10 +92,12 @@ def _prepare() -> None:
 def _stop_calls(**_: Any) -> None:
     """On SIGTERM Celery waits for the slices in hand: they start nothing new and end within the grace."""
     ticker.stop()
+    webhooks.stop()
     stand_in.stop()
     process.stop_current(settings.current().grace)
 
 
 @worker_shutdown.connect
 def _end_process(**_: Any) -> None:
+    webhooks.wait(settings.current().grace)
     process.end_current()

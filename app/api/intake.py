@@ -181,6 +181,7 @@ def _options(
         max_cost=fields.get("max_cost"),
         expires_in=fields.get("expires_in"),
         metadata=fields.get("metadata", {}),
+        webhook_url=fields.get("webhook_url"),
         reuse=fields.get("reuse"),
         columns=None if table is None else table.columns,
         form=form,

@@ -75,6 +75,7 @@ class Options:
     max_cost: int | None = None  # pico-dollars
     expires_in: int | None = None  # seconds
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    webhook_url: str | None = None  # told when the job has ended
     columns: Sequence[str] | None = None  # of the table that was submitted
     form: TableForm | None = None  # in which its results are given back
     skipped: Sequence[int] | None = None  # numbers of the table's rows that are not asked
@@ -367,6 +368,7 @@ def _spec(job_id: int, defaults: Defaults, options: Options, why: str | None) ->
         notes=list(options.notes),
         headers=dict(defaults.headers) or None,
         unbounded=why,
+        webhook_url=options.webhook_url,
     )
 
 

@@ -31,7 +31,7 @@ SECURITY_SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "The same key."},
 }
 NOBODY = "anonymous"  # the user of calls without a key
-SCOPES_OF_NOBODY = frozenset({api_keys.READ, api_keys.WRITE})
+SCOPES_OF_NOBODY = frozenset({api_keys.READ, api_keys.WRITE, api_keys.WEBHOOKS})
 # Keys of the environment come from whoever runs the system: clients of the batch processor configure it.
 SCOPES_OF_ENVIRONMENT = SCOPES_OF_NOBODY | {api_keys.BATCHING}
 PUBLIC = "public"  # the scope of what needs no key

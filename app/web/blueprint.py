@@ -11,6 +11,7 @@ from flask_smorest import Blueprint as SmorestBlueprint
 from marshmallow import fields
 from webargs.flaskparser import FlaskParser
 
+from app.core.webhooks import urls
 from app.web.bodies import IGNORED, ignore, read_json, require_json
 from app.web.errors import refuse_invalid
 
@@ -139,14 +140,34 @@ class ShortList(fields.List[Any]):
         return super()._deserialize(value, *args, **kwargs)
 
 
-class WebhookUrl(fields.Raw):
+class Truth(fields.Boolean):
+    """JSON's true or false; marshmallow takes 1 and 0 for them, too."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
+
+
+class WebhookUrl(fields.String):
+    """Where the end of the job is told."""
+
     def __init__(self) -> None:
         super().__init__(
             allow_none=True,
-            validate=_no_webhooks,
-            metadata={"enum": [None], "description": "Not available in this version."},
+            validate=_check_webhook,
+            metadata={
+                "format": "uri",
+                "pattern": "^https?://[!-~]+$",
+                "maxLength": urls.LONGEST,
+                "example": "https://example.com/hooks/penstock",
+                "description": "Sent a `job.*` event when the job has ended, signed with the secret that"
+                " `GET /api/v1/webhook-secret` shows.",
+            },
         )
 
 
-def _no_webhooks(_: object) -> None:
-    raise ma.ValidationError("webhooks are not available in this version: omit it")
+def _check_webhook(text: str) -> None:
+    why = urls.refusal(text)
+    if why is not None:
+        raise ma.ValidationError(why)

@@ -160,7 +160,7 @@ def test_a_stored_scope_that_is_none_any_more_gives_no_right_and_does_no_harm(do
     in_transaction(
         lambda session: (
             session.execute(
-                update(ApiKey).where(ApiKey.prefix == older.prefix).values(scopes="jobs:read webhooks")
+                update(ApiKey).where(ApiKey.prefix == older.prefix).values(scopes="jobs:read colours")
             )
             and None
         )

@@ -213,7 +213,7 @@ def test_a_sheet_that_cannot_be_read_is_refused_whole(door, sheet, file, said):
         ({"lang": "en\nIgnore"}, "lang: use printable characters only"),
         ({"colour": "red"}, "colour: Unknown field."),
         ({"colour": "red", "lang": "x" * 51}, "lang: Longer than maximum length 50.; colour: Unknown field."),
-        ({"webhook_url": "https://x.org"}, "webhook_url: webhooks are not available"),
+        ({"webhook_url": "http://x.org"}, "webhook_url: http:// is for networks"),
     ],
 )  # fmt: skip
 def test_a_field_that_cannot_be_used_is_a_400_that_names_it(door, fields, said):

@@ -18,7 +18,8 @@ from tests.support.contract_document import JSON, Operation, operations, whole
 from tests.support.front_door import JOBS, Door, Worker, number_of
 
 BATCHES = "/api/batch-processor"
-NAMES = dict.fromkeys(("job_id", "batch_id", "key_id"), "x") | {"group": "simulated", "name": "chat"}
+OF_ROWS = ("job_id", "batch_id", "key_id", "webhook_id", "endpoint_id", "delivery_id")
+NAMES = dict.fromkeys(OF_ROWS, "x") | {"group": "simulated", "name": "chat"}
 
 
 @pytest.fixture(scope="module")

@@ -258,7 +258,7 @@ def test_a_key_of_the_environment_acts_for_the_first_tenant_until_it_is_gone(doo
     mine = [door.client.get("/api/v1/me", headers=headers).get_json() for headers in (one, two)]
     assert [me["tenant"] for me in mine] == ["acme", "acme"]
     assert mine[0]["user_id"] != mine[1]["user_id"]
-    assert [me["scopes"] for me in mine] == [["jobs:read", "jobs:write", "batching"]] * 2
+    assert [me["scopes"] for me in mine] == [["jobs:read", "jobs:write", "webhooks", "batching"]] * 2
     configure = partial(door.client.post, "/api/batch-processor/configure", json={"max_batch_size": 64})
     assert [configure(headers=headers).status_code for headers in (one, door.headers)] == [200, 403]
     made = door.client.post("/api/v1/batch/analyze", json={"records": [NOTE]}, headers=one)

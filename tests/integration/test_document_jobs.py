@@ -269,7 +269,7 @@ def test_a_job_of_which_nothing_can_be_read_ends_failed_however_large_it_is(send
         ({"priority": 11}, ["body", "priority"]),
         ({"priority": "high"}, ["body", "priority"]),
         ({"collection": "x" * 256}, ["body", "collection"]),
-        ({"webhook_url": "https://example.com"}, ["body", "webhook_url"]),
+        ({"webhook_url": "https://10.0.0.1"}, ["body", "webhook_url"]),
         ({"prompt": ""}, ["body", "prompt"]),
     ],
 )

@@ -537,7 +537,9 @@ def test_documents_that_were_only_stored_are_read_through_every_contract_but_tha
     assert maker.get(PATHS["anthropic"].format(job)).status_code == 404
     assert job.replace("-", "") not in maker.get(f"{MESSAGE_BATCHES}?limit=1000").text
     found = {name: read(maker, path.format(job)) for name, path in PATHS.items() if name != "anthropic"}
-    assert [one["status"] for one in found.values()] == [word for word in WORDS["answered"] if word != "ended"]
+    assert [one["status"] for one in found.values()] == [
+        word for word in WORDS["answered"] if word != "ended"
+    ]
     assert (found["native"]["model"], found["chats"]["aiProvider"]) == (None, None)
     assert (found["native"]["cost"], found["analyze"]["estimated_cost"]) == ("0.00", 0)
     stored = [record["response"] for record in read(maker, f"{JOBS}/{job}/records")["data"]]

@@ -11,6 +11,7 @@ from app.core.accounts.api_keys import SCOPES
 from app.web.openapi import FORM, JSON
 from config import settings
 from tests.support.front_door import Door
+from tests.support.furnished_tenant import WEBHOOK
 
 pytestmark = pytest.mark.one_database
 
@@ -19,6 +20,9 @@ WITHOUT = {
     ("/api/batch/cancel", "post"),
     ("/api/batch/cancel", "delete"),
     ("/api/v1/jobs/{job_id}/retry", "post"),
+    # They send to the server of the example.
+    ("/api/v1/webhooks/{webhook_id}/test", "post"),
+    ("/v1/webhook_endpoints/{endpoint_id}/test", "post"),
 }
 
 
@@ -43,17 +47,16 @@ def examples(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any
 
 
 def test_every_example_of_a_body_succeeds_as_it_stands(door):
-    # Given a job for the calls that are about one
-    job = door.submit(1)
-    sent = []
+    # Given a job and an endpoint for the calls that are about one
+    job, sent = door.submit(1), []
+    webhook = door.post("/api/v1/webhooks", json=WEBHOOK).get_json()["id"]
+    names = {"job_id": job["id"], "webhook_id": webhook, "endpoint_id": webhook}
 
     # When
     for path, method, operation, kind, example in examples(door.get("/openapi.json").get_json()):
         name = f"{method.upper()} {path} {kind}"
         assert example, f"{name} has no example"
-        known = {"job_id": job["id"]} | {
-            one["name"]: one["example"] for one in operation["parameters"] if "example" in one
-        }
+        known = names | {one["name"]: one["example"] for one in operation["parameters"] if "example" in one}
         address = re.sub(r"{(\w+)}", lambda part, known=known: known[part[1]], path)
         if kind == JSON:
             answer = door.call(method.upper(), address, json=example)

@@ -155,5 +155,10 @@ def test_another_tenants_batch_is_not_there(door):
 
     for method, path in (("GET", ""), ("DELETE", ""), ("POST", "/cancel"), ("GET", "/results")):
         assert other.call(method, f"{MESSAGE_BATCHES}/{batch['id']}{path}").status_code == 404
-    assert other.get(MESSAGE_BATCHES).get_json() == {"data": [], "has_more": False, "first_id": None, "last_id": None}
+    assert other.get(MESSAGE_BATCHES).get_json() == {
+        "data": [],
+        "has_more": False,
+        "first_id": None,
+        "last_id": None,
+    }
     assert other.get(f"{MESSAGE_BATCHES}?before_id={batch['id']}").get_json()["data"] == []

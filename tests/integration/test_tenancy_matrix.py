@@ -26,7 +26,8 @@ IMPLIED = api_keys.IMPLIED
 
 # What is sent as a parameter of this name. A route with another one fails until its name is here: under OWNED
 # when its value belongs to a tenant, under SHARED when it means something to every tenant.
-OWNED = {"job_id", "batch_id", "batchId", "key_id", "tenant_id", "file_id"}
+WITHOUT_JOB = {"key_id", "tenant_id", "webhook_id", "endpoint_id", "delivery_id"}
+OWNED = {"job_id", "batch_id", "batchId", "file_id"} | WITHOUT_JOB
 SHARED = {"group": "simulated", "name": OPERATION, "model_id": "simulated"}
 BY_LABEL = {"batch_id", "batchId"}  # these may be a label, too
 
@@ -191,14 +192,17 @@ def _allows(needed: Iterable[str] | None, scope: str) -> bool:
 def _names(first: Furnished, job: str) -> dict[str, str]:
     """A value for every name, those of a job being `job`."""
     tenant = first.door.get("/api/v1/me").get_json()["tenant_id"]
-    own = {"key_id": first.keys[-1], "tenant_id": tenant, "file_id": first.files[0]}
+    own = {
+        "key_id": first.keys[-1], "tenant_id": tenant, "file_id": first.files[0],
+        "webhook_id": first.webhook, "endpoint_id": first.webhook, "delivery_id": first.delivery,
+    }  # fmt: skip
     return dict.fromkeys(OWNED, job) | SHARED | own
 
 
 def _all_names(first: Furnished, operation: Operation) -> Iterator[dict[str, str]]:
     """The names of everything that the first tenant has, where the operation takes such names."""
     named = operation.names(dict.fromkeys(OWNED))
-    if named <= {"tenant_id", "key_id"}:
+    if named <= WITHOUT_JOB:
         yield _names(first, first.jobs["ended"])
         return
     for file in first.files if "file_id" in named else ():
@@ -211,7 +215,8 @@ def _all_names(first: Furnished, operation: Operation) -> Iterator[dict[str, str
 
 def _seen(first: Furnished, answer: TestResponse) -> list[str]:
     """What an answer has of the first tenant."""
-    own = [*first.jobs.values(), *first.labels, *first.keys, *first.files, first.door.prefix]
+    own = [*first.jobs.values(), *first.labels, *first.keys, *first.files]
+    own += [first.door.prefix, first.webhook, first.delivery]
     return [name for name in own if name in answer.text]
 
 

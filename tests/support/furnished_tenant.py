@@ -25,12 +25,16 @@ REQUEST = (
     b'{"custom_id":"a","method":"POST","url":"/v1/chat/completions","body":'
     b'{"model":"simulated","messages":[{"role":"user","content":"Why?"}]}}\n'
 )
+WEBHOOK = {"name": "ends", "url": "https://example.com/hooks", "event_types": ["job.cancelled"]}
 OPERATION = "chat"  # the prompt with texts of its own
 
 
 @dataclass(frozen=True)
 class Furnished:
-    """`jobs` by their state or contract, `labels` of those that have one, `keys` and `files` by their ids."""
+    """`jobs` by their state or contract, `labels` of those that have one, `keys` and `files` by their ids.
+
+    `webhook` is the id of an endpoint, `delivery` that of something to be sent there.
+    """
 
     door: Door
     jobs: Mapping[str, str]
@@ -38,6 +42,8 @@ class Furnished:
     keys: Sequence[str]
     files: Sequence[str]
     revoked: str  # the text of a key that was revoked
+    webhook: str
+    delivery: str
 
     @property
     def ended(self) -> list[str]:
@@ -58,7 +64,9 @@ class Furnished:
 
 def furnish(door: Door) -> Furnished:
     """Give the tenant of `door`, which has no jobs yet, some of everything."""
+    webhook = door.post("/api/v1/webhooks", json=WEBHOOK).get_json()["id"]
     jobs, labels = _jobs(door), ["furnished-text", "furnished-batch"]
+    [delivery] = door.get("/api/v1/webhook-deliveries").get_json()["data"]
     made = [
         door.post("/api/v1/keys", json={"name": f"key {number}", "scopes": ["jobs:read"]}).get_json()
         for number in range(3)
@@ -68,7 +76,7 @@ def furnish(door: Door) -> Furnished:
     texts = door.call("PUT", f"/api/v1/prompt-overrides/{OPERATION}", json={"prompt": "Say {{ question }}"})
     assert texts.status_code == 200, texts.text
     files = [_uploaded(door), f"file-{uuid.UUID(jobs['ended']).hex}-output"]
-    return Furnished(door, jobs, labels, keys, files, made[0]["key"])
+    return Furnished(door, jobs, labels, keys, files, made[0]["key"], webhook, delivery["id"])
 
 
 def key_of(tenant: str, *scopes: str) -> str:

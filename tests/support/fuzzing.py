@@ -117,6 +117,9 @@ def _known(furnished: Furnished, jobs: Sequence[str]) -> Mapping[str, Sequence[s
         "batchId": [*jobs, *furnished.labels],
         "key_id": furnished.keys,
         "file_id": furnished.files,
+        "webhook_id": [furnished.webhook],
+        "endpoint_id": [furnished.webhook],
+        "delivery_id": [furnished.delivery],
         "group": [GROUP],
         "name": [OPERATION],
     }

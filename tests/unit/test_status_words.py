@@ -21,25 +21,50 @@ SAID = ("text", "documents", "analyze", "processor", "chats", "anthropic", "open
 # A status, how many of four records succeeded and failed, and the words in the order of SAID.
 TABLE = [
     ("pending", 0, 0, ("PENDING", "pending", "accepted", "queued", "queued", "in_progress", "validating")),
-    ("running", 1, 1, ("IN_PROGRESS", "processing", "processing", "processing", "processing", "in_progress", "in_progress")),
-    ("paused", 1, 1, ("IN_PROGRESS", "processing", "processing", "processing", "processing", "in_progress", "in_progress")),
+    (
+        "running",
+        1,
+        1,
+        ("IN_PROGRESS", "processing", "processing", "processing", "processing", "in_progress", "in_progress"),
+    ),
+    (
+        "paused",
+        1,
+        1,
+        ("IN_PROGRESS", "processing", "processing", "processing", "processing", "in_progress", "in_progress"),
+    ),
     (
         "cancelling",
         1,
         1,
         ("IN_PROGRESS", "processing", "processing", "processing", "processing", "canceling", "finalizing"),
     ),
-    ("completed", 4, 0, ("COMPLETED", "completed", "completed", "completed", "processed", "ended", "completed")),
+    (
+        "completed",
+        4,
+        0,
+        ("COMPLETED", "completed", "completed", "completed", "processed", "ended", "completed"),
+    ),
     (
         "completed",
         3,
         1,
         ("COMPLETED", "failed", "completed", "completed", "completed_with_errors", "ended", "completed"),
     ),
-    ("completed", 0, 4, ("COMPLETED", "failed", "completed", "failed", "completed_with_errors", "ended", "completed")),
+    (
+        "completed",
+        0,
+        4,
+        ("COMPLETED", "failed", "completed", "failed", "completed_with_errors", "ended", "completed"),
+    ),
     ("cancelled", 1, 1, ("FAILED", "cancelled", "failed", "cancelled", "cancelled", "ended", "cancelled")),
     ("cancelled", 0, 0, ("FAILED", "cancelled", "failed", "cancelled", "cancelled", "ended", "cancelled")),
-    ("expired", 1, 1, ("FAILED", "failed", "failed", "completed", "completed_with_errors", "ended", "expired")),
+    (
+        "expired",
+        1,
+        1,
+        ("FAILED", "failed", "failed", "completed", "completed_with_errors", "ended", "expired"),
+    ),
     ("expired", 0, 1, ("FAILED", "failed", "failed", "failed", "completed_with_errors", "ended", "expired")),
     ("failed", 0, 0, ("FAILED", "failed", "failed", "failed", "failed", "ended", "failed")),
 ]
@@ -94,7 +119,15 @@ def test_every_contract_has_its_own_word_for_a_state_and_says_why_it_ended_early
     status: str, succeeded: int, failed: int, words: tuple[str, ...]
 ) -> None:
     view = job(status, succeeded, failed)
-    wires = (text.status, documents.status, analyze.status, processor.word, chats.status, anthropic.status, openai.status)
+    wires = (
+        text.status,
+        documents.status,
+        analyze.status,
+        processor.word,
+        chats.status,
+        anthropic.status,
+        openai.status,
+    )
 
     assert tuple(word(view) for word in wires) == words
 

@@ -22,6 +22,7 @@ WRITE = "jobs:write"
 KEYS = "keys"
 LIMITS = "limits"
 AUDIT = "audit"
+WEBHOOKS = "webhooks"
 ADMIN = "admin"
 BATCHING = "batching"
 METRICS = "metrics"
@@ -34,6 +35,7 @@ MEANINGS: Mapping[str, str] = {
     KEYS: "create keys for its own user or a new one, and revoke keys: none with a scope that it lacks",
     LIMITS: "read the limits that its tenant's jobs wait for; it cannot set them",
     AUDIT: "read the audit log",
+    WEBHOOKS: "register addresses for webhooks, read their secrets, see and repeat what was sent to them",
     ADMIN: "all of the above for the whole tenant, with keys for any of its users and their chat batches",
     BATCHING: "configure how the batch processor batches, for all tenants",
     METRICS: "read /metrics: figures of all tenants",
@@ -44,7 +46,7 @@ SYSTEM_WIDE = frozenset({BATCHING, METRICS, OPERATOR})
 # No scope of a tenant implies one of the whole system.
 IMPLIED: Mapping[str, frozenset[str]] = {
     READ: frozenset({LIMITS}),
-    ADMIN: frozenset({READ, WRITE, KEYS, LIMITS, AUDIT}),
+    ADMIN: frozenset({READ, WRITE, KEYS, LIMITS, AUDIT, WEBHOOKS}),
     OPERATOR: frozenset({LIMITS, BATCHING, METRICS}),
 }
 

@@ -15,6 +15,7 @@ from app.core.pause_reasons import LEFT
 from app.core.pipeline import lookup, priority_queue, waiting_line, wakeups, windows
 from app.core.requests import asked_again, job_context
 from app.core.requests.asked_again import Choice
+from app.core.webhooks import outbox
 from app.errors import BadInput, Conflict
 from models.base import now
 from models.job import FINAL, LIVE, Job, JobCounts, JobSpec, JobStatus
@@ -227,6 +228,7 @@ def finalise(session: Session, job: Job, status: JobStatus) -> None:
     move_job(session, job, status, ended_at=session.scalar(select(now())), reopen_from=None)
     windows.close_all(session, job.id)
     totals.write(session, job)
+    outbox.job_ended(session, job)
     after_commit(session, _end_logger(session, job))
     if job.urgency is not None:
         priority_queue.wake_next(session)

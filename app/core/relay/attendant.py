@@ -64,7 +64,11 @@ class Attendant:
 
     async def ask(self, client: Client, params: dict[str, Any]) -> Reply:
         """Make the call, and pass on what comes of its answer; raises what the client does."""
-        said: dict[str, Any] = {"deadline": self._job.deadline, "attempt": self._claim.attempt, "headers": self._job.headers}
+        said: dict[str, Any] = {
+            "deadline": self._job.deadline,
+            "attempt": self._claim.attempt,
+            "headers": self._job.headers,
+        }
         if self._sender is None:
             return await client.ask(params, **said)
         self._sender.put(Kind.SENT, str(self._claim.lease_id).encode())

@@ -67,7 +67,8 @@ def analyze_batch() -> tuple[dict[str, Any], int, dict[str, str]]:
     """Submit records for analysis; results come with the status."""
     with bodies.json_body() as body:
         known = bodies.known(BatchIn(), body)
-        made = _submit(bodies.load(BatchIn(), known)["records"], idempotency.repeat(known))
+        asked = bodies.load(BatchIn(), known)
+        made = _submit(asked["records"], idempotency.repeat(known), asked.get("webhook_url"))
     view = find_submitted(made)
     return wire.write_accepted(view), 202, {"Location": f"{PREFIX}/batch/{view.uid}/status"}
 
@@ -125,11 +126,13 @@ def analyze_one() -> dict[str, Any]:
     return wire.write_response(record.answer, record.usage)
 
 
-def _submit(records: Sequence[dict[str, Any]], repeat: Repeat | None) -> Submitted:
+def _submit(
+    records: Sequence[dict[str, Any]], repeat: Repeat | None, webhook_url: str | None = None
+) -> Submitted:
     chosen, me = settings.current(), caller()
     registry.require(chosen.default_model, chosen)
     defaults = Defaults(chosen.default_model, chosen.default_max_tokens, operations=wire.operation())
     drafts = wire.drafts(records, defaults)
     bound = registry.promised_concurrency(defaults.model, chosen)
-    options = Options(max_concurrent=bound, repeat=repeat)
+    options = Options(max_concurrent=bound, webhook_url=webhook_url, repeat=repeat)
     return submission.submit_drafts(me.tenant_id, me.user_id, drafts, defaults, options)

@@ -182,6 +182,7 @@ def _read(form: FileForm, asked: Mapping[str, Any], spool: DraftSpool) -> tuple[
             "pageLanguage": asked["lang"],
             "applyOverrides": asked["applyOverrides"],
         },
+        webhook_url=asked.get("webhook_url"),
         columns=sheet.columns,
         skipped=sorted(sheet.skipped),
         max_concurrent=registry.promised_concurrency(defaults.model, settings.current()),

@@ -136,6 +136,7 @@ def _submit(asked: dict[str, Any], upload: Upload) -> Submitted:
     options = Options(
         priority=asked["priority"],
         metadata={} if collection is None else {"collection": collection},
+        webhook_url=asked.get("webhook_url"),
         repeat=idempotency.repeat(asked),
         max_concurrent=registry.promised_concurrency(defaults.model, settings.current()),
     )

@@ -10,7 +10,7 @@ from app.core.pipeline import lookup
 from app.dialects.processor.time_limits import INPUTS_MS, LONGEST_MS, SHORTEST_MS
 from app.dialects.processor.wire import URGENCIES, WORDS
 from app.ingest.values import to_json
-from app.web.blueprint import Lenient, WebhookUrl
+from app.web.blueprint import Lenient, Truth, WebhookUrl
 
 MOST_ITEMS = 1_000
 MAX_METADATA_KEYS = 64
@@ -67,15 +67,6 @@ class ResultsQuery(ma.Schema):
 class BatchesQuery(ma.Schema):
     status = fields.String(load_default="active", validate=validate.OneOf(("active", "all", *WORDS)))
     limit = fields.Integer(load_default=10, validate=validate.Range(1, 100, error="give 1 to 100"))
-
-
-class Truth(fields.Boolean):
-    """JSON's true or false; marshmallow takes 1 and 0 for them, too."""
-
-    def _deserialize(self, value: Any, *_: Any, **__: Any) -> bool:
-        if not isinstance(value, bool):
-            raise self.make_error("invalid", input=value)
-        return value
 
 
 class Weight(fields.Float):

@@ -192,6 +192,7 @@ def _options(kind: str, model: str, asked: dict[str, Any], repeat: Repeat | None
         time_limit_ms=time_limits.of(kind, asked["timeout_ms"]),
         expires_in=UNBEGUN,
         metadata=asked["metadata"] or {},
+        webhook_url=asked.get("webhook_url"),
         repeat=repeat,
         max_concurrent=registry.promised_concurrency(model, settings.current()),
     )

@@ -103,7 +103,7 @@ def _submit(batch: wire.Batch, repeat: Repeat | None) -> Submitted:
     defaults = Defaults(chosen.default_model, chosen.default_max_tokens, operations=batch.operations())
     promised = registry.promised_concurrency(defaults.model, chosen)
     bound = min(chosen.batch_ai_concurrency, promised or chosen.batch_ai_concurrency)
-    options = Options(label=batch.label, max_concurrent=bound, repeat=repeat)
+    options = Options(label=batch.label, max_concurrent=bound, webhook_url=batch.webhook_url, repeat=repeat)
     return submission.submit_drafts(me.tenant_id, me.user_id, batch.drafts(defaults), defaults, options)
 
 

@@ -28,6 +28,7 @@ class Batch:
 
     label: str | None
     requests: list[Json]
+    webhook_url: str | None = None
 
     def operations(self) -> dict[str, operations.Operation]:
         """The operations that its requests use."""
@@ -56,7 +57,7 @@ def check_size(body: Any, limit: int) -> None:
 
 def read(loaded: Mapping[str, Any]) -> Batch:
     """The batch of a validated body."""
-    return Batch(loaded.get("batch_id"), loaded["requests"])
+    return Batch(loaded.get("batch_id"), loaded["requests"], loaded.get("webhook_url"))
 
 
 def write(view: JobView) -> Json:

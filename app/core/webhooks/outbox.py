@@ -1,0 +1,69 @@
+"""Events on their way: rows that are written in the transaction of what they tell.
+
+So no event is lost with a message, and none tells of what did not happen.
+"""
+
+from collections.abc import Iterable
+
+from sqlalchemy import exists, select
+from sqlalchemy.orm import Session
+
+from app.core.webhooks import events, urls
+from models.base import now
+from models.job import Job, JobCounts, JobSpec, JobStatus
+from models.webhook import DeliveryStatus, WebhookDelivery, WebhookEndpoint
+
+_FILLED = "webhooks"  # in the session's notes: it has rows for senders
+
+_PENDING = WebhookDelivery.status == DeliveryStatus.PENDING
+any_due = exists().where(_PENDING, WebhookDelivery.next_at <= now()).label("any_webhook")
+
+
+def job_ended(session: Session, job: Job) -> None:
+    """Write what is to be sent of a job that has just ended."""
+    own = session.scalar(select(JobSpec.webhook_url).where(JobSpec.job_id == job.id))
+    listening = session.execute(
+        select(WebhookEndpoint.id, WebhookEndpoint.url, WebhookEndpoint.event_types).where(
+            WebhookEndpoint.tenant_id == job.tenant_id, WebhookEndpoint.disabled_at.is_(None)
+        )
+    ).all()
+    status = JobStatus(job.status)
+    for event_type in (events.BATCH[status], events.JOB[status]):
+        wanted: list[tuple[int | None, str]] = [
+            (id, url) for id, url, types in listening if event_type in types
+        ]
+        if own is not None and event_type == events.JOB[status]:
+            wanted.append((None, own))
+        if wanted:
+            _write(session, job, event_type, wanted)
+
+
+def is_filled(session: Session) -> bool:
+    """Whether the session's transaction has written something to be sent."""
+    return _FILLED in session.info
+
+
+def fill(session: Session) -> None:
+    """Note that the session's transaction has written something to be sent."""
+    session.info[_FILLED] = True
+
+
+def _write(session: Session, job: Job, event_type: str, wanted: Iterable[tuple[int | None, str]]) -> None:
+    event_id = events.new_id()
+    at = session.scalars(select(now())).one()
+    body = events.of_job(event_id, event_type, job, session.get_one(JobCounts, job.id), at)
+    session.add_all(
+        WebhookDelivery(
+            tenant_id=job.tenant_id,
+            endpoint_id=endpoint_id,
+            job_id=job.id,
+            event_id=event_id,
+            event_type=event_type,
+            url=url,
+            target=urls.target(url) if endpoint_id is None else f"endpoint {endpoint_id}",
+            body=body,
+        )
+        for endpoint_id, url in wanted
+    )
+    session.flush()
+    fill(session)

@@ -1,0 +1,99 @@
+"""Sends what is due: one thread with an event loop, in each process that is asked to, while there is work."""
+
+import asyncio
+import datetime as dt
+import threading
+from functools import partial
+
+import structlog
+from sqlalchemy import select
+
+from app.core.webhooks import claims, outbox, outcomes, signing, transport
+from app.core.webhooks.claims import Claim, Flying
+from app.core.webhooks.transport import Answer
+from models.session import in_transaction, reading
+
+log = structlog.get_logger(__name__)
+
+LOOK_AGAIN = 0.1  # seconds until the next look for what is due, unless all that is in flight ends before
+
+
+class Sender:
+    """The sender of a process. What a killed one had in flight, another one finds in its row and sends."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._is_wanted = False
+        self._is_stopped = False
+
+    def wake(self) -> None:
+        """See to it that what is due is sent; returns at once."""
+        with self._lock:
+            self._is_wanted = True
+            if self._thread is None and not self._is_stopped:
+                self._thread = threading.Thread(target=self._run, name="webhooks", daemon=True)
+                self._thread.start()
+
+    def stop(self) -> None:
+        """Start no more attempts; those in flight end within twenty seconds."""
+        self._is_stopped = True
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until it has nothing left to do, `seconds` at most; whether it has not."""
+        thread = self._thread
+        if thread is not None:
+            thread.join(seconds)
+        return thread is None or not thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            while self._goes_on():
+                asyncio.run(self._send_what_is_due())
+        except Exception as error:  # the database is away; the next tick tries again
+            log.warning("webhooks.stopped", error=type(error).__name__)
+            with self._lock:
+                self._thread = None
+
+    def _goes_on(self) -> bool:
+        """Whether somebody has asked for it since the last look; otherwise the thread is about to end."""
+        with self._lock:
+            wanted, self._is_wanted = self._is_wanted and not self._is_stopped, False
+            if not wanted:
+                self._thread = None
+            return wanted
+
+    async def _send_what_is_due(self) -> None:
+        flying, sending = Flying(), set[asyncio.Task[None]]()
+        while True:
+            for claim in [] if self._is_stopped else await asyncio.to_thread(_take, flying):
+                flying.begun(claim.tenant_id, claim.target)
+                sending.add(asyncio.create_task(_send(claim, flying)))
+            if not sending:
+                return
+            _, sending = await asyncio.wait(sending, timeout=LOOK_AGAIN)
+
+
+def _take(flying: Flying) -> list[Claim]:
+    with reading() as session:
+        if not session.scalar(select(outbox.any_due)):
+            return []
+    return in_transaction(partial(claims.claim, flying=flying))
+
+
+async def _send(claim: Claim, flying: Flying) -> None:
+    """Send it and write the outcome. What cannot be written is sent again, under the same id."""
+    try:
+        answer = await _attempt(claim)
+        await asyncio.to_thread(in_transaction, partial(outcomes.record, claim=claim, answer=answer))
+    except Exception as error:
+        log.warning("webhook.outcome_lost", event_id=claim.event_id, error=type(error).__name__)
+    finally:
+        flying.ended(claim)
+
+
+async def _attempt(claim: Claim) -> Answer:
+    if claim.unsigned is not None:
+        return Answer(error=claim.unsigned)
+    headers = signing.headers(claim.event_id, claim.body, claim.secrets, dt.datetime.now(dt.UTC))
+    return await transport.post(claim.url, claim.body, headers, claim.tenant_id)

@@ -1,0 +1,137 @@
+"""What an owner does with webhooks, through any entry point."""
+
+import asyncio
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.core.webhooks import deliveries, endpoints, events, outbox, signing, signing_secrets, transport
+from app.errors import BadRequest
+from models.session import after_commit, in_transaction, reading
+from models.webhook import WebhookDelivery, WebhookEndpoint
+from tasks import webhooks
+from tasks.wake import hurry
+
+
+@dataclass(frozen=True, slots=True)
+class WithSecret:
+    """An endpoint with its secret, at the one moment at which that is shown."""
+
+    endpoint: WebhookEndpoint
+    secret: str
+
+    @property
+    def hint(self) -> str:
+        return signing_secrets.hint(self.secret)
+
+
+@dataclass(frozen=True, slots=True)
+class WithHint:
+    """An endpoint, and what its secret looks like."""
+
+    endpoint: WebhookEndpoint
+    hint: str | None
+
+
+def create(
+    tenant_id: int, *, name: str, url: str, event_types: Sequence[str], retried_within: int | None = None
+) -> WithSecret:
+    """Register an address. A call that an SDK sends again, `retried_within` seconds, finds the first one."""
+    asked: dict[str, Any] = {"name": name, "url": url, "event_types": event_types}
+
+    def work(session: Session) -> WithSecret:
+        if retried_within is not None:
+            found = endpoints.made_lately(session, tenant_id, retried_within, **asked)
+            if found is not None:
+                return WithSecret(found, signing_secrets.valid(session, tenant_id, found.id)[0])
+        return WithSecret(*endpoints.create(session, tenant_id, **asked))
+
+    return in_transaction(work)
+
+
+def get(tenant_id: int, name: str) -> WithHint:
+    with reading() as session:
+        found = endpoints.find(session, tenant_id, name)
+        return WithHint(found, signing_secrets.hints(session, tenant_id).get(found.id))
+
+
+def page(tenant_id: int, after: str | None, limit: int) -> list[WithHint]:
+    """Up to `limit` endpoints, newest first."""
+    with reading() as session:
+        hints = signing_secrets.hints(session, tenant_id)
+        found = endpoints.page(session, tenant_id, after, limit)
+        return [WithHint(endpoint, hints.get(endpoint.id)) for endpoint in found]
+
+
+def change(tenant_id: int, name: str, values: Mapping[str, Any]) -> WithHint:
+    """Change what is given: `name`, `url`, `event_types`, `enabled`."""
+
+    def work(session: Session) -> None:
+        endpoints.change(session, endpoints.find(session, tenant_id, name), **values)
+
+    in_transaction(work)
+    return get(tenant_id, name)
+
+
+def remove(tenant_id: int, name: str) -> WebhookEndpoint:
+    def work(session: Session) -> WebhookEndpoint:
+        found = endpoints.find(session, tenant_id, name)
+        endpoints.remove(session, found)
+        return found
+
+    return in_transaction(work)
+
+
+def rotate(tenant_id: int, name: str, *, keep: bool) -> WithSecret:
+    """A new secret; the present one goes on signing beside it for 24 hours if `keep`."""
+
+    def work(session: Session) -> WithSecret:
+        found = endpoints.find(session, tenant_id, name)
+        secret = signing_secrets.rotate(session, tenant_id, found.id, keep=keep)
+        endpoints.touch(session, found)
+        return WithSecret(found, secret)
+
+    return in_transaction(work)
+
+
+def secret_of_jobs(tenant_id: int) -> str:
+    """The secret that signs what goes to the `webhook_url` of the tenant's jobs."""
+    return in_transaction(partial(signing_secrets.of_tenant, tenant_id=tenant_id))
+
+
+def rotate_secret_of_jobs(tenant_id: int, *, keep: bool) -> str:
+    return in_transaction(partial(signing_secrets.rotate, tenant_id=tenant_id, endpoint_id=None, keep=keep))
+
+
+def try_out(tenant_id: int, name: str, event_type: str) -> tuple[WebhookEndpoint, int]:
+    """Send a sample event from here, once; returns the status of the answer.
+
+    Raises `BadRequest` when there is none. It takes up to twenty seconds.
+    """
+    with reading() as session:
+        found = endpoints.find(session, tenant_id, name)
+        secrets = signing_secrets.valid(session, tenant_id, found.id)
+    event_id, now = events.new_id(), dt.datetime.now(dt.UTC)
+    body = events.sample(event_id, event_type, now)
+    headers = signing.headers(event_id, body, secrets, now)
+    answer = asyncio.run(transport.post(found.url, body, headers, tenant_id))
+    if answer.status is None:
+        raise BadRequest(f"the endpoint could not be reached: {answer.error}")
+    return found, answer.status
+
+
+def send_again(tenant_id: int, name: str) -> WebhookDelivery:
+    """Send a delivery again, at once."""
+
+    def work(session: Session) -> WebhookDelivery:
+        found = deliveries.find(session, tenant_id, name)
+        deliveries.send_again(session, found)
+        if outbox.is_filled(session):
+            after_commit(session, partial(hurry, webhooks.request))
+        return found
+
+    return in_transaction(work)
