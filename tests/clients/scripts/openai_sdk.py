@@ -212,7 +212,7 @@ def webhooks(client: OpenAI) -> dict[str, Any]:
         "changed": checked(changed),
         "rotated": checked(rotated),
         "listed": [one.id for one in hooks.list()],
-        "types": [str(one) for one in hooks.event_types.list()],
+        "types": hooks.event_types.list().data,
         "deleted": checked(hooks.delete(made.id)),
     }
 
