@@ -6,7 +6,6 @@ limits and deadlines are ours, and requests and answers pass unchanged, so that 
 without a new release.
 """
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -51,6 +50,7 @@ from app.providers.transport import (
     content,
     count_listed,
     joined,
+    whole_answer_within,
 )
 
 MESSAGES, MODELS = "/v1/messages", "/v1/models"
@@ -92,19 +92,11 @@ class AnthropicClient:
         attempt: int,
         headers: Mapping[str, str] = NO_HEADERS,
     ) -> Reply:
-        try:
-            async with asyncio.timeout(deadline):
-                if _may_outlast_a_connection(params):
-                    with _our_errors():
-                        return await self._ask_for_a_stream(params, headers)
-                return await self._ask_for_the_whole(params, headers)
-        except TimeoutError:
-            late = TimedOut(f"no whole answer within the deadline of {deadline:g} s")
-            late.address = self._address
-            raise late from None
-        except ProviderError as error:
-            error.address = self._address
-            raise
+        async with whole_answer_within(deadline, self._address):
+            if _may_outlast_a_connection(params):
+                with _our_errors():
+                    return await self._ask_for_a_stream(params, headers)
+            return await self._ask_for_the_whole(params, headers)
 
     async def stream(
         self,
@@ -117,16 +109,8 @@ class AnthropicClient:
     ) -> Reply:
         body = as_bytes(params | {"stream": True})
         request = self._calls.post(self._messages, body, headers)
-        try:
-            async with asyncio.timeout(deadline):
-                return await relay.hand_on(request, messages.FORM, hand_on)
-        except TimeoutError:
-            late = TimedOut(f"no whole answer within the deadline of {deadline:g} s")
-            late.address = self._address
-            raise late from None
-        except ProviderError as error:
-            error.address = self._address
-            raise
+        async with whole_answer_within(deadline, self._address):
+            return await relay.hand_on(request, messages.FORM, hand_on)
 
     async def count_models(self, *, deadline: float) -> int:
         """How many models the key may use: a call that costs nothing. Raises the same errors as `ask`."""

@@ -5,7 +5,6 @@ much (docs/performance.md). Retries, limits and deadlines are ours. A request th
 passes unchanged, one in the form of Messages is translated; answers are kept as they come.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,11 +12,11 @@ from typing import Any
 import httpx2
 from openai import AsyncOpenAI, Omit
 
-from app.errors import BadAnswer, ProviderError, RequestRejected, TimedOut
+from app.errors import BadAnswer, RequestRejected
 from app.providers import openai_answers, openai_limits, openai_requests, refusals, shapes
 from app.providers.client import NO_HEADERS, Reply
 from app.providers.streams import forms, messages, relay
-from app.providers.transport import Connections, as_bytes, count_listed, joined
+from app.providers.transport import Connections, as_bytes, count_listed, joined, whole_answer_within
 from config.endpoints import USUAL, Endpoint
 
 # At DEBUG the SDK logs whole requests; a log must never hold a prompt.
@@ -42,16 +41,8 @@ class OpenAIClient:
         attempt: int,
         headers: Mapping[str, str] = NO_HEADERS,
     ) -> Reply:
-        try:
-            async with asyncio.timeout(deadline):
-                return await self._ask(params)
-        except TimeoutError:
-            late = TimedOut(f"no whole answer within the deadline of {deadline:g} s")
-            late.address = self._address
-            raise late from None
-        except ProviderError as error:
-            error.address = self._address
-            raise
+        async with whole_answer_within(deadline, self._address):
+            return await self._ask(params)
 
     async def stream(
         self,
@@ -67,17 +58,9 @@ class OpenAIClient:
             for event in messages.events(shapes.message_of(reply.body)):
                 hand_on(event)
             return reply
-        try:
-            async with asyncio.timeout(deadline):
-                request = self._calls.post(*self._streamed(params), NO_HEADERS)
-                return await relay.hand_on(request, forms.of(params), hand_on)
-        except TimeoutError:
-            late = TimedOut(f"no whole answer within the deadline of {deadline:g} s")
-            late.address = self._address
-            raise late from None
-        except ProviderError as error:
-            error.address = self._address
-            raise
+        async with whole_answer_within(deadline, self._address):
+            request = self._calls.post(*self._streamed(params), NO_HEADERS)
+            return await relay.hand_on(request, forms.of(params), hand_on)
 
     async def count_models(self, *, deadline: float) -> int:
         """How many models the key may use: a call that costs nothing. Raises the same errors as `ask`."""

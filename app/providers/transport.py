@@ -5,7 +5,7 @@ import json
 import os
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -86,6 +86,21 @@ class Connections:
 
     async def close(self) -> None:
         await self._session.close()
+
+
+@asynccontextmanager
+async def whole_answer_within(deadline: float, address: str) -> AsyncIterator[None]:
+    """End a call after `deadline` seconds with `TimedOut`; its errors name the `address` that was asked."""
+    try:
+        async with asyncio.timeout(deadline):
+            yield
+    except TimeoutError:
+        late = TimedOut(f"no whole answer within the deadline of {deadline:g} s")
+        late.address = address
+        raise late from None
+    except ProviderError as error:
+        error.address = address
+        raise
 
 
 def count_listed(answer: bytes) -> int:

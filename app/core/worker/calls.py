@@ -157,7 +157,6 @@ class CallInFlight:
             self._latest.next_attempt()
 
     async def _send(self) -> Outcome | AskAgain:
-        job = self.job
         self._latest.begin()
         self.mark_sent()
         try:
