@@ -11,6 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from app.providers import sample
+from app.providers.streams import responses
 from tests.support import upstream
 from tests.support.upstream_limits import INPUT, REQUESTS
 
@@ -94,12 +95,15 @@ class ChatCall(upstream.Call):
         """Send a completion as chunks: all of them, or the first `stop_after`."""
         response = web.StreamResponse(headers=self.headers | {"content-type": "text/event-stream"})
         await response.prepare(self.request)
-        for chunk in self.chunks(message)[:stop_after]:
-            await response.write(f"data: {json.dumps(chunk)}\n\n".encode())
+        for event in self.events(message)[:stop_after]:
+            await response.write(event)
         if stop_after is None:
-            await response.write(b"data: [DONE]\n\n")
             await response.write_eof()
         return response
+
+    def events(self, message: dict[str, Any]) -> list[bytes]:
+        told = [json.dumps(chunk) for chunk in self.chunks(message)]
+        return [f"data: {event}\n\n".encode() for event in (*told, "[DONE]")]
 
     def chunks(self, message: dict[str, Any]) -> list[dict[str, Any]]:
         head = self.envelope("chatcmpl", "chat.completion.chunk")
@@ -150,7 +154,9 @@ class ResponseCall(ChatCall):
     def shaped(self, message: dict[str, Any]) -> dict[str, Any]:
         usage = self.tokens(message["usage"])
         part = {"type": "output_text", "text": message["content"][0]["text"], "annotations": []}
-        return self.envelope("resp", "response") | {
+        envelope = self.envelope("resp", "response")
+        return envelope | {
+            "created_at": envelope["created"],
             "status": "completed",
             "error": None,
             "output": [
@@ -164,6 +170,9 @@ class ResponseCall(ChatCall):
                 "total_tokens": usage["total_tokens"],
             },
         }
+
+    def events(self, message: dict[str, Any]) -> list[bytes]:
+        return list(responses.events(message))
 
 
 class EmbeddingCall(ChatCall):
