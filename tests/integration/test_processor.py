@@ -146,7 +146,7 @@ def test_an_input_goes_to_the_inference_server_and_a_likely_output_is_confident(
         ({"data": [{"prompt": "x"}], "batch_id": "a b"}, "batch_id"),
         ({"data": [{"prompt": "x"}], "webhook_url": "gopher://x"}, "webhook_url"),
         ({"data": [{"prompt": "x"}], "metadata": {"model_id": 7}}, "metadata.model_id"),
-        ({"data": [{"prompt": "x"}], "metadata": {"model_id": "gpt-9"}}, "'gpt-9' is not known"),
+        ({"data": [{"prompt": "x"}], "metadata": {"model_id": "gtp-9"}}, "'gtp-9' is not known"),
         ({"data": ["x"]}, "data[0]: an item must be an object"),
         ({"data": [{"text": "x"}]}, "data[0]: give exactly one of prompt, messages and input; found 'text'"),
         ({"data": [{"prompt": "x", "input": [1]}]}, "exactly one of"),

@@ -3,6 +3,7 @@
 They are forked from a server that has imported what others wrote, and nothing of ours.
 """
 
+import contextlib
 import multiprocessing
 import os
 import runpy
@@ -64,7 +65,8 @@ class Forked:
 
     def send_signal(self, number: int) -> None:
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with contextlib.suppress(ProcessLookupError):  # it has ended since
+                os.kill(self.pid, number)
 
     def terminate(self) -> None:
         self.send_signal(signal.SIGTERM)
