@@ -45,8 +45,7 @@ class ChatCall(upstream.Call):
     def __init__(self, provider: upstream.Provider, request: web.Request, raw: bytes) -> None:
         super().__init__(provider, request, raw)
         self.headers = {"x-request-id": self.seen.request_id}
-        given = self.params.get("input") or self.params.get("prompt")
-        self.text = self.seen.text = self.text or (given if isinstance(given, str) else "")
+        self.text = self.seen.text = self.text or asked_otherwise(self.params)
 
     @property
     def most_tokens(self) -> int:
@@ -161,12 +160,22 @@ class ResponseCall(ChatCall):
             "error": None,
             "output": [
                 {"type": "reasoning", "id": "rs_1", "summary": []},
-                {"type": "message", "id": "msg_1", "role": "assistant", "content": [part]},
+                {
+                    "type": "message",
+                    "id": "msg_1",
+                    "role": "assistant",
+                    "status": "completed",
+                    "content": [part],
+                },
             ],
+            "parallel_tool_calls": True,
+            "tool_choice": "auto",
+            "tools": [],
             "usage": {
                 "input_tokens": usage["prompt_tokens"],
                 "input_tokens_details": usage["prompt_tokens_details"],
                 "output_tokens": usage["completion_tokens"],
+                "output_tokens_details": {"reasoning_tokens": 0},
                 "total_tokens": usage["total_tokens"],
             },
         }
@@ -194,6 +203,14 @@ CALLS: dict[str, type[ChatCall]] = {
     "/responses": ResponseCall,
     "/embeddings": EmbeddingCall,
 }
+
+
+def asked_otherwise(params: dict[str, Any]) -> str:
+    """What is asked without `messages`: a text, or the last of a list of messages."""
+    given = params.get("input") or params.get("prompt")
+    if isinstance(given, list) and given and isinstance(given[-1], dict):
+        return upstream.last_user_text({"messages": given})
+    return given if isinstance(given, str) else ""
 
 
 def in_words_of_openai(headers: dict[str, str]) -> dict[str, str]:

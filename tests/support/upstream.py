@@ -363,8 +363,8 @@ class Call:
             "type": "message",
             "role": "assistant",
             "model": self.params["model"],
-            "content": [{"type": "text", "text": text}],
-            "stop_reason": "max_tokens" if self.is_cut_off(text) else "end_turn",
+            "content": [self.tool_use() or {"type": "text", "text": text}],
+            "stop_reason": self.stop_reason(text),
             "stop_sequence": None,
             "stop_details": None,
             "usage": {
@@ -373,6 +373,25 @@ class Call:
                 "service_tier": "standard",
             },
         }
+
+    def tool_use(self) -> dict[str, Any] | None:
+        """The use of a tool that the request insists on, with the smallest input that fits it."""
+        choice = self.params.get("tool_choice") or {}
+        if choice.get("type") != "tool":
+            return None
+        (tool,) = [one for one in self.params["tools"] if one["name"] == choice["name"]]
+        found = sample.fit(tool["input_schema"], random.Random(self.seen.sha256))
+        return {
+            "type": "tool_use",
+            "id": f"toolu_{self.seen.number:06}",
+            "name": tool["name"],
+            "input": found,
+        }
+
+    def stop_reason(self, text: str) -> str:
+        if self.tool_use() is not None:
+            return "tool_use"
+        return "max_tokens" if self.is_cut_off(text) else "end_turn"
 
     async def stream(self, message: dict[str, Any], *, stop_after: int | None = None) -> web.StreamResponse:
         """Send `message` as events: all of them, or the first `stop_after`."""

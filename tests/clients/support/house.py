@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class House:
     service: Service
     web: WebProcess
     folder: Path
+    wanted: set[str] = field(default_factory=set)  # hosts that the last client asked for
 
     def python(self, client: str, script: str, **more: str) -> dict[str, Any]:
         """What `scripts/<script>.py` saw, run in the environment of `client`."""
@@ -41,11 +42,10 @@ class House:
             shutil.copy(path, modules)
         return self._seen([environments.NODE, modules / f"{script}.mjs"], modules, more)
 
-    def command(self, client: str, *arguments: str, home: Path) -> str:
+    def command(self, client: str, *arguments: str | Path, keys: dict[str, str]) -> str:
         """What a command of `client` printed."""
-        binary, *rest = arguments
-        path = environments.python(client).parent / binary
-        return self._run([path, *rest], home, {}).stdout
+        binary = environments.python(client).parent / arguments[0]
+        return self._run([binary, *arguments[1:]], self._home(client), keys).stdout
 
     def tenant(self, **keys: Sequence[str]) -> dict[str, str]:
         """The key of a tenant of its own, and further keys of it with the scopes that are named."""
@@ -93,6 +93,7 @@ class House:
             "HOME": str(home),
             "PATH": os.environ["PATH"],
             "LANG": "C.UTF-8",
+            "COLUMNS": "250",  # a narrow table cuts ids off
             "HTTP_PROXY": refused.url,
             "HTTPS_PROXY": refused.url,
             "NO_PROXY": "127.0.0.1",
