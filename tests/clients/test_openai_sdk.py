@@ -86,7 +86,7 @@ def test_answers_and_refusals_are_in_their_files(seen):
     assert errors["b"]["error"] is None
     file = batch["output_file"]
     assert (file["purpose"], file["unset"], file["bytes"]) == ("batch_output", [], batch["streamed"])
-    assert file["expires_at"] == batch["made"]["created_at"] + 3_600
+    assert file["expires_at"] == file["created_at"] + 3_600
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
