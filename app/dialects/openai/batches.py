@@ -174,6 +174,7 @@ def _options(asked: Mapping[str, Any], file: File | None) -> Options:
         name=None if file is None else file.name,
         metadata=asked.get("metadata") or {},
         expires_in=window_seconds(asked["completion_window"]),
+        webhook_url=asked.get("webhook_url"),
         file_terms=terms,
         repeat=idempotency.repeat(asked),
     )
