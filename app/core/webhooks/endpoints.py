@@ -20,6 +20,7 @@ log = structlog.get_logger(__name__)
 DAY = 86_400  # seconds
 MOST = 50  # of a tenant: the end of a job writes a row for each
 
+BY_OWNER = "Its owner has switched it off."
 OFF, DELETED = "its endpoint is switched off", "its endpoint was deleted"
 
 
@@ -123,7 +124,7 @@ def change(
     if enabled is True:
         endpoint.disabled_at = endpoint.disabled_reason = endpoint.failing_since = None
     elif enabled is False and endpoint.disabled_at is None:
-        switch_off(session, endpoint, "Its owner has switched it off.")
+        switch_off(session, endpoint, BY_OWNER)
     session.flush()
     if (endpoint.name, endpoint.url, endpoint.event_types, endpoint.disabled_at) != before:
         touch(session, endpoint)
