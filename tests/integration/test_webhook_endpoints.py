@@ -231,10 +231,17 @@ def test_a_tenants_endpoints_are_its_own(served, client):
     stranger = openai_of(served, served.door.other())
 
     assert list(stranger.webhooks.list()) == []
-    for call in (stranger.webhooks.retrieve, stranger.webhooks.delete, stranger.webhooks.rotate_secret):
+    for call in (
+        stranger.webhooks.retrieve,
+        stranger.webhooks.delete,
+        stranger.webhooks.rotate_secret,
+        partial(stranger.webhooks.update, url="https://example.org"),
+        partial(stranger.webhooks.test, event_type="batch.completed"),
+    ):
         with pytest.raises(openai.NotFoundError):
             call(made.id)
-    assert client.webhooks.retrieve(made.id).name == "n"
+    mine = client.webhooks.retrieve(made.id)
+    assert (mine.name, mine.url) == ("n", "https://example.com")
 
 
 def cancelled(served: Served) -> None:
