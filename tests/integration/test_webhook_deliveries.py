@@ -1,5 +1,6 @@
 """What becomes of deliveries: sent again, given up, shown, repeated; and where they never go."""
 
+import json
 import re
 import socket
 import threading
@@ -94,6 +95,26 @@ def test_what_fails_is_sent_again_under_one_id_until_the_schedule_ends(door, rec
     [sent] = deliveries(door, status="succeeded", job=job["id"])
     assert (sent["id"], sent["last_error"]) == (failed["id"], None)
     assert receiver.received[-1].headers["webhook-id"] == failed["event_id"]
+
+
+def test_a_pause_is_told_to_endpoints_and_to_no_address_of_a_job(door, receiver):
+    endpoint(door, receiver.url, "job.paused")
+    job = door.submit(1, webhook_url=f"{receiver.url}/own")
+
+    # When its owner pauses it, which they may say twice
+    for _ in range(2):
+        assert door.post(f"{JOBS}/{job['id']}/pause").status_code == 200
+    send_all()
+
+    # Then that is told once
+    [told] = receiver.received
+    assert told.path == "/hooks"
+    data = json.loads(told.body)["data"]
+    assert (data["id"], data["status"], data["status_reason"]) == (
+        job["id"],
+        "paused",
+        "Paused by its owner.",
+    )
 
 
 def test_a_redirect_is_a_failure_and_a_receiver_may_ask_for_time(door, receiver):
