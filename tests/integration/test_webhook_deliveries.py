@@ -220,7 +220,16 @@ def test_an_address_that_does_not_answer_delays_no_other(door, receiver):
 
 @pytest.mark.parametrize(
     "host",
-    ["169.254.169.254", "10.0.0.1", "[::1]", "[::ffff:10.0.0.1]", "2852039166", "0xA9.0xFE.1", "0.0.0.0"],
+    [
+        "169.254.169.254",
+        "10.0.0.1",
+        "[::1]",
+        "[::ffff:10.0.0.1]",
+        "2852039166",
+        "0xA9.0xFE.1",
+        "0251.0376.0251.0376",
+        "0.0.0.0",
+    ],
 )
 def test_a_job_leads_to_no_private_address_in_whatever_form(door, host):
     # Given a URL that was stored when its address was allowed, or whose name leads there now
