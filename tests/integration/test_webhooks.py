@@ -21,6 +21,7 @@ from tests.support.webhook_doors import CREATES
 from tests.support.webhook_receiver import Receiver, receiving
 
 SHORT = ("sqlite", pytest.param("postgresql", marks=pytest.mark.long))
+MESSAGES = "/v1/messages/batches"
 HERE = "127.0.0.0/8"
 WITHIN = 8.0  # seconds: the promised two, on a machine that has other work
 MORE = {
@@ -135,6 +136,22 @@ def test_an_address_that_is_private_is_refused_by_every_contract_in_its_own_shap
         said = create.named(refused.get_json())
         assert "webhook_url" in said
         assert "WEBHOOK_NETWORKS" in said or "by https" in said
+
+
+def test_the_address_of_a_message_batch_is_checked_before_anything_is_stored(door):
+    params = {"model": "simulated", "max_tokens": 9, "messages": [{"role": "user", "content": "Why?"}]}
+    asked = {"requests": [{"custom_id": "a", "params": params}]}
+
+    # When it is no address, or there is another field
+    for url in (5, [], "example.com", "https://example.com/" + "x" * 2_048):
+        refused = door.post(MESSAGES, json=asked | {"webhook_url": url})
+        assert refused.status_code == 400, url
+        assert refused.get_json()["error"]["message"].startswith("webhook_url: ")
+    assert "webhook: there is no such field" in door.post(MESSAGES, json=asked | {"webhook": "x"}).text
+
+    # Then there is no batch; and none that says `null` wants to be told
+    assert door.get(MESSAGES).get_json()["data"] == []
+    assert door.post(MESSAGES, json=asked | {"webhook_url": None}).status_code == 200
 
 
 def test_a_batch_that_is_invalid_is_told_as_one_that_has_failed(served, receiver):
