@@ -4,7 +4,18 @@ import datetime as dt
 import uuid
 from enum import StrEnum
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, LargeBinary, String, Text, text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, BigId, Uid, UTCDateTime, new_uid, now
@@ -20,7 +31,10 @@ class WebhookEndpoint(Base):
     """An address that a tenant has registered for events."""
 
     __tablename__ = "webhook_endpoint"
-    __table_args__ = (Index("ix_webhook_endpoint_tenant_id_uid", "tenant_id", "uid"),)
+    __table_args__ = (
+        Index("ix_webhook_endpoint_tenant_id_uid", "tenant_id", "uid"),
+        UniqueConstraint("tenant_id", "idempotency_key"),
+    )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     uid: Mapped[uuid.UUID] = mapped_column(Uid, default=new_uid, unique=True)
@@ -32,6 +46,9 @@ class WebhookEndpoint(Base):
     failing_since: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
     disabled_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)  # None: events are sent to it
     disabled_reason: Mapped[str | None] = mapped_column(Text)
+    # The caller's name for the call that made it, and a digest of what was asked; see `IdempotencyKey`.
+    idempotency_key: Mapped[str | None] = mapped_column(String(255))
+    fingerprint: Mapped[bytes | None] = mapped_column(LargeBinary(32))
     created_at: Mapped[dt.datetime] = mapped_column(UTCDateTime, insert_default=now())
     updated_at: Mapped[dt.datetime] = mapped_column(UTCDateTime, insert_default=now())
 

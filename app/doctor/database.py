@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.core.limits import allowances
 from app.core.limits.obstacle import Obstacle
 from app.core.pipeline import stalled, sweep_owner
-from app.doctor import clocks
+from app.doctor import clocks, webhooks
 from app.doctor.finding import Finding, ok, warning, wrong
 from config import settings
 from models import migrate
@@ -19,7 +19,7 @@ from models.job import LIVE, Job
 from models.lease import Lease
 from models.session import engine, is_pooled, reading
 
-SUBJECTS = ("database", "migrations", "database clock", "beat", "limits", "jobs")
+SUBJECTS = ("database", "migrations", "database clock", "beat", "limits", "jobs", webhooks.SUBJECT)
 REMEDY = "check DATABASE_URL, and that its server is running and accepts connections from this machine"
 OLDEST = 170_000  # in PostgreSQL's numbering of its versions
 FULL = 0.8  # of its connections
@@ -53,6 +53,7 @@ def look() -> Iterator[Finding]:
         yield _beat(session)
         yield from _held(session)
         yield from _jobs(session)
+        yield from webhooks.look(session)
 
 
 def _server(session: Session) -> Iterator[Finding]:

@@ -19,6 +19,7 @@ from app.core.money import pricing
 from app.core.pipeline import priority_queue, staging
 from app.core.requests import earlier_answers
 from app.core.requests.earlier_answers import Earlier
+from app.core.webhooks import outbox
 from app.errors import BadInput, Conflict, Unavailable
 from app.ingest import bounds, operations
 from app.ingest.draft import Defaults, Draft
@@ -35,7 +36,8 @@ from models.job_table import JobTable
 from models.record import Record, RecordInput, RecordOutput, RecordStatus
 from models.session import after_commit, in_transaction, reading
 from models.transitions import move_job
-from tasks.wake import start
+from tasks import webhooks
+from tasks.wake import hurry, start
 
 log = structlog.get_logger()
 
@@ -180,6 +182,9 @@ def _insert_failed(
         reason = f"Its requests are invalid, and none was sent: {errors[0]['message']}"
         move_job(session, job, JobStatus.PENDING)
         move_job(session, job, JobStatus.FAILED, ended_at=now(), status_reason=reason)
+        outbox.job_ended(session, job)
+        if outbox.is_filled(session):
+            after_commit(session, partial(hurry, webhooks.request))
         log.info("batch.invalid", job=str(job.uid), errors=len(errors))
     return Submitted(job.id, job.uid, created=True)
 

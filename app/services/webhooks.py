@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.core.webhooks import deliveries, endpoints, events, outbox, signing, signing_secrets, transport
 from app.errors import BadRequest
+from app.services.submission import Repeat
 from models.session import after_commit, in_transaction, reading
 from models.webhook import WebhookDelivery, WebhookEndpoint
 from tasks import webhooks
@@ -38,19 +39,14 @@ class WithHint:
 
 
 def create(
-    tenant_id: int, *, name: str, url: str, event_types: Sequence[str], retried_within: int | None = None
+    tenant_id: int, *, name: str, url: str, event_types: Sequence[str], repeat: Repeat | None
 ) -> WithSecret:
-    """Register an address. A call that an SDK sends again, `retried_within` seconds, finds the first one."""
+    """Register an address; a call that is sent again finds what the first one made, and its secret."""
     asked: dict[str, Any] = {"name": name, "url": url, "event_types": event_types}
-
-    def work(session: Session) -> WithSecret:
-        if retried_within is not None:
-            found = endpoints.made_lately(session, tenant_id, retried_within, **asked)
-            if found is not None:
-                return WithSecret(found, signing_secrets.valid(session, tenant_id, found.id)[0])
-        return WithSecret(*endpoints.create(session, tenant_id, **asked))
-
-    return in_transaction(work)
+    if repeat is not None:
+        within = endpoints.DAY if repeat.within is None else repeat.within
+        asked["call"] = endpoints.Call(repeat.key, repeat.fingerprint, within)
+    return WithSecret(*in_transaction(partial(endpoints.create, tenant_id=tenant_id, **asked)))
 
 
 def get(tenant_id: int, name: str) -> WithHint:

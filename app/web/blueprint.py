@@ -161,8 +161,8 @@ class WebhookUrl(fields.String):
                 "pattern": "^https?://[!-~]+$",
                 "maxLength": urls.LONGEST,
                 "example": "https://example.com/hooks/penstock",
-                "description": "Sent a `job.*` event when the job has ended, signed with the secret that"
-                " `GET /api/v1/webhook-secret` shows.",
+                "description": "Sent a `job.*` event when the job has ended, none when it is paused. The"
+                " secret that signs it is what `GET /api/v1/webhook-secret` shows.",
             },
         )
 

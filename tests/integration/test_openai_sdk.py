@@ -7,7 +7,7 @@ import openai
 import pytest
 from sqlalchemy import update
 
-from app.web import batch_ids
+from app.core import batch_ids
 from models.base import now
 from models.job import Job
 from models.session import in_transaction

@@ -1,11 +1,13 @@
 """What becomes of deliveries: sent again, given up, shown, repeated; and where they never go."""
 
+import json
 import re
 import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -13,10 +15,10 @@ import pytest
 from sqlalchemy import select, update
 from standardwebhooks import Webhook
 
-from app.core.webhooks import claims, lookup, transport
+from app.core.webhooks import claims, lookup, outcomes, transport
 from models.base import now
 from models.session import in_transaction, reading
-from models.webhook import WebhookDelivery, WebhookEndpoint
+from models.webhook import WebhookDelivery, WebhookEndpoint, WebhookSecret
 from tasks import advance
 from tests.conftest import KINDS, penstock_of_its_own
 from tests.support.front_door import JOBS, Door, Worker, number_of
@@ -93,6 +95,26 @@ def test_what_fails_is_sent_again_under_one_id_until_the_schedule_ends(door, rec
     [sent] = deliveries(door, status="succeeded", job=job["id"])
     assert (sent["id"], sent["last_error"]) == (failed["id"], None)
     assert receiver.received[-1].headers["webhook-id"] == failed["event_id"]
+
+
+def test_a_pause_is_told_to_endpoints_and_to_no_address_of_a_job(door, receiver):
+    endpoint(door, receiver.url, "job.paused")
+    job = door.submit(1, webhook_url=f"{receiver.url}/own")
+
+    # When its owner pauses it, which they may say twice
+    for _ in range(2):
+        assert door.post(f"{JOBS}/{job['id']}/pause").status_code == 200
+    send_all()
+
+    # Then that is told once
+    [told] = receiver.received
+    assert told.path == "/hooks"
+    data = json.loads(told.body)["data"]
+    assert (data["id"], data["status"], data["status_reason"]) == (
+        job["id"],
+        "paused",
+        "Paused by its owner.",
+    )
 
 
 def test_a_redirect_is_a_failure_and_a_receiver_may_ask_for_time(door, receiver):
@@ -199,7 +221,16 @@ def test_an_address_that_does_not_answer_delays_no_other(door, receiver):
 
 @pytest.mark.parametrize(
     "host",
-    ["169.254.169.254", "10.0.0.1", "[::1]", "[::ffff:10.0.0.1]", "2852039166", "0xA9.0xFE.1", "0.0.0.0"],
+    [
+        "169.254.169.254",
+        "10.0.0.1",
+        "[::1]",
+        "[::ffff:10.0.0.1]",
+        "2852039166",
+        "0xA9.0xFE.1",
+        "0251.0376.0251.0376",
+        "0.0.0.0",
+    ],
 )
 def test_a_job_leads_to_no_private_address_in_whatever_form(door, host):
     # Given a URL that was stored when its address was allowed, or whose name leads there now
@@ -230,8 +261,8 @@ def test_slow_and_endless_answers_hold_nobody_up(door, monkeypatch):
     monkeypatch.setattr(transport, "PATIENCE", 1.0)
     monkeypatch.setattr(transport, "FOR_THE_ANSWER", 0.3)
     with trickling(b"HTTP/1.1 200 OK\r\n\r\n") as endless, trickling(b"HTTP/1.1 200 O") as mute:
-        endpoint(door, endless, "job.cancelled")
-        endpoint(door, mute, "batch.cancelled")
+        endpoint(door, endless.url, "job.cancelled")
+        endpoint(door, mute.url, "batch.cancelled")
         cancelled(door)
 
         send_all()
@@ -240,6 +271,87 @@ def test_slow_and_endless_answers_hold_nobody_up(door, monkeypatch):
     assert found["job.cancelled"]["status"] == "succeeded"
     assert len(found["job.cancelled"]["last_answer"]) <= transport.KEPT
     assert "no answer within" in found["batch.cancelled"]["last_error"]
+
+
+def test_a_name_that_leads_elsewhere_by_now_is_not_followed(door, monkeypatch):
+    # Given a name that leads to where clouds keep their credentials, in two forms
+    really = socket.getaddrinfo
+
+    def rebound(host: str, port: int, *arguments: Any, **options: Any) -> Any:
+        if host != "rebound.example":
+            return really(host, port, *arguments, **options)
+        return [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("169.254.169.254", port)),
+            (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::ffff:169.254.169.254", port, 0, 0)),
+        ]
+
+    monkeypatch.setattr(socket, "getaddrinfo", rebound)
+    cancelled(door, webhook_url="https://rebound.example/latest/meta-data")
+
+    # When it is sent, then nothing is connected to
+    send_all()
+    [found] = deliveries(door)
+    assert "169.254.169.254 is not a public address" in found["last_error"]
+    assert found["last_status_code"] is None
+
+
+def test_of_an_answer_without_end_only_its_beginning_is_taken(door):
+    # Given one that answers with as much as is taken
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 10000000000\r\nContent-Encoding: gzip\r\n\r\n"
+    with trickling(head, pieces=b"x" * 65_536, every=0) as flood:
+        cancelled(door, webhook_url=flood.url)
+        send_all()
+
+    [found] = deliveries(door)
+    assert found["status"] == "succeeded"
+    assert len(found["last_answer"]) == transport.KEPT
+    assert flood.sent < 20_000_000  # what the system's own buffers hold
+
+
+def test_a_secret_is_in_no_log_and_in_no_row(door, receiver, tmp_path, caplog, capfd):
+    # Given secrets of an endpoint and of the tenant, new ones and replaced ones
+    caplog.set_level("DEBUG")
+    made = door.post(ENDPOINTS, json={"name": "n", "url": receiver.url, "event_types": ["job.cancelled"]})
+    secrets = [made.get_json()["secret"], door.get("/api/v1/webhook-secret").get_json()["secret"]]
+    keep = {"keep_for_24_hours": True}
+    for path in (f"{ENDPOINTS}/{made.get_json()['id']}/rotate", "/api/v1/webhook-secret/rotate"):
+        secrets.append(door.post(path, json=keep).get_json()["secret"])
+
+    # When they sign what succeeds and what fails
+    for status in (200, 500, 410):
+        receiver.status = status
+        cancelled(door, webhook_url=receiver.url)
+        send_all()
+
+    # Then neither the log nor the database has them
+    output = capfd.readouterr()
+    written = caplog.text + output.out + output.err
+    assert "webhook.failed" in written
+    rows = written.encode() + b"".join(path.read_bytes() for path in tmp_path.glob("penstock.db*"))
+    with reading() as session:
+        rows += repr(session.execute(select(WebhookSecret.sealed, WebhookSecret.hint)).all()).encode()
+    for secret in secrets:
+        assert secret.removeprefix("whsec_").encode() not in rows
+
+
+def test_what_a_process_took_and_never_sent_is_sent_by_another_one(door, receiver):
+    # Given a process that is killed with an event in its hands
+    cancelled(door, webhook_url=receiver.url)
+    [taken] = in_transaction(partial(claims.claim, flying=claims.Flying()))
+
+    # Then nobody else sends it for a minute
+    send_all()
+    assert receiver.received == []
+
+    # And then another one does; what the first one says of it after all changes nothing
+    make_due()
+    send_all()
+    [sent] = receiver.received
+    assert sent.headers["webhook-id"] == taken.event_id
+    late = partial(outcomes.record, claim=taken, answer=transport.Answer(status=500))
+    in_transaction(late)
+    [found] = deliveries(door)
+    assert (found["status"], found["attempts"]) == ("succeeded", 1)
 
 
 def test_a_name_that_nobody_knows_fails_and_says_so(door):
@@ -361,11 +473,18 @@ def waiting_seconds() -> dict[str, float]:
     return {kind: (at - time_).total_seconds() for kind, at in rows}
 
 
+@dataclass
+class Trickle:
+    url: str
+    sent: int = 0  # bytes, behind the head
+
+
 @contextmanager
-def trickling(head: bytes) -> Iterator[str]:
-    """A server that sends `head`, and then a byte now and then for as long as somebody reads."""
+def trickling(head: bytes, pieces: bytes = b"x", every: float = 0.01) -> Iterator[Trickle]:
+    """A server that sends `head`, and then pieces every so many seconds for as long as somebody reads."""
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         ended = threading.Event()
+        trickle = Trickle(f"http://127.0.0.1:{server.getsockname()[1]}/")
 
         def serve() -> None:
             while not ended.is_set():
@@ -376,14 +495,15 @@ def trickling(head: bytes) -> Iterator[str]:
                 with connection:
                     try:
                         connection.sendall(head)
-                        while not ended.wait(0.01):
-                            connection.sendall(b"x")
+                        while not ended.wait(every):
+                            connection.sendall(pieces)
+                            trickle.sent += len(pieces)
                     except OSError:
                         continue
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        yield f"http://127.0.0.1:{server.getsockname()[1]}/"
+        yield trickle
         ended.set()
         server.shutdown(socket.SHUT_RDWR)
     thread.join(5)

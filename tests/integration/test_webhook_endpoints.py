@@ -1,6 +1,9 @@
 """Webhook endpoints, as OpenAI's SDK and the native contract manage them."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from urllib.parse import urlsplit
 
 import httpx2
 import openai
@@ -9,11 +12,13 @@ from openai import OpenAI
 from sqlalchemy import update
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from app.core.webhooks import endpoints
 from models.base import now
 from models.session import in_transaction
-from models.webhook import WebhookSecret
+from models.webhook import WebhookEndpoint, WebhookSecret
 from tests.conftest import KINDS, penstock_of_its_own
 from tests.support.front_door import Door
+from tests.support.lost_answers import lossy_proxy
 from tests.support.threaded_server import Served, serving
 from tests.support.webhook_receiver import Receiver, receiving
 from tests.support.webhook_sending import send_all
@@ -103,19 +108,66 @@ def test_what_cannot_be_sent_to_is_a_400_in_openais_shape(served, client):
         client.post("/webhook_endpoints/we_1/nothing", cast_to=object)
 
 
-def test_a_lost_answer_to_create_makes_no_second_endpoint(served):
-    asked = {"name": "n", "url": "https://example.com", "event_types": ["batch.completed"]}
-    sent = [
-        httpx2.post(
-            f"{served.url}/v1/webhook_endpoints",
-            json=asked,
-            headers={"Authorization": f"Bearer {served.door.key}", "x-stainless-retry-count": str(count)},
-        ).json()
-        for count in (0, 1, 0)
-    ]
+def test_a_create_whose_answer_is_lost_makes_one_endpoint_and_tells_its_secret(served, client, receiver):
+    asked = {"name": "n", "url": receiver.url, "event_types": ["batch.completed"]}
+    with lossy_proxy(urlsplit(served.url).port) as proxy:
+        proxy.to_lose = 1
+        made = OpenAI(base_url=f"{proxy.url}/v1", api_key=served.door.key, max_retries=2).webhooks.create(
+            **asked
+        )
+    assert proxy.lost == 1
 
-    assert sent[0]["id"] == sent[1]["id"] != sent[2]["id"]
-    assert sent[0]["signing_secret"] == sent[1]["signing_secret"]
+    # Then there is one, whose secret is the one that was told
+    assert [each.id for each in client.webhooks.list()] == [made.id]
+    client.webhooks.test(made.id, event_type="batch.completed")
+    [sent] = receiver.wait_for(1)
+    client.webhooks.unwrap(sent.body, sent.headers, secret=made.signing_secret)
+
+    # And two deliberate ones are two
+    assert client.webhooks.create(**asked).id != client.webhooks.create(**asked).id
+    assert len(list(client.webhooks.list())) == 3
+
+
+@pytest.mark.parametrize("path", ["/v1/webhook_endpoints", ENDPOINTS])
+def test_a_named_create_is_the_same_for_a_day(served, path):
+    # Given an endpoint that was made under a name
+    asked = {"name": "n", "url": "https://example.com", "event_types": ["job.completed"]}
+    named = {"Idempotency-Key": "mine"}
+    first = served.door.post(path, json=asked, headers=named)
+
+    # Then the name stands for it and its secret, for no other content, and for no other tenant
+    assert first.status_code in (200, 201)
+    assert served.door.post(path, json=asked, headers=named).get_json() == first.get_json()
+    other = served.door.post(path, json=asked | {"name": "other"}, headers=named)
+    assert other.status_code in (400, 422)
+    assert "used for another endpoint" in other.text
+    strangers = served.door.other().post(path, json=asked, headers=named).get_json()
+    assert strangers["id"] != first.get_json()["id"]
+    assert len(served.door.get(ENDPOINTS).get_json()["data"]) == 1
+
+    # And after a day it is free again
+    ago = update(WebhookEndpoint).values(created_at=now(-86_401))
+    in_transaction(lambda session: session.execute(ago) and None)
+    assert served.door.post(path, json=asked, headers=named).get_json()["id"] != first.get_json()["id"]
+    for wrong in ("", "a b", "x" * 256):
+        assert served.door.post(path, json=asked, headers={"Idempotency-Key": wrong}).status_code in (
+            400,
+            422,
+        )
+
+
+def test_many_at_once_are_no_more_than_a_tenant_may_have(served):
+    asked = {"name": "n", "url": "https://example.com", "event_types": ["job.completed"]}
+    for _ in range(endpoints.MOST - 2):
+        in_transaction(partial(endpoints.create, tenant_id=served.door.tenant_id, **asked))
+
+    def create(_: int) -> int:
+        headers = {"Authorization": f"Bearer {served.door.key}"}
+        return httpx2.post(f"{served.url}/v1/webhook_endpoints", json=asked, headers=headers).status_code
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sorted(threads.map(create, range(8))) == [200] * 2 + [409] * 6
+    assert len(served.door.get(ENDPOINTS, query_string={"limit": 100}).get_json()["data"]) == endpoints.MOST
 
 
 def test_after_a_rotation_both_secrets_sign_for_a_day(served, client, receiver):
@@ -179,10 +231,17 @@ def test_a_tenants_endpoints_are_its_own(served, client):
     stranger = openai_of(served, served.door.other())
 
     assert list(stranger.webhooks.list()) == []
-    for call in (stranger.webhooks.retrieve, stranger.webhooks.delete, stranger.webhooks.rotate_secret):
+    for call in (
+        stranger.webhooks.retrieve,
+        stranger.webhooks.delete,
+        stranger.webhooks.rotate_secret,
+        partial(stranger.webhooks.update, url="https://example.org"),
+        partial(stranger.webhooks.test, event_type="batch.completed"),
+    ):
         with pytest.raises(openai.NotFoundError):
             call(made.id)
-    assert client.webhooks.retrieve(made.id).name == "n"
+    mine = client.webhooks.retrieve(made.id)
+    assert (mine.name, mine.url) == ("n", "https://example.com")
 
 
 def cancelled(served: Served) -> None:

@@ -12,6 +12,8 @@ from tests.support.front_door import Door, Worker
 from tests.support.servers import wait_until
 from tests.support.sse_reader import Stream
 
+LOOK = 0.02  # seconds; between two looks for its end
+
 
 class Served:
     """A door, its server and a worker that the test itself plays."""
@@ -21,7 +23,7 @@ class Served:
         self._server = make_server("127.0.0.1", 0, door.app, threaded=True)
         self._server.daemon_threads = False  # so that its end waits for every request's
         self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(LOOK,), daemon=True)
         self._thread.start()
 
     def watch(self, job: Mapping[str, Any], last_id: int | None = None, timeout: float = 10) -> Stream:
@@ -38,8 +40,8 @@ class Served:
 
 
 @contextmanager
-def serving() -> Iterator[Served]:
-    served = Served(Door())
+def serving(door: Door | None = None) -> Iterator[Served]:
+    served = Served(door or Door())
     try:
         yield served
     finally:

@@ -10,6 +10,8 @@ from typing import Any
 
 from tests.support.servers import wait_until
 
+LOOK = 0.02  # seconds; between two looks for its end
+
 
 @dataclass(frozen=True)
 class Received:
@@ -69,7 +71,7 @@ def receiving(**behaviour: Any) -> Iterator[Receiver]:
     server = Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     receiver = Receiver(f"http://127.0.0.1:{server.server_port}/hooks", **behaviour)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(LOOK,), daemon=True)
     thread.start()
     try:
         yield receiver

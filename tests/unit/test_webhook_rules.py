@@ -30,7 +30,9 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path) -> Iterator[pytest.Mo
 PRIVATE = (
     "127.0.0.1", "0.0.0.0", "10.1.2.3", "172.16.0.1", "192.168.1.1", "100.64.0.1", "169.254.169.254",
     "168.63.129.16", "192.0.2.1", "198.18.0.1", "224.0.0.1", "255.255.255.255", "::1", "::",
-    "::ffff:127.0.0.1", "::ffff:169.254.169.254", "::127.0.0.1", "64:ff9b::7f00:1", "64:ff9b:1::1",
+    "::ffff:127.0.0.1", "::ffff:169.254.169.254", "::127.0.0.1", "::ffff:0:127.0.0.1",
+    "64:ff9b::a83f:8110", "2002:a83f:8110::1", "::168.63.129.16", "::ffff:168.63.129.16", "4000::1",
+    "8000::1", "64:ff9b::7f00:1", "64:ff9b:1::1",
     "2002:7f00:1::", "2001::1", "fc00::1", "fd00:ec2::254", "fe80::1", "fe80::1%eth0", "fec0::1", "ff02::1",
 )  # fmt: skip
 
@@ -66,7 +68,9 @@ def test_the_operator_may_allow_networks_by_either_scheme(environment) -> None:
         "example.com",         "https://user:pass@example.com/", "https://exa mple.com/", "https://example.com\\@10.0.0.1/",
         "https://10.0.0.1/", "https://[::1]/", "https://[fe80::1%25eth0]/", "https://example.com:0/",
         "https://example.com:99999/", "https://[",
-        "https://2130706433/", "https://0x7f.1/", "https://127.0x1/", "https://a.07/",
+        "https://2130706433/", "https://0177.0.0.1/", "https://127.0.0.1./", "https://0/", "https://[::ffff:7f00:1]/",
+        "https://127\u30020\u30020\u30021/", "https://%31%32%37.0.0.1/", "https://a/\r\nx: y",
+        "https://10.0.0.1:443#@example.com/", "https://0x7f.1/", "https://127.0x1/", "https://a.07/",
         "https://ex\u00e4mple.com/", "https://a/" + "a" * 2048, "",
     ],
 )  # fmt: skip

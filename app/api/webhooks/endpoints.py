@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Response, request
+from flask import Response
 
 from app.api.blueprint import Blueprint
 from app.api.webhooks.schemas import (
@@ -32,17 +32,16 @@ _KEEP = {"keep_for_24_hours": True}
 
 
 @blp.route("/webhooks", methods=["POST"])
+@blp.doc(parameters=[idempotency.DESCRIPTION])
 @needs(WEBHOOKS, 409)
 @blp.arguments(WebhookIn, example=_EXAMPLE)
 @blp.response(201, WebhookWithSecretOut)
 def create_webhook(asked: dict[str, Any]) -> dict[str, Any]:
-    """Register an address for events. Only this response shows its secret.
+    """Register an address for events. Its secret is shown by this response, and by its repetition.
 
     Messages are signed as Standard Webhooks says, so that OpenAI's and Anthropic's SDKs check them.
     """
-    sent = idempotency.sending(request.headers)
-    within = idempotency.RETRIED_WITHIN if sent is not None and sent.retry else None
-    return _shown(webhooks.create(caller().tenant_id, retried_within=within, **asked))
+    return _shown(webhooks.create(caller().tenant_id, repeat=idempotency.repeat(asked), **asked))
 
 
 @blp.route("/webhooks", methods=["GET"])

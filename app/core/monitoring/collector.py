@@ -21,6 +21,7 @@ from app.core.monitoring import broker, metrics, performance
 from app.core.monitoring.bounded import Bounded
 from app.core.monitoring.metrics import Kind, Metric
 from app.core.pipeline import leases, stalled
+from app.core.webhooks import standing
 from models.job import Job, JobCounts, JobStatus
 from models.session import reading
 
@@ -74,6 +75,7 @@ class System(Collector):
                 *_jobs(session),
                 *_totals(session),
                 *_standing(session),
+                *_webhooks(session),
                 *_batches(session),
                 *_allowed(self._allowances),
             ]
@@ -129,6 +131,13 @@ def _standing(session: Session) -> Iterator[Sample]:
     yield Sample(metrics.WORKERS, len(leases.counters(session)))
     yield Sample(metrics.STUCK_JOBS, len(stalled.find(session)))
     yield Sample(metrics.OLDEST_DUE, stalled.oldest_due(session))
+
+
+def _webhooks(session: Session) -> Iterator[Sample]:
+    for state, count in standing.counts(session).items():
+        yield Sample(metrics.WEBHOOKS, count, (state,))
+    yield Sample(metrics.OLDEST_WEBHOOK, standing.oldest_due(session))
+    yield Sample(metrics.WEBHOOKS_OFF, standing.switched_off(session))
 
 
 def _allowances(session: Session) -> dict[str, allowances.Allowance]:

@@ -82,6 +82,22 @@ OLDEST_DUE = Metric(
     Kind.GAUGE,
     "How long the longest-waiting job has been due for an advance",
 )
+WEBHOOKS = Metric(
+    "penstock_webhooks",
+    Kind.GAUGE,
+    "Deliveries of webhooks that are kept, by state: new, failing (to be sent again), sent, given_up",
+    ("state",),
+)
+OLDEST_WEBHOOK = Metric(
+    "penstock_oldest_webhook_seconds",
+    Kind.GAUGE,
+    "How long the longest-waiting delivery has been due to be sent",
+)
+WEBHOOKS_OFF = Metric(
+    "penstock_webhook_endpoints_switched_off",
+    Kind.GAUGE,
+    "Endpoints that were switched off because they want no more events, or have failed for days",
+)
 ACTIVE_BATCHES = Metric("active_batches", Kind.GAUGE, "Running batches")
 QUEUE_LENGTH = Metric("queue_length", Kind.GAUGE, "Items that have neither ended nor are in flight")
 SYSTEM = (
@@ -100,6 +116,9 @@ SYSTEM = (
     WORKERS,
     STUCK_JOBS,
     OLDEST_DUE,
+    WEBHOOKS,
+    OLDEST_WEBHOOK,
+    WEBHOOKS_OFF,
     ACTIVE_BATCHES,
     QUEUE_LENGTH,
 )

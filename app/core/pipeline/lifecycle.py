@@ -94,6 +94,7 @@ def pause_because(session: Session, job: Job, reason: str, **values: Any) -> Non
     move_job(session, job, JobStatus.PAUSED, status_reason=reason, **values)
     windows.withdraw(session, job.id)
     waiting_line.leave(session, job.id)
+    outbox.job_paused(session, job)
 
 
 def resume(session: Session, job: Job, run: str | None = None) -> None:

@@ -1,16 +1,14 @@
 """How a job is named: by its id, in any of its forms, or by the label that its owner gave it."""
 
 import re
-import uuid
 
 from sqlalchemy import ScalarSelect, or_, select
 
+from app.core import batch_ids
 from app.errors import NotFound
 from models.job import Job, JobStatus
 
 LABEL = re.compile(r"[A-Za-z0-9._:-]{1,128}")  # ids match, too
-# The id of a job as batch APIs write it: a word of theirs, and the id in hexadecimal digits.
-WRITTEN = re.compile(r"(?:msgbatch|batch)_([0-9a-f]{32})")
 
 
 def resolve(tenant_id: int, name: str) -> ScalarSelect[int]:
@@ -20,7 +18,7 @@ def resolve(tenant_id: int, name: str) -> ScalarSelect[int]:
     """
     if not LABEL.fullmatch(name):
         raise unknown(name)
-    uid = uid_of(name)
+    uid = batch_ids.read(name)
     return (
         select(Job.id)
         .where(Job.tenant_id == tenant_id, Job.status != JobStatus.STAGING, Job.deleted_at.is_(None))
@@ -33,12 +31,3 @@ def resolve(tenant_id: int, name: str) -> ScalarSelect[int]:
 
 def unknown(name: str) -> NotFound:
     return NotFound(f"there is no job {name!r}: GET /api/v1/jobs lists them")
-
-
-def uid_of(name: str) -> uuid.UUID | None:
-    """The id that `name` is a form of; None for a name that is none."""
-    written = WRITTEN.fullmatch(name)
-    try:
-        return uuid.UUID(name if written is None else written[1])
-    except ValueError:
-        return None

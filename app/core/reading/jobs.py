@@ -111,12 +111,9 @@ def page(
 ) -> list[JobView]:
     """Up to `limit` of a tenant's jobs, the newest first, from the one made before `before` on.
 
-    Calls that somebody waited for are in no list: they are found by their id. `where` may be about jobs and
-    their counts.
+    `where` may be about jobs and their counts.
     """
-    statement = (
-        _visible(tenant_id).where(Job.attended.is_(None), *where).order_by(Job.uid.desc()).limit(limit)
-    )
+    statement = _listed(tenant_id).where(*where).order_by(Job.uid.desc()).limit(limit)
     if before is not None:
         statement = statement.where(Job.uid < before)
     return [_view(row) for row in session.execute(statement)]
@@ -129,7 +126,7 @@ def page_above(
 
     `where` may be about jobs and their counts.
     """
-    statement = _visible(tenant_id).where(Job.uid > above, *where).order_by(Job.uid).limit(limit)
+    statement = _listed(tenant_id).where(Job.uid > above, *where).order_by(Job.uid).limit(limit)
     return [_view(row) for row in session.execute(statement)][::-1]
 
 
@@ -138,9 +135,13 @@ def watched(session: Session, job_ids: Iterable[int]) -> list[JobView]:
     return [_view(row) for row in session.execute(_everything().where(Job.id.in_(sorted(job_ids))))]
 
 
-def _visible(tenant_id: int) -> Select[*tuple[Any, ...]]:
+def _listed(tenant_id: int) -> Select[*tuple[Any, ...]]:
+    """Calls that somebody waited for are in no list: they are found by their id."""
     return _everything().where(
-        Job.tenant_id == tenant_id, Job.deleted_at.is_(None), Job.status != JobStatus.STAGING
+        Job.tenant_id == tenant_id,
+        Job.deleted_at.is_(None),
+        Job.status != JobStatus.STAGING,
+        Job.attended.is_(None),
     )
 
 

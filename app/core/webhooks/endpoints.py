@@ -2,33 +2,62 @@
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import structlog
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from app.core.webhooks import signing_secrets, urls
-from app.errors import Conflict, NotFound
+from app.errors import BadInput, Conflict, NotFound
 from models.base import now
+from models.tenant import Tenant
 from models.transitions import moving_deliveries
 from models.webhook import DeliveryStatus, WebhookDelivery, WebhookEndpoint
 
 log = structlog.get_logger(__name__)
 
+DAY = 86_400  # seconds
 MOST = 50  # of a tenant: the end of a job writes a row for each
 
+BY_OWNER = "Its owner has switched it off."
 OFF, DELETED = "its endpoint is switched off", "its endpoint was deleted"
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The call that makes an endpoint, by which its repetition is known."""
+
+    key: str  # the caller's name for it
+    fingerprint: bytes  # of what is asked
+    within: int = DAY  # seconds for which it counts as a repetition
+
+
 def create(
-    session: Session, tenant_id: int, *, name: str, url: str, event_types: Sequence[str]
+    session: Session,
+    tenant_id: int,
+    *,
+    name: str,
+    url: str,
+    event_types: Sequence[str],
+    call: Call | None = None,
 ) -> tuple[WebhookEndpoint, str]:
-    """The endpoint and its secret, which is not shown again. Raises `BadInput` and `Conflict`."""
+    """The endpoint and its secret. Raises `BadInput` and `Conflict`.
+
+    The repetition of a call has the endpoint and the secret of the first: its answer may be what was lost,
+    and whoever may send it may also replace the secret.
+    """
+    _lock(session, tenant_id)
+    found = None if call is None else _made_by(session, tenant_id, call)
+    if found is not None:
+        return found, signing_secrets.valid(session, tenant_id, found.id)[0]
     urls.check(url)
     owner = WebhookEndpoint.tenant_id == tenant_id
     if (session.scalar(select(func.count()).select_from(WebhookEndpoint).where(owner)) or 0) >= MOST:
         raise Conflict(f"there are {MOST} webhook endpoints already, which is the most: delete one")
     made = WebhookEndpoint(tenant_id=tenant_id, name=name, url=url, event_types=_unique(event_types))
+    if call is not None:
+        made.idempotency_key, made.fingerprint = call.key, call.fingerprint
     session.add(made)
     session.flush()
     secret = signing_secrets.create(session, tenant_id, made.id)
@@ -36,21 +65,23 @@ def create(
     return made, secret
 
 
-def made_lately(
-    session: Session, tenant_id: int, seconds: int, *, name: str, url: str, event_types: Sequence[str]
-) -> WebhookEndpoint | None:
-    """The newest endpoint of just this content that is no older than that."""
-    found = session.scalars(
-        select(WebhookEndpoint)
-        .where(
-            WebhookEndpoint.tenant_id == tenant_id,
-            WebhookEndpoint.name == name,
-            WebhookEndpoint.url == url,
-            WebhookEndpoint.created_at > now(-seconds),
+def _lock(session: Session, tenant_id: int) -> None:
+    """One is made at a time, so that they can be counted and a repetition finds the first."""
+    session.scalars(select(Tenant.id).where(Tenant.id == tenant_id).with_for_update(key_share=True)).one()
+
+
+def _made_by(session: Session, tenant_id: int, call: Call) -> WebhookEndpoint | None:
+    """The endpoint of an earlier `call`, which loses its name if that was too long ago."""
+    earlier = WebhookEndpoint.tenant_id == tenant_id, WebhookEndpoint.idempotency_key == call.key
+    lately = WebhookEndpoint.created_at > now(-call.within)
+    found = session.scalars(select(WebhookEndpoint).where(*earlier, lately)).one_or_none()
+    if found is None:
+        session.execute(update(WebhookEndpoint).where(*earlier).values(idempotency_key=None))
+    elif found.fingerprint != call.fingerprint:
+        raise BadInput(
+            f"The Idempotency-Key {call.key!r} was used for another endpoint: use a new key for new content."
         )
-        .order_by(WebhookEndpoint.id.desc())
-    )
-    return next((each for each in found if each.event_types == _unique(event_types)), None)
+    return found
 
 
 def find(session: Session, tenant_id: int, name: str) -> WebhookEndpoint:
@@ -93,7 +124,7 @@ def change(
     if enabled is True:
         endpoint.disabled_at = endpoint.disabled_reason = endpoint.failing_since = None
     elif enabled is False and endpoint.disabled_at is None:
-        switch_off(session, endpoint, "Its owner has switched it off.")
+        switch_off(session, endpoint, BY_OWNER)
     session.flush()
     if (endpoint.name, endpoint.url, endpoint.event_types, endpoint.disabled_at) != before:
         touch(session, endpoint)

@@ -3,7 +3,7 @@
 So no event is lost with a message, and none tells of what did not happen.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
@@ -20,22 +20,35 @@ any_due = exists().where(_PENDING, WebhookDelivery.next_at <= now()).label("any_
 
 
 def job_ended(session: Session, job: Job) -> None:
-    """Write what is to be sent of a job that has just ended."""
+    """Write what is to be sent of a job that has just ended: to endpoints, and to the job's own address."""
     own = session.scalar(select(JobSpec.webhook_url).where(JobSpec.job_id == job.id))
+    status = JobStatus(job.status)
+    _tell(session, job, {events.BATCH[status]: None, events.JOB[status]: own})
+
+
+def job_paused(session: Session, job: Job) -> None:
+    """Write what is to be sent of a job that has just been paused. Its own address hears of its end alone."""
+    _tell(session, job, {events.JOB[JobStatus.PAUSED]: None})
+
+
+def _tell(session: Session, job: Job, wanted: Mapping[str, str | None]) -> None:
+    """Write each event, for those that listen and for the address that it has beside them.
+
+    Nothing is told of a call that somebody waits for: its caller has the answer, and it is no batch.
+    """
+    if job.attended is not None:
+        return
     listening = session.execute(
         select(WebhookEndpoint.id, WebhookEndpoint.url, WebhookEndpoint.event_types).where(
             WebhookEndpoint.tenant_id == job.tenant_id, WebhookEndpoint.disabled_at.is_(None)
         )
     ).all()
-    status = JobStatus(job.status)
-    for event_type in (events.BATCH[status], events.JOB[status]):
-        wanted: list[tuple[int | None, str]] = [
-            (id, url) for id, url, types in listening if event_type in types
-        ]
-        if own is not None and event_type == events.JOB[status]:
-            wanted.append((None, own))
-        if wanted:
-            _write(session, job, event_type, wanted)
+    for event_type, own in wanted.items():
+        to: list[tuple[int | None, str]] = [(id, url) for id, url, types in listening if event_type in types]
+        if own is not None:
+            to.append((None, own))
+        if to:
+            _write(session, job, event_type, to)
 
 
 def is_filled(session: Session) -> bool:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from flask import request
+from marshmallow import ValidationError
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.dialects.anthropic.requests import PROFILE, Requests
@@ -16,6 +17,7 @@ from app.ingest.spool import DraftSpool
 from app.ingest.streams import codings, members
 from app.services.submission import Options
 from app.web import bodies, capacity, idempotency
+from app.web.blueprint import WebhookUrl
 from app.web.connection import while_connected
 from app.web.large_bodies import Limit
 from config import settings
@@ -25,6 +27,7 @@ MOST_BYTES = 256 * 2**20  # of a batch, also once it is decoded
 PIECE = 256_000  # bytes that are received at once
 DAY = 86_400  # seconds, after which a batch expires
 
+WEBHOOK_URL = "webhook_url"
 VERSION, BETA = "anthropic-version", "anthropic-beta"
 SAID = (VERSION, BETA, PROFILE)  # to the provider, in headers
 OF_BATCHES = re.compile(r"message-batches-[0-9-]+")  # a beta of this contract, and not of its requests
@@ -48,10 +51,10 @@ def take_in(spool: DraftSpool) -> tuple[Defaults, Options]:
         pieces = _noted(_body(_most(chosen)), digest, memory)
         for draft in while_connected(requests.drafts(members.items(pieces, "requests", others))):
             spool.add(draft)
-    _refuse_others(others)
+    webhook_url = _webhook_url(others)
     digest.update(repr(sorted(said.items())).encode())
     repeat = None if sending is None else sending.repeat(digest.digest())
-    return requests.defaults, Options(expires_in=DAY, repeat=repeat)
+    return requests.defaults, Options(expires_in=DAY, webhook_url=webhook_url, repeat=repeat)
 
 
 def _body(most: int) -> Iterator[bytes]:
@@ -74,11 +77,20 @@ def _noted(pieces: Iterable[bytes], digest: Any, memory: capacity.Memory) -> Ite
         yield piece
 
 
-def _refuse_others(others: Mapping[str, Any]) -> None:
+def _webhook_url(others: Mapping[str, Any]) -> str | None:
+    """What the batch has besides its requests: an address that is told of its end, and nothing else."""
     problems = Problems()
-    for name in others:
-        problems.add(name[:60], "there is no such field: a batch has `requests` alone")
+    for name in [name for name in others if name != WEBHOOK_URL]:
+        problems.add(
+            name[:60], f"there is no such field: a batch has `requests`, and may have `{WEBHOOK_URL}`"
+        )
+    url: str | None = None
+    try:
+        url = WebhookUrl().deserialize(others.get(WEBHOOK_URL))
+    except ValidationError as error:
+        problems.add(WEBHOOK_URL, " ".join(map(str, error.messages)))
     problems.refuse()
+    return url
 
 
 def _said() -> dict[str, str]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from flask import Response
 
+from app.core import batch_ids
 from app.core.accounts.api_keys import READ, WRITE
 from app.core.pipeline import lifecycle
 from app.core.reading import job_json, jobs
@@ -17,7 +18,7 @@ from app.ingest.spool import DraftSpool
 from app.providers import registry
 from app.services import job_actions, submission
 from app.services.job_actions import Verb
-from app.web import batch_ids, capacity, idempotency, openapi
+from app.web import capacity, idempotency, openapi
 from app.web.auth import caller, needs
 from app.web.blueprint import Blueprint
 from app.web.job_lookup import find_job, find_submitted

@@ -6,6 +6,7 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 from app.dialects.anthropic.requests import CUSTOM_ID, MOST
+from app.web.blueprint import WebhookUrl
 
 MOST_LISTED = 1_000
 
@@ -26,6 +27,7 @@ class RequestIn(ma.Schema):
 
 class BatchIn(ma.Schema):
     requests = fields.List(fields.Nested(RequestIn), required=True, validate=validate.Length(1, MOST))
+    webhook_url = WebhookUrl()
 
 
 class ListQuery(ma.Schema):

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from app.core import batch_ids
 from app.core.json_text import timestamp
 from app.core.reading.job_json import Limited, progress_out
 from app.core.reading.jobs import JobView
-from app.web import batch_ids
 from app.web.error_shapes import Fault
 from models.job import JobStatus
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from app.core import batch_ids
 from app.core.accounts.api_keys import READ, WRITE
 from app.core.documents import files as stored_files
 from app.core.pipeline import lifecycle
@@ -21,7 +22,7 @@ from app.ingest.whole.requests import MESSAGES
 from app.providers import registry
 from app.services import job_actions, submission
 from app.services.submission import FileTerms, Options, Submitted
-from app.web import batch_ids, bodies, capacity, idempotency, job_lookup, openapi
+from app.web import bodies, capacity, idempotency, job_lookup, openapi
 from app.web.auth import caller, needs
 from app.web.connection import while_connected
 from app.web.forms import temporary
@@ -173,6 +174,7 @@ def _options(asked: Mapping[str, Any], file: File | None) -> Options:
         name=None if file is None else file.name,
         metadata=asked.get("metadata") or {},
         expires_in=window_seconds(asked["completion_window"]),
+        webhook_url=asked.get("webhook_url"),
         file_terms=terms,
         repeat=idempotency.repeat(asked),
     )

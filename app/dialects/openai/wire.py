@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+from app.core import batch_ids
 from app.core.json_text import encode, on_one_line, text
 from app.core.reading.answers import reason
 from app.core.reading.jobs import JobView
@@ -15,7 +16,6 @@ from app.core.reading.records import RecordView
 from app.ingest.values import to_json
 from app.ingest.whole.requests import MESSAGES
 from app.providers import shapes
-from app.web import batch_ids
 from app.web.error_shapes import Fault
 from models.base import record_uid
 from models.file import File, FileBatch

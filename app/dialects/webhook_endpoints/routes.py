@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Response, request
+from flask import Response
 
 from app.core.accounts.api_keys import WEBHOOKS
 from app.core.webhooks import events
@@ -48,6 +48,7 @@ def _refuse_input(error: BadInput) -> Response:
 
 
 @blp.route(ENDPOINTS, methods=["POST"])
+@blp.doc(parameters=[idempotency.DESCRIPTION])
 @needs(WEBHOOKS, 400, 409)
 @blp.arguments(
     CreateIn,
@@ -56,10 +57,8 @@ def _refuse_input(error: BadInput) -> Response:
 )
 @blp.response(200, EndpointWithSecretOut)
 def create_endpoint(asked: dict[str, Any]) -> dict[str, Any]:
-    """Register an address for events. Only this response shows its secret."""
-    sent = idempotency.sending(request.headers)
-    within = idempotency.RETRIED_WITHIN if sent is not None and sent.retry else None
-    return wire.write(webhooks.create(caller().tenant_id, retried_within=within, **asked))
+    """Register an address for events. Its secret is shown by this response, and by its repetition."""
+    return wire.write(webhooks.create(caller().tenant_id, repeat=idempotency.repeat(asked), **asked))
 
 
 @blp.route(ENDPOINTS, methods=["GET"])

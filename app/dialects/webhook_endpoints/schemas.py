@@ -86,7 +86,8 @@ class EndpointOut(ma.Schema):
 
 class EndpointWithSecretOut(EndpointOut):
     signing_secret = fields.String(
-        required=True, metadata={"description": "Shown by this response and never again."}
+        required=True,
+        metadata={"description": "Shown by this response, to a repetition of the call, and never again."},
     )
 
 

@@ -35,11 +35,16 @@ def _create_endpoints() -> None:
         sa.Column("failing_since", TIME, nullable=True),
         sa.Column("disabled_at", TIME, nullable=True),
         sa.Column("disabled_reason", sa.Text(), nullable=True),
+        sa.Column("idempotency_key", sa.String(length=255), nullable=True),
+        sa.Column("fingerprint", sa.LargeBinary(length=32), nullable=True),
         sa.Column("created_at", TIME, nullable=False),
         sa.Column("updated_at", TIME, nullable=False),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_webhook_endpoint_tenant_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_webhook_endpoint")),
         sa.UniqueConstraint("uid", name=op.f("uq_webhook_endpoint_uid")),
+        sa.UniqueConstraint(
+            "tenant_id", "idempotency_key", name=op.f("uq_webhook_endpoint_tenant_id_idempotency_key")
+        ),
     )
     op.create_index("ix_webhook_endpoint_tenant_id_uid", "webhook_endpoint", ["tenant_id", "uid"])
 
