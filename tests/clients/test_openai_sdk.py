@@ -101,8 +101,10 @@ def test_every_endpoint_is_answered_in_its_own_shape(seen, endpoint):
 
 
 def test_claude_answers_in_this_envelope(seen):
-    [line] = seen["claude"]["messages"]
-    assert line["response"]["body"]["type"] == "message"
+    [message], [chat] = seen["claude"]["messages"], seen["claude"]["chat"]
+
+    assert message["response"]["body"]["type"] == "message"
+    assert text(chat).endswith("to: One?")
 
 
 def test_results_are_read_while_the_batch_runs_and_cancelling_keeps_them(seen):

@@ -374,8 +374,21 @@ def test_lines_for_claude_stand_in_a_batch_of_any_endpoint_and_those_of_two_prov
     other = read(client, mixed.error_file_id)["b"]
     assert (other["response"], other["error"]["code"]) == (None, "unknown_model")
 
-    asked_in_chat = create(client, line("a"), chat("b", model=MODEL), endpoint=CHAT)
-    assert [(error.line, error.code) for error in asked_in_chat.errors.data] == [(2, "mismatched_url")]
+    asked = {**ASKS["/v1/responses"][0], "model": MODEL}
+    other = {"custom_id": "b", "method": "POST", "url": "/v1/responses", "body": asked}
+    asked_elsewhere = create(client, line("a"), other, endpoint="/v1/responses")
+    assert [(error.line, error.code) for error in asked_elsewhere.errors.data] == [(2, "mismatched_url")]
+
+
+def test_claude_answers_chat_completions_beside_messages_each_in_its_own_shape(client):
+    batch = until(client, create(client, chat("a", model=MODEL), line("b"), endpoint=CHAT))
+
+    assert batch.request_counts.completed == 2
+    bodies = {name: item["response"]["body"] for name, item in read(client, batch.output_file_id).items()}
+    assert bodies["a"]["object"] == "chat.completion"
+    assert bodies["a"]["choices"][0]["message"]["content"].endswith(f"to: {GOOD}")
+    assert bodies["a"]["usage"]["completion_tokens"] > 0
+    assert bodies["b"]["type"] == "message"
 
 
 def test_a_job_of_the_native_contract_is_read_as_chat_completions(client, service, request):

@@ -18,7 +18,7 @@ from app.dialects.openai.schemas import BatchIn, BatchOut, BatchPage, BatchQuery
 from app.errors import BadInput, NotFound
 from app.ingest.draft import Draft
 from app.ingest.spool import DraftSpool
-from app.ingest.whole.requests import MESSAGES
+from app.ingest.whole.requests import CHAT, MESSAGES
 from app.providers import registry
 from app.services import job_actions, submission
 from app.services.submission import FileTerms, Options, Submitted
@@ -187,4 +187,5 @@ def _can_ask(model: str, url: str) -> bool:
     except BadInput:
         return False
     provider = registry.of(model)
-    return provider.takes_messages if url == MESSAGES else provider.takes_whole_requests
+    # A chat completion is translated for a provider of Messages.
+    return provider.takes_messages if url in (MESSAGES, CHAT) else provider.takes_whole_requests

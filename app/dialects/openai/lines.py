@@ -11,7 +11,7 @@ from app.ingest.jsonl import in_utf8, lines, parse
 from app.ingest.records import MAX_ID_CHARACTERS, MAX_TOKENS, MODEL_NAME
 from app.ingest.values import is_deeper, is_plain, to_json
 from app.ingest.whole import bounds
-from app.ingest.whole.requests import ASKS_IN, MESSAGES
+from app.ingest.whole.requests import ASKS_IN, CHAT, MESSAGES
 
 ENDPOINTS = (*ASKS_IN, MESSAGES)
 REMEMBERED = 1_000  # models of which it is remembered whether they can be asked
@@ -141,7 +141,7 @@ class Reader:
                 "request_too_large", f"the request has over {MAX_RECORD_BYTES:,} bytes: split it"
             )
         if not is_messages and self._takes_only_messages(body["model"], item["url"]):
-            why = f"the model {body['model']!r} is asked with {MESSAGES!r} and its body, not {item['url']!r}"
+            why = f"the model {body['model']!r} is asked with {CHAT!r} or {MESSAGES!r}, not {item['url']!r}"
             return LineError("mismatched_url", why, "url")
         defaults = self._addressed(body["model"], item["url"], number)
         return Draft(

@@ -13,6 +13,8 @@ from app.ingest.whole.requests import MESSAGES
 from app.providers import registry
 from models.file import FileBatch
 
+WHOLE = b'{"url":'  # how the input begins of a request for a path, which is no Messages request
+
 # What records of each file are shown as.
 _WORDS = {OUTPUT: frozenset({"succeeded"}), ERRORS: ENDED_WORDS - {"succeeded"}}
 
@@ -43,9 +45,9 @@ class Output:
         if self.kind == INPUT:
             yield partial(records.by_index, inputs=True)
         elif self.view.status.final:
-            yield partial(records.by_index, words=_WORDS[self.kind])
+            yield partial(records.by_index, words=_WORDS[self.kind], inputs=self._has_two_shapes)
         else:
-            yield records.by_completion
+            yield partial(records.by_completion, inputs=self._has_two_shapes)
             if self.kind == ERRORS:
                 yield records.never_asked
 
@@ -63,23 +65,33 @@ class Output:
 
     def _line(self, record: RecordView) -> bytes:
         endpoint = wire.CHAT if self._terms is None else self._terms.endpoint
-        answer = None if record.answer is None else self._shown(record.answer)
+        answer = None if record.answer is None else self._shown(record, record.answer)
         return wire.line(self.view.uid, endpoint, record, answer)
 
-    def _shown(self, answer: bytes) -> bytes:
+    def _shown(self, record: RecordView, answer: bytes) -> bytes:
         """An answer in the shape that its reader expects.
 
-        That of a line as it came, as it was asked in that shape; only a Messages request may have been
-        translated for its endpoint. That of a job of another contract as a chat completion.
+        That of a line as it came, as it was asked in that shape, unless its request was translated for its
+        provider: then so is its answer. That of a job of another contract as a chat completion.
         """
         if self._terms is None:
             return wire.as_chat_completion(answer)
-        if self._terms.endpoint == MESSAGES and self._is_translated:
+        if self._terms.endpoint == MESSAGES and self._speaks_otherwise("openai"):
             return wire.as_message(answer)
+        if self._has_two_shapes and (record.asked or b"").startswith(WHOLE):
+            return wire.as_chat_completion(answer)
         return answer
 
     @cached_property
-    def _is_translated(self) -> bool:
-        """Whether the batch's model is asked with requests of the other shape."""
+    def _has_two_shapes(self) -> bool:
+        """Whether Claude is asked for chat completions, too: in which shape, a record's input tells."""
+        return (
+            self._terms is not None
+            and self._terms.endpoint == wire.CHAT
+            and self._speaks_otherwise("anthropic")
+        )
+
+    def _speaks_otherwise(self, client: str) -> bool:
+        """Whether the batch's provider is asked by this client, in the other shape than the endpoint's."""
         provider = registry.find(self.view.model)
-        return provider is not None and provider.client == "openai"
+        return provider is not None and provider.client == client
