@@ -26,7 +26,7 @@ def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     with Upstream() as claude, OpenAIUpstream() as gpt:
         for provider in (claude, gpt):
             provider.configure(faults=FAULTS)
-        spoken = {"OPENAI_API_KEY": "sk-test", "OPENAI_BASE_URL": gpt.url}
+        spoken = {"OPENAI_API_KEY": "sk-test", "OPENAI_BASE_URL": gpt.url, "WEBHOOK_NETWORKS": "127.0.0.0/8"}
         with (
             running_service(request, claude, folder, **spoken) as service,
             web_process({}, folder) as web,
