@@ -15,7 +15,7 @@ FAULTS = [
     {"kind": "hang", "matching": HANGING},
     *(
         {"kind": "status", "status": status, "matching": f"Answer with {status}"}
-        for status in (409, 413, 422, 429, 500, 503, 529)
+        for status in (408, 409, 412, 413, 422, 429, 431, 499, 500, 501, 503, 504, 529)
     ),
 ]
 

@@ -26,9 +26,22 @@ CLASSES = {
     "nobody there": "APIConnectionError",
 }
 IN_THIS_RELEASE = {
-    "anthropic": {"413": "ContentTooLargeError", "503": "ServiceUnavailableError"},
-    # It takes a 503 for a fault like any other.
-    "anthropic-oldest": {"413": "RequestTooLargeError", "503": "InternalServerError"},
+    "anthropic": {
+        "408": "RequestTimeoutError",
+        "412": "PreconditionFailedError",
+        "413": "ContentTooLargeError",
+        "431": "RequestHeaderFieldsTooLargeError",
+        "499": "ClientClosedRequestError",
+        "501": "HTTPNotImplementedError",
+        "503": "ServiceUnavailableError",
+        "504": "GatewayTimeoutError",
+    },
+    # It had fewer classes.
+    "anthropic-oldest": {
+        **dict.fromkeys(("408", "412", "431", "499"), "APIStatusError"),
+        "413": "RequestTooLargeError",
+        **dict.fromkeys(("501", "503", "504"), "InternalServerError"),
+    },
 }
 
 

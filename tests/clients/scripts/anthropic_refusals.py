@@ -50,7 +50,7 @@ def refusals(client: Anthropic) -> dict[str, Any]:
         "503": lambda: ask(**asked("Answer with 503", FABLE)),
         "529": lambda: ask(**asked("Answer with 529", OPUS)),
     }
-    for status in ("409", "413", "422", "500"):
+    for status in ("408", "409", "412", "413", "422", "431", "499", "500", "501", "504"):
         calls[status] = lambda text=f"Answer with {status}": ask(**asked(text))
     return {name: refusal(call) for name, call in calls.items()}
 
