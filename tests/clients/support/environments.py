@@ -46,7 +46,7 @@ def _environment(client: str, pins: Sequence[Path], install: Callable[[Path, Seq
     with _one_at_a_time(client):
         if not whole.exists():
             for old in BUILT.glob(f"{client}-{'?' * 12}"):
-                shutil.rmtree(old)
+                shutil.rmtree(old)  # another's pins, or one that was not finished
             install(folder, pins)
             whole.touch()
     return folder
