@@ -59,6 +59,7 @@ class FileTerms:
     input_file: str | None  # its id; None: the requests came with the call
     completion_window: str
     output_seconds: int | None = None  # after the batch's end, while its output can be read
+    mixed: bool = False  # some of its lines have another url than `endpoint`
 
 
 @dataclass(frozen=True, slots=True)

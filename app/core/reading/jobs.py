@@ -127,9 +127,10 @@ def page_above(
 ) -> list[JobView]:
     """Up to `limit` of a tenant's jobs, those that were made next after `above`; the newest first.
 
-    `where` may be about jobs and their counts.
+    Calls that somebody waited for are not among them. `where` may be about jobs and their counts.
     """
-    statement = _visible(tenant_id).where(Job.uid > above, *where).order_by(Job.uid).limit(limit)
+    listed = (Job.attended.is_(None), Job.uid > above)
+    statement = _visible(tenant_id).where(*listed, *where).order_by(Job.uid).limit(limit)
     return [_view(row) for row in session.execute(statement)][::-1]
 
 

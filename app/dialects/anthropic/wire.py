@@ -6,9 +6,7 @@ from typing import Any
 from app.core.json_text import timestamp
 from app.core.reading.job_json import Limited, progress_out
 from app.core.reading.jobs import JobView
-from app.web import batch_ids
-from app.web.error_shapes import ANTHROPIC_TYPES
-from app.web.error_shapes import anthropic as error
+from app.web import batch_ids, error_shapes
 from models.job import JobStatus
 
 Json = dict[str, Any]
@@ -33,7 +31,10 @@ RECORD_ERRORS: Mapping[str, str] = {
     "timeout": "timeout_error",
     "gateway_timeout": "timeout_error",
 }
-OWN_ERRORS = frozenset({"invalid_request_error", "api_error", *ANTHROPIC_TYPES.values()})
+OWN_ERRORS = frozenset({"invalid_request_error", "api_error", *error_shapes.ANTHROPIC_TYPES.values()})
+
+
+error = error_shapes.anthropic
 
 
 def batch(view: JobView, limited: Limited, root: str, *, strict: bool) -> Json:

@@ -1,5 +1,6 @@
 """Files: uploaded, listed, read and deleted. The outputs of batches are files, too."""
 
+import hashlib
 import uuid
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -20,7 +21,7 @@ from app.dialects.openai.schemas import MONTH, DeletedOut, FileOut, FilePage, Fi
 from app.dialects.openai.wire import ERRORS, INPUT, OUTPUT, FileId
 from app.errors import BadInput, NotFound, TooLarge
 from app.services import batch_files
-from app.web import bodies, capacity, job_lookup, openapi
+from app.web import bodies, capacity, idempotency, job_lookup, openapi
 from app.web.auth import caller, needs
 from app.web.forms import temporary
 from app.web.large_bodies import FORM, UPLOAD, takes
@@ -44,7 +45,7 @@ _FILE = {"in": "path", "name": "file_id", "schema": {"type": "string"}}
 
 @blp.route("/files", methods=["POST"])
 @needs(WRITE, 400, 413, 415, 429, 503)
-@blp.doc(requestBody=_UPLOAD)
+@blp.doc(requestBody=_UPLOAD, parameters=[idempotency.DESCRIPTION])
 @blp.response(200, FileOut)
 @takes({FORM: UPLOAD})
 def upload_file() -> dict[str, Any]:
@@ -56,9 +57,9 @@ def upload_file() -> dict[str, Any]:
     if size > limit:
         raise _too_large()
     seconds = asked.get("seconds", MONTH if asked["purpose"] == BATCH else None)
+    me, content = caller(), cast(BinaryIO, part.stream)
     upload = files.Upload(_name(part), asked["purpose"], size, seconds)
-    me = caller()
-    content = cast(BinaryIO, part.stream)
+    upload = upload._replace(again=_again(upload, content))
     return wire.file(files.keep(me.tenant_id, me.tenant_uid, me.user_id, upload, content, files.new_name()))
 
 
@@ -182,6 +183,21 @@ def _of_batch(found: FileId, file_id: str) -> Output:
 def _was_deleted(terms: FileBatch | None, kind: str) -> bool:
     deleted = {} if terms is None else {OUTPUT: terms.output_deleted_at, ERRORS: terms.errors_deleted_at}
     return deleted.get(kind) is not None
+
+
+def _again(upload: files.Upload, content: BinaryIO) -> files.Again | None:
+    """By what the upload is found when a client sends it again; leaves `content` at its beginning."""
+    sent = idempotency.sending(request.headers)
+    if sent is None:
+        return None
+    digest = hashlib.sha256(repr(upload).encode())
+    content.seek(0)
+    for piece in iter(partial(content.read, PIECE), b""):
+        digest.update(piece)
+    content.seek(0)
+    repeat = sent.repeat(digest.digest())
+    within = idempotency.KEPT if repeat.within is None else repeat.within
+    return files.Again(repeat.key, digest.hexdigest(), within)
 
 
 def _form() -> tuple[FileStorage, dict[str, Any]]:
