@@ -263,8 +263,10 @@ def test_both_lists_turn_pages_in_their_order(client):
     ]
     newest_first = [file.id for file in reversed(files)]
 
-    assert [file.id for file in client.files.list(limit=2)] == newest_first
-    assert [file.id for file in client.files.list(limit=2, order="asc")] == newest_first[::-1]
+    assert [file.id for file in client.files.list(limit=2, purpose="batch")] == newest_first
+    assert [file.id for file in client.files.list(limit=2, order="asc", purpose="batch")] == newest_first[
+        ::-1
+    ]
     assert [file.id for file in client.files.list(purpose="assistants")] == []
     assert [batch.id for batch in client.batches.list(limit=2)] == [one.id for one in reversed(batches)]
     first = client.batches.list(limit=2)

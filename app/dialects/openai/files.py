@@ -14,11 +14,11 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from app.core.accounts.api_keys import READ, WRITE
 from app.core.documents import files
 from app.core.reading import file_batches
-from app.dialects.openai import wire
+from app.dialects.openai import file_list, wire
 from app.dialects.openai.blueprint import blp
 from app.dialects.openai.outputs import Output
 from app.dialects.openai.schemas import MONTH, DeletedOut, FileOut, FilePage, FileQuery, UploadIn
-from app.dialects.openai.wire import ERRORS, INPUT, OUTPUT, FileId
+from app.dialects.openai.wire import INPUT, OUTPUT, FileId
 from app.errors import BadInput, NotFound, TooLarge
 from app.services import batch_files
 from app.web import bodies, capacity, idempotency, job_lookup, openapi
@@ -64,22 +64,18 @@ def upload_file() -> dict[str, Any]:
 
 
 @blp.route("/files", methods=["GET"])
-@needs(READ, 400)
+@needs(READ, 400, 503)
 @blp.arguments(FileQuery, location="query", error_status_code=400)
 @blp.response(200, FilePage)
 def list_files(query: Mapping[str, Any]) -> dict[str, Any]:
-    """List uploaded files, the newest first. The outputs of a batch are named by the batch alone."""
-    limit = query["limit"]
-    with reading() as session:
-        found = files.page(
-            session,
-            caller().tenant_id,
-            after=_after(query.get("after")),
-            limit=limit + 1,
-            oldest_first=query["order"] == "asc",
-            purpose=query.get("purpose"),
-        )
-    return wire.page([wire.file(one) for one in found[:limit]], has_more=len(found) > limit)
+    """List files, the newest first: those that were uploaded, and the outputs of batches that have ended.
+
+    A page may have fewer files than `limit` where the next ones are large; `has_more` says whether more come.
+    """
+    with capacity.preparing() as seat:
+        found, has_more = file_list.page(caller().tenant_id, query)
+        seat.give_back()
+    return wire.page(found, has_more=has_more)
 
 
 @blp.route("/files/<file_id>", methods=["GET"], parameters=[_FILE])
@@ -175,14 +171,9 @@ def _of_batch(found: FileId, file_id: str) -> Output:
     with reading() as session:
         terms = file_batches.of(session, [view]).get(view.id)
         is_there = file_batches.can_be_read(session, view, terms)
-    if not is_there or _was_deleted(terms, kind) or not (kind == INPUT or wire.has(view, kind)):
+    if not is_there or wire.was_deleted(terms, kind) or not (kind == INPUT or wire.has(view, kind)):
         raise unknown(file_id)
     return Output(view, terms, kind)
-
-
-def _was_deleted(terms: FileBatch | None, kind: str) -> bool:
-    deleted = {} if terms is None else {OUTPUT: terms.output_deleted_at, ERRORS: terms.errors_deleted_at}
-    return deleted.get(kind) is not None
 
 
 def _again(upload: files.Upload, content: BinaryIO) -> files.Again | None:
@@ -224,15 +215,6 @@ def _name(part: FileStorage) -> str:
     """The file's name without the folder that some clients send with it."""
     name = PurePath(part.filename or "").name
     return "".join(filter(str.isprintable, name))[-LONGEST_NAME:] or "upload"
-
-
-def _after(file_id: str | None) -> uuid.UUID | None:
-    if file_id is None:
-        return None
-    found = wire.read_file_id(file_id)
-    if found is None:
-        raise BadInput(f"after: give the id of a file; found {file_id!r}")
-    return found.uid
 
 
 def _pieces(content: BinaryIO) -> Iterator[bytes]:

@@ -25,6 +25,7 @@ from models.record import RecordStatus
 Json = dict[str, Any]
 
 OUTPUT, ERRORS, INPUT = "output", "error", "input"  # the files that every batch has, whoever made it
+OF_BATCHES = "batch_output"  # the purpose of output and error files
 WINDOW = "24h"  # of a batch that says nothing else
 CHAT = "/v1/chat/completions"
 PURPOSES = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
@@ -75,7 +76,7 @@ def file(found: File) -> Json:
 
 def file_of_batch(view: JobView, kind: str, size: int, name: str, expires_at: dt.datetime | None) -> Json:
     """A batch's own file; `size` is its bytes now."""
-    purpose = "batch" if kind == INPUT else "batch_output"
+    purpose = "batch" if kind == INPUT else OF_BATCHES
     return _file(file_id(view.uid, kind), name, size, purpose, view.ended_at or view.created_at, expires_at)
 
 
@@ -133,6 +134,12 @@ def status(view: JobView) -> str:
 def has(view: JobView, kind: str) -> bool:
     """Whether a batch has anything in its file of that kind."""
     return bool(view.counts.succeeded if kind == OUTPUT else view.counts.unanswered)
+
+
+def was_deleted(terms: FileBatch | None, kind: str) -> bool:
+    """Whether the owner of a batch has deleted its file of that kind."""
+    deleted = {} if terms is None else {OUTPUT: terms.output_deleted_at, ERRORS: terms.errors_deleted_at}
+    return deleted.get(kind) is not None
 
 
 def line(
