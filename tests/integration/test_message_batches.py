@@ -14,10 +14,14 @@ import brotli
 import httpx2
 import pytest
 from backports import zstd
+from sqlalchemy import update
 
 from app.core.limits.limiter import limiter
 from app.providers import registry
+from app.web import batch_ids
 from config import settings
+from models.job import Job, JobStatus
+from models.session import in_transaction
 from tests.support.lost_answers import lossy_proxy
 from tests.support.openai_upstream import OpenAIUpstream
 from tests.support.servers import wait_until
@@ -369,6 +373,28 @@ def test_errors_have_anthropics_shape_and_the_class_of_the_official_client(house
         assert (answer.status_code, answer.json()["type"]) == (status, "error")
         assert answer.json()["error"]["type"] == kind
         assert answer.headers["request-id"]
+
+
+def test_a_batch_that_is_still_being_read_is_a_conflict_worth_another_try(house):
+    named = {"Idempotency-Key": "one-at-a-time"}
+    with house.client(max_retries=0) as client:
+        asked = requests(["Twice?"])
+        made = client.messages.batches.create(requests=asked, extra_headers=named)
+        set_status(made, JobStatus.STAGING)
+        with pytest.raises(anthropic.ConflictError) as refusal:
+            client.messages.batches.create(requests=asked, extra_headers=named)
+        assert refusal.value.body["error"]["type"] == "conflict_error"
+        assert int(refusal.value.response.headers["retry-after"]) == 1
+        set_status(made, JobStatus.CANCELLED)
+        again = client.messages.batches.create(requests=asked, extra_headers=named)
+        assert again.id == made.id
+
+
+def set_status(batch: Any, status: JobStatus) -> None:
+    uid = batch_ids.read(batch.id)
+    in_transaction(
+        lambda session: session.execute(update(Job).where(Job.uid == uid).values(status=status)) and None
+    )
 
 
 def test_a_body_that_is_too_large_is_a_413(house):

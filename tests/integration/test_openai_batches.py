@@ -317,6 +317,16 @@ def test_a_file_that_holds_no_requests_is_a_batch_that_failed(door, content, cod
     assert door.post(f"{BATCHES}/{batch['id']}/cancel").status_code == 409
 
 
+def test_a_batch_whose_models_have_no_key_says_of_each_what_is_missing(door):
+    batch = make(door, line("a", model="claude-haiku-4-5"), line("b", model="gpt-4o-mini"))
+
+    assert (batch["status"], batch["output_file_id"], batch["error_file_id"]) == ("failed", None, None)
+    first, second = batch["errors"]["data"]
+    assert (first["line"], first["code"], first["param"]) == (1, "model_not_found", "body.model")
+    assert "ANTHROPIC_API_KEY" in first["message"]
+    assert "OPENAI_API_KEY" in second["message"]
+
+
 def test_a_failed_batch_that_is_sent_again_under_its_key_is_the_same(door):
     sent = [post(door, [1], headers={"Idempotency-Key": "bad"}).get_json() for _ in range(2)]
 
