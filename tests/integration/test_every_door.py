@@ -231,7 +231,7 @@ def documents(door, made, name, word):
     assert found["collection"] == (f"documents-{made.state}" if own else None)
     if made.state == "running":
         return
-    first, *outcomes, last = messages(door.get(f"{DOCUMENTS}/{name}/stream").text)
+    first, *outcomes, last = messages(door.get(f"{DOCUMENTS}/{name}/stream", buffered=True).text)
     assert (first["event_type"], first["timestamp"]) == ("start", made.job["started_at"])
     assert (last["status"], last["timestamp"]) == (word, made.job["ended_at"])
     if made.state == "cancelled":
@@ -336,7 +336,10 @@ def anthropic(door, made, name, word):
     assert found["penstock"]["cost"] == made.job["cost"]
     assert found in read(door, f"{MESSAGE_BATCHES}?limit=1000")["data"]
     path = found["results_url"].removeprefix("http://localhost")
-    results = {one["custom_id"]: one["result"] for one in map(json.loads, door.get(path).text.splitlines())}
+    results = {
+        one["custom_id"]: one["result"]
+        for one in map(json.loads, door.get(path, buffered=True).text.splitlines())
+    }
     assert len(results) == len(made.ended)
     for record in made.ended:
         result = results[record["custom_id"] or f"request-{record['index']}"]
@@ -377,7 +380,7 @@ def openai(door, made, name, word):
 def lines_of(door, file):
     if file is None:
         return {}
-    found = map(json.loads, door.get(f"{FILES}/{file}/content").text.splitlines())
+    found = map(json.loads, door.get(f"{FILES}/{file}/content", buffered=True).text.splitlines())
     return {item["custom_id"]: item for item in found}
 
 
@@ -452,12 +455,14 @@ def test_the_files_of_a_job_of_any_contract_have_its_answers(maker, jobs):
         made = jobs[contract, "partly"]
         answers = [said(record) or "" for record in made.records]
         for path in (f"{JOBS}/{made.id}/results?format=", f"{CHATS}/results?batchId={made.id}&format="):
-            rows = list(csv.DictReader(io.StringIO(maker.get(f"{path}csv").data.decode("utf-8-sig"))))
+            rows = list(
+                csv.DictReader(io.StringIO(maker.get(f"{path}csv", buffered=True).data.decode("utf-8-sig")))
+            )
             assert [row["answer"] for row in rows] == answers, path
-            book = openpyxl.load_workbook(io.BytesIO(maker.get(f"{path}xlsx").data)).active
+            book = openpyxl.load_workbook(io.BytesIO(maker.get(f"{path}xlsx", buffered=True).data)).active
             names, *cells = book.iter_rows(values_only=True)
             assert [row[names.index("answer")] or "" for row in cells] == answers, path
-        lines = maker.get(f"{JOBS}/{made.id}/results?format=jsonl").text.splitlines()
+        lines = maker.get(f"{JOBS}/{made.id}/results?format=jsonl", buffered=True).text.splitlines()
         assert [json.loads(line) for line in lines] == made.records
 
 
