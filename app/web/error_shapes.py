@@ -88,17 +88,19 @@ def _fields(fault: Fault) -> list[dict[str, Any]]:
     ]
 
 
-_ANTHROPIC = {
+ANTHROPIC_TYPES = {
     401: "authentication_error",
     402: "billing_error",
     403: "permission_error",
     404: "not_found_error",
     408: "timeout_error",
+    409: "conflict_error",
     413: "request_too_large",
     429: "rate_limit_error",
     504: "timeout_error",
     529: "overloaded_error",
 }
+ANTHROPIC_DETAILS = ("error_code", "problems", "more")  # of a refusal, that are told with its sentence
 _OPENAI = {
     401: ("invalid_request_error", "invalid_api_key"),
     404: ("invalid_request_error", "not_found"),
@@ -108,8 +110,10 @@ _OPENAI = {
 
 def anthropic(fault: Fault) -> Mapping[str, Any]:
     """The shape of the Messages API."""
-    kind = _ANTHROPIC.get(fault.status, "api_error" if fault.status >= 500 else "invalid_request_error")
-    error = {"type": kind, "message": fault.message}
+    kind = ANTHROPIC_TYPES.get(fault.status, "api_error" if fault.status >= 500 else "invalid_request_error")
+    error: dict[str, Any] = {"type": kind, "message": fault.message}
+    if details := {name: fault.details[name] for name in ANTHROPIC_DETAILS if name in fault.details}:
+        error["details"] = details
     return {"type": "error", "error": error, "request_id": fault.request_id}
 
 
