@@ -16,9 +16,9 @@ import pytest
 from backports import zstd
 from sqlalchemy import update
 
+from app.core import batch_ids
 from app.core.limits.limiter import limiter
 from app.providers import registry
-from app.core import batch_ids
 from config import settings
 from models.job import Job, JobStatus
 from models.session import in_transaction
