@@ -144,6 +144,7 @@ def test_a_message_of_an_endpoint_is_asked_as_a_chat_completion(claude, upstream
         text = message.content[0].text
 
     [seen] = upstream.books()
+    assert seen["streamed"] == streamed
     asked = {name: value for name, value in seen["request"].items() if not name.startswith("stream")}
     wanted = {**COMPLETION, "model": MINI, "max_tokens": 50}
     del wanted["max_completion_tokens"]
