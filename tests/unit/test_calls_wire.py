@@ -118,3 +118,12 @@ def test_a_chat_completion_of_claude_is_shown_in_chunks():
     assert (called["name"], json.loads(called["arguments"])) == ("look", {"choices": [1]})
     assert json.loads(known["arguments"]) == {"choices": [1]}
     assert assembly.whole["usage"]["total_tokens"] == 13
+
+
+def test_what_belongs_to_a_call_says_what_its_model_takes_and_its_client_said():
+    said = {"anthropic-version": "2023-06-01"}
+    ours = wire.message_call({"model": "simulated", "max_tokens": 9, "messages": ASKED}, 100, said).defaults
+    claudes = wire.raw_call(CHAT, {"model": "claude-haiku-4-5", "messages": ASKED}, 100, said).defaults
+
+    assert (ours.whole, claudes.whole) == (True, False)
+    assert ours.headers == claudes.headers == said
