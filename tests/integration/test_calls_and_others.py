@@ -1,12 +1,10 @@
 """Calls that somebody waits for, beside batches, other requests and callers who leave."""
 
+import json
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 
 import anthropic
-import httpx2
 import pytest
 from sqlalchemy import func, select
 
@@ -42,14 +40,9 @@ def claude(web, running) -> Iterator[anthropic.Anthropic]:
         yield client
 
 
-@contextmanager
-def held(model: str) -> Iterator[None]:
-    """The model's group takes no calls for a few seconds, which a caller waits for."""
+def hold(model: str) -> None:
+    """Let the model's group take no calls for a few seconds, which a caller waits for."""
     limiter().hold(registry.limit_group(model), "provider: overloaded", seconds=4.5, every=4.5)
-    try:
-        yield
-    finally:
-        limiter().clear(registry.limit_group(model))
 
 
 def waiting() -> int:
@@ -77,24 +70,18 @@ def test_a_call_starts_at_once_while_a_batch_uses_all_of_a_limit(claude, running
 
 
 def test_callers_who_wait_stop_nobody_and_give_their_places_back_when_they_leave(web, running, upstream):
-    wish = {"model": HAIKU, "max_tokens": 9, "messages": ASKED}
-    headers = {"X-API-Key": running.key}
-
-    def wait_for_it(_: int) -> None:
-        with suppress(httpx2.ReadTimeout):
-            answer = httpx2.post(
-                f"{web.url}/v1/messages", json=wish, headers=headers, timeout=2, trust_env=False
-            )
-            raise AssertionError(answer.text)
+    body = json.dumps({"model": HAIKU, "max_tokens": 9, "messages": ASKED}).encode()
+    head = "POST /v1/messages HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n"
+    asked = f"{head}X-API-Key: {running.key}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
     for _ in range(2):  # the second time in the places of the first
-        with held(HAIKU), ThreadPoolExecutor(WAITING) as pool:
-            callers = [pool.submit(wait_for_it, number) for number in range(WAITING)]
-            wait_until(lambda: waiting() == WAITING, what="all of them wait")
-            assert web.get("/api/v1/me", running.key).is_success
-            assert web.get("/v1/models", running.key).is_success
-            assert web.get("/api/v1/jobs", running.key).is_success
-            for caller in callers:
-                caller.result()
-            wait_until(lambda: waiting() == 0, what="what has not left is cancelled")
+        hold(HAIKU)
+        callers = [web.connect(asked) for _ in range(WAITING)]
+        wait_until(lambda: hold(HAIKU) or waiting() == WAITING, what="all of them wait")
+        for path in ("/api/v1/me", "/v1/models", "/api/v1/jobs"):
+            assert web.get(path, running.key).is_success
+        for caller in callers:
+            caller.close()
+        wait_until(lambda: hold(HAIKU) or waiting() == 0, what="what has not left is cancelled")
+    limiter().clear(registry.limit_group(HAIKU))
     assert upstream.books() == []
