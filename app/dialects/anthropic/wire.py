@@ -33,8 +33,6 @@ RECORD_ERRORS: Mapping[str, str] = {
     "gateway_timeout": "timeout_error",
 }
 OWN_ERRORS = frozenset({"invalid_request_error", "api_error", *error_shapes.ANTHROPIC_TYPES.values()})
-
-
 error = error_shapes.anthropic
 
 

@@ -193,7 +193,7 @@ def _again(upload: files.Upload, content: BinaryIO) -> files.Again | None:
 
 def _form() -> tuple[FileStorage, dict[str, Any]]:
     """The file of the request, and the fields beside it."""
-    request.max_content_length = UPLOAD.bytes(settings.current())
+    bodies.decode(UPLOAD.bytes(settings.current()))
     request.max_form_memory_size = settings.current().max_json_bytes
     try:
         form, parts = request.form, request.files

@@ -16,7 +16,7 @@ from app.core.reading.records import RecordView
 from app.ingest.values import to_json
 from app.ingest.whole.requests import MESSAGES
 from app.providers import shapes
-from app.web.error_shapes import Fault
+from app.web import error_shapes
 from models.base import record_uid
 from models.file import File, FileBatch
 from models.job import JobStatus
@@ -45,9 +45,8 @@ _STATUS_OF = {
     "request_too_large": 413,
     "unprocessable_entity_error": 422,
 }
-_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
-_CODES = {401: "invalid_api_key", 403: "insufficient_permissions", 413: "request_too_large"}
 _FILE = re.compile(rf"file-([0-9a-f]{{32}})(?:-({OUTPUT}|{ERRORS}|{INPUT}))?")
+error = error_shapes.openai
 
 
 class FileId(NamedTuple):
@@ -181,20 +180,6 @@ def disposition(name: str) -> str:
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 
-def error(fault: Fault) -> Json:
-    """An error in this contract's shape."""
-    return {
-        "error": {
-            "message": fault.message,
-            "type": _TYPES.get(
-                fault.status, "invalid_request_error" if fault.status < 500 else "server_error"
-            ),
-            "param": _param(fault),
-            "code": _CODES.get(fault.status, fault.type),
-        }
-    }
-
-
 def as_chat_completion(answer: bytes) -> bytes:
     """An answer as a chat completion; what is no answer of a chat stays as it is, such as a vector."""
     try:
@@ -297,13 +282,6 @@ def _metadata(extra: Mapping[str, Any]) -> dict[str, str] | None:
     return {
         name: value if isinstance(value, str) else json.dumps(value) for name, value in extra.items()
     } or None
-
-
-def _param(fault: Fault) -> str | None:
-    """The first field at fault."""
-    problems = fault.details.get("problems") or [{}]
-    where = problems[0].get("where")
-    return where if isinstance(where, str) else None
 
 
 def _seconds(time: dt.datetime | None) -> int | None:
