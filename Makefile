@@ -23,9 +23,9 @@ ASK := $(BIN)/penstock run examples/reviews.csv \
 DEMO_ROWS := 20
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up static check test coverage test-all clients faults soak lock lock-clients sbom digests bench \
-	bench-small bench-large bench-readers bench-results bench-sheets bench-footprint bench-scaling bench-limits \
-	bench-exhaustion
+.PHONY: help setup demo up static check test coverage test-all clients faults soak lock lock-clients sbom digests \
+	bench bench-small bench-calls bench-large bench-readers bench-results bench-sheets bench-footprint bench-scaling \
+	bench-limits bench-exhaustion
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,11 +72,12 @@ soak: $(ALL) ## An hour of jobs and faults (SOAK_SECONDS=600: ten minutes), then
 bench: $(ALL) ## Records per second against a bare loop, and processor time by process (a quarter of an hour)
 	$(BIN)/python -m bench.throughput
 
-# What `make bench` leaves out: how long a small job takes, what a job of a million records costs (half an hour), what
-# readers see during a job at full speed, how fast its results stream, what a workbook costs, how a stack starts and
-# idles, what more workers gain, how much of a provider's limits is used, what one tenant can take from another.
-bench-small bench-large bench-readers bench-results bench-sheets bench-footprint bench-scaling bench-limits \
-bench-exhaustion: bench-%: $(ALL)
+# What `make bench` leaves out: how long a small job takes, what is added to a single call, what a job of a million
+# records costs (half an hour), what readers see during a job at full speed, how fast its results stream, what a
+# workbook costs, how a stack starts and idles, what more workers gain, how much of a provider's limits is used, what
+# one tenant can take from another.
+bench-small bench-calls bench-large bench-readers bench-results bench-sheets bench-footprint bench-scaling \
+bench-limits bench-exhaustion: bench-%: $(ALL)
 	$(BIN)/python -m bench.$*
 
 static: $(ALL)

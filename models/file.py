@@ -4,7 +4,7 @@ import datetime as dt
 import uuid
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, text
+from sqlalchemy import JSON, BigInteger, Boolean, ForeignKey, Index, Integer, String, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.base import Base, BigId, Uid, UTCDateTime, new_uid, now
@@ -19,6 +19,7 @@ class File(Base):
     __tablename__ = "file"
     __table_args__ = (
         Index("ix_file_tenant_id_uid", "tenant_id", "uid"),
+        Index("uq_file_tenant_id_repeat_key", "tenant_id", "repeat_key", unique=True),
         # For the sweep, and only as large as what still has an object.
         Index(
             "ix_file_expires_at",
@@ -47,6 +48,9 @@ class File(Base):
     # When it is gone, by itself or because its owner deleted it; None: never.
     expires_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
     removed_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)  # when its object was removed
+    # By what its upload is found when it is sent again, and a digest of what was sent. None: by nothing.
+    repeat_key: Mapped[str | None] = mapped_column(String(255))
+    fingerprint: Mapped[str | None] = mapped_column(String(64))  # hexadecimal
 
 
 class FileBatch(Base):
@@ -58,6 +62,8 @@ class FileBatch(Base):
     endpoint: Mapped[str] = mapped_column(String(64))
     input_file: Mapped[str | None] = mapped_column(String(64))  # its id, as the caller gave it
     completion_window: Mapped[str] = mapped_column(String(16))
+    # Whether some of its lines have another url than `endpoint`, so that their answers have another shape.
+    mixed: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
     # Why nothing of it was asked: code, line, message and param of the first invalid lines.
     errors: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
     # Seconds after its end for which its output and error files can be read; None: as long as the job's

@@ -122,6 +122,7 @@ class RecordOutput(Base):
     error_message: Mapped[bytes | None] = mapped_column(LargeBinary)
     # Of the provider's refusal, where there was one; also None of an earlier release.
     error_status: Mapped[int | None] = mapped_column(SmallInteger)
+    error_body: Mapped[bytes | None] = mapped_column(LargeBinary)  # JSON of that refusal, unless it is long
     # Of the answer; None without one, and where it does not say.
     usage: Mapped[dict[str, int] | None] = mapped_column(JSON)
     cost: Mapped[int | None] = mapped_column(BigInteger)  # pico-dollars of all its answered attempts

@@ -1,7 +1,7 @@
 """`advance` as a task, and the publishing of the chords that it decides on."""
 
 import uuid
-from functools import partial
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import structlog
@@ -85,7 +85,10 @@ def publish(publication: Publication) -> None:
     ]
     body = app.signature("penstock.close_window", args, immutable=True).set(argsrepr=f"({label})")
     mark = incarnation()
-    chord(header)(body)
+    if publication.attended:
+        header[0].apply_async(link=body)
+    else:
+        chord(header)(body)
     in_transaction(partial(windows.mark_published, publication=publication, incarnation=mark))
 
 
@@ -97,9 +100,17 @@ def incarnation() -> str:
     url = settings.current().broker_url
     if not url.startswith("redis"):
         return "durable"
-    with Redis.from_url(url, socket_timeout=2, socket_connect_timeout=1, decode_responses=True) as client:
-        client.set(INCARNATION, uuid.uuid4().hex, nx=True)
-        return str(client.get(INCARNATION))
+    found = _broker(url).get(INCARNATION)
+    if found is None:
+        _broker(url).set(INCARNATION, uuid.uuid4().hex, nx=True)
+        found = _broker(url).get(INCARNATION)
+    return str(found)
+
+
+@lru_cache(maxsize=4)
+def _broker(url: str) -> Redis:
+    """Connecting takes longer than asking."""
+    return Redis.from_url(url, socket_timeout=2, socket_connect_timeout=1, decode_responses=True)
 
 
 def _state_of_group(job_id: int) -> tuple[float, float]:

@@ -23,9 +23,10 @@ LOOKED_AT = 1_000  # failed records that are grouped
 SHOWN = 5  # groups of them
 
 
-def warn_of_simulated(console: Console, *, no_key: bool) -> None:
-    why = "No ANTHROPIC_API_KEY is set. " if no_key else ""
-    how = "\nSet ANTHROPIC_API_KEY to get real answers, or put it into a file .env here." if no_key else ""
+def warn_of_simulated(console: Console, need: str | None) -> None:
+    """`need` is the variable without which no real model answers by default; None: it was asked for."""
+    why = "" if need is None else f"No {need} is set. "
+    how = "" if need is None else f"\nSet {need} to get real answers, or put it into a file .env here."
     text = f"{why}The model `simulated` answers: all answers are INVENTED and worthless.{how}"
     shown = Panel(text, expand=False) if console.is_terminal else text
     console.print(shown, style="yellow", soft_wrap=not console.is_terminal)

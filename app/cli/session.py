@@ -20,6 +20,7 @@ from app.cli.views import view
 from app.cli.waiting import say, waiting
 from app.core.pause_reasons import LEFT
 from app.errors import PenstockError, StackGone, StackRefused, StackUnreachable
+from app.providers import registry
 from app.providers.registry import SIMULATED
 from app.stack.runs import Run
 from config import settings
@@ -104,7 +105,8 @@ class Session:
         if self._order.model is None and asks_claude is False:
             self._order = replace(self._order, model=SIMULATED.name)
         if self._order.model == SIMULATED.name:
-            report.warn_of_simulated(self._console, no_key=asks_claude is False)
+            need = registry.needed_by_default(self._settings) if asks_claude is False else None
+            report.warn_of_simulated(self._console, need)
 
     def _find(self, stack: Target) -> Job | None:
         """The job that this command submitted before: unfinished, or finished and not to be run again."""

@@ -10,6 +10,7 @@ from app.ingest.values import byte_size, is_deeper, to_json
 
 MAX_RECORD_BYTES = 32_000_000  # the largest request that a provider accepts
 MAX_DEPTH = 100  # of lists and objects: later readers may have less stack than this one
+REFUSED = b'{"refused":'  # how the body of a record begins that is never asked
 ENVELOPE_BYTES = 200  # model, max_tokens, role and the braces around them
 
 

@@ -10,7 +10,7 @@ from typing import Self
 
 from app.errors import TooLarge
 from app.ingest import documents
-from app.ingest.draft import Draft
+from app.ingest.draft import REFUSED, Draft
 from config import settings
 
 CHUNK_DRAFTS = 1_000
@@ -32,6 +32,7 @@ class DraftSpool:
         self.request_bytes = 0  # of all requests as they will be sent, about
         self.max_request_bytes = 0  # memory that the largest request takes
         self.documents = 0  # records that are documents
+        self.refused = 0  # records that fail without a call
         self.unbounded: str | None = None  # the first reason why a call's cost has no upper bound
         self.models: set[str] = set()  # named by records, the first hundred
         self._file = TemporaryFile(dir=directory)  # noqa: SIM115 - closed with the spool
@@ -62,6 +63,7 @@ class DraftSpool:
         self.request_bytes += draft.request_bytes
         self.max_request_bytes = max(self.max_request_bytes, draft.held_bytes or draft.request_bytes)
         self.documents += draft.body.startswith(documents.BEGINNING)
+        self.refused += draft.body.startswith(REFUSED)
         if draft.unbounded and self.unbounded is None:
             self.unbounded = f"record {self.count - 1}: {draft.unbounded}"
         if draft.model and len(self.models) < MODELS:
@@ -70,6 +72,11 @@ class DraftSpool:
         self._waiting_bytes += size
         if len(self._waiting) >= CHUNK_DRAFTS or self._waiting_bytes >= CHUNK_BYTES:
             self._write()
+
+    @property
+    def asks_nothing(self) -> bool:
+        """Whether all records fail without a call."""
+        return 0 < self.count == self.refused
 
     @property
     def is_small(self) -> bool:

@@ -15,7 +15,8 @@ from openai import AsyncOpenAI, Omit
 from app.errors import BadAnswer, RequestRejected
 from app.providers import openai_answers, openai_limits, openai_requests, refusals, shapes
 from app.providers.client import NO_HEADERS, Reply
-from app.providers.streams import forms, messages, relay
+from app.providers.streams import forms, relay
+from app.providers.streams.blocks import Blocks
 from app.providers.transport import Connections, as_bytes, count_listed, joined, whole_answer_within
 from config.endpoints import USUAL, Endpoint
 
@@ -53,14 +54,8 @@ class OpenAIClient:
         hand_on: Callable[[bytes], None],
         headers: Mapping[str, str] = NO_HEADERS,
     ) -> Reply:
-        if "url" not in params:  # in the form of Messages, in which only a whole answer can be put
-            reply = await self.ask(params, deadline=deadline, attempt=attempt)
-            for event in messages.events(shapes.message_of(reply.body)):
-                hand_on(event)
-            return reply
         async with whole_answer_within(deadline, self._address):
-            request = self._calls.post(*self._streamed(params), NO_HEADERS)
-            return await relay.hand_on(request, forms.of(params), hand_on)
+            return await self._stream(params, hand_on)
 
     async def count_models(self, *, deadline: float) -> int:
         """How many models the key may use: a call that costs nothing. Raises the same errors as `ask`."""
@@ -88,13 +83,29 @@ class OpenAIClient:
         answer, headers = await self._calls.call("POST", self._root + path, as_bytes(body))
         return openai_answers.read(answer, headers)
 
-    def _streamed(self, params: dict[str, Any]) -> tuple[str, bytes]:
-        """The address and the body; the usage is always wanted, for the books."""
+    async def _stream(self, params: dict[str, Any], hand_on: Callable[[bytes], None]) -> Reply:
+        """A request in the form of Messages has its answer in that form, too."""
         path, body = openai_requests.of(params)
+        request = self._calls.post(self._root + path, self._streamed(path, body), NO_HEADERS)
+        form = forms.of({"url": f"/v1{path}", "body": params.get("body", {})})
+        if "url" in params:
+            return await relay.hand_on(request, form, hand_on)
+        blocks = Blocks()
+
+        def tell(chunk: bytes) -> None:
+            if events := blocks.feed(chunk):
+                hand_on(events)
+
+        reply = await relay.hand_on(request, form, tell)
+        hand_on(blocks.end(shapes.message_of(reply.body)))
+        return reply
+
+    def _streamed(self, path: str, body: dict[str, Any]) -> bytes:
+        """The body; the usage is always wanted, for the books."""
         body |= {"model": str(body["model"]).removeprefix(self._prefix), "stream": True}
-        if params["url"] == openai_requests.CHAT:
+        if f"/v1{path}" == openai_requests.CHAT:
             body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
-        return self._root + path, as_bytes(body)
+        return as_bytes(body)
 
 
 def _headers(sdk: AsyncOpenAI, endpoint: Endpoint) -> dict[str, str]:

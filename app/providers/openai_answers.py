@@ -118,10 +118,10 @@ def calls_of(answer: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     message = {} if choice is None else choice.get("message") or {}
     for call in message.get("tool_calls") or ():
         function = call.get("function") or {}
-        yield _string(call.get("id")), _string(function.get("name")), _string(function.get("arguments"))
+        yield _string(call.get("id")), _string(function.get("name")), _arguments(function)
     for item in answer.get("output") or ():
         if isinstance(item, Mapping) and item.get("type") == "function_call":
-            yield _string(item.get("call_id")), _string(item.get("name")), _string(item.get("arguments"))
+            yield _string(item.get("call_id")), _string(item.get("name")), _arguments(item)
 
 
 def _counts(usage: Any, answer: Mapping[str, Any]) -> tuple[int, int]:
@@ -185,6 +185,12 @@ def _content(content: Any) -> str:
     parts = content if isinstance(content, list) else []
     texts = [part.get("text") for part in parts if isinstance(part, Mapping)]
     return content if isinstance(content, str) else "".join(map(_string, texts))
+
+
+def _arguments(call: Mapping[str, Any]) -> str:
+    """A call's arguments as JSON; some servers write them as an object instead."""
+    arguments = call.get("arguments")
+    return json.dumps(arguments) if isinstance(arguments, Mapping) else _string(arguments)
 
 
 def _string(value: Any) -> str:

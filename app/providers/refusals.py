@@ -38,6 +38,7 @@ _SPENT = re.compile(r"specified (workspace )?API usage limits|credit balance is 
 _MONEY = re.compile(r"spend|billing|credit|quota")  # in the type of a refusal
 # From 520 on those of a content delivery network that did not reach the provider, or got no answer from it.
 _OVERLOADED_STATUSES = frozenset({502, 503, 504, 520, 521, 522, 523, 525, 526, 527, 529, 530})
+_NOT_SUPPORTED = 501  # by this server: it would say so again
 _GATEWAY_CUT = 524  # it reached the provider, which may go on working and bill the call
 
 # Of servers that have no such path, or take no POST there; and of those that a web page may go with.
@@ -280,7 +281,7 @@ def _kind(status: int) -> type[ProviderError]:
         return Overloaded
     if status == _GATEWAY_CUT:
         return GatewayTimeout
-    if status == 408 or status >= 500:
+    if status == 408 or (status >= 500 and status != _NOT_SUPPORTED):
         return ServerFault
     return RequestRejected
 

@@ -298,6 +298,19 @@ def _refuse(message: str, field: str | None) -> NoReturn:
     raise BadInput(message, [{"where": field, "message": message}], paths=[("body", *field.split("."))])
 
 
+def real_by_default(settings: Settings) -> Provider:
+    """Who answers, for real, a request that names no model: Claude, unless the default is another's."""
+    provider = find(settings.default_model)
+    return ANTHROPIC if provider is None or provider is SIMULATED else provider
+
+
+def needed_by_default(settings: Settings) -> str:
+    """The variable that such a request needs."""
+    need = real_by_default(settings).need or ANTHROPIC.need
+    assert need is not None
+    return need.variable
+
+
 def _is_priced_by_hand(settings: Settings) -> bool:
     """Whether whoever runs this machine has given every model a price: then any name may be meant."""
     return settings.cost_per_1k_input_tokens is not None and settings.cost_per_1k_output_tokens is not None

@@ -151,6 +151,7 @@ class Attended:
     def _refuse_waiting(self, job: Job, waited: float) -> None:
         if job.status == JobStatus.PAUSED:
             raise Unavailable(job.status_reason or "the call is paused")
+        check(job.model)  # its group may have been held since
         if waited > STARTS_WITHIN:
             raise TooMany(
                 f"no permit for a call of {job.model} in {STARTS_WITHIN:.0f} s: its limits are used up",

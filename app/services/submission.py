@@ -61,6 +61,7 @@ class FileTerms:
     input_file: str | None  # its id; None: the requests came with the call
     completion_window: str
     output_seconds: int | None = None  # after the batch's end, while its output can be read
+    mixed: bool = False  # some of its lines have another url than `endpoint`
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +309,8 @@ def _job(uid: uuid.UUID, spool: DraftSpool, defaults: Defaults, options: Options
         urgency=options.urgency,
         time_limit_ms=options.time_limit_ms,
         model=defaults.model,
-        limit_group=registry.limit_group(defaults.model),
+        # What asks nothing waits for nobody, whatever holds the group of its model.
+        limit_group=registry.NOBODY if spool.asks_nothing else registry.limit_group(defaults.model),
         total=spool.count,
         request_bytes=spool.request_bytes,
         max_request_bytes=spool.max_request_bytes,
@@ -345,7 +347,7 @@ def _remember(session: Session, tenant_id: int, job_id: int, repeat: Repeat) -> 
 
 def _unbounded(defaults: Defaults, spool: DraftSpool) -> str | None:
     """Why the cost of one of the job's calls has no upper bound, or None."""
-    if defaults.model == registry.NOBODY:
+    if defaults.model == registry.NOBODY or spool.asks_nothing:
         return None
     why = bounds.unbounded({**defaults.params, "system": defaults.system}) or spool.unbounded
     if why is not None:

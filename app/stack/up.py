@@ -145,11 +145,8 @@ def _greet(running: Running, chosen: Settings, embedded: bool, say: Callable[[st
 
 
 def _asks_a_real_model(chosen: Settings) -> bool:
-    """Whether a request that names no model can be answered by one: Claude, unless the default is another."""
-    provider = registry.find(chosen.default_model)
-    if provider is None or provider is registry.SIMULATED:
-        provider = registry.ANTHROPIC
-    return provider.lacks(chosen) is None
+    """Whether a request that names no model can be answered by one."""
+    return registry.real_by_default(chosen).lacks(chosen) is None
 
 
 def _say_who_answers(chosen: Settings, say: Callable[[str], None]) -> None:

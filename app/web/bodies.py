@@ -3,9 +3,11 @@
 So are unknown names, except in contracts that ignore them and name them in the response.
 """
 
+import io
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -16,6 +18,7 @@ from webargs.flaskparser import is_json_request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.errors import BadInput, TooLarge, UnknownForm
+from app.ingest.streams import codings
 from app.ingest.values import from_json
 from app.web import capacity
 from app.web.errors import refuse_invalid
@@ -28,13 +31,13 @@ NAMED, LONGEST = 20, 100  # fields that it names, and characters of each
 
 @contextmanager
 def json_body() -> Iterator[Any]:
-    """The value in the request's body, which may be as large as a submission.
+    """The value in the request's body, which may be as large as a submission, and compressed.
 
     A large one holds one of the few places for large content until the end of the block. Raises `Refused`.
     """
     require_json(request)
     limit = settings.current().max_json_bytes
-    request.max_content_length = limit
+    decode(limit)
     with capacity.memory() as memory:
         try:
             memory.hold(request.content_length or 0)
@@ -45,6 +48,40 @@ def json_body() -> Iterator[Any]:
         except RequestEntityTooLarge:
             raise TooLarge(f"the JSON has over {limit:,} bytes (MAX_JSON_BYTES): send less at once") from None
         yield read_json(bytes(body))
+
+
+def decode(most: int) -> None:
+    """Let `most` bytes of the request's body be read, which is decoded on the way if it has a coding."""
+    request.max_content_length = most
+    coding = request.headers.get("Content-Encoding")
+    if coding is None:
+        return
+    pieces = iter(partial(request.stream.read, PIECE), b"")
+    request.environ["wsgi.input"] = _Decoded(codings.decoded(pieces, coding, most))
+    request.environ["wsgi.input_terminated"] = True  # its length shows when it has been read
+    request.environ.pop("CONTENT_LENGTH", None)
+    del request.stream  # the one as it came, which the request remembers
+
+
+class _Decoded(io.RawIOBase):
+    """A stream of pieces."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces, self._rest = pieces, b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        into = memoryview(buffer)
+        while not self._rest:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return 0
+            self._rest = piece
+        size = min(len(into), len(self._rest))
+        into[:size], self._rest = self._rest[:size], self._rest[size:]
+        return size
 
 
 def load(schema: ma.Schema, value: Any) -> Any:

@@ -12,6 +12,9 @@ from app.errors import Path
 _FIELD_TYPES = {"Missing data for required field.": "missing"}
 
 
+ANTHROPIC_VERSION = "anthropic-version"  # the header that only clients of Anthropic's API send
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """What an error response contains, in whatever shape."""
@@ -22,6 +25,7 @@ class Fault:
     request_id: str
     details: Mapping[str, Any] = field(default_factory=dict)
     paths: Sequence[Path] = ()  # of the problems in `details`, as in `BadInput`
+    of_anthropic: bool = False  # its client is one of Anthropic's API
     error_id: str | None = None  # of an unexpected error: the log has the cause under it
 
 
@@ -88,33 +92,88 @@ def _fields(fault: Fault) -> list[dict[str, Any]]:
     ]
 
 
-_ANTHROPIC = {
+# Types of the Messages API, by status; others are `invalid_request_error`, or from 500 on `api_error`.
+ANTHROPIC_TYPES: Mapping[int, str] = {
     401: "authentication_error",
     402: "billing_error",
     403: "permission_error",
     404: "not_found_error",
     408: "timeout_error",
+    409: "conflict_error",
     413: "request_too_large",
     429: "rate_limit_error",
     504: "timeout_error",
     529: "overloaded_error",
 }
-_OPENAI = {
-    401: ("invalid_request_error", "invalid_api_key"),
-    404: ("invalid_request_error", "not_found"),
-    429: ("requests", "rate_limit_exceeded"),
+_ANTHROPIC_DETAILS = ("error_code", "problems", "more")  # of a refusal, that are told with its sentence
+# Codes and types of OpenAI's API, by status; other codes are our own words.
+_OPENAI_CODES = {
+    401: "invalid_api_key",
+    403: "insufficient_permissions",
+    413: "request_too_large",
+    429: "rate_limit_exceeded",
 }
+_OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+
+
+class AnthropicProblemOut(Schema):
+    type = fields.String(required=True, metadata={"example": "invalid_request_error"})
+    message = fields.String(
+        required=True, metadata={"description": "What was requested, what was found, and what to do."}
+    )
+    details = fields.Dict(metadata={"description": "An `error_code`, or every problem of an input."})
+
+
+class AnthropicErrorOut(Schema):
+    """An error of Anthropic's API."""
+
+    type = fields.Constant("error", required=True)
+    error = fields.Nested(AnthropicProblemOut, required=True)
+    request_id = fields.String(required=True)
 
 
 def anthropic(fault: Fault) -> Mapping[str, Any]:
-    """The shape of the Messages API."""
-    kind = _ANTHROPIC.get(fault.status, "api_error" if fault.status >= 500 else "invalid_request_error")
-    error = {"type": kind, "message": fault.message}
-    return {"type": "error", "error": error, "request_id": fault.request_id}
+    """The shape of Anthropic's API."""
+    kind = ANTHROPIC_TYPES.get(fault.status, "api_error" if fault.status >= 500 else "invalid_request_error")
+    told: dict[str, Any] = {"type": kind, "message": fault.message}
+    if details := {name: fault.details[name] for name in _ANTHROPIC_DETAILS if name in fault.details}:
+        told["details"] = details
+    return {"type": "error", "error": told, "request_id": fault.request_id}
+
+
+class OpenAIProblemOut(Schema):
+    message = fields.String(required=True)
+    type = fields.String(required=True, metadata={"example": "invalid_request_error"})
+    param = fields.String(required=True, allow_none=True, metadata={"description": "The field at fault."})
+    code = fields.String(required=True, allow_none=True)
+
+
+class OpenAIErrorOut(Schema):
+    """An error of OpenAI's API."""
+
+    error = fields.Nested(OpenAIProblemOut, required=True)
 
 
 def openai(fault: Fault) -> Mapping[str, Any]:
     """The shape of OpenAI's API."""
-    other = ("server_error" if fault.status >= 500 else "invalid_request_error", None)
-    kind, code = _OPENAI.get(fault.status, other)
-    return {"error": {"message": fault.message, "type": kind, "param": None, "code": code}}
+    other = "server_error" if fault.status >= 500 else "invalid_request_error"
+    return {
+        "error": {
+            "message": fault.message,
+            "type": _OPENAI_TYPES.get(fault.status, other),
+            "param": _param(fault),
+            "code": _OPENAI_CODES.get(fault.status, fault.type),
+        }
+    }
+
+
+def by_client(fault: Fault) -> Mapping[str, Any]:
+    """The shape under paths that both of these APIs have: that of the API whose client asks."""
+    return (anthropic if fault.of_anthropic else openai)(fault)
+
+
+def _param(fault: Fault) -> str | None:
+    """The first field at fault."""
+    problems = fault.details.get("problems") or [{}]
+    where = problems[0].get("where")
+    return where if isinstance(where, str) else None

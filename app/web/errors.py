@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 from app.core.monitoring.bounded import Bounded
 from app.errors import BadInput, NotFound, Path, Refused
 from app.ingest.draft import Problems
-from app.web.error_shapes import Fault, Shape, native
+from app.web.error_shapes import ANTHROPIC_VERSION, Fault, Shape, by_client, native
 from models.session import engine
 
 log = structlog.get_logger(__name__)
@@ -33,7 +33,7 @@ _TYPES = {
 
 
 # The shape of each contract by its path prefix; the longest prefix of whole segments wins.
-SHAPES: dict[str, Shape] = {"/": native}
+SHAPES: dict[str, Shape] = {"/": native, "/v1": by_client}
 
 
 class ErrorBody(Schema):
@@ -148,6 +148,11 @@ def refused(error: Refused, status: int | None = None) -> Response:
     return response
 
 
+def refused_as_400(error: BadInput) -> Response:
+    """The response to invalid content in contracts that have no 422."""
+    return refused(error, status=400)
+
+
 def _http(error: HTTPException) -> Response:
     if error.response is not None:  # such as a redirect
         return error.response  # type: ignore[return-value]
@@ -211,7 +216,8 @@ def _unexpected(error: Exception) -> Response:
 
 
 def _response(status: int, type: str, message: str, **more: Any) -> Response:
-    fault = Fault(status, type, message, g.request_id, **more)
+    of_anthropic = ANTHROPIC_VERSION in request.headers
+    fault = Fault(status, type, message, g.request_id, of_anthropic=of_anthropic, **more)
     response = jsonify(shape_for(request.path, SHAPES)(fault))
     response.status_code = status
     return response

@@ -14,6 +14,7 @@ from app.ingest.documents import identity
 from app.ingest.values import whole_number
 from app.services.submission import Repeat
 
+KEPT = 86_400  # seconds for which a caller's key means its first call
 RETRIED_WITHIN = 60  # seconds; the official SDKs give up earlier
 DESCRIPTION = {
     "in": "header",

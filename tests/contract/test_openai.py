@@ -15,7 +15,7 @@ from openai.types.responses import Response
 from pydantic import BaseModel
 
 from app import errors
-from app.providers import openai_requests
+from app.providers import openai_requests, shapes
 from app.providers.client import RateLimits, Usage
 from tests.support.openai_upstream import OpenAIUpstream
 from tests.support.provider_subjects import OPENAI_KEY, OpenAI, Simulated, openai_at
@@ -151,6 +151,12 @@ def test_a_refusal_is_whose_matter_it_is(
         ({"kind": "reset"}, errors.ConnectionCut),
         ({"kind": "body", "body": '{"error": {"code": 429, "message": "slow"}}'}, errors.RateLimited),
         ({"kind": "body", "body": '{"detail": "Not Found"}'}, errors.BadAnswer),
+        ({"kind": "body", "body": '{"error": "model is still loading"}'}, errors.ServerFault),
+        ({"kind": "body", "body": '{"error": "server busy, try later"}'}, errors.Overloaded),
+        (
+            {"kind": "body", "body": "<html>Sign in</html>", "content_type": "text/html"},
+            errors.Misdirected,
+        ),
         (
             {"kind": "body", "body": '{"object": "response", "status": "failed", "output": []}'},
             errors.ServerFault,
@@ -162,6 +168,79 @@ def test_a_broken_answer_is_told_by_how_it_broke(
 ) -> None:
     openai.fault(**fault)
     assert type(openai.refusal()) is kind
+
+
+def completion(**parts: Any) -> str:
+    """A chat completion as other servers write it; a part that is `...` is left out."""
+    message = {"role": "assistant", "content": "So."} | parts.pop("message", {})
+    choice = {"index": 0, "message": message, "finish_reason": parts.pop("finish_reason", "stop")}
+    usage = {"prompt_tokens": 30, "completion_tokens": 20, "total_tokens": 50}
+    answer = {"id": "x", "object": "chat.completion", "choices": [choice], "usage": usage} | parts
+    return json.dumps({name: part for name, part in answer.items() if part is not ...})
+
+
+@pytest.mark.parametrize(
+    ("parts", "text", "stop", "is_counted"),
+    [
+        ({"usage": ...}, "So.", "end_turn", False),
+        ({"usage": None}, "So.", "end_turn", False),
+        ({"usage": {"prompt_tokens": 30}}, "So.", "end_turn", False),
+        ({"usage": {"prompt_tokens": 0, "completion_tokens": 0}}, "So.", "end_turn", False),
+        ({"finish_reason": None}, "So.", None, True),
+        ({"finish_reason": ""}, "So.", None, True),
+        ({"message": {"content": None, "reasoning_content": "Hm."}, "finish_reason": "length"},
+         "", "max_tokens", True),
+        ({"message": {"content": [{"type": "text", "text": "In parts."}]}}, "In parts.", "end_turn", True),
+        ({"choices": []}, "", None, True),
+        ({"object": "", "model": None, "created": None}, "So.", "end_turn", True),
+    ],
+)  # fmt: skip
+def test_an_answer_that_lacks_something_is_kept_as_it_came(
+    openai: OpenAI, parts: dict[str, Any], text: str, stop: str | None, is_counted: bool
+) -> None:
+    openai.fault(kind="body", body=completion(**parts))
+    reply = ask(openai, whole(openai_requests.CHAT, **ASKED))
+    assert (reply.text, reply.stop_reason, reply.usage is not None) == (text, stop, is_counted)
+    assert json.loads(reply.body) == json.loads(completion(**parts))
+    # And a reader of Messages is shown it all the same
+    assert shapes.message_of(reply.body)["type"] == "message"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "read"),
+    [
+        ('{"city": "Rome"}', {"city": "Rome"}),
+        ({"city": "Rome"}, {"city": "Rome"}),
+        ('{"city": "Ro', {"arguments": '{"city": "Ro'}),
+        (None, {}),
+    ],
+)
+def test_a_tools_arguments_are_read_however_they_are_written(
+    openai: OpenAI, arguments: Any, read: dict[str, Any]
+) -> None:
+    call = {"id": "1", "type": "function", "function": {"name": "weather", "arguments": arguments}}
+    said = {"message": {"content": None, "tool_calls": [call]}, "finish_reason": "tool_calls"}
+    openai.fault(kind="body", body=completion(**said))
+    reply = ask(openai, whole(openai_requests.CHAT, **ASKED))
+    assert reply.stop_reason == "tool_use"
+    [block] = shapes.message_of(reply.body)["content"]
+    assert (block["type"], block["name"], block["input"]) == ("tool_use", "weather", read)
+
+
+def test_a_stream_that_ends_without_its_usage_is_an_answer_of_unknown_usage(openai: OpenAI) -> None:
+    chunk = {
+        "id": "x",
+        "object": "chat.completion.chunk",
+        "choices": [{"index": 0, "delta": {"content": "So."}}],
+    }
+    end = {"id": "x", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+    text = "".join(f"data: {json.dumps(one)}\n\n" for one in (chunk, end)) + "data: [DONE]\n\n"
+    openai.fault(kind="body", body=text, content_type="text/event-stream")
+    seen: list[bytes] = []
+    asked = whole(openai_requests.CHAT, **ASKED, stream=True)
+    reply = openai.runner.run(openai.client.stream(asked, deadline=30, attempt=1, hand_on=seen.append))
+    assert (reply.text, reply.stop_reason, reply.usage) == ("So.", "end_turn", None)
+    assert b"So." in b"".join(seen)
 
 
 def test_a_server_without_this_api_is_no_records_fault(

@@ -1,7 +1,9 @@
 """What happens to somebody who waits for an answer when a part of Penstock is gone."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 
+import anthropic
 import pytest
 from sqlalchemy import func, select
 
@@ -12,6 +14,7 @@ from models.session import in_transaction, reading
 from tests.support.front_door import Door
 from tests.support.servers import wait_until
 from tests.support.stack import Running, redis_away
+from tests.support.web_process import web_process
 
 pytestmark = pytest.mark.one_database
 
@@ -96,3 +99,27 @@ def newest() -> Running:
     with reading() as session:
         job = session.scalars(select(Job).order_by(Job.id.desc()).limit(1)).one()
     return Running(job.id, job.uid, created=True)
+
+
+@pytest.mark.long
+def test_a_worker_that_is_killed_ends_its_streams_and_the_call_is_in_the_books(stack, tmp_path):
+    stack.start()
+    wish = {"simulate": {"latency_ms": 60_000, "output_tokens": 1_000}}
+    with (
+        web_process(stack.environment, tmp_path) as served,
+        anthropic.Anthropic(base_url=served.url, api_key=stack.key, max_retries=0) as client,
+    ):
+        events = client.messages.create(
+            model="simulated", max_tokens=2_000, messages=ASKED, stream=True, extra_body=wish
+        )
+        next(events)
+        stack.nodes[0].kill()
+        began = time.monotonic()
+        with pytest.raises(anthropic.APIStatusError, match="ended"):
+            list(events)
+        assert time.monotonic() - began < 30
+        stack.start_slices()
+        job = newest().wait_for("completed")
+    assert job.statuses() == {"failed": 1}
+    # Nothing is sent a second time: what was read of the stream cannot be taken back.
+    assert [attempt.outcome for attempt in job.attempts()] == ["unconfirmed", "unsent"]

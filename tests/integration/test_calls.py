@@ -1,16 +1,21 @@
 """One call at a time, through the official SDKs: answered, streamed and refused as their APIs do."""
 
+import gzip
 import json
 import uuid
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import anthropic
+import brotli
 import httpx2
 import openai
 import pytest
+from backports import zstd
 from sqlalchemy import select
 
 from app.core.limits import allowances
@@ -153,6 +158,58 @@ def test_tokens_are_counted_by_the_provider_and_cost_nothing(claude, upstream):
             model=CLAUDE, messages=ASKED, thinking={"type": "enabled", "budget_tokens": 1_024}
         )
     assert upstream.books() == []
+
+
+SAID = {
+    "anthropic-version": "2099-01-01",
+    "anthropic-beta": "context-1m-2025-08-07,fast-mode-2026-02-01",
+    "anthropic-user-profile-id": "user-7",
+}
+
+
+def test_what_the_client_says_goes_to_the_provider(claude, upstream):
+    upstream.configure(keep_requests=True)
+    wish = {**WISH, "extra_headers": SAID}
+    claude.messages.create(**wish)
+    claude.messages.create(stream=True, **wish).close()
+    claude.beta.messages.create(**wish)  # with ?beta=true
+    claude.beta.messages.create(stream=True, **wish).close()
+    wait_until(lambda: len(upstream.books()) == 4, what="four calls")
+    for seen in upstream.books():
+        assert SAID.items() <= seen["headers"].items()
+    asked = {"model": CLAUDE, "messages": ASKED, "extra_headers": SAID}
+    for counting in (claude.messages.count_tokens, claude.beta.messages.count_tokens):
+        told = {name.lower(): text for name, text in counting(**asked).model_extra["told"].items()}
+        assert SAID.items() <= told.items()
+    assert len(list(claude.beta.models.list())) == len(list(claude.models.list()))
+
+
+def test_what_no_request_can_carry_is_refused(claude, upstream):
+    with pytest.raises(anthropic.BadRequestError, match="anthropic-beta"):
+        claude.messages.create(**WISH, extra_headers={"anthropic-beta": "x" * 2_001})
+    assert upstream.books() == []
+
+
+def test_a_body_may_be_compressed(web, running, upstream):
+    posted = partial(httpx2.post, headers={"X-API-Key": running.key}, trust_env=False)
+    plain = json.dumps(WISH).encode()
+    for coding, body in (
+        ("gzip", gzip.compress(plain)),
+        ("deflate", zlib.compress(plain)),
+        ("zstd", zstd.compress(plain)),
+        ("br, gzip", gzip.compress(brotli.compress(plain))),
+    ):
+        coded = {"X-API-Key": running.key, "Content-Type": "application/json", "Content-Encoding": coding}
+        for path in ("/v1/messages", "/v1/chat/completions", "/v1/messages/count_tokens"):
+            answered = posted(web.url + path, content=body, headers=coded)
+            assert answered.status_code == 200, answered.text
+        cut = posted(f"{web.url}/v1/messages", content=body[:-9], headers=coded)
+        assert cut.json()["error"]["details"]["error_code"] == "request_body_encoding_invalid"
+    bomb = gzip.compress(gzip.compress(b" " * 100_000_000))
+    coded |= {"Content-Encoding": "gzip, gzip"}
+    burst = posted(f"{web.url}/v1/messages", content=bomb, headers=coded)
+    assert burst.status_code == 413
+    assert burst.json()["error"]["details"]["error_code"] == "request_body_too_large_after_decoding"
 
 
 def test_models_are_listed_in_the_shape_of_either_api(claude, gpt):

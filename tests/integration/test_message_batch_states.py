@@ -8,14 +8,16 @@ from sqlalchemy import select, update
 
 from app.core.pipeline import lifecycle
 from app.core.reading.job_json import PREFIX
+from app.dialects.anthropic import intake, requests
 from app.dialects.anthropic.wire import NEVER
+from app.providers import registry
 from config import settings
 from models import Job
 from models.base import now
-from models.session import in_transaction
+from models.session import in_transaction, reading
 from models.tenant import Tenant
 from tests.support.contracts import MESSAGE_BATCHES
-from tests.support.front_door import Door, Worker
+from tests.support.front_door import Door, Worker, number_of
 
 
 @pytest.fixture
@@ -131,6 +133,28 @@ def test_a_batch_for_a_provider_without_a_key_is_refused_and_says_what_is_missin
 
     assert (answer.status_code, answer.get_json()["error"]["type"]) == (400, "invalid_request_error")
     assert "ANTHROPIC_API_KEY" in answer.get_json()["error"]["message"]
+
+
+def test_a_batch_over_the_limits_of_the_contract_is_a_413(door, monkeypatch):
+    monkeypatch.setattr(requests, "MOST", 3)
+    assert create(door, count=3).status_code == 200
+    many = create(door, count=4)
+    monkeypatch.setattr(intake, "MOST_BYTES", 300)
+    long = create(door, count=3)
+
+    for answer, what in ((many, "3 requests"), (long, "300 bytes")):
+        assert (answer.status_code, answer.get_json()["error"]["type"]) == (413, "request_too_large")
+        assert what in answer.get_json()["error"]["message"]
+
+
+def test_a_batch_that_asks_nothing_needs_no_key(door):
+    params = {"model": "claude-haiku-4-5", "max_tokens": 0, "messages": []}
+    answer = door.post(MESSAGE_BATCHES, json={"requests": [{"custom_id": "a", "params": params}]})
+
+    assert answer.status_code == 200, answer.text
+    with reading() as session:
+        job = session.get_one(Job, number_of(door.get(f"{PREFIX}/jobs/{answer.get_json()['id']}").get_json()))
+    assert job.limit_group == registry.NOBODY  # which nothing holds
 
 
 def test_the_address_of_results_is_that_of_the_caller_behind_a_proxy_that_is_trusted(door, monkeypatch):

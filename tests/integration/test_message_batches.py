@@ -14,7 +14,14 @@ import brotli
 import httpx2
 import pytest
 from backports import zstd
+from sqlalchemy import update
 
+from app.core import batch_ids
+from app.core.limits.limiter import limiter
+from app.providers import registry
+from config import settings
+from models.job import Job, JobStatus
+from models.session import in_transaction
 from tests.support.lost_answers import lossy_proxy
 from tests.support.openai_upstream import OpenAIUpstream
 from tests.support.servers import wait_until
@@ -54,7 +61,12 @@ def house(request, upstream_process, tmp_path_factory) -> Iterator[House]:
     with (
         OpenAIUpstream() as other,
         running_service(
-            request, upstream_process, folder, OPENAI_API_KEY="sk-test", OPENAI_BASE_URL=other.url
+            request,
+            upstream_process,
+            folder,
+            OPENAI_API_KEY="sk-test",
+            OPENAI_BASE_URL=other.url,
+            DEFAULT_MODEL="inference:none",  # whose server no variable names: nothing can be asked of it
         ) as service,
         web_process({}, folder) as web,
     ):
@@ -293,11 +305,21 @@ def test_bad_params_are_errored_results_of_their_own_and_are_never_asked(house, 
     assert len(upstream_process.books()) == 1
 
 
-def test_a_batch_of_which_every_request_is_bad_ends_by_itself(client, upstream_process):
+def test_a_batch_of_which_every_request_is_bad_ends_by_itself(house, client, upstream_process):
+    # Given requests without a usable model, which are of the default model, and its group is held for an hour
+    group = registry.limit_group(settings.current().default_model)
+    limiter().hold(group, "account: no_key", seconds=3_600, every=3_600)
+
     made = client.messages.batches.create(requests=requests(["One?", "Two?"], max_tokens=0))
 
-    assert wait_for_end(client, made).request_counts.errored == 2
+    ended = wait_for_end(client, made)
+    assert ended.request_counts.errored == 2
+    assert ended.penstock["cost"] == "0.00"
+    assert all("max_tokens" in one.error.error.message for one in results(client, made).values())
     assert upstream_process.books() == []
+    # And a retry of it fails again without a call
+    assert house.service.door.post(f"/api/v1/jobs/{made.id}/retry").status_code == 200
+    assert wait_for_end(client, made).request_counts.errored == 2
 
 
 @pytest.mark.parametrize(
@@ -351,6 +373,28 @@ def test_errors_have_anthropics_shape_and_the_class_of_the_official_client(house
         assert (answer.status_code, answer.json()["type"]) == (status, "error")
         assert answer.json()["error"]["type"] == kind
         assert answer.headers["request-id"]
+
+
+def test_a_batch_that_is_still_being_read_is_a_conflict_worth_another_try(house):
+    named = {"Idempotency-Key": "one-at-a-time"}
+    with house.client(max_retries=0) as client:
+        asked = requests(["Twice?"])
+        made = client.messages.batches.create(requests=asked, extra_headers=named)
+        set_status(made, JobStatus.STAGING)
+        with pytest.raises(anthropic.ConflictError) as refusal:
+            client.messages.batches.create(requests=asked, extra_headers=named)
+        assert refusal.value.body["error"]["type"] == "conflict_error"
+        assert int(refusal.value.response.headers["retry-after"]) == 1
+        set_status(made, JobStatus.CANCELLED)
+        again = client.messages.batches.create(requests=asked, extra_headers=named)
+        assert again.id == made.id
+
+
+def set_status(batch: Any, status: JobStatus) -> None:
+    uid = batch_ids.read(batch.id)
+    in_transaction(
+        lambda session: session.execute(update(Job).where(Job.uid == uid).values(status=status)) and None
+    )
 
 
 def test_a_body_that_is_too_large_is_a_413(house):

@@ -4,12 +4,14 @@ import gzip
 import io
 import json
 import uuid
+from itertools import chain
 
 import pytest
 from sqlalchemy import select, update
 
 from app.core.pipeline import lifecycle
 from app.core.reading.job_json import PREFIX
+from app.dialects.openai import file_list
 from app.services import job_actions
 from models.base import now
 from models.file import FileBatch
@@ -190,6 +192,61 @@ def test_a_deleted_output_is_gone_and_its_batch_is_not(door, worker, own):
     assert door.call("DELETE", f"{FILES}/{found['input_file_id']}").status_code == 400
 
 
+def test_the_list_has_the_files_of_batches_that_have_ended_and_is_paged_in_both_orders(door, worker):
+    # Given uploads, batches that have ended with answers and failures in another order, and one that runs
+    first = upload(door, b"{}")
+    batches = [make(door, line("a"), line("b")) for _ in range(3)]
+    second = upload(door, b"{}", purpose="user_data")
+    for batch in (batches[1], batches[0]):
+        worker.end(job_of(batch), [0], ANSWER)
+        worker.end(job_of(batch), [1], error=("invalid_request_error", "no"))
+        end(batch)
+    worker.end(job_of(batches[2]), [0, 1], ANSWER)
+    third = upload(door, b"{}")
+
+    def pages(**query):
+        found = [door.get(FILES, query_string=query).get_json()]
+        while found[-1]["has_more"]:
+            following = {**query, "after": found[-1]["data"][-1]["id"]}
+            found.append(door.get(FILES, query_string=following).get_json())
+        return [[file["id"] for file in page["data"]] for page in found]
+
+    theirs = [[f"file-{batch['id'][6:]}-{kind}" for kind in ("output", "error")] for batch in batches]
+    oldest_first = [first, second, *theirs[1], *theirs[0], third]
+
+    # Then they are in the order of their creation, however small the pages
+    assert pages() == [oldest_first[::-1]]
+    assert pages(order="asc") == [oldest_first]
+    for limit in (1, 2, 3):
+        assert [*chain(*pages(limit=limit))] == oldest_first[::-1]
+        assert [*chain(*pages(limit=limit, order="asc"))] == oldest_first
+    assert [*chain(*pages(purpose="batch_output", limit=1))] == [*theirs[0][::-1], *theirs[1][::-1]]
+    assert pages(purpose="batch") == [[third, first]]
+    # And each is what it is when it is asked for alone
+    for file in door.get(FILES).get_json()["data"]:
+        assert door.get(f"{FILES}/{file['id']}").get_json() == file
+    # A deleted one is gone, and so is what a page may still name
+    assert door.call("DELETE", f"{FILES}/{theirs[1][0]}").status_code == 200
+    assert theirs[1][0] not in pages()[0]
+    assert [*chain(*pages(limit=1, after=theirs[1][0]))] == [second, first]
+    running = f"file-{batches[2]['id'][6:]}-output"
+    assert door.get(FILES, query_string={"after": running}).status_code == 400
+
+
+def test_a_page_of_files_ends_early_where_their_sizes_take_long_to_know(door, worker, monkeypatch):
+    monkeypatch.setattr(file_list, "COUNTED", 3)
+    batches = [make(door, line("a"), line("b")) for _ in range(2)]
+    for batch in batches:
+        worker.end(job_of(batch), [0, 1], ANSWER)
+        end(batch)
+
+    page = door.get(FILES).get_json()
+
+    assert (len(page["data"]), page["has_more"]) == (1, True)
+    following = door.get(FILES, query_string={"after": page["last_id"]}).get_json()
+    assert (len(following["data"]), following["has_more"]) == (1, False)
+
+
 def test_a_file_that_is_not_there_yet_is_a_404(door):
     batch = make(door, line("a"))
 
@@ -258,6 +315,16 @@ def test_a_file_that_holds_no_requests_is_a_batch_that_failed(door, content, cod
     assert (job["status"], job["total"]) == ("failed", 0)
     assert batch["errors"]["data"][0]["message"] in job["status_reason"]
     assert door.post(f"{BATCHES}/{batch['id']}/cancel").status_code == 409
+
+
+def test_a_batch_whose_models_have_no_key_says_of_each_what_is_missing(door):
+    batch = make(door, line("a", model="claude-haiku-4-5"), line("b", model="gpt-4o-mini"))
+
+    assert (batch["status"], batch["output_file_id"], batch["error_file_id"]) == ("failed", None, None)
+    first, second = batch["errors"]["data"]
+    assert (first["line"], first["code"], first["param"]) == (1, "model_not_found", "body.model")
+    assert "ANTHROPIC_API_KEY" in first["message"]
+    assert "OPENAI_API_KEY" in second["message"]
 
 
 def test_a_failed_batch_that_is_sent_again_under_its_key_is_the_same(door):

@@ -294,6 +294,8 @@ def test_a_cap_wants_to_know_how_long_an_answer_may_be(door):
     assert refused.status_code == 422
     assert "max_completion_tokens" in refused.text
     bounded = whole("a", CHAT, **ASKED, max_completion_tokens=100)
+    dearer = {**bounded, "body": {**bounded["body"], "service_tier": "priority"}}
+    assert "'priority'" in door.post_records([dearer], model=MINI, max_cost="1").text
     assert run(door, [bounded], max_cost="1")["counts"]["succeeded"] == 1
 
 

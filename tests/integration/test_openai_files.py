@@ -130,6 +130,42 @@ def test_files_are_listed_from_either_end_by_page_and_by_purpose(door):
     assert door.get(FILES, query_string={"limit": 0}).status_code == 400
 
 
+def test_an_upload_that_is_sent_again_is_the_first_one_and_two_deliberate_ones_are_two(door):
+    def send(count, content=CONTENT, **headers):
+        form = {"file": (io.BytesIO(content), "asked.jsonl"), "purpose": "batch"}
+        sent = {"x-stainless-retry-count": str(count), **headers}
+        return door.post(FILES, data=form, content_type="multipart/form-data", headers=sent)
+
+    first = send(0).get_json()
+    assert send(1).get_json() == send(2).get_json() == first
+    assert send(1, content=CONTENT * 2).get_json()["id"] != first["id"]
+    second = send(0).get_json()
+    assert second["id"] != first["id"]
+    assert send(1).get_json() == second
+    # One whose first sending was cut before its end is completed by the next one
+    change(second, stored_at=None)
+    assert send(1).get_json() == second
+    # And one that is gone is made again
+    door.call("DELETE", f"{FILES}/{second['id']}")
+    assert send(1).get_json()["id"] not in (first["id"], second["id"])
+
+
+def test_a_key_names_one_upload_for_a_day(door):
+    def send(key="mine", content=CONTENT):
+        form = {"file": (io.BytesIO(content), "asked.jsonl"), "purpose": "batch"}
+        headers = {"Idempotency-Key": key}
+        return door.post(FILES, data=form, content_type="multipart/form-data", headers=headers)
+
+    first = send().get_json()
+    assert send().get_json() == first
+    assert send("other").get_json()["id"] != first["id"]
+    refused = send(content=b"other")
+    assert refused.status_code == 400
+    assert "'mine'" in refused.get_json()["error"]["message"]
+    change(first, created_at=now(-90_000))
+    assert send(content=b"other").status_code == 200
+
+
 def test_another_tenant_has_no_such_file(door, house):
     file, other = uploaded(door), house.other("another")
 

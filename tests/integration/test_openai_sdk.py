@@ -1,6 +1,7 @@
 """The official OpenAI SDK, as it is, with files and batches of a whole Penstock over HTTP."""
 
 import json
+import re
 from datetime import UTC, datetime
 
 import openai
@@ -262,8 +263,10 @@ def test_both_lists_turn_pages_in_their_order(client):
     ]
     newest_first = [file.id for file in reversed(files)]
 
-    assert [file.id for file in client.files.list(limit=2)] == newest_first
-    assert [file.id for file in client.files.list(limit=2, order="asc")] == newest_first[::-1]
+    assert [file.id for file in client.files.list(limit=2, purpose="batch")] == newest_first
+    assert [file.id for file in client.files.list(limit=2, order="asc", purpose="batch")] == newest_first[
+        ::-1
+    ]
     assert [file.id for file in client.files.list(purpose="assistants")] == []
     assert [batch.id for batch in client.batches.list(limit=2)] == [one.id for one in reversed(batches)]
     first = client.batches.list(limit=2)
@@ -354,7 +357,9 @@ def test_an_endpoints_own_refusal_is_told_with_its_status(client):
     refused = read(client, batch.error_file_id)
     assert {id: item["response"]["status_code"] for id, item in refused.items()} == {"a": 400, "b": 413}
     assert refused["a"]["error"] is None
-    assert refused["a"]["response"]["body"]["error"].keys() == {"message", "type", "param", "code"}
+    # And in its own words
+    said = refused["b"]["response"]["body"]["error"]
+    assert said == {"message": "told to fail", "type": "invalid_request_error", "param": None, "code": None}
 
 
 def test_a_messages_line_for_another_endpoints_model_comes_back_as_a_message(client):
@@ -374,21 +379,30 @@ def test_lines_for_claude_stand_in_a_batch_of_any_endpoint_and_those_of_two_prov
     other = read(client, mixed.error_file_id)["b"]
     assert (other["response"], other["error"]["code"]) == (None, "unknown_model")
 
-    asked = {**ASKS["/v1/responses"][0], "model": MODEL}
-    other = {"custom_id": "b", "method": "POST", "url": "/v1/responses", "body": asked}
-    asked_elsewhere = create(client, line("a"), other, endpoint="/v1/responses")
-    assert [(error.line, error.code) for error in asked_elsewhere.errors.data] == [(2, "mismatched_url")]
+    elsewhere = create(client, {**chat("b", model=MODEL), "url": "/v1/responses"}, endpoint="/v1/responses")
+    assert [(error.line, error.code) for error in elsewhere.errors.data] == [(1, "mismatched_url")]
 
 
-def test_claude_answers_chat_completions_beside_messages_each_in_its_own_shape(client):
-    batch = until(client, create(client, chat("a", model=MODEL), line("b"), endpoint=CHAT))
+@pytest.mark.parametrize("model", [MODEL, GPT])
+def test_each_line_is_answered_in_the_shape_in_which_it_was_asked_whoever_answers(client, model):
+    lines = [chat("chat", model=model), line("message", model=model)]
+    lines += [chat("no chat", REFUSED, model=model), line("no message", REFUSED, model=model)]
 
-    assert batch.request_counts.completed == 2
-    bodies = {name: item["response"]["body"] for name, item in read(client, batch.output_file_id).items()}
-    assert bodies["a"]["object"] == "chat.completion"
-    assert bodies["a"]["choices"][0]["message"]["content"].endswith(f"to: {GOOD}")
-    assert bodies["a"]["usage"]["completion_tokens"] > 0
-    assert bodies["b"]["type"] == "message"
+    batch = until(client, create(client, *lines, endpoint=CHAT))
+
+    found = {name: item["response"] for name, item in read(client, batch.output_file_id).items()}
+    assert found["chat"]["body"]["object"] == "chat.completion"
+    assert found["chat"]["body"]["choices"][0]["message"]["content"]
+    assert found["message"]["body"]["type"] == "message"
+    assert found["message"]["body"]["content"][0]["text"]
+    refused = {name: item["response"] for name, item in read(client, batch.error_file_id).items()}
+    assert {item["status_code"] for item in refused.values()} == {400}
+    assert refused["no chat"]["body"]["error"].keys() == {"message", "type", "param", "code"}
+    assert refused["no message"]["body"]["type"] == "error"
+    # And each bears the id that its provider gave the call
+    ids = {item["request_id"] for item in [*found.values(), *refused.values()]}
+    assert len(ids) == 4
+    assert all(re.fullmatch("req_up_[0-9]{6}", id) for id in ids)
 
 
 def test_a_job_of_the_native_contract_is_read_as_chat_completions(client, service, request):

@@ -7,6 +7,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from app.core.limits.recent_calls import MOMENT, recall
+from app.providers import registry
 from models import Attempt, Record, RecordStatus
 from models.base import now
 from models.job import Job, JobStatus
@@ -50,6 +51,8 @@ def test_calls_of_the_last_minute_are_told_by_their_age(environment):
         (4, 3, {"outcome": "unsent"}),
         (5, 3, {"model": "claude-haiku-4-5"}),
         (6, 3, {"model": "of a provider that is gone"}),
+        (7, 3, {"model": "gpt-4o-mini", "cache_read_tokens": 50}),
+        (8, 3, {"model": "claude-opus-5", "cache_read_tokens": 50}),
     ]:
         in_transaction(partial(called, job=job, index=index, seconds=seconds, **more))
 
@@ -57,6 +60,9 @@ def test_calls_of_the_last_minute_are_told_by_their_age(environment):
     assert taken("simulated", 40) == (2, 207, 20)
     assert taken("simulated", 3) == (1, 100, 10)
     assert taken("anthropic:haiku-4.5", 3) == (1, 100, 10)
+    # And by what counts for their provider: OpenAI's limit is of all tokens together
+    assert taken(registry.limit_group("gpt-4o-mini"), 3) == (1, 160, 10)
+    assert taken(registry.limit_group("claude-opus-5"), 3) == (1, 100, 10)
     ages = [moment.age for moment in recall("simulated")]
     assert ages == sorted(ages, reverse=True)
     assert ages[0] < 60

@@ -92,7 +92,7 @@ def test_what_cannot_be_sent_to_is_a_400_in_openais_shape(served, client):
         ({"url": "https://[::ffff:169.254.169.254]/"}, "url"),
         ({"url": "gopher://example.com"}, "url"),
         ({"event_types": []}, "event_types"),
-        ({"event_types": ["response.completed"]}, "event_types.0"),
+        ({"event_types": ["response.completed"]}, "event_types[0]"),
         ({"name": ""}, "name"),
     ]:
         body = {"name": "n", "url": "https://example.com", "event_types": ["batch.completed"]} | asked

@@ -196,7 +196,9 @@ class Provider:
         if "thinking" in params:  # as an example of what only a provider refuses
             error = {"type": ERROR_TYPES[400], "message": "thinking: not for this model"}
             return web.json_response({"type": "error", "error": error}, status=400)
-        return web.json_response({"input_tokens": count_tokens(json.dumps(params["messages"]))})
+        told = {name: text for name, text in request.headers.items() if name.lower().startswith("anthropic-")}
+        counted = count_tokens(json.dumps(params["messages"]))
+        return web.json_response({"input_tokens": counted, "told": told})
 
     async def configure(self, request: web.Request) -> web.Response:
         try:

@@ -37,7 +37,7 @@ def test_an_answer_of_the_other_shape_is_shown_as_a_message():
     said = {"role": "assistant", "content": "Because."}
     body = {"id": "c1", "model": "gpt", "choices": [{"message": said, "finish_reason": "stop"}]}
 
-    call = wire.message_call({"model": "simulated", "max_tokens": 9, "messages": ASKED}, 100)
+    call = wire.message_call({"model": "simulated", "max_tokens": 9, "messages": ASKED}, 100, {})
     shown = json.loads(wire.MESSAGES.answer(json.dumps(body).encode(), call))
 
     assert shown["content"] == [{"type": "text", "text": "Because."}]
@@ -60,18 +60,20 @@ def test_an_answer_of_the_other_shape_is_shown_as_a_message():
 )
 def test_what_no_provider_could_be_asked_is_a_400(wrong):
     with pytest.raises(BadRequest):
-        wire.message_call(wrong, 100)
+        wire.message_call(wrong, 100, {})
 
 
 @pytest.mark.parametrize("model", ["no-such-model", "inference:double", "none"])
 def test_a_model_that_answers_no_messages_is_a_404(model):
     with pytest.raises(NotFound, match=model):
-        wire.message_call({"model": model, "max_tokens": 1, "messages": ASKED}, 100)
+        wire.message_call({"model": model, "max_tokens": 1, "messages": ASKED}, 100, {})
 
 
 def test_whether_it_is_streamed_is_no_part_of_what_is_asked():
-    call = wire.message_call({"model": "simulated", "max_tokens": 9, "messages": ASKED, "stream": True}, 100)
-    raw = wire.raw_call("/v1/responses", {"model": "simulated", "input": "Why?", "stream": False}, 100)
+    call = wire.message_call(
+        {"model": "simulated", "max_tokens": 9, "messages": ASKED, "stream": True}, 100, {}
+    )
+    raw = wire.raw_call("/v1/responses", {"model": "simulated", "input": "Why?", "stream": False}, 100, {})
 
     assert call.streamed
     assert "stream" not in json.loads(call.draft.body)["params"]
@@ -90,7 +92,7 @@ def test_a_models_name_for_people():
 
 def test_a_chat_completion_of_claude_is_shown_in_chunks():
     body = {"model": "claude-haiku-4-5", "messages": ASKED, "stream_options": {"include_usage": True}}
-    call = wire.raw_call(CHAT, body, 100)
+    call = wire.raw_call(CHAT, body, 100, {})
     message = {
         "id": "m1",
         "model": "claude-haiku-4-5",
@@ -116,3 +118,12 @@ def test_a_chat_completion_of_claude_is_shown_in_chunks():
     assert (called["name"], json.loads(called["arguments"])) == ("look", {"choices": [1]})
     assert json.loads(known["arguments"]) == {"choices": [1]}
     assert assembly.whole["usage"]["total_tokens"] == 13
+
+
+def test_what_belongs_to_a_call_says_what_its_model_takes_and_its_client_said():
+    said = {"anthropic-version": "2023-06-01"}
+    ours = wire.message_call({"model": "simulated", "max_tokens": 9, "messages": ASKED}, 100, said).defaults
+    claudes = wire.raw_call(CHAT, {"model": "claude-haiku-4-5", "messages": ASKED}, 100, said).defaults
+
+    assert (ours.whole, claudes.whole) == (True, False)
+    assert ours.headers == claudes.headers == said

@@ -13,7 +13,12 @@ MODELS = {"one", "two"}
 
 
 def reader(endpoint=CHAT, max_records=1_000):
-    return Reader(endpoint, lambda model, url: model in MODELS, max_tokens=10, max_records=max_records)
+    return Reader(
+        endpoint,
+        lambda model, url: None if model in MODELS else f"{model} cannot be asked",
+        max_tokens=10,
+        max_records=max_records,
+    )
 
 
 def line(custom_id="a", url=CHAT, model="one", **body):

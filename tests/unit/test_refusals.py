@@ -55,7 +55,8 @@ ACCOUNT, PROVIDER, RECORD = Blame.ACCOUNT, Blame.PROVIDER, Blame.RECORD
         (504, body("timeout_error"), errors.Overloaded, PROVIDER, "overloaded"),
         (408, body("timeout_error"), errors.ServerFault, RECORD, "server_error"),
         (500, body("api_error"), errors.ServerFault, RECORD, "server_error"),
-        (501, None, errors.ServerFault, RECORD, "server_error"),
+        (501, None, errors.RequestRejected, RECORD, "invalid_request"),
+        (501, body("not_supported_error"), errors.RequestRejected, RECORD, "not_supported_error"),
         *(
             (status, "<html>Cloudflare</html>", errors.Overloaded, PROVIDER, "overloaded")
             for status in (520, 521, 522, 523, 525, 526, 527)

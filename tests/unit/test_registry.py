@@ -225,3 +225,17 @@ def test_no_sdk_is_imported_to_know_a_provider() -> None:
 
     # Then no SDK and no transport came with it
     assert told.stdout.split() == ["False", "False"]
+
+
+@pytest.mark.parametrize(
+    ("default", "variable"),
+    [
+        ("simulated", "ANTHROPIC_API_KEY"),
+        ("claude-haiku-4-5", "ANTHROPIC_API_KEY"),
+        ("gpt-4o-mini", "OPENAI_API_KEY"),
+        ("inference:mine", "INFERENCE_URL"),
+    ],
+)
+def test_what_a_real_answer_needs_is_that_of_the_default_model(default: str, variable: str) -> None:
+    chosen = read({"DEFAULT_MODEL": default})
+    assert registry.needed_by_default(chosen) == variable

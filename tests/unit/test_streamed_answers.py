@@ -1,8 +1,12 @@
 """Streamed answers: events cut out of bytes, put together, and made from a whole answer."""
 
+import json
+
 import pytest
 
+from app.providers import shapes
 from app.providers.streams import completions, messages, responses, sse
+from app.providers.streams.blocks import Blocks
 
 MESSAGE = {
     "id": "msg_1",
@@ -117,3 +121,36 @@ def test_the_usage_of_a_completion_is_shown_to_whom_asked_for_it():
     assert not completions.shows({})(last)
     assert completions.shows({"stream_options": {"include_usage": True}})(last)
     assert completions.shows({})({"choices": [{}]})
+
+
+def test_chunks_of_a_completion_make_the_message_that_it_is():
+    blocks, assembly = Blocks(), messages.Assembly()
+    whole = shapes.message_of(json.dumps(COMPLETION).encode())
+
+    raw = b"".join(blocks.feed(chunk) for chunk in completions.events(COMPLETION)) + blocks.end(whole)
+    for event in sse.Cutter().feed(raw):
+        assembly.add(event.json())
+
+    assert assembly.is_whole
+    assert assembly.whole == whole
+
+
+def test_calls_of_tools_that_come_in_parts_are_blocks_of_their_own():
+    blocks, assembly = Blocks(), messages.Assembly()
+    parts = [
+        {"content": "I look."},
+        {"tool_calls": [{"index": 0, "id": "a", "function": {"name": "look", "arguments": '{"at":'}}]},
+        {"tool_calls": [{"index": 0, "function": {"arguments": '"sky"}'}}]},
+        {"tool_calls": [{"index": 1, "id": "b", "function": {"name": "wait", "arguments": ""}}]},
+    ]
+    made = b"".join(blocks.feed(sse.write(None, {"choices": [{"delta": delta}]})) for delta in parts)
+    made += blocks.end({"stop_reason": "tool_use", "usage": {"input_tokens": 3, "output_tokens": 4}})
+    for event in sse.Cutter().feed(made):
+        assembly.add(event.json())
+
+    assert assembly.whole["content"] == [
+        {"type": "text", "text": "I look."},
+        {"type": "tool_use", "id": "a", "name": "look", "input": {"at": "sky"}},
+        {"type": "tool_use", "id": "b", "name": "wait", "input": {}},
+    ]
+    assert assembly.whole["usage"] == {"input_tokens": 3, "output_tokens": 4}

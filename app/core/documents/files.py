@@ -11,11 +11,12 @@ from typing import BinaryIO, NamedTuple
 import structlog
 from sqlalchemy import ColumnElement, and_, delete, or_, select, update
 from sqlalchemy.engine import CursorResult
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.core.accounts import quotas
 from app.core.documents import open_store
-from app.errors import NotFound, Unavailable
+from app.errors import BadInput, NotFound, Unavailable
 from models.base import new_uid, now
 from models.file import File
 from models.session import in_transaction, reading
@@ -27,6 +28,14 @@ COUNTED = 86_400.0  # seconds for which an upload counts toward quotas, whatever
 log = structlog.get_logger(__name__)
 
 
+class Again(NamedTuple):
+    """By what an upload is found when it is sent again."""
+
+    key: str
+    fingerprint: str  # of everything that is uploaded, in hexadecimal digits
+    within: int  # seconds since the earlier one, at most
+
+
 class Upload(NamedTuple):
     """What is uploaded besides the content; `size` is its bytes."""
 
@@ -34,39 +43,75 @@ class Upload(NamedTuple):
     purpose: str
     size: int
     seconds: int | None  # after which it expires; None: never
+    again: Again | None = None
 
 
 def keep(
     tenant_id: int, tenant: uuid.UUID, user_id: int, asked: Upload, content: BinaryIO, uid: uuid.UUID
 ) -> File:
-    """Store `content` as the tenant's file `uid`.
+    """Store `content` as the tenant's file `uid`, or find the file that an earlier sending of it made.
 
-    Raises `TooMany` beyond the tenant's quota of bytes, `Unavailable` while the store is away.
+    Raises `TooMany` beyond the tenant's quota of bytes, `BadInput` for a key that came with other content,
+    `Unavailable` while the store is away.
     """
-    key = f"files/{tenant}/{uid}"
-
-    def announce(session: Session) -> None:
-        if session.scalar(select(File.id).where(File.uid == uid)) is not None:
-            return  # a COMMIT whose response was lost
-        quotas.admit(session, tenant_id, 0, asked.size)
-        session.add(
-            File(
-                uid=uid,
-                tenant_id=tenant_id,
-                user_id=user_id,
-                key=key,
-                name=asked.name,
-                purpose=asked.purpose,
-                bytes=asked.size,
-                expires_at=None if asked.seconds is None else session.scalar(select(now(asked.seconds))),
-            )
-        )
-
-    in_transaction(announce)
-    open_store.store().put(key, content)
-    in_transaction(partial(_note_stored, uid=uid))
+    announce = partial(_announce, tenant_id=tenant_id, tenant=tenant, user_id=user_id, asked=asked, uid=uid)
+    try:
+        file = in_transaction(announce)
+    except IntegrityError:  # the same upload, sent at the same time, was first
+        file = in_transaction(announce)
+    if file.stored_at is None:  # of an earlier sending that has not ended, too: the content is the same
+        open_store.store().put(file.key, content)
+        in_transaction(partial(_note_stored, uid=file.uid))
     with reading() as session:
-        return find(session, tenant_id, uid)
+        return find(session, tenant_id, file.uid)
+
+
+def _announce(
+    session: Session, tenant_id: int, tenant: uuid.UUID, user_id: int, asked: Upload, uid: uuid.UUID
+) -> File:
+    """The row of an upload: that of an earlier sending if there is one, else a new one."""
+    there = session.scalars(select(File).where(File.uid == uid)).one_or_none()
+    if there is not None:
+        return there  # a COMMIT whose response was lost
+    if asked.again is not None:
+        earlier = _earlier(session, tenant_id, asked.again)
+        if earlier is not None:
+            return earlier
+        _forget_key(session, tenant_id, asked.again.key)
+    quotas.admit(session, tenant_id, 0, asked.size)
+    file = File(
+        uid=uid,
+        tenant_id=tenant_id,
+        user_id=user_id,
+        key=f"files/{tenant}/{uid}",
+        name=asked.name,
+        purpose=asked.purpose,
+        bytes=asked.size,
+        expires_at=None if asked.seconds is None else session.scalar(select(now(asked.seconds))),
+        repeat_key=None if asked.again is None else asked.again.key,
+        fingerprint=None if asked.again is None else asked.again.fingerprint,
+    )
+    session.add(file)
+    session.flush()
+    return file
+
+
+def _earlier(session: Session, tenant_id: int, again: Again) -> File | None:
+    """The file that an earlier sending made, unless it is gone; it may not be whole yet."""
+    is_recent = File.created_at > now(-again.within)
+    these = (File.tenant_id == tenant_id, File.repeat_key == again.key, is_recent, *_NOT_GONE)
+    file = session.scalars(select(File).where(*these)).one_or_none()
+    if file is not None and file.fingerprint != again.fingerprint:
+        raise BadInput(
+            f"The Idempotency-Key {again.key!r} was used for another file: use a new key for new content."
+        )
+    return file
+
+
+def _forget_key(session: Session, tenant_id: int, key: str) -> None:
+    """Of equal uploads the last one is found from now on."""
+    these = (File.tenant_id == tenant_id, File.repeat_key == key)
+    session.execute(update(File).where(*these).values(repeat_key=None))
 
 
 def new_name() -> uuid.UUID:
@@ -157,9 +202,11 @@ def _readable(tenant_id: int) -> tuple[ColumnElement[bool], ...]:
     return (
         File.tenant_id == tenant_id,
         File.stored_at.is_not(None),
-        File.removed_at.is_(None),
-        or_(File.expires_at.is_(None), File.expires_at > now()),
+        *_NOT_GONE,
     )
+
+
+_NOT_GONE = (File.removed_at.is_(None), or_(File.expires_at.is_(None), File.expires_at > now()))
 
 
 def _is_due() -> ColumnElement[bool]:

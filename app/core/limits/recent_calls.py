@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Executable, func, select
+from sqlalchemy import Executable, func, literal, select
 
 from app.core.limits.first_guess import BYTES_PER_TOKEN, OUTPUT_SHARE
 from app.errors import Booking
@@ -39,17 +39,24 @@ def recall(group: str) -> list[Moment]:
     for model, age, *tokens in _calls(group):
         if registry.find(model) is not None and registry.limit_group(model) == group:
             moment = moments[math.floor(max(0.0, age) / MOMENT)]
-            for place, taken in enumerate((1, *map(round, tokens))):
+            for place, taken in enumerate((1, *_counted(group, *map(round, tokens)))):
                 moment[place] += taken
     return [Moment(number * MOMENT, *taken) for number, taken in sorted(moments.items(), reverse=True)]
 
 
-def _calls(group: str) -> Iterable[tuple[str, float, float, float]]:
-    """Model, age, input and output tokens of each call that left lately."""
+def _counted(group: str, read: int, written: int, output: int) -> tuple[int, int]:
+    """Input and output tokens that count toward the group's limits; `read` are those from a cache."""
+    if registry.counts_tokens_together(group):
+        return read + written + output, output
+    return written + (read if registry.cache_reads_count(group) else 0), output
+
+
+def _calls(group: str) -> Iterable[tuple[str, float, float, float, float]]:
+    """Model, age, and tokens of each call that left lately: read from a cache, other input, output."""
     with reading() as session:
         for statement in (_ended(), _in_flight(group)):
             for row in session.execute(statement):
-                yield row.model, row.age, row.input_tokens, row.output_tokens
+                yield row.model, row.age, row.read, row.input_tokens, row.output_tokens
 
 
 def _ended() -> Executable:
@@ -57,6 +64,7 @@ def _ended() -> Executable:
     return select(
         Attempt.model,
         (epoch(now()) - epoch(left)).label("age"),
+        Attempt.cache_read_tokens.label("read"),
         (Attempt.input_tokens + Attempt.cache_write_tokens).label("input_tokens"),
         Attempt.output_tokens,
     ).where(
@@ -72,6 +80,7 @@ def _in_flight(group: str) -> Executable:
         select(
             Job.model,
             (epoch(now()) - epoch(Record.claimed_at)).label("age"),
+            literal(0).label("read"),
             (Record.request_bytes / BYTES_PER_TOKEN).label("input_tokens"),
             (func.coalesce(Record.max_tokens, JobSpec.max_tokens) * OUTPUT_SHARE).label("output_tokens"),
         )

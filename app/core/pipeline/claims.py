@@ -61,7 +61,7 @@ def take(session: Session, window_id: int, epoch: int, lease_id: int, limit: int
     _move_cursor(session, window.id, found.end, drained=drained)
     if claims and row.time_limit_ms is not None and row.due_by is None:
         _start_clock(session, window.job_id, row.time_limit_ms / 1000)
-    if drained and window.drained_at is None:
+    if drained and window.drained_at is None and row.attended is None:  # whose only record this is
         wakeups.at_latest(session, window.job_id, 0)
     ends_in = _seconds_left(row.time_limit_ms, row.due_by, row.now)
     remaining = window.last - found.end
@@ -76,6 +76,7 @@ def _lock_window(session: Session, window_id: int, epoch: int, lease_id: int) ->
             Job.status,
             Job.closed_as,
             Job.time_limit_ms,
+            Job.attended,
             JobCounts.due_by,
             leases.lives(lease_id).label("lives"),
             now().label("now"),

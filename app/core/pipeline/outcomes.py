@@ -48,6 +48,7 @@ class Outcome:
     error_type: str | None = None
     error_message: str | None = None
     error_status: int | None = None  # of the provider's refusal
+    error_body: bytes | None = None  # JSON of that refusal
     blamed: bool = False  # the failure was the record's own fault and used one of its tries
     again_in: float | None = None
     pause: str | None = None  # why the job is to pause: further calls would end the same way
@@ -298,6 +299,7 @@ _outputs = ManyRows(
         "error_type",
         "error_message",
         "error_status",
+        "error_body",
         "usage",
         "cost",
         "latency_ms",
@@ -320,6 +322,7 @@ def _write_outputs(
             "error_type": ledger.storable(outcome.error_type, 100),
             "error_message": _text(outcome.error_message),
             "error_status": outcome.error_status,
+            "error_body": outcome.error_body,
             "usage": _usage(outcome),
             "cost": _cost(outcome, costs),
             "latency_ms": None if outcome.call is ledger.NO_CALL else round(outcome.call.seconds * 1000),

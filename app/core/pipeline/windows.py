@@ -34,7 +34,11 @@ STARVED = 300.0  # seconds without a claim, however long the queue
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """A chord to be sent: `slices` header tasks for one epoch of a window, then its callback."""
+    """A chord to be sent: `slices` header tasks for one epoch of a window, then its callback.
+
+    `attended`: somebody waits for the only record. Its one task is sent with its callback, without a
+    chord, of which Redis would keep the books.
+    """
 
     window_id: int
     epoch: int
@@ -42,6 +46,7 @@ class Publication:
     quota: int | None  # records that one slice may claim; None: as many as it can
     job: uuid.UUID
     name: str
+    attended: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,6 +376,7 @@ def _offer(job: Job, window: Window, records: int, supply: Supply) -> Offer:
         quota=1 if single else _quota(),
         job=job.uid,
         name=job.name or "",
+        attended=job.attended is not None,
         job_id=job.id,
         tenant_id=job.lane,
         narrow=narrow,

@@ -7,7 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, SQLColumnExpression, func, select
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    ScalarSelect,
+    Select,
+    SQLColumnExpression,
+    and_,
+    func,
+    or_,
+    select,
+    true,
+)
 from sqlalchemy.orm import Session
 
 from app.core.money import pricing, totals
@@ -128,6 +139,29 @@ def page_above(
     """
     statement = _listed(tenant_id).where(Job.uid > above, *where).order_by(Job.uid).limit(limit)
     return [_view(row) for row in session.execute(statement)][::-1]
+
+
+def page_ended(
+    session: Session,
+    tenant_id: int,
+    last: tuple[dt.datetime, uuid.UUID | None] | None,
+    limit: int,
+    *,
+    oldest_first: bool,
+) -> list[JobView]:
+    """Up to `limit` of a tenant's jobs that have ended and have their content, in the order of their ends.
+
+    From `last` on, with the job that it names: its end, and its id, or None for all that ended then.
+    """
+    there = (Job.content_removed_at.is_(None), Job.ended_at.is_not(None))
+    statement = _listed(tenant_id).where(*there).limit(limit)
+    if last is not None:
+        at, uid = last
+        is_beyond = Job.ended_at > at if oldest_first else Job.ended_at < at
+        is_behind = (Job.uid >= uid if oldest_first else Job.uid <= uid) if uid is not None else true()
+        statement = statement.where(or_(is_beyond, and_(Job.ended_at == at, is_behind)))
+    order = (Job.ended_at, Job.uid) if oldest_first else (Job.ended_at.desc(), Job.uid.desc())
+    return [_view(row) for row in session.execute(statement.order_by(*order))]
 
 
 def watched(session: Session, job_ids: Iterable[int]) -> list[JobView]:

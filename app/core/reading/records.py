@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from app.core.reading.jobs import JobView
 from models.base import any_of, iso
 from models.job import Job
-from models.record import ENDED, UNASKED, Record, RecordInput, RecordOutput, RecordStatus
+from models.record import ENDED, UNASKED, Attempt, Record, RecordInput, RecordOutput, RecordStatus
 from models.session import reading
 
 PAGE_BYTES = 4_000_000  # of contents; a page ends with the record that passes it
@@ -50,6 +50,7 @@ class RecordView(NamedTuple):  # a dataclass takes five times as long to make, a
     error_type: str | None = None
     error_message: bytes | None = None
     error_status: int | None = None  # of the provider's refusal
+    error_body: bytes | None = None  # JSON of that refusal
     usage_json: str | None = None  # without a space
     cost: int | None = None  # pico-dollars
     latency_ms: int | None = None
@@ -148,6 +149,19 @@ def those(
     """The records of these indices, in their order."""
     found = _Walk(session, job.id, len(indices), inputs).views([(idx, idx) for idx in indices])
     return [found[idx] for idx in indices]
+
+
+def request_ids(job: JobView, records: Sequence[RecordView]) -> dict[int, str]:
+    """The provider's id of the call that ended each record, by index, where it said one."""
+    if not records:
+        return {}
+    calls = {(record.idx, record.attempts) for record in records}
+    these = (_attempt.job_id == job.id, _one_of(_attempt.idx, [record.idx for record in records]))
+    named = select(_attempt.idx, _attempt.attempt, _attempt.request_id).where(
+        *these, _attempt.request_id.is_not(None)
+    )
+    with reading() as session:
+        return {row[0]: row[2] for row in session.execute(named) if (row[0], row[1]) in calls}
 
 
 def shown_status(job_id: int) -> ColumnElement[int]:
@@ -262,7 +276,9 @@ class _Walk:
 
 # Columns of tables, not attributes of entities: what an ORM makes of a row costs as much as reading it. Times
 # and usage as text, because nearly all who read them write them as text again.
-_record, _input, _output = (table.__table__.c for table in (Record, RecordInput, RecordOutput))
+_record, _input, _output, _attempt = (
+    table.__table__.c for table in (Record, RecordInput, RecordOutput, Attempt)
+)
 _RECORD = (_record.attempts, iso(_record.claimed_at))
 _INPUT = (_input.custom_id, _input.body)
 _NO_INPUT = (_input.custom_id, null())
@@ -273,6 +289,7 @@ _OUTPUT = (
     _output.error_type,
     _output.error_message,
     _output.error_status,
+    _output.error_body,
     func.replace(cast(_output.usage, Text), " ", ""),
     _output.cost,
     _output.latency_ms,

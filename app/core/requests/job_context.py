@@ -57,8 +57,8 @@ class JobContext:
 
     @property
     def asks(self) -> bool:
-        """Whether its records are asked; else they are documents that are only stored."""
-        return self.provider != registry.NOBODY
+        """Whether its records are asked; else they are documents to be stored, or were refused."""
+        return self.group != registry.NOBODY
 
     def compile(self) -> None:
         """Compile the schemas and the template; raises `BadInput` for a template that cannot be used."""

@@ -18,6 +18,7 @@ from app.providers.client import PAUSE, Reply
 from models.record import RecordStatus
 
 MOST_PAUSES = 10  # of an answer that are continued
+LONGEST_REFUSAL = 16_000  # bytes of a refusal that are kept
 
 
 class LatestCall:
@@ -157,6 +158,7 @@ class LatestCall:
             error_type=None if error is None else error.type,
             error_message=None if error is None else error.message,
             error_status=None if error is None else error.status,
+            error_body=None if error is None else _body_of(error),
             blamed=blamed,
         )
 
@@ -198,3 +200,14 @@ class LatestCall:
             sent_at=self._sent_at,
         )
         return ledger.as_reserved(call, self._claim.reserved)
+
+
+def _body_of(error: ProviderError) -> bytes | None:
+    """A refusal's JSON as its provider wrote it; None where there is none, or one too long to keep."""
+    if error.body is None:
+        return None
+    try:
+        body = to_json(error.body)
+    except ValueError:
+        return None
+    return body if len(body) <= LONGEST_REFUSAL else None

@@ -188,7 +188,7 @@ class Slice:
         self._turns_due = bool(taken.claims) and self._turns_due
         stands_still = taken.remaining == self._remaining
         self._remaining = taken.remaining
-        if not taken.open and taken.claims:
+        if not taken.open and taken.claims and self._job.attended is None:  # else nothing is left to offer
             self._wake(self._job.job_id)
         if taken.capped is not None:
             self._wait_for_money(taken.capped)

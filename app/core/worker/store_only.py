@@ -1,9 +1,11 @@
-"""Documents that are only stored: no provider is asked, so each ends in the transaction that claims it.
+"""Records for which no provider is asked, so each ends in the transaction that claims it.
 
-Their bytes were in the object store before they could be claimed. There is no call, no permit, no attempt
+They are documents that are only stored, whose bytes were in the object store before they could be claimed,
+and requests of a job that were all refused when it came. There is no call, no permit, no attempt
 and no moment at which a crash could leave one half done.
 """
 
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -121,9 +123,13 @@ class StoreOnly:
 
 
 def _outcome(job: JobContext, claim: Claim) -> Outcome:
-    document = documents.read(claim.body)
-    assert document is not None, "a job without a provider has only documents"
     outcome = Outcome(job, claim, ledger.NO_CALL, RecordStatus.SUCCEEDED)
+    document = documents.read(claim.body)
+    if document is None:
+        why = json.loads(claim.body)["refused"]
+        outcome.status = RecordStatus.FAILED
+        outcome.error_type, outcome.error_message = why["type"], why["message"]
+        return outcome
     if document.fault is None:
         outcome.body = to_json(document.as_answer())
     else:

@@ -1,7 +1,6 @@
 """Message Batches on their way in: received in pieces, decoded, and read request by request onto disk."""
 
 import hashlib
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -10,11 +9,12 @@ from flask import request
 from marshmallow import ValidationError
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from app.dialects.anthropic.requests import PROFILE, Requests
-from app.errors import BadRequest, TooLarge
+from app.dialects.anthropic.requests import Requests
+from app.errors import TooLarge
 from app.ingest.draft import Defaults, Problems
 from app.ingest.spool import DraftSpool
 from app.ingest.streams import codings, members
+from app.providers import client_headers
 from app.services.submission import Options
 from app.web import bodies, capacity, idempotency
 from app.web.blueprint import WebhookUrl
@@ -28,10 +28,6 @@ PIECE = 256_000  # bytes that are received at once
 DAY = 86_400  # seconds, after which a batch expires
 
 WEBHOOK_URL = "webhook_url"
-VERSION, BETA = "anthropic-version", "anthropic-beta"
-SAID = (VERSION, BETA, PROFILE)  # to the provider, in headers
-OF_BATCHES = re.compile(r"message-batches-[0-9-]+")  # a beta of this contract, and not of its requests
-VISIBLE = re.compile(r"[\x20-\x7e]{1,2000}")
 
 
 def _most(chosen: Settings) -> int:
@@ -45,7 +41,7 @@ def take_in(spool: DraftSpool) -> tuple[Defaults, Options]:
     """Fill `spool` with the requests of the batch in the request's body. Raises `Refused`."""
     bodies.require_json(request)
     chosen, sending = settings.current(), idempotency.sending(request.headers)
-    said, digest = _said(), hashlib.sha256(request.path.encode())
+    said, digest = client_headers.passed_on(request.headers.items()), hashlib.sha256(request.path.encode())
     requests, others = Requests(chosen, said), dict[str, Any]()
     with capacity.memory() as memory:
         pieces = _noted(_body(_most(chosen)), digest, memory)
@@ -91,15 +87,3 @@ def _webhook_url(others: Mapping[str, Any]) -> str | None:
         problems.add(WEBHOOK_URL, " ".join(map(str, error.messages)))
     problems.refuse()
     return url
-
-
-def _said() -> dict[str, str]:
-    """What the caller's client says to the provider in headers."""
-    found = {name: ", ".join(request.headers.getlist(name)).strip() for name in SAID}
-    if found[BETA]:
-        betas = (beta.strip() for beta in found[BETA].split(","))
-        found[BETA] = ",".join(beta for beta in betas if beta and not OF_BATCHES.fullmatch(beta))
-    for name, value in found.items():
-        if value and not VISIBLE.fullmatch(value):
-            raise BadRequest(f"{name}: give visible ASCII characters, at most 2,000")
-    return {name: value for name, value in found.items() if value}

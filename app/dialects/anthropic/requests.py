@@ -13,12 +13,12 @@ from app.ingest.draft import Defaults, Draft, Problems, refused
 from app.ingest.intake import Places
 from app.ingest.records import MODEL_NAME, read_record
 from app.providers import registry
+from app.providers.client_headers import PROFILE
 from config.settings import Settings
 
 CUSTOM_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 MOST = 100_000  # requests of a batch
 FIELDS = frozenset({"custom_id", "params"})
-PROFILE = "anthropic-user-profile-id"
 
 
 class Requests:
@@ -55,7 +55,8 @@ class Requests:
         return found
 
     def _defaults_for(self, model: str) -> Defaults:
-        return Defaults(model, self._settings.default_max_tokens, headers=self._headers)
+        most, whole = self._settings.default_max_tokens, registry.of(model).takes_whole_requests
+        return Defaults(model, most, whole=whole, headers=self._headers)
 
     def _draft(self, item: Any, number: int) -> Draft | None:
         at = f"requests.{number}"

@@ -27,11 +27,14 @@ def lines(view: JobView) -> Iterator[bytes]:
     message = _message_of(view)
     for page in records.walk(partial(records.by_index, words=records.ENDED_WORDS), view):
         if page.records:
-            yield b"".join(_line(record, message) for record in page.records)
+            failed = [record for record in page.records if record.status is RecordStatus.FAILED]
+            named = records.request_ids(view, failed)
+            yield b"".join(_line(record, message, named.get(record.idx)) for record in page.records)
 
 
-def _line(record: RecordView, message: Message) -> bytes:
-    return b'{"custom_id":%b,"result":%b}\n' % (_custom_id(record), _result(record, message))
+def _line(record: RecordView, message: Message, request_id: str | None) -> bytes:
+    result = _result(record, message, request_id)
+    return b'{"custom_id":%b,"result":%b}\n' % (_custom_id(record), result)
 
 
 def _custom_id(record: RecordView) -> bytes:
@@ -41,15 +44,23 @@ def _custom_id(record: RecordView) -> bytes:
     return encode(record.custom_id.decode("utf-8", "surrogatepass")).encode()
 
 
-def _result(record: RecordView, message: Message) -> bytes:
+def _result(record: RecordView, message: Message, request_id: str | None) -> bytes:
     if record.status in WORDS:
         return b'{"type":"%b"}' % WORDS[record.status]
     if record.status is RecordStatus.SUCCEEDED and record.answer is not None:
         return b'{"type":"succeeded","message":%b}' % message(record, on_one_line(record.answer))
+    told = {"type": "error", "error": _error(record), "request_id": request_id}
+    return encode({"type": "errored", "error": told}).encode()
+
+
+def _error(record: RecordView) -> dict[str, Any]:
+    """What failed: in the provider's own words where it refused in those of this contract."""
+    said = json.loads(record.error_body or b"{}")
+    if said.get("type") == "error" and isinstance(said.get("error"), dict):
+        error: dict[str, Any] = said["error"]
+        return error
     kind, why = reason(record)
-    error = {"type": record_error(kind), "message": why}
-    told = {"type": "errored", "error": {"type": "error", "error": error, "request_id": None}}
-    return encode(told).encode()
+    return {"type": record_error(kind), "message": why}
 
 
 def _message_of(view: JobView) -> Message:

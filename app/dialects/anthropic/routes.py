@@ -12,7 +12,7 @@ from app.core.reading import job_json, jobs
 from app.core.reading.jobs import JobView
 from app.dialects.anthropic import addresses, intake, results, wire
 from app.dialects.anthropic.refusals import refuse
-from app.dialects.anthropic.schemas import BatchIn, BatchOut, BatchPage, DeletedOut, ErrorOut, ListQuery
+from app.dialects.anthropic.schemas import BatchIn, BatchOut, BatchPage, DeletedOut, ListQuery
 from app.errors import BadInput, NotFound, Refused
 from app.ingest.spool import DraftSpool
 from app.providers import registry
@@ -21,6 +21,7 @@ from app.services.job_actions import Verb
 from app.web import capacity, idempotency, openapi
 from app.web.auth import caller, needs
 from app.web.blueprint import Blueprint
+from app.web.error_shapes import AnthropicErrorOut
 from app.web.job_lookup import find_job, find_submitted
 from app.web.large_bodies import JSON, takes
 from config import settings
@@ -33,7 +34,7 @@ JSONL = "application/x-jsonl"
 blp = Blueprint(
     "anthropic",
     __name__,
-    errors=ErrorOut,
+    errors=AnthropicErrorOut,
     lenient=True,
     url_prefix=wire.PREFIX,
     description=f"{openapi.OTHERS} Anthropic's Message Batches.",

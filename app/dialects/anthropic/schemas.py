@@ -100,19 +100,3 @@ class BatchPage(ma.Schema):
 class DeletedOut(ma.Schema):
     id = fields.String(required=True)
     type = fields.String(required=True, validate=validate.Equal("message_batch_deleted"))
-
-
-class ErrorBody(ma.Schema):
-    type = fields.String(required=True)
-    message = fields.String(
-        required=True, metadata={"description": "What was requested, what was found, and what to do."}
-    )
-    details = fields.Dict(metadata={"description": "An `error_code`, or every problem of an input."})
-
-
-class ErrorOut(ma.Schema):
-    """Every error."""
-
-    type = fields.String(required=True, validate=validate.Equal("error"))
-    error = fields.Nested(ErrorBody, required=True)
-    request_id = fields.String(required=True)

@@ -7,7 +7,7 @@ from app.core import batch_ids
 from app.core.json_text import timestamp
 from app.core.reading.job_json import Limited, progress_out
 from app.core.reading.jobs import JobView
-from app.web.error_shapes import Fault
+from app.web import error_shapes
 from models.job import JobStatus
 
 Json = dict[str, Any]
@@ -16,19 +16,6 @@ PREFIX = "/v1/messages/batches"
 NEVER = (
     "2999-12-31T23:59:59.999999Z"  # the form has a time for every batch; jobs of other doors may have none
 )
-DETAILS = ("error_code", "problems", "more")  # of a refusal, that are told with its sentence
-ERROR_TYPES: Mapping[int, str] = {
-    401: "authentication_error",
-    402: "billing_error",
-    403: "permission_error",
-    404: "not_found_error",
-    408: "timeout_error",
-    409: "conflict_error",
-    413: "request_too_large",
-    429: "rate_limit_error",
-    504: "timeout_error",
-    529: "overloaded_error",
-}
 # What a record's error is called; one that is not here has a provider's own word, or is an `api_error`.
 RECORD_ERRORS: Mapping[str, str] = {
     "invalid_request": "invalid_request_error",
@@ -45,7 +32,8 @@ RECORD_ERRORS: Mapping[str, str] = {
     "timeout": "timeout_error",
     "gateway_timeout": "timeout_error",
 }
-OWN_ERRORS = frozenset({"invalid_request_error", "api_error", *ERROR_TYPES.values()})
+OWN_ERRORS = frozenset({"invalid_request_error", "api_error", *error_shapes.ANTHROPIC_TYPES.values()})
+error = error_shapes.anthropic
 
 
 def batch(view: JobView, limited: Limited, root: str, *, strict: bool) -> Json:
@@ -98,15 +86,6 @@ def counts(view: JobView, *, strict: bool) -> Mapping[str, int]:
         "canceled": found.cancelled,
         "expired": found.expired,
     }
-
-
-def error(fault: Fault) -> Mapping[str, Any]:
-    """An error in this contract's shape."""
-    kind = ERROR_TYPES.get(fault.status, "invalid_request_error" if fault.status < 500 else "api_error")
-    told: Json = {"type": kind, "message": fault.message}
-    if details := {name: fault.details[name] for name in DETAILS if name in fault.details}:
-        told["details"] = details
-    return {"type": "error", "error": told, "request_id": fault.request_id}
 
 
 def record_error(type: str) -> str:

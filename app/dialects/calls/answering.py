@@ -11,8 +11,8 @@ from flask import Response, after_this_request, g, jsonify, request
 from app.core.json_text import on_one_line
 from app.core.relay.frames import Frame, Kind
 from app.dialects.calls.wire import MESSAGES, Api, Call
-from app.errors import BadInput, BadRequest, ProviderError, Refused
-from app.providers import registry
+from app.errors import ProviderError, Refused
+from app.providers import client_headers, registry
 from app.providers.free import token_count
 from app.providers.streams.chunks import Chunks
 from app.services import attended
@@ -23,7 +23,6 @@ from app.web.connection import is_closed
 from app.web.open_keys import while_valid
 from config import settings
 
-FORWARDED = ("anthropic-version", "anthropic-beta")
 LONG_WAIT = 60  # seconds: of a refusal that an SDK would only repeat
 
 
@@ -50,9 +49,14 @@ def respond(call: Call, api: Api) -> Response:
 
 @contextmanager
 def json_body() -> Iterator[Any]:
-    """The value in the request's body; raises `BadRequest` for what is not JSON."""
+    """The value in the request's body; raises `BadInput` for what is not JSON."""
     with _refusals(), bodies.json_body() as body:
         yield body
+
+
+def passed_on() -> Mapping[str, str]:
+    """What the caller's client says to the provider in headers; raises `BadRequest`."""
+    return client_headers.passed_on(request.headers.items())
 
 
 def count(params: Mapping[str, Any]) -> Response:
@@ -61,16 +65,11 @@ def count(params: Mapping[str, Any]) -> Response:
         registry.require(params["model"], settings.current())
         with capacity.preparing() as seat:
             try:
-                return jsonify(token_count.count(params, _forwarded(), settings.current()))
+                return jsonify(token_count.count(params, passed_on(), settings.current()))
             except ProviderError as error:
                 return _failed(Failure.of_error(error), MESSAGES)
             finally:
                 seat.give_back()
-
-
-def _forwarded() -> Mapping[str, str]:
-    """What the caller's client says to the provider."""
-    return {name: request.headers[name] for name in FORWARDED if name in request.headers}
 
 
 def _whole(frames: Frames, api: Api, call: Call) -> Response:
@@ -120,11 +119,9 @@ def _failed(failure: Failure, api: Api) -> Response:
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """Refusals in the terms of these APIs: invalid content is a 400, and some are not worth repeating."""
+    """Tells an SDK which refusals are not worth repeating."""
     try:
         yield
-    except BadInput as error:
-        raise BadRequest(error.message, error.details) from error
     except Refused as error:
         if error.retry_after is not None and error.retry_after > LONG_WAIT:
             after_this_request(_not_again)

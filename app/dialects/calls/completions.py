@@ -10,13 +10,15 @@ from app.dialects.calls.schemas import (
     ChatOut,
     EmbeddingsIn,
     EmbeddingsOut,
-    OpenAIErrorOut,
     ResponseIn,
     ResponseOut,
 )
+from app.errors import BadInput
 from app.web import openapi
 from app.web.auth import needs
 from app.web.blueprint import Blueprint
+from app.web.error_shapes import OpenAIErrorOut
+from app.web.errors import refused_as_400
 from app.web.large_bodies import JSON, WITH_DOCUMENTS, takes
 from config import settings
 
@@ -30,6 +32,7 @@ blp = Blueprint(
     errors=OpenAIErrorOut,
     description=f"{openapi.OTHERS} OpenAI's API: one call whose answer is waited for.",
 )
+blp.register_error_handler(BadInput, refused_as_400)
 
 ASKED = [{"role": "user", "content": "Why is the sky blue?"}]
 REFUSALS = (400, 404, 413, 415, 429, 502, 503)
@@ -79,5 +82,5 @@ def create_embeddings() -> Response:
 
 def _respond(path: str) -> Response:
     with answering.json_body() as body:
-        call = wire.raw_call(path, body, settings.current().default_max_tokens)
+        call = wire.raw_call(path, body, settings.current().default_max_tokens, answering.passed_on())
     return answering.respond(call, wire.OPENAI)

@@ -4,10 +4,13 @@ from flask import Response
 
 from app.core.accounts.api_keys import WRITE
 from app.dialects.calls import answering, wire
-from app.dialects.calls.schemas import STREAMED, AnthropicErrorOut, CountIn, CountOut, MessageIn, MessageOut
+from app.dialects.calls.schemas import STREAMED, CountIn, CountOut, MessageIn, MessageOut
+from app.errors import BadInput
 from app.web import openapi
 from app.web.auth import needs
 from app.web.blueprint import Blueprint
+from app.web.error_shapes import AnthropicErrorOut
+from app.web.errors import refused_as_400
 from app.web.large_bodies import JSON, WITH_DOCUMENTS, takes
 from config import settings
 
@@ -20,6 +23,7 @@ blp = Blueprint(
     errors=AnthropicErrorOut,
     description=f"{openapi.OTHERS} The Messages API: one call whose answer is waited for.",
 )
+blp.register_error_handler(BadInput, refused_as_400)
 
 EXAMPLE = {
     "model": "simulated",
@@ -43,7 +47,7 @@ def create_message() -> Response:
     The call has its place in the limits, caps and books like a job of one record, and goes before batches.
     """
     with answering.json_body() as body:
-        call = wire.message_call(body, settings.current().default_max_tokens)
+        call = wire.message_call(body, settings.current().default_max_tokens, answering.passed_on())
     return answering.respond(call, wire.MESSAGES)
 
 

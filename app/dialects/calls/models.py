@@ -2,46 +2,42 @@
 
 from typing import Any
 
-from flask import Response, has_request_context, request
+from flask import Response, request
 
 from app.core.accounts.api_keys import READ
 from app.core.money import catalog
 from app.dialects.calls import model_list
 from app.dialects.calls.schemas import EitherErrorOut, ModelOut, ModelQuery, ModelsOut
-from app.errors import NotFound
+from app.errors import BadInput, NotFound
 from app.web import openapi
 from app.web.answers import answer
 from app.web.auth import needs
 from app.web.blueprint import Blueprint
-from app.web.error_shapes import Fault, anthropic, openai
+from app.web.error_shapes import ANTHROPIC_VERSION, by_client
+from app.web.errors import refused_as_400
 from config import settings
 
+error = by_client
 PREFIXES = ("/v1/models",)
-VERSION = "anthropic-version"  # the header that only clients of the Messages API send
 
 blp = Blueprint(
     "models",
     __name__,
     errors=EitherErrorOut,
-    description=f"{openapi.OTHERS} The models that can be asked here. With the header `{VERSION}` in the"
-    " shape of the Messages API, otherwise in that of OpenAI's.",
+    description=f"{openapi.OTHERS} The models that can be asked here. With the header `{ANTHROPIC_VERSION}`"
+    " in the shape of the Messages API, otherwise in that of OpenAI's.",
 )
-
-
-def error(fault: Fault) -> Any:
-    """The shape of errors under these paths."""
-    speaks_messages = has_request_context() and VERSION in request.headers
-    return (anthropic if speaks_messages else openai)(fault)
+blp.register_error_handler(BadInput, refused_as_400)
 
 
 @blp.route("/v1/models", methods=["GET"])
-@needs(READ, 400, 422)
+@needs(READ, 400)
 @blp.arguments(ModelQuery, location="query")
 @blp.response(200, ModelsOut)
 def list_models(query: dict[str, Any]) -> Response:
     """List the models that can be asked here."""
     models = list(catalog.askable(settings.current()))
-    if VERSION not in request.headers:
+    if ANTHROPIC_VERSION not in request.headers:
         return answer({"object": "list", "data": [model_list.openai(model) for model in models]})
     return answer(model_list.page(models, **query))
 
@@ -53,6 +49,6 @@ def get_model(model_id: str) -> Response:
     """Get one model."""
     for model in catalog.askable(settings.current()):
         if model.name == model_id:
-            write = model_list.anthropic if VERSION in request.headers else model_list.openai
+            write = model_list.anthropic if ANTHROPIC_VERSION in request.headers else model_list.openai
             return answer(write(model))
     raise NotFound(f"model: {model_id!r} cannot be asked here: GET /v1/models lists those that can")

@@ -34,19 +34,6 @@ class MessageOut(Open):
     content = fields.List(fields.Dict(), required=True)
 
 
-class AnthropicProblemOut(ma.Schema):
-    type = fields.String(required=True, metadata={"example": "invalid_request_error"})
-    message = fields.String(required=True)
-
-
-class AnthropicErrorOut(ma.Schema):
-    """An error of the Messages API."""
-
-    type = fields.Constant("error", required=True)
-    error = fields.Nested(AnthropicProblemOut, required=True)
-    request_id = fields.String(required=True)
-
-
 class CountOut(Open):
     """The tokens of a request."""
 
@@ -66,6 +53,7 @@ class ModelQuery(ma.Schema):
     limit = fields.Integer(load_default=20, validate=validate.Range(1, 1_000))
     after_id = fields.String()
     before_id = fields.String()
+    beta = fields.String(metadata={"description": "Has no effect."})
 
 
 class ModelOut(Open):
@@ -119,19 +107,6 @@ class EmbeddingsOut(Open):
     """Embeddings, as their provider wrote them."""
 
     data = fields.List(fields.Dict(), required=True)
-
-
-class OpenAIProblemOut(ma.Schema):
-    message = fields.String(required=True)
-    type = fields.String(required=True, metadata={"example": "invalid_request_error"})
-    param = fields.String(required=True, allow_none=True)
-    code = fields.String(required=True, allow_none=True)
-
-
-class OpenAIErrorOut(ma.Schema):
-    """An error of OpenAI's API."""
-
-    error = fields.Nested(OpenAIProblemOut, required=True)
 
 
 class EitherProblemOut(Open):

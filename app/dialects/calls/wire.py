@@ -28,10 +28,11 @@ class Call:
     chunks: Chunks | None = None  # in which the events of its stream are shown, if not as they come
 
 
-def message_call(body: Any, default_max_tokens: int) -> Call:
+def message_call(body: Any, default_max_tokens: int, headers: Mapping[str, str]) -> Call:
     """The call of a Messages request; its provider checks what is not needed here.
 
-    Raises `BadRequest`, and `NotFound` for a model that is not known.
+    `headers` are those of the caller that go with it. Raises `BadRequest`, and `NotFound` for a model that
+    is not known.
     """
     fields = _fields(body)
     _check_messages(fields.get("messages"))
@@ -39,7 +40,8 @@ def message_call(body: Any, default_max_tokens: int) -> Call:
     if type(max_tokens) is not int or not 0 <= max_tokens <= MOST_TOKENS:
         raise BadRequest(f"max_tokens: give a whole number up to {MOST_TOKENS:,}; found {max_tokens!r}")
     params = {name: value for name, value in fields.items() if name != "stream"}
-    return _call(fields, {"params": params}, params, max_tokens or default_max_tokens, max_tokens or None)
+    most = max_tokens or default_max_tokens
+    return _call(fields, {"params": params}, params, _defaults(fields, most, headers), max_tokens or None)
 
 
 def count_params(body: Any) -> Json:
@@ -49,10 +51,10 @@ def count_params(body: Any) -> Json:
     return fields
 
 
-def raw_call(path: str, body: Any, default_max_tokens: int) -> Call:
+def raw_call(path: str, body: Any, default_max_tokens: int, headers: Mapping[str, str]) -> Call:
     """The call of a request for an OpenAI-compatible endpoint, which is sent as it stands.
 
-    Raises `BadRequest`, and `NotFound` for a model that is not known.
+    `headers` as in `message_call`. Raises `BadRequest`, and `NotFound` for a model that is not known.
     """
     fields = _fields(body)
     _check_asked(path, fields)
@@ -67,7 +69,8 @@ def raw_call(path: str, body: Any, default_max_tokens: int) -> Call:
     asked = next((fields.get(name) for name in _BOUNDS if fields.get(name) is not None), None)
     if asked is not None and (type(asked) is not int or not 1 <= asked <= MOST_TOKENS):
         raise BadRequest(f"the most tokens must be a whole number from 1 to {MOST_TOKENS:,}; found {asked!r}")
-    call = _call(fields, {"url": path, "body": request}, request, asked or default_max_tokens, asked)
+    defaults = _defaults(fields, asked or default_max_tokens, headers)
+    call = _call(fields, {"url": path, "body": request}, request, defaults, asked)
     return replace(call, chunks=_chunks(fields)) if translates else call
 
 
@@ -144,9 +147,13 @@ def _check_messages(messages: Any) -> None:
             raise BadRequest(f"messages.{number}: give an object with a role and content")
 
 
-def _call(fields: Json, record: Json, request: Json, most_tokens: int, own: int | None) -> Call:
+def _defaults(fields: Json, most_tokens: int, headers: Mapping[str, str]) -> Defaults:
+    whole = registry.of(fields["model"]).takes_whole_requests
+    return Defaults(fields["model"], most_tokens, whole=whole, headers=headers)
+
+
+def _call(fields: Json, record: Json, request: Json, defaults: Defaults, own: int | None) -> Call:
     body = to_json(record)
-    defaults = Defaults(fields["model"], most_tokens)
     size = len(body) + defaults.request_bytes
     if size > MAX_RECORD_BYTES:
         raise BadRequest(f"the request has {size:,} bytes; a provider takes {MAX_RECORD_BYTES:,}")

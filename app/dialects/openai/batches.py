@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from app.core import batch_ids
@@ -18,7 +19,7 @@ from app.dialects.openai.schemas import BatchIn, BatchOut, BatchPage, BatchQuery
 from app.errors import BadInput, NotFound
 from app.ingest.draft import Draft
 from app.ingest.spool import DraftSpool
-from app.ingest.whole.requests import CHAT, MESSAGES
+from app.ingest.whole.requests import MESSAGES
 from app.providers import registry
 from app.services import job_actions, submission
 from app.services.submission import FileTerms, Options, Submitted
@@ -130,7 +131,7 @@ def _make(asked: Mapping[str, Any]) -> Submitted:
     file = None if asked.get("input_file_id") is None else files.input_file(asked["input_file_id"])
     chosen, me = settings.current(), caller()
     reader = Reader(
-        asked["endpoint"], _can_ask, max_tokens=chosen.default_max_tokens, max_records=chosen.max_records
+        asked["endpoint"], _why_not, max_tokens=chosen.default_max_tokens, max_records=chosen.max_records
     )
     options = _options(asked, file)
     with DraftSpool(chosen.data) as spool:
@@ -140,6 +141,9 @@ def _make(asked: Mapping[str, Any]) -> Submitted:
         if reader.errors or reader.defaults is None:
             errors = [error.out() for error in reader.errors]
             return submission.store_failed(me.tenant_id, me.user_id, options, errors)
+        assert options.file_terms is not None
+        terms = replace(options.file_terms, mixed=reader.is_mixed)
+        options = replace(options, file_terms=terms)
         return submission.submit(me.tenant_id, me.user_id, spool, reader.defaults, options)
 
 
@@ -180,12 +184,13 @@ def _options(asked: Mapping[str, Any], file: File | None) -> Options:
     )
 
 
-def _can_ask(model: str, url: str) -> bool:
-    """Whether the model answers requests with that url on this machine."""
+def _why_not(model: str, url: str) -> str | None:
+    """Why the model cannot be asked here with that url; None where it can."""
     try:
         registry.require(model, settings.current())
-    except BadInput:
-        return False
+    except BadInput as error:
+        return error.message
     provider = registry.of(model)
-    # A chat completion is translated for a provider of Messages.
-    return provider.takes_messages if url in (MESSAGES, CHAT) else provider.takes_whole_requests
+    if provider.takes_whole_requests or (url in (MESSAGES, wire.CHAT) and provider.takes_messages):
+        return None
+    return f"the model {model!r} does not answer at {url!r}: GET /v1/models lists those that can be asked"

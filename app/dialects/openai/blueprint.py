@@ -1,12 +1,12 @@
 """The blueprint of files and batches, and what all their answers have in common."""
 
-from flask import Response, jsonify, request
+from flask import Response, request
 
-from app.dialects.openai.schemas import ErrorOut
-from app.errors import BadInput
+from app.errors import BadInput, NotFound
 from app.web import openapi
 from app.web.blueprint import Blueprint
-from app.web.errors import refused
+from app.web.error_shapes import ANTHROPIC_VERSION, OpenAIErrorOut
+from app.web.errors import refused_as_400
 
 PATIENCE = 120  # seconds; a client that is to wait longer had better not try again by itself
 NO_RETRY = "x-should-retry"
@@ -14,27 +14,19 @@ NO_RETRY = "x-should-retry"
 blp = Blueprint(
     "openai",
     __name__,
-    errors=ErrorOut,
+    errors=OpenAIErrorOut,
     lenient=True,
     url_prefix="/v1",
     description=f"{openapi.OTHERS} Files and batches, as OpenAI's clients send them.",
 )
-
-
-@blp.errorhandler(BadInput)
-def _refuse_input(error: BadInput) -> Response:
-    return refused(error, status=400)
+blp.register_error_handler(BadInput, refused_as_400)
 
 
 @blp.before_request
-def _refuse_the_other_dialect() -> Response | None:
+def _refuse_the_other_dialect() -> None:
     """Anthropic's client has files at the same path, told apart by its header: there are none here."""
-    if "anthropic-version" not in request.headers or not request.path.startswith("/v1/files"):
-        return None
-    message = "Anthropic's Files API is not served here: send a document in the message itself"
-    response = jsonify({"type": "error", "error": {"type": "not_found_error", "message": message}})
-    response.status_code = 404
-    return response
+    if ANTHROPIC_VERSION in request.headers and request.path.startswith("/v1/files"):
+        raise NotFound("Anthropic's Files API is not served here: send a document in the message itself")
 
 
 @blp.after_request

@@ -1,5 +1,6 @@
 """Files: uploaded, listed, read and deleted. The outputs of batches are files, too."""
 
+import hashlib
 import uuid
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -13,14 +14,14 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from app.core.accounts.api_keys import READ, WRITE
 from app.core.documents import files
 from app.core.reading import file_batches
-from app.dialects.openai import wire
+from app.dialects.openai import file_list, wire
 from app.dialects.openai.blueprint import blp
 from app.dialects.openai.outputs import Output
 from app.dialects.openai.schemas import MONTH, DeletedOut, FileOut, FilePage, FileQuery, UploadIn
-from app.dialects.openai.wire import ERRORS, INPUT, OUTPUT, FileId
+from app.dialects.openai.wire import INPUT, OUTPUT, FileId
 from app.errors import BadInput, NotFound, TooLarge
 from app.services import batch_files
-from app.web import bodies, capacity, job_lookup, openapi
+from app.web import bodies, capacity, idempotency, job_lookup, openapi
 from app.web.auth import caller, needs
 from app.web.forms import temporary
 from app.web.large_bodies import FORM, UPLOAD, takes
@@ -44,7 +45,7 @@ _FILE = {"in": "path", "name": "file_id", "schema": {"type": "string"}}
 
 @blp.route("/files", methods=["POST"])
 @needs(WRITE, 400, 413, 415, 429, 503)
-@blp.doc(requestBody=_UPLOAD)
+@blp.doc(requestBody=_UPLOAD, parameters=[idempotency.DESCRIPTION])
 @blp.response(200, FileOut)
 @takes({FORM: UPLOAD})
 def upload_file() -> dict[str, Any]:
@@ -56,29 +57,25 @@ def upload_file() -> dict[str, Any]:
     if size > limit:
         raise _too_large()
     seconds = asked.get("seconds", MONTH if asked["purpose"] == BATCH else None)
+    me, content = caller(), cast(BinaryIO, part.stream)
     upload = files.Upload(_name(part), asked["purpose"], size, seconds)
-    me = caller()
-    content = cast(BinaryIO, part.stream)
+    upload = upload._replace(again=_again(upload, content))
     return wire.file(files.keep(me.tenant_id, me.tenant_uid, me.user_id, upload, content, files.new_name()))
 
 
 @blp.route("/files", methods=["GET"])
-@needs(READ, 400)
+@needs(READ, 400, 503)
 @blp.arguments(FileQuery, location="query", error_status_code=400)
 @blp.response(200, FilePage)
 def list_files(query: Mapping[str, Any]) -> dict[str, Any]:
-    """List uploaded files, the newest first. The outputs of a batch are named by the batch alone."""
-    limit = query["limit"]
-    with reading() as session:
-        found = files.page(
-            session,
-            caller().tenant_id,
-            after=_after(query.get("after")),
-            limit=limit + 1,
-            oldest_first=query["order"] == "asc",
-            purpose=query.get("purpose"),
-        )
-    return wire.page([wire.file(one) for one in found[:limit]], has_more=len(found) > limit)
+    """List files, the newest first: those that were uploaded, and the outputs of batches that have ended.
+
+    A page may have fewer files than `limit` where the next ones are large; `has_more` says whether more come.
+    """
+    with capacity.preparing() as seat:
+        found, has_more = file_list.page(caller().tenant_id, query)
+        seat.give_back()
+    return wire.page(found, has_more=has_more)
 
 
 @blp.route("/files/<file_id>", methods=["GET"], parameters=[_FILE])
@@ -174,19 +171,29 @@ def _of_batch(found: FileId, file_id: str) -> Output:
     with reading() as session:
         terms = file_batches.of(session, [view]).get(view.id)
         is_there = file_batches.can_be_read(session, view, terms)
-    if not is_there or _was_deleted(terms, kind) or not (kind == INPUT or wire.has(view, kind)):
+    if not is_there or wire.was_deleted(terms, kind) or not (kind == INPUT or wire.has(view, kind)):
         raise unknown(file_id)
     return Output(view, terms, kind)
 
 
-def _was_deleted(terms: FileBatch | None, kind: str) -> bool:
-    deleted = {} if terms is None else {OUTPUT: terms.output_deleted_at, ERRORS: terms.errors_deleted_at}
-    return deleted.get(kind) is not None
+def _again(upload: files.Upload, content: BinaryIO) -> files.Again | None:
+    """By what the upload is found when a client sends it again; leaves `content` at its beginning."""
+    sent = idempotency.sending(request.headers)
+    if sent is None:
+        return None
+    digest = hashlib.sha256(repr(upload).encode())
+    content.seek(0)
+    for piece in iter(partial(content.read, PIECE), b""):
+        digest.update(piece)
+    content.seek(0)
+    repeat = sent.repeat(digest.digest())
+    within = idempotency.KEPT if repeat.within is None else repeat.within
+    return files.Again(repeat.key, digest.hexdigest(), within)
 
 
 def _form() -> tuple[FileStorage, dict[str, Any]]:
     """The file of the request, and the fields beside it."""
-    request.max_content_length = UPLOAD.bytes(settings.current())
+    bodies.decode(UPLOAD.bytes(settings.current()))
     request.max_form_memory_size = settings.current().max_json_bytes
     try:
         form, parts = request.form, request.files
@@ -208,15 +215,6 @@ def _name(part: FileStorage) -> str:
     """The file's name without the folder that some clients send with it."""
     name = PurePath(part.filename or "").name
     return "".join(filter(str.isprintable, name))[-LONGEST_NAME:] or "upload"
-
-
-def _after(file_id: str | None) -> uuid.UUID | None:
-    if file_id is None:
-        return None
-    found = wire.read_file_id(file_id)
-    if found is None:
-        raise BadInput(f"after: give the id of a file; found {file_id!r}")
-    return found.uid
 
 
 def _pieces(content: BinaryIO) -> Iterator[bytes]:

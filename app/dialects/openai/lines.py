@@ -53,19 +53,25 @@ def of_list(requests: Iterable[Any], endpoint: str) -> Iterator[Item]:
 class Reader:
     """Reads the requests of one batch into drafts, and keeps what is wrong with them.
 
-    `can_ask` says whether a model can be asked here with a url. The first such model is the batch's; a
-    request for another one carries its model by itself, and fails by itself where the batch's provider does
-    not have it.
+    `why_not` says why a model cannot be asked here with a url, None where it can. The first that can is the
+    batch's; a request for another one carries its model by itself, and fails by itself where the batch's
+    provider does not have it.
     """
 
     def __init__(
-        self, endpoint: str, can_ask: Callable[[str, str], bool], *, max_tokens: int, max_records: int
+        self,
+        endpoint: str,
+        why_not: Callable[[str, str], str | None],
+        *,
+        max_tokens: int,
+        max_records: int,
     ) -> None:
         self.errors: list[LineError] = []
         self.defaults: Defaults | None = None  # of the batch, once a model is found that can be asked
-        self._endpoint, self._can_ask = endpoint, lru_cache(REMEMBERED)(can_ask)
+        self.is_mixed = False  # some requests are asked at another url than the batch's
+        self._endpoint, self._why_not = endpoint, lru_cache(REMEMBERED)(why_not)
         self._max_tokens, self._max_records = max_tokens, max_records
-        self._ids, self._models = Places(), dict[str, int]()
+        self._ids, self._models = Places(), dict[str, tuple[int, str]]()
         self._count = 0
 
     def drafts(self, items: Iterable[Item]) -> Iterator[Draft]:
@@ -91,8 +97,8 @@ class Reader:
         if not self._count:
             self.errors.append(LineError("empty_file", "there is no request in it: give one on each line"))
         elif self.defaults is None and not self.errors:
-            for model, number in self._models.items():
-                self._note(LineError("model_not_found", _unknown(model), "body.model"), number)
+            for number, why in self._models.values():
+                self._note(LineError("model_not_found", why, "body.model"), number)
 
     def _note(self, error: LineError, number: int) -> None:
         if len(self.errors) < LISTED:
@@ -143,6 +149,7 @@ class Reader:
         if not is_messages and self._takes_only_messages(body["model"], item["url"]):
             why = f"the model {body['model']!r} is asked with {CHAT!r} or {MESSAGES!r}, not {item['url']!r}"
             return LineError("mismatched_url", why, "url")
+        self.is_mixed = self.is_mixed or item["url"] != self._endpoint
         defaults = self._addressed(body["model"], item["url"], number)
         return Draft(
             written,
@@ -155,17 +162,18 @@ class Reader:
         )
 
     def _takes_only_messages(self, model: str, url: str) -> bool:
-        return not self._can_ask(model, url) and self._can_ask(model, MESSAGES)
+        return self._why_not(model, url) is not None and self._why_not(model, MESSAGES) is None
 
     def _addressed(self, model: str, url: str, number: int) -> Defaults:
         """The defaults that a request for `model` has; the first model that can be asked makes them."""
         if self.defaults is not None:
             return self.defaults
-        if self._can_ask(model, url):
+        why = self._why_not(model, url)
+        if why is None:
             self.defaults = Defaults(model, self._max_tokens)
             return self.defaults
         if len(self._models) < LISTED:
-            self._models.setdefault(model, number)
+            self._models.setdefault(model, (number, why))
         return Defaults("", self._max_tokens)
 
 
@@ -215,7 +223,3 @@ def _shown(value: Any) -> str:
 
 def _too_many(most: int) -> str:
     return f"a batch takes up to {most:,} requests (MAX_RECORDS): submit the others as another batch"
-
-
-def _unknown(model: str) -> str:
-    return f"the model {model!r} cannot be asked here: GET /v1/models lists those that can"

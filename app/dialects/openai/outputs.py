@@ -1,6 +1,6 @@
 """The files that a batch has by itself: its requests, its answers and its errors, read from its records."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
 from typing import Any
 
@@ -13,8 +13,7 @@ from app.ingest.whole.requests import MESSAGES
 from app.providers import registry
 from models.file import FileBatch
 
-WHOLE = b'{"url":'  # how the input begins of a request for a path, which is no Messages request
-
+_MESSAGES = b'{"params":'  # how a record begins that was asked with Messages
 # What records of each file are shown as.
 _WORDS = {OUTPUT: frozenset({"succeeded"}), ERRORS: ENDED_WORDS - {"succeeded"}}
 
@@ -36,20 +35,20 @@ class Output:
         While its batch runs they are in the order of their ends, so that the file grows at its end; then in
         that of the input.
         """
-        write = self._request if self.kind == INPUT else self._line
+        write = self._requests if self.kind == INPUT else self._lines
         for read in self._reads():
             for page in records.walk(read, self.view):
-                yield b"".join(write(record) for record in page.records if self._has(record))
+                yield write([record for record in page.records if self._has(record)])
 
     def _reads(self) -> Iterator[Read]:
         if self.kind == INPUT:
             yield partial(records.by_index, inputs=True)
         elif self.view.status.final:
-            yield partial(records.by_index, words=_WORDS[self.kind], inputs=self._has_two_shapes)
+            yield partial(records.by_index, words=_WORDS[self.kind], inputs=self._is_mixed)
         else:
-            yield partial(records.by_completion, inputs=self._has_two_shapes)
+            yield partial(records.by_completion, inputs=self._is_mixed)
             if self.kind == ERRORS:
-                yield records.never_asked
+                yield partial(records.never_asked, inputs=self._is_mixed)
 
     def _has(self, record: RecordView) -> bool:
         return self.kind == INPUT or record.status.word in _WORDS[self.kind]
@@ -60,38 +59,44 @@ class Output:
         expires_at = file_batches.outputs_expire_at(self.view, self._terms)
         return wire.file_of_batch(self.view, self.kind, size, self.name, expires_at)
 
-    def _request(self, record: RecordView) -> bytes:
-        return wire.request_line(self.view, record)
+    def _requests(self, these: Sequence[RecordView]) -> bytes:
+        return b"".join(wire.request_line(self.view, record) for record in these)
 
-    def _line(self, record: RecordView) -> bytes:
-        endpoint = wire.CHAT if self._terms is None else self._terms.endpoint
-        answer = None if record.answer is None else self._shown(record, record.answer)
-        return wire.line(self.view.uid, endpoint, record, answer)
+    def _lines(self, these: Sequence[RecordView]) -> bytes:
+        named = records.request_ids(self.view, these)
+        return b"".join(self._line(record, named.get(record.idx)) for record in these)
 
-    def _shown(self, record: RecordView, answer: bytes) -> bytes:
+    def _line(self, record: RecordView, request_id: str | None) -> bytes:
+        url = self._url(record)
+        answer = None if record.answer is None else self._shown(url, record.answer)
+        return wire.line(self.view.uid, url, record, answer, request_id)
+
+    def _url(self, record: RecordView) -> str:
+        """Where the record was asked."""
+        if self._terms is None:
+            return wire.CHAT
+        if self._is_mixed and (record.asked or b"").startswith(_MESSAGES):
+            return MESSAGES
+        return self._terms.endpoint
+
+    def _shown(self, url: str, answer: bytes) -> bytes:
         """An answer in the shape that its reader expects.
 
-        That of a line as it came, as it was asked in that shape, unless its request was translated for its
-        provider: then so is its answer. That of a job of another contract as a chat completion.
+        That of a line as it came, unless its request was translated for its provider. That of a job of
+        another contract as a chat completion.
         """
-        if self._terms is None:
-            return wire.as_chat_completion(answer)
-        if self._terms.endpoint == MESSAGES and self._speaks_otherwise("openai"):
-            return wire.as_message(answer)
-        if self._has_two_shapes and (record.asked or b"").startswith(WHOLE):
-            return wire.as_chat_completion(answer)
-        return answer
+        if self._terms is not None and url != self._translated_at:
+            return answer
+        return wire.as_message(answer) if url == MESSAGES else wire.as_chat_completion(answer)
+
+    @property
+    def _is_mixed(self) -> bool:
+        return self._terms is not None and self._terms.mixed
 
     @cached_property
-    def _has_two_shapes(self) -> bool:
-        """Whether Claude is asked for chat completions, too: in which shape, a record's input tells."""
-        return (
-            self._terms is not None
-            and self._terms.endpoint == wire.CHAT
-            and self._speaks_otherwise("anthropic")
-        )
-
-    def _speaks_otherwise(self, client: str) -> bool:
-        """Whether the batch's provider is asked by this client, in the other shape than the endpoint's."""
+    def _translated_at(self) -> str | None:
+        """The url whose requests the batch's provider is asked in translation."""
         provider = registry.find(self.view.model)
-        return provider is not None and provider.client == client
+        if provider is None or provider.client == "simulated":
+            return None
+        return wire.CHAT if provider.client == "anthropic" else MESSAGES

@@ -3,6 +3,6 @@
 from app.dialects.openai import batches, files, wire
 from app.dialects.openai.blueprint import blp
 
-PREFIXES = ("/v1/batches", "/v1/files")
+PREFIXES = ("/v1/batches",)
 
 __all__ = ["PREFIXES", "batches", "blp", "files", "wire"]

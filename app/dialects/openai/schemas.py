@@ -237,18 +237,3 @@ class BatchPage(ma.Schema):
     first_id = fields.String(required=True, allow_none=True)
     last_id = fields.String(required=True, allow_none=True)
     has_more = fields.Boolean(required=True)
-
-
-class FaultOut(ma.Schema):
-    """An error's content."""
-
-    message = fields.String(required=True)
-    type = fields.String(required=True)
-    param = fields.String(required=True, allow_none=True)
-    code = fields.String(required=True, allow_none=True)
-
-
-class ErrorOut(ma.Schema):
-    """Every error."""
-
-    error = fields.Nested(FaultOut, required=True)

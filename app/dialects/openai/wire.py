@@ -16,7 +16,7 @@ from app.core.reading.records import RecordView
 from app.ingest.values import to_json
 from app.ingest.whole.requests import MESSAGES
 from app.providers import shapes
-from app.web.error_shapes import Fault
+from app.web import error_shapes
 from models.base import record_uid
 from models.file import File, FileBatch
 from models.job import JobStatus
@@ -25,6 +25,7 @@ from models.record import RecordStatus
 Json = dict[str, Any]
 
 OUTPUT, ERRORS, INPUT = "output", "error", "input"  # the files that every batch has, whoever made it
+OF_BATCHES = "batch_output"  # the purpose of output and error files
 WINDOW = "24h"  # of a batch that says nothing else
 CHAT = "/v1/chat/completions"
 PURPOSES = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
@@ -44,9 +45,8 @@ _STATUS_OF = {
     "request_too_large": 413,
     "unprocessable_entity_error": 422,
 }
-_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
-_CODES = {401: "invalid_api_key", 403: "insufficient_permissions", 413: "request_too_large"}
 _FILE = re.compile(rf"file-([0-9a-f]{{32}})(?:-({OUTPUT}|{ERRORS}|{INPUT}))?")
+error = error_shapes.openai
 
 
 class FileId(NamedTuple):
@@ -75,7 +75,7 @@ def file(found: File) -> Json:
 
 def file_of_batch(view: JobView, kind: str, size: int, name: str, expires_at: dt.datetime | None) -> Json:
     """A batch's own file; `size` is its bytes now."""
-    purpose = "batch" if kind == INPUT else "batch_output"
+    purpose = "batch" if kind == INPUT else OF_BATCHES
     return _file(file_id(view.uid, kind), name, size, purpose, view.ended_at or view.created_at, expires_at)
 
 
@@ -135,11 +135,23 @@ def has(view: JobView, kind: str) -> bool:
     return bool(view.counts.succeeded if kind == OUTPUT else view.counts.unanswered)
 
 
-def line(job: uuid.UUID, endpoint: str, record: RecordView, answer: bytes | None) -> bytes:
-    """A record that has ended, as a line of the output or error file; `answer` is in the endpoint's shape."""
+def was_deleted(terms: FileBatch | None, kind: str) -> bool:
+    """Whether the owner of a batch has deleted its file of that kind."""
+    deleted = {} if terms is None else {OUTPUT: terms.output_deleted_at, ERRORS: terms.errors_deleted_at}
+    return deleted.get(kind) is not None
+
+
+def line(
+    job: uuid.UUID, url: str, record: RecordView, answer: bytes | None, request_id: str | None = None
+) -> bytes:
+    """A record that has ended, as a line of the output or error file.
+
+    `answer` is in the shape of `url`, at which it was asked. `request_id` is the provider's; where it named
+    none the record's own stands there.
+    """
     number = record_uid(job, record.idx).replace("-", "")
     custom_id = str(record.idx) if record.custom_id is None else text(record.custom_id)
-    response, error = _outcome(endpoint, record, answer, f"req_{number}")
+    response, error = _outcome(url, record, answer, encode(request_id or f"req_{number}"))
     head = f'{{"id":"batch_req_{number}","custom_id":{encode(custom_id)},"response":'
     return b"".join((head.encode(), response, f',"error":{encode(error)}}}\n'.encode()))
 
@@ -168,20 +180,6 @@ def disposition(name: str) -> str:
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 
-def error(fault: Fault) -> Json:
-    """An error in this contract's shape."""
-    return {
-        "error": {
-            "message": fault.message,
-            "type": _TYPES.get(
-                fault.status, "invalid_request_error" if fault.status < 500 else "server_error"
-            ),
-            "param": _param(fault),
-            "code": _CODES.get(fault.status, fault.type),
-        }
-    }
-
-
 def as_chat_completion(answer: bytes) -> bytes:
     """An answer as a chat completion; what is no answer of a chat stays as it is, such as a vector."""
     try:
@@ -202,7 +200,7 @@ def as_message(answer: bytes) -> bytes:
 
 
 def _outcome(
-    endpoint: str, record: RecordView, answer: bytes | None, request_id: str
+    url: str, record: RecordView, answer: bytes | None, request_id: str
 ) -> tuple[bytes, Json | None]:
     """What stands in a line as `response`, in JSON, and as `error`."""
     if record.status is RecordStatus.SUCCEEDED:
@@ -212,8 +210,8 @@ def _outcome(
         code, usual = _NEVER_RUN[record.status]
         return b"null", {"code": code, "message": usual if record.error_type is None else message}
     status = record.error_status or _STATUS_OF.get(kind)
-    if status is not None and 400 <= status < 500 and answer is None:
-        return _response(status, request_id, encode(_refusal(endpoint, kind, message)).encode()), None
+    if status is not None and status >= 400 and answer is None:
+        return _response(status, request_id, _refusal(url, record.error_body, kind, message)), None
     # An answer that was paid for and did not pass is shown beside the reason.
     response = b"null" if answer is None else _response(200, request_id, answer)
     return response, {"code": _CODE_OF.get(kind, kind), "message": message}
@@ -227,15 +225,20 @@ _NEVER_RUN = {
 
 
 def _response(status_code: int, request_id: str, body: bytes) -> bytes:
-    head = f'{{"status_code":{status_code},"request_id":"{request_id}","body":'
+    head = f'{{"status_code":{status_code},"request_id":{request_id},"body":'
     return b"".join((head.encode(), on_one_line(body), b"}"))
 
 
-def _refusal(endpoint: str, kind: str, message: str) -> Json:
-    """A provider's refusal, in the shape of the endpoint that was asked."""
-    if endpoint == MESSAGES:
-        return {"type": "error", "error": {"type": kind, "message": message}}
-    return {"error": {"message": message, "type": kind, "param": None, "code": None}}
+def _refusal(url: str, kept: bytes | None, kind: str, message: str) -> bytes:
+    """A provider's refusal: as it came where it has the shape of what was asked, else in that shape."""
+    if kept is not None:
+        body = json.loads(kept)
+        is_fault = body.get("type") == "error"
+        if is_fault == (url == MESSAGES) and isinstance(body.get("error"), Mapping):
+            return kept
+    if url == MESSAGES:
+        return to_json({"type": "error", "error": {"type": kind, "message": message}})
+    return to_json({"error": {"message": message, "type": kind, "param": None, "code": None}})
 
 
 def _file(
@@ -279,13 +282,6 @@ def _metadata(extra: Mapping[str, Any]) -> dict[str, str] | None:
     return {
         name: value if isinstance(value, str) else json.dumps(value) for name, value in extra.items()
     } or None
-
-
-def _param(fault: Fault) -> str | None:
-    """The first field at fault."""
-    problems = fault.details.get("problems") or [{}]
-    where = problems[0].get("where")
-    return where if isinstance(where, str) else None
 
 
 def _seconds(time: dt.datetime | None) -> int | None:

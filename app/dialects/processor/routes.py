@@ -179,6 +179,7 @@ def _defaults(kind: str, metadata: dict[str, Any]) -> Defaults:
         max_tokens=chosen.default_max_tokens,
         inputs=provider.takes_inputs,
         messages=provider.takes_messages,
+        whole=provider.takes_whole_requests,
     )
 
 

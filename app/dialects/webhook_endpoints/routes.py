@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from flask import Response
-
 from app.core.accounts.api_keys import WEBHOOKS
 from app.core.webhooks import events
 from app.dialects.webhook_endpoints import wire
@@ -13,7 +11,6 @@ from app.dialects.webhook_endpoints.schemas import (
     EndpointListOut,
     EndpointOut,
     EndpointWithSecretOut,
-    ErrorOut,
     EventTypesOut,
     ListQuery,
     RotateIn,
@@ -27,7 +24,8 @@ from app.web import idempotency, openapi
 from app.web.auth import caller, needs
 from app.web.blueprint import Blueprint
 from app.web.capacity import preparing
-from app.web.errors import refused
+from app.web.error_shapes import OpenAIErrorOut
+from app.web.errors import refused_as_400
 
 PREFIX = "/v1"
 ENDPOINTS, TYPES = "/webhook_endpoints", "/webhook_event_types"
@@ -36,15 +34,11 @@ PREFIXES = (PREFIX + ENDPOINTS, PREFIX + TYPES)
 blp = Blueprint(
     "webhook_endpoints",
     __name__,
-    errors=ErrorOut,
+    errors=OpenAIErrorOut,
     url_prefix=PREFIX,
     description=f"{openapi.OTHERS} Webhook endpoints as OpenAI's SDK manages them.",
 )
-
-
-@blp.errorhandler(BadInput)
-def _refuse_input(error: BadInput) -> Response:
-    return refused(error, status=400)
+blp.register_error_handler(BadInput, refused_as_400)
 
 
 @blp.route(ENDPOINTS, methods=["POST"])

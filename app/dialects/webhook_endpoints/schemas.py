@@ -116,16 +116,3 @@ class TestOut(ma.Schema):
 class EventTypesOut(ma.Schema):
     object = fields.String(required=True, validate=validate.Equal("list"))
     data = fields.List(fields.String(), required=True)
-
-
-class ErrorBodyOut(ma.Schema):
-    message = fields.String(required=True)
-    type = fields.String(required=True)
-    param = fields.String(required=True, allow_none=True)
-    code = fields.String(required=True, allow_none=True)
-
-
-class ErrorOut(ma.Schema):
-    """An error, in OpenAI's shape."""
-
-    error = fields.Nested(ErrorBodyOut, required=True)

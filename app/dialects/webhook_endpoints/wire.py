@@ -1,14 +1,14 @@
 """Webhook endpoints in OpenAI's terms. Pure."""
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from app.services.webhooks import WithHint, WithSecret
-from app.web.error_shapes import Fault
+from app.web import error_shapes
 from models.webhook import WebhookEndpoint
 
-_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+error = error_shapes.openai
 
 
 def identity(endpoint: WebhookEndpoint) -> str:
@@ -45,19 +45,6 @@ def page(found: Sequence[WithHint], limit: int) -> dict[str, Any]:
         "first_id": data[0]["id"] if data else None,
         "last_id": data[-1]["id"] if data else None,
         "has_more": len(found) > limit,
-    }
-
-
-def error(fault: Fault) -> Mapping[str, Any]:
-    kind = _TYPES.get(fault.status, "invalid_request_error" if fault.status < 500 else "server_error")
-    steps = [str(step) for step in (fault.paths[0][1:] if fault.paths else ())]
-    return {
-        "error": {
-            "message": fault.message,
-            "type": kind,
-            "param": ".".join(steps) or None,
-            "code": fault.type,
-        }
     }
 
 

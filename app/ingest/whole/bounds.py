@@ -8,6 +8,7 @@ ELSEWHERE = ("previous_response_id", "conversation", "web_search_options", "audi
 TEXT = frozenset({"text", "input_text", "output_text", "refusal"})  # types of parts with text alone
 ITEMS = frozenset({"message", "function_call", "function_call_output", "reasoning"})  # of a response's input
 RUN_HERE = frozenset({"function", "custom"})  # types of tools that whoever asks runs
+USUAL_TIERS = (None, "auto", "default", "flex", "batch", "standard", "standard_only")
 EMBEDDINGS = "/v1/embeddings"
 
 
@@ -26,6 +27,8 @@ def unbounded(url: str, body: Mapping[str, Any]) -> str | None:
     for name in ELSEWHERE:
         if body.get(name):
             return f"`{name}` adds tokens that are not in the request"
+    if body.get("service_tier") not in USUAL_TIERS:
+        return f"the service tier {str(body['service_tier'])[:40]!r} has prices of its own"
     for name in ("n", "best_of"):
         if body.get(name) not in (None, 1):
             return f"`{name}` asks for several answers"
