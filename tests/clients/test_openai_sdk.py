@@ -151,6 +151,8 @@ def test_lists_are_paged(seen):
     assert pages["after"] == newest_first[3:]
     assert files["newest"][:3] == [file["id"] for file in files["made"]][::-1]
     assert files["oldest"] == files["newest"][::-1]
+    assert seen["batch"]["ended"]["output_file_id"] in [file["id"] for file in files["outputs"]]
+    assert {(file["purpose"], *file["unset"]) for file in files["outputs"]} == {("batch_output",)}
 
 
 def test_files_are_described_and_deleted(seen):

@@ -89,7 +89,8 @@ console.log(
     misfits: misfits('import type Anthropic from "@anthropic-ai/sdk";', {
       "Anthropic.Messages.MessageBatch": [made, whole, cancelling, cancelled],
       "Anthropic.Messages.DeletedMessageBatch": [deleted],
-      "Anthropic.MessageTokensCount": [{ ...counted }],
+      // The provider's own words are passed on, and that of the tests says more than Anthropic's.
+      "Anthropic.MessageTokensCount": [{ input_tokens: counted.input_tokens }],
       "Anthropic.ModelInfo": (await client.models.list({ limit: 2 })).data,
     }),
   }),

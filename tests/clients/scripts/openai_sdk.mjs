@@ -50,7 +50,7 @@ const one = await upload(line("a", "Page?"));
 const numbered = [];
 for (let number = 0; number < 5; number += 1) numbered.push((await create(client, one)).id);
 const onwards = (await all(client.batches.list({ limit: 2 }))).map((batch) => batch.id);
-const files = (await all(client.files.list({ limit: 2, order: "asc" }))).map((found) => found.id);
+const files = (await all(client.files.list({ limit: 2, order: "asc", purpose: "batch" }))).map((found) => found.id);
 const deleted = await client.files.delete(one.id);
 
 const chats = {};

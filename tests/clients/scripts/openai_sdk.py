@@ -165,7 +165,8 @@ def files(client: OpenAI) -> dict[str, Any]:
         for number in range(3)
     ]
     found = [client.files.retrieve(file.id) for file in made]
-    newest = [file.id for file in client.files.list(limit=2)]
+    newest = [file.id for file in client.files.list(limit=2, purpose="batch")]
+    outputs = [checked(file) for file in client.files.list(limit=2, purpose="batch_output")]
     oldest = [file.id for file in client.files.list(limit=2, order="asc", purpose="batch")]
     deleted = client.files.delete(made[0].id)
     return {
@@ -175,7 +176,8 @@ def files(client: OpenAI) -> dict[str, Any]:
         "newest": newest,
         "oldest": oldest,
         "deleted": checked(deleted),
-        "left": [file.id for file in client.files.list()],
+        "outputs": outputs,
+        "left": [file.id for file in client.files.list(purpose="batch")],
     }
 
 
