@@ -20,7 +20,7 @@ FAULTS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its workers must not live beside another stack of the same Redis
 def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     folder = tmp_path_factory.mktemp("house")
     with Upstream() as claude, OpenAIUpstream() as gpt:

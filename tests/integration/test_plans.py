@@ -176,7 +176,8 @@ def scans(sent: tuple[str, Any]) -> str | None:
 def looked_at_in_vain(sent: tuple[str, Any]) -> int:
     """How many rows PostgreSQL reads for a SELECT and does not want."""
     statement, values = sent
-    if not statement.startswith("SELECT"):
+    # A long stream looks now and then whether its key is still valid.
+    if not statement.startswith("SELECT") or statement.startswith("SELECT api_key."):
         return 0
     with session.engine().connect() as connection:
         plan = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", values).scalar_one()

@@ -222,11 +222,11 @@ def test_every_seat_that_is_taken_is_told_before_the_upgrade(served):
 
 
 def test_pings_are_frames_of_the_protocol(served, monkeypatch):
-    monkeypatch.setitem(served.door.app.config["SOCK_SERVER_OPTIONS"], "ping_interval", 0.5)
+    monkeypatch.setitem(served.door.app.config["SOCK_SERVER_OPTIONS"], "ping_interval", 1)
     batch, _ = submit(served)
     watcher = Watcher(served)
     watcher.send("subscribe", batch)
     watcher.next()
-    while (message := watcher.client.receive(2)) is not None:  # the time of four pings
+    while (message := watcher.client.receive(3)) is not None:  # the time of three pings
         assert json.loads(message)["batch_id"] == batch
     assert watcher.client.connected

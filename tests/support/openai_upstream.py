@@ -77,6 +77,9 @@ class ChatCall(upstream.Call):
         headers = in_words_of_openai(self.headers)
         return web.json_response({"error": error}, status=status, headers=headers)
 
+    def tool_use(self) -> None:
+        """Its answers are texts, whatever a request insists on."""
+
     async def think(self, text: str) -> dict[str, Any]:
         message = await super().think(text)
         self.headers = in_words_of_openai(self.headers)
