@@ -297,7 +297,7 @@ def test_a_batch_is_made_of_a_file_for_batches_alone(door):
     [
         (b"", "empty_file"),
         (b"\n \n", "empty_file"),
-        (gzip.compress(b"{}"), "invalid_json_line"),
+        (gzip.compress(b"{}", mtime=0), "invalid_json_line"),
         (b"\xff\xfe{\x00x", "invalid_file_format"),
         (b'{"custom_id":', "invalid_json_line"),
     ],
