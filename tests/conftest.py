@@ -55,8 +55,12 @@ ONE_IN_SHORT = ("postgresql", pytest.param("sqlite", marks=pytest.mark.long))
 
 # How long an example takes is the machine's matter. The ordinary suite tries the same examples each time, so
 # that a commit is judged by what it changes; `make test-all` looks for new ones.
-hypothesis.settings.register_profile("penstock", deadline=None, derandomize=True)
-hypothesis.settings.register_profile("explore", deadline=None, max_examples=2_000)
+_UNTIMED = {
+    "deadline": None,
+    "suppress_health_check": [hypothesis.HealthCheck.too_slow],
+}  # machines are shared
+hypothesis.settings.register_profile("penstock", **_UNTIMED, derandomize=True)
+hypothesis.settings.register_profile("explore", **_UNTIMED, max_examples=2_000)
 hypothesis.settings.load_profile("penstock")
 
 
