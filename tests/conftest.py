@@ -58,7 +58,7 @@ ONE_IN_SHORT = ("postgresql", pytest.param("sqlite", marks=pytest.mark.long))
 _UNTIMED = {
     "deadline": None,
     "suppress_health_check": [hypothesis.HealthCheck.too_slow],
-}  # machines are shared
+}
 hypothesis.settings.register_profile("penstock", **_UNTIMED, derandomize=True)
 hypothesis.settings.register_profile("explore", **_UNTIMED, max_examples=2_000)
 hypothesis.settings.load_profile("penstock")
