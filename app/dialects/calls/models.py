@@ -39,6 +39,7 @@ def list_models(query: dict[str, Any]) -> Response:
     models = list(catalog.askable(settings.current()))
     if ANTHROPIC_VERSION not in request.headers:
         return answer({"object": "list", "data": [model_list.openai(model) for model in models]})
+    query.pop("beta", None)
     return answer(model_list.page(models, **query))
 
 
@@ -47,6 +48,7 @@ def list_models(query: dict[str, Any]) -> Response:
 @blp.response(200, ModelOut)
 def get_model(model_id: str) -> Response:
     """Get one model."""
+    model_id = model_id.removesuffix("/")  # the only path of its kind whose slash would count
     for model in catalog.askable(settings.current()):
         if model.name == model_id:
             write = model_list.anthropic if ANTHROPIC_VERSION in request.headers else model_list.openai
