@@ -9,6 +9,7 @@ from app.core.money import catalog
 from app.dialects.calls import model_list
 from app.dialects.calls.schemas import EitherErrorOut, ModelOut, ModelQuery, ModelsOut
 from app.errors import BadInput, NotFound
+from app.ingest.values import shown
 from app.web import openapi
 from app.web.answers import answer
 from app.web.auth import needs
@@ -53,4 +54,4 @@ def get_model(model_id: str) -> Response:
         if model.name == model_id:
             write = model_list.anthropic if ANTHROPIC_VERSION in request.headers else model_list.openai
             return answer(write(model))
-    raise NotFound(f"model: {model_id!r} cannot be asked here: GET /v1/models lists those that can")
+    raise NotFound(f"model: {shown(model_id)} cannot be asked here: GET /v1/models lists those that can")
