@@ -21,6 +21,7 @@ from models.session import engine
 log = structlog.get_logger(__name__)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_TRACE = re.compile("[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C's `traceparent`
 _TYPES = {
     400: "bad_request",
     404: "not_found",
@@ -111,6 +112,8 @@ def _name_request() -> None:
     g.request_id = asked if _REQUEST_ID.fullmatch(asked) else f"req_{uuid.uuid4().hex}"
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(request_id=g.request_id)
+    if trace := _TRACE.fullmatch(request.headers.get("traceparent", "")):
+        structlog.contextvars.bind_contextvars(trace_id=trace[1])
     if job := (request.view_args or {}).get("job_id"):
         structlog.contextvars.bind_contextvars(job=job)
 
