@@ -135,7 +135,7 @@ def _find(name: str) -> JobView:
     try:
         view = find_job(name)
     except NotFound:
-        raise NotFound(f"there is no batch {shown(name)}: GET {wire.PREFIX} lists them") from None
+        raise NotFound(f"there is no batch {shown(name)}: GET {wire.PREFIX} lists those there are") from None
     if view.model == registry.NOBODY:
         raise NotFound(f"the job {name!r} stores documents and asks nothing: it is no batch of messages")
     return view
