@@ -1,5 +1,6 @@
 """What clients of Anthropic's API may send that its SDKs seldom do, at the front door alone."""
 
+import datetime as dt
 import json
 from typing import Any
 
@@ -113,3 +114,9 @@ def test_a_batch_that_is_being_cancelled_is_deleted_after_its_end(door):
     in_transaction(lambda session: session.execute(cancelling) and None)
     said = refusal(door.call("DELETE", f"{MESSAGE_BATCHES}/{batch['id']}", headers=VERSION))
     assert said == "The job is cancelling; wait for its end before deleting it."
+
+
+def test_a_batch_expires_a_day_after_its_creation_to_the_microsecond(door):
+    batch = post(door, MESSAGE_BATCHES, {"requests": [{"custom_id": "a", "params": WISH}]}).get_json()
+    created, expires = (dt.datetime.fromisoformat(batch[name]) for name in ("created_at", "expires_at"))
+    assert expires - created == dt.timedelta(days=1)
