@@ -6,6 +6,7 @@ JSON may contain what UTF-8 cannot: unpaired surrogates. Nothing here loses or r
 import json
 import math
 import re
+import sys
 from typing import Any, NoReturn
 
 MAX_PARTS = (
@@ -19,6 +20,7 @@ INVISIBLE = (
 )
 _VISIBLE = re.compile(f"[^{INVISIBLE}]")
 _ODD_IN_NAMES = re.compile(f"[{INVISIBLE}]")
+_SHOWN = 60  # characters of a value in an error
 MAX_DIGITS = 18  # of a whole number that is given as text: more than any of ours has
 
 
@@ -39,6 +41,8 @@ def from_json(text: str) -> Any:
         raise ValueError(f"{error.msg} at column {error.pos + 1}") from None
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    except ValueError as error:
+        raise _in_plain_words(error) from None
     if parts > MAX_NESTED and is_deeper(value, MAX_NESTED):
         raise ValueError(f"it is nested over {MAX_NESTED} deep")
     if extra := text[end:].lstrip(_SPACES):
@@ -53,8 +57,12 @@ def first_value(text: str, start: int) -> tuple[Any, int]:
     """
     try:
         return _DECODER.raw_decode(text, start)
+    except json.JSONDecodeError:
+        raise
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    except ValueError as error:
+        raise _in_plain_words(error) from None
 
 
 def to_json(value: Any) -> bytes:
@@ -124,6 +132,19 @@ def whole_number(text: str) -> int | None:
     return int(text)
 
 
+def shown(value: Any) -> str:
+    """A value as an error says that it was found: a short one itself, of others what they are."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return repr(value if len(value) <= _SHOWN else value[:_SHOWN] + "…")
+    if isinstance(value, list):
+        return "a list" if value else "an empty list"
+    return "an object" if isinstance(value, dict) else str(value)[:_SHOWN]
+
+
 def as_text(value: Any) -> str:
     """A cell as a spreadsheet reader expects it: nothing for an empty one, JSON for anything but strings."""
     if isinstance(value, str):
@@ -133,6 +154,13 @@ def as_text(value: Any) -> str:
     if isinstance(value, bool | dict | list):
         return _ENCODER.encode(value)
     return str(value)
+
+
+def _in_plain_words(error: ValueError) -> ValueError:
+    """Of a whole number with too many digits Python says which of its functions would allow for more."""
+    if "set_int_max_str_digits" not in str(error):
+        return error
+    return ValueError(f"it has a whole number of over {sys.get_int_max_str_digits():,} digits")
 
 
 def _finite(text: str) -> float:

@@ -26,5 +26,7 @@ def passed_on(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     found[BETA] = ",".join(beta for beta in betas if beta and not _OF_BATCHES.fullmatch(beta))
     for name, value in found.items():
         if value and not _VISIBLE.fullmatch(value):
-            raise BadRequest(f"{name}: give visible ASCII characters, at most 2,000")
+            raise BadRequest(
+                f"{name}: give visible ASCII characters, at most 2,000; found {len(value):,}: {value[:40]!r}"
+            )
     return {name: value for name, value in found.items() if value}

@@ -15,15 +15,15 @@ import time
 from concurrent.futures import Future
 from contextlib import closing
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
-from gunicorn import util
 from gunicorn.errors import AppImportError
 from gunicorn.http import wsgi
 from gunicorn.workers.gthread import ThreadWorker
 
 from app.errors import PenstockError
-from app.server import bounds
+from app.server import bounds, refusals
 from app.server.bodies import Room
 from app.server.connection import Connection
 from app.server.crowd import Crowd
@@ -221,13 +221,26 @@ class Worker(ThreadWorker):
         """Answer what gunicorn's parser refuses with 400 or the like, a full disk with 503, else with 500."""
         if isinstance(error, OSError):
             self.log.error("a body cannot be written to %s: %s", self._folder, error)
-            util.write_error(conn.sock, 503, "Service Unavailable", "The disk is full: try again later.")
+            refusal = HTTPStatus.SERVICE_UNAVAILABLE, "the server's disk is full: try again later"
+        elif (found := refusals.of(error)) is not None:
+            self.log.warning("Invalid request from %s: %s", conn.client, error)
+            refusal = found
         else:
-            self.handle_error(conn.incoming.request, conn.sock, conn.client, error)
-        self._flush(conn)
+            self.log.error("a request cannot be answered", exc_info=error)
+            refusal = (
+                HTTPStatus.INTERNAL_SERVER_ERROR,
+                "an unexpected error in Penstock itself: the log has it",
+            )
+        self._end_with(conn, *refusal)
 
     def _time_out(self, conn: Connection) -> None:
-        util.write_error(conn.sock, 408, "Request Timeout", "The request took too long to arrive.")
+        self._end_with(conn, HTTPStatus.REQUEST_TIMEOUT, "the request took too long to arrive: send it again")
+
+    def _end_with(self, conn: Connection, status: HTTPStatus, message: str) -> None:
+        try:
+            refusals.write(conn.sock, status, message)
+        except OSError:
+            return  # as below
         self._flush(conn)
 
     def _flush(self, conn: Connection) -> None:

@@ -285,10 +285,10 @@ def _insert_job(
         )
     job = _job(uid, spool, defaults, options)
     job.tenant_id, job.user_id, job.lease_id, job.content_bytes = tenant_id, user_id, lease_id, size
-    if options.expires_in is not None:
-        job.expires_at = session.scalar(select(now(options.expires_in)))
     session.add(job)
     session.flush()
+    if options.expires_in is not None:
+        job.expires_at = job.created_at + dt.timedelta(seconds=options.expires_in)
     session.add_all([JobCounts(job_id=job.id), _spec(job.id, defaults, options, why)])
     if options.form is not None:
         session.add(_table(job.id, options.form))

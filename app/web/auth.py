@@ -183,7 +183,7 @@ def _authenticate() -> Caller:
     with reading() as session:
         found = api_keys.verify(session, text)
     if found is None:
-        raise Unauthenticated(f"the API key {_shown(text)} is unknown or has been revoked")
+        raise Unauthenticated(_unknown(text))
     return found
 
 
@@ -217,7 +217,12 @@ def key_text() -> str | None:
     return None
 
 
-def _shown(text: str) -> str:
-    """A key without its secret."""
+def _unknown(text: str) -> str:
+    """Why a key opens nothing, without its secret."""
     prefix = "_".join(text.split("_")[:2])
-    return repr(prefix if text.startswith("pk_") and len(prefix) <= 20 else "(not in the form pk_…)")
+    if text.startswith("pk_") and len(prefix) <= 20:
+        return f"the API key {prefix!r} is unknown or has been revoked: `penstock keys list` lists them"
+    return (
+        "the API key is unknown: send one of Penstock's (`pk_…`), not a provider's; `penstock keys create`"
+        " creates one"
+    )

@@ -149,6 +149,18 @@ class Truth(fields.Boolean):
         return value
 
 
+class PageSize(fields.Integer):
+    """How many items a page of a list has at most."""
+
+    def __init__(self, default: int, most: int) -> None:
+        error = f"give a whole number from 1 to {most:,}; found {{input!r:.60}}"
+        super().__init__(
+            load_default=default,
+            validate=ma.validate.Range(1, most, error=error),
+            error_messages={"invalid": error, "too_large": error},
+        )
+
+
 class WebhookUrl(fields.String):
     """Where the end of the job is told."""
 
@@ -156,6 +168,7 @@ class WebhookUrl(fields.String):
         super().__init__(
             allow_none=True,
             validate=_check_webhook,
+            error_messages={"invalid": "give an https:// URL as a string"},
             metadata={
                 "format": "uri",
                 "pattern": "^https?://[!-~]+$",

@@ -109,9 +109,11 @@ def ignore(paths: Iterable[str]) -> None:
 
 
 def read_json(body: bytes) -> Any:
-    """The value of a request's body; raises `BadInput`."""
+    """The value of a request's body, which may begin with a byte order mark; raises `BadInput`."""
+    if not body:
+        raise BadInput("the body is empty: send JSON")
     try:
-        return from_json(body.decode())
+        return from_json(body.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise BadInput(f"the body is not UTF-8: see byte {error.start + 1}") from None
     except ValueError as error:

@@ -15,12 +15,13 @@ from werkzeug.exceptions import HTTPException
 from app.core.monitoring.bounded import Bounded
 from app.errors import BadInput, NotFound, Path, Refused
 from app.ingest.draft import Problems
-from app.web.error_shapes import ANTHROPIC_VERSION, Fault, Shape, by_client, native
+from app.web.error_shapes import ANTHROPIC_VERSION, Fault, Shape, anthropic, by_client, native
 from models.session import engine
 
 log = structlog.get_logger(__name__)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_TRACE = re.compile("[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C's `traceparent`
 _TYPES = {
     400: "bad_request",
     404: "not_found",
@@ -108,9 +109,11 @@ def _place(path: Path) -> str:
 
 def _name_request() -> None:
     asked = request.headers.get("X-Request-Id", "")
-    g.request_id = asked if _REQUEST_ID.fullmatch(asked) else uuid.uuid4().hex
+    g.request_id = asked if _REQUEST_ID.fullmatch(asked) else f"req_{uuid.uuid4().hex}"
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(request_id=g.request_id)
+    if trace := _TRACE.fullmatch(request.headers.get("traceparent", "")):
+        structlog.contextvars.bind_contextvars(trace_id=trace[1])
     if job := (request.view_args or {}).get("job_id"):
         structlog.contextvars.bind_contextvars(job=job)
 
@@ -128,11 +131,24 @@ def _refuse_nul() -> None:
 
 def _add_headers(response: Response) -> Response:
     response.headers["X-Request-Id"] = response.headers["Request-Id"] = g.request_id
+    _name_organisation(response)
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "no-referrer"
     response.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
     response.headers.setdefault("Cache-Control", "no-store")
     return response
+
+
+def _name_organisation(response: Response) -> None:
+    """Whose answer it is, as clients of Anthropic's API log it: a tenant has one workspace, itself."""
+    if "caller" in g and _is_of_anthropic():
+        for kind in ("organization", "workspace"):
+            response.headers[f"anthropic-{kind}-id"] = str(g.caller.tenant_uid)
+
+
+def _is_of_anthropic() -> bool:
+    shape = shape_for(request.path, SHAPES)
+    return shape is anthropic or (shape is by_client and ANTHROPIC_VERSION in request.headers)
 
 
 def refused(error: Refused, status: int | None = None) -> Response:

@@ -107,4 +107,4 @@ class Plugin(MarshmallowPlugin):
 def _error(status: int) -> dict[str, Any]:
     kind, message = ERRORS[status]
     details = PROBLEMS if status == 422 else {}
-    return {"error": {"type": kind, "message": message, "details": details, "request_id": "5e0c1a…"}}
+    return {"error": {"type": kind, "message": message, "details": details, "request_id": "req_5e0c1a…"}}

@@ -49,7 +49,8 @@ def test_a_request_id_that_can_be_one_is_kept(door):
     for bad in ("", "with space", "x" * 129, "<b>"):
         found = door.get("/health", headers={"X-Request-Id": bad}).headers["X-Request-Id"]
         assert found != bad
-        assert len(found) == 32
+        assert found.startswith("req_")
+        assert len(found) == 36
 
 
 def test_an_unexpected_error_tells_the_caller_nothing_and_the_log_no_content(door, capfd):
@@ -149,12 +150,14 @@ def test_a_log_line_names_request_tenant_and_job(environment, monkeypatch, capfd
     door.app.view_functions["jobs.get_job"].needed_scope = "jobs:read"
 
     # When something is logged within a request
-    door.get(f"{JOBS}/{job['id']}", headers={"X-Request-Id": "r-1"})
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    told = {"X-Request-Id": "r-1", "traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+    door.get(f"{JOBS}/{job['id']}", headers=told)
 
     # Then its line says for whom, and the key is masked
     [line] = [line for line in capfd.readouterr().err.splitlines() if "looked with" in line]
     event = json.loads(line)
-    assert event["request_id"] == "r-1"
+    assert (event["request_id"], event["trace_id"]) == ("r-1", trace)
     assert event["tenant"] == "acme"
     assert event["user"] == "ada"
     assert event["job"] == job["id"]

@@ -217,7 +217,12 @@ def test_what_is_no_request_is_refused_in_one_line_of_the_log(server, sent):
     with server.connect(sent) as wire:
         told = everything(wire)
     assert told.startswith((b"HTTP/1.1 400", b"HTTP/1.1 431"))
-    assert b"Connection: close" in told
+    head, _, body = told.partition(b"\r\n\r\n")
+    assert b"Connection: close" in head
+    refusal = json.loads(body)  # in a form that every contract's clients read
+    assert (refusal["type"], refusal["error"]["type"]) == ("error", "invalid_request_error")
+    assert refusal["error"]["message"]
+    assert f"\r\nRequest-Id: {refusal['request_id']}\r\n".encode() in head
     log = server.log.read_text()[known:]
     assert "Traceback" not in log
     assert log.count("Invalid request") == 1

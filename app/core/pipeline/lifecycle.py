@@ -193,7 +193,8 @@ def change(
 def delete(session: Session, job: Job) -> None:
     """Remove an ended job and its content; its attempts stay in the ledger."""
     if job.status not in FINAL:
-        raise Conflict(f"The job is {job.status}; cancel it before deleting it.", {"status": job.status})
+        first = "wait for its end" if job.status == JobStatus.CANCELLING else "cancel it"
+        raise Conflict(f"The job is {job.status}; {first} before deleting it.", {"status": job.status})
     job.deleted_at = session.scalar(select(now()))
     session.flush()
 

@@ -34,7 +34,7 @@ def _most(chosen: Settings) -> int:
     return min(MOST_BYTES, chosen.max_upload_bytes)
 
 
-LIMIT = Limit("at most MAX_UPLOAD_BYTES", _most)
+LIMIT = Limit("256 MiB, or MAX_UPLOAD_BYTES if that is less", _most)
 
 
 def take_in(spool: DraftSpool) -> tuple[Defaults, Options]:

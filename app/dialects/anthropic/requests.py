@@ -11,7 +11,8 @@ from typing import Any
 from app.errors import BadInput, TooLarge
 from app.ingest.draft import Defaults, Draft, Problems, refused
 from app.ingest.intake import Places
-from app.ingest.records import MODEL_NAME, read_record
+from app.ingest.records import MAX_TOKENS, MODEL_NAME, read_record
+from app.ingest.values import shown
 from app.providers import registry
 from app.providers.client_headers import PROFILE
 from config.settings import Settings
@@ -61,16 +62,16 @@ class Requests:
     def _draft(self, item: Any, number: int) -> Draft | None:
         at = f"requests.{number}"
         if not isinstance(item, dict):
-            self._problems.add(at, "give an object with `custom_id` and `params`")
+            self._problems.add(at, f"give an object with `custom_id` and `params`; found {shown(item)}")
             return None
         for name in item.keys() - FIELDS:
             self._problems.add(f"{at}.{name:.60}", "there is no such field: give `custom_id` and `params`")
         name, params = item.get("custom_id"), item.get("params")
         if not isinstance(params, dict):
-            self._problems.add(f"{at}.params", f"give an object; found {_kind(params)}")
+            self._problems.add(f"{at}.params", f"give an object; found {shown(params)}")
         if not isinstance(name, str) or not CUSTOM_ID.fullmatch(name):
             self._problems.add(
-                f"{at}.custom_id", f"give 1 to 64 letters, digits, _ and -; found {_kind(name)}"
+                f"{at}.custom_id", f"give 1 to 64 letters, digits, _ and -; found {shown(name)}"
             )
             return None
         if (first := self._names.claim(name, number)) is not None:
@@ -92,8 +93,8 @@ class Requests:
     def _fault(self, params: Mapping[str, Any]) -> str | None:
         """Why a request can never be asked; None for what its provider may judge."""
         max_tokens, profile = params.get("max_tokens"), params.get("user_profile_id")
-        if not isinstance(max_tokens, int) or isinstance(max_tokens, bool) or max_tokens < 1:
-            return f"max_tokens: give a whole number from 1 on; found {_kind(max_tokens)}"
+        if type(max_tokens) is not int or not 1 <= max_tokens <= MAX_TOKENS:
+            return f"max_tokens: give a whole number from 1 to {MAX_TOKENS:,}; found {shown(max_tokens)}"
         if params.get("stream"):
             return "stream: it is not supported in a batch: leave it out"
         if params.get("speed") is not None:
@@ -104,7 +105,7 @@ class Requests:
 
     def _fault_of_model(self, model: Any) -> str | None:
         if not isinstance(model, str) or not MODEL_NAME.fullmatch(model):
-            return f"model: give the name of a model; found {_kind(model)}"
+            return f"model: give the name of a model; found {shown(model)}"
         try:
             provider = registry.of(model)
             registry.refuse_misspelt(model, self._settings)
@@ -118,11 +119,3 @@ class Requests:
                 f" {self._defaults.model!r}, by another provider: send a batch to each"
             )
         return None
-
-
-def _kind(value: Any) -> str:
-    if value is None:
-        return "nothing"
-    if isinstance(value, str):
-        return repr(value[:80])
-    return str(value)[:40] if isinstance(value, int | float) else f"a {type(value).__name__}"

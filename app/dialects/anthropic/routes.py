@@ -15,6 +15,7 @@ from app.dialects.anthropic.refusals import refuse
 from app.dialects.anthropic.schemas import BatchIn, BatchOut, BatchPage, DeletedOut, ListQuery
 from app.errors import BadInput, NotFound, Refused
 from app.ingest.spool import DraftSpool
+from app.ingest.values import shown
 from app.providers import registry
 from app.services import job_actions, submission
 from app.services.job_actions import Verb
@@ -134,7 +135,7 @@ def _find(name: str) -> JobView:
     try:
         view = find_job(name)
     except NotFound:
-        raise NotFound(f"there is no batch {name!r}: GET {wire.PREFIX} lists them") from None
+        raise NotFound(f"there is no batch {shown(name)}: GET {wire.PREFIX} lists those there are") from None
     if view.model == registry.NOBODY:
         raise NotFound(f"the job {name!r} stores documents and asks nothing: it is no batch of messages")
     return view

@@ -6,7 +6,7 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 from app.dialects.anthropic.requests import CUSTOM_ID, MOST
-from app.web.blueprint import WebhookUrl
+from app.web.blueprint import PageSize, WebhookUrl
 
 MOST_LISTED = 1_000
 
@@ -31,7 +31,7 @@ class BatchIn(ma.Schema):
 
 
 class ListQuery(ma.Schema):
-    limit = fields.Integer(load_default=20, validate=validate.Range(1, MOST_LISTED))
+    limit = PageSize(20, MOST_LISTED)
     after_id = fields.String(metadata={"description": "The last batch of a page: those that follow it."})
     before_id = fields.String(metadata={"description": "The first batch of a page: those that precede it."})
     beta = fields.String(metadata={"description": "Has no effect."})

@@ -9,6 +9,7 @@ from app.core.money import catalog
 from app.dialects.calls import model_list
 from app.dialects.calls.schemas import EitherErrorOut, ModelOut, ModelQuery, ModelsOut
 from app.errors import BadInput, NotFound
+from app.ingest.values import shown
 from app.web import openapi
 from app.web.answers import answer
 from app.web.auth import needs
@@ -39,6 +40,7 @@ def list_models(query: dict[str, Any]) -> Response:
     models = list(catalog.askable(settings.current()))
     if ANTHROPIC_VERSION not in request.headers:
         return answer({"object": "list", "data": [model_list.openai(model) for model in models]})
+    query.pop("beta", None)
     return answer(model_list.page(models, **query))
 
 
@@ -47,8 +49,9 @@ def list_models(query: dict[str, Any]) -> Response:
 @blp.response(200, ModelOut)
 def get_model(model_id: str) -> Response:
     """Get one model."""
+    model_id = model_id.removesuffix("/")  # the only path of its kind whose slash would count
     for model in catalog.askable(settings.current()):
         if model.name == model_id:
             write = model_list.anthropic if ANTHROPIC_VERSION in request.headers else model_list.openai
             return answer(write(model))
-    raise NotFound(f"model: {model_id!r} cannot be asked here: GET /v1/models lists those that can")
+    raise NotFound(f"model: {shown(model_id)} cannot be asked here: GET /v1/models lists those that can")

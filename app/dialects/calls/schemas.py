@@ -3,6 +3,8 @@
 import marshmallow as ma
 from marshmallow import fields, validate
 
+from app.web.blueprint import PageSize
+
 # What is documented of a response that comes as server-sent events where a stream was asked for.
 _EVENT = {
     "type": "object",
@@ -50,7 +52,7 @@ class CountIn(Open):
 class ModelQuery(ma.Schema):
     """A page of models, for clients of the Messages API."""
 
-    limit = fields.Integer(load_default=20, validate=validate.Range(1, 1_000))
+    limit = PageSize(20, 1_000)
     after_id = fields.String()
     before_id = fields.String()
     beta = fields.String(metadata={"description": "Has no effect."})

@@ -8,7 +8,8 @@ from typing import Any
 from app.errors import BadRequest, NotFound
 from app.ingest.bounds import unbounded
 from app.ingest.draft import MAX_RECORD_BYTES, Defaults, Draft
-from app.ingest.values import to_json
+from app.ingest.records import MODEL_NAME
+from app.ingest.values import shown, to_json
 from app.providers import registry, shapes
 from app.providers.openai_requests import CHAT, RESPONSES
 from app.providers.streams.chunks import Chunks
@@ -38,7 +39,7 @@ def message_call(body: Any, default_max_tokens: int, headers: Mapping[str, str])
     _check_messages(fields.get("messages"))
     max_tokens = fields.get("max_tokens")
     if type(max_tokens) is not int or not 0 <= max_tokens <= MOST_TOKENS:
-        raise BadRequest(f"max_tokens: give a whole number up to {MOST_TOKENS:,}; found {max_tokens!r}")
+        raise BadRequest(f"max_tokens: give a whole number up to {MOST_TOKENS:,}; found {shown(max_tokens)}")
     params = {name: value for name, value in fields.items() if name != "stream"}
     most = max_tokens or default_max_tokens
     return _call(fields, {"params": params}, params, _defaults(fields, most, headers), max_tokens or None)
@@ -68,7 +69,9 @@ def raw_call(path: str, body: Any, default_max_tokens: int, headers: Mapping[str
     request = {name: value for name, value in fields.items() if name not in dropped}
     asked = next((fields.get(name) for name in _BOUNDS if fields.get(name) is not None), None)
     if asked is not None and (type(asked) is not int or not 1 <= asked <= MOST_TOKENS):
-        raise BadRequest(f"the most tokens must be a whole number from 1 to {MOST_TOKENS:,}; found {asked!r}")
+        raise BadRequest(
+            f"the most tokens must be a whole number from 1 to {MOST_TOKENS:,}; found {shown(asked)}"
+        )
     defaults = _defaults(fields, asked or default_max_tokens, headers)
     call = _call(fields, {"url": path, "body": request}, request, defaults, asked)
     return replace(call, chunks=_chunks(fields)) if translates else call
@@ -116,11 +119,11 @@ def _chunks(fields: Json) -> Chunks:
 
 def _fields(body: Any) -> Json:
     if not isinstance(body, dict):
-        raise BadRequest("the body must be a JSON object")
-    if not isinstance(body.get("model"), str) or not 1 <= len(body["model"]) <= 200:
-        raise BadRequest("model: give the name of a model")
+        raise BadRequest(f"the body must be a JSON object; found {shown(body)}")
+    if not isinstance(body.get("model"), str) or not MODEL_NAME.fullmatch(body["model"]):
+        raise BadRequest(f"model: give the name of a model; found {shown(body.get('model'))}")
     if not isinstance(body.get("stream"), bool | None):
-        raise BadRequest("stream: give true or false")
+        raise BadRequest(f"stream: give true or false; found {shown(body['stream'])}")
     provider = registry.find(body["model"])
     if provider is None or not provider.takes_messages or provider.name == registry.NOBODY:
         raise NotFound(f"model: {body['model']!r} is not known here: GET /v1/models lists those that are")
@@ -141,10 +144,12 @@ def _check_asked(path: str, fields: Json) -> None:
 
 def _check_messages(messages: Any) -> None:
     if not isinstance(messages, list) or not messages:
-        raise BadRequest("messages: give a list of at least one message")
+        raise BadRequest(f"messages: give a list of at least one message; found {shown(messages)}")
     for number, message in enumerate(messages):
         if not isinstance(message, dict):
-            raise BadRequest(f"messages.{number}: give an object with a role and content")
+            raise BadRequest(
+                f"messages.{number}: give an object with a role and content; found {shown(message)}"
+            )
 
 
 def _defaults(fields: Json, most_tokens: int, headers: Mapping[str, str]) -> Defaults:

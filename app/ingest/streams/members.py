@@ -51,7 +51,7 @@ def items(pieces: Iterable[bytes], name: str, others: dict[str, Any]) -> Iterato
 
 
 def _items(text: "_Text", name: str) -> Iterator[Any]:
-    text.take("[", f"{name}: give a list")
+    text.take("[", f"{name}: give a list; found something else")
     number = 0
     while text.peek() != "]":
         yield text.value(f"{name}.{number}")
@@ -103,7 +103,7 @@ class _Text:
     def take(self, character: str, otherwise: str) -> None:
         """Pass over `character`; raises `BadInput` with `otherwise` when it is not the next one."""
         if self.peek() != character:
-            raise BadInput(otherwise) if self._at < len(self._text) else self.wrong("it ends in the middle")
+            raise BadInput(otherwise) if self._at < len(self._text) else self._ended()
         self._at += 1
 
     def value(self, where: str) -> Any:
@@ -131,6 +131,9 @@ class _Text:
     def wrong(self, why: str, at: int | None = None) -> BadInput:
         place = self._before + (self._at if at is None else at) + 1
         return BadInput(f"the body is not JSON: {why} (character {place:,})")
+
+    def _ended(self) -> BadInput:
+        return self.wrong("it ends in the middle") if self.place else BadInput("the body is empty: send JSON")
 
     def _is_broken(self, error: JSONDecodeError) -> bool:
         """Whether it is an error whatever comes; at the end of what has come it may be only that."""
