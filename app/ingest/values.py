@@ -82,6 +82,19 @@ def is_blank(value: Any) -> bool:
     return value is None or (isinstance(value, str) and _VISIBLE.search(value) is None)
 
 
+def kind_of(value: Any) -> str:
+    """What a value of JSON is called in an error."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return "a string" if value else "an empty string"
+    if isinstance(value, list):
+        return "a list" if value else "an empty list"
+    return "an object" if isinstance(value, dict) else "a number"
+
+
 def quoted(name: str) -> str:
     """A name in quotation marks, with escapes for what a reader could not see or would take for a space."""
     return '"' + _ODD_IN_NAMES.sub(lambda odd: odd[0] if odd[0] == " " else _escaped(odd[0]), name) + '"'

@@ -12,6 +12,7 @@ from app.errors import BadInput, TooLarge
 from app.ingest.draft import Defaults, Draft, Problems, refused
 from app.ingest.intake import Places
 from app.ingest.records import MODEL_NAME, read_record
+from app.ingest.values import kind_of
 from app.providers import registry
 from app.providers.client_headers import PROFILE
 from config.settings import Settings
@@ -121,8 +122,7 @@ class Requests:
 
 
 def _kind(value: Any) -> str:
-    if value is None:
-        return "nothing"
     if isinstance(value, str):
         return repr(value[:80])
-    return str(value)[:40] if isinstance(value, int | float) else f"a {type(value).__name__}"
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return str(value)[:40] if is_number else kind_of(value)
