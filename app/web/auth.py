@@ -183,7 +183,7 @@ def _authenticate() -> Caller:
     with reading() as session:
         found = api_keys.verify(session, text)
     if found is None:
-        raise Unauthenticated(f"the API key {_shown(text)} is unknown or has been revoked")
+        raise Unauthenticated(_unknown_key(text))
     return found
 
 
@@ -217,7 +217,9 @@ def key_text() -> str | None:
     return None
 
 
-def _shown(text: str) -> str:
-    """A key without its secret."""
+def _unknown_key(text: str) -> str:
+    """What is said of a key that is not known, without its secret: it may be a provider's."""
     prefix = "_".join(text.split("_")[:2])
-    return repr(prefix if text.startswith("pk_") and len(prefix) <= 20 else "(not in the form pk_…)")
+    if text.startswith("pk_") and len(prefix) <= 20:
+        return f"the API key {prefix!r} is unknown or has been revoked"
+    return "the API key is none of Penstock's, which look like pk_…: `penstock keys create` creates one"
