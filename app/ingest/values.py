@@ -95,6 +95,14 @@ def kind_of(value: Any) -> str:
     return "an object" if isinstance(value, dict) else "a number"
 
 
+def found_as(value: Any) -> str:
+    """A value of JSON in an error: a short one itself, otherwise its kind."""
+    if isinstance(value, str):
+        return repr(value[:80])
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return str(value)[:40] if is_number else kind_of(value)
+
+
 def quoted(name: str) -> str:
     """A name in quotation marks, with escapes for what a reader could not see or would take for a space."""
     return '"' + _ODD_IN_NAMES.sub(lambda odd: odd[0] if odd[0] == " " else _escaped(odd[0]), name) + '"'

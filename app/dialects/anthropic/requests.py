@@ -12,7 +12,7 @@ from app.errors import BadInput, TooLarge
 from app.ingest.draft import Defaults, Draft, Problems, refused
 from app.ingest.intake import Places
 from app.ingest.records import MODEL_NAME, read_record
-from app.ingest.values import kind_of
+from app.ingest.values import found_as
 from app.providers import registry
 from app.providers.client_headers import PROFILE
 from config.settings import Settings
@@ -68,10 +68,10 @@ class Requests:
             self._problems.add(f"{at}.{name:.60}", "there is no such field: give `custom_id` and `params`")
         name, params = item.get("custom_id"), item.get("params")
         if not isinstance(params, dict):
-            self._problems.add(f"{at}.params", f"give an object; found {_kind(params)}")
+            self._problems.add(f"{at}.params", f"give an object; found {found_as(params)}")
         if not isinstance(name, str) or not CUSTOM_ID.fullmatch(name):
             self._problems.add(
-                f"{at}.custom_id", f"give 1 to 64 letters, digits, _ and -; found {_kind(name)}"
+                f"{at}.custom_id", f"give 1 to 64 letters, digits, _ and -; found {found_as(name)}"
             )
             return None
         if (first := self._names.claim(name, number)) is not None:
@@ -94,7 +94,7 @@ class Requests:
         """Why a request can never be asked; None for what its provider may judge."""
         max_tokens, profile = params.get("max_tokens"), params.get("user_profile_id")
         if not isinstance(max_tokens, int) or isinstance(max_tokens, bool) or max_tokens < 1:
-            return f"max_tokens: give a whole number from 1 on; found {_kind(max_tokens)}"
+            return f"max_tokens: give a whole number from 1 on; found {found_as(max_tokens)}"
         if params.get("stream"):
             return "stream: it is not supported in a batch: leave it out"
         if params.get("speed") is not None:
@@ -105,7 +105,7 @@ class Requests:
 
     def _fault_of_model(self, model: Any) -> str | None:
         if not isinstance(model, str) or not MODEL_NAME.fullmatch(model):
-            return f"model: give the name of a model; found {_kind(model)}"
+            return f"model: give the name of a model; found {found_as(model)}"
         try:
             provider = registry.of(model)
             registry.refuse_misspelt(model, self._settings)
@@ -119,10 +119,3 @@ class Requests:
                 f" {self._defaults.model!r}, by another provider: send a batch to each"
             )
         return None
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, str):
-        return repr(value[:80])
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return str(value)[:40] if is_number else kind_of(value)
