@@ -270,6 +270,7 @@ def test_a_file_that_is_not_there_yet_is_a_404(door):
         ({"metadata": {"x" * 65: "x"}}, "metadata"),
         ({"metadata": {"x": "x" * 513}}, "metadata"),
         ({"metadata": {"x": 1}}, "metadata.x.value"),
+        ({"metadata": ["x"]}, "metadata"),
         ({"output_expires_after": {"anchor": "created_at", "seconds": 60}}, "output_expires_after.seconds"),
     ],
 )
@@ -279,6 +280,16 @@ def test_a_field_that_cannot_be_used_is_a_400_that_names_it(door, change, param)
     assert response.status_code == 400
     assert response.get_json()["error"]["param"] == param
     assert door.get(BATCHES).get_json()["data"] == []
+
+
+def test_what_was_found_instead_is_said(door):
+    def said(response):
+        return response.get_json()["error"]["message"]
+
+    assert said(door.post(BATCHES, json=[1])) == "body: give a JSON object; found a list"
+    assert said(post(door, requests=None)).endswith("found neither")
+    assert said(post(door, line("a"), input_file_id="file-1")).endswith("found both")
+    assert said(door.get(BATCHES, query_string={"after": "x"})) == "after: give the id of a batch; found 'x'"
 
 
 def test_a_batch_is_made_of_a_file_for_batches_alone(door):
@@ -297,7 +308,7 @@ def test_a_batch_is_made_of_a_file_for_batches_alone(door):
     [
         (b"", "empty_file"),
         (b"\n \n", "empty_file"),
-        (gzip.compress(b"{}"), "invalid_json_line"),
+        (gzip.compress(b"{}", mtime=0), "invalid_json_line"),
         (b"\xff\xfe{\x00x", "invalid_file_format"),
         (b'{"custom_id":', "invalid_json_line"),
     ],
