@@ -292,6 +292,15 @@ def test_what_was_found_instead_is_said(door):
     assert said(door.get(BATCHES, query_string={"after": "x"})) == "after: give the id of a batch; found 'x'"
 
 
+def test_all_that_is_wrong_with_a_call_is_in_its_message(door):
+    few = door.post(BATCHES, json={"endpoint": "/v1/x", "requests": []}).get_json()["error"]
+    many = post(door, metadata={str(number): number for number in range(8)}).get_json()["error"]
+
+    assert (few["message"].count("; "), few["param"]) == (2, "endpoint")
+    assert "found /v1/x; completion_window: Missing data" in few["message"]
+    assert many["message"].endswith("metadata.4.value: give a string; and 3 more")
+
+
 def test_a_batch_is_made_of_a_file_for_batches_alone(door):
     file = upload(door, json.dumps(line("a")).encode(), purpose="user_data")
     body = {"endpoint": MESSAGES, "completion_window": "24h"}
