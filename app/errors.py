@@ -8,6 +8,7 @@ PenstockError
 │   ├── Unauthenticated   401
 │   ├── Forbidden         403
 │   ├── NotFound          404   also for what belongs to another tenant
+│   ├── UnknownModel      404   of a single call: a model that is not asked here
 │   ├── Conflict          409   not in this state, or not right now (`retry_after`)
 │   ├── Gone              410   it was here and was deleted
 │   ├── UnknownForm       415   not a supported content type
@@ -118,6 +119,15 @@ class Forbidden(Refused):
 class NotFound(Refused):
     type = "not_found"
     status = 404
+
+
+class UnknownModel(NotFound):
+    """A call that names a model which is not asked here, or not at this path."""
+
+    type = "model_not_found"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, {"problems": [{"where": "model", "message": message}]})
 
 
 class Conflict(Refused):

@@ -18,7 +18,7 @@ from app.errors import BadInput, TooLarge, UnknownForm
 from app.ingest.documents import identity
 from app.ingest.json_pieces import Path
 from app.ingest.templates import compile_template
-from app.ingest.values import from_json, whole_number
+from app.ingest.values import from_json, kind_of, whole_number
 from app.web import document_body
 from app.web.bodies import read_json
 from app.web.errors import refuse_invalid
@@ -107,7 +107,7 @@ class JsonBody:
             raise BadInput('the body is not a JSON object: give {"records": […], …}')
         records = asked.pop("records", None)
         if not isinstance(records, list):
-            found = "nothing" if records is None else type(records).__name__
+            found = kind_of(records)
             raise BadInput(f"records: give a list, or upload the records as a file; found {found}")
         return Asked(_checked(asked, JobFields()), self._content, "json", records)
 

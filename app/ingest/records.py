@@ -11,7 +11,7 @@ from app.ingest.documents import draft as draft_of
 from app.ingest.draft import Defaults, Draft, Problems, as_json, sized
 from app.ingest.intake import Intake
 from app.ingest.templates import Template
-from app.ingest.values import byte_size, is_blank, is_deeper, is_plain, quoted
+from app.ingest.values import byte_size, is_blank, is_deeper, is_plain, kind_of, quoted
 from app.ingest.whole import requests
 
 MAX_CELL_BYTES = 1_000_000
@@ -105,7 +105,7 @@ def _read_ask(item: Any, defaults: Defaults, documents: Documents | None) -> Dra
     if not item.keys() <= TAKEN[ask]:
         raise _unknown(item, ask)
     if not _takes(ask, item, defaults):
-        raise _of_another_kind(ask, defaults)
+        raise _of_anotherkind_of(ask, defaults)
     if ask == "document":
         return _read_document(item, defaults, documents)
     if ask == "url":
@@ -147,7 +147,7 @@ def _takes(ask: str, item: Mapping[str, Any], defaults: Defaults) -> bool:
 def _read_whole(item: Mapping[str, Any], defaults: Defaults) -> Draft:
     """A line of OpenAI's batches; one for Messages is a record with `params`."""
     if item.get("method", "POST") != "POST":
-        raise Fault(f'"method" must be "POST", found {_kind(item["method"])}')
+        raise Fault(f'"method" must be "POST", found {kind_of(item["method"])}')
     if item["url"] != requests.MESSAGES:
         return requests.draft(item["url"], item.get("body"), defaults, custom_id=_name(item, "custom_id"))
     named = {"custom_id": item["custom_id"]} if "custom_id" in item else {}
@@ -177,13 +177,13 @@ def _document(value: Any, documents: Documents) -> Document:
     if not isinstance(metadata, dict) or len(as_json(metadata)) > MAX_DOCUMENT_METADATA_BYTES:
         raise Fault(
             f'"document": "metadata" must be an object of up to {MAX_DOCUMENT_METADATA_BYTES:,} bytes,'
-            f" found {_kind(metadata)}"
+            f" found {kind_of(metadata)}"
         )
     content = parts.get("content")
     if isinstance(content, str):
         content = documents.decoded(content)
     if not isinstance(content, Stored | Unreadable):
-        raise Fault(f'"document": "content" must be a base64 string, found {_kind(content)}')
+        raise Fault(f'"document": "content" must be a base64 string, found {kind_of(content)}')
     return Document.of(content, filename, metadata)
 
 
@@ -191,7 +191,7 @@ def _check_filename(value: Any) -> None:
     if not isinstance(value, str) or not 1 <= len(value) <= MAX_FILENAME_CHARACTERS or not is_plain(value):
         raise Fault(
             f'"document": "filename" must be plain text of 1 to {MAX_FILENAME_CHARACTERS} characters, found'
-            f" {_kind(value)}"
+            f" {kind_of(value)}"
         )
 
 
@@ -254,7 +254,7 @@ def _draft_of_row(
 
 def _the_ask(item: Any, defaults: Defaults) -> str:
     if not isinstance(item, dict):
-        raise Fault(f"a record must be a JSON object, found {_kind(item)}")
+        raise Fault(f"a record must be a JSON object, found {kind_of(item)}")
     for ask in ASKS:
         if ask in item:
             return ask
@@ -272,7 +272,7 @@ def _unknown(item: dict[str, Any], ask: str) -> Fault:
     return Fault(f'unknown: {_listed(others)}; besides "{ask}" a record may have {_listed(beside)}')
 
 
-def _of_another_kind(ask: str, defaults: Defaults) -> Fault:
+def _of_anotherkind_of(ask: str, defaults: Defaults) -> Fault:
     if ask == "url":
         return Fault(
             f'this "url" needs a model of an endpoint that speaks as OpenAI does (docs/providers.md): model'
@@ -288,14 +288,14 @@ def _of_another_kind(ask: str, defaults: Defaults) -> Fault:
 
 def _check_prompt(prompt: Any) -> None:
     if not isinstance(prompt, str) or not prompt:
-        raise Fault(f'"prompt" must be a non-empty string, found {_kind(prompt)}')
+        raise Fault(f'"prompt" must be a non-empty string, found {kind_of(prompt)}')
     if is_blank(prompt):
         raise BlankPrompt('"prompt" is blank: there is nothing to ask')
 
 
 def _check_messages(messages: Any) -> None:
     if not isinstance(messages, list) or not messages:
-        raise Fault(f'"messages" must be a non-empty list, found {_kind(messages)}')
+        raise Fault(f'"messages" must be a non-empty list, found {kind_of(messages)}')
     for number, message in enumerate(messages):
         _check_message(message, f"messages[{number}]")
     if messages[0]["role"] != "user":
@@ -304,14 +304,14 @@ def _check_messages(messages: Any) -> None:
 
 def _check_message(message: Any, at: str) -> None:
     if not isinstance(message, dict):
-        raise Fault(f"{at}: a message must be an object, found {_kind(message)}")
+        raise Fault(f"{at}: a message must be an object, found {kind_of(message)}")
     role, content = message.get("role"), message.get("content")
     if role == "system":
         raise Fault(f'{at}: "system" is not a role here: give the job a `system`, or the record `params`')
     if role not in ("user", "assistant"):
         raise Fault(f'{at}: "role" must be "user" or "assistant"')
     if not (isinstance(content, str | list) and content):
-        raise Fault(f'{at}: "content" must be a non-empty string or list of blocks; found {_kind(content)}')
+        raise Fault(f'{at}: "content" must be a non-empty string or list of blocks; found {kind_of(content)}')
     _refuse_blank(message, at)
 
 
@@ -340,7 +340,7 @@ def _measure(value: Any, kinds: set[str]) -> tuple[int, ...]:
     """The lengths of its lists; the kinds of its values go into `kinds`."""
     if not isinstance(value, list):
         if value is None or isinstance(value, dict):
-            raise Fault(f'"input" must contain numbers, strings or booleans, found {_kind(value)}')
+            raise Fault(f'"input" must contain numbers, strings or booleans, found {kind_of(value)}')
         kinds.add("truths" if isinstance(value, bool) else "texts" if isinstance(value, str) else "numbers")
         return ()
     if not value:
@@ -354,15 +354,15 @@ def _measure(value: Any, kinds: set[str]) -> tuple[int, ...]:
 def _check_params(params: Any, beside: int | None) -> int | None:
     """The record's own `max_tokens`, if any. The provider validates everything else in a complete request."""
     if not isinstance(params, dict):
-        raise Fault(f'"params" must be an object, found {_kind(params)}')
+        raise Fault(f'"params" must be an object, found {kind_of(params)}')
     messages = params.get("messages")
     if not isinstance(messages, list) or not messages:
-        raise Fault(f'params: "messages" must be a non-empty list, found {_kind(messages)}')
+        raise Fault(f'params: "messages" must be a non-empty list, found {kind_of(messages)}')
     for number, message in enumerate(messages):
         _refuse_blank(message, f"params: messages[{number}]")
     model = params.get("model", "model")
     if not isinstance(model, str) or not MODEL_NAME.fullmatch(model):
-        raise Fault(f'params: "model" must be the name of a model, found {_kind(model)}')
+        raise Fault(f'params: "model" must be the name of a model, found {kind_of(model)}')
     if params.get("stream"):
         raise Fault('params: "stream" is not supported: answers are never streamed')
     if beside is not None and "max_tokens" in params:
@@ -384,7 +384,7 @@ def _name(item: Mapping[str, Any], key: str) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise Fault(f'"{key}" must be a string, found {_kind(value)}')
+        raise Fault(f'"{key}" must be a string, found {kind_of(value)}')
     return _check_name(value, key)
 
 
@@ -397,7 +397,7 @@ def name_in_cells(cells: Mapping[str, Any], key: str) -> str | None:
     if value is None or value == "":
         return None
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise Fault(f"must be a string or a number, found {_kind(value)}", key)
+        raise Fault(f"must be a string or a number, found {kind_of(value)}", key)
     return _check_name(str(value), key)
 
 
@@ -427,18 +427,6 @@ def _check_cell(column: str, cell: Any) -> None:
 def _body(key: str, value: Any) -> bytes:
     # An object with one key, assembled here: a bare string is encoded twice as fast as an object with it.
     return b'{"%b":%b}' % (key.encode(), as_json(value))
-
-
-def _kind(value: Any) -> str:
-    if value is None:
-        return "nothing"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return "a string" if value else "an empty string"
-    if isinstance(value, list):
-        return "a list" if value else "an empty list"
-    return "an object" if isinstance(value, dict) else "a number"
 
 
 def _listed(keys: Iterable[str]) -> str:

@@ -90,6 +90,19 @@ def is_blank(value: Any) -> bool:
     return value is None or (isinstance(value, str) and _VISIBLE.search(value) is None)
 
 
+def kind_of(value: Any) -> str:
+    """What a value of JSON is called in an error."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return "a string" if value else "an empty string"
+    if isinstance(value, list):
+        return "a list" if value else "an empty list"
+    return "an object" if isinstance(value, dict) else "a number"
+
+
 def quoted(name: str) -> str:
     """A name in quotation marks, with escapes for what a reader could not see or would take for a space."""
     return '"' + _ODD_IN_NAMES.sub(lambda odd: odd[0] if odd[0] == " " else _escaped(odd[0]), name) + '"'
@@ -133,16 +146,11 @@ def whole_number(text: str) -> int | None:
 
 
 def shown(value: Any) -> str:
-    """A value as an error says that it was found: a short one itself, of others what they are."""
-    if value is None:
-        return "nothing"
-    if isinstance(value, bool):
-        return "true" if value else "false"
+    """A value of JSON as an error says that it was found: a short one itself, of others what they are."""
     if isinstance(value, str):
         return repr(value if len(value) <= _SHOWN else value[:_SHOWN] + "…")
-    if isinstance(value, list):
-        return "a list" if value else "an empty list"
-    return "an object" if isinstance(value, dict) else str(value)[:_SHOWN]
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return str(value)[:_SHOWN] if is_number else kind_of(value)
 
 
 def as_text(value: Any) -> str:

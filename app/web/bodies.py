@@ -5,7 +5,7 @@ So are unknown names, except in contracts that ignore them and name them in the 
 
 import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -19,7 +19,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.errors import BadInput, TooLarge, UnknownForm
 from app.ingest.streams import codings
-from app.ingest.values import from_json
+from app.ingest.values import from_json, kind_of
 from app.web import capacity
 from app.web.errors import refuse_invalid
 from config import settings
@@ -86,6 +86,9 @@ class _Decoded(io.RawIOBase):
 
 def load(schema: ma.Schema, value: Any) -> Any:
     """`value` as parsed by `schema`; raises `BadInput` naming every invalid field."""
+    if not isinstance(value, Mapping):
+        message = f"give a JSON object; found {kind_of(value)}"
+        raise BadInput(f"body: {message}", [{"where": "body", "message": message}], paths=[("body",)])
     try:
         return schema.load(value)
     except ma.ValidationError as error:

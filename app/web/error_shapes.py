@@ -106,6 +106,7 @@ ANTHROPIC_TYPES: Mapping[int, str] = {
     529: "overloaded_error",
 }
 _ANTHROPIC_DETAILS = ("error_code", "problems", "more")  # of a refusal, that are told with its sentence
+TOLD = 5  # problems of an input that OpenAI's shape tells
 # Codes and types of OpenAI's API, by status; other codes are our own words.
 _OPENAI_CODES = {
     401: "invalid_api_key",
@@ -159,7 +160,7 @@ def openai(fault: Fault) -> Mapping[str, Any]:
     other = "server_error" if fault.status >= 500 else "invalid_request_error"
     return {
         "error": {
-            "message": fault.message,
+            "message": _sentences(fault),
             "type": _OPENAI_TYPES.get(fault.status, other),
             "param": _param(fault),
             "code": _OPENAI_CODES.get(fault.status, fault.type),
@@ -170,6 +171,16 @@ def openai(fault: Fault) -> Mapping[str, Any]:
 def by_client(fault: Fault) -> Mapping[str, Any]:
     """The shape under paths that both of these APIs have: that of the API whose client asks."""
     return (anthropic if fault.of_anthropic else openai)(fault)
+
+
+def _sentences(fault: Fault) -> str:
+    """The message, with the next problems of an input: this shape has no other place for them."""
+    problems = fault.details.get("problems", ())
+    if len(problems) < 2:
+        return fault.message
+    told = [f"{problem['where']}: {problem['message']}".rstrip(".") for problem in problems[:TOLD]]
+    more = len(problems) - len(told) + fault.details.get("more", 0)
+    return "; ".join([*told, f"and {more} more"] if more else told)
 
 
 def _param(fault: Fault) -> str | None:

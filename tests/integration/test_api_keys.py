@@ -52,6 +52,15 @@ def test_without_a_known_key_nothing_is_answered(door):
         assert response.get_json()["error"]["type"] == "unauthenticated"
 
 
+def test_a_providers_key_is_told_from_an_unknown_one_and_never_shown(door):
+    theirs = door.client.get("/v1/models", headers={"Authorization": "Bearer sk-proj-secret"}).text
+    ours = door.client.get("/v1/models", headers={"Authorization": "Bearer pk_abc_secret"}).text
+
+    assert "none of Penstock's" in theirs
+    assert "'pk_abc' is unknown" in ours
+    assert "secret" not in theirs + ours
+
+
 def test_a_known_prefix_with_another_secret_is_refused(door):
     other = door.key[:-1] + ("0" if door.key[-1] != "0" else "1")
 

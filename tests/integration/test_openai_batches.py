@@ -270,6 +270,7 @@ def test_a_file_that_is_not_there_yet_is_a_404(door):
         ({"metadata": {"x" * 65: "x"}}, "metadata"),
         ({"metadata": {"x": "x" * 513}}, "metadata"),
         ({"metadata": {"x": 1}}, "metadata.x.value"),
+        ({"metadata": ["x"]}, "metadata"),
         ({"output_expires_after": {"anchor": "created_at", "seconds": 60}}, "output_expires_after.seconds"),
     ],
 )
@@ -279,6 +280,25 @@ def test_a_field_that_cannot_be_used_is_a_400_that_names_it(door, change, param)
     assert response.status_code == 400
     assert response.get_json()["error"]["param"] == param
     assert door.get(BATCHES).get_json()["data"] == []
+
+
+def test_what_was_found_instead_is_said(door):
+    def said(response):
+        return response.get_json()["error"]["message"]
+
+    assert said(door.post(BATCHES, json=[1])) == "body: give a JSON object; found a list"
+    assert said(post(door, requests=None)).endswith("found neither")
+    assert said(post(door, line("a"), input_file_id="file-1")).endswith("found both")
+    assert said(door.get(BATCHES, query_string={"after": "x"})) == "after: give the id of a batch; found 'x'"
+
+
+def test_all_that_is_wrong_with_a_call_is_in_its_message(door):
+    few = door.post(BATCHES, json={"endpoint": "/v1/x", "requests": []}).get_json()["error"]
+    many = post(door, metadata={str(number): number for number in range(8)}).get_json()["error"]
+
+    assert (few["message"].count("; "), few["param"]) == (2, "endpoint")
+    assert "found /v1/x; completion_window: Missing data" in few["message"]
+    assert many["message"].endswith("metadata.4.value: give a string; and 3 more")
 
 
 def test_a_batch_is_made_of_a_file_for_batches_alone(door):

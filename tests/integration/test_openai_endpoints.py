@@ -196,6 +196,15 @@ def test_what_does_not_bill_costs_nothing_and_loses_its_prefix(door, upstream):
     assert changed.status_code == 200
 
 
+def test_a_model_that_fits_a_pattern_can_be_looked_up_though_no_list_has_it(door):
+    found = door.get("/v1/models/local:llama/3.2")
+    missing = door.get("/v1/models/elsewhere:llama")
+
+    assert found.get_json()["owned_by"] == "vllm"
+    assert (missing.status_code, missing.get_json()["error"]["code"]) == (404, "model_not_found")
+    assert missing.get_json()["error"]["param"] == "model"
+
+
 def test_an_answer_is_checked_against_its_schema_and_part_of_the_next_question(door, upstream):
     # Given a conversation whose answers must fit a schema
     schema = {

@@ -96,6 +96,7 @@ def test_only_files_of_requests_expire_by_themselves(door):
         ({"purpose": ""}, "purpose"),
         ({"expires_after[seconds]": "60"}, "expires_after[seconds]"),
         ({"expires_after[anchor]": "never"}, "expires_after[anchor]"),
+        ({"expires_after[anchor]": "created_at"}, "expires_after[seconds]"),
     ],
 )
 def test_a_field_that_cannot_be_used_is_a_400_that_names_it(door, fields, param):
@@ -126,7 +127,8 @@ def test_files_are_listed_from_either_end_by_page_and_by_purpose(door):
     assert listed(order="asc", after=ids[1])[0] == ids[2:]
     assert listed(purpose="user_data")[0] == [ids[1]]
     assert listed(purpose="vision") == ([], False, None, None)
-    assert door.get(FILES, query_string={"after": "nothing"}).status_code == 400
+    refused = door.get(FILES, query_string={"after": "nothing"})
+    assert (refused.status_code, refused.get_json()["error"]["param"]) == (400, "after")
     assert door.get(FILES, query_string={"limit": 0}).status_code == 400
 
 

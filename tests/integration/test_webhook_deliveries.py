@@ -439,6 +439,12 @@ def test_what_else_is_for_a_busy_receiver_waits_too(door, receiver):
         assert sum(one["attempts"] for one in found) == len(busy.received)
         assert waiting_seconds()["job.cancelled"] > 3_500
 
+        # And what comes later waits as well, but not for the other one
+        tried = len(busy.received)
+        cancelled(door)
+        send_all()
+        assert (len(busy.received), len(receiver.received)) == (tried, 2)
+
 
 def test_an_endpoint_that_went_while_an_event_was_written_holds_up_nothing(door, receiver):
     # Given events for an endpoint that is deleted, for one that is switched off, and for another

@@ -10,6 +10,7 @@ from app.errors import BadRequest, NotFound
 from app.providers.openai_requests import CHAT
 from app.providers.streams import completions, messages, sse
 from app.services.attended import Failure
+from app.web.error_shapes import Fault
 
 ASKED = [{"role": "user", "content": "Why?"}]
 OF_ANTHROPIC = {"type": "error", "error": {"type": "overloaded_error", "message": "busy"}}
@@ -61,6 +62,26 @@ def test_an_answer_of_the_other_shape_is_shown_as_a_message():
 def test_what_no_provider_could_be_asked_is_a_400(wrong):
     with pytest.raises(BadRequest):
         wire.message_call(wrong, 100, {})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"model": 5}, "model"),
+        ({"messages": []}, "messages"),
+        ({"messages": ["why"]}, "messages.0"),
+        ({"stream": "yes"}, "stream"),
+        ({"max_completion_tokens": 0}, "max_completion_tokens"),
+        ({"max_tokens": True}, "max_tokens"),
+    ],
+)
+def test_a_refusal_names_the_field_at_fault(wrong, field):
+    with pytest.raises(BadRequest, match=f"^{field}: ") as refused:
+        wire.raw_call(CHAT, {"model": "simulated", "messages": ASKED, **wrong}, 100, {})
+
+    error = refused.value
+    said = wire.OPENAI.shape(Fault(error.status, error.type, error.message, "r", error.details))["error"]
+    assert said["param"] == field
 
 
 @pytest.mark.parametrize("model", ["no-such-model", "inference:double", "none"])

@@ -83,6 +83,13 @@ def test_what_is_wrong_with_a_line_is_told_by_its_number(item, code, param):
     assert errors == [(2, code, param)]
 
 
+def test_what_was_found_is_told_in_the_words_of_json():
+    _, _, made = read([1], None, line(custom_id=7), {**line(), "body": [1]}, {**line(), "body": None})
+
+    found = [error.message.rpartition("found ")[2] for error in made.errors]
+    assert found == ["a list", "null", "a number", "a list", "nothing"]
+
+
 def test_a_custom_id_is_used_once():
     _, errors, made = read(line("a"), line("b"), line("a"))
 

@@ -90,6 +90,22 @@ def test_a_spent_budget_is_looked_at_once_an_hour(status: int, told: object) -> 
 
 
 @pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ({"message": "No such file", "param": "file_id"}, errors.RequestRejected),
+        ({"message": "It is gone", "code": "tool_not_found"}, errors.RequestRejected),
+        ({"message": "Invalid URL (POST /v1/x)"}, errors.Misdirected),
+        ({"message": "Not here", "param": "", "code": "unknown_url"}, errors.Misdirected),
+    ],
+)
+def test_a_404_that_names_what_is_missing_in_the_request_is_the_records_own(
+    said: dict[str, str], kind: type[errors.ProviderError]
+) -> None:
+    told = {"error": {"type": "invalid_request_error", "param": None, "code": None, **said}}
+    assert type(refusals.read(404, told, {})) is kind
+
+
+@pytest.mark.parametrize(
     "told",
     [
         {"error": {"type": "insufficient_quota", "code": "insufficient_quota", "message": "no quota"}},

@@ -7,6 +7,7 @@ from typing import Any
 
 from app.core.money import pricing
 from app.core.money.pricing import Price, Rates
+from app.errors import BadInput
 from app.providers import registry
 from app.providers.model_names import AS_A_WHOLE
 from config import price_list
@@ -42,6 +43,22 @@ def askable(settings: Settings) -> Iterator[Model]:
     for model in models(settings):
         if model.why_not is None and registry.of(model.name).takes_messages:
             yield model
+
+
+def ask_for(name: str, settings: Settings) -> Model | None:
+    """The model of that name if it answers messages on this machine, whether or not a list can have it.
+
+    An endpoint may answer any name that fits a pattern, such as `local:*`.
+    """
+    provider = registry.find(name)
+    if provider is None or not provider.takes_messages or provider.name == registry.NOBODY:
+        return None
+    try:
+        registry.refuse_misspelt(name, settings)
+    except BadInput:
+        return None
+    model = _model(name, provider, settings)
+    return model if model.why_not is None else None
 
 
 def _model(name: str, provider: registry.Provider, settings: Settings) -> Model:

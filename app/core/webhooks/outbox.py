@@ -3,12 +3,13 @@
 So no event is lost with a message, and none tells of what did not happen.
 """
 
-from collections.abc import Iterable, Mapping
+import datetime as dt
+from collections.abc import Mapping, Sequence
 
-from sqlalchemy import exists, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
-from app.core.webhooks import events, urls
+from app.core.webhooks import events, schedule, urls
 from models.base import now
 from models.job import Job, JobCounts, JobSpec, JobStatus
 from models.webhook import DeliveryStatus, WebhookDelivery, WebhookEndpoint
@@ -61,10 +62,12 @@ def fill(session: Session) -> None:
     session.info[_FILLED] = True
 
 
-def _write(session: Session, job: Job, event_type: str, wanted: Iterable[tuple[int | None, str]]) -> None:
+def _write(session: Session, job: Job, event_type: str, wanted: Sequence[tuple[int | None, str]]) -> None:
     event_id = events.new_id()
     at = session.scalars(select(now())).one()
     body = events.of_job(event_id, event_type, job, session.get_one(JobCounts, job.id), at)
+    targets = [urls.target(url) if id is None else f"endpoint {id}" for id, url in wanted]
+    busy_until = _busy_until(session, job.tenant_id, targets)
     session.add_all(
         WebhookDelivery(
             tenant_id=job.tenant_id,
@@ -73,10 +76,31 @@ def _write(session: Session, job: Job, event_type: str, wanted: Iterable[tuple[i
             event_id=event_id,
             event_type=event_type,
             url=url,
-            target=urls.target(url) if endpoint_id is None else f"endpoint {endpoint_id}",
+            target=target,
             body=body,
+            next_at=busy_until.get(target, at),
         )
-        for endpoint_id, url in wanted
+        for (endpoint_id, url), target in zip(wanted, targets, strict=True)
     )
     session.flush()
     fill(session)
+
+
+def _busy_until(session: Session, tenant_id: int, targets: Sequence[str]) -> Mapping[str, dt.datetime]:
+    """When those of the receivers that have just said to be busy want to be tried again.
+
+    Only a first attempt tells: later ones are far apart, and the receiver may have had time for hours.
+    """
+    found = session.execute(
+        select(WebhookDelivery.target, func.max(WebhookDelivery.next_at))
+        .where(
+            WebhookDelivery.tenant_id == tenant_id,
+            WebhookDelivery.target.in_(targets),
+            _PENDING,
+            WebhookDelivery.next_at > now(),
+            WebhookDelivery.attempts == 1,
+            WebhookDelivery.last_status_code.in_(schedule.BUSY),
+        )
+        .group_by(WebhookDelivery.target)
+    )
+    return dict(found.all())

@@ -17,7 +17,6 @@ from models.webhook import DeliveryStatus, WebhookDelivery, WebhookEndpoint
 log = structlog.get_logger(__name__)
 
 GONE = 410  # the receiver wants no more
-BUSY = frozenset({429, 502, 503, 504})  # it wants, or gets, too many at once
 PATIENCE = dt.timedelta(days=5)  # of nothing but failures, after which an endpoint is switched off
 
 
@@ -42,7 +41,7 @@ def record(session: Session, claim: Claim, answer: Answer) -> None:
             status_code=answer.status,
             why=answer.error,
         )
-    if answer.status in BUSY:
+    if answer.status in schedule.BUSY:
         _hold(session, claim, answer)
     if claim.endpoint_id is not None:
         _judge(session, claim.endpoint_id, answer)

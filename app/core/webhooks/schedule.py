@@ -6,6 +6,7 @@ from email.utils import parsedate_to_datetime
 
 # Seconds before each attempt: ten attempts over 75 hours and 35 minutes.
 DELAYS = (0, 5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600)
+BUSY = frozenset({429, 502, 503, 504})  # the receiver wants, or gets, too many at once
 JITTER = 0.1  # of a delay, at most: what failed at one moment does not come back at one moment
 LONGEST_WAIT = 24 * 3600  # seconds that a receiver may ask for
 

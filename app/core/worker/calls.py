@@ -221,7 +221,7 @@ class CallInFlight:
         if outcome.status is None:
             outcome.status = self.close_reason.value
             outcome.error_type = word
-            outcome.error_message = f"The job was {word} while this record was being asked."
+            outcome.error_message = f"The job ended ({word}) while this record was being asked."
         return outcome
 
     def _internal_failure(self) -> Outcome:

@@ -8,7 +8,7 @@ from app.core.accounts.api_keys import READ
 from app.core.money import catalog
 from app.dialects.calls import model_list
 from app.dialects.calls.schemas import EitherErrorOut, ModelOut, ModelQuery, ModelsOut
-from app.errors import BadInput, NotFound
+from app.errors import BadInput, UnknownModel
 from app.ingest.values import shown
 from app.web import openapi
 from app.web.answers import answer
@@ -48,10 +48,12 @@ def list_models(query: dict[str, Any]) -> Response:
 @needs(READ, 404)
 @blp.response(200, ModelOut)
 def get_model(model_id: str) -> Response:
-    """Get one model."""
+    """Get one model, also one that the list cannot have, as an endpoint answers every name of its pattern."""
     model_id = model_id.removesuffix("/")  # the only path of its kind whose slash would count
-    for model in catalog.askable(settings.current()):
-        if model.name == model_id:
-            write = model_list.anthropic if ANTHROPIC_VERSION in request.headers else model_list.openai
-            return answer(write(model))
-    raise NotFound(f"model: {shown(model_id)} cannot be asked here: GET /v1/models lists those that can")
+    model = catalog.ask_for(model_id, settings.current())
+    if model is None:
+        raise UnknownModel(
+            f"model: {shown(model_id)} cannot be asked here: GET /v1/models lists those that can"
+        )
+    write = model_list.anthropic if ANTHROPIC_VERSION in request.headers else model_list.openai
+    return answer(write(model))

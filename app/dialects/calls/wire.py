@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.errors import BadRequest, NotFound
+from app.errors import BadRequest, UnknownModel
 from app.ingest.bounds import unbounded
 from app.ingest.draft import MAX_RECORD_BYTES, Defaults, Draft
 from app.ingest.records import MODEL_NAME
@@ -32,14 +32,14 @@ class Call:
 def message_call(body: Any, default_max_tokens: int, headers: Mapping[str, str]) -> Call:
     """The call of a Messages request; its provider checks what is not needed here.
 
-    `headers` are those of the caller that go with it. Raises `BadRequest`, and `NotFound` for a model that
-    is not known.
+    `headers` are those of the caller that go with it. Raises `BadRequest`, and `UnknownModel` for a model
+    that is not known.
     """
     fields = _fields(body)
     _check_messages(fields.get("messages"))
     max_tokens = fields.get("max_tokens")
     if type(max_tokens) is not int or not 0 <= max_tokens <= MOST_TOKENS:
-        raise BadRequest(f"max_tokens: give a whole number up to {MOST_TOKENS:,}; found {shown(max_tokens)}")
+        raise _wrong("max_tokens", f"give a whole number up to {MOST_TOKENS:,}; found {shown(max_tokens)}")
     params = {name: value for name, value in fields.items() if name != "stream"}
     most = max_tokens or default_max_tokens
     return _call(fields, {"params": params}, params, _defaults(fields, most, headers), max_tokens or None)
@@ -55,23 +55,22 @@ def count_params(body: Any) -> Json:
 def raw_call(path: str, body: Any, default_max_tokens: int, headers: Mapping[str, str]) -> Call:
     """The call of a request for an OpenAI-compatible endpoint, which is sent as it stands.
 
-    `headers` as in `message_call`. Raises `BadRequest`, and `NotFound` for a model that is not known.
+    `headers` as in `message_call`. Raises `BadRequest`, and `UnknownModel` for a model that is not known.
     """
     fields = _fields(body)
     _check_asked(path, fields)
     translates = not registry.of(fields["model"]).takes_whole_requests
     if translates and path != CHAT:
-        raise NotFound(
+        raise UnknownModel(
             f"model: {fields['model']!r} is not asked at {path}: ask it at {CHAT} or /v1/messages, or name"
             " an endpoint for it in the providers' file"
         )
     dropped = ("stream",) if fields.get("stream") else ("stream", "stream_options")
     request = {name: value for name, value in fields.items() if name not in dropped}
-    asked = next((fields.get(name) for name in _BOUNDS if fields.get(name) is not None), None)
-    if asked is not None and (type(asked) is not int or not 1 <= asked <= MOST_TOKENS):
-        raise BadRequest(
-            f"the most tokens must be a whole number from 1 to {MOST_TOKENS:,}; found {shown(asked)}"
-        )
+    name = next((name for name in _BOUNDS if fields.get(name) is not None), None)
+    asked = None if name is None else fields[name]
+    if name is not None and (type(asked) is not int or not 1 <= asked <= MOST_TOKENS):
+        raise _wrong(name, f"give a whole number from 1 to {MOST_TOKENS:,}; found {shown(asked)}")
     defaults = _defaults(fields, asked or default_max_tokens, headers)
     call = _call(fields, {"url": path, "body": request}, request, defaults, asked)
     return replace(call, chunks=_chunks(fields)) if translates else call
@@ -121,13 +120,17 @@ def _fields(body: Any) -> Json:
     if not isinstance(body, dict):
         raise BadRequest(f"the body must be a JSON object; found {shown(body)}")
     if not isinstance(body.get("model"), str) or not MODEL_NAME.fullmatch(body["model"]):
-        raise BadRequest(f"model: give the name of a model; found {shown(body.get('model'))}")
+        raise _wrong("model", f"give the name of a model; found {shown(body.get('model'))}")
     if not isinstance(body.get("stream"), bool | None):
-        raise BadRequest(f"stream: give true or false; found {shown(body['stream'])}")
+        raise _wrong("stream", f"give true or false; found {shown(body['stream'])}")
     provider = registry.find(body["model"])
     if provider is None or not provider.takes_messages or provider.name == registry.NOBODY:
-        raise NotFound(f"model: {body['model']!r} is not known here: GET /v1/models lists those that are")
+        raise UnknownModel(f"model: {body['model']!r} is not known here: GET /v1/models lists those that are")
     return body
+
+
+def _wrong(field: str, message: str) -> BadRequest:
+    return BadRequest(f"{field}: {message}", {"problems": [{"where": field, "message": message}]})
 
 
 def _check_asked(path: str, fields: Json) -> None:
@@ -137,18 +140,18 @@ def _check_asked(path: str, fields: Json) -> None:
         return
     asked = fields.get("input")
     if path == RESPONSES and isinstance(asked, list) and not all(isinstance(one, dict) for one in asked):
-        raise BadRequest("input: give a text, or a list of objects")
+        raise _wrong("input", "give a text, or a list of objects")
     if not isinstance(asked, str | list) and not (path == RESPONSES and fields.get("prompt")):
-        raise BadRequest("input: give a text or a list")
+        raise _wrong("input", "give a text or a list")
 
 
 def _check_messages(messages: Any) -> None:
     if not isinstance(messages, list) or not messages:
-        raise BadRequest(f"messages: give a list of at least one message; found {shown(messages)}")
+        raise _wrong("messages", f"give a list of at least one message; found {shown(messages)}")
     for number, message in enumerate(messages):
         if not isinstance(message, dict):
-            raise BadRequest(
-                f"messages.{number}: give an object with a role and content; found {shown(message)}"
+            raise _wrong(
+                f"messages.{number}", f"give an object with a role and content; found {shown(message)}"
             )
 
 

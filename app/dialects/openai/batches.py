@@ -113,7 +113,7 @@ def _after(batch_id: str | None) -> uuid.UUID | None:
         return None
     found = batch_ids.read(batch_id)
     if found is None:
-        raise BadInput(f"after: give the id of a batch; found {batch_id!r}")
+        raise wire.wrong_after(f"give the id of a batch; found {batch_id!r}")
     return found
 
 

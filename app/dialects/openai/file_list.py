@@ -16,7 +16,7 @@ from app.core.reading.jobs import JobView
 from app.dialects.openai import wire
 from app.dialects.openai.outputs import Output
 from app.dialects.openai.wire import ERRORS, OUTPUT
-from app.errors import BadInput, NotFound
+from app.errors import NotFound
 from app.web import job_lookup
 from models.file import File, FileBatch
 from models.session import reading
@@ -70,15 +70,15 @@ def page(tenant_id: int, query: Mapping[str, Any]) -> tuple[list[Json], bool]:
 def _place(file_id: str) -> Place:
     named = wire.read_file_id(file_id)
     if named is None or named.of_batch not in (None, OUTPUT, ERRORS):
-        raise BadInput(f"after: give the id of a file; found {file_id!r}")
+        raise wire.wrong_after(f"give the id of a file; found {file_id!r}")
     if named.of_batch is None:
         return _place_of_upload(named.uid)
     try:
         view = job_lookup.find_job(str(named.uid))
     except NotFound:
-        raise BadInput(f"after: there is no file {file_id!r}") from None
+        raise wire.wrong_after(f"there is no file {file_id!r}") from None
     if view.ended_at is None:
-        raise BadInput(f"after: the batch of {file_id!r} has not ended, so that no list has its files yet")
+        raise wire.wrong_after(f"the batch of {file_id!r} has not ended, so that no list has its files yet")
     return _place_of_output(view, named.of_batch)
 
 

@@ -9,7 +9,7 @@ from app.ingest.draft import ENVELOPE_BYTES, MAX_DEPTH, MAX_RECORD_BYTES, Defaul
 from app.ingest.intake import Places
 from app.ingest.jsonl import in_utf8, lines, parse
 from app.ingest.records import MAX_ID_CHARACTERS, MAX_TOKENS, MODEL_NAME
-from app.ingest.values import is_deeper, is_plain, to_json
+from app.ingest.values import is_deeper, is_plain, kind_of, to_json
 from app.ingest.whole import bounds
 from app.ingest.whole.requests import ASKS_IN, CHAT, MESSAGES
 
@@ -107,9 +107,8 @@ class Reader:
     def _check(self, item: Any, number: int) -> LineError | None:
         """What is wrong with a request's envelope."""
         if not isinstance(item, dict):
-            return LineError(
-                "invalid_json_line", f"a line must be a JSON object, found {type(item).__name__}"
-            )
+            found = "null" if item is None else kind_of(item)
+            return LineError("invalid_json_line", f"a line must be a JSON object, found {found}")
         return (
             _check_id(item.get("custom_id"))
             or self._check_target(item)
@@ -214,11 +213,9 @@ def _limit(body: dict[str, Any]) -> int | None:
 
 
 def _shown(value: Any) -> str:
-    if value is None:
-        return "nothing"
     if isinstance(value, str):
         return repr(value[:60].encode("utf-8", "backslashreplace").decode())
-    return f"a value of type {type(value).__name__}"
+    return kind_of(value)
 
 
 def _too_many(most: int) -> str:

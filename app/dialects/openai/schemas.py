@@ -14,6 +14,7 @@ from app.web.blueprint import Lenient, WebhookUrl
 
 PAIRS, LONGEST_KEY, LONGEST_VALUE = 16, 64, 512  # of metadata
 HOUR, MONTH = 3_600, 2_592_000  # seconds: bounds of an expiry
+A_STRING = "give a string"
 SECONDS = {"m": 60, "h": 3_600, "d": 86_400}  # of a unit of a completion window
 
 _WINDOW = re.compile(r"([1-9][0-9]{0,4})([mhd])")
@@ -75,6 +76,12 @@ class UploadIn(ma.Schema):
     anchor = fields.String(data_key="expires_after[anchor]", validate=validate.Equal("created_at"))
     seconds = fields.Integer(data_key="expires_after[seconds]", validate=validate.Range(HOUR, MONTH))
 
+    @ma.validates_schema
+    def _check_expiry(self, data: Mapping[str, Any], **_: Any) -> None:
+        if "anchor" in data and "seconds" not in data:
+            name = "expires_after[seconds]"
+            raise ma.ValidationError(f"give {HOUR:,} to {MONTH:,}; found only the anchor", name)
+
 
 class FileQuery(ma.Schema):
     after = _an_id("The id of the last file of the previous page.")
@@ -113,8 +120,9 @@ class BatchIn(Lenient):
     )
     metadata = fields.Dict(
         keys=fields.String(),
-        values=fields.String(),
+        values=fields.String(error_messages={"invalid": A_STRING, "null": A_STRING}),
         allow_none=True,
+        error_messages={"invalid": "give an object whose values are strings"},
         validate=_check_metadata,
         metadata={"description": f"Up to {PAIRS} pairs of strings."},
     )
@@ -125,7 +133,9 @@ class BatchIn(Lenient):
     def _check_source(self, data: Mapping[str, Any], **_: Any) -> None:
         given = [name for name in ("input_file_id", "requests") if data.get(name) is not None]
         if len(given) != 1:
-            raise ma.ValidationError("give either the id of an uploaded file, or `requests`", "input_file_id")
+            found = "both" if given else "neither"
+            message = f"give either the id of an uploaded file, or `requests`; found {found}"
+            raise ma.ValidationError(message, "input_file_id")
 
 
 def _time(description: str) -> fields.Integer:

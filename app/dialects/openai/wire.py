@@ -13,6 +13,7 @@ from app.core.json_text import encode, on_one_line, text
 from app.core.reading.answers import reason
 from app.core.reading.jobs import JobView
 from app.core.reading.records import RecordView
+from app.errors import BadInput
 from app.ingest.values import to_json
 from app.ingest.whole.requests import MESSAGES
 from app.providers import shapes
@@ -64,6 +65,11 @@ def read_file_id(name: str) -> FileId | None:
     """What `name` names; None for what is no id of a file."""
     found = _FILE.fullmatch(name)
     return None if found is None else FileId(uuid.UUID(found[1]), found[2])
+
+
+def wrong_after(message: str) -> BadInput:
+    """The refusal of a place in a list that there is not."""
+    return BadInput(f"after: {message}", [{"where": "after", "message": message}])
 
 
 def file(found: File) -> Json:

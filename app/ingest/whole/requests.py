@@ -9,7 +9,7 @@ from typing import Any
 from app.errors import Fault
 from app.ingest.bounds import priced_by
 from app.ingest.draft import Defaults, Draft, as_json, sized
-from app.ingest.values import quoted
+from app.ingest.values import kind_of, quoted
 from app.ingest.whole import bounds
 
 MESSAGES, CHAT = "/v1/messages", "/v1/chat/completions"
@@ -48,7 +48,7 @@ def draft(url: Any, body: Any, defaults: Defaults, *, custom_id: str | None = No
 
 def _check(url: str, body: Any) -> None:
     if not isinstance(body, dict):
-        raise Fault(f'"body" must be an object, found {type(body).__name__}')
+        raise Fault(f'"body" must be an object, found {kind_of(body)}')
     model = body.get("model")
     if not isinstance(model, str) or not 1 <= len(model) <= MAX_MODEL or not model.isprintable():
         raise Fault('body: "model" must be the name of a model')
