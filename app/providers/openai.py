@@ -104,7 +104,8 @@ class OpenAIClient:
         """The body; the usage is always wanted, for the books."""
         body |= {"model": str(body["model"]).removeprefix(self._prefix), "stream": True}
         if f"/v1{path}" == openai_requests.CHAT:
-            body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+            asked = body.get("stream_options")
+            body["stream_options"] = {**(asked if isinstance(asked, dict) else {}), "include_usage": True}
         return as_bytes(body)
 
 
