@@ -89,18 +89,23 @@ class Connections:
         await self._session.close()
 
 
-async def pieces(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    """An answer as it comes, decoded; raises `BadAnswer` for one that is longer than any.
+def pieces(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """An answer as it comes, decoded; raises `BadAnswer` for one that is longer than any."""
+    return bounded(response.content.iter_any(), response.headers)
+
+
+async def bounded(answer: AsyncIterator[bytes], headers: Headers) -> AsyncIterator[bytes]:
+    """The pieces of an answer; raises `BadAnswer` for one that is longer than any.
 
     Everything that a provider sends is held in memory: it must not be as much as the provider likes.
     """
     size = 0
-    async for piece in response.content.iter_any():
+    async for piece in answer:
         size += len(piece)
         if size > LONGEST_ANSWER:
             raise BadAnswer(
                 f"the answer has over {LONGEST_ANSWER:,} bytes",
-                request_id=refusals.request_id_of(response.headers),
+                request_id=refusals.request_id_of(headers),
             )
         yield piece
 
@@ -111,8 +116,11 @@ async def whole_body(response: aiohttp.ClientResponse) -> bytes:
 
 
 @asynccontextmanager
-async def whole_answer_within(deadline: float, address: str) -> AsyncIterator[None]:
-    """End a call after `deadline` seconds with `TimedOut`; its errors name the `address` that was asked."""
+async def whole_answer_within(deadline: float, address: str, key: str) -> AsyncIterator[None]:
+    """End a call after `deadline` seconds with `TimedOut`.
+
+    Its errors name the `address` that was asked, and not the `key`: a server may repeat it.
+    """
     try:
         async with asyncio.timeout(deadline):
             yield
@@ -122,6 +130,7 @@ async def whole_answer_within(deadline: float, address: str) -> AsyncIterator[No
         raise late from None
     except ProviderError as error:
         error.address = address
+        refusals.hide(error, key)
         raise
 
 

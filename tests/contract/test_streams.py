@@ -1,6 +1,7 @@
 """Clients whose answers may also be streamed: what is handed on is what is answered."""
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from app import errors
 from app.providers import transport
 from app.providers.client import Reply, Streaming
 from app.providers.streams import completions, messages, sse
-from tests.support.provider_subjects import OpenAI, Subject
+from tests.support.provider_subjects import KEY, OPENAI_KEY, OpenAI, Subject
 
 CHAT = "/v1/chat/completions"
 
@@ -130,3 +131,24 @@ def test_an_answer_that_is_longer_than_any_is_given_up(
         over_connections.runner.run(
             over_connections.client.ask(over_connections.request(), deadline=30, attempt=1)
         )
+
+
+def test_a_long_answer_of_claude_is_given_up_too(claude: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "LONGEST_ANSWER", 100)
+
+    with pytest.raises(errors.BadAnswer, match="over 100 bytes"):
+        claude.ask(max_tokens=100_000)  # which is asked for as a stream
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_refusal_that_repeats_the_key_does_not_tell_it(over_connections: Any, streamed: bool) -> None:
+    over_connections.fault(kind="status", status=400, message=f"neither {KEY} nor {OPENAI_KEY}")
+    asked = over_connections.request()
+    call = partial(stream, over_connections, asked, []) if streamed else over_connections.ask
+
+    with pytest.raises(errors.RequestRejected) as refused:
+        call()
+
+    for told in (refused.value.message, str(refused.value.body)):
+        assert told.count("[the key]") == 1  # its own; it does not know the other one
+        assert (KEY in told) is not (OPENAI_KEY in told)
