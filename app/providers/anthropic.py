@@ -25,6 +25,7 @@ from anthropic import (
     RequestOptions,
 )
 from anthropic._constants import MODEL_NONSTREAMING_TOKENS
+from anthropic._streaming import ServerSentEvent
 from anthropic.lib.streaming import AsyncMessageStream
 from anthropic.types import Message, MessageDeltaUsage, RawMessageStreamEvent, Usage
 
@@ -47,6 +48,7 @@ from app.providers.transport import (
     Connections,
     Headers,
     as_bytes,
+    bounded,
     content,
     count_listed,
     joined,
@@ -80,7 +82,7 @@ class AnthropicClient:
         # The SDK lets ANTHROPIC_CUSTOM_HEADERS replace the key that it was given; these headers win.
         self._credentials: dict[str, str | Omit] = {"Authorization": f"Bearer {api_key}", "X-Api-Key": Omit()}
         self._messages, self._models = base_url + MESSAGES, base_url + MODELS
-        self._address = refusals.visible(self._messages)
+        self._address, self._key = refusals.visible(self._messages), api_key
         headers = joined(self._sdk.default_headers, self._credentials)
         self._calls = Connections(self._messages, headers, httpx2.create_ssl_context())
 
@@ -92,7 +94,7 @@ class AnthropicClient:
         attempt: int,
         headers: Mapping[str, str] = NO_HEADERS,
     ) -> Reply:
-        async with whole_answer_within(deadline, self._address):
+        async with whole_answer_within(deadline, self._address, self._key):
             if _may_outlast_a_connection(params):
                 with _our_errors():
                     return await self._ask_for_a_stream(params, headers)
@@ -109,7 +111,7 @@ class AnthropicClient:
     ) -> Reply:
         body = as_bytes(params | {"stream": True})
         request = self._calls.post(self._messages, body, headers)
-        async with whole_answer_within(deadline, self._address):
+        async with whole_answer_within(deadline, self._address, self._key):
             return await relay.hand_on(request, messages.FORM, hand_on)
 
     async def count_models(self, *, deadline: float) -> int:
@@ -153,7 +155,8 @@ class AnthropicClient:
         request_id = headers.get("request-id")
         if "json" in headers.get("content-type", ""):  # a gateway that does not stream, or its error
             async with events:
-                return answers.read(await events.response.aread(), request_id, headers)
+                pieces = bounded(events.response.aiter_bytes(), headers)
+                return answers.read(b"".join([piece async for piece in pieces]), request_id, headers)
         async with AsyncMessageStream(events, output_format=NOT_GIVEN) as stream:
             message = await _assemble(stream, request_id)
         return answers.read(as_bytes(message), request_id, headers)
@@ -163,10 +166,15 @@ class AnthropicClient:
 
 
 class _Events(AsyncStream[RawMessageStreamEvent]):
-    """A stream whose events have the parts that the SDK's assembly takes for granted and relays leave out.
+    """A stream that ends, with the parts that the SDK's assembly takes for granted and relays leave out.
 
     Counts that were left out are null, so that the answer's usage is unknown.
     """
+
+    async def _iter_events(self) -> AsyncIterator[ServerSentEvent]:
+        pieces = bounded(self.response.aiter_bytes(), self.response.headers)
+        async for event in self._decoder.aiter_bytes(pieces):
+            yield event
 
     async def __stream__(self) -> AsyncIterator[RawMessageStreamEvent]:
         async for event in super().__stream__():
@@ -187,7 +195,7 @@ async def _assemble(stream: AsyncMessageStream[Any], request_id: str | None) -> 
     try:
         async for event in stream:
             last = event.type
-    except (APIStatusError, httpx2.RequestError):
+    except (APIStatusError, httpx2.RequestError, ProviderError):
         raise
     except Exception as fault:  # if the SDK cannot assemble it, the answer is bad and not the call
         raise BadAnswer(

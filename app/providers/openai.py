@@ -29,7 +29,7 @@ class OpenAIClient:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._root, self._prefix = endpoint.base_url, endpoint.prefix
-        self._address = refusals.visible(self._root)
+        self._address, self._key = refusals.visible(self._root), endpoint.key_value or ""
         self._sdk = AsyncOpenAI(api_key=endpoint.key_value or "none", base_url=self._root, max_retries=0)
         headers = _headers(self._sdk, endpoint)
         self._calls = Connections(self._root, headers, httpx2.create_ssl_context(), openai_limits.refused)
@@ -42,7 +42,7 @@ class OpenAIClient:
         attempt: int,
         headers: Mapping[str, str] = NO_HEADERS,
     ) -> Reply:
-        async with whole_answer_within(deadline, self._address):
+        async with whole_answer_within(deadline, self._address, self._key):
             return await self._ask(params)
 
     async def stream(
@@ -54,7 +54,7 @@ class OpenAIClient:
         hand_on: Callable[[bytes], None],
         headers: Mapping[str, str] = NO_HEADERS,
     ) -> Reply:
-        async with whole_answer_within(deadline, self._address):
+        async with whole_answer_within(deadline, self._address, self._key):
             return await self._stream(params, hand_on)
 
     async def count_models(self, *, deadline: float) -> int:
@@ -104,7 +104,8 @@ class OpenAIClient:
         """The body; the usage is always wanted, for the books."""
         body |= {"model": str(body["model"]).removeprefix(self._prefix), "stream": True}
         if f"/v1{path}" == openai_requests.CHAT:
-            body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+            asked = body.get("stream_options")
+            body["stream_options"] = {**(asked if isinstance(asked, dict) else {}), "include_usage": True}
         return as_bytes(body)
 
 

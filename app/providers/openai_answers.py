@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from app.errors import BadAnswer, ServerFault
+from app.errors import BadAnswer, Booking, ServerFault
 from app.providers import answers, openai_limits, refusals
 from app.providers.client import MAX_TOKENS, PAUSE, REFUSAL, Reply, Usage
 
@@ -145,7 +145,9 @@ def _raise_failure(answer: Mapping[str, Any], request_id: str | None) -> None:
     if "output" not in answer or status not in ("failed", "cancelled", "queued", "in_progress"):
         return
     said = error.get("message") if isinstance(error, Mapping) else None
-    raise ServerFault(refusals.cleaned(f"the response is {status}: {said}"), request_id=request_id)
+    fault = ServerFault(refusals.cleaned(f"the response is {status}: {said}"), request_id=request_id)
+    fault.booking = Booking.UNCONFIRMED  # the model has worked on it, or will
+    raise fault
 
 
 def _choice(answer: Mapping[str, Any]) -> Mapping[str, Any] | None:

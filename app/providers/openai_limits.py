@@ -50,7 +50,7 @@ def pause(headers: Mapping[str, str]) -> float | None:
         return asked
     spent = [kind for kind in ("requests", "tokens") if refusals.number(_of(headers, "remaining", kind)) == 0]
     resets = [seconds for kind in spent if (seconds := duration(_of(headers, "reset", kind))) is not None]
-    return max(resets, default=None)
+    return max((seconds for seconds in resets if seconds <= refusals.LONGEST_PAUSE), default=None)
 
 
 def _per_minute(headers: Mapping[str, str], kind: str) -> int | None:

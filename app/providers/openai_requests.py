@@ -17,6 +17,7 @@ PATHS = (CHAT, RESPONSES, EMBEDDINGS, COMPLETIONS)
 
 # Models that refuse `max_tokens`, as their thoughts count, too.
 _THINKS = re.compile(r"(?:^|/)(?:o\d|gpt-[5-9])")
+_OTHER_BOUNDS = ("max_completion_tokens", "max_output_tokens")  # names of what `max_tokens` is in Messages
 _ELSEWHERE = ("mcp_servers", "container", "context_management")  # what only Claude's API has
 _TRANSLATED = frozenset(
     {
@@ -53,6 +54,8 @@ def chat(params: Mapping[str, Any]) -> dict[str, Any]:
     """A Messages request as one of chat completions."""
     if strange := next((name for name in _ELSEWHERE if params.get(name)), None):
         raise _refused(f"`{strange}` is for Claude alone")
+    if other := next((name for name in _OTHER_BOUNDS if params.get(name) is not None), None):
+        raise RequestRejected(f"`{other}` is called `max_tokens` in a request of this form")
     model, tokens = params["model"], params.get("max_tokens")
     passed = {name: value for name, value in params.items() if name not in _TRANSLATED | _UNHEEDED}
     made = {

@@ -1,5 +1,6 @@
 """What a provider's refusal means for us: who is responsible, and how long to wait."""
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from app.errors import (
 from app.providers.client import RateLimits
 
 SPEND_PROBE_SECONDS = 3_600  # a spent budget is renewed each month, or by a person
+SHORTEST_KEY = 8  # characters; what is shorter, such as `none`, keeps no secret and stands in ordinary words
+HIDDEN = "[the key]"
 LONGEST_PAUSE = 4_294_967  # seconds; a longer Retry-After is ignored, as by the official SDK
 
 _ACCOUNT_STATUSES = frozenset({401, 402, 403})
@@ -243,6 +246,16 @@ def _as_status(value: object) -> int | None:
 
 def _word(value: object) -> str | None:
     return cleaned(value)[:64] if isinstance(value, str) and value else None
+
+
+def hide(error: ProviderError, key: str) -> None:
+    """Have an error, which tenants read, not tell the key of the operator's account."""
+    if len(key) < SHORTEST_KEY:
+        return
+    error.message = error.message.replace(key, HIDDEN)
+    written = json.dumps(error.body)
+    if key in written:
+        error.body = json.loads(written.replace(key, HIDDEN))
 
 
 def cleaned(text: str) -> str:

@@ -20,6 +20,7 @@ from app.providers.client import NO_HEADERS
 
 CONNECT_SECONDS = 10
 CONNECTIONS = 5_000  # more than a process holds in flight: 64 slices of 64 records
+LONGEST_ANSWER = 2**27  # bytes, decoded; the longest lists of embeddings have nearly as many
 PAGE_BEGINS = 200  # bytes of an answer in which a web page shows what it is
 ONE_PIECE, PIECE = 2**20, 2**16  # bytes of a request that are written at once
 
@@ -60,7 +61,7 @@ class Connections:
             async with self._session.request(
                 method, url, data=content(body), headers=headers, allow_redirects=False
             ) as response:
-                answer = await response.read()
+                answer = await whole_body(response)
         except (aiohttp.ClientError, OSError) as error:
             raise failure(error, "the provider") from error
         if not 200 <= response.status < 300:
@@ -88,9 +89,38 @@ class Connections:
         await self._session.close()
 
 
+def pieces(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """An answer as it comes, decoded; raises `BadAnswer` for one that is longer than any."""
+    return bounded(response.content.iter_any(), response.headers)
+
+
+async def bounded(answer: AsyncIterator[bytes], headers: Headers) -> AsyncIterator[bytes]:
+    """The pieces of an answer; raises `BadAnswer` for one that is longer than any.
+
+    Everything that a provider sends is held in memory: it must not be as much as the provider likes.
+    """
+    size = 0
+    async for piece in answer:
+        size += len(piece)
+        if size > LONGEST_ANSWER:
+            raise BadAnswer(
+                f"the answer has over {LONGEST_ANSWER:,} bytes",
+                request_id=refusals.request_id_of(headers),
+            )
+        yield piece
+
+
+async def whole_body(response: aiohttp.ClientResponse) -> bytes:
+    """The whole of an answer; raises as `pieces` does."""
+    return b"".join([piece async for piece in pieces(response)])
+
+
 @asynccontextmanager
-async def whole_answer_within(deadline: float, address: str) -> AsyncIterator[None]:
-    """End a call after `deadline` seconds with `TimedOut`; its errors name the `address` that was asked."""
+async def whole_answer_within(deadline: float, address: str, key: str) -> AsyncIterator[None]:
+    """End a call after `deadline` seconds with `TimedOut`.
+
+    Its errors name the `address` that was asked, and not the `key`: a server may repeat it.
+    """
     try:
         async with asyncio.timeout(deadline):
             yield
@@ -100,6 +130,7 @@ async def whole_answer_within(deadline: float, address: str) -> AsyncIterator[No
         raise late from None
     except ProviderError as error:
         error.address = address
+        refusals.hide(error, key)
         raise
 
 

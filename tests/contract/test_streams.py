@@ -1,20 +1,28 @@
 """Clients whose answers may also be streamed: what is handed on is what is answered."""
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
 
 from app import errors
+from app.providers import transport
 from app.providers.client import Reply, Streaming
 from app.providers.streams import completions, messages, sse
-from tests.support.provider_subjects import OpenAI, Subject
+from tests.support.provider_subjects import KEY, OPENAI_KEY, OpenAI, Subject
 
 CHAT = "/v1/chat/completions"
 
 
 @pytest.fixture(params=["simulated", "claude", "openai"])
 def streaming(request: pytest.FixtureRequest) -> Subject:
+    found: Subject = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture(params=["claude", "openai"])
+def over_connections(request: pytest.FixtureRequest) -> Subject:
     found: Subject = request.getfixturevalue(request.param)
     return found
 
@@ -100,3 +108,47 @@ def test_a_completion_that_is_cut_is_not_taken_for_a_whole_one(openai: OpenAI) -
 
     with pytest.raises(errors.ConnectionCut):
         stream(openai, chat(openai), [])
+
+
+def test_what_came_of_an_answer_before_its_failure_may_be_billed(claude: Any) -> None:
+    claude.fault(kind="stream_error")
+    handed_on: list[bytes] = []
+
+    with pytest.raises(errors.Overloaded) as failed:
+        stream(claude, claude.request(), handed_on)
+
+    assert failed.value.booking is errors.Booking.UNCONFIRMED
+
+
+def test_an_answer_that_is_longer_than_any_is_given_up(
+    over_connections: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "LONGEST_ANSWER", 100)
+
+    with pytest.raises(errors.BadAnswer, match="over 100 bytes"):
+        stream(over_connections, over_connections.request(), [])
+    with pytest.raises(errors.BadAnswer, match="over 100 bytes"):
+        over_connections.runner.run(
+            over_connections.client.ask(over_connections.request(), deadline=30, attempt=1)
+        )
+
+
+def test_a_long_answer_of_claude_is_given_up_too(claude: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "LONGEST_ANSWER", 100)
+
+    with pytest.raises(errors.BadAnswer, match="over 100 bytes"):
+        claude.ask(max_tokens=100_000)  # which is asked for as a stream
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_refusal_that_repeats_the_key_does_not_tell_it(over_connections: Any, streamed: bool) -> None:
+    over_connections.fault(kind="status", status=400, message=f"neither {KEY} nor {OPENAI_KEY}")
+    asked = over_connections.request()
+    call = partial(stream, over_connections, asked, []) if streamed else over_connections.ask
+
+    with pytest.raises(errors.RequestRejected) as refused:
+        call()
+
+    for told in (refused.value.message, str(refused.value.body)):
+        assert told.count("[the key]") == 1  # its own; it does not know the other one
+        assert (KEY in told) is not (OPENAI_KEY in told)

@@ -7,13 +7,16 @@ from functools import partial
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from app.core.limits import allowances
+from app.core.money.pricing import PICO
 from app.core.money.reconciliation import Check
 from app.core.reading.records import snapshot
 from app.doctor import provider
 from app.doctor.finding import State
 from models.session import in_transaction
+from models.tenant import Tenant
 from tests.conftest import penstock_of_its_own
 from tests.support.front_door import JOBS, Door
 from tests.support.openai_upstream import OpenAIUpstream
@@ -325,3 +328,37 @@ def test_a_line_that_no_endpoint_takes_is_refused_before_anything_is_asked(door,
     assert refused.status_code == 422
     assert why in refused.text.replace('\\"', '"')
     assert upstream.books() == []
+
+
+def test_a_bound_that_no_provider_takes_fails_its_request_alone(door, upstream):
+    odd = [[], "x", None, {}, -5, 10**9, 1.5]
+    bodies = [{"model": MINI, "max_tokens": bound, "messages": ASKED["messages"]} for bound in [*odd, 9]]
+    requests = [{"custom_id": str(number), "body": body} for number, body in enumerate(bodies)]
+    asked = {"endpoint": "/v1/messages", "completion_window": "24h", "requests": requests}
+    made = door.post("/v1/batches", json=asked).get_json()
+
+    def batch():
+        return door.get(f"/v1/batches/{made['id']}").get_json()
+
+    wait_until(lambda: batch()["status"] == "completed")
+    counts = batch()["request_counts"]
+    assert (counts["completed"], counts["failed"]) == (1, len(odd))
+    assert len(upstream.books()) == 1
+    failed = door.get(f"/v1/files/{batch()['error_file_id']}/content").text
+    assert failed.count("max_tokens: give a whole number") == len(odd)
+
+
+@pytest.mark.parametrize("more", [{"n": 100}, {"service_tier": "priority"}, {"max_tokens": None}])
+def test_a_single_call_cannot_cost_more_than_a_cap_allows_for_it(door, upstream, more):
+    name = f"capped-{next(iter(more))}"
+    capped = door.other(name, ("jobs:read", "jobs:write"))
+    capping = update(Tenant).where(Tenant.name == name).values(daily_cap=PICO)
+    in_transaction(lambda session: session.execute(capping))
+    body = {**ASKED, "max_tokens": 9, **more}
+
+    refused = capped.post(CHAT, json=body)
+
+    assert refused.status_code == 400
+    assert "no upper bound" in refused.text
+    assert upstream.books() == []
+    assert capped.post(CHAT, json={**ASKED, "max_tokens": 9}).status_code == 200

@@ -52,6 +52,8 @@ def test_an_answer_of_the_other_shape_is_shown_as_a_message():
         [],
         {"max_tokens": 1, "messages": ASKED},
         {"model": 5, "max_tokens": 1, "messages": ASKED},
+        {"model": "simulated\n", "max_tokens": 1, "messages": ASKED},
+        {"model": "gpt-\x1b[31m", "max_tokens": 1, "messages": ASKED},
         {"model": "simulated", "messages": ASKED},
         {"model": "simulated", "max_tokens": True, "messages": ASKED},
         {"model": "simulated", "max_tokens": 1, "messages": []},

@@ -237,3 +237,20 @@ def test_a_refusal_from_in_between_is_nobodys_records_fault(status: int, names: 
 
 def test_a_network_before_the_provider_that_finds_no_server_is_an_outage() -> None:
     assert refusals.read(530, "error code: 1016", {}).blame is Blame.PROVIDER
+
+
+def test_a_refusal_that_repeats_the_key_does_not_tell_it():
+    error = refusals.read(400, {"error": {"type": "x", "message": 'key "sk-ant-12345" not known'}}, {})
+
+    refusals.hide(error, "sk-ant-12345")
+
+    assert "sk-ant" not in error.message
+    assert error.body == {"error": {"type": "x", "message": 'key "[the key]" not known'}}
+
+
+def test_a_key_that_is_no_secret_stands_in_ordinary_words():
+    error = refusals.read(400, {"error": {"type": "x", "message": "none"}}, {})
+
+    refusals.hide(error, "none")
+
+    assert error.body == {"error": {"type": "x", "message": "none"}}

@@ -154,3 +154,55 @@ def test_calls_of_tools_that_come_in_parts_are_blocks_of_their_own():
         {"type": "tool_use", "id": "b", "name": "wait", "input": {}},
     ]
     assert assembly.whole["usage"] == {"input_tokens": 3, "output_tokens": 4}
+
+
+@pytest.mark.parametrize("place", [-1, 10**9, "0", None, 1.5])
+def test_the_place_of_a_tools_call_is_one_that_an_answer_can_have(place):
+    delta = {"tool_calls": [{"index": place, "id": "a", "function": {"name": "f", "arguments": "{}"}}]}
+
+    with pytest.raises(ValueError, match="place"):
+        completions.Assembly().add({"choices": [{"index": 0, "delta": delta}]})
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 5, 1000])
+def test_events_are_cut_out_of_pieces_that_end_anywhere(step):
+    raw = b"data: 1\n\nevent: a\r\ndata: 2\r\n\r\ndata: 3\r\r: said\n\ndata: 4"
+    cutter = sse.Cutter()
+
+    found = [event.data for at in range(0, len(raw), step) for event in cutter.feed(raw[at : at + step])]
+
+    assert found == [b"1", b"2", b"3", b""]
+
+
+def test_an_event_that_never_ends_is_looked_through_once(monkeypatch):
+    looked = []
+
+    class Counting:
+        def finditer(self, text, start):
+            looked.append(len(text) - start)
+            return iter(())
+
+    monkeypatch.setattr(sse, "_END", Counting())
+    cutter = sse.Cutter()
+    for _ in range(100):
+        assert not list(cutter.feed(b"a" * 1_000))
+
+    assert sum(looked) < 101_000
+
+
+def test_a_long_answer_is_not_joined_anew_for_each_of_its_pieces():
+    chat, message = completions.Assembly(), messages.Assembly()
+    piece = "a" * 10_000
+    message.add({"type": "message_start", "message": {"usage": {}}})
+    message.add({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}})
+    for _ in range(100):
+        chat.add({"choices": [{"index": 0, "delta": {"content": piece}}]})
+        message.add(
+            {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": piece}}
+        )
+    longest = max(map(len, chat._choices[0]["message"]["content"]))
+    assert longest == max(map(len, message._blocks[0]["text"])) == len(piece)
+    message.add({"type": "message_stop"})
+
+    assert chat.whole["choices"][0]["message"]["content"] == piece * 100
+    assert message.whole["content"] == [{"type": "text", "text": piece * 100}]

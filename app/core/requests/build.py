@@ -52,6 +52,7 @@ def build(
     if max_tokens is not None:
         params["max_tokens"] = max_tokens  # the record's own, unless a retry raised it
     params.setdefault("max_tokens", job.max_tokens)
+    _check_bound(params["max_tokens"])
     messages = _messages(job, record) if attached is None else [_about(attached, job)]
     params["messages"] = [*_earlier(job, history), *messages]
     _check_provider(job, params["model"])
@@ -61,9 +62,9 @@ def build(
 def _whole(job: JobContext, record: dict[str, Any], max_tokens: int | None) -> dict[str, Any]:
     """A whole request as it came, and what its call is priced and limited by. A retry may raise the bound."""
     body = record["body"]
-    bound = next((name for name in bounds.MOST if body.get(name) is not None), None)
-    if bound is not None and max_tokens is not None:
-        body[bound] = max_tokens
+    if max_tokens is not None:
+        given = (name for name in bounds.BOUNDS.get(record["url"], ()) if body.get(name) is not None)
+        body.update(dict.fromkeys(given, max_tokens))
     _check_provider(job, body["model"])
     if not registry.of(body["model"]).takes_whole_requests:
         return _as_messages(body) | {"max_tokens": max_tokens or job.max_tokens}
@@ -82,6 +83,14 @@ def _as_messages(body: dict[str, Any]) -> dict[str, Any]:
     if form is not None and isinstance(form["schema"], dict):
         form["schema"] = sent_schema.of(form["schema"])
     return params
+
+
+def _check_bound(max_tokens: Any) -> None:
+    """Refuse what no provider takes, and neither limits nor caps can count."""
+    if type(max_tokens) is not int or not 0 <= max_tokens <= bounds.MAX_TOKENS:
+        raise RequestRejected(
+            f"max_tokens: give a whole number up to {bounds.MAX_TOKENS:,}; found {max_tokens!r:.40}"
+        )
 
 
 def _about(attached: Block, job: JobContext) -> dict[str, Any]:

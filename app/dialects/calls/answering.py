@@ -11,7 +11,7 @@ from flask import Response, after_this_request, g, jsonify, request
 from app.core.json_text import on_one_line
 from app.core.relay.frames import Frame, Kind
 from app.dialects.calls.wire import MESSAGES, Api, Call
-from app.errors import ProviderError, Refused
+from app.errors import BadAnswer, ProviderError, Refused
 from app.providers import client_headers, registry
 from app.providers.free import token_count
 from app.providers.streams.chunks import Chunks
@@ -103,6 +103,9 @@ def _events(
                 return
             yield on_one_line(frame.data if chunks is None else chunks.feed(frame.data))
             frame = next(frames, None)
+    except (AttributeError, LookupError, TypeError) as fault:  # a relay's events, not ours
+        message = f"the stream's events do not form an answer: {fault!r:.200}"
+        yield told(Failure(BadAnswer.shown_as, BadAnswer.type, message, None, None))
     except Refused as error:
         yield told(Failure(error.status, error.type, error.message, None, None))
     finally:

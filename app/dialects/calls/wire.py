@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from app.errors import BadRequest, UnknownModel
-from app.ingest.bounds import unbounded
+from app.ingest import bounds
 from app.ingest.draft import MAX_RECORD_BYTES, Defaults, Draft
 from app.ingest.records import MODEL_NAME
 from app.ingest.values import shown, to_json
+from app.ingest.whole import bounds as whole_bounds
 from app.providers import registry, shapes
 from app.providers.openai_requests import CHAT, RESPONSES
 from app.providers.streams.chunks import Chunks
@@ -42,7 +43,8 @@ def message_call(body: Any, default_max_tokens: int, headers: Mapping[str, str])
         raise _wrong("max_tokens", f"give a whole number up to {MOST_TOKENS:,}; found {shown(max_tokens)}")
     params = {name: value for name, value in fields.items() if name != "stream"}
     most = max_tokens or default_max_tokens
-    return _call(fields, {"params": params}, params, _defaults(fields, most, headers), max_tokens or None)
+    why = bounds.unbounded(params)
+    return _call(fields, {"params": params}, _defaults(fields, most, headers), max_tokens or None, why)
 
 
 def count_params(body: Any) -> Json:
@@ -67,12 +69,12 @@ def raw_call(path: str, body: Any, default_max_tokens: int, headers: Mapping[str
         )
     dropped = ("stream",) if fields.get("stream") else ("stream", "stream_options")
     request = {name: value for name, value in fields.items() if name not in dropped}
-    name = next((name for name in _BOUNDS if fields.get(name) is not None), None)
-    asked = None if name is None else fields[name]
-    if name is not None and (type(asked) is not int or not 1 <= asked <= MOST_TOKENS):
-        raise _wrong(name, f"give a whole number from 1 to {MOST_TOKENS:,}; found {shown(asked)}")
+    _check_bounds(fields)
+    asked = whole_bounds.most_tokens(path, request)
     defaults = _defaults(fields, asked or default_max_tokens, headers)
-    call = _call(fields, {"url": path, "body": request}, request, defaults, asked)
+    usual = {"max_tokens": defaults.max_tokens} if translates else {}  # which is sent where none is asked for
+    why = whole_bounds.unbounded(path, usual | request)
+    call = _call(fields, {"url": path, "body": request}, defaults, asked, why)
     return replace(call, chunks=_chunks(fields)) if translates else call
 
 
@@ -107,8 +109,6 @@ class Api:
 
 MESSAGES = Api(anthropic, b"event: error\n", has_messages=True)
 OPENAI = Api(openai, b"", has_messages=False)
-
-_BOUNDS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 
 
 def _chunks(fields: Json) -> Chunks:
@@ -145,6 +145,15 @@ def _check_asked(path: str, fields: Json) -> None:
         raise _wrong("input", "give a text or a list")
 
 
+def _check_bounds(fields: Json) -> None:
+    if fields.get("background"):
+        raise _wrong("background", "the answer is waited for here, so leave it out")
+    for name in whole_bounds.MOST:
+        most = fields.get(name)
+        if most is not None and (type(most) is not int or not 1 <= most <= MOST_TOKENS):
+            raise _wrong(name, f"give a whole number from 1 to {MOST_TOKENS:,}; found {shown(most)}")
+
+
 def _check_messages(messages: Any) -> None:
     if not isinstance(messages, list) or not messages:
         raise _wrong("messages", f"give a list of at least one message; found {shown(messages)}")
@@ -160,10 +169,11 @@ def _defaults(fields: Json, most_tokens: int, headers: Mapping[str, str]) -> Def
     return Defaults(fields["model"], most_tokens, whole=whole, headers=headers)
 
 
-def _call(fields: Json, record: Json, request: Json, defaults: Defaults, own: int | None) -> Call:
+def _call(fields: Json, record: Json, defaults: Defaults, own: int | None, why: str | None) -> Call:
+    """`own` is the most tokens that it says itself, `why` the reason that its cost has no upper bound."""
     body = to_json(record)
     size = len(body) + defaults.request_bytes
     if size > MAX_RECORD_BYTES:
         raise BadRequest(f"the request has {size:,} bytes; a provider takes {MAX_RECORD_BYTES:,}")
-    draft = Draft(body, size, max_tokens=own, model=fields["model"], unbounded=unbounded(request))
+    draft = Draft(body, size, max_tokens=own, model=fields["model"], unbounded=why)
     return Call(fields["model"], bool(fields.get("stream")), draft, defaults)

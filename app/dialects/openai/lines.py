@@ -154,7 +154,7 @@ class Reader:
             written,
             len(written) + ENVELOPE_BYTES,
             item["custom_id"],
-            max_tokens=_limit(body),
+            max_tokens=_limit(body) if is_messages else bounds.most_tokens(item["url"], body),
             model=body["model"],
             unbounded=unbounded(body) if is_messages else bounds.unbounded(item["url"], body),
             priced_by=priced_by(body if is_messages else {"model": body["model"]}, defaults),
@@ -207,8 +207,8 @@ def _check_body(body: Any) -> LineError | None:
 
 
 def _limit(body: dict[str, Any]) -> int | None:
-    """The longest answer that a request allows, in tokens, where it says so."""
-    found: Any = bounds.most_tokens(body)
+    """The longest answer that a Messages request allows, in tokens, where it says so."""
+    found: Any = body.get("max_tokens")
     return found if type(found) is int and 1 <= found <= MAX_TOKENS else None
 
 

@@ -3,35 +3,45 @@
 from collections.abc import Mapping
 from typing import Any
 
-MOST = ("max_completion_tokens", "max_output_tokens", "max_tokens")  # tokens of an answer, by path and age
-ELSEWHERE = ("previous_response_id", "conversation", "web_search_options", "audio", "prefix")
-TEXT = frozenset({"text", "input_text", "output_text", "refusal"})  # types of parts with text alone
-ITEMS = frozenset({"message", "function_call", "function_call_output", "reasoning"})  # of a response's input
-RUN_HERE = frozenset({"function", "custom"})  # types of tools that whoever asks runs
+from app.ingest.bounds import more_than_asked
+
+# What bounds the tokens of an answer, by path; an older name may stand beside a newer one.
+BOUNDS = {
+    "/v1/chat/completions": ("max_completion_tokens", "max_tokens"),
+    "/v1/responses": ("max_output_tokens",),
+    "/v1/completions": ("max_tokens",),
+}
+MAX_TOKENS = 1_000_000
+MOST = ("max_completion_tokens", "max_output_tokens", "max_tokens")  # of any path
+# Tuples, as a type may be anything that JSON can say, and a set would have to hash it.
+TEXT = ("text", "input_text", "output_text", "refusal")  # types of parts with text alone
+ITEMS = ("message", "function_call", "function_call_output", "reasoning")  # of a response's input
+RUN_HERE = ("function", "custom")  # types of tools that whoever asks runs
 USUAL_TIERS = (None, "auto", "default", "flex", "batch", "standard", "standard_only")
 EMBEDDINGS = "/v1/embeddings"
 
 
-def most_tokens(body: Mapping[str, Any]) -> int | None:
-    """The most tokens that an answer may have; None where the request does not say."""
-    found: int | None = next((body[name] for name in MOST if body.get(name) is not None), None)
-    return found
+def most_tokens(url: str, body: Mapping[str, Any]) -> int | None:
+    """The most tokens that an answer may have; None where the request does not say, or says no such number.
+
+    Of two names the larger counts: endpoints differ in which of them they heed.
+    """
+    found = [body[name] for name in BOUNDS.get(url, ()) if body.get(name) is not None]
+    if not all(type(one) is int and 1 <= one <= MAX_TOKENS for one in found):
+        return None
+    return max(found, default=None)
 
 
 def unbounded(url: str, body: Mapping[str, Any]) -> str | None:
     """Why the cost of a request has no upper bound; None when it has one."""
     if url == EMBEDDINGS:
         return None
-    if most_tokens(body) is None:
+    if most_tokens(url, body) is None:
         return f"the request does not say how long its answer may be (`{_name_of_bound(url)}`)"
-    for name in ELSEWHERE:
-        if body.get(name):
-            return f"`{name}` adds tokens that are not in the request"
     if body.get("service_tier") not in USUAL_TIERS:
         return f"the service tier {str(body['service_tier'])[:40]!r} has prices of its own"
-    for name in ("n", "best_of"):
-        if body.get(name) not in (None, 1):
-            return f"`{name}` asks for several answers"
+    if why := more_than_asked(body):
+        return why
     if url == "/v1/responses" and body.get("prompt"):
         return "`prompt` adds tokens that are not in the request"
     for tool in _list(body.get("tools")):
@@ -41,8 +51,7 @@ def unbounded(url: str, body: Mapping[str, Any]) -> str | None:
 
 
 def _name_of_bound(url: str) -> str:
-    names = {"/v1/chat/completions": MOST[0], "/v1/responses": MOST[1]}
-    return names.get(url, MOST[2])
+    return BOUNDS.get(url, MOST)[0]
 
 
 def _of_items(items: list[Any]) -> str | None:

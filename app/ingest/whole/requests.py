@@ -20,7 +20,6 @@ ASKS_IN = {  # by path: what its bodies ask, of which one must be there
     "/v1/completions": ("prompt",),
 }
 MAX_MODEL = 200  # characters
-MAX_TOKENS = 1_000_000
 REFUSED = {"stream": "answers are never streamed", "background": "an answer is waited for"}
 
 
@@ -39,7 +38,7 @@ def draft(url: Any, body: Any, defaults: Defaults, *, custom_id: str | None = No
         stored,
         sized(len(stored), defaults),
         custom_id,
-        max_tokens=bounds.most_tokens(body),
+        max_tokens=bounds.most_tokens(url, body),
         model=model,
         unbounded=bounds.unbounded(url, body),
         priced_by=priced_by({"model": model}, defaults),
@@ -64,5 +63,5 @@ def _check(url: str, body: Any) -> None:
 def _check_bound(body: Mapping[str, Any]) -> None:
     for name in bounds.MOST:
         value = body.get(name)
-        if value is not None and (type(value) is not int or not 1 <= value <= MAX_TOKENS):
-            raise Fault(f'body: "{name}" must be a whole number from 1 to {MAX_TOKENS:,}')
+        if value is not None and (type(value) is not int or not 1 <= value <= bounds.MAX_TOKENS):
+            raise Fault(f'body: "{name}" must be a whole number from 1 to {bounds.MAX_TOKENS:,}')

@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from app.providers.streams import sse
+from app.providers.streams import sse, texts
 
 PIECE = 24  # characters of a text that are one chunk
+MOST_CALLS = 1_000  # of tools in one answer
 DONE = b"data: [DONE]\n\n"
 
 Json = dict[str, Any]
@@ -15,8 +16,14 @@ class Assembly:
     """Puts a completion together from its chunks."""
 
     def __init__(self) -> None:
-        self.whole: Json = {}
+        self._whole: Json = {}
         self._choices: dict[int, Json] = {}
+
+    @property
+    def whole(self) -> Json:
+        """The answer as far as it has come."""
+        choices = [texts.joined(self._choices[index]) for index in sorted(self._choices)]
+        return {**self._whole, "choices": choices} if self._whole else {}
 
     @property
     def is_whole(self) -> bool:
@@ -28,10 +35,9 @@ class Assembly:
         if not isinstance(chunk, dict):
             return
         parts = {name: value for name, value in chunk.items() if name != "choices" and value is not None}
-        self.whole |= {**parts, "object": "chat.completion"}
+        self._whole |= {**parts, "object": "chat.completion"}
         for choice in chunk.get("choices") or ():
             self._add_choice(choice)
-        self.whole["choices"] = [self._choices[index] for index in sorted(self._choices)]
 
     def _add_choice(self, choice: Mapping[str, Any]) -> None:
         index = choice.get("index", 0)
@@ -43,15 +49,16 @@ class Assembly:
             if name == "tool_calls":
                 _add_tools(message.setdefault("tool_calls", []), value or ())
             elif name != "role" and isinstance(value, str):
-                message[name] = (message.get(name) or "") + value
+                texts.add(message, name, value)
             elif value is not None:
                 message[name] = value
 
 
 def shows(asked: Mapping[str, Any]) -> Any:
     """Which chunks go to a caller: that of the usage, which has no choices, only if it was asked for."""
-    wanted = (asked.get("stream_options") or {}).get("include_usage")
-    return lambda chunk: bool(wanted) or not isinstance(chunk, dict) or chunk.get("choices") != []
+    options = asked.get("stream_options")
+    wanted = isinstance(options, Mapping) and bool(options.get("include_usage"))
+    return lambda chunk: wanted or not isinstance(chunk, dict) or chunk.get("choices") != []
 
 
 def events(completion: Mapping[str, Any]) -> Iterator[bytes]:
@@ -80,9 +87,11 @@ def _deltas(choice: Mapping[str, Any]) -> Iterator[tuple[Json, str | None]]:
 def _add_tools(known: list[Json], parts: Any) -> None:
     for part in parts:
         index = part.get("index", len(known))
+        if type(index) is not int or not 0 <= index < MOST_CALLS:
+            raise ValueError(f"the place of a tool's call is {index!r:.40}")
         while len(known) <= index:
             known.append({"id": None, "type": "function", "function": {"name": "", "arguments": ""}})
         call, function = known[index], part.get("function") or {}
         call["id"] = part.get("id") or call["id"]
-        call["function"]["name"] += function.get("name") or ""
-        call["function"]["arguments"] += function.get("arguments") or ""
+        for name in ("name", "arguments"):
+            texts.add(call["function"], name, function.get(name) or "")

@@ -6,7 +6,7 @@ from typing import Any
 
 from app.providers import answers
 from app.providers.client import Reply
-from app.providers.streams import sse
+from app.providers.streams import sse, texts
 from app.providers.streams.form import Form
 
 PIECE = 24  # characters of a text that are one event
@@ -24,7 +24,7 @@ class Assembly:
         self.whole: Json = {}
         self.is_whole = False  # its last event has come
         self._blocks: dict[int, Json] = {}
-        self._inputs: dict[int, str] = {}  # of tools, as JSON that is not whole yet
+        self._inputs: dict[int, list[str]] = {}  # of tools: the pieces of JSON that is not whole yet
 
     def add(self, event: Any) -> None:
         """Raises `ValueError`, `TypeError`, `KeyError` or `AttributeError` for one that fits no message."""
@@ -40,20 +40,21 @@ class Assembly:
             case "message_delta":
                 self._change(event)
             case "message_stop":
-                self.whole["content"] = [self._blocks[index] for index in sorted(self._blocks)]
+                content = [texts.joined(self._blocks[index]) for index in sorted(self._blocks)]
+                self.whole["content"] = content
                 self.is_whole = True
 
     def _add_delta(self, index: int, delta: Mapping[str, Any]) -> None:
         block, kind = self._blocks[index], delta["type"]
         if (field := _TEXTS.get(kind)) is not None:
-            block[field] = (block.get(field) or "") + delta[field]
+            texts.add(block, field, delta[field])
         elif kind == "input_json_delta":
-            self._inputs[index] = self._inputs.get(index, "") + delta["partial_json"]
+            self._inputs.setdefault(index, []).append(delta["partial_json"])
         elif kind == "citations_delta":
             block["citations"] = [*(block.get("citations") or ()), delta["citation"]]
 
     def _end_block(self, index: int) -> None:
-        if text := self._inputs.pop(index, ""):
+        if text := "".join(self._inputs.pop(index, ())):
             self._blocks[index]["input"] = json.loads(text)
 
     def _change(self, event: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+LONGEST_END = 3  # bytes of an event's end that may have come already, of four
 _END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 _LINES = re.compile(rb"\r\n|\n|\r")
 
@@ -28,17 +29,19 @@ class Cutter:
     """Cuts whole events out of pieces that end anywhere."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()
+        self._looked_at = 0  # bytes of the rest in which no event ends
 
     def feed(self, piece: bytes) -> Iterator[Event]:
         """The events that `piece` completes."""
         self._rest += piece
-        start = 0
-        for end in _END.finditer(self._rest):
-            raw = self._rest[start : end.end()]
+        start, whole = 0, []
+        for end in _END.finditer(self._rest, self._looked_at):
+            whole.append(bytes(self._rest[start : end.end()]))
             start = end.end()
-            yield _read(raw)
-        self._rest = self._rest[start:]
+        del self._rest[:start]
+        self._looked_at = max(0, len(self._rest) - LONGEST_END)
+        yield from map(_read, whole)
 
 
 def write(name: str | None, value: Any) -> bytes:
