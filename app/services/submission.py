@@ -280,9 +280,8 @@ def _insert_job(
         priority_queue.admit(session, tenant_id, options.label, spool.count)
     why = _unbounded(defaults, spool)
     if why is not None and (options.max_cost is not None or tenant.daily_cap or tenant.monthly_cap):
-        raise BadInput(
-            f"max_cost: a cap cannot be enforced, because the cost of a call has no upper bound: {why}"
-        )
+        cap = "your tenant's cap" if options.max_cost is None else "max_cost: a cap"
+        raise BadInput(f"{cap} cannot be enforced, because the cost of a call has no upper bound: {why}")
     job = _job(uid, spool, defaults, options)
     job.tenant_id, job.user_id, job.lease_id, job.content_bytes = tenant_id, user_id, lease_id, size
     session.add(job)
