@@ -19,9 +19,13 @@ LATE = WINDOW / 200  # as much of the window as a call may be late in production
 
 @dataclass
 class Calls:
-    """The calls that left, as rows know them: each when it arrived."""
+    """The calls that left, as rows know them: each when it arrived.
+
+    A row is there before its call's permit is taken: `rows` is held from the one to the other.
+    """
 
     at: list[float] = field(default_factory=list)
+    rows: threading.RLock = field(default_factory=threading.RLock)
 
     def add(self, grant: Grant, count: int) -> int:
         """The grant's first `count` calls leave; returns how many do not, as it is too late for them."""
@@ -35,8 +39,9 @@ class Calls:
         return count - len(in_time)
 
     def recall(self, group: str) -> list[Moment]:
-        time_now = time.monotonic()
-        ages = [max(0.0, time_now - at) for at in list(self.at)]
+        with self.rows:
+            time_now = time.monotonic()
+            ages = [max(0.0, time_now - at) for at in self.at]
         return [Moment(age, requests=1) for age in sorted(ages, reverse=True) if age < WINDOW + LATE]
 
 
@@ -234,11 +239,13 @@ def test_no_window_ever_holds_more_than_its_limit(limiter, calls, redis_url):
         for number, size in enumerate(sizes[lease::4]):
             left, waited, of = size, False, terms(number * 4 + lease, size, requests=60)
             while left and time.monotonic() < until:
-                grant = limiter.take(of, lease, min(left, 7), waited=waited)
-                unused = grant.count // 4
+                with calls.rows:
+                    grant = limiter.take(of, lease, min(left, 7), waited=waited)
+                    unused = grant.count // 4
+                    late = calls.add(grant, grant.count - unused)
                 if unused:
                     limiter.give_back(of, lease, grant, unused)
-                if late := calls.add(grant, grant.count - unused):
+                if late:
                     limiter.give_back(of, lease, grant, late, late=True)
                     unused += late
                 left, waited = left - grant.count + unused, grant.waits

@@ -20,7 +20,7 @@ def anthropic(model: Model) -> Json:
         "lifecycle": "active",
         "max_input_tokens": model.context,
         "max_tokens": None,
-        "capabilities": {"batch": {"supported": True}},  # what else it can do is known to its provider alone
+        "capabilities": None,  # its type asks for all of them, and its provider alone knows them
         "line": None,
         "deprecated_at": None,
         "retires_at": None,
