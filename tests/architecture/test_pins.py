@@ -80,6 +80,7 @@ def test_the_tests_run_on_the_versions_that_are_released() -> None:
     assert {name: theirs[name] for name in ours.keys() & theirs.keys() if ours[name] != theirs[name]} == {}
 
 
+@pytest.mark.long
 def test_setup_refuses_a_file_whose_hash_differs(tmp_path: Path) -> None:
     # Given the Makefile in a project that needs one package, pinned to a file with other bytes
     shutil.copy(ROOT / "Makefile", tmp_path)

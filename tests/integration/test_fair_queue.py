@@ -15,7 +15,7 @@ from app.errors import Conflict
 from app.services.submission import Options
 from models import Job, JobCounts, Record, RecordStatus, Window
 from models.session import in_transaction, reading
-from tests.conftest import penstock_of_its_own
+from tests.conftest import ONE_IN_SHORT, penstock_of_its_own
 from tests.support.servers import wait_until
 from tests.support.stack import Running, Stack
 
@@ -23,7 +23,7 @@ SEATS = 5  # calls in flight of each job
 SOON = 2.0  # seconds
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module", params=ONE_IN_SHORT)
 def house(request, tmp_path_factory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("fair")
     with penstock_of_its_own(
@@ -82,7 +82,6 @@ def test_jobs_have_all_the_calls_in_flight_that_their_seats_allow(alpha):
     assert sum(limiter().threads.held().jobs.values()) == 15
 
 
-@pytest.mark.one_database
 def test_jobs_in_the_line_are_asked_when_threads_are_free_and_not_overtaken_by_newer_ones(alpha):
     # Given a tenant whose slow jobs hold all the threads that it may have, and others that wait
     holders = [slow(alpha, 1, 300) for _ in range(60)]
@@ -127,7 +126,6 @@ def test_what_a_killed_worker_leaves_counted_is_found(house, alpha):
     wait_until(lambda: not limiter().threads.held().jobs[job.id], what="none is counted")
 
 
-@pytest.mark.one_database
 def test_slices_without_a_permit_leave_their_threads_to_others(house, alpha):
     # Given a limit of one call a minute, and slices that wait for it with all the threads of their tenant
     limit("simulated", 1)

@@ -11,7 +11,7 @@ from tests.support.furnished_tenant import furnish, key_of
 from tests.support.fuzzing import Fuzzing, aimed, contract
 from tests.support.threaded_server import serving
 
-SOME = ("running", "paused", "ended", "ended documents", "ended table", "ended chats")
+SOME = ("paused", "ended", "ended documents", "ended table")
 
 
 @pytest.fixture

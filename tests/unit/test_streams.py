@@ -10,7 +10,7 @@ from typing import Any
 import brotli
 import pytest
 from backports import zstd
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import BadInput, BadRequest, TooLarge
@@ -34,6 +34,7 @@ def read(text: str | bytes, size: int = 7) -> tuple[list[Any], dict[str, Any]]:
     return list(members.items(pieces(content, size), "requests", others)), others
 
 
+@settings(max_examples=40)  # each is read in many pieces
 @given(
     st.lists(VALUES, max_size=6),
     st.dictionaries(st.text(min_size=1).filter(lambda name: name != "requests"), VALUES, max_size=3),
