@@ -209,12 +209,13 @@ def _parse(status: int, body: object) -> _Error:
     code = _word(details.get("error_code") if isinstance(details, Mapping) else error.get("code"))
     message = cleaned(str(error.get("message", f"status {status}")))
     kind = _word(error.get("type"))
-    own = isinstance(body, Mapping) and body.get("type") == "error"
-    own = own or any("not_found" in (word or "") for word in (kind, code))
-    own = (
-        own or bool(_word(error.get("param"))) or "model" in message.lower()
-    )  # about the request, not its path
-    return _Error(kind, None if code and code.isdigit() else code, message, own)
+    is_about_the_request = (
+        (isinstance(body, Mapping) and body.get("type") == "error")
+        or any("not_found" in (word or "") for word in (kind, code))
+        or bool(_word(error.get("param")))
+        or "model" in message.lower()
+    )
+    return _Error(kind, None if code and code.isdigit() else code, message, is_about_the_request)
 
 
 def _lacks_the_path(status: int, error: _Error, body: object, headers: Mapping[str, str]) -> bool:

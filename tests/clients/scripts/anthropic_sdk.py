@@ -5,11 +5,10 @@ It is the same script for the oldest and the newest release; nothing here knows 
 
 import json
 import time
-from collections.abc import Callable
 from typing import Any
 
-import anthropic
 from anthropic import Anthropic
+from anthropic_refusals import refusal
 
 MODEL = "claude-haiku-4-5"
 REFUSED, HANGING = "Refuse this, please.", "Hang on this, please."
@@ -132,24 +131,6 @@ def calls(client: Anthropic) -> dict[str, Any]:
 def models(client: Anthropic) -> dict[str, Any]:
     listed = [checked(model)["id"] for model in client.models.list(limit=5)]
     return {"listed": listed, "one": checked(client.models.retrieve(MODEL))}
-
-
-def refusal(call: Callable[[], Any]) -> dict[str, Any]:
-    """The class of the SDK's error, and what it holds."""
-    try:
-        call()
-    except anthropic.APIStatusError as error:
-        body: Any = error.body
-        return {
-            "class": type(error).__name__,
-            "status": error.status_code,
-            "type": body["error"]["type"],
-            "message": body["error"]["message"],
-            "request_id": error.request_id,
-        }
-    except anthropic.APIError as error:
-        return {"class": type(error).__name__, "message": str(error)}
-    return {"class": "none"}
 
 
 if __name__ == "__main__":
