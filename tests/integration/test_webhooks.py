@@ -15,6 +15,7 @@ from openai import OpenAI
 from app.factory import create_app
 from tests.conftest import penstock_of_its_own
 from tests.support.front_door import JOBS, Door
+from tests.support.servers import wait_until
 from tests.support.stack import Stack, redis_away
 from tests.support.threaded_server import Served, serving
 from tests.support.webhook_doors import CREATES
@@ -99,9 +100,10 @@ def test_the_end_of_a_job_is_told_within_two_seconds_and_both_sdks_verify_it(ser
 
 
 def test_what_ends_while_redis_is_away_is_told_all_the_same(served, receiver):
-    # Given a job that ends here, where no message can be sent
+    # Given a job that waits, its cap too low for a call, and is ended here, where no message can be sent
+    job = served.door.submit(1, model="claude-haiku-4-5", max_cost="0.000001", webhook_url=receiver.url)
+    wait_until(lambda: served.door.job(job)["status"] == "paused")
     with redis_away():
-        job = served.door.submit(1, webhook_url=receiver.url)
         assert served.door.post(f"/api/v1/jobs/{job['id']}/cancel").status_code == 200
 
         # Then a worker finds it by its row

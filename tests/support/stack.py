@@ -56,11 +56,13 @@ def redis_away() -> AbstractContextManager[None]:
 @contextmanager
 def redis_at(url: str) -> Iterator[None]:
     """This process looks for Redis there, for a while."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("REDIS_URL", url)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("REDIS_URL", url)
+            _forget_redis()
+            yield
+    finally:
         _forget_redis()
-        yield
-    _forget_redis()
 
 
 @dataclass
