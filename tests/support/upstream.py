@@ -206,7 +206,7 @@ class Provider:
         except (TypeError, ValueError) as fault:
             return web.Response(status=400, text=str(fault))
         self.limits.change(self.behaviour.allowed)
-        return web.Response()
+        return await self.show_summary(request)
 
     async def reset(self, request: web.Request) -> web.Response:
         self.behaviour = Behaviour()
@@ -617,9 +617,13 @@ class Upstream:
             raise RuntimeError(f"the upstream did not start on port {port} (exit {self._process.wait()})")
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
-    def configure(self, **wishes: Any) -> None:
-        """Change what is named (see `Behaviour`), keep the rest; `faults` replaces the whole list."""
-        self._control("configure", wishes)
+    def configure(self, **wishes: Any) -> dict[str, Any]:
+        """Change what is named (see `Behaviour`), keep the rest; `faults` replaces the whole list.
+
+        Returns the `summary` of that moment: calls that arrive later find the change.
+        """
+        summary: dict[str, Any] = self._control("configure", wishes)
+        return summary
 
     def reset(self) -> None:
         """Behave well again, with empty books."""

@@ -20,8 +20,7 @@ def do(verb, site: Site, job: Running) -> None:
 
 def let_calls_take_long(site: Site) -> None:
     """Dozens of calls are out, and none of them will end by itself."""
-    site.upstream.configure(latency_ms=20_000)
-    asked = site.arrived()
+    asked = site.upstream.configure(latency_ms=20_000)["requests"]
     wait_until(lambda: site.arrived() >= asked + 60, what="calls are out that take long")
 
 
