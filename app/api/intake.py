@@ -21,7 +21,7 @@ from app.ingest.tables import Table, read_csv, read_xlsx
 from app.ingest.templates import Template, compile_template
 from app.providers import registry
 from app.services import table_form
-from app.services.submission import Options, Repeat
+from app.services.options import Options, Repeat
 from app.web.capacity import enough_memory
 from app.web.connection import while_connected
 from app.web.idempotency import Sending

@@ -13,7 +13,7 @@ from app.core.money import catalog, pricing
 from app.core.money.quote import Quote, quote
 from app.ingest.spool import DraftSpool
 from app.services import submission
-from app.services.submission import Options
+from app.services.options import Options
 from app.web.auth import caller, needs
 from app.web.large_bodies import FORM, JSON, UPLOAD, WITH_DOCUMENTS, takes
 from config import settings

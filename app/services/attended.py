@@ -32,7 +32,8 @@ from app.ingest.draft import Defaults, Draft
 from app.providers import registry
 from app.services import submission
 from app.services.job_actions import act
-from app.services.submission import Options, Submitted
+from app.services.options import Options
+from app.services.submission import Submitted
 from config import settings
 from models.job import FINAL, STREAM, WHOLE, Job, JobStatus
 from models.record import RecordOutput

@@ -1,39 +1,32 @@
 """Storing a job and waking it. Every entry point uses this."""
 
 import datetime as dt
-import json
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
 import structlog
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.core.accounts import quotas
 from app.core.documents.upload import Upload
-from app.core.money import pricing
 from app.core.pipeline import priority_queue, staging
 from app.core.requests import earlier_answers
-from app.core.requests.earlier_answers import Earlier
 from app.core.webhooks import outbox
 from app.errors import BadInput, Conflict, Unavailable
-from app.ingest import bounds, operations
 from app.ingest.draft import Defaults, Draft
-from app.ingest.forms.table_form import TableForm
 from app.ingest.spool import DraftSpool
-from app.ingest.values import byte_size
 from app.providers import registry
+from app.services import job_rows, record_rows
+from app.services.options import Options, Repeat
 from config import settings
 from models.base import new_uid, now
-from models.bulk import load
 from models.file import FileBatch
-from models.job import IdempotencyKey, Job, JobCounts, JobSpec, JobStatus
-from models.job_table import JobTable
-from models.record import Record, RecordInput, RecordOutput, RecordStatus
+from models.job import IdempotencyKey, Job, JobCounts, JobStatus
 from models.session import after_commit, in_transaction, reading
 from models.transitions import move_job
 from tasks import webhooks
@@ -42,52 +35,6 @@ from tasks.wake import hurry, start
 log = structlog.get_logger()
 
 ATTEMPTS = 3  # attempts to store a submission that a repeat overtook, or whose process was declared dead
-
-
-@dataclass(frozen=True, slots=True)
-class Repeat:
-    """What identifies a submission when it is sent again."""
-
-    key: str
-    fingerprint: bytes  # a 32-byte digest of its content
-    within: int | None = None  # seconds since the earlier one, at most; None: while its key is kept
-
-
-@dataclass(frozen=True, slots=True)
-class FileTerms:
-    """What the caller said of a batch that is made of a file of requests."""
-
-    endpoint: str
-    input_file: str | None  # its id; None: the requests came with the call
-    completion_window: str
-    output_seconds: int | None = None  # after the batch's end, while its output can be read
-    mixed: bool = False  # some of its lines have another url than `endpoint`
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """A caller's options for a job besides its records and their defaults."""
-
-    name: str | None = None
-    priority: int = 5
-    urgency: str | None = None  # puts it in the priority queue; see `models.job.Job`
-    time_limit_ms: int | None = None  # counts from its first call
-    label: str | None = None  # the caller's own name for it, which finds it as its id does
-    max_concurrent: int | None = None  # calls in flight, across all workers, if lower than configured
-    retries: int | None = None
-    max_cost: int | None = None  # pico-dollars
-    expires_in: int | None = None  # seconds
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    webhook_url: str | None = None  # told when the job has ended
-    columns: Sequence[str] | None = None  # of the table that was submitted
-    form: TableForm | None = None  # in which its results are given back
-    skipped: Sequence[int] | None = None  # numbers of the table's rows that are not asked
-    notes: Sequence[str] = ()  # what the owner should know of how the table was read
-    runs_with: str | None = None  # the command with which it is paused
-    attended: str | None = None  # a caller waits for its only answer: see `models.job.Job`
-    reuse: str | None = None  # the id of an earlier job whose answers to equal requests are taken over
-    file_terms: FileTerms | None = None
-    repeat: Repeat | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +83,7 @@ def submit(
             return earlier
         if upload is not None:
             upload.store_small()
-        size = _content_bytes(spool, defaults, upload)
+        size = job_rows.content_bytes(spool, defaults, upload)
         source = source_of(tenant_id, defaults, options)
         stage = partial(_insert_job, new_uid(), tenant_id, user_id, spool, defaults, options, size)
         try:
@@ -198,7 +145,7 @@ def source_of(tenant_id: int, defaults: Defaults, options: Options) -> int | Non
     if options.reuse is None:
         return None
     with reading() as session:
-        spec = _spec(0, defaults, options, None)
+        spec = job_rows.spec_row(0, defaults, options, None)
         return earlier_answers.find_source(session, tenant_id, options.reuse, defaults.model, spec)
 
 
@@ -278,57 +225,25 @@ def _insert_job(
     tenant = quotas.admit(session, tenant_id, spool.count, size)
     if options.urgency is not None:
         priority_queue.admit(session, tenant_id, options.label, spool.count)
-    why = _unbounded(defaults, spool)
+    why = job_rows.unbounded(defaults, spool)
     if why is not None and (options.max_cost is not None or tenant.daily_cap or tenant.monthly_cap):
         cap = "your tenant's cap" if options.max_cost is None else "max_cost: a cap"
         raise BadInput(f"{cap} cannot be enforced, because the cost of a call has no upper bound: {why}")
-    job = _job(uid, spool, defaults, options)
+    job = job_rows.job_row(uid, spool, defaults, options)
     job.tenant_id, job.user_id, job.lease_id, job.content_bytes = tenant_id, user_id, lease_id, size
     session.add(job)
     session.flush()
     if options.expires_in is not None:
         job.expires_at = job.created_at + dt.timedelta(seconds=options.expires_in)
-    session.add_all([JobCounts(job_id=job.id), _spec(job.id, defaults, options, why)])
+    session.add_all([JobCounts(job_id=job.id), job_rows.spec_row(job.id, defaults, options, why)])
     if options.form is not None:
-        session.add(_table(job.id, options.form))
+        session.add(job_rows.table_row(job.id, options.form))
     if options.file_terms is not None:
         session.add(FileBatch(job_id=job.id, **asdict(options.file_terms)))
     if options.repeat is not None:
         _remember(session, tenant_id, job.id, options.repeat)
     session.flush()
     return job.id
-
-
-def _job(uid: uuid.UUID, spool: DraftSpool, defaults: Defaults, options: Options) -> Job:
-    """What the submission says of the job's row."""
-    return Job(
-        uid=uid,
-        name=options.name,
-        priority=options.priority,
-        urgency=options.urgency,
-        time_limit_ms=options.time_limit_ms,
-        model=defaults.model,
-        # What asks nothing waits for nobody, whatever holds the group of its model.
-        limit_group=registry.NOBODY if spool.asks_nothing else registry.limit_group(defaults.model),
-        total=spool.count,
-        request_bytes=spool.request_bytes,
-        max_request_bytes=spool.max_request_bytes,
-        label=options.label,
-        # The web process binds it to all its log lines; the workers' lines about the job include it, too.
-        request_id=structlog.contextvars.get_contextvars().get("request_id"),
-        max_concurrent=options.max_concurrent,
-        runs_with=options.runs_with,
-        attended=options.attended,
-        retries=options.retries,
-        max_cost=options.max_cost,
-        extra=dict(options.metadata),
-    )
-
-
-def _content_bytes(spool: DraftSpool, defaults: Defaults, upload: Upload | None) -> int:
-    """Bytes of what is stored: records, what they share, documents."""
-    shared = defaults.request_bytes + byte_size(defaults.template or "")
-    return spool.bytes + shared + (0 if upload is None else upload.bytes)
 
 
 def _remember(session: Session, tenant_id: int, job_id: int, repeat: Repeat) -> None:
@@ -344,45 +259,6 @@ def _remember(session: Session, tenant_id: int, job_id: int, repeat: Repeat) -> 
     )
 
 
-def _unbounded(defaults: Defaults, spool: DraftSpool) -> str | None:
-    """Why the cost of one of the job's calls has no upper bound, or None."""
-    if defaults.model == registry.NOBODY or spool.asks_nothing:
-        return None
-    why = bounds.unbounded({**defaults.params, "system": defaults.system}) or spool.unbounded
-    if why is not None:
-        return why
-    today = dt.datetime.now(dt.UTC)
-    for model in (defaults.model, *sorted(spool.models)):
-        if pricing.price_at(model, today) is None:
-            return f"the model {model!r} has no price"
-    return None
-
-
-def _spec(job_id: int, defaults: Defaults, options: Options, why: str | None) -> JobSpec:
-    return JobSpec(
-        job_id=job_id,
-        max_tokens=defaults.max_tokens,
-        timeout=defaults.timeout,
-        system=defaults.system,
-        template=defaults.template,
-        prompt=defaults.prompt,
-        schema=None if defaults.schema is None else json.dumps(defaults.schema).encode(),
-        params=json.dumps(dict(defaults.params)).encode(),
-        operations=operations.to_bytes(defaults.operations),
-        columns=None if options.columns is None else list(options.columns),
-        skipped=None if options.skipped is None else list(options.skipped),
-        notes=list(options.notes),
-        headers=dict(defaults.headers) or None,
-        unbounded=why,
-        webhook_url=options.webhook_url,
-    )
-
-
-def _table(job_id: int, form: TableForm) -> JobTable:
-    rows = None if form.rows is None else form.rows.to_bytes()
-    return JobTable(job_id=job_id, format=form.format, form=form.to_json(), rows=rows)
-
-
 def _write_chunk(
     session: Session,
     job_id: int,
@@ -391,32 +267,7 @@ def _write_chunk(
     talks: dict[str, int],
     source: int | None,
 ) -> None:
-    """Insert a chunk; after a COMMIT whose response was lost, a second run finds the rows and stops."""
-    job = _hold(session, job_id)
-    if session.scalar(select(Record.idx).where(Record.job_id == job_id, Record.idx == first)) is not None:
-        return
-    answers = [] if source is None else earlier_answers.answers(session, source, first, drafts)
-    answered = {answer.idx for answer in answers}
-    load(session, Record, _RECORD, _records(job_id, first, drafts, talks, answered))
-    inputs = (
-        (job_id, idx, _bytes(draft.custom_id), draft.body) for idx, draft in enumerate(drafts, start=first)
-    )
-    load(session, RecordInput, ("job_id", "idx", "custom_id", "body"), inputs)
-    if answers:
-        _take_over(session, job, answers)
-
-
-def _take_over(session: Session, job: Job, answers: Sequence[Earlier]) -> None:
-    """Write the answers of an earlier job as this one's: they cost nothing, and no call was made for them."""
-    counts = session.get_one(JobCounts, job.id, with_for_update=True)
-    rows = [
-        {"job_id": job.id, "idx": answer.idx, "seq": seq, "body": answer.body, "cost": 0}
-        for seq, answer in enumerate(answers, start=counts.seq + 1)
-    ]
-    session.execute(insert(RecordOutput), rows)
-    counts.seq += len(rows)
-    counts.succeeded += len(rows)
-    job.reused += len(rows)
+    record_rows.write(session, _hold(session, job_id), first, drafts, talks, source)
 
 
 def _hold(session: Session, job_id: int) -> Job:
@@ -426,37 +277,6 @@ def _hold(session: Session, job_id: int) -> Job:
         raise _Abandoned
     job.updated_at = session.scalars(select(now())).one()
     return job
-
-
-_RECORD = (
-    "job_id",
-    "idx",
-    "status",
-    "attempts",
-    "tries",
-    "deaths",
-    "max_tokens",
-    "request_bytes",
-    "conversation",
-    "sent_bytes",
-    "priced_by",
-)
-
-
-def _records(
-    job_id: int, first: int, drafts: Sequence[Draft], talks: dict[str, int], answered: Collection[int]
-) -> Iterator[tuple[Any, ...]]:
-    """Rows of records; of a conversation only the first turn can be claimed, the others are blocked.
-
-    `answered` are the indices of those that have their answer from an earlier job.
-    """
-    for idx, draft in enumerate(drafts, start=first):
-        opener = None if draft.conversation is None else talks.setdefault(draft.conversation, idx)
-        status = RecordStatus.PENDING if opener is None or opener == idx else RecordStatus.BLOCKED
-        if idx in answered:
-            status = RecordStatus.SUCCEEDED
-        row = (draft.max_tokens, draft.request_bytes, opener, draft.held_bytes, draft.priced_by)
-        yield (job_id, idx, int(status), 0, 0, 0, *row)
 
 
 def _release(session: Session, job_id: int, upload: Upload | None) -> uuid.UUID:
@@ -469,7 +289,3 @@ def _release(session: Session, job_id: int, upload: Upload | None) -> uuid.UUID:
         session.execute(update(JobCounts).where(JobCounts.job_id == job_id).values(wake_at=now()))
     after_commit(session, partial(start, job_id))
     return job.uid
-
-
-def _bytes(text: str | None) -> bytes | None:
-    return None if text is None else text.encode("utf-8", "surrogatepass")

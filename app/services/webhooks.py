@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.core.webhooks import deliveries, endpoints, events, outbox, signing, signing_secrets, transport
 from app.errors import BadRequest
-from app.services.submission import Repeat
+from app.services.options import Repeat
 from models.session import after_commit, in_transaction, reading
 from models.webhook import WebhookDelivery, WebhookEndpoint
 from tasks import webhooks

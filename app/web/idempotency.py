@@ -12,7 +12,7 @@ from werkzeug.datastructures import Headers
 from app.errors import BadInput
 from app.ingest.documents import identity
 from app.ingest.values import whole_number
-from app.services.submission import Repeat
+from app.services.options import Repeat
 
 KEPT = 86_400  # seconds for which a caller's key means its first call
 RETRIED_WITHIN = 60  # seconds; the official SDKs give up earlier

@@ -13,7 +13,7 @@ from app.core.pipeline import claims, lifecycle, outcomes, recovery
 from app.core.pipeline.outcomes import Outcome
 from app.core.reading.records import snapshot
 from app.core.requests import job_context
-from app.services.submission import Options
+from app.services.options import Options
 from models import Job, Lease, Record, RecordStatus, Spend, Tenant, Window
 from models.session import in_transaction, reading
 from tasks.wake import wake

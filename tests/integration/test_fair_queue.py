@@ -12,7 +12,7 @@ from app.core.limits.threads import Wish
 from app.core.pipeline import lifecycle
 from app.core.reading import job_json, jobs
 from app.errors import Conflict
-from app.services.submission import Options
+from app.services.options import Options
 from models import Job, JobCounts, Record, RecordStatus, Window
 from models.session import in_transaction, reading
 from tests.conftest import ONE_IN_SHORT, penstock_of_its_own

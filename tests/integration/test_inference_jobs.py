@@ -9,7 +9,7 @@ import pytest
 from app.core.money import reconciliation
 from app.core.pipeline import batch_settings
 from app.core.reading.records import snapshot
-from app.services.submission import Options
+from app.services.options import Options
 from models.session import in_transaction
 from tests.conftest import penstock_of_its_own
 from tests.support.inference_server import InferenceServer

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select
 
 from app.core.pipeline import lifecycle
-from app.services.submission import Options
+from app.services.options import Options
 from models import Record, RecordStatus, Window
 from models.session import in_transaction, reading
 from tasks.celery import app

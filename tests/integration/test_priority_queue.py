@@ -7,7 +7,7 @@ import pytest
 from app.core.limits import allowances
 from app.core.pipeline import batch_settings, lifecycle, priority_queue
 from app.errors import TooMany
-from app.services.submission import Options
+from app.services.options import Options
 from config import settings
 from models.session import in_transaction, reading
 from tasks import advance

@@ -13,7 +13,7 @@ from app.core.pipeline.outcomes import Outcome
 from app.core.requests import job_context
 from app.errors import BadInput, Conflict, NotFound
 from app.providers.client import Usage
-from app.services.submission import Options, Repeat
+from app.services.options import Options, Repeat
 from config import settings
 from models import (
     IdempotencyKey,

@@ -22,6 +22,7 @@ from app.core.requests import job_context
 from app.ingest.draft import Defaults, Draft
 from app.ingest.spool import DraftSpool
 from app.services import submission
+from app.services.options import Options
 from config import settings
 from models import Attempt, Job, JobCounts, Record, RecordOutput, RecordStatus, session
 from models.session import in_transaction, reading
@@ -175,7 +176,7 @@ class Stack:
         model: str = "simulated",
         params: dict[str, Any] | None = None,
         conversations: Sequence[str | None] | None = None,
-        options: submission.Options | None = None,
+        options: Options | None = None,
         **defaults: Any,
     ) -> Running:
         with DraftSpool(self.folder) as spool:
@@ -188,7 +189,7 @@ class Stack:
                 self.user_id,
                 spool,
                 Defaults(model=model, max_tokens=100, params=params or {}, **defaults),
-                options or submission.Options(),
+                options or Options(),
             )
         return Running(made.id, made.uid, made.created)
 

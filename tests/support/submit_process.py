@@ -10,7 +10,8 @@ import sys
 from app.ingest.draft import Defaults, Draft
 from app.ingest.spool import DraftSpool
 from app.services import submission
-from app.services.submission import Options, Repeat, Submitted
+from app.services.options import Options, Repeat
+from app.services.submission import Submitted
 from config import settings
 
 

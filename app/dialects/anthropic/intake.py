@@ -15,7 +15,7 @@ from app.ingest.draft import Defaults, Problems
 from app.ingest.spool import DraftSpool
 from app.ingest.streams import codings, members
 from app.providers import client_headers
-from app.services.submission import Options
+from app.services.options import Options
 from app.web import bodies, capacity, idempotency
 from app.web.blueprint import WebhookUrl
 from app.web.connection import while_connected

@@ -30,7 +30,7 @@ from app.ingest.spool import DraftSpool
 from app.ingest.tables import Sheet, read_rows, size_of
 from app.providers import registry
 from app.services import job_actions, submission
-from app.services.submission import Options
+from app.services.options import Options
 from app.web import bodies, downloads, idempotency, job_lookup, openapi
 from app.web.answers import answer_list
 from app.web.auth import caller, needs

@@ -17,7 +17,8 @@ from app.errors import BadInput, NotFound
 from app.ingest.draft import Defaults
 from app.providers import registry
 from app.services import job_actions, submission
-from app.services.submission import Options, Submitted
+from app.services.options import Options
+from app.services.submission import Submitted
 from app.web import bodies, capacity, document_body, idempotency, job_lookup, openapi
 from app.web.auth import caller, needs
 from app.web.blueprint import Blueprint

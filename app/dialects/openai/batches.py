@@ -22,7 +22,8 @@ from app.ingest.spool import DraftSpool
 from app.ingest.whole.requests import MESSAGES
 from app.providers import registry
 from app.services import job_actions, submission
-from app.services.submission import FileTerms, Options, Submitted
+from app.services.options import FileTerms, Options
+from app.services.submission import Submitted
 from app.web import bodies, capacity, idempotency, job_lookup, openapi
 from app.web.auth import caller, needs
 from app.web.connection import while_connected

@@ -28,7 +28,7 @@ from app.ingest.draft import Defaults, Problems
 from app.ingest.records import read_records
 from app.providers import registry
 from app.services import job_actions, submission
-from app.services.submission import Options, Repeat
+from app.services.options import Options, Repeat
 from app.web import bodies, capacity, idempotency, openapi
 from app.web.auth import caller, needs
 from app.web.blueprint import Blueprint

@@ -13,7 +13,8 @@ from app.dialects.text.schemas import BatchIn, BatchOut, StatusOut
 from app.ingest.draft import Defaults
 from app.providers import registry
 from app.services import submission
-from app.services.submission import Options, Repeat, Submitted
+from app.services.options import Options, Repeat
+from app.services.submission import Submitted
 from app.web import bodies, capacity, idempotency, openapi
 from app.web.answers import answer, answer_with
 from app.web.auth import caller, needs

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from app.services.submission import Options
+from app.services.options import Options
 from tests.faults.support.breakable_stack import held_by, lease_of, process
 from tests.support.servers import wait_until
 from tests.support.stack import Running

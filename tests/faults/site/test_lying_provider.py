@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from app.services.submission import Options
+from app.services.options import Options
 from tests.support.servers import wait_until
 
 pytestmark = pytest.mark.timeout(600)

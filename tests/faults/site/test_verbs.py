@@ -5,7 +5,7 @@ import time
 import pytest
 
 from app.core.pipeline import lifecycle
-from app.services.submission import Options
+from app.services.options import Options
 from models.session import in_transaction
 from tests.faults.support.breakable_stack import Site, held_by, lease_of, pass_by, process, stopped
 from tests.support.servers import wait_until
