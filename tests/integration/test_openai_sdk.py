@@ -92,21 +92,21 @@ def read(client, file_id):
     return {item["custom_id"]: item for item in map(json.loads, text.splitlines())}
 
 
-def test_a_file_becomes_a_batch_whose_answers_and_refusals_are_files(client):
-    # Given a file with good lines and one that the provider refuses
+def answered_and_refused(client):
+    """A file with two good lines and one that the provider refuses, its batch as made and as it ended."""
     file = upload(client, line("a"), line("b", GOOD + " Twice."), line("c", REFUSED))
+    made = client.batches.create(
+        input_file_id=file.id, endpoint=MESSAGES, completion_window="24h", metadata={"team": "x"}
+    )
+    return file, made, until(client, made)
+
+
+def test_a_file_becomes_a_batch_and_every_field_says_what_came_of_it(client):
+    file, made, batch = answered_and_refused(client)
     assert (file.object, file.filename, file.purpose, file.status) == (
         "file", "asked.jsonl", "batch", "processed",
     )  # fmt: skip
     assert file.bytes == len(client.files.content(file.id).content)
-
-    # When a batch is made of it
-    made = client.batches.create(
-        input_file_id=file.id, endpoint=MESSAGES, completion_window="24h", metadata={"team": "x"}
-    )
-    batch = until(client, made)
-
-    # Then every field says what came of it
     assert batch.to_dict() | {"penstock": None} == {
         "id": made.id,
         "object": "batch",
@@ -135,6 +135,10 @@ def test_a_file_becomes_a_batch_whose_answers_and_refusals_are_files(client):
     assert made.created_at <= batch.in_progress_at <= batch.completed_at
     assert batch.usage.total_tokens == batch.usage.input_tokens + batch.usage.output_tokens > 0
     assert batch.model_extra["penstock"]["counts"]["succeeded"] == 2
+
+
+def test_its_answers_and_its_refusals_are_files(client):
+    _, _, batch = answered_and_refused(client)
     answers = read(client, batch.output_file_id)
     assert answers.keys() == {"a", "b"}
     assert answers["a"]["response"]["status_code"] == 200

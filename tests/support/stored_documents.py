@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import redis
 from sqlalchemy import select
 
 from app.core.pipeline import notifications
@@ -83,3 +84,25 @@ def store(worker: Worker, job: Mapping[str, Any], count: int | None = None) -> N
 def files_in(folder: Path) -> list[str]:
     """Keys that an object store in a folder holds."""
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+class ParseQueue:
+    """The other end of the hand-off: a parse worker takes from it with BRPOP."""
+
+    def __init__(self, client: redis.Redis, name: str) -> None:
+        self._client, self.name = client, name
+
+    def __len__(self) -> int:
+        return int(self._client.llen(self.name))
+
+    def take(self) -> dict[str, str]:
+        found = self._client.brpop([self.name], timeout=5)
+        assert found is not None
+        return json.loads(found[1])
+
+    def lose(self) -> None:
+        self._client.delete(self.name)
+
+
+def audit(door: Door, **query: str) -> list[dict]:
+    return door.get("/api/v1/audit", query_string=query).get_json()["data"]

@@ -13,7 +13,6 @@ bills is what a provider would: every request that it began to work on, whether 
 
 import argparse
 import asyncio
-import base64
 import hashlib
 import json
 import math
@@ -25,8 +24,6 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections import Counter
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -36,7 +33,15 @@ from aiohttp import web
 
 from app.providers import sample
 from tests.support.upstream_books import Books, Seen
+from tests.support.upstream_faults import FAULTS, Fault
 from tests.support.upstream_limits import INPUT, OUTPUT, REQUESTS, Allowed, ProviderLimits
+from tests.support.upstream_messages import (
+    CHARACTERS_PER_TOKEN,
+    count_tokens,
+    events_of,
+    last_user_text,
+    read_json,
+)
 
 ERROR_TYPES = {
     400: "invalid_request_error",
@@ -50,44 +55,6 @@ ERROR_TYPES = {
     504: "timeout_error",
     529: "overloaded_error",
 }
-CHARACTERS_PER_TOKEN = 4
-
-
-@dataclass
-class Fault:
-    """What goes wrong, and for whom: a share of the requests (by their bytes), the first few, a text."""
-
-    kind: str  # a key of `FAULTS`
-    share: float = 1.0
-    first: int | None = None  # requests in all
-    first_of_each: int | None = None  # requests with the same body
-    matching: str = ""
-    status: int = 500
-    type: str | None = None
-    code: str | None = None
-    message: str = "told to fail"
-    headers: dict[str, str] = field(default_factory=dict)
-    text: str = ""  # what `answer` says
-    body: str = ""  # what `body` sends, as it stands
-    encoded: str = ""  # the same in base64, for what is no text
-    content_type: str = "application/json"  # of `body`
-    hits: int = 0
-    hits_of: Counter[str] = field(default_factory=Counter)
-
-    def strikes(self, text: str, sha256: str) -> bool:
-        """Whether it goes wrong for this request; counts it if so."""
-        if self.matching not in text or not self._chooses(sha256):
-            return False
-        if self.first is not None and self.hits >= self.first:
-            return False
-        if self.first_of_each is not None and self.hits_of[sha256] >= self.first_of_each:
-            return False
-        self.hits += 1
-        self.hits_of[sha256] += 1
-        return True
-
-    def _chooses(self, sha256: str) -> bool:
-        return random.Random(f"{self.kind}{self.status}{sha256}").random() < self.share
 
 
 @dataclass
@@ -414,179 +381,6 @@ class Call:
                 transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             transport.abort()
         return web.Response()
-
-
-async def refuse(call: Call, fault: Fault) -> web.StreamResponse:
-    call.headers |= fault.headers
-    return call.error(fault.status, fault.message, fault.type, fault.code)
-
-
-async def cut(call: Call, fault: Fault) -> web.StreamResponse:
-    """Work, bill, and close the connection instead of answering."""
-    await call.think("lost")
-    call.seen.outcome = "cut"
-    return call.hang_up()
-
-
-async def cut_before(call: Call, fault: Fault) -> web.StreamResponse:
-    """Close the connection before any work: nothing is billed."""
-    call.seen.outcome = "cut before"
-    return call.hang_up()
-
-
-async def reset(call: Call, fault: Fault) -> web.StreamResponse:
-    await call.think("lost")
-    call.seen.outcome = "reset"
-    return call.hang_up(reset=True)
-
-
-async def cut_midway(call: Call, fault: Fault) -> web.StreamResponse:
-    message = await call.think("lost in the middle of a sentence that nobody will ever read to its end")
-    call.seen.outcome = "cut midway"
-    if call.seen.streamed:
-        await call.stream(message, stop_after=4)
-    else:
-        body = json.dumps(message).encode()
-        response = web.StreamResponse(headers=call.headers | {"content-length": str(len(body))})
-        await response.prepare(call.request)
-        await response.write(body[: len(body) // 2])
-    return call.hang_up()
-
-
-async def hang(call: Call, fault: Fault) -> web.StreamResponse:
-    await call.think("never said")
-    await asyncio.get_running_loop().create_future()
-    raise AssertionError("nobody ends this wait but the client's leaving")
-
-
-async def html(call: Call, fault: Fault) -> web.StreamResponse:
-    await call.think("lost")
-    call.seen.outcome = "html"
-    page = "<html><body><h1>Bad Gateway</h1></body></html>"
-    return web.Response(text=page, content_type="text/html", headers=call.headers)
-
-
-async def half_json(call: Call, fault: Fault) -> web.StreamResponse:
-    message = json.dumps(await call.think("lost")).encode()
-    call.seen.outcome = "half json"
-    half = message[: len(message) // 2]
-    return web.Response(body=half, content_type="application/json", headers=call.headers)
-
-
-async def trickle(call: Call, fault: Fault) -> web.StreamResponse:
-    """The answer in ten pieces, `interval_ms` apart."""
-    body = json.dumps(await call.think("slowly")).encode()
-    response = web.StreamResponse(headers=call.headers | {"content-type": "application/json"})
-    await response.prepare(call.request)
-    for start in range(0, len(body), len(body) // 10):
-        await response.write(body[start : start + len(body) // 10])
-        await asyncio.sleep(call.behaviour.interval_ms / 1000)
-    await response.write_eof()
-    call.seen.outcome = "answered"
-    return response
-
-
-async def drip(call: Call, fault: Fault) -> web.StreamResponse:
-    """The answer a byte a second: it never ends while anybody waits."""
-    body = json.dumps(await call.think("drop by drop")).encode()
-    response = web.StreamResponse(headers=call.headers | {"content-type": "application/json"})
-    await response.prepare(call.request)
-    for byte in body:
-        await response.write(bytes([byte]))
-        await asyncio.sleep(1)
-    return response
-
-
-async def say(call: Call, fault: Fault) -> web.StreamResponse:
-    return await call.work(fault.text)
-
-
-async def send(call: Call, fault: Fault) -> web.StreamResponse:
-    """Bytes as they were told, as if they were an answer."""
-    await call.think("told")
-    call.seen.outcome = "answered"
-    call.headers |= fault.headers
-    body = base64.b64decode(fault.encoded) or fault.body.encode()
-    return web.Response(body=body, content_type=fault.content_type, headers=call.headers)
-
-
-async def break_stream(call: Call, fault: Fault) -> web.StreamResponse:
-    """Begin to stream, then send an error as an event."""
-    response = await call.stream(await call.think("lost"), stop_after=3)
-    error = {"type": "error", "error": {"type": fault.type or "overloaded_error", "message": fault.message}}
-    await response.write(f"event: error\ndata: {json.dumps(error)}\n\n".encode())
-    await response.write_eof()
-    call.seen.outcome = "broken stream"
-    return response
-
-
-FAULTS: dict[str, Callable[[Call, Fault], Awaitable[web.StreamResponse]]] = {
-    "status": refuse,
-    "cut": cut,
-    "cut_before": cut_before,
-    "reset": reset,
-    "cut_midway": cut_midway,
-    "hang": hang,
-    "html": html,
-    "half_json": half_json,
-    "trickle": trickle,
-    "drip": drip,
-    "answer": say,
-    "body": send,
-    "stream_error": break_stream,
-}
-
-
-def read_json(raw: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(raw)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def last_user_text(params: dict[str, Any]) -> str:
-    for message in reversed(params.get("messages") or []):
-        if message.get("role") != "user":
-            continue
-        content = message.get("content")
-        if isinstance(content, str):
-            return content
-        return " ".join(block.get("text", "") for block in content or [])
-    return ""
-
-
-def count_tokens(text: str) -> int:
-    """There is always one."""
-    return max(1, math.ceil(len(text) / CHARACTERS_PER_TOKEN))
-
-
-def events_of(message: dict[str, Any]) -> list[dict[str, Any]]:
-    """A message as the events of a stream."""
-    text: str = message["content"][0]["text"]
-    start = message | {"content": [], "stop_reason": None, "usage": message["usage"] | {"output_tokens": 1}}
-    empty = {"type": "text", "text": ""}
-    end = {name: message[name] for name in ("stop_reason", "stop_sequence", "stop_details")}
-    return [
-        {"type": "message_start", "message": start},
-        {"type": "content_block_start", "index": 0, "content_block": empty},
-        {"type": "ping"},
-        *(
-            {
-                "type": "content_block_delta",
-                "index": 0,
-                "delta": {"type": "text_delta", "text": text[at : at + 20]},
-            }
-            for at in range(0, len(text), 20)
-        ),
-        {"type": "content_block_stop", "index": 0},
-        {
-            "type": "message_delta",
-            "delta": end,
-            "usage": {"output_tokens": message["usage"]["output_tokens"]},
-        },
-        {"type": "message_stop"},
-    ]
 
 
 class Upstream:
