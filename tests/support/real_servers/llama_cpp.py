@@ -3,8 +3,8 @@
 Runs in an environment of its own: `python llama_cpp.py FOLDER PORT`.
 """
 
+import signal
 import sys
-import time
 from pathlib import Path
 
 import gguf
@@ -74,5 +74,4 @@ if __name__ == "__main__":
     chosen.n_ctx, chosen.n_parallel, chosen.cpuparams.n_threads = CONTEXT, 2, 1
     server = xllamacpp.Server(chosen)
     print(server.listening_address, flush=True)
-    while True:
-        time.sleep(60)
+    signal.pause()
