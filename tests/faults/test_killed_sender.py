@@ -14,7 +14,7 @@ from tests.support.webhook_receiver import receiving
 from tests.support.webhook_sending import make_due
 
 
-# Its short sister, without processes, is in tests/integration/test_webhook_deliveries.py.
+# Its short sister, without processes, is in tests/integration/webhooks/test_deliveries.py.
 @pytest.mark.long
 def test_what_a_killed_worker_was_sending_is_sent_by_the_next(request: pytest.FixtureRequest, tmp_path):
     # Given a worker that is killed while an event is on its way

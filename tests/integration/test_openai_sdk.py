@@ -13,7 +13,7 @@ from models.base import now
 from models.job import Job
 from models.session import in_transaction
 from tasks import advance
-from tests.support.losing_proxy import losing_answers
+from tests.support.lost_answers import lossy_proxy
 from tests.support.openai_upstream import OpenAIUpstream
 from tests.support.servers import wait_until
 from tests.support.shared_stack import running_service
@@ -310,9 +310,9 @@ def test_every_kind_of_refusal_is_the_error_that_the_sdk_has_for_it(client, serv
 def test_a_create_whose_answer_was_lost_is_sent_again_and_makes_no_second_batch(client, service):
     file = upload(client, line("a"))
     port = int(service.served.url.rpartition(":")[2])
-    with losing_answers(port) as proxy:
-        unlucky = client.with_options(base_url=f"http://127.0.0.1:{proxy.port}/v1", max_retries=2)
-        proxy.lose(1)
+    with lossy_proxy(port) as proxy:
+        unlucky = client.with_options(base_url=f"{proxy.url}/v1", max_retries=2)
+        proxy.to_lose = 1
         made = unlucky.batches.create(input_file_id=file.id, endpoint=MESSAGES, completion_window="24h")
 
     assert proxy.lost == 1

@@ -3,21 +3,16 @@
 import socket
 import socketserver
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 
-AT_ONCE = 65_536  # bytes that are passed on at a time
+from tests.support.tcp_proxy import AT_ONCE, TcpProxy, pass_on, running
 
 
-class LossyProxy(socketserver.ThreadingTCPServer):
+class LossyProxy(TcpProxy):
     """The next `to_lose` answers are received from the server, and their connections cut."""
 
-    daemon_threads = True
-
     def __init__(self, target: int) -> None:
-        super().__init__(("127.0.0.1", 0), _Connection)
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
-        self.target = ("127.0.0.1", target)
+        super().__init__(target, _Connection)
         self.to_lose = 0
         self.lost = 0
 
@@ -25,10 +20,9 @@ class LossyProxy(socketserver.ThreadingTCPServer):
 class _Connection(socketserver.BaseRequestHandler):
     def handle(self) -> None:
         proxy: LossyProxy = self.server  # type: ignore[assignment]
-        with socket.create_connection(proxy.target) as server, suppress(OSError):
+        with socket.create_connection(proxy.target) as server:
             threading.Thread(target=self._pass_answers, args=(proxy, server), daemon=True).start()
-            while sent := self.request.recv(AT_ONCE):
-                server.sendall(sent)
+            pass_on(self.request, server)
 
     def _pass_answers(self, proxy: LossyProxy, server: socket.socket) -> None:
         with suppress(OSError):
@@ -41,12 +35,6 @@ class _Connection(socketserver.BaseRequestHandler):
                 self.request.sendall(answer)
 
 
-@contextmanager
-def lossy_proxy(target: int) -> Iterator[LossyProxy]:
+def lossy_proxy(target: int) -> AbstractContextManager[LossyProxy]:
     """A proxy in front of a port of this machine."""
-    with LossyProxy(target) as proxy:
-        threading.Thread(target=proxy.serve_forever, daemon=True).start()
-        try:
-            yield proxy
-        finally:
-            proxy.shutdown()
+    return running(LossyProxy(target))

@@ -1,7 +1,5 @@
 """What whoever runs Penstock sees of webhooks: in the metrics, and from the doctor."""
 
-from collections.abc import Iterator
-
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import update
@@ -12,26 +10,12 @@ from config import settings
 from models.base import now
 from models.session import in_transaction, reading
 from models.webhook import WebhookDelivery, WebhookEndpoint
-from tests.conftest import KINDS, penstock_of_its_own
 from tests.support.front_door import JOBS, Door
-from tests.support.webhook_receiver import Receiver, receiving
 from tests.support.webhook_sending import send_all
 
 pytestmark = pytest.mark.one_database
 
 ENDPOINTS = "/api/v1/webhooks"
-
-
-@pytest.fixture(params=KINDS)
-def door(request: pytest.FixtureRequest, tmp_path) -> Iterator[Door]:
-    with penstock_of_its_own(request.param, request, tmp_path, WEBHOOK_NETWORKS="127.0.0.0/8"):
-        yield Door()
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as receiver:
-        yield receiver
 
 
 def test_deliveries_are_counted_by_what_became_of_them(door, receiver):

@@ -20,26 +20,13 @@ from models.base import now
 from models.session import in_transaction, reading
 from models.webhook import WebhookDelivery, WebhookEndpoint, WebhookSecret
 from tasks import advance
-from tests.conftest import KINDS, penstock_of_its_own
 from tests.support.front_door import JOBS, Door, Worker, number_of
-from tests.support.webhook_receiver import Receiver, receiving
+from tests.support.webhook_receiver import receiving
 from tests.support.webhook_sending import make_due, send_all
 
 pytestmark = pytest.mark.one_database
 
 ENDPOINTS, DELIVERIES = "/api/v1/webhooks", "/api/v1/webhook-deliveries"
-
-
-@pytest.fixture(params=KINDS)
-def door(request: pytest.FixtureRequest, tmp_path) -> Iterator[Door]:
-    with penstock_of_its_own(request.param, request, tmp_path, WEBHOOK_NETWORKS="127.0.0.0/8"):
-        yield Door()
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as receiver:
-        yield receiver
 
 
 def endpoint(door: Door, url: str, *event_types: str) -> str:

@@ -20,7 +20,6 @@ from tests.conftest import KINDS, penstock_of_its_own
 from tests.support.front_door import Door
 from tests.support.lost_answers import lossy_proxy
 from tests.support.threaded_server import Served, serving
-from tests.support.webhook_receiver import Receiver, receiving
 from tests.support.webhook_sending import send_all
 
 ENDPOINTS = "/api/v1/webhooks"
@@ -40,12 +39,6 @@ def served(request: pytest.FixtureRequest, tmp_path) -> Iterator[Served]:
 @pytest.fixture
 def client(served: Served) -> OpenAI:
     return openai_of(served, served.door)
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as receiver:
-        yield receiver
 
 
 def openai_of(served: Served, door: Door) -> OpenAI:

@@ -19,7 +19,6 @@ from tests.support.servers import wait_until
 from tests.support.stack import Stack, redis_away
 from tests.support.threaded_server import Served, serving
 from tests.support.webhook_doors import CREATES
-from tests.support.webhook_receiver import Receiver, receiving
 
 SHORT = ("sqlite", pytest.param("postgresql", marks=pytest.mark.long))
 MESSAGES = "/v1/messages/batches"
@@ -59,12 +58,6 @@ def door(app: Any) -> Door:
 def served(door: Door) -> Iterator[Served]:
     with serving(door) as served:
         yield served
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as receiver:
-        yield receiver
 
 
 def openai_of(served: Served) -> OpenAI:
