@@ -105,7 +105,7 @@ def _read_ask(item: Any, defaults: Defaults, documents: Documents | None) -> Dra
     if not item.keys() <= TAKEN[ask]:
         raise _unknown(item, ask)
     if not _takes(ask, item, defaults):
-        raise _of_anotherkind_of(ask, defaults)
+        raise _of_another_kind(ask, defaults)
     if ask == "document":
         return _read_document(item, defaults, documents)
     if ask == "url":
@@ -272,7 +272,7 @@ def _unknown(item: dict[str, Any], ask: str) -> Fault:
     return Fault(f'unknown: {_listed(others)}; besides "{ask}" a record may have {_listed(beside)}')
 
 
-def _of_anotherkind_of(ask: str, defaults: Defaults) -> Fault:
+def _of_another_kind(ask: str, defaults: Defaults) -> Fault:
     if ask == "url":
         return Fault(
             f'this "url" needs a model of an endpoint that speaks as OpenAI does (docs/providers.md): model'
