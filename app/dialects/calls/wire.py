@@ -13,6 +13,7 @@ from app.ingest.values import shown, to_json
 from app.ingest.whole import bounds as whole_bounds
 from app.providers import registry, shapes
 from app.providers.openai_requests import CHAT, RESPONSES
+from app.providers.streams import completions
 from app.providers.streams.chunks import Chunks
 from app.services.attended import Failure
 from app.web.error_shapes import Fault, Shape, anthropic, openai
@@ -75,7 +76,7 @@ def raw_call(path: str, body: Any, default_max_tokens: int, headers: Mapping[str
     usual = {"max_tokens": defaults.max_tokens} if translates else {}  # which is sent where none is asked for
     why = whole_bounds.unbounded(path, usual | request)
     call = _call(fields, {"url": path, "body": request}, defaults, asked, why)
-    return replace(call, chunks=_chunks(fields)) if translates else call
+    return replace(call, chunks=Chunks(wants_usage=completions.wants_usage(fields))) if translates else call
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +110,6 @@ class Api:
 
 MESSAGES = Api(anthropic, b"event: error\n", has_messages=True)
 OPENAI = Api(openai, b"", has_messages=False)
-
-
-def _chunks(fields: Json) -> Chunks:
-    options = fields.get("stream_options")
-    return Chunks(wants_usage=isinstance(options, dict) and bool(options.get("include_usage")))
 
 
 def _fields(body: Any) -> Json:
