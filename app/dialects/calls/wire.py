@@ -19,7 +19,6 @@ from app.services.attended import Failure
 from app.web.error_shapes import Fault, Shape, anthropic, openai
 
 Json = dict[str, Any]
-MOST_TOKENS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +39,10 @@ def message_call(body: Any, default_max_tokens: int, headers: Mapping[str, str])
     fields = _fields(body)
     _check_messages(fields.get("messages"))
     max_tokens = fields.get("max_tokens")
-    if type(max_tokens) is not int or not 0 <= max_tokens <= MOST_TOKENS:
-        raise _wrong("max_tokens", f"give a whole number up to {MOST_TOKENS:,}; found {shown(max_tokens)}")
+    if not bounds.bounds_answer(max_tokens, least=0):
+        raise _wrong(
+            "max_tokens", f"give a whole number up to {bounds.MAX_TOKENS:,}; found {shown(max_tokens)}"
+        )
     params = {name: value for name, value in fields.items() if name != "stream"}
     most = max_tokens or default_max_tokens
     why = bounds.unbounded(params)
@@ -146,8 +147,8 @@ def _check_bounds(fields: Json) -> None:
         raise _wrong("background", "the answer is waited for here, so leave it out")
     for name in whole_bounds.MOST:
         most = fields.get(name)
-        if most is not None and (type(most) is not int or not 1 <= most <= MOST_TOKENS):
-            raise _wrong(name, f"give a whole number from 1 to {MOST_TOKENS:,}; found {shown(most)}")
+        if most is not None and not bounds.bounds_answer(most):
+            raise _wrong(name, f"give a whole number from 1 to {bounds.MAX_TOKENS:,}; found {shown(most)}")
 
 
 def _check_messages(messages: Any) -> None:
