@@ -69,7 +69,7 @@ def read_file_id(name: str) -> FileId | None:
 
 def wrong_after(message: str) -> BadInput:
     """The refusal of a place in a list that there is not."""
-    return BadInput(f"after: {message}", [{"where": "after", "message": message}])
+    return BadInput.of_field("after", message, location="query")
 
 
 def file(found: File) -> Json:
