@@ -11,7 +11,7 @@ from app.ingest.draft import MAX_RECORD_BYTES, Defaults, Draft
 from app.ingest.records import MODEL_NAME
 from app.ingest.values import shown, to_json
 from app.ingest.whole import bounds as whole_bounds
-from app.providers import registry, shapes
+from app.providers import refusals, registry, shapes
 from app.providers.openai_requests import CHAT, RESPONSES
 from app.providers.streams import completions
 from app.providers.streams.chunks import Chunks
@@ -91,8 +91,7 @@ class Api:
     def failure(self, failure: Failure, request_id: str) -> Mapping[str, Any]:
         """The provider's own words where they are in the form of this API."""
         body = failure.body or {}
-        is_ours = (body.get("type") == "error") is self.has_messages
-        if is_ours and isinstance(body.get("error"), Mapping):
+        if refusals.is_in_form(body, of_messages=self.has_messages):
             return body
         return self.shape(Fault(failure.status, failure.type, failure.message, request_id))
 
