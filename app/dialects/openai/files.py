@@ -60,7 +60,7 @@ def upload_file() -> dict[str, Any]:
     me, content = caller(), cast(BinaryIO, part.stream)
     upload = files.Upload(_name(part), asked["purpose"], size, seconds)
     upload = upload._replace(again=_again(upload, content))
-    return wire.file(files.keep(me.tenant_id, me.tenant_uid, me.user_id, upload, content, files.new_name()))
+    return wire.file(files.keep(me.tenant_id, me.tenant_uid, me.user_id, upload, content))
 
 
 @blp.route("/files", methods=["GET"])
