@@ -95,6 +95,11 @@ class BadInput(Refused):
         super().__init__(message, details)
         self.paths = paths
 
+    @classmethod
+    def of_field(cls, name: str, message: str, *, location: str = "body") -> "BadInput":
+        """The fault of one field at the top of a body, or of one parameter of a `query`."""
+        return cls(f"{name}: {message}", [{"where": name, "message": message}], paths=[(location, name)])
+
 
 class BadRequest(Refused):
     type = "bad_request"

@@ -94,9 +94,8 @@ class WebhookDelivery(Base):
     event_id: Mapped[str] = mapped_column(String(40))  # the same for all addresses and attempts
     event_type: Mapped[str] = mapped_column(String(40))
     url: Mapped[str] = mapped_column(String(2048))  # as it was then; an endpoint's present one is used
-    target: Mapped[str] = mapped_column(
-        String(300)
-    )  # of those with the same one only a few are sent at a time
+    # Of deliveries with the same one only a few are sent at a time.
+    target: Mapped[str] = mapped_column(String(300))
     body: Mapped[bytes] = mapped_column(LargeBinary)  # JSON, the same for all attempts
     status: Mapped[str] = mapped_column(String(20), default=DeliveryStatus.PENDING)
     attempts: Mapped[int] = mapped_column(Integer, default=0)

@@ -15,6 +15,12 @@ ELSEWHERE = (
 
 PRICED_BY = ("model", "inference_geo", "speed")  # in a request
 MAX_MODEL = 200  # characters; no model has a longer name
+MAX_TOKENS = 1_000_000  # of an answer; no model writes more
+
+
+def bounds_answer(tokens: object, least: int = 1) -> bool:
+    """Whether a value of a request can be the most tokens of its answer."""
+    return type(tokens) is int and least <= tokens <= MAX_TOKENS
 
 
 def priced_by(request: Mapping[str, Any], defaults: Defaults) -> dict[str, str] | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from app.errors import BadInput, BlankPrompt, Fault
-from app.ingest.bounds import priced_by, unbounded
+from app.ingest.bounds import MAX_TOKENS, bounds_answer, priced_by, unbounded
 from app.ingest.documents import Document, Documents, Stored, Unreadable
 from app.ingest.documents import draft as draft_of
 from app.ingest.draft import Defaults, Draft, Problems, as_json, sized
@@ -16,7 +16,6 @@ from app.ingest.whole import requests
 
 MAX_CELL_BYTES = 1_000_000
 MAX_ID_CHARACTERS = 256
-MAX_TOKENS = 1_000_000
 MODEL_NAME = re.compile(r"[\w.:/@-]{1,200}")
 
 MAX_RANK = 8  # lists in lists of an input
@@ -105,7 +104,7 @@ def _read_ask(item: Any, defaults: Defaults, documents: Documents | None) -> Dra
     if not item.keys() <= TAKEN[ask]:
         raise _unknown(item, ask)
     if not _takes(ask, item, defaults):
-        raise _of_anotherkind_of(ask, defaults)
+        raise _of_another_kind(ask, defaults)
     if ask == "document":
         return _read_document(item, defaults, documents)
     if ask == "url":
@@ -272,7 +271,7 @@ def _unknown(item: dict[str, Any], ask: str) -> Fault:
     return Fault(f'unknown: {_listed(others)}; besides "{ask}" a record may have {_listed(beside)}')
 
 
-def _of_anotherkind_of(ask: str, defaults: Defaults) -> Fault:
+def _of_another_kind(ask: str, defaults: Defaults) -> Fault:
     if ask == "url":
         return Fault(
             f'this "url" needs a model of an endpoint that speaks as OpenAI does (docs/providers.md): model'
@@ -371,10 +370,8 @@ def _check_params(params: Any, beside: int | None) -> int | None:
 
 
 def _max_tokens(item: Mapping[str, Any]) -> int | None:
-    value = item.get("max_tokens")
-    if value is None:
-        return None
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_TOKENS:
+    value: int | None = item.get("max_tokens")
+    if value is not None and not bounds_answer(value):
         raise Fault(f'"max_tokens" must be a whole number from 1 to {MAX_TOKENS:,}')
     return value
 

@@ -151,6 +151,11 @@ def error_within(body: object) -> Mapping[str, Any] | None:
     return {"error": {**body, "message": body.get("message") or body.get("msg") or body.get("detail") or ""}}
 
 
+def is_in_form(body: Mapping[str, Any], *, of_messages: bool) -> bool:
+    """Whether a refusal has the form that the Messages API gives it, or else that of OpenAI's."""
+    return (body.get("type") == "error") is of_messages and isinstance(body.get("error"), Mapping)
+
+
 def is_web_page(body: bytes, headers: Mapping[str, str]) -> bool:
     """Whether an answer is for browsers, by its header or by its beginning."""
     return "html" in headers.get("content-type", "") or _PAGE.match(body) is not None

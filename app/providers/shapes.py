@@ -54,16 +54,33 @@ def chat_completion_of(body: bytes) -> dict[str, Any]:
         return answer
     message = message_of(body)
     usage = openai_answers.usage_of(answer) if openai_answers.is_answer(answer) else answers.usage_of(message)
-    reason = answers.stop_reason_of(message)
-    finish = "stop" if reason is None else FINISHES.get(reason, "stop")
     created = answer.get("created", answer.get("created_at"))
     return {
         "id": str(message.get("id") or "unnamed").replace("msg_", "chatcmpl-", 1),
         "object": "chat.completion",
         "created": int(created) if isinstance(created, int | float) else 0,
         "model": str(message.get("model") or ""),
-        "choices": [{"index": 0, "message": _said(message), "finish_reason": finish, "logprobs": None}],
-        "usage": _usage_of_chat(usage or Usage()),
+        "choices": [
+            {"index": 0, "message": _said(message), "finish_reason": finish_of(message), "logprobs": None}
+        ],
+        "usage": usage_of_chat(usage),
+    }
+
+
+def finish_of(message: Mapping[str, Any]) -> str:
+    """Why a Message ended, as a chat completion says it."""
+    reason = answers.stop_reason_of(message)
+    return "stop" if reason is None else FINISHES.get(reason, "stop")
+
+
+def usage_of_chat(known: Usage | None) -> dict[str, Any]:
+    """Usage as a chat completion tells it: zeros where it is not known."""
+    usage = known or Usage()
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.prompt_tokens + usage.output_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cache_read_tokens},
     }
 
 
@@ -117,13 +134,4 @@ def _usage_of_message(usage: Usage) -> dict[str, Any]:
         "output_tokens": usage.output_tokens,
         "cache_creation_input_tokens": usage.cache_write_tokens,
         "cache_read_input_tokens": usage.cache_read_tokens,
-    }
-
-
-def _usage_of_chat(usage: Usage) -> dict[str, Any]:
-    return {
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.output_tokens,
-        "total_tokens": usage.prompt_tokens + usage.output_tokens,
-        "prompt_tokens_details": {"cached_tokens": usage.cache_read_tokens},
     }

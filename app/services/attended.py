@@ -165,7 +165,7 @@ class Attended:
             output = session.scalar(select(RecordOutput).where(RecordOutput.job_id == job.id))
         if output is None or self.streamed or output.error_type is not None:
             raise Unanswered(job.status_reason or _why(output) or f"the call was {job.status}")
-        return Frame(Kind.WHOLE, output.body or b"", self._frames, "")
+        return Frame(Kind.WHOLE, output.body or b"", self._frames)
 
     def _leave(self, reader: Reader) -> None:
         """Nobody waits any more: a call that has not left is cancelled, and what was passed on is removed."""

@@ -32,6 +32,9 @@ _TYPES = {
     422: "invalid_request",
 }
 
+# Official SDKs send these again by themselves, waiting for a minute at most.
+_SENT_AGAIN = frozenset({409, 429})
+_LONGEST_WAIT = 60  # seconds
 
 # The shape of each contract by its path prefix; the longest prefix of whole segments wins.
 SHAPES: dict[str, Shape] = {"/": native, "/v1": by_client}
@@ -159,9 +162,16 @@ def refused(error: Refused, status: int | None = None) -> Response:
     )
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
+    if _is_useless_to_repeat(response.status_code, error.retry_after):
+        response.headers["X-Should-Retry"] = "false"
     if error.status == 401:
         response.headers["WWW-Authenticate"] = 'Bearer realm="penstock"'
     return response
+
+
+def _is_useless_to_repeat(status: int, retry_after: int | None) -> bool:
+    """Whether a client that knows no better would send a request again in vain."""
+    return status in _SENT_AGAIN and (retry_after is None or retry_after > _LONGEST_WAIT)
 
 
 def refused_as_400(error: BadInput) -> Response:

@@ -10,7 +10,6 @@ from typing import BinaryIO, NamedTuple
 
 import structlog
 from sqlalchemy import ColumnElement, and_, delete, or_, select, update
-from sqlalchemy.engine import CursorResult
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -46,15 +45,15 @@ class Upload(NamedTuple):
     again: Again | None = None
 
 
-def keep(
-    tenant_id: int, tenant: uuid.UUID, user_id: int, asked: Upload, content: BinaryIO, uid: uuid.UUID
-) -> File:
-    """Store `content` as the tenant's file `uid`, or find the file that an earlier sending of it made.
+def keep(tenant_id: int, tenant: uuid.UUID, user_id: int, asked: Upload, content: BinaryIO) -> File:
+    """Store `content` as a file of the tenant, or find the file that an earlier sending of it made.
 
     Raises `TooMany` beyond the tenant's quota of bytes, `BadInput` for a key that came with other content,
     `Unavailable` while the store is away.
     """
-    announce = partial(_announce, tenant_id=tenant_id, tenant=tenant, user_id=user_id, asked=asked, uid=uid)
+    announce = partial(
+        _announce, tenant_id=tenant_id, tenant=tenant, user_id=user_id, asked=asked, uid=new_uid()
+    )
     try:
         file = in_transaction(announce)
     except IntegrityError:  # the same upload, sent at the same time, was first
@@ -112,11 +111,6 @@ def _forget_key(session: Session, tenant_id: int, key: str) -> None:
     """Of equal uploads the last one is found from now on."""
     these = (File.tenant_id == tenant_id, File.repeat_key == key)
     session.execute(update(File).where(*these).values(repeat_key=None))
-
-
-def new_name() -> uuid.UUID:
-    """The uid of a file that is yet to be stored: files sort by it in the order of their uploads."""
-    return new_uid()
 
 
 def find(session: Session, tenant_id: int, uid: uuid.UUID) -> File:
@@ -192,10 +186,8 @@ def _note_removed(session: Session, ids: list[int]) -> None:
     session.execute(update(File).where(File.id.in_(ids)).values(removed_at=now()))
 
 
-def _forget(session: Session) -> int:
-    gone = session.execute(delete(File).where(File.removed_at.is_not(None), File.created_at <= now(-COUNTED)))
-    assert isinstance(gone, CursorResult)
-    return gone.rowcount
+def _forget(session: Session) -> None:
+    session.execute(delete(File).where(File.removed_at.is_not(None), File.created_at <= now(-COUNTED)))
 
 
 def _readable(tenant_id: int) -> tuple[ColumnElement[bool], ...]:

@@ -46,7 +46,6 @@ class Frame:
     kind: Kind
     data: bytes
     number: int
-    id: str  # in Redis
 
 
 class Sender:
@@ -104,7 +103,7 @@ class Reader:
         entries = found[0][1] if found else []
         if entries:
             self._seen = entries[-1][0]
-        return [_frame(id, fields) for id, fields in entries]
+        return [_frame(fields) for _, fields in entries]
 
     def drop(self) -> None:
         """Remove what was read: nobody else reads it. Raises `LimiterAway`."""
@@ -138,8 +137,8 @@ def client_on_loop() -> redis.asyncio.Redis:
     )
 
 
-def _frame(id: bytes, fields: Mapping[bytes, bytes]) -> Frame:
-    return Frame(Kind(fields[b"kind"].decode()), fields[b"data"], int(fields[b"number"]), id.decode())
+def _frame(fields: Mapping[bytes, bytes]) -> Frame:
+    return Frame(Kind(fields[b"kind"].decode()), fields[b"data"], int(fields[b"number"]))
 
 
 @once

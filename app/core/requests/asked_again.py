@@ -54,8 +54,7 @@ def check_words(session: Session, job: Job, choice: Choice) -> None:
     known = _words(session, job)
     if unknown := choice.only - known:
         there = f"its records ended with {_listed(known)}" if known else "all its records succeeded"
-        message = f"no record of the job ended with {_listed(unknown)}: {there}"
-        raise BadInput(f"only: {message}", [{"where": "only", "message": message}], paths=[("body", "only")])
+        raise BadInput.of_field("only", f"no record of the job ended with {_listed(unknown)}: {there}")
 
 
 def indices(session: Session, job: Job, choice: Choice, first: int, limit: int) -> tuple[list[int], int]:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from app.core.requests import sent_schema
 from app.core.requests.job_context import JobContext
 from app.errors import BadInput, RequestRejected
+from app.ingest.bounds import MAX_TOKENS, bounds_answer
 from app.ingest.documents import Block
 from app.ingest.whole import bounds
 from app.providers import answers, messages_requests, registry, shapes
@@ -87,9 +88,9 @@ def _as_messages(body: dict[str, Any]) -> dict[str, Any]:
 
 def _check_bound(max_tokens: Any) -> None:
     """Refuse what no provider takes, and neither limits nor caps can count."""
-    if type(max_tokens) is not int or not 0 <= max_tokens <= bounds.MAX_TOKENS:
+    if not bounds_answer(max_tokens, least=0):
         raise RequestRejected(
-            f"max_tokens: give a whole number up to {bounds.MAX_TOKENS:,}; found {max_tokens!r:.40}"
+            f"max_tokens: give a whole number up to {MAX_TOKENS:,}; found {max_tokens!r:.40}"
         )
 
 

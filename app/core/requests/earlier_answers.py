@@ -79,5 +79,6 @@ def _uid(text: str) -> uuid.UUID:
 
 
 def _unknown(uid: str) -> BadInput:
-    message = f"there is no job {uid!r} whose answers could be taken over: give the id of one of your jobs"
-    return BadInput(f"reuse: {message}", [{"where": "reuse", "message": message}])
+    return BadInput.of_field(
+        "reuse", f"there is no job {uid!r} whose answers could be taken over: give the id of one of your jobs"
+    )

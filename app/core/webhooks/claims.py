@@ -19,9 +19,8 @@ OF_A_TARGET = 8
 OF_A_TENANT = 128
 IN_ALL = 512
 
-LEASE = (
-    60.0  # seconds after which another process sends what this one should have: more than an attempt takes
-)
+# Seconds after which another process sends what this one should have: more than an attempt takes.
+LEASE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +39,15 @@ class Claim:
     unsigned: str | None = None  # why there are no secrets
 
 
-class Flying:
-    """What this process has in flight, by whom it holds places of."""
+class InFlight:
+    """What this process has in flight, by target and by tenant. One thread uses it; others get a copy."""
 
     def __init__(self, targets: Counter[str] | None = None, tenants: Counter[int] | None = None) -> None:
         self._targets = Counter(targets or {})
         self._tenants = Counter(tenants or {})
 
-    def copy(self) -> "Flying":
-        return Flying(self._targets, self._tenants)
+    def copy(self) -> "InFlight":
+        return InFlight(self._targets, self._tenants)
 
     def has_room(self, tenant_id: int, target: str) -> bool:
         return (
@@ -69,13 +68,13 @@ class Flying:
         return [target for target, count in self._targets.items() if count >= OF_A_TARGET]
 
 
-def claim(session: Session, flying: Flying) -> list[Claim]:
+def claim(session: Session, in_flight: InFlight) -> list[Claim]:
     """Take what is due and has room, the tenants in turn and each one's addresses in turn.
 
-    `flying` stays as it is, since a transaction may run twice.
+    `in_flight` stays as it is, since a transaction may run twice.
     """
-    room, chosen = flying.copy(), []
-    for id, tenant_id, target in session.execute(_due(flying)):
+    room, chosen = in_flight.copy(), []
+    for id, tenant_id, target in session.execute(_due(in_flight)):
         if room.has_room(tenant_id, target):
             room.begun(tenant_id, target)
             chosen.append(id)
@@ -93,7 +92,7 @@ def claim(session: Session, flying: Flying) -> list[Claim]:
 _IS_DUE = (WebhookDelivery.status == DeliveryStatus.PENDING, WebhookDelivery.next_at <= now())
 
 
-def _due(flying: Flying) -> Select[int, int, str]:
+def _due(in_flight: InFlight) -> Select[int, int, str]:
     by_target = func.row_number().over(
         partition_by=(WebhookDelivery.tenant_id, WebhookDelivery.target), order_by=WebhookDelivery.next_at
     )
@@ -105,7 +104,7 @@ def _due(flying: Flying) -> Select[int, int, str]:
             WebhookDelivery.next_at,
             by_target.label("place"),
         )
-        .where(*_IS_DUE, WebhookDelivery.target.not_in(flying.full()))
+        .where(*_IS_DUE, WebhookDelivery.target.not_in(in_flight.full()))
         .subquery()
     )
     turn = func.row_number().over(

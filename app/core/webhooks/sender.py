@@ -9,7 +9,7 @@ import structlog
 from sqlalchemy import select
 
 from app.core.webhooks import claims, outbox, outcomes, signing, transport
-from app.core.webhooks.claims import Claim, Flying
+from app.core.webhooks.claims import Claim, InFlight
 from app.core.webhooks.transport import Answer
 from models.session import in_transaction, reading
 
@@ -64,24 +64,24 @@ class Sender:
             return wanted
 
     async def _send_what_is_due(self) -> None:
-        flying, sending = Flying(), set[asyncio.Task[None]]()
+        in_flight, sending = InFlight(), set[asyncio.Task[None]]()
         while True:
-            for claim in [] if self._is_stopped else await asyncio.to_thread(_take, flying):
-                flying.begun(claim.tenant_id, claim.target)
-                sending.add(asyncio.create_task(_send(claim, flying)))
+            for claim in [] if self._is_stopped else await asyncio.to_thread(_take, in_flight.copy()):
+                in_flight.begun(claim.tenant_id, claim.target)
+                sending.add(asyncio.create_task(_send(claim, in_flight)))
             if not sending:
                 return
             _, sending = await asyncio.wait(sending, timeout=LOOK_AGAIN)
 
 
-def _take(flying: Flying) -> list[Claim]:
+def _take(in_flight: InFlight) -> list[Claim]:
     with reading() as session:
         if not session.scalar(select(outbox.any_due)):
             return []
-    return in_transaction(partial(claims.claim, flying=flying))
+    return in_transaction(partial(claims.claim, in_flight=in_flight))
 
 
-async def _send(claim: Claim, flying: Flying) -> None:
+async def _send(claim: Claim, in_flight: InFlight) -> None:
     """Send it and write the outcome. What cannot be written is sent again, under the same id."""
     try:
         answer = await _attempt(claim)
@@ -89,7 +89,7 @@ async def _send(claim: Claim, flying: Flying) -> None:
     except Exception as error:
         log.warning("webhook.outcome_lost", event_id=claim.event_id, error=type(error).__name__)
     finally:
-        flying.ended(claim)
+        in_flight.ended(claim)
 
 
 async def _attempt(claim: Claim) -> Answer:

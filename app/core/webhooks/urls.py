@@ -18,7 +18,7 @@ def check(text: str) -> str:
     """The address, if a webhook may be sent there; raises `BadInput`."""
     why = refusal(text)
     if why is not None:
-        raise BadInput(f"url: {why}", [{"where": "url", "message": why}], paths=[("body", "url")])
+        raise BadInput.of_field("url", why)
     return text
 
 

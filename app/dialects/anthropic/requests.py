@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from app.errors import BadInput, TooLarge
+from app.ingest.bounds import MAX_TOKENS, bounds_answer
 from app.ingest.draft import Defaults, Draft, Problems, refused
 from app.ingest.intake import Places
-from app.ingest.records import MAX_TOKENS, MODEL_NAME, read_record
+from app.ingest.records import MODEL_NAME, read_record
 from app.ingest.values import shown
 from app.providers import registry
 from app.providers.client_headers import PROFILE
@@ -93,7 +94,7 @@ class Requests:
     def _fault(self, params: Mapping[str, Any]) -> str | None:
         """Why a request can never be asked; None for what its provider may judge."""
         max_tokens, profile = params.get("max_tokens"), params.get("user_profile_id")
-        if type(max_tokens) is not int or not 1 <= max_tokens <= MAX_TOKENS:
+        if not bounds_answer(max_tokens):
             return f"max_tokens: give a whole number from 1 to {MAX_TOKENS:,}; found {shown(max_tokens)}"
         if params.get("stream"):
             return "stream: it is not supported in a batch: leave it out"

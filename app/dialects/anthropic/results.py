@@ -11,7 +11,7 @@ from app.core.reading.answers import answer_text, reason
 from app.core.reading.jobs import JobView
 from app.core.reading.records import RecordView
 from app.dialects.anthropic.wire import record_error
-from app.providers import registry
+from app.providers import refusals, registry
 from app.providers.answers import is_message
 from app.providers.shapes import message_of
 from models.base import record_uid
@@ -56,7 +56,7 @@ def _result(record: RecordView, message: Message, request_id: str | None) -> byt
 def _error(record: RecordView) -> dict[str, Any]:
     """What failed: in the provider's own words where it refused in those of this contract."""
     said = json.loads(record.error_body or b"{}")
-    if said.get("type") == "error" and isinstance(said.get("error"), dict):
+    if refusals.is_in_form(said, of_messages=True):
         error: dict[str, Any] = said["error"]
         return error
     kind, why = reason(record)

@@ -2,11 +2,10 @@
 
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from flask import Response, after_this_request, g, jsonify, request
+from flask import Response, g, jsonify, request
 
 from app.core.json_text import on_one_line
 from app.core.relay.frames import Frame, Kind
@@ -17,41 +16,29 @@ from app.providers.free import token_count
 from app.providers.streams.chunks import Chunks
 from app.services import attended
 from app.services.attended import Failure, Frames
-from app.web import bodies, capacity, job_lookup
+from app.web import capacity, job_lookup
 from app.web.auth import caller
 from app.web.connection import is_closed
 from app.web.open_keys import while_valid
 from config import settings
 
-LONG_WAIT = 60  # seconds: of a refusal that an SDK would only repeat
-
 
 def respond(call: Call, api: Api) -> Response:
     """Make the call, and respond with its answer or failure, in the terms of the caller's API."""
-    with _refusals():
-        registry.require(call.model, settings.current())
-        attended.check(call.model)
-        with capacity.preparing() as seat:
-            me = caller()
-            waiting = attended.submit(
-                me.tenant_id, me.user_id, call.draft, call.defaults, streamed=call.streamed
-            )
-            job_lookup.about(waiting.job.uid)
-            frames = waiting.frames(partial(is_closed, _connection()))
-            if call.streamed:
-                return _streamed(frames, seat, api, call.chunks)
-            try:
-                return _whole(frames, api, call)
-            finally:
-                frames.close()
-                seat.give_back()
-
-
-@contextmanager
-def json_body() -> Iterator[Any]:
-    """The value in the request's body; raises `BadInput` for what is not JSON."""
-    with _refusals(), bodies.json_body() as body:
-        yield body
+    registry.require(call.model, settings.current())
+    attended.check(call.model)
+    with capacity.preparing() as seat:
+        me = caller()
+        waiting = attended.submit(me.tenant_id, me.user_id, call.draft, call.defaults, streamed=call.streamed)
+        job_lookup.about(waiting.job.uid)
+        frames = waiting.frames(partial(is_closed, _connection()))
+        if call.streamed:
+            return _streamed(frames, seat, api, call.chunks)
+        try:
+            return _whole(frames, api, call)
+        finally:
+            frames.close()
+            seat.give_back()
 
 
 def passed_on() -> Mapping[str, str]:
@@ -61,15 +48,14 @@ def passed_on() -> Mapping[str, str]:
 
 def count(params: Mapping[str, Any]) -> Response:
     """The provider's count of the tokens of a request, or its refusal."""
-    with _refusals():
-        registry.require(params["model"], settings.current())
-        with capacity.preparing() as seat:
-            try:
-                return jsonify(token_count.count(params, passed_on(), settings.current()))
-            except ProviderError as error:
-                return _failed(Failure.of_error(error), MESSAGES)
-            finally:
-                seat.give_back()
+    registry.require(params["model"], settings.current())
+    with capacity.preparing() as seat:
+        try:
+            return jsonify(token_count.count(params, passed_on(), settings.current()))
+        except ProviderError as error:
+            return _failed(Failure.of_error(error), MESSAGES)
+        finally:
+            seat.give_back()
 
 
 def _whole(frames: Frames, api: Api, call: Call) -> Response:
@@ -117,22 +103,6 @@ def _failed(failure: Failure, api: Api) -> Response:
     response.status_code = failure.status
     if failure.retry_after is not None and failure.status != 401:
         response.headers["Retry-After"] = str(failure.retry_after)
-    return response
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """Tells an SDK which refusals are not worth repeating."""
-    try:
-        yield
-    except Refused as error:
-        if error.retry_after is not None and error.retry_after > LONG_WAIT:
-            after_this_request(_not_again)
-        raise
-
-
-def _not_again(response: Response) -> Response:
-    response.headers["X-Should-Retry"] = "false"
     return response
 
 

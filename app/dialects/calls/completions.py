@@ -14,7 +14,7 @@ from app.dialects.calls.schemas import (
     ResponseOut,
 )
 from app.errors import BadInput
-from app.web import openapi
+from app.web import bodies, openapi
 from app.web.auth import needs
 from app.web.blueprint import Blueprint
 from app.web.error_shapes import OpenAIErrorOut
@@ -81,6 +81,6 @@ def create_embeddings() -> Response:
 
 
 def _respond(path: str) -> Response:
-    with answering.json_body() as body:
+    with bodies.json_body() as body:
         call = wire.raw_call(path, body, settings.current().default_max_tokens, answering.passed_on())
     return answering.respond(call, wire.OPENAI)

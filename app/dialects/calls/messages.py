@@ -6,7 +6,7 @@ from app.core.accounts.api_keys import WRITE
 from app.dialects.calls import answering, wire
 from app.dialects.calls.schemas import STREAMED, CountIn, CountOut, MessageIn, MessageOut
 from app.errors import BadInput
-from app.web import openapi
+from app.web import bodies, openapi
 from app.web.auth import needs
 from app.web.blueprint import Blueprint
 from app.web.error_shapes import AnthropicErrorOut
@@ -46,7 +46,7 @@ def create_message() -> Response:
 
     The call has its place in the limits, caps and books like a job of one record, and goes before batches.
     """
-    with answering.json_body() as body:
+    with bodies.json_body() as body:
         call = wire.message_call(body, settings.current().default_max_tokens, answering.passed_on())
     return answering.respond(call, wire.MESSAGES)
 
@@ -58,6 +58,6 @@ def create_message() -> Response:
 @takes({JSON: WITH_DOCUMENTS})
 def count_tokens() -> Response:
     """Count the tokens of a request, without asking it: its provider does, for nothing."""
-    with answering.json_body() as body:
+    with bodies.json_body() as body:
         params = wire.count_params(body)
     return answering.count(params)

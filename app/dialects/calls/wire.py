@@ -11,14 +11,14 @@ from app.ingest.draft import MAX_RECORD_BYTES, Defaults, Draft
 from app.ingest.records import MODEL_NAME
 from app.ingest.values import shown, to_json
 from app.ingest.whole import bounds as whole_bounds
-from app.providers import registry, shapes
+from app.providers import refusals, registry, shapes
 from app.providers.openai_requests import CHAT, RESPONSES
+from app.providers.streams import completions
 from app.providers.streams.chunks import Chunks
 from app.services.attended import Failure
 from app.web.error_shapes import Fault, Shape, anthropic, openai
 
 Json = dict[str, Any]
-MOST_TOKENS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,10 @@ def message_call(body: Any, default_max_tokens: int, headers: Mapping[str, str])
     fields = _fields(body)
     _check_messages(fields.get("messages"))
     max_tokens = fields.get("max_tokens")
-    if type(max_tokens) is not int or not 0 <= max_tokens <= MOST_TOKENS:
-        raise _wrong("max_tokens", f"give a whole number up to {MOST_TOKENS:,}; found {shown(max_tokens)}")
+    if not bounds.bounds_answer(max_tokens, least=0):
+        raise _wrong(
+            "max_tokens", f"give a whole number up to {bounds.MAX_TOKENS:,}; found {shown(max_tokens)}"
+        )
     params = {name: value for name, value in fields.items() if name != "stream"}
     most = max_tokens or default_max_tokens
     why = bounds.unbounded(params)
@@ -75,7 +77,7 @@ def raw_call(path: str, body: Any, default_max_tokens: int, headers: Mapping[str
     usual = {"max_tokens": defaults.max_tokens} if translates else {}  # which is sent where none is asked for
     why = whole_bounds.unbounded(path, usual | request)
     call = _call(fields, {"url": path, "body": request}, defaults, asked, why)
-    return replace(call, chunks=_chunks(fields)) if translates else call
+    return replace(call, chunks=Chunks(wants_usage=completions.wants_usage(fields))) if translates else call
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +91,7 @@ class Api:
     def failure(self, failure: Failure, request_id: str) -> Mapping[str, Any]:
         """The provider's own words where they are in the form of this API."""
         body = failure.body or {}
-        is_ours = (body.get("type") == "error") is self.has_messages
-        if is_ours and isinstance(body.get("error"), Mapping):
+        if refusals.is_in_form(body, of_messages=self.has_messages):
             return body
         return self.shape(Fault(failure.status, failure.type, failure.message, request_id))
 
@@ -109,11 +110,6 @@ class Api:
 
 MESSAGES = Api(anthropic, b"event: error\n", has_messages=True)
 OPENAI = Api(openai, b"", has_messages=False)
-
-
-def _chunks(fields: Json) -> Chunks:
-    options = fields.get("stream_options")
-    return Chunks(wants_usage=isinstance(options, dict) and bool(options.get("include_usage")))
 
 
 def _fields(body: Any) -> Json:
@@ -150,8 +146,8 @@ def _check_bounds(fields: Json) -> None:
         raise _wrong("background", "the answer is waited for here, so leave it out")
     for name in whole_bounds.MOST:
         most = fields.get(name)
-        if most is not None and (type(most) is not int or not 1 <= most <= MOST_TOKENS):
-            raise _wrong(name, f"give a whole number from 1 to {MOST_TOKENS:,}; found {shown(most)}")
+        if most is not None and not bounds.bounds_answer(most):
+            raise _wrong(name, f"give a whole number from 1 to {bounds.MAX_TOKENS:,}; found {shown(most)}")
 
 
 def _check_messages(messages: Any) -> None:

@@ -22,9 +22,8 @@ from models.file import File, FileBatch
 from models.session import reading
 
 AT_ONCE = 200  # rows that are read at once
-COUNTED = (
-    20_000  # records of batches whose files a page writes to know their sizes, besides those of one file
-)
+# Records of batches whose files a page writes to know their sizes, besides those of one file.
+COUNTED = 20_000
 MILLISECOND = 1_000  # microseconds
 LATEST = 2**48 - 1  # millisecond that the id of an upload can have
 

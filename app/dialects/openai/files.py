@@ -60,7 +60,7 @@ def upload_file() -> dict[str, Any]:
     me, content = caller(), cast(BinaryIO, part.stream)
     upload = files.Upload(_name(part), asked["purpose"], size, seconds)
     upload = upload._replace(again=_again(upload, content))
-    return wire.file(files.keep(me.tenant_id, me.tenant_uid, me.user_id, upload, content, files.new_name()))
+    return wire.file(files.keep(me.tenant_id, me.tenant_uid, me.user_id, upload, content))
 
 
 @blp.route("/files", methods=["GET"])
@@ -137,8 +137,10 @@ def input_file(file_id: str) -> File:
         raise unknown(file_id)
     file = _uploaded(found.uid, file_id)
     if file.purpose != BATCH:
-        message = f"the file {file_id!r} has the purpose {file.purpose!r}: upload it with {BATCH!r}"
-        raise BadInput(f"input_file_id: {message}", [{"where": "input_file_id", "message": message}])
+        raise BadInput.of_field(
+            "input_file_id",
+            f"the file {file_id!r} has the purpose {file.purpose!r}: upload it with {BATCH!r}",
+        )
     return file
 
 
@@ -200,8 +202,7 @@ def _form() -> tuple[FileStorage, dict[str, Any]]:
     except RequestEntityTooLarge:
         raise _too_large() from None
     if "file" not in parts:
-        problem = "send the file as the part named `file`, with a file name"
-        raise BadInput(f"file: {problem}", [{"where": "file", "message": problem}])
+        raise BadInput.of_field("file", "send the file as the part named `file`, with a file name")
     asked = bodies.load(UploadIn(), {**form.to_dict(), "file": parts["file"].filename})
     return parts["file"], asked
 

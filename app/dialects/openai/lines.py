@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Any, BinaryIO, NamedTuple
 
-from app.ingest.bounds import priced_by, unbounded
+from app.ingest.bounds import bounds_answer, priced_by, unbounded
 from app.ingest.draft import ENVELOPE_BYTES, MAX_DEPTH, MAX_RECORD_BYTES, Defaults, Draft
 from app.ingest.intake import Places
 from app.ingest.jsonl import in_utf8, lines, parse
-from app.ingest.records import MAX_ID_CHARACTERS, MAX_TOKENS, MODEL_NAME
+from app.ingest.records import MAX_ID_CHARACTERS, MODEL_NAME
 from app.ingest.values import is_deeper, is_plain, kind_of, to_json
 from app.ingest.whole import bounds
 from app.ingest.whole.requests import ASKS_IN, CHAT, MESSAGES
@@ -209,7 +209,7 @@ def _check_body(body: Any) -> LineError | None:
 def _limit(body: dict[str, Any]) -> int | None:
     """The longest answer that a Messages request allows, in tokens, where it says so."""
     found: Any = body.get("max_tokens")
-    return found if type(found) is int and 1 <= found <= MAX_TOKENS else None
+    return found if bounds_answer(found) else None
 
 
 def _shown(value: Any) -> str:

@@ -16,7 +16,7 @@ from app.core.reading.records import RecordView
 from app.errors import BadInput
 from app.ingest.values import to_json
 from app.ingest.whole.requests import MESSAGES
-from app.providers import shapes
+from app.providers import refusals, registry, shapes
 from app.web import error_shapes
 from models.base import record_uid
 from models.file import File, FileBatch
@@ -69,7 +69,7 @@ def read_file_id(name: str) -> FileId | None:
 
 def wrong_after(message: str) -> BadInput:
     """The refusal of a place in a list that there is not."""
-    return BadInput(f"after: {message}", [{"where": "after", "message": message}])
+    return BadInput.of_field("after", message, location="query")
 
 
 def file(found: File) -> Json:
@@ -93,7 +93,7 @@ def batch(view: JobView, terms: FileBatch | None, extras: Mapping[str, Any]) -> 
         "id": batch_ids.write(batch_ids.BATCH, view.uid),
         "object": "batch",
         "endpoint": CHAT if terms is None else terms.endpoint,
-        "model": None if view.model == "none" else view.model,
+        "model": None if view.model == registry.NOBODY else view.model,
         "errors": _errors(view, terms),
         "input_file_id": given or file_id(view.uid, INPUT),
         "completion_window": WINDOW if terms is None else terms.completion_window,
@@ -237,12 +237,10 @@ def _response(status_code: int, request_id: str, body: bytes) -> bytes:
 
 def _refusal(url: str, kept: bytes | None, kind: str, message: str) -> bytes:
     """A provider's refusal: as it came where it has the shape of what was asked, else in that shape."""
-    if kept is not None:
-        body = json.loads(kept)
-        is_fault = body.get("type") == "error"
-        if is_fault == (url == MESSAGES) and isinstance(body.get("error"), Mapping):
-            return kept
-    if url == MESSAGES:
+    is_message = url == MESSAGES
+    if kept is not None and refusals.is_in_form(json.loads(kept), of_messages=is_message):
+        return kept
+    if is_message:
         return to_json({"type": "error", "error": {"type": kind, "message": message}})
     return to_json({"error": {"message": message, "type": kind, "param": None, "code": None}})
 

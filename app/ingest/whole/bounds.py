@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from app.ingest.bounds import more_than_asked
+from app.ingest.bounds import bounds_answer, more_than_asked
 
 # What bounds the tokens of an answer, by path; an older name may stand beside a newer one.
 BOUNDS = {
@@ -11,7 +11,6 @@ BOUNDS = {
     "/v1/responses": ("max_output_tokens",),
     "/v1/completions": ("max_tokens",),
 }
-MAX_TOKENS = 1_000_000
 MOST = ("max_completion_tokens", "max_output_tokens", "max_tokens")  # of any path
 # Tuples, as a type may be anything that JSON can say, and a set would have to hash it.
 TEXT = ("text", "input_text", "output_text", "refusal")  # types of parts with text alone
@@ -27,9 +26,7 @@ def most_tokens(url: str, body: Mapping[str, Any]) -> int | None:
     Of two names the larger counts: endpoints differ in which of them they heed.
     """
     found = [body[name] for name in BOUNDS.get(url, ()) if body.get(name) is not None]
-    if not all(type(one) is int and 1 <= one <= MAX_TOKENS for one in found):
-        return None
-    return max(found, default=None)
+    return max(found, default=None) if all(map(bounds_answer, found)) else None
 
 
 def unbounded(url: str, body: Mapping[str, Any]) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.errors import Fault
-from app.ingest.bounds import priced_by
+from app.ingest.bounds import MAX_TOKENS, bounds_answer, priced_by
 from app.ingest.draft import Defaults, Draft, as_json, sized
 from app.ingest.values import kind_of, quoted
 from app.ingest.whole import bounds
@@ -63,5 +63,5 @@ def _check(url: str, body: Any) -> None:
 def _check_bound(body: Mapping[str, Any]) -> None:
     for name in bounds.MOST:
         value = body.get(name)
-        if value is not None and (type(value) is not int or not 1 <= value <= bounds.MAX_TOKENS):
-            raise Fault(f'body: "{name}" must be a whole number from 1 to {bounds.MAX_TOKENS:,}')
+        if value is not None and not bounds_answer(value):
+            raise Fault(f'body: "{name}" must be a whole number from 1 to {MAX_TOKENS:,}')

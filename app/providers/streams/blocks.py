@@ -33,8 +33,8 @@ class Blocks:
         last = [
             *self._begin(message),
             *self._close(),
-            _event("message_delta", delta=ends, usage=message["usage"]),
-            _event("message_stop"),
+            sse.typed("message_delta", delta=ends, usage=message["usage"]),
+            sse.typed("message_stop"),
         ]
         return b"".join(last)
 
@@ -54,14 +54,14 @@ class Blocks:
         self._has_begun = True
         head: Json = {"id": answer.get("id"), "type": "message", "role": "assistant", "content": []}
         ends = {"stop_reason": None, "stop_sequence": None, "usage": NO_USAGE}
-        yield _event("message_start", message={**head, "model": str(answer.get("model") or ""), **ends})
+        yield sse.typed("message_start", message={**head, "model": str(answer.get("model") or ""), **ends})
 
     def _write(self, text: str) -> Iterator[bytes]:
         if self._text is None:
             yield from self._start({"type": "text", "text": ""})
             self._text = self._open
         delta = {"type": "text_delta", "text": text}
-        yield _event("content_block_delta", index=self._text, delta=delta)
+        yield sse.typed("content_block_delta", index=self._text, delta=delta)
 
     def _call(self, call: Mapping[str, Any]) -> Iterator[bytes]:
         place, function = call.get("index", len(self._tools)), call.get("function") or {}
@@ -76,19 +76,15 @@ class Blocks:
             self._tools[place] = self._count - 1
         if part := function.get("arguments"):
             delta = {"type": "input_json_delta", "partial_json": part}
-            yield _event("content_block_delta", index=self._tools[place], delta=delta)
+            yield sse.typed("content_block_delta", index=self._tools[place], delta=delta)
 
     def _start(self, block: Json) -> Iterator[bytes]:
         yield from self._close()
         self._open = self._count
         self._count += 1
-        yield _event("content_block_start", index=self._open, content_block=block)
+        yield sse.typed("content_block_start", index=self._open, content_block=block)
 
     def _close(self) -> Iterator[bytes]:
         if self._open is not None:
-            yield _event("content_block_stop", index=self._open)
+            yield sse.typed("content_block_stop", index=self._open)
         self._open = self._text = None
-
-
-def _event(name: str, **fields: Any) -> bytes:
-    return sse.write(name, {"type": name, **fields})

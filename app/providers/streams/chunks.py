@@ -4,15 +4,8 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from app.providers import answers, shapes
 from app.providers.streams import completions, sse
-
-# Words of Messages for why an answer ended, and what a chat completion says.
-REASONS = {
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "tool_use": "tool_calls",
-    "refusal": "content_filter",
-}
 
 Json = dict[str, Any]
 
@@ -49,11 +42,11 @@ class Chunks:
             case "message_delta":
                 told = (event.get("usage") or {}).items()
                 self._usage |= {name: count for name, count in told if count is not None}
-                reason = event["delta"].get("stop_reason")
-                yield self._chunk({}, REASONS.get(reason, "stop"))
+                yield self._chunk({}, shapes.finish_of(event["delta"]))
             case "message_stop":
                 if self._wants_usage:
-                    yield sse.write(None, {**self._head, "choices": [], "usage": _usage(self._usage)})
+                    usage = shapes.usage_of_chat(answers.usage_of({"usage": self._usage}))
+                    yield sse.write(None, {**self._head, "choices": [], "usage": usage})
                 yield completions.DONE
 
     def _delta(self, index: int, delta: Mapping[str, Any]) -> Iterator[bytes]:
@@ -66,15 +59,3 @@ class Chunks:
     def _chunk(self, delta: Json, reason: str | None = None) -> bytes:
         choice = {"index": 0, "delta": delta, "finish_reason": reason}
         return sse.write(None, {**self._head, "choices": [choice]})
-
-
-def _usage(usage: Mapping[str, Any]) -> Json:
-    read = usage.get("cache_read_input_tokens") or 0
-    prompt = (usage.get("input_tokens") or 0) + read + (usage.get("cache_creation_input_tokens") or 0)
-    written = usage.get("output_tokens") or 0
-    return {
-        "prompt_tokens": prompt,
-        "completion_tokens": written,
-        "total_tokens": prompt + written,
-        "prompt_tokens_details": {"cached_tokens": read},
-    }

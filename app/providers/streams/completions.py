@@ -5,7 +5,6 @@ from typing import Any
 
 from app.providers.streams import sse, texts
 
-PIECE = 24  # characters of a text that are one chunk
 MOST_CALLS = 1_000  # of tools in one answer
 DONE = b"data: [DONE]\n\n"
 
@@ -54,10 +53,15 @@ class Assembly:
                 message[name] = value
 
 
+def wants_usage(asked: Mapping[str, Any]) -> bool:
+    """Whether a request asks for a last chunk with the usage."""
+    options = asked.get("stream_options")
+    return isinstance(options, Mapping) and bool(options.get("include_usage"))
+
+
 def shows(asked: Mapping[str, Any]) -> Any:
     """Which chunks go to a caller: that of the usage, which has no choices, only if it was asked for."""
-    options = asked.get("stream_options")
-    wanted = isinstance(options, Mapping) and bool(options.get("include_usage"))
+    wanted = wants_usage(asked)
     return lambda chunk: wanted or not isinstance(chunk, dict) or chunk.get("choices") != []
 
 
@@ -76,9 +80,8 @@ def events(completion: Mapping[str, Any]) -> Iterator[bytes]:
 def _deltas(choice: Mapping[str, Any]) -> Iterator[tuple[Json, str | None]]:
     message = choice["message"]
     yield {"role": "assistant", "content": ""}, None
-    text = message.get("content") or ""
-    for at in range(0, len(text), PIECE):
-        yield {"content": text[at : at + PIECE]}, None
+    for piece in texts.cut(message.get("content") or ""):
+        yield {"content": piece}, None
     if calls := message.get("tool_calls"):
         yield {"tool_calls": [{"index": index, **call} for index, call in enumerate(calls)]}, None
     yield {}, choice.get("finish_reason") or "stop"

@@ -9,8 +9,6 @@ from app.providers.client import Reply
 from app.providers.streams import sse, texts
 from app.providers.streams.form import Form
 
-PIECE = 24  # characters of a text that are one event
-
 Json = dict[str, Any]
 
 # What a delta adds to its block: the delta's type, and the field of both.
@@ -68,32 +66,27 @@ def events(message: Mapping[str, Any]) -> Iterator[bytes]:
     """The events with which a provider would stream `message`."""
     usage = message.get("usage") or {}
     start = {**message, "content": [], "stop_reason": None, "usage": {**usage, "output_tokens": 1}}
-    yield _event("message_start", message=start)
+    yield sse.typed("message_start", message=start)
     for index, block in enumerate(message["content"]):
         yield from _block(index, block)
     ends = {name: message.get(name) for name in ("stop_reason", "stop_sequence")}
-    yield _event("message_delta", delta=ends, usage={"output_tokens": usage.get("output_tokens")})
-    yield _event("message_stop")
+    yield sse.typed("message_delta", delta=ends, usage={"output_tokens": usage.get("output_tokens")})
+    yield sse.typed("message_stop")
 
 
 def _block(index: int, block: Mapping[str, Any]) -> Iterator[bytes]:
     if block.get("type") == "text":
-        yield _event("content_block_start", index=index, content_block={**block, "text": ""})
-        text = block["text"]
-        for at in range(0, len(text), PIECE):
-            delta = {"type": "text_delta", "text": text[at : at + PIECE]}
-            yield _event("content_block_delta", index=index, delta=delta)
+        yield sse.typed("content_block_start", index=index, content_block={**block, "text": ""})
+        for piece in texts.cut(block["text"]):
+            delta = {"type": "text_delta", "text": piece}
+            yield sse.typed("content_block_delta", index=index, delta=delta)
     elif block.get("type") == "tool_use":
-        yield _event("content_block_start", index=index, content_block={**block, "input": {}})
+        yield sse.typed("content_block_start", index=index, content_block={**block, "input": {}})
         delta = {"type": "input_json_delta", "partial_json": json.dumps(block.get("input"))}
-        yield _event("content_block_delta", index=index, delta=delta)
+        yield sse.typed("content_block_delta", index=index, delta=delta)
     else:
-        yield _event("content_block_start", index=index, content_block=block)
-    yield _event("content_block_stop", index=index)
-
-
-def _event(name: str, **fields: Any) -> bytes:
-    return sse.write(name, {"type": name, **fields})
+        yield sse.typed("content_block_start", index=index, content_block=block)
+    yield sse.typed("content_block_stop", index=index)
 
 
 def _answer(body: bytes, headers: Mapping[str, str]) -> Reply:

@@ -4,9 +4,8 @@ from collections.abc import Iterator, Mapping
 from itertools import count
 from typing import Any
 
-from app.providers.streams import sse
+from app.providers.streams import sse, texts
 
-PIECE = 24  # characters of a text that are one event
 LAST = frozenset({"response.completed", "response.incomplete", "response.failed"})
 
 Json = dict[str, Any]
@@ -34,7 +33,7 @@ def events(response: Mapping[str, Any]) -> Iterator[bytes]:
         *(step for index, item in enumerate(response["output"]) for step in _item(index, item)),
         (f"response.{response.get('status', 'completed')}", {"response": response}),
     ):
-        yield sse.write(kind, {"type": kind, "sequence_number": next(number), **fields})
+        yield sse.typed(kind, sequence_number=next(number), **fields)
 
 
 def _item(index: int, item: Mapping[str, Any]) -> Iterator[tuple[str, Json]]:
@@ -49,7 +48,7 @@ def _item(index: int, item: Mapping[str, Any]) -> Iterator[tuple[str, Json]]:
 def _text(where: Json, part: Mapping[str, Any]) -> Iterator[tuple[str, Json]]:
     text = part["text"]
     yield "response.content_part.added", {**where, "part": {**part, "text": ""}}
-    for at in range(0, len(text), PIECE):
-        yield "response.output_text.delta", {**where, "delta": text[at : at + PIECE], "logprobs": []}
+    for piece in texts.cut(text):
+        yield "response.output_text.delta", {**where, "delta": piece, "logprobs": []}
     yield "response.output_text.done", {**where, "text": text, "logprobs": []}
     yield "response.content_part.done", {**where, "part": part}

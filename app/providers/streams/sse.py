@@ -50,6 +50,11 @@ def write(name: str | None, value: Any) -> bytes:
     return f"{head}data: {json.dumps(value, separators=(',', ':'))}\n\n".encode()
 
 
+def typed(name: str, **fields: Any) -> bytes:
+    """An event whose value repeats its name as `type`, as those of a message and of a response do."""
+    return write(name, {"type": name, **fields})
+
+
 def _read(raw: bytes) -> Event:
     name, data = None, []
     for line in _LINES.split(raw):

@@ -1,6 +1,9 @@
 """Texts that come piece by piece, kept as pieces: to join a long one anew for each would take for ever."""
 
+from collections.abc import Iterator
 from typing import Any
+
+PIECE = 24  # characters
 
 
 class Pieces(list[str]):
@@ -15,6 +18,11 @@ def add(owner: dict[str, Any], name: str, piece: str) -> None:
     if not isinstance(there, Pieces):
         there = owner[name] = Pieces([there] if there else [])
     there.append(piece)
+
+
+def cut(text: str) -> Iterator[str]:
+    """The pieces in which a text is streamed that has come whole."""
+    return (text[at : at + PIECE] for at in range(0, len(text), PIECE))
 
 
 def joined(value: Any) -> Any:

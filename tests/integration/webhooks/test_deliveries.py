@@ -324,7 +324,7 @@ def test_a_secret_is_in_no_log_and_in_no_row(door, receiver, tmp_path, caplog, c
 def test_what_a_process_took_and_never_sent_is_sent_by_another_one(door, receiver):
     # Given a process that is killed with an event in its hands
     cancelled(door, webhook_url=receiver.url)
-    [taken] = in_transaction(partial(claims.claim, flying=claims.Flying()))
+    [taken] = in_transaction(partial(claims.claim, in_flight=claims.InFlight()))
 
     # Then nobody else sends it for a minute
     send_all()
@@ -404,7 +404,7 @@ def test_a_tenant_with_very_many_addresses_leaves_room_for_the_others(door):
         in_transaction(lambda session, rows=rows: session.add_all(rows))
 
     # When a sender takes what it has room for, then each tenant has its share
-    taken = in_transaction(partial(claims.claim, flying=claims.Flying()))
+    taken = in_transaction(partial(claims.claim, in_flight=claims.InFlight()))
     assert Counter(claim.tenant_id for claim in taken) == {mine: claims.OF_A_TENANT, other: 1}
 
 
