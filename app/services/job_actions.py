@@ -6,11 +6,10 @@ from functools import partial
 from sqlalchemy.orm import Session
 
 from app.core.pipeline import lifecycle, notifications
-from app.core.webhooks import outbox
+from app.services import webhooks
 from models.job import Job
 from models.session import after_commit, in_transaction
-from tasks import webhooks
-from tasks.wake import hurry, wake
+from tasks.wake import wake
 
 Verb = Callable[[Session, Job], None]  # one from `lifecycle`, or a wrapper; may run more than once
 
@@ -26,7 +25,6 @@ def act(tenant_id: int, name: str, verb: Verb) -> None:
         verb(session, job)
         after_commit(session, partial(wake, job.id))
         after_commit(session, partial(notifications.publish, [job.id]))
-        if outbox.is_filled(session):
-            after_commit(session, partial(hurry, webhooks.request))
+        webhooks.request_after_commit(session)
 
     in_transaction(work)

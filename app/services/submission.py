@@ -21,7 +21,7 @@ from app.errors import BadInput, Conflict, Unavailable
 from app.ingest.draft import Defaults, Draft
 from app.ingest.spool import DraftSpool
 from app.providers import registry
-from app.services import job_rows, record_rows
+from app.services import job_rows, record_rows, webhooks
 from app.services.options import Options, Repeat
 from config import settings
 from models.base import new_uid, now
@@ -29,8 +29,7 @@ from models.file import FileBatch
 from models.job import IdempotencyKey, Job, JobCounts, JobStatus
 from models.session import after_commit, in_transaction, reading
 from models.transitions import move_job
-from tasks import webhooks
-from tasks.wake import hurry, start
+from tasks.wake import start
 
 log = structlog.get_logger()
 
@@ -131,8 +130,7 @@ def _insert_failed(
         move_job(session, job, JobStatus.PENDING)
         move_job(session, job, JobStatus.FAILED, ended_at=now(), status_reason=reason)
         outbox.job_ended(session, job)
-        if outbox.is_filled(session):
-            after_commit(session, partial(hurry, webhooks.request))
+        webhooks.request_after_commit(session)
         log.info("batch.invalid", job=str(job.uid), errors=len(errors))
     return Submitted(job.id, job.uid, created=True)
 

@@ -126,8 +126,13 @@ def send_again(tenant_id: int, name: str) -> WebhookDelivery:
     def work(session: Session) -> WebhookDelivery:
         found = deliveries.find(session, tenant_id, name)
         deliveries.send_again(session, found)
-        if outbox.is_filled(session):
-            after_commit(session, partial(hurry, webhooks.request))
+        request_after_commit(session)
         return found
 
     return in_transaction(work)
+
+
+def request_after_commit(session: Session) -> None:
+    """Have what the transaction leaves to send sent as soon as it is committed."""
+    if outbox.is_filled(session):
+        after_commit(session, partial(hurry, webhooks.request))
