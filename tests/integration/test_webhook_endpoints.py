@@ -85,6 +85,13 @@ def test_the_sdk_manages_endpoints(served, client):
     assert "batch.cancelled" in client.webhooks.event_types.list().data
     assert [each["name"] for each in served.door.get(ENDPOINTS).get_json()["data"]] == ["n2", "other"]
 
+    # And a client that deletes what it lists gets to the last
+    for each in client.webhooks.list(limit=1):
+        client.webhooks.delete(each.id)
+    assert client.webhooks.list().data == []
+    with pytest.raises(openai.BadRequestError, match="give the id of a webhook endpoint; found 'x'"):
+        client.webhooks.list(after="x")
+
 
 def test_what_cannot_be_sent_to_is_a_400_in_openais_shape(served, client):
     for asked, param in [
