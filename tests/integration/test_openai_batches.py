@@ -449,8 +449,12 @@ def test_a_batch_that_failed_is_read_through_every_contract(house):
         f"/api/batch/status?batchId={id}",
         f"/api/batch/results?batchId={id}",
         f"{FILES}/{batch['input_file_id']}/content",
+        f"/v1/messages/batches/{id}",
+        f"/v1/messages/batches/{id}/results",
     ):
         response = house.get(path)
         assert response.status_code == 200, f"{path}: {response.text}"
+    [listed] = house.get("/v1/messages/batches").get_json()["data"]
+    assert (listed["processing_status"], set(listed["request_counts"].values())) == ("ended", {0})
     assert house.post(f"{JOBS}/{id}/retry").status_code == 409
     assert house.call("DELETE", f"{JOBS}/{id}").status_code == 204
