@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from flask import Response
+
 from app.core.accounts.api_keys import WEBHOOKS
 from app.core.webhooks import events
 from app.dialects.webhook_endpoints import wire
@@ -39,6 +41,14 @@ blp = Blueprint(
     description=f"{openapi.OTHERS} Webhook endpoints as OpenAI's SDK manages them.",
 )
 blp.register_error_handler(BadInput, refused_as_400)
+
+
+@blp.after_request
+def _say_that_no_retry_helps(response: Response) -> Response:
+    """The client sends a 409 again by itself; here it lasts until an endpoint is deleted."""
+    if response.status_code == 409:
+        response.headers["x-should-retry"] = "false"
+    return response
 
 
 @blp.route(ENDPOINTS, methods=["POST"])
