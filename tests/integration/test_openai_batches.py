@@ -290,6 +290,11 @@ def test_what_was_found_instead_is_said(door):
     assert said(post(door, requests=None)).endswith("found neither")
     assert said(post(door, line("a"), input_file_id="file-1")).endswith("found both")
     assert said(door.get(BATCHES, query_string={"after": "x"})) == "after: give the id of a batch; found 'x'"
+    assert said(door.get(BATCHES, query_string={"limit": 101})).endswith("from 1 to 100; found 101")
+    assert said(door.get(FILES, query_string={"limit": "x"})).endswith("from 1 to 10,000; found 'x'")
+    for found in (60, "3600"):
+        refused = post(door, line("a"), output_expires_after={"anchor": "created_at", "seconds": found})
+        assert said(refused).endswith(f"give a whole number from 3,600 to 2,592,000; found {found!r}")
 
 
 def test_all_that_is_wrong_with_a_call_is_in_its_message(door):
@@ -449,8 +454,12 @@ def test_a_batch_that_failed_is_read_through_every_contract(house):
         f"/api/batch/status?batchId={id}",
         f"/api/batch/results?batchId={id}",
         f"{FILES}/{batch['input_file_id']}/content",
+        f"/v1/messages/batches/{id}",
+        f"/v1/messages/batches/{id}/results",
     ):
         response = house.get(path)
         assert response.status_code == 200, f"{path}: {response.text}"
+    [listed] = house.get("/v1/messages/batches").get_json()["data"]
+    assert (listed["processing_status"], set(listed["request_counts"].values())) == ("ended", {0})
     assert house.post(f"{JOBS}/{id}/retry").status_code == 409
     assert house.call("DELETE", f"{JOBS}/{id}").status_code == 204

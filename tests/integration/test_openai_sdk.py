@@ -258,6 +258,14 @@ def test_requests_may_come_with_the_call_and_are_a_file_afterwards(client):
     assert read(client, ended.output_file_id).keys() == {"a", "b"}
     assert read(client, ended.input_file_id)["a"] == line("a")
 
+    # And of that file the next batch can be made, unlike of its answers
+    repeated = client.batches.create(
+        input_file_id=ended.input_file_id, endpoint=MESSAGES, completion_window="24h"
+    )
+    assert read(client, until(client, repeated).output_file_id).keys() == {"a", "b"}
+    with pytest.raises(openai.BadRequestError, match="has the purpose 'batch_output'"):
+        client.batches.create(input_file_id=ended.output_file_id, endpoint=MESSAGES, completion_window="24h")
+
 
 def test_both_lists_turn_pages_in_their_order(client):
     files = [upload(client, line(f"r{number}")) for number in range(5)]

@@ -69,6 +69,7 @@ def test_a_line_for_messages_becomes_a_messages_request_in_any_batch():
         ({**line(), "body": "text"}, "invalid_body", "body"),
         ({**line(), "body": None}, "invalid_body", "body"),
         (line(stream=True), "unsupported_parameter", "body.stream"),
+        (line(background=True), "unsupported_parameter", "body.background"),
         (line(model=None), "missing_required_parameter", "body.model"),
         (line(model="a b"), "invalid_model", "body.model"),
         (line(url=MESSAGES), "missing_required_parameter", "body.messages"),

@@ -45,7 +45,7 @@ def create_webhook(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 @blp.route("/webhooks", methods=["GET"])
-@needs(WEBHOOKS, 404)
+@needs(WEBHOOKS)
 @blp.arguments(WebhookQuery, location="query")
 @blp.response(200, WebhookPage)
 def list_webhooks(query: dict[str, Any]) -> dict[str, Any]:

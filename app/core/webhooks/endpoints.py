@@ -98,11 +98,18 @@ def find(session: Session, tenant_id: int, name: str) -> WebhookEndpoint:
 
 
 def page(session: Session, tenant_id: int, after: str | None, limit: int) -> Sequence[WebhookEndpoint]:
-    """Up to `limit` of the tenant's endpoints, newest first; those after the endpoint with the id `after`."""
+    """Up to `limit` of the tenant's endpoints, newest first; those after the place of the id `after`.
+
+    The endpoint of that id may be deleted by then: a client that deletes what it lists goes on from there.
+    Raises `BadInput` for what is not an id.
+    """
     wanted = select(WebhookEndpoint).where(WebhookEndpoint.tenant_id == tenant_id)
     if after is not None:
-        wanted = wanted.where(WebhookEndpoint.id < find(session, tenant_id, after).id)
-    return session.scalars(wanted.order_by(WebhookEndpoint.id.desc()).limit(limit)).all()
+        place = _uid(after)
+        if place is None:
+            raise BadInput.of_field("after", f"give the id of a webhook endpoint; found {after[:100]!r}")
+        wanted = wanted.where(WebhookEndpoint.uid < place)
+    return session.scalars(wanted.order_by(WebhookEndpoint.uid.desc()).limit(limit)).all()
 
 
 def change(

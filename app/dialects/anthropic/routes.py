@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from flask import Response
+from sqlalchemy import or_
 
 from app.core import batch_ids
 from app.core.accounts.api_keys import READ, WRITE
@@ -131,12 +132,15 @@ def get_results(batch_id: str) -> Response:
 
 
 def _find(name: str) -> JobView:
-    """The caller's job; documents that are only stored are no batch of messages."""
+    """The caller's job; documents that are only stored are no batch of messages.
+
+    A batch of a file that was invalid asks nobody either: it has no requests, and has ended.
+    """
     try:
         view = find_job(name)
     except NotFound:
         raise NotFound(f"there is no batch {shown(name)}: GET {wire.PREFIX} lists those there are") from None
-    if view.model == registry.NOBODY:
+    if view.model == registry.NOBODY and view.total:
         raise NotFound(f"the job {name!r} stores documents and asks nothing: it is no batch of messages")
     return view
 
@@ -147,7 +151,8 @@ def _act(view: JobView, verb: Verb) -> None:
 
 def _page(query: dict[str, Any]) -> tuple[list[JobView], bool]:
     """The batches of a page, newest first, and whether more lie behind it in its direction."""
-    tenant, limit, asks = caller().tenant_id, query["limit"], Job.model != registry.NOBODY
+    tenant, limit = caller().tenant_id, query["limit"]
+    asks = or_(Job.model != registry.NOBODY, Job.total == 0)
     with reading() as session:
         if "before_id" in query:
             found = jobs.page_above(session, tenant, _place(query, "before_id"), limit + 1, asks)

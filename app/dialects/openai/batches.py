@@ -8,13 +8,13 @@ from typing import Any
 
 from app.core import batch_ids
 from app.core.accounts.api_keys import READ, WRITE
-from app.core.documents import files as stored_files
 from app.core.pipeline import lifecycle
 from app.core.reading import file_batches, job_json, jobs
 from app.core.reading.jobs import JobView
 from app.dialects.openai import files, lines, wire
 from app.dialects.openai.blueprint import blp
 from app.dialects.openai.lines import Item, LineError, Reader
+from app.dialects.openai.outputs import Output
 from app.dialects.openai.schemas import BatchIn, BatchOut, BatchPage, BatchQuery, window_seconds
 from app.errors import BadInput, NotFound
 from app.ingest.draft import Draft
@@ -24,10 +24,9 @@ from app.providers import registry
 from app.services import job_actions, submission
 from app.services.options import FileTerms, Options
 from app.services.submission import Submitted
-from app.web import bodies, capacity, idempotency, job_lookup, openapi
+from app.web import bodies, idempotency, job_lookup, openapi
 from app.web.auth import caller, needs
 from app.web.connection import while_connected
-from app.web.forms import temporary
 from app.web.large_bodies import JSON, PLAIN, takes
 from config import settings
 from models.file import File
@@ -157,17 +156,16 @@ def _drafts(reader: Reader, items: Iterator[Item]) -> Iterator[Draft]:
 
 
 @contextmanager
-def _items(asked: Mapping[str, Any], file: File | None) -> Iterator[Iterator[Item]]:
+def _items(asked: Mapping[str, Any], file: File | Output | None) -> Iterator[Iterator[Item]]:
     """The lines of the file, or the requests that came instead of one."""
     if file is None:
         yield lines.of_list(asked["requests"], asked["endpoint"])
         return
-    with capacity.enough_memory(file.bytes), temporary() as content:
-        stored_files.copy(file, content)
+    with files.content(file) as content:
         yield lines.of_file(content)
 
 
-def _options(asked: Mapping[str, Any], file: File | None) -> Options:
+def _options(asked: Mapping[str, Any], file: File | Output | None) -> Options:
     expiry = asked.get("output_expires_after")
     terms = FileTerms(
         endpoint=asked["endpoint"],

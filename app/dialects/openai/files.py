@@ -3,6 +3,7 @@
 import hashlib
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import PurePath
 from typing import Any, BinaryIO, cast
@@ -130,18 +131,32 @@ def delete_file(file_id: str) -> dict[str, Any]:
     return {"id": file_id, "object": "file", "deleted": True}
 
 
-def input_file(file_id: str) -> File:
-    """The uploaded file that a batch is to be made of; raises `NotFound`, and `BadInput` for another one."""
-    found = wire.read_file_id(file_id)
-    if found is None or found.of_batch is not None:
-        raise unknown(file_id)
-    file = _uploaded(found.uid, file_id)
-    if file.purpose != BATCH:
+def input_file(file_id: str) -> File | Output:
+    """The file of requests that a batch is to be made of: an uploaded one, or that of an earlier batch.
+
+    Raises `NotFound`, and `BadInput` for a file of another purpose.
+    """
+    found = _find(file_id)
+    purpose = found.purpose if isinstance(found, File) else wire.purpose(found.kind)
+    if purpose != BATCH:
         raise BadInput.of_field(
-            "input_file_id",
-            f"the file {file_id!r} has the purpose {file.purpose!r}: upload it with {BATCH!r}",
+            "input_file_id", f"the file {file_id!r} has the purpose {purpose!r}: upload it with {BATCH!r}"
         )
-    return file
+    return found
+
+
+@contextmanager
+def content(found: File | Output) -> Iterator[BinaryIO]:
+    """What is in the file, in a temporary one; holds a place for large content."""
+    with capacity.memory() as memory, temporary() as held:
+        if isinstance(found, File):
+            memory.hold(found.bytes)
+            files.copy(found, held)
+        else:
+            for piece in found.pieces():
+                held.write(piece)
+                memory.hold(held.tell())
+        yield held
 
 
 def unknown(file_id: str) -> NotFound:

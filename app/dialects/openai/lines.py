@@ -11,7 +11,7 @@ from app.ingest.jsonl import in_utf8, lines, parse
 from app.ingest.records import MAX_ID_CHARACTERS, MODEL_NAME
 from app.ingest.values import is_deeper, is_plain, kind_of, to_json
 from app.ingest.whole import bounds
-from app.ingest.whole.requests import ASKS_IN, CHAT, MESSAGES
+from app.ingest.whole.requests import ASKS_IN, CHAT, MESSAGES, REFUSED
 
 ENDPOINTS = (*ASKS_IN, MESSAGES)
 REMEMBERED = 1_000  # models of which it is remembered whether they can be asked
@@ -191,10 +191,10 @@ def _check_id(custom_id: Any) -> LineError | None:
 def _check_body(body: Any) -> LineError | None:
     if not isinstance(body, dict):
         return LineError("invalid_body", f'"body" must be an object, found {_shown(body)}', "body")
-    if body.get("stream"):
-        return LineError(
-            "unsupported_parameter", '"stream" is not possible in a batch: leave it out', "body.stream"
-        )
+    for name, why in REFUSED.items():
+        if body.get(name):
+            told = f'"{name}" is not possible in a batch, as {why}: leave it out'
+            return LineError("unsupported_parameter", told, f"body.{name}")
     model = body.get("model")
     if not isinstance(model, str) or not MODEL_NAME.fullmatch(model):
         found = f'"model" must be the name of a model, found {_shown(model)}'

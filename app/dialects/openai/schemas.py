@@ -10,10 +10,11 @@ from marshmallow import fields, validate
 from app.dialects.openai.lines import ENDPOINTS
 from app.dialects.openai.wire import PURPOSES, STATUSES, WINDOW
 from app.ingest.values import is_plain
-from app.web.blueprint import Lenient, WebhookUrl
+from app.web.blueprint import Lenient, PageSize, WebhookUrl
 
 PAIRS, LONGEST_KEY, LONGEST_VALUE = 16, 64, 512  # of metadata
 HOUR, MONTH = 3_600, 2_592_000  # seconds: bounds of an expiry
+SPAN = f"give a whole number from {HOUR:,} to {MONTH:,}; found {{input!r:.60}}"
 A_STRING = "give a string"
 SECONDS = {"m": 60, "h": 3_600, "d": 86_400}  # of a unit of a completion window
 
@@ -57,7 +58,8 @@ class ExpiryIn(Lenient):
     seconds = fields.Integer(
         required=True,
         strict=True,
-        validate=validate.Range(HOUR, MONTH, error=f"give {HOUR:,} to {MONTH:,}; found {{input}}"),
+        validate=validate.Range(HOUR, MONTH, error=SPAN),
+        error_messages={"invalid": SPAN},
     )
 
 
@@ -74,7 +76,11 @@ class UploadIn(ma.Schema):
         metadata={"description": "`batch` for a file of requests: then it expires after 30 days by itself."},
     )
     anchor = fields.String(data_key="expires_after[anchor]", validate=validate.Equal("created_at"))
-    seconds = fields.Integer(data_key="expires_after[seconds]", validate=validate.Range(HOUR, MONTH))
+    seconds = fields.Integer(
+        data_key="expires_after[seconds]",
+        validate=validate.Range(HOUR, MONTH, error=SPAN),
+        error_messages={"invalid": SPAN},
+    )
 
     @ma.validates_schema
     def _check_expiry(self, data: Mapping[str, Any], **_: Any) -> None:
@@ -85,14 +91,14 @@ class UploadIn(ma.Schema):
 
 class FileQuery(ma.Schema):
     after = _an_id("The id of the last file of the previous page.")
-    limit = fields.Integer(load_default=10_000, validate=validate.Range(1, 10_000))
+    limit = PageSize(10_000, 10_000)
     order = fields.String(load_default="desc", validate=validate.OneOf(("asc", "desc")))
     purpose = fields.String(validate=validate.Length(1, 32))
 
 
 class BatchQuery(ma.Schema):
     after = _an_id("The id of the last batch of the previous page.")
-    limit = fields.Integer(load_default=20, validate=validate.Range(1, 100))
+    limit = PageSize(20, 100)
 
 
 class BatchIn(Lenient):

@@ -81,8 +81,13 @@ def file(found: File) -> Json:
 
 def file_of_batch(view: JobView, kind: str, size: int, name: str, expires_at: dt.datetime | None) -> Json:
     """A batch's own file; `size` is its bytes now."""
-    purpose = "batch" if kind == INPUT else OF_BATCHES
-    return _file(file_id(view.uid, kind), name, size, purpose, view.ended_at or view.created_at, expires_at)
+    made_at = view.ended_at or view.created_at
+    return _file(file_id(view.uid, kind), name, size, purpose(kind), made_at, expires_at)
+
+
+def purpose(kind: str) -> str:
+    """That of a batch's own file."""
+    return "batch" if kind == INPUT else OF_BATCHES
 
 
 def batch(view: JobView, terms: FileBatch | None, extras: Mapping[str, Any]) -> Json:

@@ -56,7 +56,7 @@ def create_endpoint(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 @blp.route(ENDPOINTS, methods=["GET"])
-@needs(WEBHOOKS, 400, 404)
+@needs(WEBHOOKS, 400)
 @blp.arguments(ListQuery, location="query", error_status_code=400)
 @blp.response(200, EndpointListOut)
 def list_endpoints(query: dict[str, Any]) -> dict[str, Any]:

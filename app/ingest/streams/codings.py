@@ -109,9 +109,10 @@ class Brotli:
         self._reader = brotli.Decompressor()
 
     def decode(self, piece: bytes) -> Iterator[bytes]:
-        yield self._reader.process(piece, output_buffer_limit=PIECE)
-        while not self._reader.can_accept_more_data():
-            yield self._reader.process(b"", output_buffer_limit=PIECE)
+        # `can_accept_more_data` tells of input that waits, and nothing of output that does.
+        while found := self._reader.process(piece, output_buffer_limit=PIECE):
+            yield found
+            piece = b""
 
     @property
     def has_ended(self) -> bool:
