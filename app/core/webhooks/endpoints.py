@@ -107,7 +107,9 @@ def page(session: Session, tenant_id: int, after: str | None, limit: int) -> Seq
     if after is not None:
         place = _uid(after)
         if place is None:
-            raise BadInput.of_field("after", f"give the id of a webhook endpoint; found {after[:100]!r}")
+            raise BadInput.of_field(
+                "after", f"give the id of a webhook endpoint; found {after[:100]!r}", location="query"
+            )
         wanted = wanted.where(WebhookEndpoint.uid < place)
     return session.scalars(wanted.order_by(WebhookEndpoint.uid.desc()).limit(limit)).all()
 
