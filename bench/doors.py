@@ -1,6 +1,7 @@
 """A large job through the doors of other APIs, beside the same requests as lines through the native one."""
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from bench.service import MODEL, Job, Service
 
 MESSAGE_BATCHES, FILES, BATCHES = "/v1/messages/batches", "/v1/files", "/v1/batches"
 WINDOW = {"endpoint": "/v1/messages", "completion_window": "24h"}
+READS = 2  # of which the faster counts
 PIECE = 1_000_000  # bytes that are sent, or read, at a time
 
 
@@ -102,7 +104,11 @@ OTHERS = (
 
 
 def measured(service: Service, door: Door, folder: Path, count: int) -> dict[str, float]:
-    """Seconds until a job was taken and to read its results, and megabytes by which the web has grown."""
+    """Seconds until a job was taken and to read its results, and megabytes by which the web has grown.
+
+    Its results are read natively too, in turn with the door: until the database has gathered statistics of
+    what is new, it reads any of it more slowly.
+    """
     path = door.write(folder / f"{count}.{door.name.replace(' ', '-')}", count)
     found: dict[str, float] = {}
     sending = Memory(service)
@@ -113,9 +119,10 @@ def measured(service: Service, door: Door, folder: Path, count: int) -> dict[str
     service.wait_for(job)
     reading = Memory(service)
     with reading.watched():
-        began = time.monotonic()
-        assert _lines(service, door.results(service, job)) == count
-        found["out"] = time.monotonic() - began
+        for way, read in (("out", door), ("native out", NATIVE)) * READS:
+            began = time.monotonic()
+            assert _lines(service, read.results(service, job)) == count
+            found[way] = min(found.get(way, math.inf), time.monotonic() - began)
     return found | {"web in": sending.growth("web"), "web out": reading.growth("web")}
 
 
@@ -131,8 +138,8 @@ def rows(service: Service, folder: Path, count: int) -> Iterator[str]:
     for door in OTHERS:
         found = measured(service, door, folder, count)
         ways = "; ".join(
-            f"{word} {found[way]:.1f} s, {found[way] / native[way]:.2f} times the {native[way]:.1f} s of the"
+            f"{word} {found[way]:.1f} s, {found[way] / usual:.2f} times the {usual:.1f} s of the"
             f" native door, the web grew by {found[f'web {way}']:.0f} MB ({native[f'web {way}']:.0f})"
-            for word, way in (("sent in", "in"), ("read in", "out"))
+            for word, way, usual in (("sent in", "in", native["in"]), ("read in", "out", found["native out"]))
         )
         yield f"{count:,} requests through {door.name}: {ways}"
