@@ -11,8 +11,8 @@ from models.base import Base, UTCDateTime
 class JobTime(Base):
     """One row a job: its time from its first row on, by what it was spent on.
 
-    Locked after the job's own row, where that is, and nobody who only reads a job waits for it. It stays as
-    long as the job's row. A job whose caller waits for its answer has none, nor has one of an earlier release.
+    Locked after the job's own row, where that is. It stays as long as that one does. A job whose caller waits
+    for its answer has none, nor has one of an earlier release.
     """
 
     __tablename__ = "job_time"

@@ -134,7 +134,7 @@ def write(session: Session, looks: Sequence[Look]) -> None:
         .order_by(JobTime.job_id)
         .with_for_update(skip_locked=True)
     )
-    for row, at in rows.tuples().all():
+    for row, at in rows.all():
         look = found[row.job_id]
         clock.attribute(session, row, at, look.job.started_at, asking=look.state)
         row.state, row.seen_at = look.state, at
