@@ -63,24 +63,24 @@ def attribute(
     row: JobTime,
     at: dt.datetime,
     started_at: dt.datetime | None,
-    asking: str = states.PROVIDER,
+    seen: str | None = None,
 ) -> None:
-    """Attribute the time from the row's `since` until `at`, whose state is `asking` once calls have begun."""
+    """Attribute the time from the row's `since` until `at`; `seen` is the state that a look finds then."""
     if row.watched:
-        _split(session, row, at, started_at, asking)
+        _split(session, row, at, started_at, seen)
     _spend(row, row.state, at)
 
 
 def _split(
-    session: Session, row: JobTime, at: dt.datetime, started_at: dt.datetime | None, asking: str
+    session: Session, row: JobTime, at: dt.datetime, started_at: dt.datetime | None, seen: str | None
 ) -> None:
     """Attribute what is known better than by looks: when calls began and ended, and that nobody looked."""
     if row.state == states.QUEUE and started_at is not None and row.since <= started_at:
         first = _first_call(session, row.job_id)
         if first is not None and first < at:
             _spend(row, states.QUEUE, first)
-            row.state = asking
-    if row.state != states.FINISHING:
+            row.state = states.PROVIDER if seen in (None, states.QUEUE, states.FINISHING) else seen
+    if row.state != states.FINISHING and seen in (None, states.FINISHING):
         last = _last_answer_of_all(session, row.job_id)
         if last is not None and row.since <= last < at:
             _spend(row, row.state, last)

@@ -136,7 +136,7 @@ def write(session: Session, looks: Sequence[Look]) -> None:
     )
     for row, at in rows.all():
         look = found[row.job_id]
-        clock.attribute(session, row, at, look.job.started_at, asking=look.state)
+        clock.attribute(session, row, at, look.job.started_at, seen=look.state)
         row.state, row.seen_at = look.state, at
         if points.is_due(row, look.job.sums, at):
             points.add(session, row, look.job.sums, at)

@@ -12,6 +12,7 @@ from models.base import now
 from models.timeline import JobPoint
 
 MOST = 240  # points
+LEAST = dt.timedelta(seconds=1)  # between the last two: a rate of less is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ def course(session: Session, view: JobView) -> list[Point]:
     if view.started_at is None or not (sums or view.counts.unended):
         return []
     last = _Sums(at, view.seq, view.counts.failed, view.cost)
-    whole = [_Sums(start, view.reused, 0, 0), *(one for one in sums if one.at < at), last]
+    whole = [_Sums(start, view.reused, 0, 0), *(one for one in sums if at - one.at >= LEAST), last]
     return _points(_thinned(whole))
 
 

@@ -36,7 +36,7 @@ def time_spent(session: Session, view: JobView) -> TimeSpent:
     row = session.get(JobTime, view.id)
     at = session.scalars(select(now())).one()
     wall = ((view.ended_at or at) - view.created_at).total_seconds()
-    found = {} if row is None else _until(row, view.ended_at or at)
+    found = {} if row is None else _until(row, row.since if view.ended_at else at)
     rest = wall - sum(found.values())
     if rest > LEAST:
         found[UNMEASURED] = rest
