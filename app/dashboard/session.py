@@ -16,10 +16,12 @@ from models.session import in_transaction, reading
 def identify() -> Caller:
     """The caller that the cookie's session acts for; raises `Unauthenticated`."""
     text = cookie.token()
+    if text is None:
+        raise Unauthenticated("sign in first: this browser has no session")
     with reading() as session:
-        found = None if text is None else browser_sessions.find(session, text)
+        found = browser_sessions.find(session, text)
         if found is None:
-            raise Unauthenticated("sign in first: this browser has no session, or it has ended")
+            raise Unauthenticated("sign in first: the session of this browser has ended")
         caller = None if found.holder.key_id is None else api_keys.find_caller(session, found.holder.key_id)
     g.browser_session = found
     if found.holder.key_id is None:

@@ -150,7 +150,7 @@ def _greet(running: Running, chosen: Settings, embedded: bool, say: Callable[[st
 
 
 def _invite(running: Running, chosen: Settings, say: Callable[[str], None]) -> None:
-    """Print the link that signs a browser on this machine in; what reads it later finds it used or too old."""
+    """Print the link that signs a browser in; whoever reads it later finds it used, or too old."""
     host = urlsplit(running.address).hostname
     token = first.invitation(chosen.data / first.FILE) if host in LOOPBACK else None
     session.close_engine()  # this process goes on to start others

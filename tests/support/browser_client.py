@@ -1,4 +1,4 @@
-"""A browser without its engine: cookies, the tokens of forms, and the HTML of pages, over Flask's own client."""
+"""A browser without an engine: cookies, the tokens of forms and the HTML of pages, by Flask's own client."""
 
 import re
 from collections.abc import Mapping
