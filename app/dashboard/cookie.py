@@ -41,6 +41,6 @@ def form_token(text: str) -> str:
 
 
 def _name() -> str:
-    """The cookie's name: browsers give a cookie to every port of a host, and each may have a stack of its own."""
+    """Its name: browsers give a cookie to every port of a host, and each may have a stack of its own."""
     port = request.host.rpartition(":")[2]
     return f"{NAME}_{port}" if port.isdecimal() else NAME
