@@ -37,7 +37,7 @@ def course(session: Session, view: JobView) -> list[Point]:
         select(JobPoint).where(JobPoint.job_id == view.id, JobPoint.at >= start).order_by(JobPoint.at)
     )
     sums = [_Sums(row.at, row.seq, row.failed, row.cost) for row in rows]
-    if view.started_at is None or not (sums or view.counts.unended):
+    if view.started_at is None or (view.ended_at is not None and not sums):
         return []
     last = _Sums(at, view.seq, view.counts.failed, view.cost)
     whole = [_Sums(start, view.reused, 0, 0), *(one for one in sums if at - one.at >= LEAST), last]
