@@ -12,7 +12,9 @@ from app.core.money import ledger
 from app.core.money.ledger import Call
 from app.core.pipeline import claims, outcomes, pauses, recovery, scheduler
 from app.core.pipeline.outcomes import Outcome
-from app.core.reading import events
+from app.core.reading import events, jobs
+from app.core.reading.course.points import course
+from app.core.reading.course.time_spent import time_spent
 from app.core.requests import job_context
 from models import Job, session
 from models.base import now
@@ -23,7 +25,7 @@ from tests.support.stack import redis_away
 
 RECORDS = 5_000  # of each job
 OTHERS = 20  # jobs
-TABLES = {"record", "record_input", "record_output", "attempt"}
+TABLES = {"record", "record_input", "record_output", "attempt", "job_point"}
 
 FILL = (
     "INSERT INTO record (job_id, idx, status, attempts, tries, deaths, request_bytes)"
@@ -34,6 +36,8 @@ FILL = (
     "INSERT INTO attempt (job_id, idx, attempt, tenant_id, outcome, model, cost, ended_at, input_tokens,"
     " output_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens)"
     " SELECT job, idx, 1, 1000 + job, 'answered', 'simulated', 1, now(), 1, 1, 0, 0, 0 FROM others",
+    "INSERT INTO job_point (job_id, at, seq, failed, cost)"
+    " SELECT job, now() - idx * interval '1 second', idx, 0, 1 FROM others",
 )
 
 END_SHUFFLED = (
@@ -148,6 +152,9 @@ def look(door: Door, name: str) -> None:
     with reading() as s:
         found = s.get_one(Job, number_of({"id": name.rpartition("/")[2]}))
         events.ended_since(s, found.id, 0, 1_000)
+        view = next(iter(jobs.watched(s, [found.id])))
+        time_spent(s, view)
+        course(s, view)
 
 
 def fill() -> None:
