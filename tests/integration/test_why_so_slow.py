@@ -46,7 +46,7 @@ def test_what_held_a_job_is_where_its_time_went(stack, upstream):
     paced.wait_for("cancelled")
 
     # Then their states say so, and sum to their wall clocks
-    assert seconds_of(stack, asking)["provider"] == pytest.approx(HELD, abs=1)
+    assert seconds_of(stack, asking)["provider"] > HELD - 0.1
     assert largest(stack, capped) == "cap"
     assert largest(stack, paced) == "paused"
     # And what would have lifted the limit was told
