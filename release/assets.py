@@ -34,7 +34,8 @@ def renew(folder: Path) -> None:
     packages = read(folder)
     with tempfile.TemporaryDirectory() as scratch:
         for package in packages:
-            _copy(package, npm.fetch(package["name"], package["version"], Path(scratch)), folder)
+            archive = npm.fetch(package["name"], package["version"], Path(scratch))
+            _copy(package, npm.unpack(archive, Path(scratch, package["name"])), folder)
     _write(packages, folder / MANIFEST)
 
 
