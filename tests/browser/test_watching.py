@@ -1,49 +1,13 @@
 """The tests of the page would see what is wrong with it: each fault is planted once."""
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
 import pytest
 from playwright.sync_api import Browser
 
 from tests.support import sight
+from tests.support.other_sites import planted
 from tests.support.pages import Pages, watched
 
-HEAD = """<!doctype html><html lang=en><title>A page</title>
-<meta name=viewport content="width=device-width">"""
 GOOD = "<main><h1>A page</h1><p>All is well.</p></main>"
-
-
-class Planted(BaseHTTPRequestHandler):
-    """`/` is the page that was planted; `/broken` an internal error; nothing else is there."""
-
-    body = GOOD
-
-    def do_GET(self) -> None:
-        self.send_response({"/": 200, "/favicon.ico": 204, "/broken": 500}.get(self.path, 404))
-        self.send_header("Content-Type", "text/html; charset=utf-8")
-        self.send_header("Content-Security-Policy", "default-src 'self'")
-        self.end_headers()
-        if self.path == "/":
-            self.wfile.write(f"{HEAD}{self.body}".encode())
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@contextmanager
-def planted(body: str) -> Iterator[str]:
-    handler = type("Handler", (Planted,), {"body": body})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 @pytest.mark.parametrize(
@@ -90,6 +54,14 @@ def test_a_page_that_not_everybody_can_read_is_found(browser: Browser, body: str
         page.goto("/")
         with pytest.raises(AssertionError, match=fault):
             sight.assert_good(page)
+
+
+def test_a_fault_that_is_expected_must_be_there(browser: Browser) -> None:
+    with planted(GOOD + "<script>alert(1)</script>") as origin, watched(browser, origin) as pages:
+        with pages.expecting("Executing inline script violates"):
+            pages().goto("/")
+        with pytest.raises(AssertionError, match="no fault was"), pages.expecting("anything"):
+            pass
 
 
 def test_a_good_page_passes(browser: Browser) -> None:

@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response, expect
 
 MILLISECONDS = 10_000  # until an element must be there
+USUAL = {"viewport": {"width": 1440, "height": 900}, "locale": "en-GB", "reduced_motion": "reduce"}
 # What a page is made of; a document's own status is for the test to judge.
 PARTS = {"stylesheet", "script", "image", "font", "manifest"}
 WITHIN = {"data", "blob", "about"}  # addresses that no server is asked for
+
+expect.set_options(timeout=MILLISECONDS)
 
 
 class Pages:
@@ -25,8 +28,7 @@ class Pages:
 
     def __call__(self, **options: Any) -> Page:
         """A page of somebody who is not signed in; `options` are those of Playwright's `new_context`."""
-        usual = {"base_url": self._origin, "viewport": {"width": 1440, "height": 900}, "locale": "en-GB"}
-        context = self._browser.new_context(**usual, reduced_motion="reduce", **options)
+        context = self._browser.new_context(**{"base_url": self._origin, **USUAL, **options})
         context.set_default_timeout(MILLISECONDS)
         context.on("request", self._on_request)
         context.on("response", self._on_response)
@@ -34,6 +36,14 @@ class Pages:
         context.on("weberror", lambda error: self._note("an exception", error.error))
         self._contexts.append(context)
         return context.new_page()
+
+    @contextmanager
+    def expecting(self, fault: str) -> Iterator[None]:
+        """A fault that the block must lead to, and which then is none."""
+        yield
+        found = [one for one in self.faults if fault in one]
+        assert found, f"no fault was {fault!r}: {self.faults}"
+        self.faults = [one for one in self.faults if fault not in one]
 
     def open_now(self) -> list[Page]:
         return [page for context in self._contexts for page in context.pages]
@@ -78,3 +88,11 @@ def watched(browser: Browser, origin: str) -> Iterator[Pages]:
         assert not pages.faults, "\n".join(pages.faults)
     finally:
         pages.close()
+
+
+def sign_in(page: Page, key: str) -> None:
+    """As somebody does who has the key in her hand."""
+    page.goto("/ui/sign-in")
+    page.get_by_label("API key").fill(key)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("navigation", name="Main").wait_for()
