@@ -15,7 +15,7 @@ from pathlib import Path
 import brotli
 
 from release import npm
-from release.assets import sha256
+from release.manifest import sha256
 
 PACKAGE, VERSION = "@sparticuz/chromium", "153.0.0"
 SHA256 = "20e5656fcdcf4118ede85edfb9d6bb9cc1bbb7ffb8b75622fffbcf36a835c3c0"
