@@ -55,10 +55,17 @@ class Tally:
 
 def page(session: Session, tenant_id: int, query: Query, before: uuid.UUID | None, limit: int) -> JobPage:
     """Up to `limit` of the tenant's jobs that the query shows, from the one made before `before` on."""
-    horizon = _horizon(session, tenant_id, before) if search.tidied(query.text) else None
+    horizon = _edge(session, tenant_id, query, before)
     found = _ids(session, tenant_id, query, before, horizon, limit + 1)
     views = sorted(jobs.watched(session, found[:limit]), key=lambda view: view.uid, reverse=True)
     return JobPage(views, views[-1].uid if len(found) > limit else horizon)
+
+
+def page_ids(
+    session: Session, tenant_id: int, query: Query, before: uuid.UUID | None, limit: int
+) -> list[int]:
+    """Which jobs such a page would have, in its order: to see whether it still has the same."""
+    return _ids(session, tenant_id, query, before, _edge(session, tenant_id, query, before), limit)
 
 
 def newest(session: Session, tenant_id: int, query: Query, limit: int) -> list[uuid.UUID]:
@@ -95,6 +102,11 @@ def _ids(
     if before is not None:
         statement = statement.where(Job.uid < before)
     return list(session.scalars(statement.order_by(Job.uid.desc()).limit(limit)))
+
+
+def _edge(session: Session, tenant_id: int, query: Query, before: uuid.UUID | None) -> uuid.UUID | None:
+    """Where the page of a query ends, however few jobs it has; without a search it is full before that."""
+    return _horizon(session, tenant_id, before) if search.tidied(query.text) else None
 
 
 def _horizon(session: Session, tenant_id: int, before: uuid.UUID | None) -> uuid.UUID | None:
