@@ -19,6 +19,7 @@ from sqlalchemy import (
     Dialect,
     Float,
     Integer,
+    LargeBinary,
     MetaData,
     Select,
     SQLColumnExpression,
@@ -196,6 +197,51 @@ def _any_of_sqlite(element: any_of, compiler: SQLCompiler, **kw: Any) -> str:
     column, values = element.clauses
     items: Select[int] = select(column_("value")).select_from(func.json_each(values))
     return f"({compiler.process(column, **kw)} IN ({compiler.process(items, **kw)}))"
+
+
+class _Part(TypeDecorator[bytes]):
+    """Bytes between wildcards of LIKE; for PostgreSQL as its `encode` writes bytes."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(Text() if dialect.name == "postgresql" else LargeBinary())
+
+    def process_bind_param(self, value: bytes | None, dialect: Dialect) -> Any:
+        pattern = b"%%%b%%" % (value or b"")
+        if dialect.name != "postgresql":
+            return pattern
+        shown = pattern.replace(b"\\", rb"\\\\").decode("latin-1")  # escaped by `encode`, and by LIKE
+        return "".join(sign if sign.isascii() else rf"\\{ord(sign):03o}" for sign in shown)
+
+
+class may_have(FunctionElement[bool]):
+    """Whether a column's bytes may hold one of `parts`, in which letters of ASCII are small; capitals match.
+
+    `%` and `_` in a part are LIKE's. It takes 4 µs for a kilobyte, and never fails, whatever the bytes.
+    """
+
+    type = Boolean()
+    inherit_cache = True
+
+    def __init__(self, column: SQLColumnExpression[Any], parts: Iterable[bytes]) -> None:
+        super().__init__(column, *(bindparam(None, part, type_=_Part) for part in parts))
+
+    def self_group(self, against: Any = None) -> Any:
+        return self
+
+
+@compiles(may_have, "postgresql")
+def _may_have_postgresql(element: may_have, compiler: SQLCompiler, **kw: Any) -> str:
+    column, *parts = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"""(lower(encode({column}, 'escape') COLLATE "C") LIKE ANY (ARRAY[{", ".join(parts)}]))"""
+
+
+@compiles(may_have, "sqlite")
+def _may_have_sqlite(element: may_have, compiler: SQLCompiler, **kw: Any) -> str:
+    column, *parts = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"({' OR '.join(f'CAST({column} AS TEXT) LIKE CAST({part} AS TEXT)' for part in parts)})"
 
 
 class _IntegerByInteger(TypeDecorator[Mapping[int, int]]):
