@@ -164,10 +164,12 @@ def request_ids(job: JobView, records: Sequence[RecordView]) -> dict[int, str]:
         return {row[0]: row[2] for row in session.execute(named) if (row[0], row[1]) in calls}
 
 
-def shown_as(session: Session, job: JobView, words: frozenset[str], low: int, high: int) -> list[int]:
-    """The indices of records shown as one of `words`, behind `low` and not behind `high`."""
-    walk = _Walk(session, job.id, high - low, inputs=False)
-    return [idx for idx, _ in walk.indices(words, low, high)]
+def shown_as(
+    session: Session, job: JobView, words: frozenset[str], low: int, high: int, limit: int | None = None
+) -> list[int]:
+    """The first `limit` indices of records shown as one of `words`, behind `low` and not behind `high`."""
+    walk = _Walk(session, job.id, high - low if limit is None else limit, inputs=False)
+    return [idx for idx, _ in walk.indices(words, low, high)][:limit]
 
 
 def shown_status(job_id: int) -> ColumnElement[int]:
