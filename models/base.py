@@ -19,7 +19,6 @@ from sqlalchemy import (
     Dialect,
     Float,
     Integer,
-    LargeBinary,
     MetaData,
     Select,
     SQLColumnExpression,
@@ -200,26 +199,23 @@ def _any_of_sqlite(element: any_of, compiler: SQLCompiler, **kw: Any) -> str:
 
 
 class _Part(TypeDecorator[bytes]):
-    """Bytes between wildcards of LIKE; for PostgreSQL as its `encode` writes bytes."""
+    """Bytes between wildcards of LIKE, as PostgreSQL's `encode` or SQLite's `hex` writes bytes."""
 
-    impl = LargeBinary
+    impl = Text
     cache_ok = True
 
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(Text() if dialect.name == "postgresql" else LargeBinary())
-
-    def process_bind_param(self, value: bytes | None, dialect: Dialect) -> Any:
-        pattern = b"%%%b%%" % (value or b"")
+    def process_bind_param(self, value: bytes | None, dialect: Dialect) -> str:
+        part = value or b""
         if dialect.name != "postgresql":
-            return pattern
-        shown = pattern.replace(b"\\", rb"\\\\").decode("latin-1")  # escaped by `encode`, and by LIKE
-        return "".join(sign if sign.isascii() else rf"\\{ord(sign):03o}" for sign in shown)
+            return f"%{'%'.join(word.hex() for word in part.split(b'%'))}%"
+        shown = part.replace(b"\\", rb"\\\\").decode("latin-1")  # escaped by `encode`, and by LIKE
+        return "%" + "".join(sign if sign.isascii() else rf"\\{ord(sign):03o}" for sign in shown) + "%"
 
 
 class may_have(FunctionElement[bool]):
     """Whether a column's bytes may hold one of `parts`, in which letters of ASCII are small; capitals match.
 
-    `%` and `_` in a part are LIKE's. It takes 4 µs for a kilobyte, and never fails, whatever the bytes.
+    `%` in a part stands for anything. It takes 4 µs for a kilobyte, and never fails, whatever the bytes.
     """
 
     type = Boolean()
@@ -241,7 +237,8 @@ def _may_have_postgresql(element: may_have, compiler: SQLCompiler, **kw: Any) ->
 @compiles(may_have, "sqlite")
 def _may_have_sqlite(element: may_have, compiler: SQLCompiler, **kw: Any) -> str:
     column, *parts = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"({' OR '.join(f'CAST({column} AS TEXT) LIKE CAST({part} AS TEXT)' for part in parts)})"
+    small = f"hex(lower(CAST({column} AS TEXT)))"  # LIKE itself would end at a zero byte
+    return f"({' OR '.join(f'{small} LIKE {part}' for part in parts)})"
 
 
 class _IntegerByInteger(TypeDecorator[Mapping[int, int]]):

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -20,7 +20,7 @@ from app.core.reading.answers import answer_text
 from app.core.reading.jobs import JobView
 from app.core.reading.records import RecordView
 from models.job import Job
-from models.record import ENDED, RecordInput
+from models.record import RecordInput, RecordOutput
 from models.session import reading
 
 SECONDS: Final = 0.1  # of one request; the records that are being compared are finished
@@ -32,19 +32,10 @@ OFFERED = 20  # jobs that one may be compared with
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A record, and that of the same row in the other job, if it has one."""
+    """A record that was read with its input, and that of the same row in the other job, if it has one."""
 
     left: RecordView
     right: RecordView | None
-
-    @property
-    def is_changed(self) -> bool:
-        """Whether both have ended, and not in the same words."""
-        if self.right is None or self.left.status not in ENDED or self.right.status not in ENDED:
-            return False
-        if self.left.status is not self.right.status:
-            return True
-        return self.left.answer != self.right.answer and _said(self.left) != _said(self.right)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,58 +61,86 @@ def find(
     changed: bool,
     seconds: float = SECONDS,
 ) -> Compared:
-    """Up to `limit` pairs whose answers differ, or do not, from behind index `after` on."""
+    """Up to `limit` rows whose answers differ, or do not, from behind index `after` on.
+
+    Answers differ when both records have ended, and not in the same words.
+    """
     deadline = time.monotonic() + seconds
-    found: list[Pair] = []
+    found: list[tuple[int, int | None]] = []
+    reached: int | None = None if after is None else after
+    for idx, other, differ in _looked_at(session, left, right, 0 if after is None else after + 1):
+        reached = idx
+        if differ is changed:
+            found.append((idx, other))
+        if len(found) == limit or (idx % AT_ONCE == 0 and time.monotonic() > deadline):
+            break
+    is_last = reached is None or reached == left.total - 1
+    return Compared(_read(session, left, right, found), None if is_last else reached)
+
+
+def _looked_at(
+    session: Session, left: JobView, right: JobView, low: int
+) -> Iterator[tuple[int, int | None, bool]]:
+    """Each row's index in both jobs, and whether its answers differ."""
     partners = _partners(session, left, right)
-    for low in range(0 if after is None else after + 1, left.total, AT_ONCE):
+    while low < left.total:
         indices = range(low, min(low + AT_ONCE, left.total))
-        for pair in _pairs(session, left, right, indices, partners):
-            if pair.is_changed is changed:
-                found.append(pair)
-                if len(found) == limit:
-                    return Compared(found, _behind(left, pair.left.idx))
-        if time.monotonic() > deadline:
-            return Compared(found, _behind(left, indices[-1]))
-    return Compared(found, None)
+        others = {idx: idx if partners is None else partners.get(idx) for idx in indices}
+        ours = _ends(session, left, indices)
+        theirs = _ends(session, right, [other for other in others.values() if other is not None])
+        for idx, other in others.items():
+            one, another = ours.get(idx), None if other is None else theirs.get(other)
+            yield idx, other, one is not None and another is not None and one.differs_from(another)
+        low += AT_ONCE
 
 
-def with_inputs(session: Session, job: JobView, found: Sequence[Pair]) -> list[RecordView]:
-    """The left records of `found`, with what they asked."""
-    indices = [pair.left.idx for pair in found]
-    return records.those(session, job, indices, inputs=True) if indices else []
+class _End(NamedTuple):
+    """How a record has ended."""
+
+    answer: bytes | None
+    error_type: str | None
+
+    def differs_from(self, other: "_End") -> bool:
+        if self.error_type != other.error_type or (self.answer is None) is not (other.answer is None):
+            return True
+        if self.answer is None or other.answer is None or self.answer == other.answer:
+            return False
+        return answer_text(self.answer) != answer_text(other.answer)
 
 
-def _behind(job: JobView, idx: int) -> int | None:
-    return idx if idx < job.total - 1 else None
+def _ends(session: Session, job: JobView, indices: Sequence[int]) -> dict[int, _End]:
+    """By index; without those that have not ended, or were never asked."""
+    if not indices:
+        return {}
+    output = RecordOutput.__table__.c
+    these = (output.job_id == job.id, records.one_of(output.idx, indices))
+    rows = session.execute(select(output.idx, output.body, output.error_type).where(*these))
+    return {row[0]: _End(row[1], row[2]) for row in rows}
 
 
-def _pairs(
-    session: Session,
-    left: JobView,
-    right: JobView,
-    indices: Sequence[int],
-    partners: Mapping[int, int] | None,
-) -> Iterator[Pair]:
-    ours = records.those(session, left, indices)
-    theirs = {idx: idx for idx in indices if idx < right.total} if partners is None else partners
-    wanted = sorted({theirs[idx] for idx in indices if idx in theirs})
-    found = {record.idx: record for record in records.those(session, right, wanted)} if wanted else {}
-    for record in ours:
-        other = found.get(theirs.get(record.idx, -1))
-        is_same = other is not None and (partners is not None or _may_be_one_row(record, other))
-        yield Pair(record, other if is_same else None)
+def _read(
+    session: Session, left: JobView, right: JobView, found: Sequence[tuple[int, int | None]]
+) -> list[Pair]:
+    wanted = sorted({other for _, other in found if other is not None and other < right.total})
+    theirs = {record.idx: record for record in _those(session, right, wanted)}
+    ours = _those(session, left, [idx for idx, _ in found], inputs=True)
+    return [
+        Pair(record, None if other is None else theirs.get(other))
+        for record, (_, other) in zip(ours, found, strict=True)
+    ]
 
 
-def _may_be_one_row(left: RecordView, right: RecordView) -> bool:
-    return left.custom_id is None or right.custom_id is None or left.custom_id == right.custom_id
+def _those(
+    session: Session, job: JobView, indices: Sequence[int], *, inputs: bool = False
+) -> list[RecordView]:
+    return records.those(session, job, indices, inputs=inputs) if indices else []
 
 
 def _partners(session: Session, left: JobView, right: JobView) -> Mapping[int, int] | None:
     """The index of each row of the left job in the right one; None where it is the same."""
     if max(left.total, right.total) > LOOKED_UP or _has_same_order(session, left, right):
         return None
-    first_of = {key: idx for idx, key in reversed(_all_keys(right.id).items())}
+    first_of = {key: idx for idx, key in reversed([*_all_keys(right.id).items()])}
     return {idx: first_of[key] for idx, key in _all_keys(left.id).items() if key in first_of}
 
 
@@ -150,7 +169,3 @@ def _keys(session: Session, job_id: int, indices: range) -> dict[int, bytes]:
         idx: hashlib.blake2b(body if custom_id is None else b"id:" + custom_id, digest_size=12).digest()
         for idx, custom_id, body in rows
     }
-
-
-def _said(record: RecordView) -> tuple[str, str | None]:
-    return ("" if record.answer is None else answer_text(record.answer)), record.error_type

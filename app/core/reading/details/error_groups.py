@@ -5,9 +5,11 @@ say no more than a few thousand, and take seconds to read.
 """
 
 import re
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -20,8 +22,8 @@ from app.core.requests import asked_again
 from app.providers.client import CUT
 from models.record import RecordOutput, RecordStatus
 
-READ = 4_000  # failed records that are looked at together
-LOOKS = 5  # of these, for one page of a group
+SECONDS: Final = 0.1  # in which a page of a group is looked for
+READ = 2_000  # failed records that are looked at together
 KINDS = 8  # of messages in a group
 EXAMPLES = 3  # records of each
 # What differs between two messages of one kind: ids, numbers, and words that hold a digit.
@@ -67,20 +69,19 @@ def stopped(job: JobView) -> list[Group]:
     return [Group(word, job.stop_reasons[word], is_cut=word in CUT) for word in words]
 
 
-def page(session: Session, job: JobView, word: str, after: int | None, limit: int) -> Page:
+def page(
+    session: Session, job: JobView, word: str, after: int | None, limit: int, *, seconds: float = SECONDS
+) -> Page:
     """Up to `limit` records that failed with an error of this type, by index, from behind `after` on.
 
-    It looks at a bounded number of failed records: a page may hold none and others still come behind it.
+    It stops after `seconds`: a page may hold none, and others still come behind it.
     """
-    found: list[int] = []
-    for _ in range(LOOKS):
-        failed = _failed(session, job, after)
-        if failed:
-            these = (RecordOutput.job_id == job.id, records.one_of(_idx, failed))
-            typed = select(_idx).where(*these, RecordOutput.error_type == word).order_by(_idx)
-            found += session.scalars(typed)
+    deadline, found = time.monotonic() + seconds, list[int]()
+    while failed := _failed(session, job, after):
+        these = (RecordOutput.job_id == job.id, records.one_of(_idx, failed))
+        found += session.scalars(select(_idx).where(*these, RecordOutput.error_type == word).order_by(_idx))
         after = failed[-1] if len(failed) == READ else None
-        if after is None or len(found) >= limit:
+        if after is None or len(found) >= limit or time.monotonic() > deadline:
             break
     if len(found) > limit:
         found, after = found[:limit], found[limit - 1]
