@@ -7,6 +7,7 @@ each row up.
 
 import hashlib
 import time
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -67,23 +68,23 @@ def find(
     """
     deadline = time.monotonic() + seconds
     found: list[tuple[int, int | None]] = []
-    reached: int | None = None if after is None else after
-    for idx, other, differ in _looked_at(session, left, right, 0 if after is None else after + 1):
+    reached = left.total - 1
+    low = 0 if after is None else after + 1
+    for idx, other, differ in _looked_at(session, left, right, low, deadline):
         reached = idx
         if differ is changed:
             found.append((idx, other))
-        if len(found) == limit or (idx % AT_ONCE == 0 and time.monotonic() > deadline):
+        if len(found) == limit:
             break
-    is_last = reached is None or reached == left.total - 1
-    return Compared(_read(session, left, right, found), None if is_last else reached)
+    return Compared(_read(session, left, right, found), reached if reached < left.total - 1 else None)
 
 
 def _looked_at(
-    session: Session, left: JobView, right: JobView, low: int
+    session: Session, left: JobView, right: JobView, low: int, deadline: float
 ) -> Iterator[tuple[int, int | None, bool]]:
-    """Each row's index in both jobs, and whether its answers differ."""
-    partners = _partners(session, left, right)
-    while low < left.total:
+    """Each row's index in both jobs, and whether its answers differ: a chunk, and others until `deadline`."""
+    partners, begin = _partners(session, left, right), low
+    while low < left.total and (low == begin or time.monotonic() < deadline):
         indices = range(low, min(low + AT_ONCE, left.total))
         others = {idx: idx if partners is None else partners.get(idx) for idx in indices}
         ours = _ends(session, left, indices)
@@ -140,8 +141,9 @@ def _partners(session: Session, left: JobView, right: JobView) -> Mapping[int, i
     """The index of each row of the left job in the right one; None where it is the same."""
     if max(left.total, right.total) > LOOKED_UP or _has_same_order(session, left, right):
         return None
-    first_of = {key: idx for idx, key in reversed([*_all_keys(right.id).items()])}
-    return {idx: first_of[key] for idx, key in _all_keys(left.id).items() if key in first_of}
+    ours, theirs = (_all_keys(job.id, job.uid) for job in (left, right))
+    first_of = {key: idx for idx, key in reversed([*theirs.items()])}
+    return {idx: first_of[key] for idx, key in ours.items() if key in first_of}
 
 
 def _has_same_order(session: Session, left: JobView, right: JobView) -> bool:
@@ -153,7 +155,7 @@ def _has_same_order(session: Session, left: JobView, right: JobView) -> bool:
 
 
 @lru_cache(maxsize=8)  # what was submitted never changes
-def _all_keys(job_id: int) -> Mapping[int, bytes]:
+def _all_keys(job_id: int, _: uuid.UUID) -> Mapping[int, bytes]:
     with reading() as session:
         return _keys(session, job_id, range(LOOKED_UP))
 

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from app.core.json_text import text
-from app.core.reading.answers import answer_text
+from app.core.money import pricing
+from app.core.reading.answers import answer_text, failure
 from app.core.reading.records import RecordView
 from app.ingest.values import as_text
 
@@ -24,9 +25,28 @@ def question(record: RecordView, most: int) -> str:
     return " · ".join(said)[:most]
 
 
-def answer(record: RecordView) -> str | None:
-    """The text of its answer; None without one."""
-    return None if record.answer is None else answer_text(record.answer)
+def beginning(record: RecordView, most: int) -> str:
+    """The beginning of its answer's text, up to `most` characters."""
+    return "" if record.answer is None else answer_text(record.answer)[:most]
+
+
+def why(record: RecordView, most: int) -> str:
+    """Why it has no answer, or one that does not count."""
+    return failure(record)[:most]
+
+
+def name(record: RecordView) -> str:
+    """Its owner's id of it."""
+    return text(record.custom_id) or ""
+
+
+def dollars(record: RecordView) -> str | None:
+    """What its calls have cost."""
+    return in_dollars(record.cost)
+
+
+def in_dollars(pico: int | None) -> str | None:
+    return None if pico is None else pricing.dollars(pico)
 
 
 def everything(record: RecordView) -> Iterator[tuple[str, str]]:
