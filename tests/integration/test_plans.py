@@ -13,7 +13,9 @@ from app.core.money import ledger
 from app.core.money.ledger import Call
 from app.core.pipeline import claims, outcomes, pauses, recovery, scheduler
 from app.core.pipeline.outcomes import Outcome
-from app.core.reading import events
+from app.core.reading import events, jobs, records
+from app.core.reading.details import asked_request, comparison, error_groups, record_attempts, record_search
+from app.core.reading.details.phrase import Phrase
 from app.core.reading.job_list import listing
 from app.core.reading.job_list.listing import Query
 from app.core.reading.job_list.status_filter import StatusFilter
@@ -197,6 +199,23 @@ def look(door: Door, name: str) -> None:
     with reading() as s:
         found = s.get_one(Job, number_of({"id": name.rpartition("/")[2]}))
         events.ended_since(s, found.id, 0, 1_000)
+    look_closer(number_of({"id": name.rpartition("/")[2]}))
+
+
+def look_closer(job_id: int) -> None:
+    """What the page of a job reads besides."""
+    phrase = Phrase.of("say 1")
+    assert phrase is not None
+    with reading() as s:
+        [view] = jobs.watched(s, [job_id])
+        for words in (records.ALL_WORDS, frozenset({"failed"}), frozenset({"pending"})):
+            record_search.find(s, view, phrase, None, 10, words=words)
+        error_groups.of(s, view)
+        error_groups.page(s, view, "server_error", None, 10)
+        record_attempts.of(s, view, 1)
+        asked_request.of(s, view, 1)
+        for changed in (True, False):
+            comparison.find(s, view, view, None, 10, changed=changed)
 
 
 def fill() -> None:
