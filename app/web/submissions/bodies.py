@@ -12,7 +12,6 @@ import marshmallow as ma
 from flask import Request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from app.api.request_schemas import JobFields, UploadFields
 from app.core.documents.upload import Upload
 from app.errors import BadInput, TooLarge, UnknownForm
 from app.ingest.documents import identity
@@ -24,6 +23,7 @@ from app.web.bodies import read_json
 from app.web.errors import refuse_invalid
 from app.web.forms import IN_MEMORY, FileForm, temporary
 from app.web.large_bodies import WITH_DOCUMENTS
+from app.web.submissions.fields import JobFields, UploadFields
 from config import settings
 
 # Occur in every body with documents, and with a template, unless they are escaped.

@@ -6,7 +6,6 @@ from typing import Any
 
 from flask import Request
 
-from app.api.bodies import Asked, received
 from app.core.documents.upload import Upload
 from app.core.requests import sent_schema
 from app.core.requests.schemas import compile_schema
@@ -25,6 +24,7 @@ from app.services.options import Options, Repeat
 from app.web.capacity import enough_memory
 from app.web.connection import while_connected
 from app.web.idempotency import Sending
+from app.web.submissions.bodies import Asked, received
 from config import settings
 
 OF_TABLES = ("sheet", "header_row", "visible_only")  # fields that lines and JSON do not have
