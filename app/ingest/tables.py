@@ -42,6 +42,8 @@ def read_rows(format: str, stream: BinaryIO, choice: Choice = EVERYTHING) -> Sou
     source = READERS[format](stream, choice)
     if choice.sheet is not None and not source.is_workbook:
         raise BadInput(f"sheet: only a workbook has sheets, and the file is {format.upper()}: leave it out")
+    if source.is_workbook and (choice.encoding or choice.separator):
+        raise BadInput(f"{'encoding' if choice.encoding else 'separator'}: a workbook has none: leave it out")
     if choice.visible_only and not source.is_workbook:
         raise BadInput(
             f"visible_only: only a workbook has hidden rows, and the file is {format.upper()}: leave it out"
@@ -67,7 +69,8 @@ class Sheet:
         self._size = size
         self._max_rows = _max_rows(self.columns, size)
         self.skipped: list[int] = []  # the first thousand rows that are left out
-        self._source, self._choice = source, choice
+        self.choice = choice
+        self._source = source
         self._found = Findings()
         self._found.unnamed = self._header.unnamed
         self._problems = problems
@@ -97,7 +100,7 @@ class Sheet:
                 continue
             self._found.rows += 1
             self._found.hidden += row.hidden
-            if row.hidden and self._choice.visible_only:
+            if row.hidden and self.choice.visible_only:
                 continue
             if self._found.rows > self._max_rows:
                 raise self._too_wide()
@@ -169,7 +172,7 @@ class Table(Sheet):
 
     def notes(self) -> list[str]:
         """What the owner should know of how the table was read; complete when the drafts are."""
-        return self._found.sentences(self._source, self._choice, self._selection.used)
+        return self._found.sentences(self._source, self.choice, self._selection.used)
 
     def _read(self) -> Iterator[Draft]:
         """The valid rows; the others are listed in `problems`.
@@ -178,7 +181,7 @@ class Table(Sheet):
         """
         for row, following in pairwise(chain(self._rows_with_content(), (None,))):
             assert row is not None
-            if self._choice.rows is not None and self._intake.count >= self._choice.rows:
+            if self.choice.rows is not None and self._intake.count >= self.choice.rows:
                 break
             if self._selection.leaves_out(row, is_last=following is None):
                 self.skip(range(row.number, row.number + 1))
@@ -190,7 +193,7 @@ class Table(Sheet):
         if self._found.blank and not self._intake.count:
             used = ", ".join(map(quoted, self._selection.used))
             raise BadInput(f"every row is empty in {used}: there is nothing to ask")
-        if self._choice.visible_only and 0 < self._found.rows == self._found.hidden:
+        if self.choice.visible_only and 0 < self._found.rows == self._found.hidden:
             raise BadInput("every row is hidden: leave visible_only (--visible-only) out")
         self._intake.close("the table has a header but no row with content below it")
 

@@ -20,7 +20,7 @@ def find(format: str, stream: BinaryIO, table: Table, upload: Upload | None) -> 
     `Unavailable` while the object store is away.
     """
     if format in DELIMITED:
-        return TableForm(format, delimited=find_form(stream, table.header_row))
+        return TableForm(format, delimited=find_form(stream, table.choice))
     if format != WORKBOOK:
         return None
     try:

@@ -34,6 +34,8 @@ class Choice:
     sheet: str | None = None  # by its name, or by its place from 1 on; None: the first one that is shown
     header_row: int = 1
     visible_only: bool = False  # hidden rows are left out
+    encoding: str | None = None  # of a text, by the name of its codec; None: as its bytes show
+    separator: str | None = None  # of its cells; None: as its lines show
 
 
 EVERYTHING = Choice()

@@ -153,8 +153,13 @@ class FormBody:
     def read(self, upload: Upload | None) -> Asked:
         if upload is not None:
             upload.receive(self.size)
-        fields = {name: _value(name, text) for name, text in self._form.fields().items()}
-        return Asked(_checked(fields, UploadFields()), self._form.stream, self._form.format)
+        return asked_of(self._form.fields(), self._form.stream, self._form.format)
+
+
+def asked_of(fields: Mapping[str, str], stream: BinaryIO, format: str) -> Asked:
+    """The submission of a form's fields and a file; raises `BadInput` naming every invalid field."""
+    parsed = {name: _value(name, text) for name, text in fields.items()}
+    return Asked(_checked(parsed, UploadFields()), stream, format)
 
 
 @contextmanager

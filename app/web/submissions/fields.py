@@ -9,6 +9,7 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 from app.core.money import pricing
+from app.ingest import encodings
 from app.ingest.bounds import MAX_MODEL
 from app.ingest.draft import MAX_DEPTH
 from app.ingest.values import byte_size, is_deeper, to_json
@@ -23,6 +24,7 @@ MAX_SCHEMA_BYTES = 1_000_000
 MAX_PARAMS_BYTES = 8_000_000
 DAY = 86_400  # seconds
 
+SEPARATORS = {",": ",", ";": ";", "tab": "\t", "|": "|"}  # of cells, by what a form says
 UNKNOWN = "Unknown field."  # marshmallow's
 # Of a Messages request, which a job passes on.
 SENT_WITH_REQUESTS = frozenset(
@@ -213,6 +215,16 @@ class JobFields(JobChange):
         return f"{UNKNOWN.rstrip('.')}: did you mean `{close[0]}`?" if close else UNKNOWN
 
 
+class Separator(fields.String):
+    """A character; a tab is the word `tab`, which every form can hold."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        text = super()._deserialize(value, *args, **kwargs)
+        if text not in SEPARATORS:
+            raise ma.ValidationError(f"give one of {' '.join(SEPARATORS)}; found {text[:20]}")
+        return SEPARATORS[text]
+
+
 class UploadFields(JobFields):
     """The fields of a submission whose records are in a file."""
 
@@ -224,4 +236,15 @@ class UploadFields(JobFields):
     header_row = Whole(1, 2**31 - 1, description="The row of a table that names the columns; 1 by default.")
     visible_only = fields.Boolean(
         allow_none=True, metadata={"description": "Leave out the rows of a sheet that are hidden."}
+    )
+    encoding = Text(
+        validate.OneOf(encodings.NAMED, error=f"give one of {', '.join(encodings.NAMED)}; found {{input}}"),
+        description="Of CSV or TSV; by default it is detected.",
+    )
+    separator = Separator(
+        allow_none=True,
+        metadata={
+            "description": "Of the cells of CSV or TSV; by default it is detected.",
+            "enum": [*SEPARATORS, None],
+        },
     )
