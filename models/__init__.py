@@ -3,6 +3,7 @@
 from models.base import Base
 from models.batching import BatchConfiguration
 from models.document import AuditEvent, Blob, Handoff
+from models.draft import JobDraft
 from models.file import File, FileBatch
 from models.job import IdempotencyKey, Job, JobCounts, JobSpec, JobStatus, Spend
 from models.job_table import JobTable
@@ -28,6 +29,7 @@ __all__ = [
     "IdempotencyKey",
     "Job",
     "JobCounts",
+    "JobDraft",
     "JobSpec",
     "JobStatus",
     "JobTable",
