@@ -71,6 +71,7 @@ class Sheet:
         self.skipped: list[int] = []  # the first thousand rows that are left out
         self.choice = choice
         self._source = source
+        self.numbers = RowNumbers()  # of the rows that became drafts
         self._found = Findings()
         self._found.unnamed = self._header.unnamed
         self._problems = problems
@@ -82,6 +83,13 @@ class Sheet:
         """
         for row in self._rows_with_content():
             yield row.number, self._by_column(row) if self._fits(row) else None
+
+    def notes(self) -> list[str]:
+        """What the owner should know of how the sheet was read; complete when the rows are."""
+        return self._found.sentences(self._source, self.choice, self._used())
+
+    def _used(self) -> Sequence[str]:
+        return self.columns
 
     def skip(self, numbers: range) -> None:
         """Leave rows out."""
@@ -165,14 +173,12 @@ class Table(Sheet):
             hint = self._header.hint_at(absent) or which_sheet(source, "; ")
             raise BadInput(absent_columns(absent, self.columns) + hint)
         self._selection = Selection(self.template, self.columns, self._found)
-        self.numbers = RowNumbers()  # of the rows that became drafts
         self._defaults = defaults
         self._intake = Intake("row {}", max_records, problems)
         self.drafts = self._read()
 
-    def notes(self) -> list[str]:
-        """What the owner should know of how the table was read; complete when the drafts are."""
-        return self._found.sentences(self._source, self.choice, self._selection.used)
+    def _used(self) -> Sequence[str]:
+        return self._selection.used
 
     def _read(self) -> Iterator[Draft]:
         """The valid rows; the others are listed in `problems`.

@@ -8,12 +8,12 @@ from app.errors import NotEditable
 from app.ingest.forms.delimited import find_form
 from app.ingest.forms.table_form import DELIMITED, WORKBOOK, TableForm
 from app.ingest.forms.workbook import find_workbook
-from app.ingest.tables import Table
+from app.ingest.tables import Sheet
 
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
-def find(format: str, stream: BinaryIO, table: Table, upload: Upload | None) -> TableForm | None:
+def find(format: str, stream: BinaryIO, table: Sheet, upload: Upload | None) -> TableForm | None:
     """The form of `table`, which was read from the seekable `stream`.
 
     A workbook is put into `upload`, for its results to be added to it; without one nothing is stored. Raises

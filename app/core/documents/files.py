@@ -117,7 +117,7 @@ def _forget_key(session: Session, tenant_id: int, key: str) -> None:
 
 
 def find(session: Session, tenant_id: int, uid: uuid.UUID, purpose: str | None = None) -> File:
-    """The tenant's file, if it can still be read; raises `NotFound`. That of a draft is found as such alone."""
+    """The tenant's file, if it can still be read; raises `NotFound`. One of a draft only as such."""
     file = session.scalars(select(File).where(File.uid == uid, *_readable(tenant_id))).one_or_none()
     if file is None or (file.purpose == DRAFT and purpose != DRAFT):
         raise NotFound(f"there is no file {uid}: it may have expired, or been deleted")
