@@ -29,26 +29,28 @@ def read_rows(stream: BinaryIO, choice: Choice = EVERYTHING) -> Source:
 
     While they are read `BadInput` is raised for invalid CSV, with the row's number as in a spreadsheet.
     """
-    return Source(_read(stream, choice))
+    source = Source(iter(()))
+    source.rows = _read(stream, choice, source)
+    return source
 
 
-def _read(stream: BinaryIO, choice: Choice) -> Iterator[Row]:
-    encoding = find_encoding(stream, choice.encoding)
+def _read(stream: BinaryIO, choice: Choice, source: Source) -> Iterator[Row]:
+    source.encoding = find_encoding(stream, choice.encoding)
     stream.seek(0)
-    text = io.TextIOWrapper(stream, encoding, newline="")
+    text = io.TextIOWrapper(stream, source.encoding, newline="")
     try:
-        yield from _rows(text, choice)
+        yield from _rows(text, choice, source)
     finally:
         if not stream.closed:
             text.detach()
 
 
-def _rows(text: io.TextIOWrapper, choice: Choice) -> Iterator[Row]:
+def _rows(text: io.TextIOWrapper, choice: Choice, source: Source) -> Iterator[Row]:
     head = text.read(HEAD)
     text.seek(0)
     if SAYS_SEPARATOR.match(head):
         text.readline()
-    separator = choose_separator(head, choice)
+    separator = source.separator = choose_separator(head, choice)
     lines = _Lines(text, separator)
     _lift_field_limit()
     reader = csv.reader(lines, delimiter=separator, strict=True)

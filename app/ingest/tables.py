@@ -81,8 +81,8 @@ class Sheet:
 
         Raises `TooLarge` at the first row more than a file of this size can have with these columns.
         """
-        for row in self._rows_with_content():
-            yield row.number, self._by_column(row) if self._fits(row) else None
+        for row in self.rows():
+            yield row.number, self.by_column(row) if self.fits(row) else None
 
     def notes(self) -> list[str]:
         """What the owner should know of how the sheet was read; complete when the rows are."""
@@ -95,8 +95,11 @@ class Sheet:
         """Leave rows out."""
         self.skipped.extend(numbers[: SKIPPED_TOLD - len(self.skipped)])
 
-    def _rows_with_content(self) -> Iterator[Row]:
-        """Blank lines after the last row are not rows, so they are not listed as skipped."""
+    def rows(self) -> Iterator[Row]:
+        """The rows with content; of the others those before the last such row are listed as skipped.
+
+        Raises as `cells` does.
+        """
         before = self._header.number
         for row in self._header.rows:
             if not row.cells:
@@ -119,7 +122,8 @@ class Sheet:
         self._found.repeated += is_again
         return is_again
 
-    def _fits(self, row: Row) -> bool:
+    def fits(self, row: Row) -> bool:
+        """Whether the header names each of its cells; what is beside the table is listed in `problems`."""
         width = len(self.columns)
         if len(row.cells) <= width or all(is_blank(cell) for cell in reversed(row.cells[width:])):
             return True
@@ -135,8 +139,8 @@ class Sheet:
         self._problems.add(f"row {row.number}", f"the row has {found}: {how}")
         return False
 
-    def _by_column(self, row: Row) -> dict[str, Any]:
-        """The missing cells of a short row are empty."""
+    def by_column(self, row: Row) -> dict[str, Any]:
+        """The cells of a row that fits. The missing cells of a short row are empty."""
         return dict(zip_longest(self.columns, row.cells[: len(self.columns)], fillvalue=""))
 
     def _too_wide(self) -> TooLarge:
@@ -185,7 +189,7 @@ class Table(Sheet):
 
         Raises `BadInput` if no row is to be asked, and `TooLarge` at the first row too many.
         """
-        for row, following in pairwise(chain(self._rows_with_content(), (None,))):
+        for row, following in pairwise(chain(self.rows(), (None,))):
             assert row is not None
             if self.choice.rows is not None and self._intake.count >= self.choice.rows:
                 break
@@ -209,9 +213,9 @@ class Table(Sheet):
         faults = self._selection.faults(row)
         for fault in faults:
             self._problems.add(fault.place(place), str(fault))
-        if self._fits(row) and not faults:
+        if self.fits(row) and not faults:
             try:
-                draft = read_row(self._by_column(row), place, self._defaults, self.template, self._problems)
+                draft = read_row(self.by_column(row), place, self._defaults, self.template, self._problems)
             except BlankPrompt:
                 self._found.blank += 1
                 self.skip(range(row.number, row.number + 1))

@@ -1,18 +1,17 @@
 """Chat batches: the questions of a sheet as a job, conversation by conversation, whatever door they use."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from app.core.requests import prompt_overrides
 from app.errors import BadInput
-from app.ingest.draft import Defaults, Draft, Problems
+from app.ingest.draft import Defaults, Problems
 from app.ingest.operations import Operation
 from app.ingest.sheets.rows import EVERYTHING, Choice
 from app.ingest.tables import Sheet, read_rows, size_of
-from app.providers import registry
 from app.services import chat_providers, operation_rows
-from app.services.options import Options
+from app.services.operation_rows import SheetJob
 from config import settings
 from models.session import reading
 
@@ -47,31 +46,6 @@ class Columns:
         return {name: column for name, column in found.items() if column is not None}
 
 
-@dataclass(frozen=True, slots=True)
-class Questions:
-    """A batch whose sheet is about to be read; `drafts` lists the faults of rows in `problems`."""
-
-    sheet: Sheet
-    drafts: Iterator[Draft]
-    problems: Problems
-    defaults: Defaults
-    terms: Terms
-    search: str
-
-    def options(self) -> Options:
-        """What is known of the job when the drafts have been read."""
-        return Options(
-            metadata={
-                "searchProvider": self.search,
-                "pageLanguage": self.terms.lang,
-                "applyOverrides": self.terms.own_texts,
-            },
-            columns=self.sheet.columns,
-            skipped=sorted(self.sheet.skipped),
-            max_concurrent=registry.promised_concurrency(self.defaults.model, settings.current()),
-        )
-
-
 def find_columns(names: Iterable[str]) -> Columns:
     """The columns by their names, ignoring case."""
     known = {name.casefold(): name for name in names}
@@ -87,7 +61,7 @@ def read(
     tenant_id: int,
     user_id: int,
     choice: Choice = EVERYTHING,
-) -> Questions:
+) -> SheetJob:
     """The questions of a sheet in the seekable `stream`.
 
     Raises `BadInput` where it has no column of questions, and for a search that is not to be had.
@@ -118,7 +92,12 @@ def read(
         max_records=settings.current().max_records,
         if_empty=f'no row has a question in the column "{columns.question}"',
     )
-    return Questions(sheet, drafts, problems, defaults, terms, chosen.search)
+    metadata = {
+        "searchProvider": chosen.search,
+        "pageLanguage": terms.lang,
+        "applyOverrides": terms.own_texts,
+    }
+    return SheetJob(sheet, drafts, problems, defaults, metadata)
 
 
 def _operation(tenant_id: int, user_id: int, *, own: bool) -> Operation:

@@ -1,7 +1,7 @@
-"""The rows of a sheet, each of which is asked an operation. Pure."""
+"""The rows of a sheet, each of which is asked an operation of their job."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from app.errors import BadInput, Fault
@@ -10,6 +10,9 @@ from app.ingest.intake import Intake
 from app.ingest.records import check_cells, name_in_cells
 from app.ingest.tables import Sheet
 from app.ingest.values import as_text
+from app.providers import registry
+from app.services.options import Options
+from config import settings
 
 CUSTOM_ID = "custom_id"
 
@@ -22,6 +25,26 @@ class Columns:
     needed: str  # a row with nothing in it is not asked
     conversation: str | None = None  # rows with the same name in it are turns of one
     is_numbered: bool = False  # the row's number is its `custom_id`, not a cell
+
+
+@dataclass(frozen=True, slots=True)
+class SheetJob:
+    """A job whose sheet is about to be read; `drafts` lists the faults of rows in `problems`."""
+
+    sheet: Sheet
+    drafts: Iterator[Draft]
+    problems: Problems
+    defaults: Defaults
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def options(self) -> Options:
+        """What is known of the job when the drafts have been read."""
+        return Options(
+            metadata=self.metadata,
+            columns=self.sheet.columns,
+            skipped=sorted(self.sheet.skipped),
+            max_concurrent=registry.promised_concurrency(self.defaults.model, settings.current()),
+        )
 
 
 def drafts(
