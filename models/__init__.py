@@ -2,6 +2,7 @@
 
 from models.base import Base
 from models.batching import BatchConfiguration
+from models.browser_session import BrowserSession
 from models.document import AuditEvent, Blob, Handoff
 from models.draft import JobDraft
 from models.file import File, FileBatch
@@ -22,6 +23,7 @@ __all__ = [
     "Base",
     "BatchConfiguration",
     "Blob",
+    "BrowserSession",
     "DeliveryStatus",
     "File",
     "FileBatch",
