@@ -7,13 +7,14 @@ from flask import Flask, Response, redirect
 from app.core.accounts import api_keys
 from app.dashboard import assets, blueprint, navigation, session, sign_in
 from app.dashboard.blueprint import blp
+from app.dashboard.new_job import routes as new_job
 from app.errors import NotFound
 from app.web.auth import caller, needs
 from app.web.errors import SHAPES
 
 SIGNED_IN = {blueprint.NAME: session.identify}  # how `app.web.auth` finds the caller of its requests
 
-for _place in (assets, sign_in):
+for _place in (assets, sign_in, new_job):
     blp.register_blueprint(_place.blp)
 
 

@@ -73,11 +73,7 @@ def read(
     if columns.question is None:
         there = ", ".join(f'"{name}"' for name in sheet.columns[:50])
         raise BadInput(f'the column "{QUESTION[0]}" (or "{QUESTION[1]}") is missing; the sheet has {there}')
-    operation = replace(
-        _operation(tenant_id, user_id, own=terms.own_texts),
-        names=columns.names,
-        values={"url": None, "lang": terms.lang},
-    )
+    operation = operation_of(columns, terms, tenant_id=tenant_id, user_id=user_id)
     defaults = Defaults(
         chosen.model,
         terms.max_tokens or settings.current().default_max_tokens,
@@ -100,9 +96,11 @@ def read(
     return SheetJob(sheet, drafts, problems, defaults, metadata)
 
 
-def _operation(tenant_id: int, user_id: int, *, own: bool) -> Operation:
-    """The operation for the questions, with the caller's `own` texts if requested."""
-    if not own:
-        return prompt_overrides.shipped(OPERATION)
-    with reading() as session:
-        return prompt_overrides.applied(session, tenant_id, user_id, OPERATION)
+def operation_of(columns: Columns, terms: Terms, *, tenant_id: int, user_id: int) -> Operation:
+    """The operation as it is asked of a row, with the caller's own texts if requested."""
+    if terms.own_texts:
+        with reading() as session:
+            found = prompt_overrides.applied(session, tenant_id, user_id, OPERATION)
+    else:
+        found = prompt_overrides.shipped(OPERATION)
+    return replace(found, names=columns.names, values={"url": None, "lang": terms.lang})

@@ -4,9 +4,11 @@ The files are files of the tenant like those uploaded elsewhere: they count towa
 removes each object before its row. A draft lives for a week after its last change.
 """
 
+import datetime as dt
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, BinaryIO, NamedTuple
 
@@ -36,6 +38,23 @@ class Part(NamedTuple):
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A draft as it was left."""
+
+    uid: uuid.UUID
+    name: str  # of its file, or of the first of several
+    format: str  # of its file; DOCUMENTS for several
+    files: Sequence[Mapping[str, Any]]  # `uid`, `name` and `bytes` of each
+    fields: Mapping[str, Any]  # as they were typed
+    tried: uuid.UUID | None  # the job of its first rows
+    updated_at: dt.datetime
+
+    @property
+    def bytes(self) -> int:
+        return sum(file["bytes"] for file in self.files)
+
+
 def keep(
     tenant_id: int,
     tenant: uuid.UUID,
@@ -44,7 +63,7 @@ def keep(
     format: str,
     parts: Sequence[Part],
     fields: Mapping[str, Any],
-) -> JobDraft:
+) -> Draft:
     """Store files as a new draft of the user. Raises as `files.keep` does, and `TooLarge`."""
     _check(fields)
     kept = []
@@ -61,36 +80,29 @@ def keep(
         files=[{"uid": str(file.uid), "name": file.name, "bytes": file.bytes} for file in kept],
         fields=dict(fields),
     )
-    made: JobDraft = in_transaction(lambda session: _insert(session, draft()))
-    return made
+    return in_transaction(lambda session: _insert(session, draft()))
 
 
-def find(session: Session, tenant_id: int, user_id: int, uid: uuid.UUID) -> JobDraft:
+def find(session: Session, tenant_id: int, user_id: int, uid: uuid.UUID) -> Draft:
     """The user's draft; raises `NotFound`."""
-    draft = session.scalars(select(JobDraft).where(*_own(tenant_id, user_id, uid))).one_or_none()
-    if draft is None:
-        raise NotFound(
-            "there is no such draft: it was submitted, removed, or left alone for a week; drop the file again"
-        )
-    return draft
+    return _view(_row(session, tenant_id, user_id, uid))
 
 
-def latest(session: Session, tenant_id: int, user_id: int) -> list[JobDraft]:
+def latest(session: Session, tenant_id: int, user_id: int) -> list[Draft]:
     """The user's drafts, the one that was changed last first."""
-    own = (JobDraft.user_id == user_id, JobDraft.tenant_id == tenant_id)
-    return list(session.scalars(select(JobDraft).where(*own).order_by(JobDraft.updated_at.desc())))
+    return list(map(_view, _rows(session, tenant_id, user_id)))
 
 
-def change(tenant_id: int, user_id: int, uid: uuid.UUID, **values: Any) -> JobDraft:
+def change(tenant_id: int, user_id: int, uid: uuid.UUID, **values: Any) -> Draft:
     """Set columns of the user's draft, such as its `fields`; raises `NotFound` and `TooLarge`."""
     _check(values.get("fields", {}))
 
-    def work(session: Session) -> JobDraft:
-        draft = find(session, tenant_id, user_id, uid)
+    def work(session: Session) -> Draft:
+        draft = _row(session, tenant_id, user_id, uid)
         session.execute(update(JobDraft).where(JobDraft.id == draft.id).values(**values, updated_at=now()))
         files.prolong(session, tenant_id, _files(draft), KEPT)
         session.refresh(draft)
-        return draft
+        return _view(draft)
 
     return in_transaction(work)
 
@@ -118,10 +130,17 @@ def remove_due() -> int:
 
 
 @contextmanager
-def opened(tenant_id: int, draft: JobDraft, place: int = 0) -> Iterator[BinaryIO]:
+def opened(tenant_id: int, draft: Draft, place: int = 0) -> Iterator[BinaryIO]:
     """One of its files, to be read and sought; raises `NotFound`, `Unavailable`."""
+    with opened_file(tenant_id, draft.files[place]["uid"]) as content:
+        yield content
+
+
+@contextmanager
+def opened_file(tenant_id: int, uid: str) -> Iterator[BinaryIO]:
+    """The same by the id of the file."""
     with reading() as session:
-        file = files.find(session, tenant_id, _files(draft)[place], purpose=files.DRAFT)
+        file = files.find(session, tenant_id, uuid.UUID(uid), purpose=files.DRAFT)
     with files.opened(file) as content:
         yield content
 
@@ -131,16 +150,34 @@ def named(name: str) -> str:
     return "".join(filter(str.isprintable, name.replace("\\", "/").rpartition("/")[2]))[:255] or "file"
 
 
-def _insert(session: Session, draft: JobDraft) -> JobDraft:
+def _row(session: Session, tenant_id: int, user_id: int, uid: uuid.UUID) -> JobDraft:
+    draft = session.scalars(select(JobDraft).where(*_own(tenant_id, user_id, uid))).one_or_none()
+    if draft is None:
+        raise NotFound(
+            "there is no such draft: it was submitted, removed, or left alone for a week; drop the file again"
+        )
+    return draft
+
+
+def _rows(session: Session, tenant_id: int, user_id: int) -> list[JobDraft]:
+    own = (JobDraft.user_id == user_id, JobDraft.tenant_id == tenant_id)
+    return list(session.scalars(select(JobDraft).where(*own).order_by(JobDraft.updated_at.desc())))
+
+
+def _view(row: JobDraft) -> Draft:
+    return Draft(row.uid, row.name, row.format, row.files, row.fields, row.tried, row.updated_at)
+
+
+def _insert(session: Session, draft: JobDraft) -> Draft:
     there = session.scalars(select(JobDraft).where(JobDraft.uid == draft.uid)).one_or_none()
     if there is not None:
-        return there  # a COMMIT whose response was lost
+        return _view(there)  # a COMMIT whose response was lost
     session.add(draft)
     session.flush()
-    own = latest(session, draft.tenant_id, draft.user_id)
+    own = _rows(session, draft.tenant_id, draft.user_id)
     _drop(session, [one for one in own if one.id != draft.id][MOST - 1 :])
     session.refresh(draft)
-    return draft
+    return _view(draft)
 
 
 def _drop(session: Session, drafts: Sequence[JobDraft]) -> None:

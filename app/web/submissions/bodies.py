@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from io import BytesIO
 from typing import IO, Any, BinaryIO
 
 import marshmallow as ma
@@ -160,6 +161,12 @@ def asked_of(fields: Mapping[str, str], stream: BinaryIO, format: str) -> Asked:
     """The submission of a form's fields and a file; raises `BadInput` naming every invalid field."""
     parsed = {name: _value(name, text) for name, text in fields.items()}
     return Asked(_checked(parsed, UploadFields()), stream, format)
+
+
+def asked_for(fields: Mapping[str, str], records: list[Any]) -> Asked:
+    """The submission of a form's fields and records; raises `BadInput` naming every invalid field."""
+    parsed = {name: _value(name, text) for name, text in fields.items()}
+    return Asked(_checked(parsed, JobFields()), BytesIO(), "json", records)
 
 
 @contextmanager
