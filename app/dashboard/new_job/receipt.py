@@ -7,7 +7,6 @@ from typing import Any, BinaryIO, cast
 
 from flask import Request
 from werkzeug.datastructures import FileStorage
-from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.core.accounts.api_keys import Caller
 from app.core.documents import drafts
@@ -17,7 +16,6 @@ from app.errors import BadInput, Refused, TooLarge
 from app.ingest import pasted
 from app.ingest.previews.tables import read_preview
 from app.web.forms import FORMATS, format_of
-from app.web.large_bodies import UPLOAD
 from config import settings
 
 MOST = 200  # documents at once
@@ -26,18 +24,9 @@ OF_DOCUMENTS = (".pdf", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".md")
 
 def receive(me: Caller, request: Request) -> Draft:
     """Keep the form's file, files or pasted texts as a draft; raises `Refused`."""
-    chosen = settings.current()
-    request.max_content_length = UPLOAD.bytes(chosen)
-    request.max_form_memory_size = chosen.max_json_bytes
-    try:
-        files = [file for file in request.files.getlist("file") if file.filename]
-        text, parted = request.form.get("text", ""), request.form.get("parted", pasted.BY_LINES)
-    except RequestEntityTooLarge:
-        raise TooLarge(
-            f"the upload has over {chosen.max_upload_bytes:,} bytes (MAX_UPLOAD_BYTES): split the file"
-        ) from None
+    files = [file for file in request.files.getlist("file") if file.filename]
     if not files:
-        content = pasted.as_csv(text, parted)
+        content = pasted.as_csv(request.form.get("text", ""), request.form.get("parted", pasted.BY_LINES))
         return _keep(me, "csv", [Part("pasted texts.csv", io.BytesIO(content), len(content))])
     parts = [_part(file) for file in files]
     if len(files) > 1 or _is_document(files[0]):
@@ -51,6 +40,11 @@ def _part(file: FileStorage) -> Part:
     content.seek(0)
     if not size:
         raise BadInput(f"{file.filename} is empty: choose another file")
+    limit = settings.current().max_upload_bytes
+    if size > limit:
+        raise TooLarge(
+            f"{file.filename} has {size:,} bytes, and the limit is {limit:,} (MAX_UPLOAD_BYTES): split it"
+        )
     return Part(file.filename or "file", content, size)
 
 

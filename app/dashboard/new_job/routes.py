@@ -23,7 +23,7 @@ from app.services import submission
 from app.services.options import Repeat
 from app.services.submission import Submitted
 from app.web.auth import caller, needs
-from app.web.large_bodies import FORM, UPLOAD, takes
+from app.web.large_bodies import FIELDS, FORM, PLAIN, UPLOAD, takes
 from config import settings
 from models.session import reading
 
@@ -61,6 +61,7 @@ def show(uid: uuid.UUID) -> Response:
 
 @blp.post("/new/<uuid:uid>")
 @needs(WRITE)
+@takes({FIELDS: PLAIN, FORM: PLAIN})
 def change(uid: uuid.UUID) -> Response:
     """Keep what is typed, and do what the button says."""
     me = caller()
@@ -108,11 +109,10 @@ def show_quote(uid: uuid.UUID) -> Response:
 @needs(WRITE)
 def follow_rows(uid: uuid.UUID) -> Response:
     """The first rows, anew with each answer of the trial."""
-    return live.stream(_rows(caller(), uid))
+    return live.stream(_rows(caller(), _find(uid)))
 
 
-def _rows(me: Caller, uid: uuid.UUID) -> Iterator[str | None]:
-    draft = _find(uid)
+def _rows(me: Caller, draft: Draft) -> Iterator[str | None]:
     job = trial.find_job(me, draft)
     if job is None:
         return
