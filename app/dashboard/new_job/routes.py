@@ -13,9 +13,9 @@ from app.core.documents import drafts
 from app.core.documents.drafts import Draft
 from app.core.documents.upload import receiving
 from app.dashboard import live
-from app.dashboard.blueprint import done, fragment, is_htmx, page, problems_of
-from app.dashboard.new_job import choices, form, preparing, quoting, receipt, shown, trial
-from app.errors import BadInput, Refused
+from app.dashboard.blueprint import done, fragment, is_htmx, page
+from app.dashboard.new_job import choices, faults, form, preparing, quoting, receipt, shown, trial
+from app.errors import NotFound, Refused, TooLarge
 from app.ingest.spool import DraftSpool
 from app.ingest.template_hints import place
 from app.ingest.values import as_text
@@ -52,17 +52,17 @@ def receive() -> Response:
     return _to(draft)
 
 
-@blp.get("/new/<uuid:uid>")
+@blp.get("/new/<uid>")
 @needs(WRITE)
-def show(uid: uuid.UUID) -> Response:
+def show(uid: str) -> Response:
     """The draft as it was left."""
     return _show(_find(uid))
 
 
-@blp.post("/new/<uuid:uid>")
+@blp.post("/new/<uid>")
 @needs(WRITE)
 @takes({FIELDS: PLAIN, FORM: PLAIN})
-def change(uid: uuid.UUID) -> Response:
+def change(uid: str) -> Response:
     """Keep what is typed, and do what the button says."""
     me = caller()
     before = _find(uid)
@@ -71,7 +71,12 @@ def change(uid: uuid.UUID) -> Response:
         typed = form.insert(typed, column)
     if form.TRIED_WITH in before.fields:
         typed[form.TRIED_WITH] = before.fields[form.TRIED_WITH]
-    draft = drafts.change(me.tenant_id, me.user_id, uid, fields=typed)
+    try:
+        draft = drafts.change(me.tenant_id, me.user_id, before.uid, fields=typed)
+    except TooLarge as error:
+        if is_htmx():
+            return page("new_job/refused.html", status=error.status, fault=error)
+        raise
     if is_htmx():
         return _typed(draft)
     try:
@@ -87,27 +92,33 @@ def change(uid: uuid.UUID) -> Response:
     return _to(draft, anchor="prompt")
 
 
-@blp.post("/new/<uuid:uid>/remove")
+@blp.post("/new/<uid>/remove")
 @needs(WRITE)
-def remove(uid: uuid.UUID) -> Response:
+def remove(uid: str) -> Response:
     """Forget the draft and its file."""
     me = caller()
-    drafts.remove(me.tenant_id, me.user_id, uid)
+    drafts.remove(me.tenant_id, me.user_id, _find(uid).uid)
     return done("dashboard.new_job.start", "The draft and its file are removed.")
 
 
-@blp.get("/new/<uuid:uid>/quote")
+@blp.get("/new/<uid>/quote")
 @needs(WRITE)
-def show_quote(uid: uuid.UUID) -> Response:
+def show_quote(uid: str) -> Response:
     """The price as it stands, for the page."""
     me, draft = caller(), _find(uid)
     quoted = quoting.work_out(me, draft) if draft.bytes <= quoting.BY_ITSELF else quoting.Quoted()
-    return page("new_job/quote.html", draft=draft, quoted=quoted, tried=trial.read(me, draft, None))
+    return page(
+        "new_job/quote.html",
+        draft=draft,
+        quoted=quoted,
+        tried=trial.read(me, draft, None),
+        told=faults.sentence_of,
+    )
 
 
-@blp.get("/new/<uuid:uid>/rows")
+@blp.get("/new/<uid>/rows")
 @needs(WRITE)
-def follow_rows(uid: uuid.UUID) -> Response:
+def follow_rows(uid: str) -> Response:
     """The first rows, anew with each answer of the trial."""
     return live.stream(_rows(caller(), _find(uid)))
 
@@ -127,10 +138,14 @@ def _table(me: Caller, draft: Draft) -> str:
     return fragment("new_job/rows.html", draft=draft, shown=found, tried=tried, faults={}, as_text=as_text)
 
 
-def _find(uid: uuid.UUID) -> Draft:
+def _find(uid: str) -> Draft:
     me = caller()
+    try:
+        number = uuid.UUID(uid)
+    except ValueError:
+        raise NotFound(f"there is no draft {uid[:100]!r}: drop the file again") from None
     with reading() as session:
-        return drafts.find(session, me.tenant_id, me.user_id, uid)
+        return drafts.find(session, me.tenant_id, me.user_id, number)
 
 
 def _start(status: int = 200, fault: Refused | None = None) -> Response:
@@ -180,9 +195,8 @@ def _values(me: Caller, draft: Draft) -> dict[str, Any]:
         "ask": form.ask(draft.fields),
         "shown": found,
         "tried": trial.read(me, draft, found.preview),
-        "faults": {},
-        "by_field": {},
-        "problems": [],
+        **_faults(None),
+        "told": faults.sentence_of,
         "place": place,
         "as_text": as_text,
         "default_max_tokens": settings.current().default_max_tokens,
@@ -192,12 +206,8 @@ def _values(me: Caller, draft: Draft) -> dict[str, Any]:
 
 def _faults(fault: Refused | None) -> dict[str, Any]:
     """The faults of rows by number, and those of fields by name."""
-    problems = problems_of(fault) if isinstance(fault, BadInput) else []
-    return {
-        "faults": shown.by_row(problems),
-        "by_field": {problem["where"]: problem["message"] for problem in problems},
-        "problems": problems,
-    }
+    found = faults.problems(fault)
+    return {"faults": faults.by_row(found), "by_field": faults.by_field(found), "problems": found}
 
 
 def _try(me: Caller, draft: Draft) -> Response:

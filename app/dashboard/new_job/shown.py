@@ -1,17 +1,16 @@
 """The first rows of a draft as the page shows them, with what they will ask and what was answered."""
 
 import io
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 from app.core.accounts.api_keys import Caller
 from app.core.documents import drafts
 from app.core.documents.drafts import DOCUMENTS, Draft
 from app.dashboard.new_job import form, preparing
 from app.errors import BadInput, Refused
+from app.ingest.operations import Operation
 from app.ingest.previews.prompts import prompt_of
 from app.ingest.previews.tables import (
     PROMPTS,
@@ -25,14 +24,13 @@ from app.ingest.previews.tables import (
 )
 from app.ingest.sheets.rows import Choice
 from app.ingest.spool import DraftSpool
-from app.ingest.templates import compile_template
+from app.ingest.template_hints import absent_columns
+from app.ingest.templates import Template, compile_template
 from app.ingest.values import is_blank
 from app.services import chat_jobs, operation_jobs
+from app.web.submissions.bodies import asked_of
 from app.web.submissions.intake import choice_of
 from config import settings
-
-# Where a problem is: `row 7, column "review"`, `line 7`, `records[6].document`.
-PLACE = re.compile(r"(?:row|line) (\d{1,9})\b|records\[(\d{1,9})\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +41,7 @@ class Shown:
     fault: Refused | None = None
     prompts: Sequence[Prompt] = ()
     prompt_fault: str | None = None
-    system: str | None = None  # of an operation
-    faults: Mapping[int, Sequence[str]] = field(default_factory=dict)  # of rows, by their numbers
+    system: str | None = None  # that goes before the first of them
 
     @property
     def columns(self) -> Sequence[str]:
@@ -55,7 +52,7 @@ def show(me: Caller, draft: Draft) -> Shown:
     """The draft's first rows and prompts."""
     try:
         if draft.format in preparing.TABLES:
-            choice = choice_of(preparing.check_table(draft, io.BytesIO()))
+            choice = choice_of(asked_of(form.of_table(draft.fields), io.BytesIO(), draft.format))
             preview = _read(me.tenant_id, draft.files[0]["uid"], draft.format, choice)
         elif draft.format == DOCUMENTS:
             preview = _documents(draft)
@@ -64,20 +61,9 @@ def show(me: Caller, draft: Draft) -> Shown:
     except Refused as error:
         return Shown(fault=error)
     try:
-        return Shown(preview, prompts=_prompts(me, draft, preview), system=_system(draft))
+        return _asked(me, draft, preview)
     except BadInput as error:
         return Shown(preview, prompt_fault=error.message)
-
-
-def by_row(problems: Sequence[Mapping[str, Any]]) -> dict[int, list[str]]:
-    """The faults of rows by their numbers; what has another place is left out."""
-    found: dict[int, list[str]] = {}
-    for problem in problems:
-        if place := PLACE.match(problem["where"]):
-            number = int(place[1]) if place[1] else int(place[2]) + 1
-            rest, message = problem["where"][place.end() :].strip(", "), problem["message"]
-            found.setdefault(number, []).append(f"{rest}: {message}" if rest else message)
-    return found
 
 
 @lru_cache(maxsize=16)  # of up to 4 MB each: a person types many times at one of them
@@ -112,34 +98,47 @@ def _lines(me: Caller, draft: Draft) -> Shown:
     return Shown(preview, prompts=[Prompt(row.number, row.cells["prompt"]) for row in rows[:PROMPTS]])
 
 
-def _prompts(me: Caller, draft: Draft, preview: TablePreview) -> list[Prompt]:
+def _asked(me: Caller, draft: Draft, preview: TablePreview) -> Shown:
+    """With what the first rows ask; raises `BadInput` for what cannot be asked yet."""
     typed = draft.fields
     if draft.format == DOCUMENTS:
         rows = preview.rows[:PROMPTS] if "template" in typed else ()
-        return [Prompt(row.number, typed["template"]) for row in rows]
+        return Shown(
+            preview,
+            prompts=[Prompt(row.number, typed["template"]) for row in rows],
+            system=typed.get("system"),
+        )
     if form.ask(typed) == form.PROMPT:
-        source = typed.get("template")
-        if source is None and "prompt" not in preview.columns:
-            raise BadInput("Write a prompt: each column is a chip to click, and each row fills it in")
-        template = compile_template(source or "{{ prompt }}")
-        if absent := template.variables - set(preview.columns):
-            raise BadInput(f"the table has no column {', '.join(sorted(absent))}")
-        return prompts_of(preview, template)
+        return Shown(
+            preview, prompts=prompts_of(preview, _template(typed, preview)), system=typed.get("system")
+        )
+    operation, needed = _operation(me, typed, preview.columns)
+    texts = [row for row in preview.rows if not row.fault and not is_blank(row.cells.get(needed))]
+    system = operation.system_for(texts[0].cells) if texts else None
+    return Shown(preview, prompts=first_prompts(texts, operation.prompt_for), system=system)
+
+
+def _template(typed: form.Typed, preview: TablePreview) -> Template:
+    source = typed.get("template")
+    if source is None and "prompt" not in preview.columns:
+        raise BadInput("Write a prompt: each column is a chip to click, and each row fills it in")
+    template = compile_template(source or "{{ prompt }}")
+    if absent := template.variables - set(preview.columns):
+        raise BadInput(absent_columns(absent, preview.columns))
+    return template
+
+
+def _operation(me: Caller, typed: form.Typed, columns: Sequence[str]) -> tuple[Operation, str]:
+    """The operation that rows are asked, and the column that must not be empty."""
     if form.ask(typed) == form.CHAT:
-        columns = chat_jobs.find_columns(preview.columns)
-        if columns.question is None:
+        found = chat_jobs.find_columns(columns)
+        if found.question is None:
             raise BadInput(f"the sheet has no column {' or '.join(chat_jobs.QUESTION)}")
         terms = form.chat_terms(typed, None)
-        operation = chat_jobs.operation_of(columns, terms, tenant_id=me.tenant_id, user_id=me.user_id)
-        needed = columns.question
-    else:
-        terms_of_texts = form.operation_terms(typed, None)
-        operation, needed = operation_jobs.operation_of(terms_of_texts), terms_of_texts.column
-        if needed not in preview.columns:
-            raise BadInput("choose the column that holds the texts")
-    texts = (row for row in preview.rows if not is_blank(row.cells.get(needed)))
-    return first_prompts(texts, operation.prompt_for)
-
-
-def _system(draft: Draft) -> str | None:
-    return draft.fields.get("system") if form.ask(draft.fields) == form.PROMPT else None
+        return chat_jobs.operation_of(
+            found, terms, tenant_id=me.tenant_id, user_id=me.user_id
+        ), found.question
+    of_texts = form.operation_terms(typed, None)
+    if of_texts.column not in columns:
+        raise BadInput("choose the column that holds the texts")
+    return operation_jobs.operation_of(of_texts), of_texts.column

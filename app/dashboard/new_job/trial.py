@@ -13,7 +13,7 @@ from app.core.reading.answers import answer_text, failure
 from app.core.reading.follow import follow
 from app.core.reading.jobs import JobView
 from app.core.reading.records import RecordView
-from app.dashboard.new_job import form
+from app.dashboard.new_job import form, preparing
 from app.errors import NotFound
 from app.ingest.previews.tables import ShownRow, TablePreview
 from models.session import reading
@@ -67,7 +67,10 @@ def read(me: Caller, draft: Draft, preview: TablePreview | None) -> Trial | None
     rows = () if preview is None else preview.rows
     return Trial(
         job=job,
-        answers={number: _answer(record) for number, record in _beside(rows, asked)},
+        answers={
+            number: _answer(record)
+            for number, record in _beside(rows, asked, by_cells=draft.format in preparing.TABLES)
+        },
         is_old=draft.fields.get(form.TRIED_WITH) != form.asked_with(draft.fields),
         cost=job_json.cost(job),
     )
@@ -79,13 +82,14 @@ def follow_job(job: JobView, key_id: int | None) -> Iterator[bool]:
         yield event is not None
 
 
-def _beside(rows: Sequence[ShownRow], asked: Sequence[RecordView]) -> Iterator[tuple[int, RecordView]]:
-    """Each record with the row that it asks: rows are left out here and there, records never."""
+def _beside(
+    rows: Sequence[ShownRow], asked: Sequence[RecordView], *, by_cells: bool
+) -> Iterator[tuple[int, RecordView]]:
+    """Each record with the row that it asks: of a table rows are left out here and there."""
     rest = iter(rows)
     for record in asked:
-        cells = _cells(record)
         for row in rest:
-            if cells is None or dict(row.cells) == cells:
+            if not by_cells or dict(row.cells) == _cells(record):
                 yield row.number, record
                 break
 
