@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text, update
 
-from app.core.money import ledger
+from app.core.money import ledger, usage
 from app.core.money.ledger import Call
 from app.core.pipeline import claims, outcomes, pauses, recovery, scheduler
 from app.core.pipeline.outcomes import Outcome
-from app.core.reading import events
+from app.core.reading import events, usage_export
 from app.core.requests import job_context
 from models import Job, session
 from models.base import now
@@ -135,8 +135,11 @@ def given_back(claim: Any) -> Outcome:
 
 def look(door: Door, name: str) -> None:
     """Everything that readers may ask of a job."""
-    for path in ("/api/v1/jobs", name, "/api/v1/usage", "/api/v1/limits"):
+    for path in ("/api/v1/jobs", name, "/api/v1/usage", "/api/v1/usage?group_by=user", "/api/v1/limits"):
         assert door.get(path).status_code == 200, path
+    with reading() as s:
+        month = usage.span(s, None, None)
+    assert b"".join(usage_export.csv(door.tenant_id, month)).count(b"\r\n") > 1
     for status in (None, "pending", "running", "succeeded", "failed", "cancelled", "expired"):
         asked: dict[str, Any] = {"limit": 10} if status is None else {"limit": 10, "status": status}
         page = door.get(f"{name}/records", query_string=asked)
