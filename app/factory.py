@@ -36,6 +36,7 @@ from app.api.webhooks import endpoints as webhooks
 from app.core.monitoring.broker import check_redis
 from app.core.reading.feed import feed
 from app.core.reading.job_json import PREFIX
+from app.dashboard import routes as dashboard
 from app.dialects import processor
 from app.dialects.analyze import routes as analyze
 from app.dialects.anthropic import routes as anthropic
@@ -120,7 +121,7 @@ def create_app() -> Flask:
     metrics.measure(app)
     errors.register(app)
     job_lookup.register(app)
-    auth.guard(app)
+    auth.guard(app, dashboard.SIGNED_IN)
     large_bodies.check(app)
     if chosen.cors_origins:
         CORS(app, origins=[_exactly(origin) for origin in chosen.cors_origins], expose_headers=EXPOSED)
@@ -147,6 +148,7 @@ def _register(app: Flask) -> None:
     app.register_blueprint(docs.home)
     app.register_blueprint(docs.blp)
     processor.register(app, api)
+    dashboard.register(app)
     auth.mark_public(app, "api-docs.openapi_json")
     app.add_url_rule("/openapi.json", view_func=app.view_functions["api-docs.openapi_json"])
 

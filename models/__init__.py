@@ -2,6 +2,7 @@
 
 from models.base import Base
 from models.batching import BatchConfiguration
+from models.browser_session import BrowserSession
 from models.document import AuditEvent, Blob, Handoff
 from models.file import File, FileBatch
 from models.job import IdempotencyKey, Job, JobCounts, JobSpec, JobStatus, Spend
@@ -21,6 +22,7 @@ __all__ = [
     "Base",
     "BatchConfiguration",
     "Blob",
+    "BrowserSession",
     "DeliveryStatus",
     "File",
     "FileBatch",

@@ -13,6 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
+from app.core.accounts import browser_sessions
 from app.core.documents import files, handoff
 from app.core.limits import holds
 from app.core.limits.limiter import limiter
@@ -138,6 +139,7 @@ def clear_away() -> list[Found]:
             "removed_rows", "of content removed: the job is deleted or old", retention.remove_content
         ),
         *_forget_keys(),
+        *_forget_sessions(),
         *_forget_deliveries(),
     ]
 
@@ -283,6 +285,12 @@ def _forget_keys() -> Iterator[Found]:
     if forgotten := in_transaction(retention.forget_keys):
         why = f"{_rows(forgotten, 'Idempotency-Key')} from yesterday removed"
         yield Found("forgotten_keys", why, count=forgotten)
+
+
+def _forget_sessions() -> Iterator[Found]:
+    if forgotten := in_transaction(browser_sessions.forget):
+        why = f"{_rows(forgotten, 'expired session')} of a browser removed"
+        yield Found("forgotten_sessions", why, count=forgotten)
 
 
 def _forget_deliveries() -> Iterator[Found]:

@@ -58,9 +58,10 @@ fetch("{PREFIX}/openapi.json")
 """
 
 # Where somebody who opens the address in a browser is led.
-HOME = "/docs"
+HOME = "/ui"
 # Where a program that asks for it can go on.
 LINKS = {
+    "ui": "/ui",
     "docs": "/docs",
     "openapi": "/openapi.json",
     "jobs": f"{PREFIX}/jobs",

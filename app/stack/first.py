@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from models import migrate as migrations
@@ -28,6 +29,14 @@ def key(data: Path) -> tuple[Path, str | None]:
     text = _make()
     _keep(kept, text)
     return kept, text
+
+
+def invitation(kept: Path) -> str | None:
+    """The token of a link that signs a browser in with the key in the file, once and within a minute."""
+    from app.core.accounts import browser_sessions
+
+    prefix = kept.read_text(encoding="utf-8").strip().rpartition("_")[0]
+    return in_transaction(partial(browser_sessions.invite, prefix=prefix))
 
 
 def _works(text: str) -> bool:

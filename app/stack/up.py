@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit
 
 from app.core.monitoring.broker import check_redis
 from app.errors import Unavailable
@@ -22,6 +23,7 @@ from config import private, settings
 from config.settings import Settings
 from models import session
 
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 VOLATILE = "volatile-"  # begins the name of a folder whose database lives as long as its stack
 
 
@@ -79,6 +81,8 @@ def _run(wanted: Wanted, say: Callable[[str], None]) -> None:
         workers = _start(supervisor, family, embedded, listener.fileno(), wanted.workers)
         if wait_until_ready(supervisor, running.address, workers, wanted.began, say):
             lock.tell(replace(running, ready=True))
+            if not attached:
+                _invite(running, chosen, say)
         supervisor.watch()
     finally:
         say(
@@ -135,6 +139,7 @@ def _greet(running: Running, chosen: Settings, embedded: bool, say: Callable[[st
     database = "SQLite" if chosen.is_sqlite else "the database in DATABASE_URL"
     redis = "an embedded broker" if embedded else "the Redis in REDIS_URL"
     say(f"Penstock  {running.address}")
+    say(f"page      {running.address}/ui")
     say(f"docs      {running.address}/docs")
     say(f"data      {chosen.data} ({database}, {redis})")
     say(f"logs      {chosen.data / 'logs'}")
@@ -142,6 +147,15 @@ def _greet(running: Running, chosen: Settings, embedded: bool, say: Callable[[st
     # What is not a terminal is a journal or a log, which more people can read than the file.
     say(f"API key   {f'{made}, kept in ' if made and sys.stdout.isatty() else 'in '}{kept}")
     _say_who_answers(chosen, say)
+
+
+def _invite(running: Running, chosen: Settings, say: Callable[[str], None]) -> None:
+    """Print the link that signs a browser in; whoever reads it later finds it used, or too old."""
+    host = urlsplit(running.address).hostname
+    token = first.invitation(chosen.data / first.FILE) if host in LOOPBACK else None
+    session.close_engine()  # this process goes on to start others
+    if token is not None:
+        say(f"open      {running.address}/ui/enter?token={token}  (signs you in, once, within a minute)")
 
 
 def _asks_a_real_model(chosen: Settings) -> bool:

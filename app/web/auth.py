@@ -3,7 +3,7 @@
 import http
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -90,14 +90,17 @@ def caller() -> Caller:
     return cast(Caller, g.caller)
 
 
-def guard(app: Flask) -> None:
-    """Check every request to `app` before any of it is read."""
+def guard(app: Flask, signed_in: Mapping[str, Callable[[], Caller]]) -> None:
+    """Check every request to `app` before any of it is read.
+
+    `signed_in` finds the caller of a blueprint's requests otherwise than by the key in a header.
+    """
     if not settings.current().require_api_key:
         log.warning(
             "api_key_not_required",
             why="REQUIRE_API_KEY=false: anyone who can reach this server acts for the first tenant",
         )
-    app.before_request(_check)
+    app.before_request(partial(_check, signed_in))
 
 
 def scope_of(view: Callable[..., Any]) -> str | None:
@@ -121,14 +124,15 @@ def _marked(scope: str | None, document: Callable[[View], View]) -> Callable[[Vi
     return mark
 
 
-def _check() -> None:
+def _check(signed_in: Mapping[str, Callable[[], Caller]]) -> None:
     if request.endpoint is None or request.method == "OPTIONS":
         return  # an unknown path or method, or a preflight request: there is nothing to guard
     view = current_app.view_functions[request.endpoint]
     scope = scope_of(view)
     if scope == PUBLIC or (getattr(view, "is_open_nearby", False) and _is_open_to_caller()):
         return
-    g.caller = _authenticate()
+    root = request.blueprints[-1] if request.blueprints else ""
+    g.caller = signed_in.get(root, _authenticate)()
     structlog.contextvars.bind_contextvars(tenant=g.caller.tenant, user=g.caller.user)
     if scope is not None and not g.caller.may(scope):
         held = " ".join(sorted(g.caller.scopes))
@@ -155,13 +159,18 @@ def _is_open_to_caller() -> bool:
     return strangers.is_trusted()
 
 
+def is_direct() -> bool:
+    """Whether nothing in the request's head says that it came through a proxy."""
+    return all(DIRECT.fullmatch(name) for name in request.headers.keys())  # noqa: SIM118 - a multidict
+
+
 def _is_nearby() -> bool:
     """Whether the request comes directly from this machine or a private network.
 
     The address is the connection's; no header widens access. A request that came through a proxy may come
     from anywhere.
     """
-    if not all(DIRECT.fullmatch(name) for name in request.headers.keys()):  # noqa: SIM118 - a multidict
+    if not is_direct():
         return False
     try:
         address = ipaddress.ip_address(request.remote_addr or "")
@@ -175,19 +184,28 @@ def _is_nearby() -> bool:
 
 def _authenticate() -> Caller:
     text = key_text()
-    if text is None:
-        return _nobody()
-    digest = api_keys.digest(text)
-    if digest in settings.current().api_keys:
-        return _of_first_tenant(f"key-{digest.hex()[:8]}", SCOPES_OF_ENVIRONMENT)
-    with reading() as session:
-        found = api_keys.verify(session, text)
+    return nobody() if text is None else caller_with(text)
+
+
+def caller_with(text: str) -> Caller:
+    """The caller with the key `text`; raises `Unauthenticated`."""
+    found = of_environment(api_keys.digest(text))
+    if found is None:
+        with reading() as session:
+            found = api_keys.verify(session, text)
     if found is None:
         raise Unauthenticated(_unknown(text))
     return found
 
 
-def _nobody() -> Caller:
+def of_environment(digest: bytes) -> Caller | None:
+    """The caller with the key in API_KEYS that has this SHA-256."""
+    if digest not in settings.current().api_keys:
+        return None
+    return _of_first_tenant(f"key-{digest.hex()[:8]}", SCOPES_OF_ENVIRONMENT)
+
+
+def nobody() -> Caller:
     """The user that a call without a key acts for, where no key is required."""
     if settings.current().require_api_key:
         raise Unauthenticated(

@@ -2,7 +2,7 @@
 
 import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
 import structlog
@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 from app.core.monitoring.bounded import Bounded
 from app.errors import BadInput, NotFound, Path, Refused
 from app.ingest.draft import Problems
-from app.web.error_shapes import ANTHROPIC_VERSION, Fault, Shape, anthropic, by_client, native
+from app.web.error_shapes import ANTHROPIC_VERSION, Fault, anthropic, by_client, native
 from models.session import engine
 
 log = structlog.get_logger(__name__)
@@ -36,8 +36,10 @@ _TYPES = {
 _SENT_AGAIN = frozenset({409, 429})
 _LONGEST_WAIT = 60  # seconds
 
-# The shape of each contract by its path prefix; the longest prefix of whole segments wins.
-SHAPES: dict[str, Shape] = {"/": native, "/v1": by_client}
+Written = Callable[[Fault], Mapping[str, Any] | Response]
+
+# How each contract writes its errors, by its path prefix; the longest prefix of whole segments wins.
+SHAPES: dict[str, Written] = {"/": native, "/v1": by_client}
 
 
 class ErrorBody(Schema):
@@ -75,7 +77,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(Exception, _unexpected)
 
 
-def shape_for(path: str, shapes: Mapping[str, Shape]) -> Shape:
+def shape_for(path: str, shapes: Mapping[str, Written]) -> Written:
     """The shape of the longest prefix of `path` in whole segments."""
     segments = [segment for segment in path.split("/") if segment]
     for length in range(len(segments), -1, -1):
@@ -136,7 +138,7 @@ def _add_headers(response: Response) -> Response:
     response.headers["X-Request-Id"] = response.headers["Request-Id"] = g.request_id
     _name_organisation(response)
     response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers.setdefault("Referrer-Policy", "no-referrer")
     response.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
     response.headers.setdefault("Cache-Control", "no-store")
     return response
@@ -244,6 +246,9 @@ def _unexpected(error: Exception) -> Response:
 def _response(status: int, type: str, message: str, **more: Any) -> Response:
     of_anthropic = ANTHROPIC_VERSION in request.headers
     fault = Fault(status, type, message, g.request_id, of_anthropic=of_anthropic, **more)
-    response = jsonify(shape_for(request.path, SHAPES)(fault))
+    shaped = shape_for(request.path, SHAPES)(fault)
+    if isinstance(shaped, Response):
+        return shaped
+    response = jsonify(shaped)
     response.status_code = status
     return response

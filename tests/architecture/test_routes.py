@@ -32,6 +32,9 @@ PUBLIC = {
     "/docs/contracts",
     "/docs/start.js",
     "/docs/<path:name>",
+    "/ui/sign-in",
+    "/ui/enter",
+    "/ui/assets/<path:name>",
 }
 # What is for machines of the operator's, or leads to the contract.
 UNDOCUMENTED = {"/metrics", f"{PREFIX}/openapi.json", "/openapi.json", "/"}
@@ -84,7 +87,10 @@ def test_every_other_route_refuses_a_call_without_a_key(app):
         path = re.sub("<.*?>", "x", rule.rule)
         for method in rule.methods - {"HEAD", "OPTIONS"}:
             refused = client.open(path, method=method, environ_base={"REMOTE_ADDR": "203.0.113.9"})
-            assert refused.status_code == 401, f"{method} {path}"
+            if path.startswith("/ui") and method == "GET":
+                assert refused.headers.get("Location", "").startswith("/ui/sign-in"), path
+            else:
+                assert refused.status_code == 401, f"{method} {path}"
 
 
 def test_a_route_that_does_not_say_who_may_call_it_is_closed(app):
@@ -134,10 +140,10 @@ def test_each_refusal_of_the_native_contract_has_an_example_of_its_own(document)
     assert len({example["error"]["message"] for example in shown.values()}) == len(shown)
 
 
-def test_the_front_page_leads_a_browser_to_the_docs_and_a_program_to_the_calls(app):
+def test_the_front_page_leads_a_browser_to_the_page_and_a_program_to_the_calls(app):
     client = app.test_client()
     browser = client.get("/", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
-    assert (browser.status_code, browser.headers["Location"]) == (302, "/docs")
+    assert (browser.status_code, browser.headers["Location"]) == (302, "/ui")
     for accept in ({}, {"Accept": "*/*"}, {"Accept": "application/json"}):
         answer = client.get("/", headers=accept)
         assert answer.status_code == 200
@@ -158,7 +164,7 @@ def test_every_route_of_the_contract_is_in_its_document(app, document):
     rules = {
         documented_path(rule.rule)
         for rule in app.url_map.iter_rules()
-        if not rule.rule.startswith("/docs") and not rule.websocket
+        if not rule.rule.startswith(("/docs", "/ui")) and not rule.websocket
     }
 
     assert rules - UNDOCUMENTED == set(document["paths"])

@@ -178,6 +178,16 @@ def verify(session: Session, text: str) -> Caller | None:
     key = session.scalar(select(ApiKey).where(ApiKey.prefix == parts[1]))
     if key is None or not hmac.compare_digest(key.sha256, digest(text)) or key.revoked_at is not None:
         return None
+    return _caller(key)
+
+
+def find_caller(session: Session, key_id: int) -> Caller | None:
+    """The caller with the key of this number; None when it was revoked."""
+    key = session.get(ApiKey, key_id)
+    return None if key is None or key.revoked_at is not None else _caller(key)
+
+
+def _caller(key: ApiKey) -> Caller:
     return Caller(
         tenant_id=key.tenant_id,
         tenant_uid=key.tenant.uid,

@@ -1,0 +1,18 @@
+// What every page needs besides htmx. Without it all of them work, too.
+addEventListener("htmx:config:request", (event) => {
+  // Requests without a form of ours send the token in a header.
+  const token = document.querySelector("input[name=csrf_token]");
+  if (token) event.detail.ctx.request.headers["X-CSRF-Token"] = token.value;
+});
+// An open menu closes with Escape, and when something else is clicked.
+addEventListener("keydown", (event) => {
+  const open = event.key === "Escape" && document.querySelector("details.menu[open]");
+  if (open) {
+    open.open = false;
+    open.firstElementChild.focus();
+  }
+});
+addEventListener("click", (event) => {
+  for (const menu of document.querySelectorAll("details.menu[open]"))
+    if (!menu.contains(event.target)) menu.open = false;
+});

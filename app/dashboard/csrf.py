@@ -1,0 +1,46 @@
+"""Forms of other pages are refused: a form must come from our own origin and with its browser's token."""
+
+import hmac
+
+from flask import request
+
+from app.dashboard import cookie
+from app.errors import Forbidden
+from app.web import large_bodies
+from config import settings
+
+FIELD, HEADER = "csrf_token", "X-CSRF-Token"
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+def check() -> None:
+    """Raise `Forbidden` for a request that changes something and is not from one of our forms."""
+    if request.method in SAFE or large_bodies.is_a_question():
+        return
+    if not _is_same_origin():
+        raise Forbidden("the form comes from another page: open this page anew, and send it from there")
+    text = cookie.token()
+    if text is None or not hmac.compare_digest(cookie.form_token(text).encode(), _sent().encode()):
+        raise Forbidden(
+            "the form is out of date, or its browser accepts no cookies: go back, load the page again and"
+            " send it once more; what you typed is kept where the page says so"
+        )
+
+
+def _is_same_origin() -> bool:
+    """By what the browser says of it; a program that says nothing of it knows the token, or not."""
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site in ("same-origin", "none")
+    origin = request.headers.get("Origin")
+    return origin is None or origin.lower().partition("://")[2] == request.host.lower()
+
+
+def _sent() -> str:
+    if header := request.headers.get(HEADER):
+        return header
+    chosen = settings.current()
+    if request.mimetype == large_bodies.FORM:
+        request.max_content_length = large_bodies.UPLOAD.bytes(chosen)
+    request.max_form_memory_size = chosen.max_json_bytes
+    return request.form.get(FIELD, "")

@@ -1,0 +1,50 @@
+"""Regions of a page that the server sends anew while somebody looks at them, as server-sent events."""
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import cast
+
+from flask import Response
+
+from app.core.accounts import browser_sessions
+from app.dashboard import cookie
+from app.web import capacity
+from models.session import reading
+
+LOOK = 2.0  # seconds between two looks whether the session goes on
+HEARTBEAT = b": nothing new\n\n"
+END = b"event: end\ndata: \n\n"
+
+
+def stream(regions: Iterable[str | None]) -> Response:
+    """A stream of a region's HTML, each a whole one; None: nothing is new, but the stream is alive.
+
+    After the last one the page is told that there will be no more. Generators must give something every few
+    seconds: the session's end is noticed only then. Raises `Unavailable` when the tenant gets no seat.
+    """
+    token = cast(str, cookie.token())  # the request is gone when the stream is read
+    headers = {"X-Accel-Buffering": "no"}
+    return capacity.stream(_while_signed_in(token, _events(regions)), "text/event-stream", headers)
+
+
+def _events(regions: Iterable[str | None]) -> Iterator[bytes]:
+    for html in regions:
+        yield HEARTBEAT if html is None else message(html)
+    yield END
+
+
+def message(html: str) -> bytes:
+    """One event whose data is `html`."""
+    lines = html.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return b"".join(b"data: %s\n" % line.encode() for line in lines) + b"\n"
+
+
+def _while_signed_in(token: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    looked = time.monotonic()
+    for chunk in chunks:
+        if time.monotonic() - looked > LOOK:
+            with reading() as session:
+                if browser_sessions.find(session, token) is None:
+                    return
+            looked = time.monotonic()
+        yield chunk
