@@ -5,11 +5,13 @@ import datetime as dt
 import io
 
 import pytest
+from sqlalchemy import update
 
 from app.core.money import ledger, pricing, spend, usage
 from app.core.money.spend import Days, Spent
 from app.core.money.usage import Span
 from app.core.reading import usage_export
+from models import Job
 from models.session import in_transaction, reading
 from tests.integration.test_api_usage import call
 from tests.support.front_door import Door, Worker, number_of
@@ -31,7 +33,9 @@ def bookkeeping(door, span=NOVEMBER):
 
 def test_days_models_and_users_add_up_to_what_was_spent(door):
     # Given what jobs of two users cost on three days
-    ada, grace = door.submit(1), door.colleague("grace").submit(1, model="simulated-openai")
+    ada, grace = door.submit(1), door.colleague("grace").submit(1)
+    is_graces = Job.id == number_of(grace)
+    in_transaction(lambda s: s.execute(update(Job).where(is_graces).values(model="claude-x")) and None)
     days = [dt.date(2026, 10, 31), dt.date(2026, 11, 1), dt.date(2026, 11, 30)]
     for job, day, cost, unconfirmed in (
         (ada, days[0], 1, 0),
@@ -58,7 +62,7 @@ def test_days_models_and_users_add_up_to_what_was_spent(door):
             Spent("ada", 20, 3),
         ]
         assert spend.largest(session, door.tenant_id, november, "model", 1) == [
-            Spent("simulated-openai", 5_400, 60_000)
+            Spent("claude-x", 5_400, 60_000)
         ]
         assert spend.by_day(session, door.other().tenant_id, november) == []
 
