@@ -5,15 +5,26 @@ from typing import cast
 from flask import Flask, Response, redirect
 
 from app.core.accounts import api_keys
-from app.dashboard import assets, blueprint, navigation, session, sign_in
+from app.dashboard import (
+    assets,
+    blueprint,
+    keys,
+    limits,
+    navigation,
+    prompt_overrides,
+    session,
+    sign_in,
+    usage,
+)
 from app.dashboard.blueprint import blp
+from app.dashboard.webhooks import deliveries, endpoints
 from app.errors import NotFound
 from app.web.auth import caller, needs
 from app.web.errors import SHAPES
 
 SIGNED_IN = {blueprint.NAME: session.identify}  # how `app.web.auth` finds the caller of its requests
 
-for _place in (assets, sign_in):
+for _place in (assets, sign_in, limits, usage, keys, deliveries, endpoints, prompt_overrides):
     blp.register_blueprint(_place.blp)
 
 

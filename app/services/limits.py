@@ -16,6 +16,13 @@ def describe_all(me: Caller) -> list[dict[str, Any]]:
         return report.describe_all(session, _reader(me))
 
 
+def describe(me: Caller, group: str) -> tuple[dict[str, Any], dict[str, int | None]]:
+    """A group, and which of its figures an operator has set; raises `NotFound`."""
+    with reading() as session:
+        report.check(session, group)
+        return report.describe(session, _reader(me), group), report.figures(session, group)
+
+
 def change(me: Caller, group: str, figures: Mapping[str, int | None]) -> dict[str, Any]:
     """Set a group's figures for all workers within a second, and describe it; see `report.change`.
 
