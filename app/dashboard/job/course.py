@@ -10,7 +10,7 @@ from app.core.reading import job_json
 from app.core.reading.course.points import course
 from app.core.reading.jobs import JobView
 from app.dashboard.blueprint import fragment, page
-from app.dashboard.job import frame, regions
+from app.dashboard.job import frame
 from app.web.auth import needs
 from app.web.job_lookup import find_job
 from models.session import reading
@@ -31,9 +31,11 @@ def show_course(job_id: str) -> Response:
 @needs(READ)
 def stream_course(job_id: str) -> Response:
     """The region of that page while the job goes on."""
-    return regions.stream(
-        find_job(job_id), EVERY, lambda view: fragment("job/course_region.html", job=view, **_values(view))
-    )
+    return frame.following(find_job(job_id), _region, EVERY)
+
+
+def _region(view: JobView) -> str:
+    return fragment("job/course_region.html", job=view, **_values(view))
 
 
 def _values(view: JobView) -> dict[str, Any]:
