@@ -59,6 +59,6 @@ def _regions(
             yield None
             continue
         html, at = render(waiting), time.monotonic()
-        waiting, last = None, waiting
+        last, waiting = waiting, None
         yield None if html == shown else html
         shown = html
