@@ -229,6 +229,8 @@ class JobCounts(Base):
     usage_unknown: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     # Of records that ended with an answer: how many by its `stop_reason`. None: of none yet.
     stop_reasons: Mapped[dict[str, int] | None] = mapped_column(JSON(none_as_null=True))
+    # Of records that failed: how many by the type of their error. None: of none yet.
+    error_types: Mapped[dict[str, int] | None] = mapped_column(JSON(none_as_null=True))
     seq: Mapped[int] = mapped_column(BigInteger, default=0)  # of the last record that ended
     # When the job must be advanced at the latest, even if all messages about it are lost. It is here and not
     # in `job` because it is set under record locks, and the job's lock comes before those.

@@ -86,6 +86,7 @@ class JobView:
     cost_unconfirmed: int
     usage_unknown: int  # answers that do not say what they took
     stop_reasons: Mapping[str, int]  # of records that ended with an answer
+    error_types: Mapping[str, int]  # of records that failed
     max_tokens: int  # of an answer, unless its record sets it
     max_cost: int | None
     seq: int
@@ -270,6 +271,7 @@ def _view(row: Row[*tuple[Any, ...]]) -> JobView:
         cost_unconfirmed=sums.cost_unconfirmed,
         usage_unknown=sums.usage_unknown,
         stop_reasons=sums.stop_reasons or {},
+        error_types=sums.error_types or {},
         max_tokens=row.max_tokens,
         max_cost=job.max_cost,
         seq=sums.seq,
