@@ -10,11 +10,12 @@ from app.core.limits import allowances
 from app.core.pipeline import claims, leases, lifecycle, priority_queue, quarantine, wakeups, windows
 from app.core.pipeline.windows import Offer, Supply
 from app.core.requests import asked_again, job_context
+from app.core.timeline.clock import move_job
 from app.providers import registry
 from models.base import any_of, counted, now
 from models.job import FINAL, Job, JobCounts, JobStatus
 from models.record import Record, RecordOutput, RecordStatus
-from models.transitions import move_job, moving_records
+from models.transitions import moving_records
 
 REOPENED = 5_000  # records that a retry reopens in one transaction
 SERVED = dt.timedelta(seconds=2)  # a window serves what is due now; check again whether it still is due then
