@@ -13,6 +13,7 @@ from models.prompt_override import PromptOverride
 from models.record import Attempt, Record, RecordInput, RecordOutput, RecordStatus, Window
 from models.sweep import Sweep
 from models.tenant import ApiKey, Tenant, User
+from models.timeline import JobPoint, JobTime
 from models.webhook import DeliveryStatus, WebhookDelivery, WebhookEndpoint, WebhookSecret
 
 __all__ = [
@@ -30,9 +31,11 @@ __all__ = [
     "IdempotencyKey",
     "Job",
     "JobCounts",
+    "JobPoint",
     "JobSpec",
     "JobStatus",
     "JobTable",
+    "JobTime",
     "Lease",
     "LimitGroup",
     "PromptOverride",

@@ -7,13 +7,17 @@ from flask import Flask, Response, redirect
 from app.core.accounts import api_keys
 from app.dashboard import assets, blueprint, navigation, session, sign_in
 from app.dashboard.blueprint import blp
+from app.dashboard.job import actions, compare, course, downloads, errors, record, records, slow, summary
+from app.dashboard.jobs import bulk
 from app.errors import NotFound
 from app.web.auth import caller, needs
 from app.web.errors import SHAPES
 
 SIGNED_IN = {blueprint.NAME: session.identify}  # how `app.web.auth` finds the caller of its requests
 
-for _place in (assets, sign_in):
+JOB = (summary, records, record, errors, course, slow, actions, downloads, compare)
+
+for _place in (assets, sign_in, bulk, *JOB):
     blp.register_blueprint(_place.blp)
 
 
