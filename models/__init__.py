@@ -4,6 +4,7 @@ from models.base import Base
 from models.batching import BatchConfiguration
 from models.browser_session import BrowserSession
 from models.document import AuditEvent, Blob, Handoff
+from models.draft import JobDraft
 from models.file import File, FileBatch
 from models.job import IdempotencyKey, Job, JobCounts, JobSpec, JobStatus, Spend
 from models.job_table import JobTable
@@ -32,6 +33,7 @@ __all__ = [
     "Job",
     "JobCounts",
     "JobPoint",
+    "JobDraft",
     "JobSpec",
     "JobStatus",
     "JobTable",

@@ -14,7 +14,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
 from app.core.accounts import browser_sessions
-from app.core.documents import files, handoff
+from app.core.documents import drafts, files, handoff
 from app.core.limits import holds
 from app.core.limits.limiter import limiter
 from app.core.pipeline import (
@@ -144,6 +144,7 @@ def clear_away() -> list[Found]:
     return [
         *_in_chunks("staging_rows", "removed: the upload was interrupted", retention.drop_staging),
         *_remove_blobs(),
+        *_remove_drafts(),
         *_remove_files(),
         *_in_chunks(
             "removed_rows", "of content removed: the job is deleted or old", retention.remove_content
@@ -332,6 +333,12 @@ def _remove_blobs() -> Iterator[Found]:
         yield Found(
             "removed_objects", f"{_rows(count, 'object')} removed from the store: {why}", job_id, count
         )
+
+
+def _remove_drafts() -> Iterator[Found]:
+    """Remove what was dropped on the page and never submitted; its files have expired with it."""
+    if removed := drafts.remove_due():
+        yield Found("removed_drafts", f"{_rows(removed, 'draft')} removed: left alone", count=removed)
 
 
 def _remove_files() -> Iterator[Found]:

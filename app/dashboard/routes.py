@@ -9,6 +9,7 @@ from app.dashboard import assets, blueprint, navigation, session, sign_in
 from app.dashboard.blueprint import blp
 from app.dashboard.job import actions, compare, course, downloads, errors, record, records, slow, summary
 from app.dashboard.jobs import bulk
+from app.dashboard.new_job import routes as new_job
 from app.errors import NotFound
 from app.web.auth import caller, needs
 from app.web.errors import SHAPES
@@ -17,7 +18,7 @@ SIGNED_IN = {blueprint.NAME: session.identify}  # how `app.web.auth` finds the c
 
 JOB = (summary, records, record, errors, course, slow, actions, downloads, compare)
 
-for _place in (assets, sign_in, bulk, *JOB):
+for _place in (assets, sign_in, new_job, bulk, *JOB):
     blp.register_blueprint(_place.blp)
 
 
