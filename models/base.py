@@ -348,6 +348,11 @@ def new_uid() -> uuid.UUID:
     return uuid.UUID(int=value)
 
 
+def first_uid(time: dt.datetime) -> uuid.UUID:
+    """Not above any id of `new_uid` from that time on, and above all earlier ones."""
+    return uuid.UUID(int=int(time.timestamp() * 1000) << 80)
+
+
 def record_uid(job: uuid.UUID, index: int) -> str:
     """The id of a job's record as text: the job's id with its random tail counted up, so nothing is stored.
 

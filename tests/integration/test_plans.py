@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text, update
 
-from app.core.money import ledger
+from app.core.money import ledger, usage
 from app.core.money.ledger import Call
 from app.core.pipeline import claims, outcomes, pauses, recovery, scheduler
 from app.core.pipeline.outcomes import Outcome
-from app.core.reading import events, jobs, records
+from app.core.reading import events, jobs, records, usage_export
 from app.core.reading.details import asked_request, comparison, error_groups, record_attempts, record_search
 from app.core.reading.details.phrase import Phrase
 from app.core.reading.job_list import listing
@@ -186,8 +186,11 @@ def given_back(claim: Any) -> Outcome:
 
 def look(door: Door, name: str) -> None:
     """Everything that readers may ask of a job."""
-    for path in ("/api/v1/jobs", name, "/api/v1/usage", "/api/v1/limits"):
+    for path in ("/api/v1/jobs", name, "/api/v1/usage", "/api/v1/usage?group_by=user", "/api/v1/limits"):
         assert door.get(path).status_code == 200, path
+    with reading() as s:
+        month = usage.span(s, None, None)
+    assert b"".join(usage_export.csv(door.tenant_id, month)).count(b"\r\n") > 1
     for status in (None, "pending", "running", "succeeded", "failed", "cancelled", "expired"):
         asked: dict[str, Any] = {"limit": 10} if status is None else {"limit": 10, "status": status}
         page = door.get(f"{name}/records", query_string=asked)
