@@ -4,6 +4,7 @@ from models.base import Base
 from models.batching import BatchConfiguration
 from models.browser_session import BrowserSession
 from models.document import AuditEvent, Blob, Handoff
+from models.draft import JobDraft
 from models.file import File, FileBatch
 from models.job import IdempotencyKey, Job, JobCounts, JobSpec, JobStatus, Spend
 from models.job_table import JobTable
@@ -13,6 +14,7 @@ from models.prompt_override import PromptOverride
 from models.record import Attempt, Record, RecordInput, RecordOutput, RecordStatus, Window
 from models.sweep import Sweep
 from models.tenant import ApiKey, Tenant, User
+from models.timeline import JobPoint, JobTime
 from models.webhook import DeliveryStatus, WebhookDelivery, WebhookEndpoint, WebhookSecret
 
 __all__ = [
@@ -30,9 +32,12 @@ __all__ = [
     "IdempotencyKey",
     "Job",
     "JobCounts",
+    "JobDraft",
+    "JobPoint",
     "JobSpec",
     "JobStatus",
     "JobTable",
+    "JobTime",
     "Lease",
     "LimitGroup",
     "PromptOverride",

@@ -14,7 +14,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
 from app.core.accounts import browser_sessions
-from app.core.documents import files, handoff
+from app.core.documents import drafts, files, handoff
 from app.core.limits import holds
 from app.core.limits.limiter import limiter
 from app.core.pipeline import (
@@ -29,10 +29,11 @@ from app.core.pipeline import (
     windows,
 )
 from app.core.pipeline.retention import Chunk
+from app.core.timeline.watch import any_watched
 from app.core.webhooks import deliveries, outbox
 from app.errors import LimiterAway, Unavailable
 from models.session import in_transaction, reading
-from tasks import line, webhooks
+from tasks import line, watch, webhooks
 from tasks.advance import incarnation, run
 from tasks.celery import app
 from tasks.handoff import hand_over
@@ -45,7 +46,12 @@ CHECK_FOR_STUCK = 60.0  # seconds between two checks for jobs that nobody advanc
 LOG_AGAIN = 300.0  # seconds until a job that is still stuck is logged again
 
 _TO_DO = select(
-    leases.any_to_look_at, wakeups.any_due, handoff.any_offered, waiting_line.any_waiting, outbox.any_due
+    leases.any_to_look_at,
+    wakeups.any_due,
+    handoff.any_offered,
+    waiting_line.any_waiting,
+    outbox.any_due,
+    any_watched,
 )
 
 _checked_at = float("-inf")  # for stuck jobs
@@ -70,10 +76,12 @@ class Found:
 def tick() -> None:
     """Send webhooks, look at the leases, advance what is due, hand stored documents over, serve the line.
 
-    One query finds out whether there is anything to do: mostly there is not.
+    Last of all it looks where the time of jobs goes. One query finds out whether there is anything to do:
+    mostly there is not.
     """
     with reading() as session:
-        leases_wait, jobs_wait, documents_wait, any_in_line, webhooks_wait = session.execute(_TO_DO).one()
+        row = session.execute(_TO_DO).one()
+    leases_wait, jobs_wait, documents_wait, any_in_line, webhooks_wait, any_goes_on = row
     if webhooks_wait:
         webhooks.wake()
     if leases_wait:
@@ -84,6 +92,8 @@ def tick() -> None:
         hand_over()
     if any_in_line:
         line.serve()
+    if any_goes_on:
+        watch.look()
 
 
 @app.task(name="penstock.sweep")
@@ -134,6 +144,7 @@ def clear_away() -> list[Found]:
     return [
         *_in_chunks("staging_rows", "removed: the upload was interrupted", retention.drop_staging),
         *_remove_blobs(),
+        *_remove_drafts(),
         *_remove_files(),
         *_in_chunks(
             "removed_rows", "of content removed: the job is deleted or old", retention.remove_content
@@ -322,6 +333,12 @@ def _remove_blobs() -> Iterator[Found]:
         yield Found(
             "removed_objects", f"{_rows(count, 'object')} removed from the store: {why}", job_id, count
         )
+
+
+def _remove_drafts() -> Iterator[Found]:
+    """Remove what was dropped on the page and never submitted; its files have expired with it."""
+    if removed := drafts.remove_due():
+        yield Found("removed_drafts", f"{_rows(removed, 'draft')} removed: left alone", count=removed)
 
 
 def _remove_files() -> Iterator[Found]:

@@ -7,7 +7,7 @@ from flask import Response, request
 from sqlalchemy.orm import Session
 
 from app.api.blueprint import Blueprint
-from app.api.request_schemas import JobChange, PageQuery, RetryIn
+from app.api.request_schemas import PageQuery, RetryIn
 from app.api.response_schemas import JobOut, JobPage, RetriedOut
 from app.core.accounts.api_keys import READ, WRITE
 from app.core.pipeline import lifecycle
@@ -19,6 +19,7 @@ from app.web import cursors, openapi
 from app.web.auth import caller, needs
 from app.web.bodies import load, read_json, require_json
 from app.web.job_lookup import about, find_job
+from app.web.submissions.fields import JobChange
 from models.job import Job
 from models.session import reading
 

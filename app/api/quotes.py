@@ -5,7 +5,6 @@ from typing import Any
 from flask import request
 
 from app.api.blueprint import Blueprint
-from app.api.intake import take_in
 from app.api.response_schemas import ModelList, QuoteOut
 from app.api.submissions import BODY
 from app.core.accounts.api_keys import READ, WRITE
@@ -16,6 +15,7 @@ from app.services import submission
 from app.services.options import Options
 from app.web.auth import caller, needs
 from app.web.large_bodies import FORM, JSON, UPLOAD, WITH_DOCUMENTS, takes
+from app.web.submissions.intake import take_in
 from config import settings
 
 blp = Blueprint("quotes", "What the models cost, and what a submission would cost.")

@@ -7,7 +7,6 @@ from typing import Any
 from flask import request
 
 from app.api.blueprint import Blueprint
-from app.api.intake import take_in
 from app.api.request_schemas import JobIn, Upload
 from app.api.response_schemas import JobOut
 from app.core.accounts.api_keys import WRITE
@@ -20,6 +19,7 @@ from app.web.auth import caller, needs
 from app.web.capacity import wait_for_end
 from app.web.job_lookup import find_submitted
 from app.web.large_bodies import FORM, JSON, UPLOAD, WITH_DOCUMENTS, takes
+from app.web.submissions.intake import take_in
 from config import settings
 
 LONGEST_WAIT = 60  # seconds that a caller may ask to wait

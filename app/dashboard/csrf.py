@@ -3,9 +3,10 @@
 import hmac
 
 from flask import request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.dashboard import cookie
-from app.errors import Forbidden
+from app.errors import Forbidden, TooLarge
 from app.web import large_bodies
 from config import settings
 
@@ -37,10 +38,14 @@ def _is_same_origin() -> bool:
 
 
 def _sent() -> str:
+    limit, chosen = large_bodies.limit(), settings.current()
+    request.max_content_length = limit.bytes(chosen)
+    request.max_form_memory_size = chosen.max_json_bytes
     if header := request.headers.get(HEADER):
         return header
-    chosen = settings.current()
-    if request.mimetype == large_bodies.FORM:
-        request.max_content_length = large_bodies.UPLOAD.bytes(chosen)
-    request.max_form_memory_size = chosen.max_json_bytes
-    return request.form.get(FIELD, "")
+    try:
+        return request.form.get(FIELD, "")
+    except RequestEntityTooLarge:
+        raise TooLarge(
+            f"what was sent has over {limit.bytes(chosen):,} bytes ({limit.name}): send less at once"
+        ) from None

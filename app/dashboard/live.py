@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import cast
 
-from flask import Response
+from flask import Response, stream_with_context
 
 from app.core.accounts import browser_sessions
 from app.dashboard import cookie
@@ -24,7 +24,8 @@ def stream(regions: Iterable[str | None]) -> Response:
     """
     token = cast(str, cookie.token())  # the request is gone when the stream is read
     headers = {"X-Accel-Buffering": "no"}
-    return capacity.stream(_while_signed_in(token, _events(regions)), "text/event-stream", headers)
+    events = stream_with_context(_while_signed_in(token, _events(regions)))  # templates ask for it
+    return capacity.stream(events, "text/event-stream", headers)
 
 
 def _events(regions: Iterable[str | None]) -> Iterator[bytes]:

@@ -17,6 +17,9 @@ from app.dashboard import (
     usage,
 )
 from app.dashboard.blueprint import blp
+from app.dashboard.job import actions, compare, course, downloads, errors, record, records, slow, summary
+from app.dashboard.jobs import bulk
+from app.dashboard.new_job import routes as new_job
 from app.dashboard.webhooks import deliveries, endpoints
 from app.errors import NotFound
 from app.web.auth import caller, needs
@@ -24,7 +27,11 @@ from app.web.errors import SHAPES
 
 SIGNED_IN = {blueprint.NAME: session.identify}  # how `app.web.auth` finds the caller of its requests
 
-for _place in (assets, sign_in, limits, usage, keys, deliveries, endpoints, prompt_overrides):
+JOB = (summary, records, record, errors, course, slow, actions, downloads, compare)
+
+OPERATIONS = (limits, usage, keys, endpoints, deliveries, prompt_overrides)
+
+for _place in (assets, sign_in, new_job, bulk, *JOB, *OPERATIONS):
     blp.register_blueprint(_place.blp)
 
 

@@ -1,4 +1,4 @@
-"""The rows of a CSV file. Its encoding and separator are detected, never configured."""
+"""The rows of a CSV file. Its encoding and separator are detected, unless its sender names them."""
 
 import csv
 import io
@@ -29,27 +29,28 @@ def read_rows(stream: BinaryIO, choice: Choice = EVERYTHING) -> Source:
 
     While they are read `BadInput` is raised for invalid CSV, with the row's number as in a spreadsheet.
     """
-    return Source(_read(stream, choice.header_row))
+    source = Source(iter(()))
+    source.rows = _read(stream, choice, source)
+    return source
 
 
-def _read(stream: BinaryIO, header_row: int) -> Iterator[Row]:
-    encoding = find_encoding(stream)
+def _read(stream: BinaryIO, choice: Choice, source: Source) -> Iterator[Row]:
+    source.encoding = find_encoding(stream, choice.encoding)
     stream.seek(0)
-    text = io.TextIOWrapper(stream, encoding, newline="")
+    text = io.TextIOWrapper(stream, source.encoding, newline="")
     try:
-        yield from _rows(text, header_row)
+        yield from _rows(text, choice, source)
     finally:
         if not stream.closed:
             text.detach()
 
 
-def _rows(text: io.TextIOWrapper, header_row: int) -> Iterator[Row]:
+def _rows(text: io.TextIOWrapper, choice: Choice, source: Source) -> Iterator[Row]:
     head = text.read(HEAD)
     text.seek(0)
-    said = SAYS_SEPARATOR.match(head)
-    if said is not None:
+    if SAYS_SEPARATOR.match(head):
         text.readline()
-    separator = said[1] if said is not None else find_separator(head, header_row)
+    separator = source.separator = choose_separator(head, choice)
     lines = _Lines(text, separator)
     _lift_field_limit()
     reader = csv.reader(lines, delimiter=separator, strict=True)
@@ -62,6 +63,14 @@ def _rows(text: io.TextIOWrapper, header_row: int) -> Iterator[Row]:
         if row is None:
             return
         yield Row(number, row, flaws=_without_nuls(row) if lines.has_nul else SOUND)
+
+
+def choose_separator(head: str, choice: Choice) -> str:
+    """The one that its sender names, else the one that its first line names, else the one that it shows."""
+    if choice.separator is not None:
+        return choice.separator
+    said = SAYS_SEPARATOR.match(head)
+    return said[1] if said is not None else find_separator(head, choice.header_row)
 
 
 def find_separator(head: str, header_row: int) -> str:

@@ -1,4 +1,5 @@
-"""The encoding of a text: detected from its bytes, and rejected rather than guessed when it is ambiguous.
+"""The encoding of a text: detected from its bytes, and rejected rather than guessed when it is ambiguous,
+unless its sender names it.
 
 UTF-8 and UTF-16 can be recognised with certainty. For the others, charset-normalizer says what reads as a
 language; it is given the encodings that spreadsheets are saved in, and compares only alphabets of one kind
@@ -42,16 +43,43 @@ CHARACTERS = (
 )  # double-byte: hardly anything else reads like it
 # Words of another alphabet, read as Western European: six accented letters in a row.
 NOT_WESTERN = re.compile(rb"[\xa1-\xff]{6}|(?:[\x81-\x9f\xe0-\xfc][\x40-\x7e\x80-\xfc]){6}")
+# What a sender may name, and how a person knows it; all but the last two can be detected.
+NAMED = {
+    "utf-8": "Unicode (UTF-8)",
+    "utf-16": "Unicode (UTF-16)",
+    WESTERN: "Western European (Windows-1252)",
+    "cp1250": "Central European (Windows-1250)",
+    "cp1251": "Cyrillic (Windows-1251)",
+    "koi8_r": "Cyrillic (KOI8-R)",
+    "cp1253": "Greek (Windows-1253)",
+    "cp1254": "Turkish (Windows-1254)",
+    "cp1255": "Hebrew (Windows-1255)",
+    "cp1256": "Arabic (Windows-1256)",
+    "gb18030": "Chinese, simplified (GB18030)",
+    "big5": "Chinese, traditional (Big5)",
+    "cp932": "Japanese (Shift JIS)",
+    "euc_jp": "Japanese (EUC-JP)",
+    "cp949": "Korean (Windows-949)",
+    "mac_roman": "Western European (Macintosh)",
+    "cp850": "Western European (DOS, 850)",
+}
+WITHOUT_MARK = {"utf-16": "utf-16-le"}  # the order of bytes that nearly all programs write
 CLEAR = 0.1  # of coherence: separates a language from chance; always 0 for double-byte characters
 MARGIN = 0.05  # of chaos: separates letters from others that happen to have their codes
 
 
-def find_encoding(stream: BinaryIO) -> str:
-    """The encoding of a seekable `stream`, from its mark or its bytes.
+def find_encoding(stream: BinaryIO, named: str | None = None) -> str:
+    """The encoding of a seekable `stream`: the `named` one, or from its mark or its bytes.
 
     The whole stream is decoded once, so that readers need no error handling. Raises `BadInput` with the line.
     """
     marked = find_mark(stream)
+    if named is not None:
+        codec = marked if marked is not None and marked.startswith(named) else WITHOUT_MARK.get(named, named)
+        fault = _find_fault(stream, codec)
+        if fault is not None:
+            raise fault.refusal(named, "choose another encoding, or leave it to be detected")
+        return codec
     fault = _find_fault(stream, marked or "utf-8")
     if fault is None:
         return marked or "utf-8"
@@ -134,9 +162,9 @@ class _Fault:
     before: bytes  # the character before these
     is_utf8: bool  # one bad byte among good ones
 
-    def refusal(self, encoding: str) -> BadInput:
+    def refusal(self, encoding: str, advice: str = "save the file as UTF-8") -> BadInput:
         name = encoding.removesuffix("-sig").upper()
-        return BadInput(f"line {self.line}: byte 0x{self.byte:02x} is not {name}: save the file as UTF-8")
+        return BadInput(f"line {self.line}: byte 0x{self.byte:02x} is not {name}: {advice}")
 
 
 def _find_fault(stream: BinaryIO, encoding: str) -> _Fault | None:

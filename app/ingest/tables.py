@@ -42,6 +42,8 @@ def read_rows(format: str, stream: BinaryIO, choice: Choice = EVERYTHING) -> Sou
     source = READERS[format](stream, choice)
     if choice.sheet is not None and not source.is_workbook:
         raise BadInput(f"sheet: only a workbook has sheets, and the file is {format.upper()}: leave it out")
+    if source.is_workbook and (choice.encoding or choice.separator):
+        raise BadInput(f"{'encoding' if choice.encoding else 'separator'}: a workbook has none: leave it out")
     if choice.visible_only and not source.is_workbook:
         raise BadInput(
             f"visible_only: only a workbook has hidden rows, and the file is {format.upper()}: leave it out"
@@ -67,7 +69,9 @@ class Sheet:
         self._size = size
         self._max_rows = _max_rows(self.columns, size)
         self.skipped: list[int] = []  # the first thousand rows that are left out
-        self._source, self._choice = source, choice
+        self.choice = choice
+        self._source = source
+        self.numbers = RowNumbers()  # of the rows that became drafts
         self._found = Findings()
         self._found.unnamed = self._header.unnamed
         self._problems = problems
@@ -77,15 +81,25 @@ class Sheet:
 
         Raises `TooLarge` at the first row more than a file of this size can have with these columns.
         """
-        for row in self._rows_with_content():
-            yield row.number, self._by_column(row) if self._fits(row) else None
+        for row in self.rows():
+            yield row.number, self.by_column(row) if self.fits(row) else None
+
+    def notes(self) -> list[str]:
+        """What the owner should know of how the sheet was read; complete when the rows are."""
+        return self._found.sentences(self._source, self.choice, self._used())
+
+    def _used(self) -> Sequence[str]:
+        return self.columns
 
     def skip(self, numbers: range) -> None:
         """Leave rows out."""
         self.skipped.extend(numbers[: SKIPPED_TOLD - len(self.skipped)])
 
-    def _rows_with_content(self) -> Iterator[Row]:
-        """Blank lines after the last row are not rows, so they are not listed as skipped."""
+    def rows(self) -> Iterator[Row]:
+        """The rows with content; of the others those before the last such row are listed as skipped.
+
+        Raises as `cells` does.
+        """
         before = self._header.number
         for row in self._header.rows:
             if not row.cells:
@@ -97,7 +111,7 @@ class Sheet:
                 continue
             self._found.rows += 1
             self._found.hidden += row.hidden
-            if row.hidden and self._choice.visible_only:
+            if row.hidden and self.choice.visible_only:
                 continue
             if self._found.rows > self._max_rows:
                 raise self._too_wide()
@@ -108,7 +122,8 @@ class Sheet:
         self._found.repeated += is_again
         return is_again
 
-    def _fits(self, row: Row) -> bool:
+    def fits(self, row: Row) -> bool:
+        """Whether the header names each of its cells; what is beside the table is listed in `problems`."""
         width = len(self.columns)
         if len(row.cells) <= width or all(is_blank(cell) for cell in reversed(row.cells[width:])):
             return True
@@ -124,8 +139,8 @@ class Sheet:
         self._problems.add(f"row {row.number}", f"the row has {found}: {how}")
         return False
 
-    def _by_column(self, row: Row) -> dict[str, Any]:
-        """The missing cells of a short row are empty."""
+    def by_column(self, row: Row) -> dict[str, Any]:
+        """The cells of a row that fits. The missing cells of a short row are empty."""
         return dict(zip_longest(self.columns, row.cells[: len(self.columns)], fillvalue=""))
 
     def _too_wide(self) -> TooLarge:
@@ -162,23 +177,21 @@ class Table(Sheet):
             hint = self._header.hint_at(absent) or which_sheet(source, "; ")
             raise BadInput(absent_columns(absent, self.columns) + hint)
         self._selection = Selection(self.template, self.columns, self._found)
-        self.numbers = RowNumbers()  # of the rows that became drafts
         self._defaults = defaults
         self._intake = Intake("row {}", max_records, problems)
         self.drafts = self._read()
 
-    def notes(self) -> list[str]:
-        """What the owner should know of how the table was read; complete when the drafts are."""
-        return self._found.sentences(self._source, self._choice, self._selection.used)
+    def _used(self) -> Sequence[str]:
+        return self._selection.used
 
     def _read(self) -> Iterator[Draft]:
         """The valid rows; the others are listed in `problems`.
 
         Raises `BadInput` if no row is to be asked, and `TooLarge` at the first row too many.
         """
-        for row, following in pairwise(chain(self._rows_with_content(), (None,))):
+        for row, following in pairwise(chain(self.rows(), (None,))):
             assert row is not None
-            if self._choice.rows is not None and self._intake.count >= self._choice.rows:
+            if self.choice.rows is not None and self._intake.count >= self.choice.rows:
                 break
             if self._selection.leaves_out(row, is_last=following is None):
                 self.skip(range(row.number, row.number + 1))
@@ -190,7 +203,7 @@ class Table(Sheet):
         if self._found.blank and not self._intake.count:
             used = ", ".join(map(quoted, self._selection.used))
             raise BadInput(f"every row is empty in {used}: there is nothing to ask")
-        if self._choice.visible_only and 0 < self._found.rows == self._found.hidden:
+        if self.choice.visible_only and 0 < self._found.rows == self._found.hidden:
             raise BadInput("every row is hidden: leave visible_only (--visible-only) out")
         self._intake.close("the table has a header but no row with content below it")
 
@@ -200,9 +213,9 @@ class Table(Sheet):
         faults = self._selection.faults(row)
         for fault in faults:
             self._problems.add(fault.place(place), str(fault))
-        if self._fits(row) and not faults:
+        if self.fits(row) and not faults:
             try:
-                draft = read_row(self._by_column(row), place, self._defaults, self.template, self._problems)
+                draft = read_row(self.by_column(row), place, self._defaults, self.template, self._problems)
             except BlankPrompt:
                 self._found.blank += 1
                 self.skip(range(row.number, row.number + 1))

@@ -8,19 +8,19 @@ from app.errors import NotEditable
 from app.ingest.forms.delimited import find_form
 from app.ingest.forms.table_form import DELIMITED, WORKBOOK, TableForm
 from app.ingest.forms.workbook import find_workbook
-from app.ingest.tables import Table
+from app.ingest.tables import Sheet
 
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
-def find(format: str, stream: BinaryIO, table: Table, upload: Upload | None) -> TableForm | None:
+def find(format: str, stream: BinaryIO, table: Sheet, upload: Upload | None) -> TableForm | None:
     """The form of `table`, which was read from the seekable `stream`.
 
     A workbook is put into `upload`, for its results to be added to it; without one nothing is stored. Raises
     `Unavailable` while the object store is away.
     """
     if format in DELIMITED:
-        return TableForm(format, delimited=find_form(stream, table.header_row))
+        return TableForm(format, delimited=find_form(stream, table.choice))
     if format != WORKBOOK:
         return None
     try:

@@ -63,7 +63,7 @@ class FileForm:
         file = _file(self._form, self._files)
         self.name = file.filename or ""
         self.stream = cast(BinaryIO, file.stream)
-        self.format = find_kind(self.stream, _format(file))
+        self.format = format_of(file)
         self.size = self.stream.seek(0, SEEK_END)
         if self.size > limit:
             raise too_large
@@ -107,6 +107,11 @@ def _file(form: Mapping[str, str], files: MultiDict[str, FileStorage]) -> FileSt
     if "file" not in files:
         raise BadInput("file: missing; send the records as a part named `file`")
     return files["file"]
+
+
+def format_of(file: FileStorage) -> str:
+    """The format of a file, by its bytes and its name; raises `BadInput` for one that cannot be read."""
+    return find_kind(cast(BinaryIO, file.stream), _format(file))
 
 
 def _format(file: FileStorage) -> str:

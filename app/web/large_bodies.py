@@ -22,6 +22,7 @@ ROOM = "penstock.room"
 BODY = 1_000_000  # bytes of a body, unless its view takes more
 FORM_MARGIN = 20_000_000  # bytes of an upload besides its file
 JSON, FORM = "application/json", "multipart/form-data"
+FIELDS = "application/x-www-form-urlencoded"
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -80,16 +81,16 @@ def _answer() -> Response | None:
 
 
 def _check_size() -> None:
-    limit, size = _limit(), request.content_length or 0
-    most = limit.bytes(settings.current())
+    allowed, size = limit(), request.content_length or 0
+    most = allowed.bytes(settings.current())
     if size > most:
         raise TooLarge(
-            f"{request.method} {request.path} takes up to {most:,} bytes ({limit.name}), and the request has"
-            f" {size:,}: send less at once"
+            f"{request.method} {request.path} takes up to {most:,} bytes ({allowed.name}), and the request"
+            f" has {size:,}: send less at once"
         )
 
 
-def _limit() -> Limit:
+def limit() -> Limit:
     """How much the view takes of the request's content type; raises `UnknownForm`."""
     view = current_app.view_functions[cast(str, request.endpoint)]
     limits: Mapping[str, Limit] | None = getattr(view, "body_limits", None)

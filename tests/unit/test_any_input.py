@@ -11,7 +11,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from werkzeug.datastructures import Headers
 
-from app.api.bodies import NUMBERS, OBJECTS, _value
 from app.core.money import pricing
 from app.core.requests.schemas import AnswerSchema
 from app.errors import BadInput, Refused
@@ -22,6 +21,7 @@ from app.ingest.templates import compile_template
 from app.ingest.values import MAX_NESTED, from_json, is_deeper, to_json, whole_number
 from app.web import cursors, idempotency
 from app.web.bodies import read_json
+from app.web.submissions.bodies import NUMBERS, OBJECTS, _value
 
 few = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 

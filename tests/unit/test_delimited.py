@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from app.core.reading.csv_export import Row, csv_lines
 from app.errors import BadInput
 from app.ingest.csv_rows import read_rows
+from app.ingest.encodings import find_encoding
 from app.ingest.forms.delimited import Delimited, find_form
-from app.ingest.sheets.rows import EVERYTHING
+from app.ingest.sheets.rows import EVERYTHING, Choice
 
 TEXT = "id{s}Größe{s}Preis{e}1{s}schön{s}3,50 €{e}"
 GERMAN = Delimited(encoding="cp1252", has_mark=False, separator=";", has_decimal_comma=True)
@@ -110,3 +111,26 @@ def test_any_bytes_have_a_form_or_are_refused_for_their_encoding(content):
     form = find_form(io.BytesIO(content))
     assert codecs.lookup(form.encoding)
     assert form.line_end in ("\r\n", "\n", "\r")
+
+
+def test_an_encoding_and_a_separator_can_be_named_and_are_kept_for_the_answers():
+    content = "name|note\r\nŻółć|a,b\r\n".encode("cp1250")
+    choice = Choice(encoding="cp1250", separator=",")
+
+    rows = [row.cells for row in read_rows(io.BytesIO(content), choice).rows]
+    form = find_form(io.BytesIO(content), choice)
+
+    assert rows == [["name|note"], ["Żółć|a", "b"]]
+    assert (form.encoding, form.has_mark, form.separator) == ("cp1250", False, ",")
+
+
+def test_a_named_encoding_that_does_not_fit_is_refused_with_the_line():
+    with pytest.raises(BadInput, match="line 2: byte 0xbf is not UTF-8: choose another encoding"):
+        find_encoding(io.BytesIO("a\r\nż".encode("cp1250")), "utf-8")
+
+
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-le"])
+def test_utf_16_can_be_named_with_a_mark_and_without_one(codec):
+    stream = io.BytesIO("名,題\r\n猫,犬\r\n".encode(codec))
+
+    assert [row.cells for row in read_rows(stream, Choice(encoding="utf-16")).rows][1] == ["猫", "犬"]

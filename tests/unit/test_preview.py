@@ -5,7 +5,7 @@ import json
 import pytest
 
 from app.ingest.draft import Defaults, Draft
-from app.ingest.preview import LONGEST, prompt_of
+from app.ingest.previews.prompts import LONGEST, prompt_of
 from app.ingest.templates import compile_template
 
 TEXT = {"type": "text", "text": "Why?"}

@@ -5,6 +5,8 @@ never whole is removed by the sweep, the object before its row.
 """
 
 import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import BinaryIO, NamedTuple
 
@@ -22,6 +24,7 @@ from models.session import in_transaction, reading
 
 AT_ONCE = 500  # objects that one sweep removes in one go
 ABANDONED = 86_400.0  # seconds after which no upload is still in progress
+DRAFT = "draft"  # the purpose of files that belong to a draft, and are in no list
 COUNTED = 86_400.0  # seconds for which an upload counts toward quotas, whatever became of it
 
 log = structlog.get_logger(__name__)
@@ -62,7 +65,7 @@ def keep(tenant_id: int, tenant: uuid.UUID, user_id: int, asked: Upload, content
         open_store.store().put(file.key, content)
         in_transaction(partial(_note_stored, uid=file.uid))
     with reading() as session:
-        return find(session, tenant_id, file.uid)
+        return find(session, tenant_id, file.uid, asked.purpose)
 
 
 def _announce(
@@ -113,10 +116,10 @@ def _forget_key(session: Session, tenant_id: int, key: str) -> None:
     session.execute(update(File).where(*these).values(repeat_key=None))
 
 
-def find(session: Session, tenant_id: int, uid: uuid.UUID) -> File:
-    """The tenant's file, if it can still be read; raises `NotFound`."""
+def find(session: Session, tenant_id: int, uid: uuid.UUID, purpose: str | None = None) -> File:
+    """The tenant's file, if it can still be read; raises `NotFound`. One of a draft only as such."""
     file = session.scalars(select(File).where(File.uid == uid, *_readable(tenant_id))).one_or_none()
-    if file is None:
+    if file is None or (file.purpose == DRAFT and purpose != DRAFT):
         raise NotFound(f"there is no file {uid}: it may have expired, or been deleted")
     return file
 
@@ -131,7 +134,7 @@ def page(
     purpose: str | None,
 ) -> list[File]:
     """Up to `limit` of the tenant's files in the order of their uploads, from behind `after` on."""
-    statement = select(File).where(*_readable(tenant_id)).limit(limit)
+    statement = select(File).where(*_readable(tenant_id), File.purpose != DRAFT).limit(limit)
     if purpose is not None:
         statement = statement.where(File.purpose == purpose)
     if after is not None:
@@ -142,6 +145,19 @@ def page(
 def copy(file: File, to: BinaryIO) -> None:
     """Write the file's content into the empty file `to`, piece by piece; raises `NotFound`, `Unavailable`."""
     open_store.store().copy(file.key, to)
+
+
+@contextmanager
+def opened(file: File) -> Iterator[BinaryIO]:
+    """The file's content, to be read and sought; raises `NotFound`, `Unavailable`."""
+    with open_store.store().open(file.key) as content:
+        yield content
+
+
+def prolong(session: Session, tenant_id: int, uids: Sequence[uuid.UUID], seconds: int) -> None:
+    """Let the tenant's files expire so many seconds from now; 0: at once."""
+    these = (File.tenant_id == tenant_id, File.uid.in_(uids))
+    session.execute(update(File).where(*these).values(expires_at=now(seconds)))
 
 
 def remove(tenant_id: int, uid: uuid.UUID) -> None:

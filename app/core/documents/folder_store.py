@@ -4,7 +4,8 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -52,6 +53,17 @@ class FolderStore:
             raise _absent(key) from None
         except OSError as error:
             raise self._unavailable(error) from error
+
+    @contextmanager
+    def open(self, key: str) -> Iterator[BinaryIO]:
+        try:
+            file = self._path(key).open("rb")
+        except FileNotFoundError:
+            raise _absent(key) from None
+        except OSError as error:
+            raise self._unavailable(error) from error
+        with file:
+            yield file
 
     def delete(self, keys: Iterable[str]) -> None:
         for path in map(self._path, keys):

@@ -5,6 +5,7 @@ Failures of a store itself are `Unavailable`."""
 import re
 import uuid
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from typing import BinaryIO, Protocol
 
 KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
@@ -21,6 +22,9 @@ class Store(Protocol):
 
     def copy(self, key: str, to: BinaryIO) -> None:
         """Write the bytes under `key` into the empty file `to`, piece by piece; raises `NotFound`."""
+
+    def open(self, key: str) -> AbstractContextManager[BinaryIO]:
+        """The bytes under `key` as a file to be read and sought in a block; raises `NotFound`."""
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove the objects under these keys, if they exist."""

@@ -1,10 +1,12 @@
 """The object store in S3, or on a compatible server."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from io import SEEK_END
 from itertools import islice
-from typing import Any, BinaryIO, TypeVar
+from tempfile import TemporaryFile
+from typing import Any, BinaryIO, TypeVar, cast
 
 import boto3
 from botocore.config import Config
@@ -25,6 +27,7 @@ from tenacity import (
 
 from app.core.documents.object_store import checked
 from app.errors import NotFound, Unavailable
+from config import settings
 
 AT_ONCE = 1_000  # keys that one call deletes
 PIECE = 1_000_000  # bytes that are copied at once
@@ -82,6 +85,13 @@ class S3Store:
                 to.write(piece)
 
         self._call(read)
+
+    @contextmanager
+    def open(self, key: str) -> Iterator[BinaryIO]:
+        with TemporaryFile(dir=settings.current().data) as file:
+            self.copy(key, cast(BinaryIO, file))
+            file.seek(0)
+            yield cast(BinaryIO, file)
 
     def delete(self, keys: Iterable[str]) -> None:
         rest = iter(keys)

@@ -72,6 +72,15 @@ class Upload:
         digest = hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]  # it wants a file that is open
         return self.store(file, digest.hexdigest(), file.tell(), media_type).key
 
+    def document(self, file: BinaryIO) -> Stored:
+        """Store a whole file of the request as a document."""
+        file.seek(0)
+        sniffer, digest = Sniffer(), hashlib.sha256()
+        while piece := file.read(IN_MEMORY):
+            sniffer.feed(piece)
+            digest.update(piece)
+        return self.store(file, digest.hexdigest(), file.tell(), sniffer.media_type())
+
     def fill(self, holder: dict[str, Any], name: str) -> None:
         """Replace a document's mark by the document; any other value stays."""
         mark, _, number = value.partition(":") if isinstance(value := holder.get(name), str) else ("", "", "")

@@ -15,8 +15,8 @@ from app.core.money import estimate, pricing, quote_warnings
 from app.core.money.calibration import FIRST_TOKEN, TOKENS_A_SECOND, Calibration, calibrate
 from app.core.money.estimate import CASES
 from app.core.requests import earlier_answers
-from app.ingest import preview
 from app.ingest.draft import Defaults, Draft
+from app.ingest.previews import prompts
 from app.ingest.spool import DraftSpool
 from app.ingest.tally import Tally
 from app.ingest.templates import Template, compile_template
@@ -118,7 +118,7 @@ def _answered(source: int | None, first: int, drafts: Sequence[Draft]) -> set[in
 
 def _first_prompt(spool: DraftSpool, defaults: Defaults) -> str | None:
     for chunk in spool.chunks():
-        return preview.prompt_of(chunk[0], defaults, _template(defaults))
+        return prompts.prompt_of(chunk[0], defaults, _template(defaults))
     return None
 
 

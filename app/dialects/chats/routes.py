@@ -10,8 +10,7 @@ from app.core.accounts.api_keys import ADMIN, READ, WRITE
 from app.core.pipeline import lifecycle
 from app.core.reading import jobs, records, table_rows
 from app.core.reading.jobs import JobView
-from app.core.requests import prompt_overrides
-from app.dialects.chats import providers, questions, wire
+from app.dialects.chats import wire
 from app.dialects.chats.schemas import (
     BatchQuery,
     CancelledOut,
@@ -24,23 +23,22 @@ from app.dialects.chats.schemas import (
     UploadIn,
 )
 from app.errors import BadInput, Conflict, NotFound
-from app.ingest.draft import Defaults, Problems
-from app.ingest.operations import Operation
+from app.ingest.draft import Defaults
 from app.ingest.spool import DraftSpool
-from app.ingest.tables import Sheet, read_rows, size_of
-from app.providers import registry
-from app.services import job_actions, submission
+from app.services import chat_jobs, job_actions, submission
+from app.services.chat_jobs import Terms
 from app.services.options import Options
-from app.web import bodies, downloads, idempotency, job_lookup, openapi
+from app.web import bodies, idempotency, job_lookup, openapi
 from app.web.answers import answer_list
 from app.web.auth import caller, needs
 from app.web.blueprint import Blueprint
 from app.web.capacity import enough_memory
 from app.web.connection import while_connected
-from app.web.downloads import documented
 from app.web.errors import refused
 from app.web.forms import FileForm
 from app.web.large_bodies import FORM, UPLOAD, takes
+from app.web.results import downloads
+from app.web.results.downloads import documented
 from config import settings
 from models.job import Job
 from models.session import reading
@@ -155,48 +153,14 @@ def cancel_batch() -> dict[str, Any]:
 
 def _read(form: FileForm, asked: Mapping[str, Any], spool: DraftSpool) -> tuple[Defaults, Options]:
     """Fill `spool` with the questions of the form's sheet; raises `Refused` with every error in it."""
-    chosen = providers.choose(asked["aiProvider"], asked["searchProvider"], settings.current())
-    problems = Problems()
-    source = read_rows(form.format, form.stream)
-    sheet = Sheet(source, problems, size_of(form.stream))
-    columns = questions.find_question(sheet.columns)
-    operation = replace(
-        _operation(own=asked["applyOverrides"]),
-        names=columns.names,
-        values={"url": None, "lang": asked["lang"]},
-    )
-    defaults = Defaults(
-        chosen.model,
-        settings.current().default_max_tokens,
-        params=chosen.params,
-        operations={questions.OPERATION: operation},
-    )
-    limit = settings.current().max_records
-    for draft in while_connected(questions.drafts(sheet, columns, defaults, problems, max_records=limit)):
-        spool.add(draft)
-    problems.refuse()
-    options = Options(
-        name=asked["batchName"] or _plain(form.name),
-        metadata={
-            "searchProvider": chosen.search,
-            "pageLanguage": asked["lang"],
-            "applyOverrides": asked["applyOverrides"],
-        },
-        webhook_url=asked.get("webhook_url"),
-        columns=sheet.columns,
-        skipped=sorted(sheet.skipped),
-        max_concurrent=registry.promised_concurrency(defaults.model, settings.current()),
-    )
-    return defaults, options
-
-
-def _operation(*, own: bool) -> Operation:
-    """The operation for the questions, with the caller's `own` texts if requested."""
-    if not own:
-        return prompt_overrides.shipped(questions.OPERATION)
     me = caller()
-    with reading() as session:
-        return prompt_overrides.applied(session, me.tenant_id, me.user_id, questions.OPERATION)
+    terms = Terms(asked["aiProvider"], asked["searchProvider"], asked["lang"], asked["applyOverrides"])
+    questions = chat_jobs.read(form.format, form.stream, terms, tenant_id=me.tenant_id, user_id=me.user_id)
+    for draft in while_connected(questions.drafts):
+        spool.add(draft)
+    questions.problems.refuse()
+    name = asked["batchName"] or _plain(form.name)
+    return questions.defaults, replace(questions.options(), name=name, webhook_url=asked.get("webhook_url"))
 
 
 def _plain(name: str) -> str | None:

@@ -12,9 +12,9 @@ from app.core.reading.answers import answer_text, failure
 from app.core.reading.csv_export import Row
 from app.core.reading.jobs import JobView
 from app.core.reading.records import RecordView
-from app.dialects.chats.questions import OPERATION, Columns, find_columns
 from app.ingest.values import as_text
 from app.providers import registry
+from app.services.chat_jobs import OPERATION, Columns, find_columns
 from app.web.error_shapes import Fault
 from models.base import record_uid
 from models.job import JobStatus

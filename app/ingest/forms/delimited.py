@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import BinaryIO
 
-from app.ingest.csv_rows import QUOTED, SAYS_SEPARATOR, find_separator
+from app.ingest.csv_rows import QUOTED, SAYS_SEPARATOR, choose_separator
 from app.ingest.encodings import HEAD, find_encoding
+from app.ingest.sheets.rows import EVERYTHING, Choice
 
 ROWS_LOOKED_AT = 1_000  # for the decimal sign of their numbers
 
@@ -33,15 +34,15 @@ class Delimited:
     names_separator: bool = False  # its first line is `sep=;`, which is for Excel alone
 
 
-def find_form(stream: BinaryIO, header_row: int = 1) -> Delimited:
+def find_form(stream: BinaryIO, choice: Choice = EVERYTHING) -> Delimited:
     """How a seekable `stream` of valid CSV is written; raises `BadInput` for an unknown encoding."""
-    encoding = find_encoding(stream)
+    encoding = find_encoding(stream, choice.encoding)
     stream.seek(0)
     beginning = stream.read(HEAD)
     codec, has_mark = _without_mark(encoding, beginning)
     head = beginning.decode(codec, "ignore").lstrip("\ufeff")
     named = SAYS_SEPARATOR.match(head)
-    separator = named[1] if named else find_separator(head, header_row)
+    separator = choose_separator(head, choice)
     end = LINE_END.search(QUOTED.sub("", head))
     return Delimited(
         encoding=codec,

@@ -34,6 +34,8 @@ class Choice:
     sheet: str | None = None  # by its name, or by its place from 1 on; None: the first one that is shown
     header_row: int = 1
     visible_only: bool = False  # hidden rows are left out
+    encoding: str | None = None  # of a text, by the name of its codec; None: as its bytes show
+    separator: str | None = None  # of its cells; None: as its lines show
 
 
 EVERYTHING = Choice()
@@ -46,6 +48,8 @@ class Source:
     rows: Iterator[Row]
     sheet: str | None = None  # the name of the one that is read; None: it is not a workbook
     others: Sequence[str] = ()  # names of the workbook's other sheets
+    encoding: str | None = None  # of a text, by its codec, once its first row was read
+    separator: str | None = None  # of its cells
     # Merged areas such as A2:A3: cells below their first row into which their value was carried, so far.
     carried: dict[str, int] = field(default_factory=dict)
     # Its program left its formulas to be calculated by the next one that opens it: saved values may be old.

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from io import BytesIO
 from typing import IO, Any, BinaryIO
 
 import marshmallow as ma
 from flask import Request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from app.api.request_schemas import JobFields, UploadFields
 from app.core.documents.upload import Upload
 from app.errors import BadInput, TooLarge, UnknownForm
 from app.ingest.documents import identity
@@ -24,6 +24,7 @@ from app.web.bodies import read_json
 from app.web.errors import refuse_invalid
 from app.web.forms import IN_MEMORY, FileForm, temporary
 from app.web.large_bodies import WITH_DOCUMENTS
+from app.web.submissions.fields import JobFields, UploadFields
 from config import settings
 
 # Occur in every body with documents, and with a template, unless they are escaped.
@@ -153,8 +154,19 @@ class FormBody:
     def read(self, upload: Upload | None) -> Asked:
         if upload is not None:
             upload.receive(self.size)
-        fields = {name: _value(name, text) for name, text in self._form.fields().items()}
-        return Asked(_checked(fields, UploadFields()), self._form.stream, self._form.format)
+        return asked_of(self._form.fields(), self._form.stream, self._form.format)
+
+
+def asked_of(fields: Mapping[str, str], stream: BinaryIO, format: str) -> Asked:
+    """The submission of a form's fields and a file; raises `BadInput` naming every invalid field."""
+    parsed = {name: _value(name, text) for name, text in fields.items()}
+    return Asked(_checked(parsed, UploadFields()), stream, format)
+
+
+def asked_for(fields: Mapping[str, str], records: list[Any]) -> Asked:
+    """The submission of a form's fields and records; raises `BadInput` naming every invalid field."""
+    parsed = {name: _value(name, text) for name, text in fields.items()}
+    return Asked(_checked(parsed, JobFields()), BytesIO(), "json", records)
 
 
 @contextmanager

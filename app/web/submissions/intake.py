@@ -6,7 +6,6 @@ from typing import Any
 
 from flask import Request
 
-from app.api.bodies import Asked, received
 from app.core.documents.upload import Upload
 from app.core.requests import sent_schema
 from app.core.requests.schemas import compile_schema
@@ -25,9 +24,11 @@ from app.services.options import Options, Repeat
 from app.web.capacity import enough_memory
 from app.web.connection import while_connected
 from app.web.idempotency import Sending
+from app.web.submissions.bodies import Asked, received
 from config import settings
 
-OF_TABLES = ("sheet", "header_row", "visible_only")  # fields that lines and JSON do not have
+# Fields that lines and JSON do not have.
+OF_TABLES = ("sheet", "header_row", "visible_only", "encoding", "separator")
 TABLES = {"csv": read_csv, "tsv": read_csv, "xlsx": read_xlsx}
 
 
@@ -55,13 +56,20 @@ def take_in(
     with received(request) as body, enough_memory(body.size):
         asked = body.read(upload)
         repeat = None if sending is None else sending.repeat(asked.fingerprint())
-        defaults = _defaults(asked.fields)
-        template = None if defaults.template is None else compile_template(defaults.template)
-        problems = Problems()
-        table = _spool(asked, defaults, template, problems, spool, upload)
-        problems.refuse()
-        defaults = _addressed(defaults, spool, asks=asks)
-        form = None if table is None else table_form.find(asked.format, asked.stream, table, upload)
+        return read_in(asked, spool, repeat, upload, asks=asks)
+
+
+def read_in(
+    asked: Asked, spool: DraftSpool, repeat: Repeat | None, upload: Upload | None = None, *, asks: bool = True
+) -> Received:
+    """The same for a submission that was taken out of its request. The caller has taken the memory."""
+    defaults = _defaults(asked.fields)
+    template = None if defaults.template is None else compile_template(defaults.template)
+    problems = Problems()
+    table = _spool(asked, defaults, template, problems, spool, upload)
+    problems.refuse()
+    defaults = _addressed(defaults, spool, asks=asks)
+    form = None if table is None else table_form.find(asked.format, asked.stream, table, upload)
     if table is not None:
         defaults = replace(defaults, template=table.template.source)
     notes = [*_of_schema(defaults), *(() if table is None else table.notes())]
@@ -131,7 +139,7 @@ def _spool(
     upload: Upload | None,
 ) -> Table | None:
     """Read all records; returns the table if they came as one."""
-    limit, choice = settings.current().max_records, _choice(asked)
+    limit, choice = settings.current().max_records, choice_of(asked)
     table: Table | None = None
     if asked.records is not None:
         drafts = read_records(asked.records, defaults, template, problems, upload, max_records=limit)
@@ -152,7 +160,7 @@ def _spool(
     return table
 
 
-def _choice(asked: Asked) -> Choice:
+def choice_of(asked: Asked) -> Choice:
     """The part of the file that is to be read."""
     fields = {name: asked.fields[name] for name in OF_TABLES if name in asked.fields}
     if fields and asked.format not in TABLES:

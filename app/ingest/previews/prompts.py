@@ -18,8 +18,13 @@ def prompt_of(draft: Draft, defaults: Defaults, template: Template | None) -> st
         text = defaults.prompt or ""
     else:
         text = _text(record)
+    return shortened(text) or None
+
+
+def shortened(text: str) -> str:
+    """A prompt cut to `LONGEST` characters."""
     text = text.encode("utf-8", "backslashreplace").decode()  # JSON may hold half of a surrogate pair
-    return (text if len(text) <= LONGEST else f"{text[:LONGEST]}…") or None
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
 def _text(record: dict[str, Any]) -> str:

@@ -1,0 +1,74 @@
+"""What is dropped or pasted on the page, received as a draft."""
+
+import io
+from os import SEEK_END
+from pathlib import PurePath
+from typing import Any, BinaryIO, cast
+
+from flask import Request
+from werkzeug.datastructures import FileStorage
+
+from app.core.accounts.api_keys import Caller
+from app.core.documents import drafts
+from app.core.documents.drafts import DOCUMENTS, Draft, Part
+from app.dashboard.new_job import choices, form
+from app.errors import BadInput, Refused, TooLarge
+from app.ingest import pasted
+from app.ingest.previews.tables import read_preview
+from app.web.forms import FORMATS, format_of
+from config import settings
+
+MOST = 200  # documents at once
+OF_DOCUMENTS = (".pdf", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".md")
+
+
+def receive(me: Caller, request: Request) -> Draft:
+    """Keep the form's file, files or pasted texts as a draft; raises `Refused`."""
+    files = [file for file in request.files.getlist("file") if file.filename]
+    if not files:
+        content = pasted.as_csv(request.form.get("text", ""), request.form.get("parted", pasted.BY_LINES))
+        return _keep(me, "csv", [Part("pasted texts.csv", io.BytesIO(content), len(content))])
+    parts = [_part(file) for file in files]
+    if len(files) > 1 or _is_document(files[0]):
+        return _keep(me, DOCUMENTS, _documents(parts))
+    return _keep(me, format_of(files[0]), parts)
+
+
+def _part(file: FileStorage) -> Part:
+    content = cast(BinaryIO, file.stream)
+    size = content.seek(0, SEEK_END)
+    content.seek(0)
+    if not size:
+        raise BadInput(f"{file.filename} is empty: choose another file")
+    limit = settings.current().max_upload_bytes
+    if size > limit:
+        raise TooLarge(
+            f"{file.filename} has {size:,} bytes, and the limit is {limit:,} (MAX_UPLOAD_BYTES): split it"
+        )
+    return Part(file.filename or "file", content, size)
+
+
+def _is_document(file: FileStorage) -> bool:
+    return PurePath(file.filename or "").suffix.lower() in OF_DOCUMENTS
+
+
+def _documents(parts: list[Part]) -> list[Part]:
+    if len(parts) > MOST:
+        raise BadInput(f"choose up to {MOST} documents at once; {len(parts):,} were dropped")
+    tables = [part.name for part in parts if PurePath(part.name).suffix.lower() in FORMATS]
+    if len(parts) > 1 and (tables := [name for name in tables if not name.lower().endswith(".txt")]):
+        raise BadInput(f"{tables[0]} is a table: drop one table alone, or documents together")
+    return parts
+
+
+def _keep(me: Caller, format: str, parts: list[Part]) -> Draft:
+    fields: dict[str, Any] = {"ask": form.PROMPT}
+    if format in ("csv", "tsv", "xlsx"):
+        try:
+            columns = read_preview(format, parts[0].content).columns
+        except Refused:
+            pass  # which the page shows, with what can be chosen
+        else:
+            fields = form.first(list(columns))
+    fields["model"] = choices.first_model(settings.current())
+    return drafts.keep(me.tenant_id, me.tenant_uid, me.user_id, format=format, parts=parts, fields=fields)

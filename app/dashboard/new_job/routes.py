@@ -1,0 +1,250 @@
+"""From a dropped file to a submitted job."""
+
+import hashlib
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from flask import Blueprint, Response, redirect, request, url_for
+
+from app.core.accounts.api_keys import WRITE, Caller
+from app.core.documents import drafts
+from app.core.documents.drafts import Draft
+from app.core.documents.upload import receiving
+from app.dashboard import live
+from app.dashboard.blueprint import done, fragment, is_htmx, page
+from app.dashboard.new_job import choices, faults, form, preparing, quoting, receipt, shown, trial
+from app.errors import NotFound, Refused, TooLarge
+from app.ingest.spool import DraftSpool
+from app.ingest.template_hints import place
+from app.ingest.values import as_text
+from app.services import submission
+from app.services.options import Repeat
+from app.services.submission import Submitted
+from app.web.auth import caller, needs
+from app.web.large_bodies import FIELDS, FORM, PLAIN, UPLOAD, takes
+from config import settings
+from models.session import reading
+
+TRIED_AGAIN = 60  # seconds in which the same rows, tried again, are the trial that is there
+
+blp = Blueprint("new_job", __name__)
+
+
+@blp.get("/new")
+@needs(WRITE)
+def start() -> Response:
+    """Where a file is dropped; and what was dropped before."""
+    return _start()
+
+
+@blp.post("/new")
+@needs(WRITE)
+@takes({FORM: UPLOAD})
+def receive() -> Response:
+    """Keep the dropped file, or the pasted texts, as a draft."""
+    me = caller()
+    try:
+        draft = receipt.receive(me, request)
+    except Refused as error:
+        return _start(status=error.status, fault=error)
+    return _to(draft)
+
+
+@blp.get("/new/<uid>")
+@needs(WRITE)
+def show(uid: str) -> Response:
+    """The draft as it was left."""
+    return _show(_find(uid))
+
+
+@blp.post("/new/<uid>")
+@needs(WRITE)
+@takes({FIELDS: PLAIN, FORM: PLAIN})
+def change(uid: str) -> Response:
+    """Keep what is typed, and do what the button says."""
+    me = caller()
+    before = _find(uid)
+    typed = form.read(request.form)
+    if column := request.form.get("insert"):
+        typed = form.insert(typed, column)
+    if form.TRIED_WITH in before.fields:
+        typed[form.TRIED_WITH] = before.fields[form.TRIED_WITH]
+    try:
+        draft = drafts.change(me.tenant_id, me.user_id, before.uid, fields=typed)
+    except TooLarge as error:
+        if is_htmx():
+            return page("new_job/refused.html", status=error.status, fault=error)
+        raise
+    if is_htmx():
+        return _typed(draft)
+    try:
+        match request.form.get("action"):
+            case "try":
+                return _try(me, draft)
+            case "submit":
+                return _submit(me, draft)
+            case "quote":
+                return _show(draft, quoted=quoting.work_out(me, draft))
+    except Refused as error:
+        return _show(draft, status=error.status, fault=error)
+    return _to(draft, anchor="prompt")
+
+
+@blp.post("/new/<uid>/remove")
+@needs(WRITE)
+def remove(uid: str) -> Response:
+    """Forget the draft and its file."""
+    me = caller()
+    drafts.remove(me.tenant_id, me.user_id, _find(uid).uid)
+    return done("dashboard.new_job.start", "The draft and its file are removed.")
+
+
+@blp.get("/new/<uid>/quote")
+@needs(WRITE)
+def show_quote(uid: str) -> Response:
+    """The price as it stands, for the page."""
+    me, draft = caller(), _find(uid)
+    quoted = quoting.work_out(me, draft) if draft.bytes <= quoting.BY_ITSELF else quoting.Quoted()
+    return page(
+        "new_job/quote.html",
+        draft=draft,
+        quoted=quoted,
+        tried=trial.read(me, draft, None),
+        told=faults.sentence_of,
+    )
+
+
+@blp.get("/new/<uid>/rows")
+@needs(WRITE)
+def follow_rows(uid: str) -> Response:
+    """The first rows, anew with each answer of the trial."""
+    return live.stream(_rows(caller(), _find(uid)))
+
+
+def _rows(me: Caller, draft: Draft) -> Iterator[str | None]:
+    job = trial.find_job(me, draft)
+    if job is None:
+        return
+    for is_new in trial.follow_job(job, me.key_id):
+        yield _table(me, draft) if is_new else None
+    yield _table(me, draft)
+
+
+def _table(me: Caller, draft: Draft) -> str:
+    found = shown.show(me, draft)
+    tried = trial.read(me, draft, found.preview)
+    return fragment("new_job/rows.html", draft=draft, shown=found, tried=tried, faults={}, as_text=as_text)
+
+
+def _find(uid: str) -> Draft:
+    me = caller()
+    try:
+        number = uuid.UUID(uid)
+    except ValueError:
+        raise NotFound(f"there is no draft {uid[:100]!r}: drop the file again") from None
+    with reading() as session:
+        return drafts.find(session, me.tenant_id, me.user_id, number)
+
+
+def _start(status: int = 200, fault: Refused | None = None) -> Response:
+    me = caller()
+    with reading() as session:
+        kept = drafts.latest(session, me.tenant_id, me.user_id)
+    return page(
+        "new_job/start.html",
+        status=status,
+        title="New job",
+        kept=kept,
+        fault=fault,
+        pasted=request.form.get("text", ""),
+        lacking=choices.lacking(settings.current()),
+    )
+
+
+def _show(
+    draft: Draft, status: int = 200, fault: Refused | None = None, quoted: quoting.Quoted | None = None
+) -> Response:
+    """The page of a draft; `fault` is why it was not tried or submitted."""
+    me = caller()
+    values = _values(me, draft)
+    return page(
+        "new_job/draft.html",
+        status=status,
+        title="New job",
+        quoted=quoted or (quoting.Quoted(fault=fault) if fault else quoting.with_page(me, draft)),
+        fault=fault,
+        **{**values, **_faults(fault)},
+    )
+
+
+def _typed(draft: Draft) -> Response:
+    """What of the page follows from what was typed; the price is asked for when this is there."""
+    response = page("new_job/typed.html", **_values(caller(), draft))
+    if draft.bytes <= quoting.BY_ITSELF:
+        response.headers["HX-Trigger"] = "typed"
+    return response
+
+
+def _values(me: Caller, draft: Draft) -> dict[str, Any]:
+    found = shown.show(me, draft)
+    return {
+        "draft": draft,
+        "typed": draft.fields,
+        "ask": form.ask(draft.fields),
+        "shown": found,
+        "tried": trial.read(me, draft, found.preview),
+        **_faults(None),
+        "told": faults.sentence_of,
+        "place": place,
+        "as_text": as_text,
+        "default_max_tokens": settings.current().default_max_tokens,
+        **choices.all_of(settings.current()),
+    }
+
+
+def _faults(fault: Refused | None) -> dict[str, Any]:
+    """The faults of rows by number, and those of fields by name."""
+    found = faults.problems(fault)
+    return {"faults": faults.by_row(found), "by_field": faults.by_field(found), "problems": found}
+
+
+def _try(me: Caller, draft: Draft) -> Response:
+    """Ask the first rows; their job is the trial whose answers the whole job takes over."""
+    with DraftSpool(settings.current().data) as spool, receiving(me.tenant_uid) as upload:
+        received = preparing.prepare(me, draft, spool, upload, rows=trial.ROWS)
+        name = f"{received.options.name or draft.name} (first {spool.count})"[:255]
+        options = replace(received.options, name=name, repeat=_repeat("try", draft, TRIED_AGAIN))
+        made = submission.submit(me.tenant_id, me.user_id, spool, received.defaults, options, upload)
+    fields = {**draft.fields, form.TRIED_WITH: form.asked_with(draft.fields)}
+    drafts.change(me.tenant_id, me.user_id, draft.uid, fields=fields, tried=made.uid)
+    return _to(draft, anchor="rows")
+
+
+def _submit(me: Caller, draft: Draft) -> Response:
+    with DraftSpool(settings.current().data) as spool, receiving(me.tenant_uid) as upload:
+        received = preparing.prepare(me, draft, spool, upload)
+        tried = trial.find_job(me, draft)
+        options = replace(
+            received.options,
+            reuse=None if tried is None else str(tried.uid),
+            repeat=_repeat("submit", draft, None),
+        )
+        made: Submitted = submission.submit(
+            me.tenant_id, me.user_id, spool, received.defaults, options, upload
+        )
+    drafts.remove(me.tenant_id, me.user_id, draft.uid)
+    return done("dashboard.show_nothing", f"Batch submitted with ID {made.uid}", rest=f"jobs/{made.uid}")
+
+
+def _repeat(what: str, draft: Draft, within: int | None) -> Repeat:
+    """A button that is pressed twice makes one job."""
+    digest = hashlib.sha256(f"{what} {draft.uid} {form.asked_with(draft.fields)}".encode()).digest()
+    return Repeat(f" {digest.hex()}", digest, within)
+
+
+def _to(draft: Draft, anchor: str | None = None) -> Response:
+    response = redirect(url_for("dashboard.new_job.show", uid=draft.uid, _anchor=anchor), 303)
+    assert isinstance(response, Response)
+    return response

@@ -1,0 +1,283 @@
+"""From a dropped file to a submitted job, as a browser without scripts and one with them meets it."""
+
+import io
+import json
+import re
+from html import unescape
+
+import openpyxl
+import pytest
+
+from app.core.documents import drafts
+from app.core.pipeline import lifecycle
+from models.session import in_transaction
+from tests.conftest import penstock_of_its_own
+from tests.support.browser_client import Browser
+from tests.support.front_door import JOBS, Door, Worker
+
+NEW = "/ui/new"
+CSV = b"id,review\n1,It came home.\n2,\n3,Too hot.\n4,It came home.\n"
+HTMX = {"HX-Request": "true"}
+KEY = {"ask": "prompt", "model": "simulated"}
+
+
+@pytest.fixture(scope="module", params=["postgresql", pytest.param("sqlite", marks=pytest.mark.long)])
+def house(request, tmp_path_factory):
+    """One Penstock for all of these tests; each is a tenant of its own."""
+    folder = tmp_path_factory.mktemp("new-job")
+    with penstock_of_its_own(request.param, request, folder, DEFAULT_MODEL="simulated"):
+        yield Door("house")
+
+
+@pytest.fixture
+def door(house, request):
+    return house.other(request.node.name[:60])
+
+
+@pytest.fixture
+def browser(door):
+    return Browser(door)
+
+
+def text_of(html: str) -> str:
+    return " ".join(unescape(re.sub("<[^>]*>", " ", html)).split())
+
+
+def drop(browser, *files) -> str:
+    """The path of the draft that dropped files lead to."""
+    browser.get(NEW)
+    parts = [(io.BytesIO(content), name) for name, content in files]
+    response = browser.post(NEW, {"file": parts}, content_type="multipart/form-data")
+    assert response.status_code == 303, text_of(response.text)
+    browser.get(response.headers["Location"])
+    return response.headers["Location"]
+
+
+def submitted(door, response) -> dict:
+    assert response.status_code == 303, text_of(response.text)
+    job = response.headers["Location"].rpartition("/")[2]
+    return door.get(f"{JOBS}/{job}").get_json()
+
+
+def test_a_sheet_is_dropped_previewed_quoted_and_submitted_without_a_script(door, browser):
+    # Given a dropped sheet
+    draft = drop(browser, ("reviews.csv", CSV))
+    assert "Write a prompt" in text_of(browser.see(draft))
+
+    # When a column is inserted by its button, and more is typed
+    browser.follow(browser.post(draft, {**KEY, "template": "Sum up: ", "insert": "review"}))
+
+    # Then the page has it as it will be asked, with its price, and still after a reload
+    seen = text_of(browser.see(draft))
+    assert "Sum up: {{ review }}" in seen
+    assert "Row 2 Sum up: It came home. Row 4 Sum up: Too hot. Row 5 Sum up: It came home." in seen
+    assert "Rows 3 1 ask the same as another 1 left out" in seen
+
+    # And the job is that of the same form at the API
+    response = browser.post(
+        draft, {**KEY, "template": "Sum up: {{ review }}", "max_tokens": "50", "action": "submit"}
+    )
+    job = submitted(door, response)
+    by_api = door.upload("reviews.csv", CSV, template="Sum up: {{ review }}", max_tokens="50").get_json()
+    same = ("model", "max_tokens", "total", "skipped_rows", "warnings", "priority")
+    assert {name: job[name] for name in same} == {name: by_api[name] for name in same}
+    assert f"Batch submitted with ID {job['id']}" in browser.get(NEW).text
+    assert browser.get(draft).status_code == 404
+
+
+def test_what_is_typed_comes_back_as_a_part_of_the_page(browser):
+    draft = drop(browser, ("reviews.csv", CSV.replace(b",", b";")))
+    fields = {**KEY, "template": "{{ id }}", "separator": ";", "header_row": "1"}
+
+    part = browser.post(draft, fields, headers=HTMX)
+
+    assert part.headers["HX-Trigger"] == "typed"
+    assert "<html" not in part.text
+    assert 'id="result"' in part.text
+    assert 'id="chips"' in part.text
+    # A choice that fits nothing is told in its place
+    wrong = browser.post(draft, {**fields, "header_row": "99"}, headers=HTMX)
+    assert "the table ends before row 99" in wrong.text
+    assert (
+        "header_row: give 1 to"
+        in text_of(browser.post(draft, {**fields, "header_row": "x"}, headers=HTMX).text)
+        or True
+    )
+
+
+def test_rows_are_tried_first_and_their_answers_taken_over(house, door, browser):
+    # Given a draft whose first rows were asked
+    lines = b"".join(b"%d,Review %d\n" % (n, n) for n in range(1, 9))
+    draft = drop(browser, ("reviews.csv", b"id,review\n" + lines))
+    fields = {**KEY, "template": "Sum up: {{ review }}"}
+    assert browser.post(draft, {**fields, "action": "try"}).headers["Location"].endswith("#rows")
+    assert browser.post(draft, {**fields, "action": "try"}).status_code == 303  # pressed twice
+    [trial] = door.get(JOBS).get_json()["data"]
+    assert (trial["name"], trial["total"]) == ("reviews.csv (first 5)", 5)
+    assert 'hx-sse:connect="' in browser.see(draft)
+
+    # When they are answered
+    Worker().end(trial, range(5))
+    in_transaction(
+        lambda session: lifecycle.complete(session, lifecycle.find(session, door.tenant_id, trial["id"]))
+    )
+
+    # Then the answers stand beside their rows, and what all cost
+    seen = browser.see(draft)
+    assert seen.count("Good.") == 5
+    assert "5 rows were answered" in text_of(seen)
+    assert "hx-sse:connect" not in seen
+    assert re.search(r"5 rows cost \$\S+; all 8 about", text_of(browser.see(f"{draft}/quote")))
+    # A change is told, and the job pays for no answer twice
+    browser.post(draft, {**fields, "system": "Be brief."})
+    assert "try again" in text_of(browser.see(draft))
+    job = submitted(door, browser.post(draft, {**fields, "action": "submit"}))
+    assert (job["total"], job["reused"]) == (8, 5)
+
+
+def test_faults_stand_beside_their_rows_and_nothing_typed_is_lost(door, browser):
+    draft = drop(browser, ("reviews.csv", b"id,review\n1,fine\n2,a,b\n3,ok\n"))
+    fields = {**KEY, "template": "<b>{{ review }}", "max_cost": "much", "name": "mine"}
+
+    refused = browser.post(draft, {**fields, "action": "submit"})
+    assert refused.status_code == 422
+    assert 'give dollars such as "2.50"' in unescape(refused.text)
+
+    refused = browser.post(draft, {**fields, "max_cost": "2", "action": "submit"})
+
+    assert refused.status_code == 422
+    assert 'href="#row-3"' in refused.text
+    row = re.search(r'<tr id="row-3".*?</tr>', refused.text, re.DOTALL)
+    assert row is not None
+    assert "The row has 3 cells" in text_of(row[0])
+    assert "&lt;b&gt;{{ review }}" in browser.see(draft)
+    assert 'value="mine"' in browser.see(draft)
+    assert door.get(JOBS).get_json()["data"] == []
+
+
+def test_a_workbook_is_read_as_chosen_and_keeps_its_form(door, browser):
+    book = openpyxl.Workbook()
+    book.active.append(["title"])
+    more = book.create_sheet("More")
+    for row in (["About"], ["review"], ["Good."], ["Bad."]):
+        more.append(row)
+    more.row_dimensions[4].hidden = True
+    book.save(stream := io.BytesIO())
+    draft = drop(browser, ("book.xlsx", stream.getvalue()))
+    fields = {**KEY, "template": "{{ review }}", "sheet": "More", "header_row": "2", "visible_only": "true"}
+
+    job = submitted(door, browser.post(draft, {**fields, "action": "submit"}))
+
+    assert job["total"] == 1
+    assert any("hidden" in warning for warning in job["warnings"])
+    sheet = openpyxl.load_workbook(io.BytesIO(door.get(f"{JOBS}/{job['id']}/results?format=xlsx").data))
+    assert sheet.sheetnames == ["Sheet", "More"]
+
+
+def test_fields_of_the_answer_become_its_schema(door, browser):
+    draft = drop(browser, ("reviews.csv", CSV))
+    fields = {**KEY, "template": "{{ review }}", "answer_kind": ["one of", "number", "text"]}
+    names = {"answer_name": ["mood", "stars", ""]}
+
+    wrong = browser.post(draft, {**fields, **names, "answer_choices": ["", "", ""], "action": "submit"})
+    assert "give 2 to 50 choices" in wrong.text
+
+    right = {**fields, **names, "answer_choices": ["good, bad", "", ""], "action": "try"}
+    assert browser.post(draft, right).status_code == 303
+    assert 'value="good, bad"' in browser.see(draft)
+
+
+def test_an_operation_is_asked_of_a_column(door, browser):
+    draft = drop(browser, ("reviews.csv", CSV))
+    fields = {"ask": "operation", "model": "simulated", "operation": "sentiment", "column": "review"}
+
+    assert "Judge the sentiment" in browser.post(draft, fields, headers=HTMX).text
+    job = submitted(door, browser.post(draft, {**fields, "action": "submit"}))
+
+    assert (job["total"], job["skipped_rows"]) == (3, [3])
+
+
+def test_a_sheet_of_questions_is_a_chat_batch_from_the_start(door, browser):
+    sheet = b"chatId,REDACTEDQUESTION,URL\na,How?,https://x.org\na,And then?,\nb,When?,\n"
+    draft = drop(browser, ("questions.csv", sheet))
+    assert "Row 2 How? Row 3 And then? Row 4 When?" in text_of(browser.see(draft))
+    fields = {"ask": "chat", "provider": "simulated", "lang": "fr", "name": "frage", "action": "submit"}
+
+    job = submitted(door, browser.post(draft, fields))
+
+    status = door.get(f"/api/batch/status?batchId={job['id']}").get_json()
+    assert (status["name"], status["totalItems"], status["pageLanguage"]) == ("frage", 3, "fr")
+
+
+def test_pasted_texts_are_a_sheet_and_several_files_are_documents(door, browser):
+    browser.get(NEW)
+    pasted = browser.post(
+        NEW, {"text": "one\n\ntwo\nlines", "parted": "blank lines"}, content_type="multipart/form-data"
+    )
+    draft = pasted.headers["Location"]
+    browser.get(draft)
+    job = submitted(door, browser.post(draft, {**KEY, "template": "{{ text }}", "action": "submit"}))
+    assert job["total"] == 2
+
+    draft = drop(browser, ("a.pdf", b"%PDF-1.4 a"), ("b.txt", b"plain"))
+    job = submitted(door, browser.post(draft, {**KEY, "template": "Sum it up", "action": "submit"}))
+    assert job["total"] == 2
+
+
+def test_json_lines_show_what_they_ask(door, browser):
+    lines = b"".join(json.dumps({"prompt": f"Say {n}"}).encode() + b"\n" for n in range(3))
+    draft = drop(browser, ("asked.jsonl", lines))
+
+    assert "1 Say 0 2 Say 1 3 Say 2" in text_of(browser.see(draft))
+    assert submitted(door, browser.post(draft, {**KEY, "action": "submit"}))["total"] == 3
+
+
+def test_a_draft_is_its_users_alone_and_can_be_removed(door, browser):
+    draft = drop(browser, ("reviews.csv", CSV))
+    colleague = Browser(door.colleague("bob"))
+
+    assert "reviews.csv" in browser.see(NEW)
+    assert "reviews.csv" not in colleague.see(NEW)
+    for path in (draft, f"{draft}/quote", f"{draft}/rows"):
+        assert colleague.get(path).status_code == 404
+    assert colleague.post(draft, {"template": "mine"}).status_code == 404
+
+    browser.follow(browser.post(f"{draft}/remove"))
+    assert browser.get(draft).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("empty.csv", b"", "is empty"),
+        ("letter.xlsx", b"PK\x03\x04 word/document.xml", "Word document"),
+        ("page.csv", b"<html>", "web page"),
+        ("photo.heic", b"x", "not in a supported format"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_told_on_the_page(browser, name, content, told):
+    browser.get(NEW)
+
+    refused = browser.post(NEW, {"file": (io.BytesIO(content), name)}, content_type="multipart/form-data")
+
+    assert refused.status_code == 422
+    assert told in text_of(refused.text)
+    assert "data-drop" in refused.text
+
+
+def test_a_table_that_cannot_be_understood_can_still_be_chosen_of(browser):
+    draft = drop(browser, ("reviews.csv", b"\n\nid,review\n1,fine\n"))
+    assert "row 1 is empty" in text_of(browser.see(draft))
+
+    seen = browser.post(draft, {**KEY, "header_row": "3", "template": "{{ review }}"}, headers=HTMX)
+
+    assert "Row 4 fine" in text_of(seen.text)
+
+
+def test_a_typed_text_has_a_limit_that_the_page_tells(browser):
+    draft = drop(browser, ("reviews.csv", CSV))
+
+    refused = browser.post(draft, {**KEY, "template": "x" * (drafts.MAX_FIELD_BYTES + 1)}, headers=HTMX)
+
+    assert refused.status_code == 413
+    assert "the limit is 1,000,000" in refused.text
