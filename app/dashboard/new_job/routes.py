@@ -118,12 +118,12 @@ def follow_rows(uid: str) -> Response:
     return live.stream(_rows(caller(), _find(uid)))
 
 
-def _rows(me: Caller, draft: Draft) -> Iterator[str | None]:
+def _rows(me: Caller, draft: Draft) -> Iterator[str]:
     job = trial.find_job(me, draft)
     if job is None:
         return
-    for is_new in trial.follow_job(job, me.key_id):
-        yield _table(me, draft) if is_new else None
+    for _ in trial.follow_job(job, me.key_id):
+        yield _table(me, draft)
     yield _table(me, draft)
 
 
