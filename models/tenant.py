@@ -1,9 +1,9 @@
-"""The tenants that own jobs, their users, and their API keys."""
+"""The tenants that own jobs, their users, their API keys, and the browsers that signed in with one."""
 
 import datetime as dt
 import uuid
 
-from sqlalchemy import BigInteger, ForeignKey, LargeBinary, String, UniqueConstraint
+from sqlalchemy import BigInteger, Boolean, ForeignKey, LargeBinary, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from models.base import Base, BigId, Uid, UTCDateTime, new_uid, now
@@ -57,3 +57,21 @@ class ApiKey(Base):
 
     tenant: Mapped[Tenant] = relationship(lazy="joined")
     user: Mapped[User] = relationship(lazy="joined")
+
+
+class BrowserSession(Base):
+    """What a cookie stands for: a key, which is looked up anew for every request.
+
+    An invitation is the link that signs a browser in once; it becomes a session and is gone. Neither key of
+    a session: it acts for whoever needs none, where no key is required.
+    """
+
+    __tablename__ = "browser_session"
+
+    token_sha256: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
+    is_invitation: Mapped[bool] = mapped_column(Boolean)
+    key_id: Mapped[int | None] = mapped_column(ForeignKey("api_key.id"), index=True)
+    key_sha256: Mapped[bytes | None] = mapped_column(LargeBinary(32))  # of a key in API_KEYS
+    notice: Mapped[str | None] = mapped_column(Text)  # what its next page tells, once
+    created_at: Mapped[dt.datetime] = mapped_column(UTCDateTime, insert_default=now())
+    expires_at: Mapped[dt.datetime] = mapped_column(UTCDateTime, index=True)

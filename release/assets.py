@@ -3,30 +3,15 @@
 The manifest says what is wanted: packages, their versions, which of their files. The rest is written here.
 """
 
-import hashlib
 import json
 import sys
 import tempfile
-import tomllib
 from pathlib import Path
-from typing import Any
 
 from release import npm
+from release.manifest import MANIFEST, Package, read, sha256
 
-MANIFEST = "manifest.toml"
 SPDX = {"BSD-0-Clause": "0BSD"}  # how htmx spells it
-
-Package = dict[str, Any]
-
-
-def read(folder: Path) -> list[Package]:
-    """The packages whose files are in a folder."""
-    found: list[Package] = tomllib.loads((folder / MANIFEST).read_text(encoding="utf-8"))["package"]
-    return found
-
-
-def sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def renew(folder: Path) -> None:
@@ -34,7 +19,8 @@ def renew(folder: Path) -> None:
     packages = read(folder)
     with tempfile.TemporaryDirectory() as scratch:
         for package in packages:
-            _copy(package, npm.fetch(package["name"], package["version"], Path(scratch)), folder)
+            archive = npm.fetch(package["name"], package["version"], Path(scratch))
+            _copy(package, npm.unpack(archive, Path(scratch, package["name"])), folder)
     _write(packages, folder / MANIFEST)
 
 

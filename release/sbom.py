@@ -10,7 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from release import manifest
+
 PRODUCT = "penstock"
+VENDOR = Path(__file__).parents[1] / "app" / "dashboard" / "assets" / "vendor"
 
 Json = dict[str, Any]
 
@@ -32,7 +35,7 @@ def finish(document: Json, report: Json) -> Json:
     return {
         **document,
         "metadata": {**document["metadata"], "component": product},
-        "components": packages,
+        "components": packages + [_of_npm(package) for package in manifest.read(VENDOR)],
     }
 
 
@@ -41,6 +44,22 @@ def _without_product(components: list[Json]) -> tuple[Json, list[Json]]:
     product = next(one for one in components if one["name"] == PRODUCT)
     about = {name: value for name, value in product.items() if name != "externalReferences"}  # a path here
     return {**about, "type": "application"}, [one for one in components if one is not product]
+
+
+def _of_npm(package: manifest.Package) -> Json:
+    """A package of which some files are among ours."""
+    name, version = package["name"], package["version"]
+    return {
+        "type": "library",
+        "name": name,
+        "version": version,
+        "purl": f"pkg:npm/{name}@{version}",
+        "licenses": [{"license": {"id": package["licence"]}}],
+        "components": [
+            {"type": "file", "name": file, "hashes": [{"alg": "SHA-256", "content": about["sha256"]}]}
+            for file, about in package["files"].items()
+        ],
+    }
 
 
 def _plain(name: str) -> str:
@@ -67,7 +86,7 @@ def main(report: Path, sbom: Path) -> None:
     text = json.dumps(document, indent=2, sort_keys=True) + "\n"
     _validate(text)
     sbom.write_text(text)
-    print(f"{sbom}: {len(document['components'])} packages, each with its licence and SHA-256")
+    print(f"{sbom}: {len(document['components'])} packages, each with its licence and hashes")
 
 
 if __name__ == "__main__":

@@ -29,10 +29,11 @@ from app.core.pipeline import (
     windows,
 )
 from app.core.pipeline.retention import Chunk
+from app.core.timeline.watch import any_watched
 from app.core.webhooks import deliveries, outbox
 from app.errors import LimiterAway, Unavailable
 from models.session import in_transaction, reading
-from tasks import line, webhooks
+from tasks import line, watch, webhooks
 from tasks.advance import incarnation, run
 from tasks.celery import app
 from tasks.handoff import hand_over
@@ -45,7 +46,12 @@ CHECK_FOR_STUCK = 60.0  # seconds between two checks for jobs that nobody advanc
 LOG_AGAIN = 300.0  # seconds until a job that is still stuck is logged again
 
 _TO_DO = select(
-    leases.any_to_look_at, wakeups.any_due, handoff.any_offered, waiting_line.any_waiting, outbox.any_due
+    leases.any_to_look_at,
+    wakeups.any_due,
+    handoff.any_offered,
+    waiting_line.any_waiting,
+    outbox.any_due,
+    any_watched,
 )
 
 _checked_at = float("-inf")  # for stuck jobs
@@ -70,10 +76,12 @@ class Found:
 def tick() -> None:
     """Send webhooks, look at the leases, advance what is due, hand stored documents over, serve the line.
 
-    One query finds out whether there is anything to do: mostly there is not.
+    Last of all it looks where the time of jobs goes. One query finds out whether there is anything to do:
+    mostly there is not.
     """
     with reading() as session:
-        leases_wait, jobs_wait, documents_wait, any_in_line, webhooks_wait = session.execute(_TO_DO).one()
+        row = session.execute(_TO_DO).one()
+    leases_wait, jobs_wait, documents_wait, any_in_line, webhooks_wait, any_goes_on = row
     if webhooks_wait:
         webhooks.wake()
     if leases_wait:
@@ -84,6 +92,8 @@ def tick() -> None:
         hand_over()
     if any_in_line:
         line.serve()
+    if any_goes_on:
+        watch.look()
 
 
 @app.task(name="penstock.sweep")

@@ -1,16 +1,13 @@
 """The provider's limits: what applies, what is used, which jobs wait; and changing them for all workers."""
 
-from functools import partial
 from typing import Any
 
 from app.api.blueprint import Blueprint
 from app.api.request_schemas import LimitsIn
 from app.api.response_schemas import LimitGroupOut, LimitList
 from app.core.accounts.api_keys import LIMITS, OPERATOR
-from app.core.limits import report
-from app.core.limits.report import Reader
+from app.services import limits
 from app.web.auth import caller, needs
-from models.session import in_transaction, reading
 
 blp = Blueprint("limits", "What the providers allow, across all workers.")
 
@@ -25,8 +22,7 @@ def list_limits() -> dict[str, Any]:
 
     What all tenants together use is shown only with `operator`.
     """
-    with reading() as session:
-        return {"data": report.describe_all(session, _whose())}
+    return {"data": limits.describe_all(caller())}
 
 
 @blp.route("/limits/<group>", methods=["PUT"], parameters=[_GROUP])
@@ -38,10 +34,4 @@ def put_limits(figures: dict[str, Any], group: str) -> dict[str, Any]:
 
     null returns a limit to its configured value. The provider's response headers may still lower it.
     """
-    in_transaction(partial(report.change, name=group, figures=figures))
-    with reading() as session:
-        return report.describe(session, _whose(), group)
-
-
-def _whose() -> Reader:
-    return Reader(caller().tenant_id, sees_all=caller().may(OPERATOR))
+    return limits.change(caller(), group, figures)

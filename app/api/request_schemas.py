@@ -10,6 +10,7 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 from app.core.accounts.api_keys import SCOPES
+from app.core.limits import report
 from app.core.money.usage import Grouping
 from app.core.reading.records import WORDS
 from app.web.submissions.fields import JobFields, UploadFields, Whole, between
@@ -150,10 +151,12 @@ class ResultQuery(ma.Schema):
 class LimitsIn(ma.Schema):
     """Omitted limits stay as they are; null returns a limit to its configured value."""
 
-    requests_per_minute = Whole(1, 10**9)
-    input_tokens_per_minute = Whole(1, 10**12)
-    output_tokens_per_minute = Whole(1, 10**12)
-    max_concurrent_calls = Whole(1, 1_000_000, description="Calls in flight, all jobs together.")
+    requests_per_minute = Whole(1, report.HIGHEST["requests_per_minute"])
+    input_tokens_per_minute = Whole(1, report.HIGHEST["input_tokens_per_minute"])
+    output_tokens_per_minute = Whole(1, report.HIGHEST["output_tokens_per_minute"])
+    max_concurrent_calls = Whole(
+        1, report.HIGHEST["max_concurrent_calls"], description="Calls in flight, all jobs together."
+    )
 
 
 class Moment(fields.String):

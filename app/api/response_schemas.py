@@ -427,10 +427,14 @@ class GroupKeyOut(ma.Schema):
     model = fields.String()
     day = fields.String(metadata={"format": "date", "description": "In UTC."})
     job = fields.String(metadata={"format": "uuid"})
+    user = fields.String(metadata={"description": "The `user_id` of its keys."})
+    key_names = fields.List(
+        fields.String(), metadata={"description": "Of up to 20 keys that act for the user, the newest first."}
+    )
 
 
 class GroupOut(SumsOut, GroupKeyOut):
-    """Has one of the first three fields, as `group_by` says."""
+    """Has one of `model`, `day`, `job` and `user`, as `group_by` says."""
 
 
 class UsagePage(ma.Schema):

@@ -1,35 +1,16 @@
-"""A job's results as a file: streamed page by page, whatever their size."""
+"""The results of a job as a file."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
-from typing import Any, BinaryIO
+from typing import Any
 
 from flask import Response
 
 from app.api.blueprint import Blueprint
 from app.api.request_schemas import ResultQuery
 from app.core.accounts.api_keys import READ
-from app.core.documents.open_store import store
-from app.core.reading import encodable, own_workbook, record_json, records, table_rows
-from app.core.reading.csv_export import Row
-from app.core.reading.jobs import JobView
-from app.core.reading.records import Page, RecordView
-from app.errors import NotFound
-from app.ingest.forms.delimited import Delimited
-from app.ingest.forms.table_form import TableForm
-from app.ingest.forms.workbook import Workbook
-from app.web import capacity, downloads
 from app.web.auth import needs
-from app.web.capacity import Seat
-from app.web.connection import while_connected
-from app.web.downloads import documented, download, table
-from app.web.forms import temporary
 from app.web.job_lookup import find_job, with_content
-from models.session import reading
-
-TOO_LONG = "the answers are too long for your workbook: this is a plain sheet"
-GONE = "your workbook is not in the object store any more: this is a plain sheet"
+from app.web.results.downloads import documented
+from app.web.results.job_results import Wanted, file_of
 
 blp = Blueprint("results", "The results of a job as a file.")
 
@@ -45,92 +26,5 @@ def get_results(query: dict[str, Any], job_id: str) -> Response:
     came, with the answers in additional columns. Before the end of the job, the file has what has ended so
     far.
     """
-    view = with_content(find_job(job_id))
-    format, order = query["format"], query["order"]
-    if format == "jsonl":
-        return download(view, format, _jsonl(view, order))
-    with reading() as session:
-        columns = table_rows.columns(session, view.id)
-    if view.form is not None and not query["plain"]:
-        if format == "xlsx" and order == "input":
-            return _workbook(view, view.form, columns)
-        if view.form.delimited is not None and format in ("csv", view.form.format):
-            return _delimited(view, view.form.format, view.form.delimited, columns, query)
-    return table(view, format, columns, _rows(view, order), raw=query["raw"])
-
-
-def _delimited(
-    view: JobView, format: str, form: Delimited, columns: Sequence[str], query: Mapping[str, Any]
-) -> Response:
-    """The job's table in its own form, or in UTF-8 if its encoding cannot hold the answers."""
-    with capacity.preparing() as seat:
-        warning = None
-        if not encodable.holds_all(form.encoding, while_connected(_ended(view))):
-            warning = (
-                f"the answers have characters that {downloads.charset(form.encoding)}, the encoding of the"
-                " input, does not have: this file is in UTF-8"
-            )
-            form = replace(form, encoding="utf-8", has_mark=True)
-        rows = _rows(view, query["order"])
-        return table(view, format, columns, rows, form=form, raw=query["raw"], warning=warning, seat=seat)
-
-
-def _workbook(view: JobView, form: TableForm, columns: Sequence[str]) -> Response:
-    """The job's own workbook with the answers, or a plain sheet if it has none or they do not fit."""
-    workbook, warning = form.workbook, form.warning
-    if workbook is not None and not own_workbook.fits(workbook, view.total, view.usage["output_tokens"]):
-        workbook, warning = None, TOO_LONG
-    with capacity.preparing() as seat:
-        if workbook is not None:
-            try:
-                return _own(view, workbook, columns, seat)
-            except NotFound:
-                warning = GONE
-        return table(view, "xlsx", columns, _rows(view, "input"), warning=warning, seat=seat)
-
-
-def _own(view: JobView, workbook: Workbook, columns: Sequence[str], seat: Seat) -> Response:
-    with reading() as session:
-        numbers = table_rows.numbers(session, view.id)
-    file = temporary()
-    try:
-        store().copy(workbook.key, file)
-        rows = own_workbook.numbered(_ended(view), numbers)
-        chunks = own_workbook.workbook_chunks(file, workbook, columns, rows)
-        ending, kind = ("xlsm", downloads.MACROS) if workbook.has_macros else ("xlsx", None)
-        response = download(view, ending, _then_close(file, chunks), content_type=kind, seat=seat)
-    except BaseException:
-        file.close()
-        raise
-    response.call_on_close(file.close)  # if nobody reads any of it
-    return response
-
-
-def _then_close(file: BinaryIO, chunks: Iterator[bytes]) -> Iterator[bytes]:
-    with file:
-        yield from chunks
-
-
-def _jsonl(view: JobView, order: str) -> Iterator[bytes]:
-    for page in _pages(view, order, inputs=view.has_documents):
-        yield b"".join(record_json.line(view.uid, record) + b"\n" for record in page.records)
-
-
-def _rows(view: JobView, order: str) -> Iterator[Row]:
-    for page in _pages(view, order, inputs=True):
-        yield from map(table_rows.row, page.records)
-
-
-def _ended(view: JobView) -> Iterator[RecordView]:
-    """Every record that has ended, by index, without what it asked."""
-    for page in _pages(view, "input", inputs=False):
-        yield from page.records
-
-
-def _pages(view: JobView, order: str, *, inputs: bool) -> Iterator[Page]:
-    """Every record that has ended, once. No connection or transaction is held between two pages."""
-    if order == "input":
-        yield from records.walk(partial(records.by_index, words=records.ENDED_WORDS, inputs=inputs), view)
-    else:
-        yield from records.walk(partial(records.by_completion, inputs=inputs), view)
-        yield from records.walk(partial(records.never_asked, inputs=inputs), view)
+    wanted = Wanted(query["format"], query["order"], query["plain"], query["raw"])
+    return file_of(with_content(find_job(job_id)), wanted)

@@ -87,6 +87,7 @@ def _common(nonce: str) -> dict[str, Any]:
     return {
         "me": me,
         "places": navigation.places(me) if me is not None else [],
+        "links": navigation.links(),
         "here": navigation.current(request.path),
         "notice": session.notice() if nonce and not is_htmx() else None,
         "asset": _asset,

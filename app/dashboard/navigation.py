@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from app.core.accounts import api_keys
 from app.core.accounts.api_keys import Caller
+from config import settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,14 @@ class Place:
     scope: str
 
 
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link to another program."""
+
+    title: str
+    url: str
+
+
 PLACES = (
     Place("New job", "/ui/new", api_keys.WRITE),
     Place("Jobs", "/ui/jobs", api_keys.READ),
@@ -24,6 +33,12 @@ PLACES = (
     Place("Webhooks", "/ui/webhooks", api_keys.WEBHOOKS),
     Place("Prompts", "/ui/prompts", api_keys.WRITE),
 )
+
+
+def links() -> list[Link]:
+    """What else there is to look at, where it is known where."""
+    flower = settings.current().flower_url
+    return [] if flower is None else [Link("Flower", flower)]
 
 
 def places(caller: Caller) -> list[Place]:

@@ -5,16 +5,33 @@ from typing import cast
 from flask import Flask, Response, redirect
 
 from app.core.accounts import api_keys
-from app.dashboard import assets, blueprint, navigation, session, sign_in
+from app.dashboard import (
+    assets,
+    blueprint,
+    keys,
+    limits,
+    navigation,
+    prompt_overrides,
+    session,
+    sign_in,
+    usage,
+)
 from app.dashboard.blueprint import blp
+from app.dashboard.job import actions, compare, course, downloads, errors, record, records, slow, summary
+from app.dashboard.jobs import bulk
 from app.dashboard.new_job import routes as new_job
+from app.dashboard.webhooks import deliveries, endpoints
 from app.errors import NotFound
 from app.web.auth import caller, needs
 from app.web.errors import SHAPES
 
 SIGNED_IN = {blueprint.NAME: session.identify}  # how `app.web.auth` finds the caller of its requests
 
-for _place in (assets, sign_in, new_job):
+JOB = (summary, records, record, errors, course, slow, actions, downloads, compare)
+
+OPERATIONS = (limits, usage, keys, endpoints, deliveries, prompt_overrides)
+
+for _place in (assets, sign_in, new_job, bulk, *JOB, *OPERATIONS):
     blp.register_blueprint(_place.blp)
 
 

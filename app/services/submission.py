@@ -16,6 +16,7 @@ from app.core.accounts import quotas
 from app.core.documents.upload import Upload
 from app.core.pipeline import priority_queue, staging
 from app.core.requests import earlier_answers
+from app.core.timeline.clock import move_job
 from app.core.webhooks import outbox
 from app.errors import BadInput, Conflict, Unavailable
 from app.ingest.draft import Defaults, Draft
@@ -28,7 +29,6 @@ from models.base import new_uid, now
 from models.file import FileBatch
 from models.job import IdempotencyKey, Job, JobCounts, JobStatus
 from models.session import after_commit, in_transaction, reading
-from models.transitions import move_job
 from tasks.wake import start
 
 log = structlog.get_logger()

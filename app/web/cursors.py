@@ -48,9 +48,10 @@ def _number(cursor: str | None, end: int) -> int | None:
 def group_after(group_by: Grouping, cursor: str | None) -> Key | None:
     """The last usage group of the previous page."""
     read: dict[Grouping, Callable[[str], Key]] = {
-        "model": _model,
+        "model": _name,
         "day": dt.date.fromisoformat,
         "job": uuid.UUID,
+        "user": _name,
     }
     try:
         return None if cursor is None else read[group_by](_read(cursor))
@@ -58,7 +59,7 @@ def group_after(group_by: Grouping, cursor: str | None) -> Key | None:
         raise _unknown(cursor) from None
 
 
-def _model(name: str) -> str:
+def _name(name: str) -> str:
     if not name or "\0" in name:
         raise ValueError(name)
     return name

@@ -9,9 +9,9 @@ import pytest
 
 from app.core.reading.job_json import PREFIX
 from app.factory import create_app
-from app.web.downloads import TYPES
 from app.web.error_shapes import Fault
 from app.web.errors import SHAPES, shape_for
+from app.web.results.downloads import TYPES
 from config import settings
 from tests.support.contract_document import JSON, Operation, operations, whole
 

@@ -1,6 +1,7 @@
 """Usage over REST: the ledger's calls by model, day and job; rows without workers."""
 
 import datetime as dt
+from copy import copy
 from itertools import count
 
 import pytest
@@ -189,7 +190,7 @@ def test_the_present_month_is_meant_when_nothing_is_said(door, job):
         {"from": "2026-11-02", "to": "2026-11-02"},
         {"from": "2026-11-03", "to": "2026-11-02"},
         {"from": "2999-01-01"},
-        {"group_by": "user"},
+        {"group_by": "key"},
         {"group_by": "day", "cursor": "nonsense"},
         {"limit": 0},
         {"since": "2026-11-02"},
@@ -202,10 +203,11 @@ def test_what_cannot_be_meant_is_refused_by_its_name(door, query):
     assert refused.get_json()["error"]["details"]["problems"]
 
 
-@pytest.mark.parametrize("group_by", ["model", "day", "job"])
+@pytest.mark.parametrize("group_by", ["model", "day", "job", "user"])
 def test_groups_come_in_pages_without_a_gap(door, group_by):
     # Given five groups of each kind
-    jobs = [door.submit(1) for _ in range(5)]
+    users = [f"user-{number}" for number in range(5)]
+    jobs = [door.colleague(user).submit(1) for user in users]
     for number, job in enumerate(jobs):
         call(job, model=f"claude-{number}", ended_at=NOON + dt.timedelta(days=number), cost=1)
 
@@ -226,6 +228,7 @@ def test_groups_come_in_pages_without_a_gap(door, group_by):
         "model": [f"claude-{number}" for number in range(5)],
         "day": [f"2026-11-{10 + number}" for number in range(5)],
         "job": [job["id"] for job in jobs[::-1]],
+        "user": users,
     }[group_by]
 
 
@@ -243,9 +246,29 @@ def test_server_tools_are_counted_by_job_and_by_day(door):
 def test_nobody_sees_the_calls_of_another_tenant(door, job):
     call(job)
 
-    for group_by in ("model", "day", "job"):
+    for group_by in ("model", "day", "job", "user"):
         assert usage(door.other(), group_by=group_by)["data"] == []
     assert usage(door.other())["total"] == NOTHING
+
+
+def test_a_user_s_calls_are_shown_with_the_names_of_its_keys(door):
+    # Given a key that acts for a user of its own, and two for one user, who has a namesake elsewhere
+    asked = {"scopes": ["jobs:read", "jobs:write"]}
+    own = door.post("/api/v1/keys", json=asked | {"name": "nightly script"}).get_json()
+    for name in ("laptop", "phone"):
+        door.post("/api/v1/keys", json=asked | {"name": name, "user_id": "grace"})
+    door.other().post("/api/v1/keys", json=asked | {"name": "somebody's", "user_id": "grace"})
+    nightly, grace = copy(door), door.colleague("grace")
+    nightly.headers = {"X-API-Key": own["key"]}
+    for user, cost in ((nightly, 1), (grace, 2), (grace, 3)):
+        call(user.submit(1), cost=cost)
+
+    # Then each user has what its keys' jobs cost, and the newest of their names
+    found = usage(door, group_by="user")["data"]
+    assert [(each["user"], each["key_names"], each["cost"]) for each in found] == [
+        (own["user_id"], ["nightly script"], "0.000000000001"),
+        ("grace", ["grace", "phone", "laptop"], "0.000000000005"),
+    ]
 
 
 def test_a_deleted_job_stays_in_the_books(door, job):
@@ -295,7 +318,7 @@ def test_groups_of_whatever_kind_add_up_to_the_total(door, job, calls):
     costs = [cost for outcome, _, cost, _, _ in calls if outcome == ledger.ANSWERED]
 
     # Then their sum is the same, however they are grouped, and null if one of them has no price
-    for group_by in ("model", "day", "job"):
+    for group_by in ("model", "day", "job", "user"):
         found = usage(door, group_by=group_by)
         groups, total = found["data"], found["total"]
         assert total["calls"]["answered"] == len(costs)

@@ -1,6 +1,7 @@
 """Every statement over the tables with a row a record finds its rows by an index."""
 
 import json
+import uuid
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -8,12 +9,18 @@ from typing import Any
 import pytest
 from sqlalchemy import text, update
 
-from app.core.money import ledger
+from app.core.money import ledger, usage
 from app.core.money.ledger import Call
 from app.core.pipeline import claims, outcomes, pauses, recovery, scheduler
 from app.core.pipeline.outcomes import Outcome
-from app.core.reading import events
+from app.core.reading import events, jobs, records, usage_export
+from app.core.reading.details import asked_request, comparison, error_groups, record_attempts, record_search
+from app.core.reading.details.phrase import Phrase
+from app.core.reading.job_list import listing
+from app.core.reading.job_list.listing import Query
+from app.core.reading.job_list.status_filter import StatusFilter
 from app.core.requests import job_context
+from app.services import bulk_actions
 from models import Job, session
 from models.base import now
 from models.session import in_transaction, reading
@@ -23,7 +30,9 @@ from tests.support.stack import redis_away
 
 RECORDS = 5_000  # of each job
 OTHERS = 20  # jobs
-TABLES = {"record", "record_input", "record_output", "attempt"}
+TABLES = frozenset({"record", "record_input", "record_output", "attempt"})
+OF_LISTS = frozenset({"job", "job_counts", "job_spec"})
+LISTED = 20_000  # jobs of others, in their lists
 
 FILL = (
     "INSERT INTO record (job_id, idx, status, attempts, tries, deaths, request_bytes)"
@@ -34,6 +43,20 @@ FILL = (
     "INSERT INTO attempt (job_id, idx, attempt, tenant_id, outcome, model, cost, ended_at, input_tokens,"
     " output_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens)"
     " SELECT job, idx, 1, 1000 + job, 'answered', 'simulated', 1, now(), 1, 1, 0, 0, 0 FROM others",
+)
+
+# Every other job is a single call, which is in no list.
+FILL_LISTS = (
+    "INSERT INTO job (id, uid, tenant_id, user_id, name, search_text, status, attended, priority, model,"
+    " limit_group, total, cursor, max_request_bytes, metadata, created_at, updated_at)"
+    " SELECT 1000 + n, gen_random_uuid(), tenant_id, id, 'job', 'job',"
+    " CASE n % 50 WHEN 1 THEN 'paused' ELSE 'completed' END, CASE n % 2 WHEN 0 THEN 'whole' END, 5,"
+    " 'simulated', 'simulated', 1, 1, 200, '{}', now(), now()"
+    ' FROM generate_series(1, :count) n, "user" WHERE tenant_id = :tenant',
+    "INSERT INTO job_counts (job_id, succeeded, failed, cancelled, expired, input_tokens, output_tokens,"
+    " cache_read_tokens, cache_write_tokens, cost, cost_unconfirmed, unpriced, seq)"
+    " SELECT id, 1, 0, 0, 0, 1, 1, 0, 0, 1, 0, 0, 1 FROM job WHERE id > 1000",
+    "INSERT INTO job_spec (job_id, max_tokens, params) SELECT id, 100, '{}' FROM job WHERE id > 1000",
 )
 
 END_SHUFFLED = (
@@ -80,6 +103,34 @@ def test_results_in_the_order_of_ends_are_found_by_their_indices(environment, st
     # Then all come in it, and no page looked at rows that were not its own
     assert read == [ended_at(place) for place in range(many)]
     assert sum(map(looked_at_in_vain, sent.items())) == 0
+
+
+def test_the_list_of_jobs_is_read_by_its_indices(environment, statements_with_values):
+    # Given a tenant with some jobs, and another with very many
+    door = Door()
+    other = door.other()
+    with redis_away():
+        jobs = [door.submit(1, name=f"mine {number}") for number in range(20)]
+    fill_lists(other)
+
+    # When the first tenant looks through them, searches, and plans to act on all of them
+    with statements_with_values() as sent, reading() as s:
+        for word in StatusFilter:
+            listing.page(s, door.tenant_id, Query(word), None, 5)
+            listing.page(s, door.tenant_id, Query(word, "mine"), uuid.UUID(jobs[-1]["id"]), 5)
+        listing.tally(s, door.tenant_id, "")
+        listing.tally(s, door.tenant_id, jobs[0]["id"][:13])
+        bulk_actions.plan_all(s, door.tenant_id, bulk_actions.Action.CANCEL, Query())
+
+    # Then no statement reads the jobs of the other from end to end
+    assert len(sent) > 8
+    assert [found for item in sent.items() if (found := scans(item, OF_LISTS))] == []
+
+    # And the page of the other looks at no job that is not on it
+    for word in (StatusFilter.ALL, StatusFilter.PAUSED):
+        with statements_with_values() as sent, reading() as s:
+            assert len(listing.page(s, other.tenant_id, Query(word), None, 50).jobs) == 50
+        assert looked_at_in_vain(next(iter(sent.items()))) == 0
 
 
 def ended_at(place: int) -> int:
@@ -135,8 +186,11 @@ def given_back(claim: Any) -> Outcome:
 
 def look(door: Door, name: str) -> None:
     """Everything that readers may ask of a job."""
-    for path in ("/api/v1/jobs", name, "/api/v1/usage", "/api/v1/limits"):
+    for path in ("/api/v1/jobs", name, "/api/v1/usage", "/api/v1/usage?group_by=user", "/api/v1/limits"):
         assert door.get(path).status_code == 200, path
+    with reading() as s:
+        month = usage.span(s, None, None)
+    assert b"".join(usage_export.csv(door.tenant_id, month)).count(b"\r\n") > 1
     for status in (None, "pending", "running", "succeeded", "failed", "cancelled", "expired"):
         asked: dict[str, Any] = {"limit": 10} if status is None else {"limit": 10, "status": status}
         page = door.get(f"{name}/records", query_string=asked)
@@ -148,6 +202,23 @@ def look(door: Door, name: str) -> None:
     with reading() as s:
         found = s.get_one(Job, number_of({"id": name.rpartition("/")[2]}))
         events.ended_since(s, found.id, 0, 1_000)
+    look_closer(number_of({"id": name.rpartition("/")[2]}))
+
+
+def look_closer(job_id: int) -> None:
+    """What the page of a job reads besides."""
+    phrase = Phrase.of("say 1")
+    assert phrase is not None
+    with reading() as s:
+        [view] = jobs.watched(s, [job_id])
+        for words in (records.ALL_WORDS, frozenset({"failed"}), frozenset({"pending"})):
+            record_search.find(s, view, phrase, None, 10, words=words)
+        error_groups.of(s, view)
+        error_groups.page(s, view, "server_error", None, 10)
+        record_attempts.of(s, view, 1)
+        asked_request.of(s, view, 1)
+        for changed in (True, False):
+            comparison.find(s, view, view, None, 10, changed=changed)
 
 
 def fill() -> None:
@@ -160,17 +231,29 @@ def fill() -> None:
         )
         for statement in FILL:
             connection.execute(text(statement))
+    analyze()
+
+
+def fill_lists(door: Door) -> None:
+    with session.engine().begin() as connection:
+        values = {"tenant": door.tenant_id, "count": LISTED}
+        for statement in FILL_LISTS:
+            connection.execute(text(statement), values if ":tenant" in statement else {})
+    analyze()
+
+
+def analyze() -> None:
     with session.engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("ANALYZE"))
 
 
-def scans(sent: tuple[str, Any]) -> str | None:
-    """The statement, if PostgreSQL would read all of a table of records for it."""
+def scans(sent: tuple[str, Any], tables: frozenset[str] = TABLES) -> str | None:
+    """The statement, if PostgreSQL would read all of one of the tables for it."""
     statement, values = sent
     with session.engine().connect() as connection:
         plan = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", values).scalar_one()
     read = {node.get("Relation Name") for node in nodes(plan[0]["Plan"]) if node["Node Type"] == "Seq Scan"}
-    return f"{', '.join(read & TABLES)}: {statement}\n{json.dumps(plan)}" if read & TABLES else None
+    return f"{', '.join(read & tables)}: {statement}\n{json.dumps(plan)}" if read & tables else None
 
 
 def looked_at_in_vain(sent: tuple[str, Any]) -> int:

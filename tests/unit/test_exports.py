@@ -22,7 +22,7 @@ from app.core.reading.xlsx_export import xlsx_chunks
 from app.ingest.draft import Defaults, Problems
 from app.ingest.tables import read_csv
 from app.ingest.templates import compile_template
-from app.web.downloads import charset
+from app.web.results.downloads import charset
 
 ROW = Row(
     cells={"id": "007", "review": 'Nice, but "loud"\n'},

@@ -31,8 +31,16 @@ def report(name="flask-thing"):
 def test_each_package_has_the_hash_of_its_file_however_its_name_is_spelt():
     finished = sbom.finish(document(), report())
 
-    assert [one["name"] for one in finished["components"]] == ["Flask_Thing"]
+    assert [one["name"] for one in finished["components"]] == ["Flask_Thing", "htmx.org", "uplot"]
     assert finished["components"][0]["hashes"] == [{"alg": "SHA-256", "content": SHA256}]
+
+
+def test_files_of_npm_are_in_it_with_their_package():
+    [htmx] = [one for one in sbom.finish(document(), report())["components"] if one["name"] == "htmx.org"]
+
+    assert htmx["purl"] == f"pkg:npm/htmx.org@{htmx['version']}"
+    assert htmx["licenses"] == [{"license": {"id": "0BSD"}}]
+    assert "htmx.min.js" in {file["name"] for file in htmx["components"]}
 
 
 def test_it_is_about_penstock_and_names_no_folder_of_whoever_made_it():

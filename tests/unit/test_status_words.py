@@ -97,6 +97,7 @@ def job(status: str, succeeded: int, failed: int) -> JobView:
         cost_unconfirmed=0,
         usage_unknown=0,
         stop_reasons={},
+        error_types={},
         max_tokens=1024,
         max_cost=None,
         seq=succeeded + failed,

@@ -6,7 +6,7 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 from app.api.request_schemas import PageQuery
-from app.core.webhooks import events, urls
+from app.core.webhooks import endpoints, events, urls
 from app.web.blueprint import Truth
 from models.webhook import DeliveryStatus
 
@@ -24,7 +24,7 @@ def _event_types(*, required: bool) -> fields.List[Any]:
 
 
 class WebhookIn(ma.Schema):
-    name = fields.String(required=True, validate=validate.Length(1, 200))
+    name = fields.String(required=True, validate=validate.Length(1, endpoints.MAX_NAME))
     url = fields.String(required=True, validate=validate.Length(1, urls.LONGEST), metadata=_URL)
     event_types = _event_types(required=True)
 
@@ -32,7 +32,7 @@ class WebhookIn(ma.Schema):
 class WebhookChange(ma.Schema):
     """What is omitted stays as it is."""
 
-    name = fields.String(validate=validate.Length(1, 200))
+    name = fields.String(validate=validate.Length(1, endpoints.MAX_NAME))
     url = fields.String(validate=validate.Length(1, urls.LONGEST), metadata=_URL)
     event_types = _event_types(required=False)
     enabled = Truth(

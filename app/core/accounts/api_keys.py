@@ -5,7 +5,7 @@ import hmac
 import re
 import secrets
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -53,6 +53,7 @@ IMPLIED: Mapping[str, frozenset[str]] = {
 FIRST_TENANT = "default"
 
 MAX_NAME = 200  # characters, of tenants, users and keys
+NAMED = 20  # keys of a user that are listed where it is shown
 
 Row = TypeVar("Row", Tenant, User, ApiKey)
 
@@ -243,6 +244,34 @@ def list_keys(session: Session, tenant_name: str | None = None) -> list[ApiKey]:
     if tenant_name is not None:
         statement = statement.join(ApiKey.tenant).where(Tenant.name == tenant_name)
     return list(session.scalars(statement))
+
+
+def page(session: Session, tenant_id: int, before: int | None, limit: int) -> Sequence[ApiKey]:
+    """Up to `limit` of a tenant's keys, newest first, also revoked ones; those with ids below `before`."""
+    statement = select(ApiKey).where(ApiKey.tenant_id == tenant_id)
+    if before is not None:
+        statement = statement.where(ApiKey.id < before)
+    return session.scalars(statement.order_by(ApiKey.id.desc()).limit(limit)).all()
+
+
+def names_by_user(session: Session, tenant_id: int, users: Collection[str]) -> Mapping[str, list[str]]:
+    """The names of up to `NAMED` keys that act for each of a tenant's users, the newest first."""
+    place = func.row_number().over(partition_by=ApiKey.user_id, order_by=ApiKey.id.desc())
+    numbered = (
+        select(User.name.label("user"), ApiKey.name, place.label("place"))
+        .join(User, User.id == ApiKey.user_id)
+        .where(ApiKey.tenant_id == tenant_id, User.name.in_(users))
+        .subquery()
+    )
+    rows = session.execute(
+        select(numbered.c.user, numbered.c.name)
+        .where(numbered.c.place <= NAMED)
+        .order_by(numbered.c.user, numbered.c.place)
+    )
+    found: dict[str, list[str]] = {user: [] for user in users}
+    for user, name in rows:
+        found[user].append(name)
+    return found
 
 
 def find(session: Session, tenant_id: int, uid: str) -> ApiKey:

@@ -9,8 +9,7 @@ from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
 from models.base import now
-from models.browser_session import BrowserSession
-from models.tenant import ApiKey
+from models.tenant import ApiKey, BrowserSession
 
 LASTS = 7 * 86_400.0  # seconds from signing in, whatever is done meanwhile
 INVITES = 60.0  # seconds for which a link signs somebody in

@@ -21,7 +21,17 @@ class Work:
 def bound(
     work: Work, before: int, figures: RateLimits, seats: int | None, unused: RateLimits | None = None
 ) -> tuple[float, str]:
-    """Seconds until the last answer, and the limit that decides it.
+    """Seconds until the last answer, and the limit that decides it; see `waits`."""
+    found = waits(work, before, figures, seats, unused)
+    limited_by = max(found, key=lambda name: found[name])
+    # The last call's own time is added to each.
+    return found[limited_by] + work.seconds, limited_by
+
+
+def waits(
+    work: Work, before: int, figures: RateLimits, seats: int | None, unused: RateLimits | None = None
+) -> dict[str, float]:
+    """Seconds until the last call leaves, by each limit as if there were no other.
 
     `before` is the number of other jobs' calls made before the last one of these, assumed to be as large;
     `seats` is how many of the job's own calls may be in flight; `unused` is what the last minute has left of
@@ -29,19 +39,16 @@ def bound(
     """
     left = unused or NOTHING
     contention = (work.calls + before) / work.calls
-    waits = {
+    return {
         "workers": (work.calls + before) / WORKERS_A_SECOND,
         "requests": _wait(work.calls * contention, figures.requests, left.requests),
         "input_tokens": _wait(work.input_tokens * contention, figures.input_tokens, left.input_tokens),
         "output_tokens": _wait(work.output_tokens * contention, figures.output_tokens, left.output_tokens),
-        # The last call's own time is added to each.
         "concurrency": max(
             _rounds(work.calls, seats) * work.seconds,
             _rounds(work.calls + before, figures.concurrent) * work.seconds,
         ),
     }
-    limited_by = max(waits, key=lambda name: waits[name])
-    return waits[limited_by] + work.seconds, limited_by
 
 
 def _wait(amount: float, per_minute: int | None, unused: int | None) -> float:

@@ -20,6 +20,12 @@ from models.limit import LimitGroup
 
 SHOWN = 100  # waiting jobs of the caller's tenant
 NAMES = allowances.SET_IN  # a figure's name in `RateLimits`, and on the wire
+HIGHEST = {  # figure that can be set
+    "requests_per_minute": 10**9,
+    "input_tokens_per_minute": 10**12,
+    "output_tokens_per_minute": 10**12,
+    "max_concurrent_calls": 1_000_000,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +99,26 @@ def _left(limit: int | None, used: int) -> int | None:
 def change(session: Session, name: str, figures: dict[str, int | None]) -> None:
     """Set a group's figures, for every worker within a second; None leaves one to the configuration again.
 
-    Raises `NotFound` for an unknown group: one without class, job or row.
+    Raises `NotFound` as `check` does.
     """
+    check(session, name)
+    wire = {on_wire: inside for inside, on_wire in NAMES.items()}
+    allowances.put(session, name, {wire[field]: figure for field, figure in figures.items()})
+
+
+def check(session: Session, name: str) -> None:
+    """Raise `NotFound` for an unknown group: one without class, job or row."""
     if not _exists(session, name):
         raise NotFound(
             f"there is no limit group {name!r}: GET /api/v1/limits lists those in use; a group is named"
             " `simulated`, or by its provider and a class of config/limits.toml, such as `anthropic:sonnet-4`"
         )
-    wire = {on_wire: inside for inside, on_wire in NAMES.items()}
-    allowances.put(session, name, {wire[field]: figure for field, figure in figures.items()})
+
+
+def figures(session: Session, name: str) -> dict[str, int | None]:
+    """What operators have set for a group; None: nothing."""
+    row = session.get(LimitGroup, name)
+    return {on_wire: None if row is None else getattr(row, on_wire) for on_wire in HIGHEST}
 
 
 def _exists(session: Session, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""A tenant's usage, from the ledger: by model, by day or by job."""
+"""A tenant's usage, from the ledger: by model, by day, by job or by user."""
 
 import datetime as dt
 import uuid
@@ -18,8 +18,9 @@ from app.providers.client import KINDS
 from models.base import now, utc_day
 from models.job import Job
 from models.record import Attempt, Record, RecordStatus
+from models.tenant import User
 
-Grouping = Literal["model", "day", "job"]
+Grouping = Literal["model", "day", "job", "user"]
 Key = str | dt.date | uuid.UUID
 
 
@@ -71,7 +72,10 @@ def span(session: Session, since: dt.datetime | None, until: dt.datetime | None)
 def read(
     session: Session, tenant_id: int, group_by: Grouping, span: Span, after: Key | None, limit: int
 ) -> Usage:
-    """Up to `limit` groups after `after`: models and days ascending, jobs newest first."""
+    """Up to `limit` groups after `after`: jobs newest first, the others ascending.
+
+    A user's calls are those of the jobs that its keys submitted.
+    """
     return _Reading(session, tenant_id, group_by, span).page(after, limit)
 
 
@@ -82,6 +86,7 @@ class _Reading:
             "model": Attempt.model.expression,
             "day": utc_day(Attempt.ended_at),
             "job": Job.uid.expression,
+            "user": User.name.expression,
         }
         self._key = keys[group_by]
 
@@ -135,8 +140,10 @@ class _Reading:
     def _calls(self, *columns: Any) -> Select[Any]:
         """The tenant's calls that were sent and ended within the span."""
         statement = select(*columns).select_from(Attempt)
-        if self._group_by == "job":
+        if self._group_by in ("job", "user"):
             statement = statement.join(Job, Job.id == Attempt.job_id)
+        if self._group_by == "user":
+            statement = statement.join(User, User.id == Job.user_id)
         return statement.where(
             Attempt.tenant_id == self._tenant_id,
             Attempt.ended_at >= self._span.since,
@@ -169,6 +176,47 @@ def _sums(row: Any, tools: Mapping[str, int]) -> Sums:
         unpriced=row.unpriced,
         cost_unconfirmed=None if row.unpriced_unconfirmed else int(row.cost_unconfirmed or 0),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What a user's jobs took of a model on one day (UTC)."""
+
+    day: dt.date
+    model: str
+    user: str
+    sums: Sums
+
+
+def of_next_day(session: Session, tenant_id: int, span: Span) -> list[Line]:
+    """The lines of the first day of the span that has any calls, by model and user; none: there are no more.
+
+    Their tools are left out: they are in the cost.
+    """
+    tenant, sent = Attempt.tenant_id == tenant_id, Attempt.outcome.in_([ANSWERED, UNCONFIRMED])
+    first = session.scalar(
+        select(Attempt.ended_at)
+        .where(tenant, sent, Attempt.ended_at >= span.since, Attempt.ended_at < span.until)
+        .order_by(Attempt.ended_at)
+        .limit(1)
+    )
+    if first is None:
+        return []
+    day = first.astimezone(dt.UTC).date()
+    rows = session.execute(
+        select(Attempt.model, User.name.label("user"), *_columns())
+        .join(Job, Job.id == Attempt.job_id)
+        .join(User, User.id == Job.user_id)
+        .where(tenant, sent, Attempt.ended_at >= first, Attempt.ended_at < min(span.until, end_of(day)))
+        .group_by(Attempt.model, User.name)
+        .order_by(Attempt.model, User.name)
+    )
+    return [Line(day, row.model, row.user, _sums(row, {})) for row in rows]
+
+
+def end_of(day: dt.date) -> dt.datetime:
+    """The first moment of the next day."""
+    return dt.datetime.combine(day, dt.time(), dt.UTC) + dt.timedelta(days=1)
 
 
 def of_successes(session: Session, job_ids: Iterable[int]) -> dict[int, int]:

@@ -75,9 +75,11 @@ _LOOK = (
     .values(looked_at=now(), looked_counter=Lease.counter, still=cast(_STILL, Integer))
     .returning(Lease.id, Lease.name, Lease.still)
 )
+_WORKS = (Lease.dead_at.is_(None), ~Lease.name.startswith(UPLOAD))
 _STRENGTH = select(
     func.count().label("workers"), func.sum(func.coalesce(Lease.threads, THREADS)).label("threads")
-).where(Lease.dead_at.is_(None), ~Lease.name.startswith(UPLOAD))
+).where(*_WORKS)
+_CREW = select(Lease.id, Lease.still).where(*_WORKS)
 
 
 def look(session: Session) -> dict[int, str]:
@@ -99,6 +101,18 @@ class Strength(NamedTuple):
 
     workers: int
     threads: int
+
+
+class Crew(NamedTuple):
+    """The leases of live processes that make calls; `silent` have not been renewed since a check or more."""
+
+    all: frozenset[int]
+    silent: frozenset[int]
+
+
+def crew(session: Session) -> Crew:
+    found = session.execute(_CREW).all()
+    return Crew(frozenset(row.id for row in found), frozenset(row.id for row in found if row.still))
 
 
 def strength(session: Session) -> Strength:

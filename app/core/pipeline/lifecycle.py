@@ -15,13 +15,13 @@ from app.core.pause_reasons import LEFT
 from app.core.pipeline import lookup, priority_queue, waiting_line, wakeups, windows
 from app.core.requests import asked_again, job_context
 from app.core.requests.asked_again import Choice
+from app.core.timeline.clock import move_job
 from app.core.webhooks import outbox
 from app.errors import BadInput, Conflict
 from models.base import now
 from models.job import FINAL, LIVE, Job, JobCounts, JobSpec, JobStatus
 from models.record import Record, RecordStatus
 from models.session import after_commit
-from models.transitions import move_job
 
 log = structlog.get_logger(__name__)
 
@@ -90,7 +90,7 @@ def leave(session: Session, job: Job, run: str) -> None:
 
 
 def pause_because(session: Session, job: Job, reason: str, **values: Any) -> None:
-    """Pause the job, for `reason`."""
+    """Pause the job, for `reason`; `values` as of `move_job`."""
     move_job(session, job, JobStatus.PAUSED, status_reason=reason, **values)
     windows.withdraw(session, job.id)
     waiting_line.leave(session, job.id)

@@ -233,13 +233,14 @@ def _add(sums: Counter[str], call: Call) -> None:
     sums["unpriced"] += call.cost is None
 
 
-_KEPT = {"job_id", "stop_reasons", "wake_at", "due_by", "queued_at"}  # all other columns are counters
+_KEPT = {"job_id", "stop_reasons", "error_types", "wake_at", "due_by", "queued_at"}  # the others are counters
 _MOVED = [column.name for column in JobCounts.__table__.columns if column.name not in _KEPT]
 _MOVE_COUNTS = (
     update(JobCounts)
     .where(JobCounts.job_id == bindparam("job"))
     .values({name: getattr(JobCounts, name) + bindparam(f"{name}_by", type_=BigInteger) for name in _MOVED})
     .values(stop_reasons=counted(JobCounts.stop_reasons, "reasons_by"))
+    .values(error_types=counted(JobCounts.error_types, "errors_by"))
     .returning(JobCounts.seq, JobCounts.succeeded, JobCounts.failed, JobCounts.ended.label("ended"))
 )
 
@@ -253,7 +254,8 @@ def _count(session: Session, change: _Change, written: Written) -> None:
     for status in (outcome.status for outcome in ended):
         assert status is not None
         values[status.name.lower()] += 1
-    by = {f"{name}_by": values[name] for name in _MOVED} | {"reasons_by": _stop_reasons(ended)}
+    by: dict[str, Any] = {f"{name}_by": values[name] for name in _MOVED}
+    by |= {"reasons_by": _stop_reasons(ended), "errors_by": _error_types(ended)}
     counts = session.connection().execute(_MOVE_COUNTS, {"job": job.job_id, **by}).one()
     for day, sums in change.sums.items():
         _move_spend(session, job, sums, day)
@@ -270,6 +272,11 @@ def _count(session: Session, change: _Change, written: Written) -> None:
 
 def _stop_reasons(ended: Sequence[Outcome]) -> Counter[str]:
     return Counter(outcome.stop_reason for outcome in ended if outcome.stop_reason is not None)
+
+
+def _error_types(ended: Sequence[Outcome]) -> Counter[str | None]:
+    failed = (outcome.error_type for outcome in ended if outcome.status is RecordStatus.FAILED)
+    return Counter(ledger.storable(word, 100) for word in failed if word is not None)
 
 
 def _move_spend(session: Session, job: JobContext, sums: Counter[str], day: dt.date | None) -> None:

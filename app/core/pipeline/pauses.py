@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 from app.core.money import caps, pricing
 from app.core.pipeline import lifecycle
 from app.core.requests import job_context
+from app.core.timeline import states
 from models.job import JobStatus
 from models.record import RecordOutput
 
@@ -23,9 +24,8 @@ def pause_if_spent(session: Session, job_id: int, needs: int) -> bool:
         return False
     if needs == caps.NO_BOUND:
         why = job_context.of(job_id).unbounded
-        lifecycle.pause_because(
-            session, job, f"A cap is set, but a call of the job has no maximum cost: {why}."
-        )
+        reason = f"A cap is set, but a call of the job has no maximum cost: {why}."
+        lifecycle.pause_because(session, job, reason, waits_for=states.CAP)
         return True
     if needs <= room.left:
         return False
@@ -36,6 +36,7 @@ def pause_if_spent(session: Session, job_id: int, needs: int) -> bool:
         f" ${pricing.dollars(room.spent)} is spent or unconfirmed."
         f" Raise {room.raise_it} and resume the job, or submit it with a lower max_tokens: the most that a"
         " call may cost depends on that.",
+        waits_for=states.CAP,
     )
     return True
 

@@ -18,6 +18,7 @@ from models.file import FileBatch
 from models.job import FINAL, IdempotencyKey, Job, JobCounts, JobSpec, JobStatus
 from models.job_table import JobTable
 from models.record import UNASKED, Record, RecordInput, RecordOutput, RecordStatus
+from models.timeline import JobPoint
 from models.transitions import moving_records
 
 CHUNK = 5_000  # rows per transaction: one UPDATE of a million held the job's lock for eleven seconds
@@ -113,7 +114,8 @@ def remove_content(session: Session) -> Chunk | None:
         return None
     removed = _remove_rows(session, job.id, (RecordInput, RecordOutput, Handoff))
     if not removed:
-        session.execute(delete(JobTable).where(JobTable.job_id == job.id))
+        for table in (JobTable, JobPoint):
+            session.execute(delete(table).where(table.job_id == job.id))
         job.content_removed_at = session.scalar(select(now()))
     return Chunk(job.id, removed)
 

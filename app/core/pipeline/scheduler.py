@@ -1,21 +1,21 @@
 """Decides what comes next for a job, and nothing else does. Idempotent, under the job's row lock."""
 
 import datetime as dt
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from sqlalchemy import delete, func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.core.limits import allowances
 from app.core.pipeline import claims, leases, lifecycle, priority_queue, quarantine, wakeups, windows
 from app.core.pipeline.windows import Offer, Supply
 from app.core.requests import asked_again, job_context
+from app.core.timeline.clock import move_job
 from app.providers import registry
 from models.base import any_of, counted, now
 from models.job import FINAL, Job, JobCounts, JobStatus
 from models.record import Record, RecordOutput, RecordStatus
-from models.transitions import move_job, moving_records
+from models.transitions import moving_records
 
 REOPENED = 5_000  # records that a retry reopens in one transaction
 SERVED = dt.timedelta(seconds=2)  # a window serves what is due now; check again whether it still is due then
@@ -82,7 +82,7 @@ def _reopen(session: Session, job: Job, first: int) -> None:
     """Let the next records of a retried job be asked again."""
     choice = asked_again.of(job)
     indices, following = asked_again.indices(session, job, choice, first, REOPENED)
-    moved: Counter[str] = Counter()
+    moved: dict[str, Sequence[int]] = {}
     for status in (RecordStatus.FAILED, RecordStatus.EXPIRED, RecordStatus.SUCCEEDED):
         these = session.scalars(
             moving_records(
@@ -96,7 +96,7 @@ def _reopen(session: Session, job: Job, first: int) -> None:
                 max_tokens=asked_again.max_tokens(session, job, choice),
             ).returning(Record.idx)
         ).all()
-        moved[status.name.lower()] = len(these)
+        moved[status.name.lower()] = these
     _uncount(session, job, indices, moved)
     more = following < job.total
     job.reopen_from = following if more else None
@@ -106,19 +106,31 @@ def _reopen(session: Session, job: Job, first: int) -> None:
     wakeups.at_latest(session, job.id, 0 if more else 5.0)
 
 
-def _uncount(session: Session, job: Job, indices: Sequence[int], moved: Mapping[str, int]) -> None:
+def _uncount(session: Session, job: Job, indices: Sequence[int], moved: Mapping[str, Sequence[int]]) -> None:
     """Take back how these records had ended, in the counts and in their outputs."""
     these = (RecordOutput.job_id == job.id, any_of(RecordOutput.idx, indices))
-    ends = select(RecordOutput.stop_reason, func.count()).where(*these, RecordOutput.stop_reason.is_not(None))
-    reasons = {word: -count for word, count in session.execute(ends.group_by(RecordOutput.stop_reason))}
+    by = {
+        "reasons_by": _taken_back(session, job, RecordOutput.stop_reason, indices),
+        "errors_by": _taken_back(session, job, RecordOutput.error_type, moved["failed"]),
+    }
     session.execute(delete(RecordOutput).where(*these))
     session.execute(
         update(JobCounts)
         .where(JobCounts.job_id == job.id)
-        .values({name: getattr(JobCounts, name) - count for name, count in moved.items()})
-        .values(stop_reasons=counted(JobCounts.stop_reasons, "reasons_by")),
-        {"reasons_by": reasons},
+        .values({name: getattr(JobCounts, name) - len(those) for name, those in moved.items()})
+        .values(stop_reasons=counted(JobCounts.stop_reasons, "reasons_by"))
+        .values(error_types=counted(JobCounts.error_types, "errors_by")),
+        by,
     )
+
+
+def _taken_back(
+    session: Session, job: Job, word: InstrumentedAttribute[str | None], indices: Sequence[int]
+) -> dict[str, int]:
+    """How often each word stands in the outputs of these records, below 0."""
+    these = (RecordOutput.job_id == job.id, any_of(RecordOutput.idx, indices), word.is_not(None))
+    counts = session.execute(select(word, func.count()).where(*these).group_by(word))
+    return {known: -count for known, count in counts if known is not None}
 
 
 def _all_ended(session: Session, job: Job) -> bool:

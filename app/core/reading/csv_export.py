@@ -60,17 +60,29 @@ def csv_lines(
     columns: Sequence[str], rows: Iterable[Row], form: Delimited = PLAIN, *, raw: bool = False
 ) -> Iterator[bytes]:
     """The table as CSV, in pieces of about 64 kB; `raw`: what a spreadsheet would evaluate stays as it is."""
+    return lines(header(columns), _in_order(columns, rows, form), form, raw=raw)
+
+
+def _in_order(columns: Sequence[str], rows: Iterable[Row], form: Delimited) -> Iterator[list[Any]]:
+    for row in rows:
+        of_row = cells(columns, row)
+        if form.has_decimal_comma and row.cost is not None:
+            of_row[-1] = row.cost.replace(".", ",")
+        yield of_row
+
+
+def lines(
+    names: Sequence[str], rows: Iterable[Sequence[Any]], form: Delimited = PLAIN, *, raw: bool = False
+) -> Iterator[bytes]:
+    """Any table as CSV: `names` are the cells of its header, `rows` those of each row."""
     pieces = _Pieces(form)
     writer = csv.writer(pieces, delimiter=form.separator, lineterminator=CRLF)
     cell = _raw_cell if raw else _safe_cell
     if form.names_separator:
         pieces.write(f"sep={form.separator}{CRLF}")
-    writer.writerow(map(cell, header(columns)))
+    writer.writerow(map(cell, names))
     for row in rows:
-        of_row = cells(columns, row)
-        if form.has_decimal_comma and row.cost is not None:
-            of_row[-1] = row.cost.replace(".", ",")
-        writer.writerow(map(cell, of_row))
+        writer.writerow(map(cell, row))
         if pieces.size >= CHUNK:
             yield pieces.take()
     yield pieces.take()

@@ -134,6 +134,11 @@ class Feed:
         """End every stream, within a quarter of a second. Takes no lock: a signal handler may call it."""
         self._stopping = True
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether this process ends: so must every stream."""
+        return self._stopping
+
     def _run(self) -> None:
         listener = Listener(settings.current().limiter_url)
         try:

@@ -1,6 +1,7 @@
 """When a job that is running or waiting is likely to end."""
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +9,7 @@ from sqlalchemy import Row, func, select
 from sqlalchemy.orm import Session
 
 from app.core.limits import allowances
-from app.core.limits.duration import Work, bound
+from app.core.limits.duration import Work, bound, waits
 from app.core.limits.report import unused
 from app.core.money.calibration import BYTES_PER_TOKEN, LIKELY_SHARE
 from app.core.money.ledger import ANSWERED
@@ -35,11 +36,37 @@ class Forecast:
     limit_ms: int | None = None  # its time limit, from its first call
 
 
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """How long it takes until the last call of a job leaves: by each limit, as if there were no other."""
+
+    now: dt.datetime
+    waits: Mapping[str, float]
+    call_seconds: float
+
+
 def read(session: Session, view: JobView) -> Forecast:
     """By the job's rate so far, or by what bounds it."""
     if view.ended_at is not None:
         return Forecast(view.ended_at)
-    row = session.execute(
+    row = _row(session, view)
+    if not view.counts.unended:
+        return Forecast(row.now)
+    likely = view.eta or row.now + dt.timedelta(seconds=_seconds(session, view, row))
+    return Forecast(likely) if row.time_limit_ms is None else _limited(session, view, row, likely)
+
+
+def outlook(session: Session, view: JobView) -> Outlook:
+    """What bounds a job that has records left to ask, and by how much."""
+    row = _row(session, view)
+    work, before, seats = _work(session, view, row), _before(session, view, row), _seats(row)
+    allowance = allowances.read(session, row.limit_group)
+    found = waits(work, before, allowance.limits, seats, unused(row.limit_group, allowance))
+    return Outlook(row.now, found, work.seconds)
+
+
+def _row(session: Session, view: JobView) -> Row[*tuple[Any, ...]]:
+    return session.execute(
         select(
             Job.tenant_id,
             Job.limit_group,
@@ -54,10 +81,6 @@ def read(session: Session, view: JobView) -> Forecast:
         .join(JobCounts, JobCounts.job_id == Job.id)
         .where(Job.id == view.id)
     ).one()
-    if not view.counts.unended:
-        return Forecast(row.now)
-    likely = view.eta or row.now + dt.timedelta(seconds=_seconds(session, view, row))
-    return Forecast(likely) if row.time_limit_ms is None else _limited(session, view, row, likely)
 
 
 def _limited(session: Session, view: JobView, row: Row[*tuple[Any, ...]], likely: dt.datetime) -> Forecast:
@@ -77,19 +100,32 @@ def _seconds(session: Session, view: JobView, row: Row[*tuple[Any, ...]], *, alo
     """Seconds until the last answer, if no other job comes in between, nor is there any if it is `alone`."""
     if row.limit_group == registry.NOBODY:
         return 0.0  # its records are not asked
+    work = _work(session, view, row)
+    before = 0 if alone else _before(session, view, row)
+    allowance = allowances.read(session, row.limit_group)
+    return bound(work, before, allowance.limits, _seats(row), unused(row.limit_group, allowance))[0]
+
+
+def _work(session: Session, view: JobView, row: Row[*tuple[Any, ...]]) -> Work:
     remaining = view.counts.unended
     share = remaining / view.total
-    work = Work(
+    return Work(
         calls=remaining,
         input_tokens=row.request_bytes * share / BYTES_PER_TOKEN,
         output_tokens=row.max_tokens * LIKELY_SHARE * remaining,
         seconds=_seconds_of_a_call(session, row.tenant_id, view.model),
     )
-    before = 0 if alone else max(0, records_before(session, row.limit_group, remaining) - remaining)
+
+
+def _before(session: Session, view: JobView, row: Row[*tuple[Any, ...]]) -> int:
+    """Calls of other jobs that are made before the last one of this."""
+    remaining = view.counts.unended
+    return max(0, records_before(session, row.limit_group, remaining) - remaining)
+
+
+def _seats(row: Row[*tuple[Any, ...]]) -> int | None:
     bounds = (registry.max_concurrent_calls(row.limit_group, settings.current()), row.max_concurrent)
-    seats = min((bound for bound in bounds if bound is not None), default=None)
-    allowance = allowances.read(session, row.limit_group)
-    return bound(work, before, allowance.limits, seats, unused(row.limit_group, allowance))[0]
+    return min((bound for bound in bounds if bound is not None), default=None)
 
 
 def _until_first_call(session: Session, group: str) -> float:

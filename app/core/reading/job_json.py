@@ -3,7 +3,7 @@
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from app.core.breaker import Breaker
 from app.core.json_text import timestamp
@@ -27,6 +27,19 @@ class Limited:
 
     word: str | None = None
     detail: Mapping[str, Any] | None = None
+
+
+class Limitable(Protocol):
+    """What must be known of a job to say what limits it."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def status(self) -> JobStatus: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def queued(self) -> bool: ...
 
 
 def jobs_out(views: Sequence[JobView]) -> list[dict[str, Any]]:
@@ -129,7 +142,7 @@ def _has_price(view: JobView) -> bool:
     return pricing.price_at(view.model, dt.datetime.now(dt.UTC)) is not None
 
 
-def limits_of(views: Iterable[JobView]) -> dict[int, Limited]:
+def limits_of(views: Iterable[Limitable]) -> dict[int, Limited]:
     """What limits each job's speed, other than its provider's own latency."""
     seen = list(views)
     found = {view.id: Limited("paused" if view.status == JobStatus.PAUSED else None) for view in seen}

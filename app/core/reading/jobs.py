@@ -86,6 +86,7 @@ class JobView:
     cost_unconfirmed: int
     usage_unknown: int  # answers that do not say what they took
     stop_reasons: Mapping[str, int]  # of records that ended with an answer
+    error_types: Mapping[str, int]  # of records that failed
     max_tokens: int  # of an answer, unless its record sets it
     max_cost: int | None
     seq: int
@@ -101,9 +102,25 @@ class JobView:
     form: TableForm | None  # of the table that it came as, without the rows
     has_documents: bool
     reused: int = 0  # records that have the answer of an earlier job
-    still_costs: int | None = 0  # what its other records may cost, about and at most; None: unknown
+    record_costs: int | None = 0  # what one record may cost, about and at most; None: unknown
     notes: Sequence[str] = ()  # what its owner should know of how its table was read
     closed_at: dt.datetime | None = None  # when it was cancelled, or found to have expired
+
+    @property
+    def still_costs(self) -> int | None:
+        """What its records that have not ended may cost, about and at most; None: unknown."""
+        return self.may_cost(self.counts.unended)
+
+    def may_cost(self, records: int) -> int | None:
+        """What so many calls may cost, about and at most, without passing the cap; None: unknown."""
+        if not records:
+            return 0
+        if self.record_costs is None:
+            return None
+        most = records * self.record_costs
+        if self.max_cost is None:
+            return most
+        return min(most, max(0, self.max_cost - self.cost - self.cost_unconfirmed))
 
 
 def find(session: Session, tenant_id: int, name: str) -> JobView:
@@ -169,14 +186,21 @@ def watched(session: Session, job_ids: Iterable[int]) -> list[JobView]:
     return [_view(row) for row in session.execute(_everything().where(Job.id.in_(sorted(job_ids))))]
 
 
-def _listed(tenant_id: int) -> Select[*tuple[Any, ...]]:
-    """Calls that somebody waited for are in no list: they are found by their id."""
-    return _everything().where(
+def listed(tenant_id: int) -> tuple[ColumnElement[bool], ...]:
+    """What the jobs in a tenant's lists have in common; every user of the tenant may see all of them.
+
+    Calls that somebody waited for are in no list: they are found by their id.
+    """
+    return (
         Job.tenant_id == tenant_id,
         Job.deleted_at.is_(None),
         Job.status != JobStatus.STAGING,
         Job.attended.is_(None),
     )
+
+
+def _listed(tenant_id: int) -> Select[*tuple[Any, ...]]:
+    return _everything().where(*listed(tenant_id))
 
 
 def _everything() -> Select[*tuple[Any, ...]]:
@@ -247,6 +271,7 @@ def _view(row: Row[*tuple[Any, ...]]) -> JobView:
         cost_unconfirmed=sums.cost_unconfirmed,
         usage_unknown=sums.usage_unknown,
         stop_reasons=sums.stop_reasons or {},
+        error_types=sums.error_types or {},
         max_tokens=row.max_tokens,
         max_cost=job.max_cost,
         seq=sums.seq,
@@ -262,25 +287,20 @@ def _view(row: Row[*tuple[Any, ...]]) -> JobView:
         form=None if row.table_form is None else TableForm.of(row.table_format, row.table_form),
         has_documents=row.has_prompt or job.model == registry.NOBODY,
         reused=job.reused,
-        still_costs=_still_costs(row, counts.unended),
+        record_costs=_record_costs(row),
         notes=row.notes or (),
     )
 
 
-def _still_costs(row: Row[*tuple[Any, ...]], unended: int) -> int | None:
-    """What the records that have not ended may cost, each taken to be of the mean size; not over the cap."""
+def _record_costs(row: Row[*tuple[Any, ...]]) -> int | None:
+    """What a record may cost that is of the mean size."""
     job: Job = row.Job
-    if not unended or job.model == registry.NOBODY:
+    if job.model == registry.NOBODY or not job.total:
         return 0
     if row.unbounded is not None or (price := pricing.price_at(job.model, row.now)) is None:
         return None
     mean = -(-job.request_bytes // job.total)
-    extra = surcharges(json.loads(row.params))
-    most = unended * price.worst_case(mean, row.max_tokens, **extra)
-    if job.max_cost is None:
-        return most
-    spent: int = row.JobCounts.cost + row.JobCounts.cost_unconfirmed
-    return min(most, max(0, job.max_cost - spent))
+    return price.worst_case(mean, row.max_tokens, **surcharges(json.loads(row.params)))
 
 
 def _counts(job: Job, sums: JobCounts, running: int) -> Counts:

@@ -156,12 +156,20 @@ def request_ids(job: JobView, records: Sequence[RecordView]) -> dict[int, str]:
     if not records:
         return {}
     calls = {(record.idx, record.attempts) for record in records}
-    these = (_attempt.job_id == job.id, _one_of(_attempt.idx, [record.idx for record in records]))
+    these = (_attempt.job_id == job.id, one_of(_attempt.idx, [record.idx for record in records]))
     named = select(_attempt.idx, _attempt.attempt, _attempt.request_id).where(
         *these, _attempt.request_id.is_not(None)
     )
     with reading() as session:
         return {row[0]: row[2] for row in session.execute(named) if (row[0], row[1]) in calls}
+
+
+def shown_as(
+    session: Session, job: JobView, words: frozenset[str], low: int, high: int, limit: int | None = None
+) -> list[int]:
+    """The first `limit` indices of records shown as one of `words`, behind `low` and not behind `high`."""
+    walk = _Walk(session, job.id, high - low if limit is None else limit, inputs=False)
+    return [idx for idx, _ in walk.indices(words, low, high)][:limit]
 
 
 def shown_status(job_id: int) -> ColumnElement[int]:
@@ -173,6 +181,21 @@ def shown_status(job_id: int) -> ColumnElement[int]:
         else_=RecordStatus.PENDING.value,
     )
     return case((_record.status.in_(sorted(UNASKED)), unasked), else_=_record.status)
+
+
+def one_of(column: ColumnElement[int], values: Sequence[int]) -> ColumnElement[bool]:
+    """Whether a column of a job's rows is one of `values`.
+
+    The least and the greatest say it where little was left out between them, as in most pages.
+
+    A list is dearer, and a planner that knows nothing of a table yet reads all of a job rather than looking
+    hundreds of its rows up: bounds beside the list mostly keep it from that.
+    """
+    least, greatest = min(values), max(values)
+    lies_between = column.between(least, greatest)
+    return (
+        lies_between if greatest - least < GAPS * len(values) else and_(lies_between, any_of(column, values))
+    )
 
 
 class _Walk:
@@ -258,13 +281,13 @@ class _Walk:
         """Records by their indices; some that lie between them may be among them."""
         indices = [idx for _, idx in places]
         inputs = _INPUT if self._inputs else _NO_INPUT
-        asked = {row[0]: row[1:] for row in self._rows(_input, _one_of(_input.idx, indices), *inputs)}
-        those = _one_of(self._placed_by, [place for place, _ in places])
+        asked = {row[0]: row[1:] for row in self._rows(_input, one_of(_input.idx, indices), *inputs)}
+        those = one_of(self._placed_by, [place for place, _ in places])
         ended = {row[0]: row[1:] for row in self._rows(_output, those, *_OUTPUT)}
         shown = shown_status(self._job_id)
         return {
             row[0]: _view(row, asked.get(row[0], (None, None)), ended.get(row[0]))
-            for row in self._rows(_record, _one_of(_record.idx, indices), shown, *_RECORD)
+            for row in self._rows(_record, one_of(_record.idx, indices), shown, *_RECORD)
         }
 
     def _rows(self, table: Any, those: ColumnElement[bool], *columns: Any) -> Sequence[Row[Any]]:
@@ -308,19 +331,6 @@ def _view(record: Sequence[Any], asked: Sequence[Any], ended: Sequence[Any] | No
     custom_id, content = asked
     started_at = claimed_at if status == RecordStatus.RUNNING else None
     return RecordView(idx, status, attempts, custom_id, content, started_at=started_at)
-
-
-def _one_of(column: ColumnElement[int], values: Sequence[int]) -> ColumnElement[bool]:
-    """The least and the greatest say it where little was left out between them, as in most pages.
-
-    A list is dearer, and a planner that knows nothing of a table yet reads all of a job rather than looking
-    hundreds of its rows up: bounds beside the list mostly keep it from that.
-    """
-    least, greatest = min(values), max(values)
-    lies_between = column.between(least, greatest)
-    return (
-        lies_between if greatest - least < GAPS * len(values) else and_(lies_between, any_of(column, values))
-    )
 
 
 def _are(words: frozenset[str], job_id: int) -> Iterator[ColumnElement[bool]]:

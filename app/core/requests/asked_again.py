@@ -132,8 +132,10 @@ def _had_less(session: Session, job: Job, max_tokens: int) -> ColumnElement[bool
 def _words(session: Session, job: Job) -> frozenset[str]:
     """With which of its words the job's records ended."""
     counts = session.get_one(JobCounts, job.id)
-    failed = select(_ERROR_TYPE.label("word")).where(Record.job_id == job.id, _FAILED).subquery()
-    types = frozenset(session.scalars(select(failed.c.word).distinct())) - {""}
+    types = frozenset(counts.error_types or {})
+    if sum((counts.error_types or {}).values()) < counts.failed:  # some failed in an earlier release
+        failed = select(_ERROR_TYPE.label("word")).where(Record.job_id == job.id, _FAILED).subquery()
+        types = frozenset(session.scalars(select(failed.c.word).distinct())) - {""}
     stops = STOPS & (counts.stop_reasons or {}).keys()
     return types | stops | ({EXPIRED} if counts.expired else frozenset())
 

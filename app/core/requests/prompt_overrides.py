@@ -1,5 +1,6 @@
 """A user's own texts in place of those of an operation of config/operations.toml."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from sqlalchemy import delete, select
@@ -31,6 +32,12 @@ def find(session: Session, tenant_id: int, user_id: int, name: str) -> PromptOve
             PromptOverride.name == name,
         )
     )
+
+
+def of_user(session: Session, tenant_id: int, user_id: int) -> Mapping[str, PromptOverride]:
+    """All of the user's own texts, by operation."""
+    own = PromptOverride.tenant_id == tenant_id, PromptOverride.user_id == user_id
+    return {found.name: found for found in session.scalars(select(PromptOverride).where(*own))}
 
 
 def check(prompt: str | None, system: str | None) -> None:

@@ -17,6 +17,7 @@ from models.webhook import DeliveryStatus, WebhookDelivery, WebhookEndpoint
 
 DAY = 86_400  # seconds
 CHUNK = 5_000  # rows that are removed in one transaction
+STATUSES = tuple(str(status) for status in DeliveryStatus)
 
 
 @dataclass(frozen=True, slots=True)

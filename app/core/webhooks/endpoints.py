@@ -18,6 +18,7 @@ from models.webhook import DeliveryStatus, WebhookDelivery, WebhookEndpoint
 log = structlog.get_logger(__name__)
 
 DAY = 86_400  # seconds
+MAX_NAME = 200  # characters
 MOST = 50  # of a tenant: the end of a job writes a row for each
 
 BY_OWNER = "Its owner has switched it off."

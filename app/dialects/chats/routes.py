@@ -28,16 +28,17 @@ from app.ingest.spool import DraftSpool
 from app.services import chat_jobs, job_actions, submission
 from app.services.chat_jobs import Terms
 from app.services.options import Options
-from app.web import bodies, downloads, idempotency, job_lookup, openapi
+from app.web import bodies, idempotency, job_lookup, openapi
 from app.web.answers import answer_list
 from app.web.auth import caller, needs
 from app.web.blueprint import Blueprint
 from app.web.capacity import enough_memory
 from app.web.connection import while_connected
-from app.web.downloads import documented
 from app.web.errors import refused
 from app.web.forms import FileForm
 from app.web.large_bodies import FORM, UPLOAD, takes
+from app.web.results import downloads
+from app.web.results.downloads import documented
 from config import settings
 from models.job import Job
 from models.session import reading

@@ -7,8 +7,8 @@ import pytest
 from app.core.accounts import api_keys, browser_sessions
 from app.dashboard import cookie
 from models.base import now
-from models.browser_session import BrowserSession
 from models.session import in_transaction
+from models.tenant import BrowserSession
 from tests.support.browser_client import SIGN_IN, Browser
 from tests.support.front_door import Door
 

@@ -1,0 +1,92 @@
+"""What a record says in words: what its sender wrote, and what came back."""
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from app.core.json_text import text
+from app.core.money import pricing
+from app.core.reading.answers import answer_text, failure
+from app.core.reading.records import RecordView
+from app.ingest.values import as_text
+
+# Of content blocks, and of whole requests: words of the protocol, and documents in base64.
+_NOT_WORDS = frozenset({"type", "role", "model", "media_type", "data", "id", "tool_use_id", "cache_control"})
+
+
+def question(record: RecordView, most: int) -> str:
+    """The beginning of what its sender wrote, without the job's parts; up to `most` characters."""
+    said, size = [], 0
+    for part in _asked(record.asked):
+        said.append(part)
+        size += len(part)
+        if size > most:
+            break
+    return " · ".join(said)[:most]
+
+
+def beginning(record: RecordView, most: int) -> str:
+    """The beginning of its answer's text, up to `most` characters."""
+    return "" if record.answer is None else answer_text(record.answer)[:most]
+
+
+def why(record: RecordView, most: int) -> str:
+    """Why it has no answer, or one that does not count."""
+    return failure(record)[:most]
+
+
+def name(record: RecordView) -> str:
+    """Its owner's id of it."""
+    return text(record.custom_id) or ""
+
+
+def dollars(record: RecordView) -> str | None:
+    """What its calls have cost."""
+    return in_dollars(record.cost)
+
+
+def in_dollars(pico: int | None) -> str | None:
+    return None if pico is None else pricing.dollars(pico)
+
+
+def everything(record: RecordView) -> Iterator[tuple[str, str]]:
+    """Each text of a record that was read with its input, and where it is."""
+    if record.custom_id is not None:
+        yield "id", text(record.custom_id) or ""
+    yield from (("prompt", part) for part in _asked(record.asked))
+    if record.answer is not None:
+        yield "answer", answer_text(record.answer)
+    if record.error_message is not None:
+        yield "error", text(record.error_message) or ""
+
+
+def _asked(body: bytes | None) -> Iterable[str]:
+    if body is None:
+        return ()
+    content = json.loads(body)
+    if "refused" in content:
+        return ()
+    if "row" in content:
+        return map(as_text, content["row"].values())
+    if "document" in content:
+        document = content["document"]
+        return (document.get("filename") or "", *_words(document.get("metadata")))
+    return _words(content["body"] if "url" in content else content)
+
+
+def _words(value: Any) -> Iterator[str]:
+    """The texts within a value, without the words of a protocol."""
+    match value:
+        case str():
+            yield value
+        case list():
+            for item in value:
+                yield from _words(item)
+        case dict():
+            for name, item in value.items():
+                if name not in _NOT_WORDS:
+                    yield from _words(item)
+        case bool() | None:
+            return
+        case _:
+            yield as_text(value)

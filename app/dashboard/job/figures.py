@@ -1,0 +1,82 @@
+"""A job in figures, as its page shows them."""
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from app.core.money import pricing
+from app.core.reading import job_json
+from app.core.reading.job_json import Limited
+from app.core.reading.jobs import JobView
+
+# What limits a job, where the limiter's own word would be too short.
+REASONS = {
+    "requests": "the provider's limit of requests a minute",
+    "input_tokens": "the provider's limit of input tokens a minute",
+    "output_tokens": "the provider's limit of output tokens a minute",
+    "cap": "a cost cap: the next call fits when those in flight have ended",
+    "workers": "the workers, whose threads are all busy",
+    "storage": "the database, which answers wait for",
+    "redis": "Redis, which does not answer: no call may leave without it",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Money is in dollars, None where nobody knows it."""
+
+    ended: int
+    rate: float | None  # records a minute
+    seconds_left: float | None
+    seconds_taken: float | None  # from its first call to its end
+    cost: str | None
+    unconfirmed: str | None  # of calls whose answers never came
+    whole: str | None  # of the whole job, if the rest costs what the others did
+    cap: str | None
+    limited_by: str | None
+    held: Mapping[str, Any] | None  # why the provider serves no calls: see `app.core.limits.obstacle`
+    warnings: list[str]
+
+
+def of(view: JobView, limited: Limited) -> Figures:
+    left = None if view.eta is None else max(0.0, (view.eta - dt.datetime.now(dt.UTC)).total_seconds())
+    return Figures(
+        ended=view.total - view.counts.unended,
+        rate=view.counts.unended * 60 / left if left else None,
+        seconds_left=left,
+        seconds_taken=seconds_taken(view),
+        cost=job_json.cost(view),
+        unconfirmed=pricing.dollars(view.cost_unconfirmed) if view.cost_unconfirmed else None,
+        whole=_whole(view),
+        cap=None if view.max_cost is None else pricing.dollars(view.max_cost),
+        limited_by=_reason(limited.word),
+        held=limited.detail,
+        warnings=job_json.write(view, limited)["warnings"],
+    )
+
+
+def read(view: JobView) -> Figures:
+    return of(view, job_json.limits_of([view])[view.id])
+
+
+def seconds_taken(view: JobView) -> float | None:
+    if view.started_at is None or view.ended_at is None:
+        return None
+    return (view.ended_at - view.started_at).total_seconds()
+
+
+def _whole(view: JobView) -> str | None:
+    """None where nothing has been paid yet, or nothing is left to pay."""
+    paid = view.total - view.counts.unended - view.reused
+    if not view.cost or paid <= 0 or not view.counts.unended or view.status.final:
+        return None
+    rest = view.cost * view.counts.unended // paid
+    return pricing.dollars(view.cost + (rest if view.still_costs is None else min(rest, view.still_costs)))
+
+
+def _reason(word: str | None) -> str | None:
+    """None where nothing but the provider's own time does, and where the status says it."""
+    if word is None or word == "paused":
+        return None
+    return REASONS.get(word, word.replace("_", " "))

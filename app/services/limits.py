@@ -1,0 +1,37 @@
+"""The provider's limits as a caller may see them and an operator set them, through any entry point."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from app.core.accounts.api_keys import OPERATOR, Caller
+from app.core.limits import report
+from app.core.limits.report import Reader
+from models.session import in_transaction, reading
+
+
+def describe_all(me: Caller) -> list[dict[str, Any]]:
+    """The groups in use: by jobs of the caller's tenant, or for an operator by anybody."""
+    with reading() as session:
+        return report.describe_all(session, _reader(me))
+
+
+def describe(me: Caller, group: str) -> tuple[dict[str, Any], dict[str, int | None]]:
+    """A group, and which of its figures an operator has set; raises `NotFound`."""
+    with reading() as session:
+        report.check(session, group)
+        return report.describe(session, _reader(me), group), report.figures(session, group)
+
+
+def change(me: Caller, group: str, figures: Mapping[str, int | None]) -> dict[str, Any]:
+    """Set a group's figures for all workers within a second, and describe it; see `report.change`.
+
+    The caller must be an operator.
+    """
+    in_transaction(partial(report.change, name=group, figures=dict(figures)))
+    with reading() as session:
+        return report.describe(session, _reader(me), group)
+
+
+def _reader(me: Caller) -> Reader:
+    return Reader(me.tenant_id, sees_all=me.may(OPERATOR))

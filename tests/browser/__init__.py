@@ -1,0 +1,1 @@
+"""The page in a real browser. A package, so that its modules share one browser and one Penstock."""

@@ -1,0 +1,71 @@
+"""The frame of every page: by keyboard alone, on a telephone, for everybody."""
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Site
+from tests.support import sight
+from tests.support.pages import sign_in
+
+# What has the focus: its name, and whether one sees that it has it.
+FOCUSED = """() => {
+    const it = document.activeElement, style = getComputedStyle(it);
+    return [it.innerText.trim(), style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2];
+}"""
+
+
+def test_signing_in_is_good_to_look_at(page: Page) -> None:
+    page.goto("/ui/sign-in")
+    sight.assert_good(page)
+    sight.shoot(page, "sign-in")
+
+
+def test_what_is_not_there_is_a_page_that_says_so(page: Page, site: Site) -> None:
+    sign_in(page, site.newcomer().key)
+    assert page.goto("/ui/nowhere").status == 404
+    expect(page.get_by_role("alert")).to_contain_text("/ui/nowhere")
+    sight.assert_good(page)
+    sight.shoot(page, "error")
+
+
+def test_the_first_tab_skips_to_the_content(page: Page, site: Site) -> None:
+    sign_in(page, site.newcomer().key)
+    page.goto("/ui")
+    skip = page.get_by_role("link", name="Skip to the content")
+    expect(skip).not_to_be_in_viewport()
+    page.keyboard.press("Tab")
+    expect(skip).to_be_focused()
+    expect(skip).to_be_in_viewport(ratio=1)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("main")).to_be_focused()
+
+
+def test_the_header_is_walked_in_its_order_and_one_sees_where(page: Page, site: Site) -> None:
+    door = site.newcomer()
+    sign_in(page, door.key)
+    page.goto("/ui")
+    tenant = door.get("/api/v1/me").get_json()["tenant"]
+    places = page.get_by_role("navigation", name="Main").get_by_role("link").all_inner_texts()
+
+    walked = []
+    for _ in ("skip", "brand", *places, tenant):
+        page.keyboard.press("Tab")
+        walked.append(page.evaluate(FOCUSED))
+
+    assert [name for name, _ in walked] == ["Skip to the content", "Penstock", *places, tenant]
+    assert [name for name, is_seen in walked if not is_seen] == []
+
+
+def test_the_menu_opens_and_closes_by_keyboard(page: Page, site: Site) -> None:
+    sign_in(page, site.newcomer().key)
+    summary, button = (
+        page.get_by_role("banner").locator("summary"),
+        page.get_by_role("button", name="Sign out"),
+    )
+    summary.focus()
+    page.keyboard.press("Enter")
+    expect(button).to_be_visible()
+    sight.assert_good(page)
+    page.keyboard.press("Tab")
+    page.keyboard.press("Escape")
+    expect(button).to_be_hidden()
+    expect(summary).to_be_focused()

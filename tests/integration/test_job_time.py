@@ -1,0 +1,176 @@
+"""Where a job's time went: its states sum to its wall clock, and its course to its counts."""
+
+import datetime as dt
+import time
+from functools import partial
+
+import pytest
+from sqlalchemy import bindparam, func, select, update
+
+from app.core.pipeline import scheduler
+from app.core.reading import jobs
+from app.core.reading.course.points import MOST, course
+from app.core.reading.course.time_spent import time_spent
+from models import Job, JobPoint, JobTime, Lease
+from models.base import now
+from models.session import in_transaction, reading
+from models.upsert import insert_missing
+from tasks import sweep, watch
+from tests.support.front_door import Door, Worker, number_of
+from tests.support.stack import redis_away
+
+CALL = 0.25  # seconds that the calls of a `Worker` take
+HOUR = dt.timedelta(hours=1)
+SILENT = update(Lease).where(Lease.id == bindparam("lease")).values(still=1)
+STARTED = update(Job).where(Job.id == bindparam("job")).values(started_at=now(-3_600))
+
+pytestmark = pytest.mark.usefixtures("environment")
+
+
+@pytest.fixture
+def door() -> Door:
+    return Door()
+
+
+def submit(door: Door, records: int = 3):
+    with redis_away():
+        return door.submit(records)
+
+
+def view_of(door: Door, job):
+    with reading() as session:
+        return jobs.find(session, door.tenant_id, job["id"])
+
+
+def spent(door: Door, job):
+    with reading() as session:
+        return time_spent(session, jobs.find(session, door.tenant_id, job["id"]))
+
+
+def points(door: Door, job):
+    with reading() as session:
+        return course(session, jobs.find(session, door.tenant_id, job["id"]))
+
+
+def advance(job) -> None:
+    in_transaction(partial(scheduler.advance, job_id=number_of(job), held_for=0))
+
+
+def set_back(job, seconds: float, *columns: str) -> None:
+    """As if these times of the job's row were so long ago."""
+    statement = update(JobTime).where(JobTime.job_id == number_of(job))
+    in_transaction(lambda s: s.execute(statement.values(dict.fromkeys(columns, now(-seconds)))) and None)
+
+
+def test_a_job_that_no_look_saw_is_split_by_its_calls(door):
+    # Given a job that began, asked and ended between two ticks
+    job, worker = submit(door), Worker()
+    time.sleep(CALL + 0.05)
+    advance(job)
+    worker.end(job, [0, 1, 2])
+    time.sleep(0.05)
+    advance(job)
+
+    # Then its calls, what came before them and what came after are told apart, and sum to its wall clock
+    found = spent(door, job)
+    view = view_of(door, job)
+    assert found.state is None
+    seconds = {part.state: part.seconds for part in found.parts}
+    assert seconds["provider"] == pytest.approx(CALL, abs=0.1)
+    assert min(seconds["queue"], seconds["finishing"]) >= 0.04
+    assert sum(part.seconds for part in found.parts) == pytest.approx(found.seconds, abs=0.01)
+    assert found.seconds == pytest.approx((view.ended_at - view.created_at).total_seconds())
+    # And its course ends with its counts
+    first, *_, last = points(door, job)
+    assert (first.ended, last.ended, last.failed, last.cost) == (0, 3, 0, view.cost)
+
+
+def test_a_pause_a_cancellation_and_a_retry_have_states_of_their_own(door):
+    # Given a job that was paused, resumed, cancelled and, with a record that had failed, retried
+    job, worker = submit(door), Worker()
+    advance(job)
+    worker.end(job, [0], error=("server_error", "no"))
+    for step in ("pause", "resume", "cancel"):
+        time.sleep(0.03)
+        assert door.post(f"/api/v1/jobs/{job['id']}/{step}").status_code == 200
+    sweep.sweep_once()
+    time.sleep(0.03)
+    assert door.post(f"/api/v1/jobs/{job['id']}/retry").status_code == 200
+
+    # Then each has its time, and all of them that of the job until now
+    found = spent(door, job)
+    seconds = {part.state: part.seconds for part in found.parts}
+    assert seconds["paused"] >= 0.02
+    assert seconds["ended"] >= 0.02
+    assert sum(seconds.values()) == pytest.approx(found.seconds, abs=0.05)
+
+
+def test_a_look_writes_what_has_changed_and_nothing_else(door, statements):
+    # Given a job under way that was looked at
+    job, worker = submit(door), Worker()
+    advance(job)
+    worker.claim(job, [0])
+    watch.look()
+    assert spent(door, job).state == "provider"
+
+    # When nothing happens, then the next look only reads
+    with statements() as sent:
+        watch.look()
+    assert not [line for line in sent if not line.startswith(("SELECT", "BEGIN"))]
+
+    # When its worker has fallen silent, then it waits for workers
+    sweep.find_dead()
+    in_transaction(lambda s: s.execute(SILENT, {"lease": worker.lease_id}) and None)
+    watch.look()
+    assert spent(door, job).state == "workers"
+
+
+def test_the_time_in_which_nothing_ran_is_not_the_providers(door):
+    # Given a job that was last looked at an hour ago
+    job, worker = submit(door), Worker()
+    advance(job)
+    worker.claim(job, [0])
+    watch.look()
+    set_back(job, 3_600, "seen_at")
+    set_back(job, 3_610, "since")
+
+    # Then that hour is nobody's, as soon as it is read and when it is written
+    for _ in range(2):
+        seconds = {part.state: part.seconds for part in spent(door, job).parts}
+        assert seconds["stopped"] == pytest.approx(3_600, abs=1)
+        assert seconds["provider"] == pytest.approx(10, abs=1)
+        watch.look()
+
+
+def test_a_long_course_has_few_points_and_still_its_sums(door):
+    # Given a job with more points than a chart has room for, evenly over an hour
+    job = submit(door, 5)
+    advance(job)
+    view, many = view_of(door, job), 1_500
+    assert view.started_at is not None
+    in_transaction(lambda s: s.execute(STARTED, {"job": view.id}) and None)
+    start = view_of(door, job).started_at
+    rows = [
+        {"job_id": view.id, "at": start + n * HOUR / many, "seq": n, "failed": 0, "cost": 10 * n}
+        for n in range(1, many)
+    ]
+    in_transaction(lambda s: insert_missing(s, JobPoint, *rows))
+
+    # Then they are thinned, and each tells of all records that ended since the one before
+    found = points(door, job)
+    assert MOST / 2 < len(found) <= MOST
+    assert found == sorted(found, key=lambda point: point.at)
+    assert [point.per_minute for point in found[1:-1]] == [pytest.approx(25, rel=0.2)] * (len(found) - 2)
+
+
+def test_points_go_with_the_content_and_the_sums_stay(door):
+    job, worker = submit(door), Worker()
+    advance(job)
+    worker.end(job, [0, 1, 2])
+    advance(job)
+    assert points(door, job)
+    assert door.call("DELETE", f"/api/v1/jobs/{job['id']}").status_code == 204
+    sweep.sweep_once()
+    with reading() as session:
+        assert session.scalar(select(func.count()).select_from(JobPoint)) == 0
+        assert session.get(JobTime, number_of(job)) is not None

@@ -1,0 +1,70 @@
+"""How a page looks to those who read it: with assistive technology, on a telephone, in the dark."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page
+
+WIDTHS = (1440, 390)  # pixels: a desk, a telephone
+THEMES = ("light", "dark")
+
+# Run from outside: the page's own policy would not let it in.
+AXE = (Path(__file__).parents[1] / "browser" / "vendor" / "axe.min.js").read_text(encoding="utf-8")
+RUN_AXE = """async () => (await axe.run({
+    resultTypes: ['violations'],
+    runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'],
+})).violations"""
+
+# What is wider than the window, and no box that may be scrolled holds it.
+TOO_WIDE = """() => [...document.querySelectorAll('body *')].filter(element => {
+    if (element.getBoundingClientRect().right <= document.documentElement.clientWidth + 1) return false;
+    for (let box = element.parentElement; box; box = box.parentElement)
+        if (getComputedStyle(box).overflowX !== 'visible') return false;
+    return true;
+}).map(element => element.outerHTML.slice(0, 120))"""
+
+
+def show(page: Page, width: int, theme: str) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(color_scheme=theme)
+
+
+def assert_accessible(page: Page) -> None:
+    """What axe finds is told by rule and element, with what it says of mending it."""
+    page.evaluate(AXE)
+    found: list[dict[str, Any]] = page.evaluate(RUN_AXE)
+    assert not found, f"{page.url}\n" + "\n".join(_told(found))
+
+
+def assert_fits(page: Page) -> None:
+    """Nobody has to scroll sideways to read it."""
+    over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert over <= 0, f"{page.url} is {over} pixels too wide:\n" + "\n".join(page.evaluate(TOO_WIDE))
+
+
+def assert_good(page: Page) -> None:
+    """Accessible in both themes, and no wider than a telephone."""
+    for width, theme in zip(WIDTHS, THEMES, strict=True):
+        show(page, width, theme)
+        assert_accessible(page)
+    assert_fits(page)
+    show(page, WIDTHS[0], THEMES[0])
+
+
+def shoot(page: Page, name: str) -> None:
+    """Write pictures of the page into the folder that `SCREENSHOTS` names, if it names one."""
+    folder = os.environ.get("SCREENSHOTS")
+    if folder:
+        for width in WIDTHS:
+            for theme in THEMES:
+                show(page, width, theme)
+                page.screenshot(path=Path(folder, f"{name}-{width}-{theme}.png"), full_page=True)
+        show(page, WIDTHS[0], THEMES[0])
+
+
+def _told(found: list[dict[str, Any]]) -> Iterator[str]:
+    for rule in found:
+        for node in rule["nodes"]:
+            yield f"{rule['id']}: {node['html'][:200]}\n    {node['failureSummary']}"
