@@ -237,7 +237,7 @@ def _submit(me: Caller, draft: Draft) -> Response:
             me.tenant_id, me.user_id, spool, received.defaults, options, upload
         )
     drafts.remove(me.tenant_id, me.user_id, draft.uid)
-    return done("dashboard.show_nothing", f"Batch submitted with ID {made.uid}", rest=f"jobs/{made.uid}")
+    return done("dashboard.job.show_job", f"Batch submitted with ID {made.uid}", job_id=str(made.uid))
 
 
 def _repeat(what: str, draft: Draft, within: int | None) -> Repeat:
