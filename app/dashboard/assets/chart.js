@@ -11,7 +11,7 @@ for (const figure of document.querySelectorAll(".chart[data-of]")) {
   const time = (_, at) => at == null ? "–" : new Date(at * 1e3).toISOString().slice(from, 19).replace("T", " ");
   const axis = (write, more) => ({ stroke: soft, grid, ticks: grid, values: (_, ticks) => ticks.map((tick) => write(_, tick)), ...more });
   figure.hidden = false;
-  const colour = (name) => getComputedStyle(figure).getPropertyValue("--" + name);
+  const colour = (name) => () => getComputedStyle(figure).getPropertyValue("--" + name);
   const soft = colour("soft"), grid = { stroke: colour("line"), width: 1 };
   const line = { label, value: amount, stroke: colour("accent"), fill: colour("accent-soft"), width: 2, points: { show: false } };
   if (!sign) line.paths = uPlot.paths.stepped({ align: -1 });
