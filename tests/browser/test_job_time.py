@@ -18,7 +18,7 @@ def test_the_time_of_a_job_and_its_course_go_on_while_somebody_looks(page: Page,
     # Given a job whose answers come one after the other
     door = site.newcomer()
     sign_in(page, door.key)
-    job = door.submit(60, model="simulated", params={"simulate": {"latency_ms": 3_000, "latency_sigma": 0.8}})
+    job = door.submit(30, params={"simulate": {"latency_ms": 1_500, "latency_sigma": 0.6}})
 
     # When its course is looked at from its beginning, then what arrives is drawn, and stands in the table
     page.goto(f"/ui/jobs/{job['id']}/course")
@@ -28,7 +28,7 @@ def test_the_time_of_a_job_and_its_course_go_on_while_somebody_looks(page: Page,
         expect(chart.locator("canvas")).to_be_visible()
         assert chart.evaluate(DRAWN)
     last = page.get_by_role("region", name="Course of the job").get_by_role("row").last
-    expect(last.get_by_role("cell").nth(1)).to_have_text("60", timeout=30_000)
+    expect(last.get_by_role("cell").nth(1)).to_have_text("30", timeout=30_000)
     assert page.evaluate("window.sameDocument")
     sight.assert_good(page)
     sight.shoot(page, "job-course")
