@@ -8,13 +8,13 @@ from typing import Any
 
 from flask import Blueprint, Response, redirect, request, url_for
 
-from app.core.accounts.api_keys import WRITE, Caller
+from app.core.accounts.api_keys import READ, WRITE, Caller
 from app.core.documents import drafts
 from app.core.documents.drafts import Draft
 from app.core.documents.upload import receiving
 from app.dashboard import live
 from app.dashboard.blueprint import done, fragment, is_htmx, page
-from app.dashboard.new_job import choices, faults, form, preparing, quoting, receipt, shown, trial
+from app.dashboard.new_job import calls, choices, faults, form, preparing, quoting, receipt, shown, trial
 from app.errors import NotFound, Refused, TooLarge
 from app.ingest.previews.tables import TablePreview
 from app.ingest.spool import DraftSpool
@@ -191,6 +191,7 @@ def _values(me: Caller, draft: Draft) -> dict[str, Any]:
         "shown": found,
         **_of_price(me, draft, found.preview),
         **_faults(None),
+        "call": calls.of(draft),
         "place": place,
         "as_text": as_text,
         "default_max_tokens": settings.current().default_max_tokens,
@@ -237,7 +238,10 @@ def _submit(me: Caller, draft: Draft) -> Response:
             me.tenant_id, me.user_id, spool, received.defaults, options, upload
         )
     drafts.remove(me.tenant_id, me.user_id, draft.uid)
-    return done("dashboard.job.show_job", f"Batch submitted with ID {made.uid}", job_id=str(made.uid))
+    notice = f"Batch submitted with ID {made.uid}"
+    if not me.may(READ):
+        return done("dashboard.new_job.start", notice)
+    return done("dashboard.job.show_job", notice, job_id=str(made.uid))
 
 
 def _repeat(what: str, draft: Draft, within: int | None) -> Repeat:

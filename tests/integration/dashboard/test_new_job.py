@@ -73,11 +73,13 @@ def test_a_sheet_is_dropped_previewed_quoted_and_submitted_without_a_script(door
     assert "Row 2 Sum up: It came home. Row 4 Sum up: Too hot. Row 5 Sum up: It came home." in seen
     assert "Rows 3 1 ask the same as another 1 left out" in seen
 
-    # And the job is that of the same form at the API
+    # And the job is that of the same form at the API, whose call is shown
+    before = browser.see(draft)
     response = browser.post(
         draft, {**KEY, "template": "Sum up: {{ review }}", "max_tokens": "50", "action": "submit"}
     )
     job = submitted(door, response)
+    assert "--form-string 'template=Sum up: {{ review }}'" in unescape(before)
     by_api = door.upload("reviews.csv", CSV, template="Sum up: {{ review }}", max_tokens="50").get_json()
     same = ("model", "max_tokens", "total", "skipped_rows", "warnings", "priority")
     assert {name: job[name] for name in same} == {name: by_api[name] for name in same}
