@@ -10,7 +10,7 @@ from flask import Blueprint, Response, redirect, request, url_for
 
 from app.core.accounts.api_keys import READ, WRITE, Caller
 from app.core.documents import drafts
-from app.core.documents.drafts import Draft
+from app.core.documents.drafts import DOCUMENTS, Draft
 from app.core.documents.upload import receiving
 from app.dashboard import live
 from app.dashboard.blueprint import done, fragment, is_htmx, page
@@ -86,6 +86,8 @@ def change(uid: str) -> Response:
                 return _try(me, draft)
             case "submit":
                 return _submit(me, draft)
+            case "document" if is_text(draft):
+                draft = drafts.change(me.tenant_id, me.user_id, draft.uid, format=DOCUMENTS)
             case "quote":
                 return _show(draft, quoted=quoting.work_out(me, draft))
     except Refused as error:
@@ -131,6 +133,11 @@ def _table(me: Caller, draft: Draft) -> str:
     found = shown.show(me, draft)
     tried = trial.read(me, draft, found.preview)
     return fragment("new_job/rows.html", draft=draft, shown=found, tried=tried, faults={}, as_text=as_text)
+
+
+def is_text(draft: Draft) -> bool:
+    """Whether its file is a sheet only because texts may be one."""
+    return draft.format in ("csv", "tsv") and draft.name.lower().endswith(".txt")
 
 
 def _find(uid: str) -> Draft:
@@ -192,6 +199,7 @@ def _values(me: Caller, draft: Draft) -> dict[str, Any]:
         **_of_price(me, draft, found.preview),
         **_faults(None),
         "call": calls.of(draft),
+        "is_text": is_text(draft),
         "place": place,
         "as_text": as_text,
         "default_max_tokens": settings.current().default_max_tokens,

@@ -226,6 +226,16 @@ def test_pasted_texts_are_a_sheet_and_several_files_are_documents(door, browser)
     assert job["total"] == 2
 
 
+def test_a_single_text_is_lines_of_a_sheet_or_one_document(door, browser):
+    draft = drop(browser, ("letter.txt", b"Dear all,\nhow are you?\n"))
+    assert "Dear all" in browser.see(draft)
+
+    browser.follow(browser.post(draft, {**KEY, "template": "Sum it up", "action": "document"}))
+
+    job = submitted(door, browser.post(draft, {**KEY, "template": "Sum it up", "action": "submit"}))
+    assert (job["total"], job["name"]) == (1, "letter.txt")
+
+
 def test_json_lines_show_what_they_ask(door, browser):
     lines = b"".join(json.dumps({"prompt": f"Say {n}"}).encode() + b"\n" for n in range(3))
     draft = drop(browser, ("asked.jsonl", lines))
