@@ -10,7 +10,7 @@ from app.ingest.previews.prompts import shortened
 from app.ingest.sheets.rows import EVERYTHING, Choice
 from app.ingest.tables import Sheet, read_rows, size_of
 from app.ingest.templates import Template
-from app.ingest.values import is_blank
+from app.ingest.values import as_text, is_blank
 
 ROWS = 20  # that are shown
 PROMPTS = 3  # that are rendered
@@ -49,6 +49,12 @@ class TablePreview:
     sheet: str | None = None  # of a workbook
     others: Sequence[str] = ()  # its other sheets
     has_more: bool = False  # rows behind those
+    better_header: int | None = None  # the number of a row that looks more like the header
+
+    @property
+    def longest(self) -> str:
+        """The column with the longest texts: most likely what is to be asked about."""
+        return max(self.columns, key=lambda name: sum(len(as_text(row.cells[name])) for row in self.rows))
 
 
 def read_preview(format: str, stream: BinaryIO, choice: Choice = EVERYTHING) -> TablePreview:
@@ -83,6 +89,7 @@ def read_preview(format: str, stream: BinaryIO, choice: Choice = EVERYTHING) -> 
         sheet=source.sheet,
         others=list(source.others),
         has_more=has_more,
+        better_header=sheet.better_header,
     )
 
 

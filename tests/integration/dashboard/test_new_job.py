@@ -278,12 +278,21 @@ def test_a_file_that_cannot_be_read_is_told_on_the_page(browser, name, content, 
 
 
 def test_a_table_that_cannot_be_understood_can_still_be_chosen_of(browser):
-    draft = drop(browser, ("reviews.csv", b"\n\nid,review\n1,fine\n"))
-    assert "row 1 is empty" in text_of(browser.see(draft))
+    draft = drop(browser, ("reviews.csv", b"\n" * 5 + b"id,review\n1,fine\n"))
+    assert "Row 1 is empty" in text_of(browser.see(draft))
 
-    seen = browser.post(draft, {**KEY, "header_row": "3", "template": "{{ review }}"}, headers=HTMX)
+    seen = browser.post(draft, {**KEY, "header_row": "6", "template": "{{ review }}"}, headers=HTMX)
 
-    assert "Row 4 fine" in text_of(seen.text)
+    assert "Row 7 fine" in text_of(seen.text)
+
+
+def test_a_header_below_a_title_is_found(browser):
+    draft = drop(browser, ("reviews.csv", b"\nReviews of May,,\nid,review,stars\n1,fine,5\n2,ok,3\n"))
+
+    seen = browser.see(draft)
+
+    assert 'value="3" placeholder="1"' in seen
+    assert 'data-place="{{ stars }}"' in seen
 
 
 def test_a_typed_text_has_a_limit_that_the_page_tells(browser):
