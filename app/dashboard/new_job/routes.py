@@ -8,13 +8,13 @@ from typing import Any
 
 from flask import Blueprint, Response, redirect, request, url_for
 
-from app.core.accounts.api_keys import WRITE, Caller
+from app.core.accounts.api_keys import READ, WRITE, Caller
 from app.core.documents import drafts
-from app.core.documents.drafts import Draft
+from app.core.documents.drafts import DOCUMENTS, Draft
 from app.core.documents.upload import receiving
 from app.dashboard import live
 from app.dashboard.blueprint import done, fragment, is_htmx, page
-from app.dashboard.new_job import choices, faults, form, preparing, quoting, receipt, shown, trial
+from app.dashboard.new_job import calls, choices, faults, form, preparing, quoting, receipt, shown, trial
 from app.errors import NotFound, Refused, TooLarge
 from app.ingest.previews.tables import TablePreview
 from app.ingest.spool import DraftSpool
@@ -86,6 +86,8 @@ def change(uid: str) -> Response:
                 return _try(me, draft)
             case "submit":
                 return _submit(me, draft)
+            case "document" if is_text(draft):
+                draft = drafts.change(me.tenant_id, me.user_id, draft.uid, format=DOCUMENTS)
             case "quote":
                 return _show(draft, quoted=quoting.work_out(me, draft))
     except Refused as error:
@@ -131,6 +133,11 @@ def _table(me: Caller, draft: Draft) -> str:
     found = shown.show(me, draft)
     tried = trial.read(me, draft, found.preview)
     return fragment("new_job/rows.html", draft=draft, shown=found, tried=tried, faults={}, as_text=as_text)
+
+
+def is_text(draft: Draft) -> bool:
+    """Whether its file is a sheet only because texts may be one."""
+    return draft.format in ("csv", "tsv") and draft.name.lower().endswith(".txt")
 
 
 def _find(uid: str) -> Draft:
@@ -191,6 +198,8 @@ def _values(me: Caller, draft: Draft) -> dict[str, Any]:
         "shown": found,
         **_of_price(me, draft, found.preview),
         **_faults(None),
+        "call": calls.of(draft),
+        "is_text": is_text(draft),
         "place": place,
         "as_text": as_text,
         "default_max_tokens": settings.current().default_max_tokens,
@@ -202,6 +211,7 @@ def _of_price(me: Caller, draft: Draft, preview: TablePreview | None = None) -> 
     return {
         "tried": trial.read(me, draft, preview),
         "told": faults.sentence_of,
+        "plain": faults.plain,
         "is_quoted_by_itself": draft.bytes <= quoting.BY_ITSELF,
     }
 
@@ -237,7 +247,10 @@ def _submit(me: Caller, draft: Draft) -> Response:
             me.tenant_id, me.user_id, spool, received.defaults, options, upload
         )
     drafts.remove(me.tenant_id, me.user_id, draft.uid)
-    return done("dashboard.job.show_job", f"Batch submitted with ID {made.uid}", job_id=str(made.uid))
+    notice = f"Batch submitted with ID {made.uid}"
+    if not me.may(READ):
+        return done("dashboard.new_job.start", notice)
+    return done("dashboard.job.show_job", notice, job_id=str(made.uid))
 
 
 def _repeat(what: str, draft: Draft, within: int | None) -> Repeat:
