@@ -145,6 +145,8 @@ class Job(Base):
     updated_at: Mapped[dt.datetime] = mapped_column(UTCDateTime, insert_default=now(), onupdate=now())
     started_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
     ended_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
+    # Records that had failed or expired at its end. None: it has not ended, or in an earlier release.
+    failures: Mapped[int | None] = mapped_column(Integer)
     expires_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
     # BATCH_PERSISTENCE_BACKEND=file: when its status was written to a file.
     status_kept_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)

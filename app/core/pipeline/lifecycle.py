@@ -145,6 +145,7 @@ def retry(
         settled_at=None,
         status_reason=None,
         ended_at=None,
+        failures=None,
         expires_at=None,
         reopen_from=0,
         reopen_only=choice.stored(),
@@ -227,9 +228,11 @@ def complete(session: Session, job: Job) -> None:
 
 def finalise(session: Session, job: Job, status: JobStatus) -> None:
     """End the job: status, counts, tokens and cost, from the rows."""
-    move_job(session, job, status, ended_at=session.scalar(select(now())), reopen_from=None)
     windows.close_all(session, job.id)
     totals.write(session, job)
+    counts = session.get_one(JobCounts, job.id)
+    failures = counts.failed + counts.expired
+    move_job(session, job, status, ended_at=_time(session), reopen_from=None, failures=failures)
     outbox.job_ended(session, job)
     after_commit(session, _end_logger(session, job))
     if job.urgency is not None:

@@ -42,6 +42,7 @@ def _values(view: JobView) -> dict[str, Any]:
     seconds = (points[-1].at - points[0].at).total_seconds() if points else 0.0
     return {
         "points": points,
+        "is_one_day": bool(points) and points[0].at.date() == points[-1].at.date(),
         "cost": job_json.cost(view),
         "dollars": pricing.dollars,
         "mean": (points[-1].ended - points[0].ended) * 60 / seconds if seconds else 0.0,

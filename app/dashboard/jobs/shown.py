@@ -13,7 +13,7 @@ from app.core.reading.job_list.status_filter import StatusFilter
 from app.errors import BadInput
 from app.web import cursors
 
-PAGE = 50  # jobs
+PAGE = 30  # jobs
 
 TITLES: Mapping[StatusFilter, str] = {
     StatusFilter.ALL: "All",

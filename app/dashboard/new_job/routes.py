@@ -16,6 +16,7 @@ from app.dashboard import live
 from app.dashboard.blueprint import done, fragment, is_htmx, page
 from app.dashboard.new_job import choices, faults, form, preparing, quoting, receipt, shown, trial
 from app.errors import NotFound, Refused, TooLarge
+from app.ingest.previews.tables import TablePreview
 from app.ingest.spool import DraftSpool
 from app.ingest.template_hints import place
 from app.ingest.values import as_text
@@ -107,13 +108,7 @@ def show_quote(uid: str) -> Response:
     """The price as it stands, for the page."""
     me, draft = caller(), _find(uid)
     quoted = quoting.work_out(me, draft) if draft.bytes <= quoting.BY_ITSELF else quoting.Quoted()
-    return page(
-        "new_job/quote.html",
-        draft=draft,
-        quoted=quoted,
-        tried=trial.read(me, draft, None),
-        told=faults.sentence_of,
-    )
+    return page("new_job/quote.html", draft=draft, quoted=quoted, **_of_price(me, draft))
 
 
 @blp.get("/new/<uid>/rows")
@@ -123,12 +118,12 @@ def follow_rows(uid: str) -> Response:
     return live.stream(_rows(caller(), _find(uid)))
 
 
-def _rows(me: Caller, draft: Draft) -> Iterator[str | None]:
+def _rows(me: Caller, draft: Draft) -> Iterator[str]:
     job = trial.find_job(me, draft)
     if job is None:
         return
-    for is_new in trial.follow_job(job, me.key_id):
-        yield _table(me, draft) if is_new else None
+    for _ in trial.follow_job(job, me.key_id):
+        yield _table(me, draft)
     yield _table(me, draft)
 
 
@@ -181,7 +176,7 @@ def _show(
 
 def _typed(draft: Draft) -> Response:
     """What of the page follows from what was typed; the price is asked for when this is there."""
-    response = page("new_job/typed.html", **_values(caller(), draft))
+    response = page("new_job/typed.html", quoted=quoting.Quoted(), **_values(caller(), draft))
     if draft.bytes <= quoting.BY_ITSELF:
         response.headers["HX-Trigger"] = "typed"
     return response
@@ -194,13 +189,20 @@ def _values(me: Caller, draft: Draft) -> dict[str, Any]:
         "typed": draft.fields,
         "ask": form.ask(draft.fields),
         "shown": found,
-        "tried": trial.read(me, draft, found.preview),
+        **_of_price(me, draft, found.preview),
         **_faults(None),
-        "told": faults.sentence_of,
         "place": place,
         "as_text": as_text,
         "default_max_tokens": settings.current().default_max_tokens,
         **choices.all_of(settings.current()),
+    }
+
+
+def _of_price(me: Caller, draft: Draft, preview: TablePreview | None = None) -> dict[str, Any]:
+    return {
+        "tried": trial.read(me, draft, preview),
+        "told": faults.sentence_of,
+        "is_quoted_by_itself": draft.bytes <= quoting.BY_ITSELF,
     }
 
 
@@ -235,7 +237,7 @@ def _submit(me: Caller, draft: Draft) -> Response:
             me.tenant_id, me.user_id, spool, received.defaults, options, upload
         )
     drafts.remove(me.tenant_id, me.user_id, draft.uid)
-    return done("dashboard.show_nothing", f"Batch submitted with ID {made.uid}", rest=f"jobs/{made.uid}")
+    return done("dashboard.job.show_job", f"Batch submitted with ID {made.uid}", job_id=str(made.uid))
 
 
 def _repeat(what: str, draft: Draft, within: int | None) -> Repeat:

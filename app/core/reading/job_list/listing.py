@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, and_, func, select, true
 from sqlalchemy.orm import Session
 
 from app.core.reading import jobs
@@ -77,17 +77,27 @@ def newest(session: Session, tenant_id: int, query: Query, limit: int) -> list[u
 
 def tally(session: Session, tenant_id: int, text: str) -> Tally:
     """How many jobs each filter shows of those that the search `text` finds."""
-    horizon = _horizon(session, tenant_id, None)
-    where = (*jobs.listed(tenant_id), *search.where(text), *_after(horizon))
-    each = select(Job.status, status_filter.HAS_FAILURES.label("has_failures")).where(*where).subquery()
-    groups = select(each.c.status, each.c.has_failures, func.count()).group_by(
-        each.c.status, each.c.has_failures
+    found = and_(true(), *search.where(text))
+    newest = (
+        select(
+            Job.status.label("status"),
+            status_filter.HAS_FAILURES.label("has_failures"),
+            found.label("is_found"),
+        )
+        .where(*jobs.listed(tenant_id))
+        .order_by(Job.uid.desc())
+        .limit(SPAN)
+        .subquery()
     )
+    by = (newest.c.status, newest.c.has_failures, newest.c.is_found)
     counts: Counter[StatusFilter] = Counter(dict.fromkeys(StatusFilter, 0))
-    for status, has_failures, count in session.execute(groups):
-        counts[status_filter.of(status, has_failures=bool(has_failures))] += count
-        counts[StatusFilter.ALL] += count
-    return Tally(counts, of_all=horizon is None)
+    seen = 0
+    for status, has_failures, is_found, count in session.execute(select(*by, func.count()).group_by(*by)):
+        seen += count
+        if is_found:
+            counts[status_filter.of(status, has_failures=bool(has_failures))] += count
+            counts[StatusFilter.ALL] += count
+    return Tally(counts, of_all=seen < SPAN)
 
 
 def _ids(

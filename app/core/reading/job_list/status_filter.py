@@ -31,10 +31,10 @@ OF_STATUS: Mapping[JobStatus, StatusFilter] = {
     JobStatus.EXPIRED: StatusFilter.EXPIRED,
 }
 
-# Not by a join, for which a planner may read all counters there are; and for completed jobs alone.
-_FAILURES = select(JobCounts.failed + JobCounts.expired).where(JobCounts.job_id == Job.id).correlate(Job)
+# Of jobs that ended in an earlier release. Not by a join, for which a planner may read all there are.
+_COUNTED = select(JobCounts.failed + JobCounts.expired).where(JobCounts.job_id == Job.id).correlate(Job)
 HAS_FAILURES: ColumnElement[bool] = case(
-    (Job.status == JobStatus.COMPLETED, func.coalesce(_FAILURES.scalar_subquery(), 0) > 0),
+    (Job.status == JobStatus.COMPLETED, func.coalesce(Job.failures, _COUNTED.scalar_subquery(), 0) > 0),
     else_=literal_column("1 = 0"),
 )
 
