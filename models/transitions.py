@@ -60,7 +60,10 @@ DELIVERY_MOVES: Mapping[DeliveryStatus, frozenset[DeliveryStatus]] = {
 
 
 def move_job(session: Session, job: Job, new: JobStatus, **values: Any) -> None:
-    """Move `job`, whose row the caller has locked, from its present status to `new`."""
+    """Move `job`, whose row the caller has locked, from its present status to `new`.
+
+    Called by `app.core.timeline.clock.move_job` alone, which keeps the job's time as well.
+    """
     old = JobStatus(job.status)
     if new not in JOB_MOVES[old]:
         raise IllegalMove(f"job {job.uid}", old, new)

@@ -429,7 +429,8 @@ class GroupKeyOut(ma.Schema):
     job = fields.String(metadata={"format": "uuid"})
     user = fields.String(metadata={"description": "The `user_id` of its keys."})
     key_names = fields.List(
-        fields.String(), metadata={"description": "Of up to 20 keys that act for the user, the newest first."}
+        fields.String(),
+        metadata={"description": "Of the 20 newest keys that act for it, each name once."},
     )
 
 

@@ -71,8 +71,13 @@ def plural(count: int, one: str, many: str | None = None) -> str:
 
 
 def sentence(text: str) -> str:
-    """A message of ours with a capital letter and a full stop."""
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?", "…")) else ".")
+    """A message of ours with a full stop, and with a capital letter unless it begins with an address."""
+    begins_with_address = "://" in text.partition(" ")[0]
+    return (
+        (text[:1] if begins_with_address else text[:1].upper())
+        + text[1:]
+        + ("" if text.endswith((".", "!", "?", "…")) else ".")
+    )
 
 
 ALL: Mapping[str, Callable[..., Any]] = {

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
 from app.core.accounts.api_keys import READ, WRITE
 from app.core.requests import prompt_overrides as rules
@@ -69,8 +69,10 @@ def list_prompts() -> Response:
 @blp.get("/prompts/<name>")
 @needs(READ)
 def show_prompt(name: str) -> Response:
-    """The built-in texts beside the user's own."""
+    """The built-in texts beside the user's own, or, where that is asked, with a copy of them to change."""
     found = prompt_overrides.get(caller(), name)
+    if request.args.get("from") == "built-in":
+        return _show(found, found.shipped.prompt, found.shipped.system)
     return _show(found, *_own(found))
 
 

@@ -21,7 +21,7 @@ from models.session import reading
 
 blp = Blueprint("usage", __name__)
 
-LISTED = 50  # models, users
+LISTED = 20  # models, users
 MONTH = re.compile(r"(2[0-9]{3})-(0[1-9]|1[0-2])")
 # The chart, in its own units: a day is a column.
 COLUMN, HEIGHT = 24, 120
@@ -73,6 +73,7 @@ def show_usage() -> Response:
         cost=pricing.dollars(cost),
         unconfirmed=pricing.dollars(unconfirmed) if unconfirmed else None,
         bars=_bars(month, by_day),
+        highest=pricing.dollars(_highest(by_day)),
         column=COLUMN,
         height=HEIGHT,
         models=_lines(models, cost + unconfirmed),
@@ -111,7 +112,7 @@ def _month(today: dt.date) -> Days:
 def _bars(month: Days, by_day: list[Spent]) -> list[Bar]:
     """A bar for each day of the month, also for those without any calls."""
     found: dict[Any, Spent] = {each.key: each for each in by_day}
-    highest = max((each.cost + each.unconfirmed for each in by_day), default=0)
+    highest = _highest(by_day)
     bars = []
     for number in range(month.last.day):
         day = month.first + dt.timedelta(days=number)
@@ -127,6 +128,10 @@ def _bars(month: Days, by_day: list[Spent]) -> list[Bar]:
             )
         )
     return bars
+
+
+def _highest(by_day: list[Spent]) -> int:
+    return max((each.cost + each.unconfirmed for each in by_day), default=0)
 
 
 def _height(part: int, highest: int) -> float:

@@ -1,6 +1,7 @@
 """Rules of the house that a reader could break without noticing."""
 
 import ast
+import re
 from pathlib import Path
 
 from alembic.autogenerate import compare_metadata
@@ -55,6 +56,15 @@ def test_a_status_is_written_in_one_module_only():
             if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "values":
                 found += [f"{path}:{node.lineno}" for keyword in node.keywords if keyword.arg == "status"]
     assert found == []
+
+
+def test_no_status_of_a_job_changes_without_its_time_being_kept():
+    movers = {
+        str(path.relative_to(PROJECT))
+        for path in OURS
+        if re.search(r"transitions(\.move_job| import [^\n]*\bmove_job)", path.read_text())
+    }
+    assert movers == {"app/core/timeline/clock.py"}
 
 
 def test_migrations_have_one_head_and_match_the_models(environment):

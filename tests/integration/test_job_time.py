@@ -9,9 +9,12 @@ from sqlalchemy import bindparam, func, select, update
 
 from app.core.pipeline import scheduler
 from app.core.reading import jobs
+from app.core.reading.course import lift
 from app.core.reading.course.points import MOST, course
 from app.core.reading.course.time_spent import time_spent
-from models import Job, JobPoint, JobTime, Lease
+from app.core.reading.job_json import Limited
+from config import settings
+from models import Job, JobCounts, JobPoint, JobTime, Lease
 from models.base import now
 from models.session import in_transaction, reading
 from models.upsert import insert_missing
@@ -22,7 +25,26 @@ from tests.support.stack import redis_away
 CALL = 0.25  # seconds that the calls of a `Worker` take
 HOUR = dt.timedelta(hours=1)
 SILENT = update(Lease).where(Lease.id == bindparam("lease")).values(still=1)
+CAPPED = update(Job).where(Job.id == bindparam("job")).values(max_cost=10**10)
+A_CENT = update(JobCounts).where(JobCounts.job_id == bindparam("job")).values(cost=10**10)
 STARTED = update(Job).where(Job.id == bindparam("job")).values(started_at=now(-3_600))
+
+MENDABLE = "with a detail"
+TOLD = {
+    "concurrency: 5 calls at a time, 30 would use the limit": (
+        "5 calls may be in flight at a time (BATCH_MAX_CONCURRENT_LLM_CALLS); 30 would use the limit."
+    ),
+    "cap": (
+        "The next call does not fit under a cost cap. At $0.01 a record so far, the 2 that are left bring the"
+        " whole to about $0.03."
+    ),
+    "workers": (
+        "The 64 threads of one worker are taken, or kept for other tenants: another slice worker makes room."
+    ),
+    "storage": "Answers wait for the database: look at its disk and its load.",
+    MENDABLE: "a.test refuses the account: set another key.",
+    None: "Its records wait for their turn.",
+}
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -161,6 +183,27 @@ def test_a_long_course_has_few_points_and_still_its_sums(door):
     assert MOST / 2 < len(found) <= MOST
     assert found == sorted(found, key=lambda point: point.at)
     assert [point.per_minute for point in found[1:-1]] == [pytest.approx(25, rel=0.2)] * (len(found) - 2)
+
+
+def test_what_limits_a_job_is_told_with_what_would_lift_it(door, monkeypatch):
+    # Given a capped job of which one record was answered for a cent, and of which five may be asked at a time
+    monkeypatch.setenv("BATCH_MAX_CONCURRENT_LLM_CALLS", "5")
+    settings.current.cache_clear()
+    job, worker = submit(door), Worker()
+    advance(job)
+    worker.end(job, [0])
+    for change in (CAPPED, A_CENT):
+        in_transaction(lambda s, change=change: s.execute(change, {"job": number_of(job)}) and None)
+    view = view_of(door, job)
+
+    # Then each thing that may hold it has its sentence, with a figure where there is one
+    for limited, told in TOLD.items():
+        word = "account: refused" if limited == MENDABLE else limited
+        detail = {"message": "a.test refuses the account: set another key"} if limited == MENDABLE else None
+        with reading() as session:
+            found = lift.find(session, view, Limited(word, detail))
+        assert found is not None
+        assert found.message == told
 
 
 def test_points_go_with_the_content_and_the_sums_stay(door):

@@ -14,6 +14,8 @@ from app.core.money.ledger import Call
 from app.core.pipeline import claims, outcomes, pauses, recovery, scheduler
 from app.core.pipeline.outcomes import Outcome
 from app.core.reading import events, jobs, records, usage_export
+from app.core.reading.course.points import course
+from app.core.reading.course.time_spent import time_spent
 from app.core.reading.details import asked_request, comparison, error_groups, record_attempts, record_search
 from app.core.reading.details.phrase import Phrase
 from app.core.reading.job_list import listing
@@ -30,7 +32,7 @@ from tests.support.stack import redis_away
 
 RECORDS = 5_000  # of each job
 OTHERS = 20  # jobs
-TABLES = frozenset({"record", "record_input", "record_output", "attempt"})
+TABLES = frozenset({"record", "record_input", "record_output", "attempt", "job_point"})
 OF_LISTS = frozenset({"job", "job_counts", "job_spec"})
 LISTED = 20_000  # jobs of others, in their lists
 
@@ -43,6 +45,8 @@ FILL = (
     "INSERT INTO attempt (job_id, idx, attempt, tenant_id, outcome, model, cost, ended_at, input_tokens,"
     " output_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens)"
     " SELECT job, idx, 1, 1000 + job, 'answered', 'simulated', 1, now(), 1, 1, 0, 0, 0 FROM others",
+    "INSERT INTO job_point (job_id, at, seq, failed, cost)"
+    " SELECT job, now() - idx * interval '1 second', idx, 0, 1 FROM others",
 )
 
 # Every other job is a single call, which is in no list.
@@ -219,6 +223,8 @@ def look_closer(job_id: int) -> None:
         asked_request.of(s, view, 1)
         for changed in (True, False):
             comparison.find(s, view, view, None, 10, changed=changed)
+        time_spent(s, view)
+        course(s, view)
 
 
 def fill() -> None:

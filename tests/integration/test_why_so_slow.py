@@ -35,18 +35,18 @@ def test_what_held_a_job_is_where_its_time_went(stack, upstream):
 
     # When each has been so for a while, and one is paused as long
     capped.wait_for("paused")
-    held_for(stack, paced, "requests")
+    held_most(stack, paced, "requests")
     told = lift_of(stack, paced)
-    held_for(stack, capped, "cap")
+    held_most(stack, capped, "cap")
     act(stack, capped, lifecycle.cancel)
     asking.wait_for("completed")
     act(stack, paced, lifecycle.pause)
-    held_for(stack, paced, "paused", 2 * HELD)
+    held_most(stack, paced, "paused")
     act(stack, paced, lifecycle.cancel)
     paced.wait_for("cancelled")
 
     # Then their states say so, and sum to their wall clocks
-    assert largest(stack, asking) == "provider"
+    assert seconds_of(stack, asking)["provider"] > HELD - 0.1
     assert largest(stack, capped) == "cap"
     assert largest(stack, paced) == "paused"
     # And what would have lifted the limit was told
@@ -68,7 +68,7 @@ def test_a_refused_account_and_a_killed_worker_are_not_the_providers_time(stack,
     upstream.configure(faults=[{"kind": "status", "status": 401}])
     stack.start()
     refused = stack.prompts(5, model="claude-haiku-4-5")
-    held_for(stack, refused, "account")
+    held_most(stack, refused, "account")
     assert "ANTHROPIC_API_KEY" in lift_of(stack, refused)
 
     # And one whose worker is killed with its calls in flight
@@ -79,6 +79,7 @@ def test_a_refused_account_and_a_killed_worker_are_not_the_providers_time(stack,
 
     # Then the time is the account's and the workers'
     assert largest(stack, refused) == "account"
+    assert seconds_of(stack, refused).get("provider", 0.0) < HELD
     assert seconds_of(stack, asking)["workers"] >= HELD
 
 
@@ -103,6 +104,11 @@ def seconds_of(stack: Stack, job: Running) -> dict[str, float]:
 def largest(stack: Stack, job: Running) -> str:
     seconds = seconds_of(stack, job)
     return max(seconds, key=lambda state: seconds[state])
+
+
+def held_most(stack: Stack, job: Running, state: str) -> None:
+    held_for(stack, job, state)
+    wait_until(lambda: largest(stack, job) == state, seconds=40, what=f"{state} has held the job most")
 
 
 def held_for(stack: Stack, job: Running, state: str, seconds: float = HELD) -> None:

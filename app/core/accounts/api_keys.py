@@ -255,7 +255,7 @@ def page(session: Session, tenant_id: int, before: int | None, limit: int) -> Se
 
 
 def names_by_user(session: Session, tenant_id: int, users: Collection[str]) -> Mapping[str, list[str]]:
-    """The names of up to `NAMED` keys that act for each of a tenant's users, the newest first."""
+    """The names of the newest `NAMED` keys that act for each of a tenant's users, each name once."""
     place = func.row_number().over(partition_by=ApiKey.user_id, order_by=ApiKey.id.desc())
     numbered = (
         select(User.name.label("user"), ApiKey.name, place.label("place"))
@@ -268,10 +268,10 @@ def names_by_user(session: Session, tenant_id: int, users: Collection[str]) -> M
         .where(numbered.c.place <= NAMED)
         .order_by(numbered.c.user, numbered.c.place)
     )
-    found: dict[str, list[str]] = {user: [] for user in users}
+    found: dict[str, dict[str, None]] = {user: {} for user in users}
     for user, name in rows:
-        found[user].append(name)
-    return found
+        found[user][name] = None
+    return {user: list(names) for user, names in found.items()}
 
 
 def find(session: Session, tenant_id: int, uid: str) -> ApiKey:

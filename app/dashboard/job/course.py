@@ -31,9 +31,11 @@ def show_course(job_id: str) -> Response:
 @needs(READ)
 def stream_course(job_id: str) -> Response:
     """The region of that page while the job goes on."""
-    return regions.stream(
-        find_job(job_id), EVERY, lambda view: fragment("job/course_region.html", job=view, **_values(view))
-    )
+    return regions.stream(find_job(job_id), EVERY, _region)
+
+
+def _region(view: JobView) -> str:
+    return fragment("job/course_region.html", job=view, **_values(view))
 
 
 def _values(view: JobView) -> dict[str, Any]:
@@ -42,6 +44,7 @@ def _values(view: JobView) -> dict[str, Any]:
     seconds = (points[-1].at - points[0].at).total_seconds() if points else 0.0
     return {
         "points": points,
+        "is_one_day": bool(points) and points[0].at.date() == points[-1].at.date(),
         "cost": job_json.cost(view),
         "dollars": pricing.dollars,
         "mean": (points[-1].ended - points[0].ended) * 60 / seconds if seconds else 0.0,

@@ -52,6 +52,11 @@ def check_table(draft: Draft, stream: BinaryIO, rows: int | None = None) -> Aske
     return asked_of(_common(draft, rows), stream, draft.format)
 
 
+def memory_of(draft: Draft) -> int:
+    """Bytes that reading its file may take: a workbook unpacks."""
+    return draft.bytes * (BYTES_PER_BYTE if draft.format == "xlsx" else 1)
+
+
 def _common(draft: Draft, rows: int | None) -> dict[str, str]:
     fields = form.of_job(draft.fields, draft.name)
     if draft.format in TABLES:
@@ -61,8 +66,7 @@ def _common(draft: Draft, rows: int | None) -> dict[str, str]:
 
 @contextmanager
 def _opened(me: Caller, draft: Draft) -> Iterator[BinaryIO]:
-    size = draft.bytes * (BYTES_PER_BYTE if draft.format == "xlsx" else 1)  # it may unpack to that much
-    with drafts.opened(me.tenant_id, draft) as stream, enough_memory(size):
+    with drafts.opened(me.tenant_id, draft) as stream, enough_memory(memory_of(draft)):
         yield stream
 
 

@@ -14,8 +14,8 @@ from app.services import submission
 from app.services.options import Options
 from config import settings
 
-WITH_THE_PAGE = 250_000  # bytes of a file that is quoted while its page is made
-BY_ITSELF = 10_000_000  # bytes up to which a quote follows what is typed; beyond, somebody asks for it
+WITH_THE_PAGE = 50_000  # bytes of a file that is quoted while its page is made
+BY_ITSELF = 2_000_000  # bytes up to which a quote follows what is typed; beyond, somebody asks for it
 LIMITS = {
     "workers": "the speed of the workers",
     "requests": "the provider's requests a minute",

@@ -8,14 +8,15 @@ from typing import Any
 
 from flask import Blueprint, Response, redirect, request, url_for
 
-from app.core.accounts.api_keys import WRITE, Caller
+from app.core.accounts.api_keys import READ, WRITE, Caller
 from app.core.documents import drafts
-from app.core.documents.drafts import Draft
+from app.core.documents.drafts import DOCUMENTS, Draft
 from app.core.documents.upload import receiving
 from app.dashboard import live
 from app.dashboard.blueprint import done, fragment, is_htmx, page
-from app.dashboard.new_job import choices, faults, form, preparing, quoting, receipt, shown, trial
+from app.dashboard.new_job import calls, choices, faults, form, preparing, quoting, receipt, shown, trial
 from app.errors import NotFound, Refused, TooLarge
+from app.ingest.previews.tables import TablePreview
 from app.ingest.spool import DraftSpool
 from app.ingest.template_hints import place
 from app.ingest.values import as_text
@@ -85,6 +86,8 @@ def change(uid: str) -> Response:
                 return _try(me, draft)
             case "submit":
                 return _submit(me, draft)
+            case "document" if is_text(draft):
+                draft = drafts.change(me.tenant_id, me.user_id, draft.uid, format=DOCUMENTS)
             case "quote":
                 return _show(draft, quoted=quoting.work_out(me, draft))
     except Refused as error:
@@ -107,13 +110,7 @@ def show_quote(uid: str) -> Response:
     """The price as it stands, for the page."""
     me, draft = caller(), _find(uid)
     quoted = quoting.work_out(me, draft) if draft.bytes <= quoting.BY_ITSELF else quoting.Quoted()
-    return page(
-        "new_job/quote.html",
-        draft=draft,
-        quoted=quoted,
-        tried=trial.read(me, draft, None),
-        told=faults.sentence_of,
-    )
+    return page("new_job/quote.html", draft=draft, quoted=quoted, **_of_price(me, draft))
 
 
 @blp.get("/new/<uid>/rows")
@@ -123,12 +120,12 @@ def follow_rows(uid: str) -> Response:
     return live.stream(_rows(caller(), _find(uid)))
 
 
-def _rows(me: Caller, draft: Draft) -> Iterator[str | None]:
+def _rows(me: Caller, draft: Draft) -> Iterator[str]:
     job = trial.find_job(me, draft)
     if job is None:
         return
-    for is_new in trial.follow_job(job, me.key_id):
-        yield _table(me, draft) if is_new else None
+    for _ in trial.follow_job(job, me.key_id):
+        yield _table(me, draft)
     yield _table(me, draft)
 
 
@@ -136,6 +133,11 @@ def _table(me: Caller, draft: Draft) -> str:
     found = shown.show(me, draft)
     tried = trial.read(me, draft, found.preview)
     return fragment("new_job/rows.html", draft=draft, shown=found, tried=tried, faults={}, as_text=as_text)
+
+
+def is_text(draft: Draft) -> bool:
+    """Whether its file is a sheet only because texts may be one."""
+    return draft.format in ("csv", "tsv") and draft.name.lower().endswith(".txt")
 
 
 def _find(uid: str) -> Draft:
@@ -181,7 +183,7 @@ def _show(
 
 def _typed(draft: Draft) -> Response:
     """What of the page follows from what was typed; the price is asked for when this is there."""
-    response = page("new_job/typed.html", **_values(caller(), draft))
+    response = page("new_job/typed.html", quoted=quoting.Quoted(), **_values(caller(), draft))
     if draft.bytes <= quoting.BY_ITSELF:
         response.headers["HX-Trigger"] = "typed"
     return response
@@ -194,13 +196,23 @@ def _values(me: Caller, draft: Draft) -> dict[str, Any]:
         "typed": draft.fields,
         "ask": form.ask(draft.fields),
         "shown": found,
-        "tried": trial.read(me, draft, found.preview),
+        **_of_price(me, draft, found.preview),
         **_faults(None),
-        "told": faults.sentence_of,
+        "call": calls.of(draft),
+        "is_text": is_text(draft),
         "place": place,
         "as_text": as_text,
         "default_max_tokens": settings.current().default_max_tokens,
         **choices.all_of(settings.current()),
+    }
+
+
+def _of_price(me: Caller, draft: Draft, preview: TablePreview | None = None) -> dict[str, Any]:
+    return {
+        "tried": trial.read(me, draft, preview),
+        "told": faults.sentence_of,
+        "plain": faults.plain,
+        "is_quoted_by_itself": draft.bytes <= quoting.BY_ITSELF,
     }
 
 
@@ -235,7 +247,10 @@ def _submit(me: Caller, draft: Draft) -> Response:
             me.tenant_id, me.user_id, spool, received.defaults, options, upload
         )
     drafts.remove(me.tenant_id, me.user_id, draft.uid)
-    return done("dashboard.show_nothing", f"Batch submitted with ID {made.uid}", rest=f"jobs/{made.uid}")
+    notice = f"Batch submitted with ID {made.uid}"
+    if not me.may(READ):
+        return done("dashboard.new_job.start", notice)
+    return done("dashboard.job.show_job", notice, job_id=str(made.uid))
 
 
 def _repeat(what: str, draft: Draft, within: int | None) -> Repeat:

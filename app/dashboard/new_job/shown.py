@@ -28,6 +28,7 @@ from app.ingest.template_hints import absent_columns
 from app.ingest.templates import Template, compile_template
 from app.ingest.values import is_blank
 from app.services import chat_jobs, operation_jobs
+from app.web.capacity import enough_memory
 from app.web.submissions.bodies import asked_of
 from app.web.submissions.intake import choice_of
 from config import settings
@@ -53,7 +54,8 @@ def show(me: Caller, draft: Draft) -> Shown:
     try:
         if draft.format in preparing.TABLES:
             choice = choice_of(asked_of(form.of_table(draft.fields), io.BytesIO(), draft.format))
-            preview = _read(me.tenant_id, draft.files[0]["uid"], draft.format, choice)
+            memory = preparing.memory_of(draft)
+            preview = _read(me.tenant_id, draft.files[0]["uid"], draft.format, choice, memory)
         elif draft.format == DOCUMENTS:
             preview = _documents(draft)
         else:
@@ -66,10 +68,10 @@ def show(me: Caller, draft: Draft) -> Shown:
         return Shown(preview, prompt_fault=error.message)
 
 
-@lru_cache(maxsize=16)  # of up to 4 MB each: a person types many times at one of them
-def _read(tenant_id: int, file: str, format: str, choice: Choice) -> TablePreview:
+@lru_cache(maxsize=16)  # of some megabytes at most: a person types many times at one of them
+def _read(tenant_id: int, file: str, format: str, choice: Choice, memory: int) -> TablePreview:
     """A file never changes."""
-    with drafts.opened_file(tenant_id, file) as stream:
+    with drafts.opened_file(tenant_id, file) as stream, enough_memory(memory):
         return read_preview(format, stream, choice)
 
 

@@ -37,6 +37,7 @@ class Trial:
     answers: Mapping[int, Answer]  # by the number of the row
     is_old: bool  # what was typed since asks something else
     cost: str | None  # dollars; None: unknown
+    waits: str | None = None  # why no call is made now, in a sentence
 
     def of_all(self, total: int) -> Decimal | None:
         """Dollars for so many rows, if they cost what these did."""
@@ -73,13 +74,23 @@ def read(me: Caller, draft: Draft, preview: TablePreview | None) -> Trial | None
         },
         is_old=draft.fields.get(form.TRIED_WITH) != form.asked_with(draft.fields),
         cost=job_json.cost(job),
+        waits=_obstacle(job),
     )
 
 
-def follow_job(job: JobView, key_id: int | None) -> Iterator[bool]:
-    """True whenever something of the job may be new, False when nothing was for a while; ends with it."""
-    for event in follow(job, None, key_id):
-        yield event is not None
+def follow_job(job: JobView, key_id: int | None) -> Iterator[None]:
+    """One whenever something of the job may be new, and every few seconds; ends with the job."""
+    for _ in follow(job, None, key_id):
+        yield
+
+
+def _obstacle(job: JobView) -> str | None:
+    if job.status.final:
+        return None
+    limited = job_json.limits_of([job])[job.id]
+    if limited.detail is not None:
+        return str(limited.detail["message"])
+    return job.status_reason or (limited.word and f"limited by {limited.word}")
 
 
 def _beside(

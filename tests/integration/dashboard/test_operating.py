@@ -5,14 +5,15 @@ import re
 import pytest
 
 from app.core.limits import allowances
-from app.core.limits.limiter import limiter
+from app.core.limits.limiter import CallTerms, limiter
 from app.core.limits.obstacle import Obstacle
 from app.dashboard import prompt_overrides
 from app.ingest import operations
+from app.providers.client import RateLimits
 from app.services.prompt_overrides import Texts
 from models.session import reading
 from tests.support.browser_client import Browser
-from tests.support.front_door import Door, Worker
+from tests.support.front_door import Door, Worker, number_of
 
 pytestmark = pytest.mark.one_database
 
@@ -125,6 +126,30 @@ def test_a_held_group_says_by_whom_why_and_what_to_mend(door):
         assert "Tried again at" in html
     assert "<html" not in part
     assert "hx-" not in part  # a region that is swapped holds plain links and forms
+
+
+def test_jobs_that_wait_are_linked_and_those_of_others_counted(door):
+    # Given a group that one job has used up while jobs of two tenants wait for it
+    operator, reader = with_scopes(door, "operator"), with_scopes(door, "jobs:read")
+    mine, others = door.submit(1, name="<mine>"), door.other().submit(1, name="theirs")
+    of = RateLimits(requests=10)
+    assert limiter().take(CallTerms("simulated", 99, of), 1, 1).count == 1
+
+    def seen_by(browser):
+        for job in map(number_of, (mine, others)):  # who waits asks again and again
+            assert limiter().take(CallTerms("simulated", job, of, tenant_id=job), 1, 1).count == 0
+        return browser.see("/ui/limits")
+
+    # Then who sees all is told of both, and a tenant of its own
+    page = seen_by(operator)
+    assert "2 jobs waiting" in page
+    assert f'href="/ui/jobs/{mine["id"]}"' in page
+    assert "&lt;mine&gt;" in page
+    assert "1 job of other tenants" in page
+    assert "theirs" not in page
+    page = seen_by(reader)
+    assert "1 job waiting" in page
+    assert "of other tenants" not in page
 
 
 def test_what_all_tenants_use_is_for_operators(door):

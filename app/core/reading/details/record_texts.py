@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 from app.core.json_text import text
@@ -10,8 +11,9 @@ from app.core.reading.answers import answer_text, failure
 from app.core.reading.records import RecordView
 from app.ingest.values import as_text
 
-# Of content blocks, and of whole requests: words of the protocol, and documents in base64.
-_NOT_WORDS = frozenset({"type", "role", "model", "media_type", "data", "id", "tool_use_id", "cache_control"})
+_SAID = ("system", "instructions", "prompt", "messages", "input")  # the parts of a request that are words
+# Of messages: the terms of the protocol, and documents in base64.
+_TERMS = frozenset({"type", "role", "media_type", "data", "id", "tool_use_id", "cache_control"})
 
 
 def question(record: RecordView, most: int) -> str:
@@ -71,11 +73,12 @@ def _asked(body: bytes | None) -> Iterable[str]:
     if "document" in content:
         document = content["document"]
         return (document.get("filename") or "", *_words(document.get("metadata")))
-    return _words(content["body"] if "url" in content else content)
+    request = next((content[name] for name in ("params", "body") if name in content), content)
+    return chain.from_iterable(_words(request[name]) for name in _SAID if name in request)
 
 
 def _words(value: Any) -> Iterator[str]:
-    """The texts within a value, without the words of a protocol."""
+    """The texts within a value."""
     match value:
         case str():
             yield value
@@ -84,7 +87,7 @@ def _words(value: Any) -> Iterator[str]:
                 yield from _words(item)
         case dict():
             for name, item in value.items():
-                if name not in _NOT_WORDS:
+                if name not in _TERMS:
                     yield from _words(item)
         case bool() | None:
             return
