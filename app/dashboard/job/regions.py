@@ -1,0 +1,37 @@
+"""A region of a job's page: rendered anew as the job moves, and while it stands still."""
+
+import time
+from collections.abc import Callable, Iterator
+
+from flask import Response
+
+from app.core.reading import jobs
+from app.core.reading.follow import follow
+from app.core.reading.jobs import JobView
+from app.dashboard import live
+from app.web.auth import caller
+from models.session import reading
+
+Render = Callable[[JobView], str]
+
+
+def stream(view: JobView, every: float, render: Render) -> Response:
+    """The region's HTML where it changed, at most once in `every` seconds, and when the job has ended."""
+    return live.stream(_regions(view, every, render, caller().key_id))
+
+
+def _regions(view: JobView, every: float, render: Render, key_id: int | None) -> Iterator[str | None]:
+    shown, rendered_at = "", float("-inf")
+    for event in follow(view, view.seq, key_id):
+        if time.monotonic() - rendered_at < every and not (event is not None and event.last):
+            yield None
+            continue
+        rendered_at = time.monotonic()
+        html = render(_anew(view))
+        yield None if html == shown else html
+        shown = html
+
+
+def _anew(view: JobView) -> JobView:
+    with reading() as session:
+        return next(iter(jobs.watched(session, [view.id])), view)
