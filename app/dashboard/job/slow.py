@@ -10,7 +10,7 @@ from app.core.reading.course import lift
 from app.core.reading.course.time_spent import TimeSpent, time_spent
 from app.core.reading.jobs import JobView
 from app.dashboard.blueprint import fragment, page
-from app.dashboard.job import frame, state_words
+from app.dashboard.job import frame, regions, state_words
 from app.web.auth import needs
 from app.web.job_lookup import find_job
 from models.session import reading

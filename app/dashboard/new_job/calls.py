@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from flask import request
 
-from app.core.documents.drafts import DOCUMENTS, Draft
+from app.core.documents.job_drafts import DOCUMENTS, JobDraft
 from app.core.reading.job_json import PREFIX
 from app.dashboard.job.calls import VARIABLE, ApiCall
 from app.dashboard.new_job import form
@@ -15,7 +15,7 @@ CHATS = "/api/batch/create"
 OF_CHATS = {"provider": "aiProvider", "search": "searchProvider", "lang": "lang", "name": "batchName"}
 
 
-def of(draft: Draft) -> ApiCall | None:
+def of(draft: JobDraft) -> ApiCall | None:
     """The call that submits the draft; None for what no single call of a contract does."""
     typed, name = draft.fields, draft.name
     if draft.format == DOCUMENTS or form.ask(typed) == form.OPERATION:

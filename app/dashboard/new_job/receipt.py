@@ -9,8 +9,8 @@ from flask import Request
 from werkzeug.datastructures import FileStorage
 
 from app.core.accounts.api_keys import Caller
-from app.core.documents import drafts
-from app.core.documents.drafts import DOCUMENTS, Draft, Part
+from app.core.documents import job_drafts
+from app.core.documents.job_drafts import DOCUMENTS, JobDraft, Part
 from app.dashboard.new_job import choices, form, preparing
 from app.errors import BadInput, Refused, TooLarge
 from app.ingest import pasted
@@ -24,7 +24,7 @@ AHEAD = 3  # rows that may be blank above a header
 OF_DOCUMENTS = (".pdf", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".md")
 
 
-def receive(me: Caller, request: Request) -> Draft:
+def receive(me: Caller, request: Request) -> JobDraft:
     """Keep the form's file, files or pasted texts as a draft; raises `Refused`."""
     files = [file for file in request.files.getlist("file") if file.filename]
     if not files:
@@ -63,11 +63,11 @@ def _documents(parts: list[Part]) -> list[Part]:
     return parts
 
 
-def _keep(me: Caller, format: str, parts: list[Part]) -> Draft:
+def _keep(me: Caller, format: str, parts: list[Part]) -> JobDraft:
     found = _understood(format, parts[0].content) if format in preparing.TABLES else None
     fields: dict[str, Any] = {"ask": form.PROMPT} if found is None else form.first(found)
     fields["model"] = choices.first_model(settings.current())
-    return drafts.keep(me.tenant_id, me.tenant_uid, me.user_id, format=format, parts=parts, fields=fields)
+    return job_drafts.keep(me.tenant_id, me.tenant_uid, me.user_id, format=format, parts=parts, fields=fields)
 
 
 def _understood(format: str, content: BinaryIO) -> TablePreview | None:

@@ -8,7 +8,7 @@ from html import unescape
 import openpyxl
 import pytest
 
-from app.core.documents import drafts
+from app.core.documents import job_drafts
 from app.core.pipeline import lifecycle
 from models.session import in_transaction
 from tests.conftest import penstock_of_its_own
@@ -298,7 +298,7 @@ def test_a_header_below_a_title_is_found(browser):
 def test_a_typed_text_has_a_limit_that_the_page_tells(browser):
     draft = drop(browser, ("reviews.csv", CSV))
 
-    refused = browser.post(draft, {**KEY, "template": "x" * (drafts.MAX_FIELD_BYTES + 1)}, headers=HTMX)
+    refused = browser.post(draft, {**KEY, "template": "x" * (job_drafts.MAX_FIELD_BYTES + 1)}, headers=HTMX)
 
     assert refused.status_code == 413
     assert "the limit is 1,000,000" in refused.text
