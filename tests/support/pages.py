@@ -96,3 +96,12 @@ def sign_in(page: Page, key: str) -> None:
     page.get_by_label("API key").fill(key)
     page.get_by_role("button", name="Sign in").click()
     page.get_by_role("navigation", name="Main").wait_for()
+
+
+def drop(page: Page, content: str, name: str = "reviews.csv") -> None:
+    """Drop a file on the page, and see what it holds."""
+    page.goto("/ui/new")
+    page.locator("input[type=file]").set_input_files(
+        {"name": name, "mimeType": "text/csv", "buffer": content.encode()}
+    )
+    page.wait_for_url("**/ui/new/*")
