@@ -34,6 +34,14 @@ SEARCHES = {
         {"q": "nothing has this name"},
         {"status": "completed", "q": "reviews 12"},
     ),
+    "/ui/jobs/<job_id>/records": (
+        {"status": "failed"},
+        {"after": "400000"},
+        {"q": "nothing has this text"},
+        {"q": "nothing has this text", "status": "failed"},
+        {"error": "nothing_ended_so"},
+    ),
+    "/ui/jobs/<job_id>/compare": ({"with": "{job}"}, {"with": "{job}", "part": "same"}),
 }
 
 
@@ -52,7 +60,7 @@ def views(known: Mapping[str, str]) -> Iterator[str]:
         path = re.sub(r"<(?:[^:>]*:)?(\w+)>", lambda found: known[found[1]], rule.rule)
         yield path
         for asked in SEARCHES.get(rule.rule, ()):
-            yield f"{path}?{urlencode(asked)}"
+            yield f"{path}?{urlencode({name: value.format(**known) for name, value in asked.items()})}"
 
 
 def furnished(service: Service, browser: "Browser", filled: Filled) -> dict[str, str]:
