@@ -15,7 +15,7 @@ from app.core.documents.upload import receiving
 from app.dashboard import live
 from app.dashboard.blueprint import done, fragment, is_htmx, page
 from app.dashboard.new_job import calls, choices, faults, form, preparing, quoting, receipt, shown, trial
-from app.errors import NotFound, Refused, TooLarge
+from app.errors import NotFound, Refused
 from app.ingest.previews.tables import TablePreview
 from app.ingest.spool import DraftSpool
 from app.ingest.template_hints import place
@@ -72,12 +72,7 @@ def change(uid: str) -> Response:
         typed = form.insert(typed, column)
     if form.TRIED_WITH in before.fields:
         typed[form.TRIED_WITH] = before.fields[form.TRIED_WITH]
-    try:
-        draft = job_drafts.change(me.tenant_id, me.user_id, before.uid, fields=typed)
-    except TooLarge as error:
-        if is_htmx():
-            return page("new_job/refused.html", status=error.status, fault=error)
-        raise
+    draft = job_drafts.change(me.tenant_id, me.user_id, before.uid, fields=typed)
     if is_htmx():
         return _typed(draft)
     try:
