@@ -1,10 +1,9 @@
-"""A region of a page about a job's time: rendered anew as the job moves, and while it stands still."""
+"""A region of a job's page: rendered anew as the job moves, and while it stands still."""
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
-from flask import Response, stream_with_context
+from flask import Response
 
 from app.core.reading import jobs
 from app.core.reading.follow import follow
@@ -17,19 +16,20 @@ Render = Callable[[JobView], str]
 
 
 def stream(view: JobView, every: float, render: Render) -> Response:
-    """The region's HTML at most once in `every` seconds, and once more when the job has ended."""
-    regions: Any = _regions(view, every, render, caller().key_id)
-    return live.stream(stream_with_context(regions))
+    """The region's HTML where it changed, at most once in `every` seconds, and when the job has ended."""
+    return live.stream(_regions(view, every, render, caller().key_id))
 
 
 def _regions(view: JobView, every: float, render: Render, key_id: int | None) -> Iterator[str | None]:
-    rendered_at = float("-inf")
+    shown, rendered_at = "", float("-inf")
     for event in follow(view, view.seq, key_id):
         if time.monotonic() - rendered_at < every and not (event is not None and event.last):
             yield None
             continue
         rendered_at = time.monotonic()
-        yield render(_anew(view))
+        html = render(_anew(view))
+        yield None if html == shown else html
+        shown = html
 
 
 def _anew(view: JobView) -> JobView:

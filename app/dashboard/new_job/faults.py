@@ -9,6 +9,7 @@ from app.errors import BadInput, Refused
 
 # Where a problem is: `row 7, column "review"`, `line 7`, `records[6].document`.
 ROW = re.compile(r"(?:row|line) (\d{1,9})\b|records\[(\d{1,9})\]")
+OPTION = re.compile(r" \(--[\w-]+(?: N)?\)")
 LABELS = {  # of fields on the page, by the names that the contracts have
     "max_cost": "Cap",
     "max_tokens": "Longest answer",
@@ -33,11 +34,16 @@ def problems(error: Refused | None) -> list[dict[str, Any]]:
     return problems_of(error) if isinstance(error, BadInput) else []
 
 
+def plain(text: str) -> str:
+    """A sentence of ours without what only a command line has."""
+    return OPTION.sub("", text)
+
+
 def sentence_of(error: Refused) -> str:
     """What is wrong, naming fields as the page does."""
     found = problems(error)
     if not found or found[0]["where"] not in LABELS:
-        return error.message
+        return plain(error.message)
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     return f"{LABELS[found[0]['where']]}: {found[0]['message']}{more}"
 

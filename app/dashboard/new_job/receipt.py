@@ -9,20 +9,22 @@ from flask import Request
 from werkzeug.datastructures import FileStorage
 
 from app.core.accounts.api_keys import Caller
-from app.core.documents import drafts
-from app.core.documents.drafts import DOCUMENTS, Draft, Part
-from app.dashboard.new_job import choices, form
+from app.core.documents import job_drafts
+from app.core.documents.job_drafts import DOCUMENTS, JobDraft, Part
+from app.dashboard.new_job import choices, form, preparing
 from app.errors import BadInput, Refused, TooLarge
 from app.ingest import pasted
-from app.ingest.previews.tables import read_preview
+from app.ingest.previews.tables import TablePreview, read_preview
+from app.ingest.sheets.rows import Choice
 from app.web.forms import FORMATS, format_of
 from config import settings
 
 MOST = 200  # documents at once
+AHEAD = 3  # rows that may be blank above a header
 OF_DOCUMENTS = (".pdf", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".md")
 
 
-def receive(me: Caller, request: Request) -> Draft:
+def receive(me: Caller, request: Request) -> JobDraft:
     """Keep the form's file, files or pasted texts as a draft; raises `Refused`."""
     files = [file for file in request.files.getlist("file") if file.filename]
     if not files:
@@ -61,14 +63,21 @@ def _documents(parts: list[Part]) -> list[Part]:
     return parts
 
 
-def _keep(me: Caller, format: str, parts: list[Part]) -> Draft:
-    fields: dict[str, Any] = {"ask": form.PROMPT}
-    if format in ("csv", "tsv", "xlsx"):
-        try:
-            columns = read_preview(format, parts[0].content).columns
-        except Refused:
-            pass  # which the page shows, with what can be chosen
-        else:
-            fields = form.first(list(columns))
+def _keep(me: Caller, format: str, parts: list[Part]) -> JobDraft:
+    found = _understood(format, parts[0].content) if format in preparing.TABLES else None
+    fields: dict[str, Any] = {"ask": form.PROMPT} if found is None else form.first(found)
     fields["model"] = choices.first_model(settings.current())
-    return drafts.keep(me.tenant_id, me.tenant_uid, me.user_id, format=format, parts=parts, fields=fields)
+    return job_drafts.keep(me.tenant_id, me.tenant_uid, me.user_id, format=format, parts=parts, fields=fields)
+
+
+def _understood(format: str, content: BinaryIO) -> TablePreview | None:
+    """The table, with its header below a title or blank rows; None for one that somebody must look at."""
+    for number in range(1, AHEAD + 1):
+        try:
+            found = read_preview(format, content, Choice(header_row=number))
+            if found.better_header is None:
+                return found
+            return read_preview(format, content, Choice(header_row=found.better_header))
+        except Refused:
+            continue
+    return None

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from app.core.accounts.api_keys import Caller
-from app.core.documents.drafts import Draft
+from app.core.documents.job_drafts import JobDraft
 from app.core.reading import job_json, jobs, records
 from app.core.reading.answers import answer_text, failure
 from app.core.reading.follow import follow
@@ -47,7 +47,7 @@ class Trial:
         return Decimal(self.cost) * total / answered
 
 
-def find_job(me: Caller, draft: Draft) -> JobView | None:
+def find_job(me: Caller, draft: JobDraft) -> JobView | None:
     """The job of the draft's first rows, unless there is none, or it was deleted."""
     if draft.tried is None:
         return None
@@ -58,7 +58,7 @@ def find_job(me: Caller, draft: Draft) -> JobView | None:
         return None
 
 
-def read(me: Caller, draft: Draft, preview: TablePreview | None) -> Trial | None:
+def read(me: Caller, draft: JobDraft, preview: TablePreview | None) -> Trial | None:
     """The draft's trial as it stands."""
     job = find_job(me, draft)
     if job is None:

@@ -8,7 +8,7 @@ from html import unescape
 import openpyxl
 import pytest
 
-from app.core.documents import drafts
+from app.core.documents import job_drafts
 from app.core.pipeline import lifecycle
 from models.session import in_transaction
 from tests.conftest import penstock_of_its_own
@@ -73,11 +73,13 @@ def test_a_sheet_is_dropped_previewed_quoted_and_submitted_without_a_script(door
     assert "Row 2 Sum up: It came home. Row 4 Sum up: Too hot. Row 5 Sum up: It came home." in seen
     assert "Rows 3 1 ask the same as another 1 left out" in seen
 
-    # And the job is that of the same form at the API
+    # And the job is that of the same form at the API, whose call is shown
+    before = browser.see(draft)
     response = browser.post(
         draft, {**KEY, "template": "Sum up: {{ review }}", "max_tokens": "50", "action": "submit"}
     )
     job = submitted(door, response)
+    assert "--form-string 'template=Sum up: {{ review }}'" in unescape(before)
     by_api = door.upload("reviews.csv", CSV, template="Sum up: {{ review }}", max_tokens="50").get_json()
     same = ("model", "max_tokens", "total", "skipped_rows", "warnings", "priority")
     assert {name: job[name] for name in same} == {name: by_api[name] for name in same}
@@ -224,6 +226,16 @@ def test_pasted_texts_are_a_sheet_and_several_files_are_documents(door, browser)
     assert job["total"] == 2
 
 
+def test_a_single_text_is_lines_of_a_sheet_or_one_document(door, browser):
+    draft = drop(browser, ("letter.txt", b"Dear all,\nhow are you?\n"))
+    assert "Dear all" in browser.see(draft)
+
+    browser.follow(browser.post(draft, {**KEY, "template": "Sum it up", "action": "document"}))
+
+    job = submitted(door, browser.post(draft, {**KEY, "template": "Sum it up", "action": "submit"}))
+    assert (job["total"], job["name"]) == (1, "letter.txt")
+
+
 def test_json_lines_show_what_they_ask(door, browser):
     lines = b"".join(json.dumps({"prompt": f"Say {n}"}).encode() + b"\n" for n in range(3))
     draft = drop(browser, ("asked.jsonl", lines))
@@ -266,18 +278,27 @@ def test_a_file_that_cannot_be_read_is_told_on_the_page(browser, name, content, 
 
 
 def test_a_table_that_cannot_be_understood_can_still_be_chosen_of(browser):
-    draft = drop(browser, ("reviews.csv", b"\n\nid,review\n1,fine\n"))
-    assert "row 1 is empty" in text_of(browser.see(draft))
+    draft = drop(browser, ("reviews.csv", b"\n" * 5 + b"id,review\n1,fine\n"))
+    assert "Row 1 is empty" in text_of(browser.see(draft))
 
-    seen = browser.post(draft, {**KEY, "header_row": "3", "template": "{{ review }}"}, headers=HTMX)
+    seen = browser.post(draft, {**KEY, "header_row": "6", "template": "{{ review }}"}, headers=HTMX)
 
-    assert "Row 4 fine" in text_of(seen.text)
+    assert "Row 7 fine" in text_of(seen.text)
+
+
+def test_a_header_below_a_title_is_found(browser):
+    draft = drop(browser, ("reviews.csv", b"\nReviews of May,,\nid,review,stars\n1,fine,5\n2,ok,3\n"))
+
+    seen = browser.see(draft)
+
+    assert 'value="3" placeholder="1"' in seen
+    assert 'data-place="{{ stars }}"' in seen
 
 
 def test_a_typed_text_has_a_limit_that_the_page_tells(browser):
     draft = drop(browser, ("reviews.csv", CSV))
 
-    refused = browser.post(draft, {**KEY, "template": "x" * (drafts.MAX_FIELD_BYTES + 1)}, headers=HTMX)
+    refused = browser.post(draft, {**KEY, "template": "x" * (job_drafts.MAX_FIELD_BYTES + 1)}, headers=HTMX)
 
     assert refused.status_code == 413
     assert "the limit is 1,000,000" in refused.text
