@@ -9,6 +9,7 @@ from app.core.reading import jobs
 from app.core.reading.follow import follow
 from app.core.reading.jobs import JobView
 from app.dashboard import live
+from app.dashboard.live import Region
 from app.web.auth import caller
 from models.session import reading
 
@@ -20,18 +21,23 @@ def stream(view: JobView, every: float, render: Render) -> Response:
     return live.stream(_regions(view, every, render, caller().key_id))
 
 
-def _regions(view: JobView, every: float, render: Render, key_id: int | None) -> Iterator[str | None]:
+def _regions(view: JobView, every: float, render: Render, key_id: int | None) -> Iterator[Region]:
     shown, rendered_at = "", float("-inf")
     for event in follow(view, view.seq, key_id):
         if time.monotonic() - rendered_at < every and not (event is not None and event.last):
-            yield None
+            yield Region()
             continue
         rendered_at = time.monotonic()
-        html = render(_anew(view))
-        yield None if html == shown else html
+        now = _anew(view)
+        if now is None:
+            return  # it was deleted: who asks again is told so
+        html = render(now)
+        yield Region(None if html == shown else html, is_last=now.status.final)
+        if now.status.final:
+            return
         shown = html
 
 
-def _anew(view: JobView) -> JobView:
+def _anew(view: JobView) -> JobView | None:
     with reading() as session:
-        return next(iter(jobs.watched(session, [view.id])), view)
+        return next(iter(jobs.watched(session, [view.id])), None)

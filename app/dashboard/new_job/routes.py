@@ -14,6 +14,7 @@ from app.core.documents.job_drafts import DOCUMENTS, JobDraft
 from app.core.documents.upload import receiving
 from app.dashboard import live
 from app.dashboard.blueprint import done, fragment, is_htmx, page
+from app.dashboard.live import Region
 from app.dashboard.new_job import calls, choices, faults, form, preparing, quoting, receipt, shown, trial
 from app.errors import NotFound, Refused
 from app.ingest.previews.tables import TablePreview
@@ -115,13 +116,13 @@ def follow_rows(uid: str) -> Response:
     return live.stream(_rows(caller(), _find(uid)))
 
 
-def _rows(me: Caller, draft: JobDraft) -> Iterator[str]:
+def _rows(me: Caller, draft: JobDraft) -> Iterator[Region]:
     job = trial.find_job(me, draft)
     if job is None:
+        yield Region(is_last=True)
         return
-    for _ in trial.follow_job(job, me.key_id):
-        yield _table(me, draft)
-    yield _table(me, draft)
+    for is_last in trial.follow_job(job, me.key_id):
+        yield Region(_table(me, draft), is_last)
 
 
 def _table(me: Caller, draft: JobDraft) -> str:
