@@ -100,6 +100,10 @@ class Browser:
         assert token is not None
         self._token = token[1]
 
+    @property
+    def cookie(self) -> str:
+        return "; ".join(f"{cookie.name}={cookie.value}" for cookie in self._http.cookies.jar)
+
     def drop(self, name: str, content: bytes) -> str:
         """The id of the draft that a dropped file becomes."""
         answer = self._http.post("/ui/new", data={"csrf_token": self._token}, files={"file": (name, content)})

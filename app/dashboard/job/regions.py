@@ -24,7 +24,7 @@ def stream(view: JobView, every: float, render: Render) -> Response:
 def _regions(view: JobView, every: float, render: Render, key_id: int | None) -> Iterator[Region]:
     shown, rendered_at = "", float("-inf")
     for event in follow(view, view.seq, key_id):
-        if time.monotonic() - rendered_at < every and not (event is not None and event.last):
+        if time.monotonic() - rendered_at < live.pace(every) and not (event is not None and event.last):
             yield Region()
             continue
         rendered_at = time.monotonic()
