@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
+from app.dashboard.phrases import for_page
+
 NOTHING = "–"
 STEPS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))  # seconds
 
@@ -89,4 +91,5 @@ ALL: Mapping[str, Callable[..., Any]] = {
     "percent": percent,
     "plural": plural,
     "sentence": sentence,
+    "plain": for_page,
 }
