@@ -40,6 +40,7 @@ def views(filled: Filled) -> Iterator[str]:
     app = create_app()
     logging.disable()  # which it has turned on
     known = {"job": str(filled.large), "job_id": str(filled.large), "index": str(filled.middle)}
+    known |= {"group": "simulated", "name": "chat"}
     for rule in sorted(app.url_map.iter_rules(), key=str):
         if not rule.rule.startswith("/ui") or "GET" not in (rule.methods or ()):
             continue
