@@ -24,10 +24,12 @@ from app.services import submission
 from app.services.options import Repeat
 from app.services.submission import Submitted
 from app.web.auth import caller, needs
-from app.web.large_bodies import FIELDS, FORM, PLAIN, UPLOAD, takes
+from app.web.large_bodies import FIELDS, FORM, UPLOAD, Limit, takes
 from config import settings
 from models.session import reading
 
+# What is kept of a form has up to `drafts.MAX_FIELD_BYTES`; on the way some characters take more.
+TYPED = Limit("not a setting", lambda _: 1_200_000)
 TRIED_AGAIN = 60  # seconds in which the same rows, tried again, are the trial that is there
 
 blp = Blueprint("new_job", __name__)
@@ -62,7 +64,7 @@ def show(uid: str) -> Response:
 
 @blp.post("/new/<uid>")
 @needs(WRITE)
-@takes({FIELDS: PLAIN, FORM: PLAIN})
+@takes({FIELDS: TYPED, FORM: TYPED})
 def change(uid: str) -> Response:
     """Keep what is typed, and do what the button says."""
     me = caller()
