@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
+from app.core.money import pricing
+
 NOTHING = "–"
 STEPS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))  # seconds
 
@@ -23,6 +25,11 @@ def money(dollars: str | Decimal | None) -> str:
         return f"${amount:,.2f}"
     digits = max(2, 1 - amount.adjusted())
     return f"${amount:.{digits}f}"
+
+
+def dollars(pico: int | None) -> str | None:
+    """Pico-dollars, as figures inside are, for `money`."""
+    return None if pico is None else pricing.dollars(pico)
 
 
 def moment(value: dt.datetime | str | None) -> str:
@@ -83,6 +90,7 @@ def sentence(text: str) -> str:
 ALL: Mapping[str, Callable[..., Any]] = {
     "number": number,
     "money": money,
+    "dollars": dollars,
     "moment": moment,
     "seconds": seconds,
     "size": size,
