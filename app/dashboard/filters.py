@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from app.core.money import pricing
+from app.dashboard.phrases import for_page
 
 NOTHING = "–"
 STEPS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))  # seconds
@@ -97,4 +98,5 @@ ALL: Mapping[str, Callable[..., Any]] = {
     "percent": percent,
     "plural": plural,
     "sentence": sentence,
+    "plain": for_page,
 }

@@ -208,7 +208,7 @@ def _of_price(me: Caller, draft: JobDraft, preview: TablePreview | None = None) 
     return {
         "tried": trial.read(me, draft, preview),
         "told": faults.sentence_of,
-        "plain": faults.plain,
+        "faults_of": faults.problems,
         "is_quoted_by_itself": draft.bytes <= quoting.BY_ITSELF,
     }
 
