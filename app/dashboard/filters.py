@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
+from app.core.money import pricing
 from app.dashboard.phrases import for_page
 
 NOTHING = "–"
@@ -25,6 +26,11 @@ def money(dollars: str | Decimal | None) -> str:
         return f"${amount:,.2f}"
     digits = max(2, 1 - amount.adjusted())
     return f"${amount:.{digits}f}"
+
+
+def dollars(pico: int | None) -> str | None:
+    """Pico-dollars, as figures inside are, for `money`."""
+    return None if pico is None else pricing.dollars(pico)
 
 
 def moment(value: dt.datetime | str | None) -> str:
@@ -85,6 +91,7 @@ def sentence(text: str) -> str:
 ALL: Mapping[str, Callable[..., Any]] = {
     "number": number,
     "money": money,
+    "dollars": dollars,
     "moment": moment,
     "seconds": seconds,
     "size": size,

@@ -4,6 +4,8 @@ addEventListener("htmx:config:request", (event) => {
   const token = document.querySelector("input[name=csrf_token]");
   if (token) event.detail.ctx.request.headers["X-CSRF-Token"] = token.value;
 });
+// A live region whose session has ended leads to the sign-in.
+addEventListener("htmx:sse:error", (event) => event.detail.status === 401 && location.reload());
 // An open menu closes with Escape, and when something else is clicked.
 addEventListener("keydown", (event) => {
   const open = event.key === "Escape" && document.querySelector("details.menu[open]");
