@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final
 
 from flask import Response, stream_with_context
@@ -57,7 +58,8 @@ def _regions(
         if waiting is None or (time.monotonic() - at < pause and not is_last):
             yield None
             continue
-        html, at = render(waiting), time.monotonic()
+        html = yield from live.in_turn(partial(render, waiting))
+        at = time.monotonic()
         waiting = None
         yield None if html == shown else html
         shown = html

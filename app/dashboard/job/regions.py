@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from flask import Response, stream_with_context
@@ -28,10 +29,11 @@ def _regions(view: JobView, every: float, render: Render, key_id: int | None) ->
         if time.monotonic() - rendered_at < every and not (event is not None and event.last):
             yield None
             continue
+        yield (yield from live.in_turn(partial(_render_anew, view, render)))
         rendered_at = time.monotonic()
-        yield render(_anew(view))
 
 
-def _anew(view: JobView) -> JobView:
+def _render_anew(view: JobView, render: Render) -> str:
     with reading() as session:
-        return next(iter(jobs.watched(session, [view.id])), view)
+        now = next(iter(jobs.watched(session, [view.id])), view)
+    return render(now)
