@@ -299,5 +299,5 @@ def test_questions_are_shown_in_words(door):
     job = door.submit([{"messages": [{"role": "user", "content": [{"type": "text", "text": "Hi you"}]}]}])
     with reading() as session:
         [record] = records.by_index(session, seen(door, job), None, 1, inputs=True).records
-    assert record_texts.question(record, 100) == "Hi you"
-    assert record_texts.question(record, 2) == "Hi"
+    assert record_texts.question(seen(door, job), record, 100) == "Hi you"
+    assert record_texts.question(seen(door, job), record, 2) == "Hi"
