@@ -10,6 +10,8 @@ from app.errors import BadInput, Refused
 # Where a problem is: `row 7, column "review"`, `line 7`, `records[6].document`.
 ROW = re.compile(r"(?:row|line) (\d{1,9})\b|records\[(\d{1,9})\]")
 OPTION = re.compile(r" \(--[\w-]+(?: N)?\)")
+# A table without a prompt: the columns, which the message lists, are in sight.
+NO_PROMPT = re.compile(r'a table needs a template, or a column "prompt"; it has .*', re.DOTALL)
 LABELS = {  # of fields on the page, by the names that the contracts have
     "max_cost": "Cap",
     "max_tokens": "Longest answer",
@@ -35,8 +37,8 @@ def problems(error: Refused | None) -> list[dict[str, Any]]:
 
 
 def plain(text: str) -> str:
-    """A sentence of ours without what only a command line has."""
-    return OPTION.sub("", text)
+    """A sentence of ours in the words of the page, without what only a command line has."""
+    return NO_PROMPT.sub("write a prompt first", OPTION.sub("", text))
 
 
 def sentence_of(error: Refused) -> str:
