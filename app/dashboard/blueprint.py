@@ -68,7 +68,11 @@ def write_error(fault: Fault) -> Response:
     if fault.status == 401:
         return _to_sign_in()
     template = "error_part.html" if is_htmx() else "error.html"
-    return page(template, status=fault.status, fault=fault, problems=fault.details.get("problems", []))
+    response = page(template, status=fault.status, fault=fault, problems=fault.details.get("problems", []))
+    if is_htmx():
+        # Not in the place of the region that was asked for: the next time it is asked for, it must be there.
+        response.headers |= {"HX-Retarget": "#problem", "HX-Reswap": "innerHTML show:top"}
+    return response
 
 
 def _to_sign_in() -> Response:

@@ -5,7 +5,9 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
+from app.core.money import pricing
 from app.core.reading.jobs import JobView
+from app.dashboard.phrases import for_page
 
 NOTHING = "–"
 STEPS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))  # seconds
@@ -30,6 +32,11 @@ def money(dollars: str | Decimal | None) -> str:
 def called(job: JobView) -> str:
     """What a job is called, wherever it is shown."""
     return job.name or job.label or f"Job of {moment(job.created_at)}"
+
+
+def dollars(pico: int | None) -> str | None:
+    """Pico-dollars, as figures inside are, for `money`."""
+    return None if pico is None else pricing.dollars(pico)
 
 
 def moment(value: dt.datetime | str | None) -> str:
@@ -91,10 +98,12 @@ ALL: Mapping[str, Callable[..., Any]] = {
     "called": called,
     "number": number,
     "money": money,
+    "dollars": dollars,
     "moment": moment,
     "seconds": seconds,
     "size": size,
     "percent": percent,
     "plural": plural,
     "sentence": sentence,
+    "plain": for_page,
 }

@@ -57,6 +57,7 @@ def test_every_job_is_found_by_one_filter_and_counted_by_it(door):
         set_job(ended(door, name, failed=failed), failures=None)
     set_job(door.submit(2, name="being cancelled"), status="cancelling")
     door.other().submit(1, name="waiting")
+    set_job(door.submit(1, name="a call that somebody waits for"), attended="whole")
 
     # When they are looked for by each filter
     found = {word.value: names(door, word) for word in StatusFilter}

@@ -6,9 +6,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response, expect
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Error,
+    Page,
+    Request,
+    Response,
+    expect,
+)
 
 MILLISECONDS = 10_000  # until an element must be there
+HASTE = 3_000  # the same, when something has failed already
 USUAL = {"viewport": {"width": 1440, "height": 900}, "locale": "en-GB", "reduced_motion": "reduce"}
 # What a page is made of; a document's own status is for the test to judge.
 PARTS = {"stylesheet", "script", "image", "font", "manifest"}
@@ -53,8 +63,11 @@ class Pages:
         lines = list(self.faults)
         for number, page in enumerate(self.open_now()):
             picture = folder / f"page-{number}.png"
-            page.screenshot(path=picture, full_page=True)
-            lines += [f"{page.url}: {picture}", page.locator("body").inner_text()]
+            try:
+                page.screenshot(path=picture, full_page=True, timeout=HASTE)
+                lines += [f"{page.url}: {picture}", page.locator("body").inner_text(timeout=HASTE)]
+            except Error as error:  # it may be what the test has failed for
+                lines.append(f"{page.url}: {error}")
         return "\n".join(lines)
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from app.core.documents.upload import receiving
 from app.dashboard import live
 from app.dashboard.blueprint import done, fragment, is_htmx, page
 from app.dashboard.new_job import calls, choices, faults, form, preparing, quoting, receipt, shown, trial
-from app.errors import NotFound, Refused, TooLarge
+from app.errors import NotFound, Refused
 from app.ingest.previews.tables import TablePreview
 from app.ingest.spool import DraftSpool
 from app.ingest.template_hints import place
@@ -24,10 +24,12 @@ from app.services import submission
 from app.services.options import Repeat
 from app.services.submission import Submitted
 from app.web.auth import caller, needs
-from app.web.large_bodies import FIELDS, FORM, PLAIN, UPLOAD, takes
+from app.web.large_bodies import FIELDS, FORM, UPLOAD, Limit, takes
 from config import settings
 from models.session import reading
 
+# What is kept of a form has up to `drafts.MAX_FIELD_BYTES`; on the way some characters take more.
+TYPED = Limit("not a setting", lambda _: 1_200_000)
 TRIED_AGAIN = 60  # seconds in which the same rows, tried again, are the trial that is there
 
 blp = Blueprint("new_job", __name__)
@@ -62,7 +64,7 @@ def show(uid: str) -> Response:
 
 @blp.post("/new/<uid>")
 @needs(WRITE)
-@takes({FIELDS: PLAIN, FORM: PLAIN})
+@takes({FIELDS: TYPED, FORM: TYPED})
 def change(uid: str) -> Response:
     """Keep what is typed, and do what the button says."""
     me = caller()
@@ -72,12 +74,7 @@ def change(uid: str) -> Response:
         typed = form.insert(typed, column)
     if form.TRIED_WITH in before.fields:
         typed[form.TRIED_WITH] = before.fields[form.TRIED_WITH]
-    try:
-        draft = job_drafts.change(me.tenant_id, me.user_id, before.uid, fields=typed)
-    except TooLarge as error:
-        if is_htmx():
-            return page("new_job/refused.html", status=error.status, fault=error)
-        raise
+    draft = job_drafts.change(me.tenant_id, me.user_id, before.uid, fields=typed)
     if is_htmx():
         return _typed(draft)
     try:
@@ -211,7 +208,7 @@ def _of_price(me: Caller, draft: JobDraft, preview: TablePreview | None = None) 
     return {
         "tried": trial.read(me, draft, preview),
         "told": faults.sentence_of,
-        "plain": faults.plain,
+        "faults_of": faults.problems,
         "is_quoted_by_itself": draft.bytes <= quoting.BY_ITSELF,
     }
 

@@ -15,6 +15,7 @@ from models.session import in_transaction
 from tasks import advance
 from tests.support.browser_client import Browser
 from tests.support.front_door import Door, Worker, number_of
+from tests.support.stored_documents import Sender, document
 
 pytestmark = pytest.mark.one_database
 
@@ -194,6 +195,18 @@ def test_results_are_downloaded_with_the_cookie(door, worker, browser):
     assert json.loads(browser.get(at(job, "/results.jsonl")).text)["index"] == 0
     assert browser.get(at(job, "/results.xlsx")).data[:2] == b"PK"
     assert browser.get(at(job, "/results.pdf")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "asked", [{"model": "simulated", "prompt": "Summarise."}, {}], ids=["asked", "stored"]
+)
+def test_a_document_is_named_where_it_stands_in_its_request(door, browser, asked):
+    job = Sender(door).submit([document(b"Hello", "grüße.txt")], **asked)
+    for view in ("", "/records", "/errors", "/compare"):
+        browser.see(at(job, view))
+    html = browser.see(at(job, "/records/0"))
+    assert "[grüße.txt: text/plain, 5 bytes]" in html
+    assert ("Summarise." in html) is bool(asked)
 
 
 def test_the_same_call_is_shown_for_a_shell_and_in_python_without_a_key(door, browser):

@@ -6,7 +6,6 @@ from itertools import chain
 from typing import Any
 
 from app.core.json_text import text
-from app.core.money import pricing
 from app.core.reading.answers import answer_text, failure
 from app.core.reading.records import RecordView
 from app.ingest.values import as_text
@@ -40,15 +39,6 @@ def why(record: RecordView, most: int) -> str:
 def name(record: RecordView) -> str:
     """Its owner's id of it."""
     return text(record.custom_id) or ""
-
-
-def dollars(record: RecordView) -> str | None:
-    """What its calls have cost."""
-    return in_dollars(record.cost)
-
-
-def in_dollars(pico: int | None) -> str | None:
-    return None if pico is None else pricing.dollars(pico)
 
 
 def everything(record: RecordView) -> Iterator[tuple[str, str]]:
