@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from flask import Response
 
@@ -35,12 +36,13 @@ def _regions(view: JobView, every: float, render: Render, key_id: int | None) ->
         if time.monotonic() - rendered_at < every and not (event is not None and event.last):
             yield None
             continue
+        html = yield from live.in_turn(partial(_render_anew, view, render))
         rendered_at = time.monotonic()
-        html = render(_anew(view))
         yield None if html == shown else html
         shown = html
 
 
-def _anew(view: JobView) -> JobView:
+def _render_anew(view: JobView, render: Render) -> str:
     with reading() as session:
-        return next(iter(jobs.watched(session, [view.id])), view)
+        now = next(iter(jobs.watched(session, [view.id])), view)
+    return render(now)

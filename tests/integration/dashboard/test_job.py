@@ -2,11 +2,13 @@
 
 import json
 import re
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from sqlalchemy import update
 
+from config import settings
 from models import Job
 from models.base import now
 from models.session import in_transaction
@@ -112,6 +114,27 @@ def test_a_job_is_paused_capped_resumed_and_cancelled_by_its_forms(door, worker,
     assert "removed for good" in browser.see(at(job, "/delete"))
     assert browser.post(at(job, "/delete")).status_code == 303
     assert browser.get(at(job)).status_code == 404
+
+
+def test_a_job_without_a_name_is_called_the_same_everywhere(door, browser):
+    job = door.submit(1)
+    [title] = re.findall(r"<h1>.*?>(Job of .*?)<", browser.see(at(job)))
+    assert f">{title}</a>" in browser.see("/ui/jobs")
+
+
+def test_a_forecast_that_its_cap_ends_says_so(door, worker, browser, monkeypatch):
+    # Given a job of which a tenth has taken a third of its cap
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "test-key")
+    settings.current.cache_clear()
+    job = door.submit(10, model="claude-haiku-4-5", max_tokens=200)
+    worker.end(job, [0], model="claude-haiku-4-5")
+    assert "if the rest costs as much a record" in browser.see(at(job))
+
+    cap = Decimal(door.job(job)["cost"]) * 3
+    assert door.call("PATCH", job["links"]["self"], json={"max_cost": str(cap)}).status_code == 200
+    html = browser.see(at(job))
+    assert "where the cap ends it" in html
+    assert "if the rest costs as much a record" not in html
 
 
 def test_a_group_of_errors_is_asked_again_with_one_click(door, worker, browser):

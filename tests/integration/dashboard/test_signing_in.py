@@ -181,6 +181,31 @@ def test_the_link_signs_in_once(environment):
     assert leads_to(late.get(HOME)).startswith(SIGN_IN)
 
 
+def test_who_looks_where_the_link_leads_and_who_loads_it_again_is_not_locked_out(environment):
+    door = Door()
+    way, browser = invitation(door), Browser(door, key="")
+    assert browser.client.head(way).status_code == 200
+    assert leads_to(browser.get(HOME)).startswith(SIGN_IN)
+    assert leads_to(browser.get(way)) == HOME
+    assert leads_to(browser.get(way)) == HOME
+    assert leads_to(browser.get(HOME)) == "/ui/jobs"
+
+
+def test_signing_in_anew_ends_the_session_that_the_browser_had(environment):
+    door = Door()
+    browser, copy = Browser(door), Browser(door, key="")
+    copy.client.set_cookie(cookie.NAME, browser.client.get_cookie(cookie.NAME, path="/ui").value, path="/ui")
+    assert leads_to(copy.get(HOME)) == "/ui/jobs"
+
+    browser.sign_in(door.key)
+
+    assert leads_to(copy.get(HOME)).startswith(SIGN_IN)
+    again = Browser(door)
+    copy.client.set_cookie(cookie.NAME, again.client.get_cookie(cookie.NAME, path="/ui").value, path="/ui")
+    assert leads_to(again.get(invitation(door))) == HOME
+    assert leads_to(copy.get(HOME)).startswith(SIGN_IN)
+
+
 @pytest.mark.parametrize(
     "asked",
     [FAR, {"headers": {"X-Forwarded-For": "203.0.113.9"}}, {"headers": {"Host": "rebound.example"}}],
