@@ -115,9 +115,7 @@ def test_what_is_pasted_outlives_a_reload_and_needs_no_script(pages: Pages, site
     sight.assert_good(page)
     sight.shoot(page, "new")
     # And a server that is away just then: it is gone from the tab only when it is kept elsewhere
-    page.route(
-        "**/ui/new", lambda route: route.abort() if route.request.method == "POST" else route.continue_()
-    )
+    page.context.set_offline(True)
     page.get_by_role("button", name="Use these texts").click()
     page.wait_for_url("chrome-error://**")
     page.context.set_offline(False)
