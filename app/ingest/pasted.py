@@ -9,7 +9,7 @@ from app.errors import BadInput, TooLarge
 COLUMN = "text"
 LONGEST = 1_000_000  # characters: each of them can be a text of its own, and takes a hundred times the space
 BY_LINES, BY_BLANK_LINES = "lines", "blank lines"
-END = r"\r\n|[\n\r\u2028\u2029]"
+END = r"\r\n|\r(?!\n)|[\n\u2028\u2029]"  # one end of a line is never taken for two
 PARTED = {BY_LINES: re.compile(END), BY_BLANK_LINES: re.compile(rf"(?:{END})[ \t]*(?:{END})\s*")}
 
 
