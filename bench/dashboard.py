@@ -10,18 +10,20 @@ import logging
 import re
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from urllib.parse import urlencode
 
 import httpx2
 
 from app.factory import create_app
+from app.providers import registry
 from app.web import auth
 from bench import servers
 from bench.filled import Filled, fill
-from bench.service import AS_FAST_AS_IT_CAN, Job, Service, prompts, running
+from bench.service import AS_FAST_AS_IT_CAN, MODEL, Job, Service, prompts, running
 
+ROWS = 10_000  # of a sheet that was dropped
 PAUSE = 0.05  # seconds between two questions
 ALLOWED = 0.15  # seconds that 95 of 100 may take
 # Besides each view as it is: what is asked of it.
@@ -32,14 +34,21 @@ SEARCHES = {
         {"q": "nothing has this name"},
         {"status": "completed", "q": "reviews 12"},
     ),
+    "/ui/jobs/<job_id>/records": (
+        {"status": "failed"},
+        {"after": "400000"},
+        {"q": "nothing has this text"},
+        {"q": "nothing has this text", "status": "failed"},
+        {"error": "nothing_ended_so"},
+    ),
+    "/ui/jobs/<job_id>/compare": ({"with": "{job}"}, {"with": "{job}", "part": "same"}),
 }
 
 
-def views(filled: Filled) -> Iterator[str]:
-    """The path of every view, with the large job in it, or a record of that, where it names one."""
+def views(known: Mapping[str, str]) -> Iterator[str]:
+    """The path of every view, with what is `known` by the names in it."""
     app = create_app()
     logging.disable()  # which it has turned on
-    known = {"job": str(filled.large), "job_id": str(filled.large), "index": str(filled.middle)}
     for rule in sorted(app.url_map.iter_rules(), key=str):
         if not rule.rule.startswith("/ui") or "GET" not in (rule.methods or ()):
             continue
@@ -51,7 +60,29 @@ def views(filled: Filled) -> Iterator[str]:
         path = re.sub(r"<(?:[^:>]*:)?(\w+)>", lambda found: known[found[1]], rule.rule)
         yield path
         for asked in SEARCHES.get(rule.rule, ()):
-            yield f"{path}?{urlencode(asked)}"
+            yield f"{path}?{urlencode({name: value.format(**known) for name, value in asked.items()})}"
+
+
+def furnished(service: Service, browser: "Browser", filled: Filled) -> dict[str, str]:
+    """One of everything that a view may be about, by the name that it has in paths."""
+
+    def made(path: str, **fields: object) -> str:
+        return str(service.http.post(path, json=fields).raise_for_status().json()["id"])
+
+    webhook: dict[str, object] = {
+        "name": "ends",
+        "url": "https://example.com/hooks",
+        "event_types": ["job.completed"],
+    }
+    return {
+        "job_id": str(filled.large),
+        "index": str(filled.middle),
+        "key_id": made("/keys", name="reader", scopes=["jobs:read"]),
+        "webhook_id": made("/webhooks", **webhook),
+        "uid": browser.drop("reviews.csv", b"review\n" + b"Great phone, bad battery.\n" * ROWS),
+        "group": registry.limit_group(MODEL),
+        "name": "summarize",
+    }
 
 
 class Browser:
@@ -65,6 +96,15 @@ class Browser:
         assert token is not None, form
         entered = self._http.post("/ui/sign-in", data={"csrf_token": token[1], "key": key})
         assert entered.status_code == 303, entered.text
+        token = re.search(r'name="csrf_token" value="(\w+)"', self._http.get("/ui/keys").text)
+        assert token is not None
+        self._token = token[1]
+
+    def drop(self, name: str, content: bytes) -> str:
+        """The id of the draft that a dropped file becomes."""
+        answer = self._http.post("/ui/new", data={"csrf_token": self._token}, files={"file": (name, content)})
+        assert answer.status_code == 303, answer.text
+        return answer.headers["Location"].rpartition("/")[2]
 
     def ask(self, path: str) -> float | None:
         """Seconds until the page is there; None for what is no page."""
@@ -109,7 +149,7 @@ def beside_a_job(service: Service, jobs: int, records: int, seconds: float) -> d
     filled, browser = fill(service.database, jobs, records), Browser(service)
     job = _busy(service, None, records)
     slowest = {}
-    for path in views(filled):
+    for path in views(furnished(service, browser, filled)):
         job = _busy(service, job, records)
         if found := times(browser, path, seconds):
             slowest[path] = told(path, found)

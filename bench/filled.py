@@ -63,6 +63,17 @@ _OF_RECORDS = (
     " 24, 12, 0, 0, 0"
     " FROM generate_series(0, %(total)s - 1) n",
 )
+# The large job took a day, of which it has as many points as such a job has.
+_OF_ITS_COURSE = (
+    "UPDATE job SET created_at = ended_at - interval '1 day', started_at = ended_at - interval '1 day'"
+    " WHERE id = %(job)s",
+    "INSERT INTO job_time (job_id, milliseconds, state, since, watched, seen_at, points, point_at, seq,"
+    " failed, cost) SELECT id, '{\"requests\": 80000000, \"provider\": 6400000}', 'ended', ended_at, false,"
+    " ended_at, 1100, ended_at, total, 0, 0 FROM job WHERE id = %(job)s",
+    "INSERT INTO job_point (job_id, at, seq, failed, cost)"
+    " SELECT id, started_at + n * interval '78 seconds', n * total / 1107, 0, 84000000 * (n * total / 1107)"
+    " FROM job, generate_series(1::bigint, 1107) n WHERE id = %(job)s",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +90,7 @@ def fill(database: str, jobs: int, records: int) -> Filled:
         _write_jobs(connection, [large], records)
         row = connection.execute("SELECT id FROM job WHERE uid = %s", [large]).fetchone()
         assert row is not None
-        for statement in _OF_RECORDS:
+        for statement in (*_OF_RECORDS, *_OF_ITS_COURSE):
             connection.execute(statement, {"job": row[0], "total": records})
         connection.execute("VACUUM ANALYZE")
     return Filled(large, records // 2)

@@ -53,6 +53,7 @@ class Job(Base):
             "tenant_id",
             "uid",
             "status",
+            "failures",
             postgresql_where=text(LISTED),
             sqlite_where=text(LISTED),
         ),

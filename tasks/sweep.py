@@ -14,7 +14,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
 from app.core.accounts import browser_sessions
-from app.core.documents import drafts, files, handoff
+from app.core.documents import files, handoff, job_drafts
 from app.core.limits import holds
 from app.core.limits.limiter import limiter
 from app.core.pipeline import (
@@ -337,7 +337,7 @@ def _remove_blobs() -> Iterator[Found]:
 
 def _remove_drafts() -> Iterator[Found]:
     """Remove what was dropped on the page and never submitted; its files have expired with it."""
-    if removed := drafts.remove_due():
+    if removed := job_drafts.remove_due():
         yield Found("removed_drafts", f"{_rows(removed, 'draft')} removed: left alone", count=removed)
 
 

@@ -5,6 +5,10 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
+from app.core.money import pricing
+from app.core.reading.jobs import JobView
+from app.dashboard.phrases import for_page
+
 NOTHING = "–"
 STEPS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))  # seconds
 
@@ -15,14 +19,24 @@ def number(value: float | None) -> str:
 
 
 def money(dollars: str | Decimal | None) -> str:
-    """$12.34; small amounts with the digits that say something: $0.0021."""
+    """$12.34; what is no whole number of cents with the digits that say something: $0.0021."""
     if dollars is None:
         return "unknown"
     amount = Decimal(dollars)
-    if amount == 0 or abs(amount) >= 1:
+    if abs(amount) >= 1 or amount == round(amount, 2):
         return f"${amount:,.2f}"
     digits = max(2, 1 - amount.adjusted())
     return f"${amount:.{digits}f}"
+
+
+def called(job: JobView) -> str:
+    """What a job is called, wherever it is shown."""
+    return job.name or job.label or f"Job of {moment(job.created_at)}"
+
+
+def dollars(pico: int | None) -> str | None:
+    """Pico-dollars, as figures inside are, for `money`."""
+    return None if pico is None else pricing.dollars(pico)
 
 
 def moment(value: dt.datetime | str | None) -> str:
@@ -81,12 +95,15 @@ def sentence(text: str) -> str:
 
 
 ALL: Mapping[str, Callable[..., Any]] = {
+    "called": called,
     "number": number,
     "money": money,
+    "dollars": dollars,
     "moment": moment,
     "seconds": seconds,
     "size": size,
     "percent": percent,
     "plural": plural,
     "sentence": sentence,
+    "plain": for_page,
 }

@@ -66,6 +66,7 @@ class Sheet:
         self._header = read_header(source, choice)
         self.columns = self._header.columns
         self.header_row, self.sheet = self._header.number, source.sheet
+        self.better_header = self._header.better  # the number of a row that looks more like one
         self._size = size
         self._max_rows = _max_rows(self.columns, size)
         self.skipped: list[int] = []  # the first thousand rows that are left out

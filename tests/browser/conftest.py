@@ -33,7 +33,7 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("site")
     with (
         Upstream() as claude,
-        running_service(request, claude, folder) as service,
+        running_service(request, claude, folder, WEBHOOK_NETWORKS="127.0.0.0/8") as service,
         web_process({}, folder) as web,
     ):
         yield Site(service, web)

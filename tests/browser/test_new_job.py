@@ -120,3 +120,17 @@ def test_what_is_pasted_outlives_a_reload_and_needs_no_script(pages: Pages, site
     expect(without.locator("#prompt-2")).to_contain_text("Translate: two")
     without.get_by_role("button", name="Submit 2 rows").click()
     expect(without.get_by_role("status").first).to_contain_text("Batch submitted with ID")
+
+
+def test_what_fails_while_somebody_types_is_told_and_typing_goes_on(page: Page, site: Site) -> None:
+    sign_in(page, site.newcomer().key)
+    let_go(page, "reviews.csv", b"id,review\n1,fine\n")
+    prompt = page.get_by_label("Prompt", exact=True)
+
+    # When more is typed than a draft holds
+    prompt.fill("x" * 1_000_001)
+    expect(page.get_by_role("alert")).to_contain_text("the limit is 1,000,000")
+
+    # Then less is taken again
+    prompt.fill("Good? {{ review }}")
+    expect(page.locator("#prompt-1")).to_contain_text("Good? fine")

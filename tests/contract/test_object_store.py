@@ -56,6 +56,9 @@ def test_what_was_put_is_brought_back_byte_for_byte(store):
     copy = io.BytesIO()
     store.copy(KEY, copy)
     assert copy.getvalue() == content
+    with store.open(KEY) as opened:
+        opened.seek(-3, io.SEEK_END)
+        assert opened.read() == content[-3:]
 
 
 def test_content_is_taken_from_its_beginning_wherever_it_was_read_to(store):
@@ -84,6 +87,8 @@ def test_what_is_not_there_is_not_found(store):
         store.get("raw/none")
     with pytest.raises(NotFound):
         store.copy("raw/none", io.BytesIO())
+    with pytest.raises(NotFound), store.open("raw/none"):
+        pass
 
 
 def test_what_was_deleted_is_gone_and_to_delete_what_is_not_there_is_nothing(store):

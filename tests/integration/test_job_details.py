@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from app.core.reading import jobs, records
 from app.core.reading.details import (
@@ -20,7 +21,8 @@ from app.core.reading.details.asked_request import Turn
 from app.core.reading.details.phrase import Phrase
 from app.core.reading.jobs import JobView
 from app.errors import NotFound
-from models.session import reading
+from models import JobCounts
+from models.session import in_transaction, reading
 from tasks import advance
 from tests.support.front_door import JOBS, Door, Worker, number_of
 
@@ -151,6 +153,25 @@ def test_failures_are_grouped_by_their_cause_and_a_retry_takes_its_group_away(do
     assert "`truncated`" in refused.get_json()["error"]["message"]
 
 
+def test_what_failed_in_an_earlier_release_has_a_group_without_a_count(door, worker):
+    # Given failures that nobody has counted by their type
+    job = door.submit(3)
+    worker.end(job, [0, 2], error=("server_error", "no"))
+    worker.end(job, [1])
+    advance.run(number_of(job))
+    uncounted = update(JobCounts).where(JobCounts.job_id == number_of(job)).values(error_types=None)
+    in_transaction(lambda session: session.execute(uncounted) and None)
+
+    # Then their group is found, and can be asked again
+    [group] = groups(door, job)
+    assert (group.word, group.count, group.kinds[0].examples) == ("server_error", None, [0, 2])
+    assert door.post(f"{JOBS}/{job['id']}/retry", json={"only": ["rate_limited"]}).status_code == 422
+    assert door.post(f"{JOBS}/{job['id']}/retry", json={"only": ["server_error"]}).status_code == 200
+    advance.run(number_of(job))
+    worker.end(job, [0, 2], error=("server_error", "no"))
+    assert [(group.word, group.count) for group in groups(door, job)] == [("server_error", 2)]
+
+
 def asked(door: Door, job: Job, idx: int) -> asked_request.Asked:
     with reading() as session:
         return asked_request.of(session, seen(door, job), idx)
@@ -278,5 +299,5 @@ def test_questions_are_shown_in_words(door):
     job = door.submit([{"messages": [{"role": "user", "content": [{"type": "text", "text": "Hi you"}]}]}])
     with reading() as session:
         [record] = records.by_index(session, seen(door, job), None, 1, inputs=True).records
-    assert record_texts.question(record, 100) == "Hi you"
-    assert record_texts.question(record, 2) == "Hi"
+    assert record_texts.question(seen(door, job), record, 100) == "Hi you"
+    assert record_texts.question(seen(door, job), record, 2) == "Hi"

@@ -1,12 +1,13 @@
 """The list of jobs: what its filters and its search show, counted, page by page."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
 from sqlalchemy import update
 
-from app.core.reading.job_list import listing
+from app.core.reading.job_list import listing, watch
 from app.core.reading.job_list.listing import Query
 from app.core.reading.job_list.status_filter import StatusFilter
 from models import Job
@@ -49,20 +50,26 @@ def door(environment) -> Iterator[Door]:
 
 
 def test_every_job_is_found_by_one_filter_and_counted_by_it(door):
-    # Given a job in every state, one that is being cancelled, and one of somebody else
+    # Given a job in every state, one that is being cancelled, one of somebody else, and one without failures
+    # and one with them that ended in the release before
     one_in_every_state(door)
+    for name, failed in (("completed", 0), ("with_failures", 1)):
+        set_job(ended(door, name, failed=failed), failures=None)
     set_job(door.submit(2, name="being cancelled"), status="cancelling")
     door.other().submit(1, name="waiting")
+    set_job(door.submit(1, name="a call that somebody waits for"), attended="whole")
 
     # When they are looked for by each filter
     found = {word.value: names(door, word) for word in StatusFilter}
 
     # Then each is found by one, and by `all`; and the counts are those of the lists
     words = [word.value for word in StatusFilter if word != StatusFilter.ALL]
-    assert found.pop("all") == ["being cancelled", *reversed(words)]
+    assert found.pop("all") == ["being cancelled", "with_failures", "completed", *reversed(words)]
     assert found.pop("running") == ["being cancelled", "running"]
-    assert found == {word: [word] for word in words if word != "running"}
-    assert tally(door) == {"all": 9, "running": 2, **dict.fromkeys(found, 1)}
+    twice = {word: [word, word] for word in ("completed", "with_failures")}
+    assert found == {word: [word] for word in words if word != "running"} | twice
+    assert tally(door) == {"all": 11, "running": 2, **{word: len(names) for word, names in found.items()}}
+    assert tally(door, "with") == {"all": 2, "with_failures": 2}
 
 
 def test_names_are_found_in_any_language_and_every_character_means_itself(door):
@@ -133,6 +140,24 @@ def test_a_search_goes_on_where_it_stopped(door, monkeypatch):
     assert rest.older is None
 
 
+def test_who_looks_at_a_list_where_nothing_moves_costs_one_statement_a_look(door, statements, monkeypatch):
+    # Given somebody who looks at a list of jobs
+    monkeypatch.setattr(watch, "LOOK", 0)
+    monkeypatch.setattr(watch, "AGAIN", 1_000)
+    for number in range(3):
+        door.submit(1, name=f"job {number}")
+    changes = watch.watch(door.tenant_id, Query(), None, 50)
+    assert len(next(changes).page.jobs) == 3
+
+    # When nothing moves for ten looks
+    with statements() as sent:
+        quiet = [next(changes) for _ in range(10)]
+
+    # Then each was one statement, which finds its rows by their keys
+    assert quiet == [watch.Change()] * 10
+    assert len([statement for statement in sent if statement.startswith("SELECT")]) == 10
+
+
 def one_in_every_state(door: Door) -> None:
     """A job for each filter, named by it, in their order."""
     door.submit(2, name="waiting")
@@ -144,12 +169,13 @@ def one_in_every_state(door: Door) -> None:
         set_job(door.submit(2, name=status), status=status)
 
 
-def ended(door: Door, name: str, *, failed: int) -> None:
+def ended(door: Door, name: str, *, failed: int) -> Mapping[str, Any]:
     job, worker = door.submit(2, name=name), Worker()
     if failed:
         worker.end(job, range(failed), error=("invalid_request", "too long"))
     worker.end(job, range(failed, 2))
     advance.run(number_of(job))
+    return job
 
 
 def set_job(job, **values) -> None:

@@ -7,14 +7,14 @@ from functools import partial
 import pytest
 from sqlalchemy import bindparam, func, select, update
 
-from app.core.pipeline import scheduler
+from app.core.pipeline import lifecycle, scheduler
 from app.core.reading import jobs
 from app.core.reading.course import lift
 from app.core.reading.course.points import MOST, course
 from app.core.reading.course.time_spent import time_spent
 from app.core.reading.job_json import Limited
 from config import settings
-from models import Job, JobCounts, JobPoint, JobTime, Lease
+from models import Job, JobCounts, JobPoint, JobStatus, JobTime, Lease, transitions
 from models.base import now
 from models.session import in_transaction, reading
 from models.upsert import insert_missing
@@ -145,6 +145,27 @@ def test_a_look_writes_what_has_changed_and_nothing_else(door, statements):
     in_transaction(lambda s: s.execute(SILENT, {"lease": worker.lease_id}) and None)
     watch.look()
     assert spent(door, job).state == "workers"
+
+
+def test_a_job_that_a_process_of_the_last_release_ended_is_watched_no_longer(door):
+    # Given a job that ended without its time being kept
+    job, worker = submit(door), Worker()
+    advance(job)
+    watch.look()
+    worker.end(job, [0, 1, 2])
+
+    def end(session):
+        row = lifecycle.lock(session, number_of(job))
+        transitions.move_job(session, row, JobStatus.COMPLETED, ended_at=now())
+
+    in_transaction(end)
+
+    # When it is looked at, then its time ends with it
+    watch.look()
+    found = spent(door, job)
+    assert sum(part.seconds for part in found.parts) == pytest.approx(found.seconds, abs=0.02)
+    with reading() as session:
+        assert not session.get_one(JobTime, number_of(job)).watched
 
 
 def test_the_time_in_which_nothing_ran_is_not_the_providers(door):

@@ -6,9 +6,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response, expect
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Error,
+    Page,
+    Request,
+    Response,
+    expect,
+)
 
 MILLISECONDS = 10_000  # until an element must be there
+HASTE = 3_000  # the same, when something has failed already
 USUAL = {"viewport": {"width": 1440, "height": 900}, "locale": "en-GB", "reduced_motion": "reduce"}
 # What a page is made of; a document's own status is for the test to judge.
 PARTS = {"stylesheet", "script", "image", "font", "manifest"}
@@ -53,8 +63,11 @@ class Pages:
         lines = list(self.faults)
         for number, page in enumerate(self.open_now()):
             picture = folder / f"page-{number}.png"
-            page.screenshot(path=picture, full_page=True)
-            lines += [f"{page.url}: {picture}", page.locator("body").inner_text()]
+            try:
+                page.screenshot(path=picture, full_page=True, timeout=HASTE)
+                lines += [f"{page.url}: {picture}", page.locator("body").inner_text(timeout=HASTE)]
+            except Error as error:  # it may be what the test has failed for
+                lines.append(f"{page.url}: {error}")
         return "\n".join(lines)
 
     def close(self) -> None:
@@ -96,3 +109,12 @@ def sign_in(page: Page, key: str) -> None:
     page.get_by_label("API key").fill(key)
     page.get_by_role("button", name="Sign in").click()
     page.get_by_role("navigation", name="Main").wait_for()
+
+
+def drop(page: Page, content: str, name: str = "reviews.csv") -> None:
+    """Drop a file on the page, and see what it holds."""
+    page.goto("/ui/new")
+    page.locator("input[type=file]").set_input_files(
+        {"name": name, "mimeType": "text/csv", "buffer": content.encode()}
+    )
+    page.wait_for_url("**/ui/new/*")

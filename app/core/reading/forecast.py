@@ -10,12 +10,14 @@ from sqlalchemy.orm import Session
 
 from app.core.limits import allowances
 from app.core.limits.duration import Work, bound, waits
+from app.core.limits.limiter import limiter
 from app.core.limits.report import unused
 from app.core.money.calibration import BYTES_PER_TOKEN, LIKELY_SHARE
 from app.core.money.ledger import ANSWERED
 from app.core.money.quote import records_before
 from app.core.pipeline import priority_queue
 from app.core.reading.jobs import JobView
+from app.errors import LimiterAway
 from app.providers import registry
 from config import settings
 from models.base import epoch, now
@@ -59,7 +61,11 @@ def read(session: Session, view: JobView) -> Forecast:
 def outlook(session: Session, view: JobView) -> Outlook:
     """What bounds a job that has records left to ask, and by how much."""
     row = _row(session, view)
-    work, before, seats = _work(session, view, row), _before(session, view, row), _seats(row)
+    try:
+        call_seconds = limiter().call_seconds(row.limit_group)
+    except LimiterAway:
+        call_seconds = 0.0
+    work, before, seats = _work(view, row, call_seconds), _before(session, view, row), _seats(row)
     allowance = allowances.read(session, row.limit_group)
     found = waits(work, before, allowance.limits, seats, unused(row.limit_group, allowance))
     return Outlook(row.now, found, work.seconds)
@@ -100,20 +106,20 @@ def _seconds(session: Session, view: JobView, row: Row[*tuple[Any, ...]], *, alo
     """Seconds until the last answer, if no other job comes in between, nor is there any if it is `alone`."""
     if row.limit_group == registry.NOBODY:
         return 0.0  # its records are not asked
-    work = _work(session, view, row)
+    work = _work(view, row, _seconds_of_a_call(session, row.tenant_id, view.model))
     before = 0 if alone else _before(session, view, row)
     allowance = allowances.read(session, row.limit_group)
     return bound(work, before, allowance.limits, _seats(row), unused(row.limit_group, allowance))[0]
 
 
-def _work(session: Session, view: JobView, row: Row[*tuple[Any, ...]]) -> Work:
+def _work(view: JobView, row: Row[*tuple[Any, ...]], call_seconds: float) -> Work:
     remaining = view.counts.unended
     share = remaining / view.total
     return Work(
         calls=remaining,
         input_tokens=row.request_bytes * share / BYTES_PER_TOKEN,
         output_tokens=row.max_tokens * LIKELY_SHARE * remaining,
-        seconds=_seconds_of_a_call(session, row.tenant_id, view.model),
+        seconds=call_seconds,
     )
 
 

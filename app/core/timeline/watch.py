@@ -5,11 +5,11 @@ seconds: a row a second at most, whatever the number of records.
 """
 
 import datetime as dt
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, ScalarSelect, and_, exists, func, select
+from sqlalchemy import ColumnElement, ScalarSelect, and_, exists, func, select
 from sqlalchemy.orm import Session
 
 from app.core.timeline import clock, points, states
@@ -28,7 +28,7 @@ any_watched = exists().where(JobTime.watched)
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """A job that is pending or running, at one moment."""
+    """A job that is pending or running, at one moment; or one that a process of the last release moved on."""
 
     id: int
     status: JobStatus
@@ -42,6 +42,12 @@ class Live:
     sums: Sums
     is_due: bool  # for a write, if it is still in `state`
     state: str
+    seen_at: dt.datetime
+    ended_at: dt.datetime | None
+
+    @property
+    def goes_on(self) -> bool:
+        return self.status in clock.WATCHED
 
     def facts(self, word: str | None, *, has_workers: bool) -> Facts:
         """`word`: its `limited_by`."""
@@ -69,6 +75,7 @@ def live(session: Session, after: int, silent: Collection[int]) -> list[Live]:
             Job.status,
             Job.model,
             Job.started_at,
+            Job.ended_at,
             Job.total,
             JobCounts,
             _claimed().label("claimed"),
@@ -82,7 +89,8 @@ def live(session: Session, after: int, silent: Collection[int]) -> list[Live]:
         .order_by(JobTime.job_id)
         .limit(AT_ONCE)
     )
-    return [_live(row) for row in session.execute(statement)]
+    rows: Iterable[Any] = session.execute(statement)
+    return [_live(row) for row in rows]
 
 
 def _claimed(*where: ColumnElement[bool]) -> ScalarSelect[int]:
@@ -96,7 +104,7 @@ def _claimed(*where: ColumnElement[bool]) -> ScalarSelect[int]:
     )
 
 
-def _live(row: Row[Any]) -> Live:
+def _live(row: Any) -> Live:
     time: JobTime = row.JobTime
     counts: JobCounts = row.JobCounts
     sums = Sums(counts.seq, counts.failed, counts.cost)
@@ -113,19 +121,26 @@ def _live(row: Row[Any]) -> Live:
         sums=sums,
         is_due=row.now - time.seen_at >= SEEN_EVERY or points.is_due(time, sums, row.now),
         state=time.state,
+        seen_at=time.seen_at,
+        ended_at=row.ended_at,
     )
 
 
 def to_write(jobs: Sequence[Live], words: Mapping[int, str | None], *, has_workers: bool) -> list[Look]:
     """The looks that found something to write; `words` has each job's `limited_by`."""
-    looks = (Look(job, states.seen(job.facts(words[job.id], has_workers=has_workers))) for job in jobs)
+    looks = (Look(job, _state(job, words[job.id], has_workers=has_workers)) for job in jobs)
     return [look for look in looks if look.job.is_due or look.state != look.job.state]
+
+
+def _state(job: Live, word: str | None, *, has_workers: bool) -> str:
+    return states.seen(job.facts(word, has_workers=has_workers)) if job.goes_on else states.after(job.status)
 
 
 def write(session: Session, looks: Sequence[Look]) -> None:
     """Attribute these jobs' time, and write the points that are due.
 
-    A job that ends, or that another tick writes of, at this moment is left to that.
+    A job whose status changes, or that another tick writes of, at this moment or since it was looked at is
+    left to that.
     """
     found = {look.job.id: look for look in looks}
     rows = session.execute(
@@ -136,8 +151,13 @@ def write(session: Session, looks: Sequence[Look]) -> None:
     )
     for row, at in rows.all():
         look = found[row.job_id]
-        clock.attribute(session, row, at, look.job.started_at, seen=look.state)
-        row.state, row.seen_at = look.state, at
+        if row.seen_at != look.job.seen_at:
+            continue
+        until = look.job.ended_at or at
+        clock.attribute(
+            session, row, until, look.job.started_at, seen=look.state if look.job.goes_on else None
+        )
+        row.state, row.seen_at, row.watched = look.state, until, look.job.goes_on
         if points.is_due(row, look.job.sums, at):
             points.add(session, row, look.job.sums, at)
     session.flush()

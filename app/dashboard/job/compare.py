@@ -9,7 +9,7 @@ from app.core.reading import jobs
 from app.core.reading.details import comparison, record_texts
 from app.core.reading.jobs import JobView
 from app.dashboard.blueprint import page
-from app.dashboard.job import figures, frame
+from app.dashboard.job import calls, figures, frame
 from app.errors import BadInput
 from app.web.auth import caller, needs
 from app.web.job_lookup import find_job
@@ -33,7 +33,8 @@ def compare_jobs(job_id: str) -> Response:
     with reading() as session:
         other = jobs.find(session, caller().tenant_id, name)
     both = [(one, figures.read(one)) for one in (view, other)]
-    return page("job/compare.html", **values, **_pairs(view, other), both=both, texts=record_texts)
+    call = calls.of(other, "/results", query={"format": "jsonl"}, save_as="right.jsonl")
+    return page("job/compare.html", **values, **_pairs(view, other), both=both, texts=record_texts, call=call)
 
 
 def _pairs(view: JobView, other: JobView) -> dict[str, Any]:

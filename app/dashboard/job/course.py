@@ -31,9 +31,11 @@ def show_course(job_id: str) -> Response:
 @needs(READ)
 def stream_course(job_id: str) -> Response:
     """The region of that page while the job goes on."""
-    return regions.stream(
-        find_job(job_id), EVERY, lambda view: fragment("job/course_region.html", job=view, **_values(view))
-    )
+    return regions.stream(find_job(job_id), "course", EVERY, _region)
+
+
+def _region(view: JobView) -> str:
+    return fragment("job/course_region.html", job=view, **_values(view))
 
 
 def _values(view: JobView) -> dict[str, Any]:

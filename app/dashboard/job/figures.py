@@ -7,19 +7,11 @@ from typing import Any
 
 from app.core.money import pricing
 from app.core.reading import job_json
+from app.core.reading.course import lift
+from app.core.reading.course.lift import Lift
 from app.core.reading.job_json import Limited
 from app.core.reading.jobs import JobView
-
-# What limits a job, where the limiter's own word would be too short.
-REASONS = {
-    "requests": "the provider's limit of requests a minute",
-    "input_tokens": "the provider's limit of input tokens a minute",
-    "output_tokens": "the provider's limit of output tokens a minute",
-    "cap": "a cost cap: the next call fits when those in flight have ended",
-    "workers": "the workers, whose threads are all busy",
-    "storage": "the database, which answers wait for",
-    "redis": "Redis, which does not answer: no call may leave without it",
-}
+from models.session import reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +25,23 @@ class Figures:
     cost: str | None
     unconfirmed: str | None  # of calls whose answers never came
     whole: str | None  # of the whole job, if the rest costs what the others did
+    is_capped: bool  # the rest would cost more than the cap has left
     cap: str | None
-    limited_by: str | None
+    limit: Lift | None  # what holds it back, if anything but the provider's own time does
     held: Mapping[str, Any] | None  # why the provider serves no calls: see `app.core.limits.obstacle`
     warnings: list[str]
 
 
-def of(view: JobView, limited: Limited) -> Figures:
+def read(view: JobView) -> Figures:
+    limited, limit = job_json.limits_of([view])[view.id], None
+    if limited.word is not None:
+        with reading() as session:
+            limit = lift.find(session, view, limited)
+    return _of(view, limited, limit)
+
+
+def _of(view: JobView, limited: Limited, limit: Lift | None) -> Figures:
+    whole, is_capped = _whole(view)
     left = None if view.eta is None else max(0.0, (view.eta - dt.datetime.now(dt.UTC)).total_seconds())
     return Figures(
         ended=view.total - view.counts.unended,
@@ -48,16 +50,13 @@ def of(view: JobView, limited: Limited) -> Figures:
         seconds_taken=seconds_taken(view),
         cost=job_json.cost(view),
         unconfirmed=pricing.dollars(view.cost_unconfirmed) if view.cost_unconfirmed else None,
-        whole=_whole(view),
+        whole=whole,
+        is_capped=is_capped,
         cap=None if view.max_cost is None else pricing.dollars(view.max_cost),
-        limited_by=_reason(limited.word),
+        limit=limit,
         held=limited.detail,
         warnings=job_json.write(view, limited)["warnings"],
     )
-
-
-def read(view: JobView) -> Figures:
-    return of(view, job_json.limits_of([view])[view.id])
 
 
 def seconds_taken(view: JobView) -> float | None:
@@ -66,17 +65,11 @@ def seconds_taken(view: JobView) -> float | None:
     return (view.ended_at - view.started_at).total_seconds()
 
 
-def _whole(view: JobView) -> str | None:
-    """None where nothing has been paid yet, or nothing is left to pay."""
+def _whole(view: JobView) -> tuple[str | None, bool]:
+    """What all of it will cost, and whether its cap ends it; None where nothing is paid, or left to pay."""
     paid = view.total - view.counts.unended - view.reused
     if not view.cost or paid <= 0 or not view.counts.unended or view.status.final:
-        return None
-    rest = view.cost * view.counts.unended // paid
-    return pricing.dollars(view.cost + (rest if view.still_costs is None else min(rest, view.still_costs)))
-
-
-def _reason(word: str | None) -> str | None:
-    """None where nothing but the provider's own time does, and where the status says it."""
-    if word is None or word == "paused":
-        return None
-    return REASONS.get(word, word.replace("_", " "))
+        return None, False
+    rest, still = view.cost * view.counts.unended // paid, view.still_costs
+    is_capped = view.max_cost is not None and still is not None and rest > still
+    return pricing.dollars(view.cost + (rest if still is None else min(rest, still))), is_capped

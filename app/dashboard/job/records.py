@@ -15,7 +15,7 @@ from app.core.reading.details.record_search import Hit
 from app.core.reading.jobs import JobView
 from app.core.reading.records import RecordView
 from app.dashboard.blueprint import fragment, page
-from app.dashboard.job import calls, frame
+from app.dashboard.job import calls, frame, regions
 from app.errors import BadInput
 from app.ingest.values import whole_number
 from app.web import cursors
@@ -24,7 +24,7 @@ from app.web.job_lookup import find_job
 from models.session import reading
 
 ROWS: Final = 25
-PAUSE: Final = 1.0  # seconds between two states of the rows
+EVERY: Final = 1.0  # seconds between two renderings of the rows
 
 blp = Blueprint("job_records", __name__)
 
@@ -83,7 +83,7 @@ def follow_records(job_id: str) -> Response:
     def render(view: JobView) -> str:
         return fragment("job/records_region.html", **_values(asked, view))
 
-    return frame.following(find_job(job_id), render, PAUSE)
+    return regions.stream(find_job(job_id), "records", EVERY, render)
 
 
 def _values(asked: Asked, view: JobView) -> dict[str, Any]:

@@ -1,36 +1,45 @@
-"""A region of a page about a job's time: rendered anew as the job moves, and while it stands still."""
+"""A region of a job's page: rendered anew as the job moves, and while it stands still."""
 
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
 
-from flask import Response, stream_with_context
+from flask import Response
 
 from app.core.reading import jobs
 from app.core.reading.follow import follow
 from app.core.reading.jobs import JobView
 from app.dashboard import live
+from app.dashboard.blueprint import fragment
+from app.dashboard.job import frame
 from app.web.auth import caller
 from models.session import reading
 
 Render = Callable[[JobView], str]
 
 
-def stream(view: JobView, every: float, render: Render) -> Response:
-    """The region's HTML at most once in `every` seconds, and once more when the job has ended."""
-    regions: Any = _regions(view, every, render, caller().key_id)
-    return live.stream(stream_with_context(regions))
+def stream(view: JobView, tab: str, every: float, render: Render) -> Response:
+    """The region's HTML where it changed, at most once in `every` seconds, and when the job has ended.
+
+    With it comes what changes around it: what can be done to the job, and how many of its records failed.
+    """
+
+    def whole(job: JobView) -> str:
+        return render(job) + fragment("job/new_head.html", **frame.values(job, tab))
+
+    return live.stream(_regions(view, every, whole, caller().key_id))
 
 
 def _regions(view: JobView, every: float, render: Render, key_id: int | None) -> Iterator[str | None]:
-    rendered_at = float("-inf")
+    shown, rendered_at = "", float("-inf")
     for event in follow(view, view.seq, key_id):
         if time.monotonic() - rendered_at < every and not (event is not None and event.last):
             yield None
             continue
-        yield (yield from live.in_turn(partial(_render_anew, view, render)))
+        html = yield from live.in_turn(partial(_render_anew, view, render))
         rendered_at = time.monotonic()
+        yield None if html == shown else html
+        shown = html
 
 
 def _render_anew(view: JobView, render: Render) -> str:

@@ -31,9 +31,11 @@ def show_slow(job_id: str) -> Response:
 @needs(READ)
 def stream_slow(job_id: str) -> Response:
     """The region of that page while the job goes on."""
-    return regions.stream(
-        find_job(job_id), EVERY, lambda view: fragment("job/slow_region.html", job=view, **_values(view))
-    )
+    return regions.stream(find_job(job_id), "slow", EVERY, _region)
+
+
+def _region(view: JobView) -> str:
+    return fragment("job/slow_region.html", job=view, **_values(view))
 
 
 def _values(view: JobView) -> dict[str, Any]:

@@ -10,13 +10,13 @@ from app.core.reading.details import record_texts
 from app.core.reading.jobs import JobView
 from app.core.reading.records import RecordView
 from app.dashboard.blueprint import fragment, page
-from app.dashboard.job import calls, figures, frame
+from app.dashboard.job import calls, figures, frame, regions
 from app.web.auth import needs
 from app.web.job_lookup import find_job
 from models.session import reading
 
 LATEST: Final = 8  # answers that the summary shows
-PAUSE: Final = 0.25  # seconds between two states of the region
+EVERY: Final = 0.25  # seconds between two renderings
 
 blp = Blueprint("job", __name__)
 
@@ -33,7 +33,7 @@ def show_job(job_id: str) -> Response:
 @needs(READ)
 def follow_job(job_id: str) -> Response:
     """The figures, whenever the job has moved."""
-    return frame.following(find_job(job_id), _region, PAUSE)
+    return regions.stream(find_job(job_id), "summary", EVERY, _region)
 
 
 def _region(view: JobView) -> str:

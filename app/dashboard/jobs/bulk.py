@@ -97,8 +97,9 @@ def _told(outcome: Outcome) -> str:
     """What was done, what was not and why, and what a retry left as it is."""
     count = len(outcome.done)
     told = [f"{plural(count, 'job')} {'was' if count == 1 else 'were'} {WAS_DONE[outcome.action]}."]
-    if outcome.refused:
-        told.append(f"{len(outcome.refused):,} left as they were, because they changed meanwhile:")
+    if others := len(outcome.refused):
+        were_left = "was left as it was" if others == 1 else "were left as they were"
+        told.append(f"{plural(others, 'other')} {were_left}, having changed meanwhile:")
         reasons = Counter(map(sentence, outcome.refused.values())).most_common()
         told += [f"{reason} ({count:,})" for reason, count in reasons[:TOLD]]
     if left := outcome.left:

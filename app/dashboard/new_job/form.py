@@ -7,6 +7,7 @@ from typing import Any
 from werkzeug.datastructures import MultiDict
 
 from app.core.requests.answer_fields import AnswerField, schema_of
+from app.ingest.previews.tables import TablePreview
 from app.ingest.template_hints import place
 from app.services import chat_jobs, operation_jobs
 
@@ -40,11 +41,12 @@ def insert(typed: Typed, column: str) -> dict[str, Any]:
     return {**typed, "template": f"{typed.get('template', '')}{place(column)}"}
 
 
-def first(columns: list[str]) -> dict[str, Any]:
+def first(preview: TablePreview) -> dict[str, Any]:
     """What the page begins with: questions of a chat where the sheet has them, else a prompt."""
-    found = chat_jobs.find_columns(columns)
-    is_chat = found.question is not None and "prompt" not in columns
-    return {"ask": CHAT if is_chat else PROMPT}
+    found = chat_jobs.find_columns(preview.columns)
+    is_chat = found.question is not None and "prompt" not in preview.columns
+    header = {"header_row": str(preview.header_row)} if preview.header_row > 1 else {}
+    return {"ask": CHAT if is_chat else PROMPT, "column": preview.longest, **header}
 
 
 def ask(typed: Typed) -> str:

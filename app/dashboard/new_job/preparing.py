@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any, BinaryIO
 
 from app.core.accounts.api_keys import Caller
-from app.core.documents import drafts
-from app.core.documents.drafts import DOCUMENTS, Draft
+from app.core.documents import job_drafts
+from app.core.documents.job_drafts import DOCUMENTS, JobDraft
 from app.core.documents.upload import Upload
 from app.dashboard.new_job import form
 from app.errors import BadInput
@@ -27,7 +27,7 @@ TABLES = ("csv", "tsv", "xlsx")
 
 def prepare(
     me: Caller,
-    draft: Draft,
+    draft: JobDraft,
     spool: DraftSpool,
     upload: Upload | None = None,
     *,
@@ -47,12 +47,17 @@ def prepare(
         return read_in(asked_of(fields, stream, draft.format), spool, None, upload, asks=asks)
 
 
-def check_table(draft: Draft, stream: BinaryIO, rows: int | None = None) -> Asked:
+def check_table(draft: JobDraft, stream: BinaryIO, rows: int | None = None) -> Asked:
     """The fields that every job of a table has; raises `BadInput` naming every invalid one."""
     return asked_of(_common(draft, rows), stream, draft.format)
 
 
-def _common(draft: Draft, rows: int | None) -> dict[str, str]:
+def memory_of(draft: JobDraft) -> int:
+    """Bytes that reading its file may take: a workbook unpacks."""
+    return draft.bytes * (BYTES_PER_BYTE if draft.format == "xlsx" else 1)
+
+
+def _common(draft: JobDraft, rows: int | None) -> dict[str, str]:
     fields = form.of_job(draft.fields, draft.name)
     if draft.format in TABLES:
         fields |= form.of_table(draft.fields)
@@ -60,15 +65,14 @@ def _common(draft: Draft, rows: int | None) -> dict[str, str]:
 
 
 @contextmanager
-def _opened(me: Caller, draft: Draft) -> Iterator[BinaryIO]:
-    size = draft.bytes * (BYTES_PER_BYTE if draft.format == "xlsx" else 1)  # it may unpack to that much
-    with drafts.opened(me.tenant_id, draft) as stream, enough_memory(size):
+def _opened(me: Caller, draft: JobDraft) -> Iterator[BinaryIO]:
+    with job_drafts.opened(me.tenant_id, draft) as stream, enough_memory(memory_of(draft)):
         yield stream
 
 
 def _of_sheet(
     me: Caller,
-    draft: Draft,
+    draft: JobDraft,
     stream: BinaryIO,
     spool: DraftSpool,
     upload: Upload | None,
@@ -95,7 +99,7 @@ def _of_sheet(
     return Received(job.defaults, options)
 
 
-def _sheet_job(me: Caller, draft: Draft, asked: Asked) -> SheetJob:
+def _sheet_job(me: Caller, draft: JobDraft, asked: Asked) -> SheetJob:
     choice, max_tokens = choice_of(asked), asked.fields.get("max_tokens")
     if form.ask(draft.fields) == form.CHAT:
         return chat_jobs.read(
@@ -112,7 +116,7 @@ def _sheet_job(me: Caller, draft: Draft, asked: Asked) -> SheetJob:
 
 
 def _of_documents(
-    me: Caller, draft: Draft, spool: DraftSpool, upload: Upload | None, rows: int | None, *, asks: bool
+    me: Caller, draft: JobDraft, spool: DraftSpool, upload: Upload | None, rows: int | None, *, asks: bool
 ) -> Received:
     """Each file is a document with the prompt, or is only stored without one."""
     typed = form.of_prompt(draft.fields)
@@ -127,7 +131,7 @@ def _of_documents(
         records: list[dict[str, Any]] = []
         upload.receive(draft.bytes)
         for place, file in list(enumerate(draft.files))[:rows]:
-            content = held.enter_context(drafts.opened(me.tenant_id, draft, place))
+            content = held.enter_context(job_drafts.opened(me.tenant_id, draft, place))
             document = {"content": upload.document(content), "filename": file["name"]}
             records.append({"document": document})
         return read_in(asked_for(fields, records), spool, None, upload, asks=asks)

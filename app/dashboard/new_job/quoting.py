@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from app.core.accounts.api_keys import Caller
-from app.core.documents.drafts import Draft
+from app.core.documents.job_drafts import JobDraft
 from app.core.money import pricing
 from app.core.money.quote import Quote, quote
 from app.dashboard.new_job import preparing, trial
@@ -44,12 +44,12 @@ class Quoted:
     fault: Refused | None = None
 
 
-def with_page(me: Caller, draft: Draft) -> Quoted:
+def with_page(me: Caller, draft: JobDraft) -> Quoted:
     """The quote of a small file, nothing for another."""
     return work_out(me, draft) if draft.bytes <= WITH_THE_PAGE else Quoted()
 
 
-def work_out(me: Caller, draft: Draft) -> Quoted:
+def work_out(me: Caller, draft: JobDraft) -> Quoted:
     """Read all of the draft, and quote it; a fault is a result, because somebody is still typing."""
     try:
         with DraftSpool(settings.current().data) as spool:

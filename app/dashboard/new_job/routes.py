@@ -10,14 +10,14 @@ from typing import Any
 
 from flask import Blueprint, Response, redirect, request, url_for
 
-from app.core.accounts.api_keys import WRITE, Caller
-from app.core.documents import drafts
-from app.core.documents.drafts import Draft
+from app.core.accounts.api_keys import READ, WRITE, Caller
+from app.core.documents import job_drafts
+from app.core.documents.job_drafts import DOCUMENTS, JobDraft
 from app.core.documents.upload import receiving
 from app.dashboard import live
 from app.dashboard.blueprint import done, fragment, is_htmx, page
-from app.dashboard.new_job import choices, faults, form, preparing, quoting, receipt, shown, trial
-from app.errors import NotFound, Refused, TooLarge
+from app.dashboard.new_job import calls, choices, faults, form, preparing, quoting, receipt, shown, trial
+from app.errors import NotFound, Refused
 from app.ingest.previews.tables import TablePreview
 from app.ingest.spool import DraftSpool
 from app.ingest.template_hints import place
@@ -76,12 +76,7 @@ def change(uid: str) -> Response:
         typed = form.insert(typed, column)
     if form.TRIED_WITH in before.fields:
         typed[form.TRIED_WITH] = before.fields[form.TRIED_WITH]
-    try:
-        draft = drafts.change(me.tenant_id, me.user_id, before.uid, fields=typed)
-    except TooLarge as error:
-        if is_htmx():
-            return page("new_job/refused.html", status=error.status, fault=error)
-        raise
+    draft = job_drafts.change(me.tenant_id, me.user_id, before.uid, fields=typed)
     if is_htmx():
         return _typed(draft)
     try:
@@ -90,6 +85,8 @@ def change(uid: str) -> Response:
                 return _try(me, draft)
             case "submit":
                 return _submit(me, draft)
+            case "document" if is_text(draft):
+                draft = job_drafts.change(me.tenant_id, me.user_id, draft.uid, format=DOCUMENTS)
             case "quote":
                 return _show(draft, quoted=quoting.work_out(me, draft))
     except Refused as error:
@@ -102,7 +99,7 @@ def change(uid: str) -> Response:
 def remove(uid: str) -> Response:
     """Forget the draft and its file."""
     me = caller()
-    drafts.remove(me.tenant_id, me.user_id, _find(uid).uid)
+    job_drafts.remove(me.tenant_id, me.user_id, _find(uid).uid)
     return done("dashboard.new_job.start", "The draft and its file are removed.")
 
 
@@ -122,7 +119,7 @@ def follow_rows(uid: str) -> Response:
     return live.stream(_rows(caller(), _find(uid)))
 
 
-def _rows(me: Caller, draft: Draft) -> Iterator[str | None]:
+def _rows(me: Caller, draft: JobDraft) -> Iterator[str | None]:
     job = trial.find_job(me, draft)
     if job is None:
         return
@@ -130,26 +127,31 @@ def _rows(me: Caller, draft: Draft) -> Iterator[str | None]:
         yield (yield from live.in_turn(partial(_table, me, draft)))
 
 
-def _table(me: Caller, draft: Draft) -> str:
+def _table(me: Caller, draft: JobDraft) -> str:
     found = shown.show(me, draft)
     tried = trial.read(me, draft, found.preview)
     return fragment("new_job/rows.html", draft=draft, shown=found, tried=tried, faults={}, as_text=as_text)
 
 
-def _find(uid: str) -> Draft:
+def is_text(draft: JobDraft) -> bool:
+    """Whether its file is a sheet only because texts may be one."""
+    return draft.format in ("csv", "tsv") and draft.name.lower().endswith(".txt")
+
+
+def _find(uid: str) -> JobDraft:
     me = caller()
     try:
         number = uuid.UUID(uid)
     except ValueError:
         raise NotFound(f"there is no draft {uid[:100]!r}: drop the file again") from None
     with reading() as session:
-        return drafts.find(session, me.tenant_id, me.user_id, number)
+        return job_drafts.find(session, me.tenant_id, me.user_id, number)
 
 
 def _start(status: int = 200, fault: Refused | None = None) -> Response:
     me = caller()
     with reading() as session:
-        kept = drafts.latest(session, me.tenant_id, me.user_id)
+        kept = job_drafts.latest(session, me.tenant_id, me.user_id)
     return page(
         "new_job/start.html",
         status=status,
@@ -162,7 +164,7 @@ def _start(status: int = 200, fault: Refused | None = None) -> Response:
 
 
 def _show(
-    draft: Draft, status: int = 200, fault: Refused | None = None, quoted: quoting.Quoted | None = None
+    draft: JobDraft, status: int = 200, fault: Refused | None = None, quoted: quoting.Quoted | None = None
 ) -> Response:
     """The page of a draft; `fault` is why it was not tried or submitted."""
     me = caller()
@@ -177,7 +179,7 @@ def _show(
     )
 
 
-def _typed(draft: Draft) -> Response:
+def _typed(draft: JobDraft) -> Response:
     """What of the page follows from what was typed; the price is asked for when this is there."""
     response = page("new_job/typed.html", quoted=quoting.Quoted(), **_values(caller(), draft))
     if draft.bytes <= quoting.BY_ITSELF:
@@ -185,7 +187,7 @@ def _typed(draft: Draft) -> Response:
     return response
 
 
-def _values(me: Caller, draft: Draft) -> dict[str, Any]:
+def _values(me: Caller, draft: JobDraft) -> dict[str, Any]:
     found = shown.show(me, draft)
     return {
         "draft": draft,
@@ -194,6 +196,8 @@ def _values(me: Caller, draft: Draft) -> dict[str, Any]:
         "shown": found,
         **_of_price(me, draft, found.preview),
         **_faults(None),
+        "call": calls.of(draft),
+        "is_text": is_text(draft),
         "place": place,
         "as_text": as_text,
         "default_max_tokens": settings.current().default_max_tokens,
@@ -201,10 +205,11 @@ def _values(me: Caller, draft: Draft) -> dict[str, Any]:
     }
 
 
-def _of_price(me: Caller, draft: Draft, preview: TablePreview | None = None) -> dict[str, Any]:
+def _of_price(me: Caller, draft: JobDraft, preview: TablePreview | None = None) -> dict[str, Any]:
     return {
         "tried": trial.read(me, draft, preview),
         "told": faults.sentence_of,
+        "faults_of": faults.problems,
         "is_quoted_by_itself": draft.bytes <= quoting.BY_ITSELF,
     }
 
@@ -215,7 +220,7 @@ def _faults(fault: Refused | None) -> dict[str, Any]:
     return {"faults": faults.by_row(found), "by_field": faults.by_field(found), "problems": found}
 
 
-def _try(me: Caller, draft: Draft) -> Response:
+def _try(me: Caller, draft: JobDraft) -> Response:
     """Ask the first rows; their job is the trial whose answers the whole job takes over."""
     with DraftSpool(settings.current().data) as spool, receiving(me.tenant_uid) as upload:
         received = preparing.prepare(me, draft, spool, upload, rows=trial.ROWS)
@@ -223,11 +228,11 @@ def _try(me: Caller, draft: Draft) -> Response:
         options = replace(received.options, name=name, repeat=_repeat("try", draft, TRIED_AGAIN))
         made = submission.submit(me.tenant_id, me.user_id, spool, received.defaults, options, upload)
     fields = {**draft.fields, form.TRIED_WITH: form.asked_with(draft.fields)}
-    drafts.change(me.tenant_id, me.user_id, draft.uid, fields=fields, tried=made.uid)
+    job_drafts.change(me.tenant_id, me.user_id, draft.uid, fields=fields, tried=made.uid)
     return _to(draft, anchor="rows")
 
 
-def _submit(me: Caller, draft: Draft) -> Response:
+def _submit(me: Caller, draft: JobDraft) -> Response:
     with DraftSpool(settings.current().data) as spool, receiving(me.tenant_uid) as upload:
         received = preparing.prepare(me, draft, spool, upload)
         tried = trial.find_job(me, draft)
@@ -239,17 +244,20 @@ def _submit(me: Caller, draft: Draft) -> Response:
         made: Submitted = submission.submit(
             me.tenant_id, me.user_id, spool, received.defaults, options, upload
         )
-    drafts.remove(me.tenant_id, me.user_id, draft.uid)
-    return done("dashboard.job.show_job", f"Batch submitted with ID {made.uid}", job_id=str(made.uid))
+    job_drafts.remove(me.tenant_id, me.user_id, draft.uid)
+    notice = f"Batch submitted with ID {made.uid}"
+    if not me.may(READ):
+        return done("dashboard.new_job.start", notice)
+    return done("dashboard.job.show_job", notice, job_id=str(made.uid))
 
 
-def _repeat(what: str, draft: Draft, within: int | None) -> Repeat:
+def _repeat(what: str, draft: JobDraft, within: int | None) -> Repeat:
     """A button that is pressed twice makes one job."""
     digest = hashlib.sha256(f"{what} {draft.uid} {form.asked_with(draft.fields)}".encode()).digest()
     return Repeat(f" {digest.hex()}", digest, within)
 
 
-def _to(draft: Draft, anchor: str | None = None) -> Response:
+def _to(draft: JobDraft, anchor: str | None = None) -> Response:
     response = redirect(url_for("dashboard.new_job.show", uid=draft.uid, _anchor=anchor), 303)
     assert isinstance(response, Response)
     return response

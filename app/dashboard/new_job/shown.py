@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from app.core.accounts.api_keys import Caller
-from app.core.documents import drafts
-from app.core.documents.drafts import DOCUMENTS, Draft
+from app.core.documents import job_drafts
+from app.core.documents.job_drafts import DOCUMENTS, JobDraft
 from app.dashboard.new_job import form, preparing
 from app.errors import BadInput, Refused
 from app.ingest.operations import Operation
@@ -28,6 +28,7 @@ from app.ingest.template_hints import absent_columns
 from app.ingest.templates import Template, compile_template
 from app.ingest.values import is_blank
 from app.services import chat_jobs, operation_jobs
+from app.web.capacity import enough_memory
 from app.web.submissions.bodies import asked_of
 from app.web.submissions.intake import choice_of
 from config import settings
@@ -48,12 +49,13 @@ class Shown:
         return () if self.preview is None else self.preview.columns
 
 
-def show(me: Caller, draft: Draft) -> Shown:
+def show(me: Caller, draft: JobDraft) -> Shown:
     """The draft's first rows and prompts."""
     try:
         if draft.format in preparing.TABLES:
             choice = choice_of(asked_of(form.of_table(draft.fields), io.BytesIO(), draft.format))
-            preview = _read(me.tenant_id, draft.files[0]["uid"], draft.format, choice)
+            memory = preparing.memory_of(draft)
+            preview = _read(me.tenant_id, draft.files[0]["uid"], draft.format, choice, memory)
         elif draft.format == DOCUMENTS:
             preview = _documents(draft)
         else:
@@ -66,14 +68,14 @@ def show(me: Caller, draft: Draft) -> Shown:
         return Shown(preview, prompt_fault=error.message)
 
 
-@lru_cache(maxsize=16)  # of up to 4 MB each: a person types many times at one of them
-def _read(tenant_id: int, file: str, format: str, choice: Choice) -> TablePreview:
+@lru_cache(maxsize=16)  # of some megabytes at most: a person types many times at one of them
+def _read(tenant_id: int, file: str, format: str, choice: Choice, memory: int) -> TablePreview:
     """A file never changes."""
-    with drafts.opened_file(tenant_id, file) as stream:
+    with job_drafts.opened_file(tenant_id, file) as stream, enough_memory(memory):
         return read_preview(format, stream, choice)
 
 
-def _documents(draft: Draft) -> TablePreview:
+def _documents(draft: JobDraft) -> TablePreview:
     rows = [
         ShownRow(number, {"document": file["name"], "bytes": file["bytes"]})
         for number, file in enumerate(draft.files[:ROWS], start=1)
@@ -81,7 +83,7 @@ def _documents(draft: Draft) -> TablePreview:
     return TablePreview(["document", "bytes"], rows, 0, (), (), has_more=len(draft.files) > ROWS)
 
 
-def _lines(me: Caller, draft: Draft) -> Shown:
+def _lines(me: Caller, draft: JobDraft) -> Shown:
     """Lines of JSON show what they ask; a fault among the first of them stands in its place."""
     with DraftSpool(settings.current().data) as spool:
         try:
@@ -98,7 +100,7 @@ def _lines(me: Caller, draft: Draft) -> Shown:
     return Shown(preview, prompts=[Prompt(row.number, row.cells["prompt"]) for row in rows[:PROMPTS]])
 
 
-def _asked(me: Caller, draft: Draft, preview: TablePreview) -> Shown:
+def _asked(me: Caller, draft: JobDraft, preview: TablePreview) -> Shown:
     """With what the first rows ask; raises `BadInput` for what cannot be asked yet."""
     typed = draft.fields
     if draft.format == DOCUMENTS:

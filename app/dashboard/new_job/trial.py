@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from app.core.accounts.api_keys import Caller
-from app.core.documents.drafts import Draft
+from app.core.documents.job_drafts import JobDraft
 from app.core.reading import job_json, jobs, records
 from app.core.reading.answers import answer_text, failure
 from app.core.reading.follow import follow
@@ -16,6 +16,7 @@ from app.core.reading.records import RecordView
 from app.dashboard.new_job import form, preparing
 from app.errors import NotFound
 from app.ingest.previews.tables import ShownRow, TablePreview
+from app.ingest.values import from_json
 from models.session import reading
 
 ROWS = 5
@@ -27,6 +28,7 @@ class Answer:
 
     status: str
     text: str | None = None
+    fields: Mapping[str, Any] | None = None  # of a structured answer
     failure: str | None = None
     is_cut: bool = False  # at max_tokens
 
@@ -47,7 +49,7 @@ class Trial:
         return Decimal(self.cost) * total / answered
 
 
-def find_job(me: Caller, draft: Draft) -> JobView | None:
+def find_job(me: Caller, draft: JobDraft) -> JobView | None:
     """The job of the draft's first rows, unless there is none, or it was deleted."""
     if draft.tried is None:
         return None
@@ -58,7 +60,7 @@ def find_job(me: Caller, draft: Draft) -> JobView | None:
         return None
 
 
-def read(me: Caller, draft: Draft, preview: TablePreview | None) -> Trial | None:
+def read(me: Caller, draft: JobDraft, preview: TablePreview | None) -> Trial | None:
     """The draft's trial as it stands."""
     job = find_job(me, draft)
     if job is None:
@@ -111,11 +113,21 @@ def _cells(record: RecordView) -> Mapping[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
+def _fields(text: str) -> Mapping[str, Any] | None:
+    if not text.startswith("{"):
+        return None
+    try:
+        found = from_json(text)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
 def _answer(record: RecordView) -> Answer:
     word = record.status.word
     if word == "succeeded":
         text = "" if record.answer is None else answer_text(record.answer)
-        return Answer(word, text, is_cut=record.stop_reason == "max_tokens")
+        return Answer(word, text, _fields(text), is_cut=record.stop_reason == "max_tokens")
     if word in records.ENDED_WORDS:
         return Answer(word, failure=failure(record))
     return Answer(word)

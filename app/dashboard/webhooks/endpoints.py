@@ -114,6 +114,7 @@ def rotate_secret(webhook_id: str) -> Response:
 @needs(WEBHOOKS)
 def test_webhook(webhook_id: str) -> Response:
     """Send a sample event at once, and tell what came back."""
+    webhooks.get(caller().tenant_id, webhook_id)
     event_type = request.form.get("event_type", "")
     if event_type not in events.TYPES:
         raise BadInput(f"there is no event {event_type[:40]!r}: choose one of the list")

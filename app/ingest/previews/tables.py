@@ -14,7 +14,8 @@ from app.ingest.values import as_text, is_blank
 
 ROWS = 20  # that are shown
 PROMPTS = 3  # that are rendered
-MAX_BYTES = 4_000_000  # of the cells that are kept; at least one row is
+MOST = 1_000_000  # characters of all cells that are shown; later ones are cut to a few
+FEW = 100
 
 
 class ShownRow(NamedTuple):
@@ -46,8 +47,14 @@ class TablePreview:
     encoding: str | None = None  # of a text, by its codec
     separator: str | None = None
     sheet: str | None = None  # of a workbook
-    others: Sequence[str] = ()  # its other sheets
+    sheets: Sequence[str] = ()  # all sheets of it, in their order
     has_more: bool = False  # rows behind those
+    better_header: int | None = None  # the number of a row that looks more like the header
+
+    @property
+    def longest(self) -> str:
+        """The column with the longest texts: most likely what is to be asked about."""
+        return max(self.columns, key=lambda name: sum(len(as_text(row.cells[name])) for row in self.rows))
 
 
 def read_preview(format: str, stream: BinaryIO, choice: Choice = EVERYTHING) -> TablePreview:
@@ -59,14 +66,17 @@ def read_preview(format: str, stream: BinaryIO, choice: Choice = EVERYTHING) -> 
     source = read_rows(format, stream, choice)
     sheet = Sheet(source, problems, size_of(stream), choice)
     shown: list[ShownRow] = []
-    size, has_more = 0, False
+    left, has_more = MOST, False
     for row in sheet.rows():
-        if len(shown) == ROWS or size > MAX_BYTES:
+        if len(shown) == ROWS:
             has_more = True
             break
         fault = None if sheet.fits(row) else str(problems.listed[-1]["message"])
         cells = sheet.by_column(row)
-        size += sum(len(as_text(cell)) for cell in row.cells)
+        for column, cell in cells.items():
+            if isinstance(cell, str) and cell:
+                cells[column] = cell[: max(left, FEW)]
+                left -= len(cell)
         shown.append(ShownRow(row.number, cells, row.hidden, fault))
     return TablePreview(
         columns=sheet.columns,
@@ -77,8 +87,9 @@ def read_preview(format: str, stream: BinaryIO, choice: Choice = EVERYTHING) -> 
         encoding=source.encoding,
         separator=source.separator,
         sheet=source.sheet,
-        others=list(source.others),
+        sheets=source.sheets,
         has_more=has_more,
+        better_header=sheet.better_header,
     )
 
 

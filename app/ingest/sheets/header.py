@@ -34,6 +34,7 @@ class Header:
     ahead: list[Row]  # the first rows below it
     rows: Iterator[Row]  # all of them
     title: str | None  # why it looks like a title above the real header
+    better: int | None  # the number of that one's row
 
     def hint_at(self, absent: Collection[str]) -> str:
         """Which row below has the names that the header lacks; nothing if none has."""
@@ -81,13 +82,23 @@ def read_header(source: Source, choice: Choice) -> Header:
     names = _until_last(all_names, lambda index: bool(all_names[index]))
     if not names:
         raise _no_header(choice, source, ahead)
-    title = _title(row.number, names, ahead, source)
+    better = _best(ahead, sum(map(bool, names)), len(names))
+    title = None if better is None else _title(row.number, names, better, source)
     names = _until_last(all_names, lambda index: bool(all_names[index]) or _has_content(ahead, index))
     columns = _named(names)
     _check(columns, row.number)
     empty = [index for index, name in enumerate(names) if not name and _has_content(ahead, index)]
     unnamed = [columns[index] for index in empty]
-    return Header(row.number, columns, len(row.cells), unnamed, ahead, chain(ahead, rows), title)
+    return Header(
+        row.number,
+        columns,
+        len(row.cells),
+        unnamed,
+        ahead,
+        chain(ahead, rows),
+        title,
+        better and better.number,
+    )
 
 
 def is_number(cell: Any) -> bool:
@@ -170,12 +181,9 @@ def _has_content(rows: Sequence[Row], index: int) -> bool:
     return any(index < len(row.cells) and not is_blank(row.cells[index]) for row in rows)
 
 
-def _title(number: int, names: Sequence[str], ahead: Sequence[Row], source: Source) -> str | None:
+def _title(number: int, names: Sequence[str], better: Row, source: Source) -> str:
     """The sentence for a row that has fewer names than one below it, which does not fit it."""
     count = sum(map(bool, names))
-    better = _best(ahead, count, len(names))
-    if better is None:
-        return None
     there = len(_texts(better))
     hint = "" if source.is_workbook else ". Or a cell with a separator in it has no quotation marks"
     are = f"row {number} has {count} {'name' if count == 1 else 'names'}, row {better.number} has {there}"

@@ -19,7 +19,7 @@ def upgrade() -> None:
     listed = sa.text("attended IS NULL AND deleted_at IS NULL")
     # Of a table with one row a job: built in the blink of an eye, so not CONCURRENTLY.
     for name, columns in (
-        ("ix_job_listed", ["tenant_id", "uid", "status"]),
+        ("ix_job_listed", ["tenant_id", "uid", "status", "failures"]),
         ("ix_job_listed_by_status", ["tenant_id", "status", "uid"]),
     ):
         op.create_index(name, "job", columns, postgresql_where=listed, sqlite_where=listed)

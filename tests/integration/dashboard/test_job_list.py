@@ -69,6 +69,7 @@ def test_jobs_are_found_by_filter_search_and_page_and_the_address_keeps_it(door,
     assert "No job is in this list" in browser.see(f"{LIST}?status=failed")
     refused = browser.get(f"{LIST}?status=odd")
     assert (refused.status_code, "choose one of" in refused.text) == (422, True)
+    assert browser.get(f"{LIST}?cursor=odd").status_code == 422
 
 
 def test_a_search_that_has_not_seen_all_can_go_on(door, browser, monkeypatch):
@@ -121,7 +122,7 @@ def test_all_that_match_are_deleted_but_for_what_changed_meanwhile(door, browser
     page = browser.follow(browser.post(f"{LIST}/act", hidden(plan.text)))
 
     # Then that one is left and told
-    assert "2 jobs were deleted. 1 left as they were" in page
+    assert "2 jobs were deleted. 1 other was left as it was" in page
     assert "The job is running" in page
     assert names(browser.see(LIST)) == ["new", "old 0"]
 

@@ -1,6 +1,7 @@
 """Who may see the page: sessions, the tokens of forms, the link that signs in once."""
 
 from functools import partial
+from urllib.parse import quote
 
 import pytest
 
@@ -128,6 +129,28 @@ def test_signing_out_ends_the_session_wherever_its_cookie_is(environment):
     assert leads_to(browser.post("/ui/sign-out")) == SIGN_IN
 
     assert leads_to(copy.get(HOME)).startswith(SIGN_IN)
+
+
+def test_what_was_typed_is_shown_where_the_session_has_ended_meanwhile(environment):
+    door = Door()
+    browser, elsewhere = Browser(door), Browser(door, key="")
+    token = browser.client.get_cookie(cookie.NAME, path="/ui").value
+    browser.get("/ui/new")
+    in_transaction(partial(browser_sessions.end, token=token))
+    draft = "/ui/new/0190b6e0-0000-7000-8000-000000000000"
+    head = {"Referer": f"http://localhost{draft}"}
+
+    late = browser.post(draft, {"template": "Is <b>this</b> good?", "priority": "5"}, headers=head)
+    typing = browser.post(draft, {"template": "x"}, headers={**head, "HX-Request": "true"})
+    foreign = browser.post(draft, {"template": "x"}, headers={"Referer": "http://evil.example/ui/new"})
+
+    assert late.status_code == 401
+    assert "Is &lt;b&gt;this&lt;/b&gt; good?" in late.text
+    back = f"{SIGN_IN}?next={quote(draft, safe='')}"
+    assert f'href="{back}"' in late.text
+    assert typing.headers["HX-Redirect"] == back
+    assert f'href="{SIGN_IN}"' in foreign.text
+    assert leads_to(elsewhere.sign_in(door.key, next=draft)) == draft
 
 
 def test_a_revoked_key_opens_nothing_any_more(environment):

@@ -33,10 +33,12 @@ def course(session: Session, view: JobView) -> list[Point]:
     """
     at = view.ended_at or session.scalars(select(now())).one()
     start = view.started_at or view.created_at
-    rows = session.scalars(
-        select(JobPoint).where(JobPoint.job_id == view.id, JobPoint.at >= start).order_by(JobPoint.at)
+    rows = session.execute(
+        select(JobPoint.at, JobPoint.seq, JobPoint.failed, JobPoint.cost)
+        .where(JobPoint.job_id == view.id, JobPoint.at >= start)
+        .order_by(JobPoint.at)
     )
-    sums = [_Sums(row.at, row.seq, row.failed, row.cost) for row in rows]
+    sums = [_Sums(*row) for row in rows]
     if view.started_at is None or (view.ended_at is not None and not sums):
         return []
     last = _Sums(at, view.seq, view.counts.failed, view.cost)

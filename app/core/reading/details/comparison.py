@@ -24,7 +24,7 @@ from models.job import Job
 from models.record import RecordInput, RecordOutput
 from models.session import reading
 
-SECONDS: Final = 0.08  # of one request; the records that are being compared are finished
+SECONDS: Final = 0.06  # of one request; the records that are being compared are finished
 AT_ONCE = 200  # records that are compared together
 SAMPLE = 100  # records at each end, by which it is known whether the rows are in the same order
 LOOKED_UP = 20_000  # records of a job in which rows are found whatever their order

@@ -22,7 +22,7 @@ from app.core.requests import asked_again
 from app.providers.client import CUT
 from models.record import RecordOutput, RecordStatus
 
-SECONDS: Final = 0.08  # in which a page of a group is looked for
+SECONDS: Final = 0.06  # in which a page of a group is looked for
 READ = 2_000  # failed records that are looked at together
 KINDS = 8  # of messages in a group
 EXAMPLES = 3  # records of each

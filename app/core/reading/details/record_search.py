@@ -20,7 +20,7 @@ from app.core.reading.records import RecordView
 from models.base import may_have
 from models.record import RecordInput, RecordOutput
 
-SECONDS: Final = 0.08  # of one search; the range that is being read is finished
+SECONDS: Final = 0.06  # of one search; the range that is being read is finished
 FIRST, MOST = 64, 8_000  # records of a range: few until it is known how long they are
 QUICK = 0.02  # seconds; after a range that took less the next has four times as many records
 AT_ONCE = 32  # records whose texts are read together

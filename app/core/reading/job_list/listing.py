@@ -1,22 +1,32 @@
 """A tenant's jobs as a person goes through them: newest first, by status and search, with a count of each.
 
-A statement looks at no more than `SPAN` jobs of an index, so that a search takes no longer where a tenant has
-made a million: its pages go on from there, and its counts say that they are of the newest.
+A statement looks at no more than `SPAN` jobs, so that a search takes no longer where a tenant has made a
+million: its pages go on from there, and its counts say that they are of the newest.
 """
 
 import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, select, true
+from sqlalchemy import (
+    ColumnElement,
+    Label,
+    SQLColumnExpression,
+    Subquery,
+    and_,
+    func,
+    select,
+    true,
+)
 from sqlalchemy.orm import Session
 
 from app.core.reading import jobs
 from app.core.reading.job_list import search, status_filter
 from app.core.reading.job_list.status_filter import StatusFilter
 from app.core.reading.jobs import JobView
-from models.job import Job
+from models.job import Job, JobStatus
 
 SPAN = 20_000  # jobs that a search looks through at once, in about 40 ms
 
@@ -29,6 +39,11 @@ class Query:
     text: str = ""  # a search; "": none
 
     @property
+    def is_sparse(self) -> bool:
+        """Whether a page of it may be a few of very many jobs, each of which has to be looked at."""
+        return self.status == StatusFilter.WITH_FAILURES or bool(search.tidied(self.text))
+
+    @property
     def wanted(self) -> tuple[ColumnElement[bool], ...]:
         return *status_filter.where(self.status), *search.where(self.text)
 
@@ -37,7 +52,7 @@ class Query:
 class JobPage:
     """`older`: the id before which the next page begins; None: this is the last.
 
-    A page of a search may have fewer jobs than it could, or none, and not be the last: `SPAN` jobs were
+    A page of a sparse query may have fewer jobs than it could, or none, and not be the last: `SPAN` jobs were
     looked through for it.
     """
 
@@ -77,27 +92,38 @@ def newest(session: Session, tenant_id: int, query: Query, limit: int) -> list[u
 
 def tally(session: Session, tenant_id: int, text: str) -> Tally:
     """How many jobs each filter shows of those that the search `text` finds."""
-    found = and_(true(), *search.where(text))
-    newest = (
-        select(
-            Job.status.label("status"),
-            status_filter.HAS_FAILURES.label("has_failures"),
-            found.label("is_found"),
-        )
-        .where(*jobs.listed(tenant_id))
-        .order_by(Job.uid.desc())
-        .limit(SPAN)
-        .subquery()
-    )
-    by = (newest.c.status, newest.c.has_failures, newest.c.is_found)
+    # Without a search it reads an index and no rows.
+    seen = _seen(tenant_id, Job.status, (Job.failures > 0).label("failed"), _is_found(text))
+    by = (seen.c.status, seen.c.failed, seen.c.is_found)
+    groups = session.execute(select(*by, func.count()).group_by(*by)).all()
     counts: Counter[StatusFilter] = Counter(dict.fromkeys(StatusFilter, 0))
-    seen = 0
-    for status, has_failures, is_found, count in session.execute(select(*by, func.count()).group_by(*by)):
-        seen += count
+    for status, failed, is_found, count in groups:
         if is_found:
-            counts[status_filter.of(status, has_failures=bool(has_failures))] += count
+            has_failures = status == JobStatus.COMPLETED and bool(failed)
+            counts[status_filter.of(status, has_failures=has_failures)] += count
             counts[StatusFilter.ALL] += count
-    return Tally(counts, of_all=seen < SPAN)
+    if any(row.status == JobStatus.COMPLETED and row.failed is None for row in groups):
+        earlier = _failed_in_an_earlier_release(session, tenant_id, text)
+        counts[StatusFilter.WITH_FAILURES] += earlier
+        counts[StatusFilter.COMPLETED] -= earlier
+    return Tally(counts, of_all=sum(count for *_, count in groups) < SPAN)
+
+
+def _failed_in_an_earlier_release(session: Session, tenant_id: int, text: str) -> int:
+    """Jobs with failures, which are in their counts alone."""
+    has_failures = status_filter.HAS_FAILURES.label("has_failures")
+    seen = _seen(tenant_id, Job.failures, has_failures, _is_found(text))
+    where = (seen.c.failures.is_(None), seen.c.has_failures, seen.c.is_found)
+    return session.scalars(select(func.count()).select_from(seen).where(*where)).one()
+
+
+def _seen(tenant_id: int, *columns: SQLColumnExpression[Any]) -> Subquery:
+    statement = select(*columns).where(*jobs.listed(tenant_id))
+    return statement.order_by(Job.uid.desc()).limit(SPAN).subquery()
+
+
+def _is_found(text: str) -> Label[bool]:
+    return and_(true(), *search.where(text)).label("is_found")
 
 
 def _ids(
@@ -115,8 +141,8 @@ def _ids(
 
 
 def _edge(session: Session, tenant_id: int, query: Query, before: uuid.UUID | None) -> uuid.UUID | None:
-    """Where the page of a query ends, however few jobs it has; without a search it is full before that."""
-    return _horizon(session, tenant_id, before) if search.tidied(query.text) else None
+    """Where the page of a query ends, however few jobs it has."""
+    return _horizon(session, tenant_id, before) if query.is_sparse else None
 
 
 def _horizon(session: Session, tenant_id: int, before: uuid.UUID | None) -> uuid.UUID | None:

@@ -19,7 +19,7 @@ from app.core.documents import files
 from app.errors import NotFound, TooLarge
 from app.ingest.values import to_json
 from models.base import new_uid, now
-from models.draft import JobDraft
+from models.draft import JobDraft as DraftRow
 from models.session import in_transaction, reading
 
 KEPT = 7 * 86_400  # seconds after the last change
@@ -39,7 +39,7 @@ class Part(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class JobDraft:
     """A draft as it was left."""
 
     uid: uuid.UUID
@@ -63,7 +63,7 @@ def keep(
     format: str,
     parts: Sequence[Part],
     fields: Mapping[str, Any],
-) -> Draft:
+) -> JobDraft:
     """Store files as a new draft of the user. Raises as `files.keep` does, and `TooLarge`."""
     _check(fields)
     kept = []
@@ -71,7 +71,7 @@ def keep(
         upload = files.Upload(named(part.name), files.DRAFT, part.size, KEPT)
         kept.append(files.keep(tenant_id, tenant, user_id, upload, part.content))
     draft = partial(
-        JobDraft,
+        DraftRow,
         uid=new_uid(),
         tenant_id=tenant_id,
         user_id=user_id,
@@ -83,23 +83,23 @@ def keep(
     return in_transaction(lambda session: _insert(session, draft()))
 
 
-def find(session: Session, tenant_id: int, user_id: int, uid: uuid.UUID) -> Draft:
+def find(session: Session, tenant_id: int, user_id: int, uid: uuid.UUID) -> JobDraft:
     """The user's draft; raises `NotFound`."""
     return _view(_row(session, tenant_id, user_id, uid))
 
 
-def latest(session: Session, tenant_id: int, user_id: int) -> list[Draft]:
+def latest(session: Session, tenant_id: int, user_id: int) -> list[JobDraft]:
     """The user's drafts, the one that was changed last first."""
     return list(map(_view, _rows(session, tenant_id, user_id)))
 
 
-def change(tenant_id: int, user_id: int, uid: uuid.UUID, **values: Any) -> Draft:
+def change(tenant_id: int, user_id: int, uid: uuid.UUID, **values: Any) -> JobDraft:
     """Set columns of the user's draft, such as its `fields`; raises `NotFound` and `TooLarge`."""
     _check(values.get("fields", {}))
 
-    def work(session: Session) -> Draft:
+    def work(session: Session) -> JobDraft:
         draft = _row(session, tenant_id, user_id, uid)
-        session.execute(update(JobDraft).where(JobDraft.id == draft.id).values(**values, updated_at=now()))
+        session.execute(update(DraftRow).where(DraftRow.id == draft.id).values(**values, updated_at=now()))
         files.prolong(session, tenant_id, _files(draft), KEPT)
         session.refresh(draft)
         return _view(draft)
@@ -111,7 +111,7 @@ def remove(tenant_id: int, user_id: int, uid: uuid.UUID) -> None:
     """Remove the user's draft and let its files expire; none is no error."""
 
     def work(session: Session) -> None:
-        found = session.scalars(select(JobDraft).where(*_own(tenant_id, user_id, uid))).all()
+        found = session.scalars(select(DraftRow).where(*_own(tenant_id, user_id, uid))).all()
         _drop(session, found)
 
     in_transaction(work)
@@ -121,8 +121,8 @@ def remove_due() -> int:
     """Remove the drafts that were left alone; returns how many."""
 
     def work(session: Session) -> int:
-        these = select(JobDraft).where(JobDraft.updated_at <= now(-KEPT))
-        found = session.scalars(these.order_by(JobDraft.updated_at).limit(AT_ONCE)).all()
+        these = select(DraftRow).where(DraftRow.updated_at <= now(-KEPT))
+        found = session.scalars(these.order_by(DraftRow.updated_at).limit(AT_ONCE)).all()
         _drop(session, found)
         return len(found)
 
@@ -130,7 +130,7 @@ def remove_due() -> int:
 
 
 @contextmanager
-def opened(tenant_id: int, draft: Draft, place: int = 0) -> Iterator[BinaryIO]:
+def opened(tenant_id: int, draft: JobDraft, place: int = 0) -> Iterator[BinaryIO]:
     """One of its files, to be read and sought; raises `NotFound`, `Unavailable`."""
     with opened_file(tenant_id, draft.files[place]["uid"]) as content:
         yield content
@@ -150,8 +150,8 @@ def named(name: str) -> str:
     return "".join(filter(str.isprintable, name.replace("\\", "/").rpartition("/")[2]))[:255] or "file"
 
 
-def _row(session: Session, tenant_id: int, user_id: int, uid: uuid.UUID) -> JobDraft:
-    draft = session.scalars(select(JobDraft).where(*_own(tenant_id, user_id, uid))).one_or_none()
+def _row(session: Session, tenant_id: int, user_id: int, uid: uuid.UUID) -> DraftRow:
+    draft = session.scalars(select(DraftRow).where(*_own(tenant_id, user_id, uid))).one_or_none()
     if draft is None:
         raise NotFound(
             "there is no such draft: it was submitted, removed, or left alone for a week; drop the file again"
@@ -159,17 +159,17 @@ def _row(session: Session, tenant_id: int, user_id: int, uid: uuid.UUID) -> JobD
     return draft
 
 
-def _rows(session: Session, tenant_id: int, user_id: int) -> list[JobDraft]:
-    own = (JobDraft.user_id == user_id, JobDraft.tenant_id == tenant_id)
-    return list(session.scalars(select(JobDraft).where(*own).order_by(JobDraft.updated_at.desc())))
+def _rows(session: Session, tenant_id: int, user_id: int) -> list[DraftRow]:
+    own = (DraftRow.user_id == user_id, DraftRow.tenant_id == tenant_id)
+    return list(session.scalars(select(DraftRow).where(*own).order_by(DraftRow.updated_at.desc())))
 
 
-def _view(row: JobDraft) -> Draft:
-    return Draft(row.uid, row.name, row.format, row.files, row.fields, row.tried, row.updated_at)
+def _view(row: DraftRow) -> JobDraft:
+    return JobDraft(row.uid, row.name, row.format, row.files, row.fields, row.tried, row.updated_at)
 
 
-def _insert(session: Session, draft: JobDraft) -> Draft:
-    there = session.scalars(select(JobDraft).where(JobDraft.uid == draft.uid)).one_or_none()
+def _insert(session: Session, draft: DraftRow) -> JobDraft:
+    there = session.scalars(select(DraftRow).where(DraftRow.uid == draft.uid)).one_or_none()
     if there is not None:
         return _view(there)  # a COMMIT whose response was lost
     session.add(draft)
@@ -180,18 +180,18 @@ def _insert(session: Session, draft: JobDraft) -> Draft:
     return _view(draft)
 
 
-def _drop(session: Session, drafts: Sequence[JobDraft]) -> None:
+def _drop(session: Session, drafts: Sequence[DraftRow]) -> None:
     for draft in drafts:
         files.prolong(session, draft.tenant_id, _files(draft), 0)
-    session.execute(delete(JobDraft).where(JobDraft.id.in_([draft.id for draft in drafts])))
+    session.execute(delete(DraftRow).where(DraftRow.id.in_([draft.id for draft in drafts])))
 
 
-def _files(draft: JobDraft) -> list[uuid.UUID]:
+def _files(draft: DraftRow) -> list[uuid.UUID]:
     return [uuid.UUID(file["uid"]) for file in draft.files]
 
 
 def _own(tenant_id: int, user_id: int, uid: uuid.UUID) -> tuple[ColumnElement[bool], ...]:
-    return JobDraft.uid == uid, JobDraft.tenant_id == tenant_id, JobDraft.user_id == user_id
+    return DraftRow.uid == uid, DraftRow.tenant_id == tenant_id, DraftRow.user_id == user_id
 
 
 def _check(fields: Mapping[str, Any]) -> None:

@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import select, update
 
 from app.core.accounts import api_keys, quotas
-from app.core.documents import drafts, files
-from app.core.documents.drafts import MOST, Part
+from app.core.documents import files, job_drafts
+from app.core.documents.job_drafts import MOST, Part
 from app.errors import NotFound, TooLarge, TooMany
 from models.base import now
 from models.draft import JobDraft
@@ -31,12 +31,14 @@ def of(door):
 
 def keep(who, *contents, name="reviews.csv", **fields):
     parts = [Part(name, io.BytesIO(content), len(content)) for content in contents or [CONTENT]]
-    return drafts.keep(who.tenant_id, who.tenant_uid, who.user_id, format="csv", parts=parts, fields=fields)
+    return job_drafts.keep(
+        who.tenant_id, who.tenant_uid, who.user_id, format="csv", parts=parts, fields=fields
+    )
 
 
 def find(who, draft):
     with reading() as session:
-        return drafts.find(session, who.tenant_id, who.user_id, draft.uid)
+        return job_drafts.find(session, who.tenant_id, who.user_id, draft.uid)
 
 
 def test_a_draft_is_found_as_it_was_left_by_its_user_alone(door):
@@ -45,18 +47,18 @@ def test_a_draft_is_found_as_it_was_left_by_its_user_alone(door):
     draft = keep(mine, name="C:\\x\\rev\x00iews.csv", template="{{ review }}")
 
     # When more is typed
-    drafts.change(mine.tenant_id, mine.user_id, draft.uid, fields={"template": "Sum up: {{ review }}"})
+    job_drafts.change(mine.tenant_id, mine.user_id, draft.uid, fields={"template": "Sum up: {{ review }}"})
 
     # Then all of it is there, and the file
     found = find(mine, draft)
     assert (found.name, found.fields) == ("reviews.csv", {"template": "Sum up: {{ review }}"})
-    with drafts.opened(mine.tenant_id, found) as content:
+    with job_drafts.opened(mine.tenant_id, found) as content:
         assert content.read() == CONTENT
     # But not for others, and in no list of files
     with pytest.raises(NotFound, match="no such draft"):
         find(theirs, draft)
     with pytest.raises(NotFound):
-        drafts.change(theirs.tenant_id, theirs.user_id, draft.uid, fields={})
+        job_drafts.change(theirs.tenant_id, theirs.user_id, draft.uid, fields={})
     with reading() as session:
         listed = files.page(session, mine.tenant_id, after=None, limit=9, oldest_first=True, purpose=None)
     assert listed == []
@@ -70,7 +72,7 @@ def test_what_is_typed_has_a_limit(door):
 def test_a_user_has_twenty_drafts_and_the_one_left_alone_for_longest_goes(door):
     who = of(door)
     first, second = keep(who), keep(who)
-    drafts.change(who.tenant_id, who.user_id, first.uid, fields={"template": "touched"})
+    job_drafts.change(who.tenant_id, who.user_id, first.uid, fields={"template": "touched"})
 
     for _ in range(MOST - 1):
         keep(who)
@@ -110,7 +112,7 @@ def test_files_of_drafts_count_toward_the_quota_of_bytes(door):
 def age(draft):
     def work(session):
         session.execute(
-            update(JobDraft).where(JobDraft.uid == draft.uid).values(updated_at=now(-drafts.KEPT - 60))
+            update(JobDraft).where(JobDraft.uid == draft.uid).values(updated_at=now(-job_drafts.KEPT - 60))
         )
 
     in_transaction(work)
