@@ -11,6 +11,8 @@ for (const here of document.querySelectorAll("nav [aria-current]")) {
 }
 // A live region whose session has ended leads to the sign-in.
 addEventListener("htmx:sse:error", (event) => event.detail.status === 401 && location.reload());
+// Large files take their time: what was pressed shows it.
+addEventListener("submit", (event) => event.defaultPrevented || (event.submitter ?? event.target).setAttribute("aria-busy", true));
 // An open menu closes with Escape, and when something else is clicked.
 addEventListener("keydown", (event) => {
   const open = event.key === "Escape" && document.querySelector("details.menu[open]");
