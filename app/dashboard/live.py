@@ -1,7 +1,9 @@
 """Regions of a page that the server sends anew while somebody looks at them, as server-sent events."""
 
+import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import cast
 
 from flask import Response, stream_with_context
@@ -9,11 +11,15 @@ from flask import Response, stream_with_context
 from app.core.accounts import browser_sessions
 from app.dashboard import cookie
 from app.web import capacity
+from app.web.auth import caller
 from models.session import reading
 
+WAIT = 2.0  # seconds for a turn, after which the stream shows that it is alive
 LOOK = 2.0  # seconds between two looks whether the session goes on
 HEARTBEAT = b": nothing new\n\n"
 END = b"event: end\ndata: \n\n"
+
+_turns: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)  # by tenant
 
 
 def stream(regions: Iterable[str | None]) -> Response:
@@ -26,6 +32,21 @@ def stream(regions: Iterable[str | None]) -> Response:
     headers = {"X-Accel-Buffering": "no"}
     events = stream_with_context(_while_signed_in(token, _events(regions)))  # templates ask for it
     return capacity.stream(events, "text/event-stream", headers)
+
+
+def in_turn(render: Callable[[], str]) -> Generator[None, None, str]:
+    """What `render` returns; gives None whenever the stream has waited some seconds for its turn.
+
+    A tenant's regions are rendered one after another: two hundred of them take no more of the processor than
+    one, and leave the rest to others.
+    """
+    turn = _turns[caller().tenant_id]
+    while not turn.acquire(timeout=WAIT):
+        yield None
+    try:
+        return render()
+    finally:
+        turn.release()
 
 
 def _events(regions: Iterable[str | None]) -> Iterator[bytes]:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from flask import Response
 
@@ -9,15 +10,24 @@ from app.core.reading import jobs
 from app.core.reading.follow import follow
 from app.core.reading.jobs import JobView
 from app.dashboard import live
+from app.dashboard.blueprint import fragment
+from app.dashboard.job import frame
 from app.web.auth import caller
 from models.session import reading
 
 Render = Callable[[JobView], str]
 
 
-def stream(view: JobView, every: float, render: Render) -> Response:
-    """The region's HTML where it changed, at most once in `every` seconds, and when the job has ended."""
-    return live.stream(_regions(view, every, render, caller().key_id))
+def stream(view: JobView, tab: str, every: float, render: Render) -> Response:
+    """The region's HTML where it changed, at most once in `every` seconds, and when the job has ended.
+
+    With it comes what changes around it: what can be done to the job, and how many of its records failed.
+    """
+
+    def whole(job: JobView) -> str:
+        return render(job) + fragment("job/new_head.html", **frame.values(job, tab))
+
+    return live.stream(_regions(view, every, whole, caller().key_id))
 
 
 def _regions(view: JobView, every: float, render: Render, key_id: int | None) -> Iterator[str | None]:
@@ -26,12 +36,13 @@ def _regions(view: JobView, every: float, render: Render, key_id: int | None) ->
         if time.monotonic() - rendered_at < every and not (event is not None and event.last):
             yield None
             continue
+        html = yield from live.in_turn(partial(_render_anew, view, render))
         rendered_at = time.monotonic()
-        html = render(_anew(view))
         yield None if html == shown else html
         shown = html
 
 
-def _anew(view: JobView) -> JobView:
+def _render_anew(view: JobView, render: Render) -> str:
     with reading() as session:
-        return next(iter(jobs.watched(session, [view.id])), view)
+        now = next(iter(jobs.watched(session, [view.id])), view)
+    return render(now)

@@ -4,6 +4,8 @@ import hashlib
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
+from itertools import chain
 from typing import Any
 
 from flask import Blueprint, Response, redirect, request, url_for
@@ -117,13 +119,12 @@ def follow_rows(uid: str) -> Response:
     return live.stream(_rows(caller(), _find(uid)))
 
 
-def _rows(me: Caller, draft: JobDraft) -> Iterator[str]:
+def _rows(me: Caller, draft: JobDraft) -> Iterator[str | None]:
     job = trial.find_job(me, draft)
     if job is None:
         return
-    for _ in trial.follow_job(job, me.key_id):
-        yield _table(me, draft)
-    yield _table(me, draft)
+    for _ in chain(trial.follow_job(job, me.key_id), [None]):
+        yield (yield from live.in_turn(partial(_table, me, draft)))
 
 
 def _table(me: Caller, draft: JobDraft) -> str:

@@ -186,6 +186,16 @@ def test_records_are_found_filtered_and_paged(door, worker, browser):
         assert browser.get(at(job, f"/records?{wrong}")).status_code == 422, wrong
 
 
+def test_a_row_is_listed_with_its_prompt_as_it_is_asked(door, browser):
+    sheet = b"id,review\n7,fine\n8,poor\n"
+    job = door.upload("reviews.csv", sheet, template="Good or bad? {{ review }}").get_json()
+
+    for view in ("/records", f"/compare?with={job['id']}&part=same"):
+        listed = browser.see(at(job, view))
+        assert "Good or bad? fine" in listed, view
+        assert "7 · fine" not in listed, view
+
+
 def test_results_are_downloaded_with_the_cookie(door, worker, browser):
     job = door.upload("s.csv", "city\nKöln\n".encode(), template="{{city}}?", name="städte").get_json()
     worker.end(job, [0], answer=answer("Rhein"))
@@ -259,4 +269,6 @@ def test_the_regions_of_a_job_follow_it_to_its_end(door, worker, browser):
         assert stream.mimetype == "text/event-stream"
         assert any("data: " in event and "Good." in event for event in events), path
         assert events[-2] == "event: end\ndata: "
-        assert "hx-" not in stream.text
+        assert "hx-" not in re.sub(r"</?hx-partial[^>]*>", "", stream.text)
+        # And around the region it can be deleted now
+        assert "/delete" in stream.text
