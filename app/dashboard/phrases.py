@@ -19,6 +19,9 @@ PHRASES = {
         "Raise the cost cap and resume the job, or submit it anew with a shorter longest answer"
     ),
     "Not a valid integer.": "give a whole number",
+    ": GET /api/v1/jobs lists them": ": choose one in the list of jobs",
+    ": GET /api/v1/keys lists them": ": choose one in the list of keys",
+    ": GET /api/v1/limits lists those in use": ": choose one in the list of limits",
 }
 NO_PROMPT = 'a table needs a template, or a column "prompt"'
 TITLE = ". Or: "  # what the header's row may be instead

@@ -5,7 +5,6 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from itertools import chain
 from typing import Any
 
 from flask import Blueprint, Response, redirect, request, url_for
@@ -16,6 +15,7 @@ from app.core.documents.job_drafts import DOCUMENTS, JobDraft
 from app.core.documents.upload import receiving
 from app.dashboard import live
 from app.dashboard.blueprint import done, fragment, is_htmx, page
+from app.dashboard.live import Region
 from app.dashboard.new_job import calls, choices, faults, form, preparing, quoting, receipt, shown, trial
 from app.errors import NotFound, Refused
 from app.ingest.previews.tables import TablePreview
@@ -32,7 +32,7 @@ from models.session import reading
 
 # What is kept of a form has up to `drafts.MAX_FIELD_BYTES`; on the way some characters take more.
 TYPED = Limit("not a setting", lambda _: 1_200_000)
-TRIED_AGAIN = 60  # seconds in which the same rows, tried again, are the trial that is there
+TRIED_AGAIN = 60  # seconds
 
 blp = Blueprint("new_job", __name__)
 
@@ -60,8 +60,11 @@ def receive() -> Response:
 @blp.get("/new/<uid>")
 @needs(WRITE)
 def show(uid: str) -> Response:
-    """The draft as it was left."""
-    return _show(_find(uid))
+    """The draft as it was left; one that was submitted leads to its job."""
+    try:
+        return _show(_find(uid))
+    except NotFound:
+        return _to_job_of(uid)
 
 
 @blp.post("/new/<uid>")
@@ -70,7 +73,12 @@ def show(uid: str) -> Response:
 def change(uid: str) -> Response:
     """Keep what is typed, and do what the button says."""
     me = caller()
-    before = _find(uid)
+    try:
+        before = _find(uid)
+    except NotFound:
+        if is_htmx():
+            raise
+        return _to_job_of(uid)
     typed = form.read(request.form)
     if column := request.form.get("insert"):
         typed = form.insert(typed, column)
@@ -119,12 +127,14 @@ def follow_rows(uid: str) -> Response:
     return live.stream(_rows(caller(), _find(uid)))
 
 
-def _rows(me: Caller, draft: JobDraft) -> Iterator[str | None]:
+def _rows(me: Caller, draft: JobDraft) -> Iterator[Region]:
     job = trial.find_job(me, draft)
     if job is None:
+        yield Region(is_last=True)
         return
-    for _ in chain(trial.follow_job(job, me.key_id), [None]):
-        yield (yield from live.in_turn(partial(_table, me, draft)))
+    for is_last in trial.follow_job(job, me.key_id):
+        html = yield from live.in_turn(partial(_table, me, draft))
+        yield Region(html, is_last)
 
 
 def _table(me: Caller, draft: JobDraft) -> str:
@@ -225,7 +235,7 @@ def _try(me: Caller, draft: JobDraft) -> Response:
     with DraftSpool(settings.current().data) as spool, receiving(me.tenant_uid) as upload:
         received = preparing.prepare(me, draft, spool, upload, rows=trial.ROWS)
         name = f"{received.options.name or draft.name} (first {spool.count})"[:255]
-        options = replace(received.options, name=name, repeat=_repeat("try", draft, TRIED_AGAIN))
+        options = replace(received.options, name=name, repeat=_again(draft))
         made = submission.submit(me.tenant_id, me.user_id, spool, received.defaults, options, upload)
     fields = {**draft.fields, form.TRIED_WITH: form.asked_with(draft.fields)}
     job_drafts.change(me.tenant_id, me.user_id, draft.uid, fields=fields, tried=made.uid)
@@ -239,21 +249,45 @@ def _submit(me: Caller, draft: JobDraft) -> Response:
         options = replace(
             received.options,
             reuse=None if tried is None else str(tried.uid),
-            repeat=_repeat("submit", draft, None),
+            repeat=_once(draft.uid),
         )
         made: Submitted = submission.submit(
             me.tenant_id, me.user_id, spool, received.defaults, options, upload
         )
     job_drafts.remove(me.tenant_id, me.user_id, draft.uid)
+    return _to_job(me, made)
+
+
+def _to_job_of(uid: str) -> Response:
+    """To the job that a draft became: a button was pressed twice, or somebody went back to its page."""
+    me = caller()
+    made = submission.find_earlier(me.tenant_id, _once(uid))
+    if made is None:
+        raise NotFound(
+            "there is no such draft: it was removed, or left alone for a week; drop the file again"
+        )
+    return _to_job(me, made)
+
+
+def _to_job(me: Caller, made: Submitted) -> Response:
     notice = f"Batch submitted with ID {made.uid}"
     if not me.may(READ):
         return done("dashboard.new_job.start", notice)
     return done("dashboard.job.show_job", notice, job_id=str(made.uid))
 
 
-def _repeat(what: str, draft: JobDraft, within: int | None) -> Repeat:
-    """A button that is pressed twice makes one job."""
-    digest = hashlib.sha256(f"{what} {draft.uid} {form.asked_with(draft.fields)}".encode()).digest()
+def _once(uid: uuid.UUID | str) -> Repeat:
+    """A draft becomes one job."""
+    return _repeat(f"submit {uid}", None)
+
+
+def _again(draft: JobDraft) -> Repeat:
+    """The same rows, tried again soon, are the trial that is there."""
+    return _repeat(f"try {draft.uid} {form.asked_with(draft.fields)}", TRIED_AGAIN)
+
+
+def _repeat(what: str, within: int | None) -> Repeat:
+    digest = hashlib.sha256(what.encode()).digest()
     return Repeat(f" {digest.hex()}", digest, within)
 
 

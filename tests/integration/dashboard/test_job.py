@@ -240,6 +240,14 @@ def test_two_jobs_are_compared_the_changed_answers_first(door, worker, browser):
     assert ("pair-2" in same, "pair-1" in same) == (False, True)
 
 
+def test_a_job_to_compare_with_that_is_not_there_is_told_beside_its_field(door, browser):
+    job = door.submit(1)
+    wrong = browser.get(at(job, "/compare?with=nightly"))
+    assert wrong.status_code == 404
+    assert "There is no job &#39;nightly&#39;: choose one in the list of jobs." in wrong.text
+    assert 'value="nightly"' in wrong.text
+
+
 def test_a_job_whose_content_was_deleted_says_so(door, worker, browser):
     job = door.submit(3)
     worker.end(job, range(3))

@@ -98,7 +98,10 @@ def test_a_sheet_is_dropped_previewed_quoted_and_submitted_without_a_script(door
     same = ("model", "max_tokens", "total", "skipped_rows", "warnings", "priority")
     assert {name: job[name] for name in same} == {name: by_api[name] for name in same}
     assert f"Batch submitted with ID {job['id']}" in browser.get(NEW).text
-    assert browser.get(draft).status_code == 404
+    # Whoever goes back, or presses the button again, comes to that job
+    for again in (browser.get(draft), browser.post(draft, {"action": "submit"})):
+        assert again.headers["Location"].endswith(job["id"])
+    assert browser.post(draft, {"template": "x"}, headers=HTMX).status_code == 404
 
 
 def test_what_is_typed_comes_back_as_a_part_of_the_page(browser):
