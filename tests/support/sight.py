@@ -25,7 +25,6 @@ TOO_WIDE = """() => [...document.querySelectorAll('body *')].filter(element => {
     return true;
 }).map(element => element.outerHTML.slice(0, 120))"""
 
-
 # What a finger has to hit, and what is lower than it needs; a link within a text is a word of it.
 MOST_LOW = """() => [...document.querySelectorAll(
     'button, .button, summary, select, nav a, .pills a, .brand, input:not([type=checkbox], [type=radio])'
@@ -61,8 +60,9 @@ def assert_fits(page: Page) -> None:
 
 def assert_in_reach(page: Page) -> None:
     """What one taps is large enough, and one sees where one is."""
-    assert page.evaluate(MOST_LOW) == [], page.url
-    assert page.evaluate(OUT_OF_SIGHT) == [], page.url
+    for what, look in (("too low to tap", MOST_LOW), ("out of sight", OUT_OF_SIGHT)):
+        found = page.evaluate(look)
+        assert not found, f"{page.url}: {what}:\n" + "\n".join(found)
 
 
 def assert_good(page: Page) -> None:

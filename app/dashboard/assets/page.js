@@ -5,10 +5,14 @@ addEventListener("htmx:config:request", (event) => {
   if (token) event.detail.ctx.request.headers["X-CSRF-Token"] = token.value;
 });
 // On a narrow screen, where one is stands in sight.
-for (const here of document.querySelectorAll("nav [aria-current]")) {
-  const list = here.closest("ul"), over = here.getBoundingClientRect().right - list.getBoundingClientRect().right;
-  if (over > 0) list.scrollLeft = over + 60;
-}
+const stand = () => {
+  for (const here of document.querySelectorAll("nav [aria-current]")) {
+    const list = here.closest("ul"), over = here.getBoundingClientRect().right - list.getBoundingClientRect().right;
+    if (over > 0) list.scrollLeft += over + 60;
+  }
+};
+stand();
+addEventListener("resize", stand);
 // A live region whose session has ended leads to the sign-in.
 addEventListener("htmx:sse:error", (event) => event.detail.status === 401 && location.reload());
 // Large files take their time: what was pressed shows it.
@@ -25,3 +29,19 @@ addEventListener("click", (event) => {
   for (const menu of document.querySelectorAll("details.menu[open]"))
     if (!menu.contains(event.target)) menu.open = false;
 });
+// What is live says so when it is not. Why a stream is refused for good, the page itself tells: it is asked for anew.
+const cut = document.getElementById("cut");
+addEventListener("htmx:sse:error", ({ detail }) => {
+  if (detail.status < 429) location.reload();
+  else if (detail.connection?.attempt) cut.hidden = false;
+});
+function onSign({ detail: { connection } }) {
+  cut.hidden = true;
+  // After 15 s without a sign a stream is dead, though nobody says so: laptops sleep, and networks change.
+  clearTimeout(connection.silence);
+  connection.silence = setTimeout(() => connection.reader?.cancel(), 15000);
+  // All tabs of a browser share six connections: one that was opened behind another gives its own back, too.
+  if (document.hidden) document.dispatchEvent(new Event("visibilitychange"));
+}
+addEventListener("htmx:sse:after:connection", onSign);
+addEventListener("htmx:sse:after:message", onSign);

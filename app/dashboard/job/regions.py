@@ -12,6 +12,7 @@ from app.core.reading.jobs import JobView
 from app.dashboard import live
 from app.dashboard.blueprint import fragment
 from app.dashboard.job import frame
+from app.dashboard.live import Region
 from app.web.auth import caller
 from models.session import reading
 
@@ -30,19 +31,25 @@ def stream(view: JobView, tab: str, every: float, render: Render) -> Response:
     return live.stream(_regions(view, every, whole, caller().key_id))
 
 
-def _regions(view: JobView, every: float, render: Render, key_id: int | None) -> Iterator[str | None]:
+def _regions(view: JobView, every: float, render: Render, key_id: int | None) -> Iterator[Region]:
     shown, rendered_at = "", float("-inf")
     for event in follow(view, view.seq, key_id):
         if time.monotonic() - rendered_at < every and not (event is not None and event.last):
-            yield None
+            yield Region()
             continue
-        html = yield from live.in_turn(partial(_render_anew, view, render))
+        found = yield from live.in_turn(partial(_render_anew, view, render))
         rendered_at = time.monotonic()
-        yield None if html == shown else html
+        if found is None:
+            return  # it was deleted: who asks again is told so
+        now, html = found
+        yield Region(None if html == shown else html, is_last=now.status.final)
+        if now.status.final:
+            return
         shown = html
 
 
-def _render_anew(view: JobView, render: Render) -> str:
+def _render_anew(view: JobView, render: Render) -> tuple[JobView, str] | None:
+    """The job now, and its region; None when it was deleted."""
     with reading() as session:
-        now = next(iter(jobs.watched(session, [view.id])), view)
-    return render(now)
+        now = next(iter(jobs.watched(session, [view.id])), None)
+    return None if now is None else (now, render(now))

@@ -1,9 +1,9 @@
 """The list of jobs, which is live while somebody looks at it."""
 
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
-from flask import Blueprint, Response, request, stream_with_context
+from flask import Blueprint, Response, request
 
 from app.core.accounts.api_keys import READ
 from app.core.reading.job_list import listing
@@ -13,6 +13,7 @@ from app.dashboard import live
 from app.dashboard.blueprint import fragment, page
 from app.dashboard.jobs import rows
 from app.dashboard.jobs.shown import PAGE, Shown
+from app.dashboard.live import Region
 from app.services.bulk_actions import MOST
 from app.web.auth import caller, needs
 from models.session import reading
@@ -37,11 +38,10 @@ def stream_jobs() -> Response:
     """What changes in the list, from a whole one on."""
     shown, tenant_id = Shown.read(request.args), caller().tenant_id
     changes = watch(tenant_id, shown.query, shown.before, PAGE)
-    regions = cast(Iterator[str], _regions(shown, changes))  # Flask passes on what it is given, None too
-    return live.stream(stream_with_context(regions))
+    return live.stream(_regions(shown, changes))
 
 
-def _regions(shown: Shown, changes: Iterator[Change]) -> Iterator[str | None]:
+def _regions(shown: Shown, changes: Iterator[Change]) -> Iterator[Region]:
     """The parts of the page that have changed, each of which is put where its element is."""
     for change in changes:
         parts = []
@@ -51,7 +51,7 @@ def _regions(shown: Shown, changes: Iterator[Change]) -> Iterator[str | None]:
             parts.append(fragment("jobs/new_page.html", **_of_page(shown, change.page)))
         if change.rows:
             parts.append(fragment("jobs/new_rows.html", rows=rows.of(change.rows)))
-        yield "".join(parts) or None
+        yield Region("".join(parts) or None)
 
 
 def _of_page(shown: Shown, found: JobPage) -> dict[str, Any]:

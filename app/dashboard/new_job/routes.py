@@ -5,7 +5,6 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from itertools import chain
 from typing import Any
 
 from flask import Blueprint, Response, redirect, request, url_for
@@ -16,6 +15,7 @@ from app.core.documents.job_drafts import DOCUMENTS, JobDraft
 from app.core.documents.upload import receiving
 from app.dashboard import live
 from app.dashboard.blueprint import done, fragment, is_htmx, page
+from app.dashboard.live import Region
 from app.dashboard.new_job import calls, choices, faults, form, preparing, quoting, receipt, shown, trial
 from app.errors import NotFound, Refused
 from app.ingest.previews.tables import TablePreview
@@ -127,12 +127,14 @@ def follow_rows(uid: str) -> Response:
     return live.stream(_rows(caller(), _find(uid)))
 
 
-def _rows(me: Caller, draft: JobDraft) -> Iterator[str | None]:
+def _rows(me: Caller, draft: JobDraft) -> Iterator[Region]:
     job = trial.find_job(me, draft)
     if job is None:
+        yield Region(is_last=True)
         return
-    for _ in chain(trial.follow_job(job, me.key_id), [None]):
-        yield (yield from live.in_turn(partial(_table, me, draft)))
+    for is_last in trial.follow_job(job, me.key_id):
+        html = yield from live.in_turn(partial(_table, me, draft))
+        yield Region(html, is_last)
 
 
 def _table(me: Caller, draft: JobDraft) -> str:

@@ -80,10 +80,10 @@ def read(me: Caller, draft: JobDraft, preview: TablePreview | None) -> Trial | N
     )
 
 
-def follow_job(job: JobView, key_id: int | None) -> Iterator[None]:
-    """One whenever something of the job may be new, and every few seconds; ends with the job."""
-    for _ in follow(job, None, key_id):
-        yield
+def follow_job(job: JobView, key_id: int | None) -> Iterator[bool]:
+    """Whether the job has ended, whenever something of it may be new, and every few seconds."""
+    for event in follow(job, None, key_id):
+        yield event is not None and event.last
 
 
 def _obstacle(job: JobView) -> str | None:

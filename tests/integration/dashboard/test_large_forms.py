@@ -4,6 +4,7 @@ import io
 import tracemalloc
 
 import pytest
+from werkzeug.test import encode_multipart
 
 from app.web import capacity
 from tests.conftest import penstock_of_its_own
@@ -63,6 +64,7 @@ def test_a_large_form_is_read_in_one_of_the_few_places(browser, draft):
 
 def test_more_than_can_be_pasted_is_to_be_dropped_as_a_file(browser):
     browser.get(NEW)
-    refused = browser.post(NEW, {"text": "x\n" * 600_000}, content_type="multipart/form-data")
+    boundary, body = encode_multipart({"csrf_token": browser.token, "text": "x\n" * 600_000})
+    refused = browser.client.post(NEW, data=body, content_type=f'multipart/form-data; boundary="{boundary}"')
     assert refused.status_code == 413
     assert "save them as a file" in refused.text

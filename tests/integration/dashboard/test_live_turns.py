@@ -33,7 +33,7 @@ def test_regions_of_a_tenant_are_rendered_one_after_another_and_those_of_others_
 
         # And another one of its own does, which is alive
         waiting = chunks_of(door)
-        assert next(waiting) == live.HEARTBEAT
+        assert next(waiting) == live.ALIVE
 
     assert b"job-state" in next(waiting)
     waiting.close()

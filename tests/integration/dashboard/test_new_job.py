@@ -104,13 +104,6 @@ def test_a_sheet_is_dropped_previewed_quoted_and_submitted_without_a_script(door
     assert browser.post(draft, {"template": "x"}, headers=HTMX).status_code == 404
 
 
-def test_a_sheet_of_many_columns_says_briefly_what_its_price_needs(browser):
-    draft = drop(
-        browser, ("wide.csv", ",".join(f"column {number}" for number in range(60)).encode() + b"\nx")
-    )
-    assert "No price yet: Write a prompt first. Try on" in text_of(browser.see(draft))
-
-
 def test_what_is_typed_comes_back_as_a_part_of_the_page(browser):
     draft = drop(browser, ("reviews.csv", CSV.replace(b",", b";")))
     fields = {**KEY, "template": "{{ id }}", "separator": ";", "header_row": "1"}
