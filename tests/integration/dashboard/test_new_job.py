@@ -326,14 +326,14 @@ def test_a_header_below_a_title_is_found_though_it_cannot_be_read(browser):
 
 def test_what_cannot_be_asked_is_said_in_the_words_of_the_page(browser):
     draft = drop(browser, ("reviews.csv", CSV))
-    assert "No price yet: Write a prompt first." in text_of(browser.see(f"{draft}/quote"))
+    assert "No price yet: write a prompt first" in text_of(browser.see(f"{draft}/quote"))
 
     def told(**fields: str) -> str:
         browser.post(draft, {**KEY, **fields}, headers=HTMX)
         return text_of(browser.see(f"{draft}/quote"))
 
-    assert 'The prompt uses "rview"; the columns are "id", "review"' in told(template="{{ rview }}")
-    assert "The prompt, line 1: a “{{” has no “}}” that closes it" in told(template="{{ review")
+    assert 'the prompt uses "rview"; the columns are "id", "review"' in told(template="{{ rview }}")
+    assert "the prompt, line 1: a “{{” has no “}}” that closes it" in told(template="{{ review")
     assert "Longest answer: give a whole number" in told(template="{{ review }}", max_tokens="many")
 
 
