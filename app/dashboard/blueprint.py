@@ -3,7 +3,7 @@
 import secrets
 from functools import partial
 from typing import Any, cast
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from flask import Blueprint, Response, g, make_response, redirect, render_template, request, url_for
 from markupsafe import Markup
@@ -76,13 +76,27 @@ def write_error(fault: Fault) -> Response:
 
 
 def _to_sign_in() -> Response:
-    there = request.full_path.rstrip("?") if request.method == "GET" and not is_htmx() else PREFIX
+    """And from there back to the page that is looked at, whatever part of it was asked for."""
+    is_page = request.method == "GET" and not is_htmx()
+    there = request.full_path.rstrip("?") if is_page else _page_before()
     way = SIGN_IN if there == PREFIX else f"{SIGN_IN}?next={quote(there, safe='')}"
     if is_htmx():
         return Response(status=401, headers={"HX-Redirect": way})
-    return (
-        cast(Response, redirect(way, 303)) if request.method == "GET" else page("signed_out.html", status=401)
-    )
+    if is_page:
+        return cast(Response, redirect(way, 303))
+    return page("signed_out.html", status=401, way=way, typed=_typed())
+
+
+def _page_before() -> str:
+    """The path of the page that a request comes from."""
+    before = urlsplit(request.referrer or "")
+    is_ours = before.netloc == request.host and before.path.startswith(f"{PREFIX}/")
+    return (f"{before.path}?{before.query}" if before.query else before.path) if is_ours else PREFIX
+
+
+def _typed() -> list[str]:
+    """The texts of a form that came too late: they can be copied from the page that says so."""
+    return [text for name, text in request.form.items() if name != csrf.FIELD and len(text.split()) > 1]
 
 
 def _common(nonce: str) -> dict[str, Any]:

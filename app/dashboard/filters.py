@@ -6,6 +6,8 @@ from decimal import Decimal
 from typing import Any
 
 from app.core.money import pricing
+from app.core.reading.jobs import JobView
+from app.dashboard.phrases import for_page
 
 NOTHING = "–"
 STEPS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))  # seconds
@@ -17,14 +19,19 @@ def number(value: float | None) -> str:
 
 
 def money(dollars: str | Decimal | None) -> str:
-    """$12.34; small amounts with the digits that say something: $0.0021."""
+    """$12.34; what is no whole number of cents with the digits that say something: $0.0021."""
     if dollars is None:
         return "unknown"
     amount = Decimal(dollars)
-    if amount == 0 or abs(amount) >= 1:
+    if abs(amount) >= 1 or amount == round(amount, 2):
         return f"${amount:,.2f}"
     digits = max(2, 1 - amount.adjusted())
     return f"${amount:.{digits}f}"
+
+
+def called(job: JobView) -> str:
+    """What a job is called, wherever it is shown."""
+    return job.name or job.label or f"Job of {moment(job.created_at)}"
 
 
 def dollars(pico: int | None) -> str | None:
@@ -88,6 +95,7 @@ def sentence(text: str) -> str:
 
 
 ALL: Mapping[str, Callable[..., Any]] = {
+    "called": called,
     "number": number,
     "money": money,
     "dollars": dollars,
@@ -97,4 +105,5 @@ ALL: Mapping[str, Callable[..., Any]] = {
     "percent": percent,
     "plural": plural,
     "sentence": sentence,
+    "plain": for_page,
 }

@@ -1,9 +1,11 @@
 """Regions of a page that the server sends anew while somebody looks at them, as server-sent events."""
 
+import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
-from typing import cast
+from typing import TypeVar, cast
 
 from flask import Response, stream_with_context
 
@@ -11,8 +13,12 @@ from app.core.accounts import browser_sessions
 from app.dashboard import cookie
 from app.errors import Unavailable
 from app.web import capacity
+from app.web.auth import caller
 from models.session import reading
 
+Rendered = TypeVar("Rendered")
+
+WAIT = 2.0  # seconds for a turn, after which the stream shows that it is alive
 LOOK = 2.0  # seconds between two looks whether the session goes on
 ALIVE = b"event: alive\n\n"  # page.js takes a stream that is silent for 15 s for dead
 END = b"event: end\ndata: \n\n"
@@ -21,6 +27,8 @@ EACH = 0.15  # seconds that regions last longer for each stream of this process:
 SLOWEST = 10.0  # seconds
 TYPE = "text/event-stream"
 HEADERS = {"X-Accel-Buffering": "no"}
+
+_turns: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)  # by tenant
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +57,21 @@ def stream(regions: Iterable[Region]) -> Response:
 def pace(seconds: float) -> float:
     """Seconds between two renderings of a region: so many, or more while many streams are open."""
     return max(seconds, min(EACH * capacity.seats_taken(), SLOWEST))
+
+
+def in_turn(render: Callable[[], Rendered]) -> Generator[Region, None, Rendered]:
+    """What `render` returns; gives an empty region whenever the stream has waited some seconds for its turn.
+
+    A tenant's regions are rendered one after another: two hundred of them take no more of the processor than
+    one, and leave the rest to others.
+    """
+    turn = _turns[caller().tenant_id]
+    while not turn.acquire(timeout=WAIT):
+        yield Region()
+    try:
+        return render()
+    finally:
+        turn.release()
 
 
 def _events(region: Region) -> bytes:

@@ -12,6 +12,7 @@ from app.dashboard import typed
 from app.dashboard.blueprint import done, is_htmx, page
 from app.errors import BadInput
 from app.ingest.operations import Operation
+from app.ingest.values import to_json
 from app.services import prompt_overrides
 from app.services.prompt_overrides import Texts
 from app.web.auth import caller, needs
@@ -125,10 +126,14 @@ def _show(texts: Texts, prompt: str | None, system: str | None, error: BadInput 
         prompt=prompt,
         system=system,
         fault=error,
-        example=EXAMPLES.get(texts.name, {}),
+        example={name: _shown(value) for name, value in EXAMPLES.get(texts.name, {}).items()},
         built_in=_rendered(texts.shipped, texts.name),
         preview=_preview(texts, prompt, system),
     )
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else to_json(value).decode()
 
 
 def _preview(texts: Texts, prompt: str | None, system: str | None) -> Preview:

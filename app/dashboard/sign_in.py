@@ -10,7 +10,7 @@ from app.core.accounts import browser_sessions
 from app.core.accounts.browser_sessions import LASTS, Holder
 from app.dashboard import cookie
 from app.dashboard.blueprint import PREFIX, page
-from app.dashboard.session import holder_of
+from app.dashboard.session import holder_of, identify
 from app.errors import Forbidden, Unauthenticated
 from app.web import auth, strangers
 from app.web.auth import needs, public
@@ -40,7 +40,8 @@ def sign_in() -> Response:
         holder = holder_of(text) if text else _nobody()
     except Unauthenticated as error:
         return _form(error.message, status=401)
-    return _signed_in(in_transaction(partial(browser_sessions.begin, holder=holder)), _next())
+    begin = partial(browser_sessions.begin, holder=holder, before=cookie.token())
+    return _signed_in(in_transaction(begin), _next())
 
 
 @blp.get("/enter")
@@ -49,8 +50,12 @@ def enter() -> Response:
     """Sign in with the link, from this machine alone."""
     if not _is_local():
         raise Forbidden("this link signs in on the machine that runs Penstock alone: sign in with an API key")
-    token = request.args.get("token", "")
-    session = in_transaction(partial(browser_sessions.accept, token=token))
+    if request.method == "HEAD":
+        return _form()  # who only looks where a link leads does not use it up
+    accept = partial(browser_sessions.accept, token=request.args.get("token", ""), before=cookie.token())
+    session = in_transaction(accept)
+    if session is None and _has_session():
+        return cast(Response, redirect(PREFIX, 303))  # it was used by this browser, as before a reload
     if session is None:
         return _form(
             "The link was used already, or is over a minute old: paste the API key instead. Its file is named"
@@ -80,6 +85,14 @@ def _signed_in(token: str, way: str) -> Response:
     response = cast(Response, redirect(way, 303))
     cookie.give(response, token, LASTS)
     return response
+
+
+def _has_session() -> bool:
+    try:
+        identify()
+    except Unauthenticated:
+        return False
+    return True
 
 
 def _nobody() -> Holder:

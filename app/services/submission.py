@@ -77,7 +77,7 @@ def submit(
     """
     store = _store_at_once if spool.is_small else _store_in_chunks
     for attempt in range(1, ATTEMPTS + 1):
-        earlier = _find_earlier(tenant_id, options.repeat)
+        earlier = find_earlier(tenant_id, options.repeat)
         if earlier is not None:
             return earlier
         if upload is not None:
@@ -108,7 +108,7 @@ def store_failed(
     defaults = Defaults(registry.NOBODY, settings.current().default_max_tokens)
     with DraftSpool(settings.current().data) as nothing:
         for attempt in range(1, ATTEMPTS + 1):
-            earlier = _find_earlier(tenant_id, options.repeat)
+            earlier = find_earlier(tenant_id, options.repeat)
             if earlier is not None:
                 return earlier
             stage = partial(_insert_job, new_uid(), tenant_id, user_id, nothing, defaults, options, 0, None)
@@ -178,7 +178,8 @@ def _store_in_chunks(
     return Submitted(job_id, uid, created=True)
 
 
-def _find_earlier(tenant_id: int, repeat: Repeat | None) -> Submitted | None:
+def find_earlier(tenant_id: int, repeat: Repeat | None) -> Submitted | None:
+    """What was submitted with the same key before, unless its job was deleted."""
     if repeat is None:
         return None
     return in_transaction(partial(_earlier, tenant_id=tenant_id, repeat=repeat))

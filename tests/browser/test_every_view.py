@@ -121,6 +121,7 @@ class Walk:
             raise AssertionError(f"a link leads to {path}: {error}") from error
 
 
+@pytest.mark.timeout(300)  # it sees some thirty views, each of them twice
 @pytest.mark.parametrize("looks", [1, pytest.param(ASKED, marks=pytest.mark.long)])
 def test_every_view_is_good(page: Page, site: Site, looks: int) -> None:
     # Given an operator whose tenant has something of everything, a draft included

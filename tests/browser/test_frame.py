@@ -1,6 +1,6 @@
 """The frame of every page: by keyboard alone, on a telephone, for everybody."""
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import Site
 from tests.support import sight
@@ -69,3 +69,36 @@ def test_the_menu_opens_and_closes_by_keyboard(page: Page, site: Site) -> None:
     page.keyboard.press("Escape")
     expect(button).to_be_hidden()
     expect(summary).to_be_focused()
+
+
+def test_scripts_that_arrive_late_are_there_before_htmx_begins(page: Page, site: Site) -> None:
+    """Otherwise a region would not be live, and an element without the page's nonce would be obeyed."""
+    # Given a network that brings htmx, but not yet what belongs to it
+    door = site.newcomer()
+    door.submit(1)
+    sign_in(page, door.key)
+    held: list[Route] = []
+    page.route("**/hx-*.js", lambda route: held.insert(0, route))
+    with page.expect_request("**/hx-sse*"), page.expect_request("**/hx-csp*"):
+        page.goto("/ui/jobs", wait_until="commit")
+    page.wait_for_function("window.htmx")
+    page.evaluate("new Promise(done => setTimeout(done))")  # what htmx has put off until now
+
+    # When the rest arrives, then the page is as it is with a fast one
+    with page.expect_request("**/ui/jobs/live*"):
+        for route in held:
+            route.continue_()
+
+
+def test_a_region_that_cannot_be_live_stays_as_it_is_and_says_why(page: Page, site: Site) -> None:
+    # Given a list whose stream is refused
+    door = site.newcomer()
+    job = door.submit(1, name="Stays")
+    sign_in(page, door.key)
+    refused = f"{site.web.url}/ui/jobs/nowhere/live"
+    page.route("**/ui/jobs/live*", lambda route: route.continue_(url=refused))
+
+    page.goto("/ui/jobs")
+
+    expect(page.get_by_role("alert")).to_contain_text("nowhere")
+    expect(page.get_by_role("link", name=job["name"])).to_be_visible()

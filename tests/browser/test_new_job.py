@@ -88,6 +88,10 @@ def test_what_is_chosen_changes_the_preview_and_faults_are_beside_their_rows(
     expect(page.get_by_role("button", name="review")).to_be_visible()
     expect(page.get_by_label("Header row")).to_be_focused()
 
+    # Enter leaves nobody somewhere else
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Header row")).to_be_focused()
+
     # A fault stands beside its row, and is led to by the keyboard alone
     page.get_by_label("Prompt", exact=True).fill("{{ review }}")
     page.get_by_role("button", name="Submit").click()
@@ -110,6 +114,17 @@ def test_what_is_pasted_outlives_a_reload_and_needs_no_script(pages: Pages, site
     expect(page.get_by_label("Or paste texts")).to_have_value("one\ntwo")
     sight.assert_good(page)
     sight.shoot(page, "new")
+    # And a server that is away just then: it is gone from the tab only when it is kept elsewhere
+    page.context.set_offline(True)
+    page.get_by_role("button", name="Use these texts").click()
+    page.wait_for_url("chrome-error://**")
+    page.context.set_offline(False)
+    page.goto("/ui/new")
+    expect(page.get_by_label("Or paste texts")).to_have_value("one\ntwo")
+    page.get_by_role("button", name="Use these texts").click()
+    page.wait_for_url("**/ui/new/*-*")
+    page.goto("/ui/new")
+    expect(page.get_by_label("Or paste texts")).to_have_value("")
 
     sign_in(without, door.key)
     without.goto("/ui/new")

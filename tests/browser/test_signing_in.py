@@ -64,37 +64,56 @@ def test_the_printed_link_signs_one_browser_in(pages: Pages, site: Site) -> None
     assert_signed_out(second)
 
 
-def test_signing_out_is_for_all_tabs(page: Page, site: Site) -> None:
-    sign_in(page, site.newcomer().key)
-    other = page.context.new_page()
-    other.goto("/ui")
+def test_signing_out_is_for_all_tabs(pages: Pages, site: Site) -> None:
+    # Given two tabs, of which one shows what moves, and another browser with a copy of the cookie
+    door, page, thief = site.newcomer(), pages(), pages()
+    door.submit(1)
+    sign_in(page, door.key)
+    live = page.context.new_page()
+    with live.expect_response("**/ui/jobs/live*"):
+        live.goto("/ui/jobs")
+    thief.context.add_cookies(page.context.cookies())
+    thief.goto("/ui/keys")
+    assert_signed_in(thief, door)
 
+    # When she signs out in the other tab
     page.get_by_role("banner").locator("summary").click()
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_label("API key")).to_be_visible()
 
-    other.get_by_role("link", name="Jobs", exact=True).click()
-    expect(other.get_by_label("API key")).to_be_visible()
-    page.go_back()  # what was on the screen is not kept
+    # Then all of them are out: what is live within seconds, by itself
+    with pages.expecting("htmx:sse:error"):
+        expect(live.get_by_label("API key")).to_be_visible()
+    assert live.url.endswith("?next=%2Fui%2Fjobs")
+    assert_signed_out(thief)
+    page.go_back()  # nor is what was on the screen kept
     expect(page.get_by_label("API key")).to_be_visible()
 
 
-def test_a_key_that_is_revoked_opens_no_further_page(page: Page, site: Site) -> None:
-    door = site.newcomer()
+def test_a_revoked_key_ends_what_is_open_with_it(pages: Pages, site: Site) -> None:
+    door, page = site.newcomer(), pages()
+    door.submit(1)
     sign_in(page, door.key)
-    in_transaction(partial(api_keys.revoke, prefix=door.prefix))
-    page.get_by_role("link", name="Jobs", exact=True).click()
-    expect(page.get_by_label("API key")).to_be_visible()
+    with page.expect_response("**/ui/jobs/live*"):
+        page.goto("/ui/jobs")
+    with pages.expecting("htmx:sse:error"):
+        in_transaction(partial(api_keys.revoke, prefix=door.prefix))
+        expect(page.get_by_label("API key")).to_be_visible()
 
 
 def test_two_tenants_in_two_browsers_see_their_own(pages: Pages, site: Site) -> None:
-    doors = [site.newcomer(), site.newcomer()]
-    opened = [pages(), pages()]
+    doors, opened = [site.newcomer(), site.newcomer()], [pages(), pages()]
+    jobs = [door.submit(1, name=f"Of {door.prefix}") for door in doors]
     for page, door in zip(opened, doors, strict=True):
         sign_in(page, door.key)
-    for page, door in zip(opened, doors, strict=True):
-        page.reload()
+    for page, door, job in zip(opened, doors, jobs, strict=True):
+        page.goto("/ui/jobs")
+        expect(page.get_by_role("link", name=job["name"])).to_be_visible()
         assert_signed_in(page, door)
+        assert page.get_by_role("row").count() == 1 + 1  # the header's
+    for page, job in zip(opened, reversed(jobs), strict=True):
+        assert page.goto(f"/ui/jobs/{job['id']}").status == 404
+        expect(page.get_by_role("alert")).to_contain_text(job["id"])
 
 
 @pytest.mark.parametrize(

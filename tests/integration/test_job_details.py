@@ -1,6 +1,7 @@
 """What is read of one job besides its records: searches, causes of failures, requests, calls, comparisons."""
 
 import json
+import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
@@ -241,6 +242,14 @@ def compared(door: Door, left: Job, right: Job, *, changed: bool) -> list[tuple[
         after = page.after
 
 
+def comparison_page(door: Door, left: Job, right: Job) -> list[tuple[int, int | None]]:
+    """The indices of the first pairs that are not known to differ."""
+    ours, theirs = seen(door, left), seen(door, right)
+    with reading() as session:
+        page = comparison.find(session, ours, theirs, None, 2, changed=False)
+    return [(pair.left.idx, pair.right and pair.right.idx) for pair in page.pairs]
+
+
 def test_two_jobs_of_the_same_rows_are_compared_row_by_row(door, worker):
     # Given two jobs of the same rows, of which two are answered differently and one fails in the second
     rows = [{"prompt": f"Say {number}"} for number in range(6)]
@@ -256,6 +265,19 @@ def test_two_jobs_of_the_same_rows_are_compared_row_by_row(door, worker):
     with reading() as session:
         offered = comparison.candidates(session, door.tenant_id, seen(door, left))
     assert [str(view.uid) for view in offered] == [right["id"]]
+
+
+def test_looking_rows_up_takes_no_memory_for_what_they_hold(door):
+    rows = [{"prompt": f"{number} {'x' * 10_000}"} for number in range(1_000)]
+    left, right = door.submit(rows), door.submit(rows[::-1])
+
+    tracemalloc.start()
+    found = comparison_page(door, left, right)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert found[0] == (0, 999)
+    assert peak < 8_000_000
 
 
 def test_rows_in_another_order_are_found_by_their_id_or_content(door, worker):
@@ -277,5 +299,5 @@ def test_questions_are_shown_in_words(door):
     job = door.submit([{"messages": [{"role": "user", "content": [{"type": "text", "text": "Hi you"}]}]}])
     with reading() as session:
         [record] = records.by_index(session, seen(door, job), None, 1, inputs=True).records
-    assert record_texts.question(record, 100) == "Hi you"
-    assert record_texts.question(record, 2) == "Hi"
+    assert record_texts.question(seen(door, job), record, 100) == "Hi you"
+    assert record_texts.question(seen(door, job), record, 2) == "Hi"

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from urllib.parse import urlencode
 
 CORPUS = Path(__file__).parents[1] / "hostile"
 HARMLESS = "harmless-"
@@ -27,11 +28,16 @@ CHATS = "/api/batch/create"
 BATCHES = "/v1/messages/batches"
 TEXTS, ANALYSES = "/api/v1/batch_process", "/api/v1/batch/analyze"
 PROCESSOR = "/api/batch-processor/submit"
+NEW = "/ui/new"
 
 
 @dataclass(frozen=True)
 class Request:
-    """One HTTP request. `{job}` and `{tenant}` in its path or body stand for the attacker's own."""
+    """One HTTP request.
+
+    `{job}`, `{tenant}`, `{draft}` and `{token}` (of its browser's forms) in its path or body stand for the
+    attacker's own.
+    """
 
     method: str
     path: str
@@ -96,6 +102,12 @@ def _submissions(**fields: object) -> Iterator[Request]:
         yield Request("POST", path, body, JSON)
 
 
+def _typed(path: str, **fields: str) -> Request:
+    """A form of the page."""
+    body = b"csrf_token={token}&" + urlencode(fields).encode()
+    return Request("POST", path, body, {"Content-Type": "application/x-www-form-urlencoded"})
+
+
 def _schemas(content: bytes, _: str) -> Iterator[Request]:
     body = b'{"model": "simulated", "records": [{"prompt": "x"}], "schema": %b}' % content
     for path in (JOBS, QUOTE):
@@ -108,6 +120,8 @@ def _templates(content: bytes, _: str) -> Iterator[Request]:
     yield from _submissions(template=text, records=[json.loads(ROWS)])
     yield from _uploads("records.jsonl", ROWS, template=content)
     yield from _uploads("records.csv", b"review,a\ngood,b\n", template=content)
+    yield _typed("{draft}", ask="prompt", template=text, action="quote")
+    yield _typed("/ui/prompts/chat/preview", prompt=text)
     for name in ("prompt", "system"):
         yield Request("PUT", OVERRIDE, json.dumps({name: text}).encode(), JSON)
 
@@ -154,6 +168,7 @@ def _sheets(content: bytes, file: str) -> Iterator[Request]:
     yield from _uploads(file, content, template=b"Judge {{ review }}")
     yield from _uploads(file, content)
     yield Request("POST", CHATS, *form(file, content, aiProvider=b"simulated"))
+    yield Request("POST", NEW, *form(file, content, csrf_token=b"{token}"))
 
 
 def _documents(content: bytes, _: str) -> Iterator[Request]:

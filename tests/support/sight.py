@@ -25,6 +25,20 @@ TOO_WIDE = """() => [...document.querySelectorAll('body *')].filter(element => {
     return true;
 }).map(element => element.outerHTML.slice(0, 120))"""
 
+# What a finger has to hit, and what is lower than it needs; a link within a text is a word of it.
+MOST_LOW = """() => [...document.querySelectorAll(
+    'button, .button, summary, select, nav a, .pills a, .brand, input:not([type=checkbox], [type=radio])'
+)].filter(element => {
+    const {width, height} = element.getBoundingClientRect();
+    return width > 1 && height < 40 && element.checkVisibility() && !element.closest('.visually-hidden');
+}).map(element => `${element.outerHTML.slice(0, 120)}: ${element.getBoundingClientRect().height}`)"""
+
+# Where one is, as the navigation says it: left or right of what is shown.
+OUT_OF_SIGHT = """() => [...document.querySelectorAll('nav [aria-current]')].filter(element => {
+    const {left, right} = element.getBoundingClientRect();
+    return left < 0 || right > document.documentElement.clientWidth;
+}).map(element => element.textContent)"""
+
 
 def show(page: Page, width: int, theme: str) -> None:
     page.set_viewport_size({"width": width, "height": 900})
@@ -44,12 +58,20 @@ def assert_fits(page: Page) -> None:
     assert over <= 0, f"{page.url} is {over} pixels too wide:\n" + "\n".join(page.evaluate(TOO_WIDE))
 
 
+def assert_in_reach(page: Page) -> None:
+    """What one taps is large enough, and one sees where one is."""
+    for what, look in (("too low to tap", MOST_LOW), ("out of sight", OUT_OF_SIGHT)):
+        found = page.evaluate(look)
+        assert not found, f"{page.url}: {what}:\n" + "\n".join(found)
+
+
 def assert_good(page: Page) -> None:
-    """Accessible in both themes, and no wider than a telephone."""
+    """Accessible in both themes; no wider than a telephone, and for fingers there."""
     for width, theme in zip(WIDTHS, THEMES, strict=True):
         show(page, width, theme)
         assert_accessible(page)
     assert_fits(page)
+    assert_in_reach(page)
     show(page, WIDTHS[0], THEMES[0])
 
 

@@ -62,7 +62,7 @@ def test_a_workbook_names_its_sheets_and_hidden_rows():
 
     found = read_preview("xlsx", stream)
 
-    assert (found.sheet, list(found.others), found.columns) == ("Data", ["More"], ["a"])
+    assert (found.sheet, list(found.sheets), found.columns) == ("Data", ["Data", "More"], ["a"])
     assert [(row.number, row.is_hidden) for row in found.rows] == [(2, False), (3, True)]
 
 

@@ -32,8 +32,13 @@ class Found:
     notice: str | None
 
 
-def begin(session: Session, holder: Holder) -> str:
-    """Begin a session; returns its token, which is stored nowhere."""
+def begin(session: Session, holder: Holder, before: str | None = None) -> str:
+    """Begin a session in place of that with the token `before`, if there is one, whose cookie will be gone.
+
+    Returns its token, which is stored nowhere.
+    """
+    if before is not None:
+        end(session, before)
     return _insert(session, holder, LASTS, is_invitation=False)
 
 
@@ -53,14 +58,14 @@ def invite(session: Session, prefix: str) -> str | None:
     return None if key_id is None else _insert(session, Holder(key_id), INVITES, is_invitation=True)
 
 
-def accept(session: Session, token: str) -> str | None:
-    """Turn an invitation into a session, and return its token; None when it was used or is too old."""
+def accept(session: Session, token: str, before: str | None = None) -> str | None:
+    """Turn an invitation into a session as `begin` does; None when it was used or is too old."""
     used = session.execute(
         delete(BrowserSession)
         .where(*_is(token, is_invitation=True))
         .returning(BrowserSession.key_id, BrowserSession.key_sha256)
     ).one_or_none()
-    return None if used is None else begin(session, Holder(*used))
+    return None if used is None else begin(session, Holder(*used), before)
 
 
 def leave_notice(session: Session, token: str, text: str) -> None:

@@ -60,6 +60,14 @@ def build(
     return params
 
 
+def prompt_of(job: JobContext, record: dict[str, Any]) -> str:
+    """What a record that is a row of a table asks, as `build` asks it.
+
+    Raises `RequestRejected` for one that does not fit.
+    """
+    return _prompt(job, record)
+
+
 def _whole(job: JobContext, record: dict[str, Any], max_tokens: int | None) -> dict[str, Any]:
     """A whole request as it came, and what its call is priced and limited by. A retry may raise the bound."""
     body = record["body"]

@@ -31,5 +31,8 @@ for (const text of document.querySelectorAll("[data-kept]")) {
   const name = `penstock-${text.dataset.kept}`;
   text.value ||= sessionStorage.getItem(name) ?? "";
   text.addEventListener("input", () => sessionStorage.setItem(name, text.value));
-  text.form.addEventListener("submit", () => sessionStorage.removeItem(name));
 }
+// It is kept elsewhere now. And Enter in a field saves as any change does, without leaving it.
+const sent = document.querySelector("[data-sent]");
+if (sent) sessionStorage.removeItem(`penstock-${sent.dataset.sent}`);
+addEventListener("submit", (event) => event.submitter?.hidden && event.preventDefault(), true);

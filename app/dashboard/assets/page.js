@@ -4,6 +4,19 @@ addEventListener("htmx:config:request", (event) => {
   const token = document.querySelector("input[name=csrf_token]");
   if (token) event.detail.ctx.request.headers["X-CSRF-Token"] = token.value;
 });
+// On a narrow screen, where one is stands in sight.
+const stand = () => {
+  for (const here of document.querySelectorAll("nav [aria-current]")) {
+    const list = here.closest("ul"), over = here.getBoundingClientRect().right - list.getBoundingClientRect().right;
+    if (over > 0) list.scrollLeft += over + 60;
+  }
+};
+stand();
+addEventListener("resize", stand);
+// A live region whose session has ended leads to the sign-in.
+addEventListener("htmx:sse:error", (event) => event.detail.status === 401 && location.reload());
+// Large files take their time: what was pressed shows it.
+addEventListener("submit", (event) => event.defaultPrevented || (event.submitter ?? event.target).setAttribute("aria-busy", true));
 // An open menu closes with Escape, and when something else is clicked.
 addEventListener("keydown", (event) => {
   const open = event.key === "Escape" && document.querySelector("details.menu[open]");

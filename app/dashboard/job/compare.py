@@ -10,7 +10,7 @@ from app.core.reading.details import comparison, record_texts
 from app.core.reading.jobs import JobView
 from app.dashboard.blueprint import page
 from app.dashboard.job import calls, figures, frame
-from app.errors import BadInput
+from app.errors import BadInput, NotFound
 from app.web.auth import caller, needs
 from app.web.job_lookup import find_job
 from models.session import reading
@@ -27,14 +27,29 @@ def compare_jobs(job_id: str) -> Response:
     view, name = find_job(job_id), request.args.get("with", "").strip()
     values = frame.values(view, "compare")
     if not name:
+        return _choose(view)
+    try:
         with reading() as session:
-            found = comparison.candidates(session, caller().tenant_id, view)
-        return page("job/compare_with.html", **values, candidates=[(one, figures.read(one)) for one in found])
-    with reading() as session:
-        other = jobs.find(session, caller().tenant_id, name)
+            other = jobs.find(session, caller().tenant_id, name)
+    except NotFound as error:
+        return _choose(view, name, error)
     both = [(one, figures.read(one)) for one in (view, other)]
     call = calls.of(other, "/results", query={"format": "jsonl"}, save_as="right.jsonl")
     return page("job/compare.html", **values, **_pairs(view, other), both=both, texts=record_texts, call=call)
+
+
+def _choose(view: JobView, name: str = "", fault: NotFound | None = None) -> Response:
+    """The jobs that may have the same rows; with a fault, no job is called `name`."""
+    with reading() as session:
+        found = comparison.candidates(session, caller().tenant_id, view)
+    return page(
+        "job/compare_with.html",
+        status=200 if fault is None else fault.status,
+        **frame.values(view, "compare"),
+        candidates=[(one, figures.read(one)) for one in found],
+        name=name,
+        fault=fault,
+    )
 
 
 def _pairs(view: JobView, other: JobView) -> dict[str, Any]:

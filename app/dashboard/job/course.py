@@ -31,7 +31,7 @@ def show_course(job_id: str) -> Response:
 @needs(READ)
 def stream_course(job_id: str) -> Response:
     """The region of that page while the job goes on."""
-    return regions.stream(find_job(job_id), EVERY, _region)
+    return regions.stream(find_job(job_id), "course", EVERY, _region)
 
 
 def _region(view: JobView) -> str:

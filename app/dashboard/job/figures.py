@@ -25,6 +25,7 @@ class Figures:
     cost: str | None
     unconfirmed: str | None  # of calls whose answers never came
     whole: str | None  # of the whole job, if the rest costs what the others did
+    is_capped: bool  # the rest would cost more than the cap has left
     cap: str | None
     limit: Lift | None  # what holds it back, if anything but the provider's own time does
     held: Mapping[str, Any] | None  # why the provider serves no calls: see `app.core.limits.obstacle`
@@ -40,6 +41,7 @@ def read(view: JobView) -> Figures:
 
 
 def _of(view: JobView, limited: Limited, limit: Lift | None) -> Figures:
+    whole, is_capped = _whole(view)
     left = None if view.eta is None else max(0.0, (view.eta - dt.datetime.now(dt.UTC)).total_seconds())
     return Figures(
         ended=view.total - view.counts.unended,
@@ -48,7 +50,8 @@ def _of(view: JobView, limited: Limited, limit: Lift | None) -> Figures:
         seconds_taken=seconds_taken(view),
         cost=job_json.cost(view),
         unconfirmed=pricing.dollars(view.cost_unconfirmed) if view.cost_unconfirmed else None,
-        whole=_whole(view),
+        whole=whole,
+        is_capped=is_capped,
         cap=None if view.max_cost is None else pricing.dollars(view.max_cost),
         limit=limit,
         held=limited.detail,
@@ -62,10 +65,11 @@ def seconds_taken(view: JobView) -> float | None:
     return (view.ended_at - view.started_at).total_seconds()
 
 
-def _whole(view: JobView) -> str | None:
-    """None where nothing has been paid yet, or nothing is left to pay."""
+def _whole(view: JobView) -> tuple[str | None, bool]:
+    """What all of it will cost, and whether its cap ends it; None where nothing is paid, or left to pay."""
     paid = view.total - view.counts.unended - view.reused
     if not view.cost or paid <= 0 or not view.counts.unended or view.status.final:
-        return None
-    rest = view.cost * view.counts.unended // paid
-    return pricing.dollars(view.cost + (rest if view.still_costs is None else min(rest, view.still_costs)))
+        return None, False
+    rest, still = view.cost * view.counts.unended // paid, view.still_costs
+    is_capped = view.max_cost is not None and still is not None and rest > still
+    return pricing.dollars(view.cost + (rest if still is None else min(rest, still))), is_capped

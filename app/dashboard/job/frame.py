@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from app.core.reading.jobs import JobView
+from app.dashboard import filters
 from app.dashboard.blueprint import PREFIX
 from app.errors import BadInput
 from app.ingest.values import whole_number
@@ -17,7 +18,7 @@ def address(view: JobView) -> str:
 
 def values(view: JobView, tab: str) -> dict[str, Any]:
     """What templates of a job's views have: the job, the path of its page, and which of its tabs this is."""
-    return {"job": view, "base": address(view), "tab": tab, "title": view.name or f"Job {view.uid}"}
+    return {"job": view, "base": address(view), "tab": tab, "title": filters.called(view)}
 
 
 def index_behind(text: str | None) -> int | None:

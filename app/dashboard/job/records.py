@@ -83,7 +83,7 @@ def follow_records(job_id: str) -> Response:
     def render(view: JobView) -> str:
         return fragment("job/records_region.html", **_values(asked, view))
 
-    return regions.stream(find_job(job_id), EVERY, render)
+    return regions.stream(find_job(job_id), "records", EVERY, render)
 
 
 def _values(asked: Asked, view: JobView) -> dict[str, Any]:

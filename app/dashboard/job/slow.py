@@ -31,7 +31,7 @@ def show_slow(job_id: str) -> Response:
 @needs(READ)
 def stream_slow(job_id: str) -> Response:
     """The region of that page while the job goes on."""
-    return regions.stream(find_job(job_id), EVERY, _region)
+    return regions.stream(find_job(job_id), "slow", EVERY, _region)
 
 
 def _region(view: JobView) -> str:

@@ -33,7 +33,7 @@ def show_job(job_id: str) -> Response:
 @needs(READ)
 def follow_job(job_id: str) -> Response:
     """The figures, whenever the job has moved."""
-    return regions.stream(find_job(job_id), EVERY, _region)
+    return regions.stream(find_job(job_id), "summary", EVERY, _region)
 
 
 def _region(view: JobView) -> str:

@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.dashboard.blueprint import problems_of
+from app.dashboard.phrases import for_page
 from app.errors import BadInput, Refused
 
 # Where a problem is: `row 7, column "review"`, `line 7`, `records[6].document`.
 ROW = re.compile(r"(?:row|line) (\d{1,9})\b|records\[(\d{1,9})\]")
-OPTION = re.compile(r" \(--[\w-]+(?: N)?\)")
 LABELS = {  # of fields on the page, by the names that the contracts have
-    "max_cost": "Cap",
+    "max_cost": "Cost cap",
     "max_tokens": "Longest answer",
     "name": "Name of the job",
     "header_row": "Header row",
@@ -34,22 +34,17 @@ def problems(error: Refused | None) -> list[dict[str, Any]]:
     return problems_of(error) if isinstance(error, BadInput) else []
 
 
-def plain(text: str) -> str:
-    """A sentence of ours without what only a command line has."""
-    return OPTION.sub("", text)
-
-
 def sentence_of(error: Refused) -> str:
     """What is wrong, naming fields as the page does."""
     found = problems(error)
     if not found or found[0]["where"] not in LABELS:
-        return plain(error.message)
+        return for_page(error.message)
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-    return f"{LABELS[found[0]['where']]}: {found[0]['message']}{more}"
+    return f"{LABELS[found[0]['where']]}: {for_page(found[0]['message'])}{more}"
 
 
 def by_field(found: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    return {problem["where"]: problem["message"] for problem in found}
+    return {problem["where"]: for_page(problem["message"]) for problem in found}
 
 
 def by_row(found: Sequence[Mapping[str, Any]]) -> dict[int, list[str]]:
@@ -59,5 +54,5 @@ def by_row(found: Sequence[Mapping[str, Any]]) -> dict[int, list[str]]:
         if place := ROW.match(problem["where"]):
             number = int(place[1]) if place[1] else int(place[2]) + 1
             rest, message = problem["where"][place.end() :].strip(", "), problem["message"]
-            rows.setdefault(number, []).append(f"{rest}: {message}" if rest else message)
+            rows.setdefault(number, []).append(for_page(f"{rest}: {message}" if rest else message))
     return rows

@@ -14,9 +14,10 @@ from app.core.documents.job_drafts import DOCUMENTS, JobDraft, Part
 from app.dashboard.new_job import choices, form, preparing
 from app.errors import BadInput, Refused, TooLarge
 from app.ingest import pasted
-from app.ingest.previews.tables import TablePreview, read_preview
+from app.ingest.previews.tables import read_preview
 from app.ingest.sheets.rows import Choice
-from app.web.forms import FORMATS, format_of
+from app.ingest.values import quoted
+from app.web.forms import FORMATS, TYPES, format_of
 from config import settings
 
 MOST = 200  # documents at once
@@ -33,7 +34,17 @@ def receive(me: Caller, request: Request) -> JobDraft:
     parts = [_part(file) for file in files]
     if len(files) > 1 or _is_document(files[0]):
         return _keep(me, DOCUMENTS, _documents(parts))
-    return _keep(me, format_of(files[0]), parts)
+    return _keep(me, _format(files[0]), parts)
+
+
+def _format(file: FileStorage) -> str:
+    name = quoted(file.filename or "")
+    if PurePath(file.filename or "").suffix.lower() not in FORMATS and file.mimetype not in TYPES:
+        raise BadInput(f"{name} is in no format that can be read: save it as CSV or XLSX, or as PDF or text")
+    try:
+        return format_of(file)
+    except BadInput as error:
+        raise BadInput(f"{name}: {error.message.removeprefix('file: ')}") from None
 
 
 def _part(file: FileStorage) -> Part:
@@ -41,11 +52,12 @@ def _part(file: FileStorage) -> Part:
     size = content.seek(0, SEEK_END)
     content.seek(0)
     if not size:
-        raise BadInput(f"{file.filename} is empty: choose another file")
+        raise BadInput(f"{quoted(file.filename or '')} is empty: choose another file")
     limit = settings.current().max_upload_bytes
     if size > limit:
         raise TooLarge(
-            f"{file.filename} has {size:,} bytes, and the limit is {limit:,} (MAX_UPLOAD_BYTES): split it"
+            f"{quoted(file.filename or '')} has {size:,} bytes, and the limit is {limit:,}"
+            " (MAX_UPLOAD_BYTES): split it"
         )
     return Part(file.filename or "file", content, size)
 
@@ -59,25 +71,28 @@ def _documents(parts: list[Part]) -> list[Part]:
         raise BadInput(f"choose up to {MOST} documents at once; {len(parts):,} were dropped")
     tables = [part.name for part in parts if PurePath(part.name).suffix.lower() in FORMATS]
     if len(parts) > 1 and (tables := [name for name in tables if not name.lower().endswith(".txt")]):
-        raise BadInput(f"{tables[0]} is a table: drop one table alone, or documents together")
+        raise BadInput(f"{quoted(tables[0])} is a table: drop one table alone, or documents together")
     return parts
 
 
 def _keep(me: Caller, format: str, parts: list[Part]) -> JobDraft:
-    found = _understood(format, parts[0].content) if format in preparing.TABLES else None
-    fields: dict[str, Any] = {"ask": form.PROMPT} if found is None else form.first(found)
+    is_table = format in preparing.TABLES
+    fields: dict[str, Any] = _understood(format, parts[0].content) if is_table else {"ask": form.PROMPT}
     fields["model"] = choices.first_model(settings.current())
     return job_drafts.keep(me.tenant_id, me.tenant_uid, me.user_id, format=format, parts=parts, fields=fields)
 
 
-def _understood(format: str, content: BinaryIO) -> TablePreview | None:
-    """The table, with its header below a title or blank rows; None for one that somebody must look at."""
+def _understood(format: str, content: BinaryIO) -> dict[str, Any]:
+    """What a table begins with, its header below a title or blank rows; little of one that cannot be read."""
     for number in range(1, AHEAD + 1):
         try:
             found = read_preview(format, content, Choice(header_row=number))
-            if found.better_header is None:
-                return found
-            return read_preview(format, content, Choice(header_row=found.better_header))
         except Refused:
             continue
-    return None
+        if found.better_header is None:
+            return form.first(found)
+        try:
+            return form.first(read_preview(format, content, Choice(header_row=found.better_header)))
+        except Refused:  # its page says why that row cannot be the header
+            return {"ask": form.PROMPT, "header_row": str(found.better_header)}
+    return {"ask": form.PROMPT}

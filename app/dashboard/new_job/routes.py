@@ -4,6 +4,7 @@ import hashlib
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response, redirect, request, url_for
@@ -25,11 +26,13 @@ from app.services import submission
 from app.services.options import Repeat
 from app.services.submission import Submitted
 from app.web.auth import caller, needs
-from app.web.large_bodies import FIELDS, FORM, PLAIN, UPLOAD, takes
+from app.web.large_bodies import FIELDS, FORM, UPLOAD, Limit, takes
 from config import settings
 from models.session import reading
 
-TRIED_AGAIN = 60  # seconds in which the same rows, tried again, are the trial that is there
+# What is kept of a form has up to `drafts.MAX_FIELD_BYTES`; on the way some characters take more.
+TYPED = Limit("not a setting", lambda _: 1_200_000)
+TRIED_AGAIN = 60  # seconds
 
 blp = Blueprint("new_job", __name__)
 
@@ -57,17 +60,25 @@ def receive() -> Response:
 @blp.get("/new/<uid>")
 @needs(WRITE)
 def show(uid: str) -> Response:
-    """The draft as it was left."""
-    return _show(_find(uid))
+    """The draft as it was left; one that was submitted leads to its job."""
+    try:
+        return _show(_find(uid))
+    except NotFound:
+        return _to_job_of(uid)
 
 
 @blp.post("/new/<uid>")
 @needs(WRITE)
-@takes({FIELDS: PLAIN, FORM: PLAIN})
+@takes({FIELDS: TYPED, FORM: TYPED})
 def change(uid: str) -> Response:
     """Keep what is typed, and do what the button says."""
     me = caller()
-    before = _find(uid)
+    try:
+        before = _find(uid)
+    except NotFound:
+        if is_htmx():
+            raise
+        return _to_job_of(uid)
     typed = form.read(request.form)
     if column := request.form.get("insert"):
         typed = form.insert(typed, column)
@@ -122,7 +133,8 @@ def _rows(me: Caller, draft: JobDraft) -> Iterator[Region]:
         yield Region(is_last=True)
         return
     for is_last in trial.follow_job(job, me.key_id):
-        yield Region(_table(me, draft), is_last)
+        html = yield from live.in_turn(partial(_table, me, draft))
+        yield Region(html, is_last)
 
 
 def _table(me: Caller, draft: JobDraft) -> str:
@@ -207,7 +219,7 @@ def _of_price(me: Caller, draft: JobDraft, preview: TablePreview | None = None) 
     return {
         "tried": trial.read(me, draft, preview),
         "told": faults.sentence_of,
-        "plain": faults.plain,
+        "faults_of": faults.problems,
         "is_quoted_by_itself": draft.bytes <= quoting.BY_ITSELF,
     }
 
@@ -223,7 +235,7 @@ def _try(me: Caller, draft: JobDraft) -> Response:
     with DraftSpool(settings.current().data) as spool, receiving(me.tenant_uid) as upload:
         received = preparing.prepare(me, draft, spool, upload, rows=trial.ROWS)
         name = f"{received.options.name or draft.name} (first {spool.count})"[:255]
-        options = replace(received.options, name=name, repeat=_repeat("try", draft, TRIED_AGAIN))
+        options = replace(received.options, name=name, repeat=_again(draft))
         made = submission.submit(me.tenant_id, me.user_id, spool, received.defaults, options, upload)
     fields = {**draft.fields, form.TRIED_WITH: form.asked_with(draft.fields)}
     job_drafts.change(me.tenant_id, me.user_id, draft.uid, fields=fields, tried=made.uid)
@@ -237,21 +249,45 @@ def _submit(me: Caller, draft: JobDraft) -> Response:
         options = replace(
             received.options,
             reuse=None if tried is None else str(tried.uid),
-            repeat=_repeat("submit", draft, None),
+            repeat=_once(draft.uid),
         )
         made: Submitted = submission.submit(
             me.tenant_id, me.user_id, spool, received.defaults, options, upload
         )
     job_drafts.remove(me.tenant_id, me.user_id, draft.uid)
+    return _to_job(me, made)
+
+
+def _to_job_of(uid: str) -> Response:
+    """To the job that a draft became: a button was pressed twice, or somebody went back to its page."""
+    me = caller()
+    made = submission.find_earlier(me.tenant_id, _once(uid))
+    if made is None:
+        raise NotFound(
+            "there is no such draft: it was removed, or left alone for a week; drop the file again"
+        )
+    return _to_job(me, made)
+
+
+def _to_job(me: Caller, made: Submitted) -> Response:
     notice = f"Batch submitted with ID {made.uid}"
     if not me.may(READ):
         return done("dashboard.new_job.start", notice)
     return done("dashboard.job.show_job", notice, job_id=str(made.uid))
 
 
-def _repeat(what: str, draft: JobDraft, within: int | None) -> Repeat:
-    """A button that is pressed twice makes one job."""
-    digest = hashlib.sha256(f"{what} {draft.uid} {form.asked_with(draft.fields)}".encode()).digest()
+def _once(uid: uuid.UUID | str) -> Repeat:
+    """A draft becomes one job."""
+    return _repeat(f"submit {uid}", None)
+
+
+def _again(draft: JobDraft) -> Repeat:
+    """The same rows, tried again soon, are the trial that is there."""
+    return _repeat(f"try {draft.uid} {form.asked_with(draft.fields)}", TRIED_AGAIN)
+
+
+def _repeat(what: str, within: int | None) -> Repeat:
+    digest = hashlib.sha256(what.encode()).digest()
     return Repeat(f" {digest.hex()}", digest, within)
 
 

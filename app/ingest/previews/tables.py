@@ -47,7 +47,7 @@ class TablePreview:
     encoding: str | None = None  # of a text, by its codec
     separator: str | None = None
     sheet: str | None = None  # of a workbook
-    others: Sequence[str] = ()  # its other sheets
+    sheets: Sequence[str] = ()  # all sheets of it, in their order
     has_more: bool = False  # rows behind those
     better_header: int | None = None  # the number of a row that looks more like the header
 
@@ -87,7 +87,7 @@ def read_preview(format: str, stream: BinaryIO, choice: Choice = EVERYTHING) -> 
         encoding=source.encoding,
         separator=source.separator,
         sheet=source.sheet,
-        others=list(source.others),
+        sheets=source.sheets,
         has_more=has_more,
         better_header=sheet.better_header,
     )

@@ -47,7 +47,7 @@ class Source:
 
     rows: Iterator[Row]
     sheet: str | None = None  # the name of the one that is read; None: it is not a workbook
-    others: Sequence[str] = ()  # names of the workbook's other sheets
+    sheets: Sequence[str] = ()  # names of all sheets of the workbook, in their order
     encoding: str | None = None  # of a text, by its codec, once its first row was read
     separator: str | None = None  # of its cells
     # Merged areas such as A2:A3: cells below their first row into which their value was carried, so far.
@@ -56,6 +56,11 @@ class Source:
     is_uncalculated: bool = False
     is_unstyled: bool = False  # numbers and dates are as they are stored, because formats cannot be read
     formulas: int = 0  # cells with a saved value that was calculated, read so far
+
+    @property
+    def others(self) -> Sequence[str]:
+        """The workbook's other sheets."""
+        return [name for name in self.sheets if name != self.sheet]
 
     @property
     def is_workbook(self) -> bool:

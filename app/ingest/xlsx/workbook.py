@@ -31,7 +31,7 @@ class Workbook:
 
     sheet: str  # the name of its part
     name: str
-    others: list[str]  # names of the other sheets
+    names: list[str]  # of all sheets, in their order
     is_uncalculated: bool  # its program left the formulas to the next one
     is_unstyled: bool  # its styles cannot be read, so numbers and dates are as they are stored
     epoch: datetime
@@ -51,7 +51,7 @@ def read_workbook(archive: Archive, wanted: str | None = None) -> Workbook:
     return Workbook(
         related.name("worksheet", chosen.key),
         chosen.name,
-        [sheet.name for sheet in tables if sheet is not chosen],
+        [sheet.name for sheet in tables],
         sheets.is_uncalculated,
         styles is None,
         MAC_EPOCH if sheets.is_1904 else WINDOWS_EPOCH,

@@ -1,11 +1,14 @@
 """The pages of one job: what they show, what they do, and whom they are for."""
 
 import json
+import re
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from sqlalchemy import update
 
+from config import settings
 from models import Job
 from models.base import now
 from models.session import in_transaction
@@ -113,6 +116,27 @@ def test_a_job_is_paused_capped_resumed_and_cancelled_by_its_forms(door, worker,
     assert browser.get(at(job)).status_code == 404
 
 
+def test_a_job_without_a_name_is_called_the_same_everywhere(door, browser):
+    job = door.submit(1)
+    [title] = re.findall(r"<h1>.*?>(Job of .*?)<", browser.see(at(job)))
+    assert f">{title}</a>" in browser.see("/ui/jobs")
+
+
+def test_a_forecast_that_its_cap_ends_says_so(door, worker, browser, monkeypatch):
+    # Given a job of which a tenth has taken a third of its cap
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "test-key")
+    settings.current.cache_clear()
+    job = door.submit(10, model="claude-haiku-4-5", max_tokens=200)
+    worker.end(job, [0], model="claude-haiku-4-5")
+    assert "if the rest costs as much a record" in browser.see(at(job))
+
+    cap = Decimal(door.job(job)["cost"]) * 3
+    assert door.call("PATCH", job["links"]["self"], json={"max_cost": str(cap)}).status_code == 200
+    html = browser.see(at(job))
+    assert "where the cap ends it" in html
+    assert "if the rest costs as much a record" not in html
+
+
 def test_a_group_of_errors_is_asked_again_with_one_click(door, worker, browser):
     job = door.submit(6)
     worker.end(job, [1, 2], error=("server_error", "try 17 failed"))
@@ -162,6 +186,16 @@ def test_records_are_found_filtered_and_paged(door, worker, browser):
         assert browser.get(at(job, f"/records?{wrong}")).status_code == 422, wrong
 
 
+def test_a_row_is_listed_with_its_prompt_as_it_is_asked(door, browser):
+    sheet = b"id,review\n7,fine\n8,poor\n"
+    job = door.upload("reviews.csv", sheet, template="Good or bad? {{ review }}").get_json()
+
+    for view in ("/records", f"/compare?with={job['id']}&part=same"):
+        listed = browser.see(at(job, view))
+        assert "Good or bad? fine" in listed, view
+        assert "7 · fine" not in listed, view
+
+
 def test_results_are_downloaded_with_the_cookie(door, worker, browser):
     job = door.upload("s.csv", "city\nKöln\n".encode(), template="{{city}}?", name="städte").get_json()
     worker.end(job, [0], answer=answer("Rhein"))
@@ -206,6 +240,14 @@ def test_two_jobs_are_compared_the_changed_answers_first(door, worker, browser):
     assert ("pair-2" in same, "pair-1" in same) == (False, True)
 
 
+def test_a_job_to_compare_with_that_is_not_there_is_told_beside_its_field(door, browser):
+    job = door.submit(1)
+    wrong = browser.get(at(job, "/compare?with=nightly"))
+    assert wrong.status_code == 404
+    assert "There is no job &#39;nightly&#39;: choose one in the list of jobs." in wrong.text
+    assert 'value="nightly"' in wrong.text
+
+
 def test_a_job_whose_content_was_deleted_says_so(door, worker, browser):
     job = door.submit(3)
     worker.end(job, range(3))
@@ -235,4 +277,6 @@ def test_the_regions_of_a_job_follow_it_to_its_end(door, worker, browser):
         assert stream.mimetype == "text/event-stream"
         assert any("data: " in event and "Good." in event for event in events), path
         assert events[-2] == "event: end\ndata: "
-        assert "hx-" not in stream.text
+        assert "hx-" not in re.sub(r"</?hx-partial[^>]*>", "", stream.text)
+        # And around the region it can be deleted now
+        assert "/delete" in stream.text

@@ -55,7 +55,7 @@ def test_the_more_streams_are_open_the_slower_each_is(door):
         assert live.pace(0.25) == 0.25
         for stranger in range(-20, 0):
             seats.take(stranger)
-        assert (live.pace(0.25), live.pace(3.0)) == (3.0, 5.0)
+        assert (live.pace(0.25), live.pace(5.0)) == (3.0, 5.0)
 
 
 def test_who_finds_no_seat_sees_what_is_new_every_few_seconds(door, browser):

@@ -1,6 +1,7 @@
 """Who may see the page: sessions, the tokens of forms, the link that signs in once."""
 
 from functools import partial
+from urllib.parse import quote
 
 import pytest
 
@@ -130,6 +131,28 @@ def test_signing_out_ends_the_session_wherever_its_cookie_is(environment):
     assert leads_to(copy.get(HOME)).startswith(SIGN_IN)
 
 
+def test_what_was_typed_is_shown_where_the_session_has_ended_meanwhile(environment):
+    door = Door()
+    browser, elsewhere = Browser(door), Browser(door, key="")
+    token = browser.client.get_cookie(cookie.NAME, path="/ui").value
+    browser.get("/ui/new")
+    in_transaction(partial(browser_sessions.end, token=token))
+    draft = "/ui/new/0190b6e0-0000-7000-8000-000000000000"
+    head = {"Referer": f"http://localhost{draft}"}
+
+    late = browser.post(draft, {"template": "Is <b>this</b> good?", "priority": "5"}, headers=head)
+    typing = browser.post(draft, {"template": "x"}, headers={**head, "HX-Request": "true"})
+    foreign = browser.post(draft, {"template": "x"}, headers={"Referer": "http://evil.example/ui/new"})
+
+    assert late.status_code == 401
+    assert "Is &lt;b&gt;this&lt;/b&gt; good?" in late.text
+    back = f"{SIGN_IN}?next={quote(draft, safe='')}"
+    assert f'href="{back}"' in late.text
+    assert typing.headers["HX-Redirect"] == back
+    assert f'href="{SIGN_IN}"' in foreign.text
+    assert leads_to(elsewhere.sign_in(door.key, next=draft)) == draft
+
+
 def test_a_revoked_key_opens_nothing_any_more(environment):
     door = Door()
     browser = Browser(door)
@@ -156,6 +179,31 @@ def test_the_link_signs_in_once(environment):
     assert leads_to(browser.get(HOME)) == "/ui/jobs"
     assert late.get(way).status_code == 401
     assert leads_to(late.get(HOME)).startswith(SIGN_IN)
+
+
+def test_who_looks_where_the_link_leads_and_who_loads_it_again_is_not_locked_out(environment):
+    door = Door()
+    way, browser = invitation(door), Browser(door, key="")
+    assert browser.client.head(way).status_code == 200
+    assert leads_to(browser.get(HOME)).startswith(SIGN_IN)
+    assert leads_to(browser.get(way)) == HOME
+    assert leads_to(browser.get(way)) == HOME
+    assert leads_to(browser.get(HOME)) == "/ui/jobs"
+
+
+def test_signing_in_anew_ends_the_session_that_the_browser_had(environment):
+    door = Door()
+    browser, copy = Browser(door), Browser(door, key="")
+    copy.client.set_cookie(cookie.NAME, browser.client.get_cookie(cookie.NAME, path="/ui").value, path="/ui")
+    assert leads_to(copy.get(HOME)) == "/ui/jobs"
+
+    browser.sign_in(door.key)
+
+    assert leads_to(copy.get(HOME)).startswith(SIGN_IN)
+    again = Browser(door)
+    copy.client.set_cookie(cookie.NAME, again.client.get_cookie(cookie.NAME, path="/ui").value, path="/ui")
+    assert leads_to(again.get(invitation(door))) == HOME
+    assert leads_to(copy.get(HOME)).startswith(SIGN_IN)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,10 @@ from typing import Any
 
 from app.core.json_text import text
 from app.core.reading.answers import answer_text, failure
+from app.core.reading.jobs import JobView
 from app.core.reading.records import RecordView
+from app.core.requests import build, job_context
+from app.errors import RequestRejected
 from app.ingest.values import as_text
 
 _SAID = ("system", "instructions", "prompt", "messages", "input")  # the parts of a request that are words
@@ -15,8 +18,11 @@ _SAID = ("system", "instructions", "prompt", "messages", "input")  # the parts o
 _TERMS = frozenset({"type", "role", "media_type", "data", "id", "tool_use_id", "cache_control"})
 
 
-def question(record: RecordView, most: int) -> str:
-    """The beginning of what its sender wrote, without the job's parts; up to `most` characters."""
+def question(job: JobView, record: RecordView, most: int) -> str:
+    """The beginning of its prompt as it is asked, else of what its sender wrote; up to `most` characters."""
+    filled_in = _filled_in(job, record)
+    if filled_in is not None:
+        return filled_in[:most]
     said, size = [], 0
     for part in _asked(record.asked):
         said.append(part)
@@ -50,6 +56,17 @@ def everything(record: RecordView) -> Iterator[tuple[str, str]]:
         yield "answer", answer_text(record.answer)
     if record.error_message is not None:
         yield "error", text(record.error_message) or ""
+
+
+def _filled_in(job: JobView, record: RecordView) -> str | None:
+    """The prompt of a row of a table; None for another record, and for a row that does not fit."""
+    content = {} if record.asked is None else json.loads(record.asked)
+    if "row" not in content:
+        return None
+    try:
+        return build.prompt_of(job_context.of(job.id), content)
+    except RequestRejected:
+        return None
 
 
 def _asked(body: bytes | None) -> Iterable[str]:
