@@ -63,7 +63,7 @@ def views(known: Mapping[str, str]) -> Iterator[str]:
             yield f"{path}?{urlencode({name: value.format(**known) for name, value in asked.items()})}"
 
 
-def furnished(service: Service, browser: "Browser", filled: Filled) -> dict[str, str]:
+def furnished(service: Service, browser: "Browser", filled: Filled, job: Job) -> dict[str, str]:
     """One of everything that a view may be about, by the name that it has in paths."""
 
     def made(path: str, **fields: object) -> str:
@@ -76,6 +76,7 @@ def furnished(service: Service, browser: "Browser", filled: Filled) -> dict[str,
     }
     return {
         "job_id": str(filled.large),
+        "job": str(job["id"]),
         "index": str(filled.middle),
         "key_id": made("/keys", name="reader", scopes=["jobs:read"]),
         "webhook_id": made("/webhooks", **webhook),
@@ -99,6 +100,10 @@ class Browser:
         token = re.search(r'name="csrf_token" value="(\w+)"', self._http.get("/ui/keys").text)
         assert token is not None
         self._token = token[1]
+
+    @property
+    def cookie(self) -> str:
+        return "; ".join(f"{cookie.name}={cookie.value}" for cookie in self._http.cookies.jar)
 
     def drop(self, name: str, content: bytes) -> str:
         """The id of the draft that a dropped file becomes."""
@@ -149,7 +154,7 @@ def beside_a_job(service: Service, jobs: int, records: int, seconds: float) -> d
     filled, browser = fill(service.database, jobs, records), Browser(service)
     job = _busy(service, None, records)
     slowest = {}
-    for path in views(furnished(service, browser, filled)):
+    for path in views(furnished(service, browser, filled, job)):
         job = _busy(service, job, records)
         if found := times(browser, path, seconds):
             slowest[path] = told(path, found)

@@ -23,6 +23,8 @@ LOOK = 2.0  # seconds between two looks whether the session goes on
 ALIVE = b"event: alive\n\n"  # page.js takes a stream that is silent for 15 s for dead
 END = b"event: end\ndata: \n\n"
 ANEW = b"retry: 10000\n"  # milliseconds until a page asks again whose tenant has no seat left
+EACH = 0.15  # seconds that regions last longer for each stream of this process: pages must not slow the jobs
+SLOWEST = 10.0  # seconds
 TYPE = "text/event-stream"
 HEADERS = {"X-Accel-Buffering": "no"}
 
@@ -50,6 +52,11 @@ def stream(regions: Iterable[Region]) -> Response:
         return Response(ANEW + _events(next(iter(regions), Region())), mimetype=TYPE, headers=HEADERS)
     events = stream_with_context(_while_signed_in(token, map(_events, regions)))  # templates ask for it
     return capacity.stream(events, TYPE, HEADERS, seat)
+
+
+def pace(seconds: float) -> float:
+    """Seconds between two renderings of a region: so many, or more while many streams are open."""
+    return max(seconds, min(EACH * capacity.seats_taken(), SLOWEST))
 
 
 def in_turn(render: Callable[[], Rendered]) -> Generator[Region, None, Rendered]:

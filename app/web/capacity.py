@@ -91,6 +91,12 @@ def take_seat() -> Seat:
     return seat
 
 
+def seats_taken() -> int:
+    """How many streams and waits this process has."""
+    seats = cast(Places, current_app.extensions["seats"])
+    return seats.count - seats.free
+
+
 @contextmanager
 def preparing() -> Iterator[Seat]:
     """A seat for the work that precedes a stream, to be passed on to `stream` within the block.

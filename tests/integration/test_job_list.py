@@ -146,7 +146,7 @@ def test_who_looks_at_a_list_where_nothing_moves_costs_one_statement_a_look(door
     monkeypatch.setattr(watch, "AGAIN", 1_000)
     for number in range(3):
         door.submit(1, name=f"job {number}")
-    changes = watch.watch(door.tenant_id, Query(), None, 50)
+    changes = watch.watch(door.tenant_id, Query(), None, 50, float)
     assert len(next(changes).page.jobs) == 3
 
     # When nothing moves for ten looks

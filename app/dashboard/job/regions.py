@@ -34,7 +34,7 @@ def stream(view: JobView, tab: str, every: float, render: Render) -> Response:
 def _regions(view: JobView, every: float, render: Render, key_id: int | None) -> Iterator[Region]:
     shown, rendered_at = "", float("-inf")
     for event in follow(view, view.seq, key_id):
-        if time.monotonic() - rendered_at < every and not (event is not None and event.last):
+        if time.monotonic() - rendered_at < live.pace(every) and not (event is not None and event.last):
             yield Region()
             continue
         found = yield from live.in_turn(partial(_render_anew, view, render))

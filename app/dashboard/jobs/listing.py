@@ -37,7 +37,7 @@ def show_jobs() -> Response:
 def stream_jobs() -> Response:
     """What changes in the list, from a whole one on."""
     shown, tenant_id = Shown.read(request.args), caller().tenant_id
-    changes = watch(tenant_id, shown.query, shown.before, PAGE)
+    changes = watch(tenant_id, shown.query, shown.before, PAGE, live.pace)
     return live.stream(_regions(shown, changes))
 
 

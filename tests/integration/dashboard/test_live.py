@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from app.core.reading.feed import feed
+from app.dashboard import live
 from tasks import advance
 from tests.support.browser_client import Browser
 from tests.support.front_door import Door, Worker, number_of
@@ -46,6 +47,15 @@ def test_a_stream_that_is_cut_because_its_process_ends_is_not_over(door, browser
     feed().stop()
 
     assert END not in b"".join(events)
+
+
+def test_the_more_streams_are_open_the_slower_each_is(door):
+    seats = door.app.extensions["seats"]
+    with door.app.app_context():
+        assert live.pace(0.25) == 0.25
+        for stranger in range(-20, 0):
+            seats.take(stranger)
+        assert (live.pace(0.25), live.pace(5.0)) == (3.0, 5.0)
 
 
 def test_who_finds_no_seat_sees_what_is_new_every_few_seconds(door, browser):

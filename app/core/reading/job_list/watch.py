@@ -6,7 +6,7 @@ jobs the list has, and how many each filter shows, is asked when a status change
 
 import time
 import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,11 +37,16 @@ class Change:
     tally: Tally | None = None
 
 
-def watch(tenant_id: int, query: Query, before: uuid.UUID | None, limit: int) -> Iterator[Change]:
-    """The page and its counts, then once a second what has changed, until this process ends."""
+def watch(
+    tenant_id: int, query: Query, before: uuid.UUID | None, limit: int, pace: Callable[[float], float]
+) -> Iterator[Change]:
+    """The page and its counts, then once a second what has changed, until this process ends.
+
+    `pace` says how long a second is just now.
+    """
     seen = _Seen(tenant_id, query, before, limit)
     yield seen.read()
-    while _pause():
+    while _pause(pace(LOOK)):
         yield seen.read_again()
 
 
@@ -101,9 +106,9 @@ def _statuses(marks: Mapping[int, Mark]) -> list[str]:
     return [mark[0] for mark in marks.values()]
 
 
-def _pause() -> bool:
+def _pause(seconds: float) -> bool:
     """Wait until the next look; False when this process ends."""
-    until = time.monotonic() + LOOK
+    until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0 and not feed().is_stopping:
         time.sleep(min(NAP, left))
     return not feed().is_stopping
