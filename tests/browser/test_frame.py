@@ -90,15 +90,19 @@ def test_scripts_that_arrive_late_are_there_before_htmx_begins(page: Page, site:
             route.continue_()
 
 
-def test_a_region_that_cannot_be_live_stays_as_it_is_and_says_why(page: Page, site: Site) -> None:
-    # Given a list whose stream is refused
+def test_a_region_whose_stream_is_refused_stays_as_it_is_until_it_is_not(page: Page, site: Site) -> None:
+    # Given a list whose stream is refused once
     door = site.newcomer()
     job = door.submit(1, name="Stays")
+    page.context.clock.install()
     sign_in(page, door.key)
     refused = f"{site.web.url}/ui/jobs/nowhere/live"
-    page.route("**/ui/jobs/live*", lambda route: route.continue_(url=refused))
+    page.route("**/ui/jobs/live*", lambda route: route.continue_(url=refused), times=1)
+    with page.expect_response(lambda response: response.status == 404):
+        page.goto("/ui/jobs")
 
-    page.goto("/ui/jobs")
-
-    expect(page.get_by_role("alert")).to_contain_text("nowhere")
+    # Then no refusal takes its place, and it is asked for again
+    with page.expect_response(lambda response: response.url.endswith("/ui/jobs/live") and response.ok):
+        page.context.clock.fast_forward(4_000)
     expect(page.get_by_role("link", name=job["name"])).to_be_visible()
+    expect(page.get_by_text("nowhere")).to_have_count(0)

@@ -13,8 +13,6 @@ const stand = () => {
 };
 stand();
 addEventListener("resize", stand);
-// A live region whose session has ended leads to the sign-in.
-addEventListener("htmx:sse:error", (event) => event.detail.status === 401 && location.reload());
 // Large files take their time: what was pressed shows it.
 addEventListener("submit", (event) => event.defaultPrevented || (event.submitter ?? event.target).setAttribute("aria-busy", true));
 // An open menu closes with Escape, and when something else is clicked.
