@@ -18,7 +18,7 @@ from models.file import FileBatch
 from models.job import FINAL, IdempotencyKey, Job, JobCounts, JobSpec, JobStatus
 from models.job_table import JobTable
 from models.record import UNASKED, Record, RecordInput, RecordOutput, RecordStatus
-from models.timeline import JobPoint
+from models.timeline import JobPoint, JobTime
 from models.transitions import moving_records
 
 CHUNK = 5_000  # rows per transaction: one UPDATE of a million held the job's lock for eleven seconds
@@ -85,7 +85,7 @@ def drop_staging(session: Session) -> Chunk | None:
         return None
     removed = _remove_content(session, job_id)
     if not removed:
-        for table in (IdempotencyKey, JobCounts, JobSpec, JobTable, FileBatch):
+        for table in (IdempotencyKey, JobCounts, JobSpec, JobTable, JobTime, FileBatch):
             session.execute(delete(table).where(table.job_id == job_id))
         session.execute(delete(Job).where(Job.id == job_id, Job.status == JobStatus.STAGING))
     return Chunk(job_id, removed)
