@@ -23,6 +23,12 @@ def _hearing(note: Callable[..., None]) -> Iterator[None]:
 
 
 @pytest.fixture
+def hearing(environment: dict[str, str]) -> Callable[[Callable[..., None]], AbstractContextManager[None]]:
+    """See `_hearing`."""
+    return _hearing
+
+
+@pytest.fixture
 def statements(environment: dict[str, str]) -> Callable[[], AbstractContextManager[list[str]]]:
     """Notes every statement that this process sends within a block."""
 

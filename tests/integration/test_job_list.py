@@ -158,6 +158,23 @@ def test_who_looks_at_a_list_where_nothing_moves_costs_one_statement_a_look(door
     assert len([statement for statement in sent if statement.startswith("SELECT")]) == 10
 
 
+def test_what_changes_while_a_list_is_read_is_told_at_the_next_look(door, hearing, monkeypatch):
+    # Given a job that is paused just when somebody's list, in which it waits, has been read
+    monkeypatch.setattr(watch, "LOOK", 0)
+    job = door.submit(1)
+    changes = watch.watch(door.tenant_id, Query(), None, 50, float)
+
+    def pause(statement: str) -> None:
+        if job and statement.startswith("SELECT job.id, job.status, job.updated_at"):
+            set_job({"id": job.pop("id")}, status="paused")
+
+    with hearing(lambda _, __, statement, *___: pause(statement)):
+        assert [view.status for view in next(changes).page.jobs] == ["pending"]
+
+    # Then she is told so
+    assert [view.status for view in next(changes).rows] == ["paused"]
+
+
 def one_in_every_state(door: Door) -> None:
     """A job for each filter, named by it, in their order."""
     door.submit(2, name="waiting")

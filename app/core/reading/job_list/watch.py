@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.core.reading import jobs
+from app.core.reading import jobs, records
 from app.core.reading.feed import feed
 from app.core.reading.job_list import listing
 from app.core.reading.job_list.listing import JobPage, Query, Tally
@@ -60,25 +60,22 @@ class _Seen:
         self._asked_at = 0.0  # monotonic, for the list and its counts
 
     def read(self) -> Change:
-        with reading() as session:
-            return Change(self._page(session), tally=self._counts(session))
+        # In one snapshot: a job that moved between its row and its mark would be taken for seen.
+        with records.snapshot() as session:
+            page = listing.page(session, *self._list)
+            self._marks = _marks(session, [view.id for view in page.jobs])
+            return Change(page, tally=self._counts(session))
 
     def read_again(self) -> Change:
         with reading() as session:
             before, now = self._marks, _marks(session, self._marks)
-            self._marks = now
-            moved = [id for id, mark in now.items() if mark != before[id]]
-            tally = None
-            if time.monotonic() - self._asked_at >= AGAIN or _statuses(now) != _statuses(before):
-                tally = self._counts(session)
-                if listing.page_ids(session, *self._list) != list(now):
-                    return Change(self._page(session), tally=tally)
-            return Change(rows=jobs.watched(session, moved) if moved else (), tally=tally)
-
-    def _page(self, session: Session) -> JobPage:
-        page = listing.page(session, *self._list)
-        self._marks = _marks(session, [view.id for view in page.jobs])
-        return page
+            is_due = time.monotonic() - self._asked_at >= AGAIN or _statuses(now) != _statuses(before)
+            if not is_due or listing.page_ids(session, *self._list) == list(now):
+                self._marks = now
+                moved = [id for id, mark in now.items() if mark != before[id]]
+                tally = self._counts(session) if is_due else None
+                return Change(rows=jobs.watched(session, moved) if moved else (), tally=tally)
+        return self.read()
 
     def _counts(self, session: Session) -> Tally | None:
         """The counts, if they are others by now."""
