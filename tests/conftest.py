@@ -13,10 +13,12 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 from sqlalchemy import create_engine, text
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.support import servers
 
@@ -62,6 +64,17 @@ _UNTIMED = {
 hypothesis.settings.register_profile("penstock", **_UNTIMED, derandomize=True)
 hypothesis.settings.register_profile("explore", **_UNTIMED, max_examples=2_000)
 hypothesis.settings.load_profile("penstock")
+
+
+class _Scheduling(LoadScopeScheduling):
+    """As `--dist loadscope`; what shares a whole Penstock and a browser is for one worker."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "tests/browser" if nodeid.startswith("tests/browser/") else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
+    return _Scheduling(config, log) if config.getoption("dist") == "loadscope" else None
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` has its say

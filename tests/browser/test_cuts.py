@@ -1,14 +1,11 @@
 """Whatever happens between a page and its server: it shows what is, by itself, or says that it does not."""
 
 from collections.abc import Iterator
-from functools import partial
 
 import psutil
 import pytest
 from playwright.sync_api import Browser, expect
 
-from app.core.accounts import api_keys
-from models.session import in_transaction
 from tests.browser.conftest import Site
 from tests.support.cable import Cable, cable
 from tests.support.front_door import JOBS, Door
@@ -99,17 +96,6 @@ def test_what_is_live_is_right_again_whatever_cut_it(pages: Pages, line: Cable, 
 
 def change(door: Door, job: dict[str, str], verb: str) -> None:
     assert door.post(f"{JOBS}/{job['id']}/{verb}").status_code in (200, 202)
-
-
-def test_who_looks_on_when_her_key_is_revoked_is_led_to_the_door(pages: Pages, site: Site) -> None:
-    door, page = site.newcomer(), pages()
-    sign_in(page, door.key)
-    job = door.submit(1, params=SLOW)
-    with page.expect_response("**/live"):
-        page.goto(f"/ui/jobs/{job['id']}")
-    with pages.expecting("htmx:sse:error"):
-        in_transaction(partial(api_keys.revoke, prefix=door.prefix))
-        expect(page.get_by_label("API key")).to_be_focused()
 
 
 def test_a_stream_that_could_not_begin_does_so_later_unless_nobody_looks(pages: Pages, site: Site) -> None:

@@ -137,7 +137,7 @@ def test_a_key_that_may_only_read_changes_nothing(contract):
 def test_what_is_outside_of_the_document_refuses_too(first, contract):
     # Given the routes that the document does not have
     inside = {operation.path for operation in contract}
-    # (the page has sessions instead of keys: tests/integration/dashboard/test_page_matrix.py)
+    # (the page has sessions instead of keys: tests/integration/dashboard/test_every_view.py)
     outside = [
         rule for rule in first.door.app.url_map.iter_rules()
         if documented_path(rule.rule) not in inside and not rule.endpoint.startswith(blueprint.NAME)

@@ -1,5 +1,6 @@
 """Pages as people have them open, each in a browser with cookies of its own; what goes wrong is noted."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,9 +50,11 @@ class Pages:
 
     @contextmanager
     def expecting(self, fault: str) -> Iterator[None]:
-        """A fault that the block must lead to, and which then is none."""
+        """A fault that the block must lead to, and which then is none; it may be told a little later."""
         yield
-        found = [one for one in self.faults if fault in one]
+        over = time.monotonic() + HASTE / 1000
+        while not (found := [one for one in self.faults if fault in one]) and time.monotonic() < over:
+            self.open_now()[0].wait_for_timeout(50)
         assert found, f"no fault was {fault!r}: {self.faults}"
         self.faults = [one for one in self.faults if fault not in one]
 
