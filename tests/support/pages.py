@@ -34,6 +34,7 @@ class Pages:
         self.origins = {origin}
         self.faults: list[str] = []
         self._browser, self._origin = browser, origin
+        self._pardoned: list[str] = []
         self._contexts: list[BrowserContext] = []
 
     def __call__(self, **options: Any) -> Page:
@@ -54,6 +55,10 @@ class Pages:
         found = [one for one in self.faults if fault in one]
         assert found, f"no fault was {fault!r}: {self.faults}"
         self.faults = [one for one in self.faults if fault not in one]
+
+    def pardon(self, fault: str) -> None:
+        """From now on this is no fault; a page that leads elsewhere may be gone before it tells of it."""
+        self._pardoned.append(fault)
 
     def open_now(self) -> list[Page]:
         return [page for context in self._contexts for page in context.pages]
@@ -89,7 +94,9 @@ class Pages:
             self._note(f"{message.type} in the console", message.text)
 
     def _note(self, what: str, detail: object) -> None:
-        self.faults.append(f"{what}: {detail}")
+        fault = f"{what}: {detail}"
+        if not any(pardoned in fault for pardoned in self._pardoned):
+            self.faults.append(fault)
 
 
 @contextmanager
