@@ -101,6 +101,10 @@ class BadInput(Refused):
         return cls(f"{name}: {message}", [{"where": name, "message": message}], paths=[(location, name)])
 
 
+class NoHeader(BadInput):
+    """A table in which the row of the header is empty; another one may be it."""
+
+
 class BadRequest(Refused):
     type = "bad_request"
     status = 400

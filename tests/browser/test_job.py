@@ -83,10 +83,13 @@ def test_a_worker_that_is_killed_costs_no_record_and_what_it_may_have_cost_is_to
 ) -> None:
     # Given a job whose calls are in flight in both workers
     door = signed_in(page, site)
-    site.service.upstream.configure(latency_ms=4_000)
+    site.service.upstream.configure(
+        latency_ms=12_000
+    )  # so that all are in flight before the first is answered
     job = door.submit(rows(60), model=HAIKU)
     page.goto(f"/ui/jobs/{job['id']}")
     expect(state(page)).to_contain_text("60 running")
+    site.service.upstream.configure(latency_ms=0)
 
     # When one of them is killed
     stack = site.service.stack

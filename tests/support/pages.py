@@ -35,6 +35,7 @@ class Pages:
         self.origins = {origin}
         self.faults: list[str] = []
         self._browser, self._origin = browser, origin
+        self._pardoned: list[str] = []
         self._contexts: list[BrowserContext] = []
 
     def __call__(self, **options: Any) -> Page:
@@ -57,6 +58,10 @@ class Pages:
             self.open_now()[0].wait_for_timeout(50)
         assert found, f"no fault was {fault!r}: {self.faults}"
         self.faults = [one for one in self.faults if fault not in one]
+
+    def pardon(self, fault: str) -> None:
+        """From now on this is no fault; a page that leads elsewhere may be gone before it tells of it."""
+        self._pardoned.append(fault)
 
     def open_now(self) -> list[Page]:
         return [page for context in self._contexts for page in context.pages]
@@ -92,7 +97,9 @@ class Pages:
             self._note(f"{message.type} in the console", message.text)
 
     def _note(self, what: str, detail: object) -> None:
-        self.faults.append(f"{what}: {detail}")
+        fault = f"{what}: {detail}"
+        if not any(pardoned in fault for pardoned in self._pardoned):
+            self.faults.append(fault)
 
 
 @contextmanager

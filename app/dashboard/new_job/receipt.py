@@ -12,7 +12,7 @@ from app.core.accounts.api_keys import Caller
 from app.core.documents import job_drafts
 from app.core.documents.job_drafts import DOCUMENTS, JobDraft, Part
 from app.dashboard.new_job import choices, form, preparing
-from app.errors import BadInput, Refused, TooLarge
+from app.errors import BadInput, NoHeader, Refused, TooLarge
 from app.ingest import pasted
 from app.ingest.previews.tables import read_preview
 from app.ingest.sheets.rows import Choice
@@ -87,8 +87,10 @@ def _understood(format: str, content: BinaryIO) -> dict[str, Any]:
     for number in range(1, AHEAD + 1):
         try:
             found = read_preview(format, content, Choice(header_row=number))
-        except Refused:
+        except NoHeader:
             continue
+        except Refused:  # and so it would be for any header
+            break
         if found.better_header is None:
             return form.first(found)
         try:

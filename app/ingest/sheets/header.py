@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from app.errors import BadInput
+from app.errors import BadInput, NoHeader
 from app.ingest.draft import Problems
 from app.ingest.sheets.findings import which_sheet
 from app.ingest.sheets.rows import Choice, Flaw, Row, Source, coordinate
@@ -70,7 +70,7 @@ def bare(name: str) -> str:
 
 
 def read_header(source: Source, choice: Choice) -> Header:
-    """Read a table up to its header. Raises `BadInput` naming every fault of it."""
+    """Read a table up to its header. Raises `NoHeader`, or `BadInput` naming every fault of it."""
     rows = iter(source.rows)
     row = next((row for row in rows if row.number >= choice.header_row), None)
     ahead = _ahead(rows)
@@ -119,17 +119,17 @@ def _ahead(rows: Iterator[Row]) -> list[Row]:
     return taken
 
 
-def _no_header(choice: Choice, source: Source, below: Sequence[Row]) -> BadInput:
+def _no_header(choice: Choice, source: Source, below: Sequence[Row]) -> NoHeader:
     number = choice.header_row
     if not below and number == 1:
         others = f": choose another sheet, {_listed(source.others)}" if source.others else ""
         where = f"the sheet {quoted(source.sheet)}" if source.sheet is not None and others else "the file"
-        return BadInput(f"{where} is empty: its first row must name the columns{others}")
+        return NoHeader(f"{where} is empty: its first row must name the columns{others}")
     better = _best(below, 0, 0)
     hint = "" if better is None else f"; is the header in row {better.number}? {_how(better.number)}"
     if not below:
-        return BadInput(f"header_row: the table ends before row {number}, which must name the columns")
-    return BadInput(f"row {number} is empty: it must name the columns{hint}{which_sheet(source, '; ')}")
+        return NoHeader(f"header_row: the table ends before row {number}, which must name the columns")
+    return NoHeader(f"row {number} is empty: it must name the columns{hint}{which_sheet(source, '; ')}")
 
 
 def _refuse_unsaved(row: Row) -> None:
