@@ -33,6 +33,7 @@ def mode(path: Path) -> int:
 
 
 def test_all_that_was_open_is_closed_with_the_directory(data, caplog):
+    caplog.set_level("WARNING")
     assert list(private.exposed(chosen(data))) == [data]
 
     private.keep(chosen(data))
