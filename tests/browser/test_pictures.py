@@ -1,7 +1,8 @@
-"""The pictures of the README: `SCREENSHOTS=docs/images pytest tests/browser/test_pictures.py` makes them."""
+"""The pictures of the README: `SCREENSHOTS=docs/images pytest -m long tests/browser/test_pictures.py`."""
 
 import os
 import re
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from tests.browser.conftest import Site
 from tests.support import sight
 from tests.support.pages import drop, sign_in
 
-FOLDER = os.environ.get("SCREENSHOTS")
+FOLDER = os.environ.get("SCREENSHOTS") or tempfile.mkdtemp()
 GROUP = "anthropic:haiku-4.5"
 MOST = 200_000  # bytes of a picture
 WIDTH, TELEPHONE = 1280, 390  # pixels
@@ -48,7 +49,6 @@ def slow_claude(site: Site, page: Page) -> Iterator[None]:
 
 
 def picture(page: Page, name: str, width: int = WIDTH, height: int = 880, theme: str = "light") -> None:
-    assert FOLDER
     sight.show(page, width, theme)
     page.set_viewport_size({"width": width, "height": height})
     page.evaluate("scrollTo(0, 0)")
@@ -57,7 +57,7 @@ def picture(page: Page, name: str, width: int = WIDTH, height: int = 880, theme:
     assert path.stat().st_size < MOST, f"{path} has {path.stat().st_size} bytes"
 
 
-@pytest.mark.skipif(not FOLDER, reason="it makes pictures, where SCREENSHOTS names a folder for them")
+@pytest.mark.long
 @pytest.mark.usefixtures("slow_claude")
 def test_the_pictures_of_the_readme(page: Page, site: Site) -> None:
     door = site.service.door.other("lamps-and-kettles", ("admin", "operator"))
