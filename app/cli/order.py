@@ -62,7 +62,7 @@ class Order:
             "params": json.dumps(self.params) if self.params else None,
             "rows": self.rows and str(self.rows),
             "sheet": self.sheet,
-            "header_row": self.header_row and str(self.header_row),
+            "header_row": None if self.header_row is None else str(self.header_row),
             "visible_only": "true" if self.visible_only else None,
         }
         fields = {name: value for name, value in given.items() if value}

@@ -71,7 +71,11 @@ _OPTIONS = (
     ),
     click.option("--rows", type=click.IntRange(min=1), help="Only the first N rows that are asked."),
     click.option("--sheet", metavar="NAME", help="Sheet of the workbook  [default: the first one shown]"),
-    click.option("--header-row", type=click.IntRange(min=1), help="Row that names the columns  [default: 1]"),
+    click.option(
+        "--header-row",
+        type=click.IntRange(min=0),
+        help="Row that names the columns; 0 if none does, and they are column 1 and so on  [default: 1]",
+    ),
     click.option("--visible-only", is_flag=True, help="Leave out the rows that are hidden in the sheet."),
 )
 

@@ -79,7 +79,7 @@ def find_separator(head: str, header_row: int) -> str:
     Of several in the header it is the one that most lines have as often, and that no spaces follow.
     """
     lines = re.split(r"\r\n|\r|\n", QUOTED.sub("", head), maxsplit=header_row + LINES_COMPARED)
-    header = lines[min(header_row, len(lines)) - 1]
+    header = lines[max(min(header_row, len(lines)), 1) - 1]
     others = [
         line for line in lines[header_row : header_row + LINES_COMPARED] if line.strip(SEPARATORS + " ")
     ]

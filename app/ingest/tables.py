@@ -15,7 +15,7 @@ from app.ingest.intake import Intake
 from app.ingest.records import read_row
 from app.ingest.sheets.findings import Findings, which_sheet
 from app.ingest.sheets.header import read_header
-from app.ingest.sheets.rows import EVERYTHING, Choice, Row, Source
+from app.ingest.sheets.rows import EVERYTHING, NO_HEADER, Choice, Row, Source
 from app.ingest.sheets.selection import Selection
 from app.ingest.template_hints import absent_columns, no_column
 from app.ingest.templates import Template, compile_template
@@ -129,7 +129,10 @@ class Sheet:
         if len(row.cells) <= width or all(is_blank(cell) for cell in reversed(row.cells[width:])):
             return True
         found = f"{len(row.cells)} cells, but the header names {width} columns"
-        if self._source.is_workbook or len(row.cells) <= self._header.width:
+        if self.header_row == NO_HEADER:
+            found = f"{len(row.cells)} cells, but the first rows have {width}"
+            how = "delete what stands beside the table, or name its columns in a header"
+        elif self._source.is_workbook or len(row.cells) <= self._header.width:
             how = f"name the others in row {self._header.number}, or delete what stands beside the table"
         elif self._header.lacks_one:
             how = (

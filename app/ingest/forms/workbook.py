@@ -7,6 +7,7 @@ from os import SEEK_END
 from typing import BinaryIO
 
 from app.errors import NotEditable
+from app.ingest.sheets.rows import NO_HEADER
 from app.ingest.xlsx.archive import Archive
 from app.ingest.xlsx.coordinates import MAX_COLUMNS, column_number
 from app.ingest.xlsx.sheet_xml import Cells, SheetXml
@@ -35,6 +36,8 @@ def find_workbook(stream: BinaryIO, sheet: str | None, header_row: int) -> Workb
 
     Raises `NotEditable` if columns cannot be added to its sheet.
     """
+    if header_row == NO_HEADER:
+        raise NotEditable("it has no header, where their columns would be named")
     chosen, size = settings.current(), stream.seek(0, SEEK_END)
     limit = min(chosen.max_workbook_bytes, chosen.max_request_bytes)
     if size > limit:

@@ -10,7 +10,7 @@ from typing import Any
 from app.errors import BadInput, NoHeader
 from app.ingest.draft import Problems
 from app.ingest.sheets.findings import which_sheet
-from app.ingest.sheets.rows import Choice, Flaw, Row, Source, coordinate
+from app.ingest.sheets.rows import NO_HEADER, Choice, Flaw, Row, Source, coordinate
 from app.ingest.values import INVISIBLE, as_text, is_blank, is_plain, quoted
 
 MAX_COLUMNS = 16_000  # a sheet holds 16,384, and the answers are added to them
@@ -27,7 +27,7 @@ LONGEST_NUMBER = 40  # characters
 class Header:
     """The columns of a table whose rows have not been read."""
 
-    number: int  # of its row
+    number: int  # of its row; 0: the table has none
     columns: list[str]
     width: int  # cells of its row, which may end with cells without a name
     unnamed: list[str]  # the columns that were named here, because a cell below has something
@@ -72,6 +72,8 @@ def bare(name: str) -> str:
 def read_header(source: Source, choice: Choice) -> Header:
     """Read a table up to its header. Raises `NoHeader`, or `BadInput` naming every fault of it."""
     rows = iter(source.rows)
+    if choice.header_row == NO_HEADER:
+        return _numbered(rows, source)
     row = next((row for row in rows if row.number >= choice.header_row), None)
     ahead = _ahead(rows)
     if row is None or row.number > choice.header_row:
@@ -117,6 +119,17 @@ def _ahead(rows: Iterator[Row]) -> list[Row]:
         if len(taken) == AHEAD or cells > AHEAD_CELLS:
             break
     return taken
+
+
+def _numbered(rows: Iterator[Row], source: Source) -> Header:
+    """Of a table without a header, whose columns are as many as one of its first rows has."""
+    ahead = _ahead(rows)
+    width = max((_width(row) for row in ahead), default=0)
+    if not width:
+        raise BadInput(f"the table has no row with content{which_sheet(source, '; ')}")
+    columns = _named([""] * width)
+    _check(columns, NO_HEADER)
+    return Header(NO_HEADER, columns, width, [], ahead, chain(ahead, rows), None, None)
 
 
 def _no_header(choice: Choice, source: Source, below: Sequence[Row]) -> NoHeader:
@@ -175,6 +188,11 @@ def _until_last(names: Sequence[str], counts: Callable[[int], bool]) -> list[str
     """The names up to the last one whose index counts."""
     width = next((index + 1 for index in reversed(range(len(names))) if counts(index)), 0)
     return list(names[:width])
+
+
+def _width(row: Row) -> int:
+    """The number of a row's last cell with something in it."""
+    return next((number for number in range(len(row.cells), 0, -1) if not is_blank(row.cells[number - 1])), 0)
 
 
 def _has_content(rows: Sequence[Row], index: int) -> bool:

@@ -15,6 +15,7 @@ class Flaw(Enum):
 
 
 SOUND: Mapping[int, Flaw] = {}
+NO_HEADER = 0  # as the number of its row: the columns are called "column 1" and so on
 
 
 class Row(NamedTuple):

@@ -233,7 +233,12 @@ class UploadFields(JobFields):
         validate.Length(1, 255),
         description="The sheet of a workbook, by its name or its place; by default the first one shown.",
     )
-    header_row = Whole(1, 2**31 - 1, description="The row of a table that names the columns; 1 by default.")
+    header_row = Whole(
+        0,
+        2**31 - 1,
+        description="The row of a table that names the columns; 1 by default. 0: none does, and they are called"
+        " `column 1`, `column 2` and so on.",
+    )
     visible_only = fields.Boolean(
         allow_none=True, metadata={"description": "Leave out the rows of a sheet that are hidden."}
     )
