@@ -48,7 +48,7 @@ from app.dialects.webhook_endpoints import routes as webhook_endpoints
 from app.web import auth, bodies, capacity, errors, job_lookup, large_bodies, openapi, websockets
 from app.web.errors import SHAPES, ErrorOut
 from app.web.results.downloads import WARNING
-from app.web.submissions.bodies import SpoolingRequest
+from app.web.spooling import SpoolingRequest
 from config import logs, private, settings
 
 NATIVE = (

@@ -50,7 +50,8 @@ def _sent() -> str:
         return request.headers.get(HEADER) or request.form.get(FIELD, "")
     except RequestEntityTooLarge:
         raise TooLarge(
-            f"what was sent has over {limit.bytes(chosen):,} bytes ({limit.name}): send less at once"
+            f"what was sent has over {limit.bytes(chosen):,} bytes ({limit.name}), or its texts over"
+            f" {chosen.max_json_bytes:,} (MAX_JSON_BYTES): send less at once"
         ) from None
 
 

@@ -53,8 +53,8 @@ class FileForm:
         request.max_content_length = UPLOAD.bytes(settings.current())
         request.max_form_memory_size = settings.current().max_json_bytes
         too_large = TooLarge(
-            f"the upload has over {limit:,} bytes (MAX_UPLOAD_BYTES), or one of its fields is too large:"
-            " split the file into several jobs"
+            f"the upload has over {limit:,} bytes (MAX_UPLOAD_BYTES), or its fields besides the file are"
+            " too large: split the file into several jobs"
         )
         try:
             self._form, self._files = request.form, request.files

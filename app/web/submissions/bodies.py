@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
-from typing import IO, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import marshmallow as ma
 from flask import Request
@@ -58,27 +58,6 @@ class Asked:
                 digest.update(block)
             self.stream.seek(0)
         return digest.digest()
-
-
-class SpoolingRequest(Request):
-    """Keeps uploads on Penstock's own disk, not in the system's folder for small files."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._spooled: list[IO[bytes]] = []
-
-    def _get_file_stream(self, *_: Any, **__: Any) -> IO[bytes]:
-        self._spooled.append(temporary())
-        return self._spooled[-1]
-
-    def _load_form_data(self) -> None:
-        """Of a form that ends in the middle nobody gets the files, so nobody would close them."""
-        try:
-            super()._load_form_data()
-        except BaseException:
-            for file in self._spooled:
-                file.close()
-            raise
 
 
 class JsonBody:

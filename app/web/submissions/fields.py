@@ -236,8 +236,8 @@ class UploadFields(JobFields):
     header_row = Whole(
         0,
         2**31 - 1,
-        description="The row of a table that names the columns; 1 by default. 0: none does, and they are called"
-        " `column 1`, `column 2` and so on.",
+        description="The row of a table that names the columns; 1 by default. 0: none does, and they are"
+        " called `column 1`, `column 2` and so on.",
     )
     visible_only = fields.Boolean(
         allow_none=True, metadata={"description": "Leave out the rows of a sheet that are hidden."}

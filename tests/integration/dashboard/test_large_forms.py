@@ -4,6 +4,7 @@ import io
 import tracemalloc
 
 import pytest
+from werkzeug.datastructures import FileStorage
 from werkzeug.test import encode_multipart
 
 from app.web import capacity
@@ -68,3 +69,33 @@ def test_more_than_can_be_pasted_is_to_be_dropped_as_a_file(browser):
     refused = browser.client.post(NEW, data=body, content_type=f'multipart/form-data; boundary="{boundary}"')
     assert refused.status_code == 413
     assert "save them as a file" in refused.text
+
+
+@pytest.mark.parametrize("path", ["/ui/new", "/api/v1/jobs"])
+def test_texts_beside_a_file_take_a_bounded_amount_of_memory_together(browser, path):
+    # Given a form of many texts, each as large as one may be
+    browser.get(NEW)
+    texts = {f"field {number}": "x" * 15_000_000 for number in range(12)}
+    sheet = (io.BytesIO(b"review\nGood\n"), "a.csv")
+    boundary, body = encode_multipart({"csrf_token": browser.token, **texts, "file": sheet})
+
+    # When it is sent
+    headers = {} if path == NEW else Door().headers
+    tracemalloc.start()
+    kind = f'multipart/form-data; boundary="{boundary}"'
+    refused = browser.client.post(path, data=body, content_type=kind, headers=headers)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    # Then it is given up after the first of them
+    assert refused.status_code == 413
+    assert peak < MEMORY
+
+
+def test_files_of_any_size_are_no_texts(browser):
+    browser.get(NEW)
+    sizes = (1, 17_000_000, 2)
+    files = [FileStorage(io.BytesIO(b"%PDF-1.4\n" + b"x" * size), f"{size}.pdf") for size in sizes]
+    boundary, body = encode_multipart({"csrf_token": browser.token, "file": files})
+    dropped = browser.client.post(NEW, data=body, content_type=f'multipart/form-data; boundary="{boundary}"')
+    assert dropped.status_code == 303, dropped.text

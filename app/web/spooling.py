@@ -1,0 +1,68 @@
+"""Requests whose files go to disk while they are received, and of which little else is kept in memory."""
+
+from collections.abc import Callable
+from os import SEEK_END
+from typing import IO, Any, cast
+
+from flask import Request
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from app.web.forms import temporary
+from app.web.large_bodies import FORM
+
+
+class SpoolingRequest(Request):
+    """Keeps uploads on Penstock's own disk, not in the system's folder for small files.
+
+    What a form has besides its files takes memory: `max_form_memory_size` is for all of it together.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._spooled: list[IO[bytes]] = []
+        self._complete = 0  # bytes of all files but the last one
+
+    def _get_file_stream(self, *_: Any, **__: Any) -> IO[bytes]:
+        self._complete = self._bytes_of_files()
+        self._spooled.append(temporary())
+        return self._spooled[-1]
+
+    def _get_stream_for_parsing(self) -> IO[bytes]:
+        stream = super()._get_stream_for_parsing()
+        if self.mimetype != FORM:
+            return stream
+        return cast(IO[bytes], _Watched(stream, self._bytes_of_files, self.max_form_memory_size))
+
+    def _bytes_of_files(self) -> int:
+        return self._complete + (_size(self._spooled[-1]) if self._spooled else 0)
+
+    def _load_form_data(self) -> None:
+        """Of a form that ends in the middle nobody gets the files, so nobody would close them."""
+        try:
+            super()._load_form_data()
+        except BaseException:
+            for file in self._spooled:
+                file.close()
+            raise
+
+
+class _Watched:
+    """A form that is read. What was read and is in no file, is in memory: at most `limit` bytes of it."""
+
+    def __init__(self, stream: IO[bytes], bytes_of_files: Callable[[], int], limit: int | None) -> None:
+        self._stream, self._bytes_of_files, self._limit = stream, bytes_of_files, limit
+        self._read = 0
+
+    def read(self, size: int = -1) -> bytes:
+        if self._limit is not None and self._read - self._bytes_of_files() > self._limit:
+            raise RequestEntityTooLarge
+        piece = self._stream.read(size)
+        self._read += len(piece)
+        return piece
+
+
+def _size(file: IO[bytes]) -> int:
+    here = file.tell()
+    end = file.seek(0, SEEK_END)
+    file.seek(here)
+    return end
