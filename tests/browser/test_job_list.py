@@ -24,10 +24,16 @@ def page(page: Page, door: Door) -> Page:
     return page
 
 
-def test_a_newcomer_is_told_what_to_do_first(page: Page) -> None:
+def test_a_newcomer_is_told_what_to_do_first_and_sees_her_first_job_come(page: Page, door: Door) -> None:
     expect(page.get_by_role("heading", name="No jobs yet")).to_be_visible()
+    expect(page.get_by_role("button", name="Delete…")).to_be_hidden()
     sight.assert_good(page)
     sight.shoot(page, "no-jobs")
+
+    door.submit(1, name="first", params=SLOW)
+
+    expect(row_of(page, "first")).to_be_visible()
+    expect(page.get_by_role("button", name="Delete…")).to_be_visible()
 
 
 def test_a_row_that_changes_keeps_its_tick_and_its_focus(page: Page, door: Door) -> None:

@@ -16,12 +16,14 @@ from app.errors import BadInput, NoHeader, Refused, TooLarge
 from app.ingest import pasted
 from app.ingest.previews.tables import read_preview
 from app.ingest.sheets.rows import Choice
+from app.ingest.tables import read_rows
 from app.ingest.values import quoted
 from app.web.forms import FORMATS, TYPES, format_of
 from config import settings
 
 MOST = 200  # documents at once
 AHEAD = 3  # rows that may be blank above a header
+SHEETS = 20  # that may have nothing in them before the first one with rows
 OF_DOCUMENTS = (".pdf", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".md")
 
 
@@ -83,18 +85,34 @@ def _keep(me: Caller, format: str, parts: list[Part]) -> JobDraft:
 
 
 def _understood(format: str, content: BinaryIO) -> dict[str, Any]:
-    """What a table begins with, its header below a title or blank rows; little of one that cannot be read."""
+    """What a table begins with: of a workbook, that of the first sheet with rows, which may have a cover."""
+    first, has_rows = _of_sheet(format, content)
+    if format != "xlsx" or has_rows:
+        return first
+    for name in read_rows(format, content).shown[1:SHEETS]:
+        found, has_rows = _of_sheet(format, content, name)
+        if has_rows:
+            return {**found, "sheet": name}
+    return first
+
+
+def _of_sheet(format: str, content: BinaryIO, sheet: str | None = None) -> tuple[dict[str, Any], bool]:
+    """What it begins with, its header below a title or blank rows; little of one that cannot be read.
+
+    And whether rows are below the header, as far as one can tell.
+    """
     for number in range(1, AHEAD + 1):
         try:
-            found = read_preview(format, content, Choice(header_row=number))
+            found = read_preview(format, content, Choice(sheet=sheet, header_row=number))
         except NoHeader:
             continue
         except Refused:  # and so it would be for any header
-            break
+            return {"ask": form.PROMPT}, True
         if found.better_header is None:
-            return form.first(found)
+            return form.first(found), bool(found.rows)
         try:
-            return form.first(read_preview(format, content, Choice(header_row=found.better_header)))
+            better = read_preview(format, content, Choice(sheet=sheet, header_row=found.better_header))
         except Refused:  # its page says why that row cannot be the header
-            return {"ask": form.PROMPT, "header_row": str(found.better_header)}
-    return {"ask": form.PROMPT}
+            return {"ask": form.PROMPT, "header_row": str(found.better_header)}, True
+        return form.first(better), True
+    return {"ask": form.PROMPT}, False

@@ -49,6 +49,7 @@ class Source:
     rows: Iterator[Row]
     sheet: str | None = None  # the name of the one that is read; None: it is not a workbook
     sheets: Sequence[str] = ()  # names of all sheets of the workbook, in their order
+    shown: Sequence[str] = ()  # of these that are not hidden
     encoding: str | None = None  # of a text, by its codec, once its first row was read
     separator: str | None = None  # of its cells
     # Merged areas such as A2:A3: cells below their first row into which their value was carried, so far.

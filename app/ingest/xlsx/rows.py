@@ -36,7 +36,7 @@ def read_rows(stream: BinaryIO, choice: Choice = EVERYTHING) -> Source:
         ) from error
     except Exception as error:  # `zipfile` says in many ways that it is none
         raise unreadable("the file", error) from error
-    source = Source(iter(()), workbook.name, workbook.names)
+    source = Source(iter(()), workbook.name, workbook.names, workbook.shown)
     source.is_uncalculated, source.is_unstyled = workbook.is_uncalculated, workbook.is_unstyled
     source.rows = read_sheet(archive, workbook, source, choice.header_row)
     return source

@@ -32,6 +32,7 @@ class Workbook:
     sheet: str  # the name of its part
     name: str
     names: list[str]  # of all sheets, in their order
+    shown: list[str]  # of these that are not hidden
     is_uncalculated: bool  # its program left the formulas to the next one
     is_unstyled: bool  # its styles cannot be read, so numbers and dates are as they are stored
     epoch: datetime
@@ -52,6 +53,7 @@ def read_workbook(archive: Archive, wanted: str | None = None) -> Workbook:
         related.name("worksheet", chosen.key),
         chosen.name,
         [sheet.name for sheet in tables],
+        [sheet.name for sheet in tables if sheet.is_shown],
         sheets.is_uncalculated,
         styles is None,
         MAC_EPOCH if sheets.is_1904 else WINDOWS_EPOCH,

@@ -171,7 +171,8 @@ def test_faults_stand_beside_their_rows_and_nothing_typed_is_lost(door, browser)
 
 def test_a_workbook_is_read_as_chosen_and_keeps_its_form(door, browser):
     book = openpyxl.Workbook()
-    book.active.append(["title"])
+    for row in (["title"], ["Kettle"]):
+        book.active.append(row)
     more = book.create_sheet("More")
     for row in (["About"], ["review"], ["Good."], ["Bad."]):
         more.append(row)
@@ -192,6 +193,23 @@ def test_a_workbook_is_read_as_chosen_and_keeps_its_form(door, browser):
     assert any("hidden" in warning for warning in job["warnings"])
     sheet = openpyxl.load_workbook(io.BytesIO(door.get(f"{JOBS}/{job['id']}/results?format=xlsx").data))
     assert sheet.sheetnames == ["Sheet", "More"]
+
+
+@pytest.mark.parametrize("cover", [[], ["Survey of 2025", "see the next sheet"]])
+def test_a_sheet_with_rows_is_found_behind_a_cover(browser, cover):
+    book = openpyxl.Workbook()
+    book.active.append(cover)
+    book.create_sheet("Lists").sheet_state = "hidden"
+    for name in ("Lists", "More"):
+        more = book[name] if name in book.sheetnames else book.create_sheet(name)
+        for row in ([f"{name} of May"], ["id", "review"], [1, "Good."], [2, "Bad."]):
+            more.append(row)
+    book.save(stream := io.BytesIO())
+
+    seen = browser.see(drop(browser, ("book.xlsx", stream.getvalue())))
+
+    assert sheets_of(seen) == [("Sheet", False), ("Lists", False), ("More", True)]
+    assert re.search(r'id="header_row"[^>]* value="2"', seen)
 
 
 def test_fields_of_the_answer_become_its_schema(door, browser):
