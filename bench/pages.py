@@ -85,7 +85,7 @@ def compare(service: Service, job: Job, seconds: float, rounds: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--records", type=int, default=200_000)
+    parser.add_argument("--records", type=int, default=500_000)
     parser.add_argument("--seconds", type=float, default=15, help="of each window")
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
