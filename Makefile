@@ -44,9 +44,9 @@ up: $(RUNTIME) ## Run the whole stack on http://127.0.0.1:8000 until Ctrl-C
 check: static ## Format, lint, types, import layers, unit and architecture tests
 	$(BIN)/pytest tests/unit tests/architecture
 
-# Four workers on two cores, because many tests wait for their own processes; each worker has its own servers. Modules
+# Six workers on two cores, because many tests wait for their own processes; each worker has its own servers. Modules
 # start in folder order, the long ones first: ordered by number of tests, the longest would come last.
-SUITE := $(BIN)/pytest --numprocesses 4 --dist loadscope --no-loadscope-reorder --durations 15
+SUITE := $(BIN)/pytest --numprocesses 6 --dist loadscope --no-loadscope-reorder --durations 15
 
 test: static ## Everything in `check`, and the whole test suite on real servers
 	$(SUITE)

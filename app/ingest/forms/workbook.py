@@ -11,7 +11,6 @@ from app.ingest.sheets.rows import NO_HEADER
 from app.ingest.xlsx.archive import Archive
 from app.ingest.xlsx.coordinates import MAX_COLUMNS, column_number
 from app.ingest.xlsx.sheet_xml import Cells, SheetXml
-from app.ingest.xlsx.workbook import find_sheet
 from config import settings
 
 ROOM = 16  # columns that the answers may take
@@ -36,6 +35,8 @@ def find_workbook(stream: BinaryIO, sheet: str | None, header_row: int) -> Workb
 
     Raises `NotEditable` if columns cannot be added to its sheet.
     """
+    from app.ingest.xlsx.workbook import find_sheet  # openpyxl, for formats of dates: not needed at startup
+
     if header_row == NO_HEADER:
         raise NotEditable("it has no header, where their columns would be named")
     chosen, size = settings.current(), stream.seek(0, SEEK_END)
