@@ -11,8 +11,7 @@ PHRASES = {
     "header_row: ": "Header row: ",
     "; nothing was stored)": ")",
     "the template": "the prompt",
-    "The template": "The prompt",
-    '; there is "': '; the columns are "',
+    "; there is ": "; the columns are ",
     "unexpected end of template, expected 'end of print statement'.": "a “{{” has no “}}” that closes it",
     "up to max_tokens long": "as long as the longest answer allows",
     "Raise max_cost of the job (PATCH) and resume the job, or submit it with a lower max_tokens": (

@@ -1,6 +1,7 @@
 """Starting and stopping the real servers that tests need, from the wheels that bring them."""
 
 import os
+import shutil
 import socket
 import subprocess
 import tempfile
@@ -10,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import redis as redis_client
+
+ROOM = 2_000_000_000  # bytes free that a PostgreSQL server may use up
 
 
 def wait_until(fact: Callable[[], object], *, seconds: float = 20.0, what: str = "") -> None:
@@ -91,6 +94,7 @@ class PostgresServer:
         if not durable:
             self._server.psql("ALTER SYSTEM SET fsync = off;")
             self._server.psql("ALTER SYSTEM SET full_page_writes = off;")
+            self._server.psql("ALTER SYSTEM SET max_wal_size = '128MB';")  # it may be in memory
             self._server.psql("SELECT pg_reload_conf();")
         self._server.psql("CREATE DATABASE penstock_template;")
         self.url = self._server.get_uri("penstock_template").replace(
@@ -134,9 +138,18 @@ def postgres() -> Iterator[str]:
 @contextmanager
 def postgres_server(*, durable: bool = False) -> Iterator[PostgresServer]:
     """What it has written outlives its end, and that of the machine if it is `durable`."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=None if durable else _memory()) as folder:
         server = PostgresServer(Path(folder), durable=durable)
         try:
             yield server
         finally:
             server.stop()
+
+
+def _memory() -> str | None:
+    """A folder in memory if there is one with room.
+
+    Each test's database is three hundred new files: 0.1 to 0.3 s on a disk, 0.01 s in memory.
+    """
+    there = Path("/dev/shm")
+    return str(there) if there.is_dir() and shutil.disk_usage(there).free > ROOM else None
