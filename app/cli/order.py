@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import BadInput
+from app.ingest.values import as_line
 
 READ = (".csv", ".tsv", ".txt", ".jsonl", ".xlsx", ".xlsm", ".xls")
 ANSWERED_AS = {".txt": ".csv", ".xls": ".xlsx"}  # where it is another one
@@ -77,7 +78,7 @@ class Order:
     @property
     def name(self) -> str:
         """The file's name, as the name of a job."""
-        return "".join(letter for letter in self.file.name if letter.isprintable())[:255]
+        return as_line(self.file.name)[:255]
 
     def fingerprint(self) -> str:
         """Equal for equal content, template, model and parameters; the file's name does not matter."""

@@ -3,13 +3,13 @@
 from flask import request
 
 from app.errors import BadInput
-from app.ingest.values import is_plain
+from app.ingest.values import is_line, is_plain
 
 
 def line(name: str, what: str, most: int) -> str:
     """One line of 1 to `most` characters."""
     text = request.form.get(name, "").strip()
-    if not 1 <= len(text) <= most or not text.isprintable():
+    if not 1 <= len(text) <= most or not is_line(text):
         raise BadInput.of_field(name, f"give {what} of 1 to {most:,} characters, on one line")
     return text
 

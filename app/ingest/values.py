@@ -20,6 +20,9 @@ INVISIBLE = (
 )
 _VISIBLE = re.compile(f"[^{INVISIBLE}]")
 _ODD_IN_NAMES = re.compile(f"[{INVISIBLE}]")
+_JOINERS = dict.fromkeys(
+    map(ord, "\u200c\u200d")
+)  # within words of Persian and of Indic languages, and in emoji
 _SHOWN = 60  # characters of a value in an error
 MAX_DIGITS = 18  # of a whole number that is given as text: more than any of ours has
 
@@ -110,6 +113,16 @@ def quoted(name: str) -> str:
 
 def _escaped(character: str) -> str:
     return ascii(character)[1:-1]
+
+
+def is_line(text: str) -> bool:
+    """Whether a text is one line of characters that are shown, or that join those beside them."""
+    return text.translate(_JOINERS).isprintable()
+
+
+def as_line(text: str, between: str = "") -> str:
+    """A text with `between` in place of each other character."""
+    return "".join(letter if is_line(letter) else between for letter in text)
 
 
 def is_plain(text: str) -> bool:

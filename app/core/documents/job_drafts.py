@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from app.core.documents import files
 from app.errors import NotFound, TooLarge
-from app.ingest.values import to_json
+from app.ingest.values import as_line, to_json
 from models.base import new_uid, now
 from models.draft import JobDraft as DraftRow
 from models.session import in_transaction, reading
@@ -147,7 +147,7 @@ def opened_file(tenant_id: int, uid: str) -> Iterator[BinaryIO]:
 
 def named(name: str) -> str:
     """A file's name as a database takes it, and as the name of a job."""
-    return "".join(filter(str.isprintable, name.replace("\\", "/").rpartition("/")[2]))[:255] or "file"
+    return as_line(name.replace("\\", "/").rpartition("/")[2])[:255] or "file"
 
 
 def _row(session: Session, tenant_id: int, user_id: int, uid: uuid.UUID) -> DraftRow:

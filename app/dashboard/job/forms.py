@@ -10,7 +10,7 @@ from app.core.reading.jobs import JobView
 from app.core.requests.asked_again import Choice
 from app.errors import BadInput
 from app.ingest.bounds import MAX_TOKENS
-from app.ingest.values import whole_number
+from app.ingest.values import is_line, whole_number
 
 LONGEST_NAME = 255  # characters
 # Digits, not all of them 0. The upper bound is `pico`'s to check.
@@ -38,7 +38,7 @@ class Change:
         max_cost = form.get("max_cost", "").strip().lstrip("$").replace(",", "")
         level, cap = whole_number(priority), _pico(max_cost)
         faults = {}
-        if len(name) > LONGEST_NAME or not name.isprintable():
+        if len(name) > LONGEST_NAME or not is_line(name):
             faults["name"] = f"Give a name of at most {LONGEST_NAME} characters that can be printed."
         if level is None or not 1 <= level <= 10:
             faults["priority"] = "Give a whole number from 1 to 10, which is the most urgent."

@@ -25,6 +25,7 @@ from app.dialects.chats.schemas import (
 from app.errors import BadInput, Conflict, NotFound
 from app.ingest.draft import Defaults
 from app.ingest.spool import DraftSpool
+from app.ingest.values import as_line
 from app.services import chat_jobs, job_actions, submission
 from app.services.chat_jobs import Terms
 from app.services.options import Options
@@ -165,7 +166,7 @@ def _read(form: FileForm, asked: Mapping[str, Any], spool: DraftSpool) -> tuple[
 
 def _plain(name: str) -> str | None:
     """A file's name as the name of a job."""
-    return "".join(filter(str.isprintable, name))[:255] or None
+    return as_line(name)[:255] or None
 
 
 def _find(name: str) -> JobView:

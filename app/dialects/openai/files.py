@@ -21,6 +21,7 @@ from app.dialects.openai.outputs import Output
 from app.dialects.openai.schemas import MONTH, DeletedOut, FileOut, FilePage, FileQuery, UploadIn
 from app.dialects.openai.wire import INPUT, OUTPUT, FileId
 from app.errors import BadInput, NotFound, TooLarge
+from app.ingest.values import as_line
 from app.services import batch_files
 from app.web import bodies, capacity, idempotency, job_lookup, openapi
 from app.web.auth import caller, needs
@@ -230,7 +231,7 @@ def _too_large() -> TooLarge:
 def _name(part: FileStorage) -> str:
     """The file's name without the folder that some clients send with it."""
     name = PurePath(part.filename or "").name
-    return "".join(filter(str.isprintable, name))[-LONGEST_NAME:] or "upload"
+    return as_line(name)[-LONGEST_NAME:] or "upload"
 
 
 def _pieces(content: BinaryIO) -> Iterator[bytes]:

@@ -12,7 +12,7 @@ from app.core.money import pricing
 from app.ingest import encodings
 from app.ingest.bounds import MAX_MODEL
 from app.ingest.draft import MAX_DEPTH
-from app.ingest.values import byte_size, is_deeper, to_json
+from app.ingest.values import byte_size, is_deeper, is_line, to_json
 from app.providers import model_names
 from app.web.blueprint import WebhookUrl
 from config import settings
@@ -56,7 +56,7 @@ def _small(what: str, limit: int, value: Any) -> None:
 
 
 def _check_name(value: str) -> None:
-    if not value.isprintable():
+    if not is_line(value):
         raise ma.ValidationError("use printable characters only")
 
 

@@ -117,6 +117,9 @@ def test_what_is_typed_comes_back_as_a_part_of_the_page(browser):
     # A choice that fits nothing is told in its place
     wrong = browser.post(draft, {**fields, "header_row": "99"}, headers=HTMX)
     assert "the table ends before row 99" in wrong.text
+    # Without a header the first row is one to ask
+    without = browser.post(draft, {**fields, "template": "", "header_row": "0"}, headers=HTMX)
+    assert "Row column 1 column 2 1 id review 2" in text_of(without.text)
 
 
 def test_rows_are_tried_first_and_their_answers_taken_over(house, door, browser):
@@ -210,6 +213,19 @@ def test_a_sheet_with_rows_is_found_behind_a_cover(browser, cover):
 
     assert sheets_of(seen) == [("Sheet", False), ("Lists", False), ("More", True)]
     assert re.search(r'id="header_row"[^>]* value="2"', seen)
+
+
+@pytest.mark.parametrize("name", ["کتاب\u200cها", "क्\u200dष", "👩\u200d💻"])
+def test_a_name_keeps_what_joins_its_letters(door, browser, name):
+    draft = drop(browser, (f"{name}.csv", CSV))
+    first = submitted(door, browser.post(draft, {**KEY, "template": "{{ review }}", "action": "submit"}))
+    assert first["name"] == f"{name}.csv"
+
+    again = drop(browser, ("b.csv", CSV))
+    fields = {**KEY, "name": name, "template": "{{ review }}", "action": "submit"}
+    assert submitted(door, browser.post(again, fields))["name"] == name
+    assert name in browser.see(f"/ui/jobs?q={name}")
+    assert browser.get(f"/ui/jobs/{first['id']}/results.csv").status_code == 200
 
 
 def test_fields_of_the_answer_become_its_schema(door, browser):

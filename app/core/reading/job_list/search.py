@@ -6,6 +6,7 @@ import uuid
 from sqlalchemy import ColumnElement, func, or_
 
 from app.core import batch_ids
+from app.ingest.values import as_line
 from models.job import Job, folded
 
 LONGEST = 200  # characters
@@ -16,7 +17,7 @@ _ID = re.compile(rf"(?:(?:{batch_ids.MESSAGE_BATCH}|{batch_ids.BATCH})_)?([0-9a-
 
 def tidied(text: str) -> str:
     """What was typed, on one line, without what nobody sees."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:LONGEST]
+    return " ".join(as_line(text, " ").split())[:LONGEST]
 
 
 def where(text: str) -> tuple[ColumnElement[bool], ...]:
