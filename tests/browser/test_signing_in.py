@@ -142,6 +142,7 @@ def test_no_page_shows_ours_within_itself(pages: Pages, site: Site) -> None:
 def test_what_somebody_wrote_is_no_element_that_htmx_obeys(pages: Pages, site: Site) -> None:
     page = pages()
     sign_in(page, site.newcomer().key)
+    page.wait_for_load_state()  # its scripts run after the page is shown
     with pages.expecting("[hx-csp] blocked <button>"):
         page.locator("main").evaluate(
             "main => { main.innerHTML = '<button hx-get=/ui/keys>Press</button>'; htmx.process(main) }"

@@ -34,8 +34,8 @@ class Calls:
         in_time = [start for start in starts if time_now <= start + LATE]
         # A call may be early by the time that the grant took to come here. What a minute leaves unused covers
         # that, for as long as a grant reaches ahead; what this short window leaves is hundredths of a second.
-        early = time_now - grant.asked_at
-        self.at += [random.uniform(start + early, max(start + early, start + LATE)) for start in in_time]
+        early = min(time_now - grant.asked_at, LATE)  # none leaves later than that, however long it took
+        self.at += [random.uniform(start + early, start + LATE) for start in in_time]
         return count - len(in_time)
 
     def recall(self, group: str) -> list[Moment]:
