@@ -157,7 +157,7 @@ class Session:
         if not self._may_spend(found):
             return None
         with self._waiting(f"sending {file.name}"):
-            job = self._send(rest, file)
+            job = _sent(rest, self._order, self._earlier)
         self._say(f"job {job['id']}: {words.records(job['total'])}")
         return job
 
@@ -179,15 +179,6 @@ class Session:
         except StackUnreachable as error:
             self._say(f"no quote: {error}")
         return None
-
-    def _send(self, rest: Rest, file: Path) -> Job:
-        fields = self._order.fields()
-        try:
-            return rest.submit(file, fields, self._order.key(self._earlier))
-        except StackRefused as refusal:
-            if refusal.status != HTTPStatus.CONFLICT or refusal.retry_after is not None:
-                raise
-        return rest.submit(file, fields, uuid.uuid4().hex)  # the job with the first key was deleted
 
     def _follow(self, rest: Rest, job: Job) -> Job:
         """The job when it has ended, or is paused; not because an equal command ended, for this one lives."""
@@ -250,6 +241,17 @@ class Session:
 
     def _say(self, line: str) -> None:
         say(self._console, line)
+
+
+def _sent(rest: Rest, order: Order, earlier: str | None) -> Job:
+    """The new job; `earlier` is one with an equal fingerprint."""
+    fields = order.fields()
+    try:
+        return rest.submit(order.file, fields, order.key(earlier))
+    except StackRefused as refusal:
+        if refusal.status != HTTPStatus.CONFLICT or refusal.retry_after is not None:
+            raise
+    return rest.submit(order.file, fields, uuid.uuid4().hex)  # the job with the first key was deleted
 
 
 def _resumed(rest: Rest, job: Job) -> Job:

@@ -398,5 +398,5 @@ def test_a_job_of_the_page_asks_once_reuses_and_tries_first(door, browser):
     assert "give a number of days" in wrong.text
 
     job = submitted(door, browser.post(draft, fields))
-    assert (job["try_first"], job["status"]) == (1, "pending")
+    assert (job["try_first"], job["saved"]["reuse"]["records"]) == (1, 0)
     assert browser.get(f"/ui/jobs/{job['id']}").status_code == 200
