@@ -1,0 +1,73 @@
+"""What both kinds of runs know: the job, its rows and what was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from penstock_client import flows, frames
+from penstock_client.errors import PenstockError
+from penstock_client.following import Following
+from penstock_client.given import Lines
+from penstock_client.objects import Answer, Job
+from penstock_client.order import Order
+from penstock_client.progress import Bar
+from penstock_client.wire import Call, Contact
+
+ENDINGS = ("csv", "tsv", "jsonl", "xlsx", "xlsm")
+
+
+class Case:
+    """`order` is None for a job that was found by its id: its rows are not known here."""
+
+    def __init__(
+        self, contact: Contact, raw: Mapping[str, Any], order: Order | None, progress: bool | None
+    ) -> None:
+        self.contact, self.raw, self.order, self.progress = contact, dict(raw), order, progress
+        self.tries = order is not None and order.tries
+
+    @property
+    def job(self) -> Job:
+        return Job.of(self.raw)
+
+    def follow(self) -> Following:
+        return Following(
+            self.contact,
+            self.raw,
+            self._row,
+            Bar(self.progress),
+            is_json=self.order is None or self.order.is_json,
+            stops_quietly=self.tries,
+        )
+
+    def _row(self, index: int) -> Any:
+        return None if self.order is None else self.order.given.row(index)
+
+    def frame(self, library: str | None, found: Sequence[Answer]) -> Any:
+        """The rows with their answers, or the answers alone where the rows are not here."""
+        given = None if self.order is None else self.order.given
+        if not isinstance(given, Lines):
+            count = max((answer.index for answer in found), default=-1) + 1
+            rows: Any = [{"index": index} for index in range(count)]
+        else:
+            count = len(given)
+            rows = list(given.cells()) if given.rows is None else given.rows
+        chosen = frames.chosen(library, rows)
+        properties = [] if self.order is None else self.order.properties
+        return frames.with_columns(chosen, rows, frames.columns_of(found, count, properties, _names(rows)))
+
+    def results(self, path: Path) -> Call:
+        ending = path.suffix.lower().removeprefix(".")
+        if ending not in ENDINGS:
+            raise PenstockError(f"{path}: answers are saved as {', '.join(ENDINGS)}")
+        return flows.results(self.raw["id"], ending)
+
+
+def _names(rows: Any) -> list[str]:
+    """The columns that there are already."""
+    if frames.library_of(rows) == "pyarrow":
+        return list(rows.column_names)
+    if frames.library_of(rows):
+        return [str(name) for name in rows.columns]
+    return list(dict.fromkeys(name for row in rows for name in row))
