@@ -14,7 +14,7 @@ import httpx
 
 from penstock_client import flows, transport
 from penstock_client.case import Case
-from penstock_client.errors import PenstockError
+from penstock_client.errors import JobStopped, PenstockError
 from penstock_client.objects import Answer, Job, Quote
 from penstock_client.order import Asked, Order
 from penstock_client.wire import Call, Flow, Got, refusal
@@ -149,7 +149,16 @@ class AsyncRun:
         return self.job
 
     async def to_frame(self, library: str | None = None) -> Any:
-        return self._case.frame(library, [answer async for answer in self])
+        found: list[Answer] = []
+        try:
+            async for answer in self:
+                found.append(answer)
+        except JobStopped:
+            pass
+        if (frame := self._case.frame(library, found)) is not None:
+            return frame
+        async with self._client._stream(self._case.table()) as pieces:
+            return self._case.of_table(library, b"".join([piece async for piece in pieces]))
 
     async def save(self, path: str | PathLike[str]) -> Path:
         to = Path(path)

@@ -45,17 +45,25 @@ class Case:
         return None if self.order is None else self.order.given.row(index)
 
     def frame(self, library: str | None, found: Sequence[Answer]) -> Any:
-        """The rows with their answers, or the answers alone where the rows are not here."""
-        given = None if self.order is None else self.order.given
-        if not isinstance(given, Lines):
-            count = max((answer.index for answer in found), default=-1) + 1
-            rows: Any = [{"index": index} for index in range(count)]
-        else:
-            count = len(given)
-            rows = list(given.cells()) if given.rows is None else given.rows
-        chosen = frames.chosen(library, rows)
-        properties = [] if self.order is None else self.order.properties
-        return frames.with_columns(chosen, rows, frames.columns_of(found, count, properties, _names(rows)))
+        """The rows with their answers; None where only the server knows the rows.
+
+        The status of a row that has not ended is that of its job.
+        """
+        if self.order is None or not isinstance(given := self.order.given, Lines):
+            return None
+        rows = list(given.cells()) if given.rows is None else given.rows
+        columns = frames.columns_of(
+            found, len(given), self.raw["status"], self.order.properties, _names(rows)
+        )
+        return frames.with_columns(frames.chosen(library, rows), rows, columns)
+
+    def table(self) -> Call:
+        """The call for the same as a plain CSV."""
+        return flows.results(self.raw["id"], "csv", plain="true", raw="true")
+
+    @staticmethod
+    def of_table(library: str | None, table: bytes) -> Any:
+        return frames.of_table(frames.chosen(library, None), table)
 
     def results(self, path: Path) -> Call:
         ending = path.suffix.lower().removeprefix(".")

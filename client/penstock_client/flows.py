@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
 from typing import Any
 
 from penstock_client.errors import Conflict
@@ -108,7 +107,7 @@ def retried(contact: Contact, job: str) -> Flow[Raw]:
     return (yield from answered(contact, call))
 
 
-def results(job: str, ending: str) -> Call:
+def results(job: str, ending: str, **more: str) -> Call:
     """The call for the answers as a file."""
-    query: Mapping[str, str] = {"format": "xlsx" if ending == "xlsm" else ending}
+    query = {"format": "xlsx" if ending == "xlsm" else ending, **more}
     return Call("GET", f"{JOBS}/{job}/results", query=query, timeout=UPLOAD)

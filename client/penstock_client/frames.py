@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping, Sequence
+from io import BytesIO
 from typing import Any
 
 from penstock_client.errors import PenstockError
@@ -83,17 +85,29 @@ def _polars(rows: Any, columns: Mapping[str, Sequence[Any]]) -> Any:
     return frame.with_columns([pl.Series(name, values, strict=False) for name, values in columns.items()])
 
 
+def of_table(library: str, table: bytes) -> Any:
+    """The frame of a plain CSV file."""
+    content = BytesIO(table.removeprefix(BOM_UTF8))
+    if library == "pandas":
+        import pandas as pd
+
+        return pd.read_csv(content)
+    import polars as pl
+
+    return pl.read_csv(content, infer_schema_length=None)
+
+
 def _is_plain(values: Sequence[Any]) -> bool:
     return not any(isinstance(value, (dict, list)) for value in values)
 
 
 def columns_of(
-    answers: Sequence[Answer], count: int, properties: Sequence[str], taken: Sequence[str]
+    answers: Sequence[Answer], count: int, status: str, properties: Sequence[str], taken: Sequence[str]
 ) -> dict[str, list[Any]]:
     """The columns of answers, in the order of `count` rows.
 
     An answer with named properties has one for each of them, every other a single one; a name that the rows
-    have already gets `answer.` before it. None where a row has no answer.
+    have already gets `answer.` before it. Where a row has no answer there is None, and `status`.
     """
     rows: dict[int, Answer] = {answer.index: answer for answer in answers}
     ordered = [rows.get(index) for index in range(count)]
@@ -101,11 +115,9 @@ def columns_of(
     columns: dict[str, list[Any]] = {name: [value.get(name) for value in values] for name in properties}
     if not properties:
         columns["answer"] = [answer and _whole(answer) for answer in ordered]
-    columns["status"] = [answer and answer.status for answer in ordered]
+    columns["status"] = [answer.status if answer else status for answer in ordered]
     columns["error"] = [answer and _reason(answer) for answer in ordered]
-    columns["cost"] = [
-        None if not answer or answer.cost is None else float(answer.cost) for answer in ordered
-    ]
+    columns["cost"] = [answer and _cost(answer) for answer in ordered]
     return {f"answer.{name}" if name in taken else name: column for name, column in columns.items()}
 
 
@@ -115,3 +127,7 @@ def _whole(answer: Answer) -> Any:
 
 def _reason(answer: Answer) -> str | None:
     return f"{answer.error.type}: {answer.error.message}" if answer.error else None
+
+
+def _cost(answer: Answer) -> float | None:
+    return None if answer.cost is None else float(answer.cost)

@@ -23,13 +23,16 @@ COLUMN = "text"  # of rows that are texts
 class Given:
     """`content` is what is uploaded under `filename`; `digest` identifies it."""
 
-    def __init__(self, content: IO[bytes], filename: str, digest: str, rows: Any = None) -> None:
-        self.content, self.filename, self.digest = content, filename, digest
-        self.rows = rows  # the frame that the lines were made of, if they were
+    digest = ""
+    rows: Any = None  # the frame that the lines were made of, if they were
+
+    def __init__(self, content: IO[bytes], filename: str) -> None:
+        self.content, self.filename = content, filename
 
     def __del__(self) -> None:
         """A run is read for as long as somebody has it."""
-        self.content.close()
+        if hasattr(self, "content"):  # not of a file that could not be opened
+            self.content.close()
 
     @property
     def name(self) -> str | None:
@@ -45,11 +48,11 @@ class File(Given):
     """A sheet, or a file of lines, that the server reads."""
 
     def __init__(self, path: Path) -> None:
-        content = path.open("rb")
+        super().__init__(path.open("rb"), path.name)
         digest = hashlib.sha256()
-        while block := content.read(BLOCK):
+        while block := self.content.read(BLOCK):
             digest.update(block)
-        super().__init__(content, path.name, digest.hexdigest())
+        self.digest = digest.hexdigest()
 
     @property
     def name(self) -> str | None:
@@ -60,17 +63,16 @@ class Lines(Given):
     """Rows, each a line of JSON. `with_prompt`: they are rows for the prompt, and otherwise whole records."""
 
     def __init__(self, rows: Any, *, with_prompt: bool) -> None:
-        content: IO[bytes] = SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - it lives as long as this
-        digest = hashlib.sha256()
-        self._begins = array("Q")
-        size = 0
-        frame = rows if frames.library_of(rows) else None
-        for number, row in enumerate(frames.rows_of(rows) if frame is not None else rows):
+        super().__init__(SpooledTemporaryFile(max_size=IN_MEMORY), "rows.jsonl")  # noqa: SIM115 - see `__del__`
+        self.rows = rows if frames.library_of(rows) else None
+        self._begins = array("Q")  # of the lines, in bytes
+        digest, size = hashlib.sha256(), 0
+        for number, row in enumerate(rows if self.rows is None else frames.rows_of(rows)):
             line = _line(number, row, with_prompt)
             self._begins.append(size)
-            size += content.write(line)
+            size += self.content.write(line)
             digest.update(line)
-        super().__init__(content, "rows.jsonl", digest.hexdigest(), frame)
+        self.digest = digest.hexdigest()
 
     def __len__(self) -> int:
         return len(self._begins)

@@ -14,7 +14,7 @@ import httpx
 
 from penstock_client import flows, transport
 from penstock_client.case import Case
-from penstock_client.errors import PenstockError
+from penstock_client.errors import JobStopped, PenstockError
 from penstock_client.objects import Answer, Job, Quote
 from penstock_client.order import Asked, Order
 from penstock_client.wire import Call, Flow, Got, refusal
@@ -174,11 +174,20 @@ class Run:
         return self.job
 
     def to_frame(self, library: str | None = None) -> Any:
-        """The rows with the answers on their right, in their order, when all have arrived.
+        """The rows with the answers on their right, in their order, when the job ends or is paused.
 
-        A frame of `library` (`pandas` or `polars`), by default the one that the rows came from.
+        A frame of `library` (`pandas` or `polars`), by default the one that the rows came from. Its column
+        `status` says which rows were not asked. The rows of a file are those that were asked.
         """
-        return self._case.frame(library, list(self))
+        found: list[Answer] = []
+        try:
+            found += self
+        except JobStopped:
+            pass  # the frame says so
+        if (frame := self._case.frame(library, found)) is not None:
+            return frame
+        with self._client._stream(self._case.table()) as pieces:
+            return self._case.of_table(library, b"".join(pieces))
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Write the answers so far to a file: a sheet comes back as it was, with columns on its right."""
