@@ -175,7 +175,6 @@ class AsyncRun:
         return await self._act("pause")
 
     async def resume(self) -> Job:
-        self._case.tries = False
         return await self._act("resume")
 
     async def retry(self) -> Job:

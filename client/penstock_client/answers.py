@@ -23,6 +23,8 @@ def read(record: Mapping[str, Any], row: Any, *, is_json: bool) -> Answer:
         usage=known_usage(record.get("usage")),
         cost=dollars(record.get("cost")),
         custom_id=record.get("custom_id"),
+        copy_of=record.get("copy_of"),
+        is_reused=bool(record.get("reused")),
         raw=record,
     )
 

@@ -25,7 +25,6 @@ class Case:
         self, contact: Contact, raw: Mapping[str, Any], order: Order | None, progress: bool | None
     ) -> None:
         self.contact, self.raw, self.order, self.progress = contact, dict(raw), order, progress
-        self.tries = order is not None and order.tries
 
     @property
     def job(self) -> Job:
@@ -38,7 +37,6 @@ class Case:
             self._row,
             Bar(self.progress),
             is_json=self.order is None or self.order.is_json,
-            stops_quietly=self.tries,
         )
 
     def _row(self, index: int) -> Any:

@@ -6,7 +6,7 @@ import uuid
 from typing import Any
 
 from penstock_client.errors import Conflict
-from penstock_client.objects import FINAL
+from penstock_client.objects import FINAL, Job
 from penstock_client.order import FINGERPRINT, Order
 from penstock_client.wire import PREFIX, UPLOAD, Call, Contact, Flow, answered
 
@@ -48,7 +48,7 @@ def _taken_up(contact: Contact, order: Order, job: Raw, *, again: bool) -> Flow[
         return None if again or job["status"] != "completed" else job
     if "max_cost" in order.asked:
         job = yield from changed(contact, job["id"], max_cost=str(order.asked["max_cost"]))
-    if job["status"] == "paused" and not order.tries:
+    if job["status"] == "paused" and not (order.tries and Job.of(job).is_tried):
         return (yield from acted(contact, job["id"], "resume"))
     return job
 

@@ -32,11 +32,9 @@ class Following:
         bar: Bar,
         *,
         is_json: bool,
-        stops_quietly: bool,
     ) -> None:
         self.raw, self.is_over = raw, False
         self._row, self._bar, self._is_json = row, bar, is_json
-        self._stops_quietly = stops_quietly  # at a pause that was asked for
         self._patience = Patience(contact)
         self._last_id: str | None = None
         self._lines = Lines()
@@ -67,11 +65,11 @@ class Following:
         return 0.1 if error is None else self._patience.wait(error)
 
     def close(self) -> None:
-        """Raises `JobStopped` if records were left out, unless that was asked for."""
+        """Raises `JobStopped` if records were left out, unless `try_first` did that."""
         self._bar.close(self.raw)
-        status = self.raw["status"]
-        if status != "completed" and not (status == "paused" and self._stops_quietly):
-            raise JobStopped(Job.of(self.raw))
+        job = Job.of(self.raw)
+        if job.status != "completed" and not job.is_tried:
+            raise JobStopped(job)
 
     def _heard(self, event: Event | None) -> list[Answer]:
         if event is None:  # nothing is new: all that there was has been read

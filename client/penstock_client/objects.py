@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+TRIED = "It was tried on"  # how the reason of a pause after `try_first` begins
 FINAL = frozenset({"completed", "failed", "cancelled", "expired"})
 
 
@@ -41,58 +42,6 @@ class Usage:
 
 
 @dataclass(frozen=True)
-class Job:
-    """A job as it was when it was read."""
-
-    id: str
-    name: str | None
-    status: str  # pending, running, paused, cancelling; completed, failed, cancelled, expired
-    status_reason: str | None
-    model: str | None
-    total: int
-    counts: Counts
-    progress: float  # 0 to 1
-    cost: Decimal | None  # USD so far; None: its model has no price
-    cost_unconfirmed: Decimal | None  # USD that calls without an answer may have cost on top, at most
-    max_cost: Decimal | None
-    usage: Usage
-    saved: Mapping[str, Any]  # what was not paid, by what saved it
-    warnings: tuple[str, ...]
-    metadata: Mapping[str, Any]
-    created_at: dt.datetime | None
-    ended_at: dt.datetime | None
-    raw: Mapping[str, Any] = field(repr=False, compare=False)
-
-    @property
-    def is_over(self) -> bool:
-        """Whether no record will be asked any more."""
-        return self.status in FINAL
-
-    @classmethod
-    def of(cls, raw: Mapping[str, Any]) -> Job:
-        return cls(
-            id=raw["id"],
-            name=raw.get("name"),
-            status=raw["status"],
-            status_reason=raw.get("status_reason"),
-            model=raw.get("model"),
-            total=raw.get("total", 0),
-            counts=_known(Counts, raw.get("counts")),
-            progress=raw.get("progress", 0.0),
-            cost=dollars(raw.get("cost")),
-            cost_unconfirmed=dollars(raw.get("cost_unconfirmed")),
-            max_cost=dollars(raw.get("max_cost")),
-            usage=_known(Usage, raw.get("usage")),
-            saved=raw.get("saved") or {},
-            warnings=tuple(raw.get("warnings") or ()),
-            metadata=raw.get("metadata") or {},
-            created_at=_time(raw.get("created_at")),
-            ended_at=_time(raw.get("ended_at")),
-            raw=raw,
-        )
-
-
-@dataclass(frozen=True)
 class Dollars:
     """USD, if answers are short, as long as expected, or as long as they may be."""
 
@@ -108,6 +57,65 @@ class Seconds:
     low: float
     likely: float
     high: float
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as it was when it was read."""
+
+    id: str
+    name: str | None
+    status: str  # pending, running, paused, cancelling; completed, failed, cancelled, expired
+    status_reason: str | None
+    model: str | None
+    total: int
+    counts: Counts
+    progress: float  # 0 to 1
+    cost: Decimal | None  # USD so far; None: its model has no price
+    cost_unconfirmed: Decimal | None  # USD that calls without an answer may have cost on top, at most
+    max_cost: Decimal | None
+    forecast: Dollars | None  # of the whole cost, by the answers that `try_first` gave
+    usage: Usage
+    saved: Mapping[str, Any]  # what was not paid, by what saved it
+    warnings: tuple[str, ...]
+    metadata: Mapping[str, Any]
+    created_at: dt.datetime | None
+    ended_at: dt.datetime | None
+    raw: Mapping[str, Any] = field(repr=False, compare=False)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no record will be asked any more."""
+        return self.status in FINAL
+
+    @property
+    def is_tried(self) -> bool:
+        """Whether it is paused because those that `try_first` chose have ended."""
+        return self.status == "paused" and (self.status_reason or "").startswith(TRIED)
+
+    @classmethod
+    def of(cls, raw: Mapping[str, Any]) -> Job:
+        return cls(
+            id=raw["id"],
+            name=raw.get("name"),
+            status=raw["status"],
+            status_reason=raw.get("status_reason"),
+            model=raw.get("model"),
+            total=raw.get("total", 0),
+            counts=_known(Counts, raw.get("counts")),
+            progress=raw.get("progress", 0.0),
+            cost=dollars(raw.get("cost")),
+            cost_unconfirmed=dollars(raw.get("cost_unconfirmed")),
+            max_cost=dollars(raw.get("max_cost")),
+            forecast=_cases(raw.get("forecast")),
+            usage=_known(Usage, raw.get("usage")),
+            saved=raw.get("saved") or {},
+            warnings=tuple(raw.get("warnings") or ()),
+            metadata=raw.get("metadata") or {},
+            created_at=_time(raw.get("created_at")),
+            ended_at=_time(raw.get("ended_at")),
+            raw=raw,
+        )
 
 
 @dataclass(frozen=True)
@@ -128,13 +136,13 @@ class Quote:
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> Quote:
-        cost, seconds = raw["cost"], raw["duration_seconds"]
+        seconds = raw["duration_seconds"]
         return cls(
             model=raw["model"],
             records=raw["records"],
             duplicates=raw.get("duplicates", 0),
             reused=raw.get("reused", 0),
-            cost=cost and Dollars(*(Decimal(cost[case]) for case in ("low", "likely", "high"))),
+            cost=_cases(raw["cost"]),
             duration=Seconds(seconds["low"], seconds["likely"], seconds["high"]),
             limited_by=raw["limited_by"],
             first_prompt=raw.get("first_prompt"),
@@ -166,11 +174,17 @@ class Answer:
     usage: Usage | None
     cost: Decimal | None  # USD of all calls for it
     custom_id: str | None
+    copy_of: int | None  # the index of the row that asked the same, and was asked in its place
+    is_reused: bool  # it is the answer of an earlier job
     raw: Mapping[str, Any] = field(repr=False, compare=False)
 
     @property
     def succeeded(self) -> bool:
         return self.status == "succeeded"
+
+
+def _cases(raw: Mapping[str, str] | None) -> Dollars | None:
+    return None if not raw else Dollars(*(Decimal(raw[case]) for case in ("low", "likely", "high")))
 
 
 def dollars(value: Any) -> Decimal | None:

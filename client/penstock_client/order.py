@@ -70,7 +70,8 @@ class Order:
     def properties(self) -> list[str]:
         """The names at the top of an answer, in order."""
         if "fields" in self.asked:
-            return [field.partition(":")[0].strip() for field in self.asked["fields"]]
+            names = (field.partition(":")[0].strip() for field in self.asked["fields"])
+            return [name.removesuffix("?").rstrip() for name in names]
         return list(self.asked.get("schema", {}).get("properties", ()))
 
     @property

@@ -205,7 +205,6 @@ class Run:
 
     def resume(self) -> Job:
         """Go on, as after `try_first`."""
-        self._case.tries = False
         return self._act("resume")
 
     def retry(self) -> Job:

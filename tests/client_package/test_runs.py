@@ -137,6 +137,7 @@ def test_a_job_that_was_cancelled_or_deleted_is_done_again(client, upstream):
     # Given a job that was cancelled
     upstream.configure(faults=[{"kind": "hang", "first": 1}])
     first = client.run(["Gone?"], model=HAIKU)
+    wait_until(upstream.books, what="the call that hangs has arrived")
     first.cancel()
     with pytest.raises(JobStopped):
         first.wait()

@@ -106,6 +106,7 @@ def test_an_order_is_another_one_if_its_answers_may_differ_and_only_then():
     ]
     assert len({fingerprint(**asked) for asked in [{}, *others]}) == 6
     assert fingerprint(model="m", system="s") == fingerprint(system="s", model="m")
+    assert Order(["a"], None, {"fields": ["a?: text", "b : date? # at: last"]}).properties == ["a", "b"]
     assert fingerprint(fields={"mood": "a | b"}) == fingerprint(fields=["mood: a | b"])
 
 
