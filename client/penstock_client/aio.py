@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from os import PathLike
 from pathlib import Path
@@ -177,8 +177,15 @@ class AsyncRun:
     async def resume(self) -> Job:
         return await self._act("resume")
 
-    async def retry(self) -> Job:
-        return self._told(await self._client._do(flows.retried(self._case.contact, self.id)))
+    async def retry(self, *, only: Sequence[str] | None = None, max_tokens: int | None = None) -> Job:
+        choice = {"only": None if only is None else list(only), "max_tokens": max_tokens}
+        return self._told(await self._client._do(flows.retried(self._case.contact, self.id, choice)))
+
+    async def change(self, **fields: Any) -> Job:
+        return self._told(await self._client._do(flows.changed(self._case.contact, self.id, fields)))
+
+    async def delete(self) -> None:
+        await self._client._do(flows.deleted(self._case.contact, self.id))
 
     async def _act(self, action: str) -> Job:
         return self._told(await self._client._do(flows.acted(self._case.contact, self.id, action)))

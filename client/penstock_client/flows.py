@@ -47,7 +47,7 @@ def _taken_up(contact: Contact, order: Order, job: Raw, *, again: bool) -> Flow[
     if job["status"] in FINAL:
         return None if again or job["status"] != "completed" else job
     if "max_cost" in order.asked:
-        job = yield from changed(contact, job["id"], max_cost=str(order.asked["max_cost"]))
+        job = yield from changed(contact, job["id"], {"max_cost": str(order.asked["max_cost"])})
     if job["status"] == "paused" and not (order.tries and Job.of(job).is_tried):
         return (yield from acted(contact, job["id"], "resume"))
     return job
@@ -86,7 +86,7 @@ def shown(contact: Contact, job: str) -> Flow[Raw]:
     return (yield from answered(contact, Call("GET", f"{JOBS}/{job}")))
 
 
-def changed(contact: Contact, job: str, **fields: Any) -> Flow[Raw]:
+def changed(contact: Contact, job: str, fields: Raw) -> Flow[Raw]:
     return (yield from answered(contact, Call("PATCH", f"{JOBS}/{job}", json=fields)))
 
 
@@ -101,10 +101,15 @@ def acted(contact: Contact, job: str, action: str) -> Flow[Raw]:
         return found
 
 
-def retried(contact: Contact, job: str) -> Flow[Raw]:
-    """The job, whose failed and expired records are asked again."""
-    call = Call("POST", f"{JOBS}/{job}/retry", is_repeatable=False)
+def retried(contact: Contact, job: str, choice: Raw) -> Flow[Raw]:
+    """The job, whose failed and expired records are asked again, or those that `choice` names."""
+    body = {name: value for name, value in choice.items() if value is not None} or None
+    call = Call("POST", f"{JOBS}/{job}/retry", json=body, is_repeatable=False)
     return (yield from answered(contact, call))
+
+
+def deleted(contact: Contact, job: str) -> Flow[Raw]:
+    return (yield from answered(contact, Call("DELETE", f"{JOBS}/{job}", is_repeatable=False)))
 
 
 def results(job: str, ending: str, **more: str) -> Call:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
@@ -207,9 +207,22 @@ class Run:
         """Go on, as after `try_first`."""
         return self._act("resume")
 
-    def retry(self) -> Job:
-        """Ask again what failed, and nothing else; iterating then gives all answers, the new ones too."""
-        return self._told(self._client._do(flows.retried(self._case.contact, self.id)))
+    def retry(self, *, only: Sequence[str] | None = None, max_tokens: int | None = None) -> Job:
+        """Ask again what failed, and nothing else; iterating then gives all answers, the new ones too.
+
+        `only` names what is asked again instead, by how it ended (`truncated`, `refusal`, `expired` …);
+        `max_tokens` gives each record more room.
+        """
+        choice = {"only": None if only is None else list(only), "max_tokens": max_tokens}
+        return self._told(self._client._do(flows.retried(self._case.contact, self.id, choice)))
+
+    def change(self, **fields: Any) -> Job:
+        """Change `name`, `metadata`, `priority` or `max_cost`."""
+        return self._told(self._client._do(flows.changed(self._case.contact, self.id, fields)))
+
+    def delete(self) -> None:
+        """Remove the job, which has ended, with its content; what it cost stays known."""
+        self._client._do(flows.deleted(self._case.contact, self.id))
 
     def _act(self, action: str) -> Job:
         return self._told(self._client._do(flows.acted(self._case.contact, self.id, action)))

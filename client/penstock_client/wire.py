@@ -116,7 +116,7 @@ def answered(contact: Contact, call: Call) -> Flow[dict[str, Any]]:
 
 def _json(contact: Contact, reply: Reply) -> dict[str, Any]:
     try:
-        return dict(json.loads(reply.body))
+        return dict(json.loads(reply.body or b"{}"))
     except (TypeError, ValueError):
         raise Refused(
             f"{contact.url} answered with something other than JSON: is this the address of a Penstock?",

@@ -1,14 +1,18 @@
 """A run of the Python client against a real stack: answers as they arrive, the same call again, faults."""
 
+import io
+import re
 import signal
 import subprocess
 import sys
 from decimal import Decimal
+from html import unescape
 from pathlib import Path
 
 import pytest
 from penstock_client import BadInput, JobStopped, NotAllowed, NotFound, Penstock, PenstockError, Unreachable
 
+from tests.support.browser_client import Browser
 from tests.support.failing_proxy import RESET, failing_proxy
 from tests.support.servers import wait_until
 
@@ -307,3 +311,47 @@ def test_rows_of_any_length_are_read_one_by_one(client, tmp_path: Path):
     # Given a stream of rows that is never a list
     run = client.run((f"Row {number}" for number in range(3_000)), model="simulated")
     assert sum(answer.row == f"Row {answer.index}" for answer in run) == 3_000
+
+
+def test_the_python_that_the_page_shows_runs_and_does_what_the_page_does(
+    site, client, upstream, tmp_path, monkeypatch, capsys
+):
+    # Given a job of which one record failed, and a sheet that was dropped on the page
+    monkeypatch.setenv("PENSTOCK_API_KEY", site.key)
+    monkeypatch.chdir(tmp_path)
+    upstream.configure(faults=[{"kind": "status", "status": 400, "matching": "Page 1", "first": 1}])
+    run = client.run(rows(3, "Page"), "{{ review }}", model=HAIKU)
+    run.wait()
+    sheet = b"id,review\n1,Dropped\n2,There\n"
+    (tmp_path / "dropped.csv").write_bytes(sheet)
+    browser = Browser(site.service.door)
+
+    def do(path):
+        """What the Python on a page prints."""
+        found = re.search(r"<h3>Python</h3><pre[^>]*><code>(.*?)</code>", browser.see(path), re.DOTALL)
+        exec(unescape(found[1]).replace("http://localhost", site.url), {})
+        return capsys.readouterr().out
+
+    # Then each page's is what it shows
+    at = f"/ui/jobs/{run.id}"
+    assert "status='completed'" in do(at)
+    assert do(f"{at}/records").count("succeeded") == 2
+    assert [do(f"{at}{view}").count("\n") for view in ("/records?status=failed", "/errors")] == [1, 1]
+    assert do(f"{at}/records/2").startswith("2 succeeded")
+    do(f"{at}/compare?with={run.id}")
+    assert len((tmp_path / "right.jsonl").read_text().splitlines()) == 3
+
+    # And does what it does
+    do(f"{at}/retry")
+    assert run.wait().counts.succeeded == 3
+    do(f"{at}/delete")
+    with pytest.raises(NotFound):
+        client.job(run.id)
+    browser.get("/ui/new")
+    form = {"file": (io.BytesIO(sheet), "dropped.csv")}
+    draft = browser.post("/ui/new", form, content_type="multipart/form-data").headers["Location"]
+    browser.post(
+        draft, {"ask": "prompt", "model": "simulated", "template": "{{ review }}!", "max_tokens": "9"}
+    )
+    assert do(draft).count("succeeded") == 2
+    assert next(client.jobs()).raw["max_tokens"] == 9
