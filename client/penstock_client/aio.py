@@ -97,7 +97,7 @@ class AsyncPenstock:
         timeout, more = transport.timeout(call), call.arguments()
         try:
             return transport.reply(await self._http.request(call.method, call.path, timeout=timeout, **more))
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             return transport.unreachable(self._contact, error)
 
     @asynccontextmanager
@@ -105,11 +105,11 @@ class AsyncPenstock:
         timeout, more = transport.timeout(call), call.arguments()
         try:
             async with self._http.stream(call.method, call.path, timeout=timeout, **more) as response:
-                if response.is_error:
+                if not response.is_success:
                     await response.aread()
                     raise refusal(transport.reply(response))
                 yield response.aiter_bytes()
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise transport.unreachable(self._contact, error) from error
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from penstock_client import answers
-from penstock_client.errors import JobStopped, PenstockError
+from penstock_client.errors import JobStopped, PenstockError, Unreachable
 from penstock_client.flows import JOBS
 from penstock_client.objects import FINAL, Answer, Job
 from penstock_client.progress import Bar
@@ -39,12 +39,12 @@ class Following:
         self._last_id: str | None = None
         self._lines = Lines()
         self._read = 0  # answers of this stream
-        self._is_resumed = False
+        self._is_alive = self._is_resumed = False
         self._told = ""
 
     def call(self) -> Call:
         """The request for what has not been read."""
-        self._lines, self._is_resumed = Lines(), self._last_id is not None
+        self._lines, self._is_alive, self._is_resumed = Lines(), False, self._last_id is not None
         headers = {"Last-Event-ID": self._last_id} if self._last_id is not None else {}
         path = f"{JOBS}/{self.raw['id']}/events"
         return Call("GET", path, query={"include": "answers"}, headers=headers, timeout=HEARD)
@@ -55,6 +55,7 @@ class Following:
         found: list[Answer] = []
         for event in self._lines.feed(piece):
             found += self._heard(event)
+            self._is_alive = True
         self._bar.show(self.raw)
         return found
 
@@ -62,7 +63,9 @@ class Following:
         """The stream ended; the seconds until it is opened again. Raises the error if that is no use."""
         if self.is_over:
             return 0
-        return 0.1 if error is None else self._patience.wait(error)
+        if error is None and self._is_alive:
+            return 0.1  # a server that stops ends its streams
+        return self._patience.wait(error or Unreachable("the stream of events ended at once"))
 
     def close(self) -> None:
         """Raises `JobStopped` if records were left out, unless `try_first` did that."""
@@ -73,7 +76,7 @@ class Following:
 
     def _heard(self, event: Event | None) -> list[Answer]:
         if event is None:  # nothing is new: all that there was has been read
-            self.is_over = self.raw["status"] == "paused"
+            self.is_over = self.raw["status"] == "paused" and not self.raw["counts"]["running"]
             return []
         kind, data = event.kind, json.loads(event.data)
         found: list[Answer] = []

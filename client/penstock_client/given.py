@@ -64,12 +64,15 @@ class Lines(Given):
 
     def __init__(self, rows: Any, *, with_prompt: bool) -> None:
         super().__init__(SpooledTemporaryFile(max_size=IN_MEMORY), "rows.jsonl")  # noqa: SIM115 - see `__del__`
+        self._with_prompt = with_prompt
         self.rows = rows if frames.library_of(rows) else None
         self._begins = array("Q")  # of the lines, in bytes
+        self._are_texts = bytearray()  # for each row, whether it was given as a text
         digest, size = hashlib.sha256(), 0
         for number, row in enumerate(rows if self.rows is None else frames.rows_of(rows)):
             line = _line(number, row, with_prompt)
             self._begins.append(size)
+            self._are_texts.append(isinstance(row, str))
             size += self.content.write(line)
             digest.update(line)
         self.digest = digest.hexdigest()
@@ -82,9 +85,8 @@ class Lines(Given):
             return None
         self.content.seek(self._begins[index])
         line = json.loads(self.content.readline())
-        if "row" not in line:
-            return line["prompt"] if line.keys() == {"prompt"} else line
-        return line["row"][COLUMN] if line["row"].keys() == {COLUMN} and self.rows is None else line["row"]
+        row = line["row"] if self._with_prompt else line
+        return row[COLUMN if self._with_prompt else "prompt"] if self._are_texts[index] else row
 
     def cells(self) -> Iterator[dict[str, Any]]:
         """All rows as dicts."""

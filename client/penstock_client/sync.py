@@ -115,7 +115,7 @@ class Penstock:
                     call.method, call.path, timeout=transport.timeout(call), **call.arguments()
                 )
             )
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             return transport.unreachable(self._contact, error)
 
     @contextmanager
@@ -124,11 +124,11 @@ class Penstock:
         timeout, more = transport.timeout(call), call.arguments()
         try:
             with self._http.stream(call.method, call.path, timeout=timeout, **more) as response:
-                if response.is_error:
+                if not response.is_success:
                     response.read()
                     raise refusal(transport.reply(response))
                 yield response.iter_bytes()
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise transport.unreachable(self._contact, error) from error
 
 

@@ -42,7 +42,7 @@ def reply(response: httpx.Response) -> Reply:
     return Reply(response.status_code, {k.lower(): v for k, v in response.headers.items()}, response.content)
 
 
-def unreachable(known: Contact, error: httpx.TransportError) -> Unreachable:
+def unreachable(known: Contact, error: httpx.RequestError) -> Unreachable:
     is_unsent = isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout))
     return Unreachable(
         f"{known.url} does not answer ({type(error).__name__}: {error})",

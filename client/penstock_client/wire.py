@@ -143,8 +143,12 @@ def refusal(reply: Reply) -> Refused:
 
 def checked_url(url: str) -> str:
     """The address without a slash at its end; raises for what is none."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        is_one = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_one = False
+    if not is_one:
         raise PenstockError(
             f"url: give the address of a Penstock, such as http://127.0.0.1:8000; found {url!r}"
         )

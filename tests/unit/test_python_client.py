@@ -110,6 +110,13 @@ def test_an_order_is_another_one_if_its_answers_may_differ_and_only_then():
     assert fingerprint(fields={"mood": "a | b"}) == fingerprint(fields=["mood: a | b"])
 
 
+def test_a_row_is_given_back_as_it_was_given():
+    for rows in (["a", {"text": "b"}], [{"prompt": "c"}]):
+        for with_prompt in (True, False):
+            lines = Lines(rows, with_prompt=with_prompt)
+            assert [lines.row(index) for index in range(len(rows))] == rows
+
+
 def test_half_a_pair_is_sent_as_its_code():
     assert sent(["\ud83d"]) == [{"row": {"text": "\ud83d"}}]
 
