@@ -8,8 +8,10 @@ from typing import Any, get_args
 import marshmallow as ma
 from marshmallow import fields, validate
 
+from app.api.saving_schemas import RepairsOut, ReusedFromOut, SavedOut
 from app.core.money.calibration import SAME_MODEL, SAME_REQUEST
 from app.core.money.usage import Grouping
+from app.core.reading.job_json import REPAIRS
 from app.core.reading.records import WORDS
 from models.job import JobStatus
 
@@ -95,6 +97,12 @@ def _rate() -> fields.String:
     return fields.String(required=True, metadata={"example": "1.00"})
 
 
+class DollarsByCaseOut(ma.Schema):
+    low = _dollars("USD.")
+    likely = _dollars("USD.")
+    high = _dollars("USD.")
+
+
 class JobOut(ma.Schema):
     """A job."""
 
@@ -132,7 +140,21 @@ class JobOut(ma.Schema):
         " known."
     )
     reused = fields.Integer(
-        required=True, metadata={"description": "Records that have the answer of the job named as `reuse`."}
+        required=True, metadata={"description": "Records that have the answer of an earlier job."}
+    )
+    repairs = fields.Nested(RepairsOut, required=True)
+    saved = fields.Nested(SavedOut, required=True)
+    try_first = fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={"description": "So many records are asked first; then the job pauses until it is resumed."},
+    )
+    tried_at = _time(description="When those had ended.")
+    forecast = fields.Nested(
+        DollarsByCaseOut,
+        required=True,
+        allow_none=True,
+        metadata={"description": "USD of the whole job, by the answers to the records that it was tried on."},
     )
     warnings = fields.List(
         fields.String(),
@@ -180,12 +202,6 @@ class TokensByCaseOut(ma.Schema):
     high = fields.Integer(required=True)
 
 
-class DollarsByCaseOut(ma.Schema):
-    low = _dollars("USD.")
-    likely = _dollars("USD.")
-    high = _dollars("USD.")
-
-
 class SecondsByCaseOut(ma.Schema):
     low = fields.Float(required=True)
     likely = fields.Float(required=True)
@@ -220,8 +236,15 @@ class QuoteOut(ma.Schema):
     reused = fields.Integer(
         required=True,
         metadata={
-            "description": "Further records, which have the answer of the job named as `reuse` and cost"
-            " nothing: no other figure counts them."
+            "description": "Further records, which have the answer of an earlier job and cost nothing: no"
+            " other figure counts them."
+        },
+    )
+    copies = fields.Integer(
+        required=True,
+        metadata={
+            "description": "Further records, which ask the same as another with `dedupe` and cost nothing: no"
+            " other figure counts them."
         },
     )
     first_prompt = fields.String(
@@ -361,6 +384,17 @@ class RecordOut(ma.Schema):
     document = fields.Nested(RecordDocumentOut, metadata={"description": "Only of a document."})
     reused = fields.Boolean(
         metadata={"description": "true: the answer is that of an earlier job, and cost nothing here."}
+    )
+    reused_from = fields.Nested(ReusedFromOut, metadata={"description": "Only where `reused`: that job."})
+    copy_of = fields.Integer(
+        metadata={"description": "The index of the record that asks the same, and whose end it shares."}
+    )
+    value = fields.Raw(
+        metadata={"description": "The answer's JSON as the schema has it; only under `fields` or `schema`."}
+    )
+    repair = fields.String(
+        validate=validate.OneOf(REPAIRS),
+        metadata={"description": "What made the answer fit its schema, if it did not at once."},
     )
 
 

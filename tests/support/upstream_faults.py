@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from tests.support import malformed_answers
+
 if TYPE_CHECKING:
     from tests.support.upstream import Call
 
@@ -137,6 +139,11 @@ async def say(call: "Call", fault: Fault) -> web.StreamResponse:
     return await call.work(fault.text)
 
 
+async def structured(call: "Call", fault: Fault) -> web.StreamResponse:
+    """What is true of the text, as JSON, which a share of all answers (`status` per cent) says badly."""
+    return await call.work(malformed_answers.answer(call.params, call.seen.sha256, fault.status / 100))
+
+
 async def send(call: "Call", fault: Fault) -> web.StreamResponse:
     """Bytes as they were told, as if they were an answer."""
     await call.think("told")
@@ -168,6 +175,7 @@ FAULTS: dict[str, Callable[["Call", Fault], Awaitable[web.StreamResponse]]] = {
     "trickle": trickle,
     "drip": drip,
     "answer": say,
+    "structured": structured,
     "body": send,
     "stream_error": break_stream,
 }

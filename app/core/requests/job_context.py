@@ -47,6 +47,8 @@ class JobContext:
     template_source: str | None
     prompt: str | None  # asked about each document
     schema: dict[str, Any] | None
+    escalate_to: str | None  # the model that is asked where the job's gives no answer that fits
+    dedupe: bool  # it has copies, which end with the records whose they are
     params: dict[str, Any]
     operations: Mapping[str, Operation]  # that its records name
     headers: Mapping[str, str]  # that go with each call
@@ -156,6 +158,8 @@ def of(job_id: int) -> JobContext:
         template_source=spec.template,
         prompt=spec.prompt,
         schema=None if spec.schema is None else json.loads(spec.schema),
+        escalate_to=spec.escalate_to,
+        dedupe=job.copies > 0,
         params=json.loads(spec.params),
         operations=operations.from_bytes(spec.operations),
         headers=spec.headers or {},

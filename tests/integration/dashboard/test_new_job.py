@@ -230,15 +230,14 @@ def test_a_name_keeps_what_joins_its_letters(door, browser, name):
 
 def test_fields_of_the_answer_become_its_schema(door, browser):
     draft = drop(browser, ("reviews.csv", CSV))
-    fields = {**KEY, "template": "{{ review }}", "answer_kind": ["one of", "number", "text"]}
-    names = {"answer_name": ["mood", "stars", ""]}
+    fields = {**KEY, "template": "{{ review }}", "answer_name": ["mood", "stars", ""]}
 
-    wrong = browser.post(draft, {**fields, **names, "answer_choices": ["", "", ""], "action": "submit"})
-    assert "give 2 to 50 choices" in wrong.text
+    wrong = browser.post(draft, {**fields, "answer_kind": ["good |", "", ""], "action": "submit"})
+    assert "a choice is empty" in wrong.text
 
-    right = {**fields, **names, "answer_choices": ["good, bad", "", ""], "action": "try"}
+    right = {**fields, "answer_kind": ["good | bad", "1..5", ""], "action": "try"}
     assert browser.post(draft, right).status_code == 303
-    assert 'value="good, bad"' in browser.see(draft)
+    assert 'value="good | bad"' in browser.see(draft)
 
 
 def test_an_operation_is_asked_of_a_column(door, browser):
