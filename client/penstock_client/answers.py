@@ -9,15 +9,15 @@ from typing import Any
 from penstock_client.objects import Answer, AnswerError, dollars, known_usage
 
 
-def read(record: Mapping[str, Any], row: Any, *, is_json: bool) -> Answer:
-    """The answer of a record; `is_json`: it was asked for JSON."""
-    text, error = text_of(record.get("response")), record.get("error")
+def read(record: Mapping[str, Any], row: Any) -> Answer:
+    """The answer of a record."""
+    error = record.get("error")
     return Answer(
         index=record["index"],
         row=row,
         status=record["status"],
-        text=text,
-        value=_value(record, text) if is_json else None,
+        text=text_of(record.get("response")),
+        value=record.get("value"),
         error=error and AnswerError(error["type"], error.get("message") or ""),
         stop_reason=record.get("stop_reason"),
         usage=known_usage(record.get("usage")),
@@ -27,18 +27,6 @@ def read(record: Mapping[str, Any], row: Any, *, is_json: bool) -> Answer:
         is_reused=bool(record.get("reused")),
         raw=record,
     )
-
-
-def _value(record: Mapping[str, Any], text: str | None) -> Any:
-    """The JSON of an answer that fits what was asked for."""
-    if record["status"] != "succeeded":
-        return None
-    if "value" in record:
-        return record["value"]
-    try:
-        return json.loads(text or "")
-    except ValueError:
-        return None
 
 
 def text_of(response: Any) -> str | None:

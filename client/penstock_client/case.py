@@ -31,13 +31,7 @@ class Case:
         return Job.of(self.raw)
 
     def follow(self) -> Following:
-        return Following(
-            self.contact,
-            self.raw,
-            self._row,
-            Bar(self.progress),
-            is_json=self.order is None or self.order.is_json,
-        )
+        return Following(self.contact, self.raw, self._row, Bar(self.progress))
 
     def _row(self, index: int) -> Any:
         return None if self.order is None else self.order.given.row(index)

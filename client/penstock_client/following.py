@@ -30,11 +30,9 @@ class Following:
         raw: dict[str, Any],
         row: Callable[[int], Any],
         bar: Bar,
-        *,
-        is_json: bool,
     ) -> None:
         self.raw, self.is_over = raw, False
-        self._row, self._bar, self._is_json = row, bar, is_json
+        self._row, self._bar = row, bar
         self._patience = Patience(contact)
         self._last_id: str | None = None
         self._lines = Lines()
@@ -102,7 +100,7 @@ class Following:
         return not counts["running"] and (kind == "status" or is_whole)
 
     def _answer(self, record: Mapping[str, Any]) -> Answer:
-        return answers.read(record, self._row(record["index"]), is_json=self._is_json)
+        return answers.read(record, self._row(record["index"]))
 
     def _tell_obstacle(self) -> None:
         """Say once why no record is answered, if nothing but its owner can mend that."""

@@ -62,11 +62,6 @@ class Order:
         self.fingerprint = self._fingerprint()
 
     @property
-    def is_json(self) -> bool:
-        """Whether answers are JSON."""
-        return "fields" in self.asked or "schema" in self.asked
-
-    @property
     def properties(self) -> list[str]:
         """The names at the top of an answer, in order."""
         if "fields" in self.asked:

@@ -26,15 +26,6 @@ DOCUMENTS = [
 ]
 # What a path in a text begins with.
 TOP = ("app", "client", "config", "docs", "examples", "models", "tasks", "tests")
-    "app",
-    "client",
-    "config",
-    "docs",
-    "examples",
-    "models",
-    "tasks",
-    "tests",
-)  # what a path in a text begins with
 
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 

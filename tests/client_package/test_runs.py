@@ -180,14 +180,45 @@ def test_what_failed_is_told_and_can_be_asked_again(client, upstream):
     assert len(upstream.books()) == 4
 
 
-def test_structured_answers_are_values_and_columns_of_a_frame(done, client, upstream):
-    answers, _ = done(rows(3, "Typed"), "{{ review }}", model="simulated", schema=SCHEMA)
+def test_fields_are_values_and_columns_of_a_frame(done, client):
+    fields = {"mood": "good | bad", "score": "1..5", "id?": "text # of the order", "seen": "yes/no"}
+    answers, _ = done(rows(3, "Typed"), "{{ review }}", model="simulated", fields=fields)
     assert all(answer.value["mood"] in ("good", "bad") for answer in answers)
     assert all(type(answer.value["score"]) is int for answer in answers)
 
-    frame = client.run(rows(3, "Typed"), "{{ review }}", model="simulated", schema=SCHEMA).to_frame("polars")
-    assert frame.columns == ["id", "review", "mood", "score", "status", "error", "cost"]
-    assert frame["score"].dtype.is_integer()
+    frame = client.run(rows(3, "Typed"), "{{ review }}", model="simulated", fields=fields).to_frame("polars")
+    columns = ["id", "review", "mood", "score", "answer.id", "seen", "status", "error", "cost"]
+    assert frame.columns == columns
+    assert [str(frame[name].dtype) for name in ("score", "seen")] == ["Int64", "Boolean"]
+
+
+def test_a_schema_is_one_of_any_kind(client):
+    [answer] = client.run(["Typed?"], model="simulated", schema=SCHEMA)
+    assert answer.value["mood"] in ("good", "bad")
+    assert (
+        client.run(["Typed?"], model="simulated", schema=SCHEMA).to_frame("pandas")["score"].dtype == "Int64"
+    )
+
+
+def test_rows_are_tried_first_and_the_same_job_goes_on_with_the_others(client, upstream):
+    # Given a run that asks four of its rows, one of them twice
+    given = [*rows(11, "Tried"), {"id": 11, "review": "Tried 0"}]
+    asked = {"model": HAIKU, "dedupe": True, "try_first": 4}
+    run = client.run(given, "{{ review }}", **asked)
+
+    # Then it ends with their answers and says what all will cost; the same call waits, too
+    assert 4 <= len(list(run)) <= 5
+    assert run.job.is_tried
+    assert run.job.forecast.low <= run.job.forecast.likely <= run.job.forecast.high
+    assert client.run(given, "{{ review }}", **asked).job.status == "paused"
+
+    # When it goes on, then nothing is asked twice
+    run.resume()
+    answers = {answer.index: answer for answer in run}
+    assert (answers[11].copy_of, answers[11].cost, answers[11].text) == (0, 0, answers[0].text)
+    assert len(answers) == 12
+    assert len(upstream.books()) == 11
+    assert run.job.saved["dedupe"]["records"] == 1
 
 
 def test_frames_come_back_with_their_own_index_and_types(client):

@@ -155,8 +155,8 @@ def test_the_text_of_an_answer_is_found_in_every_form(response, text):
 
 
 def test_columns_that_clash_are_named_apart_and_rows_without_an_answer_say_why():
-    record = {"index": 1, "status": "succeeded", "cost": "0.5", "response": {"content": '{"mood":"good"}'}}
-    answer = answers.read(record, None, is_json=True)
+    record = {"index": 1, "status": "succeeded", "cost": "0.5", "value": {"mood": "good"}}
+    answer = answers.read(record, None)
     assert frames.columns_of([answer], 2, "cancelled", ["mood"], ["mood", "id"]) == {
         "answer.mood": [None, "good"],
         "status": ["cancelled", "succeeded"],
