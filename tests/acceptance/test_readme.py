@@ -96,8 +96,9 @@ def test_the_program_for_python_runs_as_printed(folder, stack):
     ran = run(folder, stack, variables, "python questions.py")
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "sky succeeded [simulated]" in ran.stdout
-    assert "completed" in ran.stdout
+    assert "1 succeeded {'mood': " in ran.stdout
+    assert "completed Counts(pending=0, running=0, succeeded=2" in ran.stdout
+    assert "The handle is too hot" in ran.stdout  # in the frame
 
 
 def test_the_command_for_another_teams_contract_runs_as_printed(folder, stack):
