@@ -1,4 +1,4 @@
-"""Answers that do not fit their schema: mended, asked again, asked elsewhere; each counted, priced and told."""
+"""Answers that do not fit their schema: mended, asked again or elsewhere; each counted, priced and told."""
 
 import json
 from collections import Counter
