@@ -54,6 +54,11 @@ def _taken_over_and_asked(quote: Quote) -> Iterator[tuple[str, str]]:
     if reused := quote.get("reused"):
         total = quote["records"] + reused
         yield "reused", f"{reused:,} of {total:,} answers are those of an earlier job: not paid again"
+    if copies := quote.get("copies"):
+        yield (
+            "copies",
+            f"{words.records(copies)} besides {'asks' if copies == 1 else 'ask'} the same: asked once",
+        )
     if prompt := quote.get("first_prompt"):
         lines = prompt.strip().splitlines()
         text = "\n".join(line[:PROMPT_WIDTH] for line in lines[:PROMPT_LINES])

@@ -12,7 +12,7 @@ from rich.console import Console
 from app.cli import faults, quote, report, target, words
 from app.cli.client import Job, Quote, Rest
 from app.cli.follow import calls_ended, follow
-from app.cli.jobs import known, spending
+from app.cli.jobs import known, spending, trying
 from app.cli.order import Order
 from app.cli.patience import DEFAULT, Patience
 from app.cli.target import Target
@@ -80,7 +80,7 @@ class Session:
                     self._say("nothing was sent")
                     return faults.FAILED
                 self._wishes = replace(self._wishes, again=False, retry_failed=False)  # this is the job
-                job = self._follow(stack.rest, job)
+                job = self._try(stack.rest, self._follow(stack.rest, job))
                 self._let_go(stack.rest, job)
                 if self._patience.is_over(job):
                     self._patience.give_up(job)
@@ -122,6 +122,8 @@ class Session:
 
     def _take_up(self, rest: Rest, job: Job) -> Job | None:
         name = f"job {job['id']}"
+        if trying.is_over(job):
+            return job
         if not words.is_over(job):
             self._say(f"resuming {name}: {words.ended(job):,} of {job['total']:,} records have ended")
             if self._order.max_cost is not None:
@@ -155,12 +157,14 @@ class Session:
         if not self._may_spend(found):
             return None
         with self._waiting(f"sending {file.name}"):
-            job = self._send(rest, file)
+            job = _sent(rest, self._order, self._earlier)
         self._say(f"job {job['id']}: {words.records(job['total'])}")
         return job
 
     def _may_spend(self, found: Quote | None) -> bool:
         asked = self._order.model, self._order.max_cost, self._settings.ask_above
+        if self._order.try_first is not None:
+            return True  # its owner is asked when the price of all is known
         return self._wishes.yes or spending.is_allowed(self._console, found, *asked)
 
     def _estimate(self, rest: Rest, file: Path) -> Quote | None:
@@ -176,15 +180,6 @@ class Session:
             self._say(f"no quote: {error}")
         return None
 
-    def _send(self, rest: Rest, file: Path) -> Job:
-        fields = self._order.fields()
-        try:
-            return rest.submit(file, fields, self._order.key(self._earlier))
-        except StackRefused as refusal:
-            if refusal.status != HTTPStatus.CONFLICT or refusal.retry_after is not None:
-                raise
-        return rest.submit(file, fields, uuid.uuid4().hex)  # the job with the first key was deleted
-
     def _follow(self, rest: Rest, job: Job) -> Job:
         """The job when it has ended, or is paused; not because an equal command ended, for this one lives."""
         while True:
@@ -193,6 +188,15 @@ class Session:
             if job["status"] != "paused" or not (job["status_reason"] or "").startswith(LEFT):
                 return job
             job = _resumed(rest, job)
+
+    def _try(self, rest: Rest, job: Job) -> Job:
+        """The job; if it was tried on some rows and its owner says so, when the others have ended as well."""
+        if not trying.is_over(job):
+            return job
+        trying.tell(self._console, rest, job)
+        if not self._wishes.yes and not trying.goes_on(self._console, job):
+            return job
+        return self._follow(rest, _resumed(rest, job))
 
     def _write(self, rest: Rest, job: Job) -> report.Written:
         answers = report.write(rest, job, self._order, self._settings.data)
@@ -237,6 +241,17 @@ class Session:
 
     def _say(self, line: str) -> None:
         say(self._console, line)
+
+
+def _sent(rest: Rest, order: Order, earlier: str | None) -> Job:
+    """The new job; `earlier` is one with an equal fingerprint."""
+    fields = order.fields()
+    try:
+        return rest.submit(order.file, fields, order.key(earlier))
+    except StackRefused as refusal:
+        if refusal.status != HTTPStatus.CONFLICT or refusal.retry_after is not None:
+            raise
+    return rest.submit(order.file, fields, uuid.uuid4().hex)  # the job with the first key was deleted
 
 
 def _resumed(rest: Rest, job: Job) -> Job:

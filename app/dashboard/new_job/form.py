@@ -11,7 +11,7 @@ from app.ingest.template_hints import place
 from app.services import chat_jobs, operation_jobs
 
 PROMPT, OPERATION, CHAT = "prompt", "operation", "chat"  # what is asked of each row
-OF_JOBS = ("name", "model", "max_tokens", "max_cost", "priority")
+OF_JOBS = ("name", "model", "max_tokens", "max_cost", "priority", "try_first", "reuse", "dedupe")
 OF_TABLES = ("sheet", "header_row", "visible_only", "encoding", "separator")
 OF_PROMPTS = ("template", "system")
 OTHERS = ("ask", "operation", "column", "question", "provider", "search", "lang", "own_texts")
@@ -19,7 +19,9 @@ ANSWER = "answer_fields"  # name and kind of each
 TEXT = "text"  # the kind of a field where none is typed
 TRIED_WITH = "tried_with"  # what was typed when the first rows were asked
 
-BESIDE = frozenset({"name", "max_cost", "priority", TRIED_WITH})  # what changes no answer
+BESIDE = frozenset(
+    {"name", "max_cost", "priority", "try_first", "reuse", "dedupe", TRIED_WITH}
+)  # what changes no answer
 
 Typed = Mapping[str, Any]
 

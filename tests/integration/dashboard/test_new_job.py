@@ -387,3 +387,16 @@ def test_a_typed_text_has_a_limit_that_the_page_tells(browser):
 
     assert refused.status_code == 413
     assert "the limit is 1,000,000" in refused.text
+
+
+def test_a_job_of_the_page_asks_once_reuses_and_tries_first(door, browser):
+    draft = drop(browser, ("reviews.csv", CSV))
+    wishes = {"dedupe": "true", "reuse": "30", "try_first": "1"}
+    fields = {**KEY, "template": "{{ review }}", **wishes, "action": "submit"}
+
+    wrong = browser.post(draft, {**fields, "reuse": "400"})
+    assert "give a number of days" in wrong.text
+
+    job = submitted(door, browser.post(draft, fields))
+    assert (job["try_first"], job["saved"]["reuse"]["records"]) == (1, 0)
+    assert browser.get(f"/ui/jobs/{job['id']}").status_code == 200
