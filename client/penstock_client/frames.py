@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping, Sequence
@@ -57,8 +58,7 @@ def with_columns(library: str, rows: Any, columns: Mapping[str, Sequence[Any]]) 
 
 
 def _pandas(rows: Any, columns: Mapping[str, Sequence[Any]]) -> Any:
-    import pandas as pd
-
+    pd = importlib.import_module("pandas")
     if library_of(rows) is None:
         frame = pd.DataFrame(list(rows))
     else:
@@ -71,8 +71,7 @@ def _pandas(rows: Any, columns: Mapping[str, Sequence[Any]]) -> Any:
 
 
 def _polars(rows: Any, columns: Mapping[str, Sequence[Any]]) -> Any:
-    import polars as pl
-
+    pl = importlib.import_module("polars")
     own = library_of(rows)
     if own == "polars":
         frame = rows
@@ -89,12 +88,8 @@ def of_table(library: str, table: bytes) -> Any:
     """The frame of a plain CSV file."""
     content = BytesIO(table.removeprefix(BOM_UTF8))
     if library == "pandas":
-        import pandas as pd
-
-        return pd.read_csv(content)
-    import polars as pl
-
-    return pl.read_csv(content, infer_schema_length=None)
+        return importlib.import_module("pandas").read_csv(content)
+    return importlib.import_module("polars").read_csv(content, infer_schema_length=None)
 
 
 def _is_plain(values: Sequence[Any]) -> bool:

@@ -144,6 +144,7 @@ def table(path: Path) -> list[dict[str, Any]]:
     if path.suffix == ".json":
         return list(json.loads(text))
     if path.suffix == ".jsonl":
-        return [json.loads(line) for line in text.split("\n") if line]
+        records = [json.loads(line) for line in text.split("\n") if line]
+        return [{**record, **record.get("value", {})} for record in records]
     mark = max("\t;,", key=text.partition("\n")[0].count)
     return list(csv.DictReader(text.splitlines(keepends=True), delimiter=mark))

@@ -9,6 +9,9 @@ from decimal import Decimal
 from html import unescape
 from pathlib import Path
 
+import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 from penstock_client import BadInput, JobStopped, NotAllowed, NotFound, Penstock, PenstockError, Unreachable
 
@@ -222,9 +225,6 @@ def test_rows_are_tried_first_and_the_same_job_goes_on_with_the_others(client, u
 
 
 def test_frames_come_back_with_their_own_index_and_types(client):
-    import pandas as pd
-    import polars as pl
-
     # Given a frame with an index of its own, dates, and something missing
     index = pd.Index([30, 10, 20], name="key")
     days = pd.to_datetime(["2026-01-02", None, "2026-03-04"])
@@ -245,6 +245,9 @@ def test_frames_come_back_with_their_own_index_and_types(client):
     again = client.run(pl.from_pandas(frame), "{{ day }} {{ text }}", model="simulated").to_frame()
     assert isinstance(again, pl.DataFrame)
     assert again["status"].to_list() == ["succeeded"] * 3
+    table = pa.table({"text": ["a", "b"]})
+    back = client.run(table, "{{ text }}", model="simulated").to_frame("polars")
+    assert back["text"].to_list() == ["a", "b"]
 
 
 def sorted_rows(run):

@@ -3,8 +3,10 @@
 import datetime as dt
 import itertools
 import json
+import sys
 import uuid
 from decimal import Decimal
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -163,6 +165,25 @@ def test_columns_that_clash_are_named_apart_and_rows_without_an_answer_say_why()
         "error": [None, None],
         "cost": [None, 0.5],
     }
+
+
+def test_progress_is_drawn_in_a_notebook_though_it_is_no_terminal(monkeypatch, capsys):
+    # Given a kernel
+    shell = type("ZMQInteractiveShell", (), {})()
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+
+    # When
+    bar = progress.Bar(None)
+    for ended in (2, 8):
+        bar.show({**NOTHING, "counts": {"pending": 8 - ended, "running": 0, "failed": 0}})
+    bar.close({**NOTHING, "status": "completed", "counts": {"pending": 0, "running": 0, "failed": 0}})
+
+    # Then one line is drawn over and over
+    drawn = capsys.readouterr().err
+    assert drawn.count("\r") == 2
+    assert drawn.count("\n") == 1
+    assert "2/8  25%" in drawn
+    assert drawn.rstrip().endswith("8/8 100% · $0.00")
 
 
 def test_the_line_of_progress_says_how_far_it_is_how_fast_and_what_it_cost():
