@@ -56,7 +56,7 @@ class File(Given):
 
     @property
     def name(self) -> str | None:
-        return self.filename[:255]
+        return "".join(filter(str.isprintable, self.filename))[:255]
 
 
 class Lines(Given):

@@ -107,7 +107,7 @@ def answered(contact: Contact, call: Call) -> Flow[dict[str, Any]]:
         got = yield call
         if isinstance(got, Reply):
             contact.has_answered = True
-            if got.status < 400:
+            if 200 <= got.status < 300:
                 return _json(contact, got)
             got = refusal(got)
         assert isinstance(got, PenstockError)

@@ -16,6 +16,7 @@ from app.web.submissions import bodies
 
 CHATS = "/api/batch/create"
 FIELDS = "fields"  # of an answer
+FLAGS = ("dedupe", "visible_only")
 OF_CLIENT = {"template": "prompt"}  # what the Python client calls otherwise
 OF_CHATS = {"provider": "aiProvider", "search": "searchProvider", "lang": "lang", "name": "batchName"}
 
@@ -63,6 +64,8 @@ def _value(name: str, text: str) -> Any:
     """What a field of the form is in Python."""
     if name in bodies.OBJECTS or name == FIELDS:
         return json.loads(text)
+    if name in FLAGS:
+        return text == "true"
     return int(text) if name in bodies.NUMBERS and text.isdecimal() else text
 
 
