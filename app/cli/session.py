@@ -1,31 +1,26 @@
 """One `penstock run`: find or submit the job, follow it, write its answers, print a summary."""
 
 import os
-import uuid
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from http import HTTPStatus
-from pathlib import Path
 
 from rich.console import Console
 
 from app.cli import faults, quote, report, target, words
 from app.cli.client import Job, Quote, Rest
 from app.cli.follow import calls_ended, follow
-from app.cli.jobs import known, spending, trying
+from app.cli.jobs import known, sending, spending, trying
 from app.cli.order import Order
 from app.cli.patience import DEFAULT, Patience
 from app.cli.target import Target
 from app.cli.views import view
 from app.cli.waiting import say, waiting
 from app.core.pause_reasons import LEFT
-from app.errors import PenstockError, StackGone, StackRefused, StackUnreachable
+from app.errors import PenstockError, StackGone, StackRefused
 from app.providers import registry
 from app.providers.registry import SIMULATED
 from app.stack.runs import Run
 from config import settings
-
-NO_QUOTES = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)  # of a stack older than quotes
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,13 +146,13 @@ class Session:
         """The new job; None if its owner does not want to pay for it."""
         file = self._order.file
         with self._waiting(f"estimating the cost of {file.name}"):
-            found = self._estimate(rest, file)
+            found = sending.estimate(rest, self._console, self._order)
         if found is not None:
             quote.tell(self._console, found)
         if not self._may_spend(found):
             return None
         with self._waiting(f"sending {file.name}"):
-            job = _sent(rest, self._order, self._earlier)
+            job = sending.send(rest, self._order, self._earlier)
         self._say(f"job {job['id']}: {words.records(job['total'])}")
         return job
 
@@ -166,19 +161,6 @@ class Session:
         if self._order.try_first is not None:
             return True  # its owner is asked when the price of all is known
         return self._wishes.yes or spending.is_allowed(self._console, found, *asked)
-
-    def _estimate(self, rest: Rest, file: Path) -> Quote | None:
-        """The quote; None when there is none, which does not stop the run. Bad input is already reported."""
-        try:
-            return rest.estimate(file, self._order.fields())
-        except StackRefused as refusal:
-            if refusal.status in faults.REFUSES_INPUT:
-                raise
-            if refusal.status not in NO_QUOTES:
-                self._say(f"no quote: {refusal}")
-        except StackUnreachable as error:
-            self._say(f"no quote: {error}")
-        return None
 
     def _follow(self, rest: Rest, job: Job) -> Job:
         """The job when it has ended, or is paused; not because an equal command ended, for this one lives."""
@@ -241,17 +223,6 @@ class Session:
 
     def _say(self, line: str) -> None:
         say(self._console, line)
-
-
-def _sent(rest: Rest, order: Order, earlier: str | None) -> Job:
-    """The new job; `earlier` is one with an equal fingerprint."""
-    fields = order.fields()
-    try:
-        return rest.submit(order.file, fields, order.key(earlier))
-    except StackRefused as refusal:
-        if refusal.status != HTTPStatus.CONFLICT or refusal.retry_after is not None:
-            raise
-    return rest.submit(order.file, fields, uuid.uuid4().hex)  # the job with the first key was deleted
 
 
 def _resumed(rest: Rest, job: Job) -> Job:

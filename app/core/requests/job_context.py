@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from app.core.requests import sent_schema
+from app.core.requests import sent_schema, strict_schema
 from app.core.requests.schemas import AnswerSchema
 from app.errors import BadInput, NotFound
 from app.ingest import operations
@@ -92,11 +92,11 @@ class JobContext:
     @cached_property
     def sent_schemas(self) -> Mapping[str | None, Mapping[str, Any] | None]:
         """The schema that goes with a request of each operation, and of none."""
-        if not registry.of(self.model).takes_schema_subset:
-            return self._schemas
-        return {
-            name: None if schema is None else sent_schema.of(schema) for name, schema in self._schemas.items()
-        }
+        provider = registry.of(self.model)
+        if provider.takes_schema_subset:
+            copy = strict_schema.of if provider.requires_properties else sent_schema.of
+            return {name: schema and copy(schema) for name, schema in self._schemas.items()}
+        return self._schemas
 
     @cached_property
     def _answer_schemas(self) -> dict[str | None, AnswerSchema | None]:

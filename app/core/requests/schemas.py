@@ -14,6 +14,7 @@ import jsonschema_rs
 from app.core.requests import mending, patterns, schema_copies
 from app.core.requests.schema_cost import weight
 from app.core.requests.schema_references import REFERENCES, places
+from app.core.requests.strict_schema import without_nulls
 from app.errors import BadInput
 from app.ingest.values import to_json
 
@@ -73,6 +74,8 @@ class AnswerSchema:
 
     def _checked(self, value: Any) -> Verdict:
         found = list(islice(self._validator.iter_errors(value), TOLD))
+        if found and (meant := without_nulls(value, self._source)) != value:
+            value, found = meant, list(islice(self._validator.iter_errors(meant), TOLD))
         return Verdict(fault=_told(found)) if found else Verdict(value=to_json(value).decode())
 
     def check_in_subprocess(self, text: str, *, mends: bool) -> Verdict:
