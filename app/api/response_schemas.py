@@ -472,12 +472,18 @@ class GroupOut(SumsOut, GroupKeyOut):
     """Has one of `model`, `day`, `job` and `user`, as `group_by` says."""
 
 
+class TotalOut(SumsOut):
+    """Totals of all calls, and what the jobs that were submitted in that time saved."""
+
+    saved = fields.Nested(SavedOut, required=True)
+
+
 class UsagePage(ma.Schema):
     since = _time(data_key="from")
     until = _time(data_key="to", description="The exclusive end.")
     group_by = fields.String(required=True, validate=validate.OneOf(get_args(Grouping)))
     data = fields.List(fields.Nested(GroupOut), required=True)
-    total = fields.Nested(SumsOut, required=True, metadata={"description": "Of all groups on all pages."})
+    total = fields.Nested(TotalOut, required=True, metadata={"description": "Of all groups on all pages."})
     next_cursor = fields.String(required=True, allow_none=True)
 
 

@@ -32,6 +32,7 @@ NOTHING = {
     "cost": "0.00",
     "unpriced": 0,
     "cost_unconfirmed": "0.00",
+    "saved": {name: {"records": 0, "cost": "0.00"} for name in ("dedupe", "reuse")},
 }
 
 _numbers = count(1_000)  # behind the records that a job of these tests has
@@ -119,6 +120,7 @@ def test_calls_are_summed_up_by_model(door, job):
         **{name: value for name, value in haiku.items() if name != "model"},
         "calls": {"answered": 4, "unconfirmed": 1},
         "cost": "3.000000000001",
+        "saved": NOTHING["saved"],
     }
 
 

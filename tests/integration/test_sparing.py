@@ -6,6 +6,7 @@ import pytest
 
 from app.core.money import reconciliation
 from app.core.reading.records import snapshot
+from app.providers.client import Usage
 from tasks import advance
 from tests.support.front_door import JOBS, Door, Worker, number_of
 
@@ -54,6 +55,8 @@ def test_equal_requests_are_asked_once_and_their_copies_end_with_them(door):
     assert records[5]["error"] == records[1]["error"]
     assert float(shown["saved"]["dedupe"]["cost"]) == pytest.approx(3 * float(records[0]["cost"]))
     assert differences() == []
+    total = door.get("/api/v1/usage").get_json()["total"]
+    assert total["saved"]["dedupe"] == shown["saved"]["dedupe"]
 
     # And a retry asks what failed once more, and only once
     door.post(f"{JOBS}/{job['id']}/retry")
@@ -146,3 +149,18 @@ def test_a_job_is_tried_on_rows_of_the_whole_sheet_and_goes_on_with_the_others(d
     advance.run(number_of(job))
     assert (door.job(job)["status"], door.job(job)["counts"]["succeeded"]) == ("completed", 40)
     assert differences() == []
+
+
+def test_a_job_that_leaves_its_forecast_says_so_once(door):
+    job = door.submit(rows(*map(str, range(40))), template="{{ review }}", try_first=4)
+    worker = Worker()
+    advance.run(number_of(job))
+    worker.end(job, [5, 15, 25, 35], model=CLAUDE)
+    advance.run(number_of(job))
+    door.post(f"{JOBS}/{job['id']}/resume")
+    assert door.job(job)["warnings"] == []
+
+    worker.end(job, [0, 1, 2], model=CLAUDE, usage=lambda claim: Usage(10, 5_000))
+    advance.run(number_of(job))
+
+    assert "its first 4 records let expect" in door.job(job)["warnings"][0]

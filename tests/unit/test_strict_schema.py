@@ -1,4 +1,4 @@
-"""A schema for a provider that wants every property: what may be left out is null, and read back as left out."""
+"""A schema for a provider that wants every property: what may be left out is null, and read back so."""
 
 import json
 

@@ -1,7 +1,7 @@
 """The copy of a JSON Schema for a provider that enforces one only if its objects require every property.
 
-There a property that may be left out is null instead. An answer is read back as it was meant: without what is null
-and could not be.
+There a property that may be left out is null instead. An answer is read back as it was meant: without what is
+null and could not be.
 """
 
 from collections.abc import Mapping
