@@ -8,7 +8,7 @@ from typing import Any
 
 from penstock_client import flows, frames
 from penstock_client.following import Following
-from penstock_client.given import Lines
+from penstock_client.lines import Lines
 from penstock_client.objects import Answer, Job
 from penstock_client.order import Order
 from penstock_client.progress import Bar

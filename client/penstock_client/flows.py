@@ -70,7 +70,7 @@ def _upload(order: Order, path: str, key: str | None = None) -> Call:
         "POST",
         path,
         form=order.form(),
-        content=(order.given.filename, order.given.content),
+        parts=order.given.parts,
         headers={} if key is None else {"Idempotency-Key": key},
         timeout=UPLOAD,
     )

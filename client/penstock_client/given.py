@@ -1,30 +1,39 @@
-"""The rows of a job, as they go to the server: lines of JSON on disk, or a file as it is."""
+"""What a job is made of, as it goes to the server."""
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
-import json
-import os
-from array import array
-from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
-from penstock_client import frames
+from penstock_client.wire import Part
 
-IN_MEMORY = 8_000_000  # bytes of rows; the rest goes to disk
 BLOCK = 1_000_000  # bytes
-NAMES = ("custom_id", "conversation")  # cells of a row that name its record, or what it is a turn of
-COLUMN = "text"  # of rows that are texts
 
 
 class Given:
-    """`content` is what is uploaded under `filename`; `digest` identifies it."""
+    """What is uploaded; `digest` identifies it."""
 
+    asked_by = "template"  # the job's field for the prompt
     digest = ""
     rows: Any = None  # the frame that the lines were made of, if they were
+
+    @property
+    def name(self) -> str | None:
+        """Of a job."""
+        return None
+
+    def parts(self) -> list[Part]:
+        """The files of the form, from their beginning."""
+        raise NotImplementedError
+
+    def row(self, index: int) -> Any:
+        """The row as it was sent; None where only the server knows."""
+        return None
+
+
+class Content(Given):
+    """One file: `content` under `filename`."""
 
     def __init__(self, content: IO[bytes], filename: str) -> None:
         self.content, self.filename = content, filename
@@ -34,132 +43,30 @@ class Given:
         if hasattr(self, "content"):  # not of a file that could not be opened
             self.content.close()
 
-    @property
-    def name(self) -> str | None:
-        """Of a job: that of the file."""
-        return None
-
-    def row(self, index: int) -> Any:
-        """The row as it was sent; None where only the server knows."""
-        return None
+    def parts(self) -> list[Part]:
+        self.content.seek(0)
+        return [("file", (self.filename, self.content))]
 
 
-class File(Given):
+class File(Content):
     """A sheet, or a file of lines, that the server reads."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path.open("rb"), path.name)
-        digest = hashlib.sha256()
-        while block := self.content.read(BLOCK):
-            digest.update(block)
-        self.digest = digest.hexdigest()
+        self.digest = digest_of(self.content)
 
     @property
     def name(self) -> str | None:
-        return "".join(filter(str.isprintable, self.filename))[:255]
+        return as_name(self.filename)
 
 
-class Lines(Given):
-    """Rows, each a line of JSON. `with_prompt`: they are rows for the prompt, and otherwise whole records."""
-
-    def __init__(self, rows: Any, *, with_prompt: bool) -> None:
-        super().__init__(SpooledTemporaryFile(max_size=IN_MEMORY), "rows.jsonl")  # noqa: SIM115 - see `__del__`
-        self._with_prompt = with_prompt
-        self.rows = rows if frames.library_of(rows) else None
-        self._begins = array("Q")  # of the lines, in bytes
-        self._are_texts = bytearray()  # for each row, whether it was given as a text
-        digest, size = hashlib.sha256(), 0
-        for number, row in enumerate(rows if self.rows is None else frames.rows_of(rows)):
-            line = _line(number, row, with_prompt)
-            self._begins.append(size)
-            self._are_texts.append(isinstance(row, str))
-            size += self.content.write(line)
-            digest.update(line)
-        self.digest = digest.hexdigest()
-
-    def __len__(self) -> int:
-        return len(self._begins)
-
-    def row(self, index: int) -> Any:
-        if not 0 <= index < len(self):
-            return None
-        self.content.seek(self._begins[index])
-        line = json.loads(self.content.readline())
-        row = line["row"] if self._with_prompt else line
-        return row[COLUMN if self._with_prompt else "prompt"] if self._are_texts[index] else row
-
-    def cells(self) -> Iterator[dict[str, Any]]:
-        """All rows as dicts."""
-        rows = map(self.row, range(len(self)))
-        return (row if isinstance(row, dict) else {COLUMN: row} for row in rows)
+def digest_of(content: IO[bytes]) -> str:
+    digest = hashlib.sha256()
+    while block := content.read(BLOCK):
+        digest.update(block)
+    return digest.hexdigest()
 
 
-def take(rows: Any, *, with_prompt: bool) -> Given:
-    """What was given as rows; a text or a path is that of a file."""
-    if isinstance(rows, (str, os.PathLike)):
-        return File(Path(rows))
-    if isinstance(rows, Mapping) or (not isinstance(rows, Iterable) and not frames.library_of(rows)):
-        raise TypeError(
-            f"rows: give a list of dicts or texts, a frame of pandas or polars, or the path of a file; found"
-            f" {type(rows).__name__}"
-        )
-    return Lines(rows, with_prompt=with_prompt)
-
-
-def _line(number: int, row: Any, with_prompt: bool) -> bytes:
-    if isinstance(row, str):
-        record: Mapping[Any, Any] = {"row": {COLUMN: row}} if with_prompt else {"prompt": row}
-    elif isinstance(row, Mapping):
-        record = _of_cells(row) if with_prompt else row
-    else:
-        raise TypeError(f"row {number}: give a dict or a text; found {type(row).__name__}")
-    try:
-        return _encoded(record)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"row {number}: {error}") from None
-
-
-def _of_cells(row: Mapping[Any, Any]) -> Mapping[str, Any]:
-    """A row under its own key, so that no column can be taken for a request of its own."""
-    record: dict[str, Any] = {"row": {str(name): value for name, value in row.items()}}
-    for name in NAMES:
-        value = _plain(row.get(name))
-        if value not in (None, ""):
-            record[name] = str(value)
-    return record
-
-
-def _encoded(record: Mapping[Any, Any]) -> bytes:
-    try:
-        text = json.dumps(record, ensure_ascii=False, allow_nan=False, default=_known)
-    except ValueError:  # not a number: what frames have where nothing is
-        text = json.dumps(_plain(record), ensure_ascii=False, allow_nan=False, default=_known)
-    try:
-        return text.encode() + b"\n"
-    except UnicodeEncodeError:  # half of a surrogate pair can only be written as its code
-        return json.dumps(json.loads(text)).encode() + b"\n"
-
-
-def _plain(value: Any) -> Any:
-    """The same without any `nan`."""
-    if isinstance(value, Mapping):
-        return {key: _plain(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(part) for part in value]
-    return None if isinstance(value, float) and value != value else value  # noqa: PLR0124 - so nan is found
-
-
-def _known(value: Any) -> Any:
-    """What JSON has no form for."""
-    if type(value).__name__ in ("NaTType", "NAType"):
-        return None
-    if isinstance(value, dt.datetime):
-        is_date = value.tzinfo is None and value.time() == dt.time()
-        return (value.date() if is_date else value).isoformat()
-    if isinstance(value, (dt.date, dt.time)):
-        return value.isoformat()
-    if hasattr(value, "tolist"):  # of numpy: a number, or an array
-        return _plain(value.tolist())
-    if type(value).__module__ in ("decimal", "uuid", "fractions", "pathlib"):
-        return str(value)
-    raise TypeError(f"a value of the type {type(value).__name__} cannot be sent: make it a text or a number")
+def as_name(text: str) -> str:
+    """A text as the name of a job."""
+    return "".join(filter(str.isprintable, text))[:255]

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, TypedDict
 
+from penstock_client import frames
+from penstock_client.documents import Folder
 from penstock_client.errors import PenstockError
-from penstock_client.given import Given, take
+from penstock_client.given import File, Given
+from penstock_client.lines import Lines
 
 FINGERPRINT = "client_fingerprint"  # in the metadata of a job
 # They change what a job may cost, what it is called and when it runs, but no answer.
@@ -54,8 +59,8 @@ class Order:
     """One job as its owner wants it."""
 
     def __init__(self, rows: Any, prompt: str | None, asked: Asked) -> None:
-        given: dict[str, Any] = {"template": prompt, **asked}
-        self.given: Given = take(rows, with_prompt=prompt is not None)
+        self.given: Given = _taken(rows, with_prompt=prompt is not None)
+        given: dict[str, Any] = {self.given.asked_by: prompt, **asked}
         self.asked = {name: value for name, value in given.items() if value is not None}
         if "fields" in self.asked:
             self.asked["fields"] = _listed(self.asked["fields"])
@@ -93,6 +98,19 @@ class Order:
         """Equal for equal rows, prompt, model and whatever else an answer may depend on."""
         asked = {name: value for name, value in sorted(self.asked.items()) if name not in BESIDE}
         return hashlib.sha256(f"{self.given.digest} {_text(asked)}".encode()).hexdigest()
+
+
+def _taken(rows: Any, *, with_prompt: bool) -> Given:
+    """What was given as rows; a text or a path is that of a file, or of a folder of documents."""
+    if isinstance(rows, (str, os.PathLike)):
+        path = Path(rows)
+        return Folder(path) if path.is_dir() else File(path)
+    if isinstance(rows, Mapping) or (not isinstance(rows, Iterable) and not frames.library_of(rows)):
+        raise TypeError(
+            "rows: give a list of dicts or texts, a frame of pandas or polars, or the path of a file or a"
+            f" folder; found {type(rows).__name__}"
+        )
+    return Lines(rows, with_prompt=with_prompt)
 
 
 def _listed(fields: Mapping[str, str] | Sequence[str]) -> list[str]:

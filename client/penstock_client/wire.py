@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any, TypeVar
 from urllib.parse import urlsplit
@@ -21,18 +21,19 @@ UPLOAD = 900  # seconds: a large file is read completely before the response
 HEARD = 60  # seconds without a byte after which a stream is opened again; it sends heartbeats
 
 T = TypeVar("T")
+Part = tuple[str, tuple[str, IO[bytes]]]  # its name in the form; its file's name and content
 
 
 @dataclass(frozen=True)
 class Call:
-    """One request. `content` is uploaded as the form's `file`."""
+    """One request. `parts` are the files of a form, read anew for each try."""
 
     method: str
     path: str
     query: Mapping[str, Any] = field(default_factory=dict)
     json: Any = None
     form: Mapping[str, str] | None = None
-    content: tuple[str, IO[bytes]] | None = None
+    parts: Callable[[], list[Part]] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     timeout: float = 60
     is_repeatable: bool = True  # that it was done may be found by doing it again
@@ -42,10 +43,8 @@ class Call:
         found: dict[str, Any] = {"params": dict(self.query), "headers": dict(self.headers)}
         if self.json is not None:
             found["json"] = self.json
-        if self.content is not None:
-            filename, content = self.content
-            content.seek(0)
-            found |= {"data": dict(self.form or {}), "files": {"file": (filename, content)}}
+        if self.parts is not None:
+            found |= {"data": dict(self.form or {}), "files": self.parts()}
         return found
 
 

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from penstock_client import answers, frames, progress
 from penstock_client.following import Lines as Events
-from penstock_client.given import Lines
+from penstock_client.lines import Lines
 from penstock_client.order import Order
 
 NOTHING = {"id": "j", "total": 8, "status": "running", "cost": "0.00"}
