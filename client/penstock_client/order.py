@@ -60,6 +60,8 @@ class Order:
 
     def __init__(self, rows: Any, prompt: str | None, asked: Asked) -> None:
         self.given: Given = _taken(rows, with_prompt=prompt is not None)
+        if "asks" in asked:  # its records would not be rows
+            raise PenstockError("asks: call `run` once for each prompt")
         given: dict[str, Any] = {self.given.asked_by: prompt, **asked}
         self.asked = {name: value for name, value in given.items() if value is not None}
         if "fields" in self.asked:
