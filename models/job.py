@@ -6,7 +6,19 @@ import uuid
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Date, ForeignKey, Index, Integer, LargeBinary, String, Text, text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Date,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Text,
+    text,
+)
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, validates
 
@@ -194,6 +206,8 @@ class JobSpec(Base):
     # What its submitter's client said to the provider in headers, which go with each of its calls.
     headers: Mapped[dict[str, str] | None] = mapped_column(JSON(none_as_null=True))
     webhook_url: Mapped[str | None] = mapped_column(String(2048))  # told when the job ends
+    # False: its provider is not asked to keep what its records share. None: as the setting says.
+    prompt_cache: Mapped[bool | None] = mapped_column(Boolean)
     # Why its calls have no maximum cost, so that no cap can be enforced; None: they have one.
     unbounded: Mapped[str | None] = mapped_column(Text)
 
@@ -225,6 +239,8 @@ class JobCounts(Base):
     cache_write_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
     cost: Mapped[int] = mapped_column(BigInteger, default=0)  # pico-dollars, of answered attempts
     cost_unconfirmed: Mapped[int] = mapped_column(BigInteger, default=0)  # pico-dollars, their worst case
+    # Pico-dollars that these would have cost more without their provider's cache; below 0: less.
+    cache_saved: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     unpriced: Mapped[int] = mapped_column(Integer, default=0)  # answered attempts whose model has no price
     # Attempts whose answer did not say what it took; their worst case is in `cost_unconfirmed`.
     usage_unknown: Mapped[int] = mapped_column(Integer, default=0, server_default="0")

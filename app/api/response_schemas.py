@@ -95,6 +95,26 @@ def _rate() -> fields.String:
     return fields.String(required=True, metadata={"example": "1.00"})
 
 
+class CacheSavedOut(ma.Schema):
+    """What the provider's cache has saved."""
+
+    tokens = fields.Integer(required=True, metadata={"description": "Input that was read from it."})
+    cost = fields.String(
+        required=True,
+        metadata={
+            "example": "0.0123",
+            "description": "USD that the same calls would have cost more without it. Below 0 until what was"
+            " written to it, which costs more than other input, has been read.",
+        },
+    )
+
+
+class SavedOut(ma.Schema):
+    """What was not paid."""
+
+    prompt_cache = fields.Nested(CacheSavedOut, required=True)
+
+
 class JobOut(ma.Schema):
     """A job."""
 
@@ -134,6 +154,7 @@ class JobOut(ma.Schema):
     reused = fields.Integer(
         required=True, metadata={"description": "Records that have the answer of the job named as `reuse`."}
     )
+    saved = fields.Nested(SavedOut, required=True)
     warnings = fields.List(
         fields.String(),
         required=True,
@@ -237,6 +258,9 @@ class QuoteOut(ma.Schema):
     )
     input_tokens = fields.Nested(TokensByCaseOut, required=True)
     output_tokens = fields.Nested(TokensByCaseOut, required=True)
+    saved = fields.Nested(
+        SavedOut, required=True, metadata={"description": "What is likely not paid; `cost` is without it."}
+    )
     cost = fields.Nested(
         DollarsByCaseOut,
         required=True,
@@ -420,6 +444,7 @@ class SumsOut(ma.Schema):
     )
     cost = _dollars("USD of answers; null when one of them has no price.")
     unpriced = fields.Integer(required=True, metadata={"description": "Answers that have no price."})
+    saved = fields.Nested(SavedOut, required=True)
     cost_unconfirmed = _dollars("USD that calls without an answer may have cost on top, at most.")
 
 

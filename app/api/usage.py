@@ -56,6 +56,12 @@ def _sums_out(sums: Sums) -> dict[str, Any]:
         "server_tool_uses": dict(sums.server_tool_uses),
         "cost": _dollars(sums.cost),
         "unpriced": sums.unpriced,
+        "saved": {
+            "prompt_cache": {
+                "tokens": sums.tokens["cache_read_tokens"],
+                "cost": pricing.dollars(sums.cache_saved),
+            }
+        },
         "cost_unconfirmed": _dollars(sums.cost_unconfirmed),
     }
 

@@ -31,6 +31,9 @@ class Order:
     reuse: str | None = None  # the id of a job whose answers are not paid for again
     schema: Mapping[str, Any] | None = None  # that every answer must match
     params: Mapping[str, Any] = field(default_factory=dict)  # sent with every request
+    prompt_cache: bool | None = (
+        None  # False: the provider keeps nothing; changes no answer, so no fingerprint
+    )
     sheet: str | None = None  # of a workbook; None: the first one that is shown
     header_row: int | None = None  # None: the first
     visible_only: bool = False  # without hidden rows
@@ -61,6 +64,7 @@ class Order:
             "reuse": self.reuse,
             "schema": None if self.schema is None else json.dumps(self.schema),
             "params": json.dumps(self.params) if self.params else None,
+            "prompt_cache": "false" if self.prompt_cache is False else None,
             "rows": self.rows and str(self.rows),
             "sheet": self.sheet,
             "header_row": None if self.header_row is None else str(self.header_row),

@@ -53,6 +53,9 @@ class Defaults:
     messages: bool = True  # its model takes everything else
     whole: bool = False  # its model takes requests for a path of an OpenAI-compatible API
     operations: Mapping[str, Operation] = field(default_factory=dict)  # those that its records name
+    prompt_cache: bool | None = (
+        None  # what its records share may be kept by the provider; None: by the setting
+    )
     timeout: int | None = None  # seconds that a call may take; None: no limit of the job's own
     # What its submitter's own client said to the provider, by lower-case names: goes with each of its calls.
     headers: Mapping[str, str] = field(default_factory=dict)

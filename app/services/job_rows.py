@@ -60,6 +60,7 @@ def spec_row(job_id: int, defaults: Defaults, options: Options, why: str | None)
         skipped=None if options.skipped is None else list(options.skipped),
         notes=list(options.notes),
         headers=dict(defaults.headers) or None,
+        prompt_cache=defaults.prompt_cache,
         unbounded=why,
         webhook_url=options.webhook_url,
     )

@@ -31,6 +31,7 @@ NOTHING = {
     "server_tool_uses": {},
     "cost": "0.00",
     "unpriced": 0,
+    "saved": {"prompt_cache": {"tokens": 0, "cost": "0.00"}},
     "cost_unconfirmed": "0.00",
 }
 
@@ -91,6 +92,7 @@ def test_calls_are_summed_up_by_model(door, job):
             cache_write_5m_tokens=4,
             cache_write_1h_tokens=5,
             server_tool_uses=tools,
+            cache_saved=10**11,
         )
     call(job, outcome=ledger.UNCONFIRMED, cost=5)
     call(job, outcome=ledger.UNSENT, cost=0, model="never-sent")
@@ -112,6 +114,7 @@ def test_calls_are_summed_up_by_model(door, job):
         "server_tool_uses": {"web_fetch_requests": 4, "web_search_requests": 3},
         "cost": "3.00",
         "unpriced": 0,
+        "saved": {"prompt_cache": {"tokens": 9, "cost": "0.30"}},
         "cost_unconfirmed": "0.000000000005",
     }
     assert opus["model"] == "claude-opus-5-5"

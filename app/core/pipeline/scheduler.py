@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
@@ -10,11 +11,12 @@ from app.core.limits import allowances
 from app.core.pipeline import claims, leases, lifecycle, priority_queue, quarantine, wakeups, windows
 from app.core.pipeline.windows import Offer, Supply
 from app.core.requests import asked_again, job_context
+from app.core.requests.prompt_cache import priming
 from app.core.timeline.clock import move_job
 from app.providers import registry
 from models.base import any_of, counted, now
 from models.job import FINAL, Job, JobCounts, JobStatus
-from models.record import Record, RecordOutput, RecordStatus
+from models.record import Record, RecordOutput, RecordStatus, Window
 from models.transitions import moving_records
 
 REOPENED = 5_000  # records that a retry reopens in one transaction
@@ -146,8 +148,37 @@ def _offer(session: Session, job: Job, call_seconds: float) -> list[Offer]:
     """
     unclosed = windows.with_unclaimed(session, job.id)
     supply = _supply(session, job, call_seconds)
+    plan = priming.plan(session, job, supply.seconds_apart(call_seconds))
+    if plan.waits is not None:
+        wakeups.at_latest(session, job.id, plan.waits)
+        return []
+    if plan.alone:
+        supply = replace(supply, keep=plan.keep, alone=True)
+        offers = _offer_one(session, job, unclosed, supply)
+    else:
+        offers = _offer_all(session, job, unclosed, replace(supply, keep=plan.keep))
+    if job.status == JobStatus.PENDING and offers:
+        move_job(session, job, JobStatus.RUNNING, started_at=job.started_at or session.scalar(select(now())))
+    return offers
+
+
+def _offer_one(session: Session, job: Job, unclosed: Sequence[Window], supply: Supply) -> list[Offer]:
+    """Offer one record before all others, wherever the next one is; those in isolation last."""
+    withdrawn = [window for window in unclosed if not window.isolated]
+    if withdrawn:
+        return [windows.offer_again(session, job, withdrawn[0], supply)]
+    if job.cursor < job.total:
+        return [windows.open_next(session, job, windows.size(job, supply), supply)]
+    if claims.due_count(session, job.id, 1):
+        return [windows.open_for_returned(session, job, 1, supply)]
+    return _offer_all(session, job, unclosed, replace(supply, keep=None, alone=False))
+
+
+def _offer_all(session: Session, job: Job, unclosed: Sequence[Window], supply: Supply) -> list[Offer]:
     offers = [
-        windows.offer_again(session, job, window, supply) for window in unclosed if window.offered_at is None
+        windows.offer_again(session, job, window, supply)
+        for window in unclosed
+        if window.offered_at is None or window.primes
     ]
     shared = sum(not window.isolated for window in unclosed)
     while shared < supply.windows and job.cursor < job.total:
@@ -159,8 +190,6 @@ def _offer(session: Session, job: Job, call_seconds: float) -> list[Offer]:
         suspects := quarantine.count(session, job.id, windows.ISOLATED_PROCESSES)
     ):
         offers.append(windows.open_isolated(session, job, suspects, supply))
-    if job.status == JobStatus.PENDING and offers:
-        move_job(session, job, JobStatus.RUNNING, started_at=job.started_at or session.scalar(select(now())))
     return offers
 
 

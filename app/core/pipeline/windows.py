@@ -91,6 +91,13 @@ class Supply:
     seats: int | None  # its calls in flight at most
     slices: int  # of a window at most
     threads: int  # of all living workers
+    keep: str | None = None  # what their records share: see `models.record.Window`
+    alone: bool = False  # one record goes before all others, so that they read what it has had kept
+
+    def seconds_apart(self, call_seconds: float) -> float:
+        """How far the job's calls are apart when each takes `call_seconds`."""
+        by_limit = 1 / self.per_second if self.per_second else 0.0
+        return max(by_limit, call_seconds / self.seats if self.seats else 0.0)
 
     @property
     def windows(self) -> int:
@@ -165,6 +172,8 @@ def open_next(session: Session, job: Job, count: int, supply: Supply) -> Offer:
         last=min(job.cursor + count, job.total),
         cursor=job.cursor,
         offered_at=session.scalar(select(now())),
+        keep=supply.keep,
+        primes=supply.alone,
     )
     session.add(window)
     session.flush()
@@ -174,7 +183,15 @@ def open_next(session: Session, job: Job, count: int, supply: Supply) -> Offer:
 
 def open_for_returned(session: Session, job: Job, due: int, supply: Supply) -> Offer:
     """Offer `due` records that were given back, and nothing else."""
-    window = Window(job_id=job.id, first=0, last=0, cursor=0, offered_at=session.scalar(select(now())))
+    window = Window(
+        job_id=job.id,
+        first=0,
+        last=0,
+        cursor=0,
+        offered_at=session.scalar(select(now())),
+        keep=supply.keep,
+        primes=supply.alone,
+    )
     session.add(window)
     session.flush()
     return _offer(job, window, due, supply)
@@ -195,6 +212,7 @@ def offer_again(session: Session, job: Job, window: Window, supply: Supply) -> O
     window.epoch += 1
     window.offered_at = session.scalar(select(now()))
     window.published_at = window.slice_at = window.incarnation = None
+    window.keep, window.primes = supply.keep, supply.alone
     session.flush()
     return _offer(job, window, max(window.last - window.cursor, 1), supply)
 
@@ -366,8 +384,10 @@ def held_in_vain(
 
 
 def _offer(job: Job, window: Window, records: int, supply: Supply) -> Offer:
-    tasks = records if _per_task() == 1 and not window.isolated else 0
-    single = not window.isolated and all_leave_at_once(job, records, supply)
+    if window.primes:
+        records = 1
+    tasks = records if _per_task() == 1 and not window.isolated and not window.primes else 0
+    single = window.primes or (not window.isolated and all_leave_at_once(job, records, supply))
     narrow = max(1, _narrow(window, records, supply))
     return Offer(
         window_id=window.id,

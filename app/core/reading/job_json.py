@@ -64,6 +64,12 @@ def write(view: JobView, limited: Limited) -> dict[str, Any]:
         "max_cost": None if view.max_cost is None else pricing.dollars(view.max_cost),
         "cost_remaining": None if view.still_costs is None else pricing.dollars(view.still_costs),
         "reused": view.reused,
+        "saved": {
+            "prompt_cache": {
+                "tokens": view.usage["cache_read_tokens"],
+                "cost": pricing.dollars(view.cache_saved),
+            }
+        },
         "warnings": [*view.notes, *_warnings(view)],
         "created_at": timestamp(view.created_at),
         "updated_at": timestamp(view.updated_at),

@@ -101,6 +101,7 @@ class JobView:
     skipped_rows: Sequence[int] | None
     form: TableForm | None  # of the table that it came as, without the rows
     has_documents: bool
+    cache_saved: int = 0  # that its answers would have cost more without their provider's cache
     reused: int = 0  # records that have the answer of an earlier job
     record_costs: int | None = 0  # what one record may cost, about and at most; None: unknown
     notes: Sequence[str] = ()  # what its owner should know of how its table was read
@@ -286,6 +287,7 @@ def _view(row: Row[*tuple[Any, ...]]) -> JobView:
         skipped_rows=row.skipped,
         form=None if row.table_form is None else TableForm.of(row.table_format, row.table_form),
         has_documents=row.has_prompt or job.model == registry.NOBODY,
+        cache_saved=sums.cache_saved,
         reused=job.reused,
         record_costs=_record_costs(row),
         notes=row.notes or (),

@@ -9,8 +9,9 @@ from typing import Any
 
 from sqlalchemy import select
 
-from app.core.requests import sent_schema
+from app.core.requests import sent_schema, shared_part
 from app.core.requests.schemas import AnswerSchema
+from app.core.requests.shared_part import Shared
 from app.errors import BadInput, NotFound
 from app.ingest import operations
 from app.ingest.draft import Defaults
@@ -53,6 +54,7 @@ class JobContext:
     unbounded: str | None  # why the most that a call can cost is unknown
     facts: Mapping[str, str | None]  # job, tenant, user and request, as log lines name them
     attended: str | None  # a caller waits for its only answer: see `models.job.Job`
+    prompt_cache: bool  # what its records share may be kept by the provider
     lane: int  # in whose turn it is served: see `models.job.Job`
 
     @property
@@ -76,6 +78,29 @@ class JobContext:
     @cached_property
     def template(self) -> Template | None:
         return None if self.template_source is None else compile_template(self.template_source)
+
+    @cached_property
+    def least_cacheable(self) -> int | None:
+        """See `shared_part.least_cacheable`."""
+        return shared_part.least_cacheable(self._parts, wanted=self.prompt_cache)
+
+    @cached_property
+    def shared(self) -> Shared | None:
+        """What its records share, if that is enough to be kept."""
+        return shared_part.kept(self._parts, wanted=self.prompt_cache)
+
+    @property
+    def _parts(self) -> Defaults:
+        return Defaults(
+            self.model,
+            self.max_tokens,
+            system=self.system,
+            template=self.template_source,
+            prompt=self.prompt,
+            schema=self.schema,
+            params=self.params,
+            operations=self.operations,
+        )
 
     def operation_of(self, record: Mapping[str, Any]) -> Operation | None:
         """The operation that a record names, in place of the job's system, template and schema."""
@@ -118,15 +143,7 @@ class JobContext:
 
     @cached_property
     def _shared_bytes(self) -> int:
-        parts = Defaults(
-            self.model,
-            self.max_tokens,
-            system=self.system,
-            prompt=self.prompt,
-            schema=self.schema,
-            params=self.params,
-        )
-        return parts.request_bytes
+        return self._parts.request_bytes
 
 
 @lru_cache(maxsize=256)
@@ -167,6 +184,7 @@ def of(job_id: int) -> JobContext:
             "request_id": job.request_id,
         },
         attended=job.attended,
+        prompt_cache=defaults.prompt_cache and spec.prompt_cache is not False,
         lane=job.lane,
     )
 

@@ -99,6 +99,7 @@ def _defaults(fields: Mapping[str, Any]) -> Defaults:
         messages=provider.takes_messages,
         whole=provider.takes_whole_requests,
         timeout=fields.get("timeout"),
+        prompt_cache=fields.get("prompt_cache"),
     )
 
 

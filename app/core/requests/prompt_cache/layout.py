@@ -1,0 +1,125 @@
+"""Where a request says what its provider shall keep, so that later ones read it: at its breakpoints.
+
+The order of a request is its provider's: tools, system, messages. What all records share comes first in it,
+and a prompt whose head is the same in all of them becomes two blocks of the same text. A provider takes four
+breakpoints; here are never more: at the end of the system prompt, at the end of the head, at the end of what
+the turn before this one has had kept, and at the end of a turn that another one follows.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from app.core.requests import shared_part
+from app.core.requests.job_context import JobContext
+from app.core.requests.shared_part import Shared
+from app.ingest.values import to_json
+
+FIVE_MINUTES, HOUR = "5m", "1h"
+LIFETIMES = {FIVE_MINUTES: 300.0, HOUR: 3_600.0}  # seconds from the last request that began with it
+CONTROL = "cache_control"
+_SAID = f'"{CONTROL}"'.encode()
+# What a record may set besides its messages and still begin as the others do.
+_BEHIND = frozenset(
+    {"messages", "max_tokens", "temperature", "top_p", "top_k", "stop_sequences", "metadata", "simulate"}
+)
+_MARKABLE = frozenset({"text", "image", "document", "tool_result"})
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """What of a record's request is to be kept."""
+
+    shared: str | None = None  # for how long: what all records of the job share; None: nothing of it
+    turn: bool = False  # the whole of it: another turn of the conversation follows, which begins with it
+
+
+def sets_its_own(*bodies: bytes) -> bool:
+    """Whether one of these texts in JSON says itself what is to be kept."""
+    return any(_SAID in body for body in bodies)
+
+
+def marked(
+    request: Mapping[str, Any],
+    job: JobContext,
+    record: Mapping[str, Any],
+    own: int,
+    keep: Keep,
+) -> dict[str, Any]:
+    """The request with its breakpoints. The last `own` of its messages are the record's.
+
+    It is unchanged where a provider keeps nothing, and where the model is not the job's.
+    """
+    laid_out = dict(request)
+    if job.least_cacheable is None or request["model"] != job.model:
+        return laid_out
+    if keep.shared is not None and job.shared is not None and _begins_as_others(record):
+        _mark_shared(laid_out, job.shared, job.least_cacheable, _control(keep.shared))
+    _mark_turns(laid_out, own, job.least_cacheable, keep.turn)
+    return laid_out
+
+
+def _begins_as_others(record: Mapping[str, Any]) -> bool:
+    return _BEHIND.issuperset(record.get("params", ()))
+
+
+def _control(lasts: str) -> dict[str, str]:
+    return {"type": "ephemeral"} if lasts == FIVE_MINUTES else {"type": "ephemeral", "ttl": lasts}
+
+
+def _mark_shared(request: dict[str, Any], part: Shared, least: int, control: Mapping[str, str]) -> None:
+    messages = [_parted(message, part.head) for message in request["messages"]]
+    has_head = bool(part.head) and messages[0] is not request["messages"][0]
+    if has_head:
+        head, rest = messages[0]["content"]
+        messages[0] = messages[0] | {"content": [head | {CONTROL: control}, rest]}
+    request["messages"] = messages
+    if shared_part.tokens(part.before) < least:
+        return
+    if (system := request.get("system")) is not None:
+        request["system"] = [{"type": "text", "text": system, CONTROL: control}]
+    elif tools := request.get("tools"):
+        request["tools"] = [*tools[:-1], tools[-1] | {CONTROL: control}]
+
+
+def _parted(message: Any, head: str) -> Any:
+    """A prompt that begins with the head, as two blocks; any other message as it is."""
+    if not head or not isinstance(message, dict) or message.get("role") != "user":
+        return message
+    text = message["content"]
+    if not isinstance(text, str) or not text.startswith(head) or not text[len(head) :].strip():
+        return message  # a provider refuses a block without a word in it
+    blocks = [{"type": "text", "text": part} for part in (head, text[len(head) :])]
+    return message | {"content": blocks}
+
+
+def _mark_turns(request: dict[str, Any], own: int, least: int, is_followed: bool) -> None:
+    """Mark what the turn before this one has had kept, and all of this one if another one `is_followed`.
+
+    The last turn of a conversation only reads: nobody would read what it had kept.
+    """
+    messages: list[Any] = list(request["messages"])
+    earlier = len(messages) - own
+    ends = [earlier - 2] if earlier >= 2 else []  # behind it comes its answer, never sent before
+    if is_followed:
+        ends.append(len(messages) - 1)
+    for end in ends:
+        before = [request.get("tools"), request.get("system"), messages[: end + 1]]
+        if shared_part.tokens(len(to_json(before))) >= least:
+            messages[end] = _kept(messages[end])
+    request["messages"] = messages
+
+
+def _kept(message: Any) -> Any:
+    if not isinstance(message, dict) or message.get("role") != "user":
+        return message
+    content = message.get("content")
+    if isinstance(content, str) and content.strip():
+        content = [{"type": "text", "text": content}]
+    if not isinstance(content, list) or not content or not _is_markable(content[-1]):
+        return message
+    return message | {"content": [*content[:-1], content[-1] | {CONTROL: _control(FIVE_MINUTES)}]}
+
+
+def _is_markable(block: Any) -> bool:
+    return isinstance(block, dict) and block.get("type") in _MARKABLE and block.get("text") != ""

@@ -1,0 +1,172 @@
+"""What a job's records share is paid as cached: on real workers, with a provider that keeps it."""
+
+import datetime as dt
+import json
+from functools import partial
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.core.pipeline import lifecycle
+from app.services.job_actions import act
+from app.services.options import Options
+from models import RecordOutput
+from models.session import in_transaction
+from tests.support.servers import wait_until
+from tests.support.stack import Running, Stack
+
+pytestmark = pytest.mark.one_database
+
+CLAUDE, LEAST = "claude-haiku-4-5", 4_096
+SYSTEM = "Judge the review by these rules. " + "A rule that holds for each of them. " * 700  # 6,300 tokens
+HEAD = "These are the rules of the house. " + "One more rule that all of them keep. " * 700
+TEMPLATE = HEAD + "\n\nReview: {{ review }}"
+
+
+@pytest.fixture
+def keeping(upstream):
+    upstream.configure(least_cacheable=LEAST, keep_requests=True, latency_ms=100)
+    return upstream
+
+
+def rows(count: int) -> list[dict[str, Any]]:
+    return [{"row": {"review": f"Review number {number}"}} for number in range(count)]
+
+
+def ask(stack: Stack, records: list[dict[str, Any]], **wishes: Any) -> Running:
+    return stack.submit(records, model=CLAUDE, **wishes)
+
+
+def is_forgotten(summary: dict[str, Any]) -> bool:
+    return summary["now"] - summary["last_at"] > 1.0
+
+
+def make_older(session: Session, job: Running, seconds: int) -> None:
+    """Let the job's calls have been made so long ago."""
+    outputs = session.scalars(select(RecordOutput).where(RecordOutput.job_id == job.id))
+    for output in outputs:
+        assert output.started_at is not None
+        output.started_at -= dt.timedelta(seconds=seconds)
+
+
+def written(seen: list[dict[str, Any]]) -> list[bool]:
+    """Whether each call, in the order of their arrival, has written to the cache."""
+    return [call["cache_write_tokens"] > 0 for call in seen]
+
+
+def test_one_record_has_the_shared_part_kept_and_all_others_read_it(running, keeping):
+    job = ask(running, rows(60), system=SYSTEM, template="{{ review }}").wait_for("completed")
+
+    seen = keeping.books()
+    assert job.statuses() == {"succeeded": 60}
+    assert written(seen) == [True] + [False] * 59
+    assert seen[1]["at"] - seen[0]["at"] >= 0.1  # the second one left when the first had its answer
+    shared = seen[0]["cache_write_tokens"]
+    assert shared > 6_000
+    assert [call["cache_read_tokens"] for call in seen[1:]] == [shared] * 59
+    assert {json.dumps(call["request"]["system"]) for call in seen} == {
+        json.dumps([{"type": "text", "text": SYSTEM, "cache_control": {"type": "ephemeral"}}])
+    }
+    counts = job.counts()
+    # A million tokens cost a dollar, written 1.25, read 0.10.
+    assert counts.cache_saved == 59 * shared * 900_000 - shared * 250_000
+
+
+def test_the_head_of_the_template_is_kept_and_the_model_reads_the_same_text(running, keeping):
+    job = ask(running, rows(20), template=TEMPLATE).wait_for("completed")
+
+    seen = keeping.books()
+    assert written(seen) == [True] + [False] * 19
+    assert sum(call["cache_read_tokens"] for call in seen) > 0.95 * 19 * len(HEAD) / 4
+    contents = [call["request"]["messages"][0]["content"] for call in seen]
+    assert {"".join(block["text"] for block in content) for content in contents} == {
+        f"{HEAD}\n\nReview: Review number {number}" for number in range(20)
+    }
+    assert job.statuses() == {"succeeded": 20}
+
+
+@pytest.mark.parametrize(
+    ("records", "wishes"),
+    [
+        pytest.param(rows(2), {"system": SYSTEM}, id="two records"),
+        pytest.param(rows(6), {"system": SYSTEM[:8_000]}, id="too little to be kept"),
+        pytest.param(rows(6), {"system": SYSTEM, "prompt_cache": False}, id="the job says no"),
+        pytest.param(
+            rows(6), {"system": SYSTEM, "params": {"cache_control": {"type": "ephemeral"}}}, id="its own"
+        ),
+    ],
+)
+def test_a_job_that_would_not_gain_is_left_as_it_is(running, keeping, records, wishes):
+    ask(running, records, template="{{ review }}", **wishes).wait_for("completed")
+
+    for call in keeping.books():
+        assert call["request"]["system"] == wishes["system"]
+        assert call["request"]["messages"][0]["content"].startswith("Review number")
+
+
+def test_a_record_that_sets_its_own_is_passed_as_it_is(running, keeping):
+    own = [{"type": "text", "text": "Mine. " * 10, "cache_control": {"type": "ephemeral"}}]
+    records = [{"messages": [{"role": "user", "content": own}]}, *({"prompt": f"P {n}"} for n in range(5))]
+
+    ask(running, records, system=SYSTEM).wait_for("completed")
+
+    mine = [call for call in keeping.books() if call["text"].startswith("Mine")]
+    assert [call["request"]["system"] for call in mine] == [SYSTEM]
+    assert mine[0]["request"]["messages"] == records[0]["messages"]
+    assert sum(call["cache_read_tokens"] > 0 for call in keeping.books()) == 4
+
+
+def test_records_that_fail_alone_are_followed_by_another_one(running, keeping):
+    keeping.configure(faults=[{"kind": "status", "status": 400, "first": 2}])
+
+    job = ask(running, rows(30), system=SYSTEM, template="{{ review }}").wait_for("completed")
+
+    assert job.statuses() == {"succeeded": 28, "failed": 2}
+    billed = [call for call in keeping.books() if call["outcome"] == "answered"]
+    assert written(billed) == [True] + [False] * 27
+
+
+def test_a_provider_that_keeps_nothing_is_asked_for_it_twice(running, keeping):
+    keeping.configure(least_cacheable=100_000)
+
+    job = ask(running, rows(60), system=SYSTEM, template="{{ review }}").wait_for("completed")
+
+    assert job.statuses() == {"succeeded": 60}
+    asked = [isinstance(call["request"]["system"], list) for call in keeping.books()]
+    assert asked == [True] * 2 + [False] * 58
+
+
+def test_after_a_pause_beyond_its_lifetime_one_record_goes_alone_again(running, keeping):
+    # Given a job that is paused halfway, until its provider has forgotten what it kept
+    keeping.configure(keeps_seconds=1.0)
+    options = Options(max_concurrent=20)
+    job = ask(running, rows(240), system=SYSTEM, template="{{ review }}", options=options)
+    job.wait_until_ended(50)
+    act(running.tenant_id, str(job.uid), lifecycle.pause)
+    wait_until(lambda: not job.statuses()["running"], seconds=20, what="no call is in flight")
+    wait_until(lambda: is_forgotten(keeping.summary()), seconds=20, what="what was kept is forgotten")
+    before = keeping.summary()["requests"]
+    in_transaction(partial(make_older, job=job, seconds=600))
+
+    # When it goes on
+    act(running.tenant_id, str(job.uid), lifecycle.resume)
+    job.wait_for("completed")
+
+    # Then it begins as it did the first time
+    assert before < 240
+    assert written(keeping.books()[before:]) == [True] + [False] * (239 - before)
+    assert job.statuses() == {"succeeded": 240}
+
+
+def test_a_conversation_reads_the_turns_before(running, keeping):
+    turns = [{"prompt": f"Turn {number}. " + "Something to think about. " * 700} for number in range(4)]
+
+    job = ask(running, turns, conversations=["talk"] * 4).wait_for("completed")
+
+    assert job.statuses() == {"succeeded": 4}
+    seen = keeping.books()
+    assert [call["cache_write_tokens"] > 4_000 for call in seen] == [True, True, True, False]
+    assert [round(call["cache_read_tokens"], -2) for call in seen] == [0, 4600, 9200, 13700]
+    assert all(call["input_tokens"] < 200 for call in seen[:3])
