@@ -2,6 +2,8 @@
 
 import datetime as dt
 import json
+import time
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -14,6 +16,8 @@ from app.services.job_actions import act
 from app.services.options import Options
 from models import RecordOutput
 from models.session import in_transaction
+from tests.support.front_door import Door
+from tests.support.quote_client import Buyer
 from tests.support.servers import wait_until
 from tests.support.stack import Running, Stack
 
@@ -29,6 +33,16 @@ TEMPLATE = HEAD + "\n\nReview: {{ review }}"
 def keeping(upstream):
     upstream.configure(least_cacheable=LEAST, keep_requests=True, latency_ms=100)
     return upstream
+
+
+@pytest.fixture
+def buyer(running, request):
+    """A tenant of this test's own, without history."""
+    return Buyer(Door(tenant=request.node.name[:200]))
+
+
+def lines(count: int) -> bytes:
+    return b"\n".join(json.dumps(row["row"]).encode() for row in rows(count))
 
 
 def rows(count: int) -> list[dict[str, Any]]:
@@ -170,3 +184,50 @@ def test_a_conversation_reads_the_turns_before(running, keeping):
     assert [call["cache_write_tokens"] > 4_000 for call in seen] == [True, True, True, False]
     assert [round(call["cache_read_tokens"], -2) for call in seen] == [0, 4600, 9200, 13700]
     assert all(call["input_tokens"] < 200 for call in seen[:3])
+
+
+def test_reads_do_not_count_toward_the_input_limit(running, keeping, buyer):
+    """Ten calls a minute in full; each takes a fiftieth of that once it reads what all share."""
+    # Given limits that nobody but this job's models have
+    limit = 65_000
+    keeping.configure(input_tokens_per_minute=limit)
+
+    began = time.monotonic()
+    buyer.buy("reviews.jsonl", lines(300), model="claude-opus-4-5", system=SYSTEM, template="{{ review }}")
+
+    summary = keeping.summary()
+    assert time.monotonic() - began < 30
+    assert summary["refused"] == 0
+    assert summary["densest"]["input_tokens"] <= 1.01 * limit
+    assert summary["cache_read_tokens"] > 4 * limit
+
+
+def test_quote_job_and_usage_say_what_is_saved(running, keeping, buyer):
+    asked = {"system": SYSTEM, "template": "{{ review }}"}
+    quote = buyer.estimate("reviews.jsonl", lines(100), **asked)
+    dear = buyer.estimate("reviews.jsonl", lines(100), prompt_cache="false", **asked)
+
+    job = buyer.buy("reviews.jsonl", lines(100), **asked)
+
+    saved = job["saved"]["prompt_cache"]
+    assert saved["tokens"] == keeping.summary()["cache_read_tokens"] == job["usage"]["cache_read_tokens"]
+    assert buyer.door.get("/api/v1/usage").get_json()["total"]["saved"] == job["saved"]
+    quoted = quote["saved"]["prompt_cache"]
+    assert 0.6 < quoted["tokens"] / saved["tokens"] < 1.5
+    assert dear["saved"]["prompt_cache"] == {"tokens": 0, "cost": "0.00"}
+    likely = Decimal(dear["cost"]["likely"]) - Decimal(quote["cost"]["likely"])
+    assert likely == Decimal(quoted["cost"])
+    assert Decimal(quote["cost"]["low"]) <= Decimal(job["cost"]) <= Decimal(quote["cost"]["high"])
+
+    # A quote that knows these answers is right though it is for many more
+    many = buyer.estimate("reviews.jsonl", lines(1_000), **asked)
+    assert many["basis"]["by"] == "same_request"
+    read = many["saved"]["prompt_cache"]["tokens"]
+    assert abs(read / (saved["tokens"] * 999 / 99) - 1) < 0.02
+
+
+def test_a_form_says_that_nothing_is_to_be_kept(running, keeping, buyer):
+    job = buyer.buy("reviews.jsonl", lines(10), system=SYSTEM, template="{{ review }}", prompt_cache="false")
+
+    assert {type(call["request"]["system"]) for call in keeping.books()} == {str}
+    assert job["saved"]["prompt_cache"] == {"tokens": 0, "cost": "0.00"}

@@ -200,9 +200,10 @@ class Permits:
         Where a provider keeps the part that all records share, an average one takes few tokens for its size;
         what this one has more than that is the record's own, and counts in full.
         """
-        size, mean, per_byte = self._claim.request_bytes, self._job.mean_request_bytes, self._permit.per_byte
+        size, per_byte = self._claim.request_bytes, self._permit.per_byte
         if self._claim.keep is None or per_byte * BYTES_PER_TOKEN >= 1:
             return size
+        mean = self._job.mean_request_bytes
         return max(1, round(mean + (size - mean) / BYTES_PER_TOKEN / per_byte))
 
     async def _renew(self, model: str, max_tokens: int) -> float | None:
