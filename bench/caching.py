@@ -19,6 +19,7 @@ from tests.support.upstream import Upstream
 SHARED = 11_000  # tokens
 INPUT_A_MINUTE = 1_100_000  # tokens: a hundred calls in full
 RATES = {"input_tokens": "1", "cache_write_tokens": "1.25", "cache_read_tokens": "0.10"}  # of Haiku 4.5
+OUTPUT_RATE = Decimal(5)
 RULES = "Weigh what the customer liked against what was broken or late. "
 
 
@@ -30,6 +31,7 @@ class Figures:
     a_minute: int  # calls in the densest minute
     read: float  # share of the shared part of all calls
     input_cost: Decimal  # dollars
+    cost: Decimal  # with the answers
     saved: Decimal  # of what the same input would have cost
     refused: int
     job: Mapping[str, Any]
@@ -84,6 +86,7 @@ def figures(summary: Any, job: Mapping[str, Any]) -> Figures:
         a_minute=books["densest"]["requests"],
         read=books["cache_read_tokens"] / (SHARED * books["requests"]),
         input_cost=cost,
+        cost=cost + books["output_tokens"] * OUTPUT_RATE / 1_000_000,
         saved=1 - cost / (Decimal(tokens) / 1_000_000),
         refused=books["refused"],
         job=job,
@@ -105,7 +108,9 @@ def main() -> None:
         with_it = run(stack, upstream, arguments.records)
         print(with_it.row("with the cache"), flush=True)
         print(run(stack, upstream, arguments.without, prompt_cache="false").row("without"), flush=True)
-    print(f"\nthe job says: cost {with_it.job['cost']}, saved {with_it.job['saved']['prompt_cache']}")
+    job = with_it.job
+    print(f"\nthe books say: cost {with_it.cost.normalize():f}")
+    print(f"the job says: cost {job['cost']}, saved {job['saved']['prompt_cache']}")
 
 
 if __name__ == "__main__":

@@ -146,6 +146,9 @@ class Job(Base):
     runs_with: Mapped[str | None] = mapped_column(String(64))
     # A caller waits for the answer of its only record: for the WHOLE of it, or for a STREAM. None: a batch.
     attended: Mapped[str | None] = mapped_column(String(8))
+    # For how long its provider is to keep what its records share: "5m" or "1h". None: it is not asked to;
+    # "none": it was, and kept nothing.
+    keep: Mapped[str | None] = mapped_column(String(4))
     # Records that were answered from an earlier job, without a call.
     reused: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     # The caller's own name for it. It may be used again: it then refers to the newest job.

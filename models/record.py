@@ -154,9 +154,6 @@ class Window(Base):
     last: Mapped[int] = mapped_column(Integer)  # exclusive
     cursor: Mapped[int] = mapped_column(Integer)
     isolated: Mapped[bool] = mapped_column("alone", Boolean, default=False, server_default=false())
-    # For how long their provider keeps what its records share: "5m" or "1h". None: it is not asked to.
-    # "none": it was, and kept nothing.
-    keep: Mapped[str | None] = mapped_column(String(4))
     # Its present offer is for one record alone, whose request has the shared part kept for all others.
     primes: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
     # Carried by messages. Publishing again raises it; a slice or callback of an older epoch returns at once.

@@ -12,7 +12,6 @@ from app.ingest.draft import Defaults
 from app.ingest.tally import Tally
 from config import settings
 from models.job import Job
-from models.record import Window
 
 READ, WRITTEN = "cache_read_tokens", ("cache_write_5m_tokens", "cache_write_1h_tokens")
 
@@ -62,11 +61,4 @@ def _of_bytes(shared: int, tally: Tally) -> float:
 
 
 def _was_not_kept(session: Session, calibration: Calibration) -> bool:
-    latest = (
-        select(Window.keep)
-        .join(Job, Job.id == Window.job_id)
-        .where(Job.uid == calibration.job)
-        .order_by(Window.id.desc())
-        .limit(1)
-    )
-    return session.scalar(latest) == NOT_KEPT
+    return session.scalar(select(Job.keep).where(Job.uid == calibration.job)) == NOT_KEPT

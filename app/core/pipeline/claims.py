@@ -57,7 +57,7 @@ def take(session: Session, window_id: int, epoch: int, lease_id: int, limit: int
         session, _Wanted(window.job_id, lease_id, waiting, window.cursor, window.last, limit, calls)
     )
     claims = found.claims
-    _note_keep(claims, window.keep)
+    _note_keep(claims, row.keep)
     all_claimed = found.end == window.last and (window.first < window.last or len(claims) < limit)
     drained = all_claimed and found.needs is None
     _move_cursor(session, window.id, found.end, drained=drained)
@@ -79,6 +79,7 @@ def _lock_window(session: Session, window_id: int, epoch: int, lease_id: int) ->
             Job.closed_as,
             Job.time_limit_ms,
             Job.attended,
+            Job.keep,
             JobCounts.due_by,
             leases.lives(lease_id).label("lives"),
             now().label("now"),
@@ -117,7 +118,7 @@ def _seconds_left(limit_ms: int | None, due_by: dt.datetime | None, time: dt.dat
 def take_due(session: Session, window_id: int, lease_id: int, limit: int) -> Taken:
     """Claim up to `limit` due records: the next turns of conversations that a slice is working on."""
     window = session.execute(
-        select(Window.job_id, Window.keep)
+        select(Window.job_id, Job.keep)
         .join(Job, Job.id == Window.job_id)
         .where(
             Window.id == window_id,

@@ -152,11 +152,11 @@ def _offer(session: Session, job: Job, call_seconds: float) -> list[Offer]:
     if plan.waits is not None:
         wakeups.at_latest(session, job.id, plan.waits)
         return []
+    job.keep = plan.keep
     if plan.alone:
-        supply = replace(supply, keep=plan.keep, alone=True)
-        offers = _offer_one(session, job, unclosed, supply)
+        offers = _offer_one(session, job, unclosed, replace(supply, alone=True))
     else:
-        offers = _offer_all(session, job, unclosed, replace(supply, keep=plan.keep))
+        offers = _offer_all(session, job, unclosed, supply)
     if job.status == JobStatus.PENDING and offers:
         move_job(session, job, JobStatus.RUNNING, started_at=job.started_at or session.scalar(select(now())))
     return offers
@@ -171,7 +171,7 @@ def _offer_one(session: Session, job: Job, unclosed: Sequence[Window], supply: S
         return [windows.open_next(session, job, windows.size(job, supply), supply)]
     if claims.due_count(session, job.id, 1):
         return [windows.open_for_returned(session, job, 1, supply)]
-    return _offer_all(session, job, unclosed, replace(supply, keep=None, alone=False))
+    return _offer_all(session, job, unclosed, replace(supply, alone=False))
 
 
 def _offer_all(session: Session, job: Job, unclosed: Sequence[Window], supply: Supply) -> list[Offer]:

@@ -91,7 +91,6 @@ class Supply:
     seats: int | None  # its calls in flight at most
     slices: int  # of a window at most
     threads: int  # of all living workers
-    keep: str | None = None  # what their records share: see `models.record.Window`
     alone: bool = False  # one record goes before all others, so that they read what it has had kept
 
     def seconds_apart(self, call_seconds: float) -> float:
@@ -172,7 +171,6 @@ def open_next(session: Session, job: Job, count: int, supply: Supply) -> Offer:
         last=min(job.cursor + count, job.total),
         cursor=job.cursor,
         offered_at=session.scalar(select(now())),
-        keep=supply.keep,
         primes=supply.alone,
     )
     session.add(window)
@@ -189,7 +187,6 @@ def open_for_returned(session: Session, job: Job, due: int, supply: Supply) -> O
         last=0,
         cursor=0,
         offered_at=session.scalar(select(now())),
-        keep=supply.keep,
         primes=supply.alone,
     )
     session.add(window)
@@ -212,7 +209,7 @@ def offer_again(session: Session, job: Job, window: Window, supply: Supply) -> O
     window.epoch += 1
     window.offered_at = session.scalar(select(now()))
     window.published_at = window.slice_at = window.incarnation = None
-    window.keep, window.primes = supply.keep, supply.alone
+    window.primes = supply.alone
     session.flush()
     return _offer(job, window, max(window.last - window.cursor, 1), supply)
 

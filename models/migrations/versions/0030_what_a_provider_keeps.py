@@ -15,7 +15,7 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("job_spec", sa.Column("prompt_cache", sa.Boolean(), nullable=True))
-    op.add_column("window", sa.Column("keep", sa.String(4), nullable=True))
+    op.add_column("job", sa.Column("keep", sa.String(4), nullable=True))
     op.add_column("window", sa.Column("primes", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.add_column("attempt", sa.Column("cache_saved", sa.BigInteger(), nullable=True))
     op.add_column("job_counts", sa.Column("cache_saved", sa.BigInteger(), nullable=False, server_default="0"))

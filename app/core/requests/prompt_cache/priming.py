@@ -1,8 +1,7 @@
 """When one record of a job is asked before all others, so that they read what its provider has kept of it.
 
-Nothing is stored for this but what each window was offered with. Whether the provider still has it shows in
-the job's newest answers: a call that wrote or read it was made within its lifetime, or else one is asked
-alone again.
+Whether the provider still has it shows in the job's newest answers: a call that wrote or read it was made
+within its lifetime, or else one is asked alone again.
 """
 
 import datetime as dt
@@ -35,7 +34,7 @@ NOT_KEPT = "none"
 class Plan:
     """How the job's next records are offered."""
 
-    keep: str | None = None  # of their windows
+    keep: str | None = None  # see `models.job.Job`
     alone: bool = False  # one of them only
     waits: float | None = None  # seconds until it matters that the record asked alone has not been answered
 
@@ -45,19 +44,16 @@ def plan(session: Session, job: Job, seconds_apart: float) -> Plan:
     lasts = _lifetime_for(seconds_apart)
     if lasts is None or job.total < LEAST_RECORDS or (context := job_context.of(job.id)).shared is None:
         return Plan()
-    latest = session.scalar(
-        select(Window.keep).where(Window.job_id == job.id).order_by(Window.id.desc()).limit(1)
-    )
-    if latest == NOT_KEPT:
+    if job.keep == NOT_KEPT:
         return Plan(NOT_KEPT)
     time = session.scalars(select(now())).one()
-    calls = _recent_calls(session, job.id, time - dt.timedelta(seconds=LIFETIMES[latest or lasts] - SPARE))
+    calls = _recent_calls(session, job.id, time - dt.timedelta(seconds=LIFETIMES[job.keep or lasts] - SPARE))
     cached = [call.idx for call in calls if _uses_cache(call)]
     if cached and (context.template_source is not None or _any_as_told(session, job.id, cached)):
         return Plan(lasts)
-    if latest is not None and sum(call.usage is not None for call in calls) >= ENOUGH:
+    if job.keep is not None and sum(call.usage is not None for call in calls) >= ENOUGH:
         return Plan(NOT_KEPT)
-    under_way = _under_way(session, job.id, time)
+    under_way = None if job.keep is None else _under_way(session, job.id, time)
     if under_way is not None:
         return Plan(lasts) if under_way <= 0 else Plan(lasts, waits=under_way)
     ended = session.scalars(select(JobCounts.ended).where(JobCounts.job_id == job.id)).one()
@@ -109,7 +105,7 @@ def _under_way(session: Session, job_id: int, time: dt.datetime) -> float | None
             Window.job_id == job_id,
             Window.closed_at.is_(None),
             Window.offered_at.is_not(None),
-            Window.keep.in_(LIFETIMES),
+            Window.isolated.is_(False),
         )
     ).all()
     if any(not window.primes for window in windows):
