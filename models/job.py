@@ -209,6 +209,8 @@ class JobSpec(Base):
     # What its submitter's client said to the provider in headers, which go with each of its calls.
     headers: Mapped[dict[str, str] | None] = mapped_column(JSON(none_as_null=True))
     webhook_url: Mapped[str | None] = mapped_column(String(2048))  # told when the job ends
+    # What of their own messages all records begin with: see `app.ingest.beginnings.common`. None: nothing.
+    shared_input: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     # False: its provider is not asked to keep what its records share. None: as the setting says.
     prompt_cache: Mapped[bool | None] = mapped_column(Boolean)
     # Why its calls have no maximum cost, so that no cap can be enforced; None: they have one.

@@ -61,6 +61,7 @@ def spec_row(job_id: int, defaults: Defaults, options: Options, why: str | None)
         notes=list(options.notes),
         headers=dict(defaults.headers) or None,
         prompt_cache=defaults.prompt_cache,
+        shared_input=None if defaults.shared_input is None else defaults.shared_input.stored(),
         unbounded=why,
         webhook_url=options.webhook_url,
     )

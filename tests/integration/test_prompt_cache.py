@@ -231,3 +231,22 @@ def test_a_form_says_that_nothing_is_to_be_kept(running, keeping, buyer):
 
     assert {type(call["request"]["system"]) for call in keeping.books()} == {str}
     assert job["saved"]["prompt_cache"] == {"tokens": 0, "cost": "0.00"}
+
+
+def test_questions_about_one_document_read_it_once(running, keeping, buyer):
+    document = {"type": "text", "text": "A chapter of the book. " * 1_200}
+    asked = [
+        {
+            "messages": [
+                {"role": "user", "content": [document, {"type": "text", "text": f"Question {number}?"}]}
+            ]
+        }
+        for number in range(20)
+    ]
+
+    job = buyer.buy("book.jsonl", b"\n".join(json.dumps(record).encode() for record in asked))
+
+    seen = keeping.books()
+    assert job["counts"]["succeeded"] == 20
+    assert written(seen) == [True] + [False] * 19
+    assert all(call["input_tokens"] < 100 for call in seen)

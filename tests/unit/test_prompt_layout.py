@@ -10,6 +10,7 @@ from app.core.requests import build
 from app.core.requests.job_context import JobContext
 from app.core.requests.prompt_cache.layout import Keep
 from app.core.requests.shared_part import head_of
+from app.ingest.beginnings.common import CommonBeginning, SharedInput
 from app.ingest.values import to_json
 
 LONG = "A rule that holds for every review. " * 600  # some 5,000 tokens
@@ -46,6 +47,7 @@ PLAIN = JobContext(
     facts={},
     attended=None,
     prompt_cache=True,
+    shared_input=None,
     lane=1,
 )
 SHAPES = {
@@ -170,3 +172,91 @@ def test_a_long_conversation_never_has_more_than_four_breakpoints():
 )
 def test_the_head_is_what_precedes_the_first_tag(template, head):
     assert head_of(template) == head
+
+
+def asked(content, **more):
+    return {"messages": [{"role": "user", "content": content}], **more}
+
+
+def of_document(question):
+    document = {"type": "document", "source": {"type": "base64", "data": "JVBERi0" * 3_000}}
+    return asked([document, {"type": "text", "text": question}])
+
+
+def common(records, *, is_turn=False):
+    beginning = CommonBeginning()
+    for record in records:
+        beginning.add(to_json(record), is_turn=is_turn)
+    return beginning.found()
+
+
+OWN = {
+    "prompts": [{"prompt": f"{LONG}\n“Größe” {text}"} for text in ("small", "large", "\U0001f600")],
+    "one text": [asked(f"{LONG}\nReview {number}") for number in range(3)],
+    "a document": [of_document(question) for question in ("Who?", "When?", "Where?")],
+    "examples": [
+        {
+            "messages": [
+                {"role": "user", "content": LONG},
+                {"role": "assistant", "content": "Good"},
+                {"role": "user", "content": f"Review {number}"},
+            ]
+        }
+        for number in range(3)
+    ],
+}
+
+
+@pytest.mark.parametrize("shape", OWN)
+def test_what_records_bring_alike_is_kept_up_to_where_they_differ(shape):
+    records = OWN[shape]
+    found = common(records)
+    job = replace(PLAIN, shared_input=found)
+
+    requests = [built(job, record) for record in records]
+
+    plain = [built(job, record, None) for record in records]
+    assert [whole_text(request) for request in requests] == [whole_text(request) for request in plain]
+    assert {breakpoints(request) for request in requests} == {1}
+    assert len({up_to_the_mark(request) for request in requests}) == 1
+    assert len(up_to_the_mark(requests[0])) > 20_000
+
+
+def whole_text(request):
+    contents = [message["content"] for message in request["messages"]]
+    return [
+        content if isinstance(content, str) else "".join(block.get("text", "@") for block in content)
+        for content in contents
+    ]
+
+
+def up_to_the_mark(request):
+    """All up to the last breakpoint of messages, in blocks."""
+    blocks = []
+    for message in request["messages"]:
+        content = message["content"]
+        for block in [{"text": content}] if isinstance(content, str) else content:
+            blocks.append(block)
+            if "cache_control" in block:
+                return json.dumps(blocks)
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("records", "is_turn"),
+    [
+        ([{"prompt": f"{number} {LONG}"} for number in range(3)], False),
+        ([{"prompt": f"{LONG} {number}"} for number in range(3)], True),
+        ([{"prompt": LONG}, {"row": {"review": LONG}}], False),
+        ([{"params": asked(f"{LONG} {number}")} for number in range(3)], False),
+        ([{"prompt": "Hi 1"}, {"prompt": "Hi 2"}], False),
+    ],
+)
+def test_records_that_differ_from_the_start_bring_nothing_alike(records, is_turn):
+    assert common(records, is_turn=is_turn) is None
+
+
+def test_what_sets_its_own_keeps_nobody_from_sharing():
+    records = [{"prompt": f"{LONG} first"}, {"messages": MARKED}, {"prompt": f"{LONG} second"}]
+
+    assert common(records) == SharedInput(len('{"prompt":"' + LONG), 0, None, len(LONG))

@@ -14,6 +14,7 @@ from app.core.requests.schemas import AnswerSchema
 from app.core.requests.shared_part import Shared
 from app.errors import BadInput, NotFound
 from app.ingest import operations
+from app.ingest.beginnings.common import SharedInput
 from app.ingest.draft import Defaults
 from app.ingest.operations import Operation
 from app.ingest.templates import Template, compile_template
@@ -54,6 +55,7 @@ class JobContext:
     unbounded: str | None  # why the most that a call can cost is unknown
     facts: Mapping[str, str | None]  # job, tenant, user and request, as log lines name them
     attended: str | None  # a caller waits for its only answer: see `models.job.Job`
+    shared_input: SharedInput | None  # that its records bring themselves
     prompt_cache: bool  # what its records share may be kept by the provider
     lane: int  # in whose turn it is served: see `models.job.Job`
 
@@ -100,6 +102,7 @@ class JobContext:
             schema=self.schema,
             params=self.params,
             operations=self.operations,
+            shared_input=self.shared_input,
         )
 
     def operation_of(self, record: Mapping[str, Any]) -> Operation | None:
@@ -184,6 +187,7 @@ def of(job_id: int) -> JobContext:
             "request_id": job.request_id,
         },
         attended=job.attended,
+        shared_input=SharedInput.of(spec.shared_input),
         prompt_cache=defaults.prompt_cache and spec.prompt_cache is not False,
         lane=job.lane,
     )

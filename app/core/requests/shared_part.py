@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from app.ingest.beginnings.common import SharedInput
 from app.ingest.operations import Operation
 from app.ingest.values import byte_size, to_json
 from app.providers import registry
@@ -32,18 +33,21 @@ class Parts(Protocol):
     def params(self) -> Mapping[str, Any]: ...
     @property
     def operations(self) -> Mapping[str, Operation]: ...
+    @property
+    def shared_input(self) -> SharedInput | None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """The part that a provider may keep. `before` are the bytes of tools and system, which precede `head`."""
+    """The part that a provider may keep; `before` are the bytes of tools and system, which come first."""
 
     before: int
-    head: str = ""  # of each prompt; empty: prompts begin with what is their row's own
+    head: str = ""  # of each prompt that is made of a row; empty: these begin with what is their own
+    input: SharedInput | None = None  # of messages that the records bring themselves
 
     @property
     def size(self) -> int:
-        return self.before + byte_size(self.head)
+        return self.before + byte_size(self.head) + (0 if self.input is None else self.input.size)
 
 
 def kept(parts: Parts, *, wanted: bool) -> Shared | None:
@@ -51,7 +55,7 @@ def kept(parts: Parts, *, wanted: bool) -> Shared | None:
     least = least_cacheable(parts, wanted=wanted)
     if least is None:
         return None
-    found = of(parts.system, parts.params, parts.template)
+    found = of(parts)
     return found if tokens(found.size) >= least else None
 
 
@@ -68,11 +72,11 @@ def least_cacheable(parts: Parts, *, wanted: bool) -> int | None:
     return price_list.least_cacheable(provider.served_name(parts.model))
 
 
-def of(system: str | None, params: Mapping[str, Any], template: str | None) -> Shared:
+def of(parts: Parts) -> Shared:
     """What the records of such a job share, whether or not that is enough to be kept."""
-    tools = params.get("tools")
-    before = byte_size(system or "") + (len(to_json(tools)) if tools else 0)
-    return Shared(before, "" if template is None else head_of(template))
+    tools = parts.params.get("tools")
+    before = byte_size(parts.system or "") + (len(to_json(tools)) if tools else 0)
+    return Shared(before, "" if parts.template is None else head_of(parts.template), parts.shared_input)
 
 
 def head_of(template: str) -> str:

@@ -14,6 +14,7 @@ depends_on = None
 
 
 def upgrade() -> None:
+    op.add_column("job_spec", sa.Column("shared_input", sa.JSON(), nullable=True))
     op.add_column("job_spec", sa.Column("prompt_cache", sa.Boolean(), nullable=True))
     op.add_column("job", sa.Column("keep", sa.String(4), nullable=True))
     op.add_column("window", sa.Column("primes", sa.Boolean(), nullable=False, server_default=sa.false()))

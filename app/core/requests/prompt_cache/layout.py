@@ -6,18 +6,20 @@ breakpoints; here are never more: at the end of the system prompt, at the end of
 the turn before this one has had kept, and at the end of a turn that another one follows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from app.core.requests import shared_part
 from app.core.requests.job_context import JobContext
 from app.core.requests.shared_part import Shared
+from app.ingest.beginnings.common import SharedInput
 from app.ingest.values import to_json
 
 FIVE_MINUTES, HOUR = "5m", "1h"
 LIFETIMES = {FIVE_MINUTES: 300.0, HOUR: 3_600.0}  # seconds from the last request that began with it
 CONTROL = "cache_control"
+Control = Mapping[str, str]
 _SAID = f'"{CONTROL}"'.encode()
 # What a record may set besides its messages and still begin as the others do.
 _BEHIND = frozenset(
@@ -63,17 +65,15 @@ def _begins_as_others(record: Mapping[str, Any]) -> bool:
     return _BEHIND.issuperset(record.get("params", ()))
 
 
-def _control(lasts: str) -> dict[str, str]:
+def _control(lasts: str) -> Control:
     return {"type": "ephemeral"} if lasts == FIVE_MINUTES else {"type": "ephemeral", "ttl": lasts}
 
 
-def _mark_shared(request: dict[str, Any], part: Shared, least: int, control: Mapping[str, str]) -> None:
-    messages = [_parted(message, part.head) for message in request["messages"]]
-    has_head = bool(part.head) and messages[0] is not request["messages"][0]
-    if has_head:
-        head, rest = messages[0]["content"]
-        messages[0] = messages[0] | {"content": [head | {CONTROL: control}, rest]}
-    request["messages"] = messages
+def _mark_shared(request: dict[str, Any], part: Shared, least: int, control: Control) -> None:
+    if part.input is not None:
+        request["messages"] = _with_input_marked(request["messages"], part.input, control)
+    else:
+        request["messages"] = _with_head_marked(request["messages"], part.head, control)
     if shared_part.tokens(part.before) < least:
         return
     if (system := request.get("system")) is not None:
@@ -82,15 +82,43 @@ def _mark_shared(request: dict[str, Any], part: Shared, least: int, control: Map
         request["tools"] = [*tools[:-1], tools[-1] | {CONTROL: control}]
 
 
-def _parted(message: Any, head: str) -> Any:
-    """A prompt that begins with the head, as two blocks; any other message as it is."""
-    if not head or not isinstance(message, dict) or message.get("role") != "user":
-        return message
+def _with_head_marked(messages: Sequence[Any], head: str, control: Control) -> list[Any]:
+    """Each prompt that begins with the head in two blocks, the first of them marked at its head."""
+    parted = [_parted(message, len(head)) if _begins_with(message, head) else message for message in messages]
+    if parted[0] is not messages[0]:
+        parted[0] = _with_first_marked(parted[0], control)
+    return parted
+
+
+def _with_input_marked(messages: Sequence[Any], part: SharedInput, control: Control) -> list[Any]:
+    """The messages marked where the part ends that they have in common with those of all other records."""
+    marked = list(messages)
+    message = marked[part.message]
+    if part.characters is not None:
+        parted = _parted(message, part.characters)
+        marked[part.message] = message if parted is message else _with_first_marked(parted, control)
+    else:
+        marked[part.message] = _kept(message, control, part.block)
+    return marked
+
+
+def _begins_with(message: Any, head: str) -> bool:
+    is_text = isinstance(message, dict) and isinstance(message.get("content"), str)
+    return bool(head) and is_text and message["role"] == "user" and message["content"].startswith(head)
+
+
+def _parted(message: Any, characters: int) -> Any:
+    """A text as two blocks, unless one of them is without a word, which a provider refuses."""
     text = message["content"]
-    if not isinstance(text, str) or not text.startswith(head) or not text[len(head) :].strip():
-        return message  # a provider refuses a block without a word in it
-    blocks = [{"type": "text", "text": part} for part in (head, text[len(head) :])]
-    return message | {"content": blocks}
+    parts = text[:characters], text[characters:]
+    if not all(map(str.strip, parts)):
+        return message
+    return message | {"content": [{"type": "text", "text": part} for part in parts]}
+
+
+def _with_first_marked(message: Any, control: Control) -> Any:
+    first, *rest = message["content"]
+    return message | {"content": [first | {CONTROL: control}, *rest]}
 
 
 def _mark_turns(request: dict[str, Any], own: int, least: int, is_followed: bool) -> None:
@@ -106,19 +134,19 @@ def _mark_turns(request: dict[str, Any], own: int, least: int, is_followed: bool
     for end in ends:
         before = [request.get("tools"), request.get("system"), messages[: end + 1]]
         if shared_part.tokens(len(to_json(before))) >= least:
-            messages[end] = _kept(messages[end])
+            messages[end] = _kept(messages[end], _control(FIVE_MINUTES))
     request["messages"] = messages
 
 
-def _kept(message: Any) -> Any:
-    if not isinstance(message, dict) or message.get("role") != "user":
-        return message
-    content = message.get("content")
+def _kept(message: Any, control: Control, block: int | None = None) -> Any:
+    """The message marked at a block of its content, or at its end."""
+    content = message.get("content") if isinstance(message, dict) else None
     if isinstance(content, str) and content.strip():
         content = [{"type": "text", "text": content}]
-    if not isinstance(content, list) or not content or not _is_markable(content[-1]):
+    last = block if block is not None else len(content or ()) - 1
+    if not isinstance(content, list) or not content or not _is_markable(content[last]):
         return message
-    return message | {"content": [*content[:-1], content[-1] | {CONTROL: _control(FIVE_MINUTES)}]}
+    return message | {"content": [*content[:last], content[last] | {CONTROL: control}, *content[last + 1 :]]}
 
 
 def _is_markable(block: Any) -> bool:
