@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from app.core.pipeline import lifecycle
 from app.services.job_actions import act
 from app.services.options import Options
+from config import settings
 from models import RecordOutput
 from models.session import in_transaction
 from tests.support.front_door import Door
@@ -250,3 +251,31 @@ def test_questions_about_one_document_read_it_once(running, keeping, buyer):
     assert job["counts"]["succeeded"] == 20
     assert written(seen) == [True] + [False] * 19
     assert all(call["input_tokens"] < 100 for call in seen)
+
+
+@pytest.mark.long
+def test_when_the_worker_of_the_first_record_is_killed_another_one_goes_alone(stack, keeping, monkeypatch):
+    # Given a worker whose one call is that of the record that goes first
+    told = {
+        "ANTHROPIC_API_KEY": "test-key",
+        "ANTHROPIC_BASE_URL": keeping.url,
+        "CLAUDE_REQUESTS_PER_MINUTE": "60000",
+    }
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    settings.current.cache_clear()
+    stack.environment |= told
+    stack.start()
+    keeping.configure(latency_ms=60_000)
+    job = ask(stack, rows(60), system=SYSTEM, template="{{ review }}")
+    wait_until(lambda: keeping.summary()["in_flight"], what="the first call is in flight")
+
+    # When it is killed
+    keeping.configure(latency_ms=100)
+    stack.nodes[0].kill()
+    stack.start_slices()
+    job.wait_for("completed")
+
+    # Then all others read what a second one wrote
+    assert written(keeping.books()) == [True, True] + [False] * 59
+    assert job.statuses() == {"succeeded": 60}

@@ -247,9 +247,10 @@ def up_to_the_mark(request):
     [
         ([{"prompt": f"{number} {LONG}"} for number in range(3)], False),
         ([{"prompt": f"{LONG} {number}"} for number in range(3)], True),
-        ([{"prompt": LONG}, {"row": {"review": LONG}}], False),
+        ([{"prompt": LONG}, {"prompt": LONG}, {"row": {"review": LONG}}], False),
         ([{"params": asked(f"{LONG} {number}")} for number in range(3)], False),
-        ([{"prompt": "Hi 1"}, {"prompt": "Hi 2"}], False),
+        ([{"prompt": f"Hi {number}"} for number in range(3)], False),
+        ([{"prompt": f"{LONG} {number}"} for number in range(2)], False),
     ],
 )
 def test_records_that_differ_from_the_start_bring_nothing_alike(records, is_turn):
@@ -257,6 +258,7 @@ def test_records_that_differ_from_the_start_bring_nothing_alike(records, is_turn
 
 
 def test_what_sets_its_own_keeps_nobody_from_sharing():
-    records = [{"prompt": f"{LONG} first"}, {"messages": MARKED}, {"prompt": f"{LONG} second"}]
+    records = [{"prompt": f"{LONG} {number}"} for number in range(3)]
+    records.insert(1, {"messages": MARKED})
 
     assert common(records) == SharedInput(len('{"prompt":"' + LONG), 0, None, len(LONG))

@@ -164,9 +164,9 @@ def _offer(session: Session, job: Job, call_seconds: float) -> list[Offer]:
 
 def _offer_one(session: Session, job: Job, unclosed: Sequence[Window], supply: Supply) -> list[Offer]:
     """Offer one record before all others, wherever the next one is; those in isolation last."""
-    withdrawn = [window for window in unclosed if not window.isolated]
-    if withdrawn:
-        return [windows.offer_again(session, job, withdrawn[0], supply)]
+    begun = [window for window in unclosed if not window.isolated]
+    if begun:
+        return [windows.offer_again(session, job, begun[0], supply)]
     if job.cursor < job.total:
         return [windows.open_next(session, job, windows.size(job, supply), supply)]
     if claims.due_count(session, job.id, 1):

@@ -61,7 +61,11 @@ def build(
     messages = _messages(job, record) if attached is None else [_about(attached, job)]
     params["messages"] = [*_earlier(job, history), *messages]
     _check_provider(job, params["model"])
-    if keep is None or layout.sets_its_own(body, *(turn for turn, _ in history)):
+    if (
+        keep is None
+        or job.least_cacheable is None
+        or layout.sets_its_own(body, *(turn for turn, _ in history))
+    ):
         return params
     return layout.marked(params, job, record, len(messages), keep)
 

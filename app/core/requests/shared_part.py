@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from app.ingest.beginnings.common import SharedInput
+from app.ingest.beginnings.common import SETS_ITS_OWN, SharedInput
 from app.ingest.operations import Operation
 from app.ingest.values import byte_size, to_json
 from app.providers import registry
@@ -65,7 +65,7 @@ def least_cacheable(parts: Parts, *, wanted: bool) -> int | None:
     So they do where nobody `wanted` it, where the job says itself what is to be kept, and where its records
     differ from the start.
     """
-    is_left = not wanted or parts.operations or b'"cache_control"' in to_json(parts.params)
+    is_left = not wanted or parts.operations or SETS_ITS_OWN in to_json(parts.params)
     provider = registry.find(parts.model)
     if is_left or provider is None or not provider.keeps_what_is_marked:
         return None

@@ -10,8 +10,8 @@ from typing import Any, Self
 
 LEAST = 4_000  # bytes; no provider keeps a beginning of fewer
 
+SETS_ITS_OWN = b'"cache_control"'  # in the JSON of a request that says itself what of it is to be kept
 _PROMPT, _MESSAGES, _REFUSED = b'{"prompt":"', b'{"messages":[', b'{"refused":'
-_OWN = b'"cache_control"'
 _MESSAGE = re.compile(r'\{"role":"(?:user|assistant)","content":')
 _LONGEST_ESCAPE = 12  # characters: two halves of a pair
 
@@ -38,11 +38,13 @@ class CommonBeginning:
 
     def __init__(self) -> None:
         self._text: bytes | None = None
+        self._count = 0
 
     def add(self, body: bytes, *, is_turn: bool) -> None:
         """`is_turn`: of a conversation, which begins with its earlier turns."""
-        if self._text == b"" or body.startswith(_REFUSED) or _OWN in body:
+        if self._text == b"" or body.startswith(_REFUSED) or SETS_ITS_OWN in body:
             return  # what sets its own is passed as it is, and keeps nobody else from sharing
+        self._count += 1
         if is_turn or not body.startswith((_PROMPT, _MESSAGES)):
             self._text = b""
         elif self._text is None:
@@ -52,7 +54,8 @@ class CommonBeginning:
             self._text = self._text[:length] if length >= LEAST else b""
 
     def found(self) -> SharedInput | None:
-        text = (self._text or b"").decode(errors="ignore")
+        """Nothing where only two records, or fewer, would begin with it."""
+        text = (self._text or b"").decode(errors="ignore") if self._count > 2 else ""
         if text.startswith(_PROMPT.decode()):
             found = _of_text(text, len(_PROMPT), 0)
         else:

@@ -13,14 +13,13 @@ from typing import Any
 from app.core.requests import shared_part
 from app.core.requests.job_context import JobContext
 from app.core.requests.shared_part import Shared
-from app.ingest.beginnings.common import SharedInput
+from app.ingest.beginnings.common import SETS_ITS_OWN, SharedInput
 from app.ingest.values import to_json
 
 FIVE_MINUTES, HOUR = "5m", "1h"
 LIFETIMES = {FIVE_MINUTES: 300.0, HOUR: 3_600.0}  # seconds from the last request that began with it
 CONTROL = "cache_control"
 Control = Mapping[str, str]
-_SAID = f'"{CONTROL}"'.encode()
 # What a record may set besides its messages and still begin as the others do.
 _BEHIND = frozenset(
     {"messages", "max_tokens", "temperature", "top_p", "top_k", "stop_sequences", "metadata", "simulate"}
@@ -38,7 +37,7 @@ class Keep:
 
 def sets_its_own(*bodies: bytes) -> bool:
     """Whether one of these texts in JSON says itself what is to be kept."""
-    return any(_SAID in body for body in bodies)
+    return any(SETS_ITS_OWN in body for body in bodies)
 
 
 def marked(
@@ -50,7 +49,7 @@ def marked(
 ) -> dict[str, Any]:
     """The request with its breakpoints. The last `own` of its messages are the record's.
 
-    It is unchanged where a provider keeps nothing, and where the model is not the job's.
+    It is unchanged where its provider keeps nothing of the job's requests, and where the model is not the job's.
     """
     laid_out = dict(request)
     if job.least_cacheable is None or request["model"] != job.model:
