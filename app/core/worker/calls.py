@@ -274,7 +274,7 @@ async def _build(services: Services, job: JobContext, claim: Claim) -> dict[str,
     document, attached = documents.read(claim.body), None
     if document is not None:
         attached = await services.loop.run_in_executor(services.readers, open_store.content_block, document)
-    keep = Keep(claim.keep, claim.is_followed)
+    keep = None if job.least_cacheable is None else Keep(claim.keep, claim.is_followed)
     return build.build(job, claim.body, claim.max_tokens, claim.history, attached, keep)
 
 

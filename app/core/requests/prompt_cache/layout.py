@@ -49,7 +49,7 @@ def marked(
 ) -> dict[str, Any]:
     """The request with its breakpoints. The last `own` of its messages are the record's.
 
-    It is unchanged where its provider keeps nothing of the job's requests, and where the model is not the job's.
+    It is unchanged where nothing of the job's requests is kept, and where its model is not the job's.
     """
     laid_out = dict(request)
     if job.least_cacheable is None or request["model"] != job.model:
