@@ -9,9 +9,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from app.core.reading.csv_export import Row
-from app.core.reading.own_workbook import workbook_chunks
-from app.core.reading.xlsx_export import xlsx_chunks
+from app.core.reading.layout import Layout, Row
+from app.core.reading.xlsx.export import xlsx_chunks
+from app.core.reading.xlsx.own_workbook import workbook_chunks
 from app.ingest.forms.workbook import find_workbook
 from app.ingest.xlsx.rows import read_rows
 
@@ -25,7 +25,7 @@ def results(count: int) -> Iterator[Row]:
 
 def write(path: Path, rows: int) -> None:
     with path.open("wb") as file:
-        for piece in xlsx_chunks(["id", "review"], results(rows)):
+        for piece in xlsx_chunks(Layout(["id", "review"]), results(rows)):
             file.write(piece)
 
 
@@ -33,7 +33,9 @@ def fill(path: Path, rows: int) -> None:
     """Add the same results to the workbook of that many rows, beside its own columns."""
     with path.open("rb") as file, path.with_name("filled.xlsx").open("wb") as to:
         found = find_workbook(file, None, header_row=1)
-        for piece in workbook_chunks(file, found, ["id", "review"], enumerate(results(rows), start=2)):
+        for piece in workbook_chunks(
+            file, found, Layout(["id", "review"]), enumerate(results(rows), start=2)
+        ):
             to.write(piece)
 
 

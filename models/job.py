@@ -151,6 +151,15 @@ class Job(Base):
     keep: Mapped[str | None] = mapped_column(String(4))
     # Records that were answered from an earlier job, without a call.
     reused: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    reused_cost: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")  # pico-dollars, then
+    # Records that ask the same as an earlier one of the job, and end with it.
+    copies: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    # So many records are asked first, spread over all; then the job pauses. None: it goes on at once.
+    try_first: Mapped[int | None] = mapped_column(Integer)
+    tried_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)  # when those had ended
+    # By their answers, what the whole job costs: pico-dollars as `low`, `likely` and `high`.
+    forecast: Mapped[dict[str, int] | None] = mapped_column(JSON(none_as_null=True))
+    dearer_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)  # when it had cost more than `high`
     # The caller's own name for it. It may be used again: it then refers to the newest job.
     label: Mapped[str | None] = mapped_column(String(128))
     # Its name and its label, folded: what a search looks through. None: of an earlier release.
@@ -213,6 +222,8 @@ class JobSpec(Base):
     shared_input: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     # False: its provider is not asked to keep what its records share. None: as the setting says.
     prompt_cache: Mapped[bool | None] = mapped_column(Boolean)
+    # The model that is asked in place of the job's where that gives no answer that fits. None: no other.
+    escalate_to: Mapped[str | None] = mapped_column(String(200))
     # Why its calls have no maximum cost, so that no cap can be enforced; None: they have one.
     unbounded: Mapped[str | None] = mapped_column(Text)
 
@@ -253,6 +264,10 @@ class JobCounts(Base):
     stop_reasons: Mapped[dict[str, int] | None] = mapped_column(JSON(none_as_null=True))
     # Of records that failed: how many by the type of their error. None: of none yet.
     error_types: Mapped[dict[str, int] | None] = mapped_column(JSON(none_as_null=True))
+    # Of records whose answer did not fit at first: how many by what made it fit. None: of none yet.
+    repairs: Mapped[dict[str, int] | None] = mapped_column(JSON(none_as_null=True))
+    # What the calls for records cost that others are copies of, once for each copy: pico-dollars not spent.
+    copied_cost: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     seq: Mapped[int] = mapped_column(BigInteger, default=0)  # of the last record that ended
     # When the job must be advanced at the latest, even if all messages about it are lost. It is here and not
     # in `job` because it is set under record locks, and the job's lock comes before those.

@@ -5,6 +5,7 @@ a job's row is never deleted.
 """
 
 import datetime as dt
+import uuid
 from enum import IntEnum
 from typing import Any
 
@@ -24,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.base import Base, BigId, UTCDateTime, now
+from models.base import Base, BigId, Uid, UTCDateTime, now
 
 
 class RecordStatus(IntEnum):
@@ -117,6 +118,12 @@ class RecordOutput(Base):
     # one appears after a reader has passed: as a cursor it never misses a record.
     seq: Mapped[int] = mapped_column(BigInteger)
     body: Mapped[bytes | None] = mapped_column(LargeBinary)  # the answer's bytes as received
+    # The answer's JSON as the job's schema has it; None without a schema, and where it does not fit.
+    value: Mapped[bytes | None] = mapped_column(LargeBinary)
+    repair: Mapped[str | None] = mapped_column(String(16))  # what made it fit; None: it did so at once
+    copy_of: Mapped[int | None] = mapped_column(Integer)  # the index of the record whose end it shares
+    reused_job: Mapped[uuid.UUID | None] = mapped_column(Uid)  # the earlier job that it was asked in
+    reused_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)  # when it was answered there
     stop_reason: Mapped[str | None] = mapped_column(String(64))  # of the answer; None: it does not say
     error_type: Mapped[str | None] = mapped_column(String(100))
     error_message: Mapped[bytes | None] = mapped_column(LargeBinary)
@@ -129,6 +136,32 @@ class RecordOutput(Base):
     latency_ms: Mapped[int | None] = mapped_column(Integer)  # of the call that ended it
     started_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
     ended_at: Mapped[dt.datetime] = mapped_column(UTCDateTime, insert_default=now())
+
+
+class RecordCopy(Base):
+    """A record that asks the same as an earlier one of its job: blocked until that ends, and ends with it."""
+
+    __tablename__ = "record_copy"
+    __table_args__ = (Index("uq_record_copy_job_id_idx", "job_id", "idx", unique=True),)
+
+    job_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    copy_of: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)  # its index
+    idx: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+
+
+class AskedRequest(Base):
+    """A request of a job whose answers may be given again: how an equal one of a later job finds it.
+
+    Written only by jobs that reuse answers, for the records that they do ask.
+    """
+
+    __tablename__ = "asked_request"
+    __table_args__ = (Index("ix_asked_request_job_id", "job_id", "idx"),)
+
+    tenant_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    digest: Mapped[bytes] = mapped_column(LargeBinary(16), primary_key=True)
+    job_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    idx: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
 
 
 class Window(Base):

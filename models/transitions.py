@@ -9,7 +9,9 @@
     record   pending ─► running ─► succeeded | failed | cancelled | expired
              blocked ─► waiting ─► running ─► waiting             (freed; given back)
              pending | blocked | waiting ─► cancelled | expired   (the job was closed)
-             failed | expired | succeeded ─► waiting              (retry; succeeded: an answer that was cut)
+             blocked ─► succeeded | failed                        (a copy ends with what it is a copy of)
+             pending ─► waiting                                   (asked before the others)
+             failed | expired | succeeded ─► waiting | blocked    (retry; succeeded: an answer that was cut)
 
 The database decides which of two racing changes wins; the caller learns it from the result.
 """
@@ -41,14 +43,14 @@ JOB_MOVES: Mapping[JobStatus, frozenset[JobStatus]] = {
 
 _R = RecordStatus
 RECORD_MOVES: Mapping[RecordStatus, frozenset[RecordStatus]] = {
-    _R.PENDING: frozenset({_R.RUNNING, _R.CANCELLED, _R.EXPIRED}),
-    _R.BLOCKED: frozenset({_R.WAITING, _R.CANCELLED, _R.EXPIRED}),
+    _R.PENDING: frozenset({_R.WAITING, _R.RUNNING, _R.CANCELLED, _R.EXPIRED}),
+    _R.BLOCKED: frozenset({_R.WAITING, _R.SUCCEEDED, _R.FAILED, _R.CANCELLED, _R.EXPIRED}),
     _R.WAITING: frozenset({_R.RUNNING, _R.CANCELLED, _R.EXPIRED}),
     _R.RUNNING: frozenset({_R.WAITING, _R.SUCCEEDED, _R.FAILED, _R.CANCELLED, _R.EXPIRED}),
-    _R.SUCCEEDED: frozenset({_R.WAITING}),
-    _R.FAILED: frozenset({_R.WAITING}),
+    _R.SUCCEEDED: frozenset({_R.WAITING, _R.BLOCKED}),
+    _R.FAILED: frozenset({_R.WAITING, _R.BLOCKED}),
     _R.CANCELLED: frozenset(),
-    _R.EXPIRED: frozenset({_R.WAITING}),
+    _R.EXPIRED: frozenset({_R.WAITING, _R.BLOCKED}),
 }
 
 _D = DeliveryStatus

@@ -42,8 +42,8 @@ def estimate_job() -> dict[str, Any]:
     """
     with DraftSpool(settings.current().data) as spool:
         received = take_in(request, spool, None, asks=False)
-        source = submission.source_of(caller().tenant_id, received.defaults, received.options)
-        found = quote(caller().tenant_id, spool, received.defaults, source)
+        with submission.sparing_of(caller().tenant_id, received.defaults, received.options) as sparing:
+            found = quote(caller().tenant_id, spool, received.defaults, sparing)
     return _out(found, received.options)
 
 
@@ -54,6 +54,7 @@ def _out(found: Quote, options: Options) -> dict[str, Any]:
         "model": found.model,
         "records": found.records,
         "reused": found.reused,
+        "copies": found.copies,
         "first_prompt": found.first_prompt,
         "duplicates": found.duplicates,
         "skipped_rows": None if skipped is None else list(skipped),

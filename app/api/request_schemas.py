@@ -146,6 +146,19 @@ class ResultQuery(ma.Schema):
         load_default=False,
         metadata={"description": "`true`: a plain table, whatever the job came as."},
     )
+    answer = fields.Boolean(
+        load_default=False,
+        metadata={
+            "description": "Under `fields` or a `schema` a table has a column for each property of the"
+            " answers. `true`: the whole answer has one, too."
+        },
+    )
+    join_lists = fields.Boolean(
+        load_default=False,
+        metadata={
+            "description": "`true`: in a table, lists of texts or numbers are parted by `; `, not JSON."
+        },
+    )
 
 
 class LimitsIn(ma.Schema):

@@ -8,8 +8,10 @@ from typing import Any, get_args
 import marshmallow as ma
 from marshmallow import fields, validate
 
+from app.api.saving_schemas import CachedOut, RepairsOut, ReusedFromOut, SavedOut
 from app.core.money.calibration import SAME_MODEL, SAME_REQUEST
 from app.core.money.usage import Grouping
+from app.core.reading.job_json import REPAIRS
 from app.core.reading.records import WORDS
 from models.job import JobStatus
 
@@ -95,24 +97,10 @@ def _rate() -> fields.String:
     return fields.String(required=True, metadata={"example": "1.00"})
 
 
-class CacheSavedOut(ma.Schema):
-    """What the provider's cache has saved."""
-
-    tokens = fields.Integer(required=True, metadata={"description": "Input that was read from it."})
-    cost = fields.String(
-        required=True,
-        metadata={
-            "example": "0.0123",
-            "description": "USD that the same calls would have cost more without it. Below 0 until what was"
-            " written to it, which costs more than other input, has been read.",
-        },
-    )
-
-
-class SavedOut(ma.Schema):
-    """What was not paid."""
-
-    prompt_cache = fields.Nested(CacheSavedOut, required=True)
+class DollarsByCaseOut(ma.Schema):
+    low = _dollars("USD.")
+    likely = _dollars("USD.")
+    high = _dollars("USD.")
 
 
 class JobOut(ma.Schema):
@@ -152,9 +140,22 @@ class JobOut(ma.Schema):
         " known."
     )
     reused = fields.Integer(
-        required=True, metadata={"description": "Records that have the answer of the job named as `reuse`."}
+        required=True, metadata={"description": "Records that have the answer of an earlier job."}
     )
+    repairs = fields.Nested(RepairsOut, required=True)
     saved = fields.Nested(SavedOut, required=True)
+    try_first = fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata={"description": "So many records are asked first; then the job pauses until it is resumed."},
+    )
+    tried_at = _time(description="When those had ended.")
+    forecast = fields.Nested(
+        DollarsByCaseOut,
+        required=True,
+        allow_none=True,
+        metadata={"description": "USD of the whole job, by the answers to the records that it was tried on."},
+    )
     warnings = fields.List(
         fields.String(),
         required=True,
@@ -201,12 +202,6 @@ class TokensByCaseOut(ma.Schema):
     high = fields.Integer(required=True)
 
 
-class DollarsByCaseOut(ma.Schema):
-    low = _dollars("USD.")
-    likely = _dollars("USD.")
-    high = _dollars("USD.")
-
-
 class SecondsByCaseOut(ma.Schema):
     low = fields.Float(required=True)
     likely = fields.Float(required=True)
@@ -241,8 +236,15 @@ class QuoteOut(ma.Schema):
     reused = fields.Integer(
         required=True,
         metadata={
-            "description": "Further records, which have the answer of the job named as `reuse` and cost"
-            " nothing: no other figure counts them."
+            "description": "Further records, which have the answer of an earlier job and cost nothing: no"
+            " other figure counts them."
+        },
+    )
+    copies = fields.Integer(
+        required=True,
+        metadata={
+            "description": "Further records, which ask the same as another with `dedupe` and cost nothing: no"
+            " other figure counts them."
         },
     )
     first_prompt = fields.String(
@@ -259,7 +261,7 @@ class QuoteOut(ma.Schema):
     input_tokens = fields.Nested(TokensByCaseOut, required=True)
     output_tokens = fields.Nested(TokensByCaseOut, required=True)
     saved = fields.Nested(
-        SavedOut, required=True, metadata={"description": "What is likely not paid; `cost` is without it."}
+        CachedOut, required=True, metadata={"description": "What is likely not paid; `cost` is without it."}
     )
     cost = fields.Nested(
         DollarsByCaseOut,
@@ -386,6 +388,17 @@ class RecordOut(ma.Schema):
     reused = fields.Boolean(
         metadata={"description": "true: the answer is that of an earlier job, and cost nothing here."}
     )
+    reused_from = fields.Nested(ReusedFromOut, metadata={"description": "Only where `reused`: that job."})
+    copy_of = fields.Integer(
+        metadata={"description": "The index of the record that asks the same, and whose end it shares."}
+    )
+    value = fields.Raw(
+        metadata={"description": "The answer's JSON as the schema has it; only under `fields` or `schema`."}
+    )
+    repair = fields.String(
+        validate=validate.OneOf(REPAIRS),
+        metadata={"description": "What made the answer fit its schema, if it did not at once."},
+    )
 
 
 class RecordPage(ma.Schema):
@@ -444,7 +457,7 @@ class SumsOut(ma.Schema):
     )
     cost = _dollars("USD of answers; null when one of them has no price.")
     unpriced = fields.Integer(required=True, metadata={"description": "Answers that have no price."})
-    saved = fields.Nested(SavedOut, required=True)
+    saved = fields.Nested(CachedOut, required=True)
     cost_unconfirmed = _dollars("USD that calls without an answer may have cost on top, at most.")
 
 
@@ -463,12 +476,18 @@ class GroupOut(SumsOut, GroupKeyOut):
     """Has one of `model`, `day`, `job` and `user`, as `group_by` says."""
 
 
+class TotalOut(SumsOut):
+    """Totals of all calls, and what the jobs that were submitted in that time saved."""
+
+    saved = fields.Nested(SavedOut, required=True)
+
+
 class UsagePage(ma.Schema):
     since = _time(data_key="from")
     until = _time(data_key="to", description="The exclusive end.")
     group_by = fields.String(required=True, validate=validate.OneOf(get_args(Grouping)))
     data = fields.List(fields.Nested(GroupOut), required=True)
-    total = fields.Nested(SumsOut, required=True, metadata={"description": "Of all groups on all pages."})
+    total = fields.Nested(TotalOut, required=True, metadata={"description": "Of all groups on all pages."})
     next_cursor = fields.String(required=True, allow_none=True)
 
 

@@ -26,5 +26,12 @@ def get_results(query: dict[str, Any], job_id: str) -> Response:
     came, with the answers in additional columns. Before the end of the job, the file has what has ended so
     far.
     """
-    wanted = Wanted(query["format"], query["order"], query["plain"], query["raw"])
+    wanted = Wanted(
+        query["format"],
+        query["order"],
+        plain=query["plain"],
+        raw=query["raw"],
+        answer=query["answer"],
+        joins_lists=query["join_lists"],
+    )
     return file_of(with_content(find_job(job_id)), wanted)

@@ -9,7 +9,8 @@ from app.api.response_schemas import UsagePage
 from app.core.accounts import api_keys
 from app.core.accounts.api_keys import READ
 from app.core.json_text import timestamp
-from app.core.money import pricing, usage
+from app.core.money import pricing, unspent, usage
+from app.core.money.unspent import Unspent
 from app.core.money.usage import Sums
 from app.core.reading.records import snapshot
 from app.web import cursors
@@ -33,6 +34,7 @@ def get_usage(query: dict[str, Any]) -> dict[str, Any]:
     with snapshot() as session:
         span = usage.span(session, query["since"], query["until"])
         found = usage.read(session, caller().tenant_id, group_by, span, after, query["limit"])
+        saved = unspent.read(session, caller().tenant_id, span)
         users = [str(key) for key, _ in found.groups] if group_by == "user" else []
         keys = api_keys.names_by_user(session, caller().tenant_id, users) if users else {}
     return {
@@ -40,7 +42,7 @@ def get_usage(query: dict[str, Any]) -> dict[str, Any]:
         "until": timestamp(span.until),
         "group_by": group_by,
         "data": [_group_out(group_by, str(key), keys) | _sums_out(sums) for key, sums in found.groups],
-        "total": _sums_out(found.total),
+        "total": _sums_out(found.total) | {"saved": _saved_out(saved) | _cached_out(found.total)},
         "next_cursor": None if found.after is None else cursors.write(str(found.after)),
     }
 
@@ -56,13 +58,20 @@ def _sums_out(sums: Sums) -> dict[str, Any]:
         "server_tool_uses": dict(sums.server_tool_uses),
         "cost": _dollars(sums.cost),
         "unpriced": sums.unpriced,
-        "saved": {
-            "prompt_cache": {
-                "tokens": sums.tokens["cache_read_tokens"],
-                "cost": pricing.dollars(sums.cache_saved),
-            }
-        },
+        "saved": _cached_out(sums),
         "cost_unconfirmed": _dollars(sums.cost_unconfirmed),
+    }
+
+
+def _cached_out(sums: Sums) -> dict[str, Any]:
+    tokens, cost = sums.tokens["cache_read_tokens"], pricing.dollars(sums.cache_saved)
+    return {"prompt_cache": {"tokens": tokens, "cost": cost}}
+
+
+def _saved_out(saved: Unspent) -> dict[str, Any]:
+    return {
+        "dedupe": {"records": saved.copies, "cost": pricing.dollars(saved.copied_cost)},
+        "reuse": {"records": saved.reused, "cost": pricing.dollars(saved.reused_cost)},
     }
 
 

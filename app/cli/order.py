@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,11 @@ class Order:
     max_cost: str | None = None  # USD; not part of the fingerprint, nor is the next one
     reuse: str | None = None  # the id of a job whose answers are not paid for again
     schema: Mapping[str, Any] | None = None  # that every answer must match
+    answer_fields: Sequence[str] = ()  # in place of a schema: `name: kind`
+    escalate_to: str | None = None  # the model that is asked where the other gives no answer that fits
+    dedupe: bool = False  # equal rows are asked once
+    reuse_days: int | None = None  # within which answers are taken over from any job that has it, too
+    try_first: int | None = None  # rows that are asked before the others, to know what all cost
     params: Mapping[str, Any] = field(default_factory=dict)  # sent with every request
     prompt_cache: bool | None = (
         None  # False: the provider keeps nothing; changes no answer, so no fingerprint
@@ -38,6 +43,8 @@ class Order:
     header_row: int | None = None  # None: the first
     visible_only: bool = False  # without hidden rows
     raw: bool = False  # cells of CSV that a spreadsheet would evaluate stay as they are
+    with_answer: bool = False  # the whole answer has a column beside those of its fields
+    join_lists: bool = False  # lists in cells are one text, parted by `; `
 
     @property
     def format(self) -> str:
@@ -47,8 +54,8 @@ class Order:
     def results(self) -> dict[str, str]:
         """The query for the answers; those to a TSV file are a plain CSV where a CSV was asked for."""
         query = {"format": self.format}
-        if self.raw:
-            query["raw"] = "true"
+        shown = {"raw": self.raw, "answer": self.with_answer, "join_lists": self.join_lists}
+        query |= {name: "true" for name, wanted in shown.items() if wanted}
         if self.format == "csv" and self.file.suffix.lower() == ".tsv":
             query["plain"] = "true"
         return query
@@ -61,7 +68,11 @@ class Order:
             "system": self.system,
             "max_tokens": self.max_tokens and str(self.max_tokens),
             "max_cost": self.max_cost,
-            "reuse": self.reuse,
+            "reuse": str(self.reuse_days) if self.reuse_days else self.reuse,
+            "fields": json.dumps(self.answer_fields) if self.answer_fields else None,
+            "escalate_to": self.escalate_to,
+            "dedupe": "true" if self.dedupe else None,
+            "try_first": self.try_first and str(self.try_first),
             "schema": None if self.schema is None else json.dumps(self.schema),
             "params": json.dumps(self.params) if self.params else None,
             "prompt_cache": "false" if self.prompt_cache is False else None,
@@ -90,7 +101,9 @@ class Order:
             digest = hashlib.file_digest(content, "sha256")
         asked: list[Any] = [self.prompt, self.model, self.system, self.max_tokens, self.rows]
         # A job without any of these keeps the fingerprint that it always had.
-        for more in ([self.schema, self.params or None], [self.sheet, self.header_row, self.visible_only]):
+        answers = [list(self.answer_fields) or None, self.escalate_to]
+        of_sheets = [self.sheet, self.header_row, self.visible_only]
+        for more in ([self.schema, self.params or None], of_sheets, answers):
             if any(part not in (None, False) for part in more):
                 asked += more
         digest.update(json.dumps(asked).encode())

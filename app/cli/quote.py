@@ -58,6 +58,11 @@ def _taken_over_and_asked(quote: Quote) -> Iterator[tuple[str, str]]:
     if cached["tokens"]:
         about = words.about(cached["cost"])
         yield "cached", f"about {cached['tokens']:,} tokens in are read from a cache, which saves {about}"
+    if copies := quote.get("copies"):
+        yield (
+            "copies",
+            f"{words.records(copies)} besides {'asks' if copies == 1 else 'ask'} the same: asked once",
+        )
     if prompt := quote.get("first_prompt"):
         lines = prompt.strip().splitlines()
         text = "\n".join(line[:PROMPT_WIDTH] for line in lines[:PROMPT_LINES])

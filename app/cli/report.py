@@ -12,7 +12,7 @@ from rich.text import Text
 
 from app.cli import faults, words, wrapping
 from app.cli.client import Job, Rest
-from app.cli.jobs import written
+from app.cli.jobs import trying, written
 from app.cli.order import Order
 from app.cli.phrases import for_terminal
 from app.errors import Unavailable
@@ -99,6 +99,7 @@ def _facts(job: Job, answers: Written) -> Iterator[tuple[str, Text]]:
         yield "skipped", Text(words.skipped(job["skipped_rows"]))
     if job.get("reused"):
         yield "reused", Text(f"{job['reused']:,} answers of an earlier job, not paid for again")
+    yield from _economies(job)
     yield "tokens", Text(words.tokens(job))
     if (cached := job.get("saved", {}).get("prompt_cache")) and cached["tokens"]:
         yield "saved", Text(f"{words.dollars(cached['cost'])} by the provider's prompt cache")
@@ -111,6 +112,22 @@ def _facts(job: Job, answers: Written) -> Iterator[tuple[str, Text]]:
     if words.ended(job):
         yield "answers", Text(str(answers.out), "bold") + Text(" (invented)" if invented else "", "yellow")
     yield "job", Text(job["id"])
+
+
+def _economies(job: Job) -> Iterator[tuple[str, Text]]:
+    """What was not asked twice, and what made answers fit. An older stack does not say."""
+    copies = job.get("saved", {}).get("dedupe", {"records": 0})
+    if copies["records"]:
+        subject = "record asks" if copies["records"] == 1 else "records ask"
+        yield "copies", Text(f"{copies['records']:,} {subject} the same as another: {_saved(copies)}")
+    repairs = {name: count for name, count in job.get("repairs", {}).items() if count}
+    if repairs:
+        told = (f"{count:,} {name.replace('_', ' ')}" for name, count in repairs.items())
+        yield "mended", Text(f"answers that did not fit at first: {', '.join(told)}")
+
+
+def _saved(saved: dict[str, Any]) -> str:
+    return f"{words.about(saved['cost'])} saved" if float(saved["cost"]) else "asked once"
 
 
 def _tell_failures(console: Console, job: Job, failed: Iterable[dict[str, Any]]) -> None:
@@ -132,6 +149,8 @@ def _place(record: dict[str, Any]) -> str:
 
 
 def _code(console: Console, job: Job) -> int:
+    if trying.is_over(job):
+        return 0  # as it was asked for
     if job["status"] != "completed":
         wrapping.tell(console, " ".join(_why_unfinished(job)), style="yellow")
         return faults.FAILED

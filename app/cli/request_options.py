@@ -26,14 +26,18 @@ def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
         system: str | None,
         system_file: Path | None,
         schema: Path | None,
+        fields: Sequence[str],
         param: Sequence[str],
         **options: Any,
     ) -> Any:
+        if fields and schema is not None:
+            raise click.UsageError("give --field or --schema, not both")
         return command(
             *arguments,
             prompt=_text("prompt", prompt, prompt_file),
             system=_text("system", system, system_file),
             schema=None if schema is None else _schema(schema),
+            answer_fields=tuple(fields),
             params=_params(param),
             **options,
         )
@@ -61,6 +65,30 @@ _OPTIONS = (
         metavar="FILE",
         type=TEXT_FILE,
         help="JSON Schema that every answer must match: each answer is then JSON.",
+    ),
+    click.option(
+        "--field",
+        "fields",
+        metavar="'NAME: KIND'",
+        multiple=True,
+        help="A field of every answer, which becomes a column: a KIND is text, number, integer, yes/no, date,"
+        " 1..5, a | b | c, or list of any of these; ? behind it: may be left out; after ' #': what it means."
+        " May be repeated.",
+    ),
+    click.option(
+        "--escalate-to",
+        metavar="MODEL",
+        help="A stronger model of the same provider, asked where no answer of the other fits its fields.",
+    ),
+    click.option(
+        "--dedupe", is_flag=True, help="Ask equal rows once; the others have the same answer, free."
+    ),
+    click.option(
+        "--reuse",
+        "reuse_days",
+        metavar="DAYS",
+        type=click.IntRange(min=1, max=365),
+        help="Take over, free, what equal rows of runs with --reuse were answered within so many days.",
     ),
     click.option(
         "--param",

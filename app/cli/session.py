@@ -1,31 +1,26 @@
 """One `penstock run`: find or submit the job, follow it, write its answers, print a summary."""
 
 import os
-import uuid
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from http import HTTPStatus
-from pathlib import Path
 
 from rich.console import Console
 
 from app.cli import faults, quote, report, target, words
 from app.cli.client import Job, Quote, Rest
 from app.cli.follow import calls_ended, follow
-from app.cli.jobs import known, spending
+from app.cli.jobs import known, sending, spending, trying
 from app.cli.order import Order
 from app.cli.patience import DEFAULT, Patience
 from app.cli.target import Target
 from app.cli.views import view
 from app.cli.waiting import say, waiting
 from app.core.pause_reasons import LEFT
-from app.errors import PenstockError, StackGone, StackRefused, StackUnreachable
+from app.errors import PenstockError, StackGone, StackRefused
 from app.providers import registry
 from app.providers.registry import SIMULATED
 from app.stack.runs import Run
 from config import settings
-
-NO_QUOTES = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)  # of a stack older than quotes
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +75,7 @@ class Session:
                     self._say("nothing was sent")
                     return faults.FAILED
                 self._wishes = replace(self._wishes, again=False, retry_failed=False)  # this is the job
-                job = self._follow(stack.rest, job)
+                job = self._try(stack.rest, self._follow(stack.rest, job))
                 self._let_go(stack.rest, job)
                 if self._patience.is_over(job):
                     self._patience.give_up(job)
@@ -122,6 +117,8 @@ class Session:
 
     def _take_up(self, rest: Rest, job: Job) -> Job | None:
         name = f"job {job['id']}"
+        if trying.is_over(job):
+            return job
         if not words.is_over(job):
             self._say(f"resuming {name}: {words.ended(job):,} of {job['total']:,} records have ended")
             if self._order.max_cost is not None:
@@ -149,41 +146,21 @@ class Session:
         """The new job; None if its owner does not want to pay for it."""
         file = self._order.file
         with self._waiting(f"estimating the cost of {file.name}"):
-            found = self._estimate(rest, file)
+            found = sending.estimate(rest, self._console, self._order)
         if found is not None:
             quote.tell(self._console, found)
         if not self._may_spend(found):
             return None
         with self._waiting(f"sending {file.name}"):
-            job = self._send(rest, file)
+            job = sending.send(rest, self._order, self._earlier)
         self._say(f"job {job['id']}: {words.records(job['total'])}")
         return job
 
     def _may_spend(self, found: Quote | None) -> bool:
         asked = self._order.model, self._order.max_cost, self._settings.ask_above
+        if self._order.try_first is not None:
+            return True  # its owner is asked when the price of all is known
         return self._wishes.yes or spending.is_allowed(self._console, found, *asked)
-
-    def _estimate(self, rest: Rest, file: Path) -> Quote | None:
-        """The quote; None when there is none, which does not stop the run. Bad input is already reported."""
-        try:
-            return rest.estimate(file, self._order.fields())
-        except StackRefused as refusal:
-            if refusal.status in faults.REFUSES_INPUT:
-                raise
-            if refusal.status not in NO_QUOTES:
-                self._say(f"no quote: {refusal}")
-        except StackUnreachable as error:
-            self._say(f"no quote: {error}")
-        return None
-
-    def _send(self, rest: Rest, file: Path) -> Job:
-        fields = self._order.fields()
-        try:
-            return rest.submit(file, fields, self._order.key(self._earlier))
-        except StackRefused as refusal:
-            if refusal.status != HTTPStatus.CONFLICT or refusal.retry_after is not None:
-                raise
-        return rest.submit(file, fields, uuid.uuid4().hex)  # the job with the first key was deleted
 
     def _follow(self, rest: Rest, job: Job) -> Job:
         """The job when it has ended, or is paused; not because an equal command ended, for this one lives."""
@@ -193,6 +170,15 @@ class Session:
             if job["status"] != "paused" or not (job["status_reason"] or "").startswith(LEFT):
                 return job
             job = _resumed(rest, job)
+
+    def _try(self, rest: Rest, job: Job) -> Job:
+        """The job; if it was tried on some rows and its owner says so, when the others have ended as well."""
+        if not trying.is_over(job):
+            return job
+        trying.tell(self._console, rest, job)
+        if not self._wishes.yes and not trying.goes_on(self._console, job):
+            return job
+        return self._follow(rest, _resumed(rest, job))
 
     def _write(self, rest: Rest, job: Job) -> report.Written:
         answers = report.write(rest, job, self._order, self._settings.data)

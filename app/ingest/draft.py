@@ -49,6 +49,7 @@ class Defaults:
     template: str | None = None
     prompt: str | None = None  # sent with each document; None: documents are only stored
     schema: Mapping[str, Any] | None = None
+    escalate_to: str | None = None  # the model that is asked where the job's gives no answer that fits
     params: Mapping[str, Any] = field(default_factory=dict)
     inputs: bool = False  # its model takes `input`s
     messages: bool = True  # its model takes everything else

@@ -82,6 +82,7 @@ class Provider:
     counts_tokens_together: bool = False  # its limit of input tokens counts those of answers and caches, too
     keeps_what_is_marked: bool = False  # a request says what of it is kept for the next ones: `cache_control`
     takes_schema_subset: bool = False  # it refuses a schema with words that it does not know
+    requires_properties: bool = False  # it enforces a schema only if objects require all that they name
     by_class: bool = False  # models of one class share limits, else each has its own
     configured: Callable[[Settings], RateLimits] = lambda _: UNLIMITED  # of each group, by the environment
     assumed: RateLimits = UNLIMITED  # of each group, until its answers show its limits
@@ -187,6 +188,8 @@ def _of_endpoint(endpoint: Endpoint) -> Provider:
         models=_fitting(endpoint.models),
         called=f"a name like {endpoint.models[0]!r}",
         client="openai",
+        takes_schema_subset=True,
+        requires_properties=True,
         need=need,
         package=_SDK,
         address_variable=endpoint.address_variable,

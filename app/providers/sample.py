@@ -1,16 +1,18 @@
 """A small JSON value that fits a JSON schema: the simulated provider's structured answer."""
 
+import datetime as dt
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 LARGEST = 10_000  # values, or a thousand times as many characters, in one sample
+EPOCH, DAYS = dt.date(2020, 1, 1).toordinal(), 3_650  # among which a date is chosen
 DEEPEST = 5  # below this only required properties are made, so that recursive schemas terminate
 
 
 def fit(schema: Mapping[str, Any], chance: random.Random) -> Any:
-    """A value for `schema`, the same for the same `chance`. Patterns, formats and `not` are ignored."""
+    """A value for `schema`, the same for the same `chance`; of formats only dates, no patterns, no `not`."""
     return _Sample(schema, chance).value(schema, 0)
 
 
@@ -70,6 +72,8 @@ class _Sample:
         return [self.value(schema.get("items"), depth + 1) for _ in range(length)]
 
     def _string(self, schema: Mapping[str, Any], depth: int) -> str:
+        if schema.get("format") == "date":
+            return dt.date.fromordinal(EPOCH + self._chance.randrange(DAYS)).isoformat()
         length = schema.get("minLength", 0)
         self._take(length // 1_000)
         text = "[simulated]".ljust(length, ".")

@@ -41,6 +41,7 @@ def job_row(uid: uuid.UUID, spool: DraftSpool, defaults: Defaults, options: Opti
         attended=options.attended,
         retries=options.retries,
         max_cost=options.max_cost,
+        try_first=options.try_first,
         extra=dict(options.metadata),
     )
 
@@ -53,6 +54,7 @@ def spec_row(job_id: int, defaults: Defaults, options: Options, why: str | None)
         system=defaults.system,
         template=defaults.template,
         prompt=defaults.prompt,
+        escalate_to=defaults.escalate_to,
         schema=None if defaults.schema is None else json.dumps(defaults.schema).encode(),
         params=json.dumps(dict(defaults.params)).encode(),
         operations=operations.to_bytes(defaults.operations),
@@ -86,7 +88,7 @@ def unbounded(defaults: Defaults, spool: DraftSpool) -> str | None:
     if why is not None:
         return why
     today = dt.datetime.now(dt.UTC)
-    for model in (defaults.model, *sorted(spool.models)):
+    for model in filter(None, (defaults.model, defaults.escalate_to, *sorted(spool.models))):
         if pricing.price_at(model, today) is None:
             return f"the model {model!r} has no price"
     return None

@@ -48,6 +48,10 @@ class Options:
     notes: Sequence[str] = ()  # what the owner should know of how the table was read
     runs_with: str | None = None  # the command with which it is paused
     attended: str | None = None  # a caller waits for its only answer: see `models.job.Job`
-    reuse: str | None = None  # the id of an earlier job whose answers to equal requests are taken over
+    # The id of an earlier job whose answers to equal requests are taken over; or a number of days, within
+    # which any job's are that had one, too.
+    reuse: str | int | None = None
+    dedupe: bool = False  # equal requests are asked once
+    try_first: int | None = None  # records that are asked before it pauses
     file_terms: FileTerms | None = None
     repeat: Repeat | None = None

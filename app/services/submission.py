@@ -2,7 +2,8 @@
 
 import datetime as dt
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -15,7 +16,8 @@ from sqlalchemy.orm import Session
 from app.core.accounts import quotas
 from app.core.documents.upload import Upload
 from app.core.pipeline import priority_queue, staging
-from app.core.requests import earlier_answers
+from app.core.requests import earlier_answers, sparing
+from app.core.requests.sparing import Sparing
 from app.core.timeline.clock import move_job
 from app.core.webhooks import outbox
 from app.errors import BadInput, Conflict, Unavailable
@@ -83,10 +85,10 @@ def submit(
         if upload is not None:
             upload.store_small()
         size = job_rows.content_bytes(spool, defaults, upload)
-        source = source_of(tenant_id, defaults, options)
         stage = partial(_insert_job, new_uid(), tenant_id, user_id, spool, defaults, options, size)
         try:
-            made = store(stage, spool, upload, source)
+            with sparing_of(tenant_id, defaults, options) as spared:
+                made = store(stage, spool, upload, spared)
         except IntegrityError:  # another submission with the key was first
             if attempt == ATTEMPTS:
                 raise
@@ -138,39 +140,41 @@ def _insert_failed(
 _Stage = Callable[[int | None, Session], int]  # inserts the job's row, under a lease if there is one
 
 
-def source_of(tenant_id: int, defaults: Defaults, options: Options) -> int | None:
-    """The job whose answers are taken over, if any can be."""
-    if options.reuse is None:
-        return None
-    with reading() as session:
-        spec = job_rows.spec_row(0, defaults, options, None)
-        return earlier_answers.find_source(session, tenant_id, options.reuse, defaults.model, spec)
+@contextmanager
+def sparing_of(tenant_id: int, defaults: Defaults, options: Options) -> Iterator[Sparing]:
+    """What of it need not be asked, for one reading of its drafts; raises `BadInput` for another's job."""
+    source, days = None, options.reuse
+    if isinstance(days, str):
+        with reading() as session:
+            spec = job_rows.spec_row(0, defaults, options, None)
+            source = earlier_answers.find_source(session, tenant_id, days, defaults.model, spec)
+        days = None
+    with sparing.wanted(tenant_id, defaults, source=source, days=days, dedupe=options.dedupe) as found:
+        yield found
 
 
 class _Abandoned(Exception):
     """This process was declared dead while it stored: what it had written is void."""
 
 
-def _store_at_once(stage: _Stage, spool: DraftSpool, upload: Upload | None, source: int | None) -> Submitted:
+def _store_at_once(stage: _Stage, spool: DraftSpool, upload: Upload | None, spared: Sparing) -> Submitted:
     def work(session: Session) -> Submitted:
         job_id = stage(None, session)
         for chunk in spool.chunks():
-            _write_chunk(session, job_id, 0, chunk, {}, source)
+            _write_chunk(session, job_id, 0, chunk, {}, spared)
         return Submitted(job_id, _release(session, job_id, upload), created=True)
 
     return in_transaction(work)
 
 
-def _store_in_chunks(
-    stage: _Stage, spool: DraftSpool, upload: Upload | None, source: int | None
-) -> Submitted:
+def _store_in_chunks(stage: _Stage, spool: DraftSpool, upload: Upload | None, spared: Sparing) -> Submitted:
     talks: dict[str, int] = {}
     first = 0
     with staging.lease() as lease_id:
         job_id = in_transaction(partial(stage, lease_id))
         for chunk in spool.chunks():
             write = partial(
-                _write_chunk, job_id=job_id, first=first, drafts=chunk, talks=talks, source=source
+                _write_chunk, job_id=job_id, first=first, drafts=chunk, talks=talks, spared=spared
             )
             in_transaction(write)
             first += len(chunk)
@@ -264,9 +268,9 @@ def _write_chunk(
     first: int,
     drafts: Sequence[Draft],
     talks: dict[str, int],
-    source: int | None,
+    spared: Sparing,
 ) -> None:
-    record_rows.write(session, _hold(session, job_id), first, drafts, talks, source)
+    record_rows.write(session, _hold(session, job_id), first, drafts, talks, spared)
 
 
 def _hold(session: Session, job_id: int) -> Job:

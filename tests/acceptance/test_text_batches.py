@@ -179,7 +179,10 @@ def test_fr8_an_item_that_fails_says_why_and_the_others_are_processed(service):
     service.upstream.configure(
         faults=[
             {"kind": "status", "status": 400, "matching": "number 1", "message": "not this one"},
-            {"kind": "answer", "text": '{"sentiment": "mixed"}', "matching": "misfit"},
+            *(
+                {"kind": "answer", "text": '{"sentiment": "mixed"}', "matching": text}
+                for text in ("misfit", "does not match the schema")  # and when it is asked again
+            ),
         ]
     )
     misfit = {"text": f"misfit {TEXT}", "operation": "sentiment"}

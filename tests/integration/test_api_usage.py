@@ -19,6 +19,7 @@ pytestmark = pytest.mark.one_database
 USAGE = "/api/v1/usage"
 NOON = dt.datetime(2026, 11, 10, 12, tzinfo=dt.UTC)
 NOVEMBER = {"from": "2026-11-01", "to": "2026-12-01"}
+UNASKED = {name: {"records": 0, "cost": "0.00"} for name in ("dedupe", "reuse")}
 NOTHING = {
     "calls": {"answered": 0, "unconfirmed": 0},
     "usage": {
@@ -31,8 +32,8 @@ NOTHING = {
     "server_tool_uses": {},
     "cost": "0.00",
     "unpriced": 0,
-    "saved": {"prompt_cache": {"tokens": 0, "cost": "0.00"}},
     "cost_unconfirmed": "0.00",
+    "saved": UNASKED | {"prompt_cache": {"tokens": 0, "cost": "0.00"}},
 }
 
 _numbers = count(1_000)  # behind the records that a job of these tests has
@@ -122,6 +123,7 @@ def test_calls_are_summed_up_by_model(door, job):
         **{name: value for name, value in haiku.items() if name != "model"},
         "calls": {"answered": 4, "unconfirmed": 1},
         "cost": "3.000000000001",
+        "saved": UNASKED | haiku["saved"],
     }
 
 

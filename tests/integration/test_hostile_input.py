@@ -2,6 +2,7 @@
 
 from sqlalchemy import func, select
 
+from app.services.options import Options
 from models import Lease, Record
 from models.session import reading
 from tests.support.invariants import Reconciled
@@ -20,7 +21,9 @@ def test_an_answer_that_nobody_can_check_or_store_fails_alone(running, upstream)
 
     # When each is asked for, with a schema
     asked = [{"prompt": f"ask {word}"} for word in ("half", "deep", "odd", "fine")]
-    job = running.submit(asked, **HAIKU, schema={"type": "string"}).wait_for("completed", seconds=30)
+    job = running.submit(asked, **HAIKU, schema={"type": "string"}, options=Options(retries=0)).wait_for(
+        "completed", seconds=30
+    )
 
     # Then only the good one has succeeded, the others say why not, and every call is in the ledger
     outputs = job.outputs()
@@ -38,7 +41,7 @@ def test_a_schema_that_never_ends_costs_no_process_its_life(running, upstream):
     leases = _leases()
 
     # When it is asked for, and another job meanwhile
-    deep = running.submit([{"prompt": "ask deep"}], **HAIKU, schema=TWICE_ITSELF)
+    deep = running.submit([{"prompt": "ask deep"}], **HAIKU, schema=TWICE_ITSELF, options=Options(retries=0))
     other = running.prompts(50)
 
     # Then both end, and no process was taken for dead

@@ -212,7 +212,8 @@ def test_quote_job_and_usage_say_what_is_saved(running, keeping, buyer):
 
     saved = job["saved"]["prompt_cache"]
     assert saved["tokens"] == keeping.summary()["cache_read_tokens"] == job["usage"]["cache_read_tokens"]
-    assert buyer.door.get("/api/v1/usage").get_json()["total"]["saved"] == job["saved"]
+    total = buyer.door.get("/api/v1/usage").get_json()["total"]
+    assert total["saved"]["prompt_cache"] == saved
     quoted = quote["saved"]["prompt_cache"]
     assert 0.6 < quoted["tokens"] / saved["tokens"] < 1.5
     assert dear["saved"]["prompt_cache"] == {"tokens": 0, "cost": "0.00"}
@@ -251,6 +252,40 @@ def test_questions_about_one_document_read_it_once(running, keeping, buyer):
     assert job["counts"]["succeeded"] == 20
     assert written(seen) == [True] + [False] * 19
     assert all(call["input_tokens"] < 100 for call in seen)
+
+
+def test_a_first_try_tells_what_the_others_cost_that_only_read(running, keeping, buyer):
+    # Given a job that is tried on 20 records, of which one has the shared part kept for all
+    asked = {"system": SYSTEM, "template": "{{ review }}"}
+    job = buyer.door.upload("r.jsonl", lines(400), model=CLAUDE, try_first="20", **asked).get_json()
+    wait_until(lambda: buyer.door.job(job)["status"] == "paused", seconds=60, what="it was tried")
+    tried = buyer.door.job(job)
+    assert keeping.summary()["most_in_flight"] > 1
+
+    # When it goes on
+    assert buyer.door.post(f"{job['links']['self']}/resume").status_code == 200
+    wait_until(lambda: buyer.door.job(job)["status"] == "completed", seconds=60, what="it has ended")
+
+    # Then it costs what was forecast, and one record alone wrote
+    cost, forecast = Decimal(buyer.door.job(job)["cost"]), tried["forecast"]
+    assert Decimal(forecast["low"]) <= cost <= Decimal(forecast["high"])
+    assert abs(cost / Decimal(forecast["likely"]) - 1) < Decimal("0.1")
+    assert sum(written(keeping.books())) == 1
+
+
+def test_a_stronger_model_is_asked_without_keeping_anything(running, keeping, buyer):
+    odd = {"kind": "answer", "text": "no JSON", "first": 1}
+    keeping.configure(faults=[odd | {"matching": "number 7"}, odd | {"matching": "Give the whole answer"}])
+    schema = json.dumps({"type": "object", "properties": {"good": {"type": "boolean"}}, "required": ["good"]})
+    asked = {"system": SYSTEM, "template": "{{ review }}", "schema": schema}
+
+    job = buyer.buy("r.jsonl", lines(10), escalate_to="claude-opus-4-5", retries="1", **asked)
+
+    assert job["repairs"] == {"mended": 0, "asked_again": 0, "escalated": 1}
+    [stronger] = [call for call in keeping.books() if call["request"]["model"] == "claude-opus-4-5"]
+    assert stronger["cache_write_tokens"] == 0
+    told = [call for call in keeping.books() if len(call["request"]["messages"]) == 3]
+    assert [call["cache_read_tokens"] > 6_000 for call in told] == [True]
 
 
 @pytest.mark.long

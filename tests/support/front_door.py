@@ -4,7 +4,7 @@ import datetime as dt
 import io
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from typing import Any
 
@@ -142,6 +142,7 @@ class Worker:
         error: tuple[str, str] | None = None,
         model: str = "simulated",
         tell: bool = True,
+        usage: Callable[[Claim], Usage] = lambda claim: Usage(10, 5),
     ) -> None:
         """End records in one group: with an answer, or with an error when it is given, or with both."""
         claims = self.claim(job, indices)
@@ -151,10 +152,10 @@ class Worker:
             Outcome(
                 job=of,
                 claim=claim,
-                call=ledger.answered(model, {}, Usage(10, 5), "req_1", 0.25, sent_at=dt.datetime.now(dt.UTC)),
+                call=ledger.answered(model, {}, usage(claim), "req_1", 0.25, sent_at=dt.datetime.now(dt.UTC)),
                 status=RecordStatus.FAILED if error else RecordStatus.SUCCEEDED,
                 body=body,
-                usage=None if body is None else Usage(10, 5),
+                usage=None if body is None else usage(claim),
                 stop_reason=None if body is None else answers.stop_reason_of(json.loads(body)),
                 error_type=error[0] if error else None,
                 error_message=error[1] if error else None,

@@ -4,12 +4,16 @@ import asyncio
 import base64
 import json
 import random
+import re
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aiohttp import web
+
+from tests.support import malformed_answers
+from tests.support.upstream_messages import CHARACTERS_PER_TOKEN, last_user_text
 
 if TYPE_CHECKING:
     from tests.support.upstream import Call
@@ -137,6 +141,18 @@ async def say(call: "Call", fault: Fault) -> web.StreamResponse:
     return await call.work(fault.text)
 
 
+async def structured(call: "Call", fault: Fault) -> web.StreamResponse:
+    """What is true of the text, as JSON, which a share of all answers (`status` per cent) says badly."""
+    return await call.work(malformed_answers.answer(call.params, call.seen.sha256, fault.status / 100))
+
+
+async def at_length(call: "Call", fault: Fault) -> web.StreamResponse:
+    """As many tokens as the question says, as in `tokens=40`."""
+    found = re.search(r"tokens=(\d+)", last_user_text(call.params))
+    tokens = 1 if found is None else int(found[1])
+    return await call.work("long "[:CHARACTERS_PER_TOKEN] * tokens)
+
+
 async def send(call: "Call", fault: Fault) -> web.StreamResponse:
     """Bytes as they were told, as if they were an answer."""
     await call.think("told")
@@ -168,6 +184,8 @@ FAULTS: dict[str, Callable[["Call", Fault], Awaitable[web.StreamResponse]]] = {
     "trickle": trickle,
     "drip": drip,
     "answer": say,
+    "structured": structured,
+    "at_length": at_length,
     "body": send,
     "stream_error": break_stream,
 }

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from app.core.requests.schemas import AnswerSchema
-from app.core.worker import answer_checks
+from app.core.worker.judging import answer_checks
 from app.errors import AnswerTruncated
 from app.providers.client import Reply, Usage
 
@@ -19,11 +19,11 @@ def test_a_tenant_whose_checks_never_end_delays_anothers_by_one_of_them() -> Non
     schema, slow, quick = AnswerSchema(TWICE_ITSELF), _reply(ENDLESS), _reply("[]")
 
     async def check() -> int:
-        alpha = [asyncio.create_task(answer_checks.fault(schema, slow, ALPHA, 100)) for _ in range(8)]
+        alpha = [asyncio.create_task(answer_checks.check(schema, slow, ALPHA, 100)) for _ in range(8)]
         await asyncio.sleep(0)  # they are all queued
 
         # When an answer of another tenant is checked
-        assert await answer_checks.fault(schema, quick, BETA, 100) is None
+        assert (await answer_checks.check(schema, quick, BETA, 100)).fault is None
         ended = sum(task.done() for task in alpha)
         for task in alpha:
             task.cancel()
@@ -46,7 +46,7 @@ def test_a_tenant_whose_checks_never_end_delays_anothers_by_one_of_them() -> Non
 )
 def test_an_answer_that_was_cut_says_what_would_help(stop: str, advice: str) -> None:
     schema, cut = AnswerSchema({"type": "object"}), _reply('{"a', stop)
-    found = asyncio.run(answer_checks.fault(schema, cut, ALPHA, 100))
+    found = asyncio.run(answer_checks.check(schema, cut, ALPHA, 100)).fault
     assert isinstance(found, AnswerTruncated)
     assert advice in found.message
 

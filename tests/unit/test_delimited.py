@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.reading.csv_export import Row, csv_lines
+from app.core.reading.csv_export import csv_lines
+from app.core.reading.layout import Layout, Row
 from app.errors import BadInput
 from app.ingest.csv_rows import read_rows
 from app.ingest.encodings import find_encoding
@@ -49,7 +50,7 @@ def test_a_file_is_written_in_the_form_in_which_it_was_found(form):
     # And what is written in it has that form, and is read as the same table
     names, *rows = [row.cells for row in read_rows(io.BytesIO(content), EVERYTHING).rows]
     cells = [Row(dict(zip(names, row, strict=True)), "Ja.", "succeeded", None, 1, 1, "0.5") for row in rows]
-    out = b"".join(csv_lines(names, cells, found))
+    out = b"".join(csv_lines(Layout(names), cells, found))
     assert out.decode(form.encoding).endswith(f"{form.separator}0,5{form.line_end}")
     assert [row.cells[:3] for row in read_rows(io.BytesIO(out), EVERYTHING).rows] == [names, *rows]
     assert find_form(io.BytesIO(out)) == form
@@ -60,7 +61,7 @@ def test_a_line_that_names_the_separator_is_written_again(line):
     found = find_form(io.BytesIO(f"{line}\r\nid,x;text\r\n1;a\r\n".encode()))
 
     assert (found.separator, found.names_separator) == (";", True)
-    assert b"".join(csv_lines(["id"], [ROW], replace(found, has_mark=False))).startswith(
+    assert b"".join(csv_lines(Layout(["id"]), [ROW], replace(found, has_mark=False))).startswith(
         b"sep=;\r\nid;answer;"
     )
 
@@ -68,7 +69,7 @@ def test_a_line_that_names_the_separator_is_written_again(line):
 def test_lone_carriage_returns_end_lines_again():
     found = find_form(io.BytesIO(b"id;text\r1;good\r"))
 
-    out = b"".join(csv_lines(["id"], [replace(ROW, cells={"id": "a\rb"}, answer="x\ny")], found))
+    out = b"".join(csv_lines(Layout(["id"]), [replace(ROW, cells={"id": "a\rb"}, answer="x\ny")], found))
     assert out.count(b"\n") == 1
     assert b'\r"a\rb";"x\ny";succeeded' in out
     assert out.endswith(b"\r")
@@ -99,7 +100,7 @@ def test_the_decimal_sign_is_that_of_the_files_own_numbers(sheet, is_comma):
 
     assert found.has_decimal_comma is is_comma
     cost = "0,00007" if is_comma else "0.00007"
-    assert b"".join(csv_lines(["id"], [ROW], found)).decode().rstrip().endswith(cost)
+    assert b"".join(csv_lines(Layout(["id"]), [ROW], found)).decode().rstrip().endswith(cost)
 
 
 @given(st.binary(max_size=300))

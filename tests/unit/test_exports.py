@@ -15,10 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.core.reading import xlsx_export
-from app.core.reading.csv_export import Row, csv_lines, header
-from app.core.reading.xlsx_cells import MAX_CELL_UNITS
-from app.core.reading.xlsx_export import xlsx_chunks
+from app.core.reading.csv_export import csv_lines
+from app.core.reading.layout import Layout, Row
+from app.core.reading.xlsx import export
+from app.core.reading.xlsx.cells import MAX_CELL_UNITS
+from app.core.reading.xlsx.export import xlsx_chunks
 from app.ingest.draft import Defaults, Problems
 from app.ingest.tables import read_csv
 from app.ingest.templates import compile_template
@@ -39,12 +40,12 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "reviews.csv"
 
 
 def as_csv(columns: list[str], rows: Iterable[Row], *, raw: bool = False) -> list[list[str]]:
-    text = b"".join(csv_lines(columns, rows, raw=raw)).decode("utf-8-sig")
+    text = b"".join(csv_lines(Layout(columns), rows, raw=raw)).decode("utf-8-sig")
     return list(csv.reader(io.StringIO(text, newline="")))
 
 
 def as_xlsx(columns: list[str], rows: Iterable[Row]) -> list[list[object]]:
-    book = openpyxl.load_workbook(io.BytesIO(b"".join(xlsx_chunks(columns, rows))))
+    book = openpyxl.load_workbook(io.BytesIO(b"".join(xlsx_chunks(Layout(columns), rows))))
     return [list(row) for sheet in book for row in sheet.iter_rows(values_only=True)]
 
 
@@ -64,7 +65,7 @@ def test_the_answers_stand_beside_the_columns():
 
 
 def test_a_column_of_the_input_keeps_its_name():
-    assert header(["answer", "cost", "penstock_cost"]) == [
+    assert Layout(["answer", "cost", "penstock_cost"]).header == [
         *("answer", "cost", "penstock_cost", "penstock_answer", "status", "stop_reason", "error"),
         *("input_tokens", "output_tokens", "penstock_penstock_cost"),
     ]
@@ -117,7 +118,7 @@ SMUGGLED = '<r><t>x</t></r></is></c><c r="Z9"><f>1+1</f></c><c r="A9" t="inlineS
 def test_no_answer_becomes_a_formula_in_a_sheet(answer):
     # Given an answer, and a cell of the input, that a spreadsheet would evaluate
     row = replace(ROW, answer=answer, cells={"id": answer})
-    book = openpyxl.load_workbook(io.BytesIO(b"".join(xlsx_chunks(["id"], [row]))))
+    book = openpyxl.load_workbook(io.BytesIO(b"".join(xlsx_chunks(Layout(["id"]), [row]))))
 
     # Then both are typed as text
     cells = [cell for cell in book.active[2] if cell.column in (1, 2)]
@@ -200,7 +201,7 @@ def test_csv_comes_in_pieces_and_never_waits_for_the_end():
             yield ROW
 
     # When the first piece is read, then no more rows were read than it takes
-    pieces = csv_lines(COLUMNS, rows())
+    pieces = csv_lines(Layout(COLUMNS), rows())
     first = next(pieces)
     assert 64_000 <= len(first) < 70_000
     assert taken < 2_000
@@ -208,7 +209,7 @@ def test_csv_comes_in_pieces_and_never_waits_for_the_end():
 
 
 def test_more_rows_than_a_sheet_holds_go_on_in_another():
-    book = openpyxl.load_workbook(io.BytesIO(b"".join(xlsx_chunks(COLUMNS, [ROW] * 7, sheet_rows=4))))
+    book = openpyxl.load_workbook(io.BytesIO(b"".join(xlsx_chunks(Layout(COLUMNS), [ROW] * 7, sheet_rows=4))))
 
     assert [sheet.title for sheet in book] == ["answers", "answers1", "answers2"]
     assert [sheet.max_row for sheet in book] == [4, 4, 2]
@@ -216,8 +217,10 @@ def test_more_rows_than_a_sheet_holds_go_on_in_another():
 
 
 def test_more_text_than_a_sheet_should_hold_goes_on_in_another(monkeypatch):
-    monkeypatch.setattr(xlsx_export, "MAX_SHEET_BYTES", 2_150)
-    book = openpyxl.load_workbook(io.BytesIO(b"".join(xlsx_chunks(COLUMNS, answered(*["x" * 900] * 5)))))
+    monkeypatch.setattr(export, "MAX_SHEET_BYTES", 2_150)
+    book = openpyxl.load_workbook(
+        io.BytesIO(b"".join(xlsx_chunks(Layout(COLUMNS), answered(*["x" * 900] * 5))))
+    )
 
     assert [sheet.max_row for sheet in book] == [3, 3, 2]
 
@@ -232,7 +235,7 @@ def test_a_workbook_comes_in_pieces_and_never_waits_for_the_end():
             yield replace(ROW, answer=f"Mixed, as row {taken} has it.")
 
     # When the first piece is read, then only its rows were read, and no more follow once it is left
-    pieces = xlsx_chunks(COLUMNS, rows())
+    pieces = xlsx_chunks(Layout(COLUMNS), rows())
     assert next(pieces)
     assert taken < 20_000
     before = taken
@@ -246,15 +249,15 @@ def test_a_workbook_that_breaks_off_says_so():
         raise ConnectionError("the database went away")
 
     with pytest.raises(ConnectionError):
-        list(xlsx_chunks(COLUMNS, rows()))
+        list(xlsx_chunks(Layout(COLUMNS), rows()))
 
 
 ENDLESS = """
 from itertools import repeat
-from app.core.reading.csv_export import Row
-from app.core.reading.xlsx_export import xlsx_chunks
+from app.core.reading.layout import Layout, Row
+from app.core.reading.xlsx.export import xlsx_chunks
 row = Row({"id": "1"}, "A secret answer.", "succeeded", None, 1, 1, "0.1")
-for count, _ in enumerate(xlsx_chunks(["id"], repeat(row))):
+for count, _ in enumerate(xlsx_chunks(Layout(["id"]), repeat(row))):
     if count == 3:
         print("begun", flush=True)
 """

@@ -15,15 +15,16 @@ from openpyxl.chart import BarChart, Reference
 from openpyxl.styles import Font
 from openpyxl.worksheet.table import Table
 
-from app.core.reading import zip_stream
-from app.core.reading.csv_export import ANSWER_COLUMNS, Row
-from app.core.reading.own_workbook import workbook_chunks
+from app.core.reading.layout import Layout, Row
+from app.core.reading.xlsx import zip_stream
+from app.core.reading.xlsx.own_workbook import workbook_chunks
 from app.errors import BadInput, NotEditable, TooLarge
 from app.ingest.forms import workbook as workbooks
 from app.ingest.forms.workbook import find_workbook
 from app.ingest.xlsx.coordinates import MAX_COLUMNS
 from config import settings
 
+ADDED = tuple(Layout([]).added)
 SHEET = "xl/worksheets/sheet1.xml"
 ROW = Row({}, "=1+1", "succeeded", None, 12, 3, "0.00007")
 NAMESPACE = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
@@ -64,7 +65,9 @@ def answered(content: bytes, numbers: Sequence[int] = (2, 3, 4), header_row: int
     """The workbook with an answer in each of these rows."""
     file = io.BytesIO(content)
     found = find_workbook(file, None, header_row)
-    out = b"".join(workbook_chunks(file, found, ["id", "text"], [(number, ROW) for number in numbers]))
+    out = b"".join(
+        workbook_chunks(file, found, Layout(["id", "text"]), [(number, ROW) for number in numbers])
+    )
     assert zipfile.ZipFile(io.BytesIO(out)).testzip() is None
     return out
 
@@ -91,7 +94,7 @@ def test_the_answers_stand_on_the_right_of_what_the_sheet_uses():
 
     # Then the others have theirs, as text and numbers, and the names look like those before them
     assert values(out) == [
-        ("id", "text", *ANSWER_COLUMNS),
+        ("id", "text", *ADDED),
         (1, "a", *RESULT),
         (2, "b", *[None] * 7),
         (3, "c", *RESULT),
@@ -148,7 +151,7 @@ def test_cells_that_have_only_a_format_give_way():
     out = answered(raw(rows), [2, 3, 4, 5])
 
     # Then every cell is there once, and the cells of each row are in order
-    assert [row[2:9] for row in values(out)] == [ANSWER_COLUMNS, RESULT, RESULT, RESULT, RESULT]
+    assert [row[2:9] for row in values(out)] == [ADDED, RESULT, RESULT, RESULT, RESULT]
     for line in xml(out).split("<row")[1:]:
         places = [part.split('"')[0] for part in line.split('<c r="')[1:]]
         assert len(places) == len(set(places))
@@ -166,7 +169,7 @@ def test_the_xml_of_other_writers_does_as_well():
     )
     out = answered(raw(rows, prefix="x:"), [2])
 
-    assert values(out) == [("id", "text", *ANSWER_COLUMNS), (7, None, *RESULT)]
+    assert values(out) == [("id", "text", *ADDED), (7, None, *RESULT)]
 
 
 def test_formulas_without_a_value_and_merged_cells_are_used():
@@ -175,14 +178,14 @@ def test_formulas_without_a_value_and_merged_cells_are_used():
 
     assert find_workbook(io.BytesIO(formula), None, 1).last_column == 5
     assert find_workbook(io.BytesIO(merged), None, 1).last_column == 7
-    assert [cell for cell in values(answered(merged))[0][2:] if cell] == list(ANSWER_COLUMNS)
+    assert [cell for cell in values(answered(merged))[0][2:] if cell] == list(ADDED)
 
 
 def test_what_is_above_the_header_is_in_nobodys_way():
     titled = book(lambda _, sheet: (sheet.insert_rows(1, 2), sheet.merge_cells("A1:Z1")))
 
     rows = values(answered(titled, [4, 5, 6], header_row=3))
-    assert rows[2][:9] == ("id", "text", *ANSWER_COLUMNS)
+    assert rows[2][:9] == ("id", "text", *ADDED)
     assert rows[3][:9] == (1, "a", *RESULT)
 
 
@@ -211,7 +214,7 @@ def test_columns_that_were_hidden_show_the_answers():
 def test_answers_are_texts_whatever_they_are():
     file = io.BytesIO(book())
     odd = replace(ROW, answer='</t></is></c><c r="Z9"><f>1+1</f></c>\0 _x0041_', error="\ud83d")
-    chunks = workbook_chunks(file, find_workbook(file, None, 1), ["id", "text"], [(2, odd)])
+    chunks = workbook_chunks(file, find_workbook(file, None, 1), Layout(["id", "text"]), [(2, odd)])
     sheet = opened(b"".join(chunks)).active
 
     assert sheet["C2"].value == '</t></is></c><c r="Z9"><f>1+1</f></c>\\u0000 _x005F_x0041_'
@@ -271,7 +274,7 @@ def test_a_sheet_of_odd_xml_costs_no_more_than_another(rows, head):
     file, began = io.BytesIO(raw(rows, head)), time.process_time()
     try:
         found = find_workbook(file, None, 1)
-        for _ in workbook_chunks(file, found, ["id"], [(2, ROW)]):
+        for _ in workbook_chunks(file, found, Layout(["id"]), [(2, ROW)]):
             pass
     except (BadInput, NotEditable):
         pass
@@ -301,7 +304,7 @@ def test_a_workbook_is_sent_while_its_answers_are_read():
             yield taken, replace(ROW, answer=noise.randbytes(200).hex())
 
     # When the first of its pieces are read, then not many answers were, and none is once it is left
-    pieces = workbook_chunks(file, find_workbook(file, None, 1), ["id", "text"], rows())
+    pieces = workbook_chunks(file, find_workbook(file, None, 1), Layout(["id", "text"]), rows())
     size = 0
     while size < 100_000:
         size += len(next(pieces))

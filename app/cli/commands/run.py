@@ -1,5 +1,7 @@
 """`penstock run`: the main job from a terminal."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,17 @@ from app.cli.request_options import request_options
     help="Write cells of a CSV that begin with =, +, - or @ as they are, without the apostrophe that keeps a"
     " spreadsheet from evaluating them.",
 )
+@click.option("--with-answer", is_flag=True, help="Keep the whole answer beside the columns of its fields.")
+@click.option("--join-lists", is_flag=True, help="Write lists as text parted by '; ' rather than as JSON.")
+@click.option(
+    "--try",
+    "try_first",
+    metavar="N",
+    type=click.IntRange(min=1, max=1_000),
+    help="Ask N rows first, spread over the whole file, show their answers and what all will cost, and go on"
+    " only if told to. Nothing is paid twice.",
+)
+@click.option("--show-schema", is_flag=True, help="Print the JSON Schema of the --field options, and end.")
 @click.option(
     "--again", is_flag=True, help="Run everything again, and pay again, even if it was already answered."
 )
@@ -53,6 +66,7 @@ def run(
     again: bool,
     retry_failed: bool,
     yes: bool,
+    show_schema: bool,
     **asked: Any,
 ) -> None:
     """Run every record of FILE (.csv, .tsv, .jsonl, .xlsx or .xlsm) through a model and write the answers
@@ -65,8 +79,22 @@ def run(
     from app.cli.order import Order, check
     from app.cli.session import Session, Wishes
 
+    if show_schema:
+        _show_schema(asked)
+        return
+
     out = check(file, out)
     written.check(out)
     order = Order(file, out, max_cost=max_cost, raw=raw, **asked)
     wishes = Wishes(again=again, retry_failed=retry_failed, yes=yes, patience=patience)
     context.exit(Session(order, wishes).run())
+
+
+def _show_schema(asked: Mapping[str, Any]) -> None:
+    """What every answer would have to match."""
+    from app.core.requests.answer_fields import schema_of
+
+    schema = asked["schema"] or schema_of(asked["answer_fields"])
+    if schema is None:
+        raise click.UsageError("--show-schema: give at least one --field, such as 'score: 1..5'")
+    click.echo(json.dumps(schema, indent=2, ensure_ascii=False))

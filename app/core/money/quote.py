@@ -1,7 +1,7 @@
 """Quotes: the tokens, cost and duration that a job will take, before it is submitted. Nothing is stored."""
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from sqlalchemy import select
@@ -15,8 +15,8 @@ from app.core.money import cached_share, estimate, pricing, quote_warnings
 from app.core.money.calibration import FIRST_TOKEN, TOKENS_A_SECOND, Calibration, Mix, calibrate
 from app.core.money.estimate import CASES
 from app.core.money.pricing import Price
-from app.core.requests import earlier_answers
-from app.ingest.draft import Defaults, Draft
+from app.core.requests.sparing import Sparing
+from app.ingest.draft import Defaults
 from app.ingest.previews import prompts
 from app.ingest.spool import DraftSpool
 from app.ingest.tally import Tally
@@ -35,6 +35,7 @@ class Quote:
     model: str
     records: int
     reused: int  # further records, which have the answer of an earlier job
+    copies: int  # further records, which ask the same as another of them and are not asked
     first_prompt: str | None
     duplicates: int
     input_tokens: Mapping[str, int]
@@ -61,12 +62,12 @@ class Conditions:
     before: int
 
 
-def quote(tenant_id: int, spool: DraftSpool, defaults: Defaults, source: int | None = None) -> Quote:
+def quote(tenant_id: int, spool: DraftSpool, defaults: Defaults, sparing: Sparing | None = None) -> Quote:
     """The cost and duration of the spooled drafts, as far as can be known now.
 
-    `source` is the job whose answers they take over where they ask the same.
+    `sparing` finds what of them need not be asked.
     """
-    tally = _tally(spool, defaults, source)
+    tally, reused = _tally(spool, defaults, sparing or Sparing(tenant_id))
     with reading() as session:
         calibration = calibrate(session, tenant_id, defaults)
         calibration = cached_share.calibrated(session, calibration, defaults, tally)
@@ -81,7 +82,8 @@ def quote(tenant_id: int, spool: DraftSpool, defaults: Defaults, source: int | N
     return Quote(
         model=defaults.model,
         records=tally.count,
-        reused=spool.count - tally.count,
+        reused=reused,
+        copies=spool.count - tally.count - reused,
         first_prompt=_first_prompt(spool, defaults),
         duplicates=tally.duplicates,
         input_tokens=tokens_in,
@@ -122,22 +124,18 @@ def _cost(
     return paid, full["likely"] - paid["likely"]
 
 
-def _tally(spool: DraftSpool, defaults: Defaults, source: int | None) -> Tally:
-    tally, first = Tally(defaults, _template(defaults)), 0
+def _tally(spool: DraftSpool, defaults: Defaults, sparing: Sparing) -> tuple[Tally, int]:
+    """Of the records that are asked; and how many have the answer of an earlier job."""
+    tally, first, reused = Tally(defaults, _template(defaults)), 0, 0
     for chunk in spool.chunks():
-        answered = _answered(source, first, chunk)
+        with reading() as session:
+            spared = sparing.find(session, first, chunk)
+        unasked = {answer.idx for answer in spared.answers} | spared.copies.keys()
         for idx, draft in enumerate(chunk, start=first):
-            if idx not in answered:
+            if idx not in unasked:
                 tally.add(draft)
-        first += len(chunk)
-    return tally
-
-
-def _answered(source: int | None, first: int, drafts: Sequence[Draft]) -> set[int]:
-    if source is None:
-        return set()
-    with reading() as session:
-        return {answer.idx for answer in earlier_answers.answers(session, source, first, drafts)}
+        first, reused = first + len(chunk), reused + len(spared.answers)
+    return tally, reused
 
 
 def _first_prompt(spool: DraftSpool, defaults: Defaults) -> str | None:

@@ -16,6 +16,8 @@ from app.core.documents import handoff
 from app.core.money import ledger, spend, totals
 from app.core.money.ledger import Call
 from app.core.pipeline import quarantine, wakeups
+from app.core.pipeline.selection import copies
+from app.core.pipeline.selection.copies import Copy
 from app.core.requests.claim import Claim
 from app.core.requests.job_context import JobContext
 from app.providers.client import Usage
@@ -45,6 +47,8 @@ class Outcome:
     body: bytes | None = None
     usage: Usage | None = None  # of the answer in `body`, all calls for it together; None: it does not say
     stop_reason: str | None = None  # of that answer
+    value: bytes | None = None  # its JSON as the job's schema has it
+    repair: str | None = None  # what made it fit the schema, if it did not at once
     error_type: str | None = None
     error_message: str | None = None
     error_status: int | None = None  # of the provider's refusal
@@ -83,6 +87,7 @@ class _Change:
     won: list[Outcome]
     sums: Mapping[dt.date | None, Counter[str]]  # by the day on which they are booked; None: today
     costs: Mapping[int, int | None]  # by index, of won outcomes with earlier calls: the total of all
+    copies: Sequence[Copy] = ()  # records that ended with one of these
 
 
 def write(session: Session, group: Sequence[Outcome]) -> Written:
@@ -93,7 +98,10 @@ def write(session: Session, group: Sequence[Outcome]) -> Written:
         by_job[outcome.job.job_id].append(outcome)
     for outcomes in by_job.values():
         _move_records(session, outcomes, written)
-    changes = [_write_attempts(session, outcomes, written.won) for outcomes in by_job.values()]
+    changes = [
+        _write_attempts(session, outcomes, written.won, _end_copies(session, outcomes, written.won))
+        for outcomes in by_job.values()
+    ]
     for change in changes:
         if change.sums:
             _count(session, change, written)
@@ -186,7 +194,17 @@ def _free_next_turn(session: Session, outcome: Outcome) -> bool:
     return bool(freed)
 
 
-def _write_attempts(session: Session, outcomes: Sequence[Outcome], all_won: set[Outcome]) -> _Change:
+def _end_copies(session: Session, outcomes: Sequence[Outcome], won: set[Outcome]) -> Sequence[Copy]:
+    """End the copies of the records of one job that have ended."""
+    if not outcomes[0].job.dedupe:
+        return ()
+    ended = {o.claim.idx: o.status for o in outcomes if o in won and o.status and o.status in copies.SHARED}
+    return copies.end(session, outcomes[0].job.job_id, ended) if ended else ()
+
+
+def _write_attempts(
+    session: Session, outcomes: Sequence[Outcome], all_won: set[Outcome], ended: Sequence[Copy]
+) -> _Change:
     """Write the calls of one job into the ledger, and read from it what its ended records cost.
 
     All reads come before the lock of `job_counts`, for which others wait. A late answer committed in between
@@ -202,7 +220,7 @@ def _write_attempts(session: Session, outcomes: Sequence[Outcome], all_won: set[
         outcome.claim.idx for outcome in won if outcome.status is not None and outcome.claim.attempt > 1
     ]
     costs = ledger.answered_costs(session, job.job_id, repeated) if repeated else {}
-    return _Change(job, won, sums, costs)
+    return _Change(job, won, sums, costs, ended)
 
 
 def _confirm(session: Session, outcome: Outcome) -> _Confirmed | None:
@@ -234,7 +252,15 @@ def _add(sums: Counter[str], call: Call) -> None:
     sums["unpriced"] += call.cost is None
 
 
-_KEPT = {"job_id", "stop_reasons", "error_types", "wake_at", "due_by", "queued_at"}  # the others are counters
+_KEPT = {
+    "job_id",
+    "stop_reasons",
+    "error_types",
+    "repairs",
+    "wake_at",
+    "due_by",
+    "queued_at",
+}  # the others are counters
 _MOVED = [column.name for column in JobCounts.__table__.columns if column.name not in _KEPT]
 _MOVE_COUNTS = (
     update(JobCounts)
@@ -242,6 +268,7 @@ _MOVE_COUNTS = (
     .values({name: getattr(JobCounts, name) + bindparam(f"{name}_by", type_=BigInteger) for name in _MOVED})
     .values(stop_reasons=counted(JobCounts.stop_reasons, "reasons_by"))
     .values(error_types=counted(JobCounts.error_types, "errors_by"))
+    .values(repairs=counted(JobCounts.repairs, "repairs_by"))
     .returning(JobCounts.seq, JobCounts.succeeded, JobCounts.failed, JobCounts.ended.label("ended"))
 )
 
@@ -249,23 +276,37 @@ _MOVE_COUNTS = (
 def _count(session: Session, change: _Change, written: Written) -> None:
     """Move the job's counters by what this group actually changed, and number the records that ended."""
     job, ended = change.job, [outcome for outcome in change.won if outcome.status is not None]
-    values: Counter[str] = Counter(seq=len(ended))
+    values: Counter[str] = Counter(seq=len(ended) + len(change.copies))
     for sums in change.sums.values():
         values.update(sums)
     for status in (outcome.status for outcome in ended):
         assert status is not None
         values[status.name.lower()] += 1
+    by_index = {outcome.claim.idx: outcome for outcome in ended}
+    of_copies = [by_index[copy.copy_of] for copy in change.copies]
+    for outcome in of_copies:
+        assert outcome.status is not None
+        values[outcome.status.name.lower()] += 1
+        values["copied_cost"] += _cost(outcome, change.costs) or 0
     by: dict[str, Any] = {f"{name}_by": values[name] for name in _MOVED}
-    by |= {"reasons_by": _stop_reasons(ended), "errors_by": _error_types(ended)}
+    whole = [*ended, *of_copies]
+    by |= {
+        "reasons_by": _stop_reasons(whole),
+        "errors_by": _error_types(whole),
+        "repairs_by": Counter(outcome.repair for outcome in whole if outcome.repair is not None),
+    }
     counts = session.connection().execute(_MOVE_COUNTS, {"job": job.job_id, **by}).one()
     for day, sums in change.sums.items():
         _move_spend(session, job, sums, day)
-    _write_outputs(session, ended, change.costs, first_seq=counts.seq - len(ended) + 1)
+    first_seq = counts.seq - len(whole) + 1
+    _write_outputs(session, ended, change.costs, first_seq)
+    if change.copies:
+        copies.write(session, job.job_id, change.copies, first_seq + len(ended))
     handoff.record_ingested(
         session, job, {o.claim.idx: o.claim.body for o in ended if o.status is RecordStatus.SUCCEEDED}
     )
     _wake(session, job.job_id, change.won, written)
-    if counts.ended >= job.total:
+    if counts.ended >= job.total or len(change.copies) == copies.AT_ONCE:
         wakeups.at_latest(session, job.job_id, CALLBACK_GRACE)
     if counts.succeeded == 0 and counts.failed >= HOPELESS and job.total > 2 * HOPELESS:
         written.hopeless.add(job.job_id)
@@ -304,6 +345,8 @@ _outputs = ManyRows(
         "seq",
         "body",
         "stop_reason",
+        "value",
+        "repair",
         "error_type",
         "error_message",
         "error_status",
@@ -327,6 +370,8 @@ def _write_outputs(
             "seq": seq,
             "body": outcome.body,
             "stop_reason": outcome.stop_reason,
+            "value": outcome.value,
+            "repair": outcome.repair,
             "error_type": ledger.storable(outcome.error_type, 100),
             "error_message": _text(outcome.error_message),
             "error_status": outcome.error_status,

@@ -17,7 +17,15 @@ from models.document import Blob, Handoff
 from models.file import FileBatch
 from models.job import FINAL, IdempotencyKey, Job, JobCounts, JobSpec, JobStatus
 from models.job_table import JobTable
-from models.record import UNASKED, Record, RecordInput, RecordOutput, RecordStatus
+from models.record import (
+    UNASKED,
+    AskedRequest,
+    Record,
+    RecordCopy,
+    RecordInput,
+    RecordOutput,
+    RecordStatus,
+)
 from models.timeline import JobPoint, JobTime
 from models.transitions import moving_records
 
@@ -112,7 +120,7 @@ def remove_content(session: Session) -> Chunk | None:
     ).one_or_none()
     if job is None:
         return None
-    removed = _remove_rows(session, job.id, (RecordInput, RecordOutput, Handoff))
+    removed = _remove_rows(session, job.id, (RecordInput, RecordOutput, AskedRequest, Handoff))
     if not removed:
         for table in (JobTable, JobPoint):
             session.execute(delete(table).where(table.job_id == job.id))
@@ -128,10 +136,17 @@ def forget_keys(session: Session) -> int:
 
 
 def _remove_content(session: Session, job_id: int) -> int:
-    return _remove_rows(session, job_id, (RecordInput, RecordOutput, Record))
+    return _remove_rows(session, job_id, (RecordInput, RecordOutput, AskedRequest, RecordCopy, Record))
 
 
-_PerRecord = type[Record] | type[RecordInput] | type[RecordOutput] | type[Handoff]
+_PerRecord = (
+    type[Record]
+    | type[RecordInput]
+    | type[RecordOutput]
+    | type[RecordCopy]
+    | type[AskedRequest]
+    | type[Handoff]
+)
 
 
 def _remove_rows(session: Session, job_id: int, tables: Sequence[_PerRecord]) -> int:

@@ -8,7 +8,16 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.core.limits import allowances
-from app.core.pipeline import claims, leases, lifecycle, priority_queue, quarantine, wakeups, windows
+from app.core.pipeline import (
+    claims,
+    leases,
+    lifecycle,
+    priority_queue,
+    quarantine,
+    wakeups,
+    windows,
+)
+from app.core.pipeline.selection import copies, first_try
 from app.core.pipeline.windows import Offer, Supply
 from app.core.requests import asked_again, job_context
 from app.core.requests.prompt_cache import priming
@@ -41,6 +50,8 @@ def advance(session: Session, job_id: int, held_for: float, call_seconds: float 
 def _next(session: Session, job: Job, held_for: float, call_seconds: float) -> list[Offer]:
     if job.status in FINAL:
         return []
+    if job.closed_as is None and job.reopen_from is None and job.copies and job.cursor == job.total:
+        _end_copies(session, job)
     if job.closed_as is None and job.reopen_from is None and _all_ended(session, job):
         lifecycle.complete(session, job)  # though it is paused, or has expired since
         return []
@@ -57,7 +68,21 @@ def _next(session: Session, job: Job, held_for: float, call_seconds: float) -> l
     if held_for > 0:
         wakeups.at_latest(session, job.id, held_for)
         return []
-    return _offer(session, job, call_seconds) if priority_queue.may_start(session, job) else []
+    if not priority_queue.may_start(session, job):
+        return []
+    if first_try.is_due(job):
+        first_try.begin(session, job)
+    if first_try.has_ended(session, job):
+        first_try.end(session, job)
+        return []
+    first_try.compare(session, job)
+    return _offer(session, job, call_seconds)
+
+
+def _end_copies(session: Session, job: Job) -> None:
+    """End copies that were too many for the transactions that ended the records whose copies they are."""
+    if copies.end_remaining(session, job.id) == copies.AT_ONCE:
+        wakeups.at_latest(session, job.id, 0)
 
 
 def _sleep(session: Session, job: Job, woken_for: dt.datetime | None, *, offers: bool = False) -> None:
@@ -84,21 +109,21 @@ def _reopen(session: Session, job: Job, first: int) -> None:
     """Let the next records of a retried job be asked again."""
     choice = asked_again.of(job)
     indices, following = asked_again.indices(session, job, choice, first, REOPENED)
-    moved: dict[str, Sequence[int]] = {}
+    copied = copies.among(session, job.id, indices) if job.copies else []
+    again = {
+        "tries": 0,
+        "deaths": quarantine.as_before(),
+        "max_tokens": asked_again.max_tokens(session, job, choice),
+    }
+    moved: dict[str, list[int]] = {}
     for status in (RecordStatus.FAILED, RecordStatus.EXPIRED, RecordStatus.SUCCEEDED):
-        these = session.scalars(
-            moving_records(
-                status,
-                RecordStatus.WAITING,
-                Record.job_id == job.id,
-                any_of(Record.idx, indices),
-                not_before=quarantine.waits(0),
-                tries=0,
-                deaths=quarantine.as_before(),
-                max_tokens=asked_again.max_tokens(session, job, choice),
-            ).returning(Record.idx)
-        ).all()
-        moved[status.name.lower()] = these
+        these = (Record.job_id == job.id, any_of(Record.idx, sorted(set(indices) - set(copied))))
+        asked = moving_records(status, RecordStatus.WAITING, *these, not_before=quarantine.waits(0), **again)
+        moved[status.name.lower()] = list(session.scalars(asked.returning(Record.idx)))
+        if copied:
+            those = (Record.job_id == job.id, any_of(Record.idx, copied))
+            blocked = moving_records(status, RecordStatus.BLOCKED, *those, **again)
+            moved[status.name.lower()] += session.scalars(blocked.returning(Record.idx)).all()
     _uncount(session, job, indices, moved)
     more = following < job.total
     job.reopen_from = following if more else None
@@ -114,6 +139,7 @@ def _uncount(session: Session, job: Job, indices: Sequence[int], moved: Mapping[
     by = {
         "reasons_by": _taken_back(session, job, RecordOutput.stop_reason, indices),
         "errors_by": _taken_back(session, job, RecordOutput.error_type, moved["failed"]),
+        "repairs_by": _taken_back(session, job, RecordOutput.repair, indices),
     }
     session.execute(delete(RecordOutput).where(*these))
     session.execute(
@@ -121,7 +147,8 @@ def _uncount(session: Session, job: Job, indices: Sequence[int], moved: Mapping[
         .where(JobCounts.job_id == job.id)
         .values({name: getattr(JobCounts, name) - len(those) for name, those in moved.items()})
         .values(stop_reasons=counted(JobCounts.stop_reasons, "reasons_by"))
-        .values(error_types=counted(JobCounts.error_types, "errors_by")),
+        .values(error_types=counted(JobCounts.error_types, "errors_by"))
+        .values(repairs=counted(JobCounts.repairs, "repairs_by")),
         by,
     )
 
@@ -167,7 +194,7 @@ def _offer_one(session: Session, job: Job, unclosed: Sequence[Window], supply: S
     begun = [window for window in unclosed if not window.isolated]
     if begun:
         return [windows.offer_again(session, job, begun[0], supply)]
-    if job.cursor < job.total:
+    if job.cursor < job.total and not first_try.goes_on(job):
         return [windows.open_next(session, job, windows.size(job, supply), supply)]
     if claims.due_count(session, job.id, 1):
         return [windows.open_for_returned(session, job, 1, supply)]
@@ -176,12 +203,12 @@ def _offer_one(session: Session, job: Job, unclosed: Sequence[Window], supply: S
 
 def _offer_all(session: Session, job: Job, unclosed: Sequence[Window], supply: Supply) -> list[Offer]:
     offers = [
-        windows.offer_again(session, job, window, supply)
+        windows.offer_again(session, job, window, supply, _returned(session, window))
         for window in unclosed
         if window.offered_at is None or window.primes
     ]
     shared = sum(not window.isolated for window in unclosed)
-    while shared < supply.windows and job.cursor < job.total:
+    while shared < supply.windows and job.cursor < job.total and not first_try.goes_on(job):
         offers.append(windows.open_next(session, job, windows.size(job, supply), supply))
         shared += 1
     if not shared and (due := claims.due_count(session, job.id, windows.LARGEST)):
@@ -191,6 +218,11 @@ def _offer_all(session: Session, job: Job, unclosed: Sequence[Window], supply: S
     ):
         offers.append(windows.open_isolated(session, job, suspects, supply))
     return offers
+
+
+def _returned(session: Session, window: Window) -> int:
+    """The records of a window that serves only those that were given back, of which one went alone."""
+    return claims.due_count(session, window.job_id, windows.LARGEST) if window.primes else 0
 
 
 def _supply(session: Session, job: Job, call_seconds: float) -> Supply:

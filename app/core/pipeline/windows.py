@@ -204,14 +204,17 @@ def open_isolated(session: Session, job: Job, suspects: int, supply: Supply) -> 
     return _offer(job, window, suspects, supply)
 
 
-def offer_again(session: Session, job: Job, window: Window, supply: Supply) -> Offer:
-    """Send the rest of a window under a new epoch; tasks of older messages return at once."""
+def offer_again(session: Session, job: Job, window: Window, supply: Supply, returned: int = 0) -> Offer:
+    """Send the rest of a window under a new epoch; tasks of older messages return at once.
+
+    `returned`: records that it serves besides, as they were given back.
+    """
     window.epoch += 1
     window.offered_at = session.scalar(select(now()))
     window.published_at = window.slice_at = window.incarnation = None
     window.primes = supply.alone
     session.flush()
-    return _offer(job, window, max(window.last - window.cursor, 1), supply)
+    return _offer(job, window, max(window.last - window.cursor + returned, 1), supply)
 
 
 def withdraw(session: Session, job_id: int) -> None:

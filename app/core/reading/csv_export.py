@@ -11,14 +11,13 @@ hold is written as its code, as in `\\u0000`, and never dropped silently.
 
 import csv
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from app.core.reading.layout import Layout, Row
 from app.ingest.forms.delimited import Delimited
 from app.ingest.values import as_text
 
-ANSWER_COLUMNS = ("answer", "status", "stop_reason", "error", "input_tokens", "output_tokens", "cost")
 CRLF = "\r\n"
 CHUNK = 64_000  # characters of CSV
 EVALUATED = frozenset("=+-@\t\r")  # a spreadsheet takes what begins with one of them for a formula
@@ -27,48 +26,25 @@ NUMBER = re.compile(r"[+-](?:\d+(?:[.,]\d+)*|[.,]\d+)(?:[eE][+-]?\d+)?%?", re.AS
 PLAIN = Delimited()
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One record and its result; `cells` are by column, and some may be missing."""
-
-    cells: Mapping[str, Any]
-    answer: str | None
-    status: str
-    error: str | None
-    input_tokens: int | None
-    output_tokens: int | None
-    cost: str | None  # USD, a decimal
-    stop_reason: str | None = None  # why the answer ended, in the provider's word
-
-
-def header(columns: Sequence[str]) -> list[str]:
-    """`columns`, then the answer's; one of those that the input has already gets the prefix `penstock_`."""
-    names = list(columns)
-    for name in ANSWER_COLUMNS:
-        while name in names:
-            name = f"penstock_{name}"  # noqa: PLW2901
-        names.append(name)
-    return names
-
-
-def added(columns: Sequence[str]) -> list[str]:
-    """The names of the answer's columns alone."""
-    return header(columns)[len(columns) :]
-
-
 def csv_lines(
-    columns: Sequence[str], rows: Iterable[Row], form: Delimited = PLAIN, *, raw: bool = False
+    layout: Layout, rows: Iterable[Row], form: Delimited = PLAIN, *, raw: bool = False
 ) -> Iterator[bytes]:
     """The table as CSV, in pieces of about 64 kB; `raw`: what a spreadsheet would evaluate stays as it is."""
-    return lines(header(columns), _in_order(columns, rows, form), form, raw=raw)
+    return lines(layout.header, _in_order(layout, rows, form), form, raw=raw)
 
 
-def _in_order(columns: Sequence[str], rows: Iterable[Row], form: Delimited) -> Iterator[list[Any]]:
+def _in_order(layout: Layout, rows: Iterable[Row], form: Delimited) -> Iterator[list[Any]]:
+    own = len(layout.columns)
     for row in rows:
-        of_row = cells(columns, row)
-        if form.has_decimal_comma and row.cost is not None:
-            of_row[-1] = row.cost.replace(".", ",")
+        of_row = layout.cells(row)
+        if form.has_decimal_comma:
+            of_row[own:] = map(_with_comma, of_row[own:])
+            of_row[-1] = row.cost and row.cost.replace(".", ",")
         yield of_row
+
+
+def _with_comma(value: Any) -> Any:
+    return str(value).replace(".", ",") if isinstance(value, float) else value
 
 
 def lines(
@@ -86,16 +62,6 @@ def lines(
         if pieces.size >= CHUNK:
             yield pieces.take()
     yield pieces.take()
-
-
-def cells(columns: Sequence[str], row: Row) -> list[Any]:
-    """The cells of one row, in the order of `header`."""
-    return [*map(row.cells.get, columns), *result_cells(row)]
-
-
-def result_cells(row: Row) -> list[Any]:
-    """Those of the answer's columns; the cost is the last."""
-    return [row.answer, row.status, row.stop_reason, row.error, row.input_tokens, row.output_tokens, row.cost]
 
 
 class _Pieces:

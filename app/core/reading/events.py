@@ -50,7 +50,7 @@ class State:
 def state(view: JobView, limited: Limited) -> State:
     return State(
         moved=(view.seq, view.counts, view.usage, view.cost, view.cost_unconfirmed, limited),
-        status=(view.status, view.status_reason),
+        status=(view.status, view.status_reason, view.dearer_at),
     )
 
 
@@ -70,7 +70,10 @@ def progress(view: JobView, limited: Limited) -> Event:
 
 
 def status(view: JobView, limited: Limited) -> Event:
-    """The whole job after a change of its status; the last event when it has ended."""
+    """The whole job after a change of its status, or once it is dearer than was forecast.
+
+    The last event when it has ended.
+    """
     data = _json(job_json.write(view, limited))
     return Event("status", view.seq, data, last=view.status.final, view=view)
 

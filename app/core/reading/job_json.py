@@ -17,6 +17,7 @@ from models.job import JobStatus
 
 PREFIX = "/api/v1"
 REDIS_AWAY, WORKERS = "redis", "workers"
+REPAIRS = ("mended", "asked_again", "escalated")  # what makes an answer fit its schema
 
 _breaker = Breaker()
 
@@ -64,12 +65,18 @@ def write(view: JobView, limited: Limited) -> dict[str, Any]:
         "max_cost": None if view.max_cost is None else pricing.dollars(view.max_cost),
         "cost_remaining": None if view.still_costs is None else pricing.dollars(view.still_costs),
         "reused": view.reused,
+        "repairs": {word: view.repairs.get(word, 0) for word in REPAIRS},
         "saved": {
+            "dedupe": {"records": view.copies, "cost": pricing.dollars(view.copied_cost)},
+            "reuse": {"records": view.reused, "cost": pricing.dollars(view.reused_cost)},
             "prompt_cache": {
                 "tokens": view.usage["cache_read_tokens"],
                 "cost": pricing.dollars(view.cache_saved),
-            }
+            },
         },
+        "try_first": view.try_first,
+        "tried_at": timestamp(view.tried_at),
+        "forecast": view.forecast and {case: pricing.dollars(cost) for case, cost in view.forecast.items()},
         "warnings": [*view.notes, *_warnings(view)],
         "created_at": timestamp(view.created_at),
         "updated_at": timestamp(view.updated_at),
@@ -114,7 +121,15 @@ def cost(view: JobView) -> str | None:
 
 def _warnings(view: JobView) -> list[str]:
     told = view.form and view.form.warning
-    return [*_of_prices(view), *_of_usage(view), *([told] if told else ())]
+    return [*_of_forecast(view), *_of_prices(view), *_of_usage(view), *([told] if told else ())]
+
+
+def _of_forecast(view: JobView) -> list[str]:
+    """Once it leaves the band that its first records had promised."""
+    if view.dearer_at is None or view.forecast is None:
+        return []
+    high = pricing.dollars(view.forecast["high"])
+    return [f"it has cost more than the ${high} that its first {view.try_first or 0:,} records let expect"]
 
 
 def _of_usage(view: JobView) -> list[str]:

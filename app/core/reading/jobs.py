@@ -4,7 +4,7 @@ import datetime as dt
 import json
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import (
@@ -103,6 +103,14 @@ class JobView:
     has_documents: bool
     cache_saved: int = 0  # that its answers would have cost more without their provider's cache
     reused: int = 0  # records that have the answer of an earlier job
+    reused_cost: int = 0  # what those had cost
+    copies: int = 0  # records that ask the same as an earlier one, and end with it
+    copied_cost: int = 0  # what asking those that have ended would have cost
+    repairs: Mapping[str, int] = field(default_factory=dict)  # answers by what made them fit the schema
+    try_first: int | None = None  # records that are asked before it pauses
+    tried_at: dt.datetime | None = None  # when those had ended
+    forecast: Mapping[str, int] | None = None  # of its whole cost, by their answers
+    dearer_at: dt.datetime | None = None  # when it had cost more than that
     record_costs: int | None = 0  # what one record may cost, about and at most; None: unknown
     notes: Sequence[str] = ()  # what its owner should know of how its table was read
     closed_at: dt.datetime | None = None  # when it was cancelled, or found to have expired
@@ -287,11 +295,26 @@ def _view(row: Row[*tuple[Any, ...]]) -> JobView:
         skipped_rows=row.skipped,
         form=None if row.table_form is None else TableForm.of(row.table_format, row.table_form),
         has_documents=row.has_prompt or job.model == registry.NOBODY,
-        cache_saved=sums.cache_saved,
-        reused=job.reused,
+        **_economies(job, sums),
         record_costs=_record_costs(row),
         notes=row.notes or (),
     )
+
+
+def _economies(job: Job, sums: JobCounts) -> dict[str, Any]:
+    """What it did not ask, made fit, and tried first."""
+    return {
+        "reused": job.reused,
+        "reused_cost": job.reused_cost,
+        "copies": job.copies,
+        "copied_cost": sums.copied_cost,
+        "cache_saved": sums.cache_saved,
+        "repairs": sums.repairs or {},
+        "try_first": job.try_first,
+        "tried_at": job.tried_at,
+        "forecast": job.forecast,
+        "dearer_at": job.dearer_at,
+    }
 
 
 def _record_costs(row: Row[*tuple[Any, ...]]) -> int | None:

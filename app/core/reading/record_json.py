@@ -13,8 +13,6 @@ from app.core.reading.records import RecordView
 from app.ingest import documents
 from models.base import record_uid
 
-_REUSED = ',"reused":true'
-
 
 def line(job: uuid.UUID, record: RecordView) -> bytes:
     """The record as one JSON object on one line, without its line break.
@@ -34,10 +32,26 @@ def line(job: uuid.UUID, record: RecordView) -> bytes:
     tail = (
         f',"error":{error},"usage":{record.usage_json or "null"},"cost":{cost},"latency_ms":{latency_ms}'
         f',"started_at":{_time(record.started_at)},"ended_at":{_time(record.ended_at)}'
-        f"{_document(record)}{_REUSED if record.is_reused else ''}}}"
+        f"{_document(record)}{_unasked(record)}{_repair(record)}}}"
     )
     answer = b"null" if record.answer is None else on_one_line(record.answer)
-    return b"".join((head.encode(), answer, tail.encode()))
+    value = b"" if record.value is None else b',"value":' + on_one_line(record.value)
+    return b"".join((head.encode(), answer, value, tail.encode()))
+
+
+def _unasked(record: RecordView) -> str:
+    """Whose answer it has, if it was not asked."""
+    if record.copy_of is not None:
+        return f',"copy_of":{record.copy_of}'
+    if not record.is_reused:
+        return ""
+    if record.reused_job is None:  # of an earlier release
+        return ',"reused":true'
+    return f',"reused":true,"reused_from":{{"job":"{record.reused_job}","at":{_time(record.reused_at)}}}'
+
+
+def _repair(record: RecordView) -> str:
+    return "" if record.repair is None else f',"repair":"{record.repair}"'
 
 
 def _encoded(value: str | None) -> str:

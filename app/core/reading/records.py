@@ -5,6 +5,7 @@ has just been written a planner knows nothing, and joins what it takes for a few
 """
 
 import json
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,6 +47,11 @@ class RecordView(NamedTuple):  # a dataclass takes five times as long to make, a
     asked: bytes | None  # its input, where that was wanted
     seq: int | None = None  # its place among those that ended; None if it never was asked
     answer: bytes | None = None
+    value: bytes | None = None  # the answer's JSON as the job's schema has it
+    repair: str | None = None  # what made it fit, if it did not at once
+    copy_of: int | None = None  # the index of the record whose end it shares
+    reused_job: uuid.UUID | None = None  # the earlier job that it was asked in
+    reused_at: str | None = None  # when it was answered there
     stop_reason: str | None = None  # of the answer
     error_type: str | None = None
     error_message: bytes | None = None
@@ -60,7 +66,9 @@ class RecordView(NamedTuple):  # a dataclass takes five times as long to make, a
     @property
     def is_reused(self) -> bool:
         """Whether its answer is that of an earlier job; what is only stored has a time at which it began."""
-        return self.attempts == 0 and self.answer is not None and self.started_at is None
+        if self.attempts or self.answer is None or self.copy_of is not None:
+            return False
+        return self.started_at is None
 
     @property
     def size(self) -> int:
@@ -308,6 +316,11 @@ _NO_INPUT = (_input.custom_id, null())
 _OUTPUT = (
     _output.seq,
     _output.body,
+    _output.value,
+    _output.repair,
+    _output.copy_of,
+    _output.reused_job,
+    iso(_output.reused_at),
     _output.stop_reason,
     _output.error_type,
     _output.error_message,

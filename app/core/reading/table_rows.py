@@ -9,11 +9,12 @@ from sqlalchemy.orm import Session
 from app.core.json_text import text
 from app.core.money import pricing
 from app.core.reading.answers import answer_text
-from app.core.reading.csv_export import Row
+from app.core.reading.layout import Layout, Row, fields_of
 from app.core.reading.records import RecordView
 from app.ingest.forms.row_numbers import RowNumbers
 from models.job import JobSpec
 from models.job_table import JobTable
+from models.record import RecordStatus
 
 # The columns of a job that did not come as a table: what identifies its records.
 IDENTITY = ("index", "custom_id")
@@ -22,6 +23,17 @@ IDENTITY = ("index", "custom_id")
 def columns(session: Session, job_id: int) -> list[str]:
     """The columns of the job's table."""
     return session.scalars(select(JobSpec.columns).where(JobSpec.job_id == job_id)).one() or list(IDENTITY)
+
+
+def layout(session: Session, job_id: int, *, answer: bool | None = None, joins_lists: bool = False) -> Layout:
+    """The columns of the job's table and those of its answers.
+
+    `answer`: with the whole answer as well; None: only where its schema names no columns.
+    """
+    spec = session.execute(select(JobSpec.columns, JobSpec.schema).where(JobSpec.job_id == job_id)).one()
+    fields = [] if spec.schema is None else fields_of(json.loads(spec.schema))
+    with_answer = not fields if answer is None else answer
+    return Layout(spec.columns or list(IDENTITY), fields, with_answer or not fields, joins_lists)
 
 
 def numbers(session: Session, job_id: int) -> RowNumbers:
@@ -33,9 +45,11 @@ def numbers(session: Session, job_id: int) -> RowNumbers:
 def row(record: RecordView) -> Row:
     """An ended record that was read with its input."""
     usage = record.usage or {}
+    answer = None if record.answer is None else answer_text(record.answer)
     return Row(
         cells={**_identity(record), **_cells(record.asked)},
-        answer=None if record.answer is None else answer_text(record.answer),
+        answer=answer,
+        value=_value(record, answer),
         status=record.status.word,
         stop_reason=record.stop_reason,
         error=None
@@ -45,6 +59,18 @@ def row(record: RecordView) -> Row:
         output_tokens=usage.get("output_tokens"),
         cost=None if record.cost is None else pricing.dollars(record.cost),
     )
+
+
+def _value(record: RecordView, answer: str | None) -> Any:
+    """The answer's JSON; of an earlier release it is only in its text."""
+    if record.value is not None:
+        return json.loads(record.value)
+    if record.status is not RecordStatus.SUCCEEDED or not (answer or "").startswith("{"):
+        return None
+    try:
+        return json.loads(answer or "")
+    except (ValueError, RecursionError):
+        return None
 
 
 def _identity(record: RecordView) -> dict[str, Any]:

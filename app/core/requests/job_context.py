@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from app.core.requests import sent_schema, shared_part
+from app.core.requests import sent_schema, shared_part, strict_schema
 from app.core.requests.schemas import AnswerSchema
 from app.core.requests.shared_part import Shared
 from app.errors import BadInput, NotFound
@@ -49,6 +49,8 @@ class JobContext:
     template_source: str | None
     prompt: str | None  # asked about each document
     schema: dict[str, Any] | None
+    escalate_to: str | None  # the model that is asked where the job's gives no answer that fits
+    dedupe: bool  # it has copies, which end with the records whose they are
     params: dict[str, Any]
     operations: Mapping[str, Operation]  # that its records name
     headers: Mapping[str, str]  # that go with each call
@@ -118,11 +120,11 @@ class JobContext:
     @cached_property
     def sent_schemas(self) -> Mapping[str | None, Mapping[str, Any] | None]:
         """The schema that goes with a request of each operation, and of none."""
-        if not registry.of(self.model).takes_schema_subset:
-            return self._schemas
-        return {
-            name: None if schema is None else sent_schema.of(schema) for name, schema in self._schemas.items()
-        }
+        provider = registry.of(self.model)
+        if provider.takes_schema_subset:
+            copy = strict_schema.of if provider.requires_properties else sent_schema.of
+            return {name: schema and copy(schema) for name, schema in self._schemas.items()}
+        return self._schemas
 
     @cached_property
     def _answer_schemas(self) -> dict[str | None, AnswerSchema | None]:
@@ -176,6 +178,8 @@ def of(job_id: int) -> JobContext:
         template_source=spec.template,
         prompt=spec.prompt,
         schema=None if spec.schema is None else json.loads(spec.schema),
+        escalate_to=spec.escalate_to,
+        dedupe=job.copies > 0,
         params=json.loads(spec.params),
         operations=operations.from_bytes(spec.operations),
         headers=spec.headers or {},

@@ -5,15 +5,18 @@ import resource
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
 
 import jsonschema_rs
 
-from app.core.requests import patterns, schema_copies
+from app.core.requests import mending, patterns, schema_copies
 from app.core.requests.schema_cost import weight
 from app.core.requests.schema_references import REFERENCES, places
+from app.core.requests.strict_schema import without_nulls
 from app.errors import BadInput
+from app.ingest.values import to_json
 
 # Compiling a schema holds up everything else in its process: for a quarter of a second at these bounds.
 MAX_USES = {
@@ -27,8 +30,17 @@ PATTERN_BYTES = 1_000_000  # of one pattern, compiled
 PATTERNS_BYTES = 20_000_000  # of all together
 LIGHT = 20_000_000  # places of a schema times characters of an answer: under a second of work
 CPU_SECONDS = 2  # for a heavy check in a process of its own
+TOLD = 10  # faults of an answer
 WALL_SECONDS = 20.0  # for the same on a busy machine
 MEMORY = 1_000_000_000  # bytes of that process
+
+
+class Verdict(NamedTuple):
+    """What an answer is under its schema: JSON text that fits it, or what is wrong with it."""
+
+    value: str | None = None
+    fault: str | None = None
+    is_mended: bool = False  # it was not quite JSON
 
 
 class AnswerSchema:
@@ -44,24 +56,35 @@ class AnswerSchema:
         """Whether this answer is known to be quick to check."""
         return self._weight is not None and self._weight * len(text) <= LIGHT
 
-    def fault(self, text: str) -> str | None:
-        """What is wrong with an answer, in words; None when it fits."""
-        try:
-            found = next(self._validator.iter_errors(json.loads(text)), None)
-        except (ValueError, RecursionError) as error:  # also half a surrogate pair, and nesting without end
-            return f"The answer is not JSON that can be checked: {_first_line(error)}"
-        if found is None:
-            return None
-        where = "/".join(str(part) for part in found.instance_path)
-        return f"The answer does not match the schema at /{where[:200]}: {found.message[:500]}"
+    def check(self, text: str, *, mends: bool = True) -> Verdict:
+        """What the answer is as JSON, or what is wrong with it.
 
-    def fault_in_subprocess(self, text: str) -> str | None:
-        """`fault` in a process of its own, which is ended when it takes too long. Blocks the calling thread.
+        `mends`: what is not quite JSON, and can be read without guessing, is read.
+        """
+        try:
+            return self._checked(json.loads(text, parse_constant=_refuse_constant))
+        except (ValueError, RecursionError) as error:  # also half a surrogate pair, and nesting without end
+            fault = f"The answer is not JSON that can be checked: {_first_line(error)}"
+        if mends:
+            try:
+                return self._checked(mending.mend(text))._replace(is_mended=True)
+            except (ValueError, RecursionError):
+                pass  # it is told what is wrong with what it wrote
+        return Verdict(fault=fault)
+
+    def _checked(self, value: Any) -> Verdict:
+        found = list(islice(self._validator.iter_errors(value), TOLD))
+        if found and (meant := without_nulls(value, self._source)) != value:
+            value, found = meant, list(islice(self._validator.iter_errors(meant), TOLD))
+        return Verdict(fault=_told(found)) if found else Verdict(value=to_json(value).decode())
+
+    def check_in_subprocess(self, text: str, *, mends: bool) -> Verdict:
+        """`check` in a process of its own, which is ended when it takes too long. Blocks the calling thread.
 
         With a schema that refers to itself a small answer may take years to check, and while a validator
         runs, nothing else in its process does: the lease would not be renewed.
         """
-        request = json.dumps({"schema": self._source, "text": text})
+        request = json.dumps({"schema": self._source, "text": text, "mends": mends})
         try:
             done = subprocess.run(
                 [sys.executable, "-m", "app.core.requests.schemas"],
@@ -72,12 +95,11 @@ class AnswerSchema:
                 start_new_session=True,  # Ctrl-C is for processes that can stop in order
             )
         except subprocess.SubprocessError:
-            return (
-                f"The answer could not be checked within {CPU_SECONDS} s of processor time: simplify the"
-                " schema, without recursion"
+            return Verdict(
+                fault=f"The answer could not be checked within {CPU_SECONDS} s of processor time: simplify"
+                " the schema, without recursion"
             )
-        found: str | None = json.loads(done.stdout)
-        return found
+        return Verdict(*json.loads(done.stdout))
 
 
 def compile_schema(schema: Mapping[str, Any]) -> jsonschema_rs.Validator:
@@ -90,7 +112,9 @@ def compile_schema(schema: Mapping[str, Any]) -> jsonschema_rs.Validator:
     count = _check_cost(schema)
     options = jsonschema_rs.RegexOptions(size_limit=min(PATTERN_BYTES, PATTERNS_BYTES // max(count, 1)))
     try:
-        return jsonschema_rs.validator_for(dict(schema), pattern_options=options, offline=True)
+        return jsonschema_rs.validator_for(
+            dict(schema), pattern_options=options, offline=True, validate_formats=True
+        )
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
         raise BadInput(f"schema: it is not a valid JSON Schema: {_first_line(error)}") from None
 
@@ -122,6 +146,19 @@ def _check_cost(schema: Mapping[str, Any]) -> int:
     return len(found)
 
 
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _told(faults: Sequence[jsonschema_rs.ValidationError]) -> str:
+    """Each fault with its place in the answer."""
+    told = []
+    for fault in faults:
+        where = "/".join(str(part) for part in fault.instance_path)
+        told.append(f"at /{where[:200]}: {fault.message[:500]}")
+    return f"The answer does not match the schema {'; '.join(told)}"
+
+
 def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:500]
 
@@ -132,7 +169,7 @@ def _check_as_subprocess() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     request = json.load(sys.stdin)
-    json.dump(AnswerSchema(request["schema"]).fault(request["text"]), sys.stdout)
+    json.dump(AnswerSchema(request["schema"]).check(request["text"], mends=request["mends"]), sys.stdout)
 
 
 if __name__ == "__main__":

@@ -22,13 +22,14 @@ from app.core.requests import build
 from app.core.requests.claim import Claim
 from app.core.requests.job_context import JobContext
 from app.core.requests.prompt_cache.layout import Keep
-from app.core.worker import answer_checks, retries
+from app.core.worker import retries
+from app.core.worker.judging import answer_checks
 from app.core.worker.latest_call import LatestCall
 from app.core.worker.load import RoomObserver
 from app.core.worker.permits import Permit, Permits
 from app.core.worker.retries import AskAgain, Ended
 from app.core.worker.services import Services
-from app.errors import Booking, ProviderError, RequestRejected, Unavailable
+from app.errors import Booking, ProviderError, RequestRejected, SchemaMismatch, Unavailable
 from app.ingest import documents
 from app.providers import registry
 from app.providers.client import Reply
@@ -287,11 +288,18 @@ async def _judged(
         latest.go_on(call, whole)
         return AskAgain(0.0)
     schema = job.answer_schema_of(claim.body)
-    fault = await answer_checks.fault(schema, whole, job.tenant_id, latest.max_tokens)
-    if fault is not None and fault.retryable:
+    found = await answer_checks.check(schema, whole, job.tenant_id, latest.max_tokens)
+    if isinstance(found.fault, SchemaMismatch):
+        if (following := latest.ladder.next(latest.params, whole, found.fault)) is not None:
+            latest.climb(call, whole, found.fault, following)
+            return AskAgain(0.0)
+    elif found.fault is not None and found.fault.retryable:
         latest.start_over()
-        return fault
-    latest.result = latest.ended(call, whole, fault)
+        return found.fault
+    latest.result = latest.ended(call, whole, found.fault)
+    latest.result.value = found.value
+    if found.fault is None:
+        latest.result.repair = latest.ladder.repair(is_mended=found.is_mended)
     return latest.result
 
 

@@ -11,7 +11,8 @@ from app.core.money.ledger import Call
 from app.core.pipeline.outcomes import Outcome
 from app.core.requests.claim import Claim
 from app.core.requests.job_context import JobContext
-from app.errors import AnswerPaused, Booking, ProviderError
+from app.core.worker.judging.ladder import Ladder
+from app.errors import AnswerPaused, Booking, ProviderError, SchemaMismatch
 from app.ingest.values import to_json
 from app.providers import answers
 from app.providers.client import PAUSE, Reply
@@ -35,6 +36,8 @@ class LatestCall:
         self._asked: list[Any] = []  # the messages without that
         self._pauses = 0
         self._added_bytes = 0  # to the request, by the answer so far
+        self.ladder = Ladder(job, claim)
+        self._misfit: tuple[Reply, SchemaMismatch] | None = None  # why the next call is another one
 
     @property
     def model(self) -> str:
@@ -90,8 +93,8 @@ class LatestCall:
 
     @property
     def continues(self) -> bool:
-        """Whether the next call goes on with an answer."""
-        return self._so_far is not None
+        """Whether the next call is another than the record was claimed for, and may be larger or dearer."""
+        return self._so_far is not None or self._misfit is not None
 
     @property
     def worst_case(self) -> tuple[int, int]:
@@ -119,6 +122,14 @@ class LatestCall:
         self._added_bytes = len(whole.body)
         self.result = self.uncommitted = self.outcome(call)
 
+    def climb(self, call: Call, reply: Reply, fault: SchemaMismatch, params: dict[str, Any]) -> None:
+        """Have the next call be `params`, as the answer does not fit, once this call is committed."""
+        added = len(to_json(params)) - len(to_json(self.params)) + self._added_bytes
+        self._claim.request_bytes += added - self._added_bytes
+        self._added_bytes = added
+        self.params, self._so_far, self._misfit = params, None, (reply, fault)
+        self.result = self.uncommitted = self.outcome(call, None, fault, blamed=True)
+
     def start_over(self) -> None:
         """Have the next call ask from the beginning."""
         if self._so_far is not None:
@@ -128,6 +139,8 @@ class LatestCall:
 
     def out_of_money(self) -> Outcome:
         """The record fails with its answer so far: the caps have no room for the next call."""
+        if self._misfit is not None:
+            return self.ended(Call(ledger.UNSENT, self.model), *self._misfit)
         assert self._so_far is not None
         error = AnswerPaused(
             "The provider paused its answer, and going on may cost more than the cap allows."

@@ -67,6 +67,8 @@ def seconds_taken(view: JobView) -> float | None:
 
 def _whole(view: JobView) -> tuple[str | None, bool]:
     """What all of it will cost, and whether its cap ends it; None where nothing is paid, or left to pay."""
+    if view.forecast is not None and view.counts.unended and not view.status.final:
+        return pricing.dollars(max(view.forecast["likely"], view.cost)), False
     paid = view.total - view.counts.unended - view.reused
     if not view.cost or paid <= 0 or not view.counts.unended or view.status.final:
         return None, False

@@ -14,6 +14,7 @@ from app.services import operation_jobs
 from app.web.submissions.fields import SEPARATORS
 from config.settings import Settings
 
+KIND_EXAMPLES = ("1..5", "good | bad", "list of text")  # of fields of an answer
 SEPARATOR_NAMES = {",": "comma", ";": "semicolon", "tab": "tab", "|": "vertical bar"}
 
 
@@ -58,7 +59,7 @@ def all_of(settings: Settings) -> Mapping[str, Any]:
     names = {provider.name for provider in ready}
     return {
         "models": models(settings),
-        "kinds": list(KINDS),
+        "kinds": [*KINDS, *KIND_EXAMPLES],
         "encodings": encodings.NAMED,
         "separators": SEPARATOR_NAMES,
         "separator_by_character": {character: name for name, character in SEPARATORS.items()},

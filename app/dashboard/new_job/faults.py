@@ -14,6 +14,8 @@ LABELS = {  # of fields on the page, by the names that the contracts have
     "max_cost": "Cost cap",
     "max_tokens": "Longest answer",
     "name": "Name of the job",
+    "try_first": "Try first",
+    "reuse": "Reuse answers",
     "header_row": "Header row",
     "sheet": "Sheet",
     "model": "Model",

@@ -6,20 +6,22 @@ from typing import Any
 
 from werkzeug.datastructures import MultiDict
 
-from app.core.requests.answer_fields import AnswerField, schema_of
 from app.ingest.previews.tables import TablePreview
 from app.ingest.template_hints import place
 from app.services import chat_jobs, operation_jobs
 
 PROMPT, OPERATION, CHAT = "prompt", "operation", "chat"  # what is asked of each row
-OF_JOBS = ("name", "model", "max_tokens", "max_cost", "priority")
+OF_JOBS = ("name", "model", "max_tokens", "max_cost", "priority", "try_first", "reuse", "dedupe")
 OF_TABLES = ("sheet", "header_row", "visible_only", "encoding", "separator")
 OF_PROMPTS = ("template", "system")
 OTHERS = ("ask", "operation", "column", "question", "provider", "search", "lang", "own_texts")
-ANSWER = "answer_fields"  # name, kind and choices of each
+ANSWER = "answer_fields"  # name and kind of each
+TEXT = "text"  # the kind of a field where none is typed
 TRIED_WITH = "tried_with"  # what was typed when the first rows were asked
 
-BESIDE = frozenset({"name", "max_cost", "priority", TRIED_WITH})  # what changes no answer
+BESIDE = frozenset(
+    {"name", "max_cost", "priority", "try_first", "reuse", "dedupe", TRIED_WITH}
+)  # what changes no answer
 
 Typed = Mapping[str, Any]
 
@@ -30,7 +32,7 @@ def read(form: MultiDict[str, str]) -> dict[str, Any]:
     # Browsers send a line's end as two characters.
     texts = {name: form.get(name, "").replace("\r\n", "\n").replace("\0", "") for name in names}
     typed: dict[str, Any] = {name: text for name, text in texts.items() if text.strip()}
-    lists = (form.getlist(f"answer_{part}") for part in ("name", "kind", "choices"))
+    lists = (form.getlist(f"answer_{part}") for part in ("name", "kind"))
     if found := [list(parts) for parts in zip(*lists, strict=False) if parts[0].strip()]:
         typed[ANSWER] = found
     return typed
@@ -65,17 +67,10 @@ def of_table(typed: Typed) -> dict[str, str]:
 
 
 def of_prompt(typed: Typed) -> dict[str, str]:
-    """Those of a prompt of one's own; raises `BadInput` for a field of the answer that cannot be."""
-    schema = schema_of(answer_fields(typed))
+    """Those of a prompt of one's own."""
     fields = {key: typed[key] for key in OF_PROMPTS if key in typed}
-    return fields if schema is None else {**fields, "schema": json.dumps(schema)}
-
-
-def answer_fields(typed: Typed) -> list[AnswerField]:
-    return [
-        AnswerField(name.strip(), kind, tuple(filter(None, map(str.strip, choices.split(",")))))
-        for name, kind, choices in typed.get(ANSWER, ())
-    ]
+    listed = [f"{name.strip()}: {kind.strip() or TEXT}" for name, kind, *_ in typed.get(ANSWER, ())]
+    return {**fields, "fields": json.dumps(listed)} if listed else fields
 
 
 def operation_terms(typed: Typed, max_tokens: int | None) -> operation_jobs.Terms:

@@ -61,7 +61,10 @@ def _common(draft: JobDraft, rows: int | None) -> dict[str, str]:
     fields = form.of_job(draft.fields, draft.name)
     if draft.format in TABLES:
         fields |= form.of_table(draft.fields)
-    return fields if rows is None else {**fields, "rows": str(rows)}
+    if rows is None:
+        return fields
+    fields.pop("try_first", None)  # the first rows are a job of their own
+    return {**fields, "rows": str(rows)}
 
 
 @contextmanager
@@ -93,6 +96,9 @@ def _of_sheet(
         name=fields.get("name"),
         priority=fields.get("priority", 5),
         max_cost=fields.get("max_cost"),
+        reuse=fields.get("reuse"),
+        dedupe=fields.get("dedupe", False),
+        try_first=fields.get("try_first"),
         form=table_form.find(draft.format, stream, job.sheet, upload),
         notes=job.sheet.notes(),
     )
@@ -125,6 +131,8 @@ def _of_documents(
     elif asks:
         raise BadInput.of_field("template", "write what is to be asked of each document")
     fields = {**form.of_job(draft.fields, draft.name), **typed}
+    if rows is not None:
+        fields.pop("try_first", None)
     if upload is None:
         raise BadInput("a document's number of tokens is not known before it is asked, so it has no quote")
     with ExitStack() as held:

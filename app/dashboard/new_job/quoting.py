@@ -55,9 +55,9 @@ def work_out(me: Caller, draft: JobDraft) -> Quoted:
         with DraftSpool(settings.current().data) as spool:
             received = preparing.prepare(me, draft, spool, asks=False)
             job = trial.find_job(me, draft)
-            options = replace(received.options, reuse=None if job is None else str(job.uid))
-            source = submission.source_of(me.tenant_id, received.defaults, options)
-            return Quoted(_priced(quote(me.tenant_id, spool, received.defaults, source), options))
+            options = replace(received.options, reuse=trial.reuse(received.options, job))
+            with submission.sparing_of(me.tenant_id, received.defaults, options) as sparing:
+                return Quoted(_priced(quote(me.tenant_id, spool, received.defaults, sparing), options))
     except Refused as error:
         return Quoted(fault=error)
 

@@ -248,7 +248,7 @@ def _submit(me: Caller, draft: JobDraft) -> Response:
         tried = trial.find_job(me, draft)
         options = replace(
             received.options,
-            reuse=None if tried is None else str(tried.uid),
+            reuse=trial.reuse(received.options, tried),
             repeat=_once(draft.uid),
         )
         made: Submitted = submission.submit(

@@ -17,6 +17,7 @@ from app.dashboard.new_job import form, preparing
 from app.errors import NotFound
 from app.ingest.previews.tables import ShownRow, TablePreview
 from app.ingest.values import from_json
+from app.services.options import Options
 from models.session import reading
 
 ROWS = 5
@@ -47,6 +48,11 @@ class Trial:
         if self.cost is None or not answered or not self.job.status.final:
             return None
         return Decimal(self.cost) * total / answered
+
+
+def reuse(options: Options, job: JobView | None) -> int | str | None:
+    """Whose answers the whole job takes over; by days those of the trial are among them."""
+    return options.reuse if job is None or options.reuse is not None else str(job.uid)
 
 
 def find_job(me: Caller, draft: JobDraft) -> JobView | None:

@@ -10,6 +10,7 @@ from app.core.accounts.api_keys import ADMIN, READ, WRITE
 from app.core.pipeline import lifecycle
 from app.core.reading import jobs, records, table_rows
 from app.core.reading.jobs import JobView
+from app.core.reading.layout import Layout
 from app.dialects.chats import wire
 from app.dialects.chats.schemas import (
     BatchQuery,
@@ -136,7 +137,7 @@ def get_results(query: Mapping[str, str]) -> Response:
     ended = records.ended(view, inputs=True)
     if query["format"] == "json":
         return answer_list(wire.results(view, columns, ended))
-    return downloads.table(view, query["format"], columns, wire.rows(ended))
+    return downloads.table(view, query["format"], Layout(columns), wire.rows(ended))
 
 
 @blp.route("/cancel", methods=["POST", "DELETE"])

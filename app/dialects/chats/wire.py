@@ -9,8 +9,8 @@ from app.core.json_text import text, timestamp
 from app.core.money import pricing
 from app.core.reading import table_rows
 from app.core.reading.answers import answer_text, failure
-from app.core.reading.csv_export import Row
 from app.core.reading.jobs import JobView
+from app.core.reading.layout import Row
 from app.core.reading.records import RecordView
 from app.ingest.values import as_text
 from app.providers import registry

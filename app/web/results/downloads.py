@@ -1,16 +1,17 @@
 """Results as a file download: streamed, whatever their size."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import PurePath
 from urllib.parse import quote
 
 from flask import Response
 
-from app.core.reading.csv_export import PLAIN, Row, csv_lines
+from app.core.reading.csv_export import PLAIN, csv_lines
 from app.core.reading.jobs import JobView
-from app.core.reading.xlsx_export import xlsx_chunks
+from app.core.reading.layout import Layout, Row
+from app.core.reading.xlsx.export import xlsx_chunks
 from app.ingest.forms.delimited import Delimited
 from app.web import capacity
 from app.web.blueprint import Blueprint, View
@@ -54,7 +55,7 @@ def documented(blp: Blueprint, *formats: str) -> Callable[[View], View]:
 def table(
     view: JobView,
     format: str,
-    columns: Sequence[str],
+    layout: Layout,
     rows: Iterable[Row],
     *,
     form: Delimited | None = None,
@@ -67,10 +68,10 @@ def table(
     `raw`: cells that a spreadsheet would evaluate stay as they are.
     """
     if format not in PLAIN_TABLES:
-        return download(view, format, xlsx_chunks(columns, rows), warning=warning, seat=seat)
+        return download(view, format, xlsx_chunks(layout, rows), warning=warning, seat=seat)
     form = form or PLAIN_TABLES[format]
     content_type = f"{TYPES[format]}; charset={charset(form.encoding)}"
-    chunks = csv_lines(columns, rows, form, raw=raw)
+    chunks = csv_lines(layout, rows, form, raw=raw)
     return download(view, format, chunks, content_type=content_type, warning=warning, seat=seat)
 
 

@@ -1,6 +1,6 @@
 """A job's results as a file: streamed page by page, whatever their size."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import BinaryIO
@@ -8,10 +8,11 @@ from typing import BinaryIO
 from flask import Response
 
 from app.core.documents.open_store import store
-from app.core.reading import encodable, own_workbook, record_json, records, table_rows
-from app.core.reading.csv_export import Row
+from app.core.reading import encodable, record_json, records, table_rows
 from app.core.reading.jobs import JobView
+from app.core.reading.layout import Layout, Row
 from app.core.reading.records import Page, RecordView
+from app.core.reading.xlsx import own_workbook
 from app.errors import NotFound
 from app.ingest.forms.delimited import Delimited
 from app.ingest.forms.table_form import TableForm
@@ -36,6 +37,8 @@ class Wanted:
     order: str = "input"  # or "completion"
     plain: bool = False  # not in the form in which the table was submitted
     raw: bool = False  # cells that a spreadsheet would evaluate stay as they are
+    answer: bool = False  # the whole answer beside the columns of its fields
+    joins_lists: bool = False  # lists of texts are one text, parted by `; `
 
 
 def file_of(view: JobView, wanted: Wanted) -> Response:
@@ -48,18 +51,18 @@ def file_of(view: JobView, wanted: Wanted) -> Response:
     if format == "jsonl":
         return download(view, format, _jsonl(view, order))
     with reading() as session:
-        columns = table_rows.columns(session, view.id)
+        layout = table_rows.layout(
+            session, view.id, answer=wanted.answer or None, joins_lists=wanted.joins_lists
+        )
     if view.form is not None and not wanted.plain:
         if format == "xlsx" and order == "input":
-            return _workbook(view, view.form, columns)
+            return _workbook(view, view.form, layout)
         if view.form.delimited is not None and format in ("csv", view.form.format):
-            return _delimited(view, view.form.format, view.form.delimited, columns, wanted)
-    return table(view, format, columns, _rows(view, order), raw=wanted.raw)
+            return _delimited(view, view.form.format, view.form.delimited, layout, wanted)
+    return table(view, format, layout, _rows(view, order), raw=wanted.raw)
 
 
-def _delimited(
-    view: JobView, format: str, form: Delimited, columns: Sequence[str], wanted: Wanted
-) -> Response:
+def _delimited(view: JobView, format: str, form: Delimited, layout: Layout, wanted: Wanted) -> Response:
     """The job's table in its own form, or in UTF-8 if its encoding cannot hold the answers."""
     with capacity.preparing() as seat:
         warning = None
@@ -70,10 +73,10 @@ def _delimited(
             )
             form = replace(form, encoding="utf-8", has_mark=True)
         rows = _rows(view, wanted.order)
-        return table(view, format, columns, rows, form=form, raw=wanted.raw, warning=warning, seat=seat)
+        return table(view, format, layout, rows, form=form, raw=wanted.raw, warning=warning, seat=seat)
 
 
-def _workbook(view: JobView, form: TableForm, columns: Sequence[str]) -> Response:
+def _workbook(view: JobView, form: TableForm, layout: Layout) -> Response:
     """The job's own workbook with the answers, or a plain sheet if it has none or they do not fit."""
     workbook, warning = form.workbook, form.warning
     if workbook is not None and not own_workbook.fits(workbook, view.total, view.usage["output_tokens"]):
@@ -81,20 +84,20 @@ def _workbook(view: JobView, form: TableForm, columns: Sequence[str]) -> Respons
     with capacity.preparing() as seat:
         if workbook is not None:
             try:
-                return _own(view, workbook, columns, seat)
+                return _own(view, workbook, layout, seat)
             except NotFound:
                 warning = GONE
-        return table(view, "xlsx", columns, _rows(view, "input"), warning=warning, seat=seat)
+        return table(view, "xlsx", layout, _rows(view, "input"), warning=warning, seat=seat)
 
 
-def _own(view: JobView, workbook: Workbook, columns: Sequence[str], seat: Seat) -> Response:
+def _own(view: JobView, workbook: Workbook, layout: Layout, seat: Seat) -> Response:
     with reading() as session:
         numbers = table_rows.numbers(session, view.id)
     file = temporary()
     try:
         store().copy(workbook.key, file)
         rows = own_workbook.numbered(_ended(view), numbers)
-        chunks = own_workbook.workbook_chunks(file, workbook, columns, rows)
+        chunks = own_workbook.workbook_chunks(file, workbook, layout, rows)
         ending, kind = ("xlsm", downloads.MACROS) if workbook.has_macros else ("xlsx", None)
         response = download(view, ending, _then_close(file, chunks), content_type=kind, seat=seat)
     except BaseException:

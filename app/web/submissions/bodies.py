@@ -32,8 +32,19 @@ DOCUMENT, TEMPLATE = b'"document"', b'"template"'
 PIECE = 256_000  # bytes that are received at once
 
 OBJECTS = ("schema", "params", "metadata")  # JSON text in a form
+LINES = ("fields",)  # a JSON list in a form, or a line of text for each
 # Digits in a form.
-NUMBERS = ("max_tokens", "priority", "expires_in", "timeout", "retries", "rows", "header_row")
+NUMBERS = (
+    "max_tokens",
+    "priority",
+    "expires_in",
+    "timeout",
+    "retries",
+    "rows",
+    "header_row",
+    "reuse",
+    "try_first",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,11 +197,14 @@ def _value(name: str, text: str) -> Any:
     """Parse a form's text. What cannot be parsed is left to the field's own validation."""
     if name in NUMBERS and (number := whole_number(text)) is not None:
         return number
-    if name in OBJECTS:
+    if name in LINES and not text.lstrip().startswith("["):
+        return list(filter(str.strip, text.splitlines()))
+    if name in OBJECTS + LINES:
         try:
             return from_json(text)
         except ValueError as error:
-            raise BadInput(f"{name}: give a JSON object; this is not JSON: {error}") from None
+            kind = "list" if name in LINES else "object"
+            raise BadInput(f"{name}: give a JSON {kind}; this is not JSON: {error}") from None
     return text
 
 

@@ -1,7 +1,7 @@
 """The fields of a submission, with their validation: what a job may say of itself, wherever it comes from."""
 
 import re
-from collections.abc import Mapping, Sized
+from collections.abc import Mapping, Sequence, Sized
 from difflib import get_close_matches
 from typing import Any
 
@@ -9,6 +9,7 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 from app.core.money import pricing
+from app.core.requests import answer_fields
 from app.ingest import encodings
 from app.ingest.bounds import MAX_MODEL
 from app.ingest.draft import MAX_DEPTH
@@ -78,6 +79,11 @@ def _check_schema(value: Mapping[str, Any]) -> None:
     _small("it", MAX_SCHEMA_BYTES, value)
 
 
+def _check_fields(value: Sequence[str]) -> None:
+    if sum(map(byte_size, value)) > MAX_SCHEMA_BYTES:
+        raise ma.ValidationError(f"they have over {MAX_SCHEMA_BYTES:,} bytes")
+
+
 def _check_params(value: Mapping[str, Any]) -> None:
     if taken := [name for name in NOT_PARAMS if name in value]:
         raise ma.ValidationError(
@@ -140,6 +146,48 @@ class JsonObject(fields.Dict):
         super().__init__(keys=fields.String(), allow_none=True, validate=check, metadata=metadata)
 
 
+class AnswerFields(fields.List[str]):
+    def __init__(self, data_key: str) -> None:
+        description = (
+            "In place of a schema: the fields of an answer, each as `name: kind`. A kind is"
+            f" {answer_fields.SPELT}; `?` behind it lets an answer leave the field out, and after ` #` comes"
+            " what the model should know of it."
+        )
+        example = ["sentiment: positive | negative | neutral", "score: 1..5 # how happy", "due: date?"]
+        metadata = {"description": description, "example": example}
+        super().__init__(
+            fields.String(validate=_plain_text),
+            data_key=data_key,
+            allow_none=True,
+            validate=_check_fields,
+            metadata=metadata,
+        )
+
+
+class Flag(fields.Boolean):
+    def __init__(self, **metadata: Any) -> None:
+        super().__init__(allow_none=True, metadata=metadata)
+
+
+class Reuse(fields.Field[int | str]):
+    """For how many days answers are given again, or the id of the earlier job whose are."""
+
+    default_error_messages = {  # noqa: RUF012 - marshmallow's own way
+        "form": "give a number of days from 1 to 365, or the id of an earlier job"
+    }
+
+    def __init__(self, **metadata: Any) -> None:
+        kinds = [{"type": "integer", "minimum": 1, "maximum": 365}, {"type": "string", "maxLength": 64}]
+        super().__init__(allow_none=True, metadata={"anyOf": [*kinds, {"type": "null"}], **metadata})
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> int | str:
+        if type(value) is int and 1 <= value <= 365:
+            return value
+        if isinstance(value, str) and 1 <= len(value) <= 64:
+            return value
+        raise self.make_error("form")
+
+
 class JobChange(ma.Schema):
     """What can be changed about a job; omitted fields stay as they are."""
 
@@ -184,6 +232,23 @@ class JobFields(JobChange):
         description="A JSON Schema that every answer must match.",
         example={"type": "object", "properties": {"good": {"type": "boolean"}}, "required": ["good"]},
     )
+    answer_fields = AnswerFields(data_key="fields")
+    escalate_to = Text(
+        ModelName(),
+        description="A stronger model of the same provider, which is asked where the job's own gives no"
+        " answer that fits the schema.",
+    )
+    dedupe = Flag(
+        description="Ask equal requests of the job once: the others are copies, which end with it and cost"
+        " nothing. Turns of conversations are always asked."
+    )
+    try_first = Whole(
+        1,
+        1_000,
+        " records",
+        description="Ask so many records first, spread over all of them; then the job pauses, with its"
+        " forecast by their answers, until it is resumed.",
+    )
     params = JsonObject(
         _check_params,
         description="Anything else to include in every Messages request.",
@@ -194,11 +259,11 @@ class JobFields(JobChange):
     )
     timeout = Seconds(description="Seconds that one call may take; CALL_DEADLINE_SECONDS by default.")
     retries = Whole(0, 20, description="Retries after a failure that is the record's own.")
-    reuse = Text(
-        validate.Length(1, 64),
-        description="The id of an earlier job of the same records, such as a sample of the first ones. A"
-        " record that asks the same as the one at its place there, and was answered there, has that answer:"
-        " it is not asked and costs nothing.",
+    reuse = Reuse(
+        description="A number of days: a record that asks the same as one of your jobs with `reuse` did, and"
+        " was answered there within so long, has that answer. Or the id of an earlier job of the same"
+        " records, such as a sample of the first ones: a record that asks the same as the one at its place"
+        " there, and was answered, has that answer. It is not asked and costs nothing.",
     )
     prompt_cache = fields.Boolean(
         allow_none=True,
@@ -246,9 +311,7 @@ class UploadFields(JobFields):
         description="The row of a table that names the columns; 1 by default. 0: none does, and they are"
         " called `column 1`, `column 2` and so on.",
     )
-    visible_only = fields.Boolean(
-        allow_none=True, metadata={"description": "Leave out the rows of a sheet that are hidden."}
-    )
+    visible_only = Flag(description="Leave out the rows of a sheet that are hidden.")
     encoding = Text(
         validate.OneOf(encodings.NAMED, error=f"give one of {', '.join(encodings.NAMED)}; found {{input}}"),
         description="Of CSV or TSV; by default it is detected.",

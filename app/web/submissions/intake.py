@@ -7,7 +7,7 @@ from typing import Any
 from flask import Request
 
 from app.core.documents.upload import Upload
-from app.core.requests import sent_schema
+from app.core.requests import answer_fields, sent_schema
 from app.core.requests.schemas import compile_schema
 from app.errors import BadInput
 from app.ingest.draft import Defaults, Problems
@@ -82,10 +82,12 @@ def _defaults(fields: Mapping[str, Any]) -> Defaults:
     model = fields.get("model", chosen.default_model)
     provider = registry.of(model)
     registry.refuse_misspelt(model, chosen, "model")
-    schema = fields.get("schema")
+    schema = _schema(fields)
     if schema is not None:
         compile_schema(schema)
         sent_schema.refuse_open(schema)
+    if (stronger := fields.get("escalate_to")) is not None:
+        _check_stronger(stronger, model, schema)
     if not provider.takes_messages:
         _refuse_language(model, fields)
     return Defaults(
@@ -95,6 +97,7 @@ def _defaults(fields: Mapping[str, Any]) -> Defaults:
         template=fields.get("template"),
         prompt=fields.get("prompt"),
         schema=schema,
+        escalate_to=stronger,
         params=fields.get("params", {}),
         inputs=provider.takes_inputs,
         messages=provider.takes_messages,
@@ -104,11 +107,35 @@ def _defaults(fields: Mapping[str, Any]) -> Defaults:
     )
 
 
+def _schema(fields: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What every answer must match."""
+    if not (listed := fields.get("answer_fields")):
+        return fields.get("schema")
+    if "schema" in fields:
+        raise BadInput.of_field("fields", "give `fields` or `schema`, not both")
+    return answer_fields.schema_of(listed)
+
+
+def _check_stronger(stronger: str, model: str, schema: Mapping[str, Any] | None) -> None:
+    """Refuse a model to escalate to that could never be asked."""
+    if schema is None:
+        raise BadInput.of_field(
+            "escalate_to", "only answers under `fields` or a `schema` are checked: give one"
+        )
+    if stronger == model:
+        raise BadInput.of_field("escalate_to", f"{model} is the job's own model: name a stronger one")
+    if registry.of(stronger).name != registry.of(model).name:
+        raise BadInput.of_field("escalate_to", f"it must be a model of the provider that answers {model}")
+    registry.refuse_misspelt(stronger, settings.current(), "escalate_to")
+
+
 def _refuse_language(model: str, fields: Mapping[str, Any]) -> None:
     problems = Problems()
-    for name in ("max_tokens", "system", "template", "prompt", "schema", "params"):
+    for name in ("max_tokens", "system", "template", "prompt", "schema", "answer_fields", "params"):
         if name in fields:
-            problems.add(name, f"model {model!r} takes an `input` per record, not this")
+            problems.add(
+                name.removeprefix("answer_"), f"model {model!r} takes an `input` per record, not this"
+            )
     problems.refuse()
 
 
@@ -193,6 +220,8 @@ def _options(
         metadata=fields.get("metadata", {}),
         webhook_url=fields.get("webhook_url"),
         reuse=fields.get("reuse"),
+        dedupe=fields.get("dedupe", False),
+        try_first=fields.get("try_first"),
         columns=None if table is None else table.columns,
         form=form,
         skipped=None if table is None else table.skipped,

@@ -230,15 +230,14 @@ def test_a_name_keeps_what_joins_its_letters(door, browser, name):
 
 def test_fields_of_the_answer_become_its_schema(door, browser):
     draft = drop(browser, ("reviews.csv", CSV))
-    fields = {**KEY, "template": "{{ review }}", "answer_kind": ["one of", "number", "text"]}
-    names = {"answer_name": ["mood", "stars", ""]}
+    fields = {**KEY, "template": "{{ review }}", "answer_name": ["mood", "stars", ""]}
 
-    wrong = browser.post(draft, {**fields, **names, "answer_choices": ["", "", ""], "action": "submit"})
-    assert "give 2 to 50 choices" in wrong.text
+    wrong = browser.post(draft, {**fields, "answer_kind": ["good |", "", ""], "action": "submit"})
+    assert "a choice is empty" in wrong.text
 
-    right = {**fields, **names, "answer_choices": ["good, bad", "", ""], "action": "try"}
+    right = {**fields, "answer_kind": ["good | bad", "1..5", ""], "action": "try"}
     assert browser.post(draft, right).status_code == 303
-    assert 'value="good, bad"' in browser.see(draft)
+    assert 'value="good | bad"' in browser.see(draft)
 
 
 def test_an_operation_is_asked_of_a_column(door, browser):
@@ -388,3 +387,16 @@ def test_a_typed_text_has_a_limit_that_the_page_tells(browser):
 
     assert refused.status_code == 413
     assert "the limit is 1,000,000" in refused.text
+
+
+def test_a_job_of_the_page_asks_once_reuses_and_tries_first(door, browser):
+    draft = drop(browser, ("reviews.csv", CSV))
+    wishes = {"dedupe": "true", "reuse": "30", "try_first": "1"}
+    fields = {**KEY, "template": "{{ review }}", **wishes, "action": "submit"}
+
+    wrong = browser.post(draft, {**fields, "reuse": "400"})
+    assert "give a number of days" in wrong.text
+
+    job = submitted(door, browser.post(draft, fields))
+    assert (job["try_first"], job["saved"]["reuse"]["records"]) == (1, 0)
+    assert browser.get(f"/ui/jobs/{job['id']}").status_code == 200

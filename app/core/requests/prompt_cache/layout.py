@@ -60,6 +60,24 @@ def marked(
     return laid_out
 
 
+def unmarked(request: Mapping[str, Any]) -> dict[str, Any]:
+    """The request without breakpoints: as it is sent to another model, of which few others ask the same."""
+    bare = {name: _without_marks(part) for name, part in request.items()}
+    bare["messages"] = [
+        message | {"content": _without_marks(message["content"])} for message in request["messages"]
+    ]
+    return bare
+
+
+def _without_marks(blocks: Any) -> Any:
+    if not isinstance(blocks, list):
+        return blocks
+    return [
+        {name: part for name, part in block.items() if name != CONTROL} if isinstance(block, dict) else block
+        for block in blocks
+    ]
+
+
 def _begins_as_others(record: Mapping[str, Any]) -> bool:
     return _BEHIND.issuperset(record.get("params", ()))
 

@@ -42,7 +42,11 @@ class Plan:
 def plan(session: Session, job: Job, seconds_apart: float) -> Plan:
     """The plan for what the job offers next, if it starts a call every `seconds_apart`."""
     lasts = _lifetime_for(seconds_apart)
-    if lasts is None or job.total < LEAST_RECORDS or (context := job_context.of(job.id)).shared is None:
+    if (
+        lasts is None
+        or job.total - job.copies < LEAST_RECORDS
+        or (context := job_context.of(job.id)).shared is None
+    ):
         return Plan()
     if job.keep == NOT_KEPT:
         return Plan(NOT_KEPT)

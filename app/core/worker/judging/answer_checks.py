@@ -2,14 +2,17 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from weakref import WeakValueDictionary
 
-from app.core.requests.schemas import AnswerSchema
+from app.core.requests.schemas import AnswerSchema, Verdict
 from app.errors import AnswerPaused, AnswerRefused, AnswerTruncated, ProviderError, SchemaMismatch
 from app.providers.client import CUT, MAX_TOKENS, PAUSE, REFUSAL, Reply
 
 HEAVY_PATIENCE = 60.0  # seconds that an answer waits for a check in a process of its own
 HEAVY_AT_ONCE = 2  # such processes
+ENDS_EARLY = CUT | {REFUSAL}  # of such answers nothing is mended: what is missing cannot be known
 
 # Threads that only wait for such a process: few, and not those that renew the lease.
 _heavy = ThreadPoolExecutor(HEAVY_AT_ONCE, thread_name_prefix="heavy-checks")
@@ -19,24 +22,38 @@ _heavy = ThreadPoolExecutor(HEAVY_AT_ONCE, thread_name_prefix="heavy-checks")
 _shares: WeakValueDictionary[int, asyncio.Semaphore] = WeakValueDictionary()
 
 
-async def fault(
-    schema: AnswerSchema | None, reply: Reply, tenant_id: int, max_tokens: int
-) -> ProviderError | None:
-    """What is wrong with the answer; None when it fits, or no schema was given.
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What an answer is worth: with a `fault` it is none."""
+
+    fault: ProviderError | None = None
+    value: bytes | None = None  # its JSON, where it fits a schema
+    is_mended: bool = False
+
+
+FINE = Checked()
+
+
+async def check(schema: AnswerSchema | None, reply: Reply, tenant_id: int, max_tokens: int) -> Checked:
+    """What is wrong with the answer, or what it is as JSON; without a schema it fits as it is.
 
     Without a schema an answer that was cut at `max_tokens` or refused is an answer: its `stop_reason` says
     so. One that is still paused here is not. A heavy check waits for its turn among those of its tenant, and
     tenants take turns.
     """
     if reply.stop_reason == PAUSE:
-        return AnswerPaused("The provider paused its answer again and again: retry the record.")
+        return Checked(AnswerPaused("The provider paused its answer again and again: retry the record."))
     if schema is None:
-        return None
+        return FINE
+    mends = reply.stop_reason not in ENDS_EARLY
     if schema.is_light(reply.text):
-        found = schema.fault(reply.text)
+        found = schema.check(reply.text, mends=mends)
     else:
-        found = await _fault_in_subprocess(schema, reply.text, tenant_id)
-    return None if found is None else _misfit(found, reply, max_tokens)
+        found = await _check_in_subprocess(schema, reply.text, tenant_id, mends=mends)
+    if found.fault is not None:
+        return Checked(_misfit(found.fault, reply, max_tokens))
+    assert found.value is not None
+    return Checked(value=found.value.encode("utf-8", "surrogatepass"), is_mended=found.is_mended)
 
 
 def _misfit(found: str, reply: Reply, max_tokens: int) -> ProviderError:
@@ -57,10 +74,13 @@ def _misfit(found: str, reply: Reply, max_tokens: int) -> ProviderError:
     )
 
 
-async def _fault_in_subprocess(schema: AnswerSchema, text: str, tenant_id: int) -> str | None:
+async def _check_in_subprocess(schema: AnswerSchema, text: str, tenant_id: int, *, mends: bool) -> Verdict:
     share = _shares.setdefault(tenant_id, asyncio.Semaphore(HEAVY_AT_ONCE))
     try:
         async with asyncio.timeout(HEAVY_PATIENCE), share:
-            return await asyncio.get_running_loop().run_in_executor(_heavy, schema.fault_in_subprocess, text)
+            check = partial(schema.check_in_subprocess, text, mends=mends)
+            return await asyncio.get_running_loop().run_in_executor(_heavy, check)
     except TimeoutError:
-        return f"The answer was not checked within {HEAVY_PATIENCE:g} s: too many slow checks at once"
+        return Verdict(
+            fault=f"The answer was not checked within {HEAVY_PATIENCE:g} s: too many slow checks at once"
+        )

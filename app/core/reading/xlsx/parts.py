@@ -7,11 +7,13 @@ FORMAT = "application/vnd.openxmlformats-officedocument.spreadsheetml"
 DECLARATION = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
 
 SHEET_END = "</sheetData></worksheet>"
+DATE_STYLE = "1"  # of the two below; Excel's format 14 is the reader's own short date
 STYLES = (
     f'{DECLARATION}<styleSheet xmlns="{MAIN}"><fonts count="1"><font><sz val="11"/><name val="Calibri"/>'
     '</font></fonts><fills count="2"><fill><patternFill patternType="none"/></fill><fill><patternFill'
     ' patternType="gray125"/></fill></fills><borders count="1"><border/></borders><cellStyleXfs count="1">'
-    '<xf/></cellStyleXfs><cellXfs count="1"><xf xfId="0"/></cellXfs><cellStyles count="1"><cellStyle'
+    '<xf/></cellStyleXfs><cellXfs count="2"><xf xfId="0"/><xf xfId="0" numFmtId="14" applyNumberFormat="1"/>'
+    '</cellXfs><cellStyles count="1"><cellStyle'
     ' name="Normal" xfId="0" builtinId="0"/></cellStyles></styleSheet>'
 )
 

@@ -5,16 +5,17 @@ libraries that read a workbook and write it again lose what they do not know. On
 row by row as it is sent, and of its XML only the rows that get answers are changed.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import Any, BinaryIO, NamedTuple
 
 from app.core.reading import table_rows
-from app.core.reading.csv_export import Row, added, result_cells
+from app.core.reading.layout import DATE, Layout, Row
 from app.core.reading.records import RecordView
-from app.core.reading.sheet_columns import Columns
-from app.core.reading.xlsx_cells import with_number
-from app.core.reading.zip_stream import ZipStream
+from app.core.reading.xlsx.cells import with_number
+from app.core.reading.xlsx.sheet_columns import Columns
+from app.core.reading.xlsx.styles import with_dates
+from app.core.reading.xlsx.zip_stream import ZipStream
 from app.ingest.forms.row_numbers import RowNumbers
 from app.ingest.forms.workbook import Workbook
 from app.ingest.xlsx.archive import Archive
@@ -47,21 +48,26 @@ def numbered(records: Iterable[RecordView], numbers: RowNumbers) -> Iterator[tup
 
 
 def workbook_chunks(
-    file: BinaryIO, workbook: Workbook, columns: Sequence[str], rows: Iterable[tuple[int, Row]]
+    file: BinaryIO, workbook: Workbook, layout: Layout, rows: Iterable[tuple[int, Row]]
 ) -> Iterator[bytes]:
     """The workbook in the seekable `file` with the answers of `rows`, in pieces of up to about 64 kB.
 
-    `columns` are those of the table.
+    Where answers have dates, it gets a style for them.
     """
     archive, sent = Archive(file), ZipStream()
-    names = Filled(workbook.header_row, added(columns))
-    results = (Filled(number, with_number(result_cells(row))) for number, row in rows)
+    names = Filled(workbook.header_row, list(layout.added))
+    results = (Filled(number, with_number(layout.added_cells(row))) for number, row in rows)
+    styles = with_dates(archive) if DATE in layout.types else None
     for part in archive.parts:
+        if styles is not None and part.filename == styles.part:
+            yield from sent.pack(part, (styles.content,))
+            continue
         if part.filename != workbook.part:
             yield from sent.copy(part, file)
             continue
         sheet = SheetXml(archive.blocks(part.filename))
-        at = Columns(sheet.prefix, workbook.last_column + 1, len(names.cells))
+        date_style = None if styles is None else styles.date_style
+        at = Columns(sheet.prefix, workbook.last_column + 1, len(names.cells), date_style)
         yield from sent.pack(part, _joined(_with(sheet, at, chain((names,), results))))
     yield sent.end()
 

@@ -1,5 +1,6 @@
 """Cells of a sheet as XML: every text is typed as text, so that none is a formula."""
 
+import datetime as dt
 import re
 from typing import Any
 
@@ -11,6 +12,8 @@ MAX_CELL_UNITS = 32_767  # Excel's own, in UTF-16 units: an emoji takes two
 NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 LINE_END = re.compile("\r\n?")  # XML makes a line feed of each; coded, many readers would show `_x000D_`
 CODED = re.compile("_(?=x[0-9A-Fa-f]{4}_)")  # Excel would take what follows for the code of a character
+# Days are counted from here. Excel takes 1900 for a leap year, so only from March of it on do all agree.
+DAY_0, FIRST_DAY = dt.date(1899, 12, 30).toordinal(), dt.date(1900, 3, 1)
 MARKUP = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
@@ -20,12 +23,17 @@ def with_number(cells: list[Any]) -> list[Any]:
     return [*cells[:-1], None if cost is None else float(cost)]
 
 
-def cell(place: str, value: Any, prefix: str = "", style: str = "") -> str:
+def cell(place: str, value: Any, prefix: str = "", style: str = "", date_style: str | None = None) -> str:
     """A cell at `place`, as in `B7`.
 
-    `prefix` is that of all tags of the sheet, with its colon; `style` is the number of one of its styles.
+    `prefix` is that of all tags of the sheet, with its colon; `style` is the number of one of its styles,
+    `date_style` that of dates, which are texts without one.
     """
     p = prefix
+    if isinstance(value, dt.date) and (value < FIRST_DAY or date_style is None):
+        value = value.isoformat()
+    if isinstance(value, dt.date):
+        return f'<{p}c r="{place}" s="{date_style}"><{p}v>{value.toordinal() - DAY_0}</{p}v></{p}c>'
     head = f'{p}c r="{place}" s="{style}"' if style else f'{p}c r="{place}"'
     if isinstance(value, bool):
         return f'<{head} t="b"><{p}v>{value:d}</{p}v></{p}c>'

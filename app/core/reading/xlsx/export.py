@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any
 from zipfile import ZIP_DEFLATED, ZipFile
 
-from app.core.reading import csv_export, xlsx_parts
-from app.core.reading.csv_export import Row
-from app.core.reading.xlsx_cells import cell, with_number
+from app.core.reading.layout import Layout, Row
+from app.core.reading.xlsx import parts
+from app.core.reading.xlsx.cells import cell, with_number
 
 CHUNK = 64_000  # bytes
 OFTEN = 1_000  # rows after which what there is is sent, however small it packs
@@ -19,9 +19,7 @@ MAX_SHEET_ROWS = 1_048_576  # Excel's own, the header included
 MAX_SHEET_BYTES = 1_800_000_000  # unpacked; at 2 GB a part needs extensions that not every reader knows
 
 
-def xlsx_chunks(
-    columns: Sequence[str], rows: Iterable[Row], *, sheet_rows: int = MAX_SHEET_ROWS
-) -> Iterator[bytes]:
+def xlsx_chunks(layout: Layout, rows: Iterable[Row], *, sheet_rows: int = MAX_SHEET_ROWS) -> Iterator[bytes]:
     """The table as XLSX, in pieces of about 64 kB.
 
     More rows than a sheet holds, the header included, go on in another one.
@@ -31,12 +29,12 @@ def xlsx_chunks(
     with ZipFile(sent, "w", ZIP_DEFLATED) as archive:  # type: ignore[call-overload]  # it needs only `write`
         while not sheets or waiting.row is not None:
             sheets += 1
-            with archive.open(xlsx_parts.sheet_name(sheets), "w") as part:
-                sheet = _Sheet(part, csv_export.header(columns), is_first=sheets == 1)
-                for _ in _fill(sheet, columns, waiting, sheet_rows):
+            with archive.open(parts.sheet_name(sheets), "w") as part:
+                sheet = _Sheet(part, layout.header, is_first=sheets == 1)
+                for _ in _fill(sheet, layout, waiting, sheet_rows):
                     if sent.size >= CHUNK or sheet.line % OFTEN == 0:
                         yield sent.take()
-        for name, content in xlsx_parts.frame(sheets).items():
+        for name, content in parts.frame(sheets).items():
             archive.writestr(name, content)
     yield sent.take()
 
@@ -83,22 +81,22 @@ class _Sheet:
         self.line = 0  # the last one that was written
         self.size = 0  # bytes
         self._part = part
-        self._letters = [xlsx_parts.column_letters(number) for number in range(len(names))]
-        self._put(xlsx_parts.sheet_head(is_first=is_first))
+        self._letters = [parts.column_letters(number) for number in range(len(names))]
+        self._put(parts.sheet_head(is_first=is_first))
         self.write(names)
 
     def write(self, cells: Iterable[Any]) -> None:
         self.line += 1
         line = self.line
         written = [
-            cell(f"{letters}{line}", value)
+            cell(f"{letters}{line}", value, date_style=parts.DATE_STYLE)
             for letters, value in zip(self._letters, cells, strict=True)
             if value is not None and value != ""
         ]
         self._put(f'<row r="{line}">{"".join(written)}</row>')
 
     def close(self) -> None:
-        self._put(xlsx_parts.SHEET_END)
+        self._put(parts.SHEET_END)
 
     def _put(self, text: str) -> None:
         content = text.encode()
@@ -106,13 +104,9 @@ class _Sheet:
         self._part.write(content)
 
 
-def _fill(sheet: _Sheet, columns: Sequence[str], waiting: _Waiting, sheet_rows: int) -> Iterator[None]:
+def _fill(sheet: _Sheet, layout: Layout, waiting: _Waiting, sheet_rows: int) -> Iterator[None]:
     """Write rows until there are none or the sheet is full; yields after each."""
     while waiting.row is not None and sheet.line < sheet_rows and sheet.size <= MAX_SHEET_BYTES:
-        sheet.write(_cells(columns, waiting.take()))
+        sheet.write(with_number(layout.cells(waiting.take())))
         yield
     sheet.close()
-
-
-def _cells(columns: Sequence[str], row: Row) -> list[Any]:
-    return with_number(csv_export.cells(columns, row))

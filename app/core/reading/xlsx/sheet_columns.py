@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from app.core.reading.xlsx_cells import cell
-from app.core.reading.xlsx_parts import column_letters
+from app.core.reading.xlsx.cells import cell
+from app.core.reading.xlsx.parts import column_letters
 from app.ingest.xlsx.coordinates import column_number
 from app.ingest.xlsx.sheet_xml import Cells
 
@@ -20,9 +20,11 @@ RIGHT = re.compile(rb"\sref\s*=\s*[\"'](?:[A-Z]+\d+:)?([A-Z]+)\d+[\"']")
 class Columns:
     """Columns from number `first` on, A being 1, in a sheet whose tags have `prefix`."""
 
-    def __init__(self, prefix: bytes, first: int, count: int) -> None:
+    def __init__(self, prefix: bytes, first: int, count: int, date_style: str | None = None) -> None:
+        """`date_style` is the number of the style that shows a date; None: there is none."""
         self._prefix, self._first, self._last = prefix, first, first + count - 1
         self._letters = [column_letters(column - 1) for column in range(first, first + count)]
+        self._date_style = date_style
         self._cells = Cells(prefix)
         self._row = b"<%srow" % prefix
 
@@ -54,7 +56,7 @@ class Columns:
     def _written(self, number: int, values: Sequence[Any], style: str = "") -> bytes:
         prefix = self._prefix.decode()
         return "".join(
-            cell(f"{letters}{number}", value, prefix, style)
+            cell(f"{letters}{number}", value, prefix, style, self._date_style)
             for letters, value in zip(self._letters, values, strict=True)
             if value is not None and value != ""
         ).encode()
