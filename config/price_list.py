@@ -1,11 +1,14 @@
 """The price list as it is written: models, their prices, and what else is known of them."""
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import cache
 from importlib import resources
 from typing import Any
+
+_SNAPSHOT = re.compile(r"-\d{4}-?\d\d-?\d\d$")  # the date at the end of a model's full name
 
 
 @cache
@@ -26,6 +29,19 @@ def context(model: str) -> int | None:
     """Tokens of prompt and answer together that the model can hold; None: the list does not say."""
     found: int | None = next((size for size in _said_of(model, "context")), None)
     return found
+
+
+@cache
+def least_cacheable(model: str) -> int | None:
+    """Tokens of the shortest beginning of a prompt that is kept for the next ones; None: none ever is."""
+    names = (model, undated(model))
+    found: int | None = next((size for name in names for size in _said_of(name, "least_cacheable")), None)
+    return found
+
+
+def undated(model: str) -> str:
+    """The name without the date at the end of a model's full name."""
+    return _SNAPSHOT.sub("", model)
 
 
 @cache

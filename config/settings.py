@@ -87,6 +87,8 @@ class Settings:
     simulated_requests_per_minute: int | None = optional_whole("SIMULATED_REQUESTS_PER_MINUTE", 1, 1_000_000)
     # Of each job over all workers; None: as many as its provider's limits let leave.
     max_concurrent_calls: int | None = optional_whole("BATCH_MAX_CONCURRENT_LLM_CALLS", 1, 100_000)
+    # False: no job's provider is asked to keep what its records share.
+    prompt_cache: bool = flag("PROMPT_CACHE", default=True)
     # Dollars; override the price list.
     cost_per_1k_input_tokens: Decimal | None = dollars("BATCH_COST_PER_1K_INPUT_TOKENS")
     cost_per_1k_output_tokens: Decimal | None = dollars("BATCH_COST_PER_1K_OUTPUT_TOKENS")

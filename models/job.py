@@ -6,7 +6,19 @@ import uuid
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Date, ForeignKey, Index, Integer, LargeBinary, String, Text, text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Date,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Text,
+    text,
+)
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, validates
 
@@ -134,6 +146,9 @@ class Job(Base):
     runs_with: Mapped[str | None] = mapped_column(String(64))
     # A caller waits for the answer of its only record: for the WHOLE of it, or for a STREAM. None: a batch.
     attended: Mapped[str | None] = mapped_column(String(8))
+    # For how long its provider is to keep what its records share: "5m" or "1h". None: it is not asked to;
+    # "none": it was, and kept nothing.
+    keep: Mapped[str | None] = mapped_column(String(4))
     # Records that were answered from an earlier job, without a call.
     reused: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     reused_cost: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")  # pico-dollars, then
@@ -203,6 +218,10 @@ class JobSpec(Base):
     # What its submitter's client said to the provider in headers, which go with each of its calls.
     headers: Mapped[dict[str, str] | None] = mapped_column(JSON(none_as_null=True))
     webhook_url: Mapped[str | None] = mapped_column(String(2048))  # told when the job ends
+    # What of their own messages all records begin with: see `app.ingest.beginnings.common`. None: nothing.
+    shared_input: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    # False: its provider is not asked to keep what its records share. None: as the setting says.
+    prompt_cache: Mapped[bool | None] = mapped_column(Boolean)
     # The model that is asked in place of the job's where that gives no answer that fits. None: no other.
     escalate_to: Mapped[str | None] = mapped_column(String(200))
     # Why its calls have no maximum cost, so that no cap can be enforced; None: they have one.
@@ -236,6 +255,8 @@ class JobCounts(Base):
     cache_write_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
     cost: Mapped[int] = mapped_column(BigInteger, default=0)  # pico-dollars, of answered attempts
     cost_unconfirmed: Mapped[int] = mapped_column(BigInteger, default=0)  # pico-dollars, their worst case
+    # Pico-dollars that these would have cost more without their provider's cache; below 0: less.
+    cache_saved: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     unpriced: Mapped[int] = mapped_column(Integer, default=0)  # answered attempts whose model has no price
     # Attempts whose answer did not say what it took; their worst case is in `cost_unconfirmed`.
     usage_unknown: Mapped[int] = mapped_column(Integer, default=0, server_default="0")

@@ -187,6 +187,8 @@ class Window(Base):
     last: Mapped[int] = mapped_column(Integer)  # exclusive
     cursor: Mapped[int] = mapped_column(Integer)
     isolated: Mapped[bool] = mapped_column("alone", Boolean, default=False, server_default=false())
+    # Its present offer is for one record alone, whose request has the shared part kept for all others.
+    primes: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
     # Carried by messages. Publishing again raises it; a slice or callback of an older epoch returns at once.
     epoch: Mapped[int] = mapped_column(Integer, default=1)
     offered_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)  # of this epoch; None: withdrawn
@@ -224,6 +226,8 @@ class Attempt(Base):
     server_tool_uses: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     price: Mapped[str | None] = mapped_column(String(200))  # the id of the price in force; None: no price
     cost: Mapped[int | None] = mapped_column(BigInteger)  # pico-dollars
+    # Pico-dollars that it would have cost more without its provider's cache; below 0: less. None: no cache.
+    cache_saved: Mapped[int | None] = mapped_column(BigInteger)
     started_at: Mapped[dt.datetime | None] = mapped_column(UTCDateTime)
     ended_at: Mapped[dt.datetime] = mapped_column(UTCDateTime, insert_default=now())
     confirmed_at: Mapped[dt.datetime | None] = mapped_column(

@@ -61,6 +61,7 @@ def _out(found: Quote, options: Options) -> dict[str, Any]:
         "input_tokens": found.input_tokens,
         "output_tokens": found.output_tokens,
         "cost": found.cost and {case: pricing.dollars(cost) for case, cost in found.cost.items()},
+        "saved": {"prompt_cache": {"tokens": found.cache_reads, "cost": pricing.dollars(found.cache_saved)}},
         "duration_seconds": {case: round(seconds, 1) for case, seconds in found.seconds.items()},
         "limited_by": found.limited_by,
         "queued_records": found.queued,

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import marshmallow as ma
 from marshmallow import fields, validate
 
-from app.api.saving_schemas import RepairsOut, ReusedFromOut, SavedOut
+from app.api.saving_schemas import CachedOut, RepairsOut, ReusedFromOut, SavedOut
 from app.core.money.calibration import SAME_MODEL, SAME_REQUEST
 from app.core.money.usage import Grouping
 from app.core.reading.job_json import REPAIRS
@@ -260,6 +260,9 @@ class QuoteOut(ma.Schema):
     )
     input_tokens = fields.Nested(TokensByCaseOut, required=True)
     output_tokens = fields.Nested(TokensByCaseOut, required=True)
+    saved = fields.Nested(
+        CachedOut, required=True, metadata={"description": "What is likely not paid; `cost` is without it."}
+    )
     cost = fields.Nested(
         DollarsByCaseOut,
         required=True,
@@ -454,6 +457,7 @@ class SumsOut(ma.Schema):
     )
     cost = _dollars("USD of answers; null when one of them has no price.")
     unpriced = fields.Integer(required=True, metadata={"description": "Answers that have no price."})
+    saved = fields.Nested(CachedOut, required=True)
     cost_unconfirmed = _dollars("USD that calls without an answer may have cost on top, at most.")
 
 

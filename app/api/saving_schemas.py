@@ -13,7 +13,23 @@ class SavedRecordsOut(ma.Schema):
     cost = _dollars("USD that asking them would have cost, as far as that is known by now.")
 
 
-class SavedOut(ma.Schema):
+class CacheSavedOut(ma.Schema):
+    """What the provider's cache has saved."""
+
+    tokens = fields.Integer(required=True, metadata={"description": "Input that was read from it."})
+    cost = _dollars(
+        "USD that the same calls would have cost more without it. Below 0 until what was written to it, which"
+        " costs more than other input, has been read."
+    )
+
+
+class CachedOut(ma.Schema):
+    """What calls did not pay."""
+
+    prompt_cache = fields.Nested(CacheSavedOut, required=True)
+
+
+class SavedOut(CachedOut):
     """What the job did not pay."""
 
     dedupe = fields.Nested(SavedRecordsOut, required=True, metadata={"description": "Copies of others."})

@@ -42,7 +42,7 @@ def get_usage(query: dict[str, Any]) -> dict[str, Any]:
         "until": timestamp(span.until),
         "group_by": group_by,
         "data": [_group_out(group_by, str(key), keys) | _sums_out(sums) for key, sums in found.groups],
-        "total": _sums_out(found.total) | {"saved": _saved_out(saved)},
+        "total": _sums_out(found.total) | {"saved": _saved_out(saved) | _cached_out(found.total)},
         "next_cursor": None if found.after is None else cursors.write(str(found.after)),
     }
 
@@ -58,8 +58,14 @@ def _sums_out(sums: Sums) -> dict[str, Any]:
         "server_tool_uses": dict(sums.server_tool_uses),
         "cost": _dollars(sums.cost),
         "unpriced": sums.unpriced,
+        "saved": _cached_out(sums),
         "cost_unconfirmed": _dollars(sums.cost_unconfirmed),
     }
+
+
+def _cached_out(sums: Sums) -> dict[str, Any]:
+    tokens, cost = sums.tokens["cache_read_tokens"], pricing.dollars(sums.cache_saved)
+    return {"prompt_cache": {"tokens": tokens, "cost": cost}}
 
 
 def _saved_out(saved: Unspent) -> dict[str, Any]:

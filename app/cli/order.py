@@ -36,6 +36,9 @@ class Order:
     reuse_days: int | None = None  # within which answers are taken over from any job that has it, too
     try_first: int | None = None  # rows that are asked before the others, to know what all cost
     params: Mapping[str, Any] = field(default_factory=dict)  # sent with every request
+    prompt_cache: bool | None = (
+        None  # False: the provider keeps nothing; changes no answer, so no fingerprint
+    )
     sheet: str | None = None  # of a workbook; None: the first one that is shown
     header_row: int | None = None  # None: the first
     visible_only: bool = False  # without hidden rows
@@ -72,6 +75,7 @@ class Order:
             "try_first": self.try_first and str(self.try_first),
             "schema": None if self.schema is None else json.dumps(self.schema),
             "params": json.dumps(self.params) if self.params else None,
+            "prompt_cache": "false" if self.prompt_cache is False else None,
             "rows": self.rows and str(self.rows),
             "sheet": self.sheet,
             "header_row": None if self.header_row is None else str(self.header_row),

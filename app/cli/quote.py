@@ -54,6 +54,10 @@ def _taken_over_and_asked(quote: Quote) -> Iterator[tuple[str, str]]:
     if reused := quote.get("reused"):
         total = quote["records"] + reused
         yield "reused", f"{reused:,} of {total:,} answers are those of an earlier job: not paid again"
+    cached = quote.get("saved", {}).get("prompt_cache", {"tokens": 0})
+    if cached["tokens"]:
+        about = words.about(cached["cost"])
+        yield "cached", f"about {cached['tokens']:,} tokens in are read from a cache, which saves {about}"
     if copies := quote.get("copies"):
         yield (
             "copies",

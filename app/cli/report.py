@@ -101,6 +101,8 @@ def _facts(job: Job, answers: Written) -> Iterator[tuple[str, Text]]:
         yield "reused", Text(f"{job['reused']:,} answers of an earlier job, not paid for again")
     yield from _economies(job)
     yield "tokens", Text(words.tokens(job))
+    if (cached := job.get("saved", {}).get("prompt_cache")) and cached["tokens"]:
+        yield "saved", Text(f"{words.dollars(cached['cost'])} by the provider's prompt cache")
     yield "cost", Text(words.cost(job) + (" (invented answers are not billed)" if invented else ""))
     warnings = list(job.get("warnings", ()))
     if answers.warning is not None and answers.warning not in warnings:

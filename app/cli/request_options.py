@@ -97,6 +97,13 @@ _OPTIONS = (
         help="Anything else to send with every request, e.g. temperature=0; VALUE is JSON or text."
         " May be repeated.",
     ),
+    click.option(
+        "--no-prompt-cache",
+        "prompt_cache",
+        flag_value=False,
+        default=None,
+        help="Do not have the provider keep what all requests share, though it costs less.",
+    ),
     click.option("--rows", type=click.IntRange(min=1), help="Only the first N rows that are asked."),
     click.option("--sheet", metavar="NAME", help="Sheet of the workbook  [default: the first one shown]"),
     click.option(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from app.errors import BadInput, Fault, Path
+from app.ingest.beginnings.common import SharedInput
 from app.ingest.operations import Operation
 from app.ingest.values import byte_size, is_deeper, to_json
 
@@ -54,6 +55,10 @@ class Defaults:
     messages: bool = True  # its model takes everything else
     whole: bool = False  # its model takes requests for a path of an OpenAI-compatible API
     operations: Mapping[str, Operation] = field(default_factory=dict)  # those that its records name
+    prompt_cache: bool | None = (
+        None  # what its records share may be kept by the provider; None: by the setting
+    )
+    shared_input: SharedInput | None = None  # of records that bring their own messages; None: nothing
     timeout: int | None = None  # seconds that a call may take; None: no limit of the job's own
     # What its submitter's own client said to the provider, by lower-case names: goes with each of its calls.
     headers: Mapping[str, str] = field(default_factory=dict)

@@ -10,6 +10,7 @@ from typing import Self
 
 from app.errors import TooLarge
 from app.ingest import documents
+from app.ingest.beginnings.common import CommonBeginning
 from app.ingest.draft import REFUSED, Draft
 from config import settings
 
@@ -34,6 +35,7 @@ class DraftSpool:
         self.documents = 0  # records that are documents
         self.refused = 0  # records that fail without a call
         self.unbounded: str | None = None  # the first reason why a call's cost has no upper bound
+        self.beginning = CommonBeginning()
         self.models: set[str] = set()  # named by records, the first hundred
         self._file = TemporaryFile(dir=directory)  # noqa: SIM115 - closed with the spool
         self._waiting: list[Draft] = []
@@ -64,6 +66,7 @@ class DraftSpool:
         self.max_request_bytes = max(self.max_request_bytes, draft.held_bytes or draft.request_bytes)
         self.documents += draft.body.startswith(documents.BEGINNING)
         self.refused += draft.body.startswith(REFUSED)
+        self.beginning.add(draft.body, is_turn=draft.conversation is not None)
         if draft.unbounded and self.unbounded is None:
             self.unbounded = f"record {self.count - 1}: {draft.unbounded}"
         if draft.model and len(self.models) < MODELS:

@@ -80,6 +80,7 @@ class Provider:
     takes_inputs: bool = False  # its records may be tensors (`input`)
     takes_whole_requests: bool = False  # its records may be requests for a path of an OpenAI-compatible API
     counts_tokens_together: bool = False  # its limit of input tokens counts those of answers and caches, too
+    keeps_what_is_marked: bool = False  # a request says what of it is kept for the next ones: `cache_control`
     takes_schema_subset: bool = False  # it refuses a schema with words that it does not know
     requires_properties: bool = False  # it enforces a schema only if objects require all that they name
     by_class: bool = False  # models of one class share limits, else each has its own
@@ -128,6 +129,7 @@ ANTHROPIC = Provider(
     ),
     address_variable="ANTHROPIC_BASE_URL",
     is_paid=True,
+    keeps_what_is_marked=True,
     takes_schema_subset=True,
     by_class=True,
     configured=lambda settings: RateLimits(

@@ -62,6 +62,8 @@ def spec_row(job_id: int, defaults: Defaults, options: Options, why: str | None)
         skipped=None if options.skipped is None else list(options.skipped),
         notes=list(options.notes),
         headers=dict(defaults.headers) or None,
+        prompt_cache=defaults.prompt_cache,
+        shared_input=None if defaults.shared_input is None else defaults.shared_input.stored(),
         unbounded=why,
         webhook_url=options.webhook_url,
     )

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.one_database
 USAGE = "/api/v1/usage"
 NOON = dt.datetime(2026, 11, 10, 12, tzinfo=dt.UTC)
 NOVEMBER = {"from": "2026-11-01", "to": "2026-12-01"}
+UNASKED = {name: {"records": 0, "cost": "0.00"} for name in ("dedupe", "reuse")}
 NOTHING = {
     "calls": {"answered": 0, "unconfirmed": 0},
     "usage": {
@@ -32,7 +33,7 @@ NOTHING = {
     "cost": "0.00",
     "unpriced": 0,
     "cost_unconfirmed": "0.00",
-    "saved": {name: {"records": 0, "cost": "0.00"} for name in ("dedupe", "reuse")},
+    "saved": UNASKED | {"prompt_cache": {"tokens": 0, "cost": "0.00"}},
 }
 
 _numbers = count(1_000)  # behind the records that a job of these tests has
@@ -92,6 +93,7 @@ def test_calls_are_summed_up_by_model(door, job):
             cache_write_5m_tokens=4,
             cache_write_1h_tokens=5,
             server_tool_uses=tools,
+            cache_saved=10**11,
         )
     call(job, outcome=ledger.UNCONFIRMED, cost=5)
     call(job, outcome=ledger.UNSENT, cost=0, model="never-sent")
@@ -113,6 +115,7 @@ def test_calls_are_summed_up_by_model(door, job):
         "server_tool_uses": {"web_fetch_requests": 4, "web_search_requests": 3},
         "cost": "3.00",
         "unpriced": 0,
+        "saved": {"prompt_cache": {"tokens": 9, "cost": "0.30"}},
         "cost_unconfirmed": "0.000000000005",
     }
     assert opus["model"] == "claude-opus-5-5"
@@ -120,7 +123,7 @@ def test_calls_are_summed_up_by_model(door, job):
         **{name: value for name, value in haiku.items() if name != "model"},
         "calls": {"answered": 4, "unconfirmed": 1},
         "cost": "3.000000000001",
-        "saved": NOTHING["saved"],
+        "saved": UNASKED | haiku["saved"],
     }
 
 

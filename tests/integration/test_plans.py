@@ -22,8 +22,10 @@ from app.core.reading.job_list import listing
 from app.core.reading.job_list.listing import Query
 from app.core.reading.job_list.status_filter import StatusFilter
 from app.core.requests import job_context
+from app.providers.client import Usage
 from app.services import bulk_actions
-from models import Job, session
+from config import settings
+from models import Job, RecordStatus, session
 from models.base import now
 from models.session import in_transaction, reading
 from tasks import sweep
@@ -87,6 +89,32 @@ def test_no_statement_reads_a_table_of_records_from_end_to_end(environment, stat
 
     # Then no statement needed all rows of a table
     assert len(sent) > 50
+    assert [found for found in map(scans, sent.items()) if found] == []
+
+
+def test_no_statement_about_a_providers_cache_reads_a_table_from_end_to_end(
+    environment, statements_with_values, monkeypatch
+):
+    # Given a job whose records share enough to be kept, in a database full of others
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "test-key")
+    settings.current.cache_clear()
+    door, worker = Door(), Worker()
+    with redis_away():
+        job = number_of(door.submit(RECORDS, model="claude-haiku-4-5", system="A rule for all. " * 2_000))
+    fill()
+    advance = partial(scheduler.advance, job_id=job, held_for=0)
+
+    # When one record is asked alone, and then the others
+    with statements_with_values() as sent:
+        (window,) = in_transaction(advance)
+        take = partial(claims.take, window_id=window.window_id, epoch=window.epoch, limit=1)
+        (claim,) = in_transaction(partial(take, lease_id=worker.lease_id)).claims
+        in_transaction(advance)
+        in_transaction(lambda s: outcomes.write(s, [written(claim)]))
+        following = in_transaction(advance)
+
+    # Then no statement needed all rows of a table
+    assert (window.quota, following[0].quota) == (1, None)
     assert [found for found in map(scans, sent.items()) if found] == []
 
 
@@ -186,6 +214,13 @@ def set_job(job_id: int, **values: Any) -> None:
 def given_back(claim: Any) -> Outcome:
     of = job_context.of(claim.job_id)
     return Outcome(job=of, claim=claim, call=Call(ledger.UNSENT, of.model), again_in=0.0)
+
+
+def written(claim: Any) -> Outcome:
+    """An answer that wrote to the cache."""
+    of, usage = job_context.of(claim.job_id), Usage(10, 5, cache_write_5m_tokens=8_000)
+    call = Call(ledger.ANSWERED, of.model, usage)
+    return Outcome(of, claim, call, RecordStatus.SUCCEEDED, body=b"{}", usage=usage)
 
 
 def look(door: Door, name: str) -> None:

@@ -109,6 +109,7 @@ def test_the_bookkeeper_s_file_has_a_row_for_each_day_model_and_user(door):
         "cache_write_1h_tokens": "0",
         "cost_usd": "1.50",
         "answers_without_price": "0",
+        "prompt_cache_saved_usd": "0.00",
         "unconfirmed_cost_usd": "0.000000000001",
     }
     figures = ("day", "model", "user_id", "cost_usd", "answers_without_price")

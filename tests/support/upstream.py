@@ -33,6 +33,7 @@ from aiohttp import web
 
 from app.providers import sample
 from tests.support.upstream_books import Books, Seen
+from tests.support.upstream_cache import HOUR, MINUTES, Found, PromptCache, TooManyBreakpoints
 from tests.support.upstream_faults import FAULTS, Fault
 from tests.support.upstream_limits import INPUT, OUTPUT, REQUESTS, Allowed, ProviderLimits
 from tests.support.upstream_messages import (
@@ -74,6 +75,9 @@ class Behaviour:
     output_sigma: float = 0.0  # of the lognormal; 0: every answer has the mean length
     cache_share: float = 0.0  # of the input is billed as read from the cache
     cache_write_share: float = 0.0  # of the input is billed as written to it
+    least_cacheable: int | None = None  # tokens that it keeps at least where it is asked to; None: never any
+    keeps_seconds: float = 300.0  # for how long, from the last time that it was read
+    keeps_hour_seconds: float = 3600.0  # the same of what is to be kept for an hour
     interval_ms: float = 20.0  # between the pieces of a trickled answer
     keep_requests: bool = False  # whole requests and headers in the books
     faults: list[Fault] = field(default_factory=list)
@@ -120,6 +124,7 @@ class Provider:
         self.behaviour = Behaviour()
         self.limits = ProviderLimits()
         self.books = Books()
+        self.cache = PromptCache()
 
     def app(self) -> web.Application:
         app = web.Application(client_max_size=64 * 1024 * 1024)
@@ -179,6 +184,7 @@ class Provider:
         self.behaviour = Behaviour()
         self.limits = ProviderLimits()
         self.books = Books()
+        self.cache = PromptCache()
         return web.Response()
 
     async def show_books(self, request: web.Request) -> web.Response:
@@ -198,13 +204,14 @@ class Call:
 
     def __init__(self, provider: Provider, request: web.Request, raw: bytes) -> None:
         # A reset in mid-call is none of this call's business.
-        self.limits, self.books = provider.limits, provider.books
+        self.limits, self.books, self.cache = provider.limits, provider.books, provider.cache
         self.behaviour = provider.behaviour
         self.request = request
         self.key = key_of(request)
         self.params = read_json(raw)
         self.text = last_user_text(self.params)
         self.seen = self.enter(raw)
+        self.found, self.fault = Found(), ""
         self.usage = self.billed_input()
         self.headers = {"request-id": self.seen.request_id, "anthropic-organization-id": "org_up"}
 
@@ -228,6 +235,8 @@ class Call:
 
     def billed_input(self) -> dict[str, Any]:
         """What is known of its usage when it arrives."""
+        if self.behaviour.least_cacheable is not None:
+            return self.billed_with_cache(self.behaviour.least_cacheable)
         tokens = count_tokens(json.dumps(self.params.get("messages")))
         read = round(tokens * self.behaviour.cache_share)
         written = round(tokens * self.behaviour.cache_write_share)
@@ -236,6 +245,32 @@ class Call:
             "cache_creation_input_tokens": written,
             "cache_read_input_tokens": read,
         }
+
+    def billed_with_cache(self, least: int) -> dict[str, Any]:
+        tokens = count_tokens(json.dumps([self.params.get(name) for name in ("tools", "system", "messages")]))
+        try:
+            self.found = self.cache.look(self.owner, self.params, least)
+        except TooManyBreakpoints as fault:
+            self.fault = str(fault)
+        written = self.found.written
+        return {
+            "input_tokens": max(0, tokens - self.found.read - sum(written.values())),
+            "cache_creation_input_tokens": sum(written.values()),
+            "cache_creation": {
+                "ephemeral_5m_input_tokens": written[MINUTES],
+                "ephemeral_1h_input_tokens": written[HOUR],
+            },
+            "cache_read_input_tokens": self.found.read,
+        }
+
+    @property
+    def owner(self) -> str:
+        """Whose requests read each other's beginnings."""
+        return f"{self.key} {self.params.get('model')}"
+
+    @property
+    def keeps(self) -> dict[str, float]:
+        return {MINUTES: self.behaviour.keeps_seconds, HOUR: self.behaviour.keeps_hour_seconds}
 
     async def answer(self) -> web.StreamResponse:
         refusal = self.refuse()
@@ -278,12 +313,15 @@ class Call:
         for name in ("model", "max_tokens", "messages"):
             if name not in self.params:
                 return self.error(400, message=f"{name}: Field required")
+        if self.fault:
+            return self.error(400, message=self.fault)
         # What is read from the cache does not count.
         counted = self.usage["input_tokens"] + self.usage["cache_creation_input_tokens"]
         now = time.monotonic()
         refused = self.limits.admit(counted, now)
         self.headers |= self.limits.headers()
         if refused is None:
+            self.cache.renew(self.owner, self.found, self.keeps)
             self.books.admit(self.seen, counted, self.behaviour.window_seconds, now)
             return None
         self.headers["retry-after"] = str(max(1, math.ceil(refused.wait)))
@@ -316,6 +354,7 @@ class Call:
         self.seen.input_tokens = usage["input_tokens"]
         self.seen.cache_read_tokens = usage["cache_read_input_tokens"]
         self.seen.cache_write_tokens = usage["cache_creation_input_tokens"]
+        self.seen.cache_write_1h_tokens = self.found.written[HOUR]
         self.seen.output_tokens = usage["output_tokens"]
         try:
             await asyncio.sleep(self.behaviour.latency(self.seen.sha256))
@@ -323,6 +362,7 @@ class Call:
             now = time.monotonic()
             self.limits.generated(usage["output_tokens"], now)
             self.books.generated(usage["output_tokens"], self.behaviour.window_seconds, now)
+        self.cache.keep(self.owner, self.found, self.keeps)
         self.headers |= self.limits.headers()
         return message
 

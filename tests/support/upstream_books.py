@@ -25,6 +25,7 @@ class Seen:
     output_tokens: int = 0
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0  # of these, what is kept for an hour
     streamed: bool = False
     disconnected: bool = False  # the client went before its answer was written
     request: dict[str, Any] | None = None  # only with `keep_requests`

@@ -45,7 +45,7 @@ def test_a_record_that_waits_when_the_limit_falls_below_its_size_ends():
     permits = Permits(
         services,
         SimpleNamespace(job_id=1, group="simulated", model="simulated"),
-        SimpleNamespace(request_bytes=BYTES),
+        SimpleNamespace(request_bytes=BYTES, keep=None),
         permit,
     )
 

@@ -128,6 +128,8 @@ class Settlement:
     calls: int = 0  # answered
     seconds: float = 0.0  # their total duration
     failed: int = 0  # calls that failed for any reason other than the record's content
+    # Seconds for which later calls, too, read from a cache what these have read; 0: they have read nothing.
+    reads_for: float = 0.0
 
     def arguments(self) -> list[int]:
         """The arguments of settle.lua behind the group's own."""
@@ -140,6 +142,7 @@ class Settlement:
             self.calls,
             round(self.seconds * 1e6),
             self.failed,
+            round(self.reads_for * 1000),
         ]
 
 

@@ -94,7 +94,10 @@ def of(session: Session, job: Job) -> Forecast | None:
 
 
 def _answered(session: Session, job: Job) -> list[Answered]:
-    """What its newest answers cost, for input and for output as the model's rates share it out."""
+    """What its newest answers cost, for input and for output as the model's rates share it out.
+
+    Without what one record has paid for all others: what was written to the cache that they read.
+    """
     price = pricing.price_at(job.model, dt.datetime.now(dt.UTC))
     if price is None:
         return []
@@ -105,6 +108,7 @@ def _answered(session: Session, job: Job) -> list[Answered]:
             RecordOutput.cost,
             func.sum(Attempt.input_tokens).label("read"),
             func.sum(Attempt.cache_read_tokens).label("cached"),
+            func.sum(Attempt.cache_write_tokens).label("kept"),
             func.sum(Attempt.output_tokens).label("written"),
         )
         .join(RecordOutput, and_(RecordOutput.job_id == Record.job_id, RecordOutput.idx == Record.idx))
@@ -113,7 +117,9 @@ def _answered(session: Session, job: Job) -> list[Answered]:
         .group_by(Record.idx, Record.request_bytes, RecordOutput.cost, RecordOutput.seq)
         .order_by(RecordOutput.seq.desc())
         .limit(MAX_ANSWERS)
-    )
+    ).all()
+    if any(row.cached for row in rows):
+        rows = [row for row in rows if row.cached or not row.kept]
     answered = []
     for row in rows:
         of_input = int(row.read) * rates.input + int(row.cached) * rates.cache_read

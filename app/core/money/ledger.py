@@ -20,6 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from app.core.money import pricing
+from app.core.money.pricing import Price
 from app.core.requests.claim import Claim
 from app.core.requests.job_context import JobContext
 from app.errors import Booking
@@ -55,6 +56,7 @@ class Call:
     error_type: str | None = None
     request_id: str | None = None
     seconds: float = 0.0  # duration, by this process's monotonic clock
+    cache_saved: int | None = None  # pico-dollars, by its provider's cache; None: that took no part
 
     @property
     def usage_unknown(self) -> bool:
@@ -82,7 +84,32 @@ def answered(
     price = pricing.price_at(model, sent_at)
     is_batch = usage.service_tier in HALF_PRICE
     cost = None if price is None else price.cost(usage, **surcharges(params), batch=is_batch)
-    return Call(ANSWERED, model, usage, cost, None if price is None else price.id, None, request_id, seconds)
+    return Call(
+        ANSWERED,
+        model,
+        usage,
+        cost,
+        None if price is None else price.id,
+        None,
+        request_id,
+        seconds,
+        _saved(price, usage, params, is_batch),
+    )
+
+
+def _saved(price: Price | None, usage: Usage, params: dict[str, Any], is_batch: bool) -> int | None:
+    """What a call would have cost more without its provider's cache, in pico-dollars."""
+    if price is None or not (usage.cache_read_tokens or usage.cache_write_tokens):
+        return None
+    without = replace(
+        usage,
+        input_tokens=usage.prompt_tokens,
+        cache_read_tokens=0,
+        cache_write_5m_tokens=0,
+        cache_write_1h_tokens=0,
+    )
+    extra = surcharges(params)
+    return price.cost(without, **extra, batch=is_batch) - price.cost(usage, **extra, batch=is_batch)
 
 
 def unconfirmed(
@@ -134,6 +161,7 @@ def row(job: JobContext, claim: Claim, call: Call) -> dict[str, Any]:
         "server_tool_uses": usage.server_tool_uses or None,
         "price": call.price,
         "cost": call.cost,
+        "cache_saved": call.cache_saved,
         "ago": -call.seconds,
     }
 
@@ -161,6 +189,7 @@ _attempts = ManyRows(
         "server_tool_uses",
         "price",
         "cost",
+        "cache_saved",
     ),
     besides=AGO,
     computed=times,

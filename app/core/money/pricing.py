@@ -4,7 +4,6 @@ A dollar per million tokens is a million pico-dollars per token, so every rate o
 multiplied or not, and sums of costs are never rounded.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, date, datetime
@@ -20,8 +19,6 @@ from config import price_list, settings
 PICO = 10**12  # pico-dollars in a dollar
 LARGEST = 1_000_000  # dollars of a cap at most: 64 bits hold nine times as many pico-dollars
 UNSEEN_TOKENS = 1_000  # that a provider may add to a request: the frame of messages, tools and schemas
-
-_SNAPSHOT = re.compile(r"-\d{4}-?\d\d-?\d\d$")  # the date at the end of a model's full name
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +166,7 @@ def _dated(model: str) -> Mapping[date, Price]:
         return _list()[registry.UNBILLED]
     named = model if provider is None or not provider.is_paid else provider.served_name(model)
     of_all = {} if provider is None else _list().get(provider.name, {})
-    return _list().get(named) or _list().get(_SNAPSHOT.sub("", named)) or of_all
+    return _list().get(named) or _list().get(price_list.undated(named)) or of_all
 
 
 @lru_cache(maxsize=256)

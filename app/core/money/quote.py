@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -11,9 +11,10 @@ from app.core.limits import allowances
 from app.core.limits.allowances import Allowance, Held
 from app.core.limits.duration import Work, bound
 from app.core.limits.report import unused
-from app.core.money import estimate, pricing, quote_warnings
-from app.core.money.calibration import FIRST_TOKEN, TOKENS_A_SECOND, Calibration, calibrate
+from app.core.money import cached_share, estimate, pricing, quote_warnings
+from app.core.money.calibration import FIRST_TOKEN, TOKENS_A_SECOND, Calibration, Mix, calibrate
 from app.core.money.estimate import CASES
+from app.core.money.pricing import Price
 from app.core.requests.sparing import Sparing
 from app.ingest.draft import Defaults
 from app.ingest.previews import prompts
@@ -39,6 +40,8 @@ class Quote:
     duplicates: int
     input_tokens: Mapping[str, int]
     output_tokens: Mapping[str, int]
+    cache_reads: int  # of these input tokens, likely from the provider's cache
+    cache_saved: int  # pico-dollars that its use likely saves; 0 also where the model has no price
     cost: Mapping[str, int] | None  # pico-dollars; None: the model has no price
     seconds: Mapping[str, float]
     limited_by: str
@@ -67,6 +70,7 @@ def quote(tenant_id: int, spool: DraftSpool, defaults: Defaults, sparing: Sparin
     tally, reused = _tally(spool, defaults, sparing or Sparing(tenant_id))
     with reading() as session:
         calibration = calibrate(session, tenant_id, defaults)
+        calibration = cached_share.calibrated(session, calibration, defaults, tally)
         conditions = _conditions(session, defaults.model, tally.count)
     tokens_in = estimate.input_tokens(calibration, tally)
     tokens_out = estimate.output(calibration, tally)
@@ -74,6 +78,7 @@ def quote(tenant_id: int, spool: DraftSpool, defaults: Defaults, sparing: Sparin
         case: _bound(case, defaults, tally, calibration, tokens_in, tokens_out, conditions) for case in CASES
     }
     price = pricing.price_at(defaults.model, dt.datetime.now(dt.UTC))
+    cost, saved = _cost(price, defaults, tally, calibration, tokens_out)
     return Quote(
         model=defaults.model,
         records=tally.count,
@@ -83,7 +88,9 @@ def quote(tenant_id: int, spool: DraftSpool, defaults: Defaults, sparing: Sparin
         duplicates=tally.duplicates,
         input_tokens=tokens_in,
         output_tokens=tokens_out,
-        cost=None if price is None else estimate.cost(price, defaults.params, tally, calibration, tokens_out),
+        cache_reads=round(tokens_in["likely"] * calibration.mix.shares.get("cache_read_tokens", 0.0)),
+        cache_saved=saved,
+        cost=cost,
         seconds={case: seconds for case, (seconds, _) in bounds.items()},
         limited_by=bounds["likely"][1],
         queued=conditions.before,
@@ -98,6 +105,23 @@ def quote(tenant_id: int, spool: DraftSpool, defaults: Defaults, sparing: Sparin
             held=conditions.held,
         ),
     )
+
+
+def _cost(
+    price: Price | None,
+    defaults: Defaults,
+    tally: Tally,
+    calibration: Calibration,
+    tokens_out: Mapping[str, int],
+) -> tuple[Mapping[str, int] | None, int]:
+    """The cost by case, and what of its likely one the provider's cache has saved."""
+    if price is None:
+        return None, 0
+    uncached = replace(calibration, mix=Mix(searches=calibration.mix.searches))
+    paid, full = (
+        estimate.cost(price, defaults.params, tally, by, tokens_out) for by in (calibration, uncached)
+    )
+    return paid, full["likely"] - paid["likely"]
 
 
 def _tally(spool: DraftSpool, defaults: Defaults, sparing: Sparing) -> tuple[Tally, int]:

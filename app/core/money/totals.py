@@ -34,6 +34,7 @@ def spent() -> tuple[Label[int], ...]:
     return (
         *(total(getattr(Attempt, kind)).label(kind) for kind in TOKENS),
         total(Attempt.cost).label("cost"),
+        total(Attempt.cache_saved).label("cache_saved"),
         total(Attempt.cost, UNCONFIRMED).label("cost_unconfirmed"),
         func.count().filter(Attempt.outcome == ANSWERED, Attempt.cost.is_(None)).label("unpriced"),
         func.count()

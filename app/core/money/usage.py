@@ -42,6 +42,7 @@ class Sums:
     server_tool_uses: Mapping[str, int]
     cost: int | None  # None: one of the answers has no price
     unpriced: int  # answers without a price
+    cache_saved: int  # that the answers would have cost more without their providers' caches
     cost_unconfirmed: int | None  # the worst case; None: one of those calls has no price
 
 
@@ -161,6 +162,7 @@ def _columns() -> list[Any]:
         *(func.sum(getattr(Attempt, name)).label(name) for name in KINDS),
         func.sum(Attempt.cost).filter(answered).label("cost"),
         func.count().filter(answered, no_price).label("unpriced"),
+        func.sum(Attempt.cache_saved).filter(answered).label("cache_saved"),
         func.sum(Attempt.cost).filter(unconfirmed).label("cost_unconfirmed"),
         func.count().filter(unconfirmed, no_price).label("unpriced_unconfirmed"),
     ]
@@ -174,6 +176,7 @@ def _sums(row: Any, tools: Mapping[str, int]) -> Sums:
         server_tool_uses=dict(sorted(tools.items())),
         cost=None if row.unpriced else int(row.cost or 0),
         unpriced=row.unpriced,
+        cache_saved=int(row.cache_saved or 0),
         cost_unconfirmed=None if row.unpriced_unconfirmed else int(row.cost_unconfirmed or 0),
     )
 

@@ -13,6 +13,7 @@ from app.core.money.caps import Caps
 from app.core.pipeline import leases, quarantine, wakeups
 from app.core.requests import inputs
 from app.core.requests.claim import Claim
+from app.core.requests.prompt_cache.layout import LIFETIMES
 from models.base import any_of, looked_up, now
 from models.job import Job, JobCounts, JobStatus
 from models.record import Record, RecordStatus, Window
@@ -56,6 +57,7 @@ def take(session: Session, window_id: int, epoch: int, lease_id: int, limit: int
         session, _Wanted(window.job_id, lease_id, waiting, window.cursor, window.last, limit, calls)
     )
     claims = found.claims
+    _note_keep(claims, row.keep)
     all_claimed = found.end == window.last and (window.first < window.last or len(claims) < limit)
     drained = all_claimed and found.needs is None
     _move_cursor(session, window.id, found.end, drained=drained)
@@ -77,6 +79,7 @@ def _lock_window(session: Session, window_id: int, epoch: int, lease_id: int) ->
             Job.closed_as,
             Job.time_limit_ms,
             Job.attended,
+            Job.keep,
             JobCounts.due_by,
             leases.lives(lease_id).label("lives"),
             now().label("now"),
@@ -114,8 +117,8 @@ def _seconds_left(limit_ms: int | None, due_by: dt.datetime | None, time: dt.dat
 
 def take_due(session: Session, window_id: int, lease_id: int, limit: int) -> Taken:
     """Claim up to `limit` due records: the next turns of conversations that a slice is working on."""
-    job_id = session.scalar(
-        select(Window.job_id)
+    window = session.execute(
+        select(Window.job_id, Job.keep)
         .join(Job, Job.id == Window.job_id)
         .where(
             Window.id == window_id,
@@ -125,12 +128,18 @@ def take_due(session: Session, window_id: int, lease_id: int, limit: int) -> Tak
             leases.lives(lease_id),
         )
         .with_for_update(of=Window)
-    )
-    if job_id is None:
+    ).one_or_none()
+    if window is None:
         return _CLOSED
 
-    found = _claim(session, _Wanted(job_id, lease_id, _due(), first=0, last=0, limit=limit))
+    found = _claim(session, _Wanted(window.job_id, lease_id, _due(), first=0, last=0, limit=limit))
+    _note_keep(found.claims, window.keep)
     return Taken(found.claims, open=False, capped=found.needs)
+
+
+def _note_keep(claims: Sequence[Claim], keep: str | None) -> None:
+    for claim in claims:
+        claim.keep = keep if keep in LIFETIMES else None
 
 
 def extend(session: Session, claim: Claim, sent_bytes: int, needs: int) -> bool:

@@ -248,6 +248,7 @@ def _add(sums: Counter[str], call: Call) -> None:
     for kind in totals.TOKENS:
         sums[kind] += getattr(call.usage, kind)
     sums["cost"] += call.cost or 0
+    sums["cache_saved"] += call.cache_saved or 0
     sums["unpriced"] += call.cost is None
 
 

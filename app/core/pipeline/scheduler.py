@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
@@ -19,11 +20,12 @@ from app.core.pipeline import (
 from app.core.pipeline.selection import copies, first_try
 from app.core.pipeline.windows import Offer, Supply
 from app.core.requests import asked_again, job_context
+from app.core.requests.prompt_cache import priming
 from app.core.timeline.clock import move_job
 from app.providers import registry
 from models.base import any_of, counted, now
 from models.job import FINAL, Job, JobCounts, JobStatus
-from models.record import Record, RecordOutput, RecordStatus
+from models.record import Record, RecordOutput, RecordStatus, Window
 from models.transitions import moving_records
 
 REOPENED = 5_000  # records that a retry reopens in one transaction
@@ -173,8 +175,37 @@ def _offer(session: Session, job: Job, call_seconds: float) -> list[Offer]:
     """
     unclosed = windows.with_unclaimed(session, job.id)
     supply = _supply(session, job, call_seconds)
+    plan = priming.plan(session, job, supply.seconds_apart(call_seconds))
+    if plan.waits is not None:
+        wakeups.at_latest(session, job.id, plan.waits)
+        return []
+    job.keep = plan.keep
+    if plan.alone:
+        offers = _offer_one(session, job, unclosed, replace(supply, alone=True))
+    else:
+        offers = _offer_all(session, job, unclosed, supply)
+    if job.status == JobStatus.PENDING and offers:
+        move_job(session, job, JobStatus.RUNNING, started_at=job.started_at or session.scalar(select(now())))
+    return offers
+
+
+def _offer_one(session: Session, job: Job, unclosed: Sequence[Window], supply: Supply) -> list[Offer]:
+    """Offer one record before all others, wherever the next one is; those in isolation last."""
+    begun = [window for window in unclosed if not window.isolated]
+    if begun:
+        return [windows.offer_again(session, job, begun[0], supply)]
+    if job.cursor < job.total and not first_try.goes_on(job):
+        return [windows.open_next(session, job, windows.size(job, supply), supply)]
+    if claims.due_count(session, job.id, 1):
+        return [windows.open_for_returned(session, job, 1, supply)]
+    return _offer_all(session, job, unclosed, replace(supply, alone=False))
+
+
+def _offer_all(session: Session, job: Job, unclosed: Sequence[Window], supply: Supply) -> list[Offer]:
     offers = [
-        windows.offer_again(session, job, window, supply) for window in unclosed if window.offered_at is None
+        windows.offer_again(session, job, window, supply, _returned(session, window))
+        for window in unclosed
+        if window.offered_at is None or window.primes
     ]
     shared = sum(not window.isolated for window in unclosed)
     while shared < supply.windows and job.cursor < job.total and not first_try.goes_on(job):
@@ -186,9 +217,12 @@ def _offer(session: Session, job: Job, call_seconds: float) -> list[Offer]:
         suspects := quarantine.count(session, job.id, windows.ISOLATED_PROCESSES)
     ):
         offers.append(windows.open_isolated(session, job, suspects, supply))
-    if job.status == JobStatus.PENDING and offers:
-        move_job(session, job, JobStatus.RUNNING, started_at=job.started_at or session.scalar(select(now())))
     return offers
+
+
+def _returned(session: Session, window: Window) -> int:
+    """The records of a window that serves only those that were given back, of which one went alone."""
+    return claims.due_count(session, window.job_id, windows.LARGEST) if window.primes else 0
 
 
 def _supply(session: Session, job: Job, call_seconds: float) -> Supply:

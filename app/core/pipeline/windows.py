@@ -91,6 +91,12 @@ class Supply:
     seats: int | None  # its calls in flight at most
     slices: int  # of a window at most
     threads: int  # of all living workers
+    alone: bool = False  # one record goes before all others, so that they read what it has had kept
+
+    def seconds_apart(self, call_seconds: float) -> float:
+        """How far the job's calls are apart when each takes `call_seconds`."""
+        by_limit = 1 / self.per_second if self.per_second else 0.0
+        return max(by_limit, call_seconds / self.seats if self.seats else 0.0)
 
     @property
     def windows(self) -> int:
@@ -165,6 +171,7 @@ def open_next(session: Session, job: Job, count: int, supply: Supply) -> Offer:
         last=min(job.cursor + count, job.total),
         cursor=job.cursor,
         offered_at=session.scalar(select(now())),
+        primes=supply.alone,
     )
     session.add(window)
     session.flush()
@@ -174,7 +181,14 @@ def open_next(session: Session, job: Job, count: int, supply: Supply) -> Offer:
 
 def open_for_returned(session: Session, job: Job, due: int, supply: Supply) -> Offer:
     """Offer `due` records that were given back, and nothing else."""
-    window = Window(job_id=job.id, first=0, last=0, cursor=0, offered_at=session.scalar(select(now())))
+    window = Window(
+        job_id=job.id,
+        first=0,
+        last=0,
+        cursor=0,
+        offered_at=session.scalar(select(now())),
+        primes=supply.alone,
+    )
     session.add(window)
     session.flush()
     return _offer(job, window, due, supply)
@@ -190,13 +204,17 @@ def open_isolated(session: Session, job: Job, suspects: int, supply: Supply) -> 
     return _offer(job, window, suspects, supply)
 
 
-def offer_again(session: Session, job: Job, window: Window, supply: Supply) -> Offer:
-    """Send the rest of a window under a new epoch; tasks of older messages return at once."""
+def offer_again(session: Session, job: Job, window: Window, supply: Supply, returned: int = 0) -> Offer:
+    """Send the rest of a window under a new epoch; tasks of older messages return at once.
+
+    `returned`: records that it serves besides, as they were given back.
+    """
     window.epoch += 1
     window.offered_at = session.scalar(select(now()))
     window.published_at = window.slice_at = window.incarnation = None
+    window.primes = supply.alone
     session.flush()
-    return _offer(job, window, max(window.last - window.cursor, 1), supply)
+    return _offer(job, window, max(window.last - window.cursor + returned, 1), supply)
 
 
 def withdraw(session: Session, job_id: int) -> None:
@@ -366,8 +384,10 @@ def held_in_vain(
 
 
 def _offer(job: Job, window: Window, records: int, supply: Supply) -> Offer:
-    tasks = records if _per_task() == 1 and not window.isolated else 0
-    single = not window.isolated and all_leave_at_once(job, records, supply)
+    if window.primes:
+        records = 1
+    tasks = records if _per_task() == 1 and not window.isolated and not window.primes else 0
+    single = window.primes or (not window.isolated and all_leave_at_once(job, records, supply))
     narrow = max(1, _narrow(window, records, supply))
     return Offer(
         window_id=window.id,

@@ -69,6 +69,10 @@ def write(view: JobView, limited: Limited) -> dict[str, Any]:
         "saved": {
             "dedupe": {"records": view.copies, "cost": pricing.dollars(view.copied_cost)},
             "reuse": {"records": view.reused, "cost": pricing.dollars(view.reused_cost)},
+            "prompt_cache": {
+                "tokens": view.usage["cache_read_tokens"],
+                "cost": pricing.dollars(view.cache_saved),
+            },
         },
         "try_first": view.try_first,
         "tried_at": timestamp(view.tried_at),

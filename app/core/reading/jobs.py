@@ -101,6 +101,7 @@ class JobView:
     skipped_rows: Sequence[int] | None
     form: TableForm | None  # of the table that it came as, without the rows
     has_documents: bool
+    cache_saved: int = 0  # that its answers would have cost more without their provider's cache
     reused: int = 0  # records that have the answer of an earlier job
     reused_cost: int = 0  # what those had cost
     copies: int = 0  # records that ask the same as an earlier one, and end with it
@@ -307,6 +308,7 @@ def _economies(job: Job, sums: JobCounts) -> dict[str, Any]:
         "reused_cost": job.reused_cost,
         "copies": job.copies,
         "copied_cost": sums.copied_cost,
+        "cache_saved": sums.cache_saved,
         "repairs": sums.repairs or {},
         "try_first": job.try_first,
         "tried_at": job.tried_at,

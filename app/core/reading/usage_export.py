@@ -21,6 +21,7 @@ NAMES = (
     *KINDS,
     "cost_usd",  # empty: one of the answers has no price
     "answers_without_price",
+    "prompt_cache_saved_usd",
     "unconfirmed_cost_usd",  # at most, on top; empty: one of those calls has no price
 )
 
@@ -54,6 +55,7 @@ def _cells(line: Line, keys: str) -> list[Any]:
         *(sums.tokens[kind] for kind in KINDS),
         _dollars(sums.cost),
         sums.unpriced,
+        pricing.dollars(sums.cache_saved),
         _dollars(sums.cost_unconfirmed),
     ]
 

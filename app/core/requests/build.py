@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 from app.core.requests import sent_schema
 from app.core.requests.job_context import JobContext
+from app.core.requests.prompt_cache import layout
+from app.core.requests.prompt_cache.layout import Keep
 from app.errors import BadInput, RequestRejected
 from app.ingest.bounds import MAX_TOKENS, bounds_answer
 from app.ingest.documents import Block
@@ -24,10 +26,12 @@ def build(
     max_tokens: int | None,
     history: Sequence[Turn],
     attached: Block | None = None,
+    keep: Keep | None = None,
 ) -> dict[str, Any]:
     """The whole request: the job's parts, the conversation's successful turns, the record's own.
 
-    The record's own values win over the job's. `attached` is the content block of a document.
+    The record's own values win over the job's. `attached` is the content block of a document; `keep` says
+    what of it the provider shall keep, unless the record or a turn before it does; None: nothing.
     Raises `RequestRejected` when the request cannot be built.
     """
     record = json.loads(body)
@@ -57,7 +61,13 @@ def build(
     messages = _messages(job, record) if attached is None else [_about(attached, job)]
     params["messages"] = [*_earlier(job, history), *messages]
     _check_provider(job, params["model"])
-    return params
+    if (
+        keep is None
+        or job.least_cacheable is None
+        or layout.sets_its_own(body, *(turn for turn, _ in history))
+    ):
+        return params
+    return layout.marked(params, job, record, len(messages), keep)
 
 
 def prompt_of(job: JobContext, record: dict[str, Any]) -> str:

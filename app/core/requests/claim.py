@@ -17,6 +17,8 @@ class Claim:
     request_bytes: int  # of its call, the conversation's earlier turns included
     max_tokens: int | None
     conversation: int | None
+    keep: str | None = None  # for how long its provider keeps what the job's records share; None: not at all
+    is_followed: bool = False  # by another turn of its conversation
     reserved: int | None = None  # pico-dollars, under a cap: what its call may cost at most
     body: bytes = b""
     held_bytes: int = 0  # of memory that its request takes

@@ -41,6 +41,24 @@ def _read_turns(session: Session, job_id: int, claims: Sequence[Claim]) -> None:
             before = [turn for turn in turns[claim.conversation] if turn.idx < claim.idx]
             claim.history = [(turn.body, turn.answer) for turn in before]
             claim.request_bytes += sum(turn.request_bytes for turn in before)
+    if talks:
+        _note_followed(session, job_id, claims, talks)
+
+
+def _note_followed(session: Session, job_id: int, claims: Sequence[Claim], talks: set[int]) -> None:
+    """Say which claims another turn follows: it is held back until they have ended."""
+    held = session.scalars(
+        select(Record.conversation)
+        .where(
+            Record.job_id == job_id,
+            any_of(Record.conversation, talks),
+            Record.status == RecordStatus.BLOCKED,
+        )
+        .distinct()
+    )
+    followed = set(held)
+    for claim in claims:
+        claim.is_followed = claim.conversation in followed
 
 
 class _Turn(NamedTuple):

@@ -9,10 +9,12 @@ from typing import Any
 
 from sqlalchemy import select
 
-from app.core.requests import sent_schema, strict_schema
+from app.core.requests import sent_schema, shared_part, strict_schema
 from app.core.requests.schemas import AnswerSchema
+from app.core.requests.shared_part import Shared
 from app.errors import BadInput, NotFound
 from app.ingest import operations
+from app.ingest.beginnings.common import SharedInput
 from app.ingest.draft import Defaults
 from app.ingest.operations import Operation
 from app.ingest.templates import Template, compile_template
@@ -55,6 +57,8 @@ class JobContext:
     unbounded: str | None  # why the most that a call can cost is unknown
     facts: Mapping[str, str | None]  # job, tenant, user and request, as log lines name them
     attended: str | None  # a caller waits for its only answer: see `models.job.Job`
+    shared_input: SharedInput | None  # that its records bring themselves
+    prompt_cache: bool  # what its records share may be kept by the provider
     lane: int  # in whose turn it is served: see `models.job.Job`
 
     @property
@@ -78,6 +82,30 @@ class JobContext:
     @cached_property
     def template(self) -> Template | None:
         return None if self.template_source is None else compile_template(self.template_source)
+
+    @cached_property
+    def least_cacheable(self) -> int | None:
+        """See `shared_part.least_cacheable`."""
+        return shared_part.least_cacheable(self._parts, wanted=self.prompt_cache)
+
+    @cached_property
+    def shared(self) -> Shared | None:
+        """What its records share, if that is enough to be kept."""
+        return shared_part.kept(self._parts, wanted=self.prompt_cache)
+
+    @property
+    def _parts(self) -> Defaults:
+        return Defaults(
+            self.model,
+            self.max_tokens,
+            system=self.system,
+            template=self.template_source,
+            prompt=self.prompt,
+            schema=self.schema,
+            params=self.params,
+            operations=self.operations,
+            shared_input=self.shared_input,
+        )
 
     def operation_of(self, record: Mapping[str, Any]) -> Operation | None:
         """The operation that a record names, in place of the job's system, template and schema."""
@@ -120,15 +148,7 @@ class JobContext:
 
     @cached_property
     def _shared_bytes(self) -> int:
-        parts = Defaults(
-            self.model,
-            self.max_tokens,
-            system=self.system,
-            prompt=self.prompt,
-            schema=self.schema,
-            params=self.params,
-        )
-        return parts.request_bytes
+        return self._parts.request_bytes
 
 
 @lru_cache(maxsize=256)
@@ -171,6 +191,8 @@ def of(job_id: int) -> JobContext:
             "request_id": job.request_id,
         },
         attended=job.attended,
+        shared_input=SharedInput.of(spec.shared_input),
+        prompt_cache=defaults.prompt_cache and spec.prompt_cache is not False,
         lane=job.lane,
     )
 

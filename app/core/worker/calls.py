@@ -21,6 +21,7 @@ from app.core.relay.attendant import Attendant
 from app.core.requests import build
 from app.core.requests.claim import Claim
 from app.core.requests.job_context import JobContext
+from app.core.requests.prompt_cache.layout import Keep
 from app.core.worker import retries
 from app.core.worker.judging import answer_checks
 from app.core.worker.latest_call import LatestCall
@@ -274,7 +275,8 @@ async def _build(services: Services, job: JobContext, claim: Claim) -> dict[str,
     document, attached = documents.read(claim.body), None
     if document is not None:
         attached = await services.loop.run_in_executor(services.readers, open_store.content_block, document)
-    return build.build(job, claim.body, claim.max_tokens, claim.history, attached)
+    keep = None if job.least_cacheable is None else Keep(claim.keep, claim.is_followed)
+    return build.build(job, claim.body, claim.max_tokens, claim.history, attached, keep)
 
 
 async def _judged(

@@ -9,10 +9,12 @@ import time
 from dataclasses import dataclass, replace
 
 from app.core.limits.evidence import Weight
+from app.core.limits.first_guess import BYTES_PER_TOKEN
 from app.core.limits.limiter import LATE, CallTerms, Grant, is_hold
 from app.core.limits.obstacle import Obstacle
 from app.core.requests.claim import Claim
 from app.core.requests.job_context import JobContext
+from app.core.requests.prompt_cache.layout import LIFETIMES
 from app.core.worker.retries import LONGEST_WAIT, Decision
 from app.core.worker.services import Services
 from app.errors import Booking, ProviderError, RequestRejected
@@ -20,6 +22,7 @@ from app.providers import registry
 from app.providers.client import RateLimits, Usage
 
 OUTAGE = 10  # failures among a group's last 20 calls
+COUNTED_ON = 0.8  # share of its lifetime for which a later call is expected to read what a provider keeps
 DEBT = 0.005  # share of a limit by which a request may exceed its permit without taking a larger one
 
 
@@ -106,6 +109,8 @@ class Permits:
         settlement.answered_input += input_tokens
         settlement.answered_output += output_tokens
         settlement.calls += 1
+        if usage is not None and usage.cache_read_tokens and self._claim.keep is not None:
+            settlement.reads_for = LIFETIMES[self._claim.keep] * COUNTED_ON
         settlement.seconds += seconds
         self._permit.input_tokens = self._permit.output_tokens = 0  # settled: there is nothing to refund
 
@@ -163,7 +168,7 @@ class Permits:
     def _terms_of_call(self, model: str, max_tokens: int) -> CallTerms:
         """The terms of this very call; raises `RequestRejected` if it exceeds what a whole minute allows."""
         group = self._job.group if model == self._job.model else registry.limit_group(model)
-        terms = self._services.terms(self._job, group).sized(self._claim.request_bytes, max_tokens)
+        terms = self._services.terms(self._job, group).sized(self._counted_bytes(), max_tokens)
         allowed = terms.limits.input_tokens
         if allowed is not None and self._input_tokens() > allowed:
             raise RequestRejected(
@@ -187,7 +192,19 @@ class Permits:
 
     def _input_tokens(self) -> int:
         """Input tokens of this request, estimated by those of the job's bytes so far."""
-        return max(1, round(self._permit.per_byte * self._claim.request_bytes))
+        return max(1, round(self._permit.per_byte * self._counted_bytes()))
+
+    def _counted_bytes(self) -> int:
+        """The bytes by which the limiter estimates this request.
+
+        Where a provider keeps the part that all records share, an average one takes few tokens for its size;
+        what this one has more than that is the record's own, and counts in full.
+        """
+        size, per_byte = self._claim.request_bytes, self._permit.per_byte
+        if self._claim.keep is None or per_byte * BYTES_PER_TOKEN >= 1:
+            return size
+        mean = self._job.mean_request_bytes
+        return max(1, round(mean + (size - mean) / BYTES_PER_TOKEN / per_byte))
 
     async def _renew(self, model: str, max_tokens: int) -> float | None:
         """Take another permit for this record, which has its seat; returns what `wait_for_start` does.

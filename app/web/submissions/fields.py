@@ -265,6 +265,13 @@ class JobFields(JobChange):
         " records, such as a sample of the first ones: a record that asks the same as the one at its place"
         " there, and was answered, has that answer. It is not asked and costs nothing.",
     )
+    prompt_cache = fields.Boolean(
+        allow_none=True,
+        metadata={
+            "description": "Whether the provider is asked to keep what all records share, where that costs"
+            " less; PROMPT_CACHE by default."
+        },
+    )
     webhook_url = WebhookUrl()
 
     def handle_error(self, error: ma.ValidationError, data: Any, **_: Any) -> None:

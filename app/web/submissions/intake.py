@@ -69,6 +69,7 @@ def read_in(
     table = _spool(asked, defaults, template, problems, spool, upload)
     problems.refuse()
     defaults = _addressed(defaults, spool, asks=asks)
+    defaults = replace(defaults, shared_input=spool.beginning.found())
     form = None if table is None else table_form.find(asked.format, asked.stream, table, upload)
     if table is not None:
         defaults = replace(defaults, template=table.template.source)
@@ -102,6 +103,7 @@ def _defaults(fields: Mapping[str, Any]) -> Defaults:
         messages=provider.takes_messages,
         whole=provider.takes_whole_requests,
         timeout=fields.get("timeout"),
+        prompt_cache=fields.get("prompt_cache"),
     )
 
 

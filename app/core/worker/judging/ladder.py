@@ -10,6 +10,7 @@ from typing import Any
 
 from app.core.requests.claim import Claim
 from app.core.requests.job_context import JobContext
+from app.core.requests.prompt_cache import layout
 from app.errors import SchemaMismatch
 from app.providers.client import Reply
 
@@ -49,7 +50,9 @@ class Ladder:
         if self._job.escalate_to is None or self._escalated:
             return None
         self._escalated = True
-        return {**self._first, "model": self._job.escalate_to}
+        is_marked = self._job.least_cacheable is not None and not layout.sets_its_own(self._claim.body)
+        first = layout.unmarked(self._first) if is_marked else self._first
+        return {**first, "model": self._job.escalate_to}
 
 
 def _telling(reply: Reply, fault: SchemaMismatch) -> list[dict[str, Any]]:
