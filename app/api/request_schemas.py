@@ -84,7 +84,10 @@ class JobIn(JobFields):
 
 
 class Upload(UploadFields):
-    """A job whose records are in a file: JSON lines, CSV, TSV or XLSX. Objects are given as JSON text."""
+    """A job whose records are in a file: JSON lines, a JSON list, CSV, TSV or XLSX.
+
+    Objects are given as JSON text.
+    """
 
     file = fields.Raw(required=True, metadata={"type": "string", "format": "binary"})
 
@@ -120,12 +123,13 @@ class EventQuery(ma.Schema):
 class ResultQuery(ma.Schema):
     format = fields.String(
         load_default="jsonl",
-        validate=validate.OneOf(["jsonl", "csv", "tsv", "xlsx"]),
+        validate=validate.OneOf(["jsonl", "csv", "tsv", "xlsx", "json"]),
         metadata={
             "description": "A job that came as CSV or TSV gets its own encoding, separator, line ends and"
             " decimal sign in `csv`; one that came as XLSX gets its own workbook in `xlsx`, with the answers"
             " in columns on the right. Any other table is a plain one: UTF-8 with a byte order mark and"
-            " commas or tabs, or a new sheet. The header `Penstock-Warning` says where that was not possible."
+            " commas or tabs, or a new sheet. `json` is a list with an object for each row: its own cells,"
+            " and the answer's columns. The header `Penstock-Warning` says where that was not possible."
         },
     )
     order = fields.String(

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from app.cli.input.stdin import STREAM
 from app.errors import BadInput
 from app.ingest.values import as_line
 
-READ = (".csv", ".tsv", ".txt", ".jsonl", ".xlsx", ".xlsm", ".xls")
+READ = (".csv", ".tsv", ".txt", ".jsonl", ".json", ".xlsx", ".xlsm", ".xls")
 ANSWERED_AS = {".txt": ".csv", ".xls": ".xlsx"}  # where it is another one
-WRITTEN = (".csv", ".tsv", ".jsonl", ".xlsx", ".xlsm")
+WRITTEN = (".csv", ".tsv", ".jsonl", ".json", ".xlsx", ".xlsm")
 FINGERPRINT, WHOLE = "run_fingerprint", "run_whole"  # in the metadata of a run's job
 
 
@@ -38,8 +39,12 @@ class Order:
 
     @property
     def format(self) -> str:
-        ending = self.out.suffix.lower().removeprefix(".")
+        ending = (answered_as(self.file) if self.to_stdout else self.out.suffix.lower()).removeprefix(".")
         return "xlsx" if ending == "xlsm" else ending
+
+    @property
+    def to_stdout(self) -> bool:
+        return self.out == STREAM
 
     def results(self) -> dict[str, str]:
         """The query for the answers; those to a TSV file are a plain CSV where a CSV was asked for."""
@@ -100,8 +105,9 @@ class Order:
 def check(file: Path, out: Path | None) -> Path:
     """The file for the answers: `out`, or next to `file`. Raises `BadInput` before anything is paid for."""
     check_input(file)
-    suffix = ANSWERED_AS.get(file.suffix.lower(), file.suffix)
-    chosen = out or file.with_name(f"{file.stem}.answers{suffix}")
+    chosen = out or file.with_name(f"{file.stem}.answers{answered_as(file)}")
+    if chosen == STREAM:
+        return chosen
     if chosen.suffix.lower() not in WRITTEN:
         raise BadInput(
             f"{chosen}: answers are written as {', '.join(WRITTEN)}; give -o one of these extensions"
@@ -111,6 +117,11 @@ def check(file: Path, out: Path | None) -> Path:
     if not chosen.parent.is_dir():
         raise BadInput(f"{chosen.parent} is not a directory: create it, or choose another with -o")
     return chosen
+
+
+def answered_as(file: Path) -> str:
+    """The extension of a file of answers to `file`, unless another one is asked for."""
+    return ANSWERED_AS.get(file.suffix.lower(), file.suffix)
 
 
 def check_input(file: Path) -> None:

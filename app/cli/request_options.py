@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from app.cli.input.stdin import FORMATS
 from app.errors import BadInput
 
 TEXT_FILE = click.Path(path_type=Path)
@@ -68,6 +69,11 @@ _OPTIONS = (
         multiple=True,
         help="Anything else to send with every request, e.g. temperature=0; VALUE is JSON or text."
         " May be repeated.",
+    ),
+    click.option(
+        "--format",
+        type=click.Choice(FORMATS),
+        help="What comes by standard input, where FILE is -  [default: as it begins]",
     ),
     click.option("--rows", type=click.IntRange(min=1), help="Only the first N rows that are asked."),
     click.option("--sheet", metavar="NAME", help="Sheet of the workbook  [default: the first one shown]"),

@@ -23,6 +23,7 @@ IN_MEMORY = 1_000_000  # bytes of a body that are kept in memory; the rest goes 
 FORMATS = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+    ".json": "json",
     ".csv": "csv",
     ".tsv": "tsv",
     ".tab": "tsv",
@@ -35,6 +36,7 @@ TYPES = {
     "application/jsonl": "jsonl",
     "application/x-ndjson": "jsonl",
     "application/x-jsonlines": "jsonl",
+    "application/json": "json",
     "text/csv": "csv",
     "text/plain": "csv",
     "text/tab-separated-values": "tsv",

@@ -15,7 +15,8 @@ from app.cli.request_options import request_options
     "-o",
     "--out",
     type=click.Path(path_type=Path),
-    help="File for the answers: .csv, .tsv, .jsonl, .xlsx or .xlsm  [default: next to FILE]",
+    help="File for the answers: .csv, .tsv, .jsonl, .json, .xlsx or .xlsm; - is standard output"
+    "  [default: next to FILE]",
 )
 @click.option(
     "--max-cost",
@@ -46,6 +47,7 @@ def run(
     context: click.Context,
     /,
     file: Path,
+    format: str | None,
     out: Path | None,
     max_cost: str | None,
     patience: int,
@@ -55,18 +57,27 @@ def run(
     yes: bool,
     **asked: Any,
 ) -> None:
-    """Run every record of FILE (.csv, .tsv, .jsonl, .xlsx or .xlsm) through a model and write the answers
-    next to it, in the form of FILE: of a workbook it is the same one with columns added.
+    """Run every record of FILE (.csv, .tsv, .jsonl, .json, .xlsx or .xlsm) through a model and write the
+    answers next to it, in the form of FILE: of a workbook it is the same one with columns added. With - as
+    FILE the records come by standard input, and the answers go to standard output.
 
     The same command resumes a job that was left unfinished, and writes the answers of a finished one again
     without paying again. Exit code: 0 all succeeded, 3 some failed, 2 bad input, 1 anything else.
     """
+    from app.cli.input import stdin
     from app.cli.jobs import written
     from app.cli.order import Order, check
     from app.cli.session import Session, Wishes
 
-    out = check(file, out)
-    written.check(out)
-    order = Order(file, out, max_cost=max_cost, raw=raw, **asked)
-    wishes = Wishes(again=again, retry_failed=retry_failed, yes=yes, patience=patience)
-    context.exit(Session(order, wishes).run())
+    if file == stdin.STREAM and out is None:
+        out = stdin.STREAM
+    with stdin.kept(file, format) as read:
+        out = check(read, out)
+        if out != stdin.STREAM:
+            written.check(out)
+        order = Order(read, out, max_cost=max_cost, raw=raw, **asked)
+        if order.to_stdout:
+            written.check_stdout(order.format)
+        wishes = Wishes(again=again, retry_failed=retry_failed, yes=yes, patience=patience)
+        code = Session(order, wishes).run()
+    context.exit(code)

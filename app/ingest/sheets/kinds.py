@@ -64,14 +64,15 @@ def find_kind(stream: BinaryIO, named: str) -> str:
         raise BadInput(f"file: it is XML, whatever its name says: {AS}")
     if named == "xlsx" and (head.startswith(MARKED) or b"\0" not in head):
         return _text(start, "csv")
-    return _text(start, named) if named in TEXTS else named
+    return _text(start, named) if named in TEXTS or named == "jsonl" else named
 
 
 def _text(start: bytes, named: str) -> str:
-    """JSON lines where the text begins like one of them, or like a list of them: no header does."""
+    """JSON where the text begins like a list of objects, or lines of them: no header does."""
+    format = "jsonl"
     if start.startswith(b"["):
-        start = start[1:].lstrip(b"\0 \t\r\n")
-    return "jsonl" if start.startswith(b"{") and start[1:].lstrip(b"\0 \t\r\n")[:1] in (b'"', b"}") else named
+        start, format = start[1:].lstrip(b"\0 \t\r\n"), "json"
+    return format if start.startswith(b"{") and start[1:].lstrip(b"\0 \t\r\n")[:1] in (b'"', b"}") else named
 
 
 def _refuse_other_archive(parts: bytes) -> None:

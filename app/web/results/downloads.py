@@ -9,6 +9,7 @@ from urllib.parse import quote
 from flask import Response
 
 from app.core.reading.csv_export import PLAIN, Row, csv_lines
+from app.core.reading.files.json_export import json_chunks
 from app.core.reading.jobs import JobView
 from app.core.reading.xlsx_export import xlsx_chunks
 from app.ingest.forms.delimited import Delimited
@@ -20,6 +21,7 @@ TYPES = {
     "jsonl": "application/x-ndjson",
     "csv": "text/csv",  # a text: its charset is added to the response
     "tsv": "text/tab-separated-values",
+    "json": "application/json",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
 MACROS = "application/vnd.ms-excel.sheet.macroEnabled.12"  # of an .xlsm file
@@ -62,10 +64,12 @@ def table(
     warning: str | None = None,
     seat: Seat | None = None,
 ) -> Response:
-    """The job's results as a table: `csv` or `tsv`, in `form` if it is given, or a new `xlsx`.
+    """The job's results as a table: `csv` or `tsv`, in `form` if it is given, a new `xlsx`, or `json`.
 
     `raw`: cells that a spreadsheet would evaluate stay as they are.
     """
+    if format == "json":
+        return download(view, format, json_chunks(columns, rows), warning=warning, seat=seat)
     if format not in PLAIN_TABLES:
         return download(view, format, xlsx_chunks(columns, rows), warning=warning, seat=seat)
     form = form or PLAIN_TABLES[format]

@@ -16,6 +16,7 @@ from app.ingest.jsonl import read_jsonl
 from app.ingest.records import read_records
 from app.ingest.sheets.rows import Choice
 from app.ingest.spool import DraftSpool
+from app.ingest.streams.json_list import JsonList
 from app.ingest.tables import Table, read_csv, read_xlsx
 from app.ingest.templates import Template, compile_template
 from app.providers import registry
@@ -66,14 +67,16 @@ def read_in(
     defaults = _defaults(asked.fields)
     template = None if defaults.template is None else compile_template(defaults.template)
     problems = Problems()
-    table = _spool(asked, defaults, template, problems, spool, upload)
+    found = _spool(asked, defaults, template, problems, spool, upload)
     problems.refuse()
+    table = found if isinstance(found, Table) else None
     defaults = _addressed(defaults, spool, asks=asks)
     form = None if table is None else table_form.find(asked.format, asked.stream, table, upload)
     if table is not None:
         defaults = replace(defaults, template=table.template.source)
     notes = [*_of_schema(defaults), *(() if table is None else table.notes())]
-    return Received(defaults, _options(asked.fields, table, form, repeat, notes))
+    columns = None if found is None else found.columns
+    return Received(defaults, replace(_options(asked.fields, table, form, repeat, notes), columns=columns))
 
 
 def _defaults(fields: Mapping[str, Any]) -> Defaults:
@@ -137,10 +140,10 @@ def _spool(
     problems: Problems,
     spool: DraftSpool,
     upload: Upload | None,
-) -> Table | None:
-    """Read all records; returns the table if they came as one."""
+) -> Table | JsonList | None:
+    """Read all records; returns the table or the list of rows if they came as one."""
     limit, choice = settings.current().max_records, choice_of(asked)
-    table: Table | None = None
+    found: Table | JsonList | None = None
     if asked.records is not None:
         drafts = read_records(asked.records, defaults, template, problems, upload, max_records=limit)
     elif asked.format in TABLES:
@@ -150,14 +153,18 @@ def _spool(
                 " record"
             )
         read = TABLES[asked.format]
-        table = read(asked.stream, defaults, template, problems, max_records=limit, choice=choice)
-        drafts = table.drafts
+        found = read(asked.stream, defaults, template, problems, max_records=limit, choice=choice)
+        drafts = found.drafts
+    elif asked.format == "json":
+        items = asked.stream, defaults, template, problems, upload
+        found = JsonList(*items, max_records=limit, rows=choice.rows)
+        drafts = found.drafts
     else:
         lines = asked.stream, defaults, template, problems, upload
         drafts = read_jsonl(*lines, max_records=limit, rows=choice.rows)
     for draft in while_connected(drafts):
         spool.add(draft)
-    return table
+    return found
 
 
 def choice_of(asked: Asked) -> Choice:
@@ -191,7 +198,6 @@ def _options(
         metadata=fields.get("metadata", {}),
         webhook_url=fields.get("webhook_url"),
         reuse=fields.get("reuse"),
-        columns=None if table is None else table.columns,
         form=form,
         skipped=None if table is None else table.skipped,
         notes=notes,
