@@ -84,7 +84,7 @@ class JobIn(JobFields):
 
 
 class Upload(UploadFields):
-    """A job whose records are in a file: JSON lines, a JSON list, CSV, TSV or XLSX.
+    """A job whose records are in a file: JSON lines, a JSON list, CSV, TSV, XLSX, XLS, XLSB, ODS or Parquet.
 
     Objects are given as JSON text.
     """
@@ -123,13 +123,15 @@ class EventQuery(ma.Schema):
 class ResultQuery(ma.Schema):
     format = fields.String(
         load_default="jsonl",
-        validate=validate.OneOf(["jsonl", "csv", "tsv", "xlsx", "json"]),
+        validate=validate.OneOf(["jsonl", "csv", "tsv", "xlsx", "json", "parquet"]),
         metadata={
             "description": "A job that came as CSV or TSV gets its own encoding, separator, line ends and"
             " decimal sign in `csv`; one that came as XLSX gets its own workbook in `xlsx`, with the answers"
             " in columns on the right. Any other table is a plain one: UTF-8 with a byte order mark and"
             " commas or tabs, or a new sheet. `json` is a list with an object for each row: its own cells,"
-            " and the answer's columns. The header `Penstock-Warning` says where that was not possible."
+            " and the answer's columns. A job that came as Parquet gets its own columns as they were in"
+            " `parquet`, any other one columns of the types that their values have. The header"
+            " `Penstock-Warning` says where that was not possible."
         },
     )
     order = fields.String(

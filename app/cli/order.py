@@ -11,9 +11,9 @@ from app.cli.input.stdin import STREAM
 from app.errors import BadInput
 from app.ingest.values import as_line
 
-READ = (".csv", ".tsv", ".txt", ".jsonl", ".json", ".xlsx", ".xlsm", ".xls")
-ANSWERED_AS = {".txt": ".csv", ".xls": ".xlsx"}  # where it is another one
-WRITTEN = (".csv", ".tsv", ".jsonl", ".json", ".xlsx", ".xlsm")
+READ = (".csv", ".tsv", ".txt", ".jsonl", ".json", ".xlsx", ".xlsm", ".xls", ".xlsb", ".ods", ".parquet")
+ANSWERED_AS = {".txt": ".csv", ".xls": ".xlsx", ".xlsb": ".xlsx", ".ods": ".xlsx"}  # where it is another one
+WRITTEN = (".csv", ".tsv", ".jsonl", ".json", ".xlsx", ".xlsm", ".parquet")
 FINGERPRINT, WHOLE = "run_fingerprint", "run_whole"  # in the metadata of a run's job
 
 

@@ -14,11 +14,13 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from app.errors import BadInput, TooLarge
 from app.ingest.sheets.kinds import find_kind
 from app.ingest.xlsx.meter import BYTES_PER_BYTE
+from app.web.capacity import SMALL
 from app.web.large_bodies import UPLOAD
 from config import settings
 
 IN_MEMORY = 1_000_000  # bytes of a body that are kept in memory; the rest goes to disk
 
+UNPACKED = ("csv", "tsv", "jsonl", "json")
 # The bytes of a file decide; its name says what a text is.
 FORMATS = {
     ".jsonl": "jsonl",
@@ -30,7 +32,10 @@ FORMATS = {
     ".txt": "csv",
     ".xlsx": "xlsx",
     ".xlsm": "xlsx",
-    ".xls": "xlsx",
+    ".xls": "xls",
+    ".xlsb": "xlsb",
+    ".ods": "ods",
+    ".parquet": "parquet",
 }
 TYPES = {
     "application/jsonl": "jsonl",
@@ -41,6 +46,10 @@ TYPES = {
     "text/plain": "csv",
     "text/tab-separated-values": "tsv",
     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "xlsx",
+    "application/vnd.ms-excel": "xls",
+    "application/vnd.ms-excel.sheet.binary.macroenabled.12": "xlsb",
+    "application/vnd.oasis.opendocument.spreadsheet": "ods",
+    "application/vnd.apache.parquet": "parquet",
 }
 
 
@@ -69,8 +78,7 @@ class FileForm:
         self.size = self.stream.seek(0, SEEK_END)
         if self.size > limit:
             raise too_large
-        if self.format == "xlsx":
-            self.size *= BYTES_PER_BYTE  # it may unpack to that much
+        self.size = memory_for(self.format, self.size)
         self.stream.seek(0)
 
     def sha256(self) -> str:
@@ -86,6 +94,14 @@ class FileForm:
         """The non-empty fields besides the file."""
         _refuse_repeated(self._form, self._files)
         return {name: text for name, text in self._form.items() if text}
+
+
+def memory_for(format: str, size: int) -> int:
+    """Bytes of memory that reading a file may take, here or in a helper: what is packed unpacks."""
+    if format in UNPACKED:
+        return size
+    unpacked = size * BYTES_PER_BYTE
+    return unpacked if format == "xlsx" else max(unpacked, SMALL + 1)
 
 
 def temporary() -> BinaryIO:

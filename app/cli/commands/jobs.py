@@ -22,7 +22,7 @@ WITHOUT_STACK = {
     "running": GOES_ON,
     "cancelling": "calls were cut off with the last one; the next one books them, and then it is cancelled",
 }
-FORMATS = ("jsonl", "csv", "tsv", "xlsx", "json")
+FORMATS = ("jsonl", "csv", "tsv", "xlsx", "json", "parquet")
 
 
 @click.group()

@@ -14,7 +14,7 @@ from app.errors import BadInput
 from app.ingest.sheets.kinds import find_kind
 
 STREAM = Path("-")  # standard input as a file to read, standard output as one to write
-FORMATS = ("csv", "tsv", "jsonl", "json", "xlsx")
+FORMATS = ("csv", "tsv", "jsonl", "json", "xlsx", "xls", "xlsb", "ods", "parquet")
 
 
 @contextmanager

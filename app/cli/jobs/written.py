@@ -16,7 +16,7 @@ from typing import BinaryIO
 from app.errors import BadInput
 from config.private import closed_to_others
 
-BINARY = ("xlsx",)
+BINARY = ("xlsx", "parquet")
 FOLDER = "written"  # in the data directory: what was written where
 
 

@@ -11,18 +11,17 @@ from app.core.documents.job_drafts import DOCUMENTS, JobDraft
 from app.core.documents.upload import Upload
 from app.dashboard.new_job import form
 from app.errors import BadInput
+from app.ingest import tables
 from app.ingest.spool import DraftSpool
-from app.ingest.xlsx.meter import BYTES_PER_BYTE
 from app.providers import registry
 from app.services import chat_jobs, operation_jobs, table_form
 from app.services.operation_rows import SheetJob
 from app.web.capacity import enough_memory
 from app.web.connection import while_connected
+from app.web.forms import memory_for
 from app.web.submissions.bodies import Asked, asked_for, asked_of
 from app.web.submissions.intake import Received, choice_of, read_in
 from config import settings
-
-TABLES = ("csv", "tsv", "xlsx")
 
 
 def prepare(
@@ -41,7 +40,7 @@ def prepare(
     if draft.format == DOCUMENTS:
         return _of_documents(me, draft, spool, upload, rows, asks=asks)
     with _opened(me, draft) as stream:
-        if draft.format in TABLES and form.ask(draft.fields) != form.PROMPT:
+        if draft.format in tables.FORMATS and form.ask(draft.fields) != form.PROMPT:
             return _of_sheet(me, draft, stream, spool, upload, rows, asks=asks)
         fields = {**_common(draft, rows), **form.of_prompt(draft.fields)}
         return read_in(asked_of(fields, stream, draft.format), spool, None, upload, asks=asks)
@@ -54,12 +53,12 @@ def check_table(draft: JobDraft, stream: BinaryIO, rows: int | None = None) -> A
 
 def memory_of(draft: JobDraft) -> int:
     """Bytes that reading its file may take: a workbook unpacks."""
-    return draft.bytes * (BYTES_PER_BYTE if draft.format == "xlsx" else 1)
+    return memory_for(draft.format, draft.bytes)
 
 
 def _common(draft: JobDraft, rows: int | None) -> dict[str, str]:
     fields = form.of_job(draft.fields, draft.name)
-    if draft.format in TABLES:
+    if draft.format in tables.FORMATS:
         fields |= form.of_table(draft.fields)
     return fields if rows is None else {**fields, "rows": str(rows)}
 

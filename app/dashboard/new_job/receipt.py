@@ -11,9 +11,9 @@ from werkzeug.datastructures import FileStorage
 from app.core.accounts.api_keys import Caller
 from app.core.documents import job_drafts
 from app.core.documents.job_drafts import DOCUMENTS, JobDraft, Part
-from app.dashboard.new_job import choices, form, preparing
+from app.dashboard.new_job import choices, form
 from app.errors import BadInput, NoHeader, Refused, TooLarge
-from app.ingest import pasted
+from app.ingest import pasted, tables
 from app.ingest.previews.tables import read_preview
 from app.ingest.sheets.rows import Choice
 from app.ingest.tables import read_rows
@@ -78,7 +78,7 @@ def _documents(parts: list[Part]) -> list[Part]:
 
 
 def _keep(me: Caller, format: str, parts: list[Part]) -> JobDraft:
-    is_table = format in preparing.TABLES
+    is_table = format in tables.FORMATS
     fields: dict[str, Any] = _understood(format, parts[0].content) if is_table else {"ask": form.PROMPT}
     fields["model"] = choices.first_model(settings.current())
     return job_drafts.keep(me.tenant_id, me.tenant_uid, me.user_id, format=format, parts=parts, fields=fields)

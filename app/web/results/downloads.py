@@ -22,8 +22,10 @@ TYPES = {
     "csv": "text/csv",  # a text: its charset is added to the response
     "tsv": "text/tab-separated-values",
     "json": "application/json",
+    "parquet": "application/vnd.apache.parquet",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
+BINARY = ("xlsx", "parquet")
 MACROS = "application/vnd.ms-excel.sheet.macroEnabled.12"  # of an .xlsm file
 PLAIN_TABLES = {"csv": PLAIN, "tsv": replace(PLAIN, separator="\t")}
 WARNING = "Penstock-Warning"  # the response header that says in what the file is not as it was asked for
@@ -46,7 +48,7 @@ def documented(blp: Blueprint, *formats: str) -> Callable[[View], View]:
 
     def mark(view: View) -> View:
         for format in formats:
-            content = {"type": "string", **({"format": "binary"} if format == "xlsx" else {})}
+            content = {"type": "string", **({"format": "binary"} if format in BINARY else {})}
             view = blp.response(200, content, content_type=TYPES[format])(view)
         return view
 

@@ -20,7 +20,7 @@ from app.web import capacity
 from app.web.capacity import Seat
 from app.web.connection import while_connected
 from app.web.forms import temporary
-from app.web.results import downloads
+from app.web.results import downloads, parquet_results
 from app.web.results.downloads import download, table
 from models.session import reading
 
@@ -49,6 +49,8 @@ def file_of(view: JobView, wanted: Wanted) -> Response:
         return download(view, format, _jsonl(view, order))
     with reading() as session:
         columns = table_rows.columns(session, view.id)
+    if format == "parquet":
+        return _parquet(view, columns, wanted)
     if view.form is not None and not wanted.plain:
         if format == "xlsx" and order == "input":
             return _workbook(view, view.form, columns)
@@ -71,6 +73,13 @@ def _delimited(
             form = replace(form, encoding="utf-8", has_mark=True)
         rows = _rows(view, wanted.order)
         return table(view, format, columns, rows, form=form, raw=wanted.raw, warning=warning, seat=seat)
+
+
+def _parquet(view: JobView, columns: Sequence[str], wanted: Wanted) -> Response:
+    rows, form = partial(_rows, view, wanted.order), view.form
+    if form is None or form.kept is None or wanted.plain or wanted.order != "input":
+        return parquet_results.new_file(view, columns, rows)
+    return parquet_results.own_file(view, form.kept, columns, _ended(view), rows)
 
 
 def _workbook(view: JobView, form: TableForm, columns: Sequence[str]) -> Response:

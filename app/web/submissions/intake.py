@@ -17,7 +17,7 @@ from app.ingest.records import read_records
 from app.ingest.sheets.rows import Choice
 from app.ingest.spool import DraftSpool
 from app.ingest.streams.json_list import JsonList
-from app.ingest.tables import Table, read_csv, read_xlsx
+from app.ingest.tables import FORMATS, Table, read_table
 from app.ingest.templates import Template, compile_template
 from app.providers import registry
 from app.services import table_form
@@ -30,7 +30,6 @@ from config import settings
 
 # Fields that lines and JSON do not have.
 OF_TABLES = ("sheet", "header_row", "visible_only", "encoding", "separator")
-TABLES = {"csv": read_csv, "tsv": read_csv, "xlsx": read_xlsx}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,14 +145,15 @@ def _spool(
     found: Table | JsonList | None = None
     if asked.records is not None:
         drafts = read_records(asked.records, defaults, template, problems, upload, max_records=limit)
-    elif asked.format in TABLES:
+    elif asked.format in FORMATS:
         if not defaults.messages:
             raise BadInput(
                 f"file: a table's rows need a template, but model {defaults.model!r} takes an `input` per"
                 " record"
             )
-        read = TABLES[asked.format]
-        found = read(asked.stream, defaults, template, problems, max_records=limit, choice=choice)
+        found = read_table(
+            asked.format, asked.stream, defaults, template, problems, max_records=limit, choice=choice
+        )
         drafts = found.drafts
     elif asked.format == "json":
         items = asked.stream, defaults, template, problems, upload
@@ -170,7 +170,7 @@ def _spool(
 def choice_of(asked: Asked) -> Choice:
     """The part of the file that is to be read."""
     fields = {name: asked.fields[name] for name in OF_TABLES if name in asked.fields}
-    if fields and asked.format not in TABLES:
+    if fields and asked.format not in FORMATS:
         raise BadInput(f"{', '.join(fields)}: only a table has that, and the file is {asked.format.upper()}")
     return Choice(asked.fields.get("rows"), **fields)
 

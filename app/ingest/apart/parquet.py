@@ -1,0 +1,34 @@
+"""The rows of a Parquet file below a header of its columns' names, read by a helper."""
+
+from collections.abc import Iterator, Sequence
+from os import SEEK_END
+from typing import BinaryIO
+
+from app.errors import BadInput
+from app.ingest.apart.helper import Bounds, Helper
+from app.ingest.sheets.rows import Choice, Row, Source
+
+MEMORY_PER_BYTE = 20  # of the file: a row group is unpacked at a time
+FIRST = 2  # the number of the first row, as the names are row 1
+
+
+def read_rows(stream: BinaryIO, choice: Choice) -> Source:
+    """The rows of a seekable `stream`, their values as JSON has them; raises `BadInput`, also while they are
+    read.
+    """
+    if choice.header_row != 1:
+        raise BadInput("header_row: a Parquet file names its columns itself: leave it out")
+    size = stream.seek(0, SEEK_END)
+    bounds = Bounds.for_size(size, times=MEMORY_PER_BYTE)
+    helper = Helper("parquet_rows", bounds, stream, what="the file cannot be read as Parquet")
+    return Source(_rows(helper, helper.ask()))
+
+
+def _rows(helper: Helper, names: Sequence[str]) -> Iterator[Row]:
+    with helper:
+        yield Row(1, names)
+        number = FIRST
+        while chunk := helper.ask():
+            for cells in chunk:
+                yield Row(number, cells)
+                number += 1
