@@ -35,7 +35,7 @@ class Bounds:
     seconds: int  # of the processor
 
     @classmethod
-    def for_size(cls, size: int, *, times: int, free: int = 450_000_000) -> Self:
+    def for_size(cls, size: int, *, times: int, free: int = 350_000_000) -> Self:
         """For a file of `size` bytes that may take so many `times` as much memory."""
         return cls(min(free + times * size, 3_000_000_000), min(10 + size // 1_000_000, 60))
 

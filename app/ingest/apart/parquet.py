@@ -8,7 +8,7 @@ from app.errors import BadInput
 from app.ingest.apart.helper import Bounds, Helper
 from app.ingest.sheets.rows import Choice, Row, Source
 
-MEMORY_PER_BYTE = 20  # of the file: a row group is unpacked at a time
+MEMORY_PER_BYTE = 40  # of the file: a row group is unpacked at a time
 FIRST = 2  # the number of the first row, as the names are row 1
 
 
