@@ -4,7 +4,7 @@ import io
 import marshal
 import os
 from struct import Struct
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 ANSWER, DONE, FAULT, MISSING = "answer", "done", "fault", "missing"  # what comes back, beside a value
 LENGTH = Struct("<Q")
@@ -58,3 +58,14 @@ class Shared(io.RawIOBase):
 
     def tell(self) -> int:
         return self._at
+
+
+class Asked(NamedTuple):
+    """A question, and the file that came with it."""
+
+    value: Any
+    file: Shared | None = None
+
+    def opened(self) -> Shared:
+        assert self.file is not None
+        return self.file

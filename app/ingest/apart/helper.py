@@ -8,12 +8,13 @@ import io
 import os
 import select
 import shutil
+import socket
 import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from tempfile import TemporaryFile
-from typing import IO, Any, BinaryIO, Self, cast
+from typing import Any, BinaryIO, Self, cast
 from weakref import finalize
 
 from app.errors import BadInput
@@ -33,34 +34,44 @@ class Bounds:
 
     memory: int  # bytes, its own code included
     seconds: int  # of the processor
+    each: bool = False  # for each question, not for all of them
 
     @classmethod
     def for_size(cls, size: int, *, times: int, free: int = 350_000_000) -> Self:
         """For a file of `size` bytes that may take so many `times` as much memory."""
         return cls(min(free + times * size, 3_000_000_000), min(10 + size // 1_000_000, 60))
 
+    def as_texts(self) -> tuple[str, str, str]:
+        return str(self.memory), str(self.seconds), "each" if self.each else "all"
+
 
 class Helper:
     """A process that does the work of a module of `app.ingest.apart.work`. A context manager.
 
-    `stream` is a seekable file that it reads; `what` begins the sentence of an error.
+    `what` begins the sentence of an error.
     """
 
-    def __init__(self, work: str, bounds: Bounds, stream: BinaryIO | None = None, *, what: str) -> None:
+    def __init__(self, work: str, bounds: Bounds, *, what: str) -> None:
         self._what = what
-        self._copy: IO[bytes] | None = None
-        passed = () if stream is None else (self._descriptor(stream),)
-        self._process = subprocess.Popen(  # noqa: S603 - this program
-            [sys.executable, "-m", "app.ingest.apart.main", work, str(bounds.memory), str(bounds.seconds)]
-            + [str(descriptor) for descriptor in passed],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            pass_fds=passed,
-            env=FRUGAL | {name: os.environ[name] for name in KEPT if name in os.environ},
-            start_new_session=True,  # Ctrl-C is for processes that can stop in order
-        )
-        self._end = finalize(self, _end, self._process, self._copy)
+        self._files, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603 - this program
+                [
+                    sys.executable,
+                    "-m",
+                    "app.ingest.apart.main",
+                    work,
+                    str(theirs.fileno()),
+                    *bounds.as_texts(),
+                ],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                env=FRUGAL | {name: os.environ[name] for name in KEPT if name in os.environ},
+                start_new_session=True,  # Ctrl-C is for processes that can stop in order
+            )
+        self._end = finalize(self, _end, self._process, self._files)
 
     def __enter__(self) -> Self:
         return self
@@ -68,14 +79,16 @@ class Helper:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def ask(self, value: Any = None) -> Any:
-        """What it answers to `value`; None when it is done.
+    def ask(self, value: Any = None, file: BinaryIO | None = None) -> Any:
+        """What it answers to `value`; None when it is done. `file` is a seekable one that it may read.
 
         Raises `BadInput` with what it says of its file, because it took more than its bounds, or because a
         package is missing here.
         """
         try:
-            frames.send(cast(BinaryIO, self._process.stdin), value)
+            frames.send(cast(BinaryIO, self._process.stdin), (value, file is not None))
+            if file is not None:
+                self._pass_on(file)
             kind, answer = self._receive()
         except (EOFError, OSError):
             self.close()
@@ -105,23 +118,24 @@ class Helper:
             raise EOFError
         return frames.receive(output)
 
-    def _descriptor(self, stream: BinaryIO) -> int:
-        """The number of the file; of a stream in memory that of a copy."""
+    def _pass_on(self, file: BinaryIO) -> None:
+        """Give it the file as it is open here; of a stream in memory a copy."""
         try:
-            stream.flush()
-            return stream.fileno()
-        except (OSError, io.UnsupportedOperation):
-            self._copy = TemporaryFile()  # noqa: SIM115 - closed with the helper
-            stream.seek(0)
-            shutil.copyfileobj(stream, self._copy)
-            self._copy.flush()
-            return self._copy.fileno()
+            file.flush()
+            socket.send_fds(self._files, [b"f"], [file.fileno()])
+        except io.UnsupportedOperation:
+            with TemporaryFile() as copy:
+                file.seek(0)
+                shutil.copyfileobj(file, copy)
+                copy.flush()
+                socket.send_fds(self._files, [b"f"], [copy.fileno()])
 
 
-def _end(process: "subprocess.Popen[bytes]", copy: IO[bytes] | None) -> None:
+def _end(process: "subprocess.Popen[bytes]", files: socket.socket) -> None:
     process.kill()
     process.wait()
-    for stream in (process.stdin, process.stdout, copy):
+    files.close()
+    for stream in (process.stdin, process.stdout):
         if stream is not None:
             with suppress(BrokenPipeError):  # what it did not read
                 stream.close()

@@ -20,8 +20,8 @@ def read_rows(stream: BinaryIO, choice: Choice) -> Source:
         raise BadInput("header_row: a Parquet file names its columns itself: leave it out")
     size = stream.seek(0, SEEK_END)
     bounds = Bounds.for_size(size, times=MEMORY_PER_BYTE)
-    helper = Helper("parquet_rows", bounds, stream, what="the file cannot be read as Parquet")
-    return Source(_rows(helper, helper.ask()))
+    helper = Helper("parquet_rows", bounds, what="the file cannot be read as Parquet")
+    return Source(_rows(helper, helper.ask(file=stream)))
 
 
 def _rows(helper: Helper, names: Sequence[str]) -> Iterator[Row]:

@@ -32,9 +32,9 @@ def read_rows(format: str, stream: BinaryIO, choice: Choice) -> Source:
     if format in PACKED:
         _check_unpacked(stream, name)
     bounds = Bounds.for_size(size, times=MEMORY_PER_BYTE)
-    helper = Helper("spreadsheet", bounds, stream, what=f"the file cannot be read as {name}")
+    helper = Helper("spreadsheet", bounds, what=f"the file cannot be read as {name}")
     try:
-        sheets = [Listed(sheet, "", is_shown) for sheet, is_shown in helper.ask()]
+        sheets = [Listed(sheet, "", is_shown) for sheet, is_shown in helper.ask(file=stream)]
         chosen = choose(sheets, choice.sheet).name
         areas = helper.ask(chosen)
     except BaseException:

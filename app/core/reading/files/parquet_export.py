@@ -51,9 +51,9 @@ class ParquetFile:
     def __init__(self, columns: Sequence[Column], own: BinaryIO | None = None) -> None:
         self._columns = columns
         bounds = Bounds(MEMORY, SECONDS)
-        self._helper = Helper("parquet_writing", bounds, own, what="the results cannot be Parquet")
+        self._helper = Helper("parquet_writing", bounds, what="the results cannot be Parquet")
         try:
-            self._first: bytes = self._helper.ask([tuple(column) for column in columns])
+            self._first: bytes = self._helper.ask([tuple(column) for column in columns], own)
         except BaseException:
             self._helper.close()
             raise

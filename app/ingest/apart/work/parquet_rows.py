@@ -11,16 +11,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from app.ingest.apart.frames import Shared
+from app.ingest.apart.frames import Asked
 from app.ingest.apart.work.chunks import in_chunks, rows_for, too_many
 
 BATCH = 1_000  # rows that are unpacked at once
 AS_THEY_ARE = (str, int, bool)
 
 
-def work(file: Shared) -> Generator[Any, Any, None]:
+def work() -> Generator[Any, Asked, None]:
     """Answers first with the names of the columns, then with rows, a chunk each time."""
-    yield
+    file = (yield).opened()
     parquet = pq.ParquetFile(BufferedReader(file, 1_000_000), pre_buffer=False)
     if parquet.metadata.num_rows > rows_for(file.size):
         raise too_many(file.size)

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from app.ingest.apart.frames import Shared
+from app.ingest.apart.frames import Asked
 
 GROUP_ROWS, GROUP_CHARACTERS = 20_000, 32_000_000  # of a row group, about
 TYPES = {
@@ -24,13 +24,13 @@ Columns = Sequence[tuple[str, str]]  # the name and the kind of each
 Numbered = tuple[int, Sequence[Any]]  # a row of the file, from 0 on, and what it gets
 
 
-def work(file: Shared | None = None) -> Generator[bytes, Any, None]:
+def work() -> Generator[bytes, Asked, None]:
     """Is sent the columns first, then rows in chunks, then None; answers each time with what was written.
 
     With a file each row is its number in that file and the cells that it gets behind its own.
     """
-    columns: Columns = yield  # type: ignore[misc]  # the value that starts it is nobody's
-    sink = _Sink()
+    asked = yield b""
+    columns, file, sink = asked.value, asked.file, _Sink()
     if file is None:
         yield from _new(columns, sink)
     else:
@@ -58,12 +58,12 @@ class _Sink:
         return content
 
 
-def _new(columns: Columns, sink: _Sink) -> Generator[bytes, Any, None]:
+def _new(columns: Columns, sink: _Sink) -> Generator[bytes, Asked, None]:
     schema = pa.schema([(name, TYPES[kind]) for name, kind in columns])
     rows: list[Sequence[Any]] = []
     characters = 0
     with pq.ParquetWriter(sink, schema) as writer:
-        while (chunk := (yield sink.take())) is not None:
+        while (chunk := (yield sink.take()).value) is not None:
             rows += chunk
             characters += sum(len(cell) for row in chunk for cell in row if isinstance(cell, str))
             if len(rows) >= GROUP_ROWS or characters > GROUP_CHARACTERS:
@@ -74,7 +74,7 @@ def _new(columns: Columns, sink: _Sink) -> Generator[bytes, Any, None]:
     yield sink.take()
 
 
-def _beside(own: pq.ParquetFile, columns: Columns, sink: _Sink) -> Generator[bytes, Any, None]:
+def _beside(own: pq.ParquetFile, columns: Columns, sink: _Sink) -> Generator[bytes, Asked, None]:
     """The columns of the file as they are, in batches, with others behind them."""
     schema = own.schema_arrow
     for name, kind in columns:
@@ -85,14 +85,14 @@ def _beside(own: pq.ParquetFile, columns: Columns, sink: _Sink) -> Generator[byt
         for batch in own.iter_batches(batch_size=GROUP_ROWS, use_threads=False):
             start, end = end, end + batch.num_rows
             while not are_all and (not waiting or waiting[-1][0] < end - 1):
-                chunk = yield sink.take()
+                chunk = (yield sink.take()).value
                 are_all = chunk is None
                 waiting.extend(chunk or ())
             rows = _until(waiting, start, end, len(columns))
             arrays = [*batch.columns, *_arrays(columns, rows)]
             writer.write_batch(pa.record_batch(arrays, schema=schema))
         while not are_all:
-            are_all = (yield sink.take()) is None
+            are_all = (yield sink.take()).value is None
     yield sink.take()
 
 

@@ -15,20 +15,20 @@ from python_calamine import (
     load_workbook,
 )
 
-from app.ingest.apart.frames import Shared
+from app.ingest.apart.frames import Asked, Shared
 from app.ingest.apart.work.chunks import in_chunks
 from app.ingest.xlsx.formats import plain
 
 
-def work(file: Shared) -> Generator[Any, Any, None]:
+def work() -> Generator[Any, Asked, None]:
     """Answers first with the names of the sheets, each with whether it is shown; then to the name of one with
     its merged areas; then with its rows, a chunk each time.
     """
-    yield
+    file = (yield).opened()
     book = _opened(file)
     shown = SheetVisibleEnum.Visible
-    name = yield [(sheet.name, sheet.visible == shown) for sheet in book.sheets_metadata]
-    sheet = book.get_sheet_by_name(name)
+    asked = yield [(sheet.name, sheet.visible == shown) for sheet in book.sheets_metadata]
+    sheet = book.get_sheet_by_name(asked.value)
     yield _merged(sheet)
     yield from in_chunks(_rows(sheet), file.size)
 
