@@ -84,12 +84,27 @@ class JobIn(JobFields):
 
 
 class Upload(UploadFields):
-    """A job whose records are in a file: JSON lines, a JSON list, CSV, TSV, XLSX, XLS, XLSB, ODS or Parquet.
+    """A job whose records are in a file, or which are documents. Objects are given as JSON text."""
 
-    Objects are given as JSON text.
-    """
+    class Meta(UploadFields.Meta):
+        keywords = {"oneOf": [{"required": ["file"]}, {"required": ["document"]}]}  # noqa: RUF012
 
-    file = fields.Raw(required=True, metadata={"type": "string", "format": "binary"})
+    file = fields.Raw(
+        metadata={
+            "type": "string",
+            "format": "binary",
+            "description": "JSON lines, a JSON list, CSV, TSV, XLSX, XLS, XLSB, ODS or Parquet.",
+        }
+    )
+    document = fields.List(
+        fields.Raw(metadata={"type": "string", "format": "binary"}),
+        metadata={
+            "minItems": 1,
+            "description": "In place of a file: PDF, pictures, text, DOCX and HTML, each a part with its file"
+            " name, with nothing that is only for tables. With a `prompt` each is sent to the model, DOCX and"
+            " HTML as their text. Results as a table have the columns `file` and `page count`.",
+        },
+    )
 
 
 class PageQuery(ma.Schema):

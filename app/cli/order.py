@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from app.cli.input.documents import Documents
 from app.cli.input.stdin import STREAM
 from app.errors import BadInput
 from app.ingest.values import as_line
@@ -35,11 +36,13 @@ class Order:
     sheet: str | None = None  # of a workbook; None: the first one that is shown
     header_row: int | None = None  # None: the first
     visible_only: bool = False  # without hidden rows
+    documents: Documents | None = None  # in place of the file, which only names them
     raw: bool = False  # cells of CSV that a spreadsheet would evaluate stay as they are
 
     @property
     def format(self) -> str:
-        ending = (answered_as(self.file) if self.to_stdout else self.out.suffix.lower()).removeprefix(".")
+        own = ".csv" if self.documents else answered_as(self.file)
+        ending = (own if self.to_stdout else self.out.suffix.lower()).removeprefix(".")
         return "xlsx" if ending == "xlsm" else ending
 
     @property
@@ -58,7 +61,7 @@ class Order:
     def fields(self) -> dict[str, str]:
         """The form fields of the submission, besides the file."""
         given = {
-            "template": self.prompt,
+            "prompt" if self.documents else "template": self.prompt,
             "model": self.model,
             "system": self.system,
             "max_tokens": self.max_tokens and str(self.max_tokens),
@@ -87,8 +90,7 @@ class Order:
 
     def fingerprint(self) -> str:
         """Equal for equal content, template, model and parameters; the file's name does not matter."""
-        with self.file.open("rb") as content:
-            digest = hashlib.file_digest(content, "sha256")
+        digest = self._digest()
         asked: list[Any] = [self.prompt, self.model, self.system, self.max_tokens, self.rows]
         # A job without any of these keeps the fingerprint that it always had.
         for more in ([self.schema, self.params or None], [self.sheet, self.header_row, self.visible_only]):
@@ -96,6 +98,17 @@ class Order:
                 asked += more
         digest.update(json.dumps(asked).encode())
         return digest.hexdigest()
+
+    def _digest(self) -> "hashlib._Hash":
+        """Of the file, or of the documents with their names."""
+        if self.documents is None:
+            with self.file.open("rb") as content:
+                return hashlib.file_digest(content, "sha256")
+        digest = hashlib.sha256()
+        for name, path in self.documents.files.items():
+            with path.open("rb") as content:
+                digest.update(json.dumps([name, hashlib.file_digest(content, "sha256").hexdigest()]).encode())
+        return digest
 
     def whole_fingerprint(self) -> str:
         """The fingerprint of the same command for all rows."""
@@ -105,15 +118,20 @@ class Order:
 def check(file: Path, out: Path | None) -> Path:
     """The file for the answers: `out`, or next to `file`. Raises `BadInput` before anything is paid for."""
     check_input(file)
-    chosen = out or file.with_name(f"{file.stem}.answers{answered_as(file)}")
+    chosen = check_out(out or file.with_name(f"{file.stem}.answers{answered_as(file)}"))
+    if chosen != STREAM and chosen.resolve() == file.resolve():
+        raise BadInput(f"{chosen} is the input itself: choose another file with -o")
+    return chosen
+
+
+def check_out(chosen: Path) -> Path:
+    """The file for the answers; raises `BadInput` where they cannot be written."""
     if chosen == STREAM:
         return chosen
     if chosen.suffix.lower() not in WRITTEN:
         raise BadInput(
             f"{chosen}: answers are written as {', '.join(WRITTEN)}; give -o one of these extensions"
         )
-    if chosen.resolve() == file.resolve():
-        raise BadInput(f"{chosen} is the input itself: choose another file with -o")
     if not chosen.parent.is_dir():
         raise BadInput(f"{chosen.parent} is not a directory: create it, or choose another with -o")
     return chosen

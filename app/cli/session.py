@@ -2,6 +2,7 @@
 
 import os
 import uuid
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from http import HTTPStatus
@@ -149,7 +150,7 @@ class Session:
         """The new job; None if its owner does not want to pay for it."""
         file = self._order.file
         with self._waiting(f"estimating the cost of {file.name}"):
-            found = self._estimate(rest, file)
+            found = _quote(rest, self._order, self._say)
         if found is not None:
             quote.tell(self._console, found)
         if not self._may_spend(found):
@@ -163,27 +164,17 @@ class Session:
         asked = self._order.model, self._order.max_cost, self._settings.ask_above
         return self._wishes.yes or spending.is_allowed(self._console, found, *asked)
 
-    def _estimate(self, rest: Rest, file: Path) -> Quote | None:
-        """The quote; None when there is none, which does not stop the run. Bad input is already reported."""
-        try:
-            return rest.estimate(file, self._order.fields())
-        except StackRefused as refusal:
-            if refusal.status in faults.REFUSES_INPUT:
-                raise
-            if refusal.status not in NO_QUOTES:
-                self._say(f"no quote: {refusal}")
-        except StackUnreachable as error:
-            self._say(f"no quote: {error}")
-        return None
-
     def _send(self, rest: Rest, file: Path) -> Job:
         fields = self._order.fields()
+        documents = None if self._order.documents is None else self._order.documents.files
         try:
-            return rest.submit(file, fields, self._order.key(self._earlier))
+            return rest.submit(file, fields, self._order.key(self._earlier), documents)
         except StackRefused as refusal:
             if refusal.status != HTTPStatus.CONFLICT or refusal.retry_after is not None:
                 raise
-        return rest.submit(file, fields, uuid.uuid4().hex)  # the job with the first key was deleted
+        return rest.submit(
+            file, fields, uuid.uuid4().hex, documents
+        )  # the job with the first key was deleted
 
     def _follow(self, rest: Rest, job: Job) -> Job:
         """The job when it has ended, or is paused; not because an equal command ended, for this one lives."""
@@ -248,3 +239,20 @@ def _resumed(rest: Rest, job: Job) -> Job:
         if not words.is_over(found):
             raise
         return found
+
+
+def _quote(rest: Rest, order: Order, say: Callable[[str], None]) -> Quote | None:
+    """The quote; None when there is none, which does not stop the run. Bad input is already reported."""
+    if order.documents is not None:
+        say(order.documents.told)
+        return None
+    try:
+        return rest.estimate(order.file, order.fields())
+    except StackRefused as refusal:
+        if refusal.status in faults.REFUSES_INPUT:
+            raise
+        if refusal.status not in NO_QUOTES:
+            say(f"no quote: {refusal}")
+    except StackUnreachable as error:
+        say(f"no quote: {error}")
+    return None

@@ -60,17 +60,9 @@ class FileForm:
     """
 
     def __init__(self, request: Request) -> None:
-        limit = settings.current().max_upload_bytes
-        request.max_content_length = UPLOAD.bytes(settings.current())
-        request.max_form_memory_size = settings.current().max_json_bytes
-        too_large = TooLarge(
-            f"the upload has over {limit:,} bytes (MAX_UPLOAD_BYTES), or its fields besides the file are"
-            " too large: split the file into several jobs"
-        )
-        try:
-            self._form, self._files = request.form, request.files
-        except RequestEntityTooLarge:
-            raise too_large from None
+        receive(request)
+        limit, too_large = settings.current().max_upload_bytes, _too_large()
+        self._form, self._files = request.form, request.files
         file = _file(self._form, self._files)
         self.name = file.filename or ""
         self.stream = cast(BinaryIO, file.stream)
@@ -92,8 +84,27 @@ class FileForm:
 
     def fields(self) -> dict[str, str]:
         """The non-empty fields besides the file."""
-        _refuse_repeated(self._form, self._files)
-        return {name: text for name, text in self._form.items() if text}
+        return _fields(self._form, self._files)
+
+
+def receive(request: Request) -> None:
+    """Read a form to its end, its files to disk; raises `TooLarge`."""
+    request.max_content_length = UPLOAD.bytes(settings.current())
+    request.max_form_memory_size = settings.current().max_json_bytes
+    try:
+        request.form  # noqa: B018 - read with the first access
+    except RequestEntityTooLarge:
+        raise _too_large() from None
+
+
+def fields_of(request: Request, *, besides: str) -> dict[str, str]:
+    """The non-empty fields of a form that was received, beside parts of this name."""
+    if besides in request.form:
+        raise BadInput(f"{besides}: give each of these parts a file name")
+    others = {name: file for name, file in request.files.items() if name != besides}
+    if others:
+        raise BadInput(f"{', '.join(others)}: unknown beside parts named `{besides}`; send a file by itself")
+    return _fields(request.form)
 
 
 def memory_for(format: str, size: int) -> int:
@@ -107,6 +118,18 @@ def memory_for(format: str, size: int) -> int:
 def temporary() -> BinaryIO:
     """A temporary file on Penstock's own disk, not in the system's folder for small files."""
     return cast(BinaryIO, SpooledTemporaryFile(max_size=IN_MEMORY, dir=str(settings.current().data)))
+
+
+def _too_large() -> TooLarge:
+    return TooLarge(
+        f"the upload has over {settings.current().max_upload_bytes:,} bytes (MAX_UPLOAD_BYTES), or its fields"
+        " besides the file are too large: split the file into several jobs"
+    )
+
+
+def _fields(*parts: MultiDict[str, Any]) -> dict[str, str]:
+    _refuse_repeated(*parts)
+    return {name: text for name, text in parts[0].items() if text}
 
 
 def _refuse_repeated(*parts: MultiDict[str, Any]) -> None:

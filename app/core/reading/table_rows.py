@@ -11,12 +11,14 @@ from app.core.money import pricing
 from app.core.reading.answers import answer_text
 from app.core.reading.csv_export import Row
 from app.core.reading.records import RecordView
+from app.ingest import documents
 from app.ingest.forms.row_numbers import RowNumbers
 from models.job import JobSpec
 from models.job_table import JobTable
 
 # The columns of a job that did not come as a table: what identifies its records.
 IDENTITY = ("index", "custom_id")
+OF_DOCUMENTS = ("file", "page count")  # the columns of a job of documents
 
 
 def columns(session: Session, job_id: int) -> list[str]:
@@ -52,6 +54,9 @@ def _identity(record: RecordView) -> dict[str, Any]:
 
 
 def _cells(body: bytes | None) -> dict[str, Any]:
-    """The cells of a record that came as a row."""
+    """The cells of a record that came as a row, or as a document."""
+    document = documents.read(body or b"")
+    if document is not None:
+        return dict(zip(OF_DOCUMENTS, (document.filename, document.pages), strict=True))
     cells: dict[str, Any] = json.loads(body or b"{}").get("row", {})
     return cells

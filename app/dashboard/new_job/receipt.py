@@ -24,7 +24,7 @@ from config import settings
 MOST = 200  # documents at once
 AHEAD = 3  # rows that may be blank above a header
 SHEETS = 20  # that may have nothing in them before the first one with rows
-OF_DOCUMENTS = (".pdf", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".md")
+OF_DOCUMENTS = (".pdf", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".md", ".docx", ".html", ".htm")
 
 
 def receive(me: Caller, request: Request) -> JobDraft:

@@ -21,6 +21,7 @@ from app.errors import BadInput
 from app.ingest.apart import frames
 from app.ingest.apart.frames import DONE, FAULT, MISSING
 
+MAIN = "app.ingest.apart.main"
 WALL_SECONDS = 60  # without an answer, on a machine that has other things to do
 KEPT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "TZ")  # of the environment: no keys, no addresses
 # Allocators reserve a multiple of what they give, which would count as taken; one thread does all the work.
@@ -94,7 +95,7 @@ class Helper:
             self.close()
             raise BadInput(
                 f"{self._what}: it takes more memory or time than a file of its size may: split it, or save"
-                " it as CSV"
+                " it in another format"
             ) from None
         if kind == MISSING:
             extra = EXTRAS.get(answer, answer)

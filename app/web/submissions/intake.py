@@ -7,6 +7,7 @@ from typing import Any
 from flask import Request
 
 from app.core.documents.upload import Upload
+from app.core.reading import table_rows
 from app.core.requests import sent_schema
 from app.core.requests.schemas import compile_schema
 from app.errors import BadInput
@@ -53,7 +54,7 @@ def take_in(
     `asks`: they will be sent, so the provider of their model must be usable here. Raises `Refused` with every
     error found.
     """
-    with received(request) as body, enough_memory(body.size):
+    with received(request, upload) as body, enough_memory(body.size):
         asked = body.read(upload)
         repeat = None if sending is None else sending.repeat(asked.fingerprint())
         return read_in(asked, spool, repeat, upload, asks=asks)
@@ -75,6 +76,8 @@ def read_in(
         defaults = replace(defaults, template=table.template.source)
     notes = [*_of_schema(defaults), *(() if table is None else table.notes())]
     columns = None if found is None else found.columns
+    if 0 < spool.documents == spool.count:
+        columns = table_rows.OF_DOCUMENTS
     return Received(defaults, replace(_options(asked.fields, table, form, repeat, notes), columns=columns))
 
 
