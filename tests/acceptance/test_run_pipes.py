@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.commands import EMBEDDED, Stack
+from tests.support.documents import docx, pdf
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +76,35 @@ def test_a_reader_that_goes_ends_the_command_quietly(shared):
         assert running.wait(120) == 0, told
     assert b"Broken" not in told
     assert b"200 succeeded" in told
+
+
+def test_a_folder_of_documents_becomes_a_sheet_and_a_file_that_is_broken_is_named(shared, tmp_path: Path):
+    # Given a folder of invoices with others in it
+    folder = tmp_path / "invoices"
+    (folder / "2026").mkdir(parents=True)
+    (folder / "a.pdf").write_bytes(pdf(2))
+    (folder / "2026" / "b.docx").write_bytes(docx("5 €"))
+    (folder / "notes.xlsx").write_bytes(b"x")
+    (folder / ".hidden.pdf").write_bytes(b"x")
+
+    # When it is run, and once more
+    ran = piped(shared, b"", str(folder), "--prompt", "What is the sum?")
+    again = piped(
+        shared, b"", str(folder / "*.pdf"), str(folder / "2026" / "b.docx"), "--prompt", "x", "-o", "-"
+    )
+
+    # Then each document has its row, and what was left out is told
+    assert ran.returncode == 0, ran.stderr
+    assert b"notes.xlsx is left out" in ran.stderr
+    with (tmp_path / "invoices.answers.csv").open(newline="", encoding="utf-8-sig") as file:
+        rows = [(row["file"], row["page count"], row["status"]) for row in csv.DictReader(file)]
+    assert rows == [("2026/b.docx", "", "succeeded"), ("a.pdf", "2", "succeeded")]
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.decode("utf-8-sig").splitlines()[1].startswith("a.pdf,2,")
+
+    # And a broken one is named before anything is asked
+    (folder / "broken.pdf").write_bytes(b"%PDF-1.7")
+    broken = piped(shared, b"", str(folder), "--prompt", "What is the sum?")
+    assert broken.returncode == 2
+    assert b"broken.pdf" in broken.stderr
+    assert b"damaged" in broken.stderr
