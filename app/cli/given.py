@@ -33,6 +33,8 @@ def order(files: Sequence[Path], format: str | None, out: Path | None, **asked: 
 
 
 def _of_documents(found: Documents, out: Path | None, asked: dict[str, Any]) -> Order:
+    if asked.get("asks"):
+        raise BadInput("--ask is for rows of a table: give --prompt, which is asked about each document")
     if asked.get("prompt") is None:
         raise BadInput("give --prompt: it is asked about each document")
     if others := [name for name in OF_TABLES if asked.get(name)]:

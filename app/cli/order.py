@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ class Order:
     file: Path
     out: Path
     prompt: str | None = None
+    asks: Sequence[str] = ()  # several prompts, `name: template` each, in place of the one
     model: str | None = None
     system: str | None = None
     max_tokens: int | None = None
@@ -62,6 +63,7 @@ class Order:
         """The form fields of the submission, besides the file."""
         given = {
             "prompt" if self.documents else "template": self.prompt,
+            "asks": json.dumps(self.asks, ensure_ascii=False) if self.asks else None,
             "model": self.model,
             "system": self.system,
             "max_tokens": self.max_tokens and str(self.max_tokens),
@@ -93,7 +95,11 @@ class Order:
         digest = self._digest()
         asked: list[Any] = [self.prompt, self.model, self.system, self.max_tokens, self.rows]
         # A job without any of these keeps the fingerprint that it always had.
-        for more in ([self.schema, self.params or None], [self.sheet, self.header_row, self.visible_only]):
+        for more in (
+            [self.schema, self.params or None],
+            [self.sheet, self.header_row, self.visible_only],
+            [self.asks or None],
+        ):
             if any(part not in (None, False) for part in more):
                 asked += more
         digest.update(json.dumps(asked).encode())

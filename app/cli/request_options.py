@@ -46,6 +46,14 @@ def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 _OPTIONS = (
     click.option("--prompt", metavar="TEMPLATE", help="Prompt for each row, e.g. 'Summarise: {{ review }}'."),
+    click.option(
+        "--ask",
+        "asks",
+        metavar="'NAME: TEMPLATE'",
+        multiple=True,
+        help="One of several prompts for each row, in place of --prompt; its answers go to the column NAME."
+        " May be repeated.",
+    ),
     click.option("--prompt-file", metavar="FILE", type=TEXT_FILE, help="The same, from a text file (UTF-8)."),
     click.option(
         "--model",

@@ -1,5 +1,6 @@
 """Files of many formats over REST: what comes in one goes back in the form in which it came."""
 
+import csv
 import datetime as dt
 import io
 import json
@@ -182,3 +183,74 @@ def test_a_file_that_only_begins_and_ends_as_parquet_is_refused(door):
     refused = door.upload("a.parquet", b"PAR1" + b"\0" * 100 + b"PAR1", template="{{ t }}")
     assert refused.status_code == 422
     assert "cannot be read as Parquet" in refused.text
+
+
+def test_each_row_is_asked_several_prompts_and_stays_one_row(door, worker):
+    # Given a sheet with a blank row, whose others are asked two prompts each
+    asks = ["summary: Sum up {{ text }}", {"name": "tone", "template": "Tone of {{ text }}? {{ mood }}"}]
+    sheet = b"id,text,mood\n1,good,x\n2,,\n3,bad,\n"
+    fields = {"asks": json.dumps(asks), "system": "Be {{ brief }}"}
+    job = door.upload("a.csv", sheet, **fields).get_json()
+    quote = door.upload("a.csv", sheet, path=f"{JOBS}/estimate", **fields).get_json()
+    assert (job["total"], quote["records"], quote["first_prompt"]) == (4, 4, "Sum up good")
+
+    # When three of the four records have ended, one of them badly
+    worker.end(job, [0], answer=said("A summary."), model="claude-haiku-4-5")
+    worker.end(job, [1], answer=said("=kind"), model="claude-haiku-4-5")
+    worker.end(job, [3], error=("timeout", "too slow"))
+
+    # Then each row stands there once, with what came of all its records
+    lines = results(door, job, "csv").data.decode("utf-8-sig").splitlines()
+    header, first, second = csv.reader(lines)
+    assert header == [
+        *("id", "text", "mood", "summary", "tone", "status", "stop_reason", "error"),
+        *("input_tokens", "output_tokens", "cost"),
+    ]
+    assert first[:6] == ["1", "good", "x", "A summary.", "'=kind", "succeeded"]
+    assert first[8:10] == ["20", "10"]
+    assert Decimal(first[10]) > 0
+    assert second[:6] == ["3", "bad", "", "", "", "failed"]
+    assert second[7] == "tone: timeout: too slow"
+
+    # And records have their own places, whoever reads them
+    records = door.get(f"/api/v1/jobs/{job['id']}/records").get_json()["data"]
+    assert [record["index"] for record in records] == [0, 1, 2, 3]
+
+
+def test_several_prompts_go_into_a_workbook_and_a_parquet_file_of_ones_own(door, worker):
+    book, out = openpyxl.Workbook(), io.BytesIO()
+    for row in (["text"], ["good"], [None], ["bad"]):
+        book.active.append(row)
+    book.save(out)
+    for name, content, format in (("a.xlsx", out.getvalue(), "xlsx"), ("a.parquet", parquet(), "parquet")):
+        job = door.upload(name, content, asks='["a: A {{ text }}", "b: B {{ text }}"]').get_json()
+        worker.end(job, [2, 3], answer=said("Bad."))
+        response = results(door, job, format)
+        if format == "xlsx":
+            rows = list(openpyxl.load_workbook(io.BytesIO(response.data)).active.iter_rows(values_only=True))
+            assert rows[0][:4] == ("text", "a", "b", "status")
+            assert [row[:3] for row in rows[1:]] == [
+                ("good", None, None),
+                (None, None, None),
+                ("bad", "Bad.", "Bad."),
+            ]
+        else:
+            assert table(response)["a"].to_pylist() == [None, None, "Bad."]
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"asks": "[]"}, "1 to 20"),
+        ({"asks": '["a: x", "a: y"]'}, "given twice"),
+        ({"asks": '["a: {{ nobody }}"]'}, "nobody"),
+        ({"asks": '["a"]'}, "give each a name"),
+        ({"asks": '["a: x {{ text }}"]', "template": "{{ text }}"}, "in place of `template`"),
+        ({"asks": "a: x"}, "give JSON"),
+    ],
+)
+def test_prompts_that_cannot_be_asked_are_refused(door, fields, why):
+    refused = door.upload("a.csv", b"text\nx\n", **fields)
+    assert (refused.status_code, why in refused.text) == (422, True), refused.text
+    native = door.post_records([{"prompt": "x"}], asks=["a: {{ text }}"])
+    assert native.status_code == 422

@@ -58,6 +58,7 @@ def test_the_fingerprint_is_of_what_is_asked_and_not_of_where_it_lies(table, tmp
         {"schema": {"type": "object"}},
         {"schema": {}},
         {"params": {"temperature": 0}},
+        {"asks": ("tone: {{ review }}",)},
         {"sheet": "June"},
         {"header_row": 2},
         {"visible_only": True},

@@ -27,6 +27,14 @@ NUMBER = re.compile(r"[+-](?:\d+(?:[.,]\d+)*|[.,]\d+)(?:[eE][+-]?\d+)?%?", re.AS
 PLAIN = Delimited()
 
 
+class Columns(list[str]):
+    """The columns of a job's table. `asks` are the names of the prompts of each row, if they are several."""
+
+    def __init__(self, names: Iterable[str], asks: Sequence[str] | None = None) -> None:
+        super().__init__(names)
+        self.asks = asks
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One record and its result; `cells` are by column, and some may be missing."""
@@ -39,12 +47,14 @@ class Row:
     output_tokens: int | None
     cost: str | None  # USD, a decimal
     stop_reason: str | None = None  # why the answer ended, in the provider's word
+    answers: Sequence[str | None] | None = None  # of a row that was asked several prompts
 
 
 def header(columns: Sequence[str]) -> list[str]:
     """`columns`, then the answer's; one of those that the input has already gets the prefix `penstock_`."""
     names = list(columns)
-    for name in ANSWER_COLUMNS:
+    asks = columns.asks if isinstance(columns, Columns) else None
+    for name in (*(asks or ANSWER_COLUMNS[:1]), *ANSWER_COLUMNS[1:]):
         while name in names:
             name = f"penstock_{name}"  # noqa: PLW2901
         names.append(name)
@@ -95,7 +105,9 @@ def cells(columns: Sequence[str], row: Row) -> list[Any]:
 
 def result_cells(row: Row) -> list[Any]:
     """Those of the answer's columns; the cost is the last."""
-    return [row.answer, row.status, row.stop_reason, row.error, row.input_tokens, row.output_tokens, row.cost]
+    answers = [row.answer] if row.answers is None else row.answers
+    of_row = row.status, row.stop_reason, row.error, row.input_tokens, row.output_tokens, row.cost
+    return [*answers, *of_row]
 
 
 class _Pieces:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from app.core.json_text import text
 from app.core.money import pricing
 from app.core.reading.answers import answer_text
-from app.core.reading.csv_export import Row
+from app.core.reading.csv_export import Columns, Row
 from app.core.reading.records import RecordView
 from app.ingest import documents
 from app.ingest.forms.row_numbers import RowNumbers
@@ -21,9 +21,11 @@ IDENTITY = ("index", "custom_id")
 OF_DOCUMENTS = ("file", "page count")  # the columns of a job of documents
 
 
-def columns(session: Session, job_id: int) -> list[str]:
-    """The columns of the job's table."""
-    return session.scalars(select(JobSpec.columns).where(JobSpec.job_id == job_id)).one() or list(IDENTITY)
+def columns(session: Session, job_id: int) -> Columns:
+    """The columns of the job's table, and those of its answers."""
+    found = select(JobSpec.columns, JobSpec.asks).where(JobSpec.job_id == job_id)
+    own, asks = session.execute(found).one()
+    return Columns(own or IDENTITY, asks)
 
 
 def numbers(session: Session, job_id: int) -> RowNumbers:

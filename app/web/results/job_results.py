@@ -1,6 +1,6 @@
 """A job's results as a file: streamed page by page, whatever their size."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import BinaryIO
@@ -9,7 +9,8 @@ from flask import Response
 
 from app.core.documents.open_store import store
 from app.core.reading import encodable, own_workbook, record_json, records, table_rows
-from app.core.reading.csv_export import Row
+from app.core.reading.csv_export import Columns, Row
+from app.core.reading.files.joined_rows import joined
 from app.core.reading.jobs import JobView
 from app.core.reading.records import Page, RecordView
 from app.errors import NotFound
@@ -56,12 +57,10 @@ def file_of(view: JobView, wanted: Wanted) -> Response:
             return _workbook(view, view.form, columns)
         if view.form.delimited is not None and format in ("csv", view.form.format):
             return _delimited(view, view.form.format, view.form.delimited, columns, wanted)
-    return table(view, format, columns, _rows(view, order), raw=wanted.raw)
+    return table(view, format, columns, _rows(view, order, columns), raw=wanted.raw)
 
 
-def _delimited(
-    view: JobView, format: str, form: Delimited, columns: Sequence[str], wanted: Wanted
-) -> Response:
+def _delimited(view: JobView, format: str, form: Delimited, columns: Columns, wanted: Wanted) -> Response:
     """The job's table in its own form, or in UTF-8 if its encoding cannot hold the answers."""
     with capacity.preparing() as seat:
         warning = None
@@ -71,18 +70,18 @@ def _delimited(
                 " input, does not have: this file is in UTF-8"
             )
             form = replace(form, encoding="utf-8", has_mark=True)
-        rows = _rows(view, wanted.order)
+        rows = _rows(view, wanted.order, columns)
         return table(view, format, columns, rows, form=form, raw=wanted.raw, warning=warning, seat=seat)
 
 
-def _parquet(view: JobView, columns: Sequence[str], wanted: Wanted) -> Response:
-    rows, form = partial(_rows, view, wanted.order), view.form
+def _parquet(view: JobView, columns: Columns, wanted: Wanted) -> Response:
+    rows, form = partial(_rows, view, wanted.order, columns), view.form
     if form is None or form.kept is None or wanted.plain or wanted.order != "input":
         return parquet_results.new_file(view, columns, rows)
-    return parquet_results.own_file(view, form.kept, columns, _ended(view), rows)
+    return parquet_results.own_file(view, form.kept, columns, _placed(view, columns), rows)
 
 
-def _workbook(view: JobView, form: TableForm, columns: Sequence[str]) -> Response:
+def _workbook(view: JobView, form: TableForm, columns: Columns) -> Response:
     """The job's own workbook with the answers, or a plain sheet if it has none or they do not fit."""
     workbook, warning = form.workbook, form.warning
     if workbook is not None and not own_workbook.fits(workbook, view.total, view.usage["output_tokens"]):
@@ -93,16 +92,16 @@ def _workbook(view: JobView, form: TableForm, columns: Sequence[str]) -> Respons
                 return _own(view, workbook, columns, seat)
             except NotFound:
                 warning = GONE
-        return table(view, "xlsx", columns, _rows(view, "input"), warning=warning, seat=seat)
+        return table(view, "xlsx", columns, _rows(view, "input", columns), warning=warning, seat=seat)
 
 
-def _own(view: JobView, workbook: Workbook, columns: Sequence[str], seat: Seat) -> Response:
+def _own(view: JobView, workbook: Workbook, columns: Columns, seat: Seat) -> Response:
     with reading() as session:
         numbers = table_rows.numbers(session, view.id)
     file = temporary()
     try:
         store().copy(workbook.key, file)
-        rows = own_workbook.numbered(_ended(view), numbers)
+        rows = own_workbook.numbered(_placed(view, columns), numbers)
         chunks = own_workbook.workbook_chunks(file, workbook, columns, rows)
         ending, kind = ("xlsm", downloads.MACROS) if workbook.has_macros else ("xlsx", None)
         response = download(view, ending, _then_close(file, chunks), content_type=kind, seat=seat)
@@ -123,9 +122,21 @@ def _jsonl(view: JobView, order: str) -> Iterator[bytes]:
         yield b"".join(record_json.line(view.uid, record) + b"\n" for record in page.records)
 
 
-def _rows(view: JobView, order: str) -> Iterator[Row]:
+def _rows(view: JobView, order: str, columns: Columns) -> Iterator[Row]:
+    """What has ended, as rows; those with several prompts always come in the order of the input."""
+    if columns.asks is not None:
+        records = (record for page in _pages(view, "input", inputs=True) for record in page.records)
+        yield from (row for _, row in joined(records, columns.asks))
+        return
     for page in _pages(view, order, inputs=True):
         yield from map(table_rows.row, page.records)
+
+
+def _placed(view: JobView, columns: Columns) -> Iterator[tuple[int, Row]]:
+    """The same without the cells of their own, each with its place among the rows that were asked."""
+    if columns.asks is not None:
+        return joined(_ended(view), columns.asks)
+    return ((record.idx, table_rows.row(record)) for record in _ended(view))
 
 
 def _ended(view: JobView) -> Iterator[RecordView]:

@@ -10,7 +10,6 @@ from app.core.reading.csv_export import Row, result_cells
 from app.core.reading.files import parquet_export
 from app.core.reading.files.parquet_export import Column, ParquetFile
 from app.core.reading.jobs import JobView
-from app.core.reading.records import RecordView
 from app.errors import NotFound
 from app.ingest.apart.parquet import FIRST
 from app.web import capacity
@@ -38,7 +37,7 @@ def own_file(
     view: JobView,
     key: str,
     columns: Sequence[str],
-    ended: Iterator[RecordView],
+    placed: Iterator[tuple[int, Row]],
     rows: Callable[[], Iterator[Row]],
 ) -> Response:
     """The file at `key` in the object store with the answers beside it, or a new one if it is gone."""
@@ -51,7 +50,7 @@ def own_file(
             return new_file(view, columns, rows, GONE)
         with capacity.preparing() as seat:
             file = ParquetFile(parquet_export.answer_columns(columns), content)
-            numbered = own_workbook.numbered(ended, numbers)
+            numbered = own_workbook.numbered(placed, numbers)
             cells = ((number - FIRST, result_cells(row)) for number, row in numbered)
             return _sent(view, file, file.beside(cells), seat, None)
 

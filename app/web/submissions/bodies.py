@@ -34,7 +34,7 @@ from config import settings
 DOCUMENT, TEMPLATE = b'"document"', b'"template"'
 PIECE = 256_000  # bytes that are received at once
 
-OBJECTS = ("schema", "params", "metadata")  # JSON text in a form
+OBJECTS = ("schema", "params", "metadata", "asks")  # JSON text in a form
 # Digits in a form.
 NUMBERS = ("max_tokens", "priority", "expires_in", "timeout", "retries", "rows", "header_row")
 
@@ -218,7 +218,7 @@ def _value(name: str, text: str) -> Any:
         try:
             return from_json(text)
         except ValueError as error:
-            raise BadInput(f"{name}: give a JSON object; this is not JSON: {error}") from None
+            raise BadInput(f"{name}: give JSON; this is not: {error}") from None
     return text
 
 

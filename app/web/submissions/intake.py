@@ -26,6 +26,7 @@ from app.services.options import Options, Repeat
 from app.web.capacity import enough_memory
 from app.web.connection import while_connected
 from app.web.idempotency import Sending
+from app.web.submissions.asks import combined, spread, with_asks
 from app.web.submissions.bodies import Asked, received
 from config import settings
 
@@ -66,19 +67,25 @@ def read_in(
     """The same for a submission that was taken out of its request. The caller has taken the memory."""
     defaults = _defaults(asked.fields)
     template = None if defaults.template is None else compile_template(defaults.template)
+    several = asked.fields.get("asks")
+    if several is not None:
+        defaults, template = with_asks(defaults, several), combined(several)
     problems = Problems()
     found = _spool(asked, defaults, template, problems, spool, upload)
     problems.refuse()
     table = found if isinstance(found, Table) else None
     defaults = _addressed(defaults, spool, asks=asks)
     form = None if table is None else table_form.find(asked.format, asked.stream, table, upload)
-    if table is not None:
+    if table is not None and several is None:
         defaults = replace(defaults, template=table.template.source)
     notes = [*_of_schema(defaults), *(() if table is None else table.notes())]
     columns = None if found is None else found.columns
+    names = None if several is None else [ask.name for ask in several]
     if 0 < spool.documents == spool.count:
         columns = table_rows.OF_DOCUMENTS
-    return Received(defaults, replace(_options(asked.fields, table, form, repeat, notes), columns=columns))
+    return Received(
+        defaults, replace(_options(asked.fields, table, form, repeat, notes), columns=columns, asks=names)
+    )
 
 
 def _defaults(fields: Mapping[str, Any]) -> Defaults:
@@ -109,7 +116,7 @@ def _defaults(fields: Mapping[str, Any]) -> Defaults:
 
 def _refuse_language(model: str, fields: Mapping[str, Any]) -> None:
     problems = Problems()
-    for name in ("max_tokens", "system", "template", "prompt", "schema", "params"):
+    for name in ("max_tokens", "system", "template", "asks", "prompt", "schema", "params"):
         if name in fields:
             problems.add(name, f"model {model!r} takes an `input` per record, not this")
     problems.refuse()
@@ -165,6 +172,8 @@ def _spool(
     else:
         lines = asked.stream, defaults, template, problems, upload
         drafts = read_jsonl(*lines, max_records=limit, rows=choice.rows)
+    if defaults.operations:
+        drafts = spread(drafts, defaults, limit)
     for draft in while_connected(drafts):
         spool.add(draft)
     return found
