@@ -38,8 +38,8 @@ class Bounds:
     each: bool = False  # for each question, not for all of them
 
     @classmethod
-    def for_size(cls, size: int, *, times: int, free: int = 350_000_000) -> Self:
-        """For a file of `size` bytes that may take so many `times` as much memory."""
+    def for_size(cls, size: int, *, times: int, free: int) -> Self:
+        """For a file of `size` bytes that may take so many `times` as much memory, and `free` bytes."""
         return cls(min(free + times * size, 3_000_000_000), min(10 + size // 1_000_000, 60))
 
     def as_texts(self) -> tuple[str, str, str]:

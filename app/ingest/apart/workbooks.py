@@ -15,7 +15,7 @@ from app.ingest.apart.helper import Bounds, Helper
 from app.ingest.sheets.choosing import Listed, choose
 from app.ingest.sheets.rows import Choice, Row, Source, coordinate
 
-MEMORY_PER_BYTE = 200  # of the file
+FREE_MEMORY, MEMORY_PER_BYTE = 150_000_000, 200  # of the helper, and of it for each byte of the file
 PACKED = ("xlsb", "ods")  # archives
 
 
@@ -31,7 +31,7 @@ def read_rows(format: str, stream: BinaryIO, choice: Choice) -> Source:
     size = stream.seek(0, SEEK_END)
     if format in PACKED:
         _check_unpacked(stream, name)
-    bounds = Bounds.for_size(size, times=MEMORY_PER_BYTE)
+    bounds = Bounds.for_size(size, times=MEMORY_PER_BYTE, free=FREE_MEMORY)
     helper = Helper("spreadsheet", bounds, what=f"the file cannot be read as {name}")
     try:
         sheets = [Listed(sheet, "", is_shown) for sheet, is_shown in helper.ask(file=stream)]

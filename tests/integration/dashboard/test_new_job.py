@@ -14,6 +14,7 @@ from app.core.pipeline import lifecycle
 from models.session import in_transaction
 from tests.conftest import penstock_of_its_own
 from tests.support.browser_client import Browser
+from tests.support.documents import docx, pdf
 from tests.support.front_door import JOBS, Door, Worker
 
 NEW = "/ui/new"
@@ -273,7 +274,7 @@ def test_pasted_texts_are_a_sheet_and_several_files_are_documents(door, browser)
     job = submitted(door, browser.post(draft, {**KEY, "template": "{{ text }}", "action": "submit"}))
     assert job["total"] == 2
 
-    draft = drop(browser, ("a.pdf", b"%PDF-1.4 a"), ("b.txt", b"plain"))
+    draft = drop(browser, ("a.pdf", pdf(1)), ("b.docx", docx("plain")))
     job = submitted(door, browser.post(draft, {**KEY, "template": "Sum it up", "action": "submit"}))
     assert job["total"] == 2
 
@@ -317,7 +318,7 @@ def test_a_draft_is_its_users_alone_and_can_be_removed(door, browser):
         ("letter.xlsx", b"PK\x03\x04 word/document.xml", "Word document"),
         ("page.csv", b"<html>", "web page"),
         ("photo.heic", b"x", '"photo.heic" is in no format that can be read: save it as CSV'),
-        ("letter.docx", b"PK", '"letter.docx" is in no format'),
+        ("letter.doc", b"PK", '"letter.doc" is in no format'),
         ("notes.xlsx", archive_of("notes.txt"), '"notes.xlsx": it is a ZIP archive'),
     ],
 )
