@@ -3,9 +3,13 @@
 import io
 import struct
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from xml.sax.saxutils import escape
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 EXCEL_97 = Path(__file__).with_name("files") / "excel-97.xls"  # written by xlwt
 
@@ -61,6 +65,12 @@ def xlsb(rows: Rows, sheet: str = "Sheet1") -> bytes:
             "xl/worksheets/sheet1.bin": _records([*lines, (146, b""), (130, b"")]),
         }
     )
+
+
+def parquet_of(columns: Mapping[str, Any]) -> bytes:
+    out = io.BytesIO()
+    pq.write_table(pa.table(dict(columns)), out)
+    return out.getvalue()
 
 
 def _ods_cell(value: str | float | bool) -> str:

@@ -23,6 +23,7 @@ from config import settings
 
 MOST = 200  # documents at once
 AHEAD = 3  # rows that may be blank above a header
+WORKBOOKS = ("xlsx", "xls", "xlsb", "ods")
 SHEETS = 20  # that may have nothing in them before the first one with rows
 OF_DOCUMENTS = (".pdf", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".md", ".docx", ".html", ".htm")
 
@@ -87,7 +88,7 @@ def _keep(me: Caller, format: str, parts: list[Part]) -> JobDraft:
 def _understood(format: str, content: BinaryIO) -> dict[str, Any]:
     """What a table begins with: of a workbook, that of the first sheet with rows, which may have a cover."""
     first, has_rows = _of_sheet(format, content)
-    if format != "xlsx" or has_rows:
+    if format not in WORKBOOKS or has_rows:
         return first
     for name in read_rows(format, content).shown[1:SHEETS]:
         found, has_rows = _of_sheet(format, content, name)

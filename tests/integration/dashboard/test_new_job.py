@@ -16,6 +16,7 @@ from tests.conftest import penstock_of_its_own
 from tests.support.browser_client import Browser
 from tests.support.documents import docx, pdf
 from tests.support.front_door import JOBS, Door, Worker
+from tests.support.other_sheets import ods, parquet_of, xlsb
 
 NEW = "/ui/new"
 CSV = b"id,review\n1,It came home.\n2,\n3,Too hot.\n4,It came home.\n"
@@ -389,3 +390,25 @@ def test_a_typed_text_has_a_limit_that_the_page_tells(browser):
 
     assert refused.status_code == 413
     assert "the limit is 1,000,000" in refused.text
+
+
+SHEET = [["id", "text"], [1, "It came home."], [2, "Too hot."]]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.ods", ods(SHEET)),
+        ("a.xlsb", xlsb(SHEET)),
+        ("a.parquet", parquet_of({"id": [1, 2], "text": ["It came home.", "Too hot."]})),
+        ("a.json", b'[{"text": "It came home."}, {"text": "Too hot."}]'),
+    ],
+)
+def test_a_sheet_of_another_kind_is_previewed_and_submitted_alike(door, browser, name, content):
+    draft = drop(browser, (name, content))
+    browser.follow(browser.post(draft, {**KEY, "template": "Judge: {{ text }}", "action": "preview"}))
+
+    shown = text_of(browser.see(draft))
+    assert "Judge: It came home." in shown
+    job = submitted(door, browser.post(draft, {**KEY, "template": "Judge: {{ text }}", "action": "submit"}))
+    assert job["total"] == 2
