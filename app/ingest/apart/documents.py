@@ -1,14 +1,17 @@
 """Documents that a helper has to read: for their text where a model takes no others, or for their pages."""
 
+import time
+from os import SEEK_END
 from pathlib import PurePath
 from typing import BinaryIO, NamedTuple, Self
 
-from app.errors import BadInput
+from app.errors import BadInput, TooLarge
 from app.ingest import media
 from app.ingest.apart.helper import Bounds, Helper
 
 PDF, DOCX, HTML = "pdf", "docx", "html"
 ENDINGS = {".docx": DOCX, ".docm": DOCX, ".html": HTML, ".htm": HTML, ".xhtml": HTML}
+FREE_SECONDS, BYTES_A_SECOND = 30.0, 1_000_000  # in which they must be read
 BOUNDS = Bounds(1_000_000_000, 10, each=True)
 
 
@@ -32,6 +35,7 @@ class DocumentReader:
 
     def __init__(self) -> None:
         self._helper: Helper | None = None
+        self._seconds = FREE_SECONDS  # that are left for documents of the sizes that have come
 
     def __enter__(self) -> Self:
         return self
@@ -40,7 +44,20 @@ class DocumentReader:
         self._end()
 
     def read(self, kind: str, content: BinaryIO) -> Read:
-        """What a document of this kind gives; where it ends its helper, the next one gets another."""
+        """What a document of this kind gives; where it ends its helper, the next one gets another.
+
+        Raises `TooLarge` where all together take too long for their sizes.
+        """
+        self._seconds += content.seek(0, SEEK_END) / BYTES_A_SECOND
+        if self._seconds < 0:
+            raise TooLarge("the documents take too long to be read: send fewer of them at once")
+        began = time.monotonic()
+        try:
+            return self._ask(kind, content)
+        finally:
+            self._seconds -= time.monotonic() - began
+
+    def _ask(self, kind: str, content: BinaryIO) -> Read:
         if self._helper is None:
             self._helper = Helper("document_texts", BOUNDS, what="it cannot be read")
         try:

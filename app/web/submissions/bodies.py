@@ -21,6 +21,7 @@ from app.ingest.templates import compile_template
 from app.ingest.values import from_json, kind_of, whole_number
 from app.web import document_body, forms
 from app.web.bodies import read_json
+from app.web.capacity import SMALL
 from app.web.errors import refuse_invalid
 from app.web.forms import IN_MEMORY, FileForm, temporary
 from app.web.large_bodies import WITH_DOCUMENTS
@@ -142,10 +143,10 @@ class FormBody:
 class DocumentsBody:
     """A form with documents, which are stored, but not yet read."""
 
-    size = 0  # nothing of it has to be held in memory
-
     def __init__(self, fields: Mapping[str, str], documents: FormDocuments) -> None:
         self._fields, self._documents = fields, documents
+        # Little of it is held in memory; but reading documents takes a helper, of which there are few.
+        self.size = SMALL + 1 if "prompt" in fields else 0
 
     def read(self, _: Upload | None) -> Asked:
         records = self._documents.records(asks="prompt" in self._fields)

@@ -8,6 +8,8 @@ from zipfile import ZipFile
 from app.ingest.apart.frames import Asked, Shared
 
 FREE_BYTES, BYTES_PER_BYTE = 5_000_000, 200  # that a DOCX may unpack to, for each of its own
+XML, DECLARES, HEAD = (".xml", ".rels"), b"<!DOCTYPE", 4_096
+FREE_TAGS, BYTES_PER_TAG = 5_000, 15  # of a page; real ones have a tag in 20 bytes or more
 MAX_TEXT = 20_000_000  # characters
 HIDDEN = ["script", "style", "noscript", "template", "head", "svg", "iframe", "object"]  # of a page
 
@@ -48,19 +50,35 @@ def _pdf(file: Shared) -> Found:
 
 
 def _docx(file: Shared) -> Found:
+    content = BufferedReader(file, 1_000_000)
+    with ZipFile(content) as archive:
+        if fault := _fault_of(archive, file.size):
+            return Found(fault=fault)
     import mammoth
 
-    content = BufferedReader(file, 1_000_000)
-    unpacked = sum(part.file_size for part in ZipFile(content).infolist())
-    if unpacked > FREE_BYTES + BYTES_PER_BYTE * file.size:
-        return Found(fault=f"it unpacks to {unpacked:,} bytes, which is too much for its size")
     content.seek(0)
     page = mammoth.convert_to_html(content, convert_image=mammoth.images.img_element(lambda _: {}))
     return _text(page.value)
 
 
+def _fault_of(archive: ZipFile, size: int) -> str | None:
+    """Why an archive is not read at all. No writer declares entities, which may grow without end."""
+    unpacked = sum(part.file_size for part in archive.infolist())
+    if unpacked > FREE_BYTES + BYTES_PER_BYTE * size:
+        return f"it unpacks to {unpacked:,} bytes, which is too much for its size"
+    for part in archive.infolist():
+        if part.filename.endswith(XML):
+            with archive.open(part) as content:
+                if DECLARES in content.read(HEAD):
+                    return f"its part {part.filename[:100]} declares a document type, which no writer does"
+    return None
+
+
 def _html(file: Shared) -> Found:
-    return _text(BufferedReader(file).read())
+    page = BufferedReader(file).read()
+    if page.count(b"<") > FREE_TAGS + len(page) // BYTES_PER_TAG:
+        return Found(fault="it has too many tags for its size: save it as text")
+    return _text(page)
 
 
 def _text(page: str | bytes) -> Found:
