@@ -129,3 +129,11 @@ def test_documents_without_a_prompt_are_stored_as_they_came(door):
 def test_what_documents_do_not_have_is_refused(door, fields, path, why):
     refused = send(door, [("a.txt", b"one")], path=path, **fields)
     assert (refused.status_code, why in refused.text) == (422, True), refused.text
+
+
+def test_documents_in_json_have_these_columns_beside_their_own_ids(door, worker):
+    content = {"content": "b25l", "filename": "one.txt"}
+    job = door.submit([{"custom_id": "first", "document": content}], prompt="Sum up")
+    worker.end(job, [0])
+    (row,) = json.loads(door.get(job["links"]["results"], query_string={"format": "json"}).data)
+    assert [row[name] for name in ("custom_id", "file", "page count")] == ["first", "one.txt", None]

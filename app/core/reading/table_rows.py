@@ -1,6 +1,7 @@
 """Results as rows of a table: the columns that the job came with, and the result of each row."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import select
@@ -18,7 +19,13 @@ from models.job_table import JobTable
 
 # The columns of a job that did not come as a table: what identifies its records.
 IDENTITY = ("index", "custom_id")
-OF_DOCUMENTS = ("file", "page count")  # the columns of a job of documents
+OF_DOCUMENTS = ("file", "page count")  # of a job of documents
+
+
+def of_documents(records: Iterable[Any]) -> list[str]:
+    """The columns of a job whose records are documents."""
+    named = any(isinstance(record, dict) and record.get("custom_id") for record in records)
+    return [*IDENTITY[1:], *OF_DOCUMENTS] if named else list(OF_DOCUMENTS)
 
 
 def columns(session: Session, job_id: int) -> Columns:

@@ -82,7 +82,7 @@ def read_in(
     columns = None if found is None else found.columns
     names = None if several is None else [ask.name for ask in several]
     if 0 < spool.documents == spool.count:
-        columns = table_rows.OF_DOCUMENTS
+        columns = table_rows.of_documents(asked.records or ())
     return Received(
         defaults, replace(_options(asked.fields, table, form, repeat, notes), columns=columns, asks=names)
     )
