@@ -24,7 +24,7 @@ DEMO_ROWS := 20
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up static check test coverage test-all clients faults soak lock lock-clients assets sbom digests \
-	bench bench-small bench-calls bench-large bench-readers bench-results bench-sheets bench-footprint bench-scaling \
+	bench bench-small bench-calls bench-large bench-readers bench-results bench-sheets bench-formats bench-footprint bench-scaling \
 	bench-limits bench-exhaustion bench-dashboard bench-pages bench-forecasts bench-caching
 
 help: ## Show this list
@@ -75,9 +75,9 @@ bench: $(ALL) ## Records per second against a bare loop, and processor time by p
 # What `make bench` leaves out: how long a small job takes, what is added to a single call, what a job of a million
 # records costs (half an hour), what readers see during a job at full speed, how fast its results stream, what a
 # workbook costs, how a stack starts and idles, what more workers gain, how much of a provider's limits is used, what
-# one tenant can take from another, how long each view of the page takes, what open pages cost, what a provider's cache
-# saves.
-bench-small bench-calls bench-large bench-readers bench-results bench-sheets bench-footprint bench-scaling \
+# one tenant can take from another, how long each view of the page takes, what open pages cost, what a first try tells
+# of the cost of all, what a provider's cache saves.
+bench-small bench-calls bench-large bench-readers bench-results bench-sheets bench-formats bench-footprint bench-scaling \
 bench-limits bench-exhaustion bench-dashboard bench-pages bench-forecasts bench-caching: bench-%: $(ALL)
 	$(BIN)/python -m bench.$*
 

@@ -211,6 +211,8 @@ class JobSpec(Base):
     params: Mapped[bytes] = mapped_column(LargeBinary, default=b"{}")  # JSON
     # The operations that its records may name, as `app.ingest.operations` writes them: JSON; None: none.
     operations: Mapped[bytes | None] = mapped_column(LargeBinary)
+    # The names of the prompts that each row is asked, as one record each, in this order; None: there is one.
+    asks: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
     columns: Mapped[list[str] | None] = mapped_column(JSON)  # of the submitted table
     skipped: Mapped[list[int] | None] = mapped_column(JSON)  # numbers of the table's rows that are not asked
     # What its owner should know of how its table was read, in sentences. None: of an earlier release.

@@ -84,9 +84,27 @@ class JobIn(JobFields):
 
 
 class Upload(UploadFields):
-    """A job whose records are in a file: JSON lines, CSV, TSV or XLSX. Objects are given as JSON text."""
+    """A job whose records are in a file, or which are documents. Objects are given as JSON text."""
 
-    file = fields.Raw(required=True, metadata={"type": "string", "format": "binary"})
+    class Meta(UploadFields.Meta):
+        keywords = {"oneOf": [{"required": ["file"]}, {"required": ["document"]}]}  # noqa: RUF012
+
+    file = fields.Raw(
+        metadata={
+            "type": "string",
+            "format": "binary",
+            "description": "JSON lines, a JSON list, CSV, TSV, XLSX, XLS, XLSB, ODS or Parquet.",
+        }
+    )
+    document = fields.List(
+        fields.Raw(metadata={"type": "string", "format": "binary"}),
+        metadata={
+            "minItems": 1,
+            "description": "In place of a file: PDF, pictures, text, DOCX and HTML, each a part with its file"
+            " name, with nothing that is only for tables. With a `prompt` each is sent to the model, DOCX and"
+            " HTML as their text. Results as a table have the columns `file` and `page count`.",
+        },
+    )
 
 
 class PageQuery(ma.Schema):
@@ -120,12 +138,15 @@ class EventQuery(ma.Schema):
 class ResultQuery(ma.Schema):
     format = fields.String(
         load_default="jsonl",
-        validate=validate.OneOf(["jsonl", "csv", "tsv", "xlsx"]),
+        validate=validate.OneOf(["jsonl", "csv", "tsv", "xlsx", "json", "parquet"]),
         metadata={
             "description": "A job that came as CSV or TSV gets its own encoding, separator, line ends and"
             " decimal sign in `csv`; one that came as XLSX gets its own workbook in `xlsx`, with the answers"
             " in columns on the right. Any other table is a plain one: UTF-8 with a byte order mark and"
-            " commas or tabs, or a new sheet. The header `Penstock-Warning` says where that was not possible."
+            " commas or tabs, or a new sheet. `json` is a list with an object for each row: its own cells,"
+            " and the answer's columns. A job that came as Parquet gets its own columns as they were in"
+            " `parquet`, any other one columns of the types that their values have. The header"
+            " `Penstock-Warning` says where that was not possible."
         },
     )
     order = fields.String(

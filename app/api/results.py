@@ -18,7 +18,7 @@ blp = Blueprint("results", "The results of a job as a file.")
 @blp.route("/jobs/<job_id>/results", methods=["GET"])
 @needs(READ, 404, 410, 503)
 @blp.arguments(ResultQuery, location="query")
-@documented(blp, "jsonl", "csv", "tsv", "xlsx")
+@documented(blp, "jsonl", "csv", "tsv", "xlsx", "json", "parquet")
 def get_results(query: dict[str, Any], job_id: str) -> Response:
     """Download the records that have ended.
 

@@ -66,8 +66,8 @@ _DOCUMENTED = {
 def submit_job() -> tuple[dict[str, Any], int, dict[str, str]]:
     """Submit a job.
 
-    Its records come as JSON, or as a file of JSON lines, CSV, TSV or XLSX. If the input has errors, all of
-    them are returned, each with its position, and nothing is stored.
+    Its records come as JSON, as a file, or as documents. If the input has errors, all of them are returned,
+    each with its position, and nothing is stored.
     """
     sending, wait = idempotency.sending(request.headers), _wait()
     me = caller()

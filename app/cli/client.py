@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Self, TypeVar
+from typing import IO, Any, BinaryIO, Self, TypeVar, cast
 
 import httpx2
 
+from app.cli.input.documents import Closed
 from app.errors import StackRefused, StackUnreachable
 
 RUN = "Penstock-Run"  # the header that names the command with which a job is paused
@@ -49,15 +50,21 @@ class Rest:
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
-    def submit(self, file: Path, fields: Mapping[str, str], key: str) -> Job:
-        """Submit a job with the records in `file`; `key` identifies the submission, so it creates at most one
-        job.
+    def submit(
+        self, file: Path, fields: Mapping[str, str], key: str, documents: Mapping[str, Path] | None = None
+    ) -> Job:
+        """Submit a job with the records in `file`, or of `documents` by their names; `key` identifies the
+        submission, so it creates at most one job.
         """
         name = {"Idempotency-Key": key}
 
         def send() -> Any:
-            with file.open("rb") as content:
-                parts = {"file": (file.name, content)}
+            with ExitStack() as opened:
+                parts = (
+                    [("file", (file.name, opened.enter_context(file.open("rb"))))]
+                    if documents is None
+                    else [("document", (name, _closed(path))) for name, path in documents.items()]
+                )
                 return self._json(
                     "POST", "/jobs", data=dict(fields), files=parts, headers=name, timeout=UPLOAD_SECONDS
                 )
@@ -165,6 +172,10 @@ class Rest:
             yield
         except httpx2.TransportError as error:
             raise StackUnreachable(self.url, error) from error
+
+
+def _closed(path: Path) -> IO[bytes]:
+    return cast(IO[bytes], Closed(path))
 
 
 def _check(response: httpx2.Response) -> None:

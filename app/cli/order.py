@@ -7,12 +7,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from app.cli.input.documents import Documents
+from app.cli.input.stdin import STREAM
 from app.errors import BadInput
 from app.ingest.values import as_line
 
-READ = (".csv", ".tsv", ".txt", ".jsonl", ".xlsx", ".xlsm", ".xls")
-ANSWERED_AS = {".txt": ".csv", ".xls": ".xlsx"}  # where it is another one
-WRITTEN = (".csv", ".tsv", ".jsonl", ".xlsx", ".xlsm")
+READ = (".csv", ".tsv", ".txt", ".jsonl", ".json", ".xlsx", ".xlsm", ".xls", ".xlsb", ".ods", ".parquet")
+ANSWERED_AS = {".txt": ".csv", ".xls": ".xlsx", ".xlsb": ".xlsx", ".ods": ".xlsx"}  # where it is another one
+WRITTEN = (".csv", ".tsv", ".jsonl", ".json", ".xlsx", ".xlsm", ".parquet")
 FINGERPRINT, WHOLE = "run_fingerprint", "run_whole"  # in the metadata of a run's job
 
 
@@ -23,6 +25,7 @@ class Order:
     file: Path
     out: Path
     prompt: str | None = None
+    asks: Sequence[str] = ()  # several prompts, `name: template` each, in place of the one
     model: str | None = None
     system: str | None = None
     max_tokens: int | None = None
@@ -42,14 +45,20 @@ class Order:
     sheet: str | None = None  # of a workbook; None: the first one that is shown
     header_row: int | None = None  # None: the first
     visible_only: bool = False  # without hidden rows
+    documents: Documents | None = None  # in place of the file, which only names them
     raw: bool = False  # cells of CSV that a spreadsheet would evaluate stay as they are
     with_answer: bool = False  # the whole answer has a column beside those of its fields
     join_lists: bool = False  # lists in cells are one text, parted by `; `
 
     @property
     def format(self) -> str:
-        ending = self.out.suffix.lower().removeprefix(".")
+        own = ".csv" if self.documents else answered_as(self.file)
+        ending = (own if self.to_stdout else self.out.suffix.lower()).removeprefix(".")
         return "xlsx" if ending == "xlsm" else ending
+
+    @property
+    def to_stdout(self) -> bool:
+        return self.out == STREAM
 
     def results(self) -> dict[str, str]:
         """The query for the answers; those to a TSV file are a plain CSV where a CSV was asked for."""
@@ -63,7 +72,8 @@ class Order:
     def fields(self) -> dict[str, str]:
         """The form fields of the submission, besides the file."""
         given = {
-            "template": self.prompt,
+            "prompt" if self.documents else "template": self.prompt,
+            "asks": json.dumps(self.asks, ensure_ascii=False) if self.asks else None,
             "model": self.model,
             "system": self.system,
             "max_tokens": self.max_tokens and str(self.max_tokens),
@@ -97,17 +107,27 @@ class Order:
 
     def fingerprint(self) -> str:
         """Equal for equal content, template, model and parameters; the file's name does not matter."""
-        with self.file.open("rb") as content:
-            digest = hashlib.file_digest(content, "sha256")
+        digest = self._digest()
         asked: list[Any] = [self.prompt, self.model, self.system, self.max_tokens, self.rows]
         # A job without any of these keeps the fingerprint that it always had.
         answers = [list(self.answer_fields) or None, self.escalate_to]
         of_sheets = [self.sheet, self.header_row, self.visible_only]
-        for more in ([self.schema, self.params or None], of_sheets, answers):
+        for more in ([self.schema, self.params or None], of_sheets, [self.asks or None], answers):
             if any(part not in (None, False) for part in more):
                 asked += more
         digest.update(json.dumps(asked).encode())
         return digest.hexdigest()
+
+    def _digest(self) -> "hashlib._Hash":
+        """Of the file, or of the documents with their names."""
+        if self.documents is None:
+            with self.file.open("rb") as content:
+                return hashlib.file_digest(content, "sha256")
+        digest = hashlib.sha256()
+        for name, path in self.documents.files.items():
+            with path.open("rb") as content:
+                digest.update(json.dumps([name, hashlib.file_digest(content, "sha256").hexdigest()]).encode())
+        return digest
 
     def whole_fingerprint(self) -> str:
         """The fingerprint of the same command for all rows."""
@@ -117,17 +137,28 @@ class Order:
 def check(file: Path, out: Path | None) -> Path:
     """The file for the answers: `out`, or next to `file`. Raises `BadInput` before anything is paid for."""
     check_input(file)
-    suffix = ANSWERED_AS.get(file.suffix.lower(), file.suffix)
-    chosen = out or file.with_name(f"{file.stem}.answers{suffix}")
+    chosen = check_out(out or file.with_name(f"{file.stem}.answers{answered_as(file)}"))
+    if chosen != STREAM and chosen.resolve() == file.resolve():
+        raise BadInput(f"{chosen} is the input itself: choose another file with -o")
+    return chosen
+
+
+def check_out(chosen: Path) -> Path:
+    """The file for the answers; raises `BadInput` where they cannot be written."""
+    if chosen == STREAM:
+        return chosen
     if chosen.suffix.lower() not in WRITTEN:
         raise BadInput(
             f"{chosen}: answers are written as {', '.join(WRITTEN)}; give -o one of these extensions"
         )
-    if chosen.resolve() == file.resolve():
-        raise BadInput(f"{chosen} is the input itself: choose another file with -o")
     if not chosen.parent.is_dir():
         raise BadInput(f"{chosen.parent} is not a directory: create it, or choose another with -o")
     return chosen
+
+
+def answered_as(file: Path) -> str:
+    """The extension of a file of answers to `file`, unless another one is asked for."""
+    return ANSWERED_AS.get(file.suffix.lower(), file.suffix)
 
 
 def check_input(file: Path) -> None:

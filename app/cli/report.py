@@ -12,6 +12,7 @@ from rich.text import Text
 
 from app.cli import faults, words, wrapping
 from app.cli.client import Job, Rest
+from app.cli.input.stdin import STREAM
 from app.cli.jobs import trying, written
 from app.cli.order import Order
 from app.cli.phrases import for_terminal
@@ -50,6 +51,9 @@ def write(rest: Rest, job: Job, order: Order, data: Path) -> Written:
     if not words.ended(job):
         return Written(order.out)
     headers: dict[str, str] = {}
+    if order.to_stdout:
+        written.to_stdout(lambda to: headers.update(rest.download(job["id"], order.results(), to)))
+        return Written(order.out, headers.get("penstock-warning"))
 
     def fill(to: BinaryIO) -> Path:
         headers.update(rest.download(job["id"], order.results(), to))
@@ -110,7 +114,8 @@ def _facts(job: Job, answers: Written) -> Iterator[tuple[str, Text]]:
     for warning in warnings:
         yield "warning", Text(warning, "yellow")
     if words.ended(job):
-        yield "answers", Text(str(answers.out), "bold") + Text(" (invented)" if invented else "", "yellow")
+        where = "standard output" if answers.out == STREAM else str(answers.out)
+        yield "answers", Text(where, "bold") + Text(" (invented)" if invented else "", "yellow")
     yield "job", Text(job["id"])
 
 

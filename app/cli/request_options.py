@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from app.cli.input.stdin import FORMATS
 from app.errors import BadInput
 
 TEXT_FILE = click.Path(path_type=Path)
@@ -49,6 +50,14 @@ def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 _OPTIONS = (
     click.option("--prompt", metavar="TEMPLATE", help="Prompt for each row, e.g. 'Summarise: {{ review }}'."),
+    click.option(
+        "--ask",
+        "asks",
+        metavar="'NAME: TEMPLATE'",
+        multiple=True,
+        help="One of several prompts for each row, in place of --prompt; its answers go to the column NAME."
+        " May be repeated.",
+    ),
     click.option("--prompt-file", metavar="FILE", type=TEXT_FILE, help="The same, from a text file (UTF-8)."),
     click.option(
         "--model",
@@ -103,6 +112,11 @@ _OPTIONS = (
         flag_value=False,
         default=None,
         help="Do not have the provider keep what all requests share, though it costs less.",
+    ),
+    click.option(
+        "--format",
+        type=click.Choice(FORMATS),
+        help="What comes by standard input, where FILE is -  [default: as it begins]",
     ),
     click.option("--rows", type=click.IntRange(min=1), help="Only the first N rows that are asked."),
     click.option("--sheet", metavar="NAME", help="Sheet of the workbook  [default: the first one shown]"),

@@ -201,7 +201,7 @@ class Session:
             job = rest.job(job["id"])
             self._let_go(rest, job)
             job = self._last_answers(rest, job)
-            if words.ended(job):
+            if words.ended(job) and not self._order.to_stdout:  # whoever reads that would take them for all
                 answers = self._write(rest, job)
                 ended = f"{words.ended(job):,} of {job['total']:,}"
                 self._say(f"{ended} answers so far are in {answers.out}")

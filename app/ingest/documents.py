@@ -31,6 +31,7 @@ class Stored:
     sha256: str
     size: int  # bytes
     media_type: str  # detected from its bytes
+    pages: int | None = None  # None: it has none, or nobody counted them
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,7 @@ class Document:
     media_type: str = media.UNKNOWN
     fault: str | None = None
     collection: str | None = None  # to which its job adds it
+    pages: int | None = None
 
     @classmethod
     def of(
@@ -90,16 +92,18 @@ class Document:
             content.size,
             content.media_type,
             collection=collection,
+            pages=content.pages,
         )
 
     def body(self) -> bytes:
         """As its record stores it.
 
-        The collection stands beside the document: workers of the release before expect no other fields in it.
+        What was added later stands beside the document: workers of the release before expect no other fields
+        in it.
         """
         own = asdict(self)
-        collection = own.pop("collection")
-        return to_json({"document": own, **({} if collection is None else {"collection": collection})})
+        later = {name: own.pop(name) for name in ("collection", "pages")}
+        return to_json({"document": own, **{name: part for name, part in later.items() if part is not None}})
 
     def description(self) -> dict[str, Any]:
         """What its sender said of it."""
@@ -122,7 +126,7 @@ class Document:
         if self.media_type in media.IMAGES:
             return IMAGE_BYTES
         if self.media_type == media.PDF:
-            return PDF_PAGE_BYTES * -(-self.size // PDF_BYTES_A_PAGE)
+            return PDF_PAGE_BYTES * (self.pages or -(-self.size // PDF_BYTES_A_PAGE))
         return self.size
 
     @property
@@ -189,4 +193,4 @@ def read(body: bytes) -> Document | None:
     if not body.startswith(BEGINNING):
         return None
     record = json.loads(body)
-    return Document(**record["document"], collection=record.get("collection"))
+    return Document(**record["document"], collection=record.get("collection"), pages=record.get("pages"))

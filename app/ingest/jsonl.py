@@ -1,7 +1,7 @@
 """JSON lines: one record per line, read line by line however long the file is."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, BinaryIO, Protocol
@@ -25,6 +25,8 @@ class Lines(Protocol):
 
     def readline(self, size: int, /) -> bytes: ...
 
+    def read(self, size: int, /) -> bytes: ...
+
 
 def read_jsonl(
     stream: BinaryIO,
@@ -47,7 +49,10 @@ def read_jsonl(
         for number, line in islice(lines(text), rows):
             where = f"line {number}"
             if number == 1 and line.lstrip().startswith(b"["):
-                raise BadInput(f"{where}: the file begins with a JSON list: give one JSON object per line")
+                raise BadInput(
+                    f"{where}: the file begins with a JSON list: give one JSON object per line, or call the"
+                    " file .json"
+                )
             try:
                 item = parse(line)
             except ValueError as error:
@@ -82,8 +87,14 @@ class _Encoded:
         self._text, self._encoding = text, encoding
 
     def readline(self, size: int, /) -> bytes:
+        return self._encoded(self._text.readline, size)
+
+    def read(self, size: int, /) -> bytes:
+        return self._encoded(self._text.read, size)
+
+    def _encoded(self, read: Callable[[int], str], size: int) -> bytes:
         try:
-            return self._text.readline(size).encode()
+            return read(size).encode()
         except UnicodeError as error:
             name = self._encoding.upper()
             raise BadInput(f"the file begins as {name}, but is not {name}: save it as UTF-8") from error

@@ -29,6 +29,10 @@ class Operation:
     names: Mapping[str, str] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)
 
+    def check(self) -> None:
+        """Raise `BadInput` for a template that cannot be used."""
+        self._prompt, self._system  # noqa: B018 - compiled with the first access
+
     def prompt_for(self, row: Mapping[str, Any]) -> str:
         """The prompt for `row`; raises `BadInput` if the row does not fit the template."""
         return self._prompt.render(self._named(row))

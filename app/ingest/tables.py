@@ -1,4 +1,4 @@
-"""Tables, CSV and XLSX: a header that names the columns, and one record per row."""
+"""Tables, such as CSV and XLSX: a header that names the columns, and one record per row."""
 
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 
 from app.errors import BadInput, BlankPrompt, TooLarge
 from app.ingest import csv_rows
+from app.ingest.apart import parquet, workbooks
 from app.ingest.draft import Defaults, Draft, Problems
 from app.ingest.forms.row_numbers import RowNumbers
 from app.ingest.intake import Intake
@@ -31,12 +32,17 @@ READERS: Mapping[str, Callable[[BinaryIO, Choice], Source]] = {
     "csv": csv_rows.read_rows,
     "tsv": csv_rows.read_rows,
     "xlsx": xlsx_rows.read_rows,
+    "xls": workbooks.read_xls,
+    "xlsb": workbooks.read_xlsb,
+    "ods": workbooks.read_ods,
+    "parquet": parquet.read_rows,
 }
+FORMATS = tuple(READERS)
 PROMPT_COLUMN = "prompt"
 
 
 def read_rows(format: str, stream: BinaryIO, choice: Choice = EVERYTHING) -> Source:
-    """The rows of a seekable `stream` of CSV, TSV or XLSX; raises `BadInput` for another format."""
+    """The rows of a seekable `stream` of a table; raises `BadInput` for another format."""
     if format not in READERS:
         raise BadInput(f"file: give a table, as one of {', '.join(READERS)}; found {format}")
     source = READERS[format](stream, choice)
@@ -246,7 +252,7 @@ def read_table(
     max_records: int,
     choice: Choice = EVERYTHING,
 ) -> Table:
-    """The table in a seekable `stream` of CSV or XLSX; raises `BadInput` for an invalid header."""
+    """The table in a seekable `stream` of one of `FORMATS`; raises `BadInput` for an invalid header."""
     source = read_rows(format, stream, choice)
     return Table(source, defaults, template, problems, max_records, size_of(stream), choice)
 

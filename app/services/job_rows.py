@@ -58,6 +58,7 @@ def spec_row(job_id: int, defaults: Defaults, options: Options, why: str | None)
         schema=None if defaults.schema is None else json.dumps(defaults.schema).encode(),
         params=json.dumps(dict(defaults.params)).encode(),
         operations=operations.to_bytes(defaults.operations),
+        asks=None if options.asks is None else list(options.asks),
         columns=None if options.columns is None else list(options.columns),
         skipped=None if options.skipped is None else list(options.skipped),
         notes=list(options.notes),

@@ -43,6 +43,7 @@ class Options:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     webhook_url: str | None = None  # told when the job has ended
     columns: Sequence[str] | None = None  # of the table that was submitted
+    asks: Sequence[str] | None = None  # names of the prompts that each of its rows is asked
     form: TableForm | None = None  # in which its results are given back
     skipped: Sequence[int] | None = None  # numbers of the table's rows that are not asked
     notes: Sequence[str] = ()  # what the owner should know of how the table was read

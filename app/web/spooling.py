@@ -2,13 +2,28 @@
 
 from collections.abc import Callable
 from os import SEEK_END
-from typing import IO, Any, cast
+from typing import IO, Any, Protocol, cast
 
 from flask import Request
+from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.formparser import FormDataParser, MultiPartParser
+from werkzeug.sansio.multipart import File
 
 from app.web.forms import temporary
 from app.web.large_bodies import FORM
+
+DOCUMENT = "document"  # the name of parts that are not files of the form, but documents
+MOST_PARTS = 5_000  # of a form with documents
+
+
+class Documents(Protocol):
+    """Takes the documents of a form, each as it comes."""
+
+    size: int  # bytes received
+
+    def begin(self, name: str | None) -> IO[bytes]:
+        """Where the content of the next one goes; it is sought when it has ended."""
 
 
 class SpoolingRequest(Request):
@@ -22,6 +37,19 @@ class SpoolingRequest(Request):
         self._spooled: list[IO[bytes]] = []
         self._complete = 0  # bytes of all files but the last one
 
+    documents: Documents | None = None  # takes the parts of that name; None: they are files like others
+
+    def make_form_data_parser(self) -> FormDataParser:
+        if self.documents is None:
+            return super().make_form_data_parser()
+        return _Forms(
+            self._get_file_stream,
+            self.max_form_memory_size,
+            self.max_content_length,
+            self.parameter_storage_class,
+            max_form_parts=MOST_PARTS,
+        ).with_documents(self.documents)
+
     def _get_file_stream(self, *_: Any, **__: Any) -> IO[bytes]:
         self._complete = self._bytes_of_files()
         self._spooled.append(temporary())
@@ -34,7 +62,8 @@ class SpoolingRequest(Request):
         return cast(IO[bytes], _Watched(stream, self._bytes_of_files, self.max_form_memory_size))
 
     def _bytes_of_files(self) -> int:
-        return self._complete + (_size(self._spooled[-1]) if self._spooled else 0)
+        documents = 0 if self.documents is None else self.documents.size
+        return documents + self._complete + (_size(self._spooled[-1]) if self._spooled else 0)
 
     def _load_form_data(self) -> None:
         """Of a form that ends in the middle nobody gets the files, so nobody would close them."""
@@ -44,6 +73,38 @@ class SpoolingRequest(Request):
             for file in self._spooled:
                 file.close()
             raise
+
+
+class _Forms(FormDataParser):
+    """Parses forms whose documents are passed on."""
+
+    def with_documents(self, documents: Documents) -> "_Forms":
+        self._documents = documents
+        return self
+
+    def _parse_multipart(
+        self, stream: IO[bytes], mimetype: str, content_length: int | None, options: dict[str, str]
+    ) -> tuple[IO[bytes], MultiDict[str, str], MultiDict[str, FileStorage]]:
+        boundary = options.get("boundary", "").encode("ascii")
+        if not boundary:
+            raise ValueError("there is no boundary")
+        parts = _Parts(
+            self.stream_factory,
+            self.max_form_memory_size,
+            self.cls,
+            max_form_parts=self.max_form_parts,
+        )
+        parts.documents = self._documents
+        return stream, *parts.parse(stream, boundary, content_length)
+
+
+class _Parts(MultiPartParser):
+    documents: Documents
+
+    def start_file_streaming(self, event: File, total_content_length: int | None) -> IO[bytes]:
+        if event.name == DOCUMENT:
+            return self.documents.begin(event.filename)
+        return super().start_file_streaming(event, total_content_length)
 
 
 class _Watched:

@@ -94,7 +94,7 @@ def test_the_types_of_files_are_documented_and_said_once(door, document, contrac
         (
             "GET /api/v1/jobs/{job_id}/results",
             f"{JOBS}/{job['id']}/results?",
-            ("jsonl", "csv", "tsv", "xlsx"),
+            ("jsonl", "csv", "tsv", "xlsx", "json", "parquet"),
         ),
         ("GET /api/batch/results", f"/api/batch/results?batchId={job['id']}&", ("json", "csv", "xlsx")),
     ]:

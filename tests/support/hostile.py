@@ -182,6 +182,14 @@ def _documents(content: bytes, _: str) -> Iterator[Request]:
     yield from _submissions(records=records)
 
 
+def _files(content: bytes, file: str) -> Iterator[Request]:
+    """A document by its name, to be asked about."""
+    parts = [_part(f'name="{name}"', text) for name, text in (("model", b"simulated"), ("prompt", b"Sum up"))]
+    parts.append(_part(f'name="document"; filename="{file}"', content))
+    body = b"".join(parts) + f"--{BOUNDARY}--\r\n".encode()
+    yield Request("POST", JOBS, body, {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"})
+
+
 def _whole(content: bytes, _: str) -> Iterator[Request]:
     """A request as it is sent: its line, its headers, a blank line, its body."""
     head, _, body = content.rstrip(b"\n").partition(b"\n\n")
@@ -201,4 +209,5 @@ DOORS: Mapping[str, Callable[[bytes, str], Iterator[Request]]] = {
     "requests": _whole,
     "sheets": _sheets,
     "documents": _documents,
+    "files": _files,
 }

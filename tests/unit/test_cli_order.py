@@ -26,8 +26,8 @@ def test_answers_go_beside_the_input_in_its_own_format(table):
     [
         ("missing.csv", None, "missing.csv does not exist"),
         (".", None, "is not a file"),
-        ("reviews.pdf", None, r"supported are \.csv, \.tsv, \.txt, \.jsonl, \.xlsx"),
-        ("reviews.csv", "answers.parquet", r"answers are written as \.csv, \.tsv, \.jsonl, \.xlsx"),
+        ("reviews.pdf", None, r"supported are \.csv, \.tsv, \.txt, \.jsonl, \.json, \.xlsx"),
+        ("reviews.csv", "answers.docx", r"answers are written as \.csv, \.tsv, \.jsonl, \.json, \.xlsx"),
         ("reviews.csv", "reviews.csv", "is the input itself"),
         ("reviews.csv", "nowhere/answers.csv", "nowhere is not a directory"),
     ],
@@ -58,6 +58,7 @@ def test_the_fingerprint_is_of_what_is_asked_and_not_of_where_it_lies(table, tmp
         {"schema": {"type": "object"}},
         {"schema": {}},
         {"params": {"temperature": 0}},
+        {"asks": ("tone: {{ review }}",)},
         {"sheet": "June"},
         {"header_row": 2},
         {"visible_only": True},

@@ -465,12 +465,17 @@ def test_names_of_records_and_lengths_of_time_are_as_shown():
         (b"a,b\n1,2\n", "xlsx", "csv"),
         ("a\tb\n".encode("utf-16"), "xlsx", "csv"),
         (b'{"prompt": "x"}\n', "csv", "jsonl"),
-        (b'[\r\n {\n"prompt": "x"}]', "csv", "jsonl"),
+        (b'[\r\n {\n"prompt": "x"}]', "csv", "json"),
         (b"{a},b\n", "csv", "csv"),
         (b"a\tb\n", "tsv", "tsv"),
         (b"not json", "jsonl", "jsonl"),
+        (b"PK\x03\x04....mimetypeapplication/vnd.oasis.opendocument.spreadsheet", "csv", "ods"),
+        (b"PK\x03\x04....xl/workbook.bin", "xlsx", "xlsb"),
+        (b"\xd0\xcf\x11\xe0", "xlsx", "xls"),
+        (b"PAR1\x15..PAR1", "csv", "parquet"),
+        (b"PAR1,b\n1,2\n", "csv", "csv"),
     ],
-    ids=range(8),
+    ids=range(13),
 )
 def test_a_file_is_read_by_its_bytes(data, named, kind):
     assert find_kind(io.BytesIO(data), named) == kind
@@ -482,16 +487,15 @@ def test_a_file_is_read_by_its_bytes(data, named, kind):
         (b"%PDF-1.7", "a PDF"),
         (b" <html><table>", "a web page"),
         (b"<?xml version='1.0'?><Workbook>", "XML"),
-        (b"PK\x03\x04....mimetypeapplication/vnd.oasis.opendocument.spreadsheet", "an OpenDocument file"),
+        (b"PK\x03\x04....mimetypeapplication/vnd.oasis.opendocument.text", "an OpenDocument text"),
         (b"PK\x03\x04....word/document.xml", "a Word document"),
         (b"PK\x03\x04a.csv" + b"PK\x05\x06", "a ZIP archive, and no workbook"),
         (b"\x1f\x8b\x08", r"packed \(gzip\)"),
         (b"{\\rtf1\\ansi", "a text with formats"),
-        (b"PAR1\x15", "a Parquet file"),
         (b"\x89PNG\r\n\x1a\n", "a picture"),
         (b"<!-- saved --><html><table>", "a web page"),
     ],
-    ids=range(11),
+    ids=range(10),
 )
 def test_a_file_of_a_kind_that_is_not_read_is_named(data, what):
     with pytest.raises(BadInput, match=f"it is {what}"):

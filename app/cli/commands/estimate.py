@@ -11,7 +11,7 @@ from app.cli.request_options import request_options
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @request_options
-def estimate(file: Path, **asked: Any) -> None:
+def estimate(file: Path, format: str | None, **asked: Any) -> None:
     """Show what `penstock run FILE` with these options would cost. Nothing is sent or stored, and no key is
     needed.
 
@@ -23,15 +23,17 @@ def estimate(file: Path, **asked: Any) -> None:
     from rich.console import Console
 
     from app.cli import quote, target
+    from app.cli.input import stdin
     from app.cli.jobs import known
     from app.cli.order import Order, check_input
     from app.cli.waiting import waiting
 
-    check_input(file)
-    order = Order(file, file, **asked)
     wait = partial(waiting, Console(stderr=True, highlight=False))
-    with target.any_stack(wait) as stack:
-        order = replace(order, reuse=known.sample(known.look(stack.rest), order))
-        with wait(f"reading {file.name}"):
-            found = stack.rest.estimate(file, order.fields())
+    with stdin.kept(file, format) as read:
+        check_input(read)
+        order = Order(read, read, **asked)
+        with target.any_stack(wait) as stack:
+            order = replace(order, reuse=known.sample(known.look(stack.rest), order))
+            with wait(f"reading {read.name}"):
+                found = stack.rest.estimate(read, order.fields())
     quote.show(found)

@@ -1,7 +1,6 @@
 """`penstock jobs`: submitted jobs, over the native contract, whether a stack runs or not."""
 
 import os
-import sys
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -23,7 +22,7 @@ WITHOUT_STACK = {
     "running": GOES_ON,
     "cancelling": "calls were cut off with the last one; the next one books them, and then it is cancelled",
 }
-FORMATS = ("jsonl", "csv", "tsv", "xlsx")
+FORMATS = ("jsonl", "csv", "tsv", "xlsx", "json", "parquet")
 
 
 @click.group()
@@ -158,7 +157,7 @@ def delete(job_id: str) -> None:
     "-o",
     "--out",
     type=click.Path(path_type=Path),
-    help="File: .jsonl, .csv or .xlsx  [default: JSONL, printed]",
+    help="File: .jsonl, .json, .csv, .tsv or .xlsx  [default: JSONL, printed]",
 )
 def results(job_id: str, out: Path | None) -> None:
     """Get the results of a job so far: every record that has ended, with its answer."""
@@ -170,7 +169,8 @@ def results(job_id: str, out: Path | None) -> None:
     form = FORMATS[0] if out is None else out.suffix.lower().removeprefix(".")
     if form not in FORMATS:
         raise BadInput(
-            f"{out}: results are written as .jsonl, .csv, .tsv or .xlsx; give -o one of these extensions"
+            f"{out}: results are written as {', '.join(f'.{one}' for one in FORMATS)}; give -o one of these"
+            " extensions"
         )
     if out is not None:
         written.check(out)
@@ -181,20 +181,11 @@ def results(job_id: str, out: Path | None) -> None:
             return out or Path()
 
         if out is None:
-            _pipe(fill)
+            written.pipe(fill)
             return
         _, kept = written.write(out, fill, f"results of {job_id}", settings.read(os.environ).data)
     aside = f"; what it held before is kept as {kept.name}" if kept else ""
     wrapping.paragraph(f"written to {out}{aside}")
-
-
-def _pipe(fill: Callable[[BinaryIO], object]) -> None:
-    """To standard output, for as long as somebody reads it."""
-    try:
-        fill(sys.stdout.buffer)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more
 
 
 def _act(job_id: str, action: str) -> None:

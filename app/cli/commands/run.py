@@ -11,13 +11,14 @@ from app.cli.request_options import request_options
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
 @request_options
 @click.option(
     "-o",
     "--out",
     type=click.Path(path_type=Path),
-    help="File for the answers: .csv, .tsv, .jsonl, .xlsx or .xlsm  [default: next to FILE]",
+    help="File for the answers: .csv, .tsv, .jsonl, .json, .xlsx, .xlsm or .parquet; - is standard output"
+    "  [default: next to FILE]",
 )
 @click.option(
     "--max-cost",
@@ -58,7 +59,8 @@ from app.cli.request_options import request_options
 def run(
     context: click.Context,
     /,
-    file: Path,
+    files: tuple[Path, ...],
+    format: str | None,
     out: Path | None,
     max_cost: str | None,
     patience: int,
@@ -69,25 +71,27 @@ def run(
     show_schema: bool,
     **asked: Any,
 ) -> None:
-    """Run every record of FILE (.csv, .tsv, .jsonl, .xlsx or .xlsm) through a model and write the answers
-    next to it, in the form of FILE: of a workbook it is the same one with columns added.
+    """Run every record of FILE through a model and write the answers next to it, in the form of FILE: of a
+    workbook it is the same one with columns added.
+
+    FILE is a table (.csv, .tsv, .xlsx, .xlsm, .xls, .xlsb, .ods, .parquet), JSON (.jsonl, .json), or - for
+    standard input, whose answers go to standard output. Or it is a folder, a pattern or several files of
+    documents (PDF, pictures, DOCX, HTML, Markdown, text): each is asked the prompt, and the answers are a
+    table with a row for each.
 
     The same command resumes a job that was left unfinished, and writes the answers of a finished one again
     without paying again. Exit code: 0 all succeeded, 3 some failed, 2 bad input, 1 anything else.
     """
-    from app.cli.jobs import written
-    from app.cli.order import Order, check
+    from app.cli import given
     from app.cli.session import Session, Wishes
 
     if show_schema:
         _show_schema(asked)
         return
-
-    out = check(file, out)
-    written.check(out)
-    order = Order(file, out, max_cost=max_cost, raw=raw, **asked)
-    wishes = Wishes(again=again, retry_failed=retry_failed, yes=yes, patience=patience)
-    context.exit(Session(order, wishes).run())
+    with given.order(files, format, out, max_cost=max_cost, raw=raw, **asked) as order:
+        wishes = Wishes(again=again, retry_failed=retry_failed, yes=yes, patience=patience)
+        code = Session(order, wishes).run()
+    context.exit(code)
 
 
 def _show_schema(asked: Mapping[str, Any]) -> None:

@@ -16,6 +16,9 @@ NO_QUOTES = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)  # of a stack 
 
 def estimate(rest: Rest, console: Console, order: Order) -> Quote | None:
     """The quote; None when there is none, which does not stop the run. Bad input is raised."""
+    if order.documents is not None:
+        say(console, order.documents.told)
+        return None
     try:
         return rest.estimate(order.file, order.fields())
     except StackRefused as refusal:
@@ -31,9 +34,11 @@ def estimate(rest: Rest, console: Console, order: Order) -> Quote | None:
 def send(rest: Rest, order: Order, earlier: str | None) -> Job:
     """The new job; `earlier` is one with an equal fingerprint that is not resumed."""
     fields = order.fields()
+    documents = None if order.documents is None else order.documents.files
     try:
-        return rest.submit(order.file, fields, order.key(earlier))
+        return rest.submit(order.file, fields, order.key(earlier), documents)
     except StackRefused as refusal:
         if refusal.status != HTTPStatus.CONFLICT or refusal.retry_after is not None:
             raise
-    return rest.submit(order.file, fields, uuid.uuid4().hex)  # the job with the first key was deleted
+    # The job with the first key was deleted.
+    return rest.submit(order.file, fields, uuid.uuid4().hex, documents)

@@ -4,14 +4,19 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
+import sys
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import BinaryIO
 
 from app.errors import BadInput
 from config.private import closed_to_others
 
+BINARY = ("xlsx", "parquet")
 FOLDER = "written"  # in the data directory: what was written where
 
 
@@ -52,6 +57,29 @@ def write(
         part.unlink(missing_ok=True)
     _remember(out, digest, fingerprint, data)
     return out, kept
+
+
+def check_stdout(format: str) -> None:
+    """Raise `BadInput` where standard output is a terminal that would show the bytes of a workbook."""
+    if format in BINARY and sys.stdout.isatty():
+        raise BadInput(f"answers in {format.upper()} are no text for a terminal: name a file with -o")
+
+
+def to_stdout(fill: Callable[[BinaryIO], object]) -> None:
+    """Put what `fill` writes on standard output, once it is whole."""
+    with TemporaryFile() as whole:
+        fill(whole)
+        whole.seek(0)
+        pipe(partial(shutil.copyfileobj, whole))
+
+
+def pipe(fill: Callable[[BinaryIO], object]) -> None:
+    """What `fill` writes to standard output, for as long as somebody reads it."""
+    try:
+        fill(sys.stdout.buffer)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more
 
 
 def _part(out: Path) -> Path:

@@ -43,6 +43,7 @@ class Upload:
         self.uid = new_uid()
         self.count = 0  # documents that were stored
         self.bytes = 0  # that they take in the store
+        self.most: int | None = None  # of these; None: as many as a request in JSON may have
         self._received = 0  # bytes of the request
         self._tenant = tenant
         self._mark = secrets.token_hex(16)  # unknown to the author of a body
@@ -105,11 +106,12 @@ class Upload:
         """
         self.check_count(self.count + 1)
         self.bytes += max(1, -(-size // BLOCK)) * BLOCK
-        limit = settings.current().max_request_bytes
+        limit = self.most or settings.current().max_request_bytes
         if self.bytes > limit:
+            name = "MAX_UPLOAD_BYTES" if self.most else "MAX_REQUEST_BYTES"
             raise TooLarge(
-                f"the documents of the request take over {limit:,} bytes (MAX_REQUEST_BYTES), each one at"
-                f" least {BLOCK:,}: send fewer at once"
+                f"the documents of the request take over {limit:,} bytes ({name}), each one at least"
+                f" {BLOCK:,}: send fewer at once"
             )
         file_id = new_uid()
         key = object_store.document_key(self._tenant, file_id, sha256)

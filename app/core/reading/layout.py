@@ -35,16 +35,21 @@ class Row:
     cost: str | None  # USD, a decimal
     stop_reason: str | None = None  # why the answer ended, in the provider's word
     value: Any = None  # the answer's JSON, under a schema
+    answers: Sequence[str | None] = ()  # of a row that was asked several prompts
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """`answer`: the whole answer has a column, too. `joins_lists`: lists of texts are one text, not JSON."""
+    """`answer`: the whole answer has a column, too. `joins_lists`: lists of texts are one text, not JSON.
+
+    `asks` are the names of the prompts of each row, if they are several: each answer has a column then.
+    """
 
     columns: Sequence[str]
     fields: Sequence[AnswerColumn] = ()
     answer: bool = True
     joins_lists: bool = False
+    asks: Sequence[str] = ()
 
     @property
     def header(self) -> list[str]:
@@ -58,17 +63,19 @@ class Layout:
         `penstock_`.
         """
         names = list(self.columns)
-        for field in self.fields:
-            names.append(_free(field.name, "answer.", names))
-        for name in ((ANSWER,) if self.answer else ()) + OUTCOME:
+        for name in self.asks or [field.name for field in self.fields]:
+            names.append(_free(name, "answer.", names))
+        for name in ((ANSWER,) if self._has_answer else ()) + OUTCOME:
             names.append(_free(name, "penstock_", names))
         return names[len(self.columns) :]
 
     @property
     def types(self) -> list[str | None]:
         """Those of the added columns, as `AnswerColumn` has them."""
-        texts = ["string"] * (3 + self.answer)
-        return [*(field.type for field in self.fields), *texts, "integer", "integer", "number"]
+        own: list[str | None] = [field.type for field in self.fields]
+        if self.asks:
+            own = ["string"] * len(self.asks)
+        return [*own, *["string"] * (3 + self._has_answer), "integer", "integer", "number"]
 
     def cells(self, row: Row) -> list[Any]:
         """The cells of one row, in the order of `header`."""
@@ -76,17 +83,31 @@ class Layout:
 
     def added_cells(self, row: Row) -> list[Any]:
         """Those of the added columns: text, numbers, booleans, dates; the cost is the last, as text."""
-        took = (row.status, row.stop_reason, row.error, row.input_tokens, row.output_tokens, row.cost)
-        answer = (row.answer,) if self.answer else ()
-        return [*map(self._cell, self.fields, self._values(row)), *answer, *took]
+        if self.asks:
+            return [*row.answers, *self._took(row)]
+        return [*map(self._cell, self.fields, self._values(row)), *self._took(row)]
+
+    def added_values(self, row: Row) -> list[Any]:
+        """The same as JSON has them: lists and objects as they are."""
+        return [*(row.answers if self.asks else self._values(row)), *self._took(row)]
+
+    @property
+    def _has_answer(self) -> bool:
+        return self.answer and not self.asks
 
     def _values(self, row: Row) -> list[Any]:
         found = row.value if isinstance(row.value, Mapping) else {}
         return [found.get(field.name) for field in self.fields]
 
+    def _took(self, row: Row) -> list[Any]:
+        took = [row.status, row.stop_reason, row.error, row.input_tokens, row.output_tokens, row.cost]
+        return [row.answer, *took] if self._has_answer else took
+
     def _cell(self, field: AnswerColumn, value: Any) -> Any:
         if field.type == DATE and isinstance(value, str):
             return _date(value)
+        if field.type == "integer" and isinstance(value, float) and value.is_integer():
+            return int(value)  # in JSON Schema 4.0 is one
         if (
             isinstance(value, list)
             and self.joins_lists

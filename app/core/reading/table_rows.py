@@ -1,6 +1,7 @@
 """Results as rows of a table: the columns that the job came with, and the result of each row."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import select
@@ -11,6 +12,7 @@ from app.core.money import pricing
 from app.core.reading.answers import answer_text
 from app.core.reading.layout import Layout, Row, fields_of
 from app.core.reading.records import RecordView
+from app.ingest import documents
 from app.ingest.forms.row_numbers import RowNumbers
 from models.job import JobSpec
 from models.job_table import JobTable
@@ -18,6 +20,13 @@ from models.record import RecordStatus
 
 # The columns of a job that did not come as a table: what identifies its records.
 IDENTITY = ("index", "custom_id")
+OF_DOCUMENTS = ("file", "page count")  # of a job of documents
+
+
+def of_documents(records: Iterable[Any]) -> list[str]:
+    """The columns of a job whose records are documents."""
+    named = any(isinstance(record, dict) and record.get("custom_id") for record in records)
+    return [*IDENTITY[1:], *OF_DOCUMENTS] if named else list(OF_DOCUMENTS)
 
 
 def columns(session: Session, job_id: int) -> list[str]:
@@ -30,10 +39,12 @@ def layout(session: Session, job_id: int, *, answer: bool | None = None, joins_l
 
     `answer`: with the whole answer as well; None: only where its schema names no columns.
     """
-    spec = session.execute(select(JobSpec.columns, JobSpec.schema).where(JobSpec.job_id == job_id)).one()
+    found = select(JobSpec.columns, JobSpec.schema, JobSpec.asks).where(JobSpec.job_id == job_id)
+    spec = session.execute(found).one()
     fields = [] if spec.schema is None else fields_of(json.loads(spec.schema))
     with_answer = not fields if answer is None else answer
-    return Layout(spec.columns or list(IDENTITY), fields, with_answer or not fields, joins_lists)
+    own = spec.columns or list(IDENTITY)
+    return Layout(own, fields, with_answer or not fields, joins_lists, spec.asks or ())
 
 
 def numbers(session: Session, job_id: int) -> RowNumbers:
@@ -78,6 +89,9 @@ def _identity(record: RecordView) -> dict[str, Any]:
 
 
 def _cells(body: bytes | None) -> dict[str, Any]:
-    """The cells of a record that came as a row."""
+    """The cells of a record that came as a row, or as a document."""
+    document = documents.read(body or b"")
+    if document is not None:
+        return dict(zip(OF_DOCUMENTS, (document.filename, document.pages), strict=True))
     cells: dict[str, Any] = json.loads(body or b"{}").get("row", {})
     return cells

@@ -16,7 +16,7 @@ from app.ingest.values import to_json
 from app.providers import registry
 
 SIZE = 16  # bytes: among a million requests two have the same one by chance once in 10^26 jobs
-WHOLE_ROW = b'{"row":'
+WHOLE_ROW, OPERATION = b'{"row":', b'{"operation":'
 
 
 class Digests:
@@ -26,6 +26,7 @@ class Digests:
         self._template: Template | None = None
         if defaults.template is not None:
             self._template = compile_template(defaults.template)
+        self._operations = defaults.operations
         self._stores_only = defaults.model == registry.NOBODY
         shared: dict[str, Any] = {
             "model": defaults.model,
@@ -59,7 +60,14 @@ class Digests:
             return f"document {document.media_type} {document.sha256} {document.fault}".encode()
         if body.startswith(WHOLE_ROW):
             return to_json({"prompt": self._prompt(json.loads(body)["row"])})
+        if body.startswith(OPERATION):
+            return self._of_operation(json.loads(body))
         return body
+
+    def _of_operation(self, record: Mapping[str, Any]) -> bytes:
+        operation, row = self._operations[record["operation"]], record["row"]
+        asked = {"prompt": operation.prompt_for(row), "system": operation.system_for(row)}
+        return to_json({"operation": record["operation"], **asked})
 
     def _prompt(self, row: Mapping[str, Any]) -> str:
         return str(row["prompt"]) if self._template is None else self._template.render(row)

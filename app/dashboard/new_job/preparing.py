@@ -1,28 +1,30 @@
 """From a draft to a job that can be quoted, tried and submitted, by the checks of every other door."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, BinaryIO
 
 from app.core.accounts.api_keys import Caller
-from app.core.documents import job_drafts
+from app.core.documents import job_drafts, readable
 from app.core.documents.job_drafts import DOCUMENTS, JobDraft
 from app.core.documents.upload import Upload
 from app.dashboard.new_job import form
 from app.errors import BadInput
+from app.ingest import tables
+from app.ingest.apart.documents import DocumentReader
+from app.ingest.documents import Unreadable
+from app.ingest.draft import Problems
 from app.ingest.spool import DraftSpool
-from app.ingest.xlsx.meter import BYTES_PER_BYTE
 from app.providers import registry
 from app.services import chat_jobs, operation_jobs, table_form
 from app.services.operation_rows import SheetJob
 from app.web.capacity import enough_memory
 from app.web.connection import while_connected
+from app.web.forms import memory_for
 from app.web.submissions.bodies import Asked, asked_for, asked_of
 from app.web.submissions.intake import Received, choice_of, read_in
 from config import settings
-
-TABLES = ("csv", "tsv", "xlsx")
 
 
 def prepare(
@@ -41,7 +43,7 @@ def prepare(
     if draft.format == DOCUMENTS:
         return _of_documents(me, draft, spool, upload, rows, asks=asks)
     with _opened(me, draft) as stream:
-        if draft.format in TABLES and form.ask(draft.fields) != form.PROMPT:
+        if draft.format in tables.FORMATS and form.ask(draft.fields) != form.PROMPT:
             return _of_sheet(me, draft, stream, spool, upload, rows, asks=asks)
         fields = {**_common(draft, rows), **form.of_prompt(draft.fields)}
         return read_in(asked_of(fields, stream, draft.format), spool, None, upload, asks=asks)
@@ -54,12 +56,12 @@ def check_table(draft: JobDraft, stream: BinaryIO, rows: int | None = None) -> A
 
 def memory_of(draft: JobDraft) -> int:
     """Bytes that reading its file may take: a workbook unpacks."""
-    return draft.bytes * (BYTES_PER_BYTE if draft.format == "xlsx" else 1)
+    return memory_for(draft.format, draft.bytes)
 
 
 def _common(draft: JobDraft, rows: int | None) -> dict[str, str]:
     fields = form.of_job(draft.fields, draft.name)
-    if draft.format in TABLES:
+    if draft.format in tables.FORMATS:
         fields |= form.of_table(draft.fields)
     if rows is None:
         return fields
@@ -135,11 +137,23 @@ def _of_documents(
         fields.pop("try_first", None)
     if upload is None:
         raise BadInput("a document's number of tokens is not known before it is asked, so it has no quote")
-    with ExitStack() as held:
-        records: list[dict[str, Any]] = []
-        upload.receive(draft.bytes)
+    records = _readable(me, draft, upload, rows, asks="prompt" in typed)
+    return read_in(asked_for(fields, records), spool, None, upload, asks=asks)
+
+
+def _readable(
+    me: Caller, draft: JobDraft, upload: Upload, rows: int | None, *, asks: bool
+) -> list[dict[str, Any]]:
+    """Records of the files; raises `BadInput` naming all that a model could not read, if it `asks`."""
+    upload.receive(draft.bytes)
+    problems, records = Problems(), []
+    with DocumentReader() as reader:
         for place, file in list(enumerate(draft.files))[:rows]:
-            content = held.enter_context(job_drafts.opened(me.tenant_id, draft, place))
-            document = {"content": upload.document(content), "filename": file["name"]}
-            records.append({"document": document})
-        return read_in(asked_for(fields, records), spool, None, upload, asks=asks)
+            with job_drafts.opened(me.tenant_id, draft, place) as content:
+                name = file["name"]
+                found = readable.store(upload, content, name, reader) if asks else upload.document(content)
+            if isinstance(found, Unreadable):
+                problems.add(name, found.why)
+            records.append({"document": {"content": found, "filename": name}})
+    problems.refuse()
+    return records

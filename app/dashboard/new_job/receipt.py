@@ -11,9 +11,9 @@ from werkzeug.datastructures import FileStorage
 from app.core.accounts.api_keys import Caller
 from app.core.documents import job_drafts
 from app.core.documents.job_drafts import DOCUMENTS, JobDraft, Part
-from app.dashboard.new_job import choices, form, preparing
+from app.dashboard.new_job import choices, form
 from app.errors import BadInput, NoHeader, Refused, TooLarge
-from app.ingest import pasted
+from app.ingest import pasted, tables
 from app.ingest.previews.tables import read_preview
 from app.ingest.sheets.rows import Choice
 from app.ingest.tables import read_rows
@@ -23,8 +23,9 @@ from config import settings
 
 MOST = 200  # documents at once
 AHEAD = 3  # rows that may be blank above a header
+WORKBOOKS = ("xlsx", "xls", "xlsb", "ods")
 SHEETS = 20  # that may have nothing in them before the first one with rows
-OF_DOCUMENTS = (".pdf", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".md")
+OF_DOCUMENTS = (".pdf", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".md", ".docx", ".html", ".htm")
 
 
 def receive(me: Caller, request: Request) -> JobDraft:
@@ -78,7 +79,7 @@ def _documents(parts: list[Part]) -> list[Part]:
 
 
 def _keep(me: Caller, format: str, parts: list[Part]) -> JobDraft:
-    is_table = format in preparing.TABLES
+    is_table = format in tables.FORMATS
     fields: dict[str, Any] = _understood(format, parts[0].content) if is_table else {"ask": form.PROMPT}
     fields["model"] = choices.first_model(settings.current())
     return job_drafts.keep(me.tenant_id, me.tenant_uid, me.user_id, format=format, parts=parts, fields=fields)
@@ -87,7 +88,7 @@ def _keep(me: Caller, format: str, parts: list[Part]) -> JobDraft:
 def _understood(format: str, content: BinaryIO) -> dict[str, Any]:
     """What a table begins with: of a workbook, that of the first sheet with rows, which may have a cover."""
     first, has_rows = _of_sheet(format, content)
-    if format != "xlsx" or has_rows:
+    if format not in WORKBOOKS or has_rows:
         return first
     for name in read_rows(format, content).shown[1:SHEETS]:
         found, has_rows = _of_sheet(format, content, name)

@@ -10,6 +10,7 @@ from app.core.documents import job_drafts
 from app.core.documents.job_drafts import DOCUMENTS, JobDraft
 from app.dashboard.new_job import form, preparing
 from app.errors import BadInput, Refused
+from app.ingest import tables
 from app.ingest.operations import Operation
 from app.ingest.previews.prompts import prompt_of
 from app.ingest.previews.tables import (
@@ -52,7 +53,7 @@ class Shown:
 def show(me: Caller, draft: JobDraft) -> Shown:
     """The draft's first rows and prompts."""
     try:
-        if draft.format in preparing.TABLES:
+        if draft.format in tables.FORMATS:
             choice = choice_of(asked_of(form.of_table(draft.fields), io.BytesIO(), draft.format))
             memory = preparing.memory_of(draft)
             preview = _read(me.tenant_id, draft.files[0]["uid"], draft.format, choice, memory)

@@ -13,8 +13,9 @@ from app.core.reading.answers import answer_text, failure
 from app.core.reading.follow import follow
 from app.core.reading.jobs import JobView
 from app.core.reading.records import RecordView
-from app.dashboard.new_job import form, preparing
+from app.dashboard.new_job import form
 from app.errors import NotFound
+from app.ingest import tables
 from app.ingest.previews.tables import ShownRow, TablePreview
 from app.ingest.values import from_json
 from app.services.options import Options
@@ -78,7 +79,7 @@ def read(me: Caller, draft: JobDraft, preview: TablePreview | None) -> Trial | N
         job=job,
         answers={
             number: _answer(record)
-            for number, record in _beside(rows, asked, by_cells=draft.format in preparing.TABLES)
+            for number, record in _beside(rows, asked, by_cells=draft.format in tables.FORMATS)
         },
         is_old=draft.fields.get(form.TRIED_WITH) != form.asked_with(draft.fields),
         cost=job_json.cost(job),

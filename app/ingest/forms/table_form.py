@@ -8,17 +8,18 @@ from app.ingest.forms.delimited import Delimited
 from app.ingest.forms.row_numbers import RowNumbers
 from app.ingest.forms.workbook import Workbook
 
-DELIMITED, WORKBOOK = ("csv", "tsv"), "xlsx"
+DELIMITED, WORKBOOK, PARQUET = ("csv", "tsv"), "xlsx", "parquet"
 
 
 @dataclass(frozen=True, slots=True)
 class TableForm:
-    """One of `delimited` and `workbook`, or why there is neither."""
+    """One of `delimited`, `workbook` and `kept`, or why there is none of them."""
 
     format: str  # as its file was named
     delimited: Delimited | None = None
     workbook: Workbook | None = None
     rows: RowNumbers | None = None  # of the workbook's sheet, for each record in turn
+    kept: str | None = None  # where the file itself is in the object store
     plain_because: str | None = None  # why the results of a workbook are a plain sheet
 
     @property
@@ -35,6 +36,7 @@ class TableForm:
         return {
             "delimited": self.delimited and asdict(self.delimited),
             "workbook": self.workbook and asdict(self.workbook),
+            "kept": self.kept,
             "plain_because": self.plain_because,
         }
 
@@ -45,5 +47,6 @@ class TableForm:
             format,
             parts["delimited"] and Delimited(**parts["delimited"]),
             parts["workbook"] and Workbook(**parts["workbook"]),
+            kept=parts.get("kept"),  # an earlier release wrote none
             plain_because=parts["plain_because"],
         )

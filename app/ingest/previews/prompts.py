@@ -12,7 +12,9 @@ LONGEST = 2_000  # characters
 def prompt_of(draft: Draft, defaults: Defaults, template: Template | None) -> str | None:
     """The text of a record's last message, cut to `LONGEST` characters; None where it asks without text."""
     record: dict[str, Any] = json.loads(draft.body)
-    if "row" in record and template is not None:
+    if "operation" in record:
+        text = defaults.operations[record["operation"]].prompt_for(record["row"])
+    elif "row" in record and template is not None:
         text = template.render(record["row"])
     elif "document" in record:
         text = defaults.prompt or ""

@@ -46,6 +46,7 @@ class Findings:
             *self._flawed(),
             _uncalculated(source),
             _unstyled(source),
+            source.remark,
         ]
         return [sentence for sentence in found if sentence is not None]
 

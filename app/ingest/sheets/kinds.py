@@ -6,9 +6,11 @@ from typing import BinaryIO
 from app.errors import BadInput
 
 END_OF_ZIP = b"PK\x05\x06"
+PARQUET = b"PAR1"
 ZIP, OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 HEAD, TAIL = 4_096, 65_536  # bytes that are looked at; the tail holds the names of an archive's parts
 TEXTS = ("csv", "tsv")
+PACKED_OR_BINARY = ("xlsx", "xls", "xlsb", "ods")
 MARKED = (b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")  # text, whatever follows
 MARKS = b"\xef\xbb\xbf \t\r\n\0"
 
@@ -17,15 +19,15 @@ ARCHIVES = (
     (b"word/document.xml", "a Word document"),
     (b"ppt/presentation.xml", "a PowerPoint presentation"),
     (b"Index/Document.iwa", "an Apple Numbers or Pages document"),
-    (b"application/vnd.oasis.opendocument", "an OpenDocument file"),
-    (b"xl/workbook.bin", "a binary Excel workbook (XLSB)"),
+    (b"application/vnd.oasis.opendocument.text", "an OpenDocument text"),
+    (b"application/vnd.oasis.opendocument.presentation", "an OpenDocument presentation"),
 )
+WORKBOOKS = ((b"application/vnd.oasis.opendocument.spreadsheet", "ods"), (b"xl/workbook.bin", "xlsb"))
 RELATIONS = b"_rels"  # which every workbook has
 # How files of other kinds begin.
 OTHERS = (
     (b"%pdf", "a PDF"),
     (b"{\\rtf", "a text with formats (RTF)"),
-    (b"par1", "a Parquet file"),
     (b"sqlite format 3", "an SQLite database"),
     (b"\x89png", "a picture"),
     (b"\xff\xd8\xff", "a picture"),
@@ -45,10 +47,11 @@ def find_kind(stream: BinaryIO, named: str) -> str:
     head = stream.read(HEAD)
     if head.startswith(ZIP):
         stream.seek(-min(TAIL, stream.seek(0, SEEK_END)), SEEK_END)
-        _refuse_other_archive(head + stream.read(TAIL))
-        return "xlsx"
+        return _archive(head + stream.read(TAIL))
     if head.startswith(OLE):
-        return "xlsx"  # whose reader says what it is
+        return "xls"  # or today's with a password, as its reader says
+    if head.startswith(PARQUET) and _ends_with(stream, PARQUET):
+        return "parquet"
     start = head.lstrip(MARKS).lower()
     for beginning, how in PACKED:
         if start.startswith(beginning):
@@ -62,16 +65,31 @@ def find_kind(stream: BinaryIO, named: str) -> str:
         )
     if start.startswith(b"<?xml"):
         raise BadInput(f"file: it is XML, whatever its name says: {AS}")
-    if named == "xlsx" and (head.startswith(MARKED) or b"\0" not in head):
+    if named in PACKED_OR_BINARY and (head.startswith(MARKED) or b"\0" not in head):
         return _text(start, "csv")
-    return _text(start, named) if named in TEXTS else named
+    return _text(start, named) if named in TEXTS or named == "jsonl" else named
+
+
+def _ends_with(stream: BinaryIO, mark: bytes) -> bool:
+    stream.seek(-len(mark), SEEK_END)
+    return stream.read() == mark
 
 
 def _text(start: bytes, named: str) -> str:
-    """JSON lines where the text begins like one of them, or like a list of them: no header does."""
+    """JSON where the text begins like a list of objects, or lines of them: no header does."""
+    format = "jsonl"
     if start.startswith(b"["):
-        start = start[1:].lstrip(b"\0 \t\r\n")
-    return "jsonl" if start.startswith(b"{") and start[1:].lstrip(b"\0 \t\r\n")[:1] in (b'"', b"}") else named
+        start, format = start[1:].lstrip(b"\0 \t\r\n"), "json"
+    return format if start.startswith(b"{") and start[1:].lstrip(b"\0 \t\r\n")[:1] in (b'"', b"}") else named
+
+
+def _archive(parts: bytes) -> str:
+    """The format of a workbook with these names of parts; raises `BadInput` for another archive."""
+    for part, format in WORKBOOKS:
+        if part in parts:
+            return format
+    _refuse_other_archive(parts)
+    return "xlsx"
 
 
 def _refuse_other_archive(parts: bytes) -> None:

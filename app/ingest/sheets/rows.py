@@ -57,6 +57,7 @@ class Source:
     # Its program left its formulas to be calculated by the next one that opens it: saved values may be old.
     is_uncalculated: bool = False
     is_unstyled: bool = False  # numbers and dates are as they are stored, because formats cannot be read
+    remark: str | None = None  # what is not known of a file of its format
     formulas: int = 0  # cells with a saved value that was calculated, read so far
 
     @property

@@ -44,6 +44,8 @@ class Selection:
             return True
         for index in self._used - blank - row.flaws.keys():
             cell = row.cells[index]
+            if not isinstance(cell, str):
+                continue
             if cell in ERRORS:
                 self._found.errors[self._columns[index]] += 1
             elif cell in NOTHING:

@@ -1,4 +1,4 @@
-"""A JSON object with one long list, read item by item: only the item at hand is in memory."""
+"""JSON with one long list, read item by item: only the item at hand is in memory."""
 
 import codecs
 import re
@@ -50,6 +50,23 @@ def items(pieces: Iterable[bytes], name: str, others: dict[str, Any]) -> Iterato
         raise BadInput(f"{name}: give a list; found nothing")
 
 
+def values(pieces: Iterable[bytes], what: str) -> Iterator[Any]:
+    """The items of the list that `pieces` are the JSON of, or the values that follow one another there.
+
+    `what` is the whole in errors, such as `the file`. Raises as `items` does.
+    """
+    text = _Text(pieces, what)
+    if text.peek() == "[":
+        yield from _items(text, "item")
+        if text.peek():
+            raise text.wrong("something follows the list")
+        return
+    number = 0
+    while text.peek():
+        yield text.value(f"item.{number}")
+        number += 1
+
+
 def _items(text: "_Text", name: str) -> Iterator[Any]:
     text.take("[", f"{name}: give a list; found something else")
     number = 0
@@ -75,8 +92,8 @@ def _pass_comma(text: "_Text", begins: str, end: str) -> None:
 class _Text:
     """What has come of a text and was not used yet."""
 
-    def __init__(self, pieces: Iterable[bytes]) -> None:
-        self._pieces = iter(pieces)
+    def __init__(self, pieces: Iterable[bytes], what: str = "the body") -> None:
+        self._pieces, self._what = iter(pieces), what
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")()
         self._text, self._at = "", 0
         self._before = 0  # characters that were used and are gone
@@ -130,10 +147,12 @@ class _Text:
 
     def wrong(self, why: str, at: int | None = None) -> BadInput:
         place = self._before + (self._at if at is None else at) + 1
-        return BadInput(f"the body is not JSON: {why} (character {place:,})")
+        return BadInput(f"{self._what} is not JSON: {why} (character {place:,})")
 
     def _ended(self) -> BadInput:
-        return self.wrong("it ends in the middle") if self.place else BadInput("the body is empty: send JSON")
+        if self.place:
+            return self.wrong("it ends in the middle")
+        return BadInput(f"{self._what} is empty: send JSON")
 
     def _is_broken(self, error: JSONDecodeError) -> bool:
         """Whether it is an error whatever comes; at the end of what has come it may be only that."""
@@ -158,6 +177,6 @@ class _Text:
             if wanted > 0:
                 self._decoder.decode(b"", final=True)
         except UnicodeDecodeError:
-            raise BadInput("the body is not UTF-8: send it as UTF-8") from None
+            raise BadInput(f"{self._what} is not UTF-8: send it as UTF-8") from None
         self._text = "".join(parts)
         return len(self._text) > left

@@ -9,7 +9,7 @@ from zipfile import BadZipFile
 from openpyxl.utils.datetime import MAC_EPOCH, WINDOWS_EPOCH
 
 from app.errors import BadInput
-from app.ingest.values import quoted
+from app.ingest.sheets.choosing import Listed, choose
 from app.ingest.xlsx.archive import Archive
 from app.ingest.xlsx.markup import names, read
 from app.ingest.xlsx.styles import Styles, read_styles
@@ -22,7 +22,6 @@ ID = (
 )
 TAGS = names("workbookPr", "sheet", "calcPr")
 TRUE = ("1", "true")
-LISTED = 20  # sheets that a message names
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,7 @@ def read_workbook(archive: Archive, wanted: str | None = None) -> Workbook:
     related, sheets = _read_main(archive)
     strings, styles = related.one("sharedStrings"), _styles(archive, related.one("styles"))
     tables = _tables(related, sheets)
-    chosen = _choose(tables, wanted)
+    chosen = choose(tables, wanted)
     return Workbook(
         related.name("worksheet", chosen.key),
         chosen.name,
@@ -65,7 +64,7 @@ def read_workbook(archive: Archive, wanted: str | None = None) -> Workbook:
 def find_sheet(archive: Archive, wanted: str | None = None) -> str:
     """The name of that sheet's part in the archive; raises as `read_workbook` does."""
     related, sheets = _read_main(archive)
-    return archive.part(related.name("worksheet", _choose(_tables(related, sheets), wanted).key)).filename
+    return archive.part(related.name("worksheet", choose(_tables(related, sheets), wanted).key)).filename
 
 
 def _styles(archive: Archive, name: str | None) -> Styles | None:
@@ -88,34 +87,9 @@ def _read_main(archive: Archive) -> "tuple[_Related, _Sheets]":
     return related, sheets
 
 
-def _tables(related: "_Related", sheets: "_Sheets") -> "list[_Listed]":
+def _tables(related: "_Related", sheets: "_Sheets") -> list[Listed]:
     """The sheets with cells."""
     return [sheet for sheet in sheets.found if related.has("worksheet", sheet.key)]
-
-
-@dataclass(frozen=True, slots=True)
-class _Listed:
-    """A sheet as the workbook lists it."""
-
-    name: str
-    key: str  # of its part
-    is_shown: bool
-
-
-def _choose(sheets: list[_Listed], wanted: str | None) -> _Listed:
-    if wanted is None:
-        shown = [sheet for sheet in sheets if sheet.is_shown]
-        if not shown:
-            raise BadInput("the file has no sheet with cells that is shown: choose a hidden one by its name")
-        return shown[0]
-    for sheet in sheets:
-        if sheet.name == wanted:
-            return sheet
-    for place, sheet in enumerate(sheets, start=1):
-        if wanted.strip().casefold() in (sheet.name.strip().casefold(), str(place)):
-            return sheet
-    there = ", ".join(quoted(sheet.name) for sheet in sheets[:LISTED])
-    raise BadInput(f"sheet: the workbook has no sheet {quoted(wanted)}; it has {there or 'none with cells'}")
 
 
 class _Related:
@@ -146,7 +120,7 @@ class _Sheets:
     """The sheets in their order."""
 
     def __init__(self) -> None:
-        self.found: list[_Listed] = []
+        self.found: list[Listed] = []
         self.is_1904 = self.is_uncalculated = False
 
     def start(self, name: str, given: dict[str, str]) -> None:
@@ -158,4 +132,4 @@ class _Sheets:
         elif tag == "sheet":
             is_shown = given.get("state", "visible") == "visible"
             keys = [given[key] for key in ID if key in given]
-            self.found += [_Listed(given.get("name", ""), key, is_shown) for key in keys[:1]]
+            self.found += [Listed(given.get("name", ""), key, is_shown) for key in keys[:1]]

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from flask import Response
 
 from app.core.reading.csv_export import PLAIN, csv_lines
+from app.core.reading.files.json_export import json_chunks
 from app.core.reading.jobs import JobView
 from app.core.reading.layout import Layout, Row
 from app.core.reading.xlsx.export import xlsx_chunks
@@ -21,8 +22,11 @@ TYPES = {
     "jsonl": "application/x-ndjson",
     "csv": "text/csv",  # a text: its charset is added to the response
     "tsv": "text/tab-separated-values",
+    "json": "application/json",
+    "parquet": "application/vnd.apache.parquet",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
+BINARY = ("xlsx", "parquet")
 MACROS = "application/vnd.ms-excel.sheet.macroEnabled.12"  # of an .xlsm file
 PLAIN_TABLES = {"csv": PLAIN, "tsv": replace(PLAIN, separator="\t")}
 WARNING = "Penstock-Warning"  # the response header that says in what the file is not as it was asked for
@@ -45,7 +49,7 @@ def documented(blp: Blueprint, *formats: str) -> Callable[[View], View]:
 
     def mark(view: View) -> View:
         for format in formats:
-            content = {"type": "string", **({"format": "binary"} if format == "xlsx" else {})}
+            content = {"type": "string", **({"format": "binary"} if format in BINARY else {})}
             view = blp.response(200, content, content_type=TYPES[format])(view)
         return view
 
@@ -63,10 +67,12 @@ def table(
     warning: str | None = None,
     seat: Seat | None = None,
 ) -> Response:
-    """The job's results as a table: `csv` or `tsv`, in `form` if it is given, or a new `xlsx`.
+    """The job's results as a table: `csv` or `tsv`, in `form` if it is given, a new `xlsx`, or `json`.
 
     `raw`: cells that a spreadsheet would evaluate stay as they are.
     """
+    if format == "json":
+        return download(view, format, json_chunks(layout, rows), warning=warning, seat=seat)
     if format not in PLAIN_TABLES:
         return download(view, format, xlsx_chunks(layout, rows), warning=warning, seat=seat)
     form = form or PLAIN_TABLES[format]

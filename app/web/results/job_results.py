@@ -9,6 +9,7 @@ from flask import Response
 
 from app.core.documents.open_store import store
 from app.core.reading import encodable, record_json, records, table_rows
+from app.core.reading.files.joined_rows import joined
 from app.core.reading.jobs import JobView
 from app.core.reading.layout import Layout, Row
 from app.core.reading.records import Page, RecordView
@@ -21,7 +22,7 @@ from app.web import capacity
 from app.web.capacity import Seat
 from app.web.connection import while_connected
 from app.web.forms import temporary
-from app.web.results import downloads
+from app.web.results import downloads, parquet_results
 from app.web.results.downloads import download, table
 from models.session import reading
 
@@ -54,12 +55,14 @@ def file_of(view: JobView, wanted: Wanted) -> Response:
         layout = table_rows.layout(
             session, view.id, answer=wanted.answer or None, joins_lists=wanted.joins_lists
         )
+    if format == "parquet":
+        return _parquet(view, layout, wanted)
     if view.form is not None and not wanted.plain:
         if format == "xlsx" and order == "input":
             return _workbook(view, view.form, layout)
         if view.form.delimited is not None and format in ("csv", view.form.format):
             return _delimited(view, view.form.format, view.form.delimited, layout, wanted)
-    return table(view, format, layout, _rows(view, order), raw=wanted.raw)
+    return table(view, format, layout, _rows(view, order, layout), raw=wanted.raw)
 
 
 def _delimited(view: JobView, format: str, form: Delimited, layout: Layout, wanted: Wanted) -> Response:
@@ -72,8 +75,15 @@ def _delimited(view: JobView, format: str, form: Delimited, layout: Layout, want
                 " input, does not have: this file is in UTF-8"
             )
             form = replace(form, encoding="utf-8", has_mark=True)
-        rows = _rows(view, wanted.order)
+        rows = _rows(view, wanted.order, layout)
         return table(view, format, layout, rows, form=form, raw=wanted.raw, warning=warning, seat=seat)
+
+
+def _parquet(view: JobView, layout: Layout, wanted: Wanted) -> Response:
+    rows, form = partial(_rows, view, wanted.order, layout), view.form
+    if form is None or form.kept is None or wanted.plain or wanted.order != "input":
+        return parquet_results.new_file(view, layout, rows)
+    return parquet_results.own_file(view, form.kept, layout, _placed(view, layout), rows)
 
 
 def _workbook(view: JobView, form: TableForm, layout: Layout) -> Response:
@@ -87,7 +97,7 @@ def _workbook(view: JobView, form: TableForm, layout: Layout) -> Response:
                 return _own(view, workbook, layout, seat)
             except NotFound:
                 warning = GONE
-        return table(view, "xlsx", layout, _rows(view, "input"), warning=warning, seat=seat)
+        return table(view, "xlsx", layout, _rows(view, "input", layout), warning=warning, seat=seat)
 
 
 def _own(view: JobView, workbook: Workbook, layout: Layout, seat: Seat) -> Response:
@@ -96,7 +106,7 @@ def _own(view: JobView, workbook: Workbook, layout: Layout, seat: Seat) -> Respo
     file = temporary()
     try:
         store().copy(workbook.key, file)
-        rows = own_workbook.numbered(_ended(view), numbers)
+        rows = own_workbook.numbered(_placed(view, layout), numbers)
         chunks = own_workbook.workbook_chunks(file, workbook, layout, rows)
         ending, kind = ("xlsm", downloads.MACROS) if workbook.has_macros else ("xlsx", None)
         response = download(view, ending, _then_close(file, chunks), content_type=kind, seat=seat)
@@ -117,9 +127,21 @@ def _jsonl(view: JobView, order: str) -> Iterator[bytes]:
         yield b"".join(record_json.line(view.uid, record) + b"\n" for record in page.records)
 
 
-def _rows(view: JobView, order: str) -> Iterator[Row]:
+def _rows(view: JobView, order: str, layout: Layout) -> Iterator[Row]:
+    """What has ended, as rows; those with several prompts always come in the order of the input."""
+    if layout.asks:
+        records = (record for page in _pages(view, "input", inputs=True) for record in page.records)
+        yield from (row for _, row in joined(records, layout.asks))
+        return
     for page in _pages(view, order, inputs=True):
         yield from map(table_rows.row, page.records)
+
+
+def _placed(view: JobView, layout: Layout) -> Iterator[tuple[int, Row]]:
+    """The same without the cells of their own, each with its place among the rows that were asked."""
+    if layout.asks:
+        return joined(_ended(view), layout.asks)
+    return ((record.idx, table_rows.row(record)) for record in _ended(view))
 
 
 def _ended(view: JobView) -> Iterator[RecordView]:

@@ -19,11 +19,15 @@ from app.ingest.documents import identity
 from app.ingest.json_pieces import Path
 from app.ingest.templates import compile_template
 from app.ingest.values import from_json, kind_of, whole_number
-from app.web import document_body
+from app.web import document_body, forms
 from app.web.bodies import read_json
+from app.web.capacity import SMALL
 from app.web.errors import refuse_invalid
 from app.web.forms import IN_MEMORY, FileForm, temporary
 from app.web.large_bodies import WITH_DOCUMENTS
+from app.web.spooling import DOCUMENT as PART
+from app.web.spooling import SpoolingRequest
+from app.web.submissions.documents import FormDocuments
 from app.web.submissions.fields import JobFields, UploadFields
 from config import settings
 
@@ -31,7 +35,7 @@ from config import settings
 DOCUMENT, TEMPLATE = b'"document"', b'"template"'
 PIECE = 256_000  # bytes that are received at once
 
-OBJECTS = ("schema", "params", "metadata")  # JSON text in a form
+OBJECTS = ("schema", "params", "metadata", "asks")  # JSON text in a form
 LINES = ("fields",)  # a JSON list in a form, or a line of text for each
 # Digits in a form.
 NUMBERS = (
@@ -147,6 +151,19 @@ class FormBody:
         return asked_of(self._form.fields(), self._form.stream, self._form.format)
 
 
+class DocumentsBody:
+    """A form with documents, which are stored, but not yet read."""
+
+    def __init__(self, fields: Mapping[str, str], documents: FormDocuments) -> None:
+        self._fields, self._documents = fields, documents
+        # Little of it is held in memory; but reading documents takes a helper, of which there are few.
+        self.size = SMALL + 1 if "prompt" in fields else 0
+
+    def read(self, _: Upload | None) -> Asked:
+        records = self._documents.records(asks="prompt" in self._fields)
+        return asked_for(self._fields, records)
+
+
 def asked_of(fields: Mapping[str, str], stream: BinaryIO, format: str) -> Asked:
     """The submission of a form's fields and a file; raises `BadInput` naming every invalid field."""
     parsed = {name: _value(name, text) for name, text in fields.items()}
@@ -160,18 +177,30 @@ def asked_for(fields: Mapping[str, str], records: list[Any]) -> Asked:
 
 
 @contextmanager
-def received(request: Request) -> Iterator[JsonBody | FormBody]:
+def received(request: Request, upload: Upload | None) -> Iterator[JsonBody | FormBody | DocumentsBody]:
     """The body of a submission, on disk until the end of the block; raises `Refused`."""
     if request.mimetype == "application/json":
         with temporary() as content:
             yield JsonBody(request, content)
     elif request.mimetype == "multipart/form-data":
-        yield FormBody(request)
+        yield _form(request, upload)
     else:
         raise UnknownForm(
-            "send JSON (application/json), or a file as multipart/form-data in the part named `file`; found"
+            "send JSON (application/json), or multipart/form-data with the records in the part named `file`,"
+            " or with documents in parts named `document`; found"
             f" {request.mimetype or 'no content type'}"
         )
+
+
+def _form(request: Request, upload: Upload | None) -> FormBody | DocumentsBody:
+    """A form with a file, or with documents in its place."""
+    documents = FormDocuments(upload)
+    if isinstance(request, SpoolingRequest):
+        request.documents = documents
+    forms.receive(request)
+    if not len(documents):
+        return FormBody(request)
+    return DocumentsBody(forms.fields_of(request, besides=PART), documents)
 
 
 def _is_document(path: Path) -> bool:
@@ -203,8 +232,7 @@ def _value(name: str, text: str) -> Any:
         try:
             return from_json(text)
         except ValueError as error:
-            kind = "list" if name in LINES else "object"
-            raise BadInput(f"{name}: give a JSON {kind}; this is not JSON: {error}") from None
+            raise BadInput(f"{name}: give JSON; this is not: {error}") from None
     return text
 
 

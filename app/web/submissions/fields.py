@@ -16,6 +16,7 @@ from app.ingest.draft import MAX_DEPTH
 from app.ingest.values import byte_size, is_deeper, is_line, to_json
 from app.providers import model_names
 from app.web.blueprint import WebhookUrl
+from app.web.submissions.asks import Asks
 from config import settings
 
 MAX_METADATA_KEYS = 64
@@ -222,6 +223,7 @@ class JobFields(JobChange):
     max_tokens = Whole(1, 1_000_000, description="For each answer, unless the record sets it.")
     system = Text(_check_system)
     template = Text(description="The prompt for each row, such as `Summarise: {{ review }}`.")
+    asks = Asks()
     prompt = Text(
         validate.Length(1),
         _check_system,

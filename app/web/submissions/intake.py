@@ -7,6 +7,7 @@ from typing import Any
 from flask import Request
 
 from app.core.documents.upload import Upload
+from app.core.reading import table_rows
 from app.core.requests import answer_fields, sent_schema
 from app.core.requests.schemas import compile_schema
 from app.errors import BadInput
@@ -16,7 +17,8 @@ from app.ingest.jsonl import read_jsonl
 from app.ingest.records import read_records
 from app.ingest.sheets.rows import Choice
 from app.ingest.spool import DraftSpool
-from app.ingest.tables import Table, read_csv, read_xlsx
+from app.ingest.streams.json_list import JsonList
+from app.ingest.tables import FORMATS, Table, read_table
 from app.ingest.templates import Template, compile_template
 from app.providers import registry
 from app.services import table_form
@@ -24,12 +26,12 @@ from app.services.options import Options, Repeat
 from app.web.capacity import enough_memory
 from app.web.connection import while_connected
 from app.web.idempotency import Sending
+from app.web.submissions.asks import combined, spread, with_asks
 from app.web.submissions.bodies import Asked, received
 from config import settings
 
 # Fields that lines and JSON do not have.
 OF_TABLES = ("sheet", "header_row", "visible_only", "encoding", "separator")
-TABLES = {"csv": read_csv, "tsv": read_csv, "xlsx": read_xlsx}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ def take_in(
     `asks`: they will be sent, so the provider of their model must be usable here. Raises `Refused` with every
     error found.
     """
-    with received(request) as body, enough_memory(body.size):
+    with received(request, upload) as body, enough_memory(body.size):
         asked = body.read(upload)
         repeat = None if sending is None else sending.repeat(asked.fingerprint())
         return read_in(asked, spool, repeat, upload, asks=asks)
@@ -65,16 +67,26 @@ def read_in(
     """The same for a submission that was taken out of its request. The caller has taken the memory."""
     defaults = _defaults(asked.fields)
     template = None if defaults.template is None else compile_template(defaults.template)
+    several = asked.fields.get("asks")
+    if several is not None:
+        defaults, template = with_asks(defaults, several), combined(several)
     problems = Problems()
-    table = _spool(asked, defaults, template, problems, spool, upload)
+    found = _spool(asked, defaults, template, problems, spool, upload)
     problems.refuse()
+    table = found if isinstance(found, Table) else None
     defaults = _addressed(defaults, spool, asks=asks)
     defaults = replace(defaults, shared_input=spool.beginning.found())
     form = None if table is None else table_form.find(asked.format, asked.stream, table, upload)
-    if table is not None:
+    if table is not None and several is None:
         defaults = replace(defaults, template=table.template.source)
     notes = [*_of_schema(defaults), *(() if table is None else table.notes())]
-    return Received(defaults, _options(asked.fields, table, form, repeat, notes))
+    columns = None if found is None else found.columns
+    names = None if several is None else [ask.name for ask in several]
+    if 0 < spool.documents == spool.count:
+        columns = table_rows.of_documents(asked.records or ())
+    return Received(
+        defaults, replace(_options(asked.fields, table, form, repeat, notes), columns=columns, asks=names)
+    )
 
 
 def _defaults(fields: Mapping[str, Any]) -> Defaults:
@@ -131,7 +143,7 @@ def _check_stronger(stronger: str, model: str, schema: Mapping[str, Any] | None)
 
 def _refuse_language(model: str, fields: Mapping[str, Any]) -> None:
     problems = Problems()
-    for name in ("max_tokens", "system", "template", "prompt", "schema", "answer_fields", "params"):
+    for name in ("max_tokens", "system", "template", "asks", "prompt", "schema", "answer_fields", "params"):
         if name in fields:
             problems.add(
                 name.removeprefix("answer_"), f"model {model!r} takes an `input` per record, not this"
@@ -166,33 +178,40 @@ def _spool(
     problems: Problems,
     spool: DraftSpool,
     upload: Upload | None,
-) -> Table | None:
-    """Read all records; returns the table if they came as one."""
+) -> Table | JsonList | None:
+    """Read all records; returns the table or the list of rows if they came as one."""
     limit, choice = settings.current().max_records, choice_of(asked)
-    table: Table | None = None
+    found: Table | JsonList | None = None
     if asked.records is not None:
         drafts = read_records(asked.records, defaults, template, problems, upload, max_records=limit)
-    elif asked.format in TABLES:
+    elif asked.format in FORMATS:
         if not defaults.messages:
             raise BadInput(
                 f"file: a table's rows need a template, but model {defaults.model!r} takes an `input` per"
                 " record"
             )
-        read = TABLES[asked.format]
-        table = read(asked.stream, defaults, template, problems, max_records=limit, choice=choice)
-        drafts = table.drafts
+        found = read_table(
+            asked.format, asked.stream, defaults, template, problems, max_records=limit, choice=choice
+        )
+        drafts = found.drafts
+    elif asked.format == "json":
+        items = asked.stream, defaults, template, problems, upload
+        found = JsonList(*items, max_records=limit, rows=choice.rows)
+        drafts = found.drafts
     else:
         lines = asked.stream, defaults, template, problems, upload
         drafts = read_jsonl(*lines, max_records=limit, rows=choice.rows)
+    if defaults.operations:
+        drafts = spread(drafts, defaults, limit)
     for draft in while_connected(drafts):
         spool.add(draft)
-    return table
+    return found
 
 
 def choice_of(asked: Asked) -> Choice:
     """The part of the file that is to be read."""
     fields = {name: asked.fields[name] for name in OF_TABLES if name in asked.fields}
-    if fields and asked.format not in TABLES:
+    if fields and asked.format not in FORMATS:
         raise BadInput(f"{', '.join(fields)}: only a table has that, and the file is {asked.format.upper()}")
     return Choice(asked.fields.get("rows"), **fields)
 
@@ -222,7 +241,6 @@ def _options(
         reuse=fields.get("reuse"),
         dedupe=fields.get("dedupe", False),
         try_first=fields.get("try_first"),
-        columns=None if table is None else table.columns,
         form=form,
         skipped=None if table is None else table.skipped,
         notes=notes,

@@ -14,7 +14,9 @@ from app.core.pipeline import lifecycle
 from models.session import in_transaction
 from tests.conftest import penstock_of_its_own
 from tests.support.browser_client import Browser
+from tests.support.documents import docx, pdf
 from tests.support.front_door import JOBS, Door, Worker
+from tests.support.other_sheets import ods, parquet_of, xlsb
 
 NEW = "/ui/new"
 CSV = b"id,review\n1,It came home.\n2,\n3,Too hot.\n4,It came home.\n"
@@ -272,7 +274,7 @@ def test_pasted_texts_are_a_sheet_and_several_files_are_documents(door, browser)
     job = submitted(door, browser.post(draft, {**KEY, "template": "{{ text }}", "action": "submit"}))
     assert job["total"] == 2
 
-    draft = drop(browser, ("a.pdf", b"%PDF-1.4 a"), ("b.txt", b"plain"))
+    draft = drop(browser, ("a.pdf", pdf(1)), ("b.docx", docx("plain")))
     job = submitted(door, browser.post(draft, {**KEY, "template": "Sum it up", "action": "submit"}))
     assert job["total"] == 2
 
@@ -316,7 +318,7 @@ def test_a_draft_is_its_users_alone_and_can_be_removed(door, browser):
         ("letter.xlsx", b"PK\x03\x04 word/document.xml", "Word document"),
         ("page.csv", b"<html>", "web page"),
         ("photo.heic", b"x", '"photo.heic" is in no format that can be read: save it as CSV'),
-        ("letter.docx", b"PK", '"letter.docx" is in no format'),
+        ("letter.doc", b"PK", '"letter.doc" is in no format'),
         ("notes.xlsx", archive_of("notes.txt"), '"notes.xlsx": it is a ZIP archive'),
     ],
 )
@@ -400,3 +402,25 @@ def test_a_job_of_the_page_asks_once_reuses_and_tries_first(door, browser):
     job = submitted(door, browser.post(draft, fields))
     assert (job["try_first"], job["saved"]["reuse"]["records"]) == (1, 0)
     assert browser.get(f"/ui/jobs/{job['id']}").status_code == 200
+
+
+SHEET = [["id", "text"], [1, "It came home."], [2, "Too hot."]]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.ods", ods(SHEET)),
+        ("a.xlsb", xlsb(SHEET)),
+        ("a.parquet", parquet_of({"id": [1, 2], "text": ["It came home.", "Too hot."]})),
+        ("a.json", b'[{"text": "It came home."}, {"text": "Too hot."}]'),
+    ],
+)
+def test_a_sheet_of_another_kind_is_previewed_and_submitted_alike(door, browser, name, content):
+    draft = drop(browser, (name, content))
+    browser.follow(browser.post(draft, {**KEY, "template": "Judge: {{ text }}", "action": "preview"}))
+
+    shown = text_of(browser.see(draft))
+    assert "Judge: It came home." in shown
+    job = submitted(door, browser.post(draft, {**KEY, "template": "Judge: {{ text }}", "action": "submit"}))
+    assert job["total"] == 2

@@ -9,9 +9,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import Any, BinaryIO, NamedTuple
 
-from app.core.reading import table_rows
 from app.core.reading.layout import DATE, Layout, Row
-from app.core.reading.records import RecordView
 from app.core.reading.xlsx.cells import with_number
 from app.core.reading.xlsx.sheet_columns import Columns
 from app.core.reading.xlsx.styles import with_dates
@@ -39,12 +37,12 @@ def fits(workbook: Workbook, rows: int, output_tokens: int) -> bool:
     return workbook.sheet_bytes + added <= MAX_SHEET_BYTES
 
 
-def numbered(records: Iterable[RecordView], numbers: RowNumbers) -> Iterator[tuple[int, Row]]:
-    """Records, which come by index, each with the number of its row."""
+def numbered(rows: Iterable[tuple[int, Row]], numbers: RowNumbers) -> Iterator[tuple[int, Row]]:
+    """Rows with their places among those that were asked, in order; each with its number in the sheet."""
     rest, before = iter(numbers), -1
-    for record in records:
-        yield next(islice(rest, record.idx - before - 1, None)), table_rows.row(record)
-        before = record.idx
+    for place, row in rows:
+        yield next(islice(rest, place - before - 1, None)), row
+        before = place
 
 
 def workbook_chunks(
