@@ -123,11 +123,7 @@ class Order:
         if self.documents is None:
             with self.file.open("rb") as content:
                 return hashlib.file_digest(content, "sha256")
-        digest = hashlib.sha256()
-        for name, path in self.documents.files.items():
-            with path.open("rb") as content:
-                digest.update(json.dumps([name, hashlib.file_digest(content, "sha256").hexdigest()]).encode())
-        return digest
+        return hashlib.sha256(self.documents.digest)
 
     def whole_fingerprint(self) -> str:
         """The fingerprint of the same command for all rows."""

@@ -10,10 +10,12 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser, MultiPartParser
 from werkzeug.sansio.multipart import File
 
+from app.errors import BadInput
 from app.web.forms import temporary
 from app.web.large_bodies import FORM
 
 DOCUMENT = "document"  # the name of parts that are not files of the form, but documents
+TAIL = 1_000  # bytes that may follow a form
 MOST_PARTS = 5_000  # of a form with documents
 
 
@@ -95,7 +97,14 @@ class _Forms(FormDataParser):
             max_form_parts=self.max_form_parts,
         )
         parts.documents = self._documents
-        return stream, *parts.parse(stream, boundary, content_length)
+        ended = _Ended(stream, b"--" + boundary + b"--")
+        try:
+            form, files = parts.parse(cast(IO[bytes], ended), boundary, content_length)
+        except ValueError as error:  # of which its caller would make an empty form
+            raise BadInput(f"the form cannot be read ({error}): send it again") from None
+        if not ended.is_whole:
+            raise BadInput("the form ends in the middle, so documents may be missing: send it again")
+        return stream, form, files
 
 
 class _Parts(MultiPartParser):
@@ -105,6 +114,22 @@ class _Parts(MultiPartParser):
         if event.name == DOCUMENT:
             return self.documents.begin(event.filename)
         return super().start_file_streaming(event, total_content_length)
+
+
+class _Ended:
+    """A form that is read, and whether its last line is there: without it the last parts may not be."""
+
+    def __init__(self, stream: IO[bytes], last_line: bytes) -> None:
+        self._stream, self._last_line, self._tail = stream, last_line, b""
+
+    @property
+    def is_whole(self) -> bool:
+        return self._last_line in self._tail
+
+    def read(self, size: int = -1) -> bytes:
+        piece = self._stream.read(size)
+        self._tail = (self._tail + piece)[-(len(self._last_line) + TAIL) :]
+        return piece
 
 
 class _Watched:

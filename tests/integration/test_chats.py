@@ -190,7 +190,7 @@ def test_numbers_in_a_workbook_are_names_and_questions(door, worker):
         ("question,chatId\n,a\n , \n", "q.csv", 'no row has a question in the column "question"'),
         ('question\n"open\n', "q.csv", "row 2: not CSV: a quotation mark is not closed"),
         ("PK\3\4 nothing of the kind", "q.xlsx", "the file cannot be read as XLSX"),
-        ("question\nHow?", "q.jsonl", "file: give a table, as one of csv, tsv, xlsx; found jsonl"),
+        ("question\nHow?", "q.jsonl", "file: give a table, as one of csv, tsv, xlsx, xls, "),
         ("question\nHow?", "q.pdf", "file: 'q.pdf' is not in a supported format"),
         (b"question\n\xff\xfe\x81", "q.csv", "line 2: byte 0xff is not UTF-8"),
         (f"question,chatId\nA?,{'x' * 257}\nB?,1,2\n", "q.csv", TWO_FAULTS),

@@ -137,3 +137,12 @@ def test_documents_in_json_have_these_columns_beside_their_own_ids(door, worker)
     worker.end(job, [0])
     (row,) = json.loads(door.get(job["links"]["results"], query_string={"format": "json"}).data)
     assert [row[name] for name in ("custom_id", "file", "page count")] == ["first", "one.txt", None]
+
+
+def test_a_form_that_is_cut_in_a_document_leaves_nothing(door):
+    start = b'--x\r\nContent-Disposition: form-data; name="document"; filename="a.txt"\r\n\r\n'
+    for body in (start + b"y" * 2_000_000, start + b"y\r\n--x\r\nContent-Disposition"):
+        cut = door.post(JOBS, data=body, content_type="multipart/form-data; boundary=x")
+        assert cut.status_code == 422
+    with reading() as session:
+        assert session.scalar(select(func.count()).select_from(Blob)) == 0

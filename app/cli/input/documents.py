@@ -1,9 +1,12 @@
 """Folders and files of documents, given as what a command runs on."""
 
 import glob
+import hashlib
 import io
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,13 +20,22 @@ ALWAYS = frozenset(ENDINGS) - {".txt"}  # a single text file is a table
 NAMED = 5  # files that a sentence names
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Documents:
     """Documents by the names under which they are sent, and what to say of the files that are not."""
 
     files: dict[str, Path]
     place: Path  # the folder, or the one with the files: the answers go beside it
     skipped: Sequence[str] = ()
+
+    @cached_property
+    def digest(self) -> bytes:
+        """Of their names and contents, read once."""
+        digest = hashlib.sha256()
+        for name, path in self.files.items():
+            with path.open("rb") as content:
+                digest.update(json.dumps([name, hashlib.file_digest(content, "sha256").hexdigest()]).encode())
+        return digest.digest()
 
     @property
     def told(self) -> str:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import PurePath
+from typing import Any
 from urllib.parse import quote
 
 from flask import Response
@@ -49,11 +50,16 @@ def documented(blp: Blueprint, *formats: str) -> Callable[[View], View]:
 
     def mark(view: View) -> View:
         for format in formats:
-            content = {"type": "string", **({"format": "binary"} if format in BINARY else {})}
-            view = blp.response(200, content, content_type=TYPES[format])(view)
+            view = blp.response(200, _content(format), content_type=TYPES[format])(view)
         return view
 
     return mark
+
+
+def _content(format: str) -> dict[str, Any]:
+    if format == "json":
+        return {"type": "array", "items": {"type": "object"}}
+    return {"type": "string", **({"format": "binary"} if format in BINARY else {})}
 
 
 def table(

@@ -197,7 +197,11 @@ def _form(request: Request, upload: Upload | None) -> FormBody | DocumentsBody:
     documents = FormDocuments(upload)
     if isinstance(request, SpoolingRequest):
         request.documents = documents
-    forms.receive(request)
+    try:
+        forms.receive(request)
+    except BaseException:
+        documents.drop()
+        raise
     if not len(documents):
         return FormBody(request)
     return DocumentsBody(forms.fields_of(request, besides=PART), documents)

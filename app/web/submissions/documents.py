@@ -24,6 +24,7 @@ class FormDocuments:
         self._upload = upload
         if upload is not None:
             upload.most = settings.current().max_upload_bytes  # none of it is held in memory
+        self._incoming: _Incoming | None = None  # the last one
         self._files: list[tuple[str, Stored]] = []
 
     def __len__(self) -> int:
@@ -33,7 +34,13 @@ class FormDocuments:
         """Where the content of the next document goes; it has ended when it is sought."""
         if self._upload is None:
             raise BadInput("a document's number of tokens cannot be known in advance: it has no quote")
-        return cast(IO[bytes], _Incoming(self, self._upload, name or UNNAMED))
+        self._incoming = _Incoming(self, self._upload, name or UNNAMED)
+        return cast(IO[bytes], self._incoming)
+
+    def drop(self) -> None:
+        """Of a form that ends in the middle nobody gets the last document, so nobody else would close it."""
+        if self._incoming is not None:
+            self._incoming.close()
 
     def end(self, name: str, content: BinaryIO) -> None:
         assert self._upload is not None
