@@ -91,7 +91,7 @@ def off(service: Service, sheet: Rows, seed: int, rows: int) -> tuple[float, boo
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--rows", type=int, default=600)
     asked = parser.parse_args()
     with Upstream() as upstream, running(upstream.url, "sqlite", **AS_FAST_AS_IT_CAN) as service:

@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 import redis
 
-from bench import doors, servers
+from bench import data, doors, servers
 from bench.memory import Memory
 from bench.service import AS_FAST_AS_IT_CAN, Service, running
 
@@ -109,7 +109,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--large", type=int, default=1_000_000, help="records of the large job; 0: none")
     parser.add_argument("--doors", type=int, default=100_000, help="requests for each door; 0: none")
+    parser.add_argument("--data", type=int, default=20_000, help="records with fields and dedupe; 0: none")
     asked = parser.parse_args()
+    if asked.data:
+        print(data.compared(asked.data, asked.rounds or 1), flush=True)
+        if asked.large:
+            print(data.of_many(asked.large), flush=True)
     with tempfile.TemporaryDirectory() as name, servers.provider() as upstream:
         folder = Path(name)
         if asked.rounds:

@@ -1,5 +1,7 @@
 """A provider so cheap that a benchmark measures its caller: every POST gets one constant Messages reply.
 
+One that asks for JSON gets another constant, with the `FIELDS` that it should have asked for.
+
 `python -m bench.upstream SECONDS` answers each request after so many seconds, prints its port and serves
 until it is ended. It reads what httpx and aiohttp send: a head with a Content-Length, and a body.
 """
@@ -11,22 +13,30 @@ from typing import cast
 
 import uvloop
 
-ANSWER = json.dumps(
-    {
+FIELDS = ["mood: positive | negative", "score: 1..5", "about: text"]
+
+
+def reply(text: str) -> bytes:
+    answer = {
         "id": "msg_bench",
         "type": "message",
         "role": "assistant",
         "model": "claude-haiku-4-5",
-        "content": [{"type": "text", "text": "positive: great phone; negative: the battery"}],
+        "content": [{"type": "text", "text": text}],
         "stop_reason": "end_turn",
         "stop_sequence": None,
         "usage": {"input_tokens": 24, "output_tokens": 12},
     }
-).encode()
-REPLY = (
-    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nrequest-id: req_bench\r\n"
-    b"Content-Length: %d\r\n\r\n%s" % (len(ANSWER), ANSWER)
-)
+    body = json.dumps(answer).encode()
+    return (
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nrequest-id: req_bench\r\n"
+        b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+    )
+
+
+REPLY = reply("positive: great phone; negative: the battery")
+JSON_REPLY = reply('{"mood": "positive", "score": 4, "about": "the battery"}')
+WANTS_JSON = b'"output_config"'
 LENGTH = b"content-length:"
 
 
@@ -47,11 +57,12 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._read += data
         while (end := self._end_of_request()) is not None:
+            answer = JSON_REPLY if WANTS_JSON in self._read[:end] else REPLY
             self._read = self._read[end:]
             if self._seconds:
-                asyncio.get_running_loop().call_later(self._seconds, self._answer)
+                asyncio.get_running_loop().call_later(self._seconds, self._answer, answer)
             else:
-                self._answer()
+                self._answer(answer)
 
     def _end_of_request(self) -> int | None:
         """Where the first request in what was read ends, if all of it is there."""
@@ -64,9 +75,9 @@ class Connection(asyncio.Protocol):
         end = head + 4 + length
         return end if len(self._read) >= end else None
 
-    def _answer(self) -> None:
+    def _answer(self, answer: bytes) -> None:
         if self._transport is not None:
-            self._transport.write(REPLY)
+            self._transport.write(answer)
 
 
 async def serve(seconds: float) -> None:

@@ -46,7 +46,12 @@ def run(folder: Path, stack: Stack, *commands: str) -> subprocess.CompletedProce
     return subprocess.run(
         ["bash", "-c", script],
         cwd=folder,
-        env={**os.environ, "HOME": str(folder), "PATH": f"{program}:{os.environ['PATH']}"},
+        env={
+            **os.environ,
+            "HOME": str(folder),
+            "PATH": f"{program}:{os.environ['PATH']}",
+            "PYTHONPATH": f"{ROOT}:{ROOT / 'client'}",
+        },
         capture_output=True,
         encoding="utf-8",
         timeout=60,
@@ -86,13 +91,14 @@ def test_the_commands_for_curl_run_as_printed(folder, stack):
 def test_the_program_for_python_runs_as_printed(folder, stack):
     variables, _ = blocks("bash")
     [program] = blocks("python")
-    (folder / "client.py").write_text(program, encoding="utf-8")
+    (folder / "questions.py").write_text(program, encoding="utf-8")
 
-    ran = run(folder, stack, variables, "python client.py")
+    ran = run(folder, stack, variables, "python questions.py")
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "sky succeeded [simulated]" in ran.stdout
-    assert "completed" in ran.stdout
+    assert "1 succeeded {'mood': " in ran.stdout
+    assert "completed Counts(pending=0, running=0, succeeded=2" in ran.stdout
+    assert "The handle is too hot" in ran.stdout  # in the frame
 
 
 def test_the_command_for_another_teams_contract_runs_as_printed(folder, stack):

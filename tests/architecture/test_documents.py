@@ -24,7 +24,8 @@ DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
-TOP = ("app", "config", "docs", "examples", "models", "tasks", "tests")  # what a path in a text begins with
+# What a path in a text begins with.
+TOP = ("app", "client", "config", "docs", "examples", "models", "tasks", "tests")
 
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 

@@ -1,5 +1,6 @@
 """The contracts of imports in setup.cfg hold, and each of them is broken by what it forbids."""
 
+import ast
 import re
 import shutil
 import subprocess
@@ -8,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.house_rules import ROOMS
+from tests.support.house_rules import ROOMS, read
 
 ROOT = Path(__file__).parents[2]
+CLIENT = "penstock_client"
+OF_CLIENT = {CLIENT, "httpx", "typing_extensions", *sys.stdlib_module_names}
 LAYERS = "Each layer imports only from the layers below it"
 WORKER = "The web never imports a worker's room"
 CIRCLES = "No two rooms, and no two files of a room, import each other"
@@ -61,4 +64,21 @@ def verdicts(project: Path) -> dict[str, str]:
     told = subprocess.run(lint, cwd=project, check=False, capture_output=True, text=True)
     found = dict(re.findall(r"^(.+) (KEPT|BROKEN)$", told.stdout, re.MULTILINE))
     assert found, told.stdout + told.stderr
+    return found
+
+
+def test_the_python_client_knows_nothing_of_the_server_nor_the_server_of_it() -> None:
+    client, server = read(ROOT, f"client/{CLIENT}"), read(ROOT, *ROOMS)
+    assert {"httpx"} < {name for text in client.values() for name in imported(text)} <= OF_CLIENT
+    assert [path for path, text in server.items() if CLIENT in imported(text)] == []
+
+
+def imported(text: str) -> set[str]:
+    """The names at the top of what a file imports."""
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add((node.module or "").partition(".")[0])
     return found

@@ -11,8 +11,10 @@ from flask import request
 
 from app.core.reading.job_json import PREFIX
 from app.core.reading.jobs import JobView
+from app.web import cursors
 
 VARIABLE = "PENSTOCK_API_KEY"  # of the environment: no page shows a key
+OPENED = ("from penstock_client import Penstock", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +35,11 @@ def of(
     save_as: str | None = None,
 ) -> ApiCall:
     """A call about a job: `path` is behind its address; `save_as` names the file of a download."""
-    url = f"{request.host_url.rstrip('/')}{PREFIX}/jobs/{view.uid}{path}"
+    root = request.host_url.rstrip("/")
+    url = f"{root}{PREFIX}/jobs/{view.uid}{path}"
     asked = {name: value for name, value in (query or {}).items() if value is not None}
-    return ApiCall(_curl(method, url, asked, body, save_as), _python(method, url, asked, body, save_as))
+    python = _python(root, str(view.uid), f"{method} {path}", asked, body, save_as)
+    return ApiCall(_curl(method, url, asked, body, save_as), python)
 
 
 def _curl(
@@ -54,17 +58,34 @@ def _curl(
 
 
 def _python(
-    method: str, url: str, query: Mapping[str, Any], body: Mapping[str, Any] | None, save_as: str | None
+    url: str,
+    job: str,
+    verb: str,
+    query: Mapping[str, Any],
+    body: Mapping[str, Any] | None,
+    save_as: str | None,
 ) -> str:
-    given = [repr(url), f'headers={{"X-API-Key": os.environ["{VARIABLE}"]}}']
-    if query:
-        given.append(f"params={dict(query)!r}")
-    if body is not None:
-        given.append(f"json={dict(body)!r}")
-    lines = ["import os", "", "import requests", "", f"response = requests.{method.lower()}("]
-    lines += [*(f"    {argument}," for argument in given), ")", "response.raise_for_status()"]
-    if save_as is not None:
-        lines += [f"with open({save_as!r}, 'wb') as file:", "    file.write(response.content)"]
-    elif method != "DELETE":
-        lines.append("print(response.json())")
-    return "\n".join(lines)
+    """With the package in `client/`, whose key is in the same variable."""
+    if verb == "GET /records":
+        lines = [f"for answer in client.answers({job!r}):", *_of_records(query)]
+    elif verb == "GET /results":
+        lines = [f"client.answers({job!r}).save({save_as!r})"]
+    elif verb == "GET ":
+        lines = [f"print(client.job({job!r}))"]
+    else:
+        name = {"DELETE ": "delete", "PATCH ": "change"}.get(verb, verb.rpartition("/")[2])
+        given = ", ".join(f"{name}={value!r}" for name, value in (body or {}).items())
+        lines = [f"client.answers({job!r}).{name}({given})"]
+    return "\n".join([*OPENED, f"with Penstock({url!r}) as client:", *(f"    {line}" for line in lines)])
+
+
+def _of_records(query: Mapping[str, Any]) -> list[str]:
+    """The loop over answers: those with a status, or the one of a page of one record."""
+    wanted = []
+    if "status" in query:
+        wanted.append(f"answer.status == {query['status']!r}")
+    if query.get("limit") == 1:
+        after = cursors.index_after(query.get("cursor"))
+        wanted.append(f"answer.index == {0 if after is None else after + 1}")
+    shown = "    print(answer.index, answer.status, answer.error or answer.text)"
+    return [f"    if {' and '.join(wanted)}:", f"    {shown}"] if wanted else [shown]
