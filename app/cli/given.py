@@ -35,8 +35,8 @@ def order(files: Sequence[Path], format: str | None, out: Path | None, **asked: 
 def _of_documents(found: Documents, out: Path | None, asked: dict[str, Any]) -> Order:
     if asked.get("asks"):
         raise BadInput("--ask is for rows of a table: give --prompt, which is asked about each document")
-    if asked.get("prompt") is None:
-        raise BadInput("give --prompt: it is asked about each document")
+    if asked.get("prompt") is None and not asked.get("answer_fields") and asked.get("schema") is None:
+        raise BadInput("give --prompt, which is asked about each document, or --field for what to find in it")
     if others := [name for name in OF_TABLES if asked.get(name)]:
         raise BadInput(f"{', '.join(others)}: only a table has that: leave it out")
     if (rows := asked.pop("rows", None)) is not None:

@@ -8,7 +8,7 @@ from os import SEEK_END
 from typing import Any, BinaryIO
 
 from app.errors import BadInput, BlankPrompt, TooLarge
-from app.ingest import csv_rows
+from app.ingest import csv_rows, default_prompts
 from app.ingest.apart import parquet, workbooks
 from app.ingest.draft import Defaults, Draft, Problems
 from app.ingest.forms.row_numbers import RowNumbers
@@ -179,6 +179,8 @@ class Table(Sheet):
         choice: Choice = EVERYTHING,
     ) -> None:
         super().__init__(source, problems, size, choice)
+        self._defaults = defaults
+        self._no_prompt: str | None = None
         self.template = self._prompt_template() if template is None else _composed(template)
         absent = self.template.variables - set(self.columns)
         if self._header.title and (absent or self.template.takes_whole_row):
@@ -187,7 +189,6 @@ class Table(Sheet):
             hint = self._header.hint_at(absent) or which_sheet(source, "; ")
             raise BadInput(absent_columns(absent, self.columns) + hint)
         self._selection = Selection(self.template, self.columns, self._found)
-        self._defaults = defaults
         self._intake = Intake("row {}", max_records, problems)
         self.drafts = self._read()
 
@@ -234,7 +235,25 @@ class Table(Sheet):
             self.numbers.add(row.number)
             yield draft
 
+    def _of_whole_rows(self) -> Template:
+        """The fields of the answer say what is asked."""
+        if len(self.columns) > default_prompts.MOST:
+            raise BadInput(
+                f"the table has {len(self.columns):,} columns: give a template that names those to be asked"
+                " about"
+            )
+        asked = default_prompts.asked(self.columns)
+        names = ", ".join(map(quoted, asked[:20]))
+        more = f" and {len(asked) - 20:,} more" if len(asked) > 20 else ""
+        self._no_prompt = f"no prompt was given: each row is asked for the fields by its {names}{more}"
+        return compile_template(default_prompts.of_row(self.columns))
+
+    def notes(self) -> list[str]:
+        return [*([self._no_prompt] if self._no_prompt else ()), *super().notes()]
+
     def _prompt_template(self) -> Template:
+        if PROMPT_COLUMN not in self.columns and self._defaults.schema is not None:
+            return self._of_whole_rows()
         if PROMPT_COLUMN not in self.columns:
             found = ", ".join(map(quoted, self.columns[:50]))
             hint = "" if self._header.title is None else f". Or: {self._header.title}"

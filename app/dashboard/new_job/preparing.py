@@ -130,7 +130,7 @@ def _of_documents(
     typed = form.of_prompt(draft.fields)
     if "template" in typed:
         typed["prompt"] = typed.pop("template")
-    elif asks:
+    elif asks and "fields" not in typed:
         raise BadInput.of_field("template", "write what is to be asked of each document")
     fields = {**form.of_job(draft.fields, draft.name), **typed}
     if rows is not None:

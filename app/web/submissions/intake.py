@@ -11,6 +11,7 @@ from app.core.reading import table_rows
 from app.core.requests import answer_fields, sent_schema
 from app.core.requests.schemas import compile_schema
 from app.errors import BadInput
+from app.ingest import default_prompts
 from app.ingest.draft import Defaults, Problems
 from app.ingest.forms.table_form import TableForm
 from app.ingest.jsonl import read_jsonl
@@ -66,6 +67,8 @@ def read_in(
 ) -> Received:
     """The same for a submission that was taken out of its request. The caller has taken the memory."""
     defaults = _defaults(asked.fields)
+    if defaults.schema is not None and defaults.prompt is defaults.template is None and _has_documents(asked):
+        defaults = replace(defaults, prompt=default_prompts.OF_DOCUMENT)
     template = None if defaults.template is None else compile_template(defaults.template)
     several = asked.fields.get("asks")
     if several is not None:
@@ -87,6 +90,10 @@ def read_in(
     return Received(
         defaults, replace(_options(asked.fields, table, form, repeat, notes), columns=columns, asks=names)
     )
+
+
+def _has_documents(asked: Asked) -> bool:
+    return any(isinstance(record, dict) and "document" in record for record in asked.records or ())
 
 
 def _defaults(fields: Mapping[str, Any]) -> Defaults:
