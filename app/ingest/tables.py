@@ -8,12 +8,13 @@ from os import SEEK_END
 from typing import Any, BinaryIO
 
 from app.errors import BadInput, BlankPrompt, TooLarge
-from app.ingest import csv_rows, default_prompts
+from app.ingest import csv_rows
 from app.ingest.apart import parquet, workbooks
 from app.ingest.draft import Defaults, Draft, Problems
 from app.ingest.forms.row_numbers import RowNumbers
 from app.ingest.intake import Intake
 from app.ingest.records import read_row
+from app.ingest.sheets import default_prompts
 from app.ingest.sheets.findings import Findings, which_sheet
 from app.ingest.sheets.header import read_header
 from app.ingest.sheets.rows import EVERYTHING, NO_HEADER, Choice, Row, Source

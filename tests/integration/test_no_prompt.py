@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from app.ingest.default_prompts import OF_DOCUMENT, asked, of_row
+from app.ingest.sheets.default_prompts import OF_DOCUMENT, asked, of_row
 from app.ingest.templates import compile_template
 from models.job import JobSpec
 from models.session import reading

@@ -11,11 +11,11 @@ from app.core.reading import table_rows
 from app.core.requests import answer_fields, sent_schema
 from app.core.requests.schemas import compile_schema
 from app.errors import BadInput
-from app.ingest import default_prompts
 from app.ingest.draft import Defaults, Problems
 from app.ingest.forms.table_form import TableForm
 from app.ingest.jsonl import read_jsonl
 from app.ingest.records import read_records
+from app.ingest.sheets import default_prompts
 from app.ingest.sheets.rows import Choice
 from app.ingest.spool import DraftSpool
 from app.ingest.streams.json_list import JsonList

@@ -1,4 +1,4 @@
-"""What is asked where only the fields of an answer are given: to fill them in from the row or the document."""
+"""What is asked where only the fields of an answer are given: to fill them in from the row or document."""
 
 import re
 from collections.abc import Sequence
