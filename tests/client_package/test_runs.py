@@ -269,6 +269,20 @@ def test_a_sheet_is_read_by_the_server_and_comes_back_with_its_answers(client, t
         assert list(frame["id"]) == [1, 3]
 
 
+def test_a_folder_of_documents_is_sent_and_comes_back_as_a_sheet(done, client, tmp_path):
+    # Given documents, one of them hidden
+    (tmp_path / "deep").mkdir()
+    for name in ("a.txt", "deep/b.html", ".hidden.txt"):
+        (tmp_path / name).write_text(f"<p>Invoice {name}</p>")
+
+    answers, job = done(tmp_path, "What is this?", model="simulated", fields={"vendor": "text"})
+
+    assert sorted(answer.row["file"] for answer in answers) == ["a.txt", "deep/b.html"]
+    assert all(answer.value["vendor"] for answer in answers)
+    frame = client.answers(job).to_frame("pandas")
+    assert list(frame.columns[:3]) == ["file", "page count", "vendor"]
+
+
 def test_a_quote_costs_nothing_and_says_what_a_run_would(client, upstream):
     quote = client.estimate(rows(5, "Quoted"), "Summarise: {{ review }}", model=HAIKU)
 
