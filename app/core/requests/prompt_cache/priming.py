@@ -76,7 +76,7 @@ def _recent_calls(session: Session, job_id: int, since: dt.datetime) -> Sequence
     """The calls that ended the newest records, if they were made since then."""
     newest = session.execute(
         select(RecordOutput.idx, RecordOutput.usage, RecordOutput.started_at, RecordOutput.latency_ms)
-        .where(RecordOutput.job_id == job_id)
+        .where(RecordOutput.job_id == job_id, RecordOutput.copy_of.is_(None))
         .order_by(RecordOutput.seq.desc())
         .limit(LOOKED_AT)
     ).all()
