@@ -94,5 +94,6 @@ def _chosen(session: Session, job: Job, count: int) -> list[int]:
             nearest = session.scalar(behind) or session.scalar(before)
             found |= set() if nearest is None else {nearest}
     if len(found) < count:  # some parts are answered already
-        found.update(session.scalars(pending.order_by(Record.idx).limit(count)))
-    return sorted(found)[:count]
+        first = session.scalars(pending.order_by(Record.idx).limit(count)).all()
+        found.update([idx for idx in first if idx not in found][: count - len(found)])
+    return sorted(found)
