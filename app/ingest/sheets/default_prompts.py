@@ -10,7 +10,7 @@ OF_ROW = "Fill in the fields of the answer from this row of a table.\n\n"
 MOST = 200  # columns
 
 # Names of columns that only say which row it is: rows that differ in nothing else ask the same.
-_WORD = re.compile(r"(?:.*[\s_.-])?(?:id|uuid|guid|nr|no|index)\.?|#", re.IGNORECASE)
+_WORD = re.compile(r"(?:.*[\s_.-])?(?:id|uuid|guid|nr|no|index)\.?|#|number|nummer", re.IGNORECASE)
 _CAMEL = re.compile(r".*[a-z](?:Id|ID|Nr|No)")
 _BRACES = re.compile(r"[{}%#]")
 

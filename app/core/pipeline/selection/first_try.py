@@ -6,7 +6,7 @@ again.
 """
 
 import structlog
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from app.core.money import job_forecast
@@ -14,7 +14,7 @@ from app.core.pause_reasons import TRIED
 from app.core.pipeline import lifecycle
 from models.base import any_of, now
 from models.job import Job, JobCounts
-from models.record import Record, RecordStatus
+from models.record import Record, RecordOutput, RecordStatus
 from models.transitions import moving_records
 
 log = structlog.get_logger(__name__)
@@ -50,12 +50,12 @@ def has_ended(session: Session, job: Job) -> bool:
 
 def end(session: Session, job: Job) -> None:
     """Pause the job, with what it will cost."""
-    counts = session.get_one(JobCounts, job.id)
+    asked = (RecordOutput.job_id == job.id, RecordOutput.copy_of.is_(None))
+    ended = (session.scalar(select(func.count()).where(*asked)) or 0) - job.reused
     job.tried_at = session.scalar(select(now()))
     found = job_forecast.of(session, job)
     job.forecast = None if found is None else found._asdict()
     session.flush()
-    ended = counts.succeeded + counts.failed - job.reused
     log.info("job.tried", job=str(job.uid), records=ended)
     lifecycle.pause_because(
         session,
