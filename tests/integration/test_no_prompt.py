@@ -11,6 +11,8 @@ from models.job import JobSpec
 from models.session import reading
 from tests.support.front_door import JOBS, Door, number_of
 
+pytestmark = pytest.mark.one_database
+
 FIELDS = json.dumps(["sentiment: positive | negative", "score: 1..5"])
 SHEET = b"Review ID,Text,Shop\n1,Fine.,Bern\n2,Broken.,\n3,Fine.,Bern\n"
 
