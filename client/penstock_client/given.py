@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import IO, Any
 
@@ -11,7 +12,7 @@ from penstock_client.wire import Part
 BLOCK = 1_000_000  # bytes
 
 
-class Given:
+class Given(ABC):
     """What is uploaded; `digest` identifies it."""
 
     asked_by = "template"  # the job's field for the prompt
@@ -23,9 +24,9 @@ class Given:
         """Of a job."""
         return None
 
+    @abstractmethod
     def parts(self) -> list[Part]:
         """The files of the form, from their beginning."""
-        raise NotImplementedError
 
     def row(self, index: int) -> Any:
         """The row as it was sent; None where only the server knows."""

@@ -290,7 +290,7 @@ async def _judged(
     schema = job.answer_schema_of(claim.body)
     found = await answer_checks.check(schema, whole, job.tenant_id, latest.max_tokens)
     if isinstance(found.fault, SchemaMismatch):
-        if (following := latest.ladder.next(latest.params, whole, found.fault)) is not None:
+        if (following := latest.ladder.next(latest.request, whole, found.fault)) is not None:
             latest.climb(call, whole, found.fault, following)
             return AskAgain(0.0)
     elif found.fault is not None and found.fault.retryable:

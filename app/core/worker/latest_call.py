@@ -122,6 +122,11 @@ class LatestCall:
         self._added_bytes = len(whole.body)
         self.result = self.uncommitted = self.outcome(call)
 
+    @property
+    def request(self) -> dict[str, Any]:
+        """The request that the answer is to, without what came before its pauses."""
+        return self.params if self._so_far is None else {**self.params, "messages": self._asked}
+
     def climb(self, call: Call, reply: Reply, fault: SchemaMismatch, params: dict[str, Any]) -> None:
         """Have the next call be `params`, as the answer does not fit, once this call is committed."""
         added = len(to_json(params)) - len(to_json(self.params)) + self._added_bytes
