@@ -55,6 +55,7 @@ def ended(door, job):
     return status(door, job)
 
 
+@pytest.mark.long
 def test_rule_1_a_long_batch_is_spread_over_the_minute(service):
     # Given a batch of more than two minutes of a limit, over two workers
     limits = service.door.other(scopes=["operator"])

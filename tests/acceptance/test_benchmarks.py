@@ -25,6 +25,7 @@ def test_a_short_run_measures_every_part():
     assert all(figures.cpu[part][0] > 0 for part in ("slices", "control", "web", "redis"))
 
 
+@pytest.mark.long
 def test_a_short_attack_shows_what_both_tenants_got(tmp_path):
     sizes = exhaustion.Sizes(seconds=1, longest=20, afterwards=0.2, records=100, jobs=10)
     row = exhaustion.measured("tiny-jobs", Checkout("here", ROOT, tmp_path), sizes)

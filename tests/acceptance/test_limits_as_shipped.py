@@ -2,12 +2,15 @@
 
 import time
 
+import pytest
+
 from tests.support.servers import wait_until
 from tests.support.shared_stack import running_service
 
 TEXT = "The train was late again, and nobody said why it had stood for an hour before the bridge."
 
 
+@pytest.mark.long
 def test_nfr1_fifty_texts_take_a_fraction_of_fifty_calls(upstream, request, tmp_path):
     # Given a Penstock as shipped, and a model that answers in a fifth of a second
     upstream.configure(latency_ms=200)

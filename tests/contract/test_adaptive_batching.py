@@ -77,6 +77,7 @@ def sizes_until(
     raise AssertionError(f"no size near the best after {within:g} s: {subject.server.book.sizes[-40:]}")
 
 
+@pytest.mark.long
 def test_a_better_size_is_found_and_followed(adaptive: Inference) -> None:
     """How near it comes to the best is shown with a clock of its own, in `unit/test_tuning`."""
     sizes_until(adaptive, steady(40), within=30, near=0.75)

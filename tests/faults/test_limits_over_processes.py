@@ -77,6 +77,7 @@ def test_four_processes_use_the_limit_and_never_pass_it(four, upstream, per_minu
     assert densest(arrivals, 5) >= 0.9 * per_minute * 5 / 60
 
 
+@pytest.mark.long
 def test_a_job_that_is_bound_by_tokens_keeps_their_limit(four, upstream):
     # Given requests of a thousand tokens each, of which a minute has room for 300, at a provider that refuses
     # what is over it

@@ -11,6 +11,7 @@ from app.services.options import Options
 from models import Attempt, JobCounts
 from models.session import reading
 from tests.support.malformed_answers import FIELDS, truth
+from tests.support.odd_answers import body, message
 
 pytestmark = pytest.mark.one_database
 
@@ -59,6 +60,27 @@ def test_it_is_asked_again_in_the_same_conversation_with_the_validators_words(ru
     assert "at /good" in books[1]["text"]
     assert [attempt.error_type for attempt in job.attempts()] == [None, None]
     assert job.counts().cost == sum(attempt.cost for attempt in job.attempts()) == output.cost
+
+
+def test_an_answer_that_was_paused_is_told_of_whole_and_once(running, upstream):
+    # Given an answer in two calls that does not fit, and one that does when it is told so
+    first, last = [{"type": "text", "text": '{"good":'}], [{"type": "text", "text": '"very"}'}]
+    upstream.configure(
+        faults=[
+            {"kind": "answer", "matching": "is not of type", "text": GOOD},
+            body(message("", "pause_turn", content=first), matching="ask", first=1),
+            body(message("", content=last), matching="ask"),
+        ],
+        keep_requests=True,
+    )
+
+    job = running.submit([{"prompt": "ask"}], **ASKS).wait_for("completed")
+
+    # Then it is told behind the whole answer, which the conversation has once
+    asked, paused, told = [seen["request"]["messages"] for seen in upstream.books()]
+    assert paused == [*asked, {"role": "assistant", "content": first}]
+    assert told[:-1] == [*asked, {"role": "assistant", "content": BAD.replace(" ", "")}]
+    assert (told[-1]["role"], job.outputs()[0].value) == ("user", b'{"good":true}')
 
 
 def test_a_stronger_model_is_asked_last_and_the_record_fails_with_each_fault(running, upstream):

@@ -30,11 +30,12 @@ class Calls:
     def add(self, grant: Grant, count: int) -> int:
         """The grant's first `count` calls leave; returns how many do not, as it is too late for them."""
         time_now = time.monotonic()
-        starts = [grant.asked_at + grant.delay + place * grant.step for place in range(count)]
-        in_time = [start for start in starts if time_now <= start + LATE]
         # A call may be early by the time that the grant took to come here. What a minute leaves unused covers
-        # that, for as long as a grant reaches ahead; what this short window leaves is hundredths of a second.
-        early = min(time_now - grant.asked_at, LATE)  # none leaves later than that, however long it took
+        # that, for as long as a grant reaches ahead; what this short window leaves is hundredths of a second,
+        # so of a grant that took longer, on a machine that stood still, none leaves.
+        early = time_now - grant.asked_at
+        starts = [grant.asked_at + grant.delay + place * grant.step for place in range(count)]
+        in_time = [start for start in starts if early <= LATE and time_now <= start + LATE]
         self.at += [random.uniform(start + early, start + LATE) for start in in_time]
         return count - len(in_time)
 
