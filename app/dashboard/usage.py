@@ -9,7 +9,7 @@ from flask import Blueprint, Response, request
 
 from app.core.accounts import api_keys
 from app.core.accounts.api_keys import READ
-from app.core.money import pricing, spend
+from app.core.money import pricing, spend, unspent
 from app.core.money.spend import Days, Spent
 from app.core.money.usage import Span
 from app.core.reading import usage_export
@@ -63,6 +63,7 @@ def show_usage() -> Response:
         users = spend.largest(session, me.tenant_id, month, "user", LISTED)
         keys = api_keys.names_by_user(session, me.tenant_id, {str(user.key) for user in users})
         unpriced = spend.unpriced(session, me.tenant_id, month, LISTED)
+        saved = unspent.read(session, me.tenant_id, _span(month))
     cost, unconfirmed = sum(each.cost for each in by_day), sum(each.unconfirmed for each in by_day)
     return page(
         "usage/month.html",
@@ -80,6 +81,7 @@ def show_usage() -> Response:
         users=_lines(users, cost + unconfirmed, keys),
         rest=_rest(cost + unconfirmed, models, users),
         unpriced=unpriced,
+        saved=saved,
     )
 
 
@@ -89,15 +91,13 @@ def download_usage() -> Response:
     """A row for each day, model and user of the month, summed from the ledger."""
     with reading() as session:
         month = _month(spend.today(session))
-    start = dt.datetime.combine(month.first, dt.time(), dt.UTC)
-    span = Span(start, dt.datetime.combine(month.last, dt.time(), dt.UTC) + dt.timedelta(days=1))
     name = f"penstock-usage-{month.first:%Y-%m}.csv"
     headers = {
         "Content-Disposition": f'attachment; filename="{name}"',
         "Content-Type": "text/csv; charset=utf-8",
         "Cache-Control": "no-store",
     }
-    return capacity.stream(usage_export.csv(caller().tenant_id, span), None, headers)
+    return capacity.stream(usage_export.csv(caller().tenant_id, _span(month)), None, headers)
 
 
 def _month(today: dt.date) -> Days:
@@ -107,6 +107,11 @@ def _month(today: dt.date) -> Days:
         raise BadInput(f"month: give one such as {today:%Y-%m}; found {asked[:20]!r}")
     first = dt.date(int(found[1]), int(found[2]), 1) if found else today.replace(day=1)
     return Days(first, (first + dt.timedelta(days=31)).replace(day=1) - dt.timedelta(days=1))
+
+
+def _span(month: Days) -> Span:
+    start, last = (dt.datetime.combine(day, dt.time(), dt.UTC) for day in (month.first, month.last))
+    return Span(start, last + dt.timedelta(days=1))
 
 
 def _bars(month: Days, by_day: list[Spent]) -> list[Bar]:

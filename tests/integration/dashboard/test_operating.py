@@ -9,7 +9,7 @@ from app.core.limits.limiter import CallTerms, limiter
 from app.core.limits.obstacle import Obstacle
 from app.dashboard import prompt_overrides
 from app.ingest import operations
-from app.providers.client import RateLimits
+from app.providers.client import RateLimits, Usage
 from app.services.prompt_overrides import Texts
 from models.session import reading
 from tests.support.browser_client import Browser
@@ -194,6 +194,18 @@ def test_answers_without_a_price_are_told(door, browser):
     page = browser.see("/ui/usage")
     assert "have no price" in page
     assert "2 answers" in page
+
+
+def test_what_a_month_saved_is_told(door, browser):
+    assert ">Saved<" not in browser.see("/ui/usage")
+    twice = [{"prompt": "the same"}] * 2
+    job = door.post_records(twice, dedupe=True).get_json()
+    Worker().end(job, [0], model="claude-haiku-4-5", usage=lambda claim: Usage(10, 5, cache_read_tokens=900))
+
+    page = browser.see("/ui/usage")
+    assert ">Saved<" in page
+    assert "1 record asked once with an equal one, " in page
+    assert "by providers’ prompt caches" in page
 
 
 # Keys
