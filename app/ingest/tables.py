@@ -27,7 +27,7 @@ from app.ingest.xlsx import rows as xlsx_rows
 SKIPPED_TOLD = 1_000
 # A record stores a cell for each column, with its name, so short rows below a wide header grow. This is what
 # they may grow to, by the size of their file; a full CSV file has at most one cell in each byte.
-FREE_CELLS, CELLS_PER_BYTE = 400_000, 4
+FREE_CELLS, CELLS_PER_BYTE = 200_000, 4
 FREE_NAME_BYTES, NAME_BYTES_PER_BYTE = 20_000_000, 100
 READERS: Mapping[str, Callable[[BinaryIO, Choice], Source]] = {
     "csv": csv_rows.read_rows,

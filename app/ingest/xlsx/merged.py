@@ -16,7 +16,9 @@ from app.ingest.xlsx.meter import GAP, Meter
 CARRIED = 2  # tags that each area costs in each row that it may cover
 TAG = b"mergeCell "
 # Its attributes are as short as this; without a bound a block full of such tags would take its square.
-AREA = re.compile(rb"""mergeCell [^>]{0,80}?ref=["']([A-Z]{1,3})(\d{1,7}):([A-Z]{1,3})(\d{1,7})["']""")
+AREA = re.compile(
+    rb"""<(?:[\w.-]{1,30}:)?mergeCell [^<>]{0,80}?ref=["']([A-Z]{1,3})(\d{1,7}):([A-Z]{1,3})(\d{1,7})["']"""
+)
 OVERLAP = 200  # bytes in which a tag may be cut between two blocks
 
 
