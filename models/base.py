@@ -24,6 +24,7 @@ from sqlalchemy import (
     SQLColumnExpression,
     Text,
     Uuid,
+    and_,
     bindparam,
     func,
     select,
@@ -183,6 +184,15 @@ class any_of(FunctionElement[bool]):
 
     def self_group(self, against: Any = None) -> Any:
         return self  # no `= 1` around it: SQLite would not use an index then
+
+
+def any_among(column: SQLColumnExpression[int], values: Sequence[int]) -> ColumnElement[bool]:
+    """As `any_of`, for some of a job's rows, and of values that are not none.
+
+    A planner that knows nothing of a table yet reads all of a job rather than looking hundreds of its rows
+    up. Bounds beside the list mostly keep it from that.
+    """
+    return and_(column.between(min(values), max(values)), any_of(column, values))
 
 
 @compiles(any_of, "postgresql")

@@ -137,6 +137,25 @@ def test_results_in_the_order_of_ends_are_found_by_their_indices(environment, st
     assert sum(map(looked_at_in_vain, sent.items())) == 0
 
 
+def test_copies_are_found_by_their_indices(environment, statements_with_values):
+    # Given a job of which a third asks what an earlier record does, in a database that nobody has analyzed
+    door, worker, many = Door(), Worker(), 15_000
+    with redis_away():
+        asked = [{"prompt": f"Say {number % 10_000}"} for number in range(many)]
+        job = door.post_records(asked, dedupe=True).get_json()
+    worker.end(job, range(2_000))
+
+    # When others end, and their copies with them
+    with statements_with_values() as sent:
+        worker.end(job, range(2_000, 2_064))
+
+    # Then no row was looked at that is none of theirs
+    about = [item for item in sent.items() if "record_copy" in item[0]]
+    assert len(about) == 2
+    assert sum(map(looked_at, about)) < 20 * 64
+    assert door.job(job)["counts"]["succeeded"] == 2 * 2_064
+
+
 def test_the_list_of_jobs_is_read_by_its_indices(environment, statements_with_values):
     # Given a tenant with some jobs, and another with very many
     door = Door()
@@ -306,6 +325,21 @@ def looked_at_in_vain(sent: tuple[str, Any]) -> int:
     with session.engine().connect() as connection:
         plan = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", values).scalar_one()
     return sum(node.get("Rows Removed by Filter", 0) for node in nodes(plan[0]["Plan"]))
+
+
+def looked_at(sent: tuple[str, Any]) -> int:
+    """How many rows PostgreSQL reads for a statement that was carried out, if it is carried out again."""
+    statement, values = sent
+    with session.engine().connect() as connection:
+        # Its rows are there by now.
+        again = statement + (" ON CONFLICT DO NOTHING" if statement.startswith("INSERT") else "")
+        plan = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {again}", values).scalar_one()
+        connection.rollback()
+    return sum(
+        int(node["Actual Loops"] * (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)))
+        for node in nodes(plan[0]["Plan"])
+        if "Relation Name" in node
+    )
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -80,7 +80,12 @@ def _next(session: Session, job: Job, held_for: float, call_seconds: float) -> l
 
 
 def _end_copies(session: Session, job: Job) -> None:
-    """End copies that were too many for the transactions that ended the records whose copies they are."""
+    """End copies that were too many for the transactions that ended the records whose copies they are.
+
+    All copies are looked at for that, so it waits for the windows that end most of them.
+    """
+    if windows.any_unclosed(session, job.id):
+        return
     if copies.end_remaining(session, job.id) == copies.AT_ONCE:
         wakeups.at_latest(session, job.id, 0)
 

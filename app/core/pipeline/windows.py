@@ -301,6 +301,12 @@ def _in_flight(session: Session, window: Window) -> bool:
     )
 
 
+def any_unclosed(session: Session, job_id: int) -> bool:
+    """Whether records of the job may be asked at this moment."""
+    unclosed = select(Window.id).where(Window.job_id == job_id, Window.closed_at.is_(None)).limit(1)
+    return session.scalar(unclosed) is not None
+
+
 def any_offered(session: Session) -> bool:
     """Whether a window holds unclaimed records, so that one could be lost."""
     offered = select(Window.id).where(Window.closed_at.is_(None), Window.drained_at.is_(None)).limit(1)

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Text, and_, case, cast, func, null, select, text
+from sqlalchemy import ColumnElement, Row, Text, case, cast, func, null, select, text
 from sqlalchemy.orm import Session
 
 from app.core.reading.jobs import JobView
-from models.base import any_of, iso
+from models.base import any_among, iso
 from models.job import Job
 from models.record import ENDED, UNASKED, Attempt, Record, RecordInput, RecordOutput, RecordStatus
 from models.session import reading
@@ -194,16 +194,13 @@ def shown_status(job_id: int) -> ColumnElement[int]:
 def one_of(column: ColumnElement[int], values: Sequence[int]) -> ColumnElement[bool]:
     """Whether a column of a job's rows is one of `values`.
 
-    The least and the greatest say it where little was left out between them, as in most pages.
-
-    A list is dearer, and a planner that knows nothing of a table yet reads all of a job rather than looking
-    hundreds of its rows up: bounds beside the list mostly keep it from that.
+    The least and the greatest say it where little was left out between them, as in most pages: a list is
+    dearer.
     """
     least, greatest = min(values), max(values)
-    lies_between = column.between(least, greatest)
-    return (
-        lies_between if greatest - least < GAPS * len(values) else and_(lies_between, any_of(column, values))
-    )
+    if greatest - least < GAPS * len(values):
+        return column.between(least, greatest)
+    return any_among(column, values)
 
 
 class _Walk:

@@ -8,10 +8,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import and_, func, insert, literal, select, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import ScalarSelect, and_, func, insert, literal, select, update
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
-from models.base import any_of, counted, now
+from models.base import any_among, any_of, counted, now
 from models.job import JobCounts
 from models.record import Record, RecordCopy, RecordOutput, RecordStatus
 from models.transitions import moving_records
@@ -43,9 +43,8 @@ def end(session: Session, job_id: int, ended: Mapping[int, RecordStatus]) -> lis
     """End up to `AT_ONCE` copies of the records that ended so; `write` must follow."""
     found = session.execute(
         select(RecordCopy.idx, RecordCopy.copy_of)
-        .join(Record, and_(Record.job_id == RecordCopy.job_id, Record.idx == RecordCopy.idx))
-        .where(RecordCopy.job_id == job_id, any_of(RecordCopy.copy_of, list(ended)))
-        .where(Record.status == RecordStatus.BLOCKED)
+        .where(RecordCopy.job_id == job_id, any_among(RecordCopy.copy_of, list(ended)))
+        .where(_of(Record.status, RecordCopy.idx) == RecordStatus.BLOCKED)
         .order_by(RecordCopy.idx)
         .limit(AT_ONCE)
     )
@@ -55,18 +54,25 @@ def end(session: Session, job_id: int, ended: Mapping[int, RecordStatus]) -> lis
 def write(session: Session, job_id: int, copies: Sequence[Copy], first_seq: int) -> None:
     """Write their outputs, once those of the records that they are copies of are written."""
     seq = literal(first_seq - 1) + func.row_number().over(order_by=RecordCopy.idx)
-    same = [getattr(RecordOutput, name) for name in _SAME]
-    own = (RecordOutput.job_id, RecordCopy.idx, RecordCopy.copy_of, seq, literal(0), now())
-    rows = (
-        select(*own, *same)
-        .join(
-            RecordOutput,
-            and_(RecordOutput.job_id == RecordCopy.job_id, RecordOutput.idx == RecordCopy.copy_of),
-        )
-        .where(RecordCopy.job_id == job_id, any_of(RecordCopy.idx, [copy.idx for copy in copies]))
+    same = [_of(getattr(RecordOutput, name), RecordCopy.copy_of) for name in _SAME]
+    own = (RecordCopy.job_id, RecordCopy.idx, RecordCopy.copy_of, seq, literal(0), now())
+    rows = select(*own, *same).where(
+        RecordCopy.job_id == job_id,
+        any_among(RecordCopy.copy_of, list({copy.copy_of for copy in copies})),
+        any_of(RecordCopy.idx, [copy.idx for copy in copies]),
     )
     names = ["job_id", "idx", "copy_of", "seq", "cost", "ended_at", *_SAME]
     session.execute(insert(RecordOutput).from_select(names, rows, include_defaults=False))
+
+
+def _of(column: InstrumentedAttribute[Any], idx: InstrumentedAttribute[int]) -> ScalarSelect[Any]:
+    """What a copy's record, or the one that it is a copy of, has there.
+
+    Not by a join: a planner that takes the job for a small one would read all of it, for each copy.
+    """
+    table = column.class_
+    of_copy = select(column).where(table.job_id == RecordCopy.job_id, table.idx == idx)
+    return of_copy.correlate(RecordCopy).scalar_subquery()
 
 
 def end_remaining(session: Session, job_id: int) -> int:
@@ -102,7 +108,7 @@ def end_remaining(session: Session, job_id: int) -> int:
 
 def among(session: Session, job_id: int, indices: Sequence[int]) -> Sequence[int]:
     """Which of these records are copies."""
-    these = (RecordCopy.job_id == job_id, any_of(RecordCopy.idx, indices))
+    these = (RecordCopy.job_id == job_id, any_among(RecordCopy.idx, indices))
     return session.scalars(select(RecordCopy.idx).where(*these)).all()
 
 
