@@ -238,6 +238,8 @@ class Table(Sheet):
 
     def _of_whole_rows(self) -> Template:
         """The fields of the answer say what is asked."""
+        if self._header.title:
+            raise BadInput(self._header.title)
         if len(self.columns) > default_prompts.MOST:
             raise BadInput(
                 f"the table has {len(self.columns):,} columns: give a template that names those to be asked"

@@ -38,6 +38,14 @@ def test_without_fields_a_sheet_still_needs_a_prompt(door):
     assert "needs a template" in door.upload("r.csv", SHEET).text
 
 
+def test_a_title_above_the_header_is_no_column(door):
+    refused = door.upload("r.csv", b"Our reviews,\n,\n" + SHEET, fields=FIELDS)
+    assert "is the header in row 3? Then give header_row=3" in refused.get_json()["error"]["message"]
+    assert (
+        door.upload("r.csv", b"Our reviews,\n,\n" + SHEET, fields=FIELDS, header_row="3").status_code == 202
+    )
+
+
 def test_documents_are_asked_for_the_fields(door):
     document = base64.b64encode(b"Invoice of ACME").decode()
 
