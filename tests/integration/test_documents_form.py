@@ -79,6 +79,15 @@ def test_a_folder_of_documents_comes_back_as_a_sheet_with_their_names_and_pages(
     assert (listed[0]["file"], listed[0]["page count"], listed[1]["page count"]) == ("2026/a.pdf", 3, None)
 
 
+@pytest.mark.parametrize("how", [{"fields": "due: date"}, {"schema": '{"type": "object"}'}])
+def test_fields_without_a_prompt_read_documents_as_well(door, how):
+    job = send(door, [("a.pdf", pdf(3)), ("page.html", PAGE)], **how).get_json()
+
+    found = asked(job)
+    assert [(one.media_type, one.pages) for one in found] == [("application/pdf", 3), ("text/plain", None)]
+    assert store().get(found[1].key).decode() == "# Rechnung\n\nSumme: **5** €"
+
+
 def test_every_file_that_cannot_be_read_is_named_and_nothing_is_kept(door):
     files = [
         ("fine.pdf", pdf(1)),

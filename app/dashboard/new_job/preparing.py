@@ -23,6 +23,7 @@ from app.web.capacity import enough_memory
 from app.web.connection import while_connected
 from app.web.forms import memory_for
 from app.web.submissions.bodies import Asked, asked_for, asked_of
+from app.web.submissions.documents import are_asked
 from app.web.submissions.intake import Received, choice_of, read_in
 from config import settings
 
@@ -137,7 +138,7 @@ def _of_documents(
         fields.pop("try_first", None)
     if upload is None:
         raise BadInput("a document's number of tokens is not known before it is asked, so it has no quote")
-    records = _readable(me, draft, upload, rows, asks="prompt" in typed)
+    records = _readable(me, draft, upload, rows, asks=are_asked(typed))
     return read_in(asked_for(fields, records), spool, None, upload, asks=asks)
 
 

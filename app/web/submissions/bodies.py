@@ -27,7 +27,7 @@ from app.web.forms import IN_MEMORY, FileForm, temporary
 from app.web.large_bodies import WITH_DOCUMENTS
 from app.web.spooling import DOCUMENT as PART
 from app.web.spooling import SpoolingRequest
-from app.web.submissions.documents import FormDocuments
+from app.web.submissions.documents import FormDocuments, are_asked
 from app.web.submissions.fields import JobFields, UploadFields
 from config import settings
 
@@ -156,11 +156,12 @@ class DocumentsBody:
 
     def __init__(self, fields: Mapping[str, str], documents: FormDocuments) -> None:
         self._fields, self._documents = fields, documents
+        self._asks = are_asked(fields)
         # Little of it is held in memory; but reading documents takes a helper, of which there are few.
-        self.size = SMALL + 1 if "prompt" in fields else 0
+        self.size = SMALL + 1 if self._asks else 0
 
     def read(self, _: Upload | None) -> Asked:
-        records = self._documents.records(asks="prompt" in self._fields)
+        records = self._documents.records(asks=self._asks)
         return asked_for(self._fields, records)
 
 

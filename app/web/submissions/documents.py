@@ -1,6 +1,7 @@
 """A form with documents: each goes to the object store as it comes, so that one at a time takes memory."""
 
 import io
+from collections.abc import Iterable
 from typing import IO, Any, BinaryIO, cast
 
 from app.core.documents import readable
@@ -14,6 +15,12 @@ from app.web.forms import temporary
 from config import settings
 
 UNNAMED = "document"
+ASKING = frozenset({"prompt", "fields", "schema"})
+
+
+def are_asked(names: Iterable[str]) -> bool:
+    """Whether fields of these names say what is asked of documents, which are only stored otherwise."""
+    return not ASKING.isdisjoint(names)
 
 
 class FormDocuments:

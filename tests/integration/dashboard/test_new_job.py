@@ -8,14 +8,17 @@ from html import unescape
 
 import openpyxl
 import pytest
+from sqlalchemy import select
 
 from app.core.documents import job_drafts
 from app.core.pipeline import lifecycle
-from models.session import in_transaction
+from app.ingest import documents
+from models.record import RecordInput
+from models.session import in_transaction, reading
 from tests.conftest import penstock_of_its_own
 from tests.support.browser_client import Browser
 from tests.support.documents import docx, pdf
-from tests.support.front_door import JOBS, Door, Worker
+from tests.support.front_door import JOBS, Door, Worker, number_of
 from tests.support.other_sheets import ods, parquet_of, xlsb
 
 NEW = "/ui/new"
@@ -277,6 +280,18 @@ def test_pasted_texts_are_a_sheet_and_several_files_are_documents(door, browser)
     draft = drop(browser, ("a.pdf", pdf(1)), ("b.docx", docx("plain")))
     job = submitted(door, browser.post(draft, {**KEY, "template": "Sum it up", "action": "submit"}))
     assert job["total"] == 2
+
+
+def test_documents_with_fields_alone_are_read(door, browser):
+    draft = drop(browser, ("a.pdf", pdf(2)), ("b.docx", docx("plain")))
+    job = submitted(
+        door, browser.post(draft, {**KEY, "answer_name": "due", "answer_kind": "date", "action": "submit"})
+    )
+
+    with reading() as session:
+        bodies = session.scalars(select(RecordInput.body).where(RecordInput.job_id == number_of(job)))
+        found = [documents.read(body) for body in bodies]
+    assert {(one.media_type, one.pages) for one in found} == {("application/pdf", 2), ("text/plain", None)}
 
 
 def test_a_single_text_is_lines_of_a_sheet_or_one_document(door, browser):
