@@ -20,9 +20,10 @@ import pytest
 from sqlalchemy import create_engine, text
 from xdist.scheduler import LoadScopeScheduling
 
-from tests.support import quick_applications, servers
+from tests.support import kept_statements, quick_applications, servers
 
 quick_applications.install()
+kept_statements.install()
 
 # What a developer's own shell may hold must not reach a test.
 for _name in list(os.environ):

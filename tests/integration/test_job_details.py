@@ -26,6 +26,8 @@ from models.session import in_transaction, reading
 from tasks import advance
 from tests.support.front_door import JOBS, Door, Worker, number_of
 
+pytestmark = pytest.mark.one_database
+
 Job = dict[str, Any]
 
 

@@ -98,7 +98,7 @@ def test_a_job_that_no_look_saw_is_split_by_its_calls(door):
     view = view_of(door, job)
     assert found.state is None
     seconds = {part.state: part.seconds for part in found.parts}
-    assert seconds["provider"] == pytest.approx(CALL, abs=0.1)
+    assert seconds["provider"] >= CALL - 0.1  # a machine that stands still meanwhile adds to it
     assert min(seconds["queue"], seconds["finishing"]) >= 0.04
     assert sum(part.seconds for part in found.parts) == pytest.approx(found.seconds, abs=0.01)
     assert found.seconds == pytest.approx((view.ended_at - view.created_at).total_seconds())

@@ -19,6 +19,8 @@ from models.tenant import Tenant
 from tests.support.contracts import MESSAGE_BATCHES
 from tests.support.front_door import Door, Worker, number_of
 
+pytestmark = pytest.mark.one_database
+
 
 @pytest.fixture
 def door(environment) -> Door:

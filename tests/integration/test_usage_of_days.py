@@ -16,6 +16,8 @@ from models.session import in_transaction, reading
 from tests.integration.test_api_usage import call
 from tests.support.front_door import Door, Worker, number_of
 
+pytestmark = pytest.mark.one_database
+
 FIRST, SECOND = dt.datetime(2026, 11, 9, 12, tzinfo=dt.UTC), dt.datetime(2026, 11, 11, tzinfo=dt.UTC)
 NOVEMBER = Span(dt.datetime(2026, 11, 1, tzinfo=dt.UTC), dt.datetime(2026, 12, 1, tzinfo=dt.UTC))
 
