@@ -101,8 +101,9 @@ class Upload(UploadFields):
         metadata={
             "minItems": 1,
             "description": "In place of a file: PDF, pictures, text, DOCX and HTML, each a part with its file"
-            " name, with nothing that is only for tables. With a `prompt` each is sent to the model, DOCX and"
-            " HTML as their text. Results as a table have the columns `file` and `page count`.",
+            " name, with nothing that is only for tables. With a `prompt`, `fields` or a `schema` each is"
+            " sent to the model, DOCX and HTML as their text. Results as a table have the columns `file` and"
+            " `page count`.",
         },
     )
 
