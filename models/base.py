@@ -187,12 +187,13 @@ class any_of(FunctionElement[bool]):
 
 
 def any_among(column: SQLColumnExpression[int], values: Sequence[int]) -> ColumnElement[bool]:
-    """As `any_of`, for some of a job's rows, and of values that are not none.
+    """As `any_of`, for some of a job's rows.
 
     A planner that knows nothing of a table yet reads all of a job rather than looking hundreds of its rows
     up. Bounds beside the list mostly keep it from that.
     """
-    return and_(column.between(min(values), max(values)), any_of(column, values))
+    listed = any_of(column, values)
+    return and_(column.between(min(values), max(values)), listed) if values else listed
 
 
 @compiles(any_of, "postgresql")

@@ -5,8 +5,10 @@ import json
 import pytest
 
 from app.core.money import reconciliation
+from app.core.pipeline.selection import copies
 from app.core.reading.records import snapshot
 from app.providers.client import Usage
+from models.session import reading
 from tasks import advance
 from tests.support.front_door import JOBS, Door, Worker, number_of
 
@@ -67,6 +69,14 @@ def test_equal_requests_are_asked_once_and_their_copies_end_with_them(door):
     assert lines(door, job)[5]["response"] == lines(door, job)[1]["response"]
     assert door.job(job)["counts"]["succeeded"] == 6
     assert differences() == []
+
+
+def test_of_no_records_none_is_a_copy(door):
+    """A retry looks at a long job part by part, and in some of them nothing failed."""
+    job = door.post_records([{"prompt": "the same"}] * 3, dedupe=True).get_json()
+    with reading() as session:
+        assert copies.among(session, number_of(job), []) == []
+        assert copies.among(session, number_of(job), [0, 2]) == [2]
 
 
 def test_the_turns_of_conversations_are_never_copies(door):
