@@ -121,8 +121,8 @@ COMPILE = $(TOOLS)/bin/uv pip compile --quiet --universal --python-version 3.11 
 
 lock: $(TOOLS_INSTALLED) ## Pin what is new in setup.cfg (UPGRADE=--upgrade: the newest versions of everything)
 	@cat constraints.txt constraints-test.txt >build/everything.txt # versions in there are kept
-	$(COMPILE) pyproject.toml --group build --extra openai --extra test --output-file build/everything.txt >/dev/null
-	$(COMPILE) pyproject.toml --group build --extra openai --constraint build/everything.txt --output-file constraints.txt >/dev/null
+	$(COMPILE) pyproject.toml --group build --extra openai --extra otel --extra test --output-file build/everything.txt >/dev/null
+	$(COMPILE) pyproject.toml --group build --extra openai --extra otel --constraint build/everything.txt --output-file constraints.txt >/dev/null
 	@awk 'BEGIN {print "# What the tests need besides constraints.txt. Made by:\n#    make lock"} \
 		NR == FNR {known[$$0]; next} /^[^ ]/ {new = !($$0 in known)} new' \
 		constraints.txt build/everything.txt >constraints-test.txt

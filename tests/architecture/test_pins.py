@@ -48,7 +48,7 @@ def setup_cfg() -> ConfigParser:
 @pytest.mark.parametrize("name", FILES)
 def test_every_pin_is_one_version_with_hashes(name: str) -> None:
     for line, hashes in pins(name).items():
-        assert re.match(r"^[a-z0-9-]+==[\w.]+( ;.*)?$", line), line
+        assert re.match(r"^[a-z0-9-]+==(\d+!)?[\w.]+( ;.*)?$", line), line
         assert hashes, line
         assert all(HASH.fullmatch(f"--{one.strip()}") for one in hashes), line
 
