@@ -2,12 +2,12 @@
 
 from kombu import Exchange, Queue
 
-from config import private, settings
+from config import logs, private, settings
 
 try:
     _settings = settings.current()
 except settings.BadSetting as _error:
-    raise SystemExit(f"penstock: {_error}") from None  # one readable line, not a traceback
+    logs.end_with(str(_error))  # one readable line, not a traceback
 private.keep(_settings)  # every process of Celery's reads this file before it writes one
 
 # Seconds. A host may forget a connection without a word. Who waits for an answer on it gives up after
@@ -16,6 +16,7 @@ _answer, _connect, _check = 3, 3, 3
 
 imports = (
     "tasks.worker",
+    "tasks.log.context",
     "tasks.command_line",
     "tasks.advance",
     "tasks.slice",

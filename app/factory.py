@@ -33,6 +33,7 @@ from app.api import (
 from app.api.webhooks import deliveries as webhook_deliveries
 from app.api.webhooks import endpoints as webhooks
 from app.core.monitoring.broker import check_redis
+from app.core.outages import lines
 from app.core.reading.feed import feed
 from app.core.reading.job_json import PREFIX
 from app.dashboard import routes as dashboard
@@ -110,7 +111,7 @@ def create_app() -> Flask:
     Redis jobs are accepted all the same.
     """
     chosen = settings.current()
-    logs.configure(chosen.log_level, chosen.log_format)
+    logs.configure(chosen.log_level, chosen.log_format, lines.is_told)
     private.keep(chosen)
     check_redis()
     for folder in filter(None, (chosen.data, chosen.status_files)):

@@ -30,6 +30,7 @@ from config.variables import (
     networks,
     one_of,
     optional_file,
+    optional_flag,
     optional_text,
     optional_url,
     optional_whole,
@@ -168,6 +169,8 @@ class Settings:
     is_debugged: bool = flag("API_DEBUG", default=False)
     log_level: str = one_of("LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"))
     log_format: str = one_of("LOG_FORMAT", ("text", "json"))
+    # A line of the log for each HTTP request; None: where the log is JSON.
+    access_log: bool | None = optional_flag("ACCESS_LOG")
     endpoints: tuple[Endpoint, ...] = ()  # of `providers_file` and the shipped one, with their keys
 
     @property
@@ -233,6 +236,7 @@ def read(environ: Mapping[str, str]) -> Settings:
 def _completed(given: Settings) -> Settings:
     """The settings with defaults that follow from other variables."""
     broker_url = given.broker_url or given.results_url
+    log_format = given.log_format or ("json" if given.environment == "production" else "text")
     return replace(
         given,
         redis_url=_verified(given.redis_url, given.redis_tls_ca),
@@ -240,7 +244,8 @@ def _completed(given: Settings) -> Settings:
         broker_url=_verified(broker_url, given.redis_tls_ca),
         object_store_url=given.object_store_url or f"file://{given.data / 'blobs'}",
         log_level=given.log_level or ("DEBUG" if given.is_debugged else "INFO"),
-        log_format=given.log_format or ("json" if given.environment == "production" else "text"),
+        log_format=log_format,
+        access_log=log_format == "json" if given.access_log is None else given.access_log,
     )
 
 

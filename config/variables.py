@@ -125,6 +125,10 @@ def flag(name: str, *, default: bool) -> bool:
     return _declare(name, str(default), _flag, "true or false")
 
 
+def optional_flag(name: str) -> bool | None:
+    return _declare(name, "", lambda value: _flag(value) if value else None, "true or false")
+
+
 def one_of(name: str, allowed: Sequence[str], default: str = "") -> str:
     known = {choice.lower(): choice for choice in (*allowed, default)}
 

@@ -2,11 +2,12 @@
 
 import uuid
 from functools import lru_cache, partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import structlog
 from celery import chord
 from redis import Redis
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.core.limits.limiter import limiter
@@ -18,10 +19,9 @@ from app.errors import LimiterAway
 from config import settings
 from models.job import Job
 from models.session import after_commit, in_transaction, reading
+from models.tenant import Tenant
 from tasks import webhooks
 from tasks.celery import app
-
-log = structlog.get_logger()
 
 NAMED_WAIT = 5.0  # seconds; a group that is held for longer gets no new windows until then
 INCARNATION = "penstock:incarnation"
@@ -49,7 +49,15 @@ def offer(job_id: int, *, in_line: bool = False) -> Offered:
 
     `in_line`: the job is the next of those that wait.
     """
-    held_for, call_seconds = _state_of_group(job_id)
+    job = _read(job_id)
+    if job is None:
+        return Offered([], waits=False)
+    with structlog.contextvars.bound_contextvars(job=str(job.uid), tenant=job.tenant):
+        return _offer(job_id, _state_of_group(job.limit_group), in_line=in_line)
+
+
+def _offer(job_id: int, group: tuple[float, float], *, in_line: bool) -> Offered:
+    held_for, call_seconds = group
     offers = in_transaction(partial(_decide, job_id=job_id, held_for=held_for, call_seconds=call_seconds))
     notifications.publish([job_id])
     published: list[Publication] = []
@@ -113,17 +121,22 @@ def _broker(url: str) -> Redis:
     return Redis.from_url(url, socket_timeout=2, socket_connect_timeout=1, decode_responses=True)
 
 
-def _state_of_group(job_id: int) -> tuple[float, float]:
-    """Seconds until the job's limit group may be tried, 0 when that is soon, and those that its calls take.
+def _read(job_id: int) -> Any:
+    """The job's limit group, and how lines and messages about it name it and whose it is."""
+    columns = Job.uid, Job.limit_group, Tenant.name.label("tenant")
+    with reading() as session:
+        return session.execute(
+            select(*columns).join(Tenant, Tenant.id == Job.tenant_id).where(Job.id == job_id)
+        ).one_or_none()
+
+
+def _state_of_group(group: str) -> tuple[float, float]:
+    """Seconds until the limit group may be tried, 0 when that is soon, and those that its calls take.
 
     With Redis away every group is held.
     """
-    with reading() as session:
-        job = session.get(Job, job_id)
-    if job is None:
-        return 0, 0
     try:
-        held, call_seconds = limiter().held(job.limit_group), limiter().call_seconds(job.limit_group)
+        held, call_seconds = limiter().held(group), limiter().call_seconds(group)
     except LimiterAway:
         return 1.0, 0
     return (held[0] if held and held[0] > NAMED_WAIT else 0), call_seconds

@@ -1,24 +1,29 @@
 """The Celery application: `celery -A tasks worker`, `celery -A tasks beat`, `celery -A tasks flower`."""
 
-import logging
+from contextlib import suppress
+from functools import cached_property
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging
 
-from config import logs, settings
+from config.settings import BadSetting
 from tasks import broker
+from tasks.log import setup
 from tasks.sigterm import SigtermOnce
 
+
+class Penstock(Celery):
+    """Celery's application with a beat that is quiet where its log is JSON."""
+
+    @cached_property
+    def Beat(self) -> Any:
+        return self.subclass_with_self("tasks.log.console:QuietBeat")
+
+
 broker.install()
-app = Celery("penstock")
+app = Penstock("penstock")
 app.config_from_object("celeryconfig")
 app.steps["worker"].add(SigtermOnce)
-
-
-@setup_logging.connect
-def _set_up_logging(**_: Any) -> None:
-    logs.configure(settings.current().log_level, settings.current().log_format)
-    for chatty in ("celery.worker.strategy", "celery.app.trace", "celery.beat"):
-        # They log each message received and each task done, which Flower shows; a log should be readable.
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+if setup.is_celery():
+    with suppress(BadSetting):  # celeryconfig.py tells it
+        setup.set_up()

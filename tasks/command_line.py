@@ -8,18 +8,20 @@ from celery.concurrency import get_implementation
 from celery.concurrency.thread import TaskPool
 from celery.signals import celeryd_init
 
+from config import logs
+
 
 @celeryd_init.connect
 def _refuse(options: dict[str, Any], **_: Any) -> None:
     pool = _asked_pool()
     if pool not in (None, "threads") or not _is_threads(options.get("pool")):
-        sys.exit(
-            f"penstock: --pool {pool or options['pool']}: workers run in threads alone, because all calls of"
+        logs.end_with(
+            f"--pool {pool or options['pool']}: workers run in threads alone, because all calls of"
             " a process share one event loop; leave --pool out, and for more processes start more workers"
         )
     if options.get("autoscale"):
-        sys.exit(
-            "penstock: --autoscale: a pool of threads does not grow; leave it out, and give --concurrency, or"
+        logs.end_with(
+            "--autoscale: a pool of threads does not grow; leave it out, and give --concurrency, or"
             " start more workers"
         )
 

@@ -1,11 +1,9 @@
 """Handing stored documents over: with every tick, and as soon as a window of them has ended."""
 
-import structlog
 from redis import RedisError
 
 from app.core.documents import handoff
-
-log = structlog.get_logger()
+from app.core.outages import servers
 
 
 def hand_over() -> None:
@@ -13,4 +11,4 @@ def hand_over() -> None:
     try:
         handoff.push()
     except RedisError as error:
-        log.warning("handoff.redis_away", error=type(error).__name__)
+        servers.tell(error, "handoff")

@@ -8,7 +8,8 @@ from redis import RedisError
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from app.core.limits.limiter import limiter
-from app.core.pipeline import waiting_line
+from app.core.outages import servers
+from app.core.pipeline import lookup, waiting_line
 from app.errors import LimiterAway
 from models.session import reading
 from tasks.advance import Offered, offer
@@ -24,7 +25,7 @@ def serve_if_wanted() -> None:
         if limiter().threads.wanted():
             serve()
     except (LimiterAway, BrokerError, RedisError, OSError) as error:
-        log.warning("broker.away", error=type(error).__name__)
+        servers.tell(error, "line")
 
 
 def serve() -> list[int]:
@@ -64,5 +65,5 @@ def _offered(job_id: int) -> Offered:
     except (LimiterAway, BrokerError, RedisError, OSError, OperationalError, InterfaceError):
         raise
     except Exception:  # one bad job must not keep the others waiting
-        log.exception("job.not_advanced", job=job_id)
+        log.exception("job.not_advanced", job=lookup.public_id(job_id))
         return Offered([], waits=False)

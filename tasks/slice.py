@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.core.limits import obstacle
 from app.core.limits.limiter import limiter
+from app.core.outages import servers
 from app.core.pipeline import leases
 from app.core.requests import job_context
 from app.core.worker import isolation, process
@@ -57,7 +58,7 @@ def _leave_thread(task: Any, window_id: int, epoch: int, quota: int | None, *, a
             task.add_to_chord(following.set(argsrepr=task.request.get("argsrepr")))
     except (LimiterAway, BrokerError, RedisError, SQLAlchemyError, OSError) as error:
         # The sweep finds threads that stay counted, and a window whose tasks are lost.
-        log.warning("thread.not_passed_on", window=window_id, error=type(error).__name__)
+        servers.tell(error, "thread")
 
 
 @lru_cache(maxsize=1)
@@ -70,11 +71,13 @@ def _threads(second: int) -> int:
 def _run(window_id: int, epoch: int, quota: int | None) -> Summary:
     try:
         window = _window(window_id, epoch, int(time.monotonic()))
+        if window is not None:
+            job_context.name_in_log(window.job_id)
         if window is not None and window.isolated:
             return isolation.ask(process.current(), window, wake)
         work = None if window is None else _slice_of(window, quota)
     except SQLAlchemyError as error:
-        log.warning("storage.away", window=window_id, error=type(error).__name__)
+        servers.tell(error, "window")
         work = None
     return dict(work.run()) if work is not None else {}
 
@@ -102,7 +105,7 @@ def _slice_of(window: Window, quota: int | None) -> "Slice | StoreOnly | None":
     except NotFound:
         return None
     except Unavailable as error:
-        log.warning("provider.unavailable", job=window.job_id, reason=error.message)
+        log.warning("provider.unavailable", reason=error.message)
         _hold_group(window.job_id)
         return None
 
@@ -118,5 +121,5 @@ def _hold_group(job_id: int) -> None:
             every=ACCOUNT_PROBE,
             detail=obstacle.unusable(job.provider, registry.table().get(job.provider)).to_json(),
         )
-    except LimiterAway:
-        log.warning("limiter.away", job=job_id)
+    except LimiterAway as error:
+        servers.tell(error, "hold")

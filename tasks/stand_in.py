@@ -10,6 +10,7 @@ from functools import partial
 
 import structlog
 
+from app.core.outages import servers
 from app.core.pipeline import leases, sweep_owner
 from models.session import in_transaction
 from tasks import sweep, ticker
@@ -48,4 +49,4 @@ def _watch() -> None:
                 swept_at = time.monotonic()
                 sweep.sweep_and_log()
         except Exception as error:  # the database or the broker is away; it may be back by the next check
-            log.warning("stand_in.failed", error=type(error).__name__)
+            servers.tell(error, "tick")

@@ -17,8 +17,10 @@ from app.core.accounts import browser_sessions
 from app.core.documents import files, handoff, job_drafts
 from app.core.limits import holds
 from app.core.limits.limiter import limiter
+from app.core.outages import servers
 from app.core.pipeline import (
     leases,
+    lookup,
     object_removal,
     recovery,
     retention,
@@ -175,7 +177,8 @@ def find_dead() -> list[Found]:
     """Look at the leases once, and give back what dead ones held."""
     found = in_transaction(_end_dead_leases)
     for one in found:
-        log.warning("lease.dead", job=one.job_id, records=one.count, why=one.why)
+        held = {} if one.job_id is None else {"job": lookup.public_id(one.job_id), "records": one.count}
+        log.warning("lease.dead", **held, why=one.why)
     return found
 
 
@@ -188,12 +191,12 @@ def advance_due() -> list[Found]:
         try:
             offered = run(job_id)
         except (BrokerError, LimiterAway, RedisError, OSError) as error:
-            log.warning("broker.away", job=job_id, error=type(error).__name__)
+            servers.tell(error, "advance")
             break
         except (OperationalError, InterfaceError):  # the database is away, for every job
             raise
         except Exception:  # one bad job must not keep the others waiting
-            log.exception("job.not_advanced", job=job_id)
+            log.exception("job.not_advanced", job=lookup.public_id(job_id))
             continue
         found.append(Found("advanced_jobs", _what_followed(offered), job_id))
     return found
@@ -250,7 +253,8 @@ def _offer_lost_windows() -> list[Found]:
         return [Found("broker_away", why)]
     lost = in_transaction(partial(windows.lost, incarnation=mark, queue_empty=empty))
     for window in lost:
-        log.warning("window.lost", job=window.job_id, window=window.window_id, why=window.why)
+        job = lookup.public_id(window.job_id)
+        log.warning("window.lost", job=job, window=window.window_id, why=window.why)
     for job_id in {window.job_id for window in lost}:
         run(job_id)
     return [

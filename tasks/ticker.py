@@ -6,11 +6,8 @@ the tick is needed when the broker is away, too. Two ticks at once do no harm.
 
 import threading
 
-import structlog
-
+from app.core.outages import servers
 from tasks import sweep
-
-log = structlog.get_logger()
 
 EVERY = 1.0  # seconds
 
@@ -32,4 +29,4 @@ def _run() -> None:
         try:
             sweep.tick()
         except Exception as error:  # the database or the broker is away; it may be back by the next tick
-            log.warning("tick.failed", error=type(error).__name__)
+            servers.tell(error, "tick")

@@ -2,16 +2,14 @@
 
 from collections.abc import Callable
 
-import structlog
 from kombu.exceptions import OperationalError as BrokerError
 from redis import RedisError
 
 from app.core.breaker import Breaker
+from app.core.outages import servers
 from app.core.pipeline import notifications
 from app.errors import LimiterAway
 from tasks.celery import app
-
-log = structlog.get_logger()
 
 _breaker = Breaker()
 
@@ -37,9 +35,11 @@ def hurry(send: Callable[[], object]) -> None:
     if _breaker.is_open:
         return
     try:
-        if not notifications.reachable():
-            raise ConnectionError("Redis does not answer")
-        send()
+        if notifications.reachable():
+            send()
+        else:
+            _breaker.trip()
+            servers.REDIS.noticed("wake", "NoAnswer")
     except (BrokerError, LimiterAway, RedisError, OSError) as error:
         _breaker.trip()
-        log.warning("broker.away", error=type(error).__name__)
+        servers.tell(error, "wake")

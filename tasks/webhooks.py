@@ -4,14 +4,12 @@ The task only wakes the process's sender: an attempt may take twenty seconds, an
 next of a job.
 """
 
-import structlog
 from kombu.exceptions import OperationalError as BrokerError
 from redis import RedisError
 
+from app.core.outages import servers
 from app.core.webhooks.sender import Sender
 from tasks.celery import app
-
-log = structlog.get_logger()
 
 _sender = Sender()
 
@@ -31,7 +29,7 @@ def request_if_reachable() -> None:
     try:
         request()
     except (BrokerError, RedisError, OSError) as error:
-        log.warning("broker.away", error=type(error).__name__)
+        servers.tell(error, "webhooks")
 
 
 def wake() -> None:

@@ -15,10 +15,11 @@ from celery.signals import (
 )
 
 from app.core.monitoring import broker
+from app.core.outages import servers
 from app.core.worker import process
 from app.errors import Unavailable
 from app.providers import registry
-from config import settings
+from config import logs, settings
 from tasks import stand_in, ticker, webhooks
 
 log = structlog.get_logger()
@@ -38,7 +39,7 @@ def _check_redis(**_: Any) -> None:
     try:
         broker.check_redis()
     except Unavailable as error:
-        raise SystemExit(f"penstock: {error.message}") from None
+        logs.end_with(error.message)
 
 
 @celeryd_after_setup.connect
@@ -85,7 +86,7 @@ def _prepare() -> None:
         for provider in registry.ready(settings.current()):
             process.current().clients.prepare(provider.name)
     except Exception as error:  # the database is away: the first slice prepares what it needs
-        log.warning("warm_up.failed", error=type(error).__name__)
+        servers.tell(error, "warm-up")
 
 
 @worker_shutting_down.connect

@@ -5,7 +5,6 @@ import tempfile
 from importlib.metadata import version
 from typing import Any
 
-import structlog
 from sqlalchemy import select
 
 from app.api.blueprint import Blueprint
@@ -13,6 +12,8 @@ from app.api.response_schemas import HealthOut, ReadyOut, RootHealthOut
 from app.core.limits import limiter
 from app.core.monitoring import broker
 from app.core.monitoring.bounded import Bounded
+from app.core.outages import servers
+from app.core.outages.outage import Outage, Server
 from app.errors import Unavailable
 from app.web import blueprint
 from app.web.auth import public
@@ -21,7 +22,6 @@ from models.session import engine, reading
 
 PATIENCE = 3.0  # seconds: a load balancer should learn what is down instead of waiting for what hangs
 
-log = structlog.get_logger(__name__)
 blp = Blueprint("probes", "Whether this process is alive, and whether it can accept jobs.")
 root = blueprint.Blueprint("root probes", __name__, description="The same probes at the root path.")
 
@@ -67,9 +67,14 @@ def _failing(*names: str) -> dict[str, str]:
         try:
             CHECKS[name].get()
         except Unavailable as error:
+            if name == "migrations":
+                servers.NOT_MIGRATED.noticed("ready", servers.kind(error), error.message)
             failing[name] = error.message
+        except OSError as error:
+            STORAGE.noticed("ready", servers.kind(error), str(error))
+            failing[name] = f"{type(error).__name__}, see the log"
         except Exception as error:
-            log.warning("not_ready", what=name, exc_info=error)
+            servers.tell(error, "ready")
             failing[name] = f"{type(error).__name__}, see the log"
     return failing
 
@@ -94,6 +99,8 @@ def _check_storage() -> None:
             file.write(b"ready")
             file.flush()
 
+
+STORAGE = Outage("storage", lambda: Server(str(settings.current().data), _check_storage))
 
 CHECKS = {
     "database": Bounded(_check_database, patience=PATIENCE),

@@ -18,7 +18,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any
 
-from gunicorn.errors import AppImportError
+from gunicorn.arbiter import Arbiter
 from gunicorn.http import wsgi
 from gunicorn.workers.gthread import ThreadWorker
 
@@ -30,7 +30,7 @@ from app.server.crowd import Crowd
 from app.server.lobby import Hands, Lobby
 from app.server.turns import Turns
 from app.server.watch import Ready, Watch, in_turn
-from config import settings
+from config import logs, settings
 from config.settings import BadSetting
 
 ACCEPTED = 32  # connections that are accepted at once
@@ -131,8 +131,8 @@ class Worker(ThreadWorker):
     def load_wsgi(self) -> None:
         try:
             super().load_wsgi()
-        except (BadSetting, PenstockError) as error:  # gunicorn ends with this line instead of a traceback
-            raise AppImportError(f"penstock: {error}") from None
+        except (BadSetting, PenstockError) as error:  # one line instead of a traceback, and no new worker
+            logs.end_with(str(error), Arbiter.APP_LOAD_ERROR)
         application: Any = self.wsgi
 
         def serve(environ: dict[str, Any], start_response: Any) -> Any:

@@ -18,7 +18,7 @@ def web(listener: int, workers: int, threads: int) -> list[str]:
         *("--bind", f"fd://{listener}"),
         *("--workers", str(workers), "--worker-class", "app.server.worker.Worker", "--threads", str(threads)),
         *("--graceful-timeout", str(GRACEFUL_WEB)),
-        "--no-control-socket",
+        *("--logger-class", "app.server.logger.Logger", "--no-control-socket"),
     ]
 
 

@@ -13,6 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from app.core.monitoring.bounded import Bounded
+from app.core.outages import servers
 from app.errors import BadInput, NotFound, Path, Refused
 from app.ingest.draft import Problems
 from app.web.error_shapes import ANTHROPIC_VERSION, Fault, anthropic, by_client, native
@@ -22,6 +23,7 @@ log = structlog.get_logger(__name__)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _TRACE = re.compile("[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C's `traceparent`
+_CONVERTER = re.compile(r"<\w+:")  # `<job:job_id>` is `<job_id>` to whoever reads a log
 _TYPES = {
     400: "bad_request",
     404: "not_found",
@@ -35,6 +37,9 @@ _TYPES = {
 # Official SDKs send these again by themselves, waiting for a minute at most.
 _SENT_AGAIN = frozenset({409, 429})
 _LONGEST_WAIT = 60  # seconds
+
+# In the environ: what the server's line about the request names besides what the server knows.
+ACCESS = "penstock.access"
 
 Written = Callable[[Fault], Mapping[str, Any] | Response]
 
@@ -134,7 +139,16 @@ def _refuse_nul() -> None:
     problems.refuse()
 
 
+def _name_for_access_log() -> None:
+    rule = request.url_rule
+    request.environ[ACCESS] = {
+        "route": None if rule is None else _CONVERTER.sub("<", rule.rule),
+        **structlog.contextvars.get_contextvars(),
+    }
+
+
 def _add_headers(response: Response) -> Response:
+    _name_for_access_log()
     response.headers["X-Request-Id"] = response.headers["Request-Id"] = g.request_id
     _name_organisation(response)
     response.headers["X-Content-Type-Options"] = "nosniff"
@@ -204,11 +218,11 @@ def _database_failed(error: Exception) -> Response:
     """It does not answer, it lacks our tables, or one of our statements is wrong."""
     why = _not_migrated()
     if why is not None:
-        log.warning("database_not_migrated", why=why)
+        servers.NOT_MIGRATED.noticed("request", servers.kind(error), why)
         return _unavailable(why)
     if isinstance(error, ProgrammingError):
         return _unexpected(error)
-    log.error("database_error", exc_info=error)
+    servers.tell(error, "request")
     return _unavailable("the database is not responding properly: try again shortly")
 
 

@@ -118,7 +118,7 @@ def test_one_job_that_cannot_be_advanced_keeps_no_other_waiting(quiet):
 
     # Then the second one runs, and the log names the first
     assert [one.job_id for one in found] == [well.id]
-    assert [(line["event"], line["job"]) for line in lines] == [("job.not_advanced", broken.id)]
+    assert [(line["event"], line["job"]) for line in lines] == [("job.not_advanced", str(broken.uid))]
 
 
 def find():

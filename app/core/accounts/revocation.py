@@ -10,16 +10,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-import structlog
 from sqlalchemy import select
 
+from app.core.outages import servers
 from config.once import once
 from models.session import reading
 from models.tenant import ApiKey
 
 LOOK = 2.0  # seconds between two looks
-
-log = structlog.get_logger(__name__)
 
 
 class Use:
@@ -72,9 +70,9 @@ class Watch:
         while keys := self._next():
             try:
                 self._revoke(_revoked(keys))
-            except Exception:
+            except Exception as error:
                 # Mostly the database is away; then nothing that is open learns anything new either.
-                log.exception("revoked_keys_not_read")
+                servers.tell(error, "revoked keys")
 
     def _next(self) -> list[int]:
         """The keys in use, after a while; none ends the thread."""

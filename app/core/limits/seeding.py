@@ -4,13 +4,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import structlog
 from redis.commands.core import AsyncScript, Script
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.core.limits.recent_calls import Moment
-
-log = structlog.get_logger()
+from app.core.outages import servers
 
 EMPTIED = 0.5  # seconds after which every permit of a limiter that was emptied has been used, or is too late
 AGAIN = 1.0  # seconds until rows that could not be read are read again
@@ -32,7 +30,7 @@ class Seeding:
         try:
             moments = self._recall(group)
         except SQLAlchemyError as error:
-            log.warning("limit_group.not_seeded", group=group, error=type(error).__name__)
+            servers.tell(error, "seeding")
             return AGAIN
         if moments and (wait := self._until_permits_are_used(group)) > 0:
             return wait

@@ -6,7 +6,6 @@ Each part is read separately and with a time limit, so that one that is away or 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-import structlog
 from prometheus_client import Metric as Family
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -20,8 +19,10 @@ from app.core.money.pricing import PICO
 from app.core.monitoring import broker, metrics, performance
 from app.core.monitoring.bounded import Bounded
 from app.core.monitoring.metrics import Kind, Metric
+from app.core.outages import servers
 from app.core.pipeline import leases, stalled
 from app.core.webhooks import standing
+from app.errors import Unavailable
 from models.job import Job, JobCounts, JobStatus
 from models.session import reading
 
@@ -29,8 +30,6 @@ KEEP = 5.0  # seconds: a storm of scrapes costs one reading
 ROWS_PATIENCE = 5.0  # seconds; the three parts together stay below the ten that Prometheus waits
 PATIENCE = 2.0
 MAX_GROUPS = 200  # limit groups
-
-log = structlog.get_logger()
 
 
 class Sample(NamedTuple):
@@ -62,8 +61,10 @@ class System(Collector):
             try:
                 for metric, value, labels in bounded.get():
                     families[metric].add_metric(labels, value)
+            except Unavailable:  # it hangs; who needs it tells
+                answers = 0
             except Exception as error:
-                log.warning("metrics.part_away", part=part, error=type(error).__name__)
+                servers.tell(error, "metrics")
                 answers = 0
             families[metrics.ANSWERS].add_metric((part,), answers)
         yield from families.values()

@@ -7,6 +7,7 @@ from sqlalchemy import ScalarSelect, or_, select
 from app.core import batch_ids
 from app.errors import NotFound
 from models.job import Job, JobStatus
+from models.session import reading
 
 LABEL = re.compile(r"[A-Za-z0-9._:-]{1,128}")  # ids match, too
 
@@ -27,6 +28,13 @@ def resolve(tenant_id: int, name: str) -> ScalarSelect[int]:
         .limit(1)
         .scalar_subquery()
     )
+
+
+def public_id(job_id: int) -> str | None:
+    """The id by which users know the job, for a line of the log; None where its row is gone."""
+    with reading() as session:
+        uid = session.scalar(select(Job.uid).where(Job.id == job_id))
+    return None if uid is None else str(uid)
 
 
 def unknown(name: str) -> NotFound:

@@ -8,6 +8,7 @@ import structlog
 from redis.client import PubSub
 
 from app.core.breaker import Breaker
+from app.core.outages import servers
 from config import settings
 from config.once import once
 
@@ -46,8 +47,9 @@ def publish(job_ids: Iterable[int]) -> None:
         for job_id in job_ids:
             pipe.publish(f"{CHANNEL}{job_id}", b"")
         pipe.execute()
-    except redis.RedisError:
-        _breaker.trip()  # nothing is lost, and the parts that need Redis report its absence
+    except redis.RedisError as error:
+        _breaker.trip()  # nothing is lost
+        servers.tell(error, "events")
     except Exception:  # who publishes has just written paid answers, and has others to write
         _breaker.trip()
         log.exception("readers.not_notified")
@@ -69,7 +71,8 @@ class Listener:
             return set()
         try:
             return self._receive(timeout)
-        except (redis.RedisError, OSError):
+        except (redis.RedisError, OSError) as error:
+            servers.tell(error, "events")
             self._forget()
             time.sleep(max(0.0, timeout - (time.monotonic() - started)))
             return set()

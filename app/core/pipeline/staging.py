@@ -5,17 +5,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
-import structlog
 from sqlalchemy import delete, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from app.core.outages import servers
 from app.core.pipeline import leases
 from models.base import now
 from models.job import IdempotencyKey, Job, JobStatus
 from models.session import in_transaction
-
-log = structlog.get_logger()
 
 
 @contextmanager
@@ -51,7 +49,7 @@ def _beat(lease_id: int, over: threading.Event) -> None:
             if not in_transaction(partial(leases.renew, lease_id=lease_id, serving=frozenset())):
                 return  # declared dead; the upload's next write finds that it was abandoned
         except SQLAlchemyError as error:
-            log.warning("lease.not_renewed", error=type(error).__name__)
+            servers.tell(error, "lease")
 
 
 def _end(lease_id: int) -> None:
@@ -62,4 +60,4 @@ def _end(lease_id: int) -> None:
     try:
         in_transaction(work)
     except SQLAlchemyError as error:  # the job is stored; the lease will be found dead by its counter
-        log.warning("lease.not_ended", error=type(error).__name__)
+        servers.tell(error, "lease")

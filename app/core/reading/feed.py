@@ -12,8 +12,7 @@ from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Self
 
-import structlog
-
+from app.core.outages import servers
 from app.core.pipeline.notifications import Listener
 from app.core.reading import events, job_json, jobs
 from app.core.reading.events import Event, Item, State
@@ -29,8 +28,6 @@ QUIET = 1.0  # seconds between two reads of a job without notifications
 STILL = 5.0  # seconds between them when nothing has moved for `STANDS`
 STANDS = 10.0  # seconds
 BEHIND = 1_000  # events that may wait for a reader; then it is cut, and resumes by its last id
-
-log = structlog.get_logger(__name__)
 
 
 def _no_notice() -> None:
@@ -185,9 +182,9 @@ class Feed:
                 if topic.job_id in found:
                     view, items = found[topic.job_id]
                     self._push(topic, view, items, limits[topic.job_id])
-        except Exception:
+        except Exception as error:
             # Mostly the database is away. In any case readers stay, and the next read is in a second.
-            log.exception("news_not_read")
+            servers.tell(error, "news")
 
     def _push(self, topic: _Topic, view: JobView, items: Sequence[Item], limited: Limited) -> None:
         with self._lock:

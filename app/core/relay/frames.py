@@ -15,13 +15,11 @@ from typing import Any
 
 import redis
 import redis.asyncio
-import structlog
 
 from app.core.limits.redis_client import ANSWER, guarded, key
+from app.core.outages import servers
 from config import settings
 from config.once import once
-
-log = structlog.get_logger()
 
 LONGEST = 10_000  # frames of a call that are kept: a reader that is further behind is told so
 KEPT = 900  # seconds after the last frame
@@ -80,7 +78,7 @@ class Sender:
                     await pipe.execute()
         except redis.RedisError as error:
             self._waiting.clear()  # the reader sees the gap, or that nothing comes
-            log.warning("relay.away", error=type(error).__name__)
+            servers.tell(error, "relay")
         finally:
             self._work = None
 

@@ -23,3 +23,7 @@ class Claim:
     body: bytes = b""
     held_bytes: int = 0  # of memory that its request takes
     history: list[Turn] = field(default_factory=list)
+
+    def in_log(self) -> dict[str, int]:
+        """What a line about its call names besides the job, which the slice's thread has bound."""
+        return {"index": self.idx, "attempt": self.attempt}

@@ -3,10 +3,12 @@
 import json
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
+import structlog
 from sqlalchemy import select
 
 from app.core.requests import sent_schema, shared_part, strict_schema
@@ -55,7 +57,7 @@ class JobContext:
     operations: Mapping[str, Operation]  # that its records name
     headers: Mapping[str, str]  # that go with each call
     unbounded: str | None  # why the most that a call can cost is unknown
-    facts: Mapping[str, str | None]  # job, tenant, user and request, as log lines name them
+    facts: Mapping[str, str]  # job, tenant, user and request, as log lines name them
     attended: str | None  # a caller waits for its only answer: see `models.job.Job`
     shared_input: SharedInput | None  # that its records bring themselves
     prompt_cache: bool  # what its records share may be kept by the provider
@@ -188,13 +190,19 @@ def of(job_id: int) -> JobContext:
             "job": str(job.uid),
             "tenant": row.tenant,
             "user": row.user,
-            "request_id": job.request_id,
+            **({"request_id": job.request_id} if job.request_id else {}),
         },
         attended=job.attended,
         shared_input=SharedInput.of(spec.shared_input),
         prompt_cache=defaults.prompt_cache and spec.prompt_cache is not False,
         lane=job.lane,
     )
+
+
+def name_in_log(job_id: int) -> None:
+    """Name the job, and whose it is, in the lines of this thread and of the calls that it starts."""
+    with suppress(NotFound):
+        structlog.contextvars.bind_contextvars(**of(job_id).facts)
 
 
 def _provider_of(job: Job) -> str:

@@ -8,6 +8,7 @@ from functools import partial
 import structlog
 from sqlalchemy import select
 
+from app.core.outages import servers
 from app.core.webhooks import claims, outbox, outcomes, signing, transport
 from app.core.webhooks.claims import Claim, InFlight
 from app.core.webhooks.transport import Answer
@@ -51,7 +52,7 @@ class Sender:
             while self._goes_on():
                 asyncio.run(self._send_what_is_due())
         except Exception as error:  # the database is away; the next tick tries again
-            log.warning("webhooks.stopped", error=type(error).__name__)
+            servers.tell(error, "webhooks")
             with self._lock:
                 self._thread = None
 

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.core.documents import open_store
 from app.core.limits import obstacle
 from app.core.money.ledger import Call
+from app.core.outages import servers
 from app.core.pipeline import claims
 from app.core.pipeline.outcomes import Outcome, Written
 from app.core.relay.attendant import Attendant
@@ -33,6 +34,7 @@ from app.errors import Booking, ProviderError, RequestRejected, SchemaMismatch, 
 from app.ingest import documents
 from app.providers import registry
 from app.providers.client import Reply
+from config import logs
 from models.record import RecordStatus
 from models.session import in_transaction
 
@@ -83,6 +85,7 @@ class CallInFlight:
 
     async def run(self) -> None:
         """Ask until there is an outcome, and hand it to the writer."""
+        logs.subject.set(self.claim.in_log)
         outcome: Outcome | None = None
         try:
             outcome = await self._ask()
@@ -91,10 +94,10 @@ class CallInFlight:
         except _Superseded:
             pass  # nothing is left for this process to write
         except SQLAlchemyError as error:
-            log.warning("storage.away", job=self.job.job_id, index=self.claim.idx, error=type(error).__name__)
+            servers.tell(error, "call")
             outcome = self._outcome_so_far(INTERNAL_ERROR, again_in=INTERNAL_ERROR_PAUSE)
         except Exception:
-            log.exception("call.broken", job=self.job.job_id, index=self.claim.idx)
+            log.exception("call.broken")
             outcome = self._internal_failure()
         self._finish(outcome)
 
@@ -130,7 +133,7 @@ class CallInFlight:
             self._permits.refund()
             return self._waiting.rejected(latest, error)
         except Unavailable as error:
-            log.warning("document.not_fetched", **self.job.facts, index=self.claim.idx, reason=error.message)
+            log.warning("document.not_fetched", reason=error.message)
             self._permits.refund()
             delay = STORE_AWAY
         if delay is not None:

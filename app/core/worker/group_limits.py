@@ -18,6 +18,7 @@ from app.core.limits.allowances import Allowance
 from app.core.limits.evidence import Evidence
 from app.core.limits.limiter import CallTerms, Settlement, limiter
 from app.core.limits.obstacle import Obstacle
+from app.core.outages import servers
 from app.core.requests.job_context import JobContext
 from app.errors import LimiterAway
 from app.providers import registry
@@ -132,8 +133,8 @@ class GroupLimits:
             lasts = await asyncio.to_thread(
                 limiter().hold, group, reason, seconds=seconds, every=every, probe=probe, detail=detail
             )
-        except LimiterAway:
-            log.warning("limiter.away", group=group)
+        except LimiterAway as error:
+            servers.tell(error, "hold")
             lasts = seconds
         if probe or group not in self._held:
             log.warning("group.held", group=group, reason=reason, seconds=round(lasts, 1))
@@ -157,16 +158,16 @@ class GroupLimits:
         await _write(partial(allowances.clear, group=group))
         try:
             await asyncio.to_thread(limiter().clear, group)
-        except LimiterAway:
-            log.warning("limiter.away", group=group)
+        except LimiterAway as error:
+            servers.tell(error, "hold")
 
     async def slow_down(self, terms: CallTerms) -> None:
         """Halve the rate for all workers, at the provider's ramp limit."""
         try:
             share = await asyncio.to_thread(limiter().ramp, terms)
             log.warning("group.slowed", group=terms.group, share=share)
-        except LimiterAway:
-            log.warning("limiter.away", group=terms.group)
+        except LimiterAway as error:
+            servers.tell(error, "ramp")
 
 
 def probe_soon(provider: str) -> None:
@@ -178,7 +179,7 @@ def probe_soon(provider: str) -> None:
         for group in groups | {name for name in named if obstacle.is_mendable(limiter().held(name))}:
             limiter().probe_soon(group)
     except (LimiterAway, SQLAlchemyError) as error:
-        log.warning("limit_group.not_probed", error=type(error).__name__)
+        servers.tell(error, "probe")
 
 
 async def _write(work: Callable[[Session], T]) -> T | None:
@@ -186,5 +187,5 @@ async def _write(work: Callable[[Session], T]) -> T | None:
     try:
         return await asyncio.to_thread(in_transaction, work)
     except SQLAlchemyError as error:
-        log.warning("limit_group.not_written", error=type(error).__name__)
+        servers.tell(error, "limits")
         return None

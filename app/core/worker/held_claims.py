@@ -70,7 +70,7 @@ class HeldClaims:
             found = in_transaction(partial(recovery.give_back_unknown, lease_id=lease_id, known=known))
             self._checks_left -= 1
             if found:
-                log.info("claims.put_right", lease=lease_id, records=found)
+                log.info("claims.put_right", records=found)
 
     @contextmanager
     def _no_claims(self) -> Iterator[frozenset[tuple[int, int]] | None]:

@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 
+from app.core.outages import lines
 from app.core.pipeline.outcomes import Outcome, Written
 from app.core.requests import job_context
 from app.core.worker import process
@@ -35,11 +36,12 @@ class IsolatedSlice(Slice):
 def main(window_id: int, epoch: int) -> None:
     """Ask the quarantined records of the window's job; writes the slice's summary to standard output."""
     chosen = settings.current()
-    logs.configure(chosen.log_level, chosen.log_format)
+    logs.configure(chosen.log_level, chosen.log_format, lines.is_told)
     _end_with_worker()
     signal.signal(signal.SIGTERM, lambda *_: process.stop_current(chosen.grace))
     with reading() as session:
         window = session.get_one(Window, window_id)
+    job_context.name_in_log(window.job_id)
     try:
         job, until = job_context.of(window.job_id), time.monotonic() + STARTS_FOR
         summary = IsolatedSlice(process.current(), job, (window_id, epoch), None, until, _no_wake).run()

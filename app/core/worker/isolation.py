@@ -35,7 +35,7 @@ def ask(process: Process, window: Window, wake: Callable[[int], None]) -> dict[s
             summary = _wait(process, isolated)
         wake(window.job_id)
         if isolated.returncode:
-            log.warning("alone.died", job=window.job_id, code=isolated.returncode)
+            log.warning("alone.died", code=isolated.returncode)
             return {}
         return dict(json.loads(summary))
 

@@ -4,18 +4,16 @@ import asyncio
 import time
 from collections.abc import Callable
 
-import structlog
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.core.outages import servers
 from app.core.pipeline import batch_settings
 from app.core.requests.job_context import JobContext
 from app.core.worker.group_limits import GroupLimits
 from app.providers.inference.batching import Batching
 from models.job import Job, JobCounts, JobStatus
 from models.session import reading
-
-log = structlog.get_logger()
 
 EVERY = 1.0  # seconds between two reads
 
@@ -69,7 +67,7 @@ class JobWatch:
         try:
             return await asyncio.to_thread(self._read, jobs)
         except SQLAlchemyError as error:
-            log.warning("jobs.not_read", error=type(error).__name__)
+            servers.tell(error, "jobs")
             return {}
 
     def _read(self, jobs: set[int]) -> dict[int, str]:

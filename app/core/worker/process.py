@@ -13,6 +13,7 @@ import uvloop
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.core.limits.limiter import CallTerms, Grant, limiter
+from app.core.outages import servers
 from app.core.pipeline import leases, recovery
 from app.core.relay import frames
 from app.core.requests.claim import Claim
@@ -206,14 +207,14 @@ class Process:
             try:
                 await asyncio.to_thread(self._renew)
             except (SQLAlchemyError, LimiterAway) as error:
-                log.warning("lease.not_renewed", error=type(error).__name__)
+                servers.tell(error, "lease")
             await asyncio.sleep(leases.BEAT)
 
     def _renew(self) -> None:
         serving = self.served.windows()
         if not in_transaction(partial(leases.renew, lease_id=self.lease_id, serving=serving)):
             # Others took this process for dead and gave its records back: their fences refuse its answers.
-            log.warning("lease.lost", lease=self.lease_id)
+            log.warning("lease.lost", worker=leases.name())
             self.lease_id = _take_lease()
             self.seats.forget()
         self._renewed = time.monotonic()

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 import structlog
 
 from app.core.limits.limiter import CallTerms, Grant, limiter
+from app.core.pipeline import lookup
 from app.errors import LimiterAway
 
 log = structlog.get_logger()
@@ -79,7 +80,7 @@ class Seats:
             if not self._doubts[job_id, group]:
                 del self._doubts[job_id, group]
         if counted != held:
-            log.info("seats.put_right", job=job_id, counted=counted, held=held)
+            log.info("seats.put_right", job=lookup.public_id(job_id), counted=counted, held=held)
             limiter().move_seats(job_id, group, lease_id, held - counted)
 
     @contextmanager

@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app.core.limits.limiter import Grant
+from app.core.outages import servers
 from app.core.pipeline import claims, pauses
 from app.core.pipeline.claims import Taken
 from app.core.pipeline.outcomes import Outcome, Written
@@ -170,7 +171,7 @@ class Slice:
                     self._permits.give_back(lease_id, grant, unused)
                 _start_calls(taken, grant, shares)
         except SQLAlchemyError as error:
-            _log_storage_away(self._job, error)
+            servers.tell(error, "claim")
             self._permits.give_back(lease_id, grant, grant.count)
             return None
         return taken
@@ -205,7 +206,7 @@ class Slice:
     def _pause_if(self, work: Callable[..., bool], event: str) -> None:
         """Run `work`, which returns whether it paused the job; with the database away, do nothing."""
         if _paused(self._job, work):
-            log.warning(event, job=self._job.job_id)
+            log.warning(event)
             self._wake(self._job.job_id)
 
     def _handle_events(self, pause: float) -> None:
@@ -265,12 +266,8 @@ def _paused(job: JobContext, work: Callable[..., bool]) -> bool:
     try:
         return in_transaction(partial(work, job_id=job.job_id))
     except SQLAlchemyError as error:
-        _log_storage_away(job, error)
+        servers.tell(error, "pause")
         return False
-
-
-def _log_storage_away(job: JobContext, error: SQLAlchemyError) -> None:
-    log.warning("storage.away", job=job.job_id, error=type(error).__name__)
 
 
 def _add(summary: Counter[str], outcome: Outcome) -> None:

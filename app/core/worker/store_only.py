@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app.core.money import ledger
+from app.core.outages import servers
 from app.core.pipeline import claims, notifications, outcomes
 from app.core.pipeline.outcomes import Outcome, Written
 from app.core.requests.claim import Claim
@@ -27,8 +27,6 @@ from app.ingest import documents
 from app.ingest.values import to_json
 from models.record import RecordStatus
 from models.session import in_transaction
-
-log = structlog.get_logger()
 
 GROUP = 256  # documents of one transaction
 LEASE = 1.0  # seconds until a process whose lease is dead may have taken another
@@ -77,7 +75,7 @@ class StoreOnly:
                 try:
                     more = self._end_group()
                 except SQLAlchemyError as error:  # the rest of the window is offered again
-                    log.warning("storage.away", job=self._job.job_id, error=type(error).__name__)
+                    servers.tell(error, "documents")
                     break
         return self._summary
 

@@ -11,6 +11,7 @@ import structlog
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeout
 
+from app.core.outages import servers
 from app.core.pipeline import notifications, outcomes
 from app.core.pipeline.outcomes import Outcome, Written
 from models.record import RecordStatus
@@ -78,7 +79,7 @@ class Writer:
             try:
                 on_committed(outcome, outcome in written.won, written)
             except Exception:  # a bug of ours, of one slice: the answers of all others come through here
-                log.exception("record.not_reported", job=outcome.job.job_id, index=outcome.claim.idx)
+                log.exception("record.not_reported", **outcome.job.facts, index=outcome.claim.idx)
 
 
 def log_failed(written: Written) -> None:
@@ -98,7 +99,7 @@ def _write_or_wait(group: list[Outcome]) -> Written:
         except Exception as error:
             if _is_permanent(error):
                 return _write_one_by_one(group, error)
-            log.warning("storage.away", answers=len(group), error=type(error).__name__)
+            servers.DATABASE.noticed("answers", servers.kind(error))
             time.sleep(RETRY_EVERY)
 
 
@@ -112,9 +113,8 @@ def _is_permanent(error: Exception) -> bool:
 def _write_one_by_one(group: list[Outcome], error: Exception) -> Written:
     """Isolate the outcome whose data cannot be stored; the others are written."""
     if len(group) == 1:
-        log.error(
-            "record.unstorable", job=group[0].job.job_id, index=group[0].claim.idx, error=type(error).__name__
-        )
+        facts, index = group[0].job.facts, group[0].claim.idx
+        log.error("record.unstorable", **facts, index=index, error=servers.kind(error))
         return _write_or_wait([_unstorable(group[0])]) if group[0].body is not None else _give_up(error)
     merged = Written()
     for outcome in group:

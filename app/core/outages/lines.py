@@ -1,0 +1,29 @@
+"""What libraries write while a server is away: Celery, kombu, its beat, Flower and the pool of connections.
+
+Each of them has words of its own for it, for each try, and mostly a traceback. A line of theirs that says
+only this is counted with the outage, and not written.
+"""
+
+import logging
+import re
+
+from app.core.outages import servers
+
+THEIRS = ("celery", "kombu", "amqp", "flower", "redis", "sqlalchemy.pool", "tornado")
+
+
+def is_told(record: logging.LogRecord) -> bool:
+    """Whether the line says only that a server is away, which the log says once."""
+    if record.levelno < logging.WARNING or not record.name.startswith(THEIRS):
+        return False
+    error = record.exc_info[1] if record.exc_info else None
+    outage = servers.of(error) if error is not None else None
+    if outage is None and _OF_THE_BROKER.search(str(record.msg)):
+        outage = servers.broker()
+    if outage is None:
+        return False
+    outage.noticed(record.name.partition(".")[0], "ConnectionError" if error is None else servers.kind(error))
+    return True
+
+
+_OF_THE_BROKER = re.compile("connection to (broker|redis) lost|cannot connect to|trying again in", re.I)

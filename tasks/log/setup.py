@@ -1,0 +1,31 @@
+"""Sets up the log of a process that Celery's command line runs: worker, beat, Flower."""
+
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+from celery.signals import setup_logging
+
+from app.core.outages import lines
+from config import logs, settings
+from tasks.log import console
+
+# They log each message received and each task done, which Flower shows; a log should be readable.
+CHATTY = ("celery.worker.strategy", "celery.app.trace", "celery.beat")
+
+
+def is_celery() -> bool:
+    """Whether this process is `celery …` or `python -m celery …`."""
+    program = Path(sys.argv[0])
+    return "celery" in (program.name, program.parent.name)
+
+
+@setup_logging.connect
+def set_up(**_: Any) -> None:
+    """In place of Celery's own; Flower and whatever is logged before a worker sets its log up need it too."""
+    chosen = settings.current()
+    logs.configure(chosen.log_level, chosen.log_format, lines.is_told)
+    console.silence()
+    for chatty in CHATTY:
+        logging.getLogger(chatty).setLevel(logging.WARNING)
