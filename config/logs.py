@@ -19,7 +19,7 @@ from typing import Any, NoReturn, TextIO
 import structlog
 
 HANDLER = "penstock"
-NOISY = ("alembic.runtime.migration",)  # logs its connection whenever a probe requests the revision
+NOISY = ("alembic.runtime",)  # logs its plugins and connection whenever a probe requests the revision
 
 # One of our keys keeps its prefix, which identifies it to people.
 _KEYS = re.compile(r"(pk_[a-z2-7]{10}_|sk-)[\w-]{8,}")

@@ -102,3 +102,4 @@ def _stop_calls(**_: Any) -> None:
 def _end_process(**_: Any) -> None:
     webhooks.wait(settings.current().grace)
     process.end_current()
+    log.info("worker.stopped")

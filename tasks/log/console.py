@@ -9,16 +9,16 @@ from config import settings
 
 
 class _Nowhere:
-    """Takes the place of `sys.__stdout__`, to which a worker writes its banner and that it stops."""
+    """Takes the place of `sys.__stdout__`, to which a worker writes its banner and that it stops.
+
+    It has no `fileno`: where there is one, Celery writes to the descriptor.
+    """
 
     def write(self, text: str) -> int:
         return len(text)
 
     def flush(self) -> None:
         pass
-
-    def fileno(self) -> None:
-        """None: Celery writes to the descriptor itself, where there is one."""
 
 
 class QuietBeat(Beat):

@@ -2,17 +2,23 @@
 
 import logging
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
+from celery.exceptions import CPendingDeprecationWarning
 from celery.signals import setup_logging
 
 from app.core.outages import lines
 from config import logs, settings
 from tasks.log import console
 
-# They log each message received and each task done, which Flower shows; a log should be readable.
-CHATTY = ("celery.worker.strategy", "celery.app.trace", "celery.beat")
+# They log each message received and each task done, which Flower shows, and each connection, of which a log
+# has what matters; it should be readable.
+CHATTY = (
+    *("celery.worker.strategy", "celery.app.trace", "celery.beat"),
+    *("celery.worker.consumer.connection", "celery.worker.consumer.consumer", "kombu.mixins"),
+)
 
 
 def is_celery() -> bool:
@@ -27,5 +33,7 @@ def set_up(**_: Any) -> None:
     chosen = settings.current()
     logs.configure(chosen.log_level, chosen.log_format, lines.is_told)
     console.silence()
+    # With each lost connection: what it says of the next release of Celery is decided in celeryconfig.py.
+    warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
     for chatty in CHATTY:
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -1,6 +1,7 @@
 """Starting and stopping the real servers that tests need, from the wheels that bring them."""
 
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -104,6 +105,11 @@ class PostgresServer:
     def restart(self) -> None:
         """As after a crash: nobody is waited for, and the log is read again."""
         self._control("-m", "immediate", "restart")
+
+    def start(self) -> None:
+        """After `stop`, where it listened before."""
+        began_with = shlex.split((self._data / "postmaster.opts").read_text())[1:]
+        self._control("-o", shlex.join(began_with), "start")
 
     def pids(self) -> list[int]:
         """The server and every process of it."""

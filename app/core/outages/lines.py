@@ -16,14 +16,14 @@ def is_told(record: logging.LogRecord) -> bool:
     """Whether the line says only that a server is away, which the log says once."""
     if record.levelno < logging.WARNING or not record.name.startswith(THEIRS):
         return False
+    library = record.name.partition(".")[0]
     error = record.exc_info[1] if record.exc_info else None
-    outage = servers.of(error) if error is not None else None
-    if outage is None and _OF_THE_BROKER.search(str(record.msg)):
-        outage = servers.broker()
-    if outage is None:
-        return False
-    outage.noticed(record.name.partition(".")[0], "ConnectionError" if error is None else servers.kind(error))
-    return True
+    if error is not None and servers.is_noticed(error, library):
+        return True
+    if error is None and _OF_THE_BROKER.search(record.getMessage()):
+        servers.broker().noticed(library, "ConnectionError")
+        return True
+    return False
 
 
 _OF_THE_BROKER = re.compile("connection to (broker|redis) lost|cannot connect to|trying again in", re.I)

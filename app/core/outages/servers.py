@@ -104,19 +104,33 @@ def tell(error: BaseException, during: str) -> None:
 
     For whoever goes on without what it was doing: `during`, in a word or two.
     """
-    outage = of(error)
-    if outage is not None:
-        outage.noticed(during, kind(error))
-    elif _lacks_tables(error) and (why := _why_not_migrated()) is not None:
-        NOT_MIGRATED.noticed(during, kind(error), why)
-    else:
+    if not is_noticed(error, during):
         log.error("unexpected_error", during=during, exc_info=error)
 
 
+def is_noticed(error: BaseException, during: str) -> bool:
+    """Whether the error shows that a server cannot be used, which the log says once then."""
+    outage = of(error)
+    if outage is not None:
+        outage.noticed(during, kind(error))
+        return True
+    if not any(_lacks_tables(one) for one in _causes(error)):
+        return False
+    why = _why_not_migrated()
+    if why is None and NOT_MIGRATED.is_over:
+        return False
+    NOT_MIGRATED.noticed(during, kind(error), why)
+    return True
+
+
 def kind(error: BaseException) -> str:
-    """The name of an error's first cause, without its message, which may quote a row or a password."""
-    *_, last = _causes(error)
-    return type(getattr(last, "orig", None) or last).__name__
+    """What the log calls an error: its message may quote a row or a password, its name does not."""
+    for one in _causes(error):
+        if isinstance(one, DBAPIError):
+            return type(one.orig).__name__
+        if not isinstance(one, LimiterAway | BrokerError):  # they stand for what caused them
+            return type(one).__name__
+    return type(error).__name__
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

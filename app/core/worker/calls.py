@@ -73,8 +73,7 @@ class CallInFlight:
     def __init__(
         self, services: Services, observer: CallObserver, job: JobContext, claim: Claim, permit: Permit
     ) -> None:
-        self._services = services
-        self._observer = observer
+        self._services, self._observer = services, observer
         self._permits = Permits(services, job, claim, permit)
         self._latest = LatestCall(job, claim)
         self._sent = False  # its first call has left; the process counts those that have not
