@@ -72,11 +72,15 @@ def configure(level: str, form: str, left_out: Callable[[logging.LogRecord], boo
 def end_with(message: str, code: int = 1) -> NoReturn:
     """End a process that cannot do its work, with one line that says why."""
     if likely_form() == "json":
-        configure("INFO", "json")
-        structlog.get_logger("penstock").error("process.refused", why=message)
+        say_refused(message)
     else:
         sys.stderr.write(f"penstock: {message}\n")
     raise SystemExit(code)
+
+
+def say_refused(message: str) -> None:
+    configure("INFO", "json")
+    structlog.get_logger("penstock").error("process.refused", why=message)
 
 
 def likely_form() -> str:

@@ -1,11 +1,11 @@
 """The Celery application: `celery -A tasks worker`, `celery -A tasks beat`, `celery -A tasks flower`."""
 
-from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
 from celery import Celery
 
+from config import logs
 from config.settings import BadSetting
 from tasks import broker
 from tasks.log import setup
@@ -25,5 +25,7 @@ app = Penstock("penstock")
 app.config_from_object("celeryconfig")
 app.steps["worker"].add(SigtermOnce)
 if setup.is_celery():
-    with suppress(BadSetting):  # celeryconfig.py tells it
+    try:
         setup.set_up()
+    except BadSetting as _error:
+        logs.end_with(str(_error))

@@ -11,7 +11,7 @@ import click
 from app.cli import wrapping
 from app.cli.phrases import for_terminal
 from app.errors import BadInput, PenstockError, StackRefused
-from config import settings
+from config import logs, settings
 from config.settings import BadSetting
 
 FAILED = 1
@@ -69,6 +69,9 @@ def _whose(path: Path) -> str:
 
 
 def say(message: str) -> None:
+    if sys.argv[1:2] == ["up"] and logs.likely_form() == "json":  # the only command that is a service
+        logs.say_refused(message)
+        return
     head = "error: "
     wrapping.paragraph(
         for_terminal(message),

@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from contextlib import closing
 from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NoReturn
 
 from gunicorn.arbiter import Arbiter
 from gunicorn.http import wsgi
@@ -70,7 +70,10 @@ class Worker(ThreadWorker):
             )
 
     def init_process(self) -> None:
-        chosen = settings.current()
+        try:
+            chosen = settings.current()
+        except BadSetting as error:
+            _refuse(error)
         sys.setswitchinterval(SWITCH)
         trust(self.cfg, [str(network) for network in chosen.trusted_proxies])
         self.cfg.set("sendfile", False)  # it would wait for the reader
@@ -131,8 +134,8 @@ class Worker(ThreadWorker):
     def load_wsgi(self) -> None:
         try:
             super().load_wsgi()
-        except (BadSetting, PenstockError) as error:  # one line instead of a traceback, and no new worker
-            logs.end_with(str(error), Arbiter.APP_LOAD_ERROR)
+        except PenstockError as error:
+            _refuse(error)
         application: Any = self.wsgi
 
         def serve(environ: dict[str, Any], start_response: Any) -> Any:
@@ -248,6 +251,11 @@ class Worker(ThreadWorker):
             conn.sock.flush()
         except OSError:
             pass  # the client has gone, which the next look at its socket shows
+
+
+def _refuse(error: Exception) -> NoReturn:
+    """One line instead of a traceback, and no other worker in place of this one."""
+    logs.end_with(str(error), Arbiter.APP_LOAD_ERROR)
 
 
 def trust(cfg: Any, proxies: list[str]) -> None:

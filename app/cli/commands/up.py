@@ -5,9 +5,10 @@ import time
 from pathlib import Path
 
 import click
+import structlog
 
 from app.cli import wrapping
-from config import settings
+from config import logs, settings
 
 CORES_USED = 2  # a slice worker makes several hundred calls per second; more processes are started on request
 HEAD = 10  # columns of the name before a fact, as in `data      /home/…`
@@ -44,7 +45,17 @@ def up(host: str | None, port: int | None, data: Path | None, workers: int | Non
     workers = workers or min(CORES_USED, os.cpu_count() or 1)
     chosen = settings.read(os.environ)
     host, port = host or chosen.api_host, chosen.api_port if port is None else port
-    run_stack(Wanted(host, port, workers, began, parent=os.getppid() if attached else None), _say)
+    say = _say
+    if chosen.log_format == "json":
+        logs.configure(chosen.log_level, chosen.log_format)
+        say = _log
+    run_stack(Wanted(host, port, workers, began, parent=os.getppid() if attached else None), say)
+
+
+def _log(line: str) -> None:
+    """As a line of the log, which more people can read than a terminal: without the link that signs in."""
+    if "?token=" not in line:
+        structlog.get_logger("app.stack").info("stack", told=" ".join(line.split()))
 
 
 def _say(line: str) -> None:
