@@ -2,7 +2,8 @@
 
 import datetime as dt
 import ipaddress
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -42,18 +43,36 @@ class Logger(glogging.Logger):
     def access(self, resp: Any, req: Any, environ: Mapping[str, Any], request_time: dt.timedelta) -> None:
         """The answer has been written, or was cut; of a stream, which may take hours, this is its end."""
         super().access(resp, req, environ, request_time)
-        if settings.current().access_log and _is_worth_a_line(environ["PATH_INFO"], resp.status_code):
-            named = environ.get(NAMED, {})
-            log.info(
-                "http.request",
-                method=environ["REQUEST_METHOD"],
-                path=environ["PATH_INFO"],
-                status=resp.status_code,
-                seconds=round(request_time.total_seconds(), 4),
-                bytes=resp.sent,
-                client=client(environ, settings.current().trusted_proxies),
-                **named,
-            )
+        _tell(environ, resp.status_code, request_time.total_seconds(), resp.sent)
+
+
+def telling_websockets(application: Callable[..., Any]) -> Callable[..., Any]:
+    """The application with a line for each WebSocket that is over, of which gunicorn learns no answer."""
+
+    def serve(environ: dict[str, Any], start_response: Any) -> Any:
+        began = time.monotonic()
+        try:
+            return application(environ, start_response)
+        except StopIteration:  # flask-sock's word for it
+            _tell(environ, HTTPStatus.SWITCHING_PROTOCOLS, time.monotonic() - began)
+            raise
+
+    return serve
+
+
+def _tell(environ: Mapping[str, Any], status: int, seconds: float, sent: int | None = None) -> None:
+    if not settings.current().access_log or not _is_worth_a_line(environ["PATH_INFO"], status):
+        return
+    log.info(
+        "http.request",
+        method=environ["REQUEST_METHOD"],
+        path=environ["PATH_INFO"],
+        status=status,
+        seconds=round(seconds, 4),
+        bytes=sent,
+        client=client(environ, settings.current().trusted_proxies),
+        **environ.get(NAMED, {}),
+    )
 
 
 def client(environ: Mapping[str, Any], trusted: tuple[Network, ...]) -> str:

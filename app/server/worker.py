@@ -5,6 +5,7 @@ reads heads and bodies as slowly as they come. Here the poller reads them. A thr
 whole, and leaves an answer that its reader does not take at once to the poller.
 """
 
+import datetime as dt
 import errno
 import io
 import resource
@@ -12,6 +13,7 @@ import selectors
 import socket
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import closing
 from functools import partial
@@ -28,6 +30,7 @@ from app.server.bodies import Room
 from app.server.connection import Connection
 from app.server.crowd import Crowd
 from app.server.lobby import Hands, Lobby
+from app.server.logger import telling_websockets
 from app.server.turns import Turns
 from app.server.watch import Ready, Watch, in_turn
 from config import logs, settings
@@ -136,13 +139,7 @@ class Worker(ThreadWorker):
             super().load_wsgi()
         except PenstockError as error:
             _refuse(error)
-        application: Any = self.wsgi
-
-        def serve(environ: dict[str, Any], start_response: Any) -> Any:
-            environ[SEAT] = environ["gunicorn.socket"].on_seat
-            return application(environ, start_response)
-
-        self.wsgi = serve
+        self.wsgi = telling_websockets(_taking_seats(self.wsgi))
 
     def handle(self, conn: Connection) -> bool:
         """Answer a request, in a thread; whether the connection can go on."""
@@ -185,7 +182,7 @@ class Worker(ThreadWorker):
 
     def _may_send(self, conn: Connection) -> bool:
         """Ask the application, in a thread, whether a body may come; if not, its refusal is the answer."""
-        incoming = conn.incoming
+        incoming, began = conn.incoming, time.monotonic()
         try:
             response, environ = wsgi.create(incoming.request, conn.sock, conn.client, conn.server, self.cfg)
             environ |= {"wsgi.multithread": True, "wsgi.input": io.BytesIO()}
@@ -198,6 +195,8 @@ class Worker(ThreadWorker):
                 for piece in content:
                     response.write(piece)
                 response.close()
+            took = dt.timedelta(seconds=time.monotonic() - began)
+            self.log.access(response, incoming.request, environ, took)
             conn.sock.flush()
         except OSError as error:
             self.log.debug("a client has gone: %s", error)
@@ -251,6 +250,14 @@ class Worker(ThreadWorker):
             conn.sock.flush()
         except OSError:
             pass  # the client has gone, which the next look at its socket shows
+
+
+def _taking_seats(application: Callable[..., Any]) -> Callable[..., Any]:
+    def serve(environ: dict[str, Any], start_response: Any) -> Any:
+        environ[SEAT] = environ["gunicorn.socket"].on_seat
+        return application(environ, start_response)
+
+    return serve
 
 
 def _refuse(error: Exception) -> NoReturn:

@@ -2,11 +2,9 @@
 
 import logging
 import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
-from celery.exceptions import CPendingDeprecationWarning
 from celery.signals import setup_logging
 
 from app.core.outages import lines
@@ -33,7 +31,11 @@ def set_up(**_: Any) -> None:
     chosen = settings.current()
     logs.configure(chosen.log_level, chosen.log_format, lines.is_told)
     console.silence()
-    # With each lost connection: what it says of the next release of Celery is decided in celeryconfig.py.
-    warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
+    logging.getLogger("py.warnings").addFilter(_is_news)
     for chatty in CHATTY:
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """False for what Celery warns of at each lost connection: celeryconfig.py decides it."""
+    return "CPendingDeprecationWarning" not in record.getMessage()

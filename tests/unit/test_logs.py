@@ -1,19 +1,28 @@
 """What a line of the log holds, and what it never does."""
 
+import contextvars
 import json
 import logging
+import subprocess
+import sys
+import threading
+from pathlib import Path
 
 import pytest
 import structlog
 
 from config import logs
 
+ROOT = Path(__file__).parents[2]
 KEY = "pk_abcdefghij_" + "0" * 64
 
 
 @pytest.fixture(autouse=True)
 def _restored():
+    hooks = sys.excepthook, threading.excepthook, sys.unraisablehook
     yield
+    sys.excepthook, threading.excepthook, sys.unraisablehook = hooks
+    logging.captureWarnings(False)
     structlog.reset_defaults()
     root = logging.getLogger()
     root.handlers = [handler for handler in root.handlers if handler.get_name() != logs.HANDLER]
@@ -65,6 +74,59 @@ def test_configuring_twice_writes_each_line_once(capsys):
     logging.getLogger("theirs").warning("once")
 
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("raise ValueError('lost')", ["uncaught_exception"]),
+        (
+            "import threading; threading.Thread(target=lambda: 1 / 0).start()",
+            ["uncaught_exception"],
+        ),
+        ("import warnings; warnings.warn('old')", ["<string>:1: UserWarning: old\n"]),
+        ("from config import logs; logs.end_with('no room')", ["process.refused"]),
+    ],
+)
+def test_in_production_nothing_of_a_process_is_written_otherwise(code, expected):
+    made = "from config import logs; logs.configure('INFO', 'json'); "
+    ended = subprocess.run(
+        [sys.executable, "-c", made + code],
+        env={"PYTHONPATH": str(ROOT), "API_ENV": "production"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = [json.loads(line) for line in (ended.stdout + ended.stderr).splitlines()]
+    assert [line["event"] for line in lines] == expected
+
+
+def test_a_line_says_what_it_is_about_and_asks_only_then(capsys):
+    logs.configure("INFO", "json")
+    asked = []
+
+    def tell():
+        asked.append(1)
+        return {"index": 7, "attempt": 2, "event": "not this"}
+
+    context = contextvars.copy_context()
+    context.run(logs.subject.set, tell)
+    context.run(structlog.get_logger("ours").debug, "hidden")
+    assert asked == []
+    context.run(structlog.get_logger("ours").info, "held")
+    logging.getLogger("theirs").warning("other")
+
+    ours, theirs = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert (ours["event"], ours["index"], ours["attempt"]) == ("held", 7, 2)
+    assert "index" not in theirs
+
+
+def test_a_line_may_be_left_out(capsys):
+    logs.configure("INFO", "json", lambda record: record.name == "theirs")
+    logging.getLogger("theirs").error("not this")
+    structlog.get_logger("ours").info("this")
+    [line] = capsys.readouterr().err.splitlines()
+    assert json.loads(line)["event"] == "this"
 
 
 def _refuse(_answer: str, message: str) -> None:

@@ -1,0 +1,128 @@
+"""A server that goes is one line, and one when it is back, whatever misses it how often."""
+
+import threading
+from collections.abc import Callable
+
+import pytest
+import redis
+import structlog
+from kombu.exceptions import OperationalError as BrokerError
+from sqlalchemy.exc import IntegrityError, OperationalError
+from structlog.typing import EventDict
+
+from app.core.outages import outage, servers
+from app.core.outages.outage import Outage, Server
+from app.errors import LimiterAway
+from tests.support.servers import wait_until
+
+
+class FakeServer:
+    """One that a test takes away."""
+
+    def __init__(self) -> None:
+        self.is_there = threading.Event()
+
+    def find(self) -> Server:
+        return Server("here", self.reach)
+
+    def reach(self) -> None:
+        if not self.is_there.is_set():
+            raise ConnectionError
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outage, "CHECK", 0.01)
+    monkeypatch.setattr(outage, "QUIET", 0.1)
+
+
+@pytest.fixture
+def said() -> Callable[[], list[EventDict]]:
+    lines: list[EventDict] = []
+
+    def keep(_: object, __: str, event: EventDict) -> EventDict:
+        lines.append(event)
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[structlog.contextvars.merge_contextvars, keep])
+    yield lambda: lines
+    structlog.reset_defaults()
+
+
+def test_what_misses_a_server_is_said_once_and_counted_until_it_is_back(said):
+    server = FakeServer()
+    gone = Outage("store", server.find)
+
+    # Given what needs it in the midst of somebody's request
+    with structlog.contextvars.bound_contextvars(request_id="r-1"):
+        for during in ("lease", "tick", "lease"):
+            gone.noticed(during, "ConnectionError")
+    server.is_there.set()
+    wait_until(lambda: gone.is_over, seconds=5)
+
+    away, back = said()
+    assert away == {"event": "store.away", "during": "lease", "error": "ConnectionError", "server": "here"}
+    assert (back["event"], back["left_out"], back["missed"]) == ("store.back", 2, {"lease": 2, "tick": 1})
+    assert back["seconds"] >= 0
+
+    # And the next time it is told again
+    gone.noticed("tick", "ConnectionError")
+    wait_until(lambda: gone.is_over, seconds=5)
+    assert [line["event"] for line in said()] == ["store.away", "store.back"] * 2
+
+
+def test_a_server_that_answers_but_serves_nobody_is_not_back(said):
+    # Given a Redis that is full: it answers each ping
+    server = FakeServer()
+    server.is_there.set()
+    full = Outage("store", server.find)
+    full.noticed("lease", "OutOfMemoryError")
+    looks = threading.Event()
+
+    # When something misses it sooner than it has been quiet
+    for _ in range(20):
+        full.noticed("lease", "OutOfMemoryError")
+        looks.wait(0.02)
+
+    assert [line["event"] for line in said()] == ["store.away"]
+    wait_until(lambda: full.is_over, seconds=5)
+
+
+def test_many_threads_that_miss_a_server_say_it_once(said):
+    server = FakeServer()
+    gone = Outage("store", server.find)
+    threads = [threading.Thread(target=gone.noticed, args=("call", "TimeoutError")) for _ in range(32)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    server.is_there.set()
+    wait_until(lambda: gone.is_over, seconds=5)
+    assert [line["event"] for line in said()] == ["store.away", "store.back"]
+    assert said()[-1]["left_out"] == 31
+
+
+def caused(outer: Exception, inner: Exception) -> Exception:
+    outer.__cause__ = inner
+    return outer
+
+
+@pytest.mark.parametrize(
+    ("error", "of", "kind"),
+    [
+        (redis.TimeoutError(), servers.REDIS, "TimeoutError"),
+        (caused(LimiterAway("gone"), redis.ConnectionError()), servers.REDIS, "ConnectionError"),
+        (caused(BrokerError("gone"), redis.ConnectionError()), servers.REDIS, "ConnectionError"),
+        (OperationalError("SELECT 1", {}, ConnectionResetError()), servers.DATABASE, "ConnectionResetError"),
+        (IntegrityError("INSERT", {}, ValueError("row")), None, "ValueError"),
+        (ValueError("a bug"), None, "ValueError"),
+    ],
+)
+def test_an_error_shows_which_server_is_away_if_any(error, of, kind):
+    assert (servers.of(error), servers.kind(error)) == (of, kind)
+
+
+def test_what_is_no_outage_is_told_with_its_traceback(said):
+    servers.tell(ValueError("a bug"), "tick")
+    [line] = said()
+    assert (line["event"], line["during"], str(line["exc_info"])) == ("unexpected_error", "tick", "a bug")
