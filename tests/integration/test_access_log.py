@@ -17,17 +17,22 @@ SOCKET = "/ws/batch-processor"
 
 
 @pytest.fixture(scope="module")
-def door(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    with penstock_of_its_own("sqlite", request, tmp_path_factory.mktemp("door")) as values:
-        made = Door()
-        made.values = values
-        yield made
+def variables(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
+    with penstock_of_its_own("sqlite", request, tmp_path_factory.mktemp("penstock")) as values:
+        yield values
 
 
 @pytest.fixture(scope="module")
-def server(door: Door, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebProcess]:
+def door(variables: dict[str, str]) -> Door:
+    return Door()
+
+
+@pytest.fixture(scope="module")
+def server(variables: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebProcess]:
     more = {"LOG_FORMAT": "json", "TRUSTED_PROXIES": "127.0.0.1, 10.0.0.0/8", "MAX_JSON_BYTES": "2000"}
-    made = WebProcess(door.values | more, tmp_path_factory.mktemp("web"), 40)
+    made = WebProcess(variables | more, tmp_path_factory.mktemp("web"), 40)
     try:
         wait_until(made.answers, seconds=60, what="the web process answers")
         yield made
@@ -82,7 +87,10 @@ def test_a_websocket_is_a_line_when_it_is_over(server, door):
     assert (line["status"], line["tenant"], line["route"]) == (101, "acme", SOCKET)
 
 
-def test_a_probe_that_succeeds_is_no_line(server):
-    assert server.answers()
-    assert server.get("/metrics", "").status_code == 200
-    assert not [word for word in ("/health", "/metrics") if word in server.log.read_text()]
+def test_a_probe_is_a_line_only_where_it_fails(server):
+    # Given one that succeeds, and one without the key that a proxy's clients need
+    assert [server.get(path, "").status_code for path in ("/ready", "/metrics")] == [200, 401]
+
+    assert line_of(server, lambda line: line["path"] == "/metrics")["status"] == 401
+    assert "/ready" not in server.log.read_text()
+    assert "/health" not in server.log.read_text()
