@@ -105,7 +105,7 @@ def _uncaught(kind: type[BaseException], error: BaseException | None, trace: Tra
 def mask_keys(_logger: object, _method: str, event: _Event) -> _Event:
     """Mask anything that looks like an API key in all strings of an event."""
     for name, value in event.items():
-        if isinstance(value, str):
+        if isinstance(value, str) and ("pk_" in value or "sk-" in value):  # a pattern takes ten times as long
             event[name] = _KEYS.sub(r"\1***", value)
     return event
 

@@ -3,9 +3,11 @@
 from functools import partial
 
 import pytest
+import structlog
 
 from app.core.pipeline import claims, leases, recovery, scheduler
 from models.session import in_transaction
+from tasks import sweep
 
 
 @pytest.fixture
@@ -32,3 +34,23 @@ def test_nothing_is_claimed_under_a_dead_lease_and_everything_under_the_next(job
         == []
     )
     assert len(take(in_transaction(leases.take)).claims) == 5
+
+
+def test_the_log_names_the_jobs_of_a_dead_process_by_their_ids(job, monkeypatch):
+    # Given a process that holds records of a job
+    (window,) = in_transaction(partial(scheduler.advance, job_id=job.id, held_for=0))
+    lease = in_transaction(leases.take)
+    in_transaction(
+        partial(claims.take, window_id=window.window_id, epoch=window.epoch, lease_id=lease, limit=5)
+    )
+
+    # When its counter stands still over as many looks as it takes
+    monkeypatch.setattr(leases, "LOOK_EVERY", 0.0)
+    with structlog.testing.capture_logs() as lines:
+        while not sweep.find_dead():
+            pass
+
+    # Then one line tells of the process, and one of each job, by the id that its owner knows
+    process, held = [line for line in lines if line["event"] == "lease.dead"]
+    assert "job" not in process
+    assert (held["job"], held["records"]) == (str(job.uid), 5)
