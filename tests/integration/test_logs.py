@@ -22,6 +22,8 @@ from tests.support.production import Line, Production, in_production
 from tests.support.servers import wait_until
 from tests.support.upstream import Upstream
 
+pytestmark = pytest.mark.timeout(300)
+
 ALL = ("web", "slices", "control", "beat", "flower")
 AWAY = 6.0  # seconds; the beat misses Redis when its next sweep is due
 REQUEST = "the-request-1"

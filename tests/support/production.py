@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +13,11 @@ import httpx2
 
 from app.stack import commands
 from app.stack.listen import address, listen
+from tests.support.forked_processes import Forked
 from tests.support.servers import free_port, wait_until
 
 ROOT = Path(__file__).parents[2]
-CELERY = [sys.executable, "-m", "celery", "--app", "tasks"]
+CELERY = ["celery", "--app", "tasks"]
 
 Line = dict[str, Any]
 
@@ -28,21 +28,30 @@ class Production:
     def __init__(self, environment: dict[str, str], folder: Path) -> None:
         self._folder = folder
         self._environment = {**os.environ, **environment, "API_ENV": "production", "PYTHONUNBUFFERED": "1"}
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self.flower_port = free_port()
-        with listen("127.0.0.1", 0) as listener:
-            self.url = address(listener)
-            self._run("web", commands.web(listener.fileno(), 1, 40), listener.fileno())
+        self.processes: dict[str, subprocess.Popen[bytes] | Forked] = {}
+        flower = "--address=127.0.0.1", f"--port={free_port()}"
+        self._serve()
         self._run("slices", commands.slice_worker(1))
         self._run("control", [word for word in commands.control_worker() if word != "--beat"])
         self._run("beat", [*CELERY, "beat"])
-        self._run("flower", [*CELERY, "flower", "--address=127.0.0.1", f"--port={self.flower_port}"])
+        self._run("flower", [*CELERY, "flower", *flower])
 
-    def _run(self, name: str, command: Sequence[str], *inherited: int) -> None:
-        with self._file(name).open("wb") as log:
-            self.processes[name] = subprocess.Popen(
-                command, env=self._environment, cwd=ROOT, stdout=log, stderr=log, pass_fds=inherited
+    def _serve(self) -> None:
+        with listen("127.0.0.1", 0) as listener, self._file("web").open("wb") as log:
+            self.url = address(listener)
+            self.processes["web"] = subprocess.Popen(
+                commands.web(listener.fileno(), 1, 40),
+                env=self._environment,
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
+                pass_fds=[listener.fileno()],
             )
+
+    def _run(self, name: str, command: Sequence[str]) -> None:
+        self._file(name).touch()
+        arguments = command[command.index("celery") + 1 :]
+        self.processes[name] = Forked("celery", arguments, ROOT, self._environment, self._file(name))
 
     def wait_until_ready(self) -> None:
         wait_until(lambda: self.get("/ready") == 200, seconds=60, what="the web is ready")
