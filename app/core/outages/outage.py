@@ -5,6 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 import structlog
@@ -42,21 +43,24 @@ class Outage:
     def noticed(self, during: str, error: str, why: str | None = None) -> None:
         """Something, `during`, could not be done. `why` is a sentence, where there is more to say."""
         with self._lock:
-            self._missed[during] += 1
             self._latest = time.monotonic()
             if not self.is_over:
+                self._missed[during] += 1
                 return
-            self.is_over, self._began = False, self._latest
+            self.is_over, self._began, self._missed = False, self._latest, Counter([during])
         server = self._find()
         more = {} if why is None else {"why": why}
         # In an empty context: it is nobody's request that the server is away.
         contextvars.Context().run(
             log.warning, f"{self._name}.away", during=during, error=error, server=server.where, **more
         )
-        threading.Thread(target=self._watch, args=(server,), name=f"{self._name}-outage", daemon=True).start()
+        with suppress(RuntimeError):  # a process that is at its end starts no thread
+            threading.Thread(
+                target=self._watch, args=(server,), name=f"{self._name}-outage", daemon=True
+            ).start()
 
     def _watch(self, server: Server) -> None:
-        while not self._is_back(server):
+        while not (self.is_over or self._is_back(server)):
             time.sleep(CHECK)
 
     def _is_back(self, server: Server) -> bool:
@@ -68,7 +72,7 @@ class Outage:
         with self._lock:
             if time.monotonic() - self._latest < QUIET:
                 return False
-            missed, self._missed, self.is_over = self._missed, Counter(), True
+            missed, self.is_over = self._missed, True
         log.warning(
             f"{self._name}.back",
             seconds=round(self._latest - self._began, 1),
