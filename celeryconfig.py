@@ -16,7 +16,6 @@ _answer, _connect, _check = 3, 3, 3
 
 imports = (
     "tasks.worker",
-    "tasks.log.context",
     "tasks.command_line",
     "tasks.advance",
     "tasks.slice",

@@ -8,7 +8,7 @@ from celery import Celery
 from config import logs
 from config.settings import BadSetting
 from tasks import broker
-from tasks.log import setup
+from tasks.log import context, setup
 from tasks.sigterm import SigtermOnce
 
 
@@ -21,6 +21,7 @@ class Penstock(Celery):
 
 
 broker.install()
+context.install()
 app = Penstock("penstock")
 app.config_from_object("celeryconfig")
 app.steps["worker"].add(SigtermOnce)

@@ -12,14 +12,19 @@ HEADER = "penstock_log"
 CARRIED = ("request_id", "trace_id", "tenant", "user", "job")
 
 
-@before_task_publish.connect
+def install() -> None:
+    """Have every message of this process carry it, and every task bind it."""
+    before_task_publish.connect(_carry)
+    task_prerun.connect(_bind)
+    task_postrun.connect(_forget)
+
+
 def _carry(headers: dict[str, Any], **_: Any) -> None:
     bound = structlog.contextvars.get_contextvars()
     if carried := {name: bound[name] for name in CARRIED if bound.get(name) is not None}:
         headers[HEADER] = carried
 
 
-@task_prerun.connect
 def _bind(task: Any, **_: Any) -> None:
     """What is not as we send it was sent by somebody else, and is left out."""
     structlog.contextvars.clear_contextvars()
@@ -29,6 +34,5 @@ def _bind(task: Any, **_: Any) -> None:
     structlog.contextvars.bind_contextvars(task=task.name, **bound)
 
 
-@task_postrun.connect
 def _forget(**_: Any) -> None:
     structlog.contextvars.clear_contextvars()

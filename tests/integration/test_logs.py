@@ -1,6 +1,7 @@
 """The log of every process in production, over a job, and a Redis and a PostgreSQL that go and come back."""
 
 import re
+import signal
 import threading
 import time
 import uuid
@@ -18,7 +19,8 @@ from app.core.outages.outage import QUIET
 from models import migrate
 from models.session import make_engine
 from tests.support import servers
-from tests.support.production import Line, Production, in_production
+from tests.support.commands import Command
+from tests.support.production import Line, Production, in_production, read
 from tests.support.servers import wait_until
 from tests.support.upstream import Upstream
 
@@ -254,6 +256,21 @@ def test_invalid_settings_are_one_line_of_each_process(tmp_path: Path) -> None:
             refused = [line for line in made.lines(name) if line["event"] == "process.refused"]
             assert [line["why"].partition(" ")[0] for line in refused] == ["MAX_RECORDS='many'"], name
             assert [line for line in made.lines(name) if "exception" in line] == [], name
+
+
+def test_penstock_up_writes_lines_too_without_the_link_that_signs_in(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    up = Command(["up", "--port", "0", "--workers", "1"], data, API_ENV="production")
+    try:
+        up.says("ready after", seconds=90)
+    finally:
+        up.process.send_signal(signal.SIGTERM)
+        assert up.ends() == 0, up.said
+
+    assert [line["told"] for line in read(up.output) if line["event"] == "stack"][-1] == "stopped"
+    assert "token=" not in up.said
+    for name in ("web", "control", "slice1"):
+        assert [line for line in read(data / "logs" / f"{name}.log") if "exception" in line] == []
 
 
 def _events(lines: list[Line]) -> Counter[str]:

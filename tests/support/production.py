@@ -69,7 +69,7 @@ class Production:
 
     def lines(self, name: str) -> list[Line]:
         """What the process has written; a line that is no JSON fails the test."""
-        return [_read(name, line) for line in self._file(name).read_text().splitlines()]
+        return read(self._file(name))
 
     def wait_for(self, name: str, fits: Any, seconds: float = 30) -> Line:
         wait_until(
@@ -101,6 +101,11 @@ def in_production(environment: dict[str, str], folder: Path) -> Iterator[Product
         yield made
     finally:
         made.stop()
+
+
+def read(log: Path) -> list[Line]:
+    """The lines of a log; one that is no JSON, or without its fields, fails the test."""
+    return [_read(log.stem, line) for line in log.read_text().splitlines()]
 
 
 def _read(name: str, line: str) -> Line:
