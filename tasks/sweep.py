@@ -225,10 +225,7 @@ def _counters() -> dict[int, int]:
 def _end_dead_leases(session: Session) -> list[Found]:
     found = []
     for dead in recovery.look_for_dead(session):
-        why = (
-            f"the process {dead.name} (lease {dead.lease_id}) is dead: its counter did not change over four"
-            " checks"
-        )
+        why = f"the process {dead.name} is dead: its counter did not change over four checks"
         found.append(Found("dead_workers", why))
         for job, count in dead.held.items():
             why = f"{_rows(count, 'record')} given back: the dead process {dead.name} held them"

@@ -11,7 +11,7 @@ import click
 from app.cli import wrapping
 from app.cli.phrases import for_terminal
 from app.errors import BadInput, PenstockError, StackRefused
-from config import logs, settings
+from config import settings
 from config.settings import BadSetting
 
 FAILED = 1
@@ -69,8 +69,7 @@ def _whose(path: Path) -> str:
 
 
 def say(message: str) -> None:
-    if sys.argv[1:2] == ["up"] and logs.likely_form() == "json":  # the only command that is a service
-        logs.say_refused(message)
+    if sys.argv[1:2] == ["up"] and _is_logged(message):  # the only command that is a service
         return
     head = "error: "
     wrapping.paragraph(
@@ -80,6 +79,16 @@ def say(message: str) -> None:
         indent=" " * len(head),
         err=True,
     )
+
+
+def _is_logged(message: str) -> bool:
+    """Whether it is a line of the log, where that is JSON."""
+    from config import logs  # not needed at startup
+
+    if logs.likely_form() != "json":
+        return False
+    logs.say_refused(message)
+    return True
 
 
 def _list_problems(problems: Any, more: int) -> None:

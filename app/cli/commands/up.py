@@ -2,13 +2,14 @@
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import click
-import structlog
 
 from app.cli import wrapping
-from config import logs, settings
+from config import settings
+from config.settings import Settings
 
 CORES_USED = 2  # a slice worker makes several hundred calls per second; more processes are started on request
 HEAD = 10  # columns of the name before a fact, as in `data      /home/…`
@@ -45,17 +46,24 @@ def up(host: str | None, port: int | None, data: Path | None, workers: int | Non
     workers = workers or min(CORES_USED, os.cpu_count() or 1)
     chosen = settings.read(os.environ)
     host, port = host or chosen.api_host, chosen.api_port if port is None else port
-    say = _say
-    if chosen.log_format == "json":
-        logs.configure(chosen.log_level, chosen.log_format)
-        say = _log
+    say = _logged(chosen) if chosen.log_format == "json" else _say
     run_stack(Wanted(host, port, workers, began, parent=os.getppid() if attached else None), say)
 
 
-def _log(line: str) -> None:
-    """As a line of the log, which more people can read than a terminal: without the link that signs in."""
-    if "?token=" not in line:
-        structlog.get_logger("app.stack").info("stack", told=" ".join(line.split()))
+def _logged(chosen: Settings) -> Callable[[str], None]:
+    """Says it in the log, which more people can read than a terminal: without the link that signs in."""
+    import structlog
+
+    from config import logs
+
+    logs.configure(chosen.log_level, chosen.log_format)
+    log = structlog.get_logger("app.stack")
+
+    def say(line: str) -> None:
+        if "?token=" not in line:
+            log.info("stack", told=" ".join(line.split()))
+
+    return say
 
 
 def _say(line: str) -> None:
