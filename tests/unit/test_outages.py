@@ -1,7 +1,8 @@
 """A server that goes is one line, and one when it is back, whatever misses it how often."""
 
+import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import redis
@@ -10,10 +11,11 @@ from kombu.exceptions import OperationalError as BrokerError
 from sqlalchemy.exc import IntegrityError, OperationalError
 from structlog.typing import EventDict
 
-from app.core.outages import outage, servers
+from app.core.outages import lines, outage, servers
 from app.core.outages.outage import Outage, Server
 from app.errors import LimiterAway
 from tests.support.servers import wait_until
+from tests.support.stack import forget_process_state
 
 
 class FakeServer:
@@ -31,9 +33,15 @@ class FakeServer:
 
 
 @pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+def _soon(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Outages that are over soon, of servers that are not there."""
     monkeypatch.setattr(outage, "CHECK", 0.01)
     monkeypatch.setattr(outage, "QUIET", 0.1)
+    monkeypatch.setenv("DATABASE_URL", "sqlite:////nowhere/penstock.db")
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    forget_process_state()
+    yield
+    forget_process_state()
 
 
 @pytest.fixture
@@ -126,3 +134,35 @@ def test_what_is_no_outage_is_told_with_its_traceback(said):
     servers.tell(ValueError("a bug"), "tick")
     [line] = said()
     assert (line["event"], line["during"], str(line["exc_info"])) == ("unexpected_error", "tick", "a bug")
+
+
+LOST = redis.ConnectionError("Error 111")
+GONE = OperationalError("SELECT 1", {}, ConnectionResetError())
+
+
+@pytest.mark.parametrize(
+    ("logger", "level", "message", "error", "is_told"),
+    [
+        ("celery.worker.consumer.consumer", "ERROR", "consumer: Cannot connect to redis://h: no", None, True),
+        ("celery.worker.consumer.consumer", "WARNING", "consumer: Connection to broker lost.", None, True),
+        ("celery.app.trace", "ERROR", "Task penstock.sweep raised unexpected", GONE, True),
+        ("celery.app.trace", "ERROR", "Task penstock.sweep raised unexpected", ValueError(), False),
+        ("celery.beat", "ERROR", "Message Error", caused(ValueError(), LOST), True),
+        ("flower.events", "ERROR", "Failed to capture events, trying again in 2 seconds.", None, True),
+        ("gunicorn.error", "ERROR", "Error handling request", GONE, True),
+        ("gunicorn.error", "ERROR", "Error handling request", ConnectionResetError(), False),
+        ("celery.apps.worker", "INFO", "connection to broker lost", None, False),
+        ("ours", "ERROR", "connection to broker lost", LOST, False),
+    ],
+)
+def test_a_librarys_line_about_an_outage_is_counted_with_it(said, logger, level, message, error, is_told):
+    outages = servers.REDIS, servers.DATABASE
+    exc_info = None if error is None else (type(error), error, None)
+    record = logging.LogRecord(logger, logging.getLevelName(level), "", 0, message, (), exc_info)
+    try:
+        assert lines.is_told(record) == is_told
+        assert [one.is_over for one in outages].count(False) == is_told
+        assert len(said()) == is_told
+    finally:
+        for one in outages:
+            one.is_over = True

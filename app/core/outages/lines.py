@@ -7,9 +7,13 @@ only this is counted with the outage, and not written.
 import logging
 import re
 
-from app.core.outages import servers
+from redis import RedisError
+from sqlalchemy.exc import DBAPIError
 
-THEIRS = ("celery", "kombu", "amqp", "flower", "redis", "sqlalchemy.pool", "tornado")
+from app.core.outages import servers
+from app.errors import LimiterAway
+
+THEIRS = ("celery", "kombu", "amqp", "flower", "redis", "sqlalchemy.pool", "tornado", "gunicorn")
 
 
 def is_told(record: logging.LogRecord) -> bool:
@@ -18,6 +22,8 @@ def is_told(record: logging.LogRecord) -> bool:
         return False
     library = record.name.partition(".")[0]
     error = record.exc_info[1] if record.exc_info else None
+    if library == "gunicorn" and not isinstance(error, DBAPIError | RedisError | LimiterAway):
+        return False  # a connection that breaks is its client's there
     if error is not None and servers.is_noticed(error, library):
         return True
     if error is None and _OF_THE_BROKER.search(record.getMessage()):
