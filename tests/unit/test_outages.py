@@ -130,6 +130,14 @@ def test_an_error_shows_which_server_is_away_if_any(error, of, kind):
     assert (servers.of(error), servers.kind(error)) == (of, kind)
 
 
+def test_a_redis_that_answers_and_serves_nobody_says_why(said):
+    full = redis.exceptions.OutOfMemoryError("OOM command not allowed")
+    servers.tell(caused(LimiterAway("full"), full), "permits")
+    [line] = said()
+    assert (line["event"], line["error"]) == ("redis.away", "OutOfMemoryError")
+    assert line["why"] == "OOM command not allowed"
+
+
 def test_what_is_no_outage_is_told_with_its_traceback(said):
     servers.tell(ValueError("a bug"), "tick")
     [line] = said()

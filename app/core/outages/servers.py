@@ -26,6 +26,7 @@ from models.session import engine
 
 log = structlog.get_logger("app.core.outages")
 
+LONGEST = 200  # characters of what a server says
 PATIENCE = 1  # seconds that a look waits for Redis or the broker
 
 _REVISION = text("SELECT version_num FROM alembic_version")
@@ -112,7 +113,7 @@ def is_noticed(error: BaseException, during: str) -> bool:
     """Whether the error shows that a server cannot be used, which the log says once then."""
     outage = of(error)
     if outage is not None:
-        outage.noticed(during, kind(error))
+        outage.noticed(during, kind(error), _refusal(error))
         return True
     if not any(_lacks_tables(one) for one in _causes(error)):
         return False
@@ -131,6 +132,14 @@ def kind(error: BaseException) -> str:
         if not isinstance(one, LimiterAway | BrokerError):  # they stand for what caused them
             return type(one).__name__
     return type(error).__name__
+
+
+def _refusal(error: BaseException) -> str | None:
+    """What a Redis says that answers and serves nobody, such as a full one; it names no value of ours."""
+    for one in _causes(error):
+        if isinstance(one, redis.ResponseError):
+            return str(one)[:LONGEST]
+    return None
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
