@@ -7,10 +7,11 @@ from celery import Celery
 from celery.signals import setup_logging
 
 from config import logs, settings
-from tasks import broker
+from tasks import broker, measuring
 from tasks.sigterm import SigtermOnce
 
 broker.install()
+measuring.install()
 app = Celery("penstock")
 app.config_from_object("celeryconfig")
 app.steps["worker"].add(SigtermOnce)

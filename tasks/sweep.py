@@ -17,6 +17,8 @@ from app.core.accounts import browser_sessions
 from app.core.documents import files, handoff, job_drafts
 from app.core.limits import holds
 from app.core.limits.limiter import limiter
+from app.core.measures import metrics
+from app.core.measures.counts import counts
 from app.core.pipeline import (
     leases,
     object_removal,
@@ -174,7 +176,10 @@ def sweep_by_hand() -> Iterator[Found]:
 def find_dead() -> list[Found]:
     """Look at the leases once, and give back what dead ones held."""
     found = in_transaction(_end_dead_leases)
+    counts.add(metrics.RECOVERED_LEASES, by=sum(one.what == "dead_workers" for one in found))
     for one in found:
+        if one.what == "records_of_the_dead":
+            counts.add(metrics.RECOVERED_RECORDS, by=one.count)
         log.warning("lease.dead", job=one.job_id, records=one.count, why=one.why)
     return found
 
@@ -249,6 +254,7 @@ def _offer_lost_windows() -> list[Found]:
         why = f"lost windows were not checked: the broker does not answer ({type(error).__name__})"
         return [Found("broker_away", why)]
     lost = in_transaction(partial(windows.lost, incarnation=mark, queue_empty=empty))
+    counts.add(metrics.LOST_WINDOWS, by=len(lost))
     for window in lost:
         log.warning("window.lost", job=window.job_id, window=window.window_id, why=window.why)
     for job_id in {window.job_id for window in lost}:
