@@ -21,7 +21,7 @@ from models.session import engine, is_pooled, reading
 
 SUBJECTS = ("database", "migrations", "database clock", "beat", "limits", "jobs", webhooks.SUBJECT)
 REMEDY = "check DATABASE_URL, and that its server is running and accepts connections from this machine"
-OLDEST = 170_000  # in PostgreSQL's numbering of its versions
+OLDEST = 150_000  # in PostgreSQL's numbering of its versions
 FULL = 0.8  # of its connections
 TICKS = 15.0  # seconds within which the tick has checked every lease
 NAMED = 5  # stuck jobs
@@ -67,7 +67,7 @@ def _server(session: Session) -> Iterator[Finding]:
     ).one()
     if number < OLDEST:
         yield warning(
-            "database", f"PostgreSQL {version} at {where}", "Penstock is tested with 17 and later: upgrade it"
+            "database", f"PostgreSQL {version} at {where}", "Penstock is tested with 15 and later: upgrade it"
         )
     else:
         yield ok("database", f"PostgreSQL {version} at {where}")
