@@ -105,8 +105,7 @@ QUEUE_LENGTH = Metric("queue_length", Kind.GAUGE, "Items that have neither ended
 RECORDS_UNASKED = Metric(
     "penstock_records_unasked",
     Kind.GAUGE,
-    "Records of live jobs that are not being asked: due, or waiting for a named time, an earlier turn or a"
-    " paused job",
+    "Records of live jobs that are not being asked: due, waiting for a named time, or paused with their job",
     ("state",),
 )
 BUILD = Metric("penstock_build_info", Kind.GAUGE, "1, with the release that answers", ("version",))

@@ -9,7 +9,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 import redis
 
@@ -111,7 +111,7 @@ def read_processes() -> list[Standing]:
         if now - told.pop("at") > ALIVE:
             dead.append(name)
         else:
-            alive.append(Standing(**told))
+            alive.append(Standing(**{field.name: told[field.name] for field in fields(Standing)}))
     if dead:
         _client().hdel(_key("processes"), *dead)
     return alive
