@@ -6,7 +6,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from models.session import make_engine
 
@@ -37,7 +37,11 @@ def upgrade(url: str) -> tuple[str | None, str]:
 def revision(engine: Engine) -> str | None:
     """The database's revision; None before the first."""
     with engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        return _revision(connection)
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
 
 
 def newest() -> str:
@@ -49,7 +53,13 @@ def newest() -> str:
 
 def why_not_current(engine: Engine) -> str | None:
     """What is wrong with the database's revision, and what to do; None when it is the one needed."""
-    found, needed = revision(engine), newest()
+    with engine.connect() as connection:
+        return why_not(connection)
+
+
+def why_not(connection: Connection) -> str | None:
+    """The same of an open connection's database."""
+    found, needed = _revision(connection), newest()
     if found == needed:
         return None
     if found is None:
