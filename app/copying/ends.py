@@ -38,9 +38,12 @@ def source(url: str) -> Iterator[Connection]:
     if path is not None and not path.is_file():
         raise NotFound(f"there is no database {path}: give --from the one that Penstock has used")
     with _alone("--from", url) as connection:
-        why_not = migrate.why_not(connection)
-        if why_not is not None:
-            raise Conflict(f"--from: {why_not} with its address in DATABASE_URL")
+        found, needed = migrate.revision_of(connection), migrate.newest()
+        if found != needed:
+            what = (
+                "copy it with that release" if migrate.is_ahead(found) else "run `penstock migrate` with it"
+            )
+            raise Conflict(f"--from: {_shown(url)} is at revision {found}, but {needed} is needed: {what}")
         if connection.dialect.name == "postgresql":
             tables = ", ".join(map(connection.dialect.identifier_preparer.format_table, _tables()))
             connection.execute(text(f"LOCK TABLE {tables} IN SHARE MODE"))

@@ -137,7 +137,7 @@ def test_the_old_database_must_exist_and_be_migrated(database, tmp_path):
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
     engine.dispose()
-    with pytest.raises(Conflict, match=f"0001, but {migrate.newest()} is needed"):
+    with pytest.raises(Conflict, match=f"0001, but {migrate.newest()} is needed: run"):
         copy(old, target)
 
 
