@@ -46,7 +46,7 @@ def report(error: BaseException) -> int:
 
 
 def _is_database(error: BaseException) -> bool:
-    """Whether the database did not answer, is none, or lacks its tables; checked without importing anything."""
+    """Whether it did not answer, is no database, or lacks its tables; checked without importing anything."""
     library = sys.modules.get("sqlalchemy.exc")
     if library is None:
         return False

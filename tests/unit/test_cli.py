@@ -248,6 +248,6 @@ def test_a_file_that_is_no_database_is_named_without_a_traceback(tmp_path):
     ran = penstock("migrate", DATABASE_URL=f"sqlite:///{tmp_path / 'notes.txt'}")
     assert ran.returncode == 1
     assert ran.stderr.splitlines()[-1] == (
-        "error: the database cannot be used (file is not a database): check DATABASE_URL, or create the database"
-        " first"
+        "error: the database cannot be used (file is not a database): check DATABASE_URL, or create the"
+        " database first"
     )
