@@ -45,11 +45,9 @@ def test_a_deploy_lets_calls_end_closes_the_rest_and_asks_those_again(fresh, rec
 
 
 @pytest.mark.long
-def test_a_new_provider_key_is_taken_worker_by_worker_and_nothing_is_lost(
-    fresh, records, moments, monkeypatch
-):
+def test_a_new_provider_key_is_taken_worker_by_worker_and_nothing_is_lost(fresh, monkeypatch):
     # Given a job under way with a key that is to be revoked
-    job = fresh.begin(records, next(moments))
+    job = fresh.begin(2_000, 100)
     old = fresh.slices
     monkeypatch.setitem(fresh.environment, "ANTHROPIC_API_KEY", "new-key")
 
