@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, Table, text
 from sqlalchemy.exc import DataError
 
 from app.copying import agreement, ends, rows
@@ -37,6 +37,8 @@ class Copy:
         different = list(agreement.differences(held, agreement.figures(self.target)))
         if different:
             raise Conflict(f"nothing was copied, as the copy would differ: {'; '.join(different)}")
+        if self.target.dialect.name == "postgresql":
+            self.target.execute(text("ANALYZE"))  # until then it plans as if the tables were empty
         self.target.commit()
         return held
 
