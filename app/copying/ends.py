@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, event, exists, literal, make_url, select, text
+from sqlalchemy import Connection, Engine, Table, delete, event, exists, literal, make_url, select, text
 from sqlalchemy.exc import OperationalError
 
 from app.errors import BadInput, Conflict, NotFound
@@ -28,22 +28,22 @@ def address(option: str, url: str) -> str:
     try:
         return settings.read({"DATABASE_URL": url}).database_url
     except BadSetting as fault:
-        raise BadInput(f"{option}: {str(fault).removeprefix('DATABASE_URL ')}") from None
+        raise BadInput(f"{option}: {str(fault).removeprefix('DATABASE_URL=')}") from None
 
 
 @contextmanager
 def source(url: str) -> Iterator[Connection]:
-    """A snapshot of the database that is copied. Nobody else can write to it until the block ends."""
+    """The database that is copied. Nobody else can write to it until the block ends."""
     path = _file(url)
     if path is not None and not path.is_file():
         raise NotFound(f"there is no database {path}: give --from the one that Penstock has used")
     with _alone("--from", url) as connection:
         found, needed = migrate.revision_of(connection), migrate.newest()
         if found != needed:
-            what = (
-                "copy it with that release" if migrate.is_ahead(found) else "run `penstock migrate` with it"
+            remedy = (
+                "copy it with that release" if migrate.is_ahead(found) else "run `penstock migrate` there"
             )
-            raise Conflict(f"--from: {_shown(url)} is at revision {found}, but {needed} is needed: {what}")
+            raise Conflict(f"--from: {_shown(url)} is at revision {found}, but {needed} is needed: {remedy}")
         if connection.dialect.name == "postgresql":
             tables = ", ".join(map(connection.dialect.identifier_preparer.format_table, _tables()))
             connection.execute(text(f"LOCK TABLE {tables} IN SHARE MODE"))
@@ -53,8 +53,10 @@ def source(url: str) -> Iterator[Connection]:
 @contextmanager
 def target(url: str) -> Iterator[Connection]:
     """A transaction of the database that is copied into, which is migrated first and must be empty."""
-    with _alone("--to", url):
-        pass  # before anything is changed there
+    path = _file(url)
+    if path is None or path.exists():
+        with _alone("--to", url):
+            pass  # before anything is changed there
     migrate.upgrade(url)
     with _alone("--to", url) as connection:
         connection.execute(delete(Sweep))  # the only row that a migration has written
@@ -83,8 +85,6 @@ def _alone(option: str, url: str) -> Iterator[Connection]:
 def _opened(option: str, engine: Engine) -> Iterator[Connection]:
     try:
         connection = engine.connect()
-        if engine.dialect.name == "postgresql":
-            connection.execution_options(isolation_level="REPEATABLE READ")  # one snapshot
         connection.begin()
     except OperationalError as error:
         if "locked" not in str(error.orig):
@@ -135,7 +135,7 @@ def _in_use(option: str, engine: Engine, found: str) -> str:
     )
 
 
-def _tables() -> Any:
+def _tables() -> list[Table]:
     return Base.metadata.sorted_tables
 
 

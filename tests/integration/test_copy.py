@@ -61,15 +61,16 @@ def filled(url: str) -> str:
     return url
 
 
-def test_every_row_of_every_table_survives_every_way_that_there_is(database):
+def test_every_row_of_every_table_survives_every_way_that_there_is(database, tmp_path):
     # Given two rows in each table, with all that its columns can hold
     there = filled(database("sqlite"))
     expected = rows(there)
+    missing = f"sqlite:///{tmp_path / 'not there' / 'penstock.db'}"
     assert {len(found) for found in expected.values()} == {2}
 
     # When they are copied from each kind of database to each
-    for kind in ("postgresql", "postgresql", "sqlite", "sqlite"):
-        here, there = there, database(kind)
+    for new in (database("postgresql"), database("postgresql"), database("sqlite"), missing):
+        here, there = there, new
         said = copy(here, there)
 
         # Then

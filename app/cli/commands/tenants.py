@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 QUOTAS = ("records_per_hour", "records_per_day", "bytes_per_hour", "bytes_per_day")
 PER = ("records/hour", "records/day", "bytes/hour", "bytes/day")
-MONEY = ("spent today", "unconfirmed", "daily cap", "this month", "unconfirmed ", "monthly cap")
+MONEY = ("spent today", "unconfirmed", "daily cap", "this month", "unconfirmed", "monthly cap")
 HEADER = ("tenant", *PER, *MONEY)
 
 
