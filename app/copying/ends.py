@@ -40,9 +40,7 @@ def source(url: str) -> Iterator[Connection]:
     with _alone("--from", url) as connection:
         found, needed = migrate.revision_of(connection), migrate.newest()
         if found != needed:
-            remedy = (
-                "copy it with that release" if migrate.is_ahead(found) else "run `penstock migrate` there"
-            )
+            remedy = "copy it with that release" if migrate.is_ahead(found) else "run `penstock migrate`"
             raise Conflict(f"--from: {_shown(url)} is at revision {found}, but {needed} is needed: {remedy}")
         if connection.dialect.name == "postgresql":
             tables = ", ".join(map(connection.dialect.identifier_preparer.format_table, _tables()))
