@@ -25,7 +25,7 @@ DEMO_ROWS := 20
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up static check test coverage test-all clients faults tried soak lock lock-clients assets sbom digests \
 	bench bench-small bench-calls bench-large bench-readers bench-results bench-sheets bench-formats bench-footprint bench-scaling \
-	bench-limits bench-exhaustion bench-dashboard bench-pages bench-forecasts bench-caching
+	bench-limits bench-exhaustion bench-dashboard bench-pages bench-forecasts bench-caching bench-copy
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,7 +90,7 @@ bench: $(ALL) ## Records per second against a bare loop, and processor time by p
 # one tenant can take from another, how long each view of the page takes, what open pages cost, what a first try tells
 # of the cost of all, what a provider's cache saves.
 bench-small bench-calls bench-large bench-readers bench-results bench-sheets bench-formats bench-footprint bench-scaling \
-bench-limits bench-exhaustion bench-dashboard bench-pages bench-forecasts bench-caching: bench-%: $(ALL)
+bench-limits bench-exhaustion bench-dashboard bench-pages bench-forecasts bench-caching bench-copy: bench-%: $(ALL)
 	$(BIN)/python -m bench.$*
 
 static: $(ALL)

