@@ -19,7 +19,28 @@ NAMESPACE = "batch"
 # The first line and the last one between which the table is.
 MARKS = ("<!-- values: python -m tests.support.chart -->", "<!-- /values -->")
 
+# One of each kind, for tests: none of them is anybody's.
+SECRETS = {
+    "DATABASE_URL": "postgresql://penstock:d1d1@db.example.com/penstock",
+    "POSTGRES_PASSWORD": "a4a4",
+    "REDIS_URL": "redis://:e2e2@redis.example.com:6379/0",
+    "REDIS_PASSWORD": "f3f3",
+    "CELERY_BROKER_URL": "amqp://penstock:9a9a@rabbitmq.example.com//",
+    "PENSTOCK_SECRET_KEY": "0f8e5b0d7a61c2934e5f60718293a4b5c6d7e8f901",
+    "FLOWER_BASIC_AUTH": "ops:b5b5",
+    "ANTHROPIC_API_KEY": "sk-c6c6",
+    "API_KEYS": "7b1d5f60718293a4b5c6d7e8f9010f8e5b0d7a61c2",
+    "AWS_ACCESS_KEY_ID": "AKIA7777",
+    "AWS_SECRET_ACCESS_KEY": "8d8d",
+}
+OF_BUNDLED = ("POSTGRES_PASSWORD", "REDIS_PASSWORD")
+
 Manifest = Mapping[str, Any]
+
+
+def external(secrets: Mapping[str, str]) -> dict[str, str]:
+    """Those that are needed where neither PostgreSQL nor Redis is bundled."""
+    return {name: value for name, value in secrets.items() if name not in OF_BUNDLED}
 
 
 def example(name: str) -> dict[str, Any]:

@@ -31,14 +31,14 @@
 {{- fail (printf "secrets.values.%s is missing: set it, or name a Secret of yours that has all of %s in secrets.existingSecret" . (join ", " $needed)) }}
 {{- end }}
 {{- end }}
-{{- range $name, $_ := $given }}
-{{- if not (has $name $known) }}
-{{- fail (printf "secrets.values.%s would reach no process: known are %s, and what providerKeys names" $name (join ", " $known)) }}
-{{- end }}
-{{- end }}
 {{- range list "POSTGRES_PASSWORD" "REDIS_PASSWORD" }}
 {{- if and (has . $needed) (not (regexMatch "^[A-Za-z0-9]+$" (get $given .))) }}
 {{- fail (printf "secrets.values.%s becomes part of a URL: use letters and digits alone, such as those of `openssl rand -hex 16`" .) }}
+{{- end }}
+{{- end }}
+{{- range $name, $_ := $given }}
+{{- if not (has $name $known) }}
+{{- fail (printf "secrets.values.%s would reach no process: known are %s, and what providerKeys names" $name (join ", " $known)) }}
 {{- end }}
 {{- end }}
 {{- end }}
