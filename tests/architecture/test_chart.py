@@ -267,6 +267,30 @@ def test_prometheus_and_the_ways_in_reach_the_webs_port() -> None:
     assert rule["backendRefs"] == [{"name": "penstock-web", "port": ports["http"]}]
 
 
+def test_what_an_operator_adds_reaches_every_process() -> None:
+    digest = "sha256:" + "0" * 64
+    added = {
+        "image": {"repository": "registry.example.com/penstock", "tag": "next", "digest": digest},
+        "imagePullSecrets": [{"name": "registry"}],
+        "extraVolumes": [{"name": "ca", "configMap": {"name": "ca"}}],
+        "extraVolumeMounts": [{"name": "ca", "mountPath": "/ca"}],
+        "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
+        "pod": {"labels": {"team": "data"}, "priorityClassName": "batch", "nodeSelector": {"pool": "spot"}},
+    }
+    pods = chart.pods(chart.render({**WITH_SECRET, **added}))
+
+    for role in PROCESSES:
+        spec, container = pods[role]["spec"], chart.container(pods[role])
+        assert container["image"] == f"registry.example.com/penstock@{digest}"
+        assert spec["imagePullSecrets"] == [{"name": "registry"}]
+        assert {"name": "ca", "mountPath": "/ca"} in container["volumeMounts"]
+        assert {"name": "ca", "configMap": {"name": "ca"}} in spec["volumes"]
+        assert (spec["priorityClassName"], spec["nodeSelector"]) == ("batch", {"pool": "spot"})
+        assert pods[role]["metadata"]["labels"]["team"] == "data"
+        has_proxy = "HTTPS_PROXY" in {one["name"] for one in container["env"]}
+        assert has_proxy == (role in ("web", "worker", "control"))
+
+
 def test_a_folder_for_one_node_brings_its_pods_there() -> None:
     pods = chart.pods(chart.render(chart.example("laptop")))
     for name in ("web", "worker", "control"):

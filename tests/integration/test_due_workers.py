@@ -1,12 +1,14 @@
 """The number of slice workers that the chart's query asks for: deploy/helm/penstock/files/due_workers.sql."""
 
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
 
 from models import session
 from models.base import now
@@ -153,8 +155,25 @@ def test_the_query_is_cheap_beside_many_jobs(door, query):
     assert seconds < 1
 
 
-def workers(query: str) -> int:
+def test_who_asks_needs_to_read_a_few_figures_and_no_content(door, query):
+    # Given a user with the rights that the chart's README grants, and no others
+    door.submit(1)
+    ((grants,),) = [re.findall("```sql\n(.*?)```", chart.README.read_text(), re.DOTALL)]
+    alter(grants)
+    try:
+        # Then it can ask, and cannot read a prompt or an answer
+        assert workers(query, role="penstock_scaler") == 1
+        for table in ("record_input", "record_output", "job_spec", "api_key"):
+            with pytest.raises(ProgrammingError, match="permission denied"):
+                workers(f"SELECT * FROM {table}", role="penstock_scaler")
+    finally:
+        alter("DROP OWNED BY penstock_scaler; DROP ROLE penstock_scaler")
+
+
+def workers(query: str, role: str | None = None) -> int:
     with session.engine().connect() as connection:
+        if role is not None:
+            connection.exec_driver_sql(f"SET LOCAL ROLE {role}")
         found = connection.exec_driver_sql(query.replace("%", "%%")).scalar_one()
     assert isinstance(found, int)
     return found

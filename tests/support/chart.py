@@ -6,6 +6,7 @@ Run as a program it writes the table of values into the chart's README.md.
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +49,16 @@ def example(name: str) -> dict[str, Any]:
     return values
 
 
-def render(values: Mapping[str, Any], folder: Path = FOLDER, **options: bool) -> list[Manifest]:
+def render(values: Mapping[str, Any], folder: Path = FOLDER) -> list[Manifest]:
     """The manifests that an installation of the release `penstock` makes, hooks among them."""
-    with Chart.load(folder) as chart:
-        files = chart.render(dict(values), name="penstock", namespace=NAMESPACE, **options)
+    files = _loaded(folder).render(dict(values), name="penstock", namespace=NAMESPACE)
     texts = [text for path, text in sorted(files.items()) if not path.endswith(".txt")]
-    return [found for text in texts for found in yaml.safe_load_all(text) if found]
+    return [found for text in texts for found in yaml.load_all(text, yaml.CSafeLoader) if found]
+
+
+@cache
+def _loaded(folder: Path) -> Chart:
+    return Chart.load(folder)
 
 
 def of_kind(manifests: list[Manifest], *kinds: str) -> dict[str, Manifest]:

@@ -19,7 +19,10 @@ WITH live AS ( -- found by ix_job_live, which holds unfinished jobs alone
         job.total - counts.succeeded - counts.failed - counts.cancelled - counts.expired AS unended
     FROM job
     CROSS JOIN LATERAL ( -- one by one: a plan that reads them all would read those of every job there ever was
-        SELECT * FROM job_counts WHERE job_counts.job_id = job.id LIMIT 1
+        SELECT succeeded, failed, cancelled, expired, input_tokens, cache_write_tokens, output_tokens
+        FROM job_counts
+        WHERE job_counts.job_id = job.id
+        LIMIT 1
     ) AS counts
     WHERE job.status IN ('pending', 'running') AND job.closed_as IS NULL
 ),
