@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping
+from configparser import ConfigParser
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,13 @@ def test_every_example_is_valid_for_the_oldest_and_the_newest_kubernetes(name: s
     names = [(one["kind"], one["metadata"]["name"]) for one in manifests]
     assert len(names) == len(set(names))
     assert set(chart.EXAMPLES) == {"laptop", "company", "large"}
+
+
+def test_the_chart_is_of_this_release() -> None:
+    config = ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    about = yaml.safe_load((chart.FOLDER / "Chart.yaml").read_text())
+    assert about["version"] == about["appVersion"] == config["metadata"]["version"]
 
 
 def test_helms_own_lint_finds_nothing_but_a_missing_icon() -> None:
