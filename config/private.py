@@ -91,7 +91,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _sqlite(url: str) -> list[Path]:
-    """The files of a SQLite database. An address may name any file by mistake, and that one stays as it is."""
+    """The files of a SQLite database; an address may name any other file by mistake, which stays as it is."""
     scheme, _, path = url.partition(":///")
     name = path.partition("?")[0]
     if not scheme.startswith("sqlite") or not name or name == ":memory:" or not _may_be_sqlite(Path(name)):
