@@ -9,6 +9,7 @@ import click
 
 from app.errors import BadInput
 from config import endpoints
+from config.secret_files import ENDING
 from config.settings import Settings
 from config.variables import names
 
@@ -59,4 +60,4 @@ def _values(file: Path) -> dict[str, str]:
 
 
 def _is_ours(name: str) -> bool:
-    return name in names(Settings) or name.startswith(OTHERS)
+    return not {name, name.removesuffix(ENDING)}.isdisjoint(names(Settings)) or name.startswith(OTHERS)
