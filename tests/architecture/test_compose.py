@@ -37,7 +37,7 @@ AS_SECRETS = {
     "redis_password": {"redis", "web", "worker", "control", "beat", "flower"},
     "object_store": {"bucket", "web", "worker", "control"},
     "object_store_identities": {"object-store"},
-    "secret_key": {"web", "control"},
+    "penstock_secret_key": {"web", "control"},
     "flower_login": {"flower"},
     "grafana_password": {"grafana"},
     "anthropic_api_key": {"worker"},
@@ -166,7 +166,7 @@ def test_a_secret_in_dotenv_reaches_the_services_that_need_it_and_no_other() -> 
 def test_whoever_has_no_key_is_told_that_the_workers_have_it() -> None:
     # Given what web and control see, and an operator who has put a key into the workers' file
     for name in ("web", "control"):
-        seen = settings.read(environment_of(SERVICES[name], {}) | no_files(SERVICES[name]))
+        seen = seen_by(name)
 
         # Then a job for Claude is taken, though its key is not here
         assert seen.anthropic_api_key is None
@@ -189,9 +189,44 @@ def test_the_web_believes_the_proxy_and_nobody_else() -> None:
     address = ipaddress.ip_address(SERVICES["proxy"]["networks"]["edge"]["ipv4_address"])
     [subnet] = networks["edge"]["ipam"]["config"]
 
-    [trusted] = settings.read(environment_of(SERVICES["web"], {}) | no_files(SERVICES["web"])).trusted_proxies
+    [trusted] = seen_by("web").trusted_proxies
     assert trusted == ipaddress.ip_network(address)
     assert address in ipaddress.ip_network(subnet["subnet"])
+
+
+def test_prometheus_reads_services_that_it_reaches_and_grafana_asks_prometheus() -> None:
+    # Given whom Prometheus shares a network with
+    monitoring, networks = ROOT / "deploy" / "monitoring", set(SERVICES["prometheus"]["networks"])
+    near = {name for name, service in SERVICES.items() if networks & set(service["networks"])}
+
+    # Then it is those that it reads, and the web answers to the name by which it is asked
+    content = yaml.safe_load((monitoring / "prometheus.yml").read_text())
+    told = [job["static_configs"][0]["targets"] for job in content["scrape_configs"]]
+    assert told == [["web:8000"], ["flower:5555"], ["127.0.0.1:9090"]]
+    assert {"web", "flower", "grafana"} <= near
+    assert (
+        "web" in settings.read(environment_of(SERVICES["web"], {}) | no_files(SERVICES["web"])).allowed_hosts
+    )
+
+    # And Grafana finds it, and the folder of its boards
+    [source] = yaml.safe_load(
+        (monitoring / "grafana" / "provisioning" / "datasources" / "prometheus.yml").read_text()
+    )["datasources"]
+    assert (source["uid"], source["url"]) == ("prometheus", "http://prometheus:9090")
+    [provider] = yaml.safe_load(
+        (monitoring / "grafana" / "provisioning" / "dashboards" / "penstock.yml").read_text()
+    )["providers"]
+    mounted = {mount.split(":")[1] for mount in SERVICES["grafana"]["volumes"]}
+    assert provider["options"]["path"] in mounted
+
+
+def test_what_is_mounted_from_the_project_is_in_it() -> None:
+    mounts = [mount for service in SERVICES.values() for mount in service.get("volumes", [])]
+    ours = [mount.split(":") for mount in mounts if mount.startswith(".")]
+    assert len(ours) == 6
+    for source, _, mode in ours:
+        assert (ROOT / source).exists(), source
+        assert mode == "ro"
 
 
 def test_secrets_are_made_once_and_closed_to_other_users(tmp_path: Path) -> None:
@@ -209,7 +244,7 @@ def test_secrets_are_made_once_and_closed_to_other_users(tmp_path: Path) -> None
     assert {name for name, value in first.items() if not value} == {
         *("anthropic_api_key", "openai_api_key", "api_keys"),
     }
-    settings.read({"PENSTOCK_SECRET_KEY": first["secret_key"]})
+    settings.read({"PENSTOCK_SECRET_KEY": first["penstock_secret_key"]})
     pair = json.loads(first["object_store_identities"])["identities"][0]["credentials"][0]
     assert set(pair.values()) <= set(first["object_store"].split())
 
@@ -338,9 +373,12 @@ def given(text: str, dotenv: dict[str, str]) -> str:
     return re.sub(r"\$\{(\w+)(:?-)([^}]*)\}", value, text)
 
 
-def no_files(service: dict[str, Any]) -> dict[str, str]:
-    """The service's secrets, none of them there."""
-    return {name: "" for name in service["environment"] if name.endswith("_FILE")}
+def seen_by(name: str) -> settings.Settings:
+    """What a service makes of its environment, with an empty .env and none of its secrets."""
+    told = environment_of(SERVICES[name], {})
+    return settings.read(
+        {variable: value for variable, value in told.items() if not variable.endswith("_FILE")}
+    )
 
 
 def make_secrets(folder: Path, **environment: str) -> None:
