@@ -204,9 +204,7 @@ def test_prometheus_reads_services_that_it_reaches_and_grafana_asks_prometheus()
     told = [job["static_configs"][0]["targets"] for job in content["scrape_configs"]]
     assert told == [["web:8000"], ["flower:5555"], ["127.0.0.1:9090"]]
     assert {"web", "flower", "grafana"} <= near
-    assert (
-        "web" in settings.read(environment_of(SERVICES["web"], {}) | no_files(SERVICES["web"])).allowed_hosts
-    )
+    assert "web" in seen_by("web").allowed_hosts
 
     # And Grafana finds it, and the folder of its boards
     [source] = yaml.safe_load(
