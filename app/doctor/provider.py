@@ -74,7 +74,7 @@ def _endpoint(endpoint: Endpoint, call: bool) -> Iterator[Finding]:
 
 
 def _kept_by_workers(key: str) -> Finding:
-    return ok("provider", f"{key} is with the slice workers alone (WORKER_KEYS): this command tries it there")
+    return ok("provider", f"{key} is with the slice workers alone (WORKER_KEYS): run this there to try it")
 
 
 def _tried(make: Callable[[], Examined], where: str, key: str, address: str) -> Finding:

@@ -117,6 +117,7 @@ def test_workers_that_alone_have_the_key_answer_a_job(running, web):
     # Then all are answered, and the document is in the bucket that was made for it
     assert (job["counts"]["succeeded"], read["counts"]["succeeded"]) == (40, 1)
     assert len(stored_in(running)) == 1
+    assert "0 wrong, 0 warning" in running.of("web")[0].run("penstock", "doctor")
 
 
 def test_events_arrive_one_by_one_through_the_proxy(web, proxy, key):

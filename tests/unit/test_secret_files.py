@@ -1,10 +1,12 @@
 """Values of variables in files."""
 
+import os
 from pathlib import Path
 
 import pytest
 from sqlalchemy import make_url
 
+from app.cli import environment
 from app.errors import BadInput
 from app.providers import registry
 from config import secret_files, settings
@@ -28,6 +30,9 @@ def test_a_file_holds_the_value_of_a_variable_that_is_unset(tmp_path):
 
 
 def test_an_empty_file_is_an_unset_variable(tmp_path):
+    full, empty = written(tmp_path, "url", "redis://cache/0"), written(tmp_path, "empty", "")
+    assert secret_files.is_given("REDIS_URL", {"REDIS_URL_FILE": full})
+    assert not secret_files.is_given("REDIS_URL", {"REDIS_URL_FILE": empty, "REDIS_URL": ""})
     assert settings.read({"ANTHROPIC_API_KEY_FILE": written(tmp_path, "key", "\n")}) == settings.read({})
     assert settings.read({"ANTHROPIC_API_KEY_FILE": ""}) == settings.read({})
 
@@ -99,6 +104,22 @@ def test_an_address_with_a_password_of_its_own_keeps_it():
     assert "user:own@cache" in found.redis_url
     assert found.broker_url == "amqp://rabbit/"
     assert settings.read({"DATABASE_PASSWORD": "x"}).database_url == settings.read({}).database_url
+
+
+def test_a_dotenv_may_name_the_files_of_our_variables_and_not_those_of_others(tmp_path, monkeypatch):
+    (tmp_path / ".env").write_text(
+        "OPENAI_API_KEY_FILE=/run/a\nPENSTOCK_LIMITS_FILE=/run/b\nMINE_FILE=/run/c\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "environ", {"HOME": "/nonexistent"})
+
+    environment.read_file()
+
+    assert os.environ == {
+        "HOME": "/nonexistent",
+        "OPENAI_API_KEY_FILE": "/run/a",
+        "PENSTOCK_LIMITS_FILE": "/run/b",
+    }
 
 
 def test_a_library_is_given_what_its_file_holds(tmp_path):
