@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from configparser import ConfigParser
@@ -41,7 +42,8 @@ ELSEWHERE = {
         "S3_ENDPOINT_URL",
     ),
     *("PENSTOCK_PROVIDERS_FILE", "PENSTOCK_LIMITS_FILE", "PENSTOCK_WEB_THREADS"),
-    *("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "API_KEYS", "PENSTOCK_SECRET_KEY"),
+    *("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "API_KEYS", "PENSTOCK_SECRET_KEY", "WORKER_KEYS"),
+    *("DATABASE_PASSWORD", "REDIS_PASSWORD"),
     *("API_HOST", "API_PORT", "API_WORKERS", "PENSTOCK_URL", "PENSTOCK_API_KEY", "PENSTOCK_ASK_ABOVE"),
     *("BATCH_PERSISTENCE_BACKEND", "BATCH_SQLITE_PATH", "BATCH_JOB_STORAGE_PATH"),
 }
@@ -85,7 +87,8 @@ def test_a_bundled_store_is_the_image_and_the_command_line_of_compose() -> None:
     assert postgresql["image"] == COMPOSE["postgres"]["image"]
     assert postgresql["args"] == composed("postgres")
     assert redis["image"] == COMPOSE["redis"]["image"]
-    assert flags(redis["args"]) == flags(composed("redis"))
+    script, _, _ = composed("redis")[2].partition("<<")  # the password follows there
+    assert flags(redis["args"]) == flags(shlex.split(script.replace("\\\n", ""))[1:])
 
 
 @pytest.mark.parametrize("name", ["worker", "control", "beat"])

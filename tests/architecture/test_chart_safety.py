@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from config import settings
 from tests.support import chart
 from tests.support.chart import SECRETS, Manifest
 
@@ -97,11 +98,11 @@ def test_a_secret_reaches_the_processes_that_need_it_and_no_other(values, needed
 
 
 def test_the_web_takes_jobs_for_a_provider_whose_key_it_does_not_know() -> None:
-    environment = {
-        one["name"]: one for one in chart.container(chart.pods(chart.render(external()))["web"])["env"]
-    }
-    assert "valueFrom" not in environment["ANTHROPIC_API_KEY"]
-    assert environment["ANTHROPIC_API_KEY"]["value"]
+    for role in ("web", "control"):
+        pod = chart.pods(chart.render(external()))[role]
+        environment = {one["name"]: one for one in chart.container(pod)["env"]}
+        assert "ANTHROPIC_API_KEY" not in environment
+        assert settings.read({"WORKER_KEYS": environment["WORKER_KEYS"]["value"]}).worker_keys
 
 
 def test_a_secret_stands_in_secrets_alone_and_in_the_migrations_only_its_own() -> None:

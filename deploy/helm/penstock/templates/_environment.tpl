@@ -18,10 +18,6 @@ env:
   {{- end }}
   {{- if eq .role "web" }}
   - {name: PENSTOCK_WEB_THREADS, value: {{ $root.Values.web.threads | quote }}}
-  {{- /* It only has to know that there is one: what every stranger may reach should hold no provider's key. */}}
-  {{- range $root.Values.providerKeys }}
-  - {name: {{ . }}, value: known-to-the-slice-workers-alone}
-  {{- end }}
   {{- include "penstock.variable.optional" (dict "root" $root "name" "API_KEYS") | nindent 2 }}
   {{- end }}
   {{- if eq .role "worker" }}
@@ -30,6 +26,8 @@ env:
   {{- end }}
   {{- end }}
   {{- if has .role (list "web" "control") }}
+  {{- /* They only have to know that there is one: what every stranger may reach should hold no provider's key. */}}
+  - {name: WORKER_KEYS, value: {{ join "," $root.Values.providerKeys | quote }}}
   {{- include "penstock.variable.required" (dict "root" $root "name" "PENSTOCK_SECRET_KEY") | nindent 2 }}
   {{- end }}
   {{- if eq .role "flower" }}

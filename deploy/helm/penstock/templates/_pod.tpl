@@ -140,7 +140,7 @@ volumes:
 {{- /* A process of Celery's answers through the broker. While Redis is away it must not be restarted: its calls are
 going on, and it comes back by itself. So it is only after a quarter of an hour of silence, longer than any call. */}}
 {{- define "penstock.probes.celery" -}}
-{{- $ping := printf "celery --app tasks inspect ping --timeout 5 --destination %s@$(hostname)" (include "penstock.node" .role) -}}
+{{- $ping := printf "celery --app tasks inspect ping --timeout 5 --destination %s@$(uname -n)" (include "penstock.node" .role) -}}
 startupProbe:
   exec: {command: [sh, -c, {{ $ping | quote }}]}
   periodSeconds: 10
