@@ -23,9 +23,9 @@ ASK := $(BIN)/penstock run examples/reviews.csv \
 DEMO_ROWS := 20
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up static check test coverage test-all clients faults soak lock lock-clients assets sbom digests \
+.PHONY: help setup demo up static check test coverage test-all clients faults tried soak lock lock-clients assets sbom digests \
 	bench bench-small bench-calls bench-large bench-readers bench-results bench-sheets bench-formats bench-footprint bench-scaling \
-	bench-limits bench-exhaustion bench-dashboard bench-pages bench-forecasts bench-caching
+	bench-limits bench-exhaustion bench-dashboard bench-pages bench-forecasts bench-caching bench-copy
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,10 +61,22 @@ test-all: static ## The whole suite except the fault tests and the clients, on b
 # Debian packages for what is not available as a wheel: RabbitMQ, PgBouncer, and a wrong clock.
 PACKAGES := rabbitmq-server pgbouncer libfaketime
 ROOT := $(if $(filter-out 0,$(shell id -u)),sudo)
+HAVE_PACKAGES := dpkg --status $(PACKAGES) >/dev/null 2>&1 || $(ROOT) apt-get install --yes --no-install-recommends $(PACKAGES)
 
 faults: $(ALL) ## Inject every fault twenty times, on every database and broker (hours; FAULT_ROUNDS=3: fewer)
-	@dpkg --status $(PACKAGES) >/dev/null 2>&1 || $(ROOT) apt-get install --yes --no-install-recommends $(PACKAGES)
+	@$(HAVE_PACKAGES)
 	FAULT_ROUNDS=$${FAULT_ROUNDS:-20} $(BIN)/pytest tests/faults -m ''
+
+# Where a job's rows are found by a list, PostgreSQL 15 and 16 look at what is between its bounds, 17 at the list alone.
+PAIRS := postgresql-15:redis-6.2 postgresql-16:valkey-8.1 postgresql-17:redis-8.0
+TRY := $(BIN)/python -m tests.support.versions
+
+tried: $(ALL) ## Try all versions of the servers that docs/operations.md names (an hour)
+	@for pair in $(PAIRS); do echo "on $$pair"; \
+		TEST_POSTGRESQL=$$($(TRY) $${pair%:*}) TEST_REDIS=$$($(TRY) $${pair#*:}) \
+		$(SUITE) tests/integration tests/contract || exit 1; done
+	@$(HAVE_PACKAGES)
+	FAULT_ROUNDS=1 $(BIN)/pytest -m '' -k 'rabbitmq or PgBouncer' tests/faults/test_killed.py tests/integration/test_pooler.py
 
 soak: $(ALL) ## An hour of jobs and faults (SOAK_SECONDS=600: ten minutes), then reconcile everything
 	SOAK_SECONDS=$${SOAK_SECONDS:-3600} $(BIN)/pytest tests/faults/test_soak.py -s
@@ -78,7 +90,7 @@ bench: $(ALL) ## Records per second against a bare loop, and processor time by p
 # one tenant can take from another, how long each view of the page takes, what open pages cost, what a first try tells
 # of the cost of all, what a provider's cache saves.
 bench-small bench-calls bench-large bench-readers bench-results bench-sheets bench-formats bench-footprint bench-scaling \
-bench-limits bench-exhaustion bench-dashboard bench-pages bench-forecasts bench-caching: bench-%: $(ALL)
+bench-limits bench-exhaustion bench-dashboard bench-pages bench-forecasts bench-caching bench-copy: bench-%: $(ALL)
 	$(BIN)/python -m bench.$*
 
 static: $(ALL)

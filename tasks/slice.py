@@ -11,6 +11,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.core.limits import obstacle
 from app.core.limits.limiter import limiter
+from app.core.measures import metrics
+from app.core.measures.counts import counts
 from app.core.outages import servers
 from app.core.pipeline import leases
 from app.core.requests import job_context
@@ -34,10 +36,11 @@ def run_slice(task: Any, window_id: int, epoch: int, quota: int | None = None) -
     Flower shows the summary. A record's failure is an outcome, never an exception, which would keep the
     chord's callback from running. With the database away nothing is claimed, and the window is offered again.
     """
-    summary = nothing()
+    summary, began = nothing(), time.monotonic()
     try:
         summary |= _run(window_id, epoch, quota)
     finally:
+        counts.observe(metrics.SLICE_SECONDS, time.monotonic() - began)
         _leave_thread(task, window_id, epoch, quota, asked=summary["records"] > 0)
     return summary
 

@@ -17,6 +17,8 @@ from app.core.accounts import browser_sessions
 from app.core.documents import files, handoff, job_drafts
 from app.core.limits import holds
 from app.core.limits.limiter import limiter
+from app.core.measures import metrics
+from app.core.measures.counts import counts
 from app.core.outages import servers
 from app.core.pipeline import (
     leases,
@@ -176,7 +178,10 @@ def sweep_by_hand() -> Iterator[Found]:
 def find_dead() -> list[Found]:
     """Look at the leases once, and give back what dead ones held."""
     found = in_transaction(_end_dead_leases)
+    counts.add(metrics.RECOVERED_LEASES, by=sum(one.what == "dead_workers" for one in found))
     for one in found:
+        if one.what == "records_of_the_dead":
+            counts.add(metrics.RECOVERED_RECORDS, by=one.count)
         held = {} if one.job_id is None else {"job": lookup.public_id(one.job_id), "records": one.count}
         log.warning("lease.dead", **held, why=one.why)
     return found
@@ -249,6 +254,7 @@ def _offer_lost_windows() -> list[Found]:
         why = f"lost windows were not checked: the broker does not answer ({type(error).__name__})"
         return [Found("broker_away", why)]
     lost = in_transaction(partial(windows.lost, incarnation=mark, queue_empty=empty))
+    counts.add(metrics.LOST_WINDOWS, by=len(lost))
     for window in lost:
         job = lookup.public_id(window.job_id)
         log.warning("window.lost", job=job, window=window.window_id, why=window.why)

@@ -14,7 +14,8 @@ from celery.signals import (
     worker_shutting_down,
 )
 
-from app.core.monitoring import broker
+from app.core.measures.sharing import Sharer
+from app.core.monitoring import broker, own_standing
 from app.core.outages import servers
 from app.core.worker import process
 from app.errors import Unavailable
@@ -30,6 +31,8 @@ ROLES = {
     "control": "this worker does not decide what comes next: that is done by a worker that serves the queue"
     " control, or while there is none, by one of the slice workers",
 }
+
+_sharer: Sharer | None = None  # of this process, once it takes messages
 
 
 @celeryd_init.connect
@@ -89,6 +92,13 @@ def _prepare() -> None:
         servers.tell(error, "warm-up")
 
 
+@worker_ready.connect
+def _share_counts(sender: Any, **_: Any) -> None:
+    global _sharer  # noqa: PLW0603 - one a process
+    queues = set(sender.app.amqp.queues.consume_from)
+    _sharer = own_standing.share("+".join(sorted(queues & set(ROLES))) or "other")
+
+
 @worker_shutting_down.connect
 def _stop_calls(**_: Any) -> None:
     """On SIGTERM Celery waits for the slices in hand: they start nothing new and end within the grace."""
@@ -102,4 +112,6 @@ def _stop_calls(**_: Any) -> None:
 def _end_process(**_: Any) -> None:
     webhooks.wait(settings.current().grace)
     process.end_current()
+    if _sharer is not None:
+        _sharer.stop()
     log.info("worker.stopped")

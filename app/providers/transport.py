@@ -14,7 +14,7 @@ import aiohttp
 from aiohttp.http_exceptions import ContentEncodingError
 
 from app.errors import BadAnswer, ConnectionCut, ProviderError, TimedOut, Unreachable
-from app.providers import refusals
+from app.providers import first_byte, refusals
 from app.providers.answers import parsed
 from app.providers.client import NO_HEADERS
 
@@ -61,6 +61,7 @@ class Connections:
             async with self._session.request(
                 method, url, data=content(body), headers=headers, allow_redirects=False
             ) as response:
+                first_byte.note()
                 answer = await whole_body(response)
         except (aiohttp.ClientError, OSError) as error:
             raise failure(error, "the provider") from error

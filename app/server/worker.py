@@ -24,6 +24,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.http import wsgi
 from gunicorn.workers.gthread import ThreadWorker
 
+from app.core.monitoring import own_standing
 from app.errors import PenstockError
 from app.server import bounds, refusals
 from app.server.bodies import Room
@@ -88,10 +89,8 @@ class Worker(ThreadWorker):
     def run(self) -> None:
         """Serve until the end of the worker."""
         self._turns = Turns()
-        serve, ask = (
-            partial(self._turns.ask, start=self.enqueue_req),
-            partial(self._turns.ask, start=self._enqueue_question),
-        )
+        serve = partial(self._turns.ask, start=self.enqueue_req)
+        ask = partial(self._turns.ask, start=self._enqueue_question)
         hands = Hands(serve, ask, self._refuse, self._time_out)
         watch = Watch(self.poller, Crowd(self._trusted))
         self._lobby = Lobby(watch, hands, _most_connections(), self.cfg.keepalive)
@@ -99,6 +98,7 @@ class Worker(ThreadWorker):
             self.method_queue.fileno(), selectors.EVENT_READ, self.method_queue.run_callbacks
         )
         self.set_accept_enabled(True)
+        sharer = own_standing.share("web")
         while self.alive and self.is_parent_alive():
             self._turn(STEP)
         self.set_accept_enabled(False)
@@ -106,6 +106,7 @@ class Worker(ThreadWorker):
         latest = time.monotonic() + self.cfg.graceful_timeout
         while self._lobby.connections and time.monotonic() < latest:
             self._turn(LAST_STEP)
+        sharer.stop()
         self.tpool.shutdown(wait=False)
         for listener in self.sockets:
             listener.close()

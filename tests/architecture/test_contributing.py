@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.core.monitoring import metrics
+from app.core.measures import metrics
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text()

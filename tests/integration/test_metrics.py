@@ -12,7 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import update
 
 from app.core.limits import limiter
-from app.core.monitoring import collector, metrics
+from app.core.measures import metrics
+from app.core.monitoring import collector
 from app.factory import create_app
 from config import settings
 from models import JobCounts, session
@@ -230,8 +231,8 @@ def test_a_redis_that_is_stopped_hides_nothing_that_the_rows_say(door, monkeypat
         redis.kill()
 
     # Then it is said which part is away
-    answers = {part: said["penstock_answers", part] for part in ("database", "limiter", "broker")}
-    assert answers == {"database": 1, "limiter": 0, "broker": 0}
+    answers = {part: said["penstock_answers", part] for part in ("database", "limiter", "counts", "broker")}
+    assert answers == {"database": 1, "limiter": 0, "counts": 0, "broker": 0}
     assert said["penstock_jobs", "pending"] == 1
     assert ("penstock_queue_messages", "slices") not in said
 
@@ -247,8 +248,8 @@ def test_a_database_that_is_stopped_hides_nothing_of_the_rest(door, monkeypatch)
 
         said = values(create_app().test_client())
 
-    answers = {part: said["penstock_answers", part] for part in ("database", "limiter", "broker")}
-    assert answers == {"database": 0, "limiter": 1, "broker": 1}
+    answers = {part: said["penstock_answers", part] for part in ("database", "limiter", "counts", "broker")}
+    assert answers == {"database": 0, "limiter": 1, "counts": 1, "broker": 1}
 
 
 def scrape_from(door, address, **headers):

@@ -16,6 +16,8 @@ from app.core.accounts import api_keys
 from app.core.breaker import Breaker
 from app.core.documents import open_store
 from app.core.limits import limiter
+from app.core.measures import sharing
+from app.core.measures.counts import counts
 from app.core.outages import servers
 from app.core.pipeline import notifications
 from app.core.reading import job_json
@@ -40,13 +42,14 @@ def forget_process_state() -> None:
     """
     for made_once in (session.engine, job_context.of, open_store.store, slice._window):
         made_once.cache_clear()
+    counts.reset()
     for outage in (servers.REDIS, servers.DATABASE, servers.NOT_MIGRATED):
         outage.is_over = True  # without a line: the thread that looks after it ends
     _forget_redis()
 
 
 def _forget_redis() -> None:
-    for made_once in (settings.current, limiter.limiter, notifications._client):
+    for made_once in (settings.current, limiter.limiter, notifications._client, sharing._client):
         made_once.cache_clear()
     for asks_redis in (wake, notifications, job_json):
         asks_redis._breaker = Breaker()

@@ -57,6 +57,7 @@ class Call:
     request_id: str | None = None
     seconds: float = 0.0  # duration, by this process's monotonic clock
     cache_saved: int | None = None  # pico-dollars, by its provider's cache; None: that took no part
+    first_byte: float | None = None  # seconds until the answer began, where that is known; not kept
 
     @property
     def usage_unknown(self) -> bool:

@@ -1,24 +1,23 @@
-"""How the whole system stands, for a scrape: read from rows, Redis and broker, kept for some seconds.
+"""How the whole system stands and what it has counted, for a scrape: read from rows, Redis and broker.
 
 Each part is read separately and with a time limit, so that one that is away or stopped hides no other.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from importlib.metadata import version
 
-from prometheus_client import Metric as Family
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 from sqlalchemy import BigInteger, cast, func, select, true
 from sqlalchemy.orm import Session
 
 from app.core.limits import allowances, report
 from app.core.limits.limiter import CallTerms, limiter
+from app.core.measures import metrics
 from app.core.money import totals
 from app.core.money.pricing import PICO
-from app.core.monitoring import broker, metrics, performance
+from app.core.monitoring import broker, counted, performance
 from app.core.monitoring.bounded import Bounded
-from app.core.monitoring.metrics import Kind, Metric
+from app.core.monitoring.samples import Distribution, Family, Sample, family_of
 from app.core.outages import servers
 from app.core.pipeline import leases, stalled
 from app.core.webhooks import standing
@@ -27,17 +26,10 @@ from models.job import Job, JobCounts, JobStatus
 from models.session import reading
 
 KEEP = 5.0  # seconds: a storm of scrapes costs one reading
-ROWS_PATIENCE = 5.0  # seconds; the three parts together stay below the ten that Prometheus waits
+KEEP_COUNTS = 1.0  # seconds; they are read in a millisecond
+ROWS_PATIENCE = 3.0  # seconds; the four parts together stay below the ten that Prometheus waits
 PATIENCE = 2.0
 MAX_GROUPS = 200  # limit groups
-
-
-class Sample(NamedTuple):
-    """One value of a metric, its labels in the order of their names."""
-
-    metric: Metric
-    value: float
-    labels: tuple[str, ...] = ()
 
 
 class System(Collector):
@@ -45,28 +37,30 @@ class System(Collector):
 
     def __init__(self) -> None:
         self._allowances: Mapping[str, allowances.Allowance] = {}  # by group, as of the last read of the rows
-        self._parts = {
+        self._parts: dict[str, Bounded[list[Sample | Distribution]] | Bounded[list[Sample]]] = {
             "database": Bounded(self._rows, patience=ROWS_PATIENCE, keep=KEEP),
             "limiter": Bounded(self._limiter, patience=PATIENCE, keep=KEEP),
             "broker": Bounded(_broker, patience=PATIENCE, keep=KEEP),
+            "counts": Bounded(counted.read, patience=PATIENCE, keep=KEEP_COUNTS),
         }
 
     def describe(self) -> Iterable[Family]:
-        return [_family(metric) for metric in metrics.SYSTEM]  # known without reading anything
+        return [family_of(metric) for metric in metrics.ALL]  # known without reading anything
 
     def collect(self) -> Iterator[Family]:
-        families = {metric: _family(metric) for metric in metrics.SYSTEM}
+        families = {metric: family_of(metric) for metric in metrics.ALL}
         for part, bounded in self._parts.items():
             answers = 1
             try:
-                for metric, value, labels in bounded.get():
-                    families[metric].add_metric(labels, value)
+                for sample in bounded.get():
+                    sample.add_to(families)
             except Unavailable:  # it hangs; who needs it tells
                 answers = 0
             except Exception as error:
                 servers.tell(error, "metrics")
                 answers = 0
-            families[metrics.ANSWERS].add_metric((part,), answers)
+            Sample(metrics.ANSWERS, answers, (part,)).add_to(families)
+        Sample(metrics.BUILD, 1, (version("penstock"),)).add_to(families)
         yield from families.values()
 
     def _rows(self) -> list[Sample]:
@@ -87,12 +81,11 @@ class System(Collector):
 
 def _batches(session: Session) -> list[Sample]:
     active, waiting = performance.standing(session, None)
-    return [Sample(metrics.ACTIVE_BATCHES, active), Sample(metrics.QUEUE_LENGTH, waiting)]
-
-
-def _family(metric: Metric) -> GaugeMetricFamily | CounterMetricFamily:
-    kind = CounterMetricFamily if metric.kind is Kind.COUNTER else GaugeMetricFamily
-    return kind(metric.name, metric.meaning, labels=metric.labels)
+    return [
+        Sample(metrics.ACTIVE_BATCHES, active),
+        Sample(metrics.QUEUE_LENGTH, waiting),
+        *(Sample(metrics.RECORDS_UNASKED, n, (state,)) for state, n in performance.unasked(session).items()),
+    ]
 
 
 def _jobs(session: Session) -> Iterator[Sample]:

@@ -1,6 +1,6 @@
 """Load and performance of one tenant or of the whole system, read from rows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +52,42 @@ def standing(session: Session, tenant_id: int | None) -> tuple[int, int]:
     tenant_ids = tenants(session, tenant_id)
     found = _jobs(session, tenant_ids)
     return found["active"], max(0, found["unended"] - _in_flight(session, tenant_ids))
+
+
+def unasked(session: Session) -> dict[str, int]:
+    """Records of all live jobs that have neither ended nor are being asked.
+
+    `due`: a worker may claim them now, but for turns of a conversation that wait for the one before;
+    `waiting`: given back until a named time; `paused`: of paused jobs.
+    """
+    open_jobs, paused = (JobStatus.PENDING, JobStatus.RUNNING), (JobStatus.PAUSED,)
+    later = (Record.status == RecordStatus.WAITING) & (Record.not_before > now())
+    waiting = _records(session, open_jobs, later)
+    asked = Record.status == RecordStatus.RUNNING
+    return {
+        "due": max(0, _unended(session, open_jobs) - _records(session, open_jobs, asked) - waiting),
+        "waiting": waiting,
+        "paused": max(0, _unended(session, paused) - _records(session, paused, asked)),
+    }
+
+
+def _unended(session: Session, statuses: Sequence[JobStatus]) -> int:
+    unended = (
+        select(func.sum(Job.total - JobCounts.ended))
+        .join(JobCounts, JobCounts.job_id == Job.id)
+        .where(Job.status.in_(statuses), Job.closed_as.is_(None))
+    )
+    return int(session.scalar(unended) or 0)
+
+
+def _records(session: Session, statuses: Sequence[JobStatus], which: ColumnElement[bool]) -> int:
+    found = (
+        select(func.count())
+        .select_from(Record)
+        .join(Job, Job.id == Record.job_id)
+        .where(which, Job.status.in_(statuses), Job.closed_as.is_(None))
+    )
+    return session.scalar(found) or 0
 
 
 def tenants(session: Session, tenant_id: int | None) -> list[int]:

@@ -9,6 +9,8 @@ from sqlalchemy import ColumnElement, and_, literal, not_, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.core.limits.threads import Granted, Wish
+from app.core.measures import metrics
+from app.core.measures.counts import counts
 from app.core.pipeline import leases, wakeups
 from config import settings
 from models.base import any_of, now
@@ -273,6 +275,8 @@ def close(session: Session, window_id: int, epoch: int) -> int | None:
         window.offered_at = window.published_at = window.slice_at = None
     elif not _in_flight(session, window):
         window.closed_at = session.scalar(select(now()))
+        if window.offered_at is not None and window.closed_at is not None:
+            counts.observe(metrics.WINDOW_SECONDS, (window.closed_at - window.offered_at).total_seconds())
     return window.job_id
 
 

@@ -8,6 +8,8 @@ from functools import partial
 import structlog
 from sqlalchemy import select
 
+from app.core.measures import metrics
+from app.core.measures.counts import counts
 from app.core.outages import servers
 from app.core.webhooks import claims, outbox, outcomes, signing, transport
 from app.core.webhooks.claims import Claim, InFlight
@@ -87,6 +89,7 @@ async def _send(claim: Claim, in_flight: InFlight) -> None:
     try:
         answer = await _attempt(claim)
         await asyncio.to_thread(in_transaction, partial(outcomes.record, claim=claim, answer=answer))
+        counts.add(metrics.WEBHOOK_CALLS, "delivered" if answer.succeeded else "failed")
     except Exception as error:
         log.warning("webhook.outcome_lost", event_id=claim.event_id, error=type(error).__name__)
     finally:

@@ -9,7 +9,11 @@ import json
 import signal
 import sys
 import time
+from contextlib import suppress
 
+from redis import RedisError
+
+from app.core.measures import sharing
 from app.core.outages import lines
 from app.core.pipeline.outcomes import Outcome, Written
 from app.core.requests import job_context
@@ -47,6 +51,8 @@ def main(window_id: int, epoch: int) -> None:
         summary = IsolatedSlice(process.current(), job, (window_id, epoch), None, until, _no_wake).run()
     finally:
         process.end_current()
+        with suppress(RedisError):
+            sharing.hand_over()
     json.dump(summary, sys.stdout)
 
 

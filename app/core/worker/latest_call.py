@@ -14,7 +14,7 @@ from app.core.requests.job_context import JobContext
 from app.core.worker.judging.ladder import Ladder
 from app.errors import AnswerPaused, Booking, ProviderError, SchemaMismatch
 from app.ingest.values import to_json
-from app.providers import answers
+from app.providers import answers, first_byte
 from app.providers.client import PAUSE, Reply
 from models.record import RecordStatus
 
@@ -60,6 +60,7 @@ class LatestCall:
     def begin(self) -> None:
         """The call leaves."""
         self.result = None
+        first_byte.expect()
         self._started = time.monotonic()
         self._sent_at = dt.datetime.now(dt.UTC)
 
@@ -73,9 +74,9 @@ class LatestCall:
         """The ledger's entry of a call that was answered: unconfirmed if it does not say what it took."""
         if reply.usage is None:
             return replace(self._unconfirmed(ledger.USAGE_UNKNOWN, seconds), request_id=reply.request_id)
-        return ledger.answered(
-            self.model, self.params, reply.usage, reply.request_id, seconds, sent_at=self._sent_at
-        )
+        usage, sent_at = reply.usage, self._sent_at
+        call = ledger.answered(self.model, self.params, usage, reply.request_id, seconds, sent_at=sent_at)
+        return replace(call, first_byte=first_byte.took())
 
     def failed(self, error: ProviderError, booking: Booking, seconds: float) -> Call:
         """The ledger's entry of a call that ended with `error`."""

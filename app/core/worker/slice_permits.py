@@ -7,6 +7,8 @@ from contextlib import suppress
 from dataclasses import replace
 
 from app.core.limits.limiter import CallTerms, Grant, limiter
+from app.core.measures import metrics
+from app.core.measures.counts import counts
 from app.core.requests.job_context import JobContext
 from app.core.worker.process import Process
 from app.errors import LimiterAway
@@ -54,6 +56,8 @@ class SlicePermits:
         if grant.waits or not grant.count:
             jittered = grant.wait * random.uniform(0.75, 1.25)  # noqa: S311
             grant = replace(grant, wait=max(jittered, 0.01))
+            reason, _, _ = grant.reason.partition(":")
+            counts.add(metrics.LIMITER_WAIT, self._job.group, reason, by=grant.wait)
         if grant.waits:
             self.wait(grant.wait)
         elif room < want and grant.count:
