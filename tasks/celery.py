@@ -8,10 +8,12 @@ from celery.signals import setup_logging
 
 from config import logs, settings
 from tasks import broker
+from tasks.flower import start
 from tasks.sigterm import SigtermOnce
 
 broker.install()
-app = Celery("penstock")
+start.set_defaults()
+app = Celery("penstock", amqp="tasks.flower.sent:Messages")
 app.config_from_object("celeryconfig")
 app.steps["worker"].add(SigtermOnce)
 

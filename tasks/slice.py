@@ -14,31 +14,34 @@ from app.core.limits.limiter import limiter
 from app.core.pipeline import leases
 from app.core.requests import job_context
 from app.core.worker import isolation, process
-from app.core.worker.slice import STARTS_FOR, Slice, Summary
+from app.core.worker.slice import STARTS_FOR, Slice
 from app.core.worker.store_only import StoreOnly
+from app.core.worker.summary import Summary
 from app.errors import ACCOUNT_PROBE, LimiterAway, NotFound, Unavailable
 from app.providers import registry
 from models.record import Window
 from models.session import reading
 from tasks.celery import app
+from tasks.flower.words import Told
 from tasks.wake import wake
 
 log = structlog.get_logger()
 
 
 @app.task(name="penstock.slice", bind=True)
-def run_slice(task: Any, window_id: int, epoch: int, quota: int | None = None) -> Summary:
+def run_slice(task: Any, window_id: int, epoch: int, quota: int | None = None) -> Told:
     """Claim and ask records of the window until it is drained or the time is over.
 
-    Flower shows the summary. A record's failure is an outcome, never an exception, which would keep the
+    Flower shows what it returns. A record's failure is an outcome, never an exception, which would keep the
     chord's callback from running. With the database away nothing is claimed, and the window is offered again.
     """
-    summary = nothing()
+    done: Summary | str = Summary()
     try:
-        summary |= _run(window_id, epoch, quota)
+        done = _run(window_id, epoch, quota)
     finally:
-        _leave_thread(task, window_id, epoch, quota, asked=summary["records"] > 0)
-    return summary
+        asked = isinstance(done, Summary) and not done.is_empty
+        _leave_thread(task, window_id, epoch, quota, asked=asked)
+    return Told(done)
 
 
 def _leave_thread(task: Any, window_id: int, epoch: int, quota: int | None, *, asked: bool) -> None:
@@ -67,20 +70,19 @@ def _threads(second: int) -> int:
         return leases.strength(session).threads
 
 
-def _run(window_id: int, epoch: int, quota: int | None) -> Summary:
+def _run(window_id: int, epoch: int, quota: int | None) -> Summary | str:
+    """What the slice has done, or in words why there was none."""
     try:
         window = _window(window_id, epoch, int(time.monotonic()))
-        if window is not None and window.isolated:
+        if window is None:
+            return "its window was offered anew"
+        if window.isolated:
             return isolation.ask(process.current(), window, wake)
-        work = None if window is None else _slice_of(window, quota)
+        work = _slice_of(window, quota)
     except SQLAlchemyError as error:
         log.warning("storage.away", window=window_id, error=type(error).__name__)
-        work = None
-    return dict(work.run()) if work is not None else {}
-
-
-def nothing() -> Summary:
-    return {"records": 0, "succeeded": 0, "failed": 0, "retried": 0, "tokens": 0, "cost": 0}
+        return "the database was away"
+    return work if isinstance(work, str) else work.run()
 
 
 @lru_cache(maxsize=256)
@@ -94,17 +96,17 @@ def _window(window_id: int, epoch: int, second: int) -> Window | None:
     return window if window is not None and window.epoch == epoch else None
 
 
-def _slice_of(window: Window, quota: int | None) -> "Slice | StoreOnly | None":
+def _slice_of(window: Window, quota: int | None) -> Slice | StoreOnly | str:
     try:
         job, until = job_context.of(window.job_id), time.monotonic() + STARTS_FOR
         kind = Slice if job.asks else StoreOnly
         return kind(process.current(), job, (window.id, window.epoch), quota, until, wake)
     except NotFound:
-        return None
+        return "the job is gone"
     except Unavailable as error:
         log.warning("provider.unavailable", job=window.job_id, reason=error.message)
         _hold_group(window.job_id)
-        return None
+        return error.message
 
 
 def _hold_group(job_id: int) -> None:

@@ -45,7 +45,7 @@ def main(window_id: int, epoch: int) -> None:
         summary = IsolatedSlice(process.current(), job, (window_id, epoch), None, until, _no_wake).run()
     finally:
         process.end_current()
-    json.dump(summary, sys.stdout)
+    json.dump(summary.to_json(), sys.stdout)
 
 
 def _no_wake(job_id: int) -> None:
