@@ -44,16 +44,15 @@ class Offered(NamedTuple):
 
     published: list[Publication]
     waits: bool
-    job: str = "the job"  # its name and id
-    status: str | None = None  # None: it is gone
+    status: str | None = None  # of the job; None: it is gone
 
     def __str__(self) -> str:
-        parts = [f"offered {one.slices:,} × {one.records}" for one in self.published]
+        parts = [f"next: {one.records}, in slices: {one.slices:,}" for one in self.published]
         parts += ["waits for threads"] if self.waits else []
         if not parts:
             goes_on = self.status in (JobStatus.PENDING, JobStatus.RUNNING)
-            parts = ["nothing to offer now" if goes_on else self.status or "gone"]
-        return f"{self.job}: {', '.join(parts)}"
+            parts = ["nothing to offer now" if goes_on else self.status or "the job is gone"]
+        return "; ".join(parts)
 
 
 def offer(job_id: int, *, in_line: bool = False) -> Offered:
@@ -62,7 +61,7 @@ def offer(job_id: int, *, in_line: bool = False) -> Offered:
     `in_line`: the job is the next of those that wait.
     """
     held_for, call_seconds = _state_of_group(job_id)
-    offers, job, status = in_transaction(
+    offers, status = in_transaction(
         partial(_decide, job_id=job_id, held_for=held_for, call_seconds=call_seconds)
     )
     notifications.publish([job_id])
@@ -71,26 +70,23 @@ def offer(job_id: int, *, in_line: bool = False) -> Offered:
         granted = limiter().threads.take(next_offer.wish, in_line=in_line)
         if not granted.slices:
             in_transaction(partial(waiting_line.put_off, offers=offers[at:]))
-            return Offered(published, waits=True, job=job, status=status)
+            return Offered(published, waits=True, status=status)
         published.append(next_offer.granted(granted))
         publish(published[-1])
     if in_line and offers:
         in_transaction(partial(waiting_line.leave, job_id=job_id))
-    return Offered(published, waits=False, job=job, status=status)
+    return Offered(published, waits=False, status=status)
 
 
 def _decide(
     session: Session, job_id: int, held_for: float, call_seconds: float
-) -> tuple[list[Offer], str, str | None]:
-    """What comes next for the job; its name, and its status.
-
-    What is to be sent of its end is sent after the commit.
-    """
+) -> tuple[list[Offer], str | None]:
+    """What comes next for the job, and its status; what is to be sent of its end is sent after the commit."""
     offers = decide(session, job_id, held_for, call_seconds)
     if outbox.is_filled(session):
         after_commit(session, webhooks.request_if_reachable)
     job = session.get(Job, job_id)  # of the session, which has read it
-    return (offers, "the job", None) if job is None else (offers, words.job(job.name, job.uid), job.status)
+    return offers, None if job is None else job.status
 
 
 def publish(publication: Publication) -> None:

@@ -1,7 +1,8 @@
 """A slice as a task: one header of a window's chord."""
 
 import time
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any
 
 import structlog
@@ -13,6 +14,7 @@ from app.core.limits import obstacle
 from app.core.limits.limiter import limiter
 from app.core.pipeline import leases
 from app.core.requests import job_context
+from app.core.requests.job_context import JobContext
 from app.core.worker import isolation, process
 from app.core.worker.slice import STARTS_FOR, Slice
 from app.core.worker.store_only import StoreOnly
@@ -22,6 +24,7 @@ from app.providers import registry
 from models.record import Window
 from models.session import reading
 from tasks.celery import app
+from tasks.flower import words
 from tasks.flower.words import Told
 from tasks.wake import wake
 
@@ -85,6 +88,10 @@ def _run(window_id: int, epoch: int, quota: int | None) -> Summary | str:
     return work if isinstance(work, str) else work.run()
 
 
+def _wake_of(job: JobContext) -> Callable[[int], None]:
+    return partial(wake, shown=words.job(job.facts["job"]))
+
+
 @lru_cache(maxsize=256)
 def _window(window_id: int, epoch: int, second: int) -> Window | None:
     """The window; None when the message is of an older epoch than its latest offer.
@@ -100,7 +107,7 @@ def _slice_of(window: Window, quota: int | None) -> Slice | StoreOnly | str:
     try:
         job, until = job_context.of(window.job_id), time.monotonic() + STARTS_FOR
         kind = Slice if job.asks else StoreOnly
-        return kind(process.current(), job, (window.id, window.epoch), quota, until, wake)
+        return kind(process.current(), job, (window.id, window.epoch), quota, until, _wake_of(job))
     except NotFound:
         return "the job is gone"
     except Unavailable as error:

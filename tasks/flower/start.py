@@ -17,7 +17,7 @@ COLUMNS = "name,args,result,state,received,runtime,worker,uuid"
 OFFLINE_FOR = (
     600  # seconds; a worker that was killed or stopped then leaves the page, with what it had in hand
 )
-TASKS = 20_000  # that it remembers
+TASKS = 20_000  # that it remembers: some 170 MB of them; of its own 100,000 it would be 660
 PASSWORD = "FLOWER_BASIC_AUTH"  # noqa: S105 - the name of the variable
 
 

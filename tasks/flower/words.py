@@ -2,7 +2,7 @@
 
 from app.core.pipeline.windows import Publication
 
-LONGEST_NAME = 20  # characters; with the id and the range the list shows 80
+LONGEST_NAME = 20  # characters; a list shows some forty, of which the records take up the rest
 
 
 class Told:
@@ -22,12 +22,16 @@ class Told:
         return self._text
 
 
-def job(name: str | None, uid: object) -> str:
-    """`reviews.csv 01a21ce3-7c05-7551-8a45-67ff86d032df`."""
-    shown = name or "job"
-    return f"{shown if len(shown) <= LONGEST_NAME else f'{shown[: LONGEST_NAME - 1]}…'} {uid}"
+def job(uid: object, name: str | None = None) -> str:
+    """For what concerns a job as a whole."""
+    return f"{_short(name)} {uid}"
 
 
 def window(publication: Publication) -> str:
-    """The job, and which of its records are offered."""
-    return f"{job(publication.name, publication.job)} · {publication.records}"
+    """`reviews.csv · 1–1,000 of 45,000 · 01a21ce3-7c05-7551-8a45-67ff86d032df`."""
+    return f"{_short(publication.name)} · {publication.records} · {publication.job}"
+
+
+def _short(name: str | None) -> str:
+    shown = name or "job"
+    return shown if len(shown) <= LONGEST_NAME else f"{shown[: LONGEST_NAME - 1]}…"

@@ -95,12 +95,14 @@ def test_a_slice_tells_what_became_of_its_records_and_whose_they_are(stack, seen
     assert sum(figure(one, "tokens") for one in results) == counts.input_tokens + counts.output_tokens
     assert all(re.search(r" tokens · \$0\.\d+$", one) for one in results), results
 
-    # And each names its job, by name and id, and its records within what the list shows
-    assert {task["args"][:80] for task in slices(seen, job)} == {
-        f"reviews of the year… {job.uid} · 1–130 of 130 · slice {number}/3"[:80] for number in (1, 2, 3)
+    # And each begins with its job and records, and has the id within eighty characters
+    assert {task["args"] for task in slices(seen, job)} == {
+        f"reviews of the year… · 1–130 of 130 · {job.uid} · slice {number}/3" for number in (1, 2, 3)
     }
+    assert all(str(job.uid) in task["args"][:80] for task in slices(seen, job))
     [end] = [one for one in seen.tasks(taskname="penstock.close_window") if str(job.uid) in one["args"]]
-    assert end["result"] == f"reviews of the year… {job.uid}: completed"
+    assert end["result"] == "completed"
+    assert all(re.match(r"job 0\w{7}-", one["args"]) for one in seen.tasks(taskname="penstock.advance"))
 
 
 def test_a_delivery_that_is_tried_again_is_a_task_that_is_retried(stack, seen, receiver):

@@ -61,7 +61,7 @@ def test_a_slice_is_told_in_one_line(outcomes, line):
     assert repr(Told(summary)) == line
 
 
-def test_a_job_is_shown_by_as_much_of_its_name_as_leaves_room_for_its_id():
-    assert job("reviews of the year.csv", "01a2") == "reviews of the year… 01a2"
-    assert job("reviews of march.csv", "01a2") == "reviews of march.csv 01a2"
-    assert job(None, "01a2") == "job 01a2"
+def test_a_job_is_shown_by_as_much_of_its_name_as_leaves_room_for_more():
+    assert job("01a2", "reviews of the year.csv") == "reviews of the year… 01a2"
+    assert job("01a2", "reviews of march.csv") == "reviews of march.csv 01a2"
+    assert job("01a2") == "job 01a2"
