@@ -17,7 +17,7 @@ from tests.support.webhook_receiver import receiving
 
 FOLDER = os.environ.get("SCREENSHOTS") or tempfile.mkdtemp()
 MOST = 200_000  # bytes of a picture
-WIDTH, HEIGHT = 1600, 940
+WIDTH, HEIGHT = 1600, 800
 REFUSED = {"kind": "status", "status": 400, "share": 0.1, "type": "invalid_request_error"}
 FAILS_ONCE = {"kind": "status", "status": 500, "share": 0.05, "first_of_each": 1, "type": "api_error"}
 
