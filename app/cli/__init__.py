@@ -6,6 +6,7 @@ import sys
 import click
 
 from app.cli import environment, faults
+from app.cli.commands.demo import demo
 from app.cli.commands.doctor import doctor
 from app.cli.commands.estimate import estimate
 from app.cli.commands.jobs import jobs
@@ -28,7 +29,7 @@ def cli() -> None:
     settings.read(os.environ)  # an invalid variable stops every command before it starts anything
 
 
-for command in (up, run, estimate, models, jobs, keys, tenants, ledger, migrate, sweep, doctor):
+for command in (up, demo, run, estimate, models, jobs, keys, tenants, ledger, migrate, sweep, doctor):
     cli.add_command(command)
 
 

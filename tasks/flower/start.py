@@ -35,13 +35,11 @@ def set_defaults() -> None:
         options.basic_auth = [Path(file).read_text(encoding="utf-8").strip()]
     if not os.environ.get(PASSWORD):
         os.environ.pop(PASSWORD, None)  # Flower would take an empty one for a login
+    import_modules.connect(_refuse_strangers)
 
 
-@import_modules.connect
 def _refuse_strangers(**_: Any) -> None:
     """End a Flower that anybody on the network could use. It has read all its options when it sends this."""
-    if "flower.options" not in sys.modules:
-        return
     options = _options()
     if any(not all(login.partition(":")[::2]) for login in options.basic_auth or []):
         sys.exit(f"penstock: {PASSWORD}: give it as user:password, without a comma in either")
