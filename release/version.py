@@ -1,4 +1,7 @@
-"""The version of a release: setup.cfg says it, the tag repeats it, and the changelog tells what is in it."""
+"""The version of a release: setup.cfg says it, the tag repeats it, and the changelog tells what is in it.
+
+`python -m release.version` prints what the changelog tells.
+"""
 
 import re
 import subprocess
@@ -30,6 +33,13 @@ def faults(root: Path, tag: str | None) -> list[str]:
     return found
 
 
+def notes(root: Path) -> str:
+    """What the changelog tells of the version."""
+    changelog = (root / "CHANGELOG.md").read_text(encoding="utf-8")
+    _, _, told = changelog.partition(f"\n## [{of(root)}]")
+    return told.partition("\n")[2].partition("\n## [")[0].strip()
+
+
 def tag_of(root: Path) -> str | None:
     """The tag of the present commit."""
     return git(root, "tag", "--points-at", "HEAD", "v*").strip() or None
@@ -38,3 +48,7 @@ def tag_of(root: Path) -> str | None:
 def git(root: Path, *words: str) -> str:
     command = ["git", "-C", str(root), *words]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603 - ours
+
+
+if __name__ == "__main__":
+    print(notes(Path(__file__).parents[1]))

@@ -78,12 +78,8 @@ def the_demo_answers(folder: Path) -> None:
     assert "298 succeeded" in said
     with (own / "reviews.answers.csv").open(encoding="utf-8-sig", newline="") as file:
         assert sum(row["status"] == "succeeded" for row in csv.DictReader(file)) == 298
-    assert {path.name for path in own.iterdir()} == {
-        "config",
-        "tasks.py",
-        "reviews.csv",
-        "reviews.answers.csv",
-    }
+    left = {path.name for path in own.iterdir()} - {"config", "tasks.py"}
+    assert left == {"reviews.csv", "reviews.answers.csv"}
     assert run([penstock, "--version"], own).stdout.split()[-1] == version.of(ROOT)
 
     # And a sheet of the same name that is somebody's own is neither asked nor overwritten
@@ -98,14 +94,8 @@ def test_what_is_built_holds_the_program_and_what_its_licence_wants(built):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     tops = {name.partition("/")[0] for name in names}
-    assert tops == {
-        "app",
-        "tasks",
-        "models",
-        "config",
-        "celeryconfig.py",
-        f"penstock-{version.of(ROOT)}.dist-info",
-    }
+    about = f"penstock-{version.of(ROOT)}.dist-info"
+    assert tops == {"app", "tasks", "models", "config", "celeryconfig.py", about}
     assert any(name.endswith("/licenses/LICENSE") for name in names)
     with tarfile.open(sdist) as archive:
         assert {member.uid + member.gid for member in archive} == {0}

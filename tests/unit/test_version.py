@@ -18,6 +18,7 @@ def project(folder: Path, changelog: str) -> Path:
 
 def test_all_three_agree(tmp_path):
     assert version.faults(project(tmp_path, RELEASED), "v0.3.0") == []
+    assert version.notes(tmp_path) == "- News."
 
 
 @pytest.mark.parametrize(
@@ -30,7 +31,7 @@ def test_all_three_agree(tmp_path):
         (
             RELEASED.replace("eased]\n", "eased]\n\n- More.\n"),
             "v0.3.0",
-            "[Unreleased] in CHANGELOG.md is not empty",
+            "CHANGELOG.md is not empty",
         ),
     ],
 )
