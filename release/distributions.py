@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 
 def build(root: Path, out: Path) -> tuple[Path, Path]:
     """The sdist and the wheel of the tracked files, as they are in the folder, in `out`."""
-    at = int(version.git(root, "log", "-1", "--format=%ct"))
+    at, out = int(version.git(root, "log", "-1", "--format=%ct")), out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder, "tree")
@@ -54,7 +54,7 @@ def _run(hook: str, tree: Path, out: Path, at: int) -> Path:
 
 
 def _settled(made: Path, out: Path, at: int) -> Path:
-    """The same archive without what differs from one build to the next: times, owners, and their order."""
+    """The same archive without what differs from one build to the next: times, modes, owners, order."""
     with (
         tarfile.open(made) as archive,
         out.open("wb") as file,
@@ -62,7 +62,8 @@ def _settled(made: Path, out: Path, at: int) -> Path:
         tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as settled,
     ):
         for one in sorted(archive.getmembers(), key=lambda member: member.name):
-            one.mtime, one.uid, one.gid, one.uname, one.gname, one.pax_headers = at, 0, 0, "", "", {}
+            one.mtime, one.mode, one.pax_headers = at, 0o644 if one.isfile() else 0o755, {}
+            one.uid, one.gid, one.uname, one.gname = 0, 0, "", ""
             settled.addfile(one, archive.extractfile(one) if one.isfile() else None)
     return out
 
