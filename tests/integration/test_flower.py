@@ -99,7 +99,7 @@ def test_a_slice_tells_what_became_of_its_records_and_whose_they_are(stack, seen
     assert {task["args"] for task in slices(seen, job)} == {
         f"reviews of the year… · 1–130 of 130 · {job.uid} · slice {number}/3" for number in (1, 2, 3)
     }
-    assert all(str(job.uid) in task["args"][:80] for task in slices(seen, job))
+    assert all(str(job.uid) in task["args"][:80] and task["sent"] for task in slices(seen, job))
     [end] = [one for one in seen.tasks(taskname="penstock.close_window") if str(job.uid) in one["args"]]
     assert end["result"] == "completed"
     assert all(re.match(r"job 0\w{7}-", one["args"]) for one in seen.tasks(taskname="penstock.advance"))
