@@ -4,6 +4,7 @@ The task only wakes the process's sender: an attempt may take twenty seconds, an
 next of a job. For Flower each delivery is a task, which is retried until its receiver has taken it.
 """
 
+import time
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ from celery.signals import worker_ready
 from kombu.exceptions import OperationalError as BrokerError
 from redis import RedisError
 
+from app.core.breaker import Breaker
 from app.core.webhooks.claims import Claim
 from app.core.webhooks.sender import Sender
 from app.core.webhooks.transport import Answer
@@ -21,6 +23,7 @@ from tasks.flower.words import Told
 
 log = structlog.get_logger()
 
+SLOW = 0.5  # seconds that an event may take before the next ones are left out for a while
 DELIVERY = "penstock.delivery"
 EVENTS = {
     DeliveryStatus.PENDING: "task-retried",
@@ -30,10 +33,14 @@ EVENTS = {
 
 
 class _Events:
-    """Tells Flower of deliveries, by the worker's own connection; in other processes nobody listens."""
+    """Tells Flower of deliveries, by the worker's own connection, where there is one.
+
+    Nobody needs it: no delivery fails, or waits for a broker that does not answer, because of an event.
+    """
 
     def __init__(self) -> None:
         self.consumer: Any = None
+        self._breaker = Breaker()
 
     def begun(self, claim: Claim) -> None:
         args = f"{claim.event_type} → {urlsplit(claim.url).netloc} · {claim.event_id}"
@@ -44,8 +51,16 @@ class _Events:
         self._send(EVENTS[status], claim, result=result, runtime=seconds)
 
     def _send(self, kind: str, claim: Claim, **fields: Any) -> None:
-        if self.consumer is not None:
-            self.consumer.event_dispatcher.send(kind, uuid=str(claim.uid), **fields)
+        dispatcher = None if self.consumer is None else self.consumer.event_dispatcher
+        if dispatcher is None or self._breaker.is_open:
+            return
+        began = time.monotonic()
+        try:
+            dispatcher.send(kind, uuid=str(claim.uid), **fields)
+        except Exception as error:  # whatever the broker's library raises
+            log.warning("event.lost", error=type(error).__name__)
+        if time.monotonic() - began > SLOW:
+            self._breaker.trip()
 
 
 _events = _Events()

@@ -14,9 +14,7 @@ from celery.signals import import_modules
 
 # What a task was for and what came of it stand first; the id, which opens its page, takes the most room.
 COLUMNS = "name,args,result,state,received,runtime,worker,uuid"
-OFFLINE_FOR = (
-    600  # seconds; a worker that was killed or stopped then leaves the page, with what it had in hand
-)
+OFFLINE_FOR = 600  # seconds until a worker that has gone leaves the page, with what it had in hand
 TASKS = 20_000  # that it remembers: some 170 MB of them; of its own 100,000 it would be 660
 PASSWORD = "FLOWER_BASIC_AUTH"  # noqa: S105 - the name of the variable
 
@@ -32,7 +30,7 @@ def set_defaults() -> None:
     options.purge_offline_workers = OFFLINE_FOR
     options.max_tasks = TASKS
     if file := os.environ.get(f"{PASSWORD}_FILE"):
-        options.basic_auth = [Path(file).read_text(encoding="utf-8").strip()]
+        options.basic_auth = [_content(Path(file))]
     if not os.environ.get(PASSWORD):
         os.environ.pop(PASSWORD, None)  # Flower would take an empty one for a login
     import_modules.connect(_refuse_strangers)
@@ -48,6 +46,13 @@ def _refuse_strangers(**_: Any) -> None:
             f"penstock: Flower without a password listens on this machine alone, not on"
             f" {options.address or 'every address'}: set {PASSWORD}=user:password in its environment"
         )
+
+
+def _content(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        sys.exit(f"penstock: {PASSWORD}_FILE: {file} cannot be read: {error.strerror}")
 
 
 def _is_here(address: str) -> bool:

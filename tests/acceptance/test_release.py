@@ -37,7 +37,7 @@ def run(command: Sequence[str | Path], folder: Path, **more: str) -> subprocess.
     return done
 
 
-def test_the_demo_runs_from_the_wheel_alone(built, tmp_path):
+def test_the_demo_runs_from_the_wheel_alone(built, tmp_path, upstream):
     # Given the wheel in an environment that has what it needs from this one, and a folder of somebody's own
     run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "env"], tmp_path)
     python = tmp_path / "env" / "bin" / "python"
@@ -46,7 +46,17 @@ def test_the_demo_runs_from_the_wheel_alone(built, tmp_path):
     [site] = (tmp_path / "env").glob("lib/python*/site-packages")
     (site / "needed.pth").write_text(sysconfig.get_paths()["purelib"])
 
+    # Then its one command answers a sheet
     the_demo_answers(tmp_path)
+
+    # And with a key it pays for the first twenty rows, and says how all are asked
+    key = {"ANTHROPIC_API_KEY": "a key", "ANTHROPIC_BASE_URL": upstream.url}
+    (tmp_path / "paid").mkdir()
+    penstock, data = tmp_path / "env" / "bin" / "penstock", str(tmp_path / "data")
+    paid = run([penstock, "demo"], tmp_path / "paid", PENSTOCK_DATA=data, **key)
+    assert [seen["outcome"] for seen in upstream.books()] == ["answered"] * 20
+    assert "\n  penstock run reviews.csv --prompt '<review>{{ review }}</review> In one" in paid.stdout
+    assert "INVENTED" not in paid.stderr
 
 
 @pytest.mark.long

@@ -175,3 +175,4 @@ def test_without_a_password_it_does_not_listen_to_other_machines(redis_url):
         " FLOWER_BASIC_AUTH=user:password in its environment"
     )
     assert "give it as user:password" in refusal(**open_to_all | {"FLOWER_BASIC_AUTH": "user:pass,word"})
+    assert "/none cannot be read" in refusal(**open_to_all | {"FLOWER_BASIC_AUTH_FILE": "/none"})

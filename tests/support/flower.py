@@ -57,13 +57,14 @@ class Flower:
 
 @contextmanager
 def flower(environment: Mapping[str, str], folder: Path) -> Iterator[Flower]:
-    """Its process, which has the password in its environment alone."""
+    """Its process, which has the password from a file."""
     port = servers.free_port()
+    (folder / "password").write_text(f"{LOGIN}\n")
     with (folder / "flower.log").open("w") as log:
         process = subprocess.Popen(
             [*COMMAND, f"--port={port}"],
             cwd=ROOT,
-            env={**os.environ, **environment, "FLOWER_BASIC_AUTH": LOGIN},
+            env={**os.environ, **environment, "FLOWER_BASIC_AUTH_FILE": str(folder / "password")},
             stdout=log,
             stderr=log,
         )
