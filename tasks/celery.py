@@ -1,20 +1,20 @@
 """The Celery application: `celery -A tasks worker`, `celery -A tasks beat`, `celery -A tasks flower`."""
 
 import logging
-import os
 from typing import Any
 
 from celery import Celery
 from celery.signals import setup_logging
 
-from config import logs, secret_files, settings
+from config import logs, settings
 from tasks import broker, measuring
+from tasks.flower import start
 from tasks.sigterm import SigtermOnce
 
-secret_files.provide("FLOWER_BASIC_AUTH", os.environ)  # Flower looks for its login nowhere else
 broker.install()
 measuring.install()
-app = Celery("penstock")
+start.set_defaults()
+app = Celery("penstock", amqp="tasks.flower.sent:Messages")
 app.config_from_object("celeryconfig")
 app.steps["worker"].add(SigtermOnce)
 

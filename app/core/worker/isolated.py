@@ -51,7 +51,7 @@ def main(window_id: int, epoch: int) -> None:
         process.end_current()
         with suppress(RedisError):
             sharing.hand_over()
-    json.dump(summary, sys.stdout)
+    json.dump(summary.to_json(), sys.stdout)
 
 
 def _no_wake(job_id: int) -> None:
