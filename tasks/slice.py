@@ -15,6 +15,7 @@ from app.core.measures import metrics
 from app.core.measures.counts import counts
 from app.core.pipeline import leases
 from app.core.requests import job_context
+from app.core.tracing import traces
 from app.core.worker import isolation, process
 from app.core.worker.slice import STARTS_FOR, Slice, Summary
 from app.core.worker.store_only import StoreOnly
@@ -36,11 +37,13 @@ def run_slice(task: Any, window_id: int, epoch: int, quota: int | None = None) -
     chord's callback from running. With the database away nothing is claimed, and the window is offered again.
     """
     summary, began = nothing(), time.monotonic()
-    try:
-        summary |= _run(window_id, epoch, quota)
-    finally:
-        counts.observe(metrics.SLICE_SECONDS, time.monotonic() - began)
-        _leave_thread(task, window_id, epoch, quota, asked=summary["records"] > 0)
+    with traces.slice(task.request.headers, (window_id, epoch), alone=quota == 1) as note:
+        try:
+            summary |= _run(window_id, epoch, quota)
+        finally:
+            counts.observe(metrics.SLICE_SECONDS, time.monotonic() - began)
+            _leave_thread(task, window_id, epoch, quota, asked=summary["records"] > 0)
+        note(summary)
     return summary
 
 
@@ -55,9 +58,9 @@ def _leave_thread(task: Any, window_id: int, epoch: int, quota: int | None, *, a
             limiter().threads.give_back(window_id, epoch)
             return
         capacity = _threads(int(time.monotonic()))
+        options = {"argsrepr": task.request.get("argsrepr"), **traces.passed_on(task.request.headers)}
         for _ in range(limiter().threads.pass_on(window_id, epoch, asked=asked, capacity=capacity)):
-            following = run_slice.s(window_id, epoch, quota)
-            task.add_to_chord(following.set(argsrepr=task.request.get("argsrepr")))
+            task.add_to_chord(run_slice.s(window_id, epoch, quota).set(**options))
     except (LimiterAway, BrokerError, RedisError, SQLAlchemyError, OSError) as error:
         # The sweep finds threads that stay counted, and a window whose tasks are lost.
         log.warning("thread.not_passed_on", window=window_id, error=type(error).__name__)

@@ -49,6 +49,7 @@ class Publication:
     job: uuid.UUID
     name: str
     attended: bool
+    traceparent: str | None  # of the job's submission
 
 
 @dataclass(frozen=True, slots=True)
@@ -407,6 +408,7 @@ def _offer(job: Job, window: Window, records: int, supply: Supply) -> Offer:
         job=job.uid,
         name=job.name or "",
         attended=job.attended is not None,
+        traceparent=job.traceparent,
         job_id=job.id,
         tenant_id=job.lane,
         narrow=narrow,
