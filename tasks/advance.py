@@ -1,8 +1,9 @@
 """`advance` as a task, and the publishing of the chords that it decides on."""
 
 import uuid
+from collections.abc import Mapping
 from functools import lru_cache, partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import structlog
 from celery import chord
@@ -13,6 +14,7 @@ from app.core.limits.limiter import limiter
 from app.core.pipeline import notifications, waiting_line, windows
 from app.core.pipeline.scheduler import advance as decide
 from app.core.pipeline.windows import Offer, Publication
+from app.core.tracing import traces
 from app.core.webhooks import outbox
 from app.errors import LimiterAway
 from config import settings
@@ -91,21 +93,30 @@ def _decide(
 
 def publish(publication: Publication) -> None:
     """Send a window's chord and mark it published; until then the sweep takes it for lost."""
-    args = (publication.window_id, publication.epoch)
+    window = (publication.window_id, publication.epoch)
+    with traces.open_window(
+        publication.job, window, publication.slices, linked_to=publication.traceparent
+    ) as traced:
+        mark = _send(publication, window, traced)
+    in_transaction(partial(windows.mark_published, publication=publication, incarnation=mark))
+
+
+def _send(publication: Publication, args: tuple[int, int], traced: Mapping[str, Any]) -> str:
+    """Send its messages, `traced` among their options; returns the broker's incarnation before."""
     label = words.window(publication)
     header = [
         app.signature("penstock.slice", (*args, publication.quota)).set(
-            argsrepr=f"{label} · slice {number + 1}/{publication.slices}"
+            argsrepr=f"{label} · slice {number + 1}/{publication.slices}", **traced
         )
         for number in range(publication.slices)
     ]
-    body = app.signature("penstock.close_window", args, immutable=True).set(argsrepr=label)
+    body = app.signature("penstock.close_window", args, immutable=True).set(argsrepr=label, **traced)
     mark = incarnation()
     if publication.attended:
         header[0].apply_async(link=body)
     else:
         chord(header)(body)
-    in_transaction(partial(windows.mark_published, publication=publication, incarnation=mark))
+    return mark
 
 
 def incarnation() -> str:

@@ -17,6 +17,7 @@ from app.core.measures.counts import counts
 from app.core.pipeline import leases
 from app.core.requests import job_context
 from app.core.requests.job_context import JobContext
+from app.core.tracing import traces
 from app.core.worker import isolation, process
 from app.core.worker.reports.summary import Summary
 from app.core.worker.slice import STARTS_FOR, Slice
@@ -42,12 +43,15 @@ def run_slice(task: Any, window_id: int, epoch: int, quota: int | None = None) -
     """
     done: Summary | str = Summary()
     began = time.monotonic()
-    try:
-        done = _run(window_id, epoch, quota)
-    finally:
-        counts.observe(metrics.SLICE_SECONDS, time.monotonic() - began)
-        asked = isinstance(done, Summary) and not done.is_empty
-        _leave_thread(task, window_id, epoch, quota, asked=asked)
+    with traces.slice(task.request.headers, (window_id, epoch), alone=quota == 1) as note:
+        try:
+            done = _run(window_id, epoch, quota)
+        finally:
+            counts.observe(metrics.SLICE_SECONDS, time.monotonic() - began)
+            asked = isinstance(done, Summary) and not done.is_empty
+            _leave_thread(task, window_id, epoch, quota, asked=asked)
+        if isinstance(done, Summary):
+            note(done.figures())
     return Told(done)
 
 
@@ -62,9 +66,9 @@ def _leave_thread(task: Any, window_id: int, epoch: int, quota: int | None, *, a
             limiter().threads.give_back(window_id, epoch)
             return
         capacity = _threads(int(time.monotonic()))
+        options = {"argsrepr": task.request.get("argsrepr"), **traces.passed_on(task.request.headers)}
         for _ in range(limiter().threads.pass_on(window_id, epoch, asked=asked, capacity=capacity)):
-            following = run_slice.s(window_id, epoch, quota)
-            task.add_to_chord(following.set(argsrepr=task.request.get("argsrepr")))
+            task.add_to_chord(run_slice.s(window_id, epoch, quota).set(**options))
     except (LimiterAway, BrokerError, RedisError, SQLAlchemyError, OSError) as error:
         # The sweep finds threads that stay counted, and a window whose tasks are lost.
         log.warning("thread.not_passed_on", window=window_id, error=type(error).__name__)

@@ -50,6 +50,7 @@ class Publication:
     name: str
     records: str  # which of them it offers, in words
     attended: bool
+    traceparent: str | None  # of the job's submission
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,6 +410,7 @@ def _offer(job: Job, window: Window, records: int, supply: Supply) -> Offer:
         name=job.name or "",
         records=_in_words(job, window),
         attended=job.attended is not None,
+        traceparent=job.traceparent,
         job_id=job.id,
         tenant_id=job.lane,
         narrow=narrow,

@@ -1,6 +1,7 @@
 """Asks quarantined records in a process of their own, which runs `app.core.worker.isolated`."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 import structlog
 
 from app.core.pipeline import quarantine
+from app.core.tracing import traces
 from app.core.worker.process import Process
 from app.core.worker.reports.summary import Summary
 from models.record import Window
@@ -32,7 +34,10 @@ def ask(process: Process, window: Window, wake: Callable[[int], None]) -> Summar
         if not acquired or not _any_quarantined(window):
             return Summary()
         command = [sys.executable, "-m", "app.core.worker.isolated", str(window.id), str(window.epoch)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as isolated:  # noqa: S603 - ours
+        environment = {**os.environ, **traces.environment()}
+        with subprocess.Popen(  # noqa: S603 - ours
+            command, stdout=subprocess.PIPE, env=environment, start_new_session=True
+        ) as isolated:
             summary = _wait(process, isolated)
         wake(window.job_id)
         if isolated.returncode:

@@ -4,6 +4,7 @@ import queue
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from contextvars import copy_context
 from functools import partial
 
 import structlog
@@ -56,10 +57,10 @@ class Slice:
         process.jobs.catch_up()
         process.terms(job)  # caches the limits of its group: the loop has them even with the database away
         self._permits = SlicePermits(process, job)
+        self._context = copy_context()  # what log lines and traces name, of its calls too
         self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._seats = settings.current().records_per_task  # calls in flight at most
-        self._in_flight = 0  # records
-        self._uncommitted = 0  # records of this slice whose outcome is not committed
+        self._in_flight = self._uncommitted = 0  # records with calls, or outcomes, that are still to come
         self._open = True  # the window may hold unclaimed records
         self._remaining: int | None = None  # how many of them at most, once that is known
         self._turns_due = False  # a conversation's next turn may be asked
@@ -177,7 +178,7 @@ class Slice:
         self._uncommitted += len(records)
         if self._quota is not None:
             self._quota -= len(records)
-        self._process.start_calls(self, self._job, records, grant, ends_in)
+        self._context.run(self._process.start_calls, self, self._job, records, grant, ends_in)
 
     def _after_claim(self, taken: Taken, pause: float) -> float:
         """Note what the window still holds; returns the seconds to wait for events."""

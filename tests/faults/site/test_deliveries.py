@@ -26,7 +26,17 @@ def test_what_is_delivered_twice_at_the_same_time_is_asked_once(fresh, records, 
     for _ in range(3):
         for window in windows(job):
             publish(
-                Publication(window.id, window.epoch, 24, None, uuid.uuid4(), "again", "all", attended=False)
+                Publication(
+                    window.id,
+                    window.epoch,
+                    24,
+                    None,
+                    uuid.uuid4(),
+                    "again",
+                    "all",
+                    attended=False,
+                    traceparent=None,
+                )
             )
 
     # Then

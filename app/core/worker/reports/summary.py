@@ -56,6 +56,17 @@ class Summary:
         else:
             self.cost += call.cost or 0
 
+    def figures(self) -> dict[str, int]:
+        """The main ones, as a trace has them."""
+        return {
+            "records": self.ended.total(),
+            "succeeded": self.ended["succeeded"],
+            "failed": self.ended["failed"],
+            "retried": self.retried,
+            "tokens": self.tokens,
+            "cost": self.cost,
+        }
+
     def to_json(self) -> dict[str, Any]:
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
