@@ -14,16 +14,8 @@ LOCKED := $(PIP) install --require-hashes --only-binary :all: --requirement
 # Penstock itself is a folder and has no hash; what it needs is there already, the pinned setuptools included.
 ITSELF := $(PIP) install --no-deps --no-build-isolation
 
-# The demo runs here, on the data directory of every other command: what it has answered is not paid again by the
-# command that it prints. The invented answers are given under a limit such as a real account has.
-DEMO := env -u PENSTOCK_URL -u PENSTOCK_API_KEY -u DATABASE_URL -u REDIS_URL -u CELERY_BROKER_URL \
-	SIMULATED_REQUESTS_PER_MINUTE=2400
-ASK := $(BIN)/penstock run examples/reviews.csv \
-	--prompt '<review>{{ review }}</review> In one short English sentence: what does this customer like or dislike?'
-DEMO_ROWS := 20
-
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up static check test coverage test-all clients faults tried soak lock lock-clients assets sbom digests \
+.PHONY: help setup demo up static check test coverage test-all clients faults tried soak lock lock-clients assets release sbom digests \
 	bench bench-small bench-calls bench-large bench-readers bench-results bench-sheets bench-formats bench-footprint bench-scaling \
 	bench-limits bench-exhaustion bench-dashboard bench-pages bench-forecasts bench-caching bench-copy
 
@@ -33,10 +25,7 @@ help: ## Show this list
 setup: $(ALL) ## Install everything, tests included, into .venv
 
 demo: $(RUNTIME) ## Run 300 reviews: invented answers, or Claude's for the first 20 if ANTHROPIC_API_KEY is set
-	@if [ -n "$$ANTHROPIC_API_KEY" ]; then \
-		$(DEMO) $(ASK) --rows $(DEMO_ROWS) && \
-		echo "Only the first $(DEMO_ROWS) rows were run. To run all of them:" && echo "  $(ASK)"; \
-	else $(DEMO) $(ASK) --again; fi
+	@$(BIN)/penstock demo
 
 up: $(RUNTIME) ## Run the whole stack on http://127.0.0.1:8000 until Ctrl-C
 	@$(BIN)/penstock up
@@ -153,6 +142,9 @@ lock-clients: $(TOOLS_INSTALLED) ## Pin what is new in the *.in and package.json
 
 assets: $(ALL) ## Fetch the files of others that the page is made and tested with, as their manifests name them
 	$(BIN)/python -m release.assets app/dashboard/assets/vendor tests/browser/vendor
+
+release: $(RUNTIME) ## Build the tagged commit's sdist and wheel in build/dist, the same bytes wherever it is built
+	@$(BIN)/python -m release.distributions build/dist
 
 # The environment of a release, without what only installs it.
 RELEASED := build/runtime

@@ -178,6 +178,11 @@ class Settings:
     log_format: str = one_of("LOG_FORMAT", ("text", "json"))
     # A line of the log for each HTTP request; None: where the log is JSON.
     access_log: bool | None = optional_flag("ACCESS_LOG")
+    # Where traces go: see `sends_traces`. OpenTelemetry itself reads these and its other variables.
+    otlp_endpoint: str | None = optional_text("OTEL_EXPORTER_OTLP_ENDPOINT")
+    otlp_traces_endpoint: str | None = optional_text("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    otel_traces_exporter: str = text("OTEL_TRACES_EXPORTER", "otlp")
+    otel_sdk_disabled: bool = flag("OTEL_SDK_DISABLED", default=False)
     endpoints: tuple[Endpoint, ...] = ()  # of `providers_file` and the shipped one, with their keys
 
     @property
@@ -204,6 +209,12 @@ class Settings:
     def redis_prefix(self) -> str:
         """Of each key of ours in a database that may hold others' too."""
         return "penstock:" if self.redis_one_database else ""
+
+    @property
+    def sends_traces(self) -> bool:
+        """Whether the environment names a collector, and does not say that nothing is to be sent to it."""
+        named = self.otlp_traces_endpoint or self.otlp_endpoint
+        return named is not None and self.otel_traces_exporter == "otlp" and not self.otel_sdk_disabled
 
     @property
     def is_sqlite(self) -> bool:

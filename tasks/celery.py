@@ -1,14 +1,14 @@
 """The Celery application: `celery -A tasks worker`, `celery -A tasks beat`, `celery -A tasks flower`."""
 
-import os
 from functools import cached_property
 from typing import Any
 
 from celery import Celery
 
-from config import logs, secret_files
+from config import logs
 from config.settings import BadSetting
 from tasks import broker, measuring
+from tasks.flower import start
 from tasks.log import context, setup
 from tasks.sigterm import SigtermOnce
 
@@ -21,15 +21,15 @@ class Penstock(Celery):
         return self.subclass_with_self("tasks.log.console:QuietBeat")
 
 
-try:
-    secret_files.provide("FLOWER_BASIC_AUTH", os.environ)  # Flower looks for its login nowhere else
-    if setup.is_celery():
+if setup.is_celery():
+    try:
         setup.set_up()
-except BadSetting as _error:
-    logs.end_with(str(_error))
+    except BadSetting as _error:
+        logs.end_with(str(_error))
 broker.install()
 context.install()
 measuring.install()
-app = Penstock("penstock")
+start.set_defaults()
+app = Penstock("penstock", amqp="tasks.flower.sent:Messages")
 app.config_from_object("celeryconfig")
 app.steps["worker"].add(SigtermOnce)

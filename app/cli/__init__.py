@@ -8,6 +8,7 @@ import click
 from app.cli import environment, faults
 from app.cli.commands.audit import audit
 from app.cli.commands.copy import copy
+from app.cli.commands.demo import demo
 from app.cli.commands.doctor import doctor
 from app.cli.commands.estimate import estimate
 from app.cli.commands.jobs import jobs
@@ -34,7 +35,7 @@ def cli() -> None:
 
 
 for command in (
-    *(up, run, estimate, models, jobs, usage, limits, webhooks, audit),
+    *(up, demo, run, estimate, models, jobs, usage, limits, webhooks, audit),
     *(keys, tenants, ledger, migrate, copy, sweep, doctor),
 ):
     cli.add_command(command)

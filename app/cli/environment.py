@@ -14,7 +14,7 @@ from config.settings import Settings
 from config.variables import names
 
 FILE = ".env"  # in the current directory
-OTHERS = ("AWS_",)  # of variables that libraries read: an object store's
+OTHERS = ("AWS_", "OTEL_")  # of variables that libraries read: an object store's, a collector's
 
 
 def use_utf8() -> None:
