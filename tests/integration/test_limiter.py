@@ -161,6 +161,13 @@ def test_strikes_lengthen_a_hold_and_refusals_of_calls_in_flight_do_not(limiter)
     assert named == pytest.approx(30, abs=0.1)
 
 
+def test_a_grant_of_fewer_than_wanted_says_what_the_rest_waits_for(limiter):
+    grant = limiter.take(limits(requests=60), 1, 5)
+    assert 0 < grant.count < 5
+    assert (grant.waits, grant.reason) == (True, "requests")
+    assert limiter.take(limits(requests=60_000), 2, 1).reason == ""
+
+
 def test_a_waiting_job_is_told_why(limiter):
     limiter.take(limits(seats=1), 1, 1)
     limiter.take(limits(seats=1), 1, 1)

@@ -431,6 +431,6 @@ if each > 0 then
 end
 save()
 return {
-  count, math.ceil(start - now), math.floor(step), math.ceil(pause), '', probe, mark,
+  count, math.ceil(start - now), math.floor(step), math.ceil(pause), still == 1 and tightest or '', probe, mark,
   tokens.i, tokens.o, still, estimate, burst > 0 and 1 or 0, taken_in,
 }
