@@ -75,7 +75,7 @@ def _failing(*names: str) -> dict[str, str]:
             failing[name] = f"{type(error).__name__}, see the log"
         except Exception as error:
             servers.tell(error, "ready")
-            failing[name] = f"{type(error).__name__}, see the log"
+            failing[name] = f"{type(error).__name__}: `penstock doctor` says more"
     return failing
 
 
