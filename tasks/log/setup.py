@@ -5,11 +5,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from celery.signals import setup_logging
+import structlog
+from celery.signals import beat_init, setup_logging
 
 from app.core.outages import lines
 from config import logs, settings
 from tasks.log import console
+
+log = structlog.get_logger(__name__)
 
 # They log each message received and each task done, which Flower shows, and each connection, of which a log
 # has what matters; it should be readable.
@@ -34,6 +37,12 @@ def set_up(**_: Any) -> None:
     logging.getLogger("py.warnings").addFilter(_is_news)
     for chatty in CHATTY:
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+@beat_init.connect
+def say_that_it_runs(**_: Any) -> None:
+    """Of a beat by itself, whose log is empty otherwise, as that of a process that hangs would be."""
+    log.info("beat.runs")
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -187,6 +187,12 @@ def test_a_server_that_goes_and_comes_back_is_two_lines_of_each_process(told, se
         assert 1 < back["seconds"] < AWAY + QUIET + 10
 
 
+def test_each_process_says_that_it_has_started(told) -> None:
+    _, lines = told
+    assert all(lines[name] for name in ALL)
+    assert lines["beat"][0]["event"] == "beat.runs"
+
+
 def test_an_outage_is_told_by_no_other_line(told) -> None:
     _, lines = told
     for name in ALL:
