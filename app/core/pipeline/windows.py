@@ -354,7 +354,7 @@ def lost(session: Session, incarnation: str | None, queue_empty: bool) -> list[L
         elif incarnation is not None and window.incarnation != incarnation:
             why = "the broker came back without its messages"
         elif queue_empty and window.id not in served:
-            why = "the queue is empty and no live worker serves it"
+            why = "the queue is empty, and no live worker has one of its slices"
         elif _is(session, window, starved):
             why = f"none of its records was claimed for {STARVED:.0f} s"
         else:
