@@ -245,7 +245,9 @@ def test_records_beyond_a_tenants_quota_are_refused_with_figures_and_a_time(envi
     wait = int(refused.headers["Retry-After"])
     assert f"4 records fit now, 5 in {wait:,} s, at {at:%Y-%m-%d %H:%M:%S} UTC" in error["message"]
     # What fits now is taken; and what is too large for any hour fits in parts, but none of them now
-    door.submit(4)
+    door.submit(3)
+    assert "1 record fits now, 2 in" in door.post_records(2).text
+    door.submit(1)
     too_large = door.post_records(11)
     assert too_large.status_code == 429
     assert "0 records fit now, 10 in" in too_large.text

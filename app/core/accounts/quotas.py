@@ -94,7 +94,7 @@ def _refuse(session: Session, tenant_id: int, quota: Quota, allowed: int, used: 
     wait, free_at = _wait(session, tenant_id, quota, used + part - allowed)
     said = (
         f"{quota.name} is {allowed:,}: {used:,} were submitted in the last {quota.span}, and this would add"
-        f" {asked:,}. {fits:,} {quota.unit} fit now"
+        f" {asked:,}. {_so_many(fits, quota.unit)} now"
     )
     if wait:
         said += f", {part:,} in {wait:,} s, at {free_at:%Y-%m-%d %H:%M:%S} UTC"
@@ -104,6 +104,10 @@ def _refuse(session: Session, tenant_id: int, quota: Quota, allowed: int, used: 
     raise TooMany(
         said, figures | {"fits_now": fits, "free_at": timestamp(free_at)}, retry_after=wait or quota.seconds
     )
+
+
+def _so_many(count: int, unit: str) -> str:
+    return f"1 {unit.removesuffix('s')} fits" if count == 1 else f"{count:,} {unit} fit"
 
 
 def _wait(session: Session, tenant_id: int, quota: Quota, too_many: int) -> tuple[int, dt.datetime]:
