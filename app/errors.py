@@ -233,7 +233,10 @@ class StackUnreachable(PenstockError):
     """There was no response, or the connection broke."""
 
     def __init__(self, url: str, error: Exception) -> None:
-        super().__init__(f"no answer from {url} ({type(error).__name__}: {error})")
+        super().__init__(
+            f"no answer from {url} ({type(error).__name__}: {error}): is Penstock running there, and"
+            " PENSTOCK_URL its address?"
+        )
 
 
 class StackGone(PenstockError):

@@ -119,6 +119,7 @@ def _key(chosen: Settings) -> str:
     except OSError as error:
         raise Unavailable(
             f"no API key: {kept} cannot be read ({error.strerror}); set PENSTOCK_API_KEY"
+            ' (`penstock keys create --scopes "admin operator"` on the server makes one)'
         ) from None
 
 

@@ -92,6 +92,7 @@ def test_env_is_read_and_what_was_taken_is_said(tmp_path, monkeypatch):
     ran = penstock("jobs", "list", PENSTOCK_API_KEY="pk_x", **ours)
     assert ran.stderr.splitlines()[0] == "from .env: PENSTOCK_URL"
     assert "no answer from http://127.0.0.1:1" in ran.stderr
+    assert "PENSTOCK_URL its address?" in ran.stderr
     # And an empty variable of the environment stays empty
     assert "no stack has run there yet" in penstock("jobs", "list", PENSTOCK_URL="", **ours).stderr
     # And a wrong value in it is told as any other
