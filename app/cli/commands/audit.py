@@ -1,4 +1,4 @@
-"""`penstock audit`: what was done in a tenant's name, over the native contract."""
+"""`penstock audit`: which documents were stored in a tenant's name, over the native contract."""
 
 from itertools import islice
 
@@ -15,7 +15,7 @@ HEADINGS = ("time (UTC)", "event", "resource", "id")
 @click.option("--limit", default=LISTED, show_default=True, type=click.IntRange(1, 10_000))
 @click.option("--json", "as_json", is_flag=True, help="Print the events with their details, as JSON.")
 def audit(event_type: str | None, limit: int, as_json: bool) -> None:
-    """List the newest events of your tenant's audit log."""
+    """List the newest events of your tenant's audit log: documents that were stored."""
     from app.cli import target
 
     query = {"event_type": event_type} if event_type else {}
