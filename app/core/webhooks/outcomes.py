@@ -1,6 +1,7 @@
 """What follows from an attempt: for its delivery, and for the endpoint."""
 
 import datetime as dt
+from urllib.parse import urlsplit
 
 import structlog
 from sqlalchemy import Update, select, update
@@ -40,7 +41,9 @@ def record(session: Session, claim: Claim, answer: Answer) -> DeliveryStatus | N
     if not answer.succeeded:
         log.warning(
             "webhook.failed",
+            delivery=str(claim.uid),
             event_id=claim.event_id,
+            receiver=urlsplit(claim.url).hostname,
             attempt=claim.attempts + 1,
             status_code=answer.status,
             why=answer.error,

@@ -314,6 +314,7 @@ def test_a_secret_is_in_no_log_and_in_no_row(door, receiver, tmp_path, caplog, c
     output = capfd.readouterr()
     written = caplog.text + output.out + output.err
     assert "webhook.failed" in written
+    assert door.get("/api/v1/webhook-deliveries").get_json()["data"][0]["id"] in written
     rows = written.encode() + b"".join(path.read_bytes() for path in tmp_path.glob("penstock.db*"))
     with reading() as session:
         rows += repr(session.execute(select(WebhookSecret.sealed, WebhookSecret.hint)).all()).encode()
