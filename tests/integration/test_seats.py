@@ -5,6 +5,8 @@ from functools import partial
 import pytest
 
 from app.core.limits.limiter import CallTerms, limiter
+from app.core.measures import metrics
+from app.core.measures.counts import counts
 from app.core.pipeline import recovery
 from app.core.requests import job_context
 from app.core.worker import process
@@ -98,3 +100,26 @@ def test_a_lease_that_was_lost_takes_its_seats_with_it(here):
 
     # Then the two still have their seats
     assert limiter().seats(job_id, here.lease_id) == 2
+
+
+@pytest.mark.parametrize("environment", ["sqlite"], indirect=True)
+def test_what_a_refused_slice_waited_is_counted_and_not_what_it_was_told(here):
+    # Given a slice whose group is held for a minute
+    job = job_context.of(number_of(Door().submit(1)))
+    permits = SlicePermits(here, job)
+    limiter().hold(job.group, "account: refused", seconds=60)
+    counts.take()
+
+    # When it gives up at once
+    assert permits.take(here.lease_id, 1).wait > 30
+    permits.leave()
+
+    # Then it has not waited for a minute
+    counted = {series.labels: number for series, number in counts.take().items() if _is_wait(series.metric)}
+    [(labels, waited)] = counted.items()
+    assert labels == (job.group, "account")
+    assert 0 < waited < 30
+
+
+def _is_wait(metric: str) -> bool:
+    return metric == metrics.LIMITER_WAIT.name

@@ -177,7 +177,7 @@ CALL_COST = Metric(
 LIMITER_WAIT = Metric(
     "penstock_limiter_wait_seconds_total",
     Kind.COUNTER,
-    "Seconds for which slices were told to wait for a permit, by what had no room for their calls",
+    "Seconds for which slices waited for a permit, by what had no room for their calls",
     ("group", "reason"),
 )
 WINDOW_SECONDS = Metric(

@@ -28,6 +28,7 @@ class SlicePermits:
         self._freed: Counter[int] = Counter()  # seats to give back, by the lease that they were taken under
         self._queued = False  # the limiter counts the slice as waiting
         self._retry_at = 0.0  # monotonic: no permit is to be had before
+        self._refused: tuple[str, float, float] | None = None  # what for, when, and for how long
         self.requested_at = float("-inf")  # monotonic
         self._granted_at = self._checked_at = time.monotonic()
 
@@ -42,6 +43,7 @@ class SlicePermits:
         room, wait = self._process.group_limits.room(self._job, want)
         if not room:
             return Grant(0, wait=wait)
+        self._count_wait()
         self.requested_at = time.monotonic()
         try:
             grant = self._process.seats.take(
@@ -57,12 +59,20 @@ class SlicePermits:
             jittered = grant.wait * random.uniform(0.75, 1.25)  # noqa: S311
             grant = replace(grant, wait=max(jittered, 0.01))
             reason, _, _ = grant.reason.partition(":")
-            counts.add(metrics.LIMITER_WAIT, self._job.group, reason, by=grant.wait)
+            self._refused = reason, self.requested_at, grant.wait
         if grant.waits:
             self.wait(grant.wait)
         elif room < want and grant.count:
             return replace(grant, wait=wait)
         return grant
+
+    def _count_wait(self) -> None:
+        """Count how long the last refusal kept the slice waiting: an event may have ended that sooner."""
+        if self._refused is not None:
+            reason, since, wait = self._refused
+            self._refused = None
+            waited = min(time.monotonic() - since, wait)
+            counts.add(metrics.LIMITER_WAIT, self._job.group, reason, by=waited)
 
     def wait(self, seconds: float) -> None:
         """Take no permits until then."""
@@ -84,6 +94,7 @@ class SlicePermits:
 
     def leave(self) -> None:
         """Give back freed seats, and leave the queue."""
+        self._count_wait()
         lease_id = self._process.lease_id
         freed = self._freed[lease_id]
         if freed or self._queued:
