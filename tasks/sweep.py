@@ -260,13 +260,13 @@ def _offer_lost_windows() -> list[Found]:
     counts.add(metrics.LOST_WINDOWS, by=len(lost))
     for window in lost:
         job = lookup.public_id(window.job_id)
-        log.warning("window.lost", job=job, window=window.window_id, why=window.why)
+        log.warning("window.lost", job=job, records=window.records, why=window.why)
     for job_id in {window.job_id for window in lost}:
         run(job_id)
     return [
         Found(
             "lost_windows",
-            f"its window {window.window_id} was lost and is offered again: {window.why}",
+            f"its window ({window.records}) was lost and is offered again: {window.why}",
             window.job_id,
         )
         for window in lost

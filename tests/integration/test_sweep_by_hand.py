@@ -46,12 +46,12 @@ def test_a_dead_worker_is_found_by_hand_and_its_records_go_back(quiet, short_loo
 )
 def test_a_lost_window_is_named_with_how_that_is_known(quiet, change, why):
     job = quiet.prompts(5)
-    (publication,) = in_transaction(partial(scheduler.advance, job_id=job.id, held_for=0))
+    in_transaction(partial(scheduler.advance, job_id=job.id, held_for=0))
     in_transaction(lambda session: session.execute(update(Window).values(**change)) and None)
 
     said = swept()
 
-    assert f"job {job.uid} (running): its window {publication.window_id} was lost" in said
+    assert f"job {job.uid} (running): its window (1–5 of 5) was lost" in said
     assert why in said
 
 

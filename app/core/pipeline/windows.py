@@ -114,7 +114,7 @@ class Supply:
 class Lost:
     """A window whose messages are lost, and how that is known."""
 
-    window_id: int
+    records: str  # as Flower names the window
     job_id: int
     why: str
 
@@ -335,8 +335,8 @@ def lost(session: Session, incarnation: str | None, queue_empty: bool) -> list[L
         or_(Window.slice_at.is_(None), Window.slice_at <= now(-STARVED)),
     )
     unsent = and_(Window.published_at.is_(None), Window.offered_at <= now(-UNPUBLISHED))
-    suspects = session.scalars(
-        select(Window)
+    suspects = session.execute(
+        select(Window, Job)
         .join(Job, Job.id == Window.job_id)
         .where(
             Window.closed_at.is_(None),
@@ -348,7 +348,7 @@ def lost(session: Session, incarnation: str | None, queue_empty: bool) -> list[L
     ).all()
     served = leases.served_windows(session) if suspects else frozenset()
     lost_windows = []
-    for window in suspects:
+    for window, job in suspects:
         if window.published_at is None:
             why = f"its messages were not confirmed as sent within {UNPUBLISHED:.0f} s"
         elif incarnation is not None and window.incarnation != incarnation:
@@ -361,7 +361,7 @@ def lost(session: Session, incarnation: str | None, queue_empty: bool) -> list[L
             continue
         window.epoch += 1
         window.offered_at = window.published_at = window.slice_at = None
-        lost_windows.append(Lost(window.id, window.job_id, why))
+        lost_windows.append(Lost(_in_words(job, window), window.job_id, why))
     return lost_windows
 
 
