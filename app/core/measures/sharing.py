@@ -30,6 +30,7 @@ class Standing:
     in_use: int  # connections to the database that its threads have in hand
     open: int  # those in its pool as well
     most: int  # that it may have open
+    memory_use: float | None = None  # share of its bound that is in use; None without a bound, or not told
 
 
 class Sharer:

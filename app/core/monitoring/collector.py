@@ -3,8 +3,11 @@
 Each part is read separately and with a time limit, so that one that is away or stopped hides no other.
 """
 
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from importlib.metadata import version
+from pathlib import Path
 
 import structlog
 from prometheus_client.registry import Collector
@@ -12,7 +15,7 @@ from sqlalchemy import BigInteger, cast, func, select, true
 from sqlalchemy.orm import Session
 
 from app.core.limits import allowances, report
-from app.core.limits.limiter import CallTerms, limiter
+from app.core.limits.limiter import CAUSES, CallTerms, limiter
 from app.core.measures import metrics
 from app.core.money import totals
 from app.core.money.pricing import PICO
@@ -21,6 +24,7 @@ from app.core.monitoring.bounded import Bounded
 from app.core.monitoring.samples import Distribution, Family, Sample, family_of
 from app.core.pipeline import leases, stalled
 from app.core.webhooks import standing
+from config import settings
 from models.job import Job, JobCounts, JobStatus
 from models.session import reading
 
@@ -60,6 +64,8 @@ class System(Collector):
                 answers = 0
             Sample(metrics.ANSWERS, answers, (part,)).add_to(families)
         Sample(metrics.BUILD, 1, (version("penstock"),)).add_to(families)
+        with suppress(OSError):  # it is not there
+            Sample(metrics.DATA_FREE, _free(settings.current().data)).add_to(families)
         yield from families.values()
 
     def _rows(self) -> list[Sample]:
@@ -76,6 +82,11 @@ class System(Collector):
 
     def _limiter(self) -> list[Sample]:
         return [sample for group, known in self._allowances.items() for sample in _used(group, known)]
+
+
+def _free(folder: Path) -> float:
+    disk = shutil.disk_usage(folder)
+    return disk.free / disk.total
 
 
 def _batches(session: Session) -> list[Sample]:
@@ -149,7 +160,9 @@ def _used(group: str, allowance: allowances.Allowance) -> Iterator[Sample]:
     for name in allowances.LEARNED_IN:
         yield Sample(metrics.LIMIT_USED, getattr(standing, name), (group, name))
     yield Sample(metrics.CALLS_IN_FLIGHT, standing.in_flight, (group,))
-    yield Sample(metrics.GROUP_HELD, limiter().held(group) is not None, (group,))
+    hold = limiter().held(group)
+    for cause in CAUSES:
+        yield Sample(metrics.GROUP_HELD, hold is not None and hold.reason.startswith(cause), (group, cause))
 
 
 def _broker() -> list[Sample]:
