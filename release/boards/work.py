@@ -38,6 +38,7 @@ def _up() -> Sequence[Builder[Panel]]:
             "Processes that make calls and have a live lease. Start more of them when much is due and no"
             " limit is used up.",
             gauge(metrics.WORKERS),
+            width=3,
             first=BAD,
             colors=[(1, GOOD)],
         ),
@@ -46,13 +47,25 @@ def _up() -> Sequence[Builder[Panel]]:
             "For how long a job has been due for its next step. Below two seconds while control worker and"
             " beat run.",
             gauge(metrics.OLDEST_DUE),
+            width=3,
             unit="s",
             colors=[(5, WARN), (60, BAD)],
+        ),
+        number(
+            "Last sweep",
+            "How long ago somebody looked for what a crash left behind, and who: beat through a control"
+            " worker, or a slice worker as its stand-in.",
+            gauge(metrics.LAST_SWEEP, "by"),
+            unit="s",
+            legend="{{by}}",
+            colors=[(10, WARN), (60, BAD)],
+            width=3,
         ),
         number(
             "Stuck jobs",
             "Jobs that wait for nothing that is known. The log of the control worker names them.",
             gauge(metrics.STUCK_JOBS),
+            width=3,
             colors=[(1, BAD)],
         ),
         number(

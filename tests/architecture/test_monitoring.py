@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,15 @@ import yaml
 from app import errors
 from app.core.measures.metrics import ALL, Kind
 from app.factory import create_app
-from release.boards import __main__ as boards
+from release.boards import __main__ as made
+from tests.support import boards
 from tests.support.prometheus import ROOT, RULES, alerts, promtool
 
 PAGE = (ROOT / "docs" / "operations.md").read_text()
 CASES = sorted((RULES.parent / "tests").glob("*.yml"))
-BOARDS = sorted((ROOT / "deploy" / "monitoring" / "grafana" / "dashboards").glob("*.json"))
 # Labels that Prometheus gives every series, and those of its own series.
 OF_PROMETHEUS = {"job", "instance", "pod"}
 OF_ALERTS = {"alertname", "alertstate", "severity"}
-VARIABLES = {"$__rate_interval": "1m", "$__range": "1h", "$job": "penstock", "$group": ".*", "$model": ".*"}
 PARTS = {Kind.HISTOGRAM: ("_bucket", "_sum", "_count")}
 LABELS = {
     metric.name + part: {*metric.labels, *OF_PROMETHEUS, *(["le"] if part == "_bucket" else [])}
@@ -29,25 +29,6 @@ LABELS = {
     for part in PARTS.get(metric.kind, ("",))
 } | {"ALERTS": {*OF_ALERTS, *OF_PROMETHEUS}}
 NAMES = re.compile(r"\b(?:penstock_\w+|batch_\w+|active_batches|queue_length|ALERTS)\b")
-
-
-def board_queries() -> list[tuple[str, str]]:
-    """Each query of the boards, with the title of what it is shown in; variables have a value."""
-    found = []
-    for path in BOARDS:
-        board = json.loads(path.read_text())
-        for shown in [*board["panels"], *board["annotations"]["list"]]:
-            asked = [target["expr"] for target in shown.get("targets", [])]
-            asked += [shown["expr"]] if "expr" in shown else []
-            found += [(shown.get("title") or shown["name"], with_values(query)) for query in asked]
-    return found
-
-
-def with_values(query: str) -> str:
-    for name, value in VARIABLES.items():
-        query = query.replace(name, value)
-    assert "$" not in query, query
-    return query
 
 
 def names(query: str) -> set[str]:
@@ -67,6 +48,7 @@ def strangers(query: str) -> Iterator[str]:
         yield from {label.strip() for label in listed.split(",")} - known
 
 
+@cache
 def cases() -> list[dict[str, Any]]:
     return [case for path in CASES for case in yaml.safe_load(path.read_text())["tests"]]
 
@@ -126,13 +108,13 @@ def test_a_metric_or_a_label_that_nobody_declares_is_found() -> None:
 
 
 def test_alerts_and_boards_ask_for_metrics_and_labels_that_are_declared() -> None:
-    asked = [(alert["alert"], alert["expr"]) for alert in alerts()] + board_queries()
+    asked = [(alert["alert"], alert["expr"]) for alert in alerts()] + list(boards.all_queries())
     assert len(asked) > 60
     assert {title: found for title, query in asked if (found := list(strangers(query)))} == {}
 
 
 def test_every_query_of_the_boards_can_be_read(tmp_path: Path) -> None:
-    rules = [{"record": "asked", "expr": query} for _, query in board_queries()]
+    rules = [{"record": "asked", "expr": query} for _, query in boards.all_queries()]
     groups = [{"name": str(number), "rules": [rule]} for number, rule in enumerate(rules)]
     path = tmp_path / "queries.yml"
     path.write_text(json.dumps({"groups": groups}))
@@ -141,7 +123,7 @@ def test_every_query_of_the_boards_can_be_read(tmp_path: Path) -> None:
 
 def test_every_metric_is_on_the_board() -> None:
     """But for sums since the start that are there by model, and what the processor's contract names."""
-    shown = {name for _, query in board_queries() for name in names(query)}
+    shown = {name for _, query in boards.all_queries() for name in names(query)}
     parts = {metric.name: PARTS.get(metric.kind, ("",)) for metric in ALL}
     left = {name for name in parts if not shown & {name + part for part in parts[name]}}
     assert left == {
@@ -154,17 +136,16 @@ def test_every_metric_is_on_the_board() -> None:
 
 
 def test_boards_and_the_charts_copies_are_as_they_are_made() -> None:
-    for path, text in boards.files().items():
+    for path, text in made.files().items():
         assert path.read_text(encoding="utf-8") == text, f"{path}: run `make boards`"
 
 
 def test_every_panel_says_what_it_shows_in_which_unit() -> None:
-    for path in BOARDS:
-        panels = [panel for panel in json.loads(path.read_text())["panels"] if panel["type"] != "row"]
-        assert len({panel["title"] for panel in panels}) == len(panels)
-        for panel in panels:
-            assert panel["description"].endswith("."), panel["title"]
-            assert panel["type"] == "table" or panel["fieldConfig"]["defaults"]["unit"], panel["title"]
+    panels = boards.panels()
+    assert len({panel["title"] for panel in panels}) == len(panels) > 30
+    for panel in panels:
+        assert panel["description"].endswith("."), panel["title"]
+        assert panel["type"] == "table" or panel["fieldConfig"]["defaults"]["unit"], panel["title"]
 
 
 def test_types_of_errors_in_the_rules_are_those_for_which_the_provider_is_to_blame() -> None:

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 RULES = ROOT / "deploy" / "monitoring" / "rules" / "penstock.yml"
 UNPACKED = ROOT / "build" / "prometheus" / "usr" / "bin"  # by the Makefile
 JOB = "penstock"
+OF_THE_MACHINE = {"PenstockDiskNearlyFull"}  # that the tests run on
 SECONDS = {"s": 1, "m": 60, "h": 3_600}
 
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -60,19 +62,20 @@ def hurried(rules: str, factor: float) -> str:
 
 
 class Prometheus:
-    """It scrapes one web process, twice a second."""
+    """It scrapes one web process, every two seconds."""
 
     def __init__(self, target: str, folder: Path, factor: float) -> None:
         folder.mkdir()
         (folder / "rules.yml").write_text(hurried(RULES.read_text(), factor))
         config = {
-            "global": {"scrape_interval": "500ms", "scrape_timeout": "500ms", "evaluation_interval": "500ms"},
+            "global": {"scrape_interval": "2s", "scrape_timeout": "2s", "evaluation_interval": "500ms"},
             "rule_files": ["rules.yml"],
             "scrape_configs": [{"job_name": JOB, "static_configs": [{"targets": [target]}]}],
         }
         (folder / "prometheus.yml").write_text(json.dumps(config))
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
+        self.began = time.time()
         with (folder / "log").open("wb") as log:
             self.process = subprocess.Popen(
                 [
@@ -95,8 +98,21 @@ class Prometheus:
         return {
             (labels["alertname"], " ".join(value for name, value in labels.items() if name in told))
             for one in self.query('ALERTS{alertstate="firing"}')
+            if one["metric"]["alertname"] not in OF_THE_MACHINE
             for labels in [one["metric"]]
         }
+
+    def had(self, expression: str) -> bool:
+        """Whether it had a value at any time since it was ready."""
+        now = time.time()
+        found = self._get("query_range", query=expression, start=f"{self.began}", end=f"{now}", step="2")
+        return any(value != "NaN" for one in found["result"] for _, value in one["values"])
+
+    def fired(self) -> set[str]:
+        """The names of all alerts that have fired since it was ready."""
+        since = round(time.time() - self.began)
+        found = self.query(f'max by (alertname) (max_over_time(ALERTS{{alertstate="firing"}}[{since}s]))')
+        return {one["metric"]["alertname"] for one in found} - OF_THE_MACHINE
 
     def told(self) -> list[dict[str, str]]:
         """What whoever is woken reads: the annotations of the alerts that wait or fire."""
@@ -127,7 +143,12 @@ def prometheus(target: str, folder: Path, factor: float) -> Iterator[Prometheus]
     """One that scrapes `target`, with the rules `factor` times as quick, until the end of the block."""
     server = Prometheus(target, folder / "prometheus", factor)
     try:
-        server.wait_for(lambda: server.query(f'up{{job="{JOB}"}} == 1'), 30, f"Prometheus scrapes {target}")
+        server.wait_for(
+            lambda: server.query(f'up{{job="{JOB}"}} == 1') and not server.firing(),
+            30,
+            f"Prometheus scrapes {target}, and is no longer told that nobody answers",
+        )
+        server.began = time.time()
         yield server
     finally:
         server.stop()

@@ -105,6 +105,12 @@ WEBHOOKS_OFF = Metric(
 )
 ACTIVE_BATCHES = Metric("active_batches", Kind.GAUGE, "Running batches")
 QUEUE_LENGTH = Metric("queue_length", Kind.GAUGE, "Items that have neither ended nor are in flight")
+LAST_SWEEP = Metric(
+    "penstock_last_sweep_seconds",
+    Kind.GAUGE,
+    "How long ago the last sweep was, by who made it: beat, or a slice worker as its stand_in",
+    ("by",),
+)
 RECORDS_UNASKED = Metric(
     "penstock_records_unasked",
     Kind.GAUGE,
@@ -134,6 +140,7 @@ SYSTEM = (
     WORKERS,
     STUCK_JOBS,
     OLDEST_DUE,
+    LAST_SWEEP,
     RECORDS_UNASKED,
     WEBHOOKS,
     OLDEST_WEBHOOK,

@@ -22,7 +22,7 @@ from app.core.money.pricing import PICO
 from app.core.monitoring import broker, counted, performance
 from app.core.monitoring.bounded import Bounded
 from app.core.monitoring.samples import Distribution, Family, Sample, family_of
-from app.core.pipeline import leases, stalled
+from app.core.pipeline import leases, stalled, sweep_owner
 from app.core.webhooks import standing
 from config import settings
 from models.job import Job, JobCounts, JobStatus
@@ -135,6 +135,8 @@ def _standing(session: Session) -> Iterator[Sample]:
     yield Sample(metrics.WORKERS, len(leases.counters(session)))
     yield Sample(metrics.STUCK_JOBS, len(stalled.find(session)))
     yield Sample(metrics.OLDEST_DUE, stalled.oldest_due(session))
+    swept_by, seconds = sweep_owner.last(session)
+    yield Sample(metrics.LAST_SWEEP, seconds, (swept_by,))
 
 
 def _webhooks(session: Session) -> Iterator[Sample]:
