@@ -72,11 +72,13 @@ def test_a_redis_that_is_away_is_told_part_by_part(
         redis_server.kill()
 
         # Then each part that needs it is told, and nothing that nobody can know
-        away = {("PenstockPartAway", part) for part in ("broker", "counts", "limiter")}
-        watch.wait_for(lambda: watch.firing() == away, 60, "the parts are told")
+        try:
+            away = {("PenstockPartAway", part) for part in ("broker", "counts", "limiter")}
+            watch.wait_for(lambda: watch.firing() == away, 60, "the parts are told")
+        finally:
+            redis_server.start()
 
-        # When it comes back empty
-        redis_server.start()
+        # When it is back, empty
         watch.wait_for(lambda: watch.firing() == set(), 60, "nothing is told any more")
         assert watch.fired() == {"PenstockPartAway"}
 

@@ -9,7 +9,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 import redis
 
@@ -31,6 +31,9 @@ class Standing:
     open: int  # those in its pool as well
     most: int  # that it may have open
     memory_use: float | None = None  # share of its bound that is in use; None without a bound, or not told
+
+
+_SAID = [field.name for field in fields(Standing)]  # a release beside this one may say more
 
 
 class Sharer:
@@ -112,7 +115,7 @@ def read_processes() -> list[Standing]:
         if now - told.pop("at") > ALIVE:
             dead.append(name)
         else:
-            alive.append(Standing(**told))
+            alive.append(Standing(**{name: told[name] for name in _SAID if name in told}))
     if dead:
         _client().hdel(_key("processes"), *dead)
     return alive

@@ -81,6 +81,7 @@ class System(Collector):
             ]
 
     def _limiter(self) -> list[Sample]:
+        limiter().reach()  # it is away also while no group is in use
         return [sample for group, known in self._allowances.items() for sample in _used(group, known)]
 
 
