@@ -113,6 +113,15 @@ def test_alerts_and_boards_ask_for_metrics_and_labels_that_are_declared() -> Non
     assert {title: found for title, query in asked if (found := list(strangers(query)))} == {}
 
 
+def test_alerts_count_nothing_once_for_each_web_process() -> None:
+    one = re.compile(r"(max|min) without \(instance, pod[^)]*\) \(((rate|increase|delta)\(\s*)?$")
+    for alert in alerts():
+        expression = alert["expr"]
+        for found in NAMES.finditer(re.sub(r'"[^"]*"', lambda value: "_" * len(value[0]), expression)):
+            before = expression[: found.start()]
+            assert one.search(before) or before == "absent(", f"{alert['alert']}: {found[0]}"
+
+
 def test_every_query_of_the_boards_can_be_read(tmp_path: Path) -> None:
     rules = [{"record": "asked", "expr": query} for _, query in boards.all_queries()]
     groups = [{"name": str(number), "rules": [rule]} for number, rule in enumerate(rules)]
