@@ -16,18 +16,10 @@ LOCKED := $(PIP) install --require-hashes --only-binary :all: --requirement
 # Penstock itself is a folder and has no hash; what it needs is there already, the pinned setuptools included.
 ITSELF := $(PIP) install --no-deps --no-build-isolation
 
-# The demo runs here, on the data directory of every other command: what it has answered is not paid again by the
-# command that it prints. The invented answers are given under a limit such as a real account has.
-DEMO := env -u PENSTOCK_URL -u PENSTOCK_API_KEY -u DATABASE_URL -u REDIS_URL -u CELERY_BROKER_URL \
-	SIMULATED_REQUESTS_PER_MINUTE=2400
-ASK := $(BIN)/penstock run examples/reviews.csv \
-	--prompt '<review>{{ review }}</review> In one short English sentence: what does this customer like or dislike?'
-DEMO_ROWS := 20
-
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up static check test coverage test-all clients faults soak lock lock-clients assets boards sbom digests \
+.PHONY: help setup demo up static check test coverage test-all clients faults tried soak lock lock-clients assets boards release sbom digests \
 	bench bench-small bench-calls bench-large bench-readers bench-results bench-sheets bench-formats bench-footprint bench-scaling \
-	bench-limits bench-exhaustion bench-dashboard bench-pages bench-forecasts bench-caching
+	bench-limits bench-exhaustion bench-dashboard bench-pages bench-forecasts bench-caching bench-copy
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,10 +27,7 @@ help: ## Show this list
 setup: $(ALL) ## Install everything, tests included, into .venv
 
 demo: $(RUNTIME) ## Run 300 reviews: invented answers, or Claude's for the first 20 if ANTHROPIC_API_KEY is set
-	@if [ -n "$$ANTHROPIC_API_KEY" ]; then \
-		$(DEMO) $(ASK) --rows $(DEMO_ROWS) && \
-		echo "Only the first $(DEMO_ROWS) rows were run. To run all of them:" && echo "  $(ASK)"; \
-	else $(DEMO) $(ASK) --again; fi
+	@$(BIN)/penstock demo
 
 up: $(RUNTIME) ## Run the whole stack on http://127.0.0.1:8000 until Ctrl-C
 	@$(BIN)/penstock up
@@ -62,10 +51,22 @@ test-all: static $(PROMETHEUS) ## The whole suite except the fault tests and the
 
 # Debian packages for what is not available as a wheel: RabbitMQ, PgBouncer, and a wrong clock.
 PACKAGES := rabbitmq-server pgbouncer libfaketime
+HAVE_PACKAGES := dpkg --status $(PACKAGES) >/dev/null 2>&1 || $(ROOT) apt-get install --yes --no-install-recommends $(PACKAGES)
 
 faults: $(ALL) $(PROMETHEUS) ## Inject every fault twenty times, on every database and broker (hours; FAULT_ROUNDS=3: fewer)
-	@dpkg --status $(PACKAGES) >/dev/null 2>&1 || $(ROOT) apt-get install --yes --no-install-recommends $(PACKAGES)
+	@$(HAVE_PACKAGES)
 	FAULT_ROUNDS=$${FAULT_ROUNDS:-20} $(BIN)/pytest tests/faults -m ''
+
+# Where a job's rows are found by a list, PostgreSQL 15 and 16 look at what is between its bounds, 17 at the list alone.
+PAIRS := postgresql-15:redis-6.2 postgresql-16:valkey-8.1 postgresql-17:redis-8.0
+TRY := $(BIN)/python -m tests.support.versions
+
+tried: $(ALL) ## Try all versions of the servers that docs/operations.md names (an hour)
+	@for pair in $(PAIRS); do echo "on $$pair"; \
+		TEST_POSTGRESQL=$$($(TRY) $${pair%:*}) TEST_REDIS=$$($(TRY) $${pair#*:}) \
+		$(SUITE) tests/integration tests/contract || exit 1; done
+	@$(HAVE_PACKAGES)
+	FAULT_ROUNDS=1 $(BIN)/pytest -m '' -k 'rabbitmq or PgBouncer' tests/faults/test_killed.py tests/integration/test_pooler.py
 
 soak: $(ALL) ## An hour of jobs and faults (SOAK_SECONDS=600: ten minutes), then reconcile everything
 	SOAK_SECONDS=$${SOAK_SECONDS:-3600} $(BIN)/pytest tests/faults/test_soak.py -s
@@ -79,7 +80,7 @@ bench: $(ALL) ## Records per second against a bare loop, and processor time by p
 # one tenant can take from another, how long each view of the page takes, what open pages cost, what a first try tells
 # of the cost of all, what a provider's cache saves.
 bench-small bench-calls bench-large bench-readers bench-results bench-sheets bench-formats bench-footprint bench-scaling \
-bench-limits bench-exhaustion bench-dashboard bench-pages bench-forecasts bench-caching: bench-%: $(ALL)
+bench-limits bench-exhaustion bench-dashboard bench-pages bench-forecasts bench-caching bench-copy: bench-%: $(ALL)
 	$(BIN)/python -m bench.$*
 
 static: $(ALL)
@@ -157,6 +158,9 @@ assets: $(ALL) ## Fetch the files of others that the page is made and tested wit
 
 boards: $(ALL) ## Write the Grafana boards, and the chart's copies of boards and rules
 	$(BIN)/python -m release.boards
+
+release: $(RUNTIME) ## Build the tagged commit's sdist and wheel in build/dist, the same bytes wherever it is built
+	@$(BIN)/python -m release.distributions build/dist
 
 # The environment of a release, without what only installs it.
 RELEASED := build/runtime

@@ -35,6 +35,7 @@ from app.api.webhooks import endpoints as webhooks
 from app.core.monitoring.broker import check_redis
 from app.core.reading.feed import feed
 from app.core.reading.job_json import PREFIX
+from app.core.tracing import traces
 from app.dashboard import routes as dashboard
 from app.dialects import processor
 from app.dialects.analyze import routes as analyze
@@ -45,7 +46,17 @@ from app.dialects.documents import routes as documents
 from app.dialects.openai import routes as openai
 from app.dialects.text import routes as text
 from app.dialects.webhook_endpoints import routes as webhook_endpoints
-from app.web import auth, bodies, capacity, errors, job_lookup, large_bodies, openapi, websockets
+from app.web import (
+    auth,
+    bodies,
+    capacity,
+    errors,
+    job_lookup,
+    large_bodies,
+    observing,
+    openapi,
+    websockets,
+)
 from app.web.errors import SHAPES, ErrorOut
 from app.web.results.downloads import WARNING
 from app.web.spooling import SpoolingRequest
@@ -113,6 +124,7 @@ def create_app() -> Flask:
     logs.configure(chosen.log_level, chosen.log_format)
     private.keep(chosen)
     check_redis()
+    traces.start("web")
     for folder in filter(None, (chosen.data, chosen.status_files)):
         folder.mkdir(parents=True, exist_ok=True)
     app = Penstock(__name__, static_folder=None)
@@ -121,6 +133,7 @@ def create_app() -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     metrics.measure(app)
     errors.register(app)
+    observing.register(app)
     job_lookup.register(app)
     auth.guard(app, dashboard.SIGNED_IN)
     large_bodies.check(app)

@@ -22,6 +22,7 @@ NAMES = (
     *("api-key*", "up.lock", "processes.lock", "beat-schedule*", "runs", "written", "secret-key*"),
 )
 SQLITE_PARTS = ("", "-wal", "-shm", "-journal")
+SQLITE_HEADER = b"SQLite format 3\0"
 
 log = logging.getLogger(__name__)
 
@@ -90,12 +91,23 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _sqlite(url: str) -> list[Path]:
-    """The files of a SQLite database."""
+    """The files of a SQLite database; an address may name any other file by mistake, which stays as it is."""
     scheme, _, path = url.partition(":///")
     name = path.partition("?")[0]
-    if not scheme.startswith("sqlite") or not name or name == ":memory:":
+    if not scheme.startswith("sqlite") or not name or name == ":memory:" or not _may_be_sqlite(Path(name)):
         return []
     return [Path(name + part) for part in SQLITE_PARTS]
+
+
+def _may_be_sqlite(path: Path) -> bool:
+    """Whether it is a database, or empty as a new one is until something is written to it."""
+    try:
+        if not path.is_file():  # a pipe would keep whoever opens it waiting
+            return False
+        with path.open("rb") as file:
+            return file.read(len(SQLITE_HEADER)) in (b"", SQLITE_HEADER)
+    except OSError:
+        return False
 
 
 def _mode(path: Path) -> int | None:

@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from config import data_folder, endpoints
 from config.endpoints import Endpoint
+from config.secret_files import WithFiles
 from config.variables import (
     BadSetting,
     BadSettings,
@@ -27,6 +28,7 @@ from config.variables import (
     hashes,
     hosts,
     load,
+    named,
     networks,
     one_of,
     optional_file,
@@ -55,12 +57,15 @@ class Settings:
     data: Path = path("PENSTOCK_DATA", str(data_folder.HERE))
     # Empty: a temporary SQLite, which `penstock up` makes for its processes.
     database_url: str = url("DATABASE_URL", ("sqlite", "postgresql", "postgres"))
+    # Of DATABASE_URL, which then need not have one in it.
+    database_password: str | None = optional_text("DATABASE_PASSWORD")
     # Where rows are stored if `database_url` is not set.
     backend: str = one_of("BATCH_PERSISTENCE_BACKEND", ("memory", "file", "sqlite"))
     sqlite_file: Path = path("BATCH_SQLITE_PATH", "data/batch.db")
     status_folder: Path = path("BATCH_JOB_STORAGE_PATH", "data/batch_jobs")
     # Its database number is the base: broker and limiter take the two after it.
     redis_url: str = redis("REDIS_URL", "redis://127.0.0.1:6379/0")
+    redis_password: str | None = optional_text("REDIS_PASSWORD")  # likewise of REDIS_URL
     # For Celery's messages: a Redis database of their own, or RabbitMQ.
     broker_url: str = broker("CELERY_BROKER_URL")
     # Certificates (PEM) by which the server of a rediss:// address is known; None: this machine's.
@@ -73,6 +78,8 @@ class Settings:
     openai_base_url: str | None = optional_url("OPENAI_BASE_URL", ("http", "https"))
     # Endpoints that speak as OpenAI does, in the form of config/providers.toml.
     providers_file: Path | None = optional_file("PENSTOCK_PROVIDERS_FILE")
+    # Variables of providers' keys that slice workers alone have: other processes take them to be set there.
+    worker_keys: frozenset[str] = named("WORKER_KEYS")
     # The operator's own server of `inference:` models.
     inference_url: str | None = optional_url("INFERENCE_URL", ("http", "https"))
     inference_model: str | None = optional_text("INFERENCE_MODEL")  # for inputs that name no model
@@ -168,6 +175,11 @@ class Settings:
     is_debugged: bool = flag("API_DEBUG", default=False)
     log_level: str = one_of("LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"))
     log_format: str = one_of("LOG_FORMAT", ("text", "json"))
+    # Where traces go: see `sends_traces`. OpenTelemetry itself reads these and its other variables.
+    otlp_endpoint: str | None = optional_text("OTEL_EXPORTER_OTLP_ENDPOINT")
+    otlp_traces_endpoint: str | None = optional_text("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    otel_traces_exporter: str = text("OTEL_TRACES_EXPORTER", "otlp")
+    otel_sdk_disabled: bool = flag("OTEL_SDK_DISABLED", default=False)
     endpoints: tuple[Endpoint, ...] = ()  # of `providers_file` and the shipped one, with their keys
 
     @property
@@ -196,6 +208,12 @@ class Settings:
         return "penstock:" if self.redis_one_database else ""
 
     @property
+    def sends_traces(self) -> bool:
+        """Whether the environment names a collector, and does not say that nothing is to be sent to it."""
+        named = self.otlp_traces_endpoint or self.otlp_endpoint
+        return named is not None and self.otel_traces_exporter == "otlp" and not self.otel_sdk_disabled
+
+    @property
     def is_sqlite(self) -> bool:
         return self.database_url.startswith("sqlite")
 
@@ -211,7 +229,8 @@ def current() -> Settings:
 
 
 def read(environ: Mapping[str, str]) -> Settings:
-    """Settings from `environ`; raises `BadSetting` naming every invalid value."""
+    """Settings from `environ` and the files that it names; raises `BadSetting` naming every invalid value."""
+    environ = WithFiles(environ)
     values, faults = load(Settings, environ)
     if not environ.get("PENSTOCK_DATA", "").strip():
         values["data"] = data_folder.default(environ)
@@ -232,12 +251,13 @@ def read(environ: Mapping[str, str]) -> Settings:
 
 def _completed(given: Settings) -> Settings:
     """The settings with defaults that follow from other variables."""
-    broker_url = given.broker_url or given.results_url
+    given = replace(given, redis_url=_with_password(given.redis_url, given.redis_password))
+    database_url = _with_password(given.database_url, given.database_password)
     return replace(
         given,
         redis_url=_verified(given.redis_url, given.redis_tls_ca),
-        database_url=_driver(given.database_url or _sqlite(given)),
-        broker_url=_verified(broker_url, given.redis_tls_ca),
+        database_url=_driver(database_url or _sqlite(given)),
+        broker_url=_verified(given.broker_url or given.results_url, given.redis_tls_ca),
         object_store_url=given.object_store_url or f"file://{given.data / 'blobs'}",
         log_level=given.log_level or ("DEBUG" if given.is_debugged else "INFO"),
         log_format=given.log_format or ("json" if given.environment == "production" else "text"),
@@ -251,6 +271,16 @@ def _sqlite(given: Settings) -> str:
         "file": given.status_folder / "batch.db",
     }
     return "" if given.backend == "memory" else f"sqlite:///{files[given.backend]}"
+
+
+def _with_password(url: str, password: str | None) -> str:
+    """`url` with the password, whatever signs that has; its own one, where there is one, stays."""
+    parts = urlsplit(url)
+    if not password or not parts.hostname or parts.password:
+        return url
+    user, at, host = parts.netloc.rpartition("@")
+    user = user.removesuffix(":") if at else ""
+    return urlunsplit(parts._replace(netloc=f"{user}:{quote(password, safe='')}@{host}"))
 
 
 def _with_database(url: str, offset: int) -> str:

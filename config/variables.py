@@ -19,6 +19,7 @@ LONG_KEY = 32  # characters; 16 random bytes in hexadecimal
 VARIED = 8  # different ones; 32 random hexadecimal digits have fewer less than once in ten million times
 HIDDEN = "(not shown)"
 HOST = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?")
+VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 DEFAULT_PORTS = {"http": "80", "https": "443"}
 ORIGIN = re.compile(
     rf"(?P<origin>(?P<scheme>https?)://(?:{HOST.pattern}|\[[0-9a-f:.]+\]))(?::(?P<port>[0-9]{{1,5}}))?"
@@ -73,8 +74,9 @@ def load(declared: type, environ: Mapping[str, str]) -> tuple[dict[str, Any], li
         if "variable" not in each.metadata:
             continue  # it follows from others
         variable: Variable = each.metadata["variable"]
-        value = environ.get(variable.name, "").strip()
+        value = ""
         try:
+            value = environ.get(variable.name, "").strip()
             values[each.name] = variable.parse(value or variable.default)
         except BadSetting as fault:
             values[each.name] = variable.parse(variable.default)
@@ -267,6 +269,20 @@ def hosts(name: str) -> frozenset[str]:
             if not HOST.fullmatch(item.lower()):
                 raise BadSetting(name, item, "names of hosts separated by commas, without ports or wildcards")
         return frozenset(item.lower() for item in _items(value))
+
+    return _declare(name, "", parse)
+
+
+def named(name: str) -> frozenset[str]:
+    """Names of variables."""
+
+    def parse(value: str) -> frozenset[str]:
+        for item in _items(value):
+            if not VARIABLE.fullmatch(item):
+                # What is there may be the key itself.
+                wanted = "names of variables separated by commas, such as ANTHROPIC_API_KEY"
+                raise BadSetting(name, HIDDEN, wanted)
+        return frozenset(_items(value))
 
     return _declare(name, "", parse)
 

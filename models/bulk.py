@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, cast
 
-from sqlalchemy import ARRAY, JSON, Insert, Table, Text, bindparam, column, func, insert, select
+from sqlalchemy import ARRAY, JSON, Connection, Insert, Table, Text, bindparam, column, func, insert, select
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
@@ -90,13 +90,27 @@ def load(session: Session, table: type[Base], names: Sequence[str], rows: Iterab
     if dialect.name != "postgresql":
         connection.execute(insert(into), [dict(zip(names, row, strict=True)) for row in rows])
         return
+    types = [into.columns[name].type.compile(dialect).lower() for name in names]
+    copy_in(connection, into, names, types, rows)
+
+
+def copy_in(
+    connection: Connection,
+    into: Table,
+    names: Sequence[str],
+    types: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+) -> None:
+    """COPY into a table of PostgreSQL; `types` are the driver's names of what a row has for each column."""
     import psycopg  # here, as only PostgreSQL needs it
 
     driver = cast(psycopg.Connection, connection.connection.driver_connection)
-    copy = f"COPY {into.name} ({', '.join(names)}) FROM STDIN (FORMAT BINARY)"
+    quoted = connection.dialect.identifier_preparer
+    columns = ", ".join(map(quoted.quote, names))
+    copy = f"COPY {quoted.format_table(into)} ({columns}) FROM STDIN (FORMAT BINARY)"
     try:
         with driver.cursor().copy(copy) as copying:
-            copying.set_types([into.columns[name].type.compile(dialect).lower() for name in names])
+            copying.set_types(types)
             for row in rows:
                 copying.write_row(row)
     except psycopg.Error as error:
@@ -107,7 +121,7 @@ def load(session: Session, table: type[Base], names: Sequence[str], rows: Iterab
             psycopg.Error,
             hide_parameters=True,
             connection_invalidated=driver.broken,
-            dialect=dialect,
+            dialect=connection.dialect,
         ) from error
 
 

@@ -165,6 +165,8 @@ class Job(Base):
     # Its name and its label, folded: what a search looks through. None: of an earlier release.
     search_text: Mapped[str | None] = mapped_column(Text, deferred=True)
     request_id: Mapped[str | None] = mapped_column(String(128))  # of its submission, as in the logs
+    # W3C's, of its submission's span, to which later windows are linked. None: it was not traced.
+    traceparent: Mapped[str | None] = mapped_column(Text)
     extra: Mapped[dict[str, Any]] = mapped_column("metadata", JSON, default=dict)
     created_at: Mapped[dt.datetime] = mapped_column(UTCDateTime, insert_default=now())
     updated_at: Mapped[dt.datetime] = mapped_column(UTCDateTime, insert_default=now(), onupdate=now())

@@ -1,12 +1,13 @@
 """Upgrading a database to the newest revision, and checking whether it is there."""
 
 from pathlib import Path
+from typing import TypeGuard
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from models.session import make_engine
 
@@ -22,12 +23,17 @@ def configuration(url: str) -> Config:
 
 
 def upgrade(url: str) -> tuple[str | None, str]:
-    """Upgrade the database at `url` to the newest revision; returns the revisions before and after."""
+    """Upgrade the database at `url` to the newest revision; returns the revisions before and after.
+
+    One that a newer release has migrated stays as it is.
+    """
     engine = make_engine(url)
     try:
         if engine.dialect.name == "sqlite" and engine.url.database:
             Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
         before = revision(engine)
+        if is_ahead(before):
+            return before, before
         command.upgrade(configuration(url), "head")
         return before, newest()
     finally:
@@ -37,7 +43,11 @@ def upgrade(url: str) -> tuple[str | None, str]:
 def revision(engine: Engine) -> str | None:
     """The database's revision; None before the first."""
     with engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        return revision_of(connection)
+
+
+def revision_of(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
 
 
 def newest() -> str:
@@ -47,10 +57,19 @@ def newest() -> str:
     return head
 
 
+def is_ahead(found: str | None) -> TypeGuard[str]:
+    """Whether a newer release has migrated the database: revisions are numbered.
+
+    During an upgrade, and after it was taken back, two releases use one database: what a migration changes is
+    changed in such a way that the release before can live with it.
+    """
+    return found is not None and found > newest()
+
+
 def why_not_current(engine: Engine) -> str | None:
-    """What is wrong with the database's revision, and what to do; None when it is the one needed."""
+    """Why this code cannot use the database, and what to do; None when it can."""
     found, needed = revision(engine), newest()
-    if found == needed:
+    if found == needed or is_ahead(found):
         return None
     if found is None:
         return f"the database has no tables yet (revision {needed} is needed): run `penstock migrate`"
@@ -58,5 +77,5 @@ def why_not_current(engine: Engine) -> str | None:
 
 
 def is_current(engine: Engine) -> bool:
-    """Whether the database is at the revision that this code needs."""
-    return revision(engine) == newest()
+    """Whether the database has what this code needs."""
+    return why_not_current(engine) is None

@@ -8,11 +8,13 @@ from celery.signals import setup_logging
 
 from config import logs, settings
 from tasks import broker, measuring
+from tasks.flower import start
 from tasks.sigterm import SigtermOnce
 
 broker.install()
 measuring.install()
-app = Celery("penstock")
+start.set_defaults()
+app = Celery("penstock", amqp="tasks.flower.sent:Messages")
 app.config_from_object("celeryconfig")
 app.steps["worker"].add(SigtermOnce)
 

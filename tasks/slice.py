@@ -1,7 +1,8 @@
 """A slice as a task: one header of a window's chord."""
 
 import time
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any
 
 import structlog
@@ -15,33 +16,43 @@ from app.core.measures import metrics
 from app.core.measures.counts import counts
 from app.core.pipeline import leases
 from app.core.requests import job_context
+from app.core.requests.job_context import JobContext
+from app.core.tracing import traces
 from app.core.worker import isolation, process
-from app.core.worker.slice import STARTS_FOR, Slice, Summary
+from app.core.worker.reports.summary import Summary
+from app.core.worker.slice import STARTS_FOR, Slice
 from app.core.worker.store_only import StoreOnly
 from app.errors import ACCOUNT_PROBE, LimiterAway, NotFound, Unavailable
 from app.providers import registry
 from models.record import Window
 from models.session import reading
 from tasks.celery import app
+from tasks.flower import words
+from tasks.flower.words import Told
 from tasks.wake import wake
 
 log = structlog.get_logger()
 
 
 @app.task(name="penstock.slice", bind=True)
-def run_slice(task: Any, window_id: int, epoch: int, quota: int | None = None) -> Summary:
+def run_slice(task: Any, window_id: int, epoch: int, quota: int | None = None) -> Told:
     """Claim and ask records of the window until it is drained or the time is over.
 
-    Flower shows the summary. A record's failure is an outcome, never an exception, which would keep the
+    Flower shows what it returns. A record's failure is an outcome, never an exception, which would keep the
     chord's callback from running. With the database away nothing is claimed, and the window is offered again.
     """
-    summary, began = nothing(), time.monotonic()
-    try:
-        summary |= _run(window_id, epoch, quota)
-    finally:
-        counts.observe(metrics.SLICE_SECONDS, time.monotonic() - began)
-        _leave_thread(task, window_id, epoch, quota, asked=summary["records"] > 0)
-    return summary
+    done: Summary | str = Summary()
+    began = time.monotonic()
+    with traces.slice(task.request.headers, (window_id, epoch), alone=quota == 1) as note:
+        try:
+            done = _run(window_id, epoch, quota)
+        finally:
+            counts.observe(metrics.SLICE_SECONDS, time.monotonic() - began)
+            asked = isinstance(done, Summary) and not done.is_empty
+            _leave_thread(task, window_id, epoch, quota, asked=asked)
+        if isinstance(done, Summary):
+            note(done.figures())
+    return Told(done)
 
 
 def _leave_thread(task: Any, window_id: int, epoch: int, quota: int | None, *, asked: bool) -> None:
@@ -55,9 +66,9 @@ def _leave_thread(task: Any, window_id: int, epoch: int, quota: int | None, *, a
             limiter().threads.give_back(window_id, epoch)
             return
         capacity = _threads(int(time.monotonic()))
+        options = {"argsrepr": task.request.get("argsrepr"), **traces.passed_on(task.request.headers)}
         for _ in range(limiter().threads.pass_on(window_id, epoch, asked=asked, capacity=capacity)):
-            following = run_slice.s(window_id, epoch, quota)
-            task.add_to_chord(following.set(argsrepr=task.request.get("argsrepr")))
+            task.add_to_chord(run_slice.s(window_id, epoch, quota).set(**options))
     except (LimiterAway, BrokerError, RedisError, SQLAlchemyError, OSError) as error:
         # The sweep finds threads that stay counted, and a window whose tasks are lost.
         log.warning("thread.not_passed_on", window=window_id, error=type(error).__name__)
@@ -70,20 +81,23 @@ def _threads(second: int) -> int:
         return leases.strength(session).threads
 
 
-def _run(window_id: int, epoch: int, quota: int | None) -> Summary:
+def _run(window_id: int, epoch: int, quota: int | None) -> Summary | str:
+    """What the slice has done, or in words why there was none."""
     try:
         window = _window(window_id, epoch, int(time.monotonic()))
-        if window is not None and window.isolated:
+        if window is None:
+            return "its window was offered anew"
+        if window.isolated:
             return isolation.ask(process.current(), window, wake)
-        work = None if window is None else _slice_of(window, quota)
+        work = _slice_of(window, quota)
     except SQLAlchemyError as error:
         log.warning("storage.away", window=window_id, error=type(error).__name__)
-        work = None
-    return dict(work.run()) if work is not None else {}
+        return "the database was away"
+    return work if isinstance(work, str) else work.run()
 
 
-def nothing() -> Summary:
-    return {"records": 0, "succeeded": 0, "failed": 0, "retried": 0, "tokens": 0, "cost": 0}
+def _wake_of(job: JobContext) -> Callable[[int], None]:
+    return partial(wake, shown=words.job(job.facts["job"]))
 
 
 @lru_cache(maxsize=256)
@@ -97,17 +111,17 @@ def _window(window_id: int, epoch: int, second: int) -> Window | None:
     return window if window is not None and window.epoch == epoch else None
 
 
-def _slice_of(window: Window, quota: int | None) -> "Slice | StoreOnly | None":
+def _slice_of(window: Window, quota: int | None) -> Slice | StoreOnly | str:
     try:
         job, until = job_context.of(window.job_id), time.monotonic() + STARTS_FOR
         kind = Slice if job.asks else StoreOnly
-        return kind(process.current(), job, (window.id, window.epoch), quota, until, wake)
+        return kind(process.current(), job, (window.id, window.epoch), quota, until, _wake_of(job))
     except NotFound:
-        return None
+        return "the job is gone"
     except Unavailable as error:
         log.warning("provider.unavailable", job=window.job_id, reason=error.message)
         _hold_group(window.job_id)
-        return None
+        return error.message
 
 
 def _hold_group(job_id: int) -> None:

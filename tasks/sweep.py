@@ -38,6 +38,7 @@ from models.session import in_transaction, reading
 from tasks import line, watch, webhooks
 from tasks.advance import incarnation, run
 from tasks.celery import app
+from tasks.flower.words import Told
 from tasks.handoff import hand_over
 
 log = structlog.get_logger()
@@ -74,7 +75,7 @@ class Found:
     count: int = 1
 
 
-@app.task(name="penstock.tick")  # sent by a beat of the previous release
+@app.task(name="penstock.tick", send_events=False)  # sent by a beat of the previous release
 def tick() -> None:
     """Send webhooks, look at the leases, advance what is due, hand stored documents over, serve the line.
 
@@ -98,26 +99,28 @@ def tick() -> None:
         watch.look()
 
 
-@app.task(name="penstock.sweep")
-def sweep() -> None:
-    if in_transaction(sweep_owner.by_beat):
-        sweep_and_log()
+@app.task(name="penstock.sweep", send_events=False)
+def sweep() -> Told:
+    if not in_transaction(sweep_owner.by_beat):
+        return Told("another sweep has just run")
+    return Told(", ".join(f"{count:,} {what}" for what, count in sweep_and_log().items()) or "nothing found")
 
 
-def sweep_and_log() -> None:
-    """Sweep once and log what was found, and now and then the jobs that nobody advances."""
+def sweep_and_log() -> Counter[str]:
+    """Sweep once and log what was found, and now and then the jobs that nobody advances; returns the sums."""
     global _cleared_at  # noqa: PLW0603 - one beat a process
     found = repair()
     if time.monotonic() - _cleared_at >= CLEAR:
         _cleared_at = time.monotonic()
         found += clear_away()
-    if found:
-        sums: Counter[str] = Counter()
-        for one in found:
-            sums[one.what] += one.count
+    sums: Counter[str] = Counter()
+    for one in found:
+        sums[one.what] += one.count
+    if sums:
         log.info("sweep.found", **sums)
     if time.monotonic() - _checked_at >= CHECK_FOR_STUCK:
         log_stuck()
+    return sums
 
 
 def sweep_once() -> list[Found]:

@@ -16,9 +16,12 @@ log = structlog.get_logger()
 _breaker = Breaker()
 
 
-def wake(job_id: int) -> None:
-    """Ask a control worker to advance the job. Never raises; after a failure it does nothing for a while."""
-    hurry(lambda: app.signature("penstock.advance", (job_id,)).apply_async(retry=False))
+def wake(job_id: int, shown: str | None = None) -> None:
+    """Ask a control worker to advance the job, which Flower shows as `shown`.
+
+    Never raises; after a failure it does nothing for a while.
+    """
+    hurry(lambda: app.signature("penstock.advance", (job_id,)).apply_async(retry=False, argsrepr=shown))
 
 
 def start(job_id: int) -> None:

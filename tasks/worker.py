@@ -16,6 +16,7 @@ from celery.signals import (
 
 from app.core.measures.sharing import Sharer
 from app.core.monitoring import broker, own_standing
+from app.core.tracing import traces
 from app.core.worker import process
 from app.errors import Unavailable
 from app.providers import registry
@@ -54,6 +55,12 @@ def _count_threads(instance: Any, **_: Any) -> None:
 def _for_slices(threads: int, *, alone: bool) -> int:
     """How many threads slices are offered: not all, where the worker decides and recovers, too."""
     return threads if alone else max(1, threads - math.ceil(threads / CONTROL_SHARE))
+
+
+@worker_ready.connect
+def _trace(sender: Any, **_: Any) -> None:
+    queues = sender.app.amqp.queues.consume_from
+    traces.start("slices" if "slices" in queues else "control")
 
 
 @worker_ready.connect
@@ -113,3 +120,4 @@ def _end_process(**_: Any) -> None:
     process.end_current()
     if _sharer is not None:
         _sharer.stop()
+    traces.stop()

@@ -28,7 +28,10 @@ kept_statements.install()
 # What a developer's own shell may hold must not reach a test.
 for _name in list(os.environ):
     if _name.startswith(
-        ("PENSTOCK_", "ANTHROPIC_", "CLAUDE_", "BATCH_", "DEFAULT_M", "CELERY_", "MAX_")
+        (
+            *("PENSTOCK_", "ANTHROPIC_", "CLAUDE_", "BATCH_", "DEFAULT_M", "CELERY_", "MAX_"),
+            *("FLOWER_", "OTEL_"),
+        )
     ) or _name in (
         "DATABASE_URL",
         "REDIS_URL",

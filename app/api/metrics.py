@@ -1,7 +1,6 @@
 """`GET /metrics`, for Prometheus: how the whole system stands and what it has counted."""
 
 import http
-import re
 import time
 
 from flask import Blueprint, Flask, Response, current_app, g, request
@@ -14,12 +13,11 @@ from app.core.measures.counts import counts
 from app.core.monitoring.collector import System
 from app.errors import NotFound
 from app.web.auth import needs_from_afar
+from app.web.observing import route_name
 from config import settings
 
 BATCHES = "/api/batch-processor/"
 NO_ROUTE = "none"  # requests without a route get no label that a caller can choose
-
-_CONVERTER = re.compile(r"<\w+:")  # `<job:job_id>` is `<job_id>` to whoever reads a label
 
 unprefixed = Blueprint("metrics", __name__)
 
@@ -50,8 +48,8 @@ def _begin() -> None:
 def _note(response: Response) -> Response:
     if response.status_code == http.HTTPStatus.CONTINUE:
         return response  # to a question about a body: the request itself comes with it
-    rule = request.url_rule
-    route, method = (_CONVERTER.sub("<", rule.rule), request.method) if rule else (NO_ROUTE,) * 2
+    name = route_name()
+    route, method = (name, request.method) if name else (NO_ROUTE,) * 2
     took = time.perf_counter() - g.began
     counts.observe(metrics.HTTP_SECONDS, took, route, method, str(response.status_code))
     if request.path.startswith(BATCHES):

@@ -92,7 +92,7 @@ class Rest:
 
     def jobs(self) -> Iterator[Job]:
         """Every job, newest first."""
-        yield from self._pages("/jobs", {})
+        yield from self.pages("/jobs", {})
 
     def job(self, job_id: str) -> Job:
         return _again(lambda: self._json("GET", f"/jobs/{job_id}"))
@@ -120,7 +120,7 @@ class Rest:
         return job
 
     def records(self, job_id: str, status: str) -> Iterator[dict[str, Any]]:
-        yield from self._pages(f"/jobs/{job_id}/records", {"status": status})
+        yield from self.pages(f"/jobs/{job_id}/records", {"status": status})
 
     def events(self, job_id: str, last_id: str | None) -> Iterator[httpx2.ServerSentEvent]:
         """A job's events after `last_id`; ends with the job or with `StackUnreachable`."""
@@ -136,7 +136,15 @@ class Rest:
                 to.write(chunk)
             return response.headers
 
-    def _pages(self, path: str, query: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    def read(self, path: str, query: Mapping[str, str]) -> Any:
+        return _again(lambda: self._json("GET", path, params=dict(query)))
+
+    def send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """Sent once, whatever becomes of the response."""
+        return self._json(method, path, **({} if body is None else {"json": dict(body)}))
+
+    def pages(self, path: str, query: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+        """Every item of a list, page by page."""
         cursor: dict[str, str] = {}
         while True:
             params = {**query, **cursor, "limit": "100"}

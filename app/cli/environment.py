@@ -9,11 +9,12 @@ import click
 
 from app.errors import BadInput
 from config import endpoints
+from config.secret_files import ENDING
 from config.settings import Settings
 from config.variables import names
 
 FILE = ".env"  # in the current directory
-OTHERS = ("AWS_",)  # of variables that libraries read: an object store's
+OTHERS = ("AWS_", "OTEL_")  # of variables that libraries read: an object store's, a collector's
 
 
 def use_utf8() -> None:
@@ -41,8 +42,10 @@ def read_file() -> None:
     if not file.is_file():
         return
     found = _values(file)
-    keys = endpoints.key_variables(os.environ.get(endpoints.FILE, found.get(endpoints.FILE, "")))
-    taken = [name for name in found if (_is_ours(name) or name in keys) and name not in os.environ]
+    ours = names(Settings) | endpoints.key_variables(
+        os.environ.get(endpoints.FILE, found.get(endpoints.FILE, ""))
+    )
+    taken = [name for name in found if _is_among(ours, name) and name not in os.environ]
     os.environ.update({name: found[name] for name in taken})
     if given := [name for name in taken if found[name]]:
         click.secho(f"from {FILE}: {', '.join(given)}", dim=True, err=True)
@@ -58,5 +61,6 @@ def _values(file: Path) -> dict[str, str]:
     return {name: value or "" for name, value in found.items()}
 
 
-def _is_ours(name: str) -> bool:
-    return name in names(Settings) or name.startswith(OTHERS)
+def _is_among(ours: frozenset[str], name: str) -> bool:
+    """Whether a variable is one of ours, names the file of one, or belongs to a library."""
+    return name in ours or name.removesuffix(ENDING) in ours or name.startswith(OTHERS)

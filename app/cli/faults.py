@@ -46,15 +46,24 @@ def report(error: BaseException) -> int:
 
 
 def _is_database(error: BaseException) -> bool:
-    """Whether the database did not answer, or lacks its tables; checked without importing anything."""
+    """Whether it did not answer, is no database, or lacks its tables; checked without importing anything."""
     library = sys.modules.get("sqlalchemy.exc")
-    return library is not None and isinstance(error, library.OperationalError | library.ProgrammingError)
+    if library is None:
+        return False
+    is_none = type(error) is library.DatabaseError  # SQLite's word for a file of another kind
+    return is_none or isinstance(error, library.OperationalError | library.ProgrammingError)
 
 
 def _what_to_do(error: BaseException) -> str:
-    """It lacks tables, or it does not answer."""
-    lacks_tables = "ProgrammingError" in type(error).__name__ or "no such" in str(error)
-    return "run `penstock migrate`" if lacks_tables else "check DATABASE_URL, and that its server is running"
+    """It lacks tables, is held by somebody, is not there, or does not answer."""
+    said = str(error)
+    if "ProgrammingError" in type(error).__name__ or "no such table" in said or "no such column" in said:
+        return "run `penstock migrate`"
+    if "lock timeout" in said or "is locked" in said:
+        return "somebody holds what this needs: run it again, and if it stays so end that transaction"
+    if "does not exist" in said or "not a database" in said:
+        return "check DATABASE_URL, or create the database first"
+    return "check DATABASE_URL, and that its server is running"
 
 
 def _whose(path: Path) -> str:

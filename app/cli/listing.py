@@ -1,7 +1,9 @@
 """Lists as aligned columns of plain text: nothing is cut off, so that other programs can read them."""
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
+from typing import Any
 
 import click
 
@@ -25,6 +27,10 @@ def show(headings: Sequence[str], rows: Iterable[Sequence[str]], *, right: Seque
         ]
         lines = ["  ".join(cells[start:end]).rstrip() for start, end in pairwise(folds)]
         click.secho(f"\n{INDENT}".join(lines), bold=number == 0)
+
+
+def show_json(content: Any) -> None:
+    click.echo(json.dumps(content, indent=2, ensure_ascii=False))
 
 
 def _folds(widths: Sequence[int]) -> Iterator[int]:

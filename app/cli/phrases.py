@@ -5,6 +5,7 @@ import re
 PHRASES = {
     "GET /api/v1/jobs lists": "`penstock jobs list` lists",
     "GET /api/v1/models lists": "`penstock models` lists",
+    "GET /api/v1/limits lists": "`penstock limits list` lists",
     "give 'simulated' as `model`": "give --model simulated",
     "a table needs a template, or": "a table needs a --prompt, or",
     "Give a `max_tokens` larger": "Give a --max-tokens larger",

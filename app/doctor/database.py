@@ -21,7 +21,7 @@ from models.session import engine, is_pooled, reading
 
 SUBJECTS = ("database", "migrations", "database clock", "beat", "limits", "jobs", webhooks.SUBJECT)
 REMEDY = "check DATABASE_URL, and that its server is running and accepts connections from this machine"
-OLDEST = 170_000  # in PostgreSQL's numbering of its versions
+OLDEST = 150_000  # in PostgreSQL's numbering of its versions
 FULL = 0.8  # of its connections
 TICKS = 15.0  # seconds within which the tick has checked every lease
 NAMED = 5  # stuck jobs
@@ -39,14 +39,21 @@ def look() -> Iterator[Finding]:
     found, needed = migrate.revision(engine()), migrate.newest()
     if found is not None:
         _write()
-    if found != needed:
+    if migrate.is_ahead(found):
+        yield warning(
+            "migrations",
+            f"it is at revision {found}, which a newer release has made; this one needs {needed}",
+            "right during an upgrade, or after it was taken back by one release; else run the newer release",
+        )
+    elif found != needed:
         yield wrong(
             "migrations",
             f"it is at revision {found or 'none'}, but {needed} is needed",
-            _how_to_migrate(found, needed),
+            "run `penstock migrate`",
         )
         return
-    yield ok("migrations", f"it is at the newest revision, {found}, and writable")
+    else:
+        yield ok("migrations", f"it is at the newest revision, {found}, and writable")
     if not settings.current().is_sqlite:  # its clock is this machine's
         yield _clock()
     with reading() as session:
@@ -67,7 +74,7 @@ def _server(session: Session) -> Iterator[Finding]:
     ).one()
     if number < OLDEST:
         yield warning(
-            "database", f"PostgreSQL {version} at {where}", "Penstock is tested with 17 and later: upgrade it"
+            "database", f"PostgreSQL {version} at {where}", "Penstock is tested with 15 and later: upgrade it"
         )
     else:
         yield ok("database", f"PostgreSQL {version} at {where}")
@@ -94,12 +101,6 @@ def _write() -> None:
     with engine().connect() as connection, connection.begin() as transaction:
         connection.execute(text("UPDATE alembic_version SET version_num = version_num"))
         transaction.rollback()
-
-
-def _how_to_migrate(found: str | None, needed: str) -> str:
-    if found is not None and found > needed:
-        return "this code is older than the database: run the release that migrated it"
-    return "run `penstock migrate`"
 
 
 def _clock() -> Finding:

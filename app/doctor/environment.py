@@ -39,10 +39,11 @@ def _models(chosen: Settings) -> Iterator[Finding]:
             f" {figures.output_tokens:,} output tokens per minute: no call to it fits"
         )
         yield wrong("settings", text, "lower it, or raise CLAUDE_OUTPUT_TOKENS_PER_MINUTE")
-    if chosen.openai_base_url and not chosen.openai_api_key:
+    elsewhere = chosen.worker_keys
+    if chosen.openai_base_url and not chosen.openai_api_key and "OPENAI_API_KEY" not in elsewhere:
         text = "OPENAI_BASE_URL is set but OPENAI_API_KEY is not"
         yield warning("settings", text, "set the key too (any word, for a server that takes none)")
-    if chosen.anthropic_base_url and not chosen.anthropic_api_key:
+    if chosen.anthropic_base_url and not chosen.anthropic_api_key and "ANTHROPIC_API_KEY" not in elsewhere:
         text = "ANTHROPIC_BASE_URL is set but ANTHROPIC_API_KEY is not"
         yield warning("settings", text, "set the key too: no call is made without it")
 

@@ -36,6 +36,8 @@ def look(call: bool) -> Iterator[Finding]:
 def _claude(call: bool) -> Finding:
     chosen = settings.current()
     key, base_url = chosen.anthropic_api_key, chosen.anthropic_base_url
+    if not key and "ANTHROPIC_API_KEY" in chosen.worker_keys:
+        return _kept_by_workers("ANTHROPIC_API_KEY")
     if not key:
         others = [row.name for row in registry.ready(chosen) if row.client == "openai"]
         if others:
@@ -55,7 +57,9 @@ def _claude(call: bool) -> Finding:
 def _endpoint(endpoint: Endpoint, call: bool) -> Iterator[Finding]:
     """What is wrong with an endpoint, or that it answers; nothing of the usual one where it is not set."""
     lacks = registry.table()[endpoint.name].lacks(settings.current())
-    if lacks is not None:
+    if lacks is None and endpoint.key and not endpoint.key_value:
+        yield _kept_by_workers(endpoint.key)
+    elif lacks is not None:
         is_meant = endpoint.name != USUAL or endpoint.key_value
         if is_meant:
             text = f"{endpoint.name} at {endpoint.base_url} cannot be asked: {lacks.state}"
@@ -67,6 +71,10 @@ def _endpoint(endpoint: Endpoint, call: bool) -> Iterator[Finding]:
         yield _tried(lambda: OpenAIClient(endpoint), endpoint.base_url, key, endpoint.address_variable)
     else:
         yield ok("provider", f"{endpoint.key} is set; --call tries it, at no cost")
+
+
+def _kept_by_workers(key: str) -> Finding:
+    return ok("provider", f"{key} is with the slice workers alone (WORKER_KEYS): run this there to try it")
 
 
 def _tried(make: Callable[[], Examined], where: str, key: str, address: str) -> Finding:

@@ -101,8 +101,9 @@ class Provider:
         return None if self.need is None else self.need.variable
 
     def lacks(self, settings: Settings) -> Need | None:
-        """The need that this machine does not meet; None when the provider can be used."""
-        needs = (need for need in (self.need, self.package) if need is not None)
+        """The need that is not met here, nor said to be met where calls are made; None: it can be used."""
+        needs = [need for need in (self.need, self.package) if need is not None]
+        needs = [need for need in needs if need.variable not in settings.worker_keys]
         return next((need for need in needs if not need.value(settings)), None)
 
     def served_name(self, model: str) -> str:

@@ -22,7 +22,9 @@ from gunicorn.errors import AppImportError
 from gunicorn.http import wsgi
 from gunicorn.workers.gthread import ThreadWorker
 
+from app.core.measures.sharing import Sharer
 from app.core.monitoring import own_standing
+from app.core.tracing import traces
 from app.errors import PenstockError
 from app.server import bounds, refusals
 from app.server.bodies import Room
@@ -100,7 +102,7 @@ class Worker(ThreadWorker):
         latest = time.monotonic() + self.cfg.graceful_timeout
         while self._lobby.connections and time.monotonic() < latest:
             self._turn(LAST_STEP)
-        sharer.stop()
+        _tell_the_rest(sharer)
         self.tpool.shutdown(wait=False)
         for listener in self.sockets:
             listener.close()
@@ -262,6 +264,12 @@ def trust(cfg: Any, proxies: list[str]) -> None:
     if not proxies:
         cfg.set("forwarder_headers", "")
         cfg.set("secure_scheme_headers", {})
+
+
+def _tell_the_rest(sharer: Sharer) -> None:
+    """Hand over what this process has counted, and what it has traced, since it last did."""
+    sharer.stop()
+    traces.stop()
 
 
 def _most_connections() -> int:

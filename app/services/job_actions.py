@@ -9,6 +9,7 @@ from app.core.pipeline import lifecycle, notifications
 from app.services import webhooks
 from models.job import Job
 from models.session import after_commit, in_transaction
+from tasks.flower import words
 from tasks.wake import wake
 
 Verb = Callable[[Session, Job], None]  # one from `lifecycle`, or a wrapper; may run more than once
@@ -23,7 +24,7 @@ def act(tenant_id: int, name: str, verb: Verb) -> None:
     def work(session: Session) -> None:
         job = lifecycle.find(session, tenant_id, name)
         verb(session, job)
-        after_commit(session, partial(wake, job.id))
+        after_commit(session, partial(wake, job.id, words.job(job.uid, job.name)))
         after_commit(session, partial(notifications.publish, [job.id]))
         webhooks.request_after_commit(session)
 

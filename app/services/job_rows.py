@@ -8,6 +8,7 @@ import structlog
 
 from app.core.documents.upload import Upload
 from app.core.money import pricing
+from app.core.tracing import traces
 from app.ingest import bounds, operations
 from app.ingest.draft import Defaults
 from app.ingest.forms.table_form import TableForm
@@ -36,6 +37,7 @@ def job_row(uid: uuid.UUID, spool: DraftSpool, defaults: Defaults, options: Opti
         label=options.label,
         # The web process binds it to all its log lines; the workers' lines about the job include it, too.
         request_id=structlog.contextvars.get_contextvars().get("request_id"),
+        traceparent=traces.traceparent(),
         max_concurrent=options.max_concurrent,
         runs_with=options.runs_with,
         attended=options.attended,

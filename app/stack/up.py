@@ -20,6 +20,7 @@ from app.stack.lock import Lock, Running
 from app.stack.ready import wait_until_ready
 from app.stack.supervisor import Supervisor
 from config import private, settings
+from config.secret_files import is_given
 from config.settings import Settings
 from models import session
 
@@ -59,7 +60,7 @@ def _run(wanted: Wanted, say: Callable[[str], None]) -> None:
     _outlive_the_last(lock, chosen, say)
     _remove_left_databases(chosen)
     listener = listen(wanted.host, wanted.port)
-    embedded = None if os.environ.get("REDIS_URL", "").strip() else broker.prepare(chosen.data)
+    embedded = None if is_given("REDIS_URL", os.environ) else broker.prepare(chosen.data)
     os.environ.update(environment(chosen, embedded))
     chosen = settings.current()
     if embedded is None:

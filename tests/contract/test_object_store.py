@@ -75,6 +75,17 @@ def test_nothing_is_something_too(store):
     assert store.get(KEY) == b""
 
 
+def test_a_bucket_is_made_once_and_may_be_there_already(server):
+    made = S3Store("not-yet-there", "", server.url)
+    with pytest.raises(Unavailable):
+        made.reach()
+
+    for _ in range(2):
+        made.prepare()
+        made.reach()
+    made._client.close()
+
+
 def test_to_put_again_replaces(store):
     store.put(KEY, io.BytesIO(b"first"))
     store.put(KEY, io.BytesIO(b"second"))

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from config import settings
-from models import session
+from models import migrate, session
 from tests.support.front_door import Door
 from tests.support.servers import free_port
 
@@ -51,6 +51,18 @@ def test_a_database_of_another_revision_is_named_with_what_to_do(environment):
     assert "at revision 0000" in error["message"]
     assert "penstock migrate" in error["message"]
     assert door.client.get("/health").status_code == 200
+
+
+def test_the_release_before_goes_on_with_a_database_that_the_next_one_has_migrated(environment):
+    # Given a process that runs while a deploy migrates, or after it was taken back
+    door = Door()
+    with session.engine().begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+
+    # Then it is ready, works, and has nothing to migrate
+    assert door.client.get("/ready").status_code == 200
+    assert door.post_records(1).status_code == 202
+    assert migrate.upgrade(environment["DATABASE_URL"]) == ("9999", "9999")
 
 
 @pytest.mark.parametrize("environment", ["sqlite"], indirect=True)

@@ -1,5 +1,6 @@
 """Caps and quotas: never passed, run to within a call, told in figures, and raised."""
 
+import datetime as dt
 import threading
 from functools import partial
 
@@ -229,14 +230,39 @@ def test_records_beyond_a_tenants_quota_are_refused_with_figures_and_a_time(envi
     refused = door.post_records(5)
     assert refused.status_code == 429
     assert 3_500 < int(refused.headers["Retry-After"]) <= 3_601
-    details = refused.get_json()["error"]["details"]
-    assert details == {"quota": "records_per_hour", "allowed": 10, "used": 6, "asked": 5}
+    error = refused.get_json()["error"]
+    with reading() as session:
+        free_at = session.scalars(select(Job.created_at)).one() + dt.timedelta(hours=1)
+    at = dt.datetime.fromisoformat(error["details"].pop("free_at"))
+    assert free_at <= at <= free_at + dt.timedelta(seconds=1)
+    assert error["details"] == {
+        "quota": "records_per_hour",
+        "allowed": 10,
+        "used": 6,
+        "asked": 5,
+        "fits_now": 4,
+    }
+    wait = int(refused.headers["Retry-After"])
+    assert f"4 records fit now, 5 in {wait:,} s, at {at:%Y-%m-%d %H:%M:%S} UTC" in error["message"]
+    # What fits now is taken; and what is too large for any hour fits in parts, but none of them now
     door.submit(4)
     too_large = door.post_records(11)
-    assert (too_large.status_code, "split" in too_large.text) == (429, True)
+    assert too_large.status_code == 429
+    assert "0 records fit now, 10 in" in too_large.text
+    assert "split it into parts of at most 10" in too_large.text
+    assert 3_500 < int(too_large.headers["Retry-After"]) <= 3_601
     other = door.other()
     in_transaction(lambda session: session.execute(update(Tenant).values(records_per_hour=None)))
     other.submit(11)
+
+
+def test_more_than_a_quota_ever_allows_is_told_what_fits_now(environment):
+    door = Door()
+    in_transaction(lambda session: session.execute(update(Tenant).values(records_per_hour=10)))
+    refused = door.post_records(11)
+    assert refused.headers["Retry-After"] == "3600"  # of the second part
+    message = refused.get_json()["error"]["message"]
+    assert message.endswith("this would add 11. 10 records fit now: split it into parts of at most 10")
 
 
 def test_bytes_beyond_a_tenants_quota_are_refused_with_figures_and_a_time(environment):

@@ -126,6 +126,15 @@ def test_a_database_of_another_revision_is_named_with_what_to_do(environment, so
     assert f"at revision {revision or 'none'}," in finding.text
 
 
+def test_a_database_that_a_newer_release_has_migrated_is_a_warning(environment, soon):
+    change = "UPDATE alembic_version SET version_num = '9999'"
+    in_transaction(lambda transaction: transaction.execute(text(change)) and None)
+
+    (finding,) = [finding for finding in examine(parts(call=False)) if finding.subject == "migrations"]
+
+    assert (finding.state, "9999" in finding.text) == (State.WARNING, True)
+
+
 @on_sqlite
 def test_a_directory_that_cannot_be_written_or_is_not_there_is_named(environment, monkeypatch, soon):
     for directory in ("/proc", "/nowhere"):

@@ -1,12 +1,6 @@
 """A job's way from its rows to its end, with real workers."""
 
-import ast
 import json
-import os
-import subprocess
-import sys
-import urllib.request
-from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -17,7 +11,6 @@ from models import Record, RecordStatus, Window
 from models.session import in_transaction, reading
 from tasks.celery import app
 from tasks.wake import wake
-from tests.support import servers
 from tests.support.servers import wait_until
 from tests.support.stack import Running
 from tests.support.task_events import Watched
@@ -221,53 +214,6 @@ def test_what_a_model_may_answer_is_stored_as_it_came(running, upstream):
     body = job.outputs()[0].body
     assert body is not None
     assert json.loads(body)["content"][0]["text"].encode("utf-16", "surrogatepass")
-
-
-def test_flower_shows_the_workers_and_each_slice_with_its_job_and_its_summary(running):
-    # Given Flower beside the workers
-    port = servers.free_port()
-    command = [
-        sys.executable,
-        "-m",
-        "celery",
-        "-A",
-        "tasks",
-        "flower",
-        "--address=127.0.0.1",
-        f"--port={port}",
-    ]
-    environment = {**os.environ, **running.environment, "FLOWER_UNAUTHENTICATED_API": "true"}
-    with (running.folder / "flower.txt").open("w") as log:
-        flower = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-    try:
-        wait_until(lambda: len(_flower(port, "workers?refresh=1")) == 3, seconds=40, what="three workers")
-
-        # When a job named after its file runs
-        job = running.prompts(130, options=Options(name="reviews.csv")).wait_for("completed")
-
-        # Then its slices are there by its id and name, each with what it did
-        wait_until(lambda: len(_slices(port, job)) == 3, what="Flower has seen the slices")
-        assert sum(summary["succeeded"] for summary in _slices(port, job)) == 130
-    finally:
-        flower.terminate()
-        flower.wait(20)
-
-
-def _flower(port: int, what: str) -> dict[str, Any]:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/{what}", timeout=5) as answer:
-            return json.load(answer)
-    except OSError:
-        return {}
-
-
-def _slices(port: int, job: Running) -> list[dict[str, int]]:
-    seen = _flower(port, "tasks?taskname=penstock.slice&limit=100").values()
-    return [
-        ast.literal_eval(task["result"])
-        for task in seen
-        if f"job {job.uid} 'reviews.csv'" in (task["args"] or "") and task["state"] == "SUCCESS"
-    ]
 
 
 def _wait_until_nothing_is_in_flight(job: Running) -> None:

@@ -20,11 +20,19 @@ def run(*arguments: str):
 
 def test_quotas_and_caps_are_set_shown_and_taken_away(environment):
     door = Door()
-    in_transaction(lambda session: spend.move(session, 1, door.tenant_id, cost=1_500_000_000_000))
+    in_transaction(
+        lambda session: spend.move(
+            session, 1, door.tenant_id, cost=1_500_000_000_000, unconfirmed=80_000_000_000
+        )
+    )
 
     assert run("set", "acme", "--daily-cap", "2.50", "--records-per-hour", "100").exit_code == 0
     shown = run("list").stdout
-    assert "$1.50 of $2.50" in shown
+    assert [" ".join(line.split()) for line in shown.splitlines()] == [
+        "tenant records/hour records/day bytes/hour bytes/day spent today unconfirmed daily cap this month"
+        " unconfirmed monthly cap",
+        "acme 100 $1.50 $0.08 $2.50 $1.50 $0.08",
+    ]
     assert "100" in shown
     assert run("set", "acme", "--bytes-per-day", "5000000").exit_code == 0
     assert "5000000" in run("list").stdout

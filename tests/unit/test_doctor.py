@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from app.doctor import clocks, environment, hosted
+from app.doctor import clocks, environment, hosted, provider
 from app.doctor.examination import Section, examine, in_words
 from app.doctor.finding import State, ok
 from app.doctor.parts import without_stack
@@ -96,6 +96,10 @@ def test_clocks_are_compared_with_the_time_that_the_answer_took(told, says):
     ("variables", "says"),
     [
         ({"ANTHROPIC_API_KEY": "k"}, "no contradictions"),
+        (
+            {"WORKER_KEYS": "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL": "https://x.invalid"},
+            "no contradictions",
+        ),
         ({}, "jobs that name no model"),
         ({"DEFAULT_MODEL": "gemini-9"}, "'gemini-9' is not known"),
         ({"DEFAULT_MODEL": "gpt-9"}, "OPENAI_API_KEY is not set"),
@@ -177,6 +181,16 @@ def test_what_hosted_services_and_networks_do_is_told_in_a_line_each(
     assert found[subject].state is state
     assert says in found[subject].text
     assert "geheim" not in found[subject].text
+
+
+def test_keys_that_only_workers_have_are_said_to_be_there(chosen):
+    chosen(WORKER_KEYS="ANTHROPIC_API_KEY,OPENAI_API_KEY")
+
+    found = list(provider.look(call=True))
+
+    assert {finding.state for finding in found} == {State.OK}
+    for name in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY"):
+        assert any(f"{name} is with the slice workers alone" in finding.text for finding in found)
 
 
 def test_a_machine_on_which_nothing_runs_is_told_just_that(chosen):

@@ -104,7 +104,7 @@ def test_a_database_somewhere_else_is_closed_and_its_folder_is_left_alone(data, 
     folder.chmod(0o755)
     files = [folder / f"other.db{part}" for part in ("", "-wal", "-shm")]
     for file in files:
-        file.write_text("secret")
+        file.write_bytes(private.SQLITE_HEADER + b"secret")
         file.chmod(0o644)
     found = chosen(data, **{name: value.format(folder=folder) for name, value in variables.items()})
     assert set(private.exposed(found)) == {data, *files}
@@ -114,6 +114,16 @@ def test_a_database_somewhere_else_is_closed_and_its_folder_is_left_alone(data, 
     assert {mode(file) for file in files} == {0o600}
     assert mode(folder) == 0o755
     assert list(private.exposed(found)) == []
+
+
+def test_a_file_that_is_no_database_stays_as_it_is_though_it_is_named_as_one(data, tmp_path):
+    hosts = tmp_path / "hosts"
+    hosts.write_text("127.0.0.1 localhost")
+    hosts.chmod(0o644)
+
+    private.keep(chosen(data, DATABASE_URL=f"sqlite:///{hosts}"))
+
+    assert mode(hosts) == 0o644
 
 
 def test_a_directory_that_is_not_there_is_no_matter(tmp_path):

@@ -68,7 +68,7 @@ def show(job_id: str) -> None:
     from app.cli import target
 
     with target.running_or_none() as rest:
-        _print(rest.job(job_id))
+        listing.show_json(rest.job(job_id))
 
 
 @jobs.command()
@@ -212,9 +212,3 @@ def _tell(job: dict[str, Any]) -> None:
     )
     if job["status_reason"]:
         wrapping.paragraph(for_terminal(job["status_reason"]))
-
-
-def _print(job: dict[str, Any]) -> None:
-    import json
-
-    click.echo(json.dumps(job, indent=2, ensure_ascii=False))

@@ -11,7 +11,11 @@ def migrate() -> None:
 
     private.keep(settings.current())
     before, after = migrations.upgrade(settings.current().database_url)
-    if before == after:
+    if migrations.is_ahead(before):
+        click.echo(
+            f"the database is at revision {before}: a newer release has migrated it, and this one can go on"
+        )
+    elif before == after:
         click.echo(f"the database is at the newest revision, {after}")
     else:
         click.echo(f"the database was migrated from revision {before or 'none'} to {after}")

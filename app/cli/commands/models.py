@@ -1,6 +1,5 @@
 """`penstock models`: what can be named with --model, and what it costs."""
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -22,7 +21,7 @@ def models(as_json: bool) -> None:
     """
     found = _models()
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        listing.show_json(found)
         return
     listing.show(HEADINGS, [_row(model) for model in found], right=HEADINGS[1:5])
     click.echo()

@@ -1,44 +1,20 @@
 """`penstock tenants`: quotas and caps for operators, directly on the database."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from app.cli import listing
 from app.cli.database import check_revision
+from app.cli.input.amounts import Amount, Dollars, given
 
-NONE = "none"
+if TYPE_CHECKING:
+    from app.core.money.spend import Spent
+
+QUOTAS = ("records_per_hour", "records_per_day", "bytes_per_hour", "bytes_per_day")
 PER = ("records/hour", "records/day", "bytes/hour", "bytes/day")
-HEADER = ("tenant", *PER, "spent today", "spent this month")
-
-
-class Amount(click.ParamType[int | None]):
-    """A whole number of records or bytes, or `none`."""
-
-    name = "N|none"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> int | None:
-        if value == NONE:
-            return None
-        if not str(value).isdigit() or not 0 < int(value) < 10**15:
-            self.fail(f"{value!r} is neither a whole number above 0 nor {NONE!r}", param, ctx)
-        return int(value)
-
-
-class Dollars(click.ParamType[int | None]):
-    """Dollars, or `none`; pico-dollars internally."""
-
-    name = "USD|none"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> int | None:
-        from app.core.money import pricing
-
-        if value == NONE:
-            return None
-        try:
-            return pricing.pico(str(value))
-        except ValueError:
-            self.fail(f"{value!r} is neither an amount in dollars such as 2.50 nor {NONE!r}", param, ctx)
+MONEY = ("spent today", "unconfirmed", "daily cap", "this month", "unconfirmed", "monthly cap")
+HEADER = ("tenant", *PER, *MONEY)
 
 
 @click.group()
@@ -48,30 +24,38 @@ def tenants() -> None:
 
 @tenants.command("list")
 def list_tenants() -> None:
-    """List the tenants with their quotas, their caps, and what they have spent."""
+    """List the tenants with their quotas, their caps, and what they have spent.
+
+    `unconfirmed` is the most that calls may have cost whose outcome nobody knows, as of a worker that was
+    killed. A cap counts it, too.
+    """
     check_revision()
     from app.core.accounts import quotas
-    from app.core.money import pricing
     from models.session import reading
-
-    def of(spent: int, cap: int | None) -> str:
-        text = f"${pricing.dollars(spent)}"
-        return text if cap is None else f"{text} of ${pricing.dollars(cap)}"
 
     with reading() as session:
         rows = [
             (
                 found.tenant.name,
-                str(found.tenant.records_per_hour or ""),
-                str(found.tenant.records_per_day or ""),
-                str(found.tenant.bytes_per_hour or ""),
-                str(found.tenant.bytes_per_day or ""),
-                of(found.today, found.tenant.daily_cap),
-                of(found.month, found.tenant.monthly_cap),
+                *(_count(getattr(found.tenant, quota)) for quota in QUOTAS),
+                *_money(found.today, found.tenant.daily_cap),
+                *_money(found.month, found.tenant.monthly_cap),
             )
             for found in quotas.listed(session)
         ]
-    listing.show(HEADER, rows)
+    listing.show(HEADER, rows, right=HEADER[1:])
+
+
+def _count(quota: int | None) -> str:
+    return "" if quota is None else str(quota)
+
+
+def _money(spent: "Spent", cap: int | None) -> tuple[str, str, str]:
+    from app.cli import words
+    from app.core.money import pricing
+
+    cost, unconfirmed = (words.dollars(pricing.dollars(part)) for part in (spent.cost, spent.unconfirmed))
+    return cost, unconfirmed, "" if cap is None else words.dollars(pricing.dollars(cap))
 
 
 @tenants.command("set")
@@ -84,17 +68,10 @@ def list_tenants() -> None:
 @click.option("--monthly-cap", type=Dollars(), help="USD per calendar month (UTC).")
 def set_tenant(name: str, **values: int | None) -> None:
     """Set a tenant's quotas and caps; omitted ones stay as they are, `none` removes one."""
-    context = click.get_current_context()
+    wanted = given(values, "quota or cap")
     check_revision()
     from app.core.accounts import quotas
     from models.session import in_transaction
 
-    given = {
-        option: value
-        for option, value in values.items()
-        if context.get_parameter_source(option) is click.core.ParameterSource.COMMANDLINE
-    }
-    if not given:
-        raise click.UsageError("give at least one quota or cap to set")
-    in_transaction(lambda session: quotas.change(session, name, given))
-    click.echo(f"tenant {name}: {', '.join(option.replace('_', ' ') for option in given)} set", err=True)
+    in_transaction(lambda session: quotas.change(session, name, wanted))
+    click.echo(f"tenant {name}: {', '.join(option.replace('_', ' ') for option in wanted)} set", err=True)

@@ -14,6 +14,7 @@ from app.cli.client import Job, Rest
 from app.cli.database import check_revision
 from app.errors import Unavailable
 from config import logs, private, settings
+from config.secret_files import is_given
 from config.settings import Settings
 
 ADDRESS = "http://127.0.0.1"
@@ -24,7 +25,7 @@ NOWHERE = "redis://127.0.0.1:1/0"  # refuses at once; the default could be the R
 def contract(chosen: Settings, key: Callable[[], str]) -> Iterator[Rest]:
     """The contract, as the stack on this database would answer it; `key` is asked for once there is one."""
     _check(chosen)
-    if not os.environ.get("REDIS_URL", "").strip():
+    if not is_given("REDIS_URL", os.environ):
         os.environ["REDIS_URL"] = NOWHERE
     settings.current.cache_clear()
     from app.factory import create_app

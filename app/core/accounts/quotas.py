@@ -1,6 +1,7 @@
 """What a tenant may submit in any hour and any 24 hours, whatever the API, and what it may spend."""
 
 import datetime as dt
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
@@ -8,24 +9,35 @@ from typing import cast
 from sqlalchemy import ColumnElement, CompoundSelect, Select, and_, func, not_, select, union_all
 from sqlalchemy.orm import Session
 
+from app.core.json_text import timestamp
 from app.core.money import spend
+from app.core.money.spend import Spent
 from app.errors import NotFound, TooMany
 from models.base import now
 from models.file import File
 from models.job import Job, JobStatus
 from models.tenant import Tenant
 
-HOUR, DAY = 3_600, 86_400  # seconds
+HOUR, DAY = "hour", "24 hours"
+SECONDS = {HOUR: 3_600, DAY: 86_400}
 
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """A column of `Tenant`, the seconds that it is for, what of a job counts and what of a file."""
+    """A column of `Tenant`, the span that it is for, what of a job counts and what of a file."""
 
     name: str
-    seconds: int
+    span: str
     counted: ColumnElement[int]
     of_a_file: ColumnElement[int] | None = None
+
+    @property
+    def seconds(self) -> int:
+        return SECONDS[self.span]
+
+    @property
+    def unit(self) -> str:
+        return self.name.partition("_")[0]
 
 
 # Jobs of an earlier release did not count their bytes.
@@ -77,35 +89,47 @@ def _of_span(tenant_id: int, seconds: int) -> tuple[ColumnElement[bool], ...]:
 
 
 def _refuse(session: Session, tenant_id: int, quota: Quota, allowed: int, used: int, asked: int) -> None:
+    """Say what fits now, and when all of it will, or the largest part that ever does."""
+    part, fits = min(asked, allowed), max(0, allowed - used)
+    wait, free_at = _wait(session, tenant_id, quota, used + part - allowed)
+    said = (
+        f"{quota.name} is {allowed:,}: {used:,} were submitted in the last {quota.span}, and this would add"
+        f" {asked:,}. {fits:,} {quota.unit} fit now"
+    )
+    if wait:
+        said += f", {part:,} in {wait:,} s, at {free_at:%Y-%m-%d %H:%M:%S} UTC"
+    if part < asked:
+        said += f": split it into parts of at most {allowed:,}"
     figures = {"quota": quota.name, "allowed": allowed, "used": used, "asked": asked}
-    summary = f"{quota.name} is {allowed:,}: {used:,} were submitted, and this would add {asked:,}"
-    if asked > allowed:
-        parts = f"{summary}: split it into parts of at most {allowed:,}"
-        raise TooMany(parts, figures, retry_after=quota.seconds)
-    wait = _wait(session, tenant_id, quota, used + asked - allowed)
-    raise TooMany(f"{summary}: send it again in {wait:,} s", figures, retry_after=wait)
+    raise TooMany(
+        said, figures | {"fits_now": fits, "free_at": timestamp(free_at)}, retry_after=wait or quota.seconds
+    )
 
 
-def _wait(session: Session, tenant_id: int, quota: Quota, too_many: int) -> int:
-    """Seconds until the oldest `too_many` records (bytes) of the span no longer count."""
+def _wait(session: Session, tenant_id: int, quota: Quota, too_many: int) -> tuple[int, dt.datetime]:
+    """In how many seconds, and when, the oldest `too_many` records (bytes) of the span no longer count."""
     time = session.scalars(select(now())).one()
+    if too_many <= 0:
+        return 0, time
     counted_at = _counted(tenant_id, quota).subquery()
-    submissions = session.execute(select(counted_at).order_by(counted_at.c.created_at))
-    for counted, created_at in submissions:
+    free_from = time
+    for counted, created_at in session.execute(select(counted_at).order_by(counted_at.c.created_at)):
         too_many -= counted
         if too_many <= 0:
-            left = created_at + dt.timedelta(seconds=quota.seconds) - time
-            return max(1, int(left.total_seconds()) + 1)
-    return quota.seconds
+            free_from = created_at
+            break
+    # The first whole second at which it is.
+    free_at = free_from.replace(microsecond=0) + dt.timedelta(seconds=quota.seconds + 1)
+    return math.ceil((free_at - time).total_seconds()), free_at
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A tenant and the pico-dollars that it has spent, unconfirmed ones included."""
+    """A tenant and what it has spent."""
 
     tenant: Tenant
-    today: int
-    month: int
+    today: Spent
+    month: Spent
 
 
 def listed(session: Session) -> list[Listed]:
@@ -114,8 +138,8 @@ def listed(session: Session) -> list[Listed]:
     return [
         Listed(
             tenant,
-            spend.of_tenant(session, tenant.id, today),
-            spend.of_tenant(session, tenant.id, today.replace(day=1)),
+            spend.since(session, tenant.id, today),
+            spend.since(session, tenant.id, today.replace(day=1)),
         )
         for tenant in session.scalars(select(Tenant).order_by(Tenant.name))
     ]

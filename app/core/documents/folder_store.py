@@ -85,6 +85,9 @@ class FolderStore:
         except OSError as error:
             raise self._unavailable(error) from error
 
+    def prepare(self) -> None:
+        self.reach()
+
     def _path(self, key: str) -> Path:
         return self._folder / checked(key)
 

@@ -32,6 +32,9 @@ class Store(Protocol):
     def reach(self) -> None:
         """Raise `Unavailable` if nothing can be stored."""
 
+    def prepare(self) -> None:
+        """Make the folder or the bucket, if it is not there; raises `Unavailable`."""
+
 
 def document_key(tenant: uuid.UUID, file_id: uuid.UUID, sha256: str) -> str:
     """The key of a tenant's document."""

@@ -101,6 +101,12 @@ class S3Store:
     def reach(self) -> None:
         self._call(partial(self._client.head_bucket, Bucket=self._bucket))
 
+    def prepare(self) -> None:
+        try:
+            self.reach()
+        except Unavailable:
+            self._call(partial(self._client.create_bucket, Bucket=self._bucket))
+
     def _at(self, key: str) -> dict[str, Any]:
         return {"Bucket": self._bucket, "Key": self._prefix + checked(key)}
 

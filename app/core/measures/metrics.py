@@ -114,8 +114,7 @@ LAST_SWEEP = Metric(
 RECORDS_UNASKED = Metric(
     "penstock_records_unasked",
     Kind.GAUGE,
-    "Records of live jobs that are not being asked: due, or waiting for a named time, an earlier turn or a"
-    " paused job",
+    "Records of live jobs that are not being asked: due, waiting for a named time, or paused with their job",
     ("state",),
 )
 DATA_FREE = Metric(

@@ -33,9 +33,6 @@ class Standing:
     memory_use: float | None = None  # share of its bound that is in use; None without a bound, or not told
 
 
-_SAID = [field.name for field in fields(Standing)]  # a release beside this one may say more
-
-
 class Sharer:
     """Hands over what its process counts, and says how it stands, on a thread of its own."""
 
@@ -115,7 +112,8 @@ def read_processes() -> list[Standing]:
         if now - told.pop("at") > ALIVE:
             dead.append(name)
         else:
-            alive.append(Standing(**{name: told[name] for name in _SAID if name in told}))
+            known = {field.name: told[field.name] for field in fields(Standing) if field.name in told}
+            alive.append(Standing(**known))
     if dead:
         _client().hdel(_key("processes"), *dead)
     return alive

@@ -152,6 +152,13 @@ def dollars(pico: int) -> str:
     return f"{'-' if pico < 0 else ''}{whole}.{places}"
 
 
+def about(pico: int) -> str:
+    """Pico-dollars for a glance: cents, or three digits that say something: $12.34, $0.0412, $0.00007."""
+    amount = Decimal(pico) / PICO
+    whole, _, places = f"{amount:,.{max(2, 2 - amount.adjusted()) if amount else 2}f}".partition(".")
+    return f"${whole}.{places.rstrip('0').ljust(2, '0')}"
+
+
 def _listed(model: str, when: date) -> Price | None:
     day = when.astimezone(UTC).date() if isinstance(when, datetime) else when
     dated = _dated(model)

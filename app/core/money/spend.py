@@ -31,7 +31,7 @@ class Days:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Pico-dollars of a day, a model or a user."""
+    """Pico-dollars of a day, of a model or a user, or since a day."""
 
     key: Key
     cost: int
@@ -73,10 +73,21 @@ def _moving(dialect: str) -> Any:
     )
 
 
-def of_tenant(session: Session, tenant_id: int, since: dt.date) -> int:
+def of_tenant(session: Session, tenant_id: int, day: dt.date) -> int:
     """Pico-dollars that a tenant has spent, or may have spent, since a day."""
-    spent = func.coalesce(func.sum(Spend.cost + Spend.cost_unconfirmed), 0)
-    return int(session.scalar(select(spent).where(Spend.tenant_id == tenant_id, Spend.day >= since)) or 0)
+    spent = since(session, tenant_id, day)
+    return spent.cost + spent.unconfirmed
+
+
+def since(session: Session, tenant_id: int, day: dt.date) -> Spent:
+    """What a tenant has spent since a day, and what it may have spent besides."""
+    cost, unconfirmed = (func.coalesce(func.sum(each), 0) for each in (Spend.cost, Spend.cost_unconfirmed))
+    found = session.execute(
+        select(cost.label("cost"), unconfirmed.label("unconfirmed")).where(
+            Spend.tenant_id == tenant_id, Spend.day >= day
+        )
+    ).one()
+    return Spent(day, int(found.cost), int(found.unconfirmed))
 
 
 def by_day(session: Session, tenant_id: int, days: Days) -> list[Spent]:

@@ -48,7 +48,9 @@ class Publication:
     quota: int | None  # records that one slice may claim; None: as many as it can
     job: uuid.UUID
     name: str
+    records: str  # which of them it offers, in words
     attended: bool
+    traceparent: str | None  # of the job's submission
 
 
 @dataclass(frozen=True, slots=True)
@@ -406,13 +408,24 @@ def _offer(job: Job, window: Window, records: int, supply: Supply) -> Offer:
         quota=1 if single else _quota(),
         job=job.uid,
         name=job.name or "",
+        records=_in_words(job, window),
         attended=job.attended is not None,
+        traceparent=job.traceparent,
         job_id=job.id,
         tenant_id=job.lane,
         narrow=narrow,
         tasks=tasks,
         capacity=supply.threads,
     )
+
+
+def _in_words(job: Job, window: Window) -> str:
+    """Which records of how many; those that were given back may be anywhere."""
+    if window.isolated:
+        return "suspects, each alone"
+    if window.last == 0:
+        return "records given back"
+    return f"{window.first + 1:,}–{window.last:,} of {job.total:,}"
 
 
 def _narrow(window: Window, records: int, supply: Supply) -> int:

@@ -1,5 +1,6 @@
 """Which deliveries a process sends next: what is due, shared out among tenants and their addresses."""
 
+import uuid
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +32,9 @@ class Claim:
     tenant_id: int
     endpoint_id: int | None
     target: str
+    uid: uuid.UUID
     event_id: str
+    event_type: str
     url: str
     body: bytes
     attempts: int  # before this one
@@ -136,7 +139,9 @@ def _claim(session: Session, delivery: WebhookDelivery) -> Claim | None:
         tenant_id=delivery.tenant_id,
         endpoint_id=delivery.endpoint_id,
         target=delivery.target,
+        uid=delivery.uid,
         event_id=delivery.event_id,
+        event_type=delivery.event_type,
         url=url,
         body=delivery.body,
         attempts=delivery.attempts,

@@ -20,10 +20,14 @@ GONE = 410  # the receiver wants no more
 PATIENCE = dt.timedelta(days=5)  # of nothing but failures, after which an endpoint is switched off
 
 
-def record(session: Session, claim: Claim, answer: Answer) -> None:
-    """Write the outcome, and when it is tried again; one that another process has overtaken is void."""
+def record(session: Session, claim: Claim, answer: Answer) -> DeliveryStatus | None:
+    """Write the outcome, and when it is tried again; returns what became of the delivery.
+
+    None: another process has overtaken this one, and its outcome is void.
+    """
+    status, moving = _moving(claim, answer)
     moved = session.execute(
-        _moving(claim, answer).values(
+        moving.values(
             attempts=claim.attempts + 1,
             last_attempt_at=now(),
             last_status_code=answer.status,
@@ -32,7 +36,7 @@ def record(session: Session, claim: Claim, answer: Answer) -> None:
     )
     assert isinstance(moved, CursorResult)
     if not moved.rowcount:
-        return
+        return None
     if not answer.succeeded:
         log.warning(
             "webhook.failed",
@@ -45,18 +49,22 @@ def record(session: Session, claim: Claim, answer: Answer) -> None:
         _hold(session, claim, answer)
     if claim.endpoint_id is not None:
         _judge(session, claim.endpoint_id, answer)
+    return status
 
 
-def _moving(claim: Claim, answer: Answer) -> Update:
+def _moving(claim: Claim, answer: Answer) -> tuple[DeliveryStatus, Update]:
     mine = WebhookDelivery.id == claim.id, WebhookDelivery.attempts == claim.attempts
     if answer.succeeded:
-        return moving_deliveries(DeliveryStatus.SUCCEEDED, *mine, ended_at=now(), last_error=None)
+        status = DeliveryStatus.SUCCEEDED
+        return status, moving_deliveries(status, *mine, ended_at=now(), last_error=None)
     why = answer.error or f"the receiver answered with the status {answer.status}"
     wait = None if answer.status == GONE else schedule.delay(claim.attempts + 1, answer.retry_after)
     if wait is None:
-        return moving_deliveries(DeliveryStatus.FAILED, *mine, ended_at=now(), last_error=why)
-    still = WebhookDelivery.status == DeliveryStatus.PENDING
-    return update(WebhookDelivery).where(*mine, still).values(next_at=now(wait), last_error=why)
+        status = DeliveryStatus.FAILED
+        return status, moving_deliveries(status, *mine, ended_at=now(), last_error=why)
+    status = DeliveryStatus.PENDING
+    still = WebhookDelivery.status == status
+    return status, update(WebhookDelivery).where(*mine, still).values(next_at=now(wait), last_error=why)
 
 
 def _hold(session: Session, claim: Claim, answer: Answer) -> None:

@@ -3,7 +3,10 @@
 import asyncio
 import datetime as dt
 import threading
+import time
+from collections.abc import Sequence
 from functools import partial
+from typing import Protocol
 
 import structlog
 from sqlalchemy import select
@@ -14,16 +17,25 @@ from app.core.webhooks import claims, outbox, outcomes, signing, transport
 from app.core.webhooks.claims import Claim, InFlight
 from app.core.webhooks.transport import Answer
 from models.session import in_transaction, reading
+from models.webhook import DeliveryStatus
 
 log = structlog.get_logger(__name__)
 
 LOOK_AGAIN = 0.1  # seconds until the next look for what is due, unless all that is in flight ends before
 
 
+class Watcher(Protocol):
+    """Is told of each attempt, from any thread, and in the end what has become of its delivery."""
+
+    def begun(self, claim: Claim) -> None: ...
+    def ended(self, claim: Claim, answer: Answer, status: DeliveryStatus, seconds: float) -> None: ...
+
+
 class Sender:
     """The sender of a process. What a killed one had in flight, another one finds in its row and sends."""
 
-    def __init__(self) -> None:
+    def __init__(self, watcher: Watcher | None = None) -> None:
+        self._watcher = watcher
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._is_wanted = False
@@ -68,31 +80,39 @@ class Sender:
     async def _send_what_is_due(self) -> None:
         in_flight, sending = InFlight(), set[asyncio.Task[None]]()
         while True:
-            for claim in [] if self._is_stopped else await asyncio.to_thread(_take, in_flight.copy()):
+            for claim in [] if self._is_stopped else await asyncio.to_thread(self._take, in_flight.copy()):
                 in_flight.begun(claim.tenant_id, claim.target)
-                sending.add(asyncio.create_task(_send(claim, in_flight)))
+                sending.add(asyncio.create_task(self._send(claim, in_flight)))
             if not sending:
                 return
             _, sending = await asyncio.wait(sending, timeout=LOOK_AGAIN)
 
+    def _take(self, in_flight: InFlight) -> Sequence[Claim]:
+        with reading() as session:
+            if not session.scalar(select(outbox.any_due)):
+                return []
+        claimed = in_transaction(partial(claims.claim, in_flight=in_flight))
+        if self._watcher is not None:
+            for claim in claimed:
+                self._watcher.begun(claim)
+        return claimed
 
-def _take(in_flight: InFlight) -> list[Claim]:
-    with reading() as session:
-        if not session.scalar(select(outbox.any_due)):
-            return []
-    return in_transaction(partial(claims.claim, in_flight=in_flight))
+    async def _send(self, claim: Claim, in_flight: InFlight) -> None:
+        """Send it and write the outcome. What cannot be written is sent again, under the same id."""
+        started = time.monotonic()
+        try:
+            answer = await _attempt(claim)
+            await asyncio.to_thread(self._record, claim, answer, time.monotonic() - started)
+        except Exception as error:
+            log.warning("webhook.outcome_lost", event_id=claim.event_id, error=type(error).__name__)
+        finally:
+            in_flight.ended(claim)
 
-
-async def _send(claim: Claim, in_flight: InFlight) -> None:
-    """Send it and write the outcome. What cannot be written is sent again, under the same id."""
-    try:
-        answer = await _attempt(claim)
-        await asyncio.to_thread(in_transaction, partial(outcomes.record, claim=claim, answer=answer))
+    def _record(self, claim: Claim, answer: Answer, seconds: float) -> None:
+        status = in_transaction(partial(outcomes.record, claim=claim, answer=answer))
         counts.add(metrics.WEBHOOK_CALLS, "delivered" if answer.succeeded else "failed")
-    except Exception as error:
-        log.warning("webhook.outcome_lost", event_id=claim.event_id, error=type(error).__name__)
-    finally:
-        in_flight.ended(claim)
+        if self._watcher is not None and status is not None:
+            self._watcher.ended(claim, answer, status, seconds)
 
 
 async def _attempt(claim: Claim) -> Answer:

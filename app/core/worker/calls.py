@@ -22,6 +22,7 @@ from app.core.requests import build
 from app.core.requests.claim import Claim
 from app.core.requests.job_context import JobContext
 from app.core.requests.prompt_cache.layout import Keep
+from app.core.tracing import traces
 from app.core.worker import retries
 from app.core.worker.judging import answer_checks
 from app.core.worker.latest_call import LatestCall
@@ -162,7 +163,8 @@ class CallInFlight:
         self._latest.begin()
         self.mark_sent()
         try:
-            reply = await self._waiting.ask(self._services.client(self.job.provider), self._latest.params)
+            asked = self._waiting.ask(self._services.client(self.job.provider), self._latest.params)
+            reply = await traces.call(asked, self.job, self.claim, self._latest.model)
         except ProviderError as error:
             booking = self._permits.booking(error)
             call = self._latest.failed(error, booking, self._latest.end())
@@ -221,8 +223,7 @@ class CallInFlight:
             return self._outcome_so_far(word, again_in=0.0)
         outcome = self._outcome_so_far(word)
         if outcome.status is None:
-            outcome.status = self.close_reason.value
-            outcome.error_type = word
+            outcome.status, outcome.error_type = self.close_reason.value, word
             outcome.error_message = f"The job ended ({word}) while this record was being asked."
         return outcome
 

@@ -6,6 +6,7 @@ of its own. It commits each record's outcome before it claims the next: if it di
 
 import ctypes
 import json
+import os
 import signal
 import sys
 import time
@@ -16,7 +17,9 @@ from redis import RedisError
 from app.core.measures import sharing
 from app.core.pipeline.outcomes import Outcome, Written
 from app.core.requests import job_context
+from app.core.tracing import traces
 from app.core.worker import process
+from app.core.worker.reports.summary import Summary
 from app.core.worker.slice import STARTS_FOR, Slice
 from config import logs, settings
 from models.record import Window
@@ -44,14 +47,21 @@ def main(window_id: int, epoch: int) -> None:
     signal.signal(signal.SIGTERM, lambda *_: process.stop_current(chosen.grace))
     with reading() as session:
         window = session.get_one(Window, window_id)
+    traces.start("isolated")
     try:
-        job, until = job_context.of(window.job_id), time.monotonic() + STARTS_FOR
-        summary = IsolatedSlice(process.current(), job, (window_id, epoch), None, until, _no_wake).run()
+        with traces.slice({"traceparent": os.environ.get(traces.VARIABLE)}, (window_id, epoch), alone=True):
+            summary = _ask(window)
     finally:
         process.end_current()
+        traces.stop()
         with suppress(RedisError):
             sharing.hand_over()
-    json.dump(summary, sys.stdout)
+    json.dump(summary.to_json(), sys.stdout)
+
+
+def _ask(window: Window) -> Summary:
+    job, until = job_context.of(window.job_id), time.monotonic() + STARTS_FOR
+    return IsolatedSlice(process.current(), job, (window.id, window.epoch), None, until, _no_wake).run()
 
 
 def _no_wake(job_id: int) -> None:

@@ -1,6 +1,7 @@
 """Asks quarantined records in a process of their own, which runs `app.core.worker.isolated`."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -10,7 +11,9 @@ from contextlib import contextmanager
 import structlog
 
 from app.core.pipeline import quarantine
+from app.core.tracing import traces
 from app.core.worker.process import Process
+from app.core.worker.reports.summary import Summary
 from models.record import Window
 from models.session import reading
 
@@ -21,23 +24,26 @@ POLL = 0.5  # seconds between two checks whether this worker is to stop
 _turn = threading.Lock()  # one such process a worker: each of them is as large as a worker
 
 
-def ask(process: Process, window: Window, wake: Callable[[int], None]) -> dict[str, int]:
-    """Ask the window's records one after the other; returns a slice's summary.
+def ask(process: Process, window: Window, wake: Callable[[int], None]) -> Summary | str:
+    """Ask the window's records one after the other; returns what a slice does, or why there is none.
 
     The process ends when no record waits any more, when its time is over, or when this worker stops. If it
     dies, the sweep finds its records, as it does those of any process.
     """
     with process.served.serving(window.job_id, window.id), _in_turn(process) as acquired:
         if not acquired or not _any_quarantined(window):
-            return {}
+            return Summary()
         command = [sys.executable, "-m", "app.core.worker.isolated", str(window.id), str(window.epoch)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as isolated:  # noqa: S603 - ours
+        environment = {**os.environ, **traces.environment()}
+        with subprocess.Popen(  # noqa: S603 - ours
+            command, stdout=subprocess.PIPE, env=environment, start_new_session=True
+        ) as isolated:
             summary = _wait(process, isolated)
         wake(window.job_id)
         if isolated.returncode:
             log.warning("alone.died", job=window.job_id, code=isolated.returncode)
-            return {}
-        return dict(json.loads(summary))
+            return f"the process that asked records alone died ({isolated.returncode})"
+        return Summary.from_json(json.loads(summary))
 
 
 @contextmanager

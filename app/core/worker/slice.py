@@ -2,9 +2,9 @@
 
 import queue
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from contextvars import copy_context
 from functools import partial
 
 import structlog
@@ -20,10 +20,10 @@ from app.core.requests.job_context import JobContext
 from app.core.worker.calls import CallObserver
 from app.core.worker.claim_queue import ClaimQueue
 from app.core.worker.process import Process
+from app.core.worker.reports.summary import Summary
 from app.core.worker.slice_permits import SlicePermits
 from app.errors import BadInput
 from config import settings
-from models.record import RecordStatus
 from models.session import in_transaction
 
 log = structlog.get_logger()
@@ -31,8 +31,6 @@ log = structlog.get_logger()
 STARTS_FOR = 60.0  # seconds after which it starts no call; celeryconfig's visibility_timeout counts on it
 RECHECK = 1.0  # seconds at most between two checks whether anything may start
 GATHER = 0.1  # seconds that freed seats wait for more of them, to be filled together; half of all do not wait
-
-Summary = dict[str, int]
 
 
 class Slice:
@@ -59,14 +57,14 @@ class Slice:
         process.jobs.catch_up()
         process.terms(job)  # caches the limits of its group: the loop has them even with the database away
         self._permits = SlicePermits(process, job)
+        self._context = copy_context()  # what log lines and traces name, of its calls too
         self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._seats = settings.current().records_per_task  # calls in flight at most
-        self._in_flight = 0  # records
-        self._uncommitted = 0  # records of this slice whose outcome is not committed
+        self._in_flight = self._uncommitted = 0  # records with calls, or outcomes, that are still to come
         self._open = True  # the window may hold unclaimed records
         self._remaining: int | None = None  # how many of them at most, once that is known
         self._turns_due = False  # a conversation's next turn may be asked
-        self._summary: Counter[str] = Counter()
+        self._summary = Summary()
 
     # --- called on other threads
 
@@ -81,7 +79,7 @@ class Slice:
 
     # --- on its own thread
 
-    def run(self) -> Mapping[str, int]:
+    def run(self) -> Summary:
         """Claim and ask until the window is drained or the time is over; returns when all is committed."""
         with self._process.served.serving(self._job.job_id, self._window[0]) as claim_queue:
             while self._may_start() or self._uncommitted:
@@ -180,7 +178,7 @@ class Slice:
         self._uncommitted += len(records)
         if self._quota is not None:
             self._quota -= len(records)
-        self._process.start_calls(self, self._job, records, grant, ends_in)
+        self._context.run(self._process.start_calls, self, self._job, records, grant, ends_in)
 
     def _after_claim(self, taken: Taken, pause: float) -> float:
         """Note what the window still holds; returns the seconds to wait for events."""
@@ -230,7 +228,7 @@ class Slice:
         self._uncommitted -= 1
         self._turns_due = self._turns_due or self._job.job_id in group.freed
         if won:
-            _add(self._summary, outcome)
+            self._summary.add(outcome)
         if outcome.pause is not None:
             self._pause_if(partial(pauses.pause_in_vain, reason=outcome.pause), "job.asks_in_vain")
         if self._job.job_id in group.hopeless:
@@ -271,13 +269,3 @@ def _paused(job: JobContext, work: Callable[..., bool]) -> bool:
 
 def _log_storage_away(job: JobContext, error: SQLAlchemyError) -> None:
     log.warning("storage.away", job=job.job_id, error=type(error).__name__)
-
-
-def _add(summary: Counter[str], outcome: Outcome) -> None:
-    usage = outcome.call.usage
-    summary["records"] += 1
-    summary["succeeded"] += outcome.status is RecordStatus.SUCCEEDED
-    summary["failed"] += outcome.status is RecordStatus.FAILED
-    summary["retried"] += outcome.claim.attempt > 1
-    summary["tokens"] += usage.input_tokens + usage.output_tokens
-    summary["cost"] += outcome.call.cost or 0

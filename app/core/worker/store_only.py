@@ -7,8 +7,7 @@ and no moment at which a crash could leave one half done.
 
 import json
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -23,6 +22,7 @@ from app.core.requests.claim import Claim
 from app.core.requests.job_context import JobContext
 from app.core.worker import writer
 from app.core.worker.process import Process
+from app.core.worker.reports.summary import Summary
 from app.ingest import documents
 from app.ingest.values import to_json
 from models.record import RecordStatus
@@ -68,9 +68,9 @@ class StoreOnly:
         self._remaining = quota  # documents that it may take; None: as many as there are
         self._until = until  # monotonic
         self._wake = wake
-        self._summary: Counter[str] = Counter()
+        self._summary = Summary()
 
-    def run(self) -> Mapping[str, int]:
+    def run(self) -> Summary:
         more = True
         with self._process.served.serving(self._job.job_id, self._window[0]):
             while more and self._may_continue():
@@ -115,9 +115,7 @@ class StoreOnly:
         if self._remaining is not None:
             self._remaining -= len(ended.outcomes)
         for outcome in ended.outcomes:
-            assert outcome.status is not None
-            self._summary["records"] += 1
-            self._summary[outcome.status.name.lower()] += 1
+            self._summary.add(outcome)
         if not ended.more:
             self._wake(self._job.job_id)
 

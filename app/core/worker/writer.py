@@ -13,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeout
 
 from app.core.pipeline import notifications, outcomes
 from app.core.pipeline.outcomes import Outcome, Written
-from app.core.worker import measuring
+from app.core.worker.reports import measuring
 from models.record import RecordStatus
 from models.session import in_transaction
 

@@ -29,7 +29,7 @@ from tasks.celery import app
 AT_ONCE = 100  # files per run
 
 
-@app.task(name="penstock.keep_statuses")
+@app.task(name="penstock.keep_statuses", send_events=False)
 def keep_statuses() -> None:
     """Write the files of jobs that have ended and remove those of jobs whose content is gone."""
     folder = settings.current().status_files

@@ -25,7 +25,19 @@ def test_what_is_delivered_twice_at_the_same_time_is_asked_once(fresh, records, 
     # When every task of its windows is in the queue three times over, their callbacks with them
     for _ in range(3):
         for window in windows(job):
-            publish(Publication(window.id, window.epoch, 24, None, uuid.uuid4(), "again", attended=False))
+            publish(
+                Publication(
+                    window.id,
+                    window.epoch,
+                    24,
+                    None,
+                    uuid.uuid4(),
+                    "again",
+                    "all",
+                    attended=False,
+                    traceparent=None,
+                )
+            )
 
     # Then
     books = fresh.finish(job)

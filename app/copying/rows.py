@@ -1,0 +1,96 @@
+"""The rows of one table, out of one database and into another, with bounded memory."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Cast,
+    Column,
+    Connection,
+    Dialect,
+    Float,
+    Insert,
+    String,
+    Table,
+    Text,
+    bindparam,
+    cast,
+    func,
+    insert,
+    select,
+    text,
+)
+
+from models.bulk import copy_in
+
+CHUNK = 2_000  # rows that are read, or inserted, at once
+
+Show = Callable[[int], None]  # takes the number of rows that have just been copied
+
+
+def move(source: Connection, target: Connection, table: Table, show: Show) -> None:
+    """Copy every row of `table`."""
+    rows = _counted(_read(source, table), show)
+    if target.dialect.name == "postgresql":
+        types = [_sent_as(column, target.dialect) for column in table.columns]
+        copy_in(target, table, table.columns.keys(), types, rows)
+        return
+    statement, names = _one_row(table), table.columns.keys()
+    for chunk in _chunks(rows):
+        target.execute(statement, [dict(zip(names, row, strict=True)) for row in chunk])
+
+
+def set_sequence(target: Connection, table: Table) -> None:
+    """Let PostgreSQL number new rows behind those that were copied; SQLite does so by itself."""
+    column = table.autoincrement_column
+    if column is None or target.dialect.name != "postgresql":
+        return
+    highest = target.scalar(select(func.max(column)))
+    if highest is not None:
+        name = target.dialect.identifier_preparer.format_table(table)
+        sequence = text("SELECT setval(pg_get_serial_sequence(:table, :column), :highest)")
+        target.execute(sequence, {"table": name, "column": column.name, "highest": highest})
+
+
+def _read(source: Connection, table: Table) -> Iterator[Sequence[Any]]:
+    streaming = source.execution_options(stream_results=True)
+    with streaming.execute(select(*map(_as_it_is, table.columns)), execution_options=_PAGED) as rows:
+        yield from rows
+
+
+_PAGED: Mapping[str, Any] = {"yield_per": CHUNK}
+
+
+def _as_it_is(column: Column[Any]) -> Column[Any] | Cast[str]:
+    """JSON as its text: read as values, an absent one and a `null` would be the same."""
+    return cast(column, Text) if isinstance(column.type, JSON) else column
+
+
+def _sent_as(column: Column[Any], dialect: Dialect) -> str:
+    """The driver's name for the values of a column."""
+    if isinstance(column.type, JSON | String):
+        return "text"
+    if isinstance(column.type, Float):
+        return "float8"
+    return column.type.compile(dialect).lower()
+
+
+def _one_row(table: Table) -> Insert:
+    types = {
+        column.name: Text() if isinstance(column.type, JSON) else column.type for column in table.columns
+    }
+    return insert(table).values({name: bindparam(name, type_=kind) for name, kind in types.items()})
+
+
+def _chunks(rows: Iterable[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:
+    left = iter(rows)
+    while chunk := list(islice(left, CHUNK)):
+        yield chunk
+
+
+def _counted(rows: Iterable[Sequence[Any]], show: Show) -> Iterator[Sequence[Any]]:
+    for chunk in _chunks(rows):
+        yield from chunk
+        show(len(chunk))
