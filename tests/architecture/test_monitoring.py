@@ -58,6 +58,12 @@ def test_rules_and_their_tests_pass() -> None:
     promtool("test", "rules", *map(str, CASES))
 
 
+def test_prometheus_reads_the_rules_and_not_their_tests() -> None:
+    path = ROOT / "deploy" / "monitoring" / "prometheus.yml"
+    promtool("check", "config", "--syntax-only", str(path))
+    assert yaml.safe_load(path.read_text())["rule_files"] == ["/etc/prometheus/rules/*.yml"]
+
+
 def test_each_alert_has_series_that_fire_it_and_series_that_do_not() -> None:
     for alert in alerts():
         name = alert["alert"]
