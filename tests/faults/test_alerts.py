@@ -19,6 +19,7 @@ from tests.support.web_process import WebProcess, web_process
 
 FACTOR = 30
 GROUP = "anthropic:haiku-4.5"
+CALLS = 'penstock_calls_total{outcome="answered"}'
 HELD, WORKERLESS = ("PenstockGroupHeld", GROUP), ("PenstockNoSliceWorkers", "")
 # What this run has none of: a bound on memory, a request that fails, a webhook.
 NOT_SEEN = {"Memory, of what it may have", "Requests that failed", "Attempts to deliver"}
@@ -43,6 +44,8 @@ def test_a_refused_account_and_a_killed_worker_are_told_until_they_are_mended(
         glance(web, stack)
         job = stack.prompts(300, model="claude-haiku-4-5")
         job.wait_until_ended(60)
+        # What it counts after this is an increase to Prometheus; a first sample is none.
+        watch.wait_for(lambda: watch.query(CALLS), 20, "the worker has handed over what it has counted")
 
         # When the account is refused, and then the worker killed
         upstream.configure(faults=[{"kind": "status", "status": 401}])
