@@ -6,8 +6,10 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c '$(SUPPORTED)' 2>/dev/null && echo $$python && break; done)
 
 BIN := .venv/bin
+ROOT := $(if $(filter-out 0,$(shell id -u)),sudo)
 RUNTIME := .venv/.runtime-is-installed
 ALL := .venv/.everything-is-installed
+PROMETHEUS := build/prometheus/.is-there
 PIP := -m pip --quiet --disable-pip-version-check
 # Every file is compared with its hash. None is built, because a build would fetch tools that have no hash here.
 LOCKED := $(PIP) install --require-hashes --only-binary :all: --requirement
@@ -15,7 +17,7 @@ LOCKED := $(PIP) install --require-hashes --only-binary :all: --requirement
 ITSELF := $(PIP) install --no-deps --no-build-isolation
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up static check test coverage test-all clients faults tried soak lock lock-clients assets release sbom digests \
+.PHONY: help setup demo up static check test coverage test-all clients faults tried soak lock lock-clients assets boards release sbom digests \
 	bench bench-small bench-calls bench-large bench-readers bench-results bench-sheets bench-formats bench-footprint bench-scaling \
 	bench-limits bench-exhaustion bench-dashboard bench-pages bench-forecasts bench-caching bench-copy
 
@@ -30,29 +32,28 @@ demo: $(RUNTIME) ## Run 300 reviews: invented answers, or Claude's for the first
 up: $(RUNTIME) ## Run the whole stack on http://127.0.0.1:8000 until Ctrl-C
 	@$(BIN)/penstock up
 
-check: static ## Format, lint, types, import layers, unit and architecture tests
+check: static $(PROMETHEUS) ## Format, lint, types, import layers, unit and architecture tests
 	$(BIN)/pytest tests/unit tests/architecture
 
 # Six workers on two cores, because many tests wait for their own processes; each worker has its own servers. Modules
 # start in folder order, the long ones first: ordered by number of tests, the longest would come last.
 SUITE := $(BIN)/pytest --numprocesses 6 --dist loadscope --no-loadscope-reorder --durations 15
 
-test: static ## Everything in `check`, and the whole test suite on real servers
+test: static $(PROMETHEUS) ## Everything in `check`, and the whole test suite on real servers
 	$(SUITE)
 
-coverage: static ## The same, and how much of each folder the tests executed (an eighth more time on Python 3.11)
+coverage: static $(PROMETHEUS) ## The same, and how much of each folder the tests executed (an eighth more time on Python 3.11)
 	$(SUITE) --cov --cov-report=
 	@$(BIN)/python -m tests.support.coverage_report
 
-test-all: static ## The whole suite except the fault tests and the clients, on both databases
+test-all: static $(PROMETHEUS) ## The whole suite except the fault tests and the clients, on both databases
 	$(SUITE) -m '' --ignore tests/faults --ignore tests/clients --hypothesis-profile explore
 
 # Debian packages for what is not available as a wheel: RabbitMQ, PgBouncer, and a wrong clock.
 PACKAGES := rabbitmq-server pgbouncer libfaketime
-ROOT := $(if $(filter-out 0,$(shell id -u)),sudo)
 HAVE_PACKAGES := dpkg --status $(PACKAGES) >/dev/null 2>&1 || $(ROOT) apt-get install --yes --no-install-recommends $(PACKAGES)
 
-faults: $(ALL) ## Inject every fault twenty times, on every database and broker (hours; FAULT_ROUNDS=3: fewer)
+faults: $(ALL) $(PROMETHEUS) ## Inject every fault twenty times, on every database and broker (hours; FAULT_ROUNDS=3: fewer)
 	@$(HAVE_PACKAGES)
 	FAULT_ROUNDS=$${FAULT_ROUNDS:-20} $(BIN)/pytest tests/faults -m ''
 
@@ -107,6 +108,18 @@ $(ALL): $(RUNTIME) constraints-test.txt
 	@$(BIN)/python $(LOCKED) constraints.txt --requirement constraints-test.txt
 	@touch $@
 
+# The alerts are tried with Prometheus and promtool: those on PATH, or Debian's, unpacked and not installed, as that
+# would start a server. Without either the tests of the alerts are skipped.
+$(PROMETHEUS):
+	@mkdir -p $(@D)
+	@if command -v prometheus >/dev/null && command -v promtool >/dev/null; then touch $@; \
+	elif command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then \
+		echo 'fetching Prometheus into build (20 MB, once)'; \
+		cd $(@D) && { apt-get --quiet=2 download prometheus 2>/dev/null || \
+			{ $(ROOT) apt-get --quiet=2 update && apt-get --quiet=2 download prometheus; }; } && \
+		dpkg-deb --extract prometheus_*.deb . && rm prometheus_*.deb && touch $(@F); \
+	else echo 'The alerts are not tried: install prometheus and promtool, 2.42 or newer, and run this again.' >&2; fi
+
 # What makes a release is no part of it: it has an environment of its own.
 TOOLS := build/tools
 TOOLS_INSTALLED := $(TOOLS)/.is-installed
@@ -142,6 +155,9 @@ lock-clients: $(TOOLS_INSTALLED) ## Pin what is new in the *.in and package.json
 
 assets: $(ALL) ## Fetch the files of others that the page is made and tested with, as their manifests name them
 	$(BIN)/python -m release.assets app/dashboard/assets/vendor tests/browser/vendor
+
+boards: $(ALL) ## Write the Grafana boards, and the chart's copies of boards and rules
+	$(BIN)/python -m release.boards
 
 release: $(RUNTIME) ## Build the tagged commit's sdist and wheel in build/dist, the same bytes wherever it is built
 	@$(BIN)/python -m release.distributions build/dist

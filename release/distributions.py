@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 from release import version
+from release.archives import unpack
 
 ROOT = Path(__file__).parents[1]
 
@@ -31,7 +32,7 @@ def build(root: Path, out: Path) -> tuple[Path, Path]:
         made = _run("build_sdist", tree, Path(folder, "made"), at)
         sdist = _settled(made, out / made.name, at)
         with tarfile.open(sdist) as archive:
-            archive.extractall(folder, filter="data")
+            unpack(archive, Path(folder))
         return sdist, _run("build_wheel", Path(folder, sdist.name.removesuffix(".tar.gz")), out, at)
 
 

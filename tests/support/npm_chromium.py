@@ -15,6 +15,7 @@ from pathlib import Path
 import brotli
 
 from release import npm
+from release.archives import unpack
 from release.manifest import sha256
 
 PACKAGE, VERSION = "@sparticuz/chromium", "153.0.0"
@@ -69,6 +70,6 @@ def _install(scratch: Path) -> None:
 def _unpack(content: bytes, path: Path) -> None:
     if path.suffix == ".tar":
         with tarfile.open(fileobj=io.BytesIO(content)) as files:
-            files.extractall(path.with_suffix(""), filter="data")
+            unpack(files, path.with_suffix(""))
     else:
         path.write_bytes(content)

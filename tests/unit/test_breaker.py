@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from app.core.breaker import Breaker
+from app.core.outages import servers
 from app.core.pipeline import notifications
 from config import settings
 from tasks import wake
@@ -56,6 +57,8 @@ def hanging_redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], int]
         server.setblocking(False)
         monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{server.getsockname()[1]}/0")
         forget_process_state()
+        # It is known to be away, so that nobody looks whether it is back.
+        monkeypatch.setattr(servers.REDIS, "is_over", False)
         yield lambda: _connections(server)
     forget_process_state()
 

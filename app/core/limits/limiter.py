@@ -111,9 +111,12 @@ class Hold(NamedTuple):
     until: float  # the time of the next probe, in seconds since the epoch by Redis's clock
 
 
+CAUSES = ("account", "provider", "configuration")  # of holds: the first words of their reasons
+
+
 def is_hold(reason: str) -> bool:
     """Whether a job that waits for this reason waits for the end of its group's hold."""
-    return reason.startswith(("account", "provider", "configuration"))
+    return reason.startswith(CAUSES)
 
 
 @dataclass(slots=True)

@@ -72,7 +72,10 @@ CALLS_IN_FLIGHT = Metric(
     "penstock_calls_in_flight", Kind.GAUGE, "Calls in flight of a limit group", ("group",)
 )
 GROUP_HELD = Metric(
-    "penstock_group_held", Kind.GAUGE, "1 while a limit group is held and only probes are sent", ("group",)
+    "penstock_group_held",
+    Kind.GAUGE,
+    "1 while a limit group is held for this cause and only probes are sent: account, provider, configuration",
+    ("group", "cause"),
 )
 QUEUE_MESSAGES = Metric(
     "penstock_queue_messages", Kind.GAUGE, "Messages waiting in a queue of the broker", ("queue",)
@@ -102,11 +105,22 @@ WEBHOOKS_OFF = Metric(
 )
 ACTIVE_BATCHES = Metric("active_batches", Kind.GAUGE, "Running batches")
 QUEUE_LENGTH = Metric("queue_length", Kind.GAUGE, "Items that have neither ended nor are in flight")
+LAST_SWEEP = Metric(
+    "penstock_last_sweep_seconds",
+    Kind.GAUGE,
+    "How long ago the last sweep was, by who made it: beat, or a slice worker as its stand_in",
+    ("by",),
+)
 RECORDS_UNASKED = Metric(
     "penstock_records_unasked",
     Kind.GAUGE,
     "Records of live jobs that are not being asked: due, waiting for a named time, or paused with their job",
     ("state",),
+)
+DATA_FREE = Metric(
+    "penstock_data_free_ratio",
+    Kind.GAUGE,
+    "Free share of the disk with the data directory of the web process that answers",
 )
 BUILD = Metric("penstock_build_info", Kind.GAUGE, "1, with the release that answers", ("version",))
 SYSTEM = (
@@ -125,12 +139,14 @@ SYSTEM = (
     WORKERS,
     STUCK_JOBS,
     OLDEST_DUE,
+    LAST_SWEEP,
     RECORDS_UNASKED,
     WEBHOOKS,
     OLDEST_WEBHOOK,
     WEBHOOKS_OFF,
     ACTIVE_BATCHES,
     QUEUE_LENGTH,
+    DATA_FREE,
     BUILD,
 )
 
@@ -254,12 +270,19 @@ MEMORY = Metric(
     "Resident memory of the largest process of a role",
     ("role",),
 )
+MEMORY_USE = Metric(
+    "penstock_memory_use_ratio",
+    Kind.GAUGE,
+    "Use of the memory that the machine allows a process and what runs beside it in its container or unit:"
+    " that of a role which is nearest to its bound; none without a bound",
+    ("role",),
+)
 POOL = Metric(
     "penstock_pool_connections",
     Kind.GAUGE,
     "Connections to the database of all processes of a role: in_use, open, and at most",
     ("role", "state"),
 )
-TOLD = (PROCESSES, MEMORY, POOL)
+TOLD = (PROCESSES, MEMORY, MEMORY_USE, POOL)
 
 ALL = (*SYSTEM, *COUNTED, *TOLD)

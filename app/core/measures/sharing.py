@@ -31,6 +31,7 @@ class Standing:
     in_use: int  # connections to the database that its threads have in hand
     open: int  # those in its pool as well
     most: int  # that it may have open
+    memory_use: float | None = None  # share of its bound that is in use; None without a bound, or not told
 
 
 class Sharer:
@@ -114,7 +115,8 @@ def read_processes() -> list[Standing]:
         if now - told.pop("at") > ALIVE:
             dead.append(name)
         else:
-            alive.append(Standing(**{field.name: told[field.name] for field in fields(Standing)}))
+            known = {field.name: told[field.name] for field in fields(Standing) if field.name in told}
+            alive.append(Standing(**known))
     if dead:
         _client().hdel(_key("processes"), *dead)
     return alive

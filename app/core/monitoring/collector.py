@@ -3,15 +3,18 @@
 Each part is read separately and with a time limit, so that one that is away or stopped hides no other.
 """
 
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from importlib.metadata import version
+from pathlib import Path
 
 from prometheus_client.registry import Collector
 from sqlalchemy import BigInteger, cast, func, select, true
 from sqlalchemy.orm import Session
 
 from app.core.limits import allowances, report
-from app.core.limits.limiter import CallTerms, limiter
+from app.core.limits.limiter import CAUSES, CallTerms, limiter
 from app.core.measures import metrics
 from app.core.money import totals
 from app.core.money.pricing import PICO
@@ -19,9 +22,10 @@ from app.core.monitoring import broker, counted, performance
 from app.core.monitoring.bounded import Bounded
 from app.core.monitoring.samples import Distribution, Family, Sample, family_of
 from app.core.outages import servers
-from app.core.pipeline import leases, stalled
+from app.core.pipeline import leases, stalled, sweep_owner
 from app.core.webhooks import standing
 from app.errors import Unavailable
+from config import settings
 from models.job import Job, JobCounts, JobStatus
 from models.session import reading
 
@@ -61,6 +65,8 @@ class System(Collector):
                 answers = 0
             Sample(metrics.ANSWERS, answers, (part,)).add_to(families)
         Sample(metrics.BUILD, 1, (version("penstock"),)).add_to(families)
+        with suppress(OSError):  # it is not there
+            Sample(metrics.DATA_FREE, _free(settings.current().data)).add_to(families)
         yield from families.values()
 
     def _rows(self) -> list[Sample]:
@@ -76,7 +82,13 @@ class System(Collector):
             ]
 
     def _limiter(self) -> list[Sample]:
+        limiter().reach()  # it is away also while no group is in use
         return [sample for group, known in self._allowances.items() for sample in _used(group, known)]
+
+
+def _free(folder: Path) -> float:
+    disk = shutil.disk_usage(folder)
+    return disk.free / disk.total
 
 
 def _batches(session: Session) -> list[Sample]:
@@ -125,6 +137,8 @@ def _standing(session: Session) -> Iterator[Sample]:
     yield Sample(metrics.WORKERS, len(leases.counters(session)))
     yield Sample(metrics.STUCK_JOBS, len(stalled.find(session)))
     yield Sample(metrics.OLDEST_DUE, stalled.oldest_due(session))
+    swept_by, seconds = sweep_owner.last(session)
+    yield Sample(metrics.LAST_SWEEP, seconds, (swept_by,))
 
 
 def _webhooks(session: Session) -> Iterator[Sample]:
@@ -150,7 +164,9 @@ def _used(group: str, allowance: allowances.Allowance) -> Iterator[Sample]:
     for name in allowances.LEARNED_IN:
         yield Sample(metrics.LIMIT_USED, getattr(standing, name), (group, name))
     yield Sample(metrics.CALLS_IN_FLIGHT, standing.in_flight, (group,))
-    yield Sample(metrics.GROUP_HELD, limiter().held(group) is not None, (group,))
+    hold = limiter().held(group)
+    for cause in CAUSES:
+        yield Sample(metrics.GROUP_HELD, hold is not None and hold.reason.startswith(cause), (group, cause))
 
 
 def _broker() -> list[Sample]:

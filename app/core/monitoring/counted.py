@@ -41,6 +41,9 @@ def _processes() -> Iterator[Sample]:
     for role, processes in by_role.items():
         yield Sample(metrics.PROCESSES, len(processes), (role,))
         yield Sample(metrics.MEMORY, max(process.memory for process in processes), (role,))
+        bounded = [process.memory_use for process in processes if process.memory_use is not None]
+        if bounded:
+            yield Sample(metrics.MEMORY_USE, max(bounded), (role,))
         for state in ("in_use", "open", "most"):
             number = sum(getattr(process, state) for process in processes)
             yield Sample(metrics.POOL, number, (role, state))

@@ -6,6 +6,7 @@ import psutil
 from sqlalchemy.pool import QueuePool
 
 from app.core.measures.sharing import Sharer, Standing
+from app.core.monitoring import memory_bound
 from models.session import engine
 
 
@@ -23,4 +24,5 @@ def _standing(role: str, process: psutil.Process) -> Standing:
         in_use=pool.checkedout(),
         open=pool.checkedin() + pool.checkedout(),
         most=pool.size() + pool._max_overflow,
+        memory_use=memory_bound.use(memory_bound.group_of_this_process()),
     )

@@ -39,6 +39,12 @@ def stands_in(session: Session, worker: str) -> bool:
     return moved.rowcount == 1
 
 
+def last(session: Session) -> tuple[str, float]:
+    """Who swept last, `beat` or a worker as its `stand_in`, and how many seconds ago."""
+    row = session.execute(select(Sweep.swept_at, Sweep.stand_in, now().label("time"))).one()
+    return "beat" if row.stand_in is None else "stand_in", (row.time - row.swept_at).total_seconds()
+
+
 def stand_in(session: Session) -> str | None:
     """The worker that has recently swept in place of beat."""
     return session.scalar(select(Sweep.stand_in).where(Sweep.swept_at > now(-STALE)))

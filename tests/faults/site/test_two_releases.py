@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from release.archives import unpack
 from tests.faults.support.breakable_stack import Site, held_by, lease_of, stop
 from tests.support.celery_nodes import PROJECT
 from tests.support.servers import wait_until
@@ -31,7 +32,7 @@ def before(tmp_path_factory) -> Path:
     (commit, *_) = git("log", "--diff-filter=A", "--format=%H", "--", str(newest)).decode().split()
     folder: Path = tmp_path_factory.mktemp("before")
     with tarfile.open(fileobj=io.BytesIO(git("archive", f"{commit}~1"))) as archive:
-        archive.extractall(folder, filter="data")
+        unpack(archive, folder)
     assert not (folder / MIGRATIONS / newest.name).exists()
     return folder
 
