@@ -58,8 +58,9 @@ def hanging_redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], int]
         monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{server.getsockname()[1]}/0")
         forget_process_state()
         # It is known to be away, so that nobody looks whether it is back.
-        monkeypatch.setattr(servers.REDIS, "is_over", False)
+        servers.REDIS.is_over = False
         yield lambda: _connections(server)
+        servers.REDIS.is_over = True
     forget_process_state()
 
 
