@@ -99,6 +99,23 @@ def _now_sqlite(element: now, compiler: SQLCompiler, **kw: Any) -> str:
     return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', {seconds} || ' seconds')"
 
 
+class moment(FunctionElement[dt.datetime]):
+    """The database's clock at this very moment, for what must not come before what other transactions did."""
+
+    type = UTCDateTime()
+    inherit_cache = True
+
+
+@compiles(moment, "postgresql")
+def _moment_postgresql(element: moment, compiler: SQLCompiler, **kw: Any) -> str:
+    return "clock_timestamp()"
+
+
+@compiles(moment, "sqlite")
+def _moment_sqlite(element: moment, compiler: SQLCompiler, **kw: Any) -> str:
+    return "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
+
+
 class utc_day(FunctionElement[dt.date]):
     """The day, in UTC, of a time in a row."""
 

@@ -175,6 +175,22 @@ def test_a_paused_job_whose_last_call_ends_is_completed(quiet):
     assert (job.status, job.row().status_reason) == ("completed", None)
 
 
+@pytest.mark.parametrize("environment", ["postgresql"], indirect=True)
+def test_a_job_does_not_end_before_its_last_record(quiet):
+    # Given a transaction that began before the last answer was written
+    job, lease = quiet.prompts(1), in_transaction(leases.take)
+    (claimed,) = _claim(_open(job), lease, 1)
+    with reading() as waiting:
+        waiting.execute(select(now()))
+        in_transaction(partial(outcomes.write, group=[_ended(claimed)]))
+
+        # When it is the one that ends the job
+        lifecycle.complete(waiting, waiting.get_one(Job, job.id))
+        waiting.commit()
+
+    assert job.row().ended_at >= job.outputs()[0].ended_at
+
+
 def test_a_job_that_had_ended_in_time_does_not_expire(quiet):
     job, lease = quiet.prompts(1), in_transaction(leases.take)
     claimed = _claim(_open(job), lease, 1)

@@ -18,7 +18,7 @@ from app.core.requests.asked_again import Choice
 from app.core.timeline.clock import move_job
 from app.core.webhooks import outbox
 from app.errors import BadInput, Conflict
-from models.base import now
+from models.base import moment, now
 from models.job import FINAL, LIVE, Job, JobCounts, JobSpec, JobStatus
 from models.record import Record, RecordStatus
 from models.session import after_commit
@@ -232,7 +232,9 @@ def finalise(session: Session, job: Job, status: JobStatus) -> None:
     totals.write(session, job)
     counts = session.get_one(JobCounts, job.id)
     failures = counts.failed + counts.expired
-    move_job(session, job, status, ended_at=_time(session), reopen_from=None, failures=failures)
+    # Not when this transaction began: it may have waited for one in which the last record ended.
+    ended_at = session.scalars(select(moment())).one()
+    move_job(session, job, status, ended_at=ended_at, reopen_from=None, failures=failures)
     outbox.job_ended(session, job)
     after_commit(session, _end_logger(session, job))
     if job.urgency is not None:
