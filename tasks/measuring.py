@@ -22,7 +22,7 @@ def _stamp(headers: dict[str, Any], **_: Any) -> None:
 
 
 def _observe(task: Any, **_: Any) -> None:
-    """Clocks of two machines may differ: a wait is never below zero."""
-    queue = (task.request.delivery_info or {}).get("routing_key")
-    if (sent_at := task.request.get(SENT_AT)) is not None and queue is not None:
+    """Clocks of two machines may differ: a wait is never below zero. Others may have sent anything."""
+    queue, sent_at = (task.request.delivery_info or {}).get("routing_key"), task.request.get(SENT_AT)
+    if isinstance(sent_at, int | float) and isinstance(queue, str):
         counts.observe(metrics.QUEUE_SECONDS, max(0.0, time.time() - sent_at), queue)
