@@ -18,7 +18,7 @@ def chosen(monkeypatch, tmp_path):
     """Sets variables for this process."""
 
     def choose(**variables):
-        for name, value in {"PENSTOCK_DATA": str(tmp_path), **variables}.items():
+        for name, value in {"PENSTOCK_DATA": str(tmp_path), "DATABASE_URL": "", **variables}.items():
             monkeypatch.setenv(name, value)
         settings.current.cache_clear()
         while settings.current() != settings.read(os.environ):  # a thread of another test was reading them
