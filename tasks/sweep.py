@@ -26,13 +26,12 @@ from app.core.pipeline import (
     object_removal,
     recovery,
     retention,
-    stalled,
-    sweep_owner,
     waiting_line,
     wakeups,
     windows,
 )
 from app.core.pipeline.retention import Chunk
+from app.core.pipeline.sweeping import lost_windows, stalled, sweep_owner
 from app.core.timeline.watch import any_watched
 from app.core.webhooks import deliveries, outbox
 from app.errors import LimiterAway, Unavailable
@@ -249,14 +248,14 @@ def _give_back_overdue() -> Iterator[Found]:
 
 def _offer_lost_windows() -> list[Found]:
     with reading() as session:
-        if not windows.any_offered(session):
+        if not lost_windows.any_offered(session):
             return []
     try:
         mark, empty = incarnation(), _queue_is_empty()
     except (BrokerError, RedisError, OSError) as error:  # nothing can be published anyway
         why = f"lost windows were not checked: the broker does not answer ({type(error).__name__})"
         return [Found("broker_away", why)]
-    lost = in_transaction(partial(windows.lost, incarnation=mark, queue_empty=empty))
+    lost = in_transaction(partial(lost_windows.find, incarnation=mark, queue_empty=empty))
     counts.add(metrics.LOST_WINDOWS, by=len(lost))
     for window in lost:
         job = lookup.public_id(window.job_id)
@@ -281,7 +280,7 @@ def _free_lost_threads() -> list[Found]:
     except (LimiterAway, BrokerError, RedisError, OSError):
         return []
     with reading() as session:
-        lost = windows.held_in_vain(session, held, empty) if held else []
+        lost = lost_windows.held_in_vain(session, held, empty) if held else []
     for window_id, epoch in lost:
         limiter().threads.give_back(window_id, epoch, slices=0)
     return [

@@ -10,7 +10,6 @@ from release.boards.panels import BAD, CALM, GOOD, WARN, graph, listing, number
 from release.boards.queries import gauge, increase, quantile, rate
 
 FIRING = 'ALERTS{alertname=~"Penstock.*", alertstate="firing"}'
-UNENDED = "staging|pending|running|paused|cancelling"  # statuses of jobs
 
 
 def rows() -> Iterator[tuple[str, Sequence[Builder[Panel]]]]:
@@ -97,12 +96,18 @@ def _going_on() -> Sequence[Builder[Panel]]:
         graph(
             "Jobs",
             "Jobs that have not ended, by status.",
-            [(gauge(metrics.JOBS, "status", status=UNENDED), "{{status}}")],
+            [(gauge(metrics.JOBS, "status"), "{{status}}")],
+            stacked=True,
+        ),
+        graph(
+            "Jobs that ended",
+            "Jobs that ended, per minute, by their last status: a call whose caller waits is a job, too.",
+            [(f"60 * {rate(metrics.JOBS_ENDED, 'status')}", "{{status}}")],
             stacked=True,
         ),
         graph(
             "Records that ended",
-            "Records that ended after a call, per minute, by outcome.",
+            "Records that ended, per minute, by outcome.",
             [(f"60 * {rate(metrics.RECORDS, 'outcome')}", "{{outcome}}")],
             stacked=True,
         ),
@@ -126,9 +131,10 @@ def _going_on() -> Sequence[Builder[Panel]]:
         ),
         graph(
             "How answers ended",
-            "Records with an answer by its stop reason, since the start. Many at max_tokens: answers are"
-            " cut off.",
-            [(f"{gauge(metrics.STOP_REASONS, 'reason')} > 0", "{{reason}}")],
+            "Records that ended with an answer, per minute, by its stop reason. Many at max_tokens: answers"
+            " are cut off.",
+            [(f"60 * {rate(metrics.STOP_REASONS, 'reason')}", "{{reason}}")],
+            stacked=True,
         ),
     ]
 
@@ -170,9 +176,9 @@ def _failures() -> Sequence[Builder[Panel]]:
         ),
         graph(
             "Cost of lost answers",
-            "The most that calls without an answer may have cost, summed over all jobs. It grows when"
-            " workers are killed, calls time out or a provider leaves usage out of its answers.",
-            [(gauge(metrics.COST_UNCONFIRMED), "unconfirmed")],
+            "The most that calls without an answer may have cost, per hour: workers were killed, calls timed"
+            " out or a provider left usage out of its answers.",
+            [(f"3600 * {rate(metrics.CALL_COST_UNCONFIRMED, 'model')}", "{{model}}")],
             unit="currencyUSD",
             width=12,
         ),

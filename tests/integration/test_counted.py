@@ -1,7 +1,10 @@
 """What processes count: added up over all of them, in agreement with the books, whatever Redis does."""
 
 import multiprocessing
+import os
+import signal
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -9,7 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
-from redis import RedisError
+from redis import RedisError, TimeoutError
 
 from app.core.limits import allowances
 from app.core.measures import metrics, sharing
@@ -19,8 +22,8 @@ from app.core.monitoring import own_standing
 from app.core.monitoring.collector import System
 from models.session import in_transaction
 from tests.conftest import ONE_IN_SHORT
-from tests.support.servers import wait_until
-from tests.support.stack import Stack, redis_away
+from tests.support.servers import RedisServer, wait_until
+from tests.support.stack import Stack, redis_at, redis_away
 
 MODEL = {"provider": "anthropic", "model": "claude-haiku-4-5"}
 
@@ -94,6 +97,42 @@ def test_what_is_counted_while_redis_is_away_comes_later(environment) -> None:
 
     assert list(sharing.read_counts().values()) == [3]
     assert list(sharing.read_counts().values()) == [3]  # and only once
+
+
+@pytest.mark.one_database
+def test_what_a_frozen_redis_takes_late_counts_once(environment) -> None:
+    # Given a Redis that takes requests, and answers none in time
+    redis = RedisServer()
+    redis.start()
+    with redis_at(redis.url):
+        counts.add(metrics.RECOVERED_LEASES)
+        sharing.read_counts()
+        os.kill(redis.process.pid, signal.SIGSTOP)
+        counts.add(metrics.RECOVERED_LEASES)
+        with pytest.raises(TimeoutError):
+            sharing.hand_over()
+
+        # When it goes on, and reads what was given up, while the process sends it again with what is new
+        os.kill(redis.process.pid, signal.SIGCONT)
+        counts.add(metrics.RECOVERED_LEASES)
+        found = sharing.read_counts()
+        redis.kill()
+
+    # Then all is counted, and nothing twice
+    assert list(found.values()) == [3]
+
+
+@pytest.mark.one_database
+def test_a_release_with_other_buckets_is_understood(environment) -> None:
+    other = replace(metrics.CALL_SECONDS, buckets=(0.3, 0.5, 2_000))
+    for seconds in (0.2, 0.4, 1_900.0, 3_000.0):
+        counts.observe(other, seconds, "p", "m")
+
+    value = scraped()
+    assert value("penstock_call_duration_seconds_bucket", le="0.25") == 0
+    assert value("penstock_call_duration_seconds_bucket", le="0.5") == 2
+    assert value("penstock_call_duration_seconds_bucket", le="1800.0") == 2
+    assert value("penstock_call_duration_seconds_count") == 4
 
 
 @pytest.mark.one_database
