@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from app import errors
-from app.core.measures.metrics import ALL, Kind
+from app.core.measures.metrics import ALL, Kind, Metric
 from app.factory import create_app
 from release.boards import __main__ as made
 from tests.support import boards
@@ -134,6 +134,17 @@ def test_every_query_of_the_boards_can_be_read(tmp_path: Path) -> None:
     path = tmp_path / "queries.yml"
     path.write_text(json.dumps({"groups": groups}))
     promtool("check", "rules", "--lint=none", str(path))
+
+
+def test_every_metric_is_named_and_explained_as_prometheus_advises() -> None:
+    promtool("check", "metrics", given="".join(map(a_sample, ALL)))
+
+
+def a_sample(metric: Metric) -> str:
+    labels = ",".join(f'{label}="x"' for label in metric.labels)
+    ends = ('_bucket{le="+Inf"}', "_sum", "_count") if metric.kind is Kind.HISTOGRAM else (f"{{{labels}}}",)
+    samples = "".join(f"{metric.name}{end} 1\n" for end in ends)
+    return f"# HELP {metric.name} {metric.meaning}\n# TYPE {metric.name} {metric.kind}\n{samples}"
 
 
 def test_every_metric_is_on_the_board() -> None:

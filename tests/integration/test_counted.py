@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -15,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from redis import RedisError, TimeoutError
 
 from app.core.limits import allowances
-from app.core.measures import metrics, sharing
+from app.core.measures import metrics, proven, sharing
 from app.core.measures.counts import MAX_SERIES, OTHER, Counts, counts
 from app.core.money.pricing import PICO
 from app.core.monitoring import own_standing
@@ -165,6 +166,16 @@ def test_a_process_that_says_nothing_more_is_no_longer_told_of(environment, monk
 
     monkeypatch.setattr(sharing, "ALIVE", 0.0)
     wait_until(lambda: sharing.read_processes() == [])
+
+
+def test_a_name_that_a_caller_made_up_is_no_label_until_it_is_answered() -> None:
+    made_up = f"claude-{uuid.uuid4().hex}"
+    assert proven.model("claude-haiku-4-5-20251001") == "claude-haiku-4-5-20251001"
+    assert proven.group("anthropic:haiku-4.5") == "anthropic:haiku-4.5"
+    assert (proven.model(made_up), proven.group(f"anthropic:{made_up}")) == (OTHER, OTHER)
+
+    proven.answered(made_up)
+    assert (proven.model(made_up), proven.group(f"anthropic:{made_up}")) == (made_up, f"anthropic:{made_up}")
 
 
 def test_labels_that_others_choose_do_not_grow_for_ever() -> None:

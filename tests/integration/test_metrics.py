@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
 import pytest
+from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import update
 
@@ -86,6 +87,9 @@ def test_a_scraper_and_a_browser_are_known_by_what_they_send(door):
 
 def test_every_metric_is_there_and_no_other(door):
     found = {family.name: family for family in families(door.client)}
+    asked_by_prometheus = {"Accept": "application/openmetrics-text; version=1.0.0"}
+    text = door.client.get("/metrics", headers=asked_by_prometheus).text
+    assert {family.name for family in openmetrics.text_string_to_metric_families(text)} == set(found)
 
     ours = {
         name: family.type
@@ -153,6 +157,19 @@ def test_limit_groups_queues_and_workers_are_seen(door):
     assert said["penstock_queue_messages", "slices"] == 3
     assert said["penstock_queue_messages", "control"] == 0
     assert said["penstock_workers",] == 1
+
+
+def test_models_that_callers_make_up_hide_no_group(door, monkeypatch):
+    # Given jobs for models that nobody has, and a job for one that is known
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "test-key")
+    monkeypatch.setattr(collector, "MAX_GROUPS", 2)
+    settings.current.cache_clear()
+    for model in ("claude-aaa-1", "claude-aab-1", "claude-opus-4-5"):
+        door.submit(1, model=model)
+
+    # Then that one's group is among those that there is room for
+    groups = {name[1] for name in values(door.client) if name[0] == "penstock_calls_in_flight"}
+    assert groups == {"anthropic:opus-4", "anthropic:claude-aaa-1"}
 
 
 def test_a_job_that_is_overdue_is_counted_with_how_long_it_waits(door):

@@ -217,6 +217,7 @@ WEBHOOK_CALLS = Metric(
     "Attempts to deliver a webhook: delivered, failed",
     ("outcome",),
 )
+NO_ROUTE = "none"  # route and method of requests without a route: a caller may have made them up
 HTTP_SECONDS = Metric(
     "penstock_http_request_duration_seconds",
     Kind.HISTOGRAM,

@@ -24,6 +24,7 @@ from app.core.pipeline import leases
 from app.core.pipeline.sweeping import stalled, sweep_owner
 from app.core.webhooks import standing
 from app.errors import Unavailable
+from app.providers import registry
 from config import settings
 from models.job import IS_UNENDED, Job, JobStatus
 from models.session import reading
@@ -32,7 +33,7 @@ KEEP = 5.0  # seconds: a storm of scrapes costs one reading
 KEEP_COUNTS = 1.0  # seconds; they are read in a millisecond
 ROWS_PATIENCE = 3.0  # seconds; the four parts together stay below the ten that Prometheus waits
 PATIENCE = 2.0
-MAX_GROUPS = 200  # limit groups
+MAX_GROUPS = 100  # limit groups
 
 
 class System(Collector):
@@ -125,7 +126,13 @@ def _webhooks(session: Session) -> Iterator[Sample]:
 
 
 def _allowances(session: Session) -> dict[str, allowances.Allowance]:
-    return {name: allowances.read(session, name) for name in report.names(session)[:MAX_GROUPS]}
+    """Of the groups in use, first those that files or rows know: callers may make up others."""
+    stored = allowances.read_all(session)
+    names = sorted(report.names(session), key=lambda name: (not registry.is_group(name), name not in stored))
+    return {
+        name: stored[name][0] if name in stored else allowances.allowance(name, None)
+        for name in names[:MAX_GROUPS]
+    }
 
 
 def _allowed(by_group: Mapping[str, allowances.Allowance]) -> Iterator[Sample]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
-from app.core.measures import metrics
+from app.core.measures import metrics, proven
 from app.core.measures.counts import counts
 from app.core.money import ledger, totals
 from app.core.money.ledger import Call
@@ -58,19 +58,23 @@ def _count_calls(provider: str, calls: Sequence[Call]) -> None:
     for call in calls:
         if call is ledger.NO_CALL or (call.outcome == ledger.UNSENT and call.error_type is None):
             continue  # there was none
-        counts.add(metrics.CALLS, provider, call.model, call.outcome, call.error_type or "")
+        is_answer = call.outcome == ledger.ANSWERED and call.error_type is None
+        if is_answer:
+            proven.answered(call.model)
+        labels = provider, proven.model(call.model)
+        counts.add(metrics.CALLS, *labels, call.outcome, call.error_type or "")
         if call.outcome == ledger.UNCONFIRMED and call.cost:
-            counts.add(metrics.CALL_COST_UNCONFIRMED, provider, call.model, by=call.cost / PICO)
-        if call.outcome == ledger.ANSWERED and call.error_type is None:
-            _count_answer(provider, call)
+            counts.add(metrics.CALL_COST_UNCONFIRMED, *labels, by=call.cost / PICO)
+        if is_answer:
+            _count_answer(call, labels)
 
 
-def _count_answer(provider: str, call: Call) -> None:
-    counts.observe(metrics.CALL_SECONDS, call.seconds, provider, call.model)
+def _count_answer(call: Call, labels: tuple[str, str]) -> None:
+    counts.observe(metrics.CALL_SECONDS, call.seconds, *labels)
     if call.first_byte is not None:
-        counts.observe(metrics.FIRST_BYTE_SECONDS, call.first_byte, provider, call.model)
+        counts.observe(metrics.FIRST_BYTE_SECONDS, call.first_byte, *labels)
     for kind in totals.TOKENS:
         if number := getattr(call.usage, kind):
-            counts.add(metrics.CALL_TOKENS, provider, call.model, kind.removesuffix("_tokens"), by=number)
+            counts.add(metrics.CALL_TOKENS, *labels, kind.removesuffix("_tokens"), by=number)
     if call.cost:
-        counts.add(metrics.CALL_COST, provider, call.model, by=call.cost / PICO)
+        counts.add(metrics.CALL_COST, *labels, by=call.cost / PICO)
