@@ -222,6 +222,17 @@ def test_a_storm_of_scrapes_costs_one_reading(door, statements):
     assert sum("GROUP BY job.status" in statement for statement in sent) == 1
 
 
+def test_a_scrape_reads_no_job_that_has_ended(door, statements_with_values):
+    with statements_with_values() as sent:
+        assert door.client.get("/metrics").status_code == 200
+
+    assert len(sent) > 10
+    with session.engine().connect() as connection:
+        for statement, given in sent.items():
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", given)
+            assert not {step.detail for step in plan} & {"SCAN job", "SCAN job_counts"}, statement
+
+
 def test_a_redis_that_is_stopped_hides_nothing_that_the_rows_say(door, monkeypatch):
     # Given a Redis that takes connections and answers nothing
     redis = servers.RedisServer()

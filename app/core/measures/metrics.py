@@ -61,7 +61,7 @@ OLDEST_DUE = Metric(
 WEBHOOKS = Metric(
     "penstock_webhooks",
     Kind.GAUGE,
-    "Deliveries of webhooks that are kept, by state: new, failing (to be sent again), sent, given_up",
+    "Deliveries of webhooks that are to be sent, by state: new, or failing (sent again)",
     ("state",),
 )
 OLDEST_WEBHOOK = Metric(
@@ -217,6 +217,12 @@ WEBHOOK_CALLS = Metric(
     "Attempts to deliver a webhook: delivered, failed",
     ("outcome",),
 )
+WEBHOOKS_ENDED = Metric(
+    "penstock_webhooks_ended_total",
+    Kind.COUNTER,
+    "Deliveries of webhooks that ended: sent, given_up",
+    ("outcome",),
+)
 NO_ROUTE = "none"  # route and method of requests without a route: a caller may have made them up
 HTTP_SECONDS = Metric(
     "penstock_http_request_duration_seconds",
@@ -251,6 +257,7 @@ COUNTED = (
     RECOVERED_RECORDS,
     LOST_WINDOWS,
     WEBHOOK_CALLS,
+    WEBHOOKS_ENDED,
     HTTP_SECONDS,
     BATCH_REQUESTS,
     BATCH_SECONDS,

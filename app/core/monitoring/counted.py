@@ -40,7 +40,7 @@ def _rare(called: Collection[tuple[str, ...]]) -> Iterator[tuple[Metric, tuple[s
     """
     counters = (metric for metric in metrics.COUNTED if metric.kind is Kind.COUNTER)
     yield from ((metric, ()) for metric in counters if not metric.labels)
-    yield from ((metrics.WEBHOOK_CALLS, (outcome,)) for outcome in ("delivered", "failed"))
+    yield from ((metrics.WEBHOOKS_ENDED, (outcome,)) for outcome in ("sent", "given_up"))
     yield from ((metrics.CALL_COST_UNCONFIRMED, labels) for labels in called)
 
 
