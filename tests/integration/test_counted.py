@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from redis import RedisError, TimeoutError
+from sqlalchemy import func, select
 
 from app.core.limits import allowances
 from app.core.measures import metrics, proven, sharing
@@ -21,7 +22,8 @@ from app.core.measures.counts import MAX_SERIES, OTHER, Counts, counts
 from app.core.money.pricing import PICO
 from app.core.monitoring import own_standing
 from app.core.monitoring.collector import System
-from models.session import in_transaction
+from models import Window
+from models.session import in_transaction, reading
 from tests.conftest import ONE_IN_SHORT
 from tests.support.servers import RedisServer, wait_until
 from tests.support.stack import Stack, redis_at, redis_away
@@ -78,7 +80,9 @@ def test_calls_records_tokens_and_cost_of_all_workers_are_those_of_the_books(sta
     assert value("penstock_call_tokens_total", kind="output", **MODEL) == row.output_tokens
     assert value("penstock_call_cost_dollars_total", **MODEL) == pytest.approx(float(row.cost / PICO))
     # And windows, slices and messages were measured
-    assert value("penstock_window_duration_seconds_count") >= 1
+    with reading() as session:
+        windows = session.scalar(select(func.count()).where(Window.closed_at.is_not(None)))
+    assert value("penstock_window_duration_seconds_count") == windows
     assert value("penstock_slice_duration_seconds_count") == value(
         "penstock_queue_wait_seconds_count", queue="slices"
     )

@@ -5,6 +5,8 @@ from functools import partial
 import pytest
 import structlog
 
+from app.core.measures import metrics
+from app.core.measures.counts import Series, counts
 from app.core.pipeline import claims, leases, recovery, scheduler
 from models.session import in_transaction
 from tasks import sweep
@@ -36,7 +38,7 @@ def test_nothing_is_claimed_under_a_dead_lease_and_everything_under_the_next(job
     assert len(take(in_transaction(leases.take)).claims) == 5
 
 
-def test_the_log_names_the_jobs_of_a_dead_process_by_their_ids(job, monkeypatch):
+def test_a_dead_process_is_logged_and_counted_with_the_jobs_that_it_held(job, monkeypatch):
     # Given a process that holds records of a job
     (window,) = in_transaction(partial(scheduler.advance, job_id=job.id, held_for=0))
     lease = in_transaction(leases.take)
@@ -54,3 +56,7 @@ def test_the_log_names_the_jobs_of_a_dead_process_by_their_ids(job, monkeypatch)
     process, held = [line for line in lines if line["event"] == "lease.dead"]
     assert "job" not in process
     assert (held["job"], held["records"]) == (str(job.uid), 5)
+
+    # And the calls that it took with it are counted, as the ledger has them
+    lost = Series(metrics.CALLS.name, ("simulated", "simulated", "unconfirmed", "process_died"))
+    assert counts.take()[lost] == len(job.attempts()) == 5
