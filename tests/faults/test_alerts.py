@@ -39,10 +39,10 @@ def test_a_refused_account_and_a_killed_worker_are_told_until_they_are_mended(
         {"kind": "status", "status": 400, "matching": "Prompt 27"},
         {"kind": "status", "status": 500, "share": 0.05, "first_of_each": 1},
     ]
-    upstream.configure(latency_ms=200, faults=faults)
+    upstream.configure(latency_ms=300, faults=faults)
     with watched(stack, upstream, tmp_path) as (web, watch):
         glance(web, stack)
-        job = stack.prompts(300, model="claude-haiku-4-5")
+        job = stack.prompts(600, model="claude-haiku-4-5")  # it goes on while the worker hands over
         job.wait_until_ended(60)
         # What it counts after this is an increase to Prometheus; a first sample is none.
         watch.wait_for(lambda: watch.query(CALLS), 20, "the worker has handed over what it has counted")
