@@ -232,8 +232,9 @@ def _counters() -> dict[int, int]:
 def _end_dead_leases(session: Session) -> list[Found]:
     found = []
     for dead in recovery.look_for_dead(session):
+        what = "dead_uploads" if dead.name.startswith(leases.UPLOAD) else "dead_workers"
         why = f"the process {dead.name} is dead: its counter did not change over four checks"
-        found.append(Found("dead_workers", why))
+        found.append(Found(what, why))
         for job, count in dead.held.items():
             why = f"{_rows(count, 'record')} given back: the dead process {dead.name} held them"
             found.append(Found("records_of_the_dead", why, job, count))

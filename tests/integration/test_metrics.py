@@ -6,6 +6,7 @@ import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from functools import partial
 
 import pytest
 from prometheus_client.openmetrics import parser as openmetrics
@@ -15,6 +16,7 @@ from sqlalchemy import update
 from app.core.limits import limiter
 from app.core.measures import metrics
 from app.core.monitoring import collector
+from app.core.pipeline import leases
 from app.factory import create_app
 from config import settings
 from models import JobCounts, session
@@ -137,10 +139,11 @@ def test_jobs_records_answers_and_cost_are_those_of_the_rows(door, monkeypatch):
 
 
 def test_limit_groups_queues_and_workers_are_seen(door):
-    # Given a limit, a worker process, a job whose slices nobody takes, and its group that is held
+    # Given a limit, a worker, an upload, a job whose slices nobody takes, and its group that is held
     operator = door.other(scopes=["operator"])
     operator.call("PUT", "/api/v1/limits/simulated", json={"requests_per_minute": 120})
     Worker()
+    in_transaction(partial(leases.take, works=False))
     door.submit(3)
     limiter.limiter().hold("simulated", "account: no_key", seconds=60, every=60)
 

@@ -111,7 +111,7 @@ def _jobs(session: Session) -> Iterator[Sample]:
 
 
 def _standing(session: Session) -> Iterator[Sample]:
-    yield Sample(metrics.WORKERS, len(leases.counters(session)))
+    yield Sample(metrics.WORKERS, len(leases.crew(session).all))
     yield Sample(metrics.STUCK_JOBS, len(stalled.find(session)))
     yield Sample(metrics.OLDEST_DUE, stalled.oldest_due(session))
     swept_by, seconds = sweep_owner.last(session)
