@@ -189,11 +189,19 @@ def test_only_those_share_a_network_who_talk() -> None:
 def test_the_web_believes_the_proxy_and_nobody_else() -> None:
     networks = yaml.safe_load(COMPOSE.read_text())["networks"]
     address = ipaddress.ip_address(SERVICES["proxy"]["networks"]["edge"]["ipv4_address"])
-    [subnet] = networks["edge"]["ipam"]["config"]
+    [edge] = networks["edge"]["ipam"]["config"]
 
     [trusted] = seen_by("web").trusted_proxies
     assert trusted == ipaddress.ip_network(address)
-    assert address in ipaddress.ip_network(subnet["subnet"])
+
+    # And no container that starts before the proxy is given its address: Docker takes the first that is free
+    others = [name for name, service in SERVICES.items() if "edge" in service["networks"] and name != "proxy"]
+    given_out = ipaddress.ip_network(edge["ip_range"])
+    assert given_out.subnet_of(ipaddress.ip_network(edge["subnet"]))
+    assert address in ipaddress.ip_network(edge["subnet"])
+    assert not {address, ipaddress.ip_address(edge["gateway"])} & set(given_out)
+    assert address != ipaddress.ip_address(edge["gateway"])
+    assert len(list(given_out.hosts())) >= len(others)
 
 
 def test_prometheus_reads_services_that_it_reaches_and_grafana_asks_prometheus() -> None:
