@@ -18,11 +18,13 @@ import pytest
 import yaml
 from celery.beat import BeatPidbox, PersistentScheduler, Scheduler, Service
 from kombu.utils.imports import symbol_by_name
+from sqlalchemy import QueuePool
 
 import celeryconfig
 from app.providers import registry
 from app.stack import commands, family
 from config import settings
+from models.session import make_engine
 from tasks.celery import app
 from tests.support.published_schemas import faults
 
@@ -275,6 +277,13 @@ def test_every_service_is_bounded_and_has_no_more_rights_than_it_needs() -> None
         else:
             assert "cap_add" not in service, name
             assert name in OURS or service["user"].split(":")[0] not in ("root", "0"), name
+
+
+def test_the_database_has_room_for_eight_workers_web_and_control() -> None:
+    [most] = re.findall(r"max_connections=(\d+)", " ".join(command_of("postgres")))
+    pool = make_engine("postgresql+psycopg://postgres").pool
+    assert isinstance(pool, QueuePool)
+    assert int(most) >= (8 + 1 + 1) * (pool.size() + pool._max_overflow)
 
 
 def test_a_lost_scale_is_that_of_dotenv() -> None:
