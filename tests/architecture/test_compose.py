@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 HADOLINT = Path(sys.executable).with_name("hadolint")
 COMPOSE = ROOT / "docker-compose.yml"
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE.read_text())["services"]
-OURS = {name: service for name, service in SERVICES.items() if "build" in service}
+OURS = {name: service for name, service in SERVICES.items() if service["image"] == "penstock"}
 ONCE = {"migrate", "bucket"}  # run, and exit
 PATH = {"PATH": os.environ["PATH"]}
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -338,6 +338,12 @@ def test_every_image_is_a_version_and_the_bytes_behind_it() -> None:
     for image in (*built_upon, *run):
         assert re.fullmatch(r"([a-z]+/)?[a-z]+:[\w.-]+@sha256:[0-9a-f]{64}", image), image
     assert len(set(built_upon)) == 1
+
+
+def test_our_image_is_built_once_and_never_looked_for_elsewhere() -> None:
+    # Given that Compose builds at the same time whatever has `build`: a name that is there already is refused
+    assert [name for name, service in SERVICES.items() if "build" in service] == ["migrate"]
+    assert {service["pull_policy"] for service in OURS.values()} == {"never"}
 
 
 def test_hadolint_finds_nothing_in_the_dockerfile() -> None:

@@ -241,9 +241,10 @@ class Composed:
 
 def _user(spec: Mapping[str, Any]) -> int | None:
     """Whom a container runs as; None: as whoever runs the test. Only root can be somebody else."""
-    if os.geteuid() != 0 or not ("build" in spec or "user" in spec):
+    is_ours = composed_images.is_ours(spec)
+    if os.geteuid() != 0 or not (is_ours or "user" in spec):
         return None
-    return OURS if "build" in spec else NOBODY
+    return OURS if is_ours else NOBODY
 
 
 @contextmanager
