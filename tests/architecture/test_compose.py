@@ -262,6 +262,14 @@ def test_secrets_are_made_once_and_closed_to_other_users(tmp_path: Path) -> None
     make_secrets(tmp_path)
     assert {path.name: path.read_text() for path in made.iterdir()} == first
 
+    # And keys of a store elsewhere stay, and do not become those of ours
+    (made / "object_store").write_text("[default]\naws_access_key_id = mine\n")
+    (made / "object_store_identities").unlink()
+    make_secrets(tmp_path)
+    assert "mine" in (made / "object_store").read_text()
+    assert json.loads((made / "object_store_identities").read_text())["identities"]
+    assert "mine" not in (made / "object_store_identities").read_text()
+
 
 def test_every_service_is_bounded_and_has_no_more_rights_than_it_needs() -> None:
     for name, service in SERVICES.items():
