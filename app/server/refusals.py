@@ -18,6 +18,8 @@ from gunicorn.http.errors import (
     UnsupportedTransferCoding,
 )
 
+from app.core.measures import metrics
+from app.core.measures.counts import counts
 from app.server.outlet import Outlet
 
 INVALID = HTTPStatus.BAD_REQUEST, "the request is not valid HTTP/1.1 ({})"
@@ -43,6 +45,8 @@ def of(error: Exception) -> tuple[HTTPStatus, str] | None:
 
 def write(sock: Outlet, status: HTTPStatus, message: str) -> None:
     """Send the refusal, as far as the client takes it at once; the connection is over with it."""
+    # It took no time: nothing of it was begun.
+    counts.observe(metrics.HTTP_SECONDS, 0.0, metrics.NO_ROUTE, metrics.NO_ROUTE, str(status.value))
     name = f"req_{uuid.uuid4().hex}"
     kind = TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
     told = {"type": "error", "error": {"type": kind, "message": message}, "request_id": name}

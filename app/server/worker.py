@@ -24,8 +24,6 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.http import wsgi
 from gunicorn.workers.gthread import ThreadWorker
 
-from app.core.measures import metrics
-from app.core.measures.counts import counts
 from app.core.measures.sharing import Sharer
 from app.core.monitoring import own_standing
 from app.core.tracing import traces
@@ -244,8 +242,6 @@ class Worker(ThreadWorker):
         self._end_with(conn, HTTPStatus.REQUEST_TIMEOUT, "the request took too long to arrive: send it again")
 
     def _end_with(self, conn: Connection, status: HTTPStatus, message: str) -> None:
-        # It took no time: nothing of it was begun.
-        counts.observe(metrics.HTTP_SECONDS, 0.0, metrics.NO_ROUTE, metrics.NO_ROUTE, str(status.value))
         try:
             refusals.write(conn.sock, status, message)
         except OSError:
