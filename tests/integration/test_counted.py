@@ -172,6 +172,20 @@ def test_a_process_that_says_nothing_more_is_no_longer_told_of(environment, monk
     wait_until(lambda: sharing.read_processes() == [])
 
 
+@pytest.mark.one_database
+def test_a_process_that_cannot_say_how_it_stands_counts_on(environment, monkeypatch) -> None:
+    monkeypatch.setattr(sharing, "EVERY", 0.01)
+    asked = []
+
+    def standing() -> sharing.Standing:
+        asked.append(1)
+        raise ProcessLookupError
+
+    sharer = sharing.Sharer(standing)
+    wait_until(lambda: len(asked) > 2)
+    sharer.stop()
+
+
 def test_a_name_that_a_caller_made_up_is_no_label_until_it_is_answered() -> None:
     made_up = f"claude-{uuid.uuid4().hex}"
     assert proven.model("claude-haiku-4-5-20251001") == "claude-haiku-4-5-20251001"
