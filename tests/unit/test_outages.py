@@ -37,6 +37,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Outages that are over soon, of servers that are not there."""
     monkeypatch.setattr(outage, "CHECK", 0.01)
     monkeypatch.setattr(outage, "QUIET", 0.1)
+    monkeypatch.setattr(outage, "QUIET_ANSWERING", 1.0)
     monkeypatch.setenv("DATABASE_URL", "sqlite:////nowhere/penstock.db")
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
     forget_process_state()
@@ -84,13 +85,12 @@ def test_a_server_that_answers_but_serves_nobody_is_not_back(said):
     server = FakeServer()
     server.is_there.set()
     full = Outage("store", server.find)
-    full.noticed("lease", "OutOfMemoryError")
     looks = threading.Event()
 
-    # When something misses it sooner than it has been quiet
-    for _ in range(20):
-        full.noticed("lease", "OutOfMemoryError")
-        looks.wait(0.02)
+    # When what misses it comes less often than one that came back would be believed
+    for _ in range(4):
+        full.noticed("sweep", "OutOfMemoryError")
+        looks.wait(0.2)
 
     assert [line["event"] for line in said()] == ["store.away"]
     wait_until(lambda: full.is_over, seconds=5)
@@ -131,7 +131,9 @@ def test_an_error_shows_which_server_is_away_if_any(error, of, kind):
 
 
 def test_a_redis_that_answers_and_serves_nobody_says_why(said):
-    full = redis.exceptions.OutOfMemoryError("OOM command not allowed")
+    full = redis.exceptions.OutOfMemoryError(
+        "Command # 1 (XADD relay:7 an answer) of pipeline caused error: OOM command not allowed"
+    )
     servers.tell(caused(LimiterAway("full"), full), "permits")
     [line] = said()
     assert (line["event"], line["error"]) == ("redis.away", "OutOfMemoryError")

@@ -135,10 +135,13 @@ def kind(error: BaseException) -> str:
 
 
 def _refusal(error: BaseException) -> str | None:
-    """What a Redis says that answers and serves nobody, such as a full one; it names no value of ours."""
+    """What a Redis says that answers and serves nobody, such as a full one.
+
+    Of a pipeline its client puts the command before it, with what was to be stored.
+    """
     for one in _causes(error):
         if isinstance(one, redis.ResponseError):
-            return str(one)[:LONGEST]
+            return str(one).rpartition("of pipeline caused error: ")[2][:LONGEST]
     return None
 
 
