@@ -123,15 +123,15 @@ def _indent(_logger: object, _method: str, event: _Event) -> _Event:
 
 
 def _formatter(form: str, shared: list[Any]) -> logging.Formatter:
-    rendered: list[Any] = [structlog.processors.JSONRenderer()]
+    rendered: list[Any] = [structlog.processors.JSONRenderer(), _mask]
     if form == "text":
         renderer = structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(), timestamp_key="at", exception_formatter=structlog.dev.plain_traceback
         )
-        rendered = [_indent, renderer]
-    without_meta: Any = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+        rendered = [_indent, renderer, _mask]
     return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=shared, processors=[without_meta, *rendered, _mask]
+        foreign_pre_chain=shared,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendered],
     )
 
 

@@ -150,6 +150,18 @@ LOST = redis.ConnectionError("Error 111")
 GONE = OperationalError("SELECT 1", {}, ConnectionResetError())
 
 
+def test_what_celery_warns_of_while_it_handles_an_outage_is_counted_with_it(said):
+    text = "trace.py:809: RuntimeWarning: Exception raised outside body: gone:\nTraceback"
+    record = logging.LogRecord("py.warnings", logging.WARNING, "", 0, "%s", (text,), None)
+    assert not lines.is_told(record)
+    try:
+        raise LOST
+    except redis.ConnectionError:
+        assert lines.is_told(record)
+    assert [line["during"] for line in said()] == ["celery"]
+    servers.REDIS.is_over = True
+
+
 @pytest.mark.parametrize(
     ("logger", "level", "message", "error", "is_told"),
     [

@@ -6,6 +6,7 @@ only this is counted with the outage, and not written.
 
 import logging
 import re
+import sys
 
 from redis import RedisError
 from sqlalchemy.exc import DBAPIError
@@ -13,7 +14,17 @@ from sqlalchemy.exc import DBAPIError
 from app.core.outages import servers
 from app.errors import LimiterAway
 
-THEIRS = ("celery", "kombu", "amqp", "flower", "redis", "sqlalchemy.pool", "tornado", "gunicorn")
+THEIRS = (
+    "celery",
+    "kombu",
+    "amqp",
+    "flower",
+    "redis",
+    "sqlalchemy.pool",
+    "tornado",
+    "gunicorn",
+    "py.warnings",
+)
 
 
 def is_told(record: logging.LogRecord) -> bool:
@@ -22,6 +33,8 @@ def is_told(record: logging.LogRecord) -> bool:
         return False
     library = record.name.partition(".")[0]
     error = record.exc_info[1] if record.exc_info else None
+    if _NOT_STORED in record.getMessage():  # a warning with the traceback in its text, while it is handled
+        library, error = "celery", sys.exc_info()[1]
     if library == "gunicorn" and not isinstance(error, DBAPIError | RedisError | LimiterAway):
         return False  # a connection that breaks is its client's there
     if error is not None and servers.is_noticed(error, library):
@@ -32,4 +45,5 @@ def is_told(record: logging.LogRecord) -> bool:
     return False
 
 
+_NOT_STORED = "Exception raised outside body"  # Celery's words for a result that it could not store
 _OF_THE_BROKER = re.compile("connection to (broker|redis) lost|cannot connect to|trying again in", re.I)
