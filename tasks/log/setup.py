@@ -20,6 +20,9 @@ CHATTY = (
     *("celery.worker.strategy", "celery.app.trace", "celery.beat"),
     *("celery.worker.consumer.connection", "celery.worker.consumer.consumer", "kombu.mixins"),
 )
+# It warns of each question that no worker answers: of four as long as none is there, and with each look at
+# its page. Which workers there are it shows; that the broker is away is said once.
+NOISY = "flower.inspector"
 
 
 def is_celery() -> bool:
@@ -37,6 +40,7 @@ def set_up(**_: Any) -> None:
     logging.getLogger("py.warnings").addFilter(_is_news)
     for chatty in CHATTY:
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger(NOISY).setLevel(logging.ERROR)
 
 
 @beat_init.connect
