@@ -13,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from app.core.monitoring.bounded import Bounded
-from app.core.outages import servers
+from app.core.outages import database, servers
 from app.errors import BadInput, NotFound, Path, Refused
 from app.ingest.draft import Problems
 from app.web.error_shapes import ANTHROPIC_VERSION, Fault, anthropic, by_client, native
@@ -212,7 +212,7 @@ def _database_failed(error: Exception) -> Response:
     """It does not answer, it lacks our tables, or one of our statements is wrong."""
     why = _not_migrated()
     if why is not None:
-        servers.NOT_MIGRATED.noticed("request", servers.kind(error), why)
+        database.NOT_MIGRATED.noticed("request", servers.kind(error), why)
         return _unavailable(why)
     if isinstance(error, ProgrammingError):
         return _unexpected(error)

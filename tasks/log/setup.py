@@ -31,6 +31,12 @@ def is_celery() -> bool:
     return "celery" in (program.name, program.parent.name)
 
 
+def runs_tasks() -> bool:
+    """Whether this process may: beat by itself sends them by their names, and Flower shows what it hears."""
+    words = set(sys.argv[1:])
+    return not is_celery() or "worker" in words or not words & {"beat", "flower"}
+
+
 @setup_logging.connect
 def set_up(**_: Any) -> None:
     """In place of Celery's own; Flower and whatever is logged before a worker sets its log up need it too."""

@@ -107,6 +107,19 @@ def test_in_production_nothing_of_a_process_is_written_otherwise(code, expected)
     assert [line["event"] for line in lines] == expected
 
 
+@pytest.mark.parametrize(("command", "is_imported"), [("flower", False), ("worker --hostname flower", True)])
+def test_what_runs_no_task_has_neither_tasks_nor_the_databases_client_in_memory(command, is_imported):
+    starts = (
+        "import sys; sys.argv[0] = 'celery'; from tasks.celery import app;"
+        " app.loader.import_default_modules();"
+        " print(*sorted({'sqlalchemy', 'tasks.slice'} & sys.modules.keys()), app.conf.task_send_sent_event)"
+    )
+    told = subprocess.check_output(
+        [sys.executable, "-c", starts, "--app", "tasks", *command.split()], cwd=ROOT, text=True
+    )
+    assert told.split() == (["sqlalchemy", "tasks.slice", "True"] if is_imported else ["False"])
+
+
 def test_a_line_says_what_it_is_about_and_asks_only_then(capsys):
     logs.configure("INFO", "json")
     asked = []

@@ -11,7 +11,7 @@ from kombu.exceptions import OperationalError as BrokerError
 from sqlalchemy.exc import IntegrityError, OperationalError
 from structlog.typing import EventDict
 
-from app.core.outages import lines, outage, servers
+from app.core.outages import database, lines, outage, servers
 from app.core.outages.outage import Outage, Server
 from app.errors import LimiterAway
 from tests.support.servers import wait_until
@@ -121,7 +121,7 @@ def caused(outer: Exception, inner: Exception) -> Exception:
         (redis.TimeoutError(), servers.REDIS, "TimeoutError"),
         (caused(LimiterAway("gone"), redis.ConnectionError()), servers.REDIS, "ConnectionError"),
         (caused(BrokerError("gone"), redis.ConnectionError()), servers.REDIS, "ConnectionError"),
-        (OperationalError("SELECT 1", {}, ConnectionResetError()), servers.DATABASE, "ConnectionResetError"),
+        (OperationalError("SELECT 1", {}, ConnectionResetError()), database.DATABASE, "ConnectionResetError"),
         (IntegrityError("INSERT", {}, ValueError("row")), None, "ValueError"),
         (ValueError("a bug"), None, "ValueError"),
     ],
@@ -178,7 +178,7 @@ def test_what_celery_warns_of_while_it_handles_an_outage_is_counted_with_it(said
     ],
 )
 def test_a_librarys_line_about_an_outage_is_counted_with_it(said, logger, level, message, error, is_told):
-    outages = servers.REDIS, servers.DATABASE
+    outages = servers.REDIS, database.DATABASE
     exc_info = None if error is None else (type(error), error, None)
     record = logging.LogRecord(logger, logging.getLevelName(level), "", 0, message, (), exc_info)
     try:

@@ -8,11 +8,7 @@ import logging
 import re
 import sys
 
-from redis import RedisError
-from sqlalchemy.exc import DBAPIError
-
 from app.core.outages import servers
-from app.errors import LimiterAway
 
 THEIRS = (
     "celery",
@@ -35,7 +31,7 @@ def is_told(record: logging.LogRecord) -> bool:
     error = record.exc_info[1] if record.exc_info else None
     if _NOT_STORED in record.getMessage():  # a warning with the traceback in its text, while it is handled
         library, error = "celery", sys.exc_info()[1]
-    if library == "gunicorn" and not isinstance(error, DBAPIError | RedisError | LimiterAway):
+    if library == "gunicorn" and not servers.is_of_theirs(error):
         return False  # a connection that breaks is its client's there
     if error is not None and servers.is_noticed(error, library):
         return True
