@@ -25,7 +25,8 @@ NOISY = ("alembic.runtime",)  # logs its plugins and connection whenever a probe
 
 # One of our keys keeps its prefix, which identifies it to people.
 _KEYS = re.compile(r"(?<![A-Za-z0-9])(pk_[a-z2-7]{10}_|sk-)[\w-]{8,}")
-_PASSWORDS = re.compile(r"(://[^\s/@:\"']*):[^\s@\"']+@")
+# Bounded: the time for a line full of addresses would grow with the square of its length.
+_PASSWORDS = re.compile(r"(://[^\s/@:\"']{0,64}):[^\s@\"']{1,256}@")
 # What moves a terminal's cursor or colours it; tabs and ends of lines do neither.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 # PostgreSQL quotes the row that it rejects, and rows contain prompts and answers.

@@ -6,6 +6,7 @@ import logging
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -54,6 +55,13 @@ def test_a_key_is_masked_wherever_it_stands(capsys, form):
     assert "pk_abcdefghij_***" in written
     assert "redis://:***@host:6379/0" in written
     assert "task-succeeded of https://host:8000/path" in written
+
+
+def test_a_long_line_takes_no_long_time(capsys):
+    logs.configure("INFO", "json")
+    began = time.process_time()
+    structlog.get_logger("ours").info("x://:" * 20_000)
+    assert time.process_time() - began < 2  # without a bound it is minutes
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
