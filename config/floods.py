@@ -3,6 +3,7 @@
 A job of a million records may fail a million times, and anybody may send requests that cannot be read.
 """
 
+import atexit
 import contextvars
 import logging
 import threading
@@ -24,7 +25,7 @@ class Kind(NamedTuple):
     """One job's flood hides nothing of another's."""
 
     event: str
-    job: str | None
+    job: str
 
 
 class Bound(logging.Filter):
@@ -38,6 +39,7 @@ class Bound(logging.Filter):
         self._seen: Counter[Kind] = Counter()
         self._left_out: Counter[str] = Counter()  # by event
         self._began = time.monotonic()
+        atexit.register(self._begin_anew)  # what it has left out it tells in the end, too
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno < logging.WARNING:
@@ -55,8 +57,8 @@ class Bound(logging.Filter):
 
     def _kind(self, record: logging.LogRecord) -> Kind:
         told = record.msg if isinstance(record.msg, dict) else {"event": record.msg}
-        kind = Kind(str(told.get("event")), told.get("job"))
-        return kind if kind in self._seen or len(self._seen) < KINDS else Kind(record.name, None)
+        kind = Kind(str(told.get("event")), str(told.get("job")))
+        return kind if kind in self._seen or len(self._seen) < KINDS else Kind(record.name, "")
 
     def _tell_in_time(self) -> None:
         """The process may have nothing else to say when the time is over."""

@@ -99,6 +99,10 @@ def test_configuring_twice_writes_each_line_once(capsys):
         ),
         ("import warnings; warnings.warn('old')", ["<string>:1: UserWarning: old\n"]),
         ("from config import logs; logs.end_with('no room')", ["process.refused"]),
+        (
+            "import logging; [logging.getLogger('theirs').warning('full') for _ in range(102)]",
+            [*(["full"] * 100), "log.left_out"],
+        ),
         ("import logging; logging.getLogger('theirs').error('%d', 'a word')", ["log.broken"]),
     ],
 )
