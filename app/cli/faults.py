@@ -105,7 +105,7 @@ def _list_problems(problems: Any, more: int) -> None:
     if len(problems) < 2:
         return
     for problem in problems[:TOLD]:
-        problem_text = f"{problem['where']}: {for_terminal(problem['message'])}"
+        problem_text = for_terminal(f"{problem['where']}: {problem['message']}")
         wrapping.paragraph(problem_text, head="  ", indent="    ", err=True)
     hidden = max(len(problems) - TOLD, 0) + more
     if hidden > 0:

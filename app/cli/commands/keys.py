@@ -41,13 +41,11 @@ def keys() -> None:
 def create(tenant: str, user: str | None, scopes: str, name: str) -> None:
     """Create a key. It is printed as the last line, alone on standard output, and never shown again."""
     check_revision()
-    from app.core.accounts import api_keys as core
-    from models.session import in_transaction
+    from app.core.accounts.audit import Actor
+    from app.services import keys as service
 
-    wanted = scopes.replace(",", " ").split()
-    row, text = in_transaction(
-        lambda session: core.create(session, tenant, name=name, user=user, scopes=wanted)
-    )
+    by, wanted = Actor.at_terminal("penstock keys create"), scopes.replace(",", " ").split()
+    row, text = service.make(by, tenant, name=name, user=user, scopes=wanted)
     click.echo(
         f"key {row.prefix} of tenant {row.tenant.name}, user {row.user.name}, scopes {row.scopes}:", err=True
     )
@@ -77,10 +75,10 @@ def list_keys(tenant: str | None) -> None:
 def revoke(prefix: str) -> None:
     """Revoke the key with this PREFIX: it is rejected from now on; what is open with it ends in seconds."""
     check_revision()
-    from app.core.accounts import api_keys as core
-    from models.session import in_transaction
+    from app.core.accounts.audit import Actor
+    from app.services import keys as service
 
-    row = in_transaction(lambda session: core.revoke(session, prefix))
+    row = service.end(Actor.at_terminal("penstock keys revoke"), prefix)
     click.echo(
         f"key {row.prefix} of tenant {row.tenant.name} was revoked at {row.revoked_at:%Y-%m-%d %H:%M} UTC"
     )

@@ -70,8 +70,8 @@ def set_tenant(name: str, **values: int | None) -> None:
     """Set a tenant's quotas and caps; omitted ones stay as they are, `none` removes one."""
     wanted = given(values, "quota or cap")
     check_revision()
-    from app.core.accounts import quotas
-    from models.session import in_transaction
+    from app.core.accounts.audit import Actor
+    from app.services import tenants as service
 
-    in_transaction(lambda session: quotas.change(session, name, wanted))
+    service.change(Actor.at_terminal("penstock tenants set"), name, wanted)
     click.echo(f"tenant {name}: {', '.join(option.replace('_', ' ') for option in wanted)} set", err=True)
