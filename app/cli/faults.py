@@ -55,8 +55,12 @@ def _is_database(error: BaseException) -> bool:
 
 
 def _what_to_do(error: BaseException) -> str:
-    """It lacks tables, is held by somebody, is not there, or does not answer."""
+    """It is another role's, lacks tables, is held by somebody, is not there, or does not answer."""
     said = str(error)
+    if "permission denied" in said or "must be owner" in said:
+        return "name the role that owns it in DATABASE_URL, or make one with `createdb --owner=ROLE NAME`"
+    if "unable to open database file" in said:
+        return "check DATABASE_URL, and who may write to its folder"
     if "ProgrammingError" in type(error).__name__ or "no such table" in said or "no such column" in said:
         return "run `penstock migrate`"
     if "lock timeout" in said or "is locked" in said:

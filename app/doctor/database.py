@@ -20,7 +20,10 @@ from models.lease import Lease
 from models.session import engine, is_pooled, reading
 
 SUBJECTS = ("database", "migrations", "database clock", "beat", "limits", "jobs", webhooks.SUBJECT)
-REMEDY = "check DATABASE_URL, and that its server is running and accepts connections from this machine"
+REMEDY = (
+    "check DATABASE_URL, that its server is running and accepts connections from this machine, and that its"
+    " role owns the tables"
+)
 OLDEST = 150_000  # in PostgreSQL's numbering of its versions
 FULL = 0.8  # of its connections
 TICKS = 15.0  # seconds within which the tick has checked every lease

@@ -2,10 +2,10 @@
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import create_engine, func, insert, select, text
+from sqlalchemy import create_engine, func, insert, make_url, select, text
 
 from app.cli import cli
-from app.errors import Conflict, NotFound
+from app.errors import Conflict, NotFound, Unavailable
 from models import Tenant, migrate, session
 from models.base import new_uid
 from models.session import make_engine
@@ -129,8 +129,14 @@ def test_a_value_that_the_new_database_refuses_leaves_it_empty(database):
     assert holds_nothing(target)
 
 
-def test_the_old_database_must_exist_and_be_migrated(database, tmp_path):
+def test_the_old_database_must_exist_and_be_migrated_and_the_new_one_must_be_ours(database, tmp_path):
     target = database("postgresql")
+    elsewhere = make_url(target).set(database="nowhere", drivername="postgresql", password="secret")
+    with pytest.raises(
+        Unavailable, match=r"--to: postgresql://\S+/nowhere\S* cannot be used .*createdb"
+    ) as refused:
+        copy(filled(database("sqlite")), elsewhere.render_as_string(hide_password=False))
+    assert "secret" not in str(refused.value)
     with pytest.raises(NotFound, match="there is no database"):
         copy(f"sqlite:///{tmp_path / 'nothing.db'}", target)
     old = database("sqlite")
