@@ -26,7 +26,7 @@ def show(headings: Sequence[str], rows: Iterable[Sequence[str]], *, right: Seque
             for cell, width, heading in zip(row, widths, headings, strict=True)
         ]
         lines = ["  ".join(cells[start:end]).rstrip() for start, end in pairwise(folds)]
-        click.secho(f"\n{INDENT}".join(lines), bold=number == 0)
+        click.secho(f"\n{INDENT}".join(lines).rstrip(), bold=number == 0)
 
 
 def show_json(content: Any) -> None:

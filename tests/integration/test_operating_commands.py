@@ -129,8 +129,9 @@ def test_the_audit_log_tells_who_changed_what_and_no_secret(door):
     # And a type is found
     [event] = json.loads(penstock("audit", "--type", "LIMITS_CHANGED", "--json"))
     assert (event["resource_type"], event["resource_id"]) == ("limit_group", "simulated")
-    with pytest.raises(NotFound, match="there is no tenant 'nobody'"):
-        penstock("audit", "--tenant", "nobody")
+    for command in (["audit"], ["keys", "list"]):
+        with pytest.raises(NotFound, match="there is no tenant 'nobody'"):
+            penstock(*command, "--tenant", "nobody")
 
 
 def test_webhooks_and_their_deliveries_are_listed_and_sent_again(door):

@@ -15,7 +15,7 @@ UNTOLD = ("by", "metadata")  # it has a column of its own; a document's is whate
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-@click.command()
+@click.command(short_help="List who changed what in a tenant's name, newest first.")
 @click.option("--type", "event_type", metavar="WORD", help="Only events of this type, as KEY_CREATED.")
 @click.option("--tenant", help="Of this tenant, directly from the database  [default: that of your key]")
 @click.option("--limit", default=LISTED, show_default=True, type=click.IntRange(1, 10_000))

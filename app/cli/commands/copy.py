@@ -21,7 +21,7 @@ ALSO = (
 Show = Callable[[str, int], None]
 
 
-@click.command()
+@click.command(short_help="Copy a whole database into a new one, of any kind.")
 @click.option(
     "--from", "source", metavar="URL", required=True, help="Database to copy, which stays as it is."
 )

@@ -58,6 +58,7 @@ def list_keys(tenant: str | None) -> None:
     """List every key, by its prefix."""
     check_revision()
     from app.core.accounts import api_keys as core
+    from app.core.accounts import quotas
     from models.session import reading
 
     def row(key: Any) -> list[str]:
@@ -67,10 +68,12 @@ def list_keys(tenant: str | None) -> None:
 
     headings = ("prefix", "tenant", "user", "created", "revoked", "scopes", "name")
     with reading() as session:
+        if tenant is not None:
+            quotas.find(session, tenant)
         listing.show(headings, [row(key) for key in core.list_keys(session, tenant)])
 
 
-@keys.command()
+@keys.command(short_help="Revoke a key.")
 @click.argument("prefix")
 def revoke(prefix: str) -> None:
     """Revoke the key with this PREFIX: it is rejected from now on; what is open with it ends in seconds."""

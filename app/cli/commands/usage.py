@@ -10,7 +10,7 @@ GROUPINGS = ("model", "day", "job", "user")
 HEADINGS = ("calls", "input", "cached", "output", "cost", "unconfirmed")
 
 
-@click.command()
+@click.command(short_help="Sum up the calls of your tenant: tokens and cost.")
 @click.option("--since", metavar="TIME", help="From this date or time (UTC) on  [default: the month's start]")
 @click.option("--until", metavar="TIME", help="And before this one  [default: the month's end]")
 @click.option("--by", "group_by", type=click.Choice(GROUPINGS), default="model", show_default=True)
