@@ -18,8 +18,9 @@ from models.session import make_engine
 
 PATIENCE = 2_000  # milliseconds until a database that others use is given up
 OTHERS = text(
-    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND usesysid IS NOT NULL"
-    " AND pid <> pg_backend_pid() AND leader_pid IS NULL"
+    "SELECT concat_ws(' ', usename, nullif(application_name, ''), 'from ' || host(client_addr)) AS who,"
+    " count(*) AS times FROM pg_stat_activity WHERE datname = current_database() AND usesysid IS NOT NULL"
+    " AND pid <> pg_backend_pid() AND leader_pid IS NULL GROUP BY 1 ORDER BY 1"
 )
 
 
@@ -114,7 +115,11 @@ def _opened(option: str, url: str, engine: Engine) -> Iterator[Connection]:
                 raise
             raise Conflict(_in_use(option, url, "another process has it open")) from None
     with connection:
-        yield connection
+        try:
+            yield connection
+        except BaseException:
+            connection.invalidate()  # in the middle of a COPY, or lost: a rollback could fail
+            raise
 
 
 def _engine(url: str) -> Engine:
@@ -144,9 +149,9 @@ def _refuse_others(option: str, url: str, connection: Connection) -> None:
     connection.execute(text(f"SET LOCAL lock_timeout = {PATIENCE}"))
     # One of the two waits while the other one works.
     connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
-    others = connection.scalar(OTHERS)
+    others = connection.execute(OTHERS).all()
     if others:
-        found = f"{others} other connection{'' if others == 1 else 's'} to it"
+        found = "connected: " + ", ".join(f"{row.who} ({row.times})" for row in others)
         raise Conflict(_in_use(option, url, found))
 
 

@@ -1,6 +1,7 @@
 """The rows of one table, out of one database and into another, with bounded memory."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from itertools import islice
 from typing import Any
 
@@ -32,12 +33,16 @@ Show = Callable[[int], None]  # takes the number of rows that have just been cop
 
 def move(source: Connection, target: Connection, table: Table, show: Show) -> None:
     """Copy every row of `table`."""
-    rows = _counted(_read(source, table), show)
+    with closing(_read(source, table)) as read:  # also when it is cut short: while its database is open
+        _write(target, table, _counted(read, show))
+
+
+def _write(target: Connection, table: Table, rows: Iterator[Sequence[Any]]) -> None:
+    names = table.columns.keys()
     if target.dialect.name == "postgresql":
-        types = [_sent_as(column, target.dialect) for column in table.columns]
-        copy_in(target, table, table.columns.keys(), types, rows)
+        copy_in(target, table, names, [_sent_as(column, target.dialect) for column in table.columns], rows)
         return
-    statement, names = _one_row(table), table.columns.keys()
+    statement = _one_row(table)
     for chunk in _chunks(rows):
         target.execute(statement, [dict(zip(names, row, strict=True)) for row in chunk])
 
@@ -54,7 +59,7 @@ def set_sequence(target: Connection, table: Table) -> None:
         target.execute(sequence, {"table": name, "column": column.name, "highest": highest})
 
 
-def _read(source: Connection, table: Table) -> Iterator[Sequence[Any]]:
+def _read(source: Connection, table: Table) -> Generator[Sequence[Any]]:
     streaming = source.execution_options(stream_results=True)
     with streaming.execute(select(*map(_as_it_is, table.columns)), execution_options=_PAGED) as rows:
         yield from rows
