@@ -171,7 +171,7 @@ def request_after_commit(session: Session) -> None:
 
 def _note(session: Session, me: Caller, event: str, endpoint: WebhookEndpoint | None, **details: Any) -> None:
     """Write it into the audit; None stands for the `webhook_url` of jobs."""
-    resource = ("webhook", "webhook_url" if endpoint is None else str(endpoint.uid))
+    resource = ("webhook", "webhook_url" if endpoint is None else endpoint.public_id)
     audit.note(session, me.tenant_id, Actor.with_key(me), event, resource, **details)
 
 

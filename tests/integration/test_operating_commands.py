@@ -110,6 +110,7 @@ def test_the_audit_log_tells_who_changed_what_and_no_secret(door):
         )
     ]  # fmt: skip
     assert "requests per minute none -> 600" in listed
+    assert f"webhook      {endpoint['id']} " in listed
     kept = json.loads(penstock("audit", "--tenant", "beta", "--json"))
     assert [(event["details"]["by"]["command"], event["details"].get("changed")) for event in kept] == [
         ("penstock tenants set", {"daily_cap": {"from": "2.50", "to": None}}),

@@ -127,7 +127,7 @@ def test_webhook(asked: dict[str, Any], webhook_id: str) -> dict[str, Any]:
 def _shown(found: WithHint | WithSecret) -> dict[str, Any]:
     endpoint = found.endpoint
     shown = {
-        "id": f"we_{endpoint.uid.hex}",
+        "id": endpoint.public_id,
         "name": endpoint.name,
         "url": endpoint.url,
         "event_types": endpoint.event_types,

@@ -160,7 +160,7 @@ def switch_off(session: Session, endpoint: WebhookEndpoint, reason: str) -> None
     endpoint.disabled_reason = reason
     session.flush()
     _give_up(session, endpoint.id, OFF)
-    log.warning("webhook.switched_off", endpoint=f"we_{endpoint.uid.hex}", reason=reason)
+    log.warning("webhook.switched_off", endpoint=endpoint.public_id, reason=reason)
 
 
 def _give_up(session: Session, endpoint_id: int, why: str) -> None:

@@ -61,7 +61,7 @@ def create_webhook() -> Response:
     except (BadInput, Conflict) as error:
         return _form(error)
     notice = "The webhook is there. Its secret, which signs what is sent, is behind the button below."
-    return done(ONE, notice, webhook_id=_id(made.endpoint))
+    return done(ONE, notice, webhook_id=made.endpoint.public_id)
 
 
 @blp.get("/webhooks/<webhook_id>")
@@ -134,7 +134,7 @@ def test_webhook(webhook_id: str) -> Response:
 def ask_to_delete(webhook_id: str) -> Response:
     """What ends with it."""
     endpoint = webhooks.get(caller().tenant_id, webhook_id).endpoint
-    return page("webhooks/delete.html", title="Delete a webhook", endpoint=endpoint, id=_id(endpoint))
+    return page("webhooks/delete.html", title="Delete a webhook", endpoint=endpoint, id=endpoint.public_id)
 
 
 @blp.post("/webhooks/<webhook_id>/delete")
@@ -188,7 +188,7 @@ def _show(found: WithHint, error: BadInput | None = None) -> Response:
         "webhooks/one.html",
         status=200 if error is None else error.status,
         title=endpoint.name,
-        id=_id(endpoint),
+        id=endpoint.public_id,
         endpoint=endpoint,
         hint=found.hint,
         deliveries=recent,
@@ -202,9 +202,4 @@ def _show(found: WithHint, error: BadInput | None = None) -> Response:
 
 def _secret(endpoint: Any, secret: str) -> Response:
     title = f"The secret of {endpoint.name}"
-    return page("webhooks/secret.html", title=title, secret=secret, endpoint=endpoint, id=_id(endpoint))
-
-
-def _id(endpoint: Any) -> str:
-    """An endpoint's id outside."""
-    return f"we_{endpoint.uid.hex}"
+    return page("webhooks/secret.html", title=title, secret=secret, endpoint=endpoint, id=endpoint.public_id)

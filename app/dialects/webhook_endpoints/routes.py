@@ -87,7 +87,7 @@ def update_endpoint(asked: dict[str, Any], endpoint_id: str) -> dict[str, Any]:
 def delete_endpoint(endpoint_id: str) -> dict[str, Any]:
     """Delete an endpoint: nothing more is sent to it."""
     removed = webhooks.remove(caller(), endpoint_id)
-    return {"id": wire.identity(removed), "object": "webhook_endpoint.deleted", "deleted": True}
+    return {"id": removed.public_id, "object": "webhook_endpoint.deleted", "deleted": True}
 
 
 @blp.route(f"{ENDPOINTS}/<endpoint_id>/rotate_secret", methods=["POST"])
@@ -111,7 +111,7 @@ def test_endpoint(asked: dict[str, Any], endpoint_id: str) -> dict[str, Any]:
         seat.give_back()
     return {
         "object": "webhook_endpoint.test",
-        "webhook_endpoint_id": wire.identity(found),
+        "webhook_endpoint_id": found.public_id,
         "event_type": asked["event_type"],
         "success": True,
         "status_code": status,
