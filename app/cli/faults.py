@@ -1,5 +1,6 @@
 """The message and exit code of a command that fails."""
 
+import errno
 import os
 import sys
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ FAILED = 1
 BAD_INPUT = 2
 SOME_FAILED = 3
 INTERRUPTED = 130
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)  # of standard output: a file is named by its error
 REFUSES_INPUT = (400, 413, 422)  # statuses of responses
 TOLD = 20  # problems of an input
 
@@ -36,6 +38,9 @@ def report(error: BaseException) -> int:
         return FAILED
     if isinstance(error, OSError) and error.filename:
         say(f"{error.filename}: {error.strerror}{_whose(Path(error.filename))}")
+        return FAILED
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        say(f"the output cannot be written: {error.strerror}")
         return FAILED
     if not isinstance(error, PenstockError | BadSetting):
         raise error
@@ -60,7 +65,7 @@ def _what_to_do(error: BaseException) -> str:
     if "permission denied" in said or "must be owner" in said:
         return "name the role that owns it in DATABASE_URL, or make one with `createdb --owner=ROLE NAME`"
     if "unable to open database file" in said:
-        return "check DATABASE_URL, and who may write to its folder"
+        return "run `penstock migrate` if there is none yet, or check DATABASE_URL and who may write there"
     if "ProgrammingError" in type(error).__name__ or "no such table" in said or "no such column" in said:
         return "run `penstock migrate`"
     if "lock timeout" in said or "is locked" in said:

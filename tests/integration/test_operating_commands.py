@@ -70,6 +70,7 @@ def test_usage_is_summed_by_what_was_asked_for(door):
     assert total[:2] == ["total", "2"]
     found = json.loads(penstock("usage", "--by", "job", "--since", "2026-01-01", "--json"))
     assert [(group["job"], group["calls"]["answered"]) for group in found["data"]] == [(job["id"], 2)]
+    assert "\nada (test) " in penstock("usage", "--by", "user")
     assert lines(penstock("usage", "--since", "2020-01-01", "--until", "2020-02-01"))[1][:2] == ["total", "0"]
     with pytest.raises(StackRefused) as refused:
         penstock("usage", "--since", "yesterday")

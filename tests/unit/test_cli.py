@@ -37,6 +37,14 @@ def test_the_command_line_starts_without_the_heavy_libraries():
     assert ran.stdout.strip() == "[]"
 
 
+def test_an_output_without_room_is_one_line():
+    command = [sys.executable, "-m", "app.cli", "models", "--json"]
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert ran.returncode == 1
+    assert ran.stderr == "error: the output cannot be written: No space left on device\n"
+
+
 def test_the_list_of_commands_has_a_whole_line_for_each_on_a_terminal_of_80():
     groups = [name for name, command in cli.commands.items() if isinstance(command, click.Group)]
     assert groups
