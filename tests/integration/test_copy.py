@@ -1,13 +1,16 @@
 """`penstock copy`: everything of one database is in the other afterwards, or nothing."""
 
+import tracemalloc
+
 import pytest
 from click.testing import CliRunner
 from sqlalchemy import create_engine, func, insert, make_url, select, text
 
 from app.cli import cli
+from app.copying import rows as rows_of_table
 from app.copying.copy import opened
 from app.errors import Conflict, NotFound, Unavailable
-from models import Tenant, migrate, session
+from models import JobSpec, Tenant, migrate, session
 from models.base import new_uid
 from models.session import make_engine
 from tests.conftest import new_database, penstock_of_its_own
@@ -133,6 +136,28 @@ def test_a_value_that_the_new_database_refuses_leaves_it_empty(database):
 
         # Then
         assert holds_nothing(target)
+
+
+def test_what_is_long_is_not_held_by_the_thousand(database):
+    # Given 40 MB of what 200 jobs say to the model
+    engines = [create_engine(database("sqlite")) for _ in range(2)]
+    with engines[0].begin() as connection:
+        numbers = [{"job_id": number, "max_tokens": 1, "system": "x" * 200_000} for number in range(200)]
+        connection.execute(insert(JobSpec), numbers)
+    del numbers
+
+    # When they are copied
+    with engines[0].connect() as source, engines[1].connect() as target:
+        tracemalloc.start()
+        rows_of_table.move(source, target, JobSpec.__table__, lambda _: None)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert target.scalar(select(func.count()).select_from(JobSpec)) == 200
+
+    # Then a part was in memory at a time
+    assert most < 30_000_000
+    for engine in engines:
+        engine.dispose()
 
 
 def test_a_copy_that_is_cut_short_leaves_nothing_says_so_once_and_can_be_repeated(database, caplog):
