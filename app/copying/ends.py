@@ -5,7 +5,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, delete, event, exists, literal, make_url, select, text
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Table,
+    delete,
+    event,
+    exists,
+    inspect,
+    literal,
+    make_url,
+    select,
+    text,
+)
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from app.errors import BadInput, Conflict, NotFound, Unavailable
@@ -59,8 +71,8 @@ def target(url: str) -> Iterator[Connection]:
     """A transaction of the database that is copied into, which is migrated first and must be empty."""
     path = _file(url)
     if path is None or path.exists():
-        with _alone("--to", url):
-            pass  # before anything is changed there
+        with _alone("--to", url) as connection:  # before anything is changed there
+            _check_ours(connection, url)
     with _named("--to", url):
         migrate.upgrade(url)
     with _alone("--to", url) as connection:
@@ -68,6 +80,12 @@ def target(url: str) -> Iterator[Connection]:
             connection.execute(delete(Sweep))  # the only row that a migration has written
             _check_empty(connection, url)
         yield connection
+
+
+def _check_ours(connection: Connection, url: str) -> None:
+    found = migrate.revision_of(connection)
+    if migrate.is_foreign(found) or (found is None and inspect(connection).get_table_names()):
+        raise Conflict(f"--to: {_shown(url)} holds the tables of another program: give a new database")
 
 
 def _check_empty(connection: Connection, url: str) -> None:
@@ -85,6 +103,8 @@ def _named(option: str, url: str) -> Iterator[None]:
         yield
     except DatabaseError as error:
         why = " ".join(str(error.orig).split())
+        if "lock timeout" in why:
+            raise Conflict(_in_use(option, url, why)) from None
         raise Unavailable(
             f"{option}: {_shown(url)} cannot be used ({why}): it must be there, its server must run, and the"
             " role must own it (`createdb --owner=ROLE NAME`)"

@@ -49,11 +49,9 @@ def look() -> Iterator[Finding]:
             "right during an upgrade, or after it was taken back by one release; else run the newer release",
         )
     elif found != needed:
-        yield wrong(
-            "migrations",
-            f"it is at revision {found or 'none'}, but {needed} is needed",
-            "run `penstock migrate`",
-        )
+        ours = not migrate.is_foreign(found)
+        remedy = "run `penstock migrate`" if ours else "check DATABASE_URL: it is another program's"
+        yield wrong("migrations", f"it is at revision {found or 'none'}, but {needed} is needed", remedy)
         return
     else:
         yield ok("migrations", f"it is at the newest revision, {found}, and writable")

@@ -4,7 +4,7 @@ import tracemalloc
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import create_engine, func, insert, make_url, select, text
+from sqlalchemy import create_engine, func, insert, inspect, make_url, select, text
 
 from app.cli import cli
 from app.copying import rows as rows_of_table
@@ -108,6 +108,27 @@ def test_a_database_that_somebody_uses_is_not_copied(database, kind):
     user.dispose()
     assert holds_nothing(target)
     assert "copied" in copy(source, target)
+
+
+def test_the_database_of_another_program_is_left_alone(database):
+    source, target = filled(database("sqlite")), database("postgresql")
+    engine = create_engine(target)
+    for table in ("invoice", "alembic_version"):  # it may use Alembic as well
+        # Given its address in place of a new one's
+        with engine.begin() as connection:
+            connection.execute(text("DROP SCHEMA public CASCADE"))
+            connection.execute(text("CREATE SCHEMA public"))
+            connection.execute(text(f"CREATE TABLE {table} AS SELECT 'ae1027a6acf' AS version_num"))
+        engine.dispose()
+
+        # Then nothing of ours gets in
+        with pytest.raises(Conflict, match="holds the tables of another program"):
+            copy(source, target)
+        with engine.connect() as connection:
+            assert inspect(connection).get_table_names() == [table]
+    with pytest.raises(Conflict, match="at revision ae1027a6acf, which no release of Penstock has made"):
+        migrate.upgrade(target)
+    engine.dispose()
 
 
 def test_nothing_is_copied_over_what_is_there(database):
