@@ -128,6 +128,10 @@ def test_the_audit_log_tells_who_changed_what_and_no_secret(door):
     secrets = [made["key"], endpoint["secret"], "whoever-has", *(each["secret"] for each in rotated)]
     assert not [secret for secret in secrets if secret in everything]
 
+    # Nor can a name that somebody chose command the terminal that lists it
+    door.post("/api/v1/webhooks", json={**WEBHOOK, "name": "\x1b[2J\nanother row"})
+    assert "name �[2J�another row; " in penstock("audit", "--limit", "1")
+
     # And a type is found
     [event] = json.loads(penstock("audit", "--type", "LIMITS_CHANGED", "--json"))
     assert (event["resource_type"], event["resource_id"]) == ("limit_group", "simulated")
