@@ -284,14 +284,16 @@ def _free_lost_threads() -> list[Found]:
         return []
     with reading() as session:
         lost = windows.held_in_vain(session, held, empty) if held else []
+        jobs = windows.jobs_of(session, [window_id for window_id, _ in lost])
     for window_id, epoch in lost:
         limiter().threads.give_back(window_id, epoch, slices=0)
     return [
         Found(
             "lost_slices",
-            f"slices were counted as at work on window {window}.{epoch}, which no worker serves",
+            "slices were counted as at work on a window of its records, which no worker serves",
+            jobs.get(window_id),
         )
-        for window, epoch in lost
+        for window_id, _ in lost
     ]
 
 
@@ -383,5 +385,4 @@ def _rows(count: int, what: str) -> str:
 def _what_followed(offered: list[windows.Publication]) -> str:
     if not offered:
         return "it was due for an advance; there was nothing to offer"
-    names = ", ".join(f"{publication.window_id}.{publication.epoch}" for publication in offered)
-    return f"it was due for an advance; offered: window {names}"
+    return f"it was due for an advance; offered: {', '.join(publication.records for publication in offered)}"

@@ -2,7 +2,7 @@
 
 import math
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from sqlalchemy import ColumnElement, and_, literal, not_, or_, select, update
@@ -393,6 +393,12 @@ def held_in_vain(
     return [
         (window, epoch) for window, epoch in held if window in unserved and (window, epoch) not in offered
     ]
+
+
+def jobs_of(session: Session, window_ids: Collection[int]) -> Mapping[int, int]:
+    """Their jobs, by window; without those whose job has been removed."""
+    wanted = select(Window.id, Window.job_id).where(any_of(Window.id, window_ids))
+    return {row.id: row.job_id for row in session.execute(wanted)}
 
 
 def _offer(job: Job, window: Window, records: int, supply: Supply) -> Offer:
