@@ -4,6 +4,7 @@ The rules are `FACTOR` times as quick as they are shipped: every `for` and every
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,21 +35,21 @@ pytestmark = [
 def test_a_refused_account_and_a_killed_worker_are_told_until_they_are_mended(
     stack: Stack, upstream: Upstream, tmp_path: Path
 ) -> None:
-    # Given a job of one worker, at a provider that fails now and then and refuses some records
+    # Given one worker, at a provider that fails now and then and refuses some records
     faults = [
         {"kind": "status", "status": 400, "matching": "Prompt 27"},
-        {"kind": "status", "status": 500, "share": 0.05, "first_of_each": 1},
+        {"kind": "status", "status": 500, "share": 0.1, "first_of_each": 1},
     ]
-    upstream.configure(latency_ms=200, faults=faults)
+    upstream.configure(faults=faults)
     with watched(stack, upstream, tmp_path) as (web, watch):
         glance(web, stack)
-        job = stack.prompts(300, model="claude-haiku-4-5")
-        job.wait_until_ended(60)
+        stack.prompts(40, model="claude-haiku-4-5").wait_for("completed")
         # What it counts after this is an increase to Prometheus; a first sample is none.
         watch.wait_for(lambda: watch.query(CALLS), 20, "the worker has handed over what it has counted")
 
-        # When the account is refused, and then the worker killed
+        # When the account is refused in the next job, and then the worker killed
         upstream.configure(faults=[{"kind": "status", "status": 401}])
+        job = stack.prompts(40, model="claude-haiku-4-5")
         wait_until(lambda: limiter().held(GROUP), what="the group is held")
         stack.nodes[0].kill()
         watch.wait_for(lambda: watch.firing() == {HELD, WORKERLESS}, 60, "both are told")
@@ -139,12 +140,14 @@ def watched(stack: Stack, upstream: Upstream, folder: Path) -> Iterator[tuple[We
         "CLAUDE_REQUESTS_PER_MINUTE": "1200",
         "BATCH_MAX_CONCURRENT_LLM_CALLS": "20",
     }
-    stack.start()
-    with (
-        web_process(stack.environment, folder) as web,
-        prometheus(f"127.0.0.1:{web.port}", folder, FACTOR) as watch,
-    ):
-        yield web, watch
+    with ThreadPoolExecutor(1) as beside:
+        workers = beside.submit(stack.start)
+        with (
+            web_process(stack.environment, folder) as web,
+            prometheus(f"127.0.0.1:{web.port}", folder, FACTOR) as watch,
+        ):
+            workers.result()
+            yield web, watch
 
 
 def glance(web: WebProcess, stack: Stack) -> None:

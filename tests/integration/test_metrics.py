@@ -216,16 +216,18 @@ def test_a_storm_of_scrapes_costs_one_reading(door, statements):
     assert sum("sum(job_counts.cost)" in statement for statement in sent) == 1
 
 
-def test_a_redis_that_is_stopped_hides_nothing_that_the_rows_say(door, monkeypatch):
-    # Given a Redis that takes connections and answers nothing
+def test_a_redis_that_is_full_or_stopped_hides_nothing_that_the_rows_say(door, monkeypatch):
+    # Given a Redis that takes no more, and then takes connections and answers nothing
     redis = servers.RedisServer()
     redis.start()
-    os.kill(redis.process.pid, signal.SIGSTOP)
     try:
         monkeypatch.setenv("REDIS_URL", redis.url)
         monkeypatch.setattr(collector, "PATIENCE", 0.3)
         settings.current.cache_clear()
         limiter.limiter.cache_clear()
+        limiter.limiter()._redis.config_set("maxmemory", "1")
+        full = values(Door().client)
+        os.kill(redis.process.pid, signal.SIGSTOP)
         door = Door()
         door.submit(2)
 
@@ -234,6 +236,7 @@ def test_a_redis_that_is_stopped_hides_nothing_that_the_rows_say(door, monkeypat
         redis.kill()
 
     # Then it is said which part is away
+    assert (full["penstock_answers", "limiter"], full["penstock_answers", "database"]) == (0, 1)
     answers = {part: said["penstock_answers", part] for part in ("database", "limiter", "counts", "broker")}
     assert answers == {"database": 1, "limiter": 0, "counts": 0, "broker": 0}
     assert said["penstock_jobs", "pending"] == 1
