@@ -6,8 +6,16 @@ from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models.dashboard import Panel
 
 from app.core.measures import metrics
-from release.boards.panels import BAD, graph
+from release.boards.panels import BAD, WARN, graph
 from release.boards.queries import gauge, rate
+
+# Types of errors for which the provider or the way to it is to blame. Others are the record's or the account's.
+PROVIDERS = {
+    "rate_limited": "yellow",
+    "overloaded": WARN,
+    "(server_error|bad_answer)": BAD,
+    "(timeout|gateway_timeout|connection_cut|unreachable)": "purple",
+}
 
 
 def failures() -> Sequence[Builder[Panel]]:
@@ -19,11 +27,13 @@ def _failed() -> Sequence[Builder[Panel]]:
     return [
         graph(
             "Records that failed",
-            "Records that failed for good, per minute, by the type of their error.",
+            "Records that failed for good, per minute, by the type of their error. Blue: not the provider's"
+            " fault, but the record's or the account's.",
             [(f"60 * {rate(metrics.RECORDS, 'error_type', outcome='failed')}", "{{error_type}}")],
             axis="per minute",
             stacked=True,
-            shades=BAD,
+            shades="blue",
+            colors=PROVIDERS,
             none="none",
         ),
         graph(
@@ -33,7 +43,8 @@ def _failed() -> Sequence[Builder[Panel]]:
             [(f"60 * {rate(metrics.CALLS, 'error_type', error_type='.+')}", "{{error_type}}")],
             axis="per minute",
             stacked=True,
-            shades=BAD,
+            shades="blue",
+            colors=PROVIDERS,
             none="none",
         ),
         graph(
@@ -61,6 +72,7 @@ def _lost() -> Sequence[Builder[Panel]]:
             ],
             axis="per minute",
             width=12,
+            stacked=True,
             reaches=1,
             colors={"dead processes": BAD},
         ),
