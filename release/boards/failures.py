@@ -9,7 +9,7 @@ from app.core.measures import metrics
 from release.boards.panels import BAD, WARN, graph
 from release.boards.queries import gauge, rate
 
-# Types of errors for which the provider or the way to it is to blame. Others are the record's or the account's.
+# Types of errors of the provider, or of the way to it. Others are the record's or the account's.
 PROVIDERS = {
     "rate_limited": "yellow",
     "overloaded": WARN,
