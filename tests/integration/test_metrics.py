@@ -143,7 +143,7 @@ def test_answers_are_counted_by_how_they_ended(door):
     }
 
 
-def test_limit_groups_queues_and_workers_are_seen(door):
+def test_limit_groups_queues_and_workers_are_seen(door, monkeypatch):
     # Given a limit, a worker process, a job whose slices nobody takes, and its group that is held
     operator = door.other(scopes=["operator"])
     operator.call("PUT", "/api/v1/limits/simulated", json={"requests_per_minute": 120})
@@ -161,6 +161,9 @@ def test_limit_groups_queues_and_workers_are_seen(door):
     assert 0 < said["penstock_data_free_ratio",] < 1
     held = {cause: said["penstock_group_held", cause, "simulated"] for cause in limiter.CAUSES}
     assert held == {"account": 1, "provider": 0, "configuration": 0}
+    # A hold that nobody has tried for long wakes nobody.
+    monkeypatch.setattr(collector, "UNASKED", -3_600)
+    assert values(Door().client)["penstock_group_held", "account", "simulated"] == 0
     assert said["penstock_queue_messages", "slices"] == 3
     assert said["penstock_queue_messages", "control"] == 0
     assert said["penstock_workers",] == 1

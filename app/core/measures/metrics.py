@@ -74,7 +74,8 @@ CALLS_IN_FLIGHT = Metric(
 GROUP_HELD = Metric(
     "penstock_group_held",
     Kind.GAUGE,
-    "1 while a limit group is held for this cause and only probes are sent: account, provider, configuration",
+    "1 while a limit group is held for this cause and only probes are sent: account, provider, configuration;"
+    " 0 when nobody has asked for ten minutes",
     ("group", "cause"),
 )
 QUEUE_MESSAGES = Metric(

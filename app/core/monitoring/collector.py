@@ -34,6 +34,9 @@ KEEP_COUNTS = 1.0  # seconds; they are read in a millisecond
 ROWS_PATIENCE = 3.0  # seconds; the four parts together stay below the ten that Prometheus waits
 PATIENCE = 2.0
 MAX_GROUPS = 200  # limit groups
+UNASKED = (
+    600.0  # seconds after which a hold that no call has tried says nothing: it may be over, and nobody waits
+)
 
 
 class System(Collector):
@@ -165,8 +168,9 @@ def _used(group: str, allowance: allowances.Allowance) -> Iterator[Sample]:
         yield Sample(metrics.LIMIT_USED, getattr(standing, name), (group, name))
     yield Sample(metrics.CALLS_IN_FLIGHT, standing.in_flight, (group,))
     hold = limiter().held(group)
+    held_for = "" if hold is None or hold.seconds < -UNASKED else hold.reason
     for cause in CAUSES:
-        yield Sample(metrics.GROUP_HELD, hold is not None and hold.reason.startswith(cause), (group, cause))
+        yield Sample(metrics.GROUP_HELD, held_for.startswith(cause), (group, cause))
 
 
 def _broker() -> list[Sample]:
