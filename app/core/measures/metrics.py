@@ -75,7 +75,7 @@ GROUP_HELD = Metric(
     "penstock_group_held",
     Kind.GAUGE,
     "1 while a limit group is held for this cause and only probes are sent: account, provider, configuration;"
-    " 0 when nobody has asked for ten minutes",
+    " 0 when nobody has asked for a quarter of an hour",
     ("group", "cause"),
 )
 QUEUE_MESSAGES = Metric(

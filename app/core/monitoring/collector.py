@@ -34,9 +34,7 @@ KEEP_COUNTS = 1.0  # seconds; they are read in a millisecond
 ROWS_PATIENCE = 3.0  # seconds; the four parts together stay below the ten that Prometheus waits
 PATIENCE = 2.0
 MAX_GROUPS = 200  # limit groups
-UNASKED = (
-    600.0  # seconds after which a hold that no call has tried says nothing: it may be over, and nobody waits
-)
+UNASKED = 900.0  # seconds; a hold that no call has tried for so long may be over, and nobody waits for it
 
 
 class System(Collector):
