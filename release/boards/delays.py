@@ -28,6 +28,7 @@ def _limits() -> Sequence[Builder[Panel]]:
                 (f"{gauge(metrics.CALLS_IN_FLIGHT, 'group')} / {concurrent}", "{{group}}: concurrent"),
             ],
             unit="percentunit",
+            reaches=1,
         ),
         graph(
             "Requests of a minute",
