@@ -69,11 +69,16 @@ def test_a_refused_account_and_a_killed_worker_are_told_until_they_are_mended(
 
 
 @pytest.mark.long
-def test_a_redis_that_is_away_is_told_part_by_part(
+def test_a_redis_that_is_full_or_away_is_told_part_by_part(
     stack: Stack, redis_server: RedisServer, upstream: Upstream, tmp_path: Path
 ) -> None:
     with watched(stack, upstream, tmp_path) as (_, watch):
-        # When Redis is killed
+        # When Redis takes no more
+        limiter()._redis.config_set("maxmemory", "1mb")
+        full = {("PenstockPartAway", part) for part in ("counts", "limiter")}
+        watch.wait_for(lambda: watch.firing() == full, 60, "what cannot be written is told")
+
+        # When it is killed
         redis_server.kill()
 
         # Then each part that needs it is told, and nothing that nobody can know
