@@ -18,7 +18,7 @@ from tests.support.stack import Stack
 from tests.support.upstream import Upstream
 from tests.support.web_process import WebProcess, web_process
 
-FACTOR = 30
+FACTOR = 60
 GROUP = "anthropic:haiku-4.5"
 CALLS = 'penstock_calls_total{outcome="answered"}'
 HELD, WORKERLESS = ("PenstockGroupHeld", GROUP), ("PenstockNoSliceWorkers", "")
