@@ -64,11 +64,12 @@ def _lost() -> Sequence[Builder[Panel]]:
         graph(
             "Recovered",
             "What was found and mended: processes that died, the records in their hands, windows whose"
-            " message was lost.",
+            " message was lost. Documents that the object store did not give are asked for again.",
             [
                 (f"60 * {rate(metrics.RECOVERED_LEASES)}", "dead processes"),
                 (f"60 * {rate(metrics.RECOVERED_RECORDS)}", "records given back"),
                 (f"60 * {rate(metrics.LOST_WINDOWS)}", "lost windows"),
+                (f"60 * {rate(metrics.NOT_FETCHED)}", "documents not fetched"),
             ],
             axis="per minute",
             width=12,

@@ -221,6 +221,11 @@ RECOVERED_RECORDS = Metric(
 LOST_WINDOWS = Metric(
     "penstock_windows_lost_total", Kind.COUNTER, "Windows that were offered again because they were lost"
 )
+NOT_FETCHED = Metric(
+    "penstock_documents_not_fetched_total",
+    Kind.COUNTER,
+    "Documents that could not be fetched from the object store for a call, and are fetched again",
+)
 WEBHOOK_CALLS = Metric(
     "penstock_webhook_attempts_total",
     Kind.COUNTER,
@@ -256,6 +261,7 @@ COUNTED = (
     RECOVERED_LEASES,
     RECOVERED_RECORDS,
     LOST_WINDOWS,
+    NOT_FETCHED,
     WEBHOOK_CALLS,
     HTTP_SECONDS,
     BATCH_REQUESTS,

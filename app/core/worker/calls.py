@@ -14,6 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.core.documents import open_store
 from app.core.limits import obstacle
+from app.core.measures import metrics
+from app.core.measures.counts import counts
 from app.core.money.ledger import Call
 from app.core.outages import servers
 from app.core.pipeline import claims
@@ -134,6 +136,7 @@ class CallInFlight:
             return self._waiting.rejected(latest, error)
         except Unavailable as error:
             log.warning("document.not_fetched", reason=error.message)
+            counts.add(metrics.NOT_FETCHED)
             self._permits.refund()
             delay = STORE_AWAY
         if delay is not None:
