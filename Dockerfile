@@ -11,7 +11,8 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     /opt/penstock/bin/pip install --disable-pip-version-check \
         --require-hashes --only-binary :all: --requirement constraints.txt
 COPY . .
-RUN /opt/penstock/bin/pip install --disable-pip-version-check --no-cache-dir --no-deps --no-build-isolation .
+RUN /opt/penstock/bin/pip install --disable-pip-version-check --no-cache-dir --no-deps --no-build-isolation . \
+    && /opt/penstock/bin/pip uninstall --yes setuptools pip
 
 FROM python:3.13-slim@sha256:9662417aace5ae7b8e2609cce472b72a8958e134ba372808abe9cc1a0c0125e6
 # A volume that is mounted on /data for the first time takes its owner from here.

@@ -37,14 +37,17 @@ keep anthropic_api_key ""
 keep openai_api_key ""
 keep api_keys ""
 
-# One pair of keys in two forms: as clients of S3 read it, and as the store does.
-if [ ! -s object_store ]; then
+# One pair of keys in two forms: as clients of S3 read it, and as the store does, which never gets those of another store.
+if [ ! -s object_store ] || [ ! -s object_store_identities ]; then
 	id=$(random 8) key=$(random 24)
-	printf '[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n' "$id" "$key" >object_store
+	if [ ! -s object_store ]; then
+		printf '[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n' "$id" "$key" >object_store
+		echo "made object_store"
+	fi
 	cat >object_store_identities <<END
 {"identities": [{"name": "penstock", "actions": ["Admin", "Read", "Write", "List", "Tagging"],
   "credentials": [{"accessKey": "$id", "secretKey": "$key"}]}]}
 END
-	echo "made object_store"
+	echo "made object_store_identities"
 fi
 chmod 644 object_store object_store_identities

@@ -57,6 +57,10 @@ from models import migrate, session  # noqa: E402
 from tests.support.stack import Stack, forget_process_state  # noqa: E402
 from tests.support.upstream import Upstream  # noqa: E402
 
+# The variables of the Penstocks that are set for this process, the outermost first, and those it had before.
+_set: list[dict[str, str]] = [dict(os.environ)]
+_ended: set[str] = set()  # variables of those that ended in this test
+
 KINDS = ("sqlite", "postgresql")
 # For tests that take long and of which one database is like the other.
 ONE_IN_SHORT = ("postgresql", pytest.param("sqlite", marks=pytest.mark.long))
@@ -94,6 +98,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             and "postgresql" in callspec.params.values()
         ):
             item.add_marker(pytest.mark.long)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown() -> Iterator[None]:
+    """No variable of a Penstock outlives it.
+
+    A test's `monkeypatch` may be undone after the Penstock whose variables it changed, and sets them again.
+    """
+    yield
+    while _ended:
+        name = _ended.pop()
+        before = next((values[name] for values in reversed(_set) if name in values), None)
+        if before is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = before
 
 
 @pytest.fixture(scope="session")
@@ -171,10 +191,15 @@ def penstock_of_its_own(
         }
         for name, value in values.items():
             patch.setenv(name, value)
+        _set.append(values)
         forget_process_state()
-        yield values
-        session.engine().dispose()
-        forget_process_state()
+        try:
+            yield values
+        finally:
+            session.engine().dispose()
+            forget_process_state()
+            _set.pop()
+            _ended.update(values)
 
 
 @pytest.fixture(params=KINDS)

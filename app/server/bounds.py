@@ -33,6 +33,10 @@ LARGEST_STEP = 64_000_000
 
 ANSWERS = 1_000_000_000  # answers that wait for their readers, in all
 
+# Of a proxy's connection between two requests. The proxy must be the one that closes it, or it sends one on a
+# connection that has just been closed here. Balancers keep theirs for up to 600 s.
+PROXY_IDLE_SECONDS = 620.0
+
 OF_ONE_ADDRESS = 256  # connections that have brought no whole request
 SPARE_FILES = 256  # descriptors that are not for connections
 FILES_EACH = 3  # descriptors of a connection: the socket, a body, an answer

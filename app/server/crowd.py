@@ -24,7 +24,7 @@ class Crowd:
     def join(self, connection: Connection) -> Connection | None:
         """Let it wait, as the newest unless it waits already; returns the one that must go for it, if any."""
         self._all.setdefault(connection)
-        if connection.address == "" or is_in(connection.client[0], self._trusted):
+        if self.is_proxy(connection):
             return None
         its = self._by_address.setdefault(connection.address, {})
         its.setdefault(connection)
@@ -37,6 +37,10 @@ class Crowd:
             its.pop(connection, None)
             if not its:
                 del self._by_address[connection.address]
+
+    def is_proxy(self, connection: Connection) -> bool:
+        """Whether many clients share it; a Unix socket has a proxy at its other end."""
+        return connection.address == "" or is_in(connection.client[0], self._trusted)
 
     def oldest(self) -> Connection | None:
         return next(iter(self._all), None)

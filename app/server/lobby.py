@@ -29,7 +29,7 @@ class Lobby:
     """One thread, the poller, calls its methods; none of them waits."""
 
     def __init__(self, watch: Watch, hands: Hands, most: int, idle: float) -> None:
-        """`most` connections; a connection may be idle for `idle` seconds."""
+        """`most` connections; a connection may be idle for `idle` seconds, unless it is a proxy's."""
         self.connections: set[Connection] = set()  # those that a thread works for, too
         self.turned_away = 0  # connections that had to go for others
         self._watched, self._hands = watch, hands
@@ -158,7 +158,8 @@ class Lobby:
             self._say_goodbye(connection)
             return
         connection.start_next()
-        self._watch(connection, Phase.IDLE, self._idle)
+        is_proxy = self._watched.crowd.is_proxy(connection)
+        self._watch(connection, Phase.IDLE, bounds.PROXY_IDLE_SECONDS if is_proxy else self._idle)
         if connection.surplus:
             self._take(connection, b"")
 

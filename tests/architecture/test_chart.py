@@ -90,6 +90,12 @@ def test_a_bundled_store_is_the_image_and_the_command_line_of_compose() -> None:
     script, _, _ = composed("redis")[2].partition("<<")  # the password follows there
     assert flags(redis["args"]) == flags(shlex.split(script.replace("\\\n", ""))[1:])
 
+    # And each is ready by what shows that it answers, not by a server that is only being set up
+    asked = COMPOSE["postgres"]["healthcheck"]["test"][1:]
+    assert postgresql["readinessProbe"]["exec"]["command"] == asked
+    asked = COMPOSE["redis"]["healthcheck"]["test"][1].partition(" ")[2]
+    assert asked.endswith(redis["readinessProbe"]["exec"]["command"][2])
+
 
 @pytest.mark.parametrize("name", ["worker", "control", "beat"])
 def test_a_process_of_celerys_is_probed_by_its_name_and_not_restarted_while_redis_is_away(name: str) -> None:
@@ -265,6 +271,9 @@ def test_prometheus_and_the_ways_in_reach_the_webs_port() -> None:
         (monitor,) = chart.of_kind(manifests, "ServiceMonitor").values()
         (endpoint,) = monitor["spec"]["endpoints"]
         assert (endpoint["port"] in ports, endpoint["path"]) == (True, "/metrics")
+        # Its address is one of those of proxies, from which nothing is let in without a key
+        assert chart.example(name)["config"]["TRUSTED_PROXIES"]
+        assert endpoint["authorization"]["credentials"] == {"name": "penstock-metrics", "key": "METRICS_KEY"}
         assert selected(monitor) == service["spec"]["selector"]
         for way in chart.of_kind(manifests, "Ingress", "HTTPRoute").values():
             assert '"penstock-web"' in json.dumps(way)

@@ -183,6 +183,16 @@ def test_every_process_has_the_ways_out_that_it_needs_and_no_others() -> None:
     assert found == {**LEADING_OUT, "default": set()}
 
 
+def test_names_are_asked_where_a_node_answers_and_nothing_else_is() -> None:
+    # Given name servers that are no pods: NodeLocal DNSCache, and GKE's Cloud DNS, where credentials are, too
+    for policy in chart.of_kind(chart.render(bundled()), "NetworkPolicy").values():
+        for rule in policy["spec"].get("egress", []):
+            blocks = [peer["ipBlock"] for peer in rule.get("to", []) if "ipBlock" in peer]
+            ports = {port["port"] for port in rule["ports"]}
+            for address in ("169.254.20.10", "169.254.169.254"):
+                assert any(within(block, address) for block in blocks) == (ports == {DNS}), address
+
+
 def test_providers_and_receivers_of_webhooks_are_public_addresses() -> None:
     policies = chart.of_kind(chart.render(bundled()), "NetworkPolicy")
     for name in ("worker", "control"):

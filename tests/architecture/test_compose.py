@@ -18,11 +18,13 @@ import pytest
 import yaml
 from celery.beat import BeatPidbox, PersistentScheduler, Scheduler, Service
 from kombu.utils.imports import symbol_by_name
+from sqlalchemy import QueuePool
 
 import celeryconfig
 from app.providers import registry
 from app.stack import commands, family
 from config import settings
+from models.session import make_engine
 from tasks.celery import app
 from tests.support.published_schemas import faults
 
@@ -30,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 HADOLINT = Path(sys.executable).with_name("hadolint")
 COMPOSE = ROOT / "docker-compose.yml"
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE.read_text())["services"]
-OURS = {name: service for name, service in SERVICES.items() if "build" in service}
+OURS = {name: service for name, service in SERVICES.items() if service["image"] == "penstock"}
 ONCE = {"migrate", "bucket"}  # run, and exit
 PATH = {"PATH": os.environ["PATH"]}
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -189,11 +191,19 @@ def test_only_those_share_a_network_who_talk() -> None:
 def test_the_web_believes_the_proxy_and_nobody_else() -> None:
     networks = yaml.safe_load(COMPOSE.read_text())["networks"]
     address = ipaddress.ip_address(SERVICES["proxy"]["networks"]["edge"]["ipv4_address"])
-    [subnet] = networks["edge"]["ipam"]["config"]
+    [edge] = networks["edge"]["ipam"]["config"]
 
     [trusted] = seen_by("web").trusted_proxies
     assert trusted == ipaddress.ip_network(address)
-    assert address in ipaddress.ip_network(subnet["subnet"])
+
+    # And no container that starts before the proxy is given its address: Docker takes the first that is free
+    others = [name for name, service in SERVICES.items() if "edge" in service["networks"] and name != "proxy"]
+    given_out = ipaddress.ip_network(edge["ip_range"])
+    assert given_out.subnet_of(ipaddress.ip_network(edge["subnet"]))
+    assert address in ipaddress.ip_network(edge["subnet"])
+    assert not {address, ipaddress.ip_address(edge["gateway"])} & set(given_out)
+    assert address != ipaddress.ip_address(edge["gateway"])
+    assert len(list(given_out.hosts())) >= len(others)
 
 
 def test_prometheus_reads_services_that_it_reaches_and_grafana_asks_prometheus() -> None:
@@ -252,6 +262,14 @@ def test_secrets_are_made_once_and_closed_to_other_users(tmp_path: Path) -> None
     make_secrets(tmp_path)
     assert {path.name: path.read_text() for path in made.iterdir()} == first
 
+    # And keys of a store elsewhere stay, and do not become those of ours
+    (made / "object_store").write_text("[default]\naws_access_key_id = mine\n")
+    (made / "object_store_identities").unlink()
+    make_secrets(tmp_path)
+    assert "mine" in (made / "object_store").read_text()
+    assert json.loads((made / "object_store_identities").read_text())["identities"]
+    assert "mine" not in (made / "object_store_identities").read_text()
+
 
 def test_every_service_is_bounded_and_has_no_more_rights_than_it_needs() -> None:
     for name, service in SERVICES.items():
@@ -267,6 +285,13 @@ def test_every_service_is_bounded_and_has_no_more_rights_than_it_needs() -> None
         else:
             assert "cap_add" not in service, name
             assert name in OURS or service["user"].split(":")[0] not in ("root", "0"), name
+
+
+def test_the_database_has_room_for_eight_workers_web_and_control() -> None:
+    [most] = re.findall(r"max_connections=(\d+)", " ".join(command_of("postgres")))
+    pool = make_engine("postgresql+psycopg://postgres").pool
+    assert isinstance(pool, QueuePool)
+    assert int(most) >= (8 + 1 + 1) * (pool.size() + pool._max_overflow)
 
 
 def test_a_lost_scale_is_that_of_dotenv() -> None:
@@ -321,6 +346,12 @@ def test_every_image_is_a_version_and_the_bytes_behind_it() -> None:
     for image in (*built_upon, *run):
         assert re.fullmatch(r"([a-z]+/)?[a-z]+:[\w.-]+@sha256:[0-9a-f]{64}", image), image
     assert len(set(built_upon)) == 1
+
+
+def test_our_image_is_built_once_and_never_looked_for_elsewhere() -> None:
+    # Given that Compose builds at the same time whatever has `build`: a name that is there already is refused
+    assert [name for name, service in SERVICES.items() if "build" in service] == ["migrate"]
+    assert {service["pull_policy"] for service in OURS.values()} == {"never"}
 
 
 def test_hadolint_finds_nothing_in_the_dockerfile() -> None:

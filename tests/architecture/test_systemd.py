@@ -111,6 +111,30 @@ def test_a_unit_has_the_bounds_of_its_container(name: str) -> None:
         assert told["TimeoutStopSec"] == [service["stop_grace_period"].removesuffix("s")]
 
 
+@pytest.mark.parametrize("name", ["web", "slices@", "control"])
+def test_a_migration_that_fails_at_first_keeps_nobody_from_starting_later(name: str) -> None:
+    # Given a machine that starts before its database does: the migration is tried again, and what requires a
+    # unit that has failed is not (systemd's issue 18856); what only wants it waits for its end, and starts
+    told = of_unit(name)
+    assert (told["Wants"], told["After"]) == (["penstock-migrate.service"],) * 2
+    assert "Requires" not in told
+
+
+def test_nothing_is_started_that_would_keep_jobs_in_another_database() -> None:
+    # Given that Penstock takes a file of its own where no database is named
+    assert settings.read({}).database_url.startswith("sqlite")
+
+    # Then the file that names it has to be there, and the page writes it before it starts anything
+    assert parsed(COMMON)["EnvironmentFile"] == ["/etc/penstock/penstock.env"]
+    page = (ROOT / "docs" / "deployment.md").read_text()
+    written = page.index("/etc/penstock/penstock.env <<END")
+    assert (
+        written
+        < page.index("\nDATABASE_URL=postgresql://", written)
+        < page.index("enable --now penstock.target")
+    )
+
+
 def test_the_script_makes_every_secret_that_a_unit_loads(tmp_path: Path) -> None:
     folder = tmp_path / "secrets"
     subprocess.run(["sh", ROOT / "deploy" / "secrets.sh", folder], check=True, capture_output=True)

@@ -41,7 +41,7 @@ def test_it_runs_the_commands_of_the_readme_and_of_the_image() -> None:
     commands = [step["run"] for job in WORKFLOW["jobs"].values() for step in job["steps"] if "run" in step]
 
     assert "$ make test\n" in (ROOT / "README.md").read_text()
-    for wanted in ("make test ", "docker build ", "docker compose config "):
+    for wanted in ("make test ", "docker compose config ", "docker compose up --build "):
         assert any(command.startswith(wanted) for command in commands), wanted
 
 

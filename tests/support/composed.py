@@ -81,6 +81,9 @@ class Container:
         return done.returncode == 0
 
     def wait_until_healthy(self) -> None:
+        """Once is enough, as for Compose."""
+        if self.was_healthy:
+            return
         wait_until(lambda: self.lives() and self.is_healthy(), seconds=60, what=f"{self.name} is healthy")
         self.was_healthy = True
 
@@ -166,8 +169,8 @@ class Composed:
             container.start()
 
     def await_all(self) -> None:
-        """Every service that lasts is healthy, by its own check; those that others waited for have been."""
-        lasting = [each for each in self.containers if "healthcheck" in each.spec and not each.was_healthy]
+        """Every service that lasts is healthy, by its own check."""
+        lasting = [each for each in self.containers if "healthcheck" in each.spec]
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(Container.wait_until_healthy, lasting))
 
@@ -241,9 +244,10 @@ class Composed:
 
 def _user(spec: Mapping[str, Any]) -> int | None:
     """Whom a container runs as; None: as whoever runs the test. Only root can be somebody else."""
-    if os.geteuid() != 0 or not ("build" in spec or "user" in spec):
+    is_ours = composed_images.is_ours(spec)
+    if os.geteuid() != 0 or not (is_ours or "user" in spec):
         return None
-    return OURS if "build" in spec else NOBODY
+    return OURS if is_ours else NOBODY
 
 
 @contextmanager

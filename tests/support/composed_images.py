@@ -45,9 +45,13 @@ class Image:
 
 
 def of(spec: Mapping[str, Any]) -> Image:
-    if "build" in spec:
+    if is_ours(spec):
         return PENSTOCK
     return IMAGES[spec["image"].partition(":")[0]]
+
+
+def is_ours(spec: Mapping[str, Any]) -> bool:
+    return bool(spec["image"] == "penstock")
 
 
 def write_programs(inside: Inside, image: Image) -> None:

@@ -2,8 +2,10 @@
 
 import selectors
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from app.server.connection import Connection
 from app.server.crowd import Crowd
 from app.server.lobby import Hands, Lobby
 from app.server.watch import Watch, in_turn
+from config.variables import Network
 
 LARGE = b"x" * 1_000_000
 
@@ -22,11 +25,11 @@ LARGE = b"x" * 1_000_000
 class House:
     """A lobby, and clients that it talks to over real sockets."""
 
-    def __init__(self, stack: ExitStack, folder: Path, most: int) -> None:
+    def __init__(self, stack: ExitStack, folder: Path, most: int, trusted: Sequence[Network] = ()) -> None:
         self.selector = stack.enter_context(selectors.DefaultSelector())
         self.served: list[Connection] = []
         hands = Hands(self.served.append, lambda _: None, lambda _, error: None, lambda _: None)
-        self.lobby = Lobby(Watch(self.selector, Crowd([])), hands, most, idle=60)
+        self.lobby = Lobby(Watch(self.selector, Crowd(trusted)), hands, most, idle=60)
         self._stack, self._folder = stack, folder
         stack.callback(lambda: [self.lobby.close(each) for each in list(self.lobby.connections)])
 
@@ -71,6 +74,14 @@ def test_a_reader_that_comes_back_gets_all_of_its_answer(house):
         if connection.sock.kept:
             house.turn()
     assert received == LARGE
+
+
+def test_a_proxy_closes_its_idle_connections_itself(stack, tmp_path):
+    house = House(stack, tmp_path, most=3, trusted=[ip_network("192.0.2.9")])
+    for number, seconds in ((1, 60), (9, 620)):
+        _, connection = house.client(number, b"GET / HTTP/1.1\r\n\r\n")
+        house.answer(connection, b"")
+        assert connection.deadline == pytest.approx(time.monotonic() + seconds, abs=5), number
 
 
 def test_the_reader_that_took_nothing_for_longest_is_cut_when_too_much_waits(house, monkeypatch):
