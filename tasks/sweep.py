@@ -59,6 +59,8 @@ _TO_DO = select(
     any_watched,
 )
 
+ADVANCED = "advanced_jobs"  # a job whose time has come is no news: mostly the tick advances it
+
 _checked_at = float("-inf")  # for stuck jobs
 _cleared_at = float("-inf")
 _logged: dict[int, float] = {}  # stuck jobs of the last check -> when they were logged
@@ -118,8 +120,8 @@ def sweep_and_log() -> Counter[str]:
     sums: Counter[str] = Counter()
     for one in found:
         sums[one.what] += one.count
-    if sums:
-        log.info("sweep.found", **sums)
+    if repaired := {what: count for what, count in sums.items() if what != ADVANCED}:
+        log.info("sweep.found", **repaired)
     if time.monotonic() - _checked_at >= CHECK_FOR_STUCK:
         log_stuck()
     return sums
@@ -206,7 +208,7 @@ def advance_due() -> list[Found]:
         except Exception:  # one bad job must not keep the others waiting
             log.exception("job.not_advanced", job=lookup.public_id(job_id))
             continue
-        found.append(Found("advanced_jobs", _what_followed(offered), job_id))
+        found.append(Found(ADVANCED, _what_followed(offered), job_id))
     return found
 
 
