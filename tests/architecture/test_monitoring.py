@@ -137,7 +137,7 @@ def test_every_query_of_the_boards_can_be_read(tmp_path: Path) -> None:
 
 
 def test_every_metric_is_on_the_board() -> None:
-    """But for sums since the start that are there by model, and what the processor's contract names."""
+    """But for sums since the start that are there by model, and what others' contracts name."""
     shown = {name for _, query in boards.all_queries() for name in names(query)}
     parts = {metric.name: PARTS.get(metric.kind, ("",)) for metric in ALL}
     left = {name for name in parts if not shown & {name + part for part in parts[name]}}
@@ -145,6 +145,8 @@ def test_every_metric_is_on_the_board() -> None:
         "penstock_records_ended",
         "penstock_tokens_total",
         "penstock_cost_dollars_total",
+        "active_batches",
+        "queue_length",
         "batch_requests_total",
         "batch_processing_seconds",
     }
