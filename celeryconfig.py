@@ -3,6 +3,7 @@
 from kombu import Exchange, Queue
 
 from config import logs, private, settings
+from tasks.log import setup
 
 try:
     _settings = settings.current()
@@ -14,16 +15,20 @@ private.keep(_settings)  # every process of Celery's reads this file before it w
 # `_answer`; who waits for messages notices within twice `_check` and the second that a poll takes.
 _answer, _connect, _check = 3, 3, 3
 
-imports = (
-    "tasks.worker",
-    "tasks.command_line",
-    "tasks.advance",
-    "tasks.slice",
-    "tasks.close_window",
-    "tasks.sweep",
-    "tasks.webhooks",
-    "tasks.inspection",
-)
+# With the database's client they take half of the memory of a process that runs none of them.
+_runs_tasks = setup.runs_tasks()
+imports: tuple[str, ...] = ()
+if _runs_tasks:
+    imports = (
+        "tasks.worker",
+        "tasks.command_line",
+        "tasks.advance",
+        "tasks.slice",
+        "tasks.close_window",
+        "tasks.sweep",
+        "tasks.webhooks",
+        "tasks.inspection",
+    )
 
 # --- location of messages and chord counters
 
@@ -72,7 +77,7 @@ worker_disable_rate_limits = True  # limits are enforced across all workers, in 
 worker_detect_quorum_queues = False
 worker_hijack_root_logger = False
 worker_send_task_events = True  # Flower needs them
-task_send_sent_event = True
+task_send_sent_event = _runs_tasks  # beat sends what comes every few seconds, which Flower should not hear
 
 # --- routing
 
@@ -94,13 +99,18 @@ timezone = "UTC"
 beat_scheduler = "celery.beat:Scheduler"
 beat_enable_remote_control = True  # `celery -A tasks inspect ping` reaches it
 beat_schedule = {
-    # `expires`: a control worker that was down finds one sweep, not an hour of them.
-    "sweep": {"task": "penstock.sweep", "schedule": 5.0, "options": {"expires": 10}},
+    # `expires`: a control worker that was down finds one sweep, not an hour of them. A beat by itself knows
+    # nothing else of its tasks but their names.
+    "sweep": {
+        "task": "penstock.sweep",
+        "schedule": 5.0,
+        "options": {"expires": 10, "ignore_result": True},
+    },
 }
 if _settings.status_files is not None:
-    imports += ("app.dialects.analyze.files",)
+    imports += ("app.dialects.analyze.files",) if _runs_tasks else ()
     beat_schedule["files"] = {
         "task": "penstock.keep_statuses",
         "schedule": 1.0,
-        "options": {"expires": 2},
+        "options": {"expires": 2, "ignore_result": True},
     }

@@ -2,7 +2,7 @@
 
 Values bound with `structlog.contextvars` (request id, tenant, user, job) are on every line, and so is what
 `subject` tells. A line never contains a prompt, an answer or a key: our code logs none, tracebacks omit local
-variables and rows quoted by a database, and anything that looks like a key is masked.
+variables and rows quoted by a database, and what looks like a key, or a password in an address, is masked.
 """
 
 import logging
@@ -18,11 +18,17 @@ from typing import Any, NoReturn, TextIO
 
 import structlog
 
+from config.floods import Bound
+
 HANDLER = "penstock"
 NOISY = ("alembic.runtime",)  # logs its plugins and connection whenever a probe requests the revision
 
 # One of our keys keeps its prefix, which identifies it to people.
-_KEYS = re.compile(r"(pk_[a-z2-7]{10}_|sk-)[\w-]{8,}")
+_KEYS = re.compile(r"(?<![A-Za-z0-9])(pk_[a-z2-7]{10}_|sk-)[\w-]{8,}")
+# Bounded: the time for a line full of addresses would grow with the square of its length.
+_PASSWORDS = re.compile(r"(://[^\s/@:\"']{0,64}):[^\s@\"']{1,256}@")
+# What moves a terminal's cursor or colours it; tabs and ends of lines do neither.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 # PostgreSQL quotes the row that it rejects, and rows contain prompts and answers.
 _QUOTED_ROW = re.compile(
     r"^(?:DETAIL|CONTEXT):.*?(?=^\[SQL: |^The above exception|^During handling|\Z)", re.MULTILINE | re.DOTALL
@@ -49,7 +55,6 @@ def configure(level: str, form: str, left_out: Callable[[logging.LogRecord], boo
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
         structlog.processors.StackInfoRenderer(),
         structlog.processors.ExceptionRenderer(_traceback),
-        mask_keys,
     ]
     structlog.configure(
         processors=[
@@ -102,23 +107,32 @@ def _uncaught(kind: type[BaseException], error: BaseException | None, trace: Tra
     structlog.get_logger("penstock").critical("uncaught_exception", thread=where, exc_info=shown)
 
 
-def mask_keys(_logger: object, _method: str, event: _Event) -> _Event:
-    """Mask anything that looks like an API key in all strings of an event."""
-    for name, value in event.items():
-        if isinstance(value, str) and ("pk_" in value or "sk-" in value):  # a pattern takes ten times as long
-            event[name] = _KEYS.sub(r"\1***", value)
+def _mask(_logger: object, _method: str, line: str) -> str:
+    """Without anything that looks like an API key, or the password of an address, wherever it stands."""
+    if "pk_" in line or "sk-" in line:  # a pattern takes ten times as long
+        line = _KEYS.sub(r"\1***", line)
+    return _PASSWORDS.sub(r"\1:***@", line) if "://" in line else line
+
+
+def _indent(_logger: object, _method: str, event: _Event) -> _Event:
+    """Nothing that a caller sends can look like a line of its own, or move a terminal's cursor."""
+    for name in ("event", "exception"):
+        if name in event:
+            event[name] = _CONTROLS.sub(lambda found: repr(found[0])[1:-1], str(event[name]))
+    event["event"] = event["event"].replace("\n", "\n    ")
     return event
 
 
 def _formatter(form: str, shared: list[Any]) -> logging.Formatter:
-    renderer: Any = structlog.processors.JSONRenderer()
+    rendered: list[Any] = [structlog.processors.JSONRenderer(), _mask]
     if form == "text":
         renderer = structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(), timestamp_key="at", exception_formatter=structlog.dev.plain_traceback
         )
+        rendered = [_indent, renderer, _mask]
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendered],
     )
 
 
@@ -132,6 +146,12 @@ class _StandardError(logging.StreamHandler[TextIO]):
     def stream(self) -> TextIO:  # type: ignore[override]
         return sys.stderr
 
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Of a line that cannot be written, such as a library's with a value too few, say just that."""
+        if not isinstance(record.msg, dict):  # ours always can, unless standard error is gone
+            where = f"{record.pathname}:{record.lineno}"
+            structlog.get_logger(record.name).error("log.broken", line=str(record.msg), where=where)
+
 
 def _install(
     level: str, formatter: logging.Formatter, left_out: Callable[[logging.LogRecord], bool] | None
@@ -142,6 +162,7 @@ def _install(
     handler.setFormatter(formatter)
     if left_out is not None:
         handler.addFilter(lambda record: not left_out(record))
+    handler.addFilter(Bound())
     root = logging.getLogger()
     root.handlers = [other for other in root.handlers if other.get_name() != HANDLER] + [handler]
     root.setLevel(level)

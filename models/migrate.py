@@ -9,6 +9,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine
 
+from app.errors import Conflict
 from models.session import make_engine
 
 HERE = Path(__file__).parent / "migrations"
@@ -25,13 +26,15 @@ def configuration(url: str) -> Config:
 def upgrade(url: str) -> tuple[str | None, str]:
     """Upgrade the database at `url` to the newest revision; returns the revisions before and after.
 
-    One that a newer release has migrated stays as it is.
+    One that a newer release has migrated stays as it is. Raises `Conflict` for another program's.
     """
     engine = make_engine(url)
     try:
         if engine.dialect.name == "sqlite" and engine.url.database:
             Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
         before = revision(engine)
+        if is_foreign(before):
+            raise Conflict(_foreign(before))
         if is_ahead(before):
             return before, before
         command.upgrade(configuration(url), "head")
@@ -63,7 +66,16 @@ def is_ahead(found: str | None) -> TypeGuard[str]:
     During an upgrade, and after it was taken back, two releases use one database: what a migration changes is
     changed in such a way that the release before can live with it.
     """
-    return found is not None and found > newest()
+    return found is not None and not is_foreign(found) and found > newest()
+
+
+def is_foreign(found: str | None) -> TypeGuard[str]:
+    """Whether another program that uses Alembic has migrated the database: its revisions are not numbered."""
+    return found is not None and not found.isdecimal()
+
+
+def _foreign(found: str) -> str:
+    return f"the database is at revision {found}, which no release of Penstock has made: check DATABASE_URL"
 
 
 def why_not_current(engine: Engine) -> str | None:
@@ -71,11 +83,8 @@ def why_not_current(engine: Engine) -> str | None:
     found, needed = revision(engine), newest()
     if found == needed or is_ahead(found):
         return None
+    if is_foreign(found):
+        return _foreign(found)
     if found is None:
         return f"the database has no tables yet (revision {needed} is needed): run `penstock migrate`"
     return f"the database is at revision {found}, but {needed} is needed: run `penstock migrate`"
-
-
-def is_current(engine: Engine) -> bool:
-    """Whether the database has what this code needs."""
-    return why_not_current(engine) is None

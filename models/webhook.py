@@ -52,6 +52,11 @@ class WebhookEndpoint(Base):
     created_at: Mapped[dt.datetime] = mapped_column(UTCDateTime, insert_default=now())
     updated_at: Mapped[dt.datetime] = mapped_column(UTCDateTime, insert_default=now())
 
+    @property
+    def public_id(self) -> str:
+        """Its id outside."""
+        return f"we_{self.uid.hex}"
+
 
 class WebhookSecret(Base):
     """What signs: it must be read back for that, so it is encrypted (`app/core/webhooks/sealing.py`)."""

@@ -1,7 +1,7 @@
 """Finishes the list of what a release consists of, a CycloneDX document (`make sbom`).
 
-`cyclonedx-py` reads an environment and knows no file that it was installed from; pip does, and says so in its
-report. Run by the Python of `build/tools`, which can validate the document.
+`cyclonedx-py` reads an environment: it knows no file that was installed, and not every wording of a licence;
+pip does, and says so in its report. Run by the Python of `build/tools`, which can validate the document.
 """
 
 import json
@@ -23,20 +23,29 @@ def finish(document: Json, report: Json) -> Json:
 
     Raises `SystemExit` for a package that no file or no licence is known of: a list with gaps misleads.
     """
-    hashes = {_plain(one["metadata"]["name"]): _sha256(one) for one in report["install"]}
+    installed = {_plain(one["metadata"]["name"]): one for one in report["install"]}
     product, packages = _without_product(document["components"])
     for package in packages:
         name = package["name"]
-        if _plain(name) not in hashes:
+        if _plain(name) not in installed:
             sys.exit(f"{name} is installed, but pip's report does not name its file: run `make sbom` again.")
+        known = installed[_plain(name)]
         if not package.get("licenses"):
-            sys.exit(f"{name} declares no licence: find out what it may be used for before it is released.")
-        package["hashes"] = [{"alg": "SHA-256", "content": hashes[_plain(name)]}]
+            package["licenses"] = [_declared(known["metadata"])]
+        package["hashes"] = [{"alg": "SHA-256", "content": _sha256(known)}]
     return {
         **document,
         "metadata": {**document["metadata"], "component": product},
         "components": packages + [_of_npm(package) for package in manifest.read(VENDOR)],
     }
+
+
+def _declared(metadata: Json) -> Json:
+    """The licence in the package's own words."""
+    if not metadata.get("license"):
+        name = metadata["name"]
+        sys.exit(f"{name} declares no licence: find out what it may be used for before it is released.")
+    return {"license": {"acknowledgement": "declared", "name": metadata["license"]}}
 
 
 def _without_product(components: list[Json]) -> tuple[Json, list[Json]]:

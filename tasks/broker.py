@@ -8,7 +8,12 @@ from queue import Empty
 from typing import Any
 
 import structlog
+from celery.signals import beat_init, celeryd_init
 from kombu.transport import TRANSPORT_ALIASES, redis, virtual
+
+from app.core.monitoring.broker import check_redis
+from app.errors import Unavailable
+from config import logs
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +58,16 @@ class Transport(redis.Transport):
             return isinstance(info["exchange"], str) and isinstance(info["routing_key"], str)
         except NOT_DECODED:
             return False
+
+
+@celeryd_init.connect
+@beat_init.connect
+def _check_redis(**_: Any) -> None:
+    """Without this Celery would try for ever to connect to a server that refuses it."""
+    try:
+        check_redis()
+    except Unavailable as error:
+        logs.end_with(error.message)
 
 
 def install() -> None:

@@ -22,7 +22,11 @@ def _stamp(headers: dict[str, Any], **_: Any) -> None:
 
 
 def _observe(task: Any, **_: Any) -> None:
-    """Clocks of two machines may differ: a wait is never below zero. Others may have sent anything."""
-    queue, sent_at = (task.request.delivery_info or {}).get("routing_key"), task.request.get(SENT_AT)
-    if isinstance(sent_at, int | float) and isinstance(queue, str):
+    """Clocks of two machines may differ: a wait is never below zero. Others may have sent anything.
+
+    What a killed worker had taken comes again after the visibility timeout, long after its records went on.
+    """
+    delivery, sent_at = task.request.delivery_info or {}, task.request.get(SENT_AT)
+    queue = delivery.get("routing_key")
+    if isinstance(sent_at, int | float) and isinstance(queue, str) and not delivery.get("redelivered"):
         counts.observe(metrics.QUEUE_SECONDS, max(0.0, time.time() - sent_at), queue)

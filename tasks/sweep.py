@@ -58,6 +58,8 @@ _TO_DO = select(
     any_watched,
 )
 
+ADVANCED = "advanced_jobs"  # a job whose time has come is no news: mostly the tick advances it
+
 _checked_at = float("-inf")  # for stuck jobs
 _cleared_at = float("-inf")
 _logged: dict[int, float] = {}  # stuck jobs of the last check -> when they were logged
@@ -117,8 +119,8 @@ def sweep_and_log() -> Counter[str]:
     sums: Counter[str] = Counter()
     for one in found:
         sums[one.what] += one.count
-    if sums:
-        log.info("sweep.found", **sums)
+    if repaired := {what: count for what, count in sums.items() if what != ADVANCED}:
+        log.info("sweep.found", **repaired)
     if time.monotonic() - _checked_at >= CHECK_FOR_STUCK:
         log_stuck()
     return sums
@@ -205,7 +207,7 @@ def advance_due() -> list[Found]:
         except Exception:  # one bad job must not keep the others waiting
             log.exception("job.not_advanced", job=lookup.public_id(job_id))
             continue
-        found.append(Found("advanced_jobs", _what_followed(offered), job_id))
+        found.append(Found(ADVANCED, _what_followed(offered), job_id))
     return found
 
 
@@ -282,14 +284,16 @@ def _free_lost_threads() -> list[Found]:
         return []
     with reading() as session:
         lost = lost_windows.held_in_vain(session, held, empty) if held else []
+        jobs = windows.jobs_of(session, [window_id for window_id, _ in lost])
     for window_id, epoch in lost:
         limiter().threads.give_back(window_id, epoch, slices=0)
     return [
         Found(
             "lost_slices",
-            f"slices were counted as at work on window {window}.{epoch}, which no worker serves",
+            "slices were counted as at work on a window of its records, which no worker serves",
+            jobs.get(window_id),
         )
-        for window, epoch in lost
+        for window_id, _ in lost
     ]
 
 
@@ -381,5 +385,4 @@ def _rows(count: int, what: str) -> str:
 def _what_followed(offered: list[windows.Publication]) -> str:
     if not offered:
         return "it was due for an advance; there was nothing to offer"
-    names = ", ".join(f"{publication.window_id}.{publication.epoch}" for publication in offered)
-    return f"it was due for an advance; offered: window {names}"
+    return f"it was due for an advance; offered: {', '.join(publication.records for publication in offered)}"

@@ -6,22 +6,19 @@ from typing import Any
 
 import structlog
 from celery.signals import (
-    beat_init,
     celeryd_after_setup,
-    celeryd_init,
     worker_ready,
     worker_shutdown,
     worker_shutting_down,
 )
 
 from app.core.measures.sharing import Sharer
-from app.core.monitoring import broker, own_standing
+from app.core.monitoring import own_standing
 from app.core.outages import servers
 from app.core.tracing import traces
 from app.core.worker import process
-from app.errors import Unavailable
 from app.providers import registry
-from config import logs, settings
+from config import settings
 from tasks import stand_in, ticker, webhooks
 
 log = structlog.get_logger()
@@ -34,16 +31,6 @@ ROLES = {
 }
 
 _sharer: Sharer | None = None  # of this process, once it takes messages
-
-
-@celeryd_init.connect
-@beat_init.connect
-def _check_redis(**_: Any) -> None:
-    """Without this Celery would try for ever to connect to a server that refuses it."""
-    try:
-        broker.check_redis()
-    except Unavailable as error:
-        logs.end_with(error.message)
 
 
 @celeryd_after_setup.connect

@@ -12,7 +12,7 @@ from app.api.response_schemas import HealthOut, ReadyOut, RootHealthOut
 from app.core.limits import limiter
 from app.core.monitoring import broker
 from app.core.monitoring.bounded import Bounded
-from app.core.outages import servers
+from app.core.outages import database, servers
 from app.core.outages.outage import Outage, Server
 from app.errors import Unavailable
 from app.web import blueprint
@@ -68,7 +68,7 @@ def _failing(*names: str) -> dict[str, str]:
             CHECKS[name].get()
         except Unavailable as error:
             if name == "migrations":
-                servers.NOT_MIGRATED.noticed("ready", servers.kind(error), error.message)
+                database.NOT_MIGRATED.noticed("ready", servers.kind(error), error.message)
             failing[name] = error.message
         except OSError as error:
             STORAGE.noticed("ready", servers.kind(error), str(error))

@@ -122,7 +122,7 @@ class RecordQuery(PageQuery):
 
 
 class AuditQuery(PageQuery):
-    event_type = fields.String(load_default=None, metadata={"example": "DOCUMENT_INGESTED"})
+    event_type = fields.String(load_default=None, metadata={"example": "KEY_CREATED"})
 
 
 class EventQuery(ma.Schema):

@@ -415,10 +415,18 @@ class AuditEventOut(ma.Schema):
 
     event_id = fields.String(required=True, metadata={"format": "uuid"})
     tenant_id = fields.String(required=True, metadata={"format": "uuid"})
-    event_type = fields.String(required=True, metadata={"example": "DOCUMENT_INGESTED"})
-    resource_type = fields.String(required=True, metadata={"example": "document"})
-    resource_id = fields.String(required=True, metadata={"description": "For a document, its `file_id`."})
-    details = fields.Dict(required=True)
+    event_type = fields.String(required=True, metadata={"example": "KEY_CREATED"})
+    resource_type = fields.String(required=True, metadata={"example": "key"})
+    resource_id = fields.String(
+        required=True, metadata={"description": "For a key its prefix, for a document its `file_id`."}
+    )
+    details = fields.Dict(
+        required=True,
+        metadata={
+            "description": "`by`: the `key`, or the `command` on the server, and its `user`; `changed`: each"
+            " value before and after. A document has what its sender said of it."
+        },
+    )
     created_at = _time()
 
 

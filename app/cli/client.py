@@ -14,7 +14,7 @@ from app.errors import StackRefused, StackUnreachable
 
 RUN = "Penstock-Run"  # the header that names the command with which a job is paused
 TRIES = 4  # tries of a request whose response was lost, or was "not right now"
-LONGEST_WAIT = 30.0  # seconds, whatever a Retry-After says
+LONGEST_WAIT = 30.0  # seconds; who is told to come back later than that is told so at once
 HEARD = 60  # seconds without a byte after which an event stream is reopened; it sends heartbeats
 UPLOAD_SECONDS = 900  # a large table is read completely before the response
 
@@ -222,6 +222,6 @@ def _when_taken(send: Callable[[], T]) -> T:
 
 def _wait_as_told(answer: StackRefused) -> None:
     """Raises the answer itself where waiting does not help."""
-    if answer.retry_after is None:
+    if answer.retry_after is None or answer.retry_after > LONGEST_WAIT:
         raise answer
-    time.sleep(min(answer.retry_after, LONGEST_WAIT))
+    time.sleep(answer.retry_after)

@@ -10,9 +10,8 @@ def check_revision() -> None:
     from models.session import engine
 
     private.keep(settings.current())
-    if not migrations.is_current(engine()):
-        where = engine().url.render_as_string(hide_password=True)
-        raise Unavailable(f"the database {where} is not at the newest revision: run `penstock migrate`")
+    if (why_not := migrations.why_not_current(engine())) is not None:
+        raise Unavailable(f"{why_not} ({engine().url.render_as_string(hide_password=True)})")
 
 
 def use_embedded_broker() -> None:

@@ -1,5 +1,6 @@
 """The message and exit code of a command that fails."""
 
+import errno
 import os
 import sys
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ FAILED = 1
 BAD_INPUT = 2
 SOME_FAILED = 3
 INTERRUPTED = 130
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)  # of standard output: a file is named by its error
 REFUSES_INPUT = (400, 413, 422)  # statuses of responses
 TOLD = 20  # problems of an input
 
@@ -37,6 +39,9 @@ def report(error: BaseException) -> int:
     if isinstance(error, OSError) and error.filename:
         say(f"{error.filename}: {error.strerror}{_whose(Path(error.filename))}")
         return FAILED
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        say(f"the output cannot be written: {error.strerror}")
+        return FAILED
     if not isinstance(error, PenstockError | BadSetting):
         raise error
     say(str(error))
@@ -55,8 +60,12 @@ def _is_database(error: BaseException) -> bool:
 
 
 def _what_to_do(error: BaseException) -> str:
-    """It lacks tables, is held by somebody, is not there, or does not answer."""
+    """It is another role's, lacks tables, is held by somebody, is not there, or does not answer."""
     said = str(error)
+    if "permission denied" in said or "must be owner" in said:
+        return "name the role that owns it in DATABASE_URL, or make one with `createdb --owner=ROLE NAME`"
+    if "unable to open database file" in said:
+        return "run `penstock migrate` if there is none yet, or check DATABASE_URL and who may write there"
     if "ProgrammingError" in type(error).__name__ or "no such table" in said or "no such column" in said:
         return "run `penstock migrate`"
     if "lock timeout" in said or "is locked" in said:
@@ -105,7 +114,7 @@ def _list_problems(problems: Any, more: int) -> None:
     if len(problems) < 2:
         return
     for problem in problems[:TOLD]:
-        problem_text = f"{problem['where']}: {for_terminal(problem['message'])}"
+        problem_text = for_terminal(f"{problem['where']}: {problem['message']}")
         wrapping.paragraph(problem_text, head="  ", indent="    ", err=True)
     hidden = max(len(problems) - TOLD, 0) + more
     if hidden > 0:

@@ -8,7 +8,9 @@ from typing import Any
 import click
 
 from app.cli.wrapping import terminal_width
+from app.ingest.values import as_line
 
+UNSHOWN = "\N{REPLACEMENT CHARACTER}"
 INDENT = "    "  # of what continues a line
 
 
@@ -17,7 +19,8 @@ def show(headings: Sequence[str], rows: Iterable[Sequence[str]], *, right: Seque
 
     On a terminal that is too narrow, a row goes on in the next line, between two cells.
     """
-    table = [list(headings), *(list(row) for row in rows)]
+    # Names are whatever somebody has chosen: none can command the terminal.
+    table = [list(headings), *([as_line(cell, UNSHOWN) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     folds = list(_folds(widths))
     for number, row in enumerate(table):
@@ -26,7 +29,7 @@ def show(headings: Sequence[str], rows: Iterable[Sequence[str]], *, right: Seque
             for cell, width, heading in zip(row, widths, headings, strict=True)
         ]
         lines = ["  ".join(cells[start:end]).rstrip() for start, end in pairwise(folds)]
-        click.secho(f"\n{INDENT}".join(lines), bold=number == 0)
+        click.secho(f"\n{INDENT}".join(lines).rstrip(), bold=number == 0)
 
 
 def show_json(content: Any) -> None:

@@ -10,12 +10,15 @@ PHRASES = {
     "a table needs a template, or": "a table needs a --prompt, or",
     "Give a `max_tokens` larger": "Give a --max-tokens larger",
     "name `refused` in `only`": "give --only refused",
+    "`from` (": "--since (",
+    "must be before `to` (": "must be before --until (",
     ". Then resume the job: it tries one call first.": ".",  # the run says how
     "Raise max_cost of the job (PATCH) and resume the job, or submit it with a lower max_tokens": (
         "Give a higher --max-cost, or start anew with a lower --max-tokens"
     ),
 }
-FIELD = re.compile(r"(sheet|header_row|visible_only|rows|max_cost|max_tokens|system|schema)(?=: )")
+FIELD = re.compile(r"(sheet|header_row|visible_only|rows|max_cost|max_tokens|system|schema|from|to)(?=: )")
+SPAN = {"from": "--since", "to": "--until"}  # of `penstock usage`
 
 
 def for_terminal(text: str) -> str:
@@ -23,4 +26,6 @@ def for_terminal(text: str) -> str:
     for said, meant in PHRASES.items():
         text = text.replace(said, meant)
     field = FIELD.match(text)
-    return f"--{field[0].replace('_', '-')}{text[field.end() :]}" if field else text
+    if not field:
+        return text
+    return SPAN.get(field[0], f"--{field[0].replace('_', '-')}") + text[field.end() :]

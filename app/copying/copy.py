@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 
 from sqlalchemy import Connection, Table, text
-from sqlalchemy.exc import DataError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError
 
 from app.copying import agreement, ends, rows
 from app.copying.agreement import Figures
-from app.errors import BadInput, Conflict
+from app.errors import BadInput, Conflict, Unavailable
 from models.base import Base
 
 Show = Callable[[str, int], None]  # takes a table, and how many more of its rows have been copied
@@ -45,12 +45,20 @@ class Copy:
     def _move(self, table: Table, show: Show) -> None:
         try:
             rows.move(self.source, self.target, table, partial(show, table.name))
-        except DataError as error:  # SQLite keeps texts of any length, and with zero bytes
-            why = " ".join(str(error.orig).split())
+        except (DataError, IntegrityError) as error:  # SQLite keeps texts of any length, and with zero bytes
             raise Conflict(
-                f"nothing was copied: the new database refuses a value of the table {table.name} ({why}):"
-                " change it in the old one, and copy again"
+                f"nothing was copied: the new database refuses a value of the table {table.name}"
+                f" ({_cause(error)}): change it in the old one, and copy again"
             ) from None
+        except OperationalError as error:
+            raise Unavailable(
+                f"nothing was copied: a database went away, or is full, at the table {table.name}"
+                f" ({_cause(error)}): copy again when it is well"
+            ) from None
+
+
+def _cause(error: DBAPIError) -> str:
+    return " ".join(str(error.orig).split())
 
 
 @contextmanager

@@ -5,10 +5,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, delete, event, exists, literal, make_url, select, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Table,
+    delete,
+    event,
+    exists,
+    inspect,
+    literal,
+    make_url,
+    select,
+    text,
+)
+from sqlalchemy.exc import DatabaseError, OperationalError
 
-from app.errors import BadInput, Conflict, NotFound
+from app.errors import BadInput, Conflict, NotFound, Unavailable
 from app.stack.lock import holder
 from config import settings
 from config.settings import BadSetting
@@ -18,8 +30,9 @@ from models.session import make_engine
 
 PATIENCE = 2_000  # milliseconds until a database that others use is given up
 OTHERS = text(
-    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND usesysid IS NOT NULL"
-    " AND pid <> pg_backend_pid() AND leader_pid IS NULL"
+    "SELECT concat_ws(' ', usename, nullif(application_name, ''), 'from ' || host(client_addr)) AS who,"
+    " count(*) AS times FROM pg_stat_activity WHERE datname = current_database() AND usesysid IS NOT NULL"
+    " AND pid <> pg_backend_pid() AND leader_pid IS NULL GROUP BY 1 ORDER BY 1"
 )
 
 
@@ -38,14 +51,19 @@ def source(url: str) -> Iterator[Connection]:
     if path is not None and not path.is_file():
         raise NotFound(f"there is no database {path}: give --from the one that Penstock has used")
     with _alone("--from", url) as connection:
-        found, needed = migrate.revision_of(connection), migrate.newest()
-        if found != needed:
-            remedy = "copy it with that release" if migrate.is_ahead(found) else "run `penstock migrate`"
-            raise Conflict(f"--from: {_shown(url)} is at revision {found}, but {needed} is needed: {remedy}")
-        if connection.dialect.name == "postgresql":
-            tables = ", ".join(map(connection.dialect.identifier_preparer.format_table, _tables()))
-            connection.execute(text(f"LOCK TABLE {tables} IN SHARE MODE"))
+        with _named("--from", url):
+            _check_revision(connection, url)
+            if connection.dialect.name == "postgresql":
+                tables = ", ".join(map(connection.dialect.identifier_preparer.format_table, _tables()))
+                connection.execute(text(f"LOCK TABLE {tables} IN SHARE MODE"))
         yield connection
+
+
+def _check_revision(connection: Connection, url: str) -> None:
+    found, needed = migrate.revision_of(connection), migrate.newest()
+    if found != needed:
+        remedy = "copy it with that release" if migrate.is_ahead(found) else "run `penstock migrate`"
+        raise Conflict(f"--from: {_shown(url)} is at revision {found}, but {needed} is needed: {remedy}")
 
 
 @contextmanager
@@ -53,17 +71,44 @@ def target(url: str) -> Iterator[Connection]:
     """A transaction of the database that is copied into, which is migrated first and must be empty."""
     path = _file(url)
     if path is None or path.exists():
-        with _alone("--to", url):
-            pass  # before anything is changed there
-    migrate.upgrade(url)
+        with _alone("--to", url) as connection:  # before anything is changed there
+            _check_ours(connection, url)
+    with _named("--to", url):
+        migrate.upgrade(url)
     with _alone("--to", url) as connection:
-        connection.execute(delete(Sweep))  # the only row that a migration has written
-        for table in _tables():
-            if connection.scalar(select(exists(select(literal(1)).select_from(table)))):
-                raise Conflict(
-                    f"--to: {_shown(url)} is not empty, its table {table.name} has rows: give a new database"
-                )
+        with _named("--to", url):
+            connection.execute(delete(Sweep))  # the only row that a migration has written
+            _check_empty(connection, url)
         yield connection
+
+
+def _check_ours(connection: Connection, url: str) -> None:
+    found = migrate.revision_of(connection)
+    if migrate.is_foreign(found) or (found is None and inspect(connection).get_table_names()):
+        raise Conflict(f"--to: {_shown(url)} holds the tables of another program: give a new database")
+
+
+def _check_empty(connection: Connection, url: str) -> None:
+    for table in _tables():
+        if connection.scalar(select(exists(select(literal(1)).select_from(table)))):
+            raise Conflict(
+                f"--to: {_shown(url)} is not empty, its table {table.name} has rows: give a new database"
+            )
+
+
+@contextmanager
+def _named(option: str, url: str) -> Iterator[None]:
+    """Let a database that cannot be used be that of `option`, instead of DATABASE_URL's."""
+    try:
+        yield
+    except DatabaseError as error:
+        why = " ".join(str(error.orig).split())
+        if "lock timeout" in why:
+            raise Conflict(_in_use(option, url, why)) from None
+        raise Unavailable(
+            f"{option}: {_shown(url)} cannot be used ({why}): it must be there, its server must run, and the"
+            " role must own it (`createdb --owner=ROLE NAME`)"
+        ) from None
 
 
 @contextmanager
@@ -72,24 +117,29 @@ def _alone(option: str, url: str) -> Iterator[Connection]:
     _refuse_running_stack(option, url)
     engine = _engine(url)
     try:
-        with _opened(option, engine) as connection:
-            _refuse_others(option, connection)
+        with _opened(option, url, engine) as connection:
+            _refuse_others(option, url, connection)
             yield connection
     finally:
         engine.dispose()
 
 
 @contextmanager
-def _opened(option: str, engine: Engine) -> Iterator[Connection]:
-    try:
-        connection = engine.connect()
-        connection.begin()
-    except OperationalError as error:
-        if "locked" not in str(error.orig):
-            raise
-        raise Conflict(_in_use(option, engine, "another process has it open")) from None
+def _opened(option: str, url: str, engine: Engine) -> Iterator[Connection]:
+    with _named(option, url):
+        try:
+            connection = engine.connect()
+            connection.begin()
+        except OperationalError as error:
+            if "locked" not in str(error.orig):
+                raise
+            raise Conflict(_in_use(option, url, "another process has it open")) from None
     with connection:
-        yield connection
+        try:
+            yield connection
+        except BaseException:
+            connection.invalidate()  # in the middle of a COPY, or lost: a rollback could fail
+            raise
 
 
 def _engine(url: str) -> Engine:
@@ -113,23 +163,22 @@ def _refuse_running_stack(option: str, url: str) -> None:
         raise Conflict(f"{option}: a stack runs on {path} (process {running.pid}): stop it first")
 
 
-def _refuse_others(option: str, connection: Connection) -> None:
+def _refuse_others(option: str, url: str, connection: Connection) -> None:
     if connection.dialect.name != "postgresql":
         return
     connection.execute(text(f"SET LOCAL lock_timeout = {PATIENCE}"))
     # One of the two waits while the other one works.
     connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
-    others = connection.scalar(OTHERS)
+    others = connection.execute(OTHERS).all()
     if others:
-        found = f"{others} other connection{'' if others == 1 else 's'} to it"
-        raise Conflict(_in_use(option, connection.engine, found))
+        found = "connected: " + ", ".join(f"{row.who} ({row.times})" for row in others)
+        raise Conflict(_in_use(option, url, found))
 
 
-def _in_use(option: str, engine: Engine, found: str) -> str:
-    where = engine.url.render_as_string(hide_password=True)
+def _in_use(option: str, url: str, found: str) -> str:
     return (
-        f"{option}: {where} is in use ({found}): stop everything that uses it, web, workers and beat, or what"
-        " is written during the copy would be missing in it"
+        f"{option}: {_shown(url)} is in use ({found}): stop everything that uses it, web, workers and beat,"
+        " or what is written during the copy would be missing in it"
     )
 
 
@@ -144,4 +193,6 @@ def _file(url: str) -> Path | None:
 
 
 def _shown(url: str) -> str:
-    return make_url(url).render_as_string(hide_password=True)
+    """As it was typed, without the driver that we have added, and without a password."""
+    parsed = make_url(url)
+    return parsed.set(drivername=parsed.get_backend_name()).render_as_string(hide_password=True)

@@ -1,6 +1,7 @@
 """The rows of one table, out of one database and into another, with bounded memory."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from itertools import islice
 from typing import Any
 
@@ -12,6 +13,7 @@ from sqlalchemy import (
     Dialect,
     Float,
     Insert,
+    LargeBinary,
     String,
     Table,
     Text,
@@ -25,20 +27,30 @@ from sqlalchemy import (
 
 from models.bulk import copy_in
 
-CHUNK = 2_000  # rows that are read, or inserted, at once
+NARROW, WIDE = 2_000, 50  # rows that are read, or inserted, at once; one of the wide may have megabytes
 
 Show = Callable[[int], None]  # takes the number of rows that have just been copied
 
 
 def move(source: Connection, target: Connection, table: Table, show: Show) -> None:
     """Copy every row of `table`."""
-    rows = _counted(_read(source, table), show)
+    size = WIDE if any(_is_long(column) for column in table.columns) else NARROW
+    with closing(_read(source, table, size)) as read:  # also when it is cut short: while its database is open
+        _write(target, table, _counted(read, size, show), size)
+
+
+def _is_long(column: Column[Any]) -> bool:
+    kind = column.type
+    return isinstance(kind, JSON) or (isinstance(kind, LargeBinary | String) and kind.length is None)
+
+
+def _write(target: Connection, table: Table, rows: Iterator[Sequence[Any]], size: int) -> None:
+    names = table.columns.keys()
     if target.dialect.name == "postgresql":
-        types = [_sent_as(column, target.dialect) for column in table.columns]
-        copy_in(target, table, table.columns.keys(), types, rows)
+        copy_in(target, table, names, [_sent_as(column, target.dialect) for column in table.columns], rows)
         return
-    statement, names = _one_row(table), table.columns.keys()
-    for chunk in _chunks(rows):
+    statement = _one_row(table)
+    for chunk in _chunks(rows, size):
         target.execute(statement, [dict(zip(names, row, strict=True)) for row in chunk])
 
 
@@ -54,13 +66,10 @@ def set_sequence(target: Connection, table: Table) -> None:
         target.execute(sequence, {"table": name, "column": column.name, "highest": highest})
 
 
-def _read(source: Connection, table: Table) -> Iterator[Sequence[Any]]:
-    streaming = source.execution_options(stream_results=True)
-    with streaming.execute(select(*map(_as_it_is, table.columns)), execution_options=_PAGED) as rows:
+def _read(source: Connection, table: Table, size: int) -> Generator[Sequence[Any]]:
+    paged: Mapping[str, Any] = {"stream_results": True, "yield_per": size}
+    with source.execute(select(*map(_as_it_is, table.columns)), execution_options=paged) as rows:
         yield from rows
-
-
-_PAGED: Mapping[str, Any] = {"yield_per": CHUNK}
 
 
 def _as_it_is(column: Column[Any]) -> Column[Any] | Cast[str]:
@@ -84,13 +93,13 @@ def _one_row(table: Table) -> Insert:
     return insert(table).values({name: bindparam(name, type_=kind) for name, kind in types.items()})
 
 
-def _chunks(rows: Iterable[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:
+def _chunks(rows: Iterable[Sequence[Any]], size: int) -> Iterator[list[Sequence[Any]]]:
     left = iter(rows)
-    while chunk := list(islice(left, CHUNK)):
+    while chunk := list(islice(left, size)):
         yield chunk
 
 
-def _counted(rows: Iterable[Sequence[Any]], show: Show) -> Iterator[Sequence[Any]]:
-    for chunk in _chunks(rows):
+def _counted(rows: Iterable[Sequence[Any]], size: int, show: Show) -> Iterator[Sequence[Any]]:
+    for chunk in _chunks(rows, size):
         yield from chunk
         show(len(chunk))

@@ -20,7 +20,10 @@ from models.lease import Lease
 from models.session import engine, is_pooled, reading
 
 SUBJECTS = ("database", "migrations", "database clock", "beat", "limits", "jobs", webhooks.SUBJECT)
-REMEDY = "check DATABASE_URL, and that its server is running and accepts connections from this machine"
+REMEDY = (
+    "check DATABASE_URL, that its server is running and accepts connections from this machine, and that its"
+    " role owns the tables"
+)
 OLDEST = 150_000  # in PostgreSQL's numbering of its versions
 FULL = 0.8  # of its connections
 TICKS = 15.0  # seconds within which the tick has checked every lease
@@ -46,11 +49,9 @@ def look() -> Iterator[Finding]:
             "right during an upgrade, or after it was taken back by one release; else run the newer release",
         )
     elif found != needed:
-        yield wrong(
-            "migrations",
-            f"it is at revision {found or 'none'}, but {needed} is needed",
-            "run `penstock migrate`",
-        )
+        ours = not migrate.is_foreign(found)
+        remedy = "run `penstock migrate`" if ours else "check DATABASE_URL: it is another program's"
+        yield wrong("migrations", f"it is at revision {found or 'none'}, but {needed} is needed", remedy)
         return
     else:
         yield ok("migrations", f"it is at the newest revision, {found}, and writable")

@@ -33,7 +33,7 @@ from app.server.bodies import Room
 from app.server.connection import Connection
 from app.server.crowd import Crowd
 from app.server.lobby import Hands, Lobby
-from app.server.logger import telling_websockets
+from app.server.logger import log, telling_websockets
 from app.server.turns import Turns
 from app.server.watch import Ready, Watch, in_turn
 from config import logs, settings
@@ -224,26 +224,25 @@ class Worker(ThreadWorker):
 
     def _refuse(self, conn: Connection, error: Exception) -> None:
         """Answer what gunicorn's parser refuses with 400 or the like, a full disk with 503, else with 500."""
+        about = {"request_id": refusals.new_request_id(), "client": conn.address}
         if isinstance(error, OSError):
-            self.log.error("a body cannot be written to %s: %s", self._folder, error)
-            refusal = HTTPStatus.SERVICE_UNAVAILABLE, "the server's disk is full: try again later"
+            log.error("http.not_stored", **about, folder=self._folder, error=str(error))
+            refusal = refusals.FULL
         elif (found := refusals.of(error)) is not None:
-            self.log.warning("Invalid request from %s: %s", conn.client, error)
+            log.warning("http.invalid", **about, status=found[0], why=refusals.reason(error))
             refusal = found
         else:
-            self.log.error("a request cannot be answered", exc_info=error)
-            refusal = (
-                HTTPStatus.INTERNAL_SERVER_ERROR,
-                "an unexpected error in Penstock itself: the log has it",
-            )
-        self._end_with(conn, *refusal)
+            log.error("unexpected_error", **about, exc_info=error)
+            refusal = refusals.OURS
+        self._end_with(conn, *refusal, about["request_id"])
 
     def _time_out(self, conn: Connection) -> None:
-        self._end_with(conn, HTTPStatus.REQUEST_TIMEOUT, "the request took too long to arrive: send it again")
+        message = "the request took too long to arrive: send it again"
+        self._end_with(conn, HTTPStatus.REQUEST_TIMEOUT, message, refusals.new_request_id())
 
-    def _end_with(self, conn: Connection, status: HTTPStatus, message: str) -> None:
+    def _end_with(self, conn: Connection, status: HTTPStatus, message: str, request_id: str) -> None:
         try:
-            refusals.write(conn.sock, status, message)
+            refusals.write(conn.sock, status, message, request_id)
         except OSError:
             return  # as below
         self._flush(conn)

@@ -6,8 +6,9 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.core.accounts import api_keys
+from app.core.accounts import api_keys, audit
 from app.core.accounts.api_keys import Caller, Naming
+from app.core.accounts.audit import Actor
 from app.errors import Forbidden
 from models.session import in_transaction, reading
 from models.tenant import ApiKey
@@ -22,10 +23,32 @@ def create(
     """
     _check_own_scopes(me, scopes)
     _check_own_user(me, user)
+    return make(Actor.with_key(me), me.tenant, name=name, user=user, scopes=scopes, naming=naming)
+
+
+def make(
+    by: Actor,
+    tenant: str,
+    *,
+    name: str,
+    user: str | None = None,
+    scopes: Sequence[str],
+    naming: Naming | None = None,
+) -> tuple[ApiKey, str]:
+    """The same for any tenant, without asking who may: for the server's own commands."""
     wanted: dict[str, Any] = {"name": name, "user": user, "scopes": scopes}
-    if naming is None:
-        return in_transaction(partial(api_keys.create, tenant_name=me.tenant, **wanted))
-    return in_transaction(partial(api_keys.create_once, tenant_name=me.tenant, naming=naming, **wanted))
+
+    def work(session: Session) -> tuple[ApiKey, str]:
+        if naming is None:
+            key, text, is_new = *api_keys.create(session, tenant, **wanted), True
+        else:
+            key, text, is_new = api_keys.create_once(session, tenant, naming, **wanted)
+        if is_new:
+            details = {"name": key.name, "user": key.user.name, "scopes": key.scopes.split()}
+            audit.note(session, key.tenant_id, by, audit.KEY_CREATED, ("key", key.prefix), key=details)
+        return key, text
+
+    return in_transaction(work)
 
 
 def list_all(me: Caller) -> list[ApiKey]:
@@ -59,9 +82,22 @@ def revoke(me: Caller, key_id: str) -> ApiKey:
                 f"the key {key.prefix} has the scope {beyond}, which {me.prefix} does not have and so cannot"
                 " revoke"
             )
-        return api_keys.revoke(session, key.prefix)
+        return _end(session, Actor.with_key(me), key.prefix)
 
     return in_transaction(work)
+
+
+def end(by: Actor, prefix: str) -> ApiKey:
+    """Revoke the key with this prefix, of any tenant; raises `NotFound`."""
+    return in_transaction(partial(_end, by=by, prefix=prefix))
+
+
+def _end(session: Session, by: Actor, prefix: str) -> ApiKey:
+    key, is_new = api_keys.revoke(session, prefix)
+    if is_new:
+        details = {"name": key.name, "user": key.user.name}
+        audit.note(session, key.tenant_id, by, audit.KEY_REVOKED, ("key", prefix), key=details)
+    return key
 
 
 def may_revoke(me: Caller, key: ApiKey) -> bool:

@@ -48,15 +48,12 @@ def _works(text: str) -> bool:
 
 def _make() -> str:
     from app.core.accounts import api_keys
+    from app.core.accounts.audit import Actor
+    from app.services import keys
 
-    return in_transaction(
-        lambda session: api_keys.create(
-            session,
-            api_keys.FIRST_TENANT,
-            name="penstock up",
-            scopes=[api_keys.ADMIN, api_keys.OPERATOR],  # whoever starts a stack operates it
-        )[1]
-    )
+    scopes = [api_keys.ADMIN, api_keys.OPERATOR]  # whoever starts a stack operates it
+    by, tenant = Actor.at_terminal("penstock up"), api_keys.FIRST_TENANT
+    return keys.make(by, tenant, name="penstock up", scopes=scopes)[1]
 
 
 def _keep(path: Path, text: str) -> None:

@@ -13,17 +13,17 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from app.core.monitoring.bounded import Bounded
-from app.core.outages import servers
+from app.core.outages import database, servers
 from app.errors import BadInput, NotFound, Path, Refused
 from app.ingest.draft import Problems
 from app.web.error_shapes import ANTHROPIC_VERSION, Fault, anthropic, by_client, native
+from app.web.observing import route_name
 from models.session import engine
 
 log = structlog.get_logger(__name__)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _TRACE = re.compile("[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C's `traceparent`
-_CONVERTER = re.compile(r"<\w+:")  # `<job:job_id>` is `<job_id>` to whoever reads a log
 _TYPES = {
     400: "bad_request",
     404: "not_found",
@@ -124,8 +124,6 @@ def _name_request() -> None:
     structlog.contextvars.bind_contextvars(request_id=g.request_id)
     if trace := _TRACE.fullmatch(request.headers.get("traceparent", "")):
         structlog.contextvars.bind_contextvars(trace_id=trace[1])
-    if job := (request.view_args or {}).get("job_id"):
-        structlog.contextvars.bind_contextvars(job=job)
 
 
 def _refuse_nul() -> None:
@@ -140,11 +138,7 @@ def _refuse_nul() -> None:
 
 
 def _name_for_access_log() -> None:
-    rule = request.url_rule
-    request.environ[ACCESS] = {
-        "route": None if rule is None else _CONVERTER.sub("<", rule.rule),
-        **structlog.contextvars.get_contextvars(),
-    }
+    request.environ[ACCESS] = {"route": route_name(), **structlog.contextvars.get_contextvars()}
 
 
 def _add_headers(response: Response) -> Response:
@@ -218,7 +212,7 @@ def _database_failed(error: Exception) -> Response:
     """It does not answer, it lacks our tables, or one of our statements is wrong."""
     why = _not_migrated()
     if why is not None:
-        servers.NOT_MIGRATED.noticed("request", servers.kind(error), why)
+        database.NOT_MIGRATED.noticed("request", servers.kind(error), why)
         return _unavailable(why)
     if isinstance(error, ProgrammingError):
         return _unexpected(error)

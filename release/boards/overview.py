@@ -1,6 +1,6 @@
 """The board: it answers an operator's questions from top to bottom, in the order in which they are asked."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.cog.builder import Builder
@@ -15,7 +15,7 @@ from grafana_foundation_sdk.models.dashboard import (
 )
 
 from app.core.measures import metrics
-from release.boards import callers, work
+from release.boards import delays, failures, processes, up, work
 from release.boards.panels import SOURCE
 
 # A release that another one did not answer a moment ago.
@@ -28,7 +28,16 @@ ABOUT = (
     " machines. docs/operations.md explains every metric, and every alert what to do."
 )
 
-Rows = Sequence[tuple[str, Sequence[Builder[Panel]]]]
+ROWS: Sequence[tuple[str, Callable[[], Sequence[Builder[Panel]]]]] = (
+    ("Is it up?", up.up),
+    ("What is going on?", work.going_on),
+    ("What fails?", failures.failures),
+    ("Why is it slow?", delays.delays),
+    ("What does it cost?", work.cost),
+    ("Processes", processes.processes),
+    ("Who calls", processes.requests),
+    ("Webhooks", processes.webhooks),
+)
 
 
 def board() -> Dashboard:
@@ -48,10 +57,10 @@ def board() -> Dashboard:
     _links(made)
     _annotations(made)
     number = 0
-    for title, panels in (*work.rows(), *callers.rows()):
+    for title, panels in ROWS:
         number += 1
         made.with_row(dashboard.Row(title).id(number))
-        for panel in panels:
+        for panel in panels():
             number += 1
             made.with_panel(panel.id(number))
     return made.build()
@@ -113,7 +122,7 @@ def _links(made: dashboard.Dashboard) -> None:
 
 
 def _annotations(made: dashboard.Dashboard) -> None:
-    for name, query, color in (("Alerts", work.FIRING, "red"), ("Releases", DEPLOYED, "blue")):
+    for name, query, color in (("Alerts", up.FIRING, "red"), ("Releases", DEPLOYED, "blue")):
         made.annotation(
             dashboard.AnnotationQuery()
             .name(name)

@@ -9,6 +9,7 @@ from grafana_foundation_sdk.models.dashboard import (
     DataSourceRef,
     DataTransformerConfig,
     DynamicConfigValue,
+    FieldColorModeId,
     Threshold,
     ThresholdsMode,
     ValueMap,
@@ -22,6 +23,7 @@ Query = tuple[str, str]  # the query, and the legend of its series
 Color = tuple[float, str]  # from this value on, this colour
 
 GOOD, WARN, BAD, CALM = "green", "orange", "red", "text"
+HELD = {"account": BAD, "provider": WARN, "configuration": "purple"}  # why a group is held
 
 
 def number(
@@ -66,24 +68,59 @@ def graph(
     queries: Sequence[Query],
     *,
     unit: str = "short",
+    axis: str = "",
     width: int = 8,
     stacked: bool = False,
     line_at: float | None = None,
+    reaches: float | None = None,
     most: float | None = None,
+    colors: Mapping[str, str] | None = None,
+    shades: str = "",
     dashed: str = "",
+    none: str = "",
 ) -> timeseries.Panel:
-    """Series over time. `line_at`: where it becomes bad. `dashed`: a pattern of series that are bounds."""
+    """Series over time.
+
+    `line_at`: where it becomes bad. `reaches`: what the axis shows at least. `colors`: of the series whose
+    name fits a pattern; `shades`: of one colour, for all. `dashed`: a pattern of series that are bounds.
+    `none`: what is said when there is no series, where that is well.
+    """
+    panel = _lines(stacked).title(title).description(description).unit(unit).span(width).axis_label(axis)
+    if none:
+        panel.no_value(none)
+    if most is not None:
+        panel.max(most)
+    if reaches is not None:
+        panel.axis_soft_max(reaches)
+    if line_at is not None:
+        panel.thresholds(_thresholds("transparent", [(line_at, BAD)]))
+        panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(looks.GraphTresholdsStyleMode.DASHED))
+    if shades:
+        panel.color_scheme(dashboard.FieldColor().mode(FieldColorModeId.SHADES).fixed_color(shades))
+    for pattern, color in (colors or {}).items():
+        fixed = {"mode": FieldColorModeId.FIXED, "fixedColor": color}
+        panel.override_by_regexp(pattern, [DynamicConfigValue(id_val="color", value=fixed)])
+    if dashed:
+        panel.override_by_regexp(
+            dashed,
+            [
+                DynamicConfigValue(id_val="custom.lineStyle", value={"fill": "dash", "dash": [8, 6]}),
+                DynamicConfigValue(id_val="custom.fillOpacity", value=0),
+            ],
+        )
+    for place, (query, legend) in enumerate(queries):
+        panel.with_target(_target(query, legend, chr(ord("A") + place)).range())
+    return panel
+
+
+def _lines(stacked: bool) -> timeseries.Panel:
     panel = (
         timeseries.Panel()
-        .title(title)
-        .description(description)
         .datasource(SOURCE)
-        .unit(unit)
-        .span(width)
         .height(HEIGHT)
         .min(0)
-        .fill_opacity(40 if stacked else 8)
-        .line_width(1)
+        .fill_opacity(70 if stacked else 8)
+        .line_width(0 if stacked else 1)  # a line of what is zero would lie on top of the others
         .show_points(looks.VisibilityMode.NEVER)
         .legend(
             common.VizLegendOptions()
@@ -97,22 +134,19 @@ def graph(
     )
     if stacked:
         panel.stacking(common.StackingConfig().mode(looks.StackingMode.NORMAL).group("A"))
-    if most is not None:
-        panel.max(most)
-    if line_at is not None:
-        panel.thresholds(_thresholds("transparent", [(line_at, BAD)]))
-        panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(looks.GraphTresholdsStyleMode.DASHED))
-    if dashed:
-        panel.override_by_regexp(
-            dashed,
-            [
-                DynamicConfigValue(id_val="custom.lineStyle", value={"fill": "dash", "dash": [8, 6]}),
-                DynamicConfigValue(id_val="custom.fillOpacity", value=0),
-            ],
-        )
-    for place, (query, legend) in enumerate(queries):
-        panel.with_target(_target(query, legend, chr(ord("A") + place)).range())
     return panel
+
+
+def bands(
+    title: str, description: str, query: Query, *, colors: Mapping[str, str], width: int, none: str
+) -> timeseries.Panel:
+    """When each series was there, as a band of its colour: a bar of height 1 for each sample."""
+    return (
+        graph(title, description, [query], width=width, stacked=True, colors=colors, none=none)
+        .draw_style(looks.GraphDrawStyle.BARS)
+        .bar_width_factor(1)
+        .axis_placement(looks.AxisPlacement.HIDDEN)
+    )
 
 
 def listing(title: str, description: str, query: str, columns: Mapping[str, str], width: int) -> table.Panel:

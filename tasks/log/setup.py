@@ -20,12 +20,21 @@ CHATTY = (
     *("celery.worker.strategy", "celery.app.trace", "celery.beat"),
     *("celery.worker.consumer.connection", "celery.worker.consumer.consumer", "kombu.mixins"),
 )
+# It warns of each question that no worker answers: of four as long as none is there, and with each look at
+# its page. Which workers there are it shows; that the broker is away is said once.
+NOISY = "flower.inspector"
 
 
 def is_celery() -> bool:
     """Whether this process is `celery …` or `python -m celery …`."""
     program = Path(sys.argv[0])
     return "celery" in (program.name, program.parent.name)
+
+
+def runs_tasks() -> bool:
+    """Whether this process may: beat by itself sends them by their names, and Flower shows what it hears."""
+    words = set(sys.argv[1:])
+    return not is_celery() or "worker" in words or not words & {"beat", "flower"}
 
 
 @setup_logging.connect
@@ -37,6 +46,7 @@ def set_up(**_: Any) -> None:
     logging.getLogger("py.warnings").addFilter(_is_news)
     for chatty in CHATTY:
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger(NOISY).setLevel(logging.ERROR)
 
 
 @beat_init.connect

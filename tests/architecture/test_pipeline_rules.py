@@ -69,7 +69,7 @@ def test_no_status_of_a_job_changes_without_its_time_being_kept():
 
 def test_migrations_have_one_head_and_match_the_models(environment):
     assert len(ScriptDirectory(str(migrate.HERE)).get_heads()) == 1
-    assert migrate.is_current(engine())
+    assert migrate.why_not_current(engine()) is None
     with engine().connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, Base.metadata) == []

@@ -4,6 +4,7 @@ The rules are `FACTOR` times as quick as they are shipped: every `for` and every
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from tests.support.stack import Stack
 from tests.support.upstream import Upstream
 from tests.support.web_process import WebProcess, web_process
 
-FACTOR = 30
+FACTOR = 60
 GROUP = "anthropic:haiku-4.5"
 CALLS = 'penstock_calls_total{outcome="answered"}'
 HELD, WORKERLESS = ("PenstockGroupHeld", GROUP), ("PenstockNoSliceWorkers", "")
@@ -34,21 +35,21 @@ pytestmark = [
 def test_a_refused_account_and_a_killed_worker_are_told_until_they_are_mended(
     stack: Stack, upstream: Upstream, tmp_path: Path
 ) -> None:
-    # Given a job of one worker, at a provider that fails now and then and refuses some records
+    # Given one worker, at a provider that fails now and then and refuses some records
     faults = [
         {"kind": "status", "status": 400, "matching": "Prompt 27"},
-        {"kind": "status", "status": 500, "share": 0.05, "first_of_each": 1},
+        {"kind": "status", "status": 500, "share": 0.1, "first_of_each": 1},
     ]
-    upstream.configure(latency_ms=300, faults=faults)
+    upstream.configure(faults=faults)
     with watched(stack, upstream, tmp_path) as (web, watch):
         glance(web, stack)
-        job = stack.prompts(600, model="claude-haiku-4-5")  # it goes on while the worker hands over
-        job.wait_until_ended(60)
+        stack.prompts(40, model="claude-haiku-4-5").wait_for("completed")
         # What it counts after this is an increase to Prometheus; a first sample is none.
         watch.wait_for(lambda: watch.query(CALLS), 20, "the worker has handed over what it has counted")
 
-        # When the account is refused, and then the worker killed
+        # When the account is refused in the next job, and then the worker killed
         upstream.configure(faults=[{"kind": "status", "status": 401}])
+        job = stack.prompts(40, model="claude-haiku-4-5")
         wait_until(lambda: limiter().held(GROUP), what="the group is held")
         stack.nodes[0].kill()
         watch.wait_for(lambda: watch.firing() == {HELD, WORKERLESS}, 60, "both are told")
@@ -68,11 +69,16 @@ def test_a_refused_account_and_a_killed_worker_are_told_until_they_are_mended(
 
 
 @pytest.mark.long
-def test_a_redis_that_is_away_is_told_part_by_part(
+def test_a_redis_that_is_full_or_away_is_told_part_by_part(
     stack: Stack, redis_server: RedisServer, upstream: Upstream, tmp_path: Path
 ) -> None:
     with watched(stack, upstream, tmp_path) as (_, watch):
-        # When Redis is killed
+        # When Redis takes no more
+        limiter()._redis.config_set("maxmemory", "1mb")
+        full = {("PenstockPartAway", part) for part in ("counts", "limiter")}
+        watch.wait_for(lambda: watch.firing() == full, 60, "what cannot be written is told")
+
+        # When it is killed
         redis_server.kill()
 
         # Then each part that needs it is told, and nothing that nobody can know
@@ -139,12 +145,14 @@ def watched(stack: Stack, upstream: Upstream, folder: Path) -> Iterator[tuple[We
         "CLAUDE_REQUESTS_PER_MINUTE": "1200",
         "BATCH_MAX_CONCURRENT_LLM_CALLS": "20",
     }
-    stack.start()
-    with (
-        web_process(stack.environment, folder) as web,
-        prometheus(f"127.0.0.1:{web.port}", folder, FACTOR) as watch,
-    ):
-        yield web, watch
+    with ThreadPoolExecutor(1) as beside:
+        workers = beside.submit(stack.start)
+        with (
+            web_process(stack.environment, folder) as web,
+            prometheus(f"127.0.0.1:{web.port}", folder, FACTOR) as watch,
+        ):
+            workers.result()
+            yield web, watch
 
 
 def glance(web: WebProcess, stack: Stack) -> None:

@@ -3,13 +3,18 @@
 import multiprocessing
 import os
 import signal
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from celery.app.task import Context
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -18,12 +23,14 @@ from sqlalchemy import func, select
 
 from app.core.limits import allowances
 from app.core.measures import metrics, proven, sharing
-from app.core.measures.counts import MAX_SERIES, OTHER, Counts, counts
+from app.core.measures.counts import MAX_SERIES, OTHER, SUM, Counts, counts
 from app.core.money.pricing import PICO
 from app.core.monitoring import own_standing
 from app.core.monitoring.collector import System
+from config import settings
 from models import Window
 from models.session import in_transaction, reading
+from tasks import measuring
 from tests.conftest import ONE_IN_SHORT
 from tests.support.servers import RedisServer, wait_until
 from tests.support.stack import Stack, redis_at, redis_away
@@ -62,6 +69,11 @@ def test_calls_records_tokens_and_cost_of_all_workers_are_those_of_the_books(sta
     wait_until(lambda: scraped()("penstock_processes") == 3)
     pool = scraped()
 
+    # And a document in a store that does not give it
+    key = "00/document"
+    (Path(urlsplit(settings.current().object_store_url).path) / key).mkdir(parents=True)
+    stack.submit([{"document": {"key": key, "media_type": "text/plain"}}], model="claude-haiku-4-5")
+
     # When a job has ended, and the workers with it
     job = stack.prompts(60, model="claude-haiku-4-5").wait_for("completed")
     stack.stop()
@@ -79,6 +91,7 @@ def test_calls_records_tokens_and_cost_of_all_workers_are_those_of_the_books(sta
     assert value("penstock_call_first_byte_seconds_count", **MODEL) == len(answered)
     assert value("penstock_call_tokens_total", kind="output", **MODEL) == row.output_tokens
     assert value("penstock_call_cost_dollars_total", **MODEL) == pytest.approx(float(row.cost / PICO))
+    assert value("penstock_documents_not_fetched_total") >= 1
     # And windows, slices and messages were measured
     with reading() as session:
         windows = session.scalar(select(func.count()).where(Window.closed_at.is_not(None)))
@@ -91,6 +104,16 @@ def test_calls_records_tokens_and_cost_of_all_workers_are_those_of_the_books(sta
     assert pool("penstock_pool_connections", role="slices", state="most") >= 32
     assert pool("penstock_process_memory_bytes", role="control") > 20_000_000
     assert value("penstock_processes") == 0
+
+
+@pytest.mark.one_database
+def test_a_message_that_comes_again_waited_in_no_queue(environment) -> None:
+    for redelivered in (True, False):
+        delivery = {"routing_key": "slices", "redelivered": redelivered}
+        request = Context(delivery_info=delivery, penstock_sent_at=time.time() - 720)
+        measuring._observe(SimpleNamespace(request=request))
+
+    assert [total for series, total in sharing.read_counts().items() if series.part != SUM] == [1]
 
 
 @pytest.mark.one_database

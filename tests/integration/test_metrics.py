@@ -138,7 +138,7 @@ def test_jobs_records_answers_and_cost_are_those_of_the_rows(door, monkeypatch):
     assert reasons == {"end_turn": 2, "max_tokens": 1, "other": 1}
 
 
-def test_limit_groups_queues_and_workers_are_seen(door):
+def test_limit_groups_queues_and_workers_are_seen(door, monkeypatch):
     # Given a limit, a worker, an upload, a job whose slices nobody takes, and its group that is held
     operator = door.other(scopes=["operator"])
     operator.call("PUT", "/api/v1/limits/simulated", json={"requests_per_minute": 120})
@@ -157,6 +157,9 @@ def test_limit_groups_queues_and_workers_are_seen(door):
     assert 0 < said["penstock_data_free_ratio",] < 1
     held = {cause: said["penstock_group_held", cause, "simulated"] for cause in limiter.CAUSES}
     assert held == {"account": 1, "provider": 0, "configuration": 0}
+    # A hold that nobody has tried for long wakes nobody.
+    monkeypatch.setattr(collector, "UNASKED", -3_600)
+    assert values(Door().client)["penstock_group_held", "account", "simulated"] == 0
     assert said["penstock_queue_messages", "slices"] == 3
     assert said["penstock_queue_messages", "control"] == 0
     assert said["penstock_workers",] == 1
@@ -236,16 +239,18 @@ def test_a_scrape_reads_no_job_that_has_ended(door, statements_with_values):
             assert not {step.detail for step in plan} & {"SCAN job", "SCAN job_counts"}, statement
 
 
-def test_a_redis_that_is_stopped_hides_nothing_that_the_rows_say(door, monkeypatch):
-    # Given a Redis that takes connections and answers nothing
+def test_a_redis_that_is_full_or_stopped_hides_nothing_that_the_rows_say(door, monkeypatch):
+    # Given a Redis that takes no more, and then takes connections and answers nothing
     redis = servers.RedisServer()
     redis.start()
-    os.kill(redis.process.pid, signal.SIGSTOP)
     try:
         monkeypatch.setenv("REDIS_URL", redis.url)
         monkeypatch.setattr(collector, "PATIENCE", 0.3)
         settings.current.cache_clear()
         limiter.limiter.cache_clear()
+        limiter.limiter()._redis.config_set("maxmemory", "1")
+        full = values(Door().client)
+        os.kill(redis.process.pid, signal.SIGSTOP)
         door = Door()
         door.submit(2)
 
@@ -254,6 +259,7 @@ def test_a_redis_that_is_stopped_hides_nothing_that_the_rows_say(door, monkeypat
         redis.kill()
 
     # Then it is said which part is away
+    assert (full["penstock_answers", "limiter"], full["penstock_answers", "database"]) == (0, 1)
     answers = {part: said["penstock_answers", part] for part in ("database", "limiter", "counts", "broker")}
     assert answers == {"database": 1, "limiter": 0, "counts": 0, "broker": 0}
     assert said["penstock_jobs", "pending"] == 1

@@ -6,9 +6,8 @@ import pytest
 from click.testing import CliRunner
 
 from app.cli import cli
-from app.core.accounts import audit
-from app.errors import StackRefused
-from models.session import in_transaction
+from app.cli.phrases import for_terminal
+from app.errors import NotFound, StackRefused
 from tests.support.front_door import Door, Worker
 from tests.support.furnished_tenant import WEBHOOK
 
@@ -71,27 +70,74 @@ def test_usage_is_summed_by_what_was_asked_for(door):
     assert total[:2] == ["total", "2"]
     found = json.loads(penstock("usage", "--by", "job", "--since", "2026-01-01", "--json"))
     assert [(group["job"], group["calls"]["answered"]) for group in found["data"]] == [(job["id"], 2)]
+    assert "\nada (test) " in penstock("usage", "--by", "user")
     assert lines(penstock("usage", "--since", "2020-01-01", "--until", "2020-02-01"))[1][:2] == ["total", "0"]
-    with pytest.raises(StackRefused, match="give a date or a time"):
+    with pytest.raises(StackRefused) as refused:
         penstock("usage", "--since", "yesterday")
+    assert for_terminal(str(refused.value)).startswith("--since: give a date or a time")
 
 
-def test_the_audit_log_is_listed_newest_first(door):
-    for name in ("first", "second"):
-        details = {name: {"by": "ada"}}
-        in_transaction(
-            lambda s, d=details: audit.write(s, door.tenant_id, "DOCUMENT_INGESTED", "document", d)
+def test_the_audit_log_tells_who_changed_what_and_no_secret(door):
+    """By a key or by a command on the server, in the log of the tenant that it was done to; newest first."""
+    # Given what an operator does with a key
+    hook = {**WEBHOOK, "url": f"{WEBHOOK['url']}/whoever-has-this-may-post"}
+    named = {"Idempotency-Key": "sent-twice"}
+    for _ in range(2):
+        made = door.post("/api/v1/keys", json={"name": "nightly"}, headers=named).get_json()
+        endpoint = door.post("/api/v1/webhooks", json=hook, headers=named).get_json()
+    at = f"/api/v1/webhooks/{endpoint['id']}"
+    for url in (hook["url"], f"{hook['url']}-too"):
+        door.call("PATCH", at, json={"url": url})
+    rotated = [door.post(f"{path}/rotate", json={}).get_json() for path in (at, "/api/v1/webhook-secret")]
+    door.call("DELETE", at)
+    for _ in range(2):
+        penstock("limits", "set", "simulated", "--requests-per-minute", "600")
+        door.call("DELETE", f"/api/v1/keys/{made['id']}")
+    # and with commands
+    penstock("keys", "create", "--tenant", "beta", "--name", "cron")
+    for cap in ("2.50", "2.50", "none"):
+        penstock("tenants", "set", "beta", "--daily-cap", cap, "--records-per-hour", "5")
+
+    # Then each change is there once, with who made it
+    listed = penstock("audit")
+    heading, *newest = (line.split() for line in listed.splitlines())
+    assert heading[-2:] == ["id", "details"]
+    prefix = door.key.rpartition("_")[0]
+    assert [(event, by) for _, event, by, *_ in newest] == [
+        (event, prefix)
+        for event in (
+            "KEY_REVOKED", "LIMITS_CHANGED", "WEBHOOK_DELETED", "WEBHOOK_SECRET_ROTATED",
+            "WEBHOOK_SECRET_ROTATED", "WEBHOOK_CHANGED", "WEBHOOK_CREATED", "KEY_CREATED",
         )
-
-    heading, newest = lines(penstock("audit", "--limit", "1"))
-    assert heading[-2:] == ["resource", "id"]
-    assert newest[-3:] == ["DOCUMENT_INGESTED", "document", "second"]
-    kept = json.loads(penstock("audit", "--json"))
-    assert [(event["resource_id"], event["details"]) for event in kept] == [
-        ("second", {"by": "ada"}),
-        ("first", {"by": "ada"}),
+    ]  # fmt: skip
+    assert "requests per minute none -> 600" in listed
+    assert f"webhook      {endpoint['id']} " in listed
+    kept = json.loads(penstock("audit", "--tenant", "beta", "--json"))
+    assert [(event["details"]["by"]["command"], event["details"].get("changed")) for event in kept] == [
+        ("penstock tenants set", {"daily_cap": {"from": "2.50", "to": None}}),
+        (
+            "penstock tenants set",
+            {"daily_cap": {"from": None, "to": "2.50"}, "records_per_hour": {"from": None, "to": 5}},
+        ),
+        ("penstock keys create", None),
     ]
-    assert json.loads(penstock("audit", "--type", "NOTHING_OF_IT", "--json")) == []
+    assert "daily cap 2.50 -> none" in penstock("audit", "--tenant", "beta", "--limit", "1")
+
+    # And what must stay secret is not
+    everything = penstock("audit", "--json")
+    secrets = [made["key"], endpoint["secret"], "whoever-has", *(each["secret"] for each in rotated)]
+    assert not [secret for secret in secrets if secret in everything]
+
+    # Nor can a name that somebody chose command the terminal that lists it
+    door.post("/api/v1/webhooks", json={**WEBHOOK, "name": "\x1b[2J\nanother row"})
+    assert "name �[2J�another row; " in penstock("audit", "--limit", "1")
+
+    # And a type is found
+    [event] = json.loads(penstock("audit", "--type", "LIMITS_CHANGED", "--json"))
+    assert (event["resource_type"], event["resource_id"]) == ("limit_group", "simulated")
+    for command in (["audit"], ["keys", "list"]):
+        with pytest.raises(NotFound, match="there is no tenant 'nobody'"):
+            penstock(*command, "--tenant", "nobody")
 
 
 def test_webhooks_and_their_deliveries_are_listed_and_sent_again(door):

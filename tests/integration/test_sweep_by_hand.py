@@ -7,6 +7,8 @@ from click.testing import CliRunner
 from sqlalchemy import update
 
 from app.cli import cli
+from app.core.limits.limiter import limiter
+from app.core.limits.threads import Wish
 from app.core.measures import metrics, sharing
 from app.core.measures.counts import Series, counts
 from app.core.pipeline import claims, leases, lifecycle, scheduler
@@ -51,13 +53,16 @@ def test_a_dead_worker_is_found_by_hand_and_its_records_go_back(quiet, short_loo
 )
 def test_a_lost_window_is_named_with_how_that_is_known(quiet, change, why):
     job = quiet.prompts(5)
-    in_transaction(partial(scheduler.advance, job_id=job.id, held_for=0))
+    (publication,) = in_transaction(partial(scheduler.advance, job_id=job.id, held_for=0))
     in_transaction(lambda session: session.execute(update(Window).values(**change)) and None)
+    of_before = Wish(publication.window_id, 99, quiet.tenant_id, job.id, capacity=10, whole=0, fewer=2)
+    assert limiter().threads.take(of_before, in_line=False).slices
 
     said = swept()
 
     assert f"job {job.uid} (running): its window (1–5 of 5) was lost" in said
     assert why in said
+    assert f"job {job.uid} (running): slices were counted as at work" in said
 
 
 def test_rows_that_are_written_late_are_counted_and_a_job_that_was_due_is_named(quiet):
@@ -69,7 +74,7 @@ def test_rows_that_are_written_late_are_counted_and_a_job_that_was_due_is_named(
     said = swept()
 
     assert f"job {closed.uid} (cancelled): 20 rows updated: the job was closed" in said
-    assert f"job {due.uid} (running): it was due for an advance; offered: window 1.1" in said
+    assert f"job {due.uid} (running): it was due for an advance; offered: 1–2 of 2" in said
     assert swept() == "nothing was left behind\n"
 
 

@@ -18,7 +18,7 @@ from app.core.documents import open_store
 from app.core.limits import limiter
 from app.core.measures import sharing
 from app.core.measures.counts import counts
-from app.core.outages import servers
+from app.core.outages import database, servers
 from app.core.pipeline import notifications
 from app.core.reading import job_json
 from app.core.requests import job_context
@@ -44,7 +44,7 @@ def forget_process_state() -> None:
         made_once.cache_clear()
     counts.reset()
     sharing._deliveries.reset()
-    for outage in (servers.REDIS, servers.DATABASE, servers.NOT_MIGRATED):
+    for outage in (servers.REDIS, database.DATABASE, database.NOT_MIGRATED):
         outage.is_over = True  # without a line: the thread that looks after it ends
     _forget_redis()
 

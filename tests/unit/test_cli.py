@@ -5,9 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
 
-from app.cli import faults
+from app.cli import cli, faults
 from app.core.accounts import api_keys
 from app.errors import BadInput, Conflict, StackRefused
 from config.settings import BadSetting
@@ -33,6 +35,24 @@ def test_the_command_line_starts_without_the_heavy_libraries():
     script = f"import app.cli, sys; print([name for name in {HEAVY} if name in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
+
+
+def test_an_output_without_room_is_one_line():
+    command = [sys.executable, "-m", "app.cli", "models", "--json"]
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert ran.returncode == 1
+    assert ran.stderr == "error: the output cannot be written: No space left on device\n"
+
+
+def test_the_list_of_commands_has_a_whole_line_for_each_on_a_terminal_of_80():
+    groups = [name for name, command in cli.commands.items() if isinstance(command, click.Group)]
+    assert groups
+    for arguments in ([], *([name] for name in groups)):
+        said = CliRunner().invoke(cli, [*arguments, "--help"], terminal_width=78).stdout  # click leaves two
+        _, _, listed = said.partition("\nCommands:\n")
+        assert listed
+        assert "..." not in listed
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,17 @@ def test_a_retry_waits_for_a_job_that_has_just_been_closed_but_is_not_sent_again
     assert [bool(body) for body in bodies] == [True, True, False]
 
 
+def test_a_quota_that_is_used_up_for_an_hour_is_told_at_once(server, rest, tmp_path):
+    file = tmp_path / "reviews.csv"
+    file.write_text("review\ngood\n")
+    server.answers["/jobs"] = [
+        says({"error": {"message": "100 in 3,548 s"}}, 429, **{"Retry-After": "3548"})
+    ] * 2
+    with pytest.raises(StackRefused, match="100 in 3,548 s"):
+        rest.submit(file, {}, "once")
+    assert len(server.asked) == 1
+
+
 def test_a_refusal_carries_the_words_and_the_details_of_the_stack(server, rest):
     server.answers["/jobs/j1"] = [
         says({"error": {"type": "not_found", "message": "no such job", "details": {"a": 1}}}, 404)

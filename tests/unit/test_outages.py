@@ -11,7 +11,7 @@ from kombu.exceptions import OperationalError as BrokerError
 from sqlalchemy.exc import IntegrityError, OperationalError
 from structlog.typing import EventDict
 
-from app.core.outages import lines, outage, servers
+from app.core.outages import database, lines, outage, servers
 from app.core.outages.outage import Outage, Server
 from app.errors import LimiterAway
 from tests.support.servers import wait_until
@@ -37,6 +37,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Outages that are over soon, of servers that are not there."""
     monkeypatch.setattr(outage, "CHECK", 0.01)
     monkeypatch.setattr(outage, "QUIET", 0.1)
+    monkeypatch.setattr(outage, "QUIET_ANSWERING", 1.0)
     monkeypatch.setenv("DATABASE_URL", "sqlite:////nowhere/penstock.db")
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
     forget_process_state()
@@ -84,13 +85,12 @@ def test_a_server_that_answers_but_serves_nobody_is_not_back(said):
     server = FakeServer()
     server.is_there.set()
     full = Outage("store", server.find)
-    full.noticed("lease", "OutOfMemoryError")
     looks = threading.Event()
 
-    # When something misses it sooner than it has been quiet
-    for _ in range(20):
-        full.noticed("lease", "OutOfMemoryError")
-        looks.wait(0.02)
+    # When what misses it comes less often than one that came back would be believed
+    for _ in range(4):
+        full.noticed("sweep", "OutOfMemoryError")
+        looks.wait(0.2)
 
     assert [line["event"] for line in said()] == ["store.away"]
     wait_until(lambda: full.is_over, seconds=5)
@@ -121,7 +121,7 @@ def caused(outer: Exception, inner: Exception) -> Exception:
         (redis.TimeoutError(), servers.REDIS, "TimeoutError"),
         (caused(LimiterAway("gone"), redis.ConnectionError()), servers.REDIS, "ConnectionError"),
         (caused(BrokerError("gone"), redis.ConnectionError()), servers.REDIS, "ConnectionError"),
-        (OperationalError("SELECT 1", {}, ConnectionResetError()), servers.DATABASE, "ConnectionResetError"),
+        (OperationalError("SELECT 1", {}, ConnectionResetError()), database.DATABASE, "ConnectionResetError"),
         (IntegrityError("INSERT", {}, ValueError("row")), None, "ValueError"),
         (ValueError("a bug"), None, "ValueError"),
     ],
@@ -131,7 +131,9 @@ def test_an_error_shows_which_server_is_away_if_any(error, of, kind):
 
 
 def test_a_redis_that_answers_and_serves_nobody_says_why(said):
-    full = redis.exceptions.OutOfMemoryError("OOM command not allowed")
+    full = redis.exceptions.OutOfMemoryError(
+        "Command # 1 (XADD relay:7 an answer) of pipeline caused error: OOM command not allowed"
+    )
     servers.tell(caused(LimiterAway("full"), full), "permits")
     [line] = said()
     assert (line["event"], line["error"]) == ("redis.away", "OutOfMemoryError")
@@ -146,6 +148,18 @@ def test_what_is_no_outage_is_told_with_its_traceback(said):
 
 LOST = redis.ConnectionError("Error 111")
 GONE = OperationalError("SELECT 1", {}, ConnectionResetError())
+
+
+def test_what_celery_warns_of_while_it_handles_an_outage_is_counted_with_it(said):
+    text = "trace.py:809: RuntimeWarning: Exception raised outside body: gone:\nTraceback"
+    record = logging.LogRecord("py.warnings", logging.WARNING, "", 0, "%s", (text,), None)
+    assert not lines.is_told(record)
+    try:
+        raise LOST
+    except redis.ConnectionError:
+        assert lines.is_told(record)
+    assert [line["during"] for line in said()] == ["celery"]
+    servers.REDIS.is_over = True
 
 
 @pytest.mark.parametrize(
@@ -164,7 +178,7 @@ GONE = OperationalError("SELECT 1", {}, ConnectionResetError())
     ],
 )
 def test_a_librarys_line_about_an_outage_is_counted_with_it(said, logger, level, message, error, is_told):
-    outages = servers.REDIS, servers.DATABASE
+    outages = servers.REDIS, database.DATABASE
     exc_info = None if error is None else (type(error), error, None)
     record = logging.LogRecord(logger, logging.getLevelName(level), "", 0, message, (), exc_info)
     try:

@@ -53,11 +53,16 @@ def test_it_is_about_penstock_and_names_no_folder_of_whoever_made_it():
 
 def test_a_list_with_gaps_is_none():
     # Given a package whose file nobody knows, and one that declares no licence
-    unlicensed = document()
+    unlicensed, told = document(), report("Flask_Thing")
     del unlicensed["components"][0]["licenses"]
 
     # Then it is named
     with pytest.raises(SystemExit, match="Flask_Thing is installed"):
         sbom.finish(document(), report(name="another"))
     with pytest.raises(SystemExit, match="Flask_Thing declares no licence"):
-        sbom.finish(unlicensed, report())
+        sbom.finish(unlicensed, told)
+
+    # But a licence that pip alone has read is one
+    told["install"][0]["metadata"]["license"] = "3-Clause BSD License"
+    [licence] = sbom.finish(unlicensed, told)["components"][0]["licenses"]
+    assert licence["license"]["name"] == "3-Clause BSD License"

@@ -41,7 +41,7 @@ def create_webhook(asked: dict[str, Any]) -> dict[str, Any]:
 
     Messages are signed as Standard Webhooks says, so that OpenAI's and Anthropic's SDKs check them.
     """
-    return _shown(webhooks.create(caller().tenant_id, repeat=idempotency.repeat(asked), **asked))
+    return _shown(webhooks.create(caller(), repeat=idempotency.repeat(asked), **asked))
 
 
 @blp.route("/webhooks", methods=["GET"])
@@ -74,7 +74,7 @@ def get_webhook_secret() -> dict[str, Any]:
 def rotate_webhook_secret(asked: dict[str, Any]) -> dict[str, Any]:
     """Replace the secret that signs what is sent to the `webhook_url` of your tenant's jobs."""
     keep = asked["keep_for_24_hours"]
-    return {"secret": webhooks.rotate_secret_of_jobs(caller().tenant_id, keep=keep)}
+    return {"secret": webhooks.rotate_secret_of_jobs(caller(), keep=keep)}
 
 
 @blp.route("/webhooks/<webhook_id>", methods=["GET"])
@@ -91,7 +91,7 @@ def get_webhook(webhook_id: str) -> dict[str, Any]:
 @blp.response(200, WebhookOut)
 def change_webhook(asked: dict[str, Any], webhook_id: str) -> dict[str, Any]:
     """Change an endpoint, or switch it off or on."""
-    return _shown(webhooks.change(caller().tenant_id, webhook_id, asked))
+    return _shown(webhooks.change(caller(), webhook_id, asked))
 
 
 @blp.route("/webhooks/<webhook_id>", methods=["DELETE"])
@@ -99,7 +99,7 @@ def change_webhook(asked: dict[str, Any], webhook_id: str) -> dict[str, Any]:
 @blp.response(204)
 def delete_webhook(webhook_id: str) -> Response:
     """Delete an endpoint: nothing more is sent to it."""
-    webhooks.remove(caller().tenant_id, webhook_id)
+    webhooks.remove(caller(), webhook_id)
     return Response(status=204)
 
 
@@ -109,7 +109,7 @@ def delete_webhook(webhook_id: str) -> Response:
 @blp.response(200, WebhookWithSecretOut)
 def rotate_webhook(asked: dict[str, Any], webhook_id: str) -> dict[str, Any]:
     """Replace the secret of an endpoint."""
-    return _shown(webhooks.rotate(caller().tenant_id, webhook_id, keep=asked["keep_for_24_hours"]))
+    return _shown(webhooks.rotate(caller(), webhook_id, keep=asked["keep_for_24_hours"]))
 
 
 @blp.route("/webhooks/<webhook_id>/test", methods=["POST"])
@@ -127,7 +127,7 @@ def test_webhook(asked: dict[str, Any], webhook_id: str) -> dict[str, Any]:
 def _shown(found: WithHint | WithSecret) -> dict[str, Any]:
     endpoint = found.endpoint
     shown = {
-        "id": f"we_{endpoint.uid.hex}",
+        "id": endpoint.public_id,
         "name": endpoint.name,
         "url": endpoint.url,
         "event_types": endpoint.event_types,

@@ -21,7 +21,7 @@ ALSO = (
 Show = Callable[[str, int], None]
 
 
-@click.command()
+@click.command(short_help="Copy a whole database into a new one, of any kind.")
 @click.option(
     "--from", "source", metavar="URL", required=True, help="Database to copy, which stays as it is."
 )
@@ -44,8 +44,9 @@ def copy(source: str, target: str) -> None:
     database, in PGPASSWORD or ~/.pgpass for both.
     """
     from app.copying.copy import opened
-    from config import private
+    from config import logs, private
 
+    logs.configure("CRITICAL", "text")  # what a driver would log is reported below
     with private.closed_to_others(), opened(source, target) as begun, _progress(begun.rows) as show:
         held = begun.run(show)
     _tell(held)

@@ -23,7 +23,7 @@ ENVIRONMENT = {
 }
 
 
-@click.command()
+@click.command(short_help="Try the main job on a sheet of 300 reviews.")
 @click.pass_context
 def demo(context: click.Context) -> None:
     """Run 300 reviews: invented answers, or real ones for the first 20 if an API key is set.

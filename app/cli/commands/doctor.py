@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from app.doctor.finding import Finding
 
 
-@click.command()
+@click.command(short_help="Check every part, and say what is wrong and what to do.")
 @click.option("--call", is_flag=True, help="Try the key by listing the provider's models (free).")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def doctor(call: bool, as_json: bool) -> int:

@@ -25,7 +25,7 @@ WITHOUT_STACK = {
 FORMATS = ("jsonl", "csv", "tsv", "xlsx", "json", "parquet")
 
 
-@click.group()
+@click.group(short_help="List, show, watch and change jobs, and get their results.")
 def jobs() -> None:
     """List, show, watch, pause, resume, cancel, retry and delete jobs, and get their results.
 
@@ -140,7 +140,7 @@ def retry(job_id: str, max_tokens: int | None, only: tuple[str, ...]) -> None:
         wrapping.paragraph(f"{count:,} × {word} not run again: the same request would end in the same way")
 
 
-@jobs.command()
+@jobs.command(short_help="Delete a job that has ended, with its records.")
 @click.argument("job_id")
 def delete(job_id: str) -> None:
     """Delete a job that has ended, with its records; what it cost stays in the ledger."""
@@ -151,7 +151,7 @@ def delete(job_id: str) -> None:
     click.echo(f"job {job_id} is deleted")
 
 
-@jobs.command()
+@jobs.command(short_help="Get the answers of a job so far.")
 @click.argument("job_id")
 @click.option(
     "-o",

@@ -41,13 +41,11 @@ def keys() -> None:
 def create(tenant: str, user: str | None, scopes: str, name: str) -> None:
     """Create a key. It is printed as the last line, alone on standard output, and never shown again."""
     check_revision()
-    from app.core.accounts import api_keys as core
-    from models.session import in_transaction
+    from app.core.accounts.audit import Actor
+    from app.services import keys as service
 
-    wanted = scopes.replace(",", " ").split()
-    row, text = in_transaction(
-        lambda session: core.create(session, tenant, name=name, user=user, scopes=wanted)
-    )
+    by, wanted = Actor.at_terminal("penstock keys create"), scopes.replace(",", " ").split()
+    row, text = service.make(by, tenant, name=name, user=user, scopes=wanted)
     click.echo(
         f"key {row.prefix} of tenant {row.tenant.name}, user {row.user.name}, scopes {row.scopes}:", err=True
     )
@@ -60,6 +58,7 @@ def list_keys(tenant: str | None) -> None:
     """List every key, by its prefix."""
     check_revision()
     from app.core.accounts import api_keys as core
+    from app.core.accounts import quotas
     from models.session import reading
 
     def row(key: Any) -> list[str]:
@@ -69,18 +68,20 @@ def list_keys(tenant: str | None) -> None:
 
     headings = ("prefix", "tenant", "user", "created", "revoked", "scopes", "name")
     with reading() as session:
+        if tenant is not None:
+            quotas.find(session, tenant)
         listing.show(headings, [row(key) for key in core.list_keys(session, tenant)])
 
 
-@keys.command()
+@keys.command(short_help="Revoke a key.")
 @click.argument("prefix")
 def revoke(prefix: str) -> None:
     """Revoke the key with this PREFIX: it is rejected from now on; what is open with it ends in seconds."""
     check_revision()
-    from app.core.accounts import api_keys as core
-    from models.session import in_transaction
+    from app.core.accounts.audit import Actor
+    from app.services import keys as service
 
-    row = in_transaction(lambda session: core.revoke(session, prefix))
+    row = service.end(Actor.at_terminal("penstock keys revoke"), prefix)
     click.echo(
         f"key {row.prefix} of tenant {row.tenant.name} was revoked at {row.revoked_at:%Y-%m-%d %H:%M} UTC"
     )

@@ -11,7 +11,7 @@ def ledger() -> None:
     """Check the ledger of calls."""
 
 
-@ledger.command()
+@ledger.command(short_help="Compare every total with the calls behind it.")
 @click.option("--job", "uid", metavar="ID", help="Only this job  [default: all jobs]")
 def check(uid: str | None) -> int:
     """Compare every total with the calls behind it, and list each difference.

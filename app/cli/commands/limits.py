@@ -21,7 +21,7 @@ def limits() -> None:
     """List and set the limits of the providers, for all workers."""
 
 
-@limits.command("list")
+@limits.command("list", short_help="List what each group has used of its limits.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything that is known, as JSON.")
 def list_limits(as_json: bool) -> None:
     """List the limit groups in use: what each has used of what it may use in a minute.
@@ -41,14 +41,14 @@ def list_limits(as_json: bool) -> None:
         wrapping.paragraph("no group is in use: a job brings its model's group, and so does `limits set`")
 
 
-@limits.command("set")
+@limits.command("set", short_help="Set the limits of GROUP for all workers.")
 @click.argument("group")
 @click.option("--requests-per-minute", type=Amount(), help="Calls that start in any minute.")
 @click.option("--input-tokens-per-minute", type=Amount(), help="Input tokens of any minute.")
 @click.option("--output-tokens-per-minute", type=Amount(), help="Output tokens of any minute.")
 @click.option("--max-concurrent-calls", type=Amount(), help="Calls in flight, of all jobs together.")
 def set_limits(group: str, **values: int | None) -> None:
-    """Set the limits of GROUP, such as `anthropic:haiku`, for all workers within a second.
+    """Set the limits of GROUP, such as `anthropic:haiku-4.5`, for all workers within a second.
 
     Omitted ones stay as they are; `none` returns one to what is configured. Needs a key with the scope
     `operator`, which the first key of `penstock up` has.

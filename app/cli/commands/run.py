@@ -10,7 +10,7 @@ import click
 from app.cli.request_options import request_options
 
 
-@click.command()
+@click.command(short_help="Run every record of FILE and write the answers beside it.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
 @request_options
 @click.option(

@@ -7,7 +7,7 @@ import click
 from app.cli.database import check_revision, use_embedded_broker
 
 
-@click.command()
+@click.command(short_help="Repair what a crash left behind, and report it.")
 @click.option("--handoff", metavar="JOB", help="Only hand off the documents of this job again.")
 def sweep(handoff: str | None) -> None:
     """Find and repair once what a crash left behind, and report what it was and how that is known.

@@ -6,7 +6,7 @@ import click
 
 from app.cli import listing
 from app.cli.database import check_revision
-from app.cli.input.amounts import Amount, Dollars, given
+from app.cli.input.amounts import NONE, Amount, Dollars, given
 
 if TYPE_CHECKING:
     from app.core.money.spend import Spent
@@ -22,7 +22,7 @@ def tenants() -> None:
     """Set what a tenant may submit and spend."""
 
 
-@tenants.command("list")
+@tenants.command("list", short_help="List tenants with quotas, caps and what they spent.")
 def list_tenants() -> None:
     """List the tenants with their quotas, their caps, and what they have spent.
 
@@ -58,7 +58,7 @@ def _money(spent: "Spent", cap: int | None) -> tuple[str, str, str]:
     return cost, unconfirmed, "" if cap is None else words.dollars(pricing.dollars(cap))
 
 
-@tenants.command("set")
+@tenants.command("set", short_help="Set a tenant's quotas and caps.")
 @click.argument("name")
 @click.option("--records-per-hour", type=Amount(), help="Across all its jobs.")
 @click.option("--records-per-day", type=Amount(), help="In any 24 hours.")
@@ -70,8 +70,18 @@ def set_tenant(name: str, **values: int | None) -> None:
     """Set a tenant's quotas and caps; omitted ones stay as they are, `none` removes one."""
     wanted = given(values, "quota or cap")
     check_revision()
-    from app.core.accounts import quotas
-    from models.session import in_transaction
+    from app.core.accounts.audit import Actor
+    from app.services import tenants as service
 
-    in_transaction(lambda session: quotas.change(session, name, wanted))
-    click.echo(f"tenant {name}: {', '.join(option.replace('_', ' ') for option in wanted)} set", err=True)
+    service.change(Actor.at_terminal("penstock tenants set"), name, wanted)
+    told = ", ".join(f"{option.replace('_', ' ')} {_set(option, wanted[option])}" for option in wanted)
+    click.echo(f"tenant {name}: {told}", err=True)
+
+
+def _set(option: str, value: int | None) -> str:
+    from app.cli import words
+    from app.core.money import pricing
+
+    if value is None:
+        return NONE
+    return f"{value:,}" if option in QUOTAS else words.dollars(pricing.dollars(value))

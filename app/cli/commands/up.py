@@ -15,7 +15,7 @@ CORES_USED = 2  # a slice worker makes several hundred calls per second; more pr
 HEAD = 10  # columns of the name before a fact, as in `data      /home/…`
 
 
-@click.command()
+@click.command(short_help="Run the whole stack until Ctrl-C.")
 @click.option("--host", help="Address to listen on  [default: API_HOST, else 127.0.0.1]")
 @click.option(
     "--port", type=click.IntRange(0, 65535), help="0 picks a free one  [default: API_PORT, else 8000]"

@@ -10,7 +10,7 @@ GROUPINGS = ("model", "day", "job", "user")
 HEADINGS = ("calls", "input", "cached", "output", "cost", "unconfirmed")
 
 
-@click.command()
+@click.command(short_help="Sum up the calls of your tenant: tokens and cost.")
 @click.option("--since", metavar="TIME", help="From this date or time (UTC) on  [default: the month's start]")
 @click.option("--until", metavar="TIME", help="And before this one  [default: the month's end]")
 @click.option("--by", "group_by", type=click.Choice(GROUPINGS), default="model", show_default=True)
@@ -34,9 +34,15 @@ def usage(since: str | None, until: str | None, group_by: str, as_json: bool) ->
     if as_json:
         listing.show_json(found)
         return
-    rows = [_row(each[group_by], each) for each in found["data"]]
+    rows = [_row(_name(each, group_by), each) for each in found["data"]]
     listing.show((group_by, *HEADINGS), [*rows, _row("total", found["total"])], right=HEADINGS)
     wrapping.paragraph(f"calls that ended from {found['from'][:16]} to {found['to'][:16]} UTC", err=True)
+
+
+def _name(group: dict[str, Any], group_by: str) -> str:
+    """Of a user, with the names of its keys: it may have none of its own."""
+    keys = group.get("key_names")
+    return f"{group[group_by]} ({', '.join(keys)})" if keys else str(group[group_by])
 
 
 def _row(name: str, sums: dict[str, Any]) -> list[str]:

@@ -13,7 +13,7 @@ ENDPOINTS = ("endpoint", "state", "events", "url")
 DELIVERIES = ("delivery", "status", "tries", "event", "answer", "url")
 
 
-@click.group()
+@click.group(short_help="List webhooks and what was sent to them; send it again.")
 def webhooks() -> None:
     """List webhooks and what was sent to them, send it again, and try them out."""
 
@@ -52,7 +52,7 @@ def deliveries(limit: int, as_json: bool, **only: str | None) -> None:
     listing.show(DELIVERIES, [_delivery(each) for each in found], right=("tries",))
 
 
-@webhooks.command()
+@webhooks.command(short_help="Send a DELIVERY again.")
 @click.argument("delivery")
 def resend(delivery: str) -> None:
     """Send a DELIVERY again, at once and under the same `webhook-id`."""
@@ -63,7 +63,7 @@ def resend(delivery: str) -> None:
     click.echo(f"delivery {found['id']} is sent again to {found['url']}")
 
 
-@webhooks.command()
+@webhooks.command(short_help="Send a sample EVENT to an ENDPOINT now.")
 @click.argument("endpoint")
 @click.argument("event", default="job.completed")
 def test(endpoint: str, event: str) -> None:

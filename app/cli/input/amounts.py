@@ -13,6 +13,9 @@ class Amount(click.ParamType[int | None]):
 
     name = "N|none"
 
+    def get_metavar(self, param: Any, ctx: Any) -> str:
+        return self.name  # as it is typed: click's own is in capitals
+
     def convert(self, value: Any, param: Any, ctx: Any) -> int | None:
         if value == NONE:
             return None
@@ -25,6 +28,9 @@ class Dollars(click.ParamType[int | None]):
     """Dollars, or `none`; pico-dollars internally."""
 
     name = "USD|none"
+
+    def get_metavar(self, param: Any, ctx: Any) -> str:
+        return self.name
 
     def convert(self, value: Any, param: Any, ctx: Any) -> int | None:
         from app.core.money import pricing

@@ -130,8 +130,8 @@ def create_once(
     name: str,
     user: str | None = None,
     scopes: Sequence[str],
-) -> tuple[ApiKey, str]:
-    """The key that was made under the name, or a new one; see `create`.
+) -> tuple[ApiKey, str, bool]:
+    """The key that was made under the name, or a new one, see `create`; and whether it is new.
 
     Raises `BadInput` when the name was given to a key of another kind.
     """
@@ -141,7 +141,7 @@ def create_once(
     found = _insert(session, new)
     if found is not None:
         session.refresh(found)
-        return found, naming.text(salt)
+        return found, naming.text(salt), True
     earlier = session.scalars(select(ApiKey).where(ApiKey.prefix == naming.prefix)).one()
     own = str(earlier.uid) if user is None else user.strip()
     if (earlier.name, earlier.user.name, earlier.scopes) != (new.name, own, new.scopes):
@@ -149,7 +149,7 @@ def create_once(
             f"The Idempotency-Key {naming.name!r} was used for another key: use a new one for another key."
         )
     assert earlier.salt is not None
-    return earlier, naming.text(earlier.salt)
+    return earlier, naming.text(earlier.salt), False
 
 
 def _new(
@@ -287,16 +287,16 @@ def find(session: Session, tenant_id: int, uid: str) -> ApiKey:
     return key
 
 
-def revoke(session: Session, prefix: str) -> ApiKey:
-    """Refuse the key from now on; raises `NotFound`. Revoking it again changes nothing."""
+def revoke(session: Session, prefix: str) -> tuple[ApiKey, bool]:
+    """Refuse the key from now on; raises `NotFound`. The second value is False if it was revoked before."""
     key = session.scalar(select(ApiKey).where(ApiKey.prefix == prefix))
     if key is None:
-        raise NotFound(f"there is no key with the prefix {prefix!r}")
-    session.execute(
-        update(ApiKey).where(ApiKey.id == key.id, ApiKey.revoked_at.is_(None)).values(revoked_at=now())
-    )
+        raise NotFound(f"there is no key with the prefix {prefix!r}: `penstock keys list` lists them")
+    valid = ApiKey.id == key.id, ApiKey.revoked_at.is_(None)
+    revoked = session.execute(update(ApiKey).where(*valid).values(revoked_at=now()).returning(ApiKey.id))
+    is_new = revoked.one_or_none() is not None
     session.refresh(key)
-    return key
+    return key, is_new
 
 
 def check_scopes(scopes: Iterable[str]) -> None:

@@ -149,11 +149,25 @@ def listed(session: Session) -> list[Listed]:
     ]
 
 
-def change(session: Session, name: str, values: Mapping[str, int | None]) -> None:
-    """Set quotas and caps of the tenant of this name, by their columns; raises `NotFound`."""
-    tenant = session.scalars(select(Tenant).where(Tenant.name == name).with_for_update()).one_or_none()
-    if tenant is None:
-        raise NotFound(f"there is no tenant {name!r}: `penstock tenants list` lists them")
+def change(
+    session: Session, name: str, values: Mapping[str, int | None]
+) -> tuple[Tenant, Mapping[str, int | None]]:
+    """Set quotas and caps of the tenant of this name, by their columns; raises `NotFound`.
+
+    Returns the tenant, and what these columns held before.
+    """
+    tenant = find(session, name, for_update=True)
+    before = {column: getattr(tenant, column) for column in values}
     for column, value in values.items():
         setattr(tenant, column, value)
     session.flush()
+    return tenant, before
+
+
+def find(session: Session, name: str, *, for_update: bool = False) -> Tenant:
+    """Raises `NotFound`."""
+    wanted = select(Tenant).where(Tenant.name == name)
+    found = session.scalars(wanted.with_for_update() if for_update else wanted).one_or_none()
+    if found is None:
+        raise NotFound(f"there is no tenant {name!r}: `penstock tenants list` lists them")
+    return found

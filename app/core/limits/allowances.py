@@ -114,12 +114,17 @@ def _held(row: LimitGroup, time: dt.datetime) -> Held | None:
     return Held(row.held_reason or "", left, row.probe_every or 0.0, row.held_detail or "")
 
 
-def put(session: Session, group: str, figures: Mapping[str, int | None]) -> None:
-    """Set a group's figures by the names of `RateLimits`; None leaves a figure to the configuration again."""
+def put(session: Session, group: str, figures: Mapping[str, int | None]) -> dict[str, int | None]:
+    """Set a group's figures by the names of `RateLimits`, and return what was set before.
+
+    None leaves a figure to the configuration again.
+    """
     row = _row(session, group)
+    before = {name: getattr(row, SET_IN[name]) for name in figures}
     for name, figure in figures.items():
         setattr(row, SET_IN[name], figure)
     session.flush()
+    return before
 
 
 def learn(session: Session, group: str, limits: RateLimits) -> Allowance:

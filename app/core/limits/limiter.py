@@ -332,8 +332,8 @@ class Limiter:
         return float(micros or 0) / 1e6
 
     def reach(self) -> None:
-        """Raise `LimiterAway` when Redis does not answer."""
-        guarded(self._redis.ping)
+        """Raise `LimiterAway` when Redis does not answer, or can only be read: full, it answers a ping."""
+        guarded(lambda: self._redis.set(key("reached"), 1, ex=60))
 
     def seats(self, job_id: int, lease_id: int) -> int:
         """How many seats of the job a process holds, by the limiter's count."""

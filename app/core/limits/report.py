@@ -1,6 +1,6 @@
 """Limit groups for people: what each may do, what it did in the last minute, and what it waits for."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,14 +96,15 @@ def _left(limit: int | None, used: int) -> int | None:
     return None if limit is None else max(0, limit - used)
 
 
-def change(session: Session, name: str, figures: dict[str, int | None]) -> None:
+def change(session: Session, name: str, figures: Mapping[str, int | None]) -> dict[str, int | None]:
     """Set a group's figures, for every worker within a second; None leaves one to the configuration again.
 
-    Raises `NotFound` as `check` does.
+    Returns what was set before. Raises `NotFound` as `check` does.
     """
     check(session, name)
     wire = {on_wire: inside for inside, on_wire in NAMES.items()}
-    allowances.put(session, name, {wire[field]: figure for field, figure in figures.items()})
+    before = allowances.put(session, name, {wire[field]: figure for field, figure in figures.items()})
+    return {NAMES[inside]: figure for inside, figure in before.items()}
 
 
 def check(session: Session, name: str) -> None:

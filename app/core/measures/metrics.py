@@ -45,7 +45,8 @@ CALLS_IN_FLIGHT = Metric(
 GROUP_HELD = Metric(
     "penstock_group_held",
     Kind.GAUGE,
-    "1 while a limit group is held for this cause and only probes are sent: account, provider, configuration",
+    "1 while a limit group is held for this cause and only probes are sent: account, provider, configuration;"
+    " 0 when nobody has asked for a quarter of an hour",
     ("group", "cause"),
 )
 QUEUE_MESSAGES = Metric(
@@ -211,6 +212,11 @@ RECOVERED_RECORDS = Metric(
 LOST_WINDOWS = Metric(
     "penstock_windows_lost_total", Kind.COUNTER, "Windows that were offered again because they were lost"
 )
+NOT_FETCHED = Metric(
+    "penstock_documents_not_fetched_total",
+    Kind.COUNTER,
+    "Documents that could not be fetched from the object store for a call, and are fetched again",
+)
 WEBHOOK_CALLS = Metric(
     "penstock_webhook_attempts_total",
     Kind.COUNTER,
@@ -256,6 +262,7 @@ COUNTED = (
     RECOVERED_LEASES,
     RECOVERED_RECORDS,
     LOST_WINDOWS,
+    NOT_FETCHED,
     WEBHOOK_CALLS,
     WEBHOOKS_ENDED,
     HTTP_SECONDS,

@@ -34,6 +34,7 @@ KEEP_COUNTS = 1.0  # seconds; they are read in a millisecond
 ROWS_PATIENCE = 3.0  # seconds; the four parts together stay below the ten that Prometheus waits
 PATIENCE = 2.0
 MAX_GROUPS = 100  # limit groups
+UNASKED = 900.0  # seconds; a hold that no call has tried for so long may be over, and nobody waits for it
 
 
 class System(Collector):
@@ -148,8 +149,9 @@ def _used(group: str, allowance: allowances.Allowance) -> Iterator[Sample]:
         yield Sample(metrics.LIMIT_USED, getattr(standing, name), (group, name))
     yield Sample(metrics.CALLS_IN_FLIGHT, standing.in_flight, (group,))
     hold = limiter().held(group)
+    held_for = "" if hold is None or hold.seconds < -UNASKED else hold.reason
     for cause in CAUSES:
-        yield Sample(metrics.GROUP_HELD, hold is not None and hold.reason.startswith(cause), (group, cause))
+        yield Sample(metrics.GROUP_HELD, held_for.startswith(cause), (group, cause))
 
 
 def _broker() -> list[Sample]:

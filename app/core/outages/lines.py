@@ -6,14 +6,21 @@ only this is counted with the outage, and not written.
 
 import logging
 import re
-
-from redis import RedisError
-from sqlalchemy.exc import DBAPIError
+import sys
 
 from app.core.outages import servers
-from app.errors import LimiterAway
 
-THEIRS = ("celery", "kombu", "amqp", "flower", "redis", "sqlalchemy.pool", "tornado", "gunicorn")
+THEIRS = (
+    "celery",
+    "kombu",
+    "amqp",
+    "flower",
+    "redis",
+    "sqlalchemy.pool",
+    "tornado",
+    "gunicorn",
+    "py.warnings",
+)
 
 
 def is_told(record: logging.LogRecord) -> bool:
@@ -22,7 +29,9 @@ def is_told(record: logging.LogRecord) -> bool:
         return False
     library = record.name.partition(".")[0]
     error = record.exc_info[1] if record.exc_info else None
-    if library == "gunicorn" and not isinstance(error, DBAPIError | RedisError | LimiterAway):
+    if _NOT_STORED in record.getMessage():  # a warning with the traceback in its text, while it is handled
+        library, error = "celery", sys.exc_info()[1]
+    if library == "gunicorn" and not servers.is_of_theirs(error):
         return False  # a connection that breaks is its client's there
     if error is not None and servers.is_noticed(error, library):
         return True
@@ -32,4 +41,5 @@ def is_told(record: logging.LogRecord) -> bool:
     return False
 
 
+_NOT_STORED = "Exception raised outside body"  # Celery's words for a result that it could not store
 _OF_THE_BROKER = re.compile("connection to (broker|redis) lost|cannot connect to|trying again in", re.I)

@@ -13,9 +13,11 @@ import structlog
 log = structlog.get_logger("app.core.outages")
 
 CHECK = 0.5  # seconds between two looks at a server that is away
-# Seconds for which nothing may have missed a server that answers again: what fails for another reason, such
-# as a Redis that is full, answers every look, and would be away and back all the time.
+# Seconds for which nothing may have missed a server that answers again.
 QUIET = 3.0
+# The same of one that has answered every look, such as a Redis that is full: beat misses that every five
+# seconds, and it would be away and back all the time.
+QUIET_ANSWERING = 20.0
 
 
 class Server(NamedTuple):
@@ -38,6 +40,7 @@ class Outage:
         self._lock = threading.Lock()
         self._missed: Counter[str] = Counter()  # since it went, by what was done without it
         self._began = self._latest = 0.0  # monotonic: the first and the last time that it was missed
+        self._quiet = QUIET
         self.is_over = True
 
     def noticed(self, during: str, error: str, why: str | None = None) -> None:
@@ -48,6 +51,7 @@ class Outage:
                 self._missed[during] += 1
                 return
             self.is_over, self._began, self._missed = False, self._latest, Counter([during])
+            self._quiet = QUIET_ANSWERING
         server = self._find()
         more = {} if why is None else {"why": why}
         # In an empty context: it is nobody's request that the server is away.
@@ -67,10 +71,10 @@ class Outage:
         try:
             server.reach()
         except Exception:  # whatever it is, the server cannot be used
-            self._latest = time.monotonic()
+            self._latest, self._quiet = time.monotonic(), QUIET
             return False
         with self._lock:
-            if time.monotonic() - self._latest < QUIET:
+            if time.monotonic() - self._latest < self._quiet:
                 return False
             missed, self.is_over = self._missed, True
         log.warning(

@@ -3,7 +3,7 @@
 import datetime as dt
 import math
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from sqlalchemy import or_, select, update
@@ -305,6 +305,12 @@ def any_unclosed(session: Session, job_id: int) -> bool:
     """Whether records of the job may be asked at this moment."""
     unclosed = select(Window.id).where(Window.job_id == job_id, Window.closed_at.is_(None)).limit(1)
     return session.scalar(unclosed) is not None
+
+
+def jobs_of(session: Session, window_ids: Collection[int]) -> Mapping[int, int]:
+    """Their jobs, by window; without those whose job has been removed."""
+    wanted = select(Window.id, Window.job_id).where(any_of(Window.id, window_ids))
+    return {row.id: row.job_id for row in session.execute(wanted)}
 
 
 def _offer(job: Job, window: Window, records: int, supply: Supply) -> Offer:

@@ -47,8 +47,8 @@ def create(
     url: str,
     event_types: Sequence[str],
     call: Call | None = None,
-) -> tuple[WebhookEndpoint, str]:
-    """The endpoint and its secret. Raises `BadInput` and `Conflict`.
+) -> tuple[WebhookEndpoint, str, bool]:
+    """The endpoint, its secret, and whether it is new. Raises `BadInput` and `Conflict`.
 
     The repetition of a call has the endpoint and the secret of the first: its answer may be what was lost,
     and whoever may send it may also replace the secret.
@@ -56,7 +56,7 @@ def create(
     _lock(session, tenant_id)
     found = None if call is None else _made_by(session, tenant_id, call)
     if found is not None:
-        return found, signing_secrets.valid(session, tenant_id, found.id)[0]
+        return found, signing_secrets.valid(session, tenant_id, found.id)[0], False
     urls.check(url)
     owner = WebhookEndpoint.tenant_id == tenant_id
     if (session.scalar(select(func.count()).select_from(WebhookEndpoint).where(owner)) or 0) >= MOST:
@@ -68,7 +68,7 @@ def create(
     session.flush()
     secret = signing_secrets.create(session, tenant_id, made.id)
     session.refresh(made)  # its times are the database's
-    return made, secret
+    return made, secret, True
 
 
 def _lock(session: Session, tenant_id: int) -> None:
@@ -165,7 +165,7 @@ def switch_off(session: Session, endpoint: WebhookEndpoint, reason: str) -> None
     endpoint.disabled_reason = reason
     session.flush()
     give_up(session, WebhookDelivery.endpoint_id == endpoint.id, OFF)
-    log.warning("webhook.switched_off", endpoint=f"we_{endpoint.uid.hex}", reason=reason)
+    log.warning("webhook.switched_off", endpoint=endpoint.public_id, reason=reason)
 
 
 def give_up(session: Session, which: ColumnElement[bool], why: str) -> None:

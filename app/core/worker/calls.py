@@ -14,6 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.core.documents import open_store
 from app.core.limits import obstacle
+from app.core.measures import metrics
+from app.core.measures.counts import counts
 from app.core.money.ledger import Call
 from app.core.outages import servers
 from app.core.pipeline import claims
@@ -133,7 +135,7 @@ class CallInFlight:
             self._permits.refund()
             return self._waiting.rejected(latest, error)
         except Unavailable as error:
-            log.warning("document.not_fetched", reason=error.message)
+            _tell_not_fetched(error)
             self._permits.refund()
             delay = STORE_AWAY
         if delay is not None:
@@ -268,6 +270,11 @@ class CallInFlight:
     def _on_committed(self, outcome: Outcome, won: bool, group: Written) -> None:
         self._services.held_claims.let_go(self.claim)
         self._observer.on_committed(outcome, won, group)
+
+
+def _tell_not_fetched(error: Unavailable) -> None:
+    log.warning("document.not_fetched", reason=error.message)
+    counts.add(metrics.NOT_FETCHED)
 
 
 async def _build(services: Services, job: JobContext, claim: Claim) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeout
 
-from app.core.outages import servers
+from app.core.outages import database, servers
 from app.core.pipeline import notifications, outcomes
 from app.core.pipeline.outcomes import Outcome, Written
 from models.record import RecordStatus
@@ -99,7 +99,7 @@ def _write_or_wait(group: list[Outcome]) -> Written:
         except Exception as error:
             if _is_permanent(error):
                 return _write_one_by_one(group, error)
-            servers.DATABASE.noticed("answers", servers.kind(error))
+            database.DATABASE.noticed("answers", servers.kind(error))
             time.sleep(RETRY_EVERY)
 
 

@@ -57,11 +57,11 @@ def create_webhook() -> Response:
     """Register an address; the same form sent twice registers it once."""
     try:
         asked = _asked()
-        made = webhooks.create(caller().tenant_id, repeat=_repeat(asked), **asked)
+        made = webhooks.create(caller(), repeat=_repeat(asked), **asked)
     except (BadInput, Conflict) as error:
         return _form(error)
     notice = "The webhook is there. Its secret, which signs what is sent, is behind the button below."
-    return done(ONE, notice, webhook_id=_id(made.endpoint))
+    return done(ONE, notice, webhook_id=made.endpoint.public_id)
 
 
 @blp.get("/webhooks/<webhook_id>")
@@ -77,7 +77,7 @@ def change_webhook(webhook_id: str) -> Response:
     """Change its name, address and events."""
     found = webhooks.get(caller().tenant_id, webhook_id)
     try:
-        changed = webhooks.change(caller().tenant_id, webhook_id, _asked())
+        changed = webhooks.change(caller(), webhook_id, _asked())
     except BadInput as error:
         return _show(found, error)
     return done(ONE, f"{changed.endpoint.name} is changed.", webhook_id=webhook_id)
@@ -88,7 +88,7 @@ def change_webhook(webhook_id: str) -> Response:
 def switch_webhook(webhook_id: str) -> Response:
     """Switch it on, or off, as the button says."""
     on = request.form.get("enabled") == "true"
-    found = webhooks.change(caller().tenant_id, webhook_id, {"enabled": on}).endpoint
+    found = webhooks.change(caller(), webhook_id, {"enabled": on}).endpoint
     what = "on: later events are sent to it" if on else "off: what waited for it is given up"
     return done(ONE, f"{found.name} is switched {what}.", webhook_id=webhook_id)
 
@@ -106,7 +106,7 @@ def show_secret(webhook_id: str) -> Response:
 @needs(WEBHOOKS)
 def rotate_secret(webhook_id: str) -> Response:
     """Replace the secret, at once or with a day in which the present one signs, too."""
-    made = webhooks.rotate(caller().tenant_id, webhook_id, keep=typed.is_checked("keep"))
+    made = webhooks.rotate(caller(), webhook_id, keep=typed.is_checked("keep"))
     return done(ONE, f"{made.endpoint.name} has a new secret.", webhook_id=webhook_id)
 
 
@@ -134,14 +134,14 @@ def test_webhook(webhook_id: str) -> Response:
 def ask_to_delete(webhook_id: str) -> Response:
     """What ends with it."""
     endpoint = webhooks.get(caller().tenant_id, webhook_id).endpoint
-    return page("webhooks/delete.html", title="Delete a webhook", endpoint=endpoint, id=_id(endpoint))
+    return page("webhooks/delete.html", title="Delete a webhook", endpoint=endpoint, id=endpoint.public_id)
 
 
 @blp.post("/webhooks/<webhook_id>/delete")
 @needs(WEBHOOKS)
 def delete_webhook(webhook_id: str) -> Response:
     """Delete it: nothing more is sent to it."""
-    gone = webhooks.remove(caller().tenant_id, webhook_id)
+    gone = webhooks.remove(caller(), webhook_id)
     return done(LIST, f"{gone.name} is deleted: nothing more is sent to it.")
 
 
@@ -188,7 +188,7 @@ def _show(found: WithHint, error: BadInput | None = None) -> Response:
         "webhooks/one.html",
         status=200 if error is None else error.status,
         title=endpoint.name,
-        id=_id(endpoint),
+        id=endpoint.public_id,
         endpoint=endpoint,
         hint=found.hint,
         deliveries=recent,
@@ -202,9 +202,4 @@ def _show(found: WithHint, error: BadInput | None = None) -> Response:
 
 def _secret(endpoint: Any, secret: str) -> Response:
     title = f"The secret of {endpoint.name}"
-    return page("webhooks/secret.html", title=title, secret=secret, endpoint=endpoint, id=_id(endpoint))
-
-
-def _id(endpoint: Any) -> str:
-    """An endpoint's id outside."""
-    return f"we_{endpoint.uid.hex}"
+    return page("webhooks/secret.html", title=title, secret=secret, endpoint=endpoint, id=endpoint.public_id)

@@ -52,7 +52,7 @@ blp.register_error_handler(BadInput, refused_as_400)
 @blp.response(200, EndpointWithSecretOut)
 def create_endpoint(asked: dict[str, Any]) -> dict[str, Any]:
     """Register an address for events. Its secret is shown by this response, and by its repetition."""
-    return wire.write(webhooks.create(caller().tenant_id, repeat=idempotency.repeat(asked), **asked))
+    return wire.write(webhooks.create(caller(), repeat=idempotency.repeat(asked), **asked))
 
 
 @blp.route(ENDPOINTS, methods=["GET"])
@@ -78,7 +78,7 @@ def get_endpoint(endpoint_id: str) -> dict[str, Any]:
 @blp.response(200, EndpointOut)
 def update_endpoint(asked: dict[str, Any], endpoint_id: str) -> dict[str, Any]:
     """Change an endpoint. A new URL switches one on that had been switched off."""
-    return wire.write(webhooks.change(caller().tenant_id, endpoint_id, asked))
+    return wire.write(webhooks.change(caller(), endpoint_id, asked))
 
 
 @blp.route(f"{ENDPOINTS}/<endpoint_id>", methods=["DELETE"])
@@ -86,8 +86,8 @@ def update_endpoint(asked: dict[str, Any], endpoint_id: str) -> dict[str, Any]:
 @blp.response(200, DeletedOut)
 def delete_endpoint(endpoint_id: str) -> dict[str, Any]:
     """Delete an endpoint: nothing more is sent to it."""
-    removed = webhooks.remove(caller().tenant_id, endpoint_id)
-    return {"id": wire.identity(removed), "object": "webhook_endpoint.deleted", "deleted": True}
+    removed = webhooks.remove(caller(), endpoint_id)
+    return {"id": removed.public_id, "object": "webhook_endpoint.deleted", "deleted": True}
 
 
 @blp.route(f"{ENDPOINTS}/<endpoint_id>/rotate_secret", methods=["POST"])
@@ -97,7 +97,7 @@ def delete_endpoint(endpoint_id: str) -> dict[str, Any]:
 def rotate_secret(asked: dict[str, Any], endpoint_id: str) -> dict[str, Any]:
     """Replace the secret. The old one is void at once, or signs beside the new one for 24 hours."""
     keep = asked["keep_old_secret_active_for_24_hours"]
-    return wire.write(webhooks.rotate(caller().tenant_id, endpoint_id, keep=keep))
+    return wire.write(webhooks.rotate(caller(), endpoint_id, keep=keep))
 
 
 @blp.route(f"{ENDPOINTS}/<endpoint_id>/test", methods=["POST"])
@@ -111,7 +111,7 @@ def test_endpoint(asked: dict[str, Any], endpoint_id: str) -> dict[str, Any]:
         seat.give_back()
     return {
         "object": "webhook_endpoint.test",
-        "webhook_endpoint_id": wire.identity(found),
+        "webhook_endpoint_id": found.public_id,
         "event_type": asked["event_type"],
         "success": True,
         "status_code": status,

@@ -6,19 +6,14 @@ from typing import Any
 
 from app.services.webhooks import WithHint, WithSecret
 from app.web import error_shapes
-from models.webhook import WebhookEndpoint
 
 error = error_shapes.openai
-
-
-def identity(endpoint: WebhookEndpoint) -> str:
-    return f"we_{endpoint.uid.hex}"
 
 
 def write(found: WithHint | WithSecret) -> dict[str, Any]:
     endpoint = found.endpoint
     written = {
-        "id": identity(endpoint),
+        "id": endpoint.public_id,
         "object": "webhook_endpoint",
         "name": endpoint.name,
         "url": endpoint.url,
