@@ -126,6 +126,7 @@ def test_jobs_records_answers_and_cost_are_those_of_the_rows(door, monkeypatch):
     # Then the sums are over all tenants, and no label names one of them
     assert sum(value for (name, *_), value in said.items() if name == "penstock_jobs") == 3
     assert said["penstock_jobs_ended_total", "cancelled"] == 1
+    assert said["penstock_jobs_ended_total", "failed"] == 0  # so that the first one is an increase
     assert said["penstock_records_total", "", "succeeded"] == 8
     assert said["penstock_records_total", "invalid_request", "failed"] == 1
     assert said["penstock_records_total", "", "cancelled"] == 4

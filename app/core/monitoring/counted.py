@@ -8,6 +8,7 @@ from app.core.measures import metrics, sharing
 from app.core.measures.counts import SUM, TOTAL, Series
 from app.core.measures.metrics import Kind, Metric
 from app.core.monitoring.samples import Distribution, Sample
+from models.job import FINAL
 
 _BY_NAME = {metric.name: metric for metric in metrics.COUNTED}
 
@@ -40,6 +41,7 @@ def _rare(called: Collection[tuple[str, ...]]) -> Iterator[tuple[Metric, tuple[s
     """
     counters = (metric for metric in metrics.COUNTED if metric.kind is Kind.COUNTER)
     yield from ((metric, ()) for metric in counters if not metric.labels)
+    yield from ((metrics.JOBS_ENDED, (status,)) for status in FINAL)
     yield from ((metrics.WEBHOOKS_ENDED, (outcome,)) for outcome in ("sent", "given_up"))
     yield from ((metrics.CALL_COST_UNCONFIRMED, labels) for labels in called)
 
