@@ -94,6 +94,8 @@ def test_to_put_again_replaces(store):
 
 
 def test_what_is_not_there_is_not_found(store):
+    store.put(KEY, io.BytesIO(b"x"))
+
     with pytest.raises(NotFound):
         store.get("raw/none")
     with pytest.raises(NotFound):
@@ -145,7 +147,7 @@ def test_a_reader_sees_the_whole_of_a_file_or_nothing(tmp_path):
         while not done.is_set():
             try:
                 seen.add(len(store.get(KEY)))
-            except NotFound:
+            except (NotFound, Unavailable):
                 seen.add(None)
 
     reader = threading.Thread(target=read)
@@ -160,6 +162,20 @@ def test_a_reader_sees_the_whole_of_a_file_or_nothing(tmp_path):
     # Then no part of one was ever seen, and nothing lies beside it
     assert seen <= {None, 2_000_000}
     assert [path.name for path in (tmp_path / KEY).parent.iterdir()] == [Path(KEY).name]
+
+
+def test_a_folder_whose_volume_is_not_mounted_has_lost_nothing(tmp_path):
+    # Given one that a process has just made where a volume should be
+    store = FolderStore(tmp_path / "blobs")
+    store.prepare()
+
+    # Then what was put is not gone: it can be read once the volume is back
+    with pytest.raises(Unavailable, match="not mounted"):
+        store.get(KEY)
+    store.put(KEY, io.BytesIO(b"x"))
+    store.delete([KEY])
+    with pytest.raises(NotFound):
+        store.get(KEY)
 
 
 def test_a_folder_that_cannot_be_written_is_a_refusal_that_names_it(tmp_path):

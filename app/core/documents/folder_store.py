@@ -41,7 +41,7 @@ class FolderStore:
         try:
             return self._path(key).read_bytes()
         except FileNotFoundError:
-            raise _absent(key) from None
+            raise self._absent(key) from None
         except OSError as error:
             raise self._unavailable(error) from error
 
@@ -50,7 +50,7 @@ class FolderStore:
             with self._path(key).open("rb") as file:
                 shutil.copyfileobj(file, to, PIECE)
         except FileNotFoundError:
-            raise _absent(key) from None
+            raise self._absent(key) from None
         except OSError as error:
             raise self._unavailable(error) from error
 
@@ -59,7 +59,7 @@ class FolderStore:
         try:
             file = self._path(key).open("rb")
         except FileNotFoundError:
-            raise _absent(key) from None
+            raise self._absent(key) from None
         except OSError as error:
             raise self._unavailable(error) from error
         with file:
@@ -100,13 +100,17 @@ class FolderStore:
         _part(path).replace(path)
         _sync(path.parent)
 
+    def _absent(self, key: str) -> NotFound | Unavailable:
+        """A key's first folder outlives its last object: without it, this is not the disk."""
+        first = self._folder / key.partition("/")[0]
+        if first.is_dir():
+            return NotFound(f"the object store has nothing under {key!r}")
+        why = f"there is no folder {first}: its volume is not mounted, or was not restored"
+        return Unavailable(f"the object store cannot be used, {why} (OBJECT_STORE_URL)", retry_after=60)
+
     def _unavailable(self, error: OSError) -> Unavailable:
         why = "its disk is full: free space" if error.errno in FULL else f"{error.strerror}: see its folder"
         return Unavailable(f"the object store cannot be used, {why} (OBJECT_STORE_URL)", retry_after=60)
-
-
-def _absent(key: str) -> NotFound:
-    return NotFound(f"the object store has nothing under {key!r}")
 
 
 def _part(path: Path) -> Path:
