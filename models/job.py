@@ -45,6 +45,7 @@ FINAL = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED, J
 WHOLE, STREAM = "whole", "stream"  # in which form a caller waits for the answer of an attended job
 LIVE = frozenset({JobStatus.PENDING, JobStatus.RUNNING, JobStatus.PAUSED, JobStatus.CANCELLING})
 LISTED = "attended IS NULL AND deleted_at IS NULL"
+UNENDED = "status IN ('staging','pending','running','paused','cancelling')"
 
 
 def folded(text: str) -> str:
@@ -89,8 +90,8 @@ class Job(Base):
         Index(
             "ix_job_live",
             "status",
-            postgresql_where=text("status IN ('staging','pending','running','paused','cancelling')"),
-            sqlite_where=text("status IN ('staging','pending','running','paused','cancelling')"),
+            postgresql_where=text(UNENDED),
+            sqlite_where=text(UNENDED),
         ),
         Index(
             "ix_job_unsettled",
@@ -196,6 +197,10 @@ class Job(Base):
         would that has used little; and all of them together get no more than one tenant's share.
         """
         return self.tenant_id if self.attended is None else -self.tenant_id
+
+
+# In the words of `ix_job_live`: SQLite uses a partial index for no others, nor for values that are bound.
+IS_UNENDED = text(UNENDED.replace("status", "job.status"))
 
 
 class JobSpec(Base):

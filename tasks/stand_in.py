@@ -11,7 +11,8 @@ from functools import partial
 import structlog
 
 from app.core.outages import servers
-from app.core.pipeline import leases, sweep_owner
+from app.core.pipeline import leases
+from app.core.pipeline.sweeping import sweep_owner
 from models.session import in_transaction
 from tasks import sweep, ticker
 

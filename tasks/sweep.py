@@ -26,13 +26,12 @@ from app.core.pipeline import (
     object_removal,
     recovery,
     retention,
-    stalled,
-    sweep_owner,
     waiting_line,
     wakeups,
     windows,
 )
 from app.core.pipeline.retention import Chunk
+from app.core.pipeline.sweeping import lost_windows, stalled, sweep_owner
 from app.core.timeline.watch import any_watched
 from app.core.webhooks import deliveries, outbox
 from app.errors import LimiterAway, Unavailable
@@ -235,8 +234,9 @@ def _counters() -> dict[int, int]:
 def _end_dead_leases(session: Session) -> list[Found]:
     found = []
     for dead in recovery.look_for_dead(session):
+        what = "dead_uploads" if dead.name.startswith(leases.UPLOAD) else "dead_workers"
         why = f"the process {dead.name} is dead: its counter did not change over four checks"
-        found.append(Found("dead_workers", why))
+        found.append(Found(what, why))
         for job, count in dead.held.items():
             why = f"{_rows(count, 'record')} given back: the dead process {dead.name} held them"
             found.append(Found("records_of_the_dead", why, job, count))
@@ -251,14 +251,14 @@ def _give_back_overdue() -> Iterator[Found]:
 
 def _offer_lost_windows() -> list[Found]:
     with reading() as session:
-        if not windows.any_offered(session):
+        if not lost_windows.any_offered(session):
             return []
     try:
         mark, empty = incarnation(), _queue_is_empty()
     except (BrokerError, RedisError, OSError) as error:  # nothing can be published anyway
         why = f"lost windows were not checked: the broker does not answer ({type(error).__name__})"
         return [Found("broker_away", why)]
-    lost = in_transaction(partial(windows.lost, incarnation=mark, queue_empty=empty))
+    lost = in_transaction(partial(lost_windows.find, incarnation=mark, queue_empty=empty))
     counts.add(metrics.LOST_WINDOWS, by=len(lost))
     for window in lost:
         job = lookup.public_id(window.job_id)
@@ -283,7 +283,7 @@ def _free_lost_threads() -> list[Found]:
     except (LimiterAway, BrokerError, RedisError, OSError):
         return []
     with reading() as session:
-        lost = windows.held_in_vain(session, held, empty) if held else []
+        lost = lost_windows.held_in_vain(session, held, empty) if held else []
         jobs = windows.jobs_of(session, [window_id for window_id, _ in lost])
     for window_id, epoch in lost:
         limiter().threads.give_back(window_id, epoch, slices=0)

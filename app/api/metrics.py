@@ -17,7 +17,6 @@ from app.web.observing import route_name
 from config import settings
 
 BATCHES = "/api/batch-processor/"
-NO_ROUTE = "none"  # requests without a route get no label that a caller can choose
 
 unprefixed = Blueprint("metrics", __name__)
 
@@ -49,7 +48,7 @@ def _note(response: Response) -> Response:
     if response.status_code == http.HTTPStatus.CONTINUE:
         return response  # to a question about a body: the request itself comes with it
     name = route_name()
-    route, method = (name, request.method) if name else (NO_ROUTE,) * 2
+    route, method = (name, request.method) if name else (metrics.NO_ROUTE,) * 2
     took = time.perf_counter() - g.began
     counts.observe(metrics.HTTP_SECONDS, took, route, method, str(response.status_code))
     if request.path.startswith(BATCHES):

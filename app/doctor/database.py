@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.core.limits import allowances
 from app.core.limits.obstacle import Obstacle
-from app.core.pipeline import stalled, sweep_owner
+from app.core.pipeline.sweeping import stalled, sweep_owner
 from app.doctor import clocks, webhooks
 from app.doctor.finding import Finding, ok, warning, wrong
 from config import settings

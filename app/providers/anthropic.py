@@ -37,7 +37,7 @@ from app.errors import (
     TimedOut,
     Unreachable,
 )
-from app.providers import answers, refusals
+from app.providers import answers, first_byte, refusals
 from app.providers.client import NO_HEADERS, Reply
 from app.providers.registry import PUBLIC_URL
 from app.providers.streams import messages, relay
@@ -148,6 +148,7 @@ class AnthropicClient:
             stream=True,
             stream_cls=_Events,
         )
+        first_byte.note()
         headers = events.response.headers
         if refusals.is_web_page(b"", headers):
             await events.close()

@@ -18,6 +18,8 @@ from gunicorn.http.errors import (
     UnsupportedTransferCoding,
 )
 
+from app.core.measures import metrics
+from app.core.measures.counts import counts
 from app.server.outlet import Outlet
 
 LONGEST = 200  # characters of what is wrong with a request, in the log
@@ -59,6 +61,8 @@ def reason(error: Exception) -> str:
 
 def write(sock: Outlet, status: HTTPStatus, message: str, request_id: str) -> None:
     """Send the refusal, as far as the client takes it at once; the connection is over with it."""
+    # It took no time: nothing of it was begun.
+    counts.observe(metrics.HTTP_SECONDS, 0.0, metrics.NO_ROUTE, metrics.NO_ROUTE, str(status.value))
     kind = TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
     told = {"type": "error", "error": {"type": kind, "message": message}, "request_id": request_id}
     body = json.dumps(told).encode()

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from app.core.accounts import quotas
 from app.core.documents.upload import Upload
-from app.core.pipeline import priority_queue, staging
+from app.core.pipeline import measuring, priority_queue, staging
 from app.core.requests import earlier_answers, sparing
 from app.core.requests.sparing import Sparing
 from app.core.timeline.clock import move_job
@@ -132,6 +132,7 @@ def _insert_failed(
         move_job(session, job, JobStatus.PENDING)
         move_job(session, job, JobStatus.FAILED, ended_at=now(), status_reason=reason)
         outbox.job_ended(session, job)
+        measuring.job_ended(session, JobStatus.FAILED)
         webhooks.request_after_commit(session)
         log.info("batch.invalid", job=str(job.uid), errors=len(errors))
     return Submitted(job.id, job.uid, created=True)

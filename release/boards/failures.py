@@ -7,7 +7,7 @@ from grafana_foundation_sdk.models.dashboard import Panel
 
 from app.core.measures import metrics
 from release.boards.panels import BAD, WARN, graph
-from release.boards.queries import gauge, rate
+from release.boards.queries import rate
 
 # Types of errors of the provider, or of the way to it. Others are the record's or the account's.
 PROVIDERS = {
@@ -79,9 +79,9 @@ def _lost() -> Sequence[Builder[Panel]]:
         ),
         graph(
             "Cost of lost answers",
-            "The most that calls without an answer may have cost, summed over all jobs. It grows when"
-            " workers are killed, calls time out or a provider leaves usage out of its answers.",
-            [(gauge(metrics.COST_UNCONFIRMED), "unconfirmed")],
+            "The most that calls without an answer may have cost, per hour: workers were killed, calls timed"
+            " out or a provider left usage out of its answers.",
+            [(f"3600 * {rate(metrics.CALL_COST_UNCONFIRMED, 'model')}", "{{model}}")],
             unit="currencyUSD",
             width=12,
         ),

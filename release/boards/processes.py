@@ -7,7 +7,7 @@ from grafana_foundation_sdk.models.dashboard import Panel
 
 from app.core.measures import metrics
 from release.boards.panels import BAD, GOOD, WARN, graph
-from release.boards.queries import events, gauge, quantile, rate
+from release.boards.queries import events, gauge, increase, quantile, rate
 
 
 def processes() -> Sequence[Builder[Panel]]:
@@ -114,10 +114,11 @@ def webhooks() -> Sequence[Builder[Panel]]:
         ),
         graph(
             "Deliveries",
-            "Deliveries that are kept and were not sent: new, failing (and sent again), given up; and"
-            " endpoints that were switched off.",
+            "Deliveries that are to be sent: new, or failing and sent again. Those that were given up in the"
+            " time shown, and endpoints that were switched off.",
             [
-                (gauge(metrics.WEBHOOKS, "state", state="new|failing|given_up"), "{{state}}"),
+                (gauge(metrics.WEBHOOKS, "state"), "{{state}}"),
+                (increase(metrics.WEBHOOKS_ENDED, "outcome", outcome="given_up"), "{{outcome}}"),
                 (gauge(metrics.WEBHOOKS_OFF), "endpoints switched off"),
             ],
             reaches=1,

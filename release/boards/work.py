@@ -9,21 +9,27 @@ from app.core.measures import metrics
 from release.boards.panels import BAD, CALM, GOOD, graph, number
 from release.boards.queries import gauge, increase, rate
 
-UNENDED = "staging|pending|running|paused|cancelling"  # statuses of jobs
-
 
 def going_on() -> Sequence[Builder[Panel]]:
     return [
         graph(
             "Jobs",
             "Jobs that have not ended, by status.",
-            [(gauge(metrics.JOBS, "status", status=UNENDED), "{{status}}")],
+            [(gauge(metrics.JOBS, "status"), "{{status}}")],
             axis="jobs",
             stacked=True,
         ).decimals(0),
         graph(
+            "Jobs that ended",
+            "Jobs that ended, per minute, by their last status: a call whose caller waits is a job, too.",
+            [(f"60 * {rate(metrics.JOBS_ENDED, 'status')}", "{{status}}")],
+            axis="per minute",
+            stacked=True,
+            colors={"completed": GOOD, "failed": BAD},
+        ),
+        graph(
             "Records that ended",
-            "Records that ended after a call, per minute, by outcome.",
+            "Records that ended, per minute, by outcome.",
             [(f"60 * {rate(metrics.RECORDS, 'outcome')}", "{{outcome}}")],
             axis="per minute",
             stacked=True,
@@ -52,10 +58,10 @@ def going_on() -> Sequence[Builder[Panel]]:
         ),
         graph(
             "How answers ended",
-            "Records with an answer by its stop reason, since the start. Many at max_tokens: answers are"
-            " cut off.",
-            [(f"{gauge(metrics.STOP_REASONS, 'reason')} > 0", "{{reason}}")],
-            axis="records",
+            "Records that ended with an answer, per minute, by its stop reason. Many at max_tokens: answers"
+            " are cut off.",
+            [(f"60 * {rate(metrics.STOP_REASONS, 'reason')}", "{{reason}}")],
+            axis="per minute",
         ),
     ]
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app import errors
-from app.providers import transport
+from app.providers import first_byte, transport
 from app.providers.client import Reply, Streaming
 from app.providers.streams import completions, messages, sse
 from tests.support.provider_subjects import KEY, OPENAI_KEY, OpenAI, Subject
@@ -59,6 +59,26 @@ def test_what_is_handed_on_makes_the_answer(streaming: Subject) -> None:
     assert reply.usage is not None
     assert reply.usage.output_tokens > 0
     assert reply.request_id
+
+
+def test_the_first_byte_is_noted_before_the_answer_is_whole(over_connections: Subject) -> None:
+    client = over_connections.client
+    assert isinstance(client, Streaming)
+    noted: list[float | None] = []
+
+    async def streamed() -> None:
+        first_byte.expect()
+        asked = over_connections.request()
+        await client.stream(asked, deadline=30, attempt=1, hand_on=lambda _: noted.append(first_byte.took()))
+
+    async def too_long_for_a_connection() -> None:
+        first_byte.expect()
+        await client.ask(over_connections.request(max_tokens=64_000), deadline=30, attempt=1)
+        noted.append(first_byte.took())
+
+    over_connections.runner.run(streamed())
+    over_connections.runner.run(too_long_for_a_connection())
+    assert all(noted)
 
 
 def test_a_refusal_hands_nothing_on(streaming: Subject) -> None:

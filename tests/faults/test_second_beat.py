@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 from sqlalchemy import select
 
-from app.core.pipeline import sweep_owner
+from app.core.pipeline.sweeping import sweep_owner
 from config import settings
 from models import Sweep
 from models.session import reading

@@ -1,8 +1,12 @@
 """What processes count: added up over all of them, in agreement with the books, whatever Redis does."""
 
 import multiprocessing
+import os
+import signal
 import time
+import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,20 +18,22 @@ from celery.app.task import Context
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
-from redis import RedisError
+from redis import RedisError, TimeoutError
+from sqlalchemy import func, select
 
 from app.core.limits import allowances
-from app.core.measures import metrics, sharing
+from app.core.measures import metrics, proven, sharing
 from app.core.measures.counts import MAX_SERIES, OTHER, SUM, Counts, counts
 from app.core.money.pricing import PICO
 from app.core.monitoring import own_standing
 from app.core.monitoring.collector import System
 from config import settings
-from models.session import in_transaction
+from models import Window
+from models.session import in_transaction, reading
 from tasks import measuring
 from tests.conftest import ONE_IN_SHORT
-from tests.support.servers import wait_until
-from tests.support.stack import Stack, redis_away
+from tests.support.servers import RedisServer, wait_until
+from tests.support.stack import Stack, redis_at, redis_away
 
 MODEL = {"provider": "anthropic", "model": "claude-haiku-4-5"}
 
@@ -87,7 +93,9 @@ def test_calls_records_tokens_and_cost_of_all_workers_are_those_of_the_books(sta
     assert value("penstock_call_cost_dollars_total", **MODEL) == pytest.approx(float(row.cost / PICO))
     assert value("penstock_documents_not_fetched_total") >= 1
     # And windows, slices and messages were measured
-    assert value("penstock_window_duration_seconds_count") >= 1
+    with reading() as session:
+        windows = session.scalar(select(func.count()).where(Window.closed_at.is_not(None)))
+    assert value("penstock_window_duration_seconds_count") == windows
     assert value("penstock_slice_duration_seconds_count") == value(
         "penstock_queue_wait_seconds_count", queue="slices"
     )
@@ -120,6 +128,42 @@ def test_what_is_counted_while_redis_is_away_comes_later(environment) -> None:
 
 
 @pytest.mark.one_database
+def test_what_a_frozen_redis_takes_late_counts_once(environment) -> None:
+    # Given a Redis that takes requests, and answers none in time
+    redis = RedisServer()
+    redis.start()
+    with redis_at(redis.url):
+        counts.add(metrics.RECOVERED_LEASES)
+        sharing.read_counts()
+        os.kill(redis.process.pid, signal.SIGSTOP)
+        counts.add(metrics.RECOVERED_LEASES)
+        with pytest.raises(TimeoutError):
+            sharing.hand_over()
+
+        # When it goes on, and reads what was given up, while the process sends it again with what is new
+        os.kill(redis.process.pid, signal.SIGCONT)
+        counts.add(metrics.RECOVERED_LEASES)
+        found = sharing.read_counts()
+        redis.kill()
+
+    # Then all is counted, and nothing twice
+    assert list(found.values()) == [3]
+
+
+@pytest.mark.one_database
+def test_a_release_with_other_buckets_is_understood(environment) -> None:
+    other = replace(metrics.CALL_SECONDS, buckets=(0.3, 0.5, 2_000))
+    for seconds in (0.2, 0.4, 1_900.0, 3_000.0):
+        counts.observe(other, seconds, "p", "m")
+
+    value = scraped()
+    assert value("penstock_call_duration_seconds_bucket", le="0.25") == 0
+    assert value("penstock_call_duration_seconds_bucket", le="0.5") == 2
+    assert value("penstock_call_duration_seconds_bucket", le="1800.0") == 2
+    assert value("penstock_call_duration_seconds_count") == 4
+
+
+@pytest.mark.one_database
 def test_forked_processes_add_up_and_none_counts_for_its_parent(environment) -> None:
     def count() -> None:
         counts.observe(metrics.CALL_SECONDS, 0.2, "p", "m")
@@ -149,6 +193,30 @@ def test_a_process_that_says_nothing_more_is_no_longer_told_of(environment, monk
 
     monkeypatch.setattr(sharing, "ALIVE", 0.0)
     wait_until(lambda: sharing.read_processes() == [])
+
+
+@pytest.mark.one_database
+def test_a_process_that_cannot_say_how_it_stands_counts_on(environment, monkeypatch) -> None:
+    monkeypatch.setattr(sharing, "EVERY", 0.01)
+    asked = []
+
+    def standing() -> sharing.Standing:
+        asked.append(1)
+        raise ProcessLookupError
+
+    sharer = sharing.Sharer(standing)
+    wait_until(lambda: len(asked) > 2)
+    sharer.stop()
+
+
+def test_a_name_that_a_caller_made_up_is_no_label_until_it_is_answered() -> None:
+    made_up = f"claude-{uuid.uuid4().hex}"
+    assert proven.model("claude-haiku-4-5-20251001") == "claude-haiku-4-5-20251001"
+    assert proven.group("anthropic:haiku-4.5") == "anthropic:haiku-4.5"
+    assert (proven.model(made_up), proven.group(f"anthropic:{made_up}")) == (OTHER, OTHER)
+
+    proven.answered(made_up)
+    assert (proven.model(made_up), proven.group(f"anthropic:{made_up}")) == (made_up, f"anthropic:{made_up}")
 
 
 def test_labels_that_others_choose_do_not_grow_for_ever() -> None:

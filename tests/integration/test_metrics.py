@@ -6,19 +6,23 @@ import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from functools import partial
 
 import pytest
+from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import update
 
 from app.core.limits import limiter
 from app.core.measures import metrics
 from app.core.monitoring import collector
+from app.core.pipeline import leases
 from app.factory import create_app
 from config import settings
 from models import JobCounts, session
 from models.base import now
 from models.session import in_transaction
+from tasks import sweep
 from tests.support import servers
 from tests.support.front_door import Door, Worker, number_of
 
@@ -85,6 +89,9 @@ def test_a_scraper_and_a_browser_are_known_by_what_they_send(door):
 
 def test_every_metric_is_there_and_no_other(door):
     found = {family.name: family for family in families(door.client)}
+    asked_by_prometheus = {"Accept": "application/openmetrics-text; version=1.0.0"}
+    text = door.client.get("/metrics", headers=asked_by_prometheus).text
+    assert {family.name for family in openmetrics.text_string_to_metric_families(text)} == set(found)
 
     ours = {
         name: family.type
@@ -95,59 +102,49 @@ def test_every_metric_is_there_and_no_other(door):
     assert "process_resident_memory_bytes" in found
 
 
-def test_jobs_records_tokens_and_cost_are_those_of_the_rows(door, monkeypatch):
-    # Given two tenants with jobs, answers, a failure, a cancelled job, and prices
+def test_jobs_records_answers_and_cost_are_those_of_the_rows(door, monkeypatch):
+    # Given jobs of two tenants: answers that ended in words of the Messages API, in another one and without a
+    # word, with a price and without, a failure, a closed job, and a copy
     monkeypatch.setenv("ANTHROPIC_API_KEY", "test-key")
     settings.current.cache_clear()
-    worker = Worker()
-    mine = door.submit(3)
-    worker.end(mine, [0, 1])
-    worker.end(mine, [2], error=("invalid_request", "no"))
+    worker, mine = Worker(), door.submit(7)
+    for index, reason in enumerate(["end_turn", "end_turn", "max_tokens", "out_of_paper", None]):
+        answer = {"content": [{"type": "text", "text": "Good."}], "stop_reason": reason}
+        worker.end(mine, [index], answer=json.dumps(answer).encode())
+    worker.end(mine, [5], error=("invalid_request", "no"))
     paid = door.other().submit(2, model="claude-haiku-4-5")
     worker.end(paid, [0], model="claude-haiku-4-5")
+    twice = door.submit([{"prompt": "Say it."}, {"prompt": "Say it."}], dedupe=True)
+    worker.end(twice, [0])
     closed = door.submit(4)
     door.post(f"{closed['links']['self']}/cancel")
+    sweep.sweep_once()
 
     # When they are scraped
     said = values(door.client)
 
     # Then the sums are over all tenants, and no label names one of them
-    assert said["penstock_jobs", "cancelled"] == 1
     assert sum(value for (name, *_), value in said.items() if name == "penstock_jobs") == 3
-    assert [said["penstock_records_ended", word] for word in ("succeeded", "failed", "cancelled")] == [
-        3,
-        1,
-        4,
-    ]
-    assert said["penstock_tokens_total", "input"] == 40
-    assert said["penstock_tokens_total", "output"] == 20
+    assert said["penstock_jobs_ended_total", "cancelled"] == 1
+    assert said["penstock_jobs_ended_total", "failed"] == 0  # so that the first one is an increase
+    assert said["penstock_records_total", "", "succeeded"] == 8
+    assert said["penstock_records_total", "invalid_request", "failed"] == 1
+    assert said["penstock_records_total", "", "cancelled"] == 4
+    assert sum_of(said, "penstock_call_tokens_total", "input") == 80
+    assert sum_of(said, "penstock_call_tokens_total", "output") == 40
     cost = Decimal(door.other().get("/api/v1/usage").get_json()["total"]["cost"])
-    assert 0 < said["penstock_cost_dollars_total",] == pytest.approx(float(cost))
-    assert said["penstock_cost_unconfirmed_dollars",] == 0
-
-
-def test_answers_are_counted_by_how_they_ended(door):
-    # Given answers that ended in words of the Messages API, one in another word, and one that does not say
-    job, worker = door.submit(6), Worker()
-    for index, reason in enumerate(["end_turn", "end_turn", "max_tokens", "out_of_paper", None]):
-        answer = {"content": [{"type": "text", "text": "Good."}], "stop_reason": reason}
-        worker.end(job, [index], answer=json.dumps(answer).encode())
-
-    # Then each is counted, all other words together
-    said = values(door.client)
-    counts = {word: said["penstock_stop_reasons", word] for word in (*metrics.STOP_WORDS, "other")}
-    assert {word: count for word, count in counts.items() if count} == {
-        "end_turn": 2,
-        "max_tokens": 1,
-        "other": 1,
-    }
+    assert 0 < sum_of(said, "penstock_call_cost_dollars_total") == pytest.approx(float(cost))
+    assert said["penstock_call_cost_unconfirmed_dollars_total", "claude-haiku-4-5", "anthropic"] == 0
+    reasons = {name[1]: value for name, value in said.items() if name[0] == "penstock_stop_reasons_total"}
+    assert reasons == {"end_turn": 2, "max_tokens": 1, "other": 1}
 
 
 def test_limit_groups_queues_and_workers_are_seen(door, monkeypatch):
-    # Given a limit, a worker process, a job whose slices nobody takes, and its group that is held
+    # Given a limit, a worker, an upload, a job whose slices nobody takes, and its group that is held
     operator = door.other(scopes=["operator"])
     operator.call("PUT", "/api/v1/limits/simulated", json={"requests_per_minute": 120})
     Worker()
+    in_transaction(partial(leases.take, works=False))
     door.submit(3)
     limiter.limiter().hold("simulated", "account: no_key", seconds=60, every=60)
 
@@ -167,6 +164,19 @@ def test_limit_groups_queues_and_workers_are_seen(door, monkeypatch):
     assert said["penstock_queue_messages", "slices"] == 3
     assert said["penstock_queue_messages", "control"] == 0
     assert said["penstock_workers",] == 1
+
+
+def test_models_that_callers_make_up_hide_no_group(door, monkeypatch):
+    # Given jobs for models that nobody has, and a job for one that is known
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "test-key")
+    monkeypatch.setattr(collector, "MAX_GROUPS", 2)
+    settings.current.cache_clear()
+    for model in ("claude-aaa-1", "claude-aab-1", "claude-opus-4-5"):
+        door.submit(1, model=model)
+
+    # Then that one's group is among those that there is room for
+    groups = {name[1] for name in values(door.client) if name[0] == "penstock_calls_in_flight"}
+    assert groups == {"anthropic:opus-4", "anthropic:claude-aaa-1"}
 
 
 def test_a_job_that_is_overdue_is_counted_with_how_long_it_waits(door):
@@ -216,7 +226,18 @@ def test_a_storm_of_scrapes_costs_one_reading(door, statements):
         for response in [scrapers.submit(door.client.get, "/metrics") for _ in range(64)]:
             assert response.result().status_code == 200
 
-    assert sum("sum(job_counts.cost)" in statement for statement in sent) == 1
+    assert sum("GROUP BY job.status" in statement for statement in sent) == 1
+
+
+def test_a_scrape_reads_no_job_that_has_ended(door, statements_with_values):
+    with statements_with_values() as sent:
+        assert door.client.get("/metrics").status_code == 200
+
+    assert len(sent) > 10
+    with session.engine().connect() as connection:
+        for statement, given in sent.items():
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", given)
+            assert not {step.detail for step in plan} & {"SCAN job", "SCAN job_counts"}, statement
 
 
 def test_a_redis_that_is_full_or_stopped_hides_nothing_that_the_rows_say(door, monkeypatch):
@@ -259,6 +280,10 @@ def test_a_database_that_is_stopped_hides_nothing_of_the_rest(door, monkeypatch)
 
     answers = {part: said["penstock_answers", part] for part in ("database", "limiter", "counts", "broker")}
     assert answers == {"database": 0, "limiter": 1, "counts": 1, "broker": 1}
+
+
+def sum_of(said, *name):
+    return sum(value for labels, value in said.items() if set(name) <= set(labels))
 
 
 def scrape_from(door, address, **headers):

@@ -189,6 +189,24 @@ def test_the_list_of_jobs_is_read_by_its_indices(environment, statements_with_va
         assert looked_at_in_vain(next(iter(sent.items()))) == 0
 
 
+def test_a_scrape_reads_no_job_that_has_ended(environment, statements_with_values):
+    # Given very many jobs, of which a few have not ended
+    door = Door()
+    fill_lists(door)
+    with session.engine().begin() as connection:
+        connection.execute(text("UPDATE job SET status = 'completed' WHERE id > 2000"))
+    analyze()
+
+    # When Prometheus asks how the system stands
+    with statements_with_values() as sent:
+        answer = door.client.get("/metrics").text
+
+    # Then no statement reads a table of jobs from end to end
+    assert 'penstock_jobs{status="paused"} 20.0' in answer
+    assert len(sent) > 10
+    assert [found for item in sent.items() if (found := scans(item, OF_LISTS))] == []
+
+
 def ended_at(place: int) -> int:
     """The index of the record that ended there, as `END_SHUFFLED` has it."""
     return place // 1000 * 1000 + place * 7 % 1000

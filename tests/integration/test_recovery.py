@@ -10,6 +10,7 @@ from sqlalchemy import func, select, update
 from app.core.money import ledger
 from app.core.pipeline import claims, leases, lifecycle, outcomes, recovery, scheduler, wakeups, windows
 from app.core.pipeline.outcomes import Outcome
+from app.core.pipeline.sweeping import lost_windows
 from app.core.requests import job_context
 from app.errors import BadInput, Conflict, NotFound
 from app.providers.client import Usage
@@ -171,7 +172,7 @@ def test_a_window_is_lost_only_if_nothing_speaks_for_it(quiet, change, lost):
     window_id, epoch = _open(job)
     in_transaction(lambda s: s.execute(update(Window).values(**change)) and None)
 
-    found = in_transaction(partial(windows.lost, incarnation="this", queue_empty=True))
+    found = in_transaction(partial(lost_windows.find, incarnation="this", queue_empty=True))
 
     assert [one.job_id for one in found] == ([job.id] if lost else [])
     if lost:
@@ -187,11 +188,11 @@ def test_a_window_that_a_living_process_serves_is_not_lost_and_a_queued_one_neit
     )
     lease = in_transaction(leases.take)
     in_transaction(partial(leases.renew, lease_id=lease, serving=frozenset({window_id})))
-    assert in_transaction(partial(windows.lost, incarnation="this", queue_empty=True)) == []
+    assert in_transaction(partial(lost_windows.find, incarnation="this", queue_empty=True)) == []
 
     in_transaction(partial(leases.renew, lease_id=lease, serving=frozenset()))
-    assert in_transaction(partial(windows.lost, incarnation="this", queue_empty=False)) == []
-    (lost,) = in_transaction(partial(windows.lost, incarnation="this", queue_empty=True))
+    assert in_transaction(partial(lost_windows.find, incarnation="this", queue_empty=False)) == []
+    (lost,) = in_transaction(partial(lost_windows.find, incarnation="this", queue_empty=True))
     assert (lost.job_id, "no live worker" in lost.why) == (job.id, True)
 
 
@@ -213,7 +214,7 @@ def test_threads_are_held_in_vain_only_by_slices_that_will_never_end(quiet, publ
     held = (window_id, epoch - 1 if published == "by an older offer" else epoch)
 
     with reading() as session:
-        found = windows.held_in_vain(session, {held}, queue_empty)
+        found = lost_windows.held_in_vain(session, {held}, queue_empty)
 
     assert found == ([held] if in_vain else [])
 

@@ -229,6 +229,19 @@ def test_what_is_no_request_is_refused_in_one_line_of_the_log(server, sent):
     assert "hidden" not in log
 
 
+def test_what_is_no_request_is_counted(server):
+    refused = 'penstock_http_request_duration_seconds_count{method="none",route="none",status="431"}'
+
+    def count() -> int:
+        lines = server.get("/metrics", "").text.splitlines()
+        return sum(int(float(line.split()[-1])) for line in lines if line.startswith(refused))
+
+    known = count()
+    with server.connect(NO_REQUESTS["large head"]) as wire:
+        everything(wire)
+    wait_until(lambda: count() == known + 1)
+
+
 def test_a_header_with_underscores_is_not_a_header_with_dashes(server):
     for name in ("X_API_Key", "SCRIPT_NAME"):
         head = f"GET /x/metrics HTTP/1.1\r\nHost: x\r\n{name}: /x\r\nConnection: close\r\n\r\n"

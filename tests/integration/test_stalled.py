@@ -7,7 +7,8 @@ import pytest
 import structlog
 from sqlalchemy import update
 
-from app.core.pipeline import claims, leases, scheduler, stalled
+from app.core.pipeline import claims, leases, scheduler
+from app.core.pipeline.sweeping import stalled
 from models import Job, JobCounts, Record, RecordStatus, Window
 from models.base import now
 from models.session import in_transaction, reading

@@ -5,7 +5,7 @@ from functools import partial
 
 from sqlalchemy import update
 
-from app.core.pipeline import sweep_owner
+from app.core.pipeline.sweeping import sweep_owner
 from app.doctor import database
 from models import Sweep
 from models.base import now

@@ -9,6 +9,8 @@ from sqlalchemy import update
 from app.cli import cli
 from app.core.limits.limiter import limiter
 from app.core.limits.threads import Wish
+from app.core.measures import metrics, sharing
+from app.core.measures.counts import Series, counts
 from app.core.pipeline import claims, leases, lifecycle, scheduler
 from models import Job, Lease, Window
 from models.base import now
@@ -37,6 +39,9 @@ def test_a_dead_worker_is_found_by_hand_and_its_records_go_back(quiet, short_loo
     assert f"the process {with_name} is dead: {proof}" in said
     assert f"job {job.uid} (running): 3 records given back" in said
     assert job.statuses() == {"waiting": 3, "pending": 2}
+    # And the metrics have it, though this process has ended
+    counts.reset()
+    assert sharing.read_counts()[Series(metrics.RECOVERED_RECORDS.name, ())] == 3
 
 
 @pytest.mark.parametrize(

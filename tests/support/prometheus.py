@@ -38,11 +38,10 @@ def program(name: str) -> str:
     return found
 
 
-def promtool(*arguments: str) -> str:
+def promtool(*arguments: str, given: str | None = None) -> str:
     """What it prints; fails the test with that if it finds a fault."""
-    done = subprocess.run(
-        [program("promtool"), *arguments], capture_output=True, text=True, timeout=100, check=False
-    )
+    command = [program("promtool"), *arguments]
+    done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

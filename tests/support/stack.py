@@ -43,6 +43,7 @@ def forget_process_state() -> None:
     for made_once in (session.engine, job_context.of, open_store.store, slice._window):
         made_once.cache_clear()
     counts.reset()
+    sharing._deliveries.reset()
     for outage in (servers.REDIS, database.DATABASE, database.NOT_MIGRATED):
         outage.is_over = True  # without a line: the thread that looks after it ends
     _forget_redis()

@@ -1,5 +1,7 @@
 """`penstock sweep`: what beat does every few seconds, by hand and in words."""
 
+from contextlib import suppress
+
 import click
 
 from app.cli.database import check_revision, use_embedded_broker
@@ -18,7 +20,10 @@ def sweep(handoff: str | None) -> None:
     """
     use_embedded_broker()
     check_revision()
-    from app.core.pipeline import stalled
+    from redis import RedisError
+
+    from app.core.measures import sharing
+    from app.core.pipeline.sweeping import stalled
     from config import logs
     from models.session import reading
     from tasks import sweep as sweeping
@@ -32,6 +37,8 @@ def sweep(handoff: str | None) -> None:
         if found not in reported:
             reported.add(found)
             click.echo(f"{_job(found.job_id)}{found.why}")
+    with suppress(RedisError):  # the metrics do without, then
+        sharing.hand_over()
     with reading() as session:
         stuck_jobs = stalled.find(session)
     for job in stuck_jobs:

@@ -15,7 +15,7 @@ from app.errors import LimiterAway, NotFound
 from app.providers import registry
 from app.providers.client import RateLimits
 from models.base import now
-from models.job import Job, JobStatus
+from models.job import IS_UNENDED, Job, JobStatus
 from models.limit import LimitGroup
 
 SHOWN = 100  # waiting jobs of the caller's tenant
@@ -51,7 +51,7 @@ def names(session: Session) -> list[str]:
 def _with_live_jobs(session: Session, *jobs: ColumnElement[bool]) -> set[str]:
     live = Job.status.in_((JobStatus.PENDING, JobStatus.RUNNING))
     named = Job.limit_group != registry.NOBODY
-    return set(session.scalars(select(Job.limit_group).where(live, named, *jobs).distinct()))
+    return set(session.scalars(select(Job.limit_group).where(IS_UNENDED, live, named, *jobs).distinct()))
 
 
 def describe(session: Session, reader: Reader, name: str) -> dict[str, Any]:

@@ -1,10 +1,11 @@
 """What this process has counted and not handed over yet. To count takes about a microsecond."""
 
+import math
 import os
 import threading
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from app.core.measures.metrics import Kind, Metric
@@ -19,7 +20,7 @@ class Series(NamedTuple):
 
     metric: str
     labels: tuple[str, ...]
-    part: str = TOTAL  # of a histogram: SUM, or the index of a bucket, the last one being infinity
+    part: str = TOTAL  # of a histogram: SUM, or the upper bound of a bucket
 
 
 class Counts:
@@ -34,6 +35,7 @@ class Counts:
         # By metric and labels: a counter's number, or how many are in each bucket and, last, their sum.
         self._cells: dict[tuple[str, tuple[str, ...]], list[float]] = {}
         self._known: Counter[str] = Counter()  # series of each metric
+        self._parts: dict[str, Sequence[str]] = {}  # what the numbers of its cells are, by metric
 
     def add(self, metric: Metric, *labels: str, by: float = 1) -> None:
         """Count `by` more of a counter, whose `labels` are in the order of their names."""
@@ -56,16 +58,9 @@ class Counts:
             for (name, labels), cell in self._cells.items():
                 for place, number in enumerate(cell):
                     if number:
-                        taken[Series(name, labels, _part(place, len(cell)))] = number
+                        taken[Series(name, labels, self._parts[name][place])] = number
                         cell[place] = 0.0
         return taken
-
-    def put_back(self, taken: Mapping[Series, float]) -> None:
-        """Take back what could not be handed over."""
-        with self._lock:
-            for (name, labels, part), number in taken.items():
-                cell = self._cells[name, labels]
-                cell[-1 if part in (SUM, TOTAL) else int(part)] += number
 
     def _cell(self, metric: Metric, labels: tuple[str, ...]) -> list[float]:
         """A new series; OTHER for all of its labels once the metric has too many: callers choose some."""
@@ -73,14 +68,14 @@ class Counts:
             labels = (OTHER,) * len(labels)
         else:
             self._known[metric.name] += 1
-        numbers = len(metric.buckets) + 2 if metric.kind is Kind.HISTOGRAM else 1
-        return self._cells.setdefault((metric.name, labels), [0.0] * numbers)
+        parts = self._parts.setdefault(metric.name, _parts(metric))
+        return self._cells.setdefault((metric.name, labels), [0.0] * len(parts))
 
 
-def _part(place: int, numbers: int) -> str:
-    if numbers == 1:
-        return TOTAL
-    return SUM if place == numbers - 1 else str(place)
+def _parts(metric: Metric) -> Sequence[str]:
+    if metric.kind is not Kind.HISTOGRAM:
+        return (TOTAL,)
+    return (*(str(float(bound)) for bound in metric.buckets), str(math.inf), SUM)
 
 
 counts = Counts()

@@ -31,36 +31,7 @@ ANSWERS = Metric(
     "1 if the part answered this scrape in time; metrics read from one that did not are left out",
     ("part",),
 )
-JOBS = Metric("penstock_jobs", Kind.GAUGE, "Jobs by status", ("status",))
-RECORDS_ENDED = Metric(
-    "penstock_records_ended",
-    Kind.GAUGE,
-    "Records by outcome; a retry subtracts failed and expired ones again",
-    ("outcome",),
-)
-# Why the Messages API says that an answer ended.
-STOP_WORDS = (
-    "end_turn",
-    "stop_sequence",
-    "tool_use",
-    "max_tokens",
-    "model_context_window_exceeded",
-    "refusal",
-    "pause_turn",
-)
-STOP_REASONS = Metric(
-    "penstock_stop_reasons",
-    Kind.GAUGE,
-    "Records that ended with an answer, by its stop reason; a retry subtracts what it asks again",
-    ("reason",),
-)
-TOKENS = Metric("penstock_tokens_total", Kind.COUNTER, "Tokens of answered calls", ("kind",))
-COST = Metric("penstock_cost_dollars_total", Kind.COUNTER, "Cost of answered calls, in USD")
-COST_UNCONFIRMED = Metric(
-    "penstock_cost_unconfirmed_dollars",
-    Kind.GAUGE,
-    "The most that calls without an answer may have cost, in USD; a late answer subtracts its part again",
-)
+JOBS = Metric("penstock_jobs", Kind.GAUGE, "Jobs that have not ended, by status", ("status",))
 LIMIT_ALLOWED = Metric(
     "penstock_limit_allowed",
     Kind.GAUGE,
@@ -91,7 +62,7 @@ OLDEST_DUE = Metric(
 WEBHOOKS = Metric(
     "penstock_webhooks",
     Kind.GAUGE,
-    "Deliveries of webhooks that are kept, by state: new, failing (to be sent again), sent, given_up",
+    "Deliveries of webhooks that are to be sent, by state: new, or failing (sent again)",
     ("state",),
 )
 OLDEST_WEBHOOK = Metric(
@@ -127,11 +98,6 @@ BUILD = Metric("penstock_build_info", Kind.GAUGE, "1, with the release that answ
 SYSTEM = (
     ANSWERS,
     JOBS,
-    RECORDS_ENDED,
-    STOP_REASONS,
-    TOKENS,
-    COST,
-    COST_UNCONFIRMED,
     LIMIT_ALLOWED,
     LIMIT_USED,
     CALLS_IN_FLIGHT,
@@ -156,11 +122,30 @@ SYSTEM = (
 SHORT = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)  # seconds; a wait may be 60
 LONG = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 60, 120, 300, 600, 1_800)  # seconds
 
+JOBS_ENDED = Metric(
+    "penstock_jobs_ended_total", Kind.COUNTER, "Jobs that ended, by their last status", ("status",)
+)
 RECORDS = Metric(
     "penstock_records_total",
     Kind.COUNTER,
-    "Records that ended after a call, by outcome and, if they failed, the type of their error",
+    "Records that ended, by outcome and, if they failed, the type of their error",
     ("outcome", "error_type"),
+)
+# Why the Messages API says that an answer ended.
+STOP_WORDS = (
+    "end_turn",
+    "stop_sequence",
+    "tool_use",
+    "max_tokens",
+    "model_context_window_exceeded",
+    "refusal",
+    "pause_turn",
+)
+STOP_REASONS = Metric(
+    "penstock_stop_reasons_total",
+    Kind.COUNTER,
+    "Records that ended with an answer, by its stop reason: one of the Messages API, or other",
+    ("reason",),
 )
 CALLS = Metric(
     "penstock_calls_total",
@@ -190,6 +175,12 @@ CALL_TOKENS = Metric(
 )
 CALL_COST = Metric(
     "penstock_call_cost_dollars_total", Kind.COUNTER, "Cost of answered calls, in USD", ("provider", "model")
+)
+CALL_COST_UNCONFIRMED = Metric(
+    "penstock_call_cost_unconfirmed_dollars_total",
+    Kind.COUNTER,
+    "The most that calls whose cost is not known may have cost, in USD; a late answer subtracts nothing",
+    ("provider", "model"),
 )
 LIMITER_WAIT = Metric(
     "penstock_limiter_wait_seconds_total",
@@ -232,6 +223,13 @@ WEBHOOK_CALLS = Metric(
     "Attempts to deliver a webhook: delivered, failed",
     ("outcome",),
 )
+WEBHOOKS_ENDED = Metric(
+    "penstock_webhooks_ended_total",
+    Kind.COUNTER,
+    "Deliveries of webhooks that ended: sent, given_up",
+    ("outcome",),
+)
+NO_ROUTE = "none"  # route and method of requests without a route: a caller may have made them up
 HTTP_SECONDS = Metric(
     "penstock_http_request_duration_seconds",
     Kind.HISTOGRAM,
@@ -248,12 +246,15 @@ BATCH_SECONDS = Metric(
     SHORT,
 )
 COUNTED = (
+    JOBS_ENDED,
     RECORDS,
+    STOP_REASONS,
     CALLS,
     CALL_SECONDS,
     FIRST_BYTE_SECONDS,
     CALL_TOKENS,
     CALL_COST,
+    CALL_COST_UNCONFIRMED,
     LIMITER_WAIT,
     WINDOW_SECONDS,
     SLICE_SECONDS,
@@ -263,6 +264,7 @@ COUNTED = (
     LOST_WINDOWS,
     NOT_FETCHED,
     WEBHOOK_CALLS,
+    WEBHOOKS_ENDED,
     HTTP_SECONDS,
     BATCH_REQUESTS,
     BATCH_SECONDS,

@@ -1,15 +1,17 @@
 """Adds up in Redis what all processes count, and keeps what each says of itself for as long as it lives.
 
 Redis may forget all of it: a counter that starts anew is what Prometheus expects of a restart. While Redis is
-away a process keeps what it has counted.
+away a process keeps what it has counted, and what it sent to a Redis that did not answer counts once.
 """
 
 import json
+import os
 import threading
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 
 import redis
 
@@ -19,6 +21,8 @@ from config import settings
 from config.once import once
 
 EVERY = 5.0  # seconds between two times that a process hands over
+ADD = Path(__file__).with_name("add.lua").read_text(encoding="utf-8")
+REMEMBERED = 3_600  # seconds that Redis knows the last delivery of a process, which may be sent again
 ALIVE = 20.0  # seconds after which a process that said nothing is no longer told of
 
 
@@ -57,7 +61,7 @@ class Sharer:
                 hand_over()
                 said = json.dumps(asdict(self._standing()) | {"at": _time()})
                 _client().hset(_key("processes"), self._name, said)
-            except redis.RedisError as error:  # the next time takes all
+            except Exception as error:  # the next time takes all
                 servers.tell(error, "metrics")
             if self._stopped.wait(EVERY):
                 return
@@ -80,21 +84,45 @@ def _time() -> float:
     return float(seconds + microseconds / 1e6)
 
 
-def hand_over() -> None:
-    """Add what this process has counted to what all have. Raises `redis.RedisError`, and keeps it then.
+class _Deliveries:
+    """Those of this process: one at a time, each with a number, and sent again until Redis confirms it.
 
-    An answer that is lost on its way may let some of it be counted twice.
+    A fork starts with none, as its parent goes on with its own.
     """
-    if not (taken := counts.take()):
-        return
-    try:
-        pipe = _client().pipeline()
-        for series, amount in taken.items():
-            pipe.hincrbyfloat(_key("counts"), json.dumps(series), amount)
-        pipe.execute()
-    except redis.RedisError:
-        counts.put_back(taken)
-        raise
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was not confirmed."""
+        self._lock = threading.Lock()
+        self._process, self._number = uuid.uuid4().hex, 0
+        self._unconfirmed: dict[Series, float] = {}
+
+    def send(self) -> None:
+        with self._lock:
+            if self._unconfirmed:
+                self._send()
+            if found := counts.take():
+                self._unconfirmed, self._number = found, self._number + 1
+                self._send()
+
+    def _send(self) -> None:
+        told: list[str | float] = [self._number, REMEMBERED]
+        for series, amount in self._unconfirmed.items():
+            told += (json.dumps(series), amount)
+        keys = [_key("counts"), _key(f"delivered:{self._process}")]
+        _client().register_script(ADD)(keys, told)
+        self._unconfirmed = {}
+
+
+_deliveries = _Deliveries()
+os.register_at_fork(after_in_child=_deliveries.reset)
+
+
+def hand_over() -> None:
+    """Add what this process has counted to what all have. Raises `redis.RedisError`, and keeps it then."""
+    _deliveries.send()
 
 
 def read_counts() -> dict[Series, float]:

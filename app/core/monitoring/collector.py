@@ -10,30 +10,30 @@ from importlib.metadata import version
 from pathlib import Path
 
 from prometheus_client.registry import Collector
-from sqlalchemy import BigInteger, cast, func, select, true
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.core.limits import allowances, report
 from app.core.limits.limiter import CAUSES, CallTerms, limiter
 from app.core.measures import metrics
-from app.core.money import totals
-from app.core.money.pricing import PICO
 from app.core.monitoring import broker, counted, performance
 from app.core.monitoring.bounded import Bounded
 from app.core.monitoring.samples import Distribution, Family, Sample, family_of
 from app.core.outages import servers
-from app.core.pipeline import leases, stalled, sweep_owner
+from app.core.pipeline import leases
+from app.core.pipeline.sweeping import stalled, sweep_owner
 from app.core.webhooks import standing
 from app.errors import Unavailable
+from app.providers import registry
 from config import settings
-from models.job import Job, JobCounts, JobStatus
+from models.job import IS_UNENDED, Job, JobStatus
 from models.session import reading
 
 KEEP = 5.0  # seconds: a storm of scrapes costs one reading
 KEEP_COUNTS = 1.0  # seconds; they are read in a millisecond
 ROWS_PATIENCE = 3.0  # seconds; the four parts together stay below the ten that Prometheus waits
 PATIENCE = 2.0
-MAX_GROUPS = 200  # limit groups
+MAX_GROUPS = 100  # limit groups
 UNASKED = 900.0  # seconds; a hold that no call has tried for so long may be over, and nobody waits for it
 
 
@@ -75,7 +75,6 @@ class System(Collector):
             self._allowances = _allowances(session)
             return [
                 *_jobs(session),
-                *_totals(session),
                 *_standing(session),
                 *_webhooks(session),
                 *_batches(session),
@@ -102,40 +101,18 @@ def _batches(session: Session) -> list[Sample]:
 
 
 def _jobs(session: Session) -> Iterator[Sample]:
-    rows = session.execute(select(Job.status, func.count().label("jobs")).group_by(Job.status))
+    """Those that have ended are not read: there may be millions of them."""
+    unended = [status for status in JobStatus if not status.final]
+    rows = session.execute(
+        select(Job.status, func.count().label("jobs")).where(IS_UNENDED).group_by(Job.status)
+    )
     found = {row.status: row.jobs for row in rows}
-    for status in JobStatus:
+    for status in unended:
         yield Sample(metrics.JOBS, found.get(status, 0), (status,))
 
 
-def _totals(session: Session) -> Iterator[Sample]:
-    names = (*totals.WORDS, *totals.TOKENS, "cost", "cost_unconfirmed")
-    sums = [func.coalesce(func.sum(getattr(JobCounts, name)), 0).label(name) for name in names]
-    found = session.execute(select(*sums)).one()._mapping
-    for word in totals.WORDS:
-        yield Sample(metrics.RECORDS_ENDED, found[word], (word,))
-    yield from _stop_reasons(session)
-    for kind in totals.TOKENS:
-        yield Sample(metrics.TOKENS, found[kind], (kind.removesuffix("_tokens"),))
-    yield Sample(metrics.COST, float(found["cost"] / PICO))
-    yield Sample(metrics.COST_UNCONFIRMED, float(found["cost_unconfirmed"] / PICO))
-
-
-def _stop_reasons(session: Session) -> Iterator[Sample]:
-    """How answers ended, in the words of the Messages API; anything else is `other`."""
-    each = func.json_each_text if session.get_bind().dialect.name == "postgresql" else func.json_each
-    ends = each(JobCounts.stop_reasons).table_valued("key", "value", name="ends")
-    count = func.sum(cast(ends.c.value, BigInteger))
-    words = select(ends.c.key, count).select_from(JobCounts).join(ends, true()).group_by(ends.c.key)
-    found = dict.fromkeys((*metrics.STOP_WORDS, "other"), 0)
-    for word, records in session.execute(words):
-        found[word if word in found else "other"] += int(records)
-    for word, records in found.items():
-        yield Sample(metrics.STOP_REASONS, records, (word,))
-
-
 def _standing(session: Session) -> Iterator[Sample]:
-    yield Sample(metrics.WORKERS, len(leases.counters(session)))
+    yield Sample(metrics.WORKERS, len(leases.crew(session).all))
     yield Sample(metrics.STUCK_JOBS, len(stalled.find(session)))
     yield Sample(metrics.OLDEST_DUE, stalled.oldest_due(session))
     swept_by, seconds = sweep_owner.last(session)
@@ -150,7 +127,13 @@ def _webhooks(session: Session) -> Iterator[Sample]:
 
 
 def _allowances(session: Session) -> dict[str, allowances.Allowance]:
-    return {name: allowances.read(session, name) for name in report.names(session)[:MAX_GROUPS]}
+    """Of the groups in use, first those that files or rows know: callers may make up others."""
+    stored = allowances.read_all(session)
+    names = sorted(report.names(session), key=lambda name: (not registry.is_group(name), name not in stored))
+    return {
+        name: stored[name][0] if name in stored else allowances.allowance(name, None)
+        for name in names[:MAX_GROUPS]
+    }
 
 
 def _allowed(by_group: Mapping[str, allowances.Allowance]) -> Iterator[Sample]:

@@ -1,6 +1,6 @@
 """Load and performance of one tenant or of the whole system, read from rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.core.money.ledger import ANSWERED
 from models.base import epoch, now
-from models.job import LIVE, Job, JobCounts, JobStatus
+from models.job import IS_UNENDED, LIVE, Job, JobCounts, JobStatus
 from models.record import Attempt, Record, RecordStatus
 from models.tenant import Tenant
 
@@ -33,25 +33,34 @@ class Performance:
 def read(session: Session, tenant_id: int | None) -> Performance:
     """The performance of one tenant's jobs, or of all jobs (None)."""
     tenant_ids = tenants(session, tenant_id)
-    jobs = _jobs(session, tenant_ids)
+    active, waiting = standing(session, tenant_id)
+    records = _ended(session, tenant_ids)
     minute, hour = (_calls(session, tenant_ids, seconds) for seconds in (MINUTE, HOUR))
     return Performance(
-        active=jobs["active"],
-        waiting=max(0, jobs["unended"] - _in_flight(session, tenant_ids)),
+        active=active,
+        waiting=waiting,
         batch_size=hour["answered"] / hour["calls"] if hour["calls"] else 0.0,
         per_second=minute["answered"] / MINUTE,
         latency_ms=minute["seconds"] * 1_000,
         hour_latency_ms=hour["seconds"] * 1_000,
-        ended=jobs["ended"],
-        success_rate=jobs["succeeded"] / jobs["ended"] if jobs["ended"] else None,
+        ended=records["ended"],
+        success_rate=records["succeeded"] / records["ended"] if records["ended"] else None,
     )
 
 
 def standing(session: Session, tenant_id: int | None) -> tuple[int, int]:
     """Jobs that are running, and records that have not ended and are not being asked."""
-    tenant_ids = tenants(session, tenant_id)
-    found = _jobs(session, tenant_ids)
-    return found["active"], max(0, found["unended"] - _in_flight(session, tenant_ids))
+    whose = () if tenant_id is None else (Job.tenant_id == tenant_id,)
+    active, unended = session.execute(
+        select(
+            func.count().filter(Job.status == JobStatus.RUNNING),
+            func.coalesce(func.sum(Job.total - JobCounts.ended).filter(Job.closed_as.is_(None)), 0),
+        )
+        .join(JobCounts, JobCounts.job_id == Job.id)
+        .where(*whose, IS_UNENDED, Job.status.in_(LIVE))
+    ).one()
+    in_flight = _records(session, LIVE, Record.status == RecordStatus.RUNNING, *whose)
+    return active, max(0, int(unended) - in_flight)
 
 
 def unasked(session: Session) -> dict[str, int]:
@@ -71,21 +80,21 @@ def unasked(session: Session) -> dict[str, int]:
     }
 
 
-def _unended(session: Session, statuses: Sequence[JobStatus]) -> int:
+def _unended(session: Session, statuses: Collection[JobStatus]) -> int:
     unended = (
         select(func.sum(Job.total - JobCounts.ended))
         .join(JobCounts, JobCounts.job_id == Job.id)
-        .where(Job.status.in_(statuses), Job.closed_as.is_(None))
+        .where(IS_UNENDED, Job.status.in_(statuses), Job.closed_as.is_(None))
     )
     return int(session.scalar(unended) or 0)
 
 
-def _records(session: Session, statuses: Sequence[JobStatus], which: ColumnElement[bool]) -> int:
+def _records(session: Session, statuses: Collection[JobStatus], *which: ColumnElement[bool]) -> int:
     found = (
         select(func.count())
         .select_from(Record)
         .join(Job, Job.id == Record.job_id)
-        .where(which, Job.status.in_(statuses), Job.closed_as.is_(None))
+        .where(*which, Job.status.in_(statuses), Job.closed_as.is_(None))
     )
     return session.scalar(found) or 0
 
@@ -95,29 +104,14 @@ def tenants(session: Session, tenant_id: int | None) -> list[int]:
     return list(session.scalars(select(Tenant.id))) if tenant_id is None else [tenant_id]
 
 
-def _jobs(session: Session, tenants: list[int]) -> Mapping[str, int]:
-    live = Job.status.in_(LIVE) & Job.closed_as.is_(None)
+def _ended(session: Session, tenants: list[int]) -> Mapping[str, int]:
+    """Records of all jobs that have `ended`, and `succeeded`."""
     row = session.execute(
-        select(
-            func.count().filter(Job.status == JobStatus.RUNNING).label("active"),
-            func.sum(Job.total - JobCounts.ended).filter(live).label("unended"),
-            func.sum(JobCounts.ended).label("ended"),
-            func.sum(JobCounts.succeeded).label("succeeded"),
-        )
-        .join(JobCounts, JobCounts.job_id == Job.id)
+        select(func.sum(JobCounts.ended).label("ended"), func.sum(JobCounts.succeeded).label("succeeded"))
+        .join(Job, Job.id == JobCounts.job_id)
         .where(Job.tenant_id.in_(tenants), Job.status != JobStatus.STAGING)
     ).one()
     return {name: int(value or 0) for name, value in row._mapping.items()}
-
-
-def _in_flight(session: Session, tenants: list[int]) -> int:
-    in_flight = (
-        select(func.count())
-        .select_from(Record)
-        .join(Job, Job.id == Record.job_id)
-        .where(Record.status == RecordStatus.RUNNING, Job.tenant_id.in_(tenants), Job.closed_as.is_(None))
-    )
-    return session.scalar(in_flight) or 0
 
 
 def _calls(session: Session, tenants: list[int], seconds: float) -> dict[str, Any]:

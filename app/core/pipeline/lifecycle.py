@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.core.money import totals
 from app.core.pause_reasons import LEFT
-from app.core.pipeline import lookup, priority_queue, waiting_line, wakeups, windows
+from app.core.pipeline import lookup, measuring, priority_queue, waiting_line, wakeups, windows
 from app.core.requests import asked_again, job_context
 from app.core.requests.asked_again import Choice
 from app.core.timeline.clock import move_job
@@ -236,6 +236,7 @@ def finalise(session: Session, job: Job, status: JobStatus) -> None:
     ended_at = session.scalars(select(moment())).one()
     move_job(session, job, status, ended_at=ended_at, reopen_from=None, failures=failures)
     outbox.job_ended(session, job)
+    measuring.job_ended(session, status)
     after_commit(session, _end_logger(session, job))
     if job.urgency is not None:
         priority_queue.wake_next(session)

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from app.core.documents import handoff
 from app.core.money import ledger, spend, totals
 from app.core.money.ledger import Call
-from app.core.pipeline import quarantine, wakeups
+from app.core.pipeline import measuring, quarantine, wakeups
 from app.core.pipeline.selection import copies
 from app.core.pipeline.selection.copies import Copy
 from app.core.requests.claim import Claim
@@ -88,6 +88,17 @@ class _Change:
     sums: Mapping[dt.date | None, Counter[str]]  # by the day on which they are booked; None: today
     costs: Mapping[int, int | None]  # by index, of won outcomes with earlier calls: the total of all
     copies: Sequence[Copy] = ()  # records that ended with one of these
+    late: Sequence[Outcome] = ()  # answers of calls that were booked as unconfirmed
+
+    @property
+    def ended(self) -> list[Outcome]:
+        """Those with which their record ended."""
+        return [outcome for outcome in self.won if outcome.status is not None]
+
+    def of_copies(self) -> list[Outcome]:
+        """Those with which the copies ended, one for each copy."""
+        by_index = {outcome.claim.idx: outcome for outcome in self.ended}
+        return [by_index[copy.copy_of] for copy in self.copies]
 
 
 def write(session: Session, group: Sequence[Outcome]) -> Written:
@@ -105,6 +116,7 @@ def write(session: Session, group: Sequence[Outcome]) -> Written:
     for change in changes:
         if change.sums:
             _count(session, change, written)
+            _measure(session, change)
     return written
 
 
@@ -213,14 +225,15 @@ def _write_attempts(
     won = [outcome for outcome in outcomes if outcome in all_won]
     called = [outcome for outcome in won if outcome.call is not ledger.NO_CALL]
     ledger.write(session, [ledger.row(outcome.job, outcome.claim, outcome.call) for outcome in called])
-    late = [_confirm(session, outcome) for outcome in outcomes if outcome not in all_won]
-    sums = _sums(won, [confirmed for confirmed in late if confirmed is not None])
+    confirmed = [_confirm(session, outcome) for outcome in outcomes if outcome not in all_won]
+    late = [one for one in confirmed if one is not None]
+    sums = _sums(won, late)
     job = outcomes[0].job
     repeated = [
         outcome.claim.idx for outcome in won if outcome.status is not None and outcome.claim.attempt > 1
     ]
     costs = ledger.answered_costs(session, job.job_id, repeated) if repeated else {}
-    return _Change(job, won, sums, costs, ended)
+    return _Change(job, won, sums, costs, ended, [one.outcome for one in late])
 
 
 def _confirm(session: Session, outcome: Outcome) -> _Confirmed | None:
@@ -275,15 +288,13 @@ _MOVE_COUNTS = (
 
 def _count(session: Session, change: _Change, written: Written) -> None:
     """Move the job's counters by what this group actually changed, and number the records that ended."""
-    job, ended = change.job, [outcome for outcome in change.won if outcome.status is not None]
+    job, ended, of_copies = change.job, change.ended, change.of_copies()
     values: Counter[str] = Counter(seq=len(ended) + len(change.copies))
     for sums in change.sums.values():
         values.update(sums)
     for status in (outcome.status for outcome in ended):
         assert status is not None
         values[status.name.lower()] += 1
-    by_index = {outcome.claim.idx: outcome for outcome in ended}
-    of_copies = [by_index[copy.copy_of] for copy in change.copies]
     for outcome in of_copies:
         assert outcome.status is not None
         values[outcome.status.name.lower()] += 1
@@ -310,6 +321,17 @@ def _count(session: Session, change: _Change, written: Written) -> None:
         wakeups.at_latest(session, job.job_id, CALLBACK_GRACE)
     if counts.succeeded == 0 and counts.failed >= HOPELESS and job.total > 2 * HOPELESS:
         written.hopeless.add(job.job_id)
+
+
+def _measure(session: Session, change: _Change) -> None:
+    calls = [outcome.call for outcome in (*change.won, *change.late)]
+    measuring.calls_booked(session, change.job.provider, calls)
+    ends = [
+        measuring.End(outcome.status, outcome.error_type, outcome.stop_reason)
+        for outcome in (*change.ended, *change.of_copies())
+        if outcome.status is not None
+    ]
+    measuring.records_ended(session, ends)
 
 
 def _stop_reasons(ended: Sequence[Outcome]) -> Counter[str]:

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, and_, delete, or_, select, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
+from app.core.pipeline import measuring
 from config import settings
 from models.base import now
 from models.document import Blob, Handoff
@@ -73,6 +74,7 @@ def settle(session: Session) -> Chunk | None:
         )
     )
     assert isinstance(moved, CursorResult)
+    measuring.records_closed(session, job.closed_as, moved.rowcount)
     if moved.rowcount < CHUNK:
         # Its readers see no change: they were shown all of it as closed when it ended.
         session.execute(

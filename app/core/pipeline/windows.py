@@ -1,20 +1,19 @@
-"""Windows: how much of a job is offered at once; how they are opened, published, found lost and closed."""
+"""Windows: how much of a job is offered at once; how they are opened, published and closed."""
 
+import datetime as dt
 import math
 import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from sqlalchemy import ColumnElement, and_, literal, not_, or_, select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from app.core.limits.threads import Granted, Wish
-from app.core.measures import metrics
-from app.core.measures.counts import counts
-from app.core.pipeline import leases, wakeups
+from app.core.pipeline import leases, measuring, wakeups
 from config import settings
 from models.base import any_of, now
-from models.job import Job, JobStatus
+from models.job import Job
 from models.record import Record, RecordStatus, Window
 
 OPEN_AT_ONCE = 2  # windows of a job that hold unclaimed records
@@ -29,9 +28,6 @@ CALLS_A_SECOND = 1_000  # that a worker process makes at most
 USUAL = 3.0  # seconds assumed for a call until calls of its group have been answered
 AT_ONCE = 2.0  # seconds of the job's share of the limit: what they let start counts as leaving at once
 BRIEF = 8  # records; a window that the limit makes smaller than that is the only one that a job has open
-UNPUBLISHED = 5.0  # seconds after which a window that was not marked published is sent again
-SILENT = 10.0  # seconds without a claim, with no slice alive and the queue empty
-STARVED = 300.0  # seconds without a claim, however long the queue
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,15 +104,6 @@ class Supply:
         one_slice = self.seats is not None and self.seats <= _per_task()
         slow = self.per_second is not None and self.per_second * AHEAD < BRIEF
         return 1 if one_slice or slow else OPEN_AT_ONCE
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """A window whose messages are lost, and how that is known."""
-
-    records: str  # as Flower names the window
-    job_id: int
-    why: str
 
 
 def all_leave_at_once(job: Job, records: int, supply: Supply) -> bool:
@@ -276,19 +263,26 @@ def close(session: Session, window_id: int, epoch: int) -> int | None:
         window.epoch += 1
         window.offered_at = window.published_at = window.slice_at = None
     elif not _in_flight(session, window):
-        window.closed_at = session.scalar(select(now()))
-        if window.offered_at is not None and window.closed_at is not None:
-            counts.observe(metrics.WINDOW_SECONDS, (window.closed_at - window.offered_at).total_seconds())
+        window.closed_at = closed_at = session.scalars(select(now())).one()
+        _measure(session, window.offered_at, closed_at)
     return window.job_id
 
 
 def close_all(session: Session, job_id: int) -> None:
     """Close the windows of a job that has ended: later messages about them have no effect."""
-    session.execute(
+    closed = session.execute(
         update(Window)
         .where(Window.job_id == job_id, Window.closed_at.is_(None))
         .values(closed_at=now(), epoch=Window.epoch + 1)
+        .returning(Window.offered_at, Window.closed_at)
     )
+    for row in closed:
+        _measure(session, row.offered_at, row.closed_at)
+
+
+def _measure(session: Session, offered_at: dt.datetime | None, closed_at: dt.datetime) -> None:
+    if offered_at is not None:
+        measuring.window_closed(session, (closed_at - offered_at).total_seconds())
 
 
 def _in_flight(session: Session, window: Window) -> bool:
@@ -313,88 +307,6 @@ def any_unclosed(session: Session, job_id: int) -> bool:
     return session.scalar(unclosed) is not None
 
 
-def any_offered(session: Session) -> bool:
-    """Whether a window holds unclaimed records, so that one could be lost."""
-    offered = select(Window.id).where(Window.closed_at.is_(None), Window.drained_at.is_(None)).limit(1)
-    return session.scalar(offered) is not None
-
-
-def lost(session: Session, incarnation: str | None, queue_empty: bool) -> list[Lost]:
-    """Windows whose messages are lost; they are withdrawn here and offered again by `advance`.
-
-    A window is lost if it was not marked published in time, if the broker is not the one it was published to
-    (it came back empty), if no process serves it while the queue is empty, or if none of its records has
-    started for long. Queued is not lost.
-    """
-    quiet = and_(
-        Window.published_at <= now(-SILENT),
-        or_(Window.slice_at.is_(None), Window.slice_at <= now(-SILENT)),
-    )
-    starved = and_(
-        Window.published_at <= now(-STARVED),
-        or_(Window.slice_at.is_(None), Window.slice_at <= now(-STARVED)),
-    )
-    unsent = and_(Window.published_at.is_(None), Window.offered_at <= now(-UNPUBLISHED))
-    suspects = session.execute(
-        select(Window, Job)
-        .join(Job, Job.id == Window.job_id)
-        .where(
-            Window.closed_at.is_(None),
-            Window.drained_at.is_(None),
-            Job.status == JobStatus.RUNNING,
-            or_(unsent, quiet, starved, Window.incarnation != incarnation),
-        )
-        .with_for_update(of=Window, skip_locked=True)
-    ).all()
-    served = leases.served_windows(session) if suspects else frozenset()
-    lost_windows = []
-    for window, job in suspects:
-        if window.published_at is None:
-            why = f"its messages were not confirmed as sent within {UNPUBLISHED:.0f} s"
-        elif incarnation is not None and window.incarnation != incarnation:
-            why = "the broker came back without its messages"
-        elif queue_empty and window.id not in served:
-            why = "the queue is empty, and no live worker has one of its slices"
-        elif _is(session, window, starved):
-            why = f"none of its records was claimed for {STARVED:.0f} s"
-        else:
-            continue
-        window.epoch += 1
-        window.offered_at = window.published_at = window.slice_at = None
-        lost_windows.append(Lost(_in_words(job, window), window.job_id, why))
-    return lost_windows
-
-
-def _is(session: Session, window: Window, condition: ColumnElement[bool]) -> bool:
-    return session.scalar(select(Window.id).where(Window.id == window.id, condition)) is not None
-
-
-def held_in_vain(
-    session: Session, held: Collection[tuple[int, int]], queue_empty: bool
-) -> list[tuple[int, int]]:
-    """Those of `held`, windows and epochs with counted slices, whose slices will never end: they were lost.
-
-    No live process serves such a window, and its messages are of an older offer, or the queue is empty.
-    """
-    unserved = {window for window, _ in held} - leases.served_windows(session)
-    old = and_(
-        Window.published_at.is_not(None),  # else it is just being sent, and has its threads already
-        Window.published_at <= now(-SILENT),
-        literal(queue_empty),
-    )
-    offered = {
-        (row.id, row.epoch)
-        for row in session.execute(
-            select(Window.id, Window.epoch).where(
-                any_of(Window.id, unserved), Window.closed_at.is_(None), not_(old)
-            )
-        )
-    }
-    return [
-        (window, epoch) for window, epoch in held if window in unserved and (window, epoch) not in offered
-    ]
-
-
 def jobs_of(session: Session, window_ids: Collection[int]) -> Mapping[int, int]:
     """Their jobs, by window; without those whose job has been removed."""
     wanted = select(Window.id, Window.job_id).where(any_of(Window.id, window_ids))
@@ -414,7 +326,7 @@ def _offer(job: Job, window: Window, records: int, supply: Supply) -> Offer:
         quota=1 if single else _quota(),
         job=job.uid,
         name=job.name or "",
-        records=_in_words(job, window),
+        records=in_words(job, window),
         attended=job.attended is not None,
         traceparent=job.traceparent,
         job_id=job.id,
@@ -425,7 +337,7 @@ def _offer(job: Job, window: Window, records: int, supply: Supply) -> Offer:
     )
 
 
-def _in_words(job: Job, window: Window) -> str:
+def in_words(job: Job, window: Window) -> str:
     """Which records of how many; those that were given back may be anywhere."""
     if window.isolated:
         return "suspects, each alone"

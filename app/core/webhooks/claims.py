@@ -9,10 +9,9 @@ from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
 from app.core.webhooks import signing_secrets
-from app.core.webhooks.endpoints import DELETED, OFF
+from app.core.webhooks.endpoints import DELETED, OFF, give_up
 from app.errors import Unavailable
 from models.base import now
-from models.transitions import moving_deliveries
 from models.webhook import DeliveryStatus, WebhookDelivery, WebhookEndpoint
 
 # In flight of one process. An address that does not answer holds its own places alone, for 20 seconds each.
@@ -128,9 +127,7 @@ def _claim(session: Session, delivery: WebhookDelivery) -> Claim | None:
     if delivery.endpoint_id is not None:
         endpoint = session.get(WebhookEndpoint, delivery.endpoint_id)
         if endpoint is None or endpoint.disabled_at is not None:
-            this = WebhookDelivery.id == delivery.id
-            why = DELETED if endpoint is None else OFF
-            session.execute(moving_deliveries(DeliveryStatus.FAILED, this, ended_at=now(), last_error=why))
+            give_up(session, WebhookDelivery.id == delivery.id, DELETED if endpoint is None else OFF)
             return None
         url = endpoint.url
     secrets, unsigned = _secrets(session, delivery)

@@ -3,14 +3,19 @@
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 
+from app.core.measures import metrics
+from app.core.measures.counts import counts
 from app.core.webhooks import signing_secrets, urls
 from app.errors import BadInput, Conflict, NotFound
 from models.base import now
+from models.session import after_commit
 from models.tenant import Tenant
 from models.transitions import moving_deliveries
 from models.webhook import DeliveryStatus, WebhookDelivery, WebhookEndpoint
@@ -148,7 +153,7 @@ def touch(session: Session, endpoint: WebhookEndpoint) -> None:
 
 def remove(session: Session, endpoint: WebhookEndpoint) -> None:
     """Delete it; what was to be sent to it is given up, and what was sent stays to be seen."""
-    _give_up(session, endpoint.id, DELETED)
+    give_up(session, WebhookDelivery.endpoint_id == endpoint.id, DELETED)
     signing_secrets.forget(session, endpoint.tenant_id, endpoint.id)
     session.delete(endpoint)
     session.flush()
@@ -159,13 +164,17 @@ def switch_off(session: Session, endpoint: WebhookEndpoint, reason: str) -> None
     endpoint.disabled_at = session.scalar(select(now()))
     endpoint.disabled_reason = reason
     session.flush()
-    _give_up(session, endpoint.id, OFF)
+    give_up(session, WebhookDelivery.endpoint_id == endpoint.id, OFF)
     log.warning("webhook.switched_off", endpoint=endpoint.public_id, reason=reason)
 
 
-def _give_up(session: Session, endpoint_id: int, why: str) -> None:
-    to_it = WebhookDelivery.endpoint_id == endpoint_id
-    session.execute(moving_deliveries(DeliveryStatus.FAILED, to_it, ended_at=now(), last_error=why))
+def give_up(session: Session, which: ColumnElement[bool], why: str) -> None:
+    """Send no more of these deliveries."""
+    given_up = session.execute(
+        moving_deliveries(DeliveryStatus.FAILED, which, ended_at=now(), last_error=why)
+    )
+    assert isinstance(given_up, CursorResult)
+    after_commit(session, partial(counts.add, metrics.WEBHOOKS_ENDED, "given_up", by=given_up.rowcount))
 
 
 def _unique(event_types: Sequence[str]) -> list[str]:

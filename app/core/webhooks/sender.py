@@ -4,7 +4,7 @@ import asyncio
 import datetime as dt
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -22,6 +22,10 @@ from models.webhook import DeliveryStatus
 
 log = structlog.get_logger(__name__)
 
+ENDS: Mapping[DeliveryStatus | None, str] = {
+    DeliveryStatus.SUCCEEDED: "sent",
+    DeliveryStatus.FAILED: "given_up",
+}
 LOOK_AGAIN = 0.1  # seconds until the next look for what is due, unless all that is in flight ends before
 
 
@@ -112,6 +116,8 @@ class Sender:
     def _record(self, claim: Claim, answer: Answer, seconds: float) -> None:
         status = in_transaction(partial(outcomes.record, claim=claim, answer=answer))
         counts.add(metrics.WEBHOOK_CALLS, "delivered" if answer.succeeded else "failed")
+        if status in ENDS:
+            counts.add(metrics.WEBHOOKS_ENDED, ENDS[status])
         if self._watcher is not None and status is not None:
             self._watcher.ended(claim, answer, status, seconds)
 

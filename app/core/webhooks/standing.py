@@ -11,8 +11,6 @@ from models.base import now
 from models.tenant import Tenant
 from models.webhook import DeliveryStatus, WebhookDelivery, WebhookEndpoint, WebhookSecret
 
-STATES = ("new", "failing", "sent", "given_up")
-
 _PENDING = WebhookDelivery.status == DeliveryStatus.PENDING
 _SWITCHED_OFF = (
     WebhookEndpoint.disabled_at.is_not(None),
@@ -21,21 +19,12 @@ _SWITCHED_OFF = (
 
 
 def counts(session: Session) -> Mapping[str, int]:
-    """Deliveries that are kept, by their state: one of `STATES`."""
-    failing = (WebhookDelivery.attempts > 0).label("tried")
-    rows = session.execute(
-        select(WebhookDelivery.status, failing, func.count()).group_by(WebhookDelivery.status, failing)
-    )
-    found = dict.fromkeys(STATES, 0)
-    for status, tried, count in rows:
-        found[_state(DeliveryStatus(status), tried=bool(tried))] += count
-    return found
-
-
-def _state(status: DeliveryStatus, *, tried: bool) -> str:
-    if status is DeliveryStatus.PENDING:
-        return "failing" if tried else "new"
-    return "sent" if status is DeliveryStatus.SUCCEEDED else "given_up"
+    """Deliveries that are to be sent: `new`, or `failing` ones, which are sent again."""
+    have_failed = WebhookDelivery.attempts > 0
+    row = session.execute(
+        select(func.count().filter(~have_failed), func.count().filter(have_failed)).where(_PENDING)
+    ).one()
+    return dict(zip(("new", "failing"), row, strict=True))
 
 
 def oldest_due(session: Session) -> float:

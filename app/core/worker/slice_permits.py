@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from app.core.limits.limiter import CallTerms, Grant, limiter
-from app.core.measures import metrics
+from app.core.measures import metrics, proven
 from app.core.measures.counts import counts
 from app.core.requests.job_context import JobContext
 from app.core.worker.process import Process
@@ -72,7 +72,7 @@ class SlicePermits:
             reason, since, wait = self._refused
             self._refused = None
             waited = min(time.monotonic() - since, wait)
-            counts.add(metrics.LIMITER_WAIT, self._job.group, reason, by=waited)
+            counts.add(metrics.LIMITER_WAIT, proven.group(self._job.group), reason, by=waited)
 
     def wait(self, seconds: float) -> None:
         """Take no permits until then."""

@@ -14,7 +14,6 @@ from sqlalchemy.exc import TimeoutError as SQLAlchemyTimeout
 from app.core.outages import database, servers
 from app.core.pipeline import notifications, outcomes
 from app.core.pipeline.outcomes import Outcome, Written
-from app.core.worker.reports import measuring
 from models.record import RecordStatus
 from models.session import in_transaction
 
@@ -76,7 +75,6 @@ class Writer:
         written = _write_or_wait([outcome for outcome, _ in group])
         notifications.publish({outcome.job.job_id for outcome, _ in group})
         log_failed(written)
-        measuring.count_group((outcome for outcome, _ in group), written)
         for outcome, on_committed in group:
             try:
                 on_committed(outcome, outcome in written.won, written)

@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 
 from app.errors import BadAnswer, Booking, ConnectionCut, ProviderError
-from app.providers import refusals
+from app.providers import first_byte, refusals
 from app.providers.answers import parsed
 from app.providers.client import Reply
 from app.providers.streams import sse
@@ -27,6 +27,7 @@ async def hand_on(
     """
     try:
         async with request as response:
+            first_byte.note()
             if response.status == 200 and response.content_type == "text/event-stream":
                 return await _events(response, form, hand_on)
             return _not_streamed(response.status, await whole_body(response), response.headers, form, hand_on)

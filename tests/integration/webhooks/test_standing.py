@@ -33,7 +33,8 @@ def test_deliveries_are_counted_by_what_became_of_them(door, receiver):
     cancel(door)
 
     # Then each is counted, over all tenants
-    assert states(door) == {"new": 2, "failing": 1, "sent": 1, "given_up": 1}
+    assert by(door, "state", "penstock_webhooks") == {"new": 2, "failing": 1}
+    assert by(door, "outcome", "penstock_webhooks_ended_total") == {"sent": 1, "given_up": 1}
 
     # And how long the oldest has been due, and that an endpoint was switched off by us and not by its owner
     assert 0 <= value(door, "penstock_oldest_webhook_seconds") < 60
@@ -50,6 +51,10 @@ def test_deliveries_are_counted_by_what_became_of_them(door, receiver):
     assert 90 <= value(later, "penstock_oldest_webhook_seconds") < 150
     assert value(later, "penstock_webhook_endpoints_switched_off") == 1
     assert door.get(f"{ENDPOINTS}/{first}").get_json()["enabled"] is False
+
+    # And that what waits for an endpoint which is deleted is given up
+    assert door.call("DELETE", f"{ENDPOINTS}/{first}").status_code == 204
+    assert by(Door("last"), "outcome", "penstock_webhooks_ended_total") == {"sent": 1, "given_up": 4}
 
 
 def test_the_doctor_names_what_is_late_switched_off_or_cannot_be_signed(door, receiver, monkeypatch):
@@ -105,8 +110,8 @@ def examined() -> list[Finding]:
         return list(webhooks.look(session))
 
 
-def states(door: Door) -> dict[str, float]:
-    return {labels["state"]: number for labels, number in samples(door, "penstock_webhooks")}
+def by(door: Door, label: str, name: str) -> dict[str, float]:
+    return {labels[label]: number for labels, number in samples(door, name)}
 
 
 def value(door: Door, name: str) -> float:

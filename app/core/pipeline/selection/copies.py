@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ScalarSelect, and_, func, insert, literal, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
+from app.core.pipeline import measuring
 from models.base import any_among, any_of, counted, now
 from models.job import JobCounts
 from models.record import Record, RecordCopy, RecordOutput, RecordStatus
@@ -101,7 +102,12 @@ def end_remaining(session: Session, job_id: int) -> int:
     copies = _moved(session, job_id, [(Copy(row.idx, row.copy_of), RecordStatus(row.status)) for row in rows])
     if copies:
         moved = {copy.idx for copy in copies}
-        last = _count(session, job_id, [row for row in rows if row.idx in moved])
+        ended = [row for row in rows if row.idx in moved]
+        last = _count(session, job_id, ended)
+        measuring.records_ended(
+            session,
+            [measuring.End(RecordStatus(row.status), row.error_type, row.stop_reason) for row in ended],
+        )
         write(session, job_id, copies, last - len(copies) + 1)
     return len(copies)
 

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from app.core.pipeline import leases
 from models.base import now
-from models.job import Job, JobCounts, JobStatus
+from models.job import IS_UNENDED, Job, JobCounts, JobStatus
 from models.record import Record, RecordOutput, RecordStatus, Window
 
 LATE = 60.0  # seconds past its wake time: the tick runs once a second
@@ -101,6 +101,7 @@ def _still() -> Select[*tuple[Any, ...]]:
         select(Job.id, Job.uid, Job.name, moved_at.label("moved_at"))
         .join(JobCounts, JobCounts.job_id == Job.id)
         .where(
+            IS_UNENDED,
             Job.status.in_(ADVANCED),
             Job.updated_at <= now(-STILL),
             or_(JobCounts.wake_at.is_(None), ~will_wake),
