@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import yaml
 from app import errors
 from app.core.measures.metrics import ALL, Kind, Metric
 from app.factory import create_app
+from models.job import FINAL, LIVE, JobStatus
+from models.record import ENDED
 from release.boards import __main__ as made
 from tests.support import boards
 from tests.support.prometheus import ROOT, RULES, alerts, promtool
@@ -166,6 +169,32 @@ def test_every_panel_says_what_it_shows_in_which_unit() -> None:
     for panel in panels:
         assert panel["description"].endswith("."), panel["title"]
         assert panel["type"] == "table" or panel["fieldConfig"]["defaults"]["unit"], panel["title"]
+
+
+def test_panels_leave_no_hole() -> None:
+    widths = Counter[int]()
+    for panel in boards.panels():
+        widths[panel["gridPos"]["y"]] += panel["gridPos"]["w"]
+    assert set(widths.values()) == {24}
+
+
+@pytest.mark.parametrize(
+    ("title", "words"),
+    [
+        ("Jobs", {JobStatus.STAGING, *LIVE}),
+        ("Jobs that ended", FINAL),
+        ("Records that ended", {status.word for status in ENDED}),
+    ],
+)
+def test_each_status_has_a_colour_of_its_own(title: str, words: Collection[str]) -> None:
+    [panel] = [panel for panel in boards.panels() if panel["title"] == title]
+    colours = {
+        (word, override["properties"][0]["value"]["fixedColor"])
+        for word in words
+        for override in panel["fieldConfig"]["overrides"]
+        if re.fullmatch(override["matcher"]["options"], word)
+    }
+    assert len(colours) == len({colour for _, colour in colours}) == len(words)
 
 
 def test_types_of_errors_in_the_rules_are_those_for_which_the_provider_is_to_blame() -> None:
