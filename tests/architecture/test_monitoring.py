@@ -187,17 +187,23 @@ def test_panels_leave_no_hole() -> None:
     ],
 )
 def test_each_status_has_a_colour_of_its_own(title: str, words: Collection[str]) -> None:
+    found = colours(title, words)
+    assert found.keys() == set(words)
+    assert len(set(found.values())) == len(found)
+
+
+def colours(title: str, words: Collection[str]) -> dict[str, str]:
+    """Of the series with these names, in the panel of this title: the colours that were chosen for them."""
     [panel] = [panel for panel in boards.panels() if panel["title"] == title]
-    colours = {
-        (word, override["properties"][0]["value"]["fixedColor"])
+    return {
+        word: override["properties"][0]["value"]["fixedColor"]
         for word in words
         for override in panel["fieldConfig"]["overrides"]
         if re.fullmatch(override["matcher"]["options"], word)
     }
-    assert len(colours) == len({colour for _, colour in colours}) == len(words)
 
 
-def test_types_of_errors_in_the_rules_are_those_for_which_the_provider_is_to_blame() -> None:
+def test_types_of_errors_in_rules_and_boards_are_those_for_which_the_provider_is_to_blame() -> None:
     blamed = {
         kind.type
         for kind in subclasses(errors.ProviderError)
@@ -210,6 +216,9 @@ def test_types_of_errors_in_the_rules_are_those_for_which_the_provider_is_to_bla
         for word in pattern.split("|")
     }
     assert named == blamed
+    for panel in ("Records that failed", "Calls that failed"):  # a worker that died is not the record's fault
+        own = {"process_died", "claim_lost"}
+        assert colours(panel, {*own, *blamed, "invalid_request_error"}).keys() == own | blamed
 
 
 def subclasses(of: type) -> Iterable[Any]:
