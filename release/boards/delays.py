@@ -9,6 +9,14 @@ from app.core.measures import metrics
 from release.boards.panels import HELD, graph
 from release.boards.queries import gauge, quantile, rate
 
+# What a limit has no room for: blue, if the provider's limit says so.
+ROOM = {
+    "requests": "blue",
+    "input_tokens": "light-blue",
+    "output_tokens": "dark-blue",
+    "concurrency": "yellow",
+}
+
 
 def delays() -> Sequence[Builder[Panel]]:
     return [*_limits(), *_durations(), *_windows()]
@@ -47,7 +55,7 @@ def _limits() -> Sequence[Builder[Panel]]:
             [(rate(metrics.LIMITER_WAIT, "reason"), "{{reason}}")],
             axis="slices",
             stacked=True,
-            colors=HELD | {"requests": "blue", "concurrency": "yellow"},
+            colors=HELD | ROOM,
         ),
     ]
 

@@ -9,12 +9,14 @@ from app.core.measures import metrics
 from release.boards.panels import BAD, WARN, graph
 from release.boards.queries import rate
 
-# Types of errors of the provider, or of the way to it. Others are the record's or the account's.
-PROVIDERS = {
+# Types of errors of the provider, of the way to it, and of workers that died. For all others the record, the
+# account or the configuration is to blame.
+BLAMED = {
     "rate_limited": "yellow",
     "overloaded": WARN,
     "(server_error|bad_answer)": BAD,
     "(timeout|gateway_timeout|connection_cut|unreachable)": "purple",
+    "(process_died|claim_lost)": "dark-red",
 }
 
 
@@ -27,24 +29,25 @@ def _failed() -> Sequence[Builder[Panel]]:
     return [
         graph(
             "Records that failed",
-            "Records that failed for good, per minute, by the type of their error. Blue: not the provider's"
-            " fault, but the record's or the account's.",
+            "Records that failed for good, per minute, by the type of their error. Blue: the record, the"
+            " account or the configuration is to blame.",
             [(f"60 * {rate(metrics.RECORDS, 'error_type', outcome='failed')}", "{{error_type}}")],
             axis="per minute",
             stacked=True,
             shades="blue",
-            colors=PROVIDERS,
+            colors=BLAMED,
             none="none",
         ),
         graph(
             "Calls that failed",
             "Calls that ended with an error, per minute; most are made again. rate_limited: the limit is"
-            " set too high, or others use the account. overloaded, server_error, timeout: the provider's.",
+            " set too high, or others use the account. overloaded, server_error, timeout: the provider's."
+            " process_died: a worker was killed, see Recovered.",
             [(f"60 * {rate(metrics.CALLS, 'error_type', error_type='.+')}", "{{error_type}}")],
             axis="per minute",
             stacked=True,
             shades="blue",
-            colors=PROVIDERS,
+            colors=BLAMED,
             none="none",
         ),
         graph(

@@ -118,11 +118,11 @@ def webhooks() -> Sequence[Builder[Panel]]:
             " time shown, and endpoints that were switched off.",
             [
                 (gauge(metrics.WEBHOOKS, "state"), "{{state}}"),
-                (increase(metrics.WEBHOOKS_ENDED, "outcome", outcome="given_up"), "{{outcome}}"),
+                (increase(metrics.WEBHOOKS_ENDED, outcome="given_up"), "given up"),
                 (gauge(metrics.WEBHOOKS_OFF), "endpoints switched off"),
             ],
             reaches=1,
-            colors={"failing": WARN, "given_up": BAD},
+            colors={"failing": WARN, "given up": BAD, "endpoints switched off": "purple"},
         ).decimals(0),
         graph(
             "Oldest delivery due",

@@ -6,34 +6,51 @@ from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models.dashboard import Panel
 
 from app.core.measures import metrics
-from release.boards.panels import BAD, CALM, GOOD, graph, number
+from release.boards.panels import BAD, CALM, GOOD, WARN, graph, number
 from release.boards.queries import gauge, increase, rate
+
+ENDED = {"(completed|succeeded)": GOOD, "failed": BAD, "cancelled": "purple", "expired": WARN}
+LIVE = {
+    "staging": "light-blue",
+    "pending": "blue",
+    "running": GOOD,
+    "paused": "yellow",
+    "cancelling": "purple",
+}
 
 
 def going_on() -> Sequence[Builder[Panel]]:
+    return [*_jobs_and_records(), *_calls()]
+
+
+def _jobs_and_records() -> Sequence[Builder[Panel]]:
     return [
         graph(
             "Jobs",
             "Jobs that have not ended, by status.",
             [(gauge(metrics.JOBS, "status"), "{{status}}")],
             axis="jobs",
+            width=6,
             stacked=True,
+            colors=LIVE,
         ).decimals(0),
         graph(
             "Jobs that ended",
             "Jobs that ended, per minute, by their last status: a call whose caller waits is a job, too.",
             [(f"60 * {rate(metrics.JOBS_ENDED, 'status')}", "{{status}}")],
             axis="per minute",
+            width=6,
             stacked=True,
-            colors={"completed": GOOD, "failed": BAD},
+            colors=ENDED,
         ),
         graph(
             "Records that ended",
             "Records that ended, per minute, by outcome.",
             [(f"60 * {rate(metrics.RECORDS, 'outcome')}", "{{outcome}}")],
             axis="per minute",
+            width=6,
             stacked=True,
-            colors={"succeeded": GOOD, "failed": BAD},
+            colors=ENDED,
         ),
         graph(
             "Records that wait",
@@ -41,8 +58,14 @@ def going_on() -> Sequence[Builder[Panel]]:
             " jobs.",
             [(gauge(metrics.RECORDS_UNASKED, "state"), "{{state}}")],
             axis="records",
+            width=6,
             stacked=True,
         ),
+    ]
+
+
+def _calls() -> Sequence[Builder[Panel]]:
+    return [
         graph(
             "Calls in flight",
             "Calls that wait for their answer, by limit group.",
@@ -81,6 +104,7 @@ def cost() -> Sequence[Builder[Panel]]:
             [(f"60 * {rate(metrics.CALL_TOKENS, 'kind')}", "{{kind}}")],
             axis="per minute",
             stacked=True,
+            colors={"output": "purple"},
         ),
         number(
             "Spent in the time shown",

@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import yaml
 from app import errors
 from app.core.measures.metrics import ALL, Kind, Metric
 from app.factory import create_app
+from models.job import FINAL, LIVE, JobStatus
+from models.record import ENDED
 from release.boards import __main__ as made
 from tests.support import boards
 from tests.support.prometheus import ROOT, RULES, alerts, promtool
@@ -168,7 +171,39 @@ def test_every_panel_says_what_it_shows_in_which_unit() -> None:
         assert panel["type"] == "table" or panel["fieldConfig"]["defaults"]["unit"], panel["title"]
 
 
-def test_types_of_errors_in_the_rules_are_those_for_which_the_provider_is_to_blame() -> None:
+def test_panels_leave_no_hole() -> None:
+    widths = Counter[int]()
+    for panel in boards.panels():
+        widths[panel["gridPos"]["y"]] += panel["gridPos"]["w"]
+    assert set(widths.values()) == {24}
+
+
+@pytest.mark.parametrize(
+    ("title", "words"),
+    [
+        ("Jobs", {JobStatus.STAGING, *LIVE}),
+        ("Jobs that ended", FINAL),
+        ("Records that ended", {status.word for status in ENDED}),
+    ],
+)
+def test_each_status_has_a_colour_of_its_own(title: str, words: Collection[str]) -> None:
+    found = colours(title, words)
+    assert found.keys() == set(words)
+    assert len(set(found.values())) == len(found)
+
+
+def colours(title: str, words: Collection[str]) -> dict[str, str]:
+    """Of the series with these names, in the panel of this title: the colours that were chosen for them."""
+    [panel] = [panel for panel in boards.panels() if panel["title"] == title]
+    return {
+        word: override["properties"][0]["value"]["fixedColor"]
+        for word in words
+        for override in panel["fieldConfig"]["overrides"]
+        if re.fullmatch(override["matcher"]["options"], word)
+    }
+
+
+def test_types_of_errors_in_rules_and_boards_are_those_for_which_the_provider_is_to_blame() -> None:
     blamed = {
         kind.type
         for kind in subclasses(errors.ProviderError)
@@ -181,6 +216,9 @@ def test_types_of_errors_in_the_rules_are_those_for_which_the_provider_is_to_bla
         for word in pattern.split("|")
     }
     assert named == blamed
+    for panel in ("Records that failed", "Calls that failed"):  # a worker that died is not the record's fault
+        own = {"process_died", "claim_lost"}
+        assert colours(panel, {*own, *blamed, "invalid_request_error"}).keys() == own | blamed
 
 
 def subclasses(of: type) -> Iterable[Any]:
