@@ -6,6 +6,7 @@ import logging
 import pytest
 from sqlalchemy import text
 
+from app.web.job_lookup import find_job
 from models import session
 from tests.support.front_door import JOBS, Door
 
@@ -141,13 +142,13 @@ def test_a_log_line_names_request_tenant_and_job(environment, monkeypatch, capfd
     door = _fresh_door()
     job = door.submit(1)
 
-    def look() -> str:
+    def look(job_id: str) -> str:
+        find_job(job_id)
         logging.getLogger("somewhere").warning("looked with %s", door.key)
         return "ok"
 
     look.needed_scope = "jobs:read"
-    door.app.view_functions["jobs.get_job"] = lambda job_id: look()
-    door.app.view_functions["jobs.get_job"].needed_scope = "jobs:read"
+    door.app.view_functions["jobs.get_job"] = look
 
     # When something is logged within a request
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from app.core.worker.reports.summary import NOTHING
 from app.services.options import Options
 from models import Sweep
 from models.session import reading
@@ -83,7 +84,9 @@ def test_a_slice_tells_what_became_of_its_records_and_whose_they_are(stack, seen
     wait_until(lambda: len(slices(seen, job)) == 3, what="Flower has seen the slices")
 
     # Then their results together are what the job counts, in words
-    results = [task["result"] for task in slices(seen, job)]
+    results = [
+        task["result"] for task in slices(seen, job) if task["result"] != NOTHING
+    ]  # others were quicker
     told = [OUTCOMES.match(result) for result in results]
     counts = job.counts()
     assert 0 < counts.failed < 130
