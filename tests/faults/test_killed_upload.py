@@ -2,12 +2,13 @@
 
 import os
 import random
+import signal
 import subprocess
 import sys
 from contextlib import contextmanager
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 
 from app.core.pipeline import leases, recovery
 from app.errors import Conflict
@@ -67,7 +68,7 @@ def test_an_upload_that_was_taken_for_dead_finds_the_job_of_the_one_that_was_sen
     # Given an upload that stands still for so long that it is sent again and stored
     with uploading(stack) as process:
         wait_until(records, what="it is under way")
-        with stopped(process.pid):
+        with stopped_where(process, has_no_transaction):
             look_until_dead()
             second = again(stack)
 
@@ -78,6 +79,54 @@ def test_an_upload_that_was_taken_for_dead_finds_the_job_of_the_one_that_was_sen
     assert (statuses(), records()) == ([JobStatus.RUNNING], RECORDS)  # its first window is open
     with reading() as session:
         assert session.scalar(select(func.count()).select_from(IdempotencyKey)) == 1
+
+
+@on_postgresql
+def test_an_upload_that_stands_still_and_holds_its_job_lets_others_be_found_dead(stack):
+    # Given an upload that stands still while it holds its job, and a worker that has died
+    worker = in_transaction(lambda session: leases.take(session, works=True))
+    with uploading(stack) as process:
+        wait_until(records, what="it is under way")
+        with stopped_where(process, holds_its_job):
+            # Then the worker is found dead, and the upload is waited for
+            found = []
+            wait_until(lambda: found.extend(look()) or worker in found, what="the worker is found dead")
+            assert found == [worker]
+        assert process.communicate(timeout=60)[0].split()[-1] == b"True"
+    assert (statuses(), records()) == ([JobStatus.RUNNING], RECORDS)
+
+
+@contextmanager
+def stopped_where(process, is_there):
+    """Stand still at a moment of which `is_there()` is true."""
+
+    def is_caught():
+        process.send_signal(signal.SIGSTOP)
+        if is_there() and is_there():  # the server may be about to end what it was sent before
+            return True
+        process.send_signal(signal.SIGCONT)
+        return False
+
+    wait_until(is_caught, what=f"it stands still: {is_there.__name__}")
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
+
+
+def holds_its_job():
+    with reading() as session:
+        free = session.scalars(select(Job.id).with_for_update(key_share=True, skip_locked=True))
+        return not free.all()
+
+
+def has_no_transaction():
+    others = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND pid <> pg_backend_pid() AND xact_start IS NOT NULL"
+    )
+    with reading() as session:
+        return session.scalar(others) == 0
 
 
 @contextmanager

@@ -50,9 +50,14 @@ class Dead(NamedTuple):
 
 
 def look_for_dead(session: Session) -> list[Dead]:
-    """Check the leases once; gives back the records of dead ones."""
+    """Check the leases once; gives back the records of dead ones.
+
+    One whose upload holds its job is left for a later look: the others do not wait for it.
+    """
     dead_leases = [
-        Dead(lease_id, name, _held_by(session, lease_id)) for lease_id, name in leases.look(session).items()
+        Dead(lease_id, name, _held_by(session, lease_id))
+        for lease_id, name in leases.look(session).items()
+        if not staging.is_in_use(session, lease_id)
     ]
     for dead in dead_leases:
         windows.withdraw_from_dead(session, dead.lease_id, dead.held.keys())  # locked before records

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import Select, and_, delete, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -33,14 +33,25 @@ def lease() -> Iterator[int]:
 
 def abandon(session: Session, lease_id: int) -> None:
     """Free the keys of jobs staged under a dead lease, and leave the jobs to the sweep."""
-    staged = session.scalars(
-        select(Job.id)
-        .where(Job.lease_id == lease_id, Job.status == JobStatus.STAGING, Job.deleted_at.is_(None))
-        .with_for_update(key_share=True)
-    ).all()
+    staged = session.scalars(_staged(lease_id).with_for_update(key_share=True)).all()
     if staged:
         session.execute(update(Job).where(Job.id.in_(staged)).values(deleted_at=now()))
         session.execute(delete(IdempotencyKey).where(IdempotencyKey.job_id.in_(staged)))
+
+
+def is_in_use(session: Session, lease_id: int) -> bool:
+    """Whether a transaction holds a job staged under the lease; if none does, this one holds them all then.
+
+    A process that stands still in the middle of a COPY holds its job for as long as its connection is there.
+    """
+    staged = session.scalars(_staged(lease_id)).all()
+    free = session.scalars(_staged(lease_id).with_for_update(key_share=True, skip_locked=True)).all()
+    return set(free) < set(staged)
+
+
+def _staged(lease_id: int) -> Select[int]:
+    is_staging = and_(Job.status == JobStatus.STAGING, Job.deleted_at.is_(None))
+    return select(Job.id).where(Job.lease_id == lease_id, is_staging)
 
 
 def _beat(lease_id: int, over: threading.Event) -> None:
