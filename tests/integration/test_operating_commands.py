@@ -77,9 +77,8 @@ def test_usage_is_summed_by_what_was_asked_for(door):
     assert for_terminal(str(refused.value)).startswith("--since: give a date or a time")
 
 
-def test_the_audit_log_tells_who_changed_what_and_no_secret(door):
-    """By a key or by a command on the server, in the log of the tenant that it was done to; newest first."""
-    # Given what an operator does with a key
+def _change_much(door):
+    """With a key, and with commands on the server; returns the key, the webhook and both new secrets."""
     hook = {**WEBHOOK, "url": f"{WEBHOOK['url']}/whoever-has-this-may-post"}
     named = {"Idempotency-Key": "sent-twice"}
     for _ in range(2):
@@ -93,10 +92,16 @@ def test_the_audit_log_tells_who_changed_what_and_no_secret(door):
     for _ in range(2):
         penstock("limits", "set", "simulated", "--requests-per-minute", "600")
         door.call("DELETE", f"/api/v1/keys/{made['id']}")
-    # and with commands
     penstock("keys", "create", "--tenant", "beta", "--name", "cron")
     for cap in ("2.50", "2.50", "none"):
         penstock("tenants", "set", "beta", "--daily-cap", cap, "--records-per-hour", "5")
+    return made, endpoint, rotated
+
+
+def test_the_audit_log_tells_who_changed_what_and_no_secret(door):
+    """By a key or by a command on the server, in the log of the tenant that it was done to; newest first."""
+    # When an operator does what is to be found there, some of it twice
+    made, endpoint, rotated = _change_much(door)
 
     # Then each change is there once, with who made it
     listed = penstock("audit")
